@@ -1,0 +1,65 @@
+"""`onestory <command>`: the table of processes and commands."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from onestory.shared.errors import Misconfigured, OneStoryError
+
+
+class Command(NamedTuple):
+    """A module with `add_arguments(parser)` and `run(args) -> exit code`, imported only when it is called."""
+
+    module: str
+    help: str
+
+
+COMMANDS: dict[str, Command] = {
+    # processes
+    "serve": Command("onestory.serve", "serve the HTTP APIs of one or several rooms under one base URL"),
+    "project": Command("onestory.record.main", "project the record topics into PostgreSQL"),
+    "issuer": Command("onestory.local.issuer", "the development token issuer (embedded stack only)"),
+    # set-up
+    "topics": Command("onestory.topics", "show or make the Kafka topics that schemas/topics describes"),
+    "migrate": Command("onestory.migrate", "bring the PostgreSQL schemas up to date"),
+    # the embedded stack
+    "up": Command("onestory.local.up", "start the embedded stack: Kafka, PostgreSQL and every process"),
+    "down": Command("onestory.local.down", "stop the embedded stack"),
+    "status": Command("onestory.local.status", "what of the embedded stack runs, and where"),
+    "logs": Command("onestory.local.logs", "show the logs of the embedded stack"),
+    "token": Command("onestory.local.token", "print a demo token"),
+    "demo": Command("onestory.local.demo", "the embedded stack with a synthetic care network in it"),
+    # for publishers
+    "publish": Command("onestory.client.publish", "publish FHIR files"),
+    "sample": Command("onestory.sample.main", "write a synthetic care network as FHIR Bundles"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0 when it did what was asked, 2 for bad arguments, else 1."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(prog="onestory", description="OneStory: a shared care record.")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    wanted = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    for name, command in COMMANDS.items():
+        subparser = commands.add_parser(name, help=command.help, description=command.help)
+        if name == wanted:
+            importlib.import_module(command.module).add_arguments(subparser)
+    parsed = parser.parse_args(arguments)
+    module = importlib.import_module(COMMANDS[parsed.command].module)
+    try:
+        return int(module.run(parsed))
+    except KeyboardInterrupt:
+        return 130
+    except (Misconfigured, OneStoryError) as error:
+        for issue in error.issues:
+            print(f"onestory {parsed.command}: {issue.diagnostics}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
