@@ -1,0 +1,113 @@
+"""Events to and from Avro bytes in the Confluent wire format."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any
+
+import fastavro
+
+from onestory.shared.contracts.files import load_schema
+from onestory.shared.contracts.ids import SchemaIds, schema_ids
+from onestory.shared.errors import Unprocessable
+from onestory.shared.events import (
+    AccessRecorded,
+    DirectoryChanged,
+    Entry,
+    Event,
+    Operation,
+    Parked,
+    RecordChanged,
+    Source,
+)
+from onestory.shared.identity import PersonIdentifier
+
+_MAGIC = b"\0"
+_HEADER = struct.Struct(">bI")
+_EVENTS: dict[str, type[Event]] = {
+    kind.__name__: kind for kind in (RecordChanged, DirectoryChanged, Parked, AccessRecorded)
+}
+
+
+class Codec:
+    """Events to and from bytes: magic byte 0, schema id (4 bytes, big endian), Avro binary."""
+
+    def __init__(self, ids: SchemaIds) -> None:
+        self._ids = ids
+        self._current = {name: fastavro.parse_schema(load_schema(name)) for name in _EVENTS}
+        self._headers = {name: _HEADER.pack(0, ids.id_of(name)) for name in _EVENTS}
+        self._writers: dict[int, Any] = {}
+
+    def encode(self, event: Event) -> bytes:
+        """The wire bytes of an event."""
+        name = type(event).__name__
+        out = io.BytesIO()
+        out.write(self._headers[name])
+        fastavro.schemaless_writer(out, self._current[name], _to_avro(event))
+        return out.getvalue()
+
+    def decode(self, value: bytes) -> Event:
+        """The event in wire bytes, of any version in the history. Raises `Unprocessable` for anything else."""
+        if len(value) < _HEADER.size or value[:1] != _MAGIC:
+            raise Unprocessable("Not in the Confluent wire format: it must begin with byte 0 and a schema id.")
+        writer = self._writer(_HEADER.unpack_from(value)[1])
+        name = writer["name"].removeprefix("onestory.")
+        if name not in _EVENTS:
+            raise Unprocessable(f"{name} is no event of ours.")
+        stream = io.BytesIO(value)
+        stream.seek(_HEADER.size)
+        try:
+            raw: Any = fastavro.schemaless_reader(stream, writer, self._current[name])
+            event = _from_avro(name, raw)
+        except Exception as error:  # fastavro raises whatever the broken bytes make it stumble over
+            raise Unprocessable(f"Not readable as {name} ({type(error).__name__}).") from error
+        if stream.read(1):
+            raise Unprocessable(f"Bytes are left over after {name}.")
+        return event
+
+    def _writer(self, schema_id: int) -> Any:
+        if schema_id not in self._writers:
+            self._writers[schema_id] = fastavro.parse_schema(self._ids.schema(schema_id))
+        return self._writers[schema_id]
+
+
+def codec(schema_registry_url: str = "") -> Codec:
+    """The codec of a deployment."""
+    return Codec(schema_ids(schema_registry_url))
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in Entry.__slots__}
+
+
+def _to_avro(event: Event) -> dict[str, Any]:
+    raw = {name: getattr(event, name) for name in type(event).__slots__}
+    match event:
+        case RecordChanged():
+            raw["source"] = {"organisation": event.source.organisation, "system": event.source.system}
+            raw["person"] = event.person._asdict()
+            raw["entries"] = [_entry(entry) for entry in event.entries]
+        case DirectoryChanged():
+            raw["source"] = {"organisation": event.source.organisation, "system": event.source.system}
+            raw["entry"] = _entry(event.entry)
+    return raw
+
+
+def _read_entry(raw: dict[str, Any]) -> Entry:
+    return Entry(**{**raw, "operation": Operation(raw["operation"])})
+
+
+def _from_avro(name: str, raw: dict[str, Any]) -> Event:
+    match name:
+        case "RecordChanged":
+            raw["source"] = Source(**raw["source"])
+            raw["person"] = PersonIdentifier(**raw["person"])
+            raw["complete_types"] = tuple(raw["complete_types"])
+            raw["entries"] = tuple(_read_entry(entry) for entry in raw["entries"])
+        case "DirectoryChanged":
+            raw["source"] = Source(**raw["source"])
+            raw["entry"] = _read_entry(raw["entry"])
+        case "AccessRecorded":
+            raw["resource_types"] = tuple(raw["resource_types"])
+    return _EVENTS[name](**raw)

@@ -1,0 +1,126 @@
+"""The vocabulary: what happened, as frozen values. `schemas/avro/` holds the same, as the contract on the wire.
+
+All times are aware UTC datetimes with microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from onestory.shared.identity import PersonIdentifier
+
+
+class Operation(StrEnum):
+    """What an entry says of its resource: it is so, or it is no longer said."""
+
+    ASSERT = "assert"
+    RETRACT = "retract"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who says it: the organisation's ODS code and the name of its system."""
+
+    organisation: str
+    system: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One resource of a statement.
+
+    `content` is the resource's FHIR JSON as it was published, apart from its id (the shared id), rewritten references
+    and `meta.versionId` / `meta.lastUpdated` (left out); it begins `{"resourceType":"T","id":"I","meta":{`. None when
+    the operation is a retraction. `key_id` names the key that the content is encrypted with; None: not encrypted.
+    """
+
+    resource_type: str
+    local_id: str
+    shared_id: str
+    recorded_at: datetime
+    operation: Operation
+    content: bytes | None
+    key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChanged:
+    """One source's statement about one person. `sequence` is there for sources that always send it."""
+
+    event_id: UUID
+    source: Source
+    person: PersonIdentifier
+    sequence: int | None
+    recorded_at: datetime
+    published_at: datetime
+    correlation_id: str
+    complete_types: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryChanged:
+    """One source's statement about one resource of the directory, about no person."""
+
+    event_id: UUID
+    source: Source
+    sequence: int | None
+    recorded_at: datetime
+    published_at: datetime
+    correlation_id: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A message that could not be used: why, where it stood, its bytes (key and value), how often it was tried.
+
+    `reason` is a code such as `not-decodable`; `explanation` says it to a person and holds nothing of the content.
+    `publisher` is the organisation, where it is known.
+    """
+
+    parked_id: UUID
+    reason: str
+    explanation: str
+    topic: str
+    partition: int
+    offset: int
+    publisher: str | None
+    key: bytes | None
+    value: bytes
+    attempts: int
+    parked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRecorded:
+    """Somebody asked to read of a person: who, in which role, what for, the decision and its reason.
+
+    `interaction` is the FHIR interaction or operation (`read`, `search-type`, `$everything`); `resource_types` is what
+    was asked for. `visibility` is what the caller could see: `all`, `own` or `none`.
+    """
+
+    access_id: UUID
+    person_key: str
+    occurred_at: datetime
+    organisation: str
+    subject: str
+    role: str
+    purpose: str
+    interaction: str
+    resource_types: tuple[str, ...]
+    visibility: str
+    reason: str
+    correlation_id: str
+
+
+Event = RecordChanged | DirectoryChanged | Parked | AccessRecorded
+
+
+def entries_of(events: Iterable[RecordChanged]) -> int:
+    """How many entries these events carry."""
+    return sum(len(event.entries) for event in events)

@@ -1,0 +1,127 @@
+"""The Kafka producer: send, and wait until every in-sync replica has it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+from onestory.shared.contracts.topics import topics
+from onestory.shared.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes to Kafka: topic, key, value, headers."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where Kafka put a message."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Producer:
+    """An idempotent producer with acks=all, for asyncio.
+
+    `timeout_s` bounds the whole of a send: connecting, metadata, batching, retries and the acknowledgement. After it
+    the outcome is unknown, so `Unavailable` is raised: repeating under the same event id is safe. The connection is made at
+    the first send, so that a process can start, and say that it is not ready, while Kafka is away.
+    """
+
+    def __init__(self, bootstrap: str, *, timeout_s: float, client_id: str) -> None:
+        self._timeout_s = timeout_s
+        self._connect = partial(_connect, bootstrap, timeout_s, client_id)
+        self._connecting = threading.Lock()
+        self._kafka: KafkaProducer | None = None
+        self._known: set[str] = set()
+
+    async def send(self, messages: Sequence[Message]) -> list[Position]:
+        """Where each message stands, once all in-sync replicas have every one. Raises `Unavailable`."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return list(await asyncio.gather(*[self._send(message) for message in messages]))
+        except (TimeoutError, KafkaError) as error:
+            raise Unavailable(
+                "Kafka did not acknowledge in time. The outcome is unknown; repeat with the same Idempotency-Key."
+            ) from error
+
+    async def ready(self) -> bool:
+        """Whether Kafka answers with the topics that it should have."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return all([await asyncio.to_thread(self._partitions, topic) for topic in topics()])
+        except (TimeoutError, KafkaError):
+            return False
+
+    async def _send(self, message: Message) -> Position:
+        # What may block (connecting, the first metadata of a topic) may not stop the event loop.
+        if message.topic not in self._known:
+            if not await asyncio.to_thread(self._partitions, message.topic):
+                raise UnknownTopicOrPartitionError(message.topic)
+            self._known.add(message.topic)
+        assert self._kafka is not None
+        loop = asyncio.get_running_loop()
+        acknowledged: asyncio.Future[Position] = loop.create_future()
+        future = self._kafka.send(message.topic, message.value, message.key, list(message.headers))
+        future.add_callback(lambda meta: loop.call_soon_threadsafe(_resolve, acknowledged, meta))
+        future.add_errback(lambda error: loop.call_soon_threadsafe(_fail, acknowledged, error))
+        return await acknowledged
+
+    def _partitions(self, topic: str) -> set[int] | None:
+        with self._connecting:
+            if self._kafka is None:
+                self._kafka = self._connect()
+        found: set[int] | None = self._kafka.partitions_for(topic)
+        return found
+
+    def close(self) -> None:
+        """Wait for what is on its way, at most as long as a send may take."""
+        if self._kafka is not None:
+            self._kafka.close(timeout=self._timeout_s)
+
+
+def _connect(bootstrap: str, timeout_s: float, client_id: str) -> KafkaProducer:
+    timeout_ms = int(timeout_s * 1000)
+    return KafkaProducer(
+        bootstrap_servers=bootstrap,
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=True,
+        compression_type="lz4",
+        batch_size=262_144,
+        linger_ms=0,
+        max_request_size=max(topic.max_message_bytes for topic in topics().values()),
+        # The library's own 60 and 120 s would hold a publisher's request that long.
+        max_block_ms=timeout_ms,
+        bootstrap_timeout_ms=timeout_ms,
+        request_timeout_ms=timeout_ms // 2,
+        delivery_timeout_ms=timeout_ms,
+        reconnect_backoff_max_ms=500,
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+    )
+
+
+def _resolve(acknowledged: asyncio.Future[Position], meta: Any) -> None:
+    if not acknowledged.done():
+        acknowledged.set_result(Position(meta.topic, meta.partition, meta.offset))
+
+
+def _fail(acknowledged: asyncio.Future[Position], error: BaseException) -> None:
+    if not acknowledged.done():
+        acknowledged.set_exception(error)
