@@ -21,12 +21,13 @@ class Issue:
 
 
 class OneStoryError(Exception):
-    """Anything that we raise on purpose. `issues` is what the caller may be told."""
+    """Anything that we raise on purpose. `issues` is what the caller may be told, `headers` what goes beside it."""
 
     code = "processing"
 
     def __init__(self, diagnostics: str, *, expression: str = "", code: str = "", issues: Sequence[Issue] = ()) -> None:
         super().__init__(diagnostics)
+        self.headers: dict[str, str] = {}
         self.issues: tuple[Issue, ...] = tuple(issues) or (Issue(code or self.code, diagnostics, expression),)
 
 
@@ -56,6 +57,12 @@ class NotFound(OneStoryError):
     """No such thing, or none that the caller may know of: 404."""
 
     code = "not-found"
+
+
+class Gone(OneStoryError):
+    """It was here, and its source has withdrawn it: 410."""
+
+    code = "deleted"
 
 
 class NotAllowed(OneStoryError):

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import nhs_number
+from nhs_number.nhs_number import is_valid
 
 NHS_NUMBER_SYSTEM = "https://fhir.nhs.uk/Id/nhs-number"
 ODS_CODE_SYSTEM = "https://fhir.nhs.uk/Id/ods-organization-code"
@@ -83,4 +83,4 @@ def is_directory_id(value: str) -> bool:
 
 def is_nhs_number(value: str) -> bool:
     """Ten digits with a right modulus 11 check digit (NHS Data Dictionary, NHS NUMBER)."""
-    return len(value) == 10 and value.isascii() and value.isdigit() and bool(nhs_number.is_valid(value))
+    return len(value) == 10 and value.isascii() and value.isdigit() and bool(is_valid(value))

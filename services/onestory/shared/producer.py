@@ -39,8 +39,8 @@ class Producer:
     """An idempotent producer with acks=all, for asyncio.
 
     `timeout_s` bounds the whole of a send: connecting, metadata, batching, retries and the acknowledgement. After it
-    the outcome is unknown, so `Unavailable` is raised: repeating under the same event id is safe. The connection is made at
-    the first send, so that a process can start, and say that it is not ready, while Kafka is away.
+    the outcome is unknown, so `Unavailable` is raised: repeating under the same event id is safe. The connection is
+    made at the first send, so that a process can start, and say that it is not ready, while Kafka is away.
     """
 
     def __init__(self, bootstrap: str, *, timeout_s: float, client_id: str) -> None:

@@ -74,6 +74,13 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def require(settings: Settings, *names: str) -> None:
+    """Raise `Misconfigured` for a setting that this process needs and nobody gave."""
+    for name in names:
+        if not getattr(settings, name):
+            raise Misconfigured(f"{PREFIX}{name.upper()} is not set; docs/settings.md says what it is for.")
+
+
 def _parse(variable: str, raw: str, kind: str) -> object:
     try:
         match kind:

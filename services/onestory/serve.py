@@ -1,0 +1,108 @@
+"""`onestory serve [room...]`: the HTTP APIs of one or several rooms under one base URL, in one process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+import asyncpg
+import httpx
+import uvicorn
+import uvloop
+
+from onestory.intake.main import intake_routes
+from onestory.record.api.main import record_open_routes, record_routes
+from onestory.shared import logs, settings
+from onestory.shared.caller import Tokens
+from onestory.shared.contracts.codec import codec
+from onestory.shared.identity import Keys
+from onestory.shared.producer import Producer
+from onestory.shared.resources import Resources
+from onestory.shared.settings import Settings
+from onestory.shared.visibility import VisiblePositions
+from onestory.shared.web import OpenRoute, Route, create_app
+
+ROOMS: dict[str, Callable[[Resources], Sequence[Route]]] = {
+    "intake": intake_routes,
+    "record": record_routes,
+}
+OPEN: dict[str, Callable[[Resources], Sequence[OpenRoute]]] = {
+    "record": record_open_routes,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The rooms to serve; none means all."""
+    parser.add_argument("room", nargs="*", help=f"of {', '.join(ROOMS)}; all when none is named")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT: then no new request is taken and those in flight are answered."""
+    if unknown := set(arguments.room) - set(ROOMS):
+        raise settings.Misconfigured(f"No such room: {', '.join(sorted(unknown))}. There is {', '.join(ROOMS)}.")
+    configured = settings.read()
+    settings.require(configured, "key_secret", "oidc_issuer", "oidc_jwks_url")
+    logs.configure(configured.log_level, configured.log_format)
+    uvloop.run(_serve(configured, arguments.room or list(ROOMS)))
+    return 0
+
+
+async def _serve(configured: Settings, rooms: Sequence[str]) -> None:
+    async with httpx.AsyncClient() as http:
+        resources = _resources(configured)
+        app = create_app(
+            [route for room in rooms for route in ROOMS[room](resources)],
+            [route for room in rooms if room in OPEN for route in OPEN[room](resources)],
+            Tokens(configured.oidc_issuer, configured.oidc_audience, configured.oidc_jwks_url, http),
+            {"Kafka": resources.producer.ready, "PostgreSQL": resources.postgres_ready},
+            lambda: _open(resources),
+        )
+        await Server(_uvicorn(app, configured)).serve()
+
+
+def _resources(configured: Settings) -> Resources:
+    pool = asyncpg.create_pool(
+        configured.postgres, min_size=0, max_size=8, server_settings={"search_path": "record", "jit": "off"}
+    )
+    return Resources(
+        settings=configured,
+        keys=Keys(configured.key_secret.encode()),
+        codec=codec(configured.schema_registry_url),
+        producer=Producer(configured.kafka, timeout_s=configured.publish_timeout_s, client_id="onestory-serve"),
+        pool=pool,
+        visible=VisiblePositions(pool),
+    )
+
+
+@contextlib.asynccontextmanager
+async def _open(resources: Resources) -> AsyncIterator[None]:
+    async with resources.pool:
+        yield
+    await asyncio.to_thread(resources.producer.close)
+
+
+def _uvicorn(app: object, configured: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        host=configured.host,
+        port=configured.port,
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=15,
+    )
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, except that a stop that was asked for is a success: exit code 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
