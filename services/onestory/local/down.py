@@ -1,0 +1,40 @@
+"""`onestory down`: stop the embedded stack and leave nothing of it running."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from onestory.local import extra, kafka, postgres, processes, state
+
+OURS = ("serve", "project", "issuer")
+ALL = (*OURS, "kafka", "postgres")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`down` has no options."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Stop everything, and say what ran. Exit code 0, also when nothing did."""
+    extra.require()
+    home = state.find_home()
+    if not home.exists():
+        print(f"There is no embedded stack in {home}.")
+        return 0
+    with state.only_one(home):
+        stopped = stop_all(home, ALL)
+    print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+    return 0
+
+
+def stop_all(home: Path, names: Collection[str]) -> list[str]:
+    """Stop these processes, those first that need the others; gives those that lived."""
+    stopped = processes.stop(home, [name for name in OURS if name in names])
+    engines = [engine for engine in (kafka, postgres) if engine.NAME in names]
+    with ThreadPoolExecutor() as pool:
+        for ended in pool.map(lambda engine: engine.stop(home), engines):
+            stopped += ended
+    return stopped

