@@ -1,0 +1,158 @@
+"""`Publisher`: what a clinical system imports to publish FHIR to OneStory."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import itertools
+import uuid
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from onestory.client import answer, submission
+from onestory.client.answer import Receipt, Refusal
+from onestory.client.patience import Patience, retry_after_s
+from onestory.client.submission import Submission
+from onestory.shared.errors import Misconfigured, Unauthenticated, Unprocessable
+
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+FAULT_TRIES = 3
+
+_RETRIED: Mapping[int, str] = {
+    408: "the door timed out",
+    425: "the door is still busy with this item",
+    429: "the door asks for fewer requests",
+    502: "the gateway cannot reach the door",
+    503: "the door is not available",
+    504: "the gateway waited for the door in vain",
+}
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Publisher:
+    """Publishes FHIR R4 JSON as one source, and repeats safely until each submission has an answer.
+
+        async def main() -> None:
+            async with Publisher("https://record.example.nhs.uk", token, system="ward-system") as publisher:
+                receipt = await publisher.publish(Path("discharge.json").read_bytes(), idempotency_key="discharge-4711")
+                for refusal in receipt.refusals:
+                    print(refusal.status, refusal.field, refusal.reason)
+
+        asyncio.run(main())
+
+    It may be used by many tasks at once. `token` is a bearer token, or a function that gets one (called in a thread,
+    and again when the door no longer takes the last one). `client` stays the caller's to close; without one, the
+    publisher opens its own.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str | Callable[[], str],
+        *,
+        system: str = "",
+        patience: Patience | None = None,
+        client: httpx.AsyncClient | None = None,
+    ) -> None:
+        url = _checked(base_url)
+        if not (system.isascii() and system.isprintable()):
+            raise Unprocessable("The source system's name must be printable ASCII: it travels in a header.")
+        self._base_url = base_url.rstrip("/")
+        self._client = client or httpx.AsyncClient(timeout=TIMEOUT)
+        self._owns_client = client is None
+        self._patience = patience or Patience()
+        self._system = system
+        # On one machine compression costs more than it saves.
+        self._compresses = url.host not in _LOOPBACK
+        self._get_token = token if callable(token) else None
+        self._token = "" if callable(token) else token
+        self._renewing = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._owns_client:
+            await self._client.aclose()
+
+    async def publish(self, content: bytes, *, idempotency_key: str | None = None) -> Receipt:
+        """Publish one resource or Bundle, as it is written, and give the door's receipt: taken, or refused and why.
+
+        Once a receipt says it was taken, it is in Kafka on all in-sync replicas. The same `idempotency_key` makes a
+        repeat harmless, in another process too; without one each call is a statement of its own. Raises `Malformed` or
+        `TooLarge` for what cannot be sent, `Unavailable` when the door gave no answer for as long as patience lasts
+        (the outcome is unknown: repeat with the same key), `Unauthenticated` when it does not take the token,
+        `Misconfigured` when what answers is not OneStory.
+        """
+        return await self.send(submission.read(content), content, idempotency_key or uuid.uuid4().hex)
+
+    async def send(self, request: Submission, content: bytes, idempotency_key: str) -> Receipt:
+        """`publish` for content that has been read already."""
+        headers = self._headers(idempotency_key)
+        body = gzip.compress(content, compresslevel=1) if self._compresses else content
+        faults = 0
+        renewed = False
+        for attempt in itertools.count():
+            token = self._token or await self._renew("")
+            headers["Authorization"] = f"Bearer {token}"
+            try:
+                response = await self._client.request(
+                    request.method, self._base_url + request.path, content=body, headers=headers
+                )
+            except httpx.TransportError as error:
+                await self._patience.pause(attempt, f"the door cannot be reached ({type(error).__name__})")
+                continue
+            if response.status_code == 401 and self._get_token and not renewed:
+                renewed = bool(await self._renew(token))
+            elif response.status_code == 500 and (faults := faults + 1) < FAULT_TRIES:
+                await self._patience.pause(attempt, "the door failed")
+            elif why := _RETRIED.get(response.status_code):
+                await self._patience.pause(attempt, why, retry_after_s(response.headers.get("Retry-After")))
+            else:
+                self._patience.succeeded()
+                return _receipt(response)
+        raise AssertionError("unreachable")
+
+    def _headers(self, idempotency_key: str) -> dict[str, str]:
+        headers = {
+            "Content-Type": "application/fhir+json",
+            "Accept": "application/fhir+json",
+            "Prefer": "return=minimal",
+            "Idempotency-Key": idempotency_key,
+        }
+        if self._system:
+            headers["X-Source-System"] = self._system
+        if self._compresses:
+            headers["Content-Encoding"] = "gzip"
+        return headers
+
+    async def _renew(self, refused: str) -> str:
+        """A token other than `refused`, got once however many tasks find out at the same time."""
+        async with self._renewing:
+            if self._get_token is not None and self._token == refused:
+                self._token = await asyncio.to_thread(self._get_token)
+            return self._token
+
+
+def _checked(base_url: str) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Misconfigured("The base URL must look like https://host[:port].")
+    return url
+
+
+def _receipt(response: httpx.Response) -> Receipt:
+    if response.status_code == 401:
+        raise Unauthenticated("The door does not take the token: it may have expired, or be for another place.")
+    if response.status_code == 500:
+        why = f"The door failed on this {FAULT_TRIES} times, so whether it was taken is unknown."
+        return Receipt(500, refusals=(Refusal(why, 500),))
+    return answer.read(response)

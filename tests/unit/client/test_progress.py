@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from onestory.client.progress import Bar, Lines, display
+from onestory.client.report import Tally
+
+
+def test_a_pipe_gets_a_line_every_few_seconds() -> None:
+    now = [0.0]
+    stream = io.StringIO()
+    lines = Lines(stream, clock=lambda: now[0])
+
+    with lines:
+        for second in range(12):
+            now[0] = float(second)
+            lines.show(Tally(items=second), "")
+
+    assert [line.split("  ")[0] for line in stream.getvalue().splitlines()] == ["5 items", "10 items"]
+
+
+def test_a_terminal_gets_a_bar_that_says_why_it_stands_still() -> None:
+    stream = io.StringIO()
+    bar = Bar(Console(file=stream, force_terminal=True, width=160), bytes_in_all=100)
+
+    with bar:
+        bar.show(Tally(items=3, bytes_read=50), "the door is not available")
+
+    assert "3 items" in stream.getvalue()
+    assert "50%" in stream.getvalue()
+    assert "waiting: the door is not available" in stream.getvalue()
+
+
+def test_what_is_no_terminal_gets_lines() -> None:
+    assert isinstance(display(io.StringIO(), 1), Lines)
