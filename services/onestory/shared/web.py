@@ -205,8 +205,6 @@ def _correlation_id(scope: Scope) -> str:
     return str(uuid4())
 
 
-
-
 def _frames(error: Exception) -> list[str]:
     # Where, and never what: the message of an unexpected error may quote a record.
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)[-8:]]

@@ -1,0 +1,129 @@
+"""Tokens are verified; nothing else says who calls."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from onestory.shared.caller import Caller, Tokens
+from onestory.shared.errors import Unauthenticated, Unavailable
+
+ISSUER = "https://issuer.example"
+KEY = ec.generate_private_key(ec.SECP256R1())
+OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+def jwks() -> dict[str, Any]:
+    public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(KEY.public_key()))
+    return {"keys": [{**public, "kid": "k1", "use": "sig", "alg": "ES256"}]}
+
+
+def signed(key: ec.EllipticCurvePrivateKey = KEY, kid: str = "k1", **claims: Any) -> str:
+    standing = {"iss": ISSUER, "aud": "onestory", "sub": "user-1", "exp": time.time() + 60, "org": "A81001"}
+    kept = {name: value for name, value in {**standing, **claims}.items() if value is not None}
+    return jwt.encode(kept, key, algorithm="ES256", headers={"kid": kid})
+
+
+def verify(authorization: str | None, answer: Callable[[httpx.Request], httpx.Response] | None = None) -> Caller:
+    issuer = answer or (lambda _request: httpx.Response(200, json=jwks()))
+
+    async def call() -> Caller:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(issuer)) as http:
+            return await Tokens(ISSUER, "onestory", f"{ISSUER}/jwks", http).caller(authorization)
+
+    return asyncio.run(call())
+
+
+def test_a_verified_token_names_the_caller() -> None:
+    token = signed(role="R8000", network="north", system="emis-web", purpose="ETREAT")
+
+    assert verify(f"Bearer {token}") == Caller("A81001", "emis-web", "user-1", "R8000", "north", "ETREAT")
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ({"exp": 1}, "expired"),
+        ({"aud": "another"}, "audience"),
+        ({"iss": "https://elsewhere.example"}, "issuer"),
+        ({"org": None}, "lacks the claim org"),
+        ({"sub": None}, "lacks the claim sub"),
+        ({"org": "A81/001"}, "ODS code"),
+        ({"role": 7}, "role must be a string"),
+    ],
+)
+def test_a_token_that_does_not_verify_is_refused_with_the_reason(claims: dict[str, Any], said: str) -> None:
+    with pytest.raises(Unauthenticated, match=said):
+        verify(f"Bearer {signed(**claims)}")
+
+
+@pytest.mark.parametrize("header", [None, "", "Basic dXNlcg==", "Bearer", "Bearer ", "Bearer not.a.token"])
+def test_no_token_is_no_caller(header: str | None) -> None:
+    with pytest.raises(Unauthenticated):
+        verify(header)
+
+
+def test_a_signature_by_another_key_is_refused() -> None:
+    with pytest.raises(Unauthenticated, match="signature"):
+        verify(f"Bearer {signed(OTHER_KEY)}")
+
+
+def made_by_hand(algorithm: str, secret: bytes) -> str:
+    """A token as an attacker makes it, whom no library stops."""
+    claims = {"iss": ISSUER, "aud": "onestory", "sub": "x", "org": "A81001", "exp": time.time() + 60}
+    parts = [{"alg": algorithm, "kid": "k1", "typ": "JWT"}, claims]
+    signing_input = b".".join(base64url(json.dumps(part).encode()) for part in parts)
+    signature = hmac.digest(secret, signing_input, "sha256") if secret else b""
+    return (signing_input + b"." + base64url(signature)).decode()
+
+
+def base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def test_an_unsigned_token_is_refused() -> None:
+    with pytest.raises(Unauthenticated):
+        verify(f"Bearer {made_by_hand('none', b'')}")
+
+
+def test_a_public_key_is_not_taken_as_a_shared_secret() -> None:
+    # given a token signed by HMAC with what everybody can read from the issuer
+    forged = made_by_hand("HS256", json.dumps(jwks()["keys"][0]).encode())
+
+    with pytest.raises(Unauthenticated):
+        verify(f"Bearer {forged}")
+
+
+def test_an_issuer_that_does_not_answer_is_no_fault_of_the_token() -> None:
+    with pytest.raises(Unavailable):
+        verify(f"Bearer {signed()}", lambda _request: httpx.Response(500))
+
+
+def test_a_flood_of_unknown_key_ids_asks_the_issuer_once() -> None:
+    asked = 0
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        return httpx.Response(200, json=jwks())
+
+    async def flood() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+            tokens = Tokens(ISSUER, "onestory", f"{ISSUER}/jwks", http)
+            for number in range(20):
+                with pytest.raises(Unauthenticated):
+                    await tokens.caller(f"Bearer {signed(kid=f'made-up-{number}')}")
+
+    asyncio.run(flood())
+
+    assert asked == 1

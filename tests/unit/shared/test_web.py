@@ -1,0 +1,136 @@
+"""What every route has around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from onestory.shared import errors
+from onestory.shared.caller import Caller, Tokens
+from onestory.shared.web import STATUS, OpenRoute, Route, create_app, refusal
+
+CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
+
+
+class KnowsOneToken(Tokens):
+    """A fake of Tokens: one token is good."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def caller(self, authorization: str | None) -> Caller:
+        if authorization != "Bearer good":
+            raise errors.Unauthenticated("No.")
+        return CALLER
+
+
+@contextlib.asynccontextmanager
+async def nothing() -> AsyncIterator[None]:
+    yield
+
+
+async def hello(_request: Request, caller: Caller) -> Response:
+    return Response(caller.organisation)
+
+
+async def explode(_request: Request, _caller: Caller) -> Response:
+    raise RuntimeError("Jane Smith 9990000018")
+
+
+async def kafka_is_away() -> bool:
+    return False
+
+
+async def anybody(_request: Request) -> Response:
+    return Response("open")
+
+
+ROUTES = [Route("GET", "/fhir/{type}/{id}", hello, "read"), Route("GET", "/explode", explode, "read")]
+
+
+def get(path: str, method: str = "GET", **headers: str) -> httpx.Response:
+    app = create_app(ROUTES, [OpenRoute("GET", "/open", anybody)], KnowsOneToken(), {"Kafka": kafka_is_away}, nothing)
+
+    async def call() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://door") as http:
+            return await http.request(method, path, headers=headers)
+
+    return asyncio.run(call())
+
+
+def test_a_route_knows_its_caller() -> None:
+    assert get("/fhir/Condition/c1", Authorization="Bearer good").text == "A81001"
+
+
+def test_no_route_works_without_a_token() -> None:
+    answer = get("/fhir/Condition/c1")
+
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+def test_health_and_open_routes_need_none() -> None:
+    assert get("/open").status_code == 200
+    assert get("/health/live").status_code == 200
+    assert get("/metrics").status_code == 200
+
+
+def test_readiness_names_what_does_not_answer() -> None:
+    answer = get("/health/ready")
+
+    assert answer.status_code == 503
+    assert "Kafka" in answer.json()["issue"][0]["diagnostics"]
+
+
+def test_a_correlation_id_is_kept_and_a_missing_one_is_made() -> None:
+    kept = get("/open", **{"X-Correlation-Id": "story-1"})
+    made = get("/open")
+
+    assert kept.headers["X-Correlation-Id"] == "story-1"
+    assert len(made.headers["X-Correlation-Id"]) == 36
+
+
+def test_an_unexpected_error_answers_a_correlation_id_and_nothing_of_itself() -> None:
+    answer = get("/explode", Authorization="Bearer good")
+
+    assert answer.status_code == 500
+    assert answer.headers["X-Correlation-Id"] in answer.json()["issue"][0]["diagnostics"]
+    assert "Smith" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_an_unexpected_error_is_logged_without_its_message(capfd: pytest.CaptureFixture[str]) -> None:
+    get("/explode", Authorization="Bearer good")
+
+    logged = "".join(capfd.readouterr())
+    assert "RuntimeError" in logged
+    assert "Smith" not in logged
+    assert "000018" not in logged
+
+
+def test_unknown_addresses_and_methods_are_operation_outcomes_too() -> None:
+    assert get("/nowhere").json()["issue"][0]["code"] == "not-found"
+    assert get("/open", method="POST").json()["issue"][0]["code"] == "not-supported"
+
+
+def test_another_format_than_json_is_not_acceptable() -> None:
+    answer = get("/fhir/Condition/c1", Authorization="Bearer good", Accept="application/fhir+xml")
+
+    assert answer.status_code == 406
+
+
+def test_every_error_family_has_its_status() -> None:
+    families = {
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.OneStoryError)
+    }
+
+    assert families - set(STATUS) == {errors.OneStoryError, errors.Misconfigured}
+    assert refusal(errors.Unavailable("later")).headers["Retry-After"]
