@@ -36,6 +36,8 @@ class Person:
     """Street and town."""
     postcode: str
     phone: str
+    weight: float
+    """Kilograms, about."""
     protected: bool
     """Address and practice must not be shown (v3-Confidentiality R on the Patient)."""
     troubles: tuple[str, ...]
@@ -63,12 +65,13 @@ def person(seed: int, index: int) -> Person:
         given=given,
         gender=gender,
         born=calendar.days_ago(_days_lived(chance, age)),
-        died=calendar.days_ago(chance.randrange(5, 60)) if "deceased" in troubles else None,
+        died=calendar.days_ago(chance.randrange(6, 14)) if "deceased" in troubles else None,
         age=age,
         practice=PRACTICES[index % len(PRACTICES)],
         address=(f"{chance.randrange(1, 180)} {chance.choice(names.STREETS)}", chance.choice(names.TOWNS)),
         postcode=f"ZZ99 {chance.randrange(10)}{''.join(chance.choice(names.POSTCODE_LETTERS) for _ in 'ab')}",
         phone=_phone(chance),
+        weight=chance.uniform(14, 52) if age == "child" else chance.uniform(48, 96),
         protected="protected-address" in troubles,
         troubles=troubles,
     )

@@ -78,7 +78,7 @@ def _problems(chance: Random, person: Person) -> tuple[Problem, ...]:
     lasting = [
         Problem(code, _past(chance, person, 5000)) for code in chance.sample(pool, chance.randrange(2, most + 1))
     ]
-    passing = []
+    passing: list[Problem] = []
     for code in chance.sample(problems.SHORT_TERM, chance.randrange(1, 3)):
         onset = _past(chance, person, 1500)
         passing.append(Problem(code, onset, min(onset + timedelta(days=chance.randrange(7, 40)), calendar.TODAY)))
@@ -97,14 +97,16 @@ def _allergies(chance: Random, person: Person) -> tuple[Allergy, ...]:
 
 
 def _medicines(chance: Random, conditions: tuple[Problem, ...]) -> list[Medicine]:
-    medicines = []
+    medicines: list[Medicine] = []
     for problem in conditions:
         if choices := treatments.MEDICINES_FOR.get(problem.code):
             code = chance.choice(choices)
             if all(medicine.code != code for medicine in medicines):
-                medicines.append(Medicine(code, problem, chance.randrange(1, 4), problem.onset, problem.ended))
+                medicines.append(
+                    Medicine(code, problem, treatments.TIMES_A_DAY.get(code, 1), problem.onset, problem.ended)
+                )
     if not medicines:
-        medicines.append(Medicine(treatments.PARACETAMOL, conditions[0], 3, conditions[0].onset))
+        medicines.append(Medicine(treatments.PARACETAMOL, conditions[0], 4, conditions[0].onset))
     return medicines
 
 

@@ -60,6 +60,8 @@ class Voice:
     def local_id(self, kind: str, key: str) -> str:
         words = (self.source.ods, self.source.system, self.person.nhs_number, kind, key)
         match self.source.system:
+            case "pds":
+                return self.nhs_number
             case "emis-web":
                 return uuid_of(*words).upper()
             case "systmone":
@@ -75,9 +77,18 @@ class Voice:
 
     def address(self, kind: str, key: str) -> str:
         """The full URL of a resource in this source's Bundles."""
+        token = self.local_id(kind, key) if self.manner.ids else self.business_identifier(kind, key)["value"]
+        return self._address(kind, token)
+
+    def address_of(self, resource: Json) -> str:
+        """The full URL of a resource that this voice made."""
+        token = resource["id"] if self.manner.ids else resource["identifier"][-1]["value"]
+        return self._address(resource["resourceType"], token)
+
+    def _address(self, kind: str, token: str) -> str:
         if base := self.manner.address:
-            return f"{base}/{kind}/{self.local_id(kind, key)}"
-        return f"urn:uuid:{uuid_of(self.source.ods, self.person.nhs_number, kind, key)}"
+            return f"{base}/{kind}/{token}"
+        return f"urn:uuid:{uuid_of(self.source.ods, self.source.system, kind, token)}"
 
     def reference(self, kind: str, key: str) -> Json:
         """A reference to a resource of the same Bundle: relative where full URLs are addresses, else by urn:uuid."""

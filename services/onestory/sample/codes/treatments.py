@@ -20,6 +20,16 @@ MIRTAZAPINE = Code("10395211000001106", "Mirtazapine 30mg tablets (Arrow Generic
 PENICILLIN_V = Code("41953811000001101", "Phenoxymethylpenicillin 250mg tablets")
 CLARITHROMYCIN = Code("41946511000001109", "Clarithromycin 500mg tablets")
 
+TIMES_A_DAY: dict[Code, int] = {
+    APIXABAN: 2,
+    METFORMIN: 2,
+    SALBUTAMOL: 4,
+    PARACETAMOL: 4,
+    PENICILLIN_V: 4,
+    CLARITHROMYCIN: 2,
+}
+"""The usual frequency; once a day for all others."""
+
 MEDICINES_FOR: dict[Code, tuple[Code, ...]] = {
     problems.HYPERTENSION: (AMLODIPINE, RAMIPRIL, CANDESARTAN),
     problems.DIABETES: (METFORMIN,),

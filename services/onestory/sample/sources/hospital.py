@@ -1,0 +1,122 @@
+"""The hospital: a discharge summary as a document, ward observations, and results of several people in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from random import Random
+
+from onestory.sample import bundles, calendar
+from onestory.sample.bundles import Case, Submission
+from onestory.sample.chance import stream
+from onestory.sample.codes import findings
+from onestory.sample.elements import Json, concept, narrative, organisation
+from onestory.sample.network import HOSPITAL
+from onestory.sample.patients import patient
+from onestory.sample.people import Person
+from onestory.sample.plans import flag, respect_form
+from onestory.sample.publishing import case, requested, transact
+from onestory.sample.staff import signed_by
+from onestory.sample.statements import allergy, condition, encounter, measurement, taken
+from onestory.sample.story import Story
+from onestory.sample.voice import Voice, voice
+
+
+def submissions(person: Person, told: Story) -> Iterator[Submission]:
+    chance = stream(person.seed, "hospital", person.index)
+    speaker = voice(HOSPITAL, person)
+    admitted = chance.randrange(64, 300)
+    yield _ward_observations(speaker, admitted, chance)
+    yield _discharge(voice(HOSPITAL, person, subject_as="entry"), told, admitted, chance)
+    if "resuscitation" in person.troubles:
+        at = calendar.moment(calendar.days_ago(50), chance)
+        form = respect_form(speaker, "respect", at, chance)
+        raised = flag(speaker, "respect", at, "respect", chance)
+        yield transact(speaker, at, [form, raised], cases=[case(speaker, "resuscitation", form, "ReSPECT, no CPR")])
+
+
+def results(people: Sequence[Person]) -> Submission:
+    """One night's laboratory results of these people, in one batch."""
+    chance = stream(people[-1].seed, "laboratory", people[-1].index)
+    day = calendar.days_ago(chance.randrange(20, 60))
+    at = calendar.moment(day, chance)
+    entries = []
+    for person in people:
+        speaker = voice(HOSPITAL, person)
+        for place, measure in enumerate(findings.BLOOD_TESTS):
+            result = measurement(speaker, f"laboratory-{place}", measure, day, at, chance)
+            entries.append(requested(speaker, result))
+    return bundles.submission(HOSPITAL, bundles.batch(HOSPITAL, at, entries))
+
+
+def _ward_observations(speaker: Voice, admitted: int, chance: Random) -> Submission:
+    resources: list[Json] = []
+    for turn in range(2):
+        day = calendar.days_ago(admitted - turn)
+        recorded = calendar.moment(day, chance)
+        for place, measure in enumerate((findings.NEWS2, *findings.VITAL_SIGNS)):
+            resources.append(measurement(speaker, f"ward-{turn}-{place}", measure, day, recorded, chance))
+    at = calendar.moment(calendar.days_ago(admitted - 2), chance)
+    return transact(speaker, at, resources)
+
+
+def _discharge(speaker: Voice, told: Story, admitted: int, chance: Random) -> Submission:
+    day = calendar.days_ago(admitted - 3)
+    at = calendar.moment(day, chance)
+    conditions = [
+        condition(speaker, f"problem-{place}", problem, at, text=f"{problem.code.display.upper()} (PMH)", status=status)
+        for place, problem in enumerate(told.problems[:2])
+        for status in ["resolved" if place == 0 and "conflict-condition" in speaker.person.troubles else ""]
+    ]
+    refuted = "conflict-allergy" in speaker.person.troubles
+    allergies = [
+        allergy(speaker, f"allergy-{place}", known, at, text=f"{known.code.display} - as per GP", refuted=refuted)
+        for place, known in enumerate(told.allergies)
+    ]
+    doubled = told.medicines[0].times_a_day * 2 if "conflict-dose" in speaker.person.troubles else 0
+    medicines = [
+        taken(speaker, f"medicine-{place}", medicine, at, times_a_day=doubled, text=f"{medicine.code.display} (TTO)")
+        for place, medicine in enumerate(told.medicines[:3])
+    ]
+    stay = encounter(speaker, "stay", calendar.days_ago(admitted), at, kind=findings.FACE_TO_FACE, ward=True)
+    parts = {"Diagnoses": conditions, "Allergies and adverse reactions": allergies, "Medications": medicines}
+    letter = _letter(speaker, at, parts)
+    entries = [
+        bundles.entry(speaker.address_of(resource), resource)
+        for resource in (letter, patient(speaker, at), stay, *conditions, *allergies, *medicines)
+    ]
+    cases = list(_cases(speaker, conditions[0], allergies[0], medicines[0]))
+    return bundles.submission(HOSPITAL, bundles.document(HOSPITAL, at, entries), cases)
+
+
+def _letter(speaker: Voice, at: datetime, parts: dict[str, list[Json]]) -> Json:
+    said = "Admitted with shortness of breath. Treated, mobilised with physiotherapy, discharged home. GP to review."
+    sections = [
+        {"title": title, "text": narrative(title), "entry": [{"reference": speaker.address_of(part)} for part in found]}
+        for title, found in parts.items()
+    ]
+    fields = {
+        "text": narrative(said),
+        "status": "final",
+        "type": concept(findings.DISCHARGE_SUMMARY),
+        "subject": speaker.subject,
+        "encounter": speaker.reference("Encounter", "stay"),
+        "date": speaker.instant(at),
+        "author": [signed_by(speaker.source)],
+        "custodian": organisation(speaker.source),
+        "title": "Discharge summary",
+        "section": [{"title": "Clinical summary", "text": narrative(said)}, *sections],
+    }
+    return speaker.resource("Composition", "discharge", at, fields)
+
+
+def _cases(speaker: Voice, problem: Json, known: Json, medicine: Json) -> Iterator[Case]:
+    yield case(speaker, "same-fact", problem, "the practice states the same condition")
+    shown = {
+        "conflict-condition": (problem, "resolved here, active at the practice"),
+        "conflict-allergy": (known, "refuted here, active at the practice"),
+        "conflict-dose": (medicine, "taken at another dose than the practice prescribes"),
+    }
+    for trouble, (resource, note) in shown.items():
+        if trouble in speaker.person.troubles:
+            yield case(speaker, trouble, resource, note)
