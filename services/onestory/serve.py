@@ -16,6 +16,7 @@ import uvloop
 from onestory.intake.main import intake_routes
 from onestory.record.api.main import record_open_routes, record_routes
 from onestory.shared import logs, settings
+from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Tokens
 from onestory.shared.contracts.codec import codec
 from onestory.shared.identity import Keys
@@ -67,11 +68,14 @@ def _resources(configured: Settings) -> Resources:
     pool = asyncpg.create_pool(
         configured.postgres, min_size=0, max_size=8, server_settings={"search_path": "record", "jit": "off"}
     )
+    producer = Producer(configured.kafka, timeout_s=configured.publish_timeout_s, client_id="onestory-serve")
+    contract = codec(configured.schema_registry_url)
     return Resources(
         settings=configured,
         keys=Keys(configured.key_secret.encode()),
-        codec=codec(configured.schema_registry_url),
-        producer=Producer(configured.kafka, timeout_s=configured.publish_timeout_s, client_id="onestory-serve"),
+        codec=contract,
+        producer=producer,
+        audit=AuditTrail(producer, contract),
         pool=pool,
         visible=VisiblePositions(pool),
     )

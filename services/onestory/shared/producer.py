@@ -18,12 +18,13 @@ from onestory.shared.errors import Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes to Kafka: topic, key, value, headers."""
+    """What goes to Kafka. `partition` is None where the key decides it, as it does for everything about a person."""
 
     topic: str
     key: bytes
     value: bytes
     headers: Sequence[tuple[str, bytes]] = ()
+    partition: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,21 @@ class Producer:
         """Where each message stands, once all in-sync replicas have every one. Raises `Unavailable`."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                return list(await asyncio.gather(*[self._send(message) for message in messages]))
+                for topic in {message.topic for message in messages} - self._known:
+                    await self._learn(topic)
+                return await self._send(messages)
         except (TimeoutError, KafkaError) as error:
             raise Unavailable(
                 "Kafka did not acknowledge in time. The outcome is unknown; repeat with the same Idempotency-Key."
             ) from error
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has. Raises `Unavailable`."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return len(await asyncio.to_thread(self._partitions, topic))
+        except (TimeoutError, KafkaError) as error:
+            raise Unavailable("Kafka does not answer.") from error
 
     async def ready(self) -> bool:
         """Whether Kafka answers with the topics that it should have."""
@@ -68,26 +79,42 @@ class Producer:
         except (TimeoutError, KafkaError):
             return False
 
-    async def _send(self, message: Message) -> Position:
+    async def _learn(self, topic: str) -> None:
         # What may block (connecting, the first metadata of a topic) may not stop the event loop.
-        if message.topic not in self._known:
-            if not await asyncio.to_thread(self._partitions, message.topic):
-                raise UnknownTopicOrPartitionError(message.topic)
-            self._known.add(message.topic)
+        if not await asyncio.to_thread(self._partitions, topic):
+            raise UnknownTopicOrPartitionError(topic)
+        self._known.add(topic)
+
+    async def _send(self, messages: Sequence[Message]) -> list[Position]:
         assert self._kafka is not None
         loop = asyncio.get_running_loop()
-        acknowledged: asyncio.Future[Position] = loop.create_future()
-        future = self._kafka.send(message.topic, message.value, message.key, list(message.headers))
-        future.add_callback(lambda meta: loop.call_soon_threadsafe(_resolve, acknowledged, meta))
-        future.add_errback(lambda error: loop.call_soon_threadsafe(_fail, acknowledged, error))
-        return await acknowledged
+        answered: asyncio.Future[None] = loop.create_future()
+        outcomes: list[Any] = []
 
-    def _partitions(self, topic: str) -> set[int] | None:
+        def answer(outcome: Any) -> None:
+            # Called by the producer's thread: the event loop is woken once for all messages, not for each.
+            outcomes.append(outcome)
+            if len(outcomes) == len(messages):
+                loop.call_soon_threadsafe(_done, answered)
+
+        futures = [self._append(message) for message in messages]
+        for future in futures:
+            future.add_both(answer)
+        if messages:
+            await answered
+        return [_position(future) for future in futures]
+
+    def _append(self, message: Message) -> Any:
+        assert self._kafka is not None
+        return self._kafka.send(
+            message.topic, message.value, message.key, list(message.headers), partition=message.partition
+        )
+
+    def _partitions(self, topic: str) -> set[int]:
         with self._connecting:
             if self._kafka is None:
                 self._kafka = self._connect()
-        found: set[int] | None = self._kafka.partitions_for(topic)
-        return found
+        return self._kafka.partitions_for(topic) or set()
 
     def close(self) -> None:
         """Wait for what is on its way, at most as long as a send may take."""
@@ -117,11 +144,13 @@ def _connect(bootstrap: str, timeout_s: float, client_id: str) -> KafkaProducer:
     )
 
 
-def _resolve(acknowledged: asyncio.Future[Position], meta: Any) -> None:
-    if not acknowledged.done():
-        acknowledged.set_result(Position(meta.topic, meta.partition, meta.offset))
+def _done(answered: asyncio.Future[None]) -> None:
+    if not answered.done():
+        answered.set_result(None)
 
 
-def _fail(acknowledged: asyncio.Future[Position], error: BaseException) -> None:
-    if not acknowledged.done():
-        acknowledged.set_exception(error)
+def _position(future: Any) -> Position:
+    if future.failed():
+        raise future.exception
+    meta = future.value
+    return Position(meta.topic, meta.partition, meta.offset)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from onestory.shared.audit import AuditTrail
 from onestory.shared.contracts.codec import Codec
 from onestory.shared.identity import Keys
 from onestory.shared.producer import Producer
@@ -21,6 +22,7 @@ class Resources:
     keys: Keys
     codec: Codec
     producer: Producer
+    audit: AuditTrail
     pool: asyncpg.Pool
     visible: VisiblePositions
 
