@@ -11,7 +11,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
-from onestory.local import extra, jars, processes
+from onestory.local import addresses, extra, jars, processes
 from onestory.local.state import Stack
 from onestory.shared.errors import Misconfigured, Unavailable
 
@@ -81,6 +81,8 @@ def start(home: Path, stack: Stack) -> None:
 
 def ready(stack: Stack) -> bool:
     """Whether the broker answers with its metadata."""
+    if addresses.is_free(addresses.port_of(stack.kafka)):
+        return False  # asked first because the client leaves a socket behind for each refused connection
     from kafka import KafkaAdminClient  # late: a second `up`, a `status` and a `token` need no client
     from kafka.errors import KafkaError
 

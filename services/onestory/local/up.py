@@ -59,7 +59,7 @@ def bring_up(home: Path) -> tuple[Stack, list[str]]:
             # They were told addresses that are no longer true.
             dead += processes.stop(home, [name for name in COMMANDS if name not in dead])
         state.write_stack(home, stack)
-        _start_or_undo(Start(home, stack, tuple(name for name in ALL if name in dead)))
+        start_all(Start(home, stack, tuple(name for name in ALL if name in dead)))
         return stack, [name for name in ALL if name in dead]
 
 
@@ -120,7 +120,8 @@ def answers(url: str) -> bool:
         return False
 
 
-def _start_or_undo(start: Start) -> None:
+def start_all(start: Start) -> None:
+    """Start what is dead, each as soon as what it needs is ready; on any failure stop what this started."""
     pool = ThreadPoolExecutor()
     try:
         _in_parallel(pool, start.kafka, start.postgres, lambda: start.process("issuer"))

@@ -1,0 +1,191 @@
+"""What the tests run on: real Kafka and real PostgreSQL, embedded or in Docker, and our processes against them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from onestory.local import addresses, kafka, postgres, processes, state, up
+from onestory.local.token import fetch_token
+
+PROCESSES = ("issuer", "serve", "project")
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Kafka and PostgreSQL for the tests, whichever way they came."""
+
+    kafka: str
+    """Bootstrap server."""
+    postgres: str
+    """Connection string of a database of this test session."""
+    schema_registry: str
+    """URL of a Confluent-compatible registry; empty on the embedded stack."""
+    kill_kafka: Callable[[], None]
+    """End the broker with SIGKILL."""
+    start_kafka: Callable[[], None]
+    """Start it again on its data, and return when it answers."""
+
+    def fresh_database(self) -> str:
+        """Make an empty database; gives its connection string."""
+        name = f"onestory_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self.postgres, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.postgres.rpartition("/")[0] + "/" + name
+
+
+@contextlib.contextmanager
+def temporary_home() -> Iterator[Path]:
+    """A stack's directory that the account of PostgreSQL can reach too, which pytest's own tmp_path does not allow."""
+    home = Path(tempfile.mkdtemp(prefix="onestory-test-"))
+    home.chmod(0o755)
+    state.prepare(home)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def embedded_stack() -> Iterator[Stack]:
+    """Kafka and PostgreSQL of the embedded stack, in a directory of their own, stopped at the end."""
+    with temporary_home() as home:
+        placed = addresses.choose(home, None, {}, lambda name: False)
+
+        def start_kafka() -> None:
+            kafka.start(home, placed)
+            processes.await_ready(home, "kafka", lambda: kafka.ready(placed), PATIENCE_S)
+
+        def start_postgres() -> None:
+            postgres.start(home, placed)
+            processes.await_ready(home, "postgres", lambda: postgres.ready(placed), PATIENCE_S)
+
+        def kill_kafka() -> None:
+            processes.stop(home, ["kafka"], by=signal.SIGKILL)
+
+        try:
+            with ThreadPoolExecutor() as pool:
+                for started in [pool.submit(start_kafka), pool.submit(start_postgres)]:
+                    started.result()
+            stack = Stack(placed.kafka, placed.postgres, "", kill_kafka, start_kafka)
+            yield replace(stack, postgres=stack.fresh_database())
+        finally:
+            kafka.stop(home)
+            postgres.stop(home)
+
+
+def docker_answers() -> bool:
+    """Whether there is a Docker engine with Compose."""
+    if shutil.which("docker") is None:
+        return False
+    for command in (["docker", "info"], ["docker", "compose", "version"]):
+        if subprocess.run(command, capture_output=True, check=False, timeout=30).returncode != 0:
+            return False
+    return True
+
+
+def docker_stack(compose: Callable[[str], object]) -> Stack:
+    """Kafka and PostgreSQL of `deploy/compose.deps.yaml`, which is up; `compose` runs one of Compose's subcommands."""
+    at = {part: f"127.0.0.1:{os.environ[variable]}" for part, variable in DOCKER_PORTS.items()}
+
+    def start_kafka() -> None:
+        compose("up --wait kafka")
+
+    def kill_kafka() -> None:
+        compose("kill --signal SIGKILL kafka")
+
+    registry = f"http://{at['registry']}/apis/ccompat/v7"
+    server = f"postgresql://postgres@{at['postgres']}/onestory"
+    stack = Stack(at["kafka"], server, registry, kill_kafka, start_kafka)
+    return replace(stack, postgres=stack.fresh_database())
+
+
+DOCKER_PORTS = {
+    "kafka": "ONESTORY_DEPS_KAFKA_PORT",
+    "postgres": "ONESTORY_DEPS_POSTGRES_PORT",
+    "registry": "ONESTORY_DEPS_REGISTRY_PORT",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`issuer`, `serve` and `project` as real processes on a database of their own and the topics of one Kafka."""
+
+    home: Path
+    stack: state.Stack
+
+    @property
+    def base_url(self) -> str:
+        """Where `serve` listens."""
+        return self.stack.base_url
+
+    @property
+    def kafka(self) -> str:
+        """Their bootstrap server."""
+        return self.stack.kafka
+
+    @property
+    def postgres(self) -> str:
+        """Their database."""
+        return self.stack.postgres
+
+    def token(self, org: str, role: str = "R8000", **claims: str) -> str:
+        """A token; `network` is that of the organisation in the synthetic network unless it is given."""
+        return fetch_token(org, role=role, issuer=self.stack.issuer, **claims)  # type: ignore[arg-type]
+
+    def client(self, org: str, role: str = "R8000", **claims: str) -> httpx.Client:
+        """An HTTP client with that token; the caller closes it."""
+        headers = {"Authorization": f"Bearer {self.token(org, role, **claims)}"}
+        return httpx.Client(base_url=self.base_url, headers=headers, timeout=30, trust_env=False)
+
+    def pid(self, name: str) -> int | None:
+        """The pid of one of PROCESSES while it lives."""
+        process = processes.find(self.home, name)
+        return process.pid if process else None
+
+    def log(self, name: str) -> str:
+        """What a process has written so far."""
+        return processes.log_file(self.home, name).read_text(errors="replace")
+
+    def stop(self, name: str) -> None:
+        """End a process in order."""
+        processes.stop(self.home, [name])
+
+    def kill(self, name: str) -> None:
+        """End a process with SIGKILL."""
+        processes.stop(self.home, [name], by=signal.SIGKILL)
+
+    def start(self, name: str) -> None:
+        """Start a process that was stopped or killed, and return when it is ready."""
+        up.Start(self.home, self.stack, (name,)).process(name)
+
+    def restart(self, name: str) -> None:
+        """Stop and start."""
+        self.stop(name)
+        self.start(name)
+
+
+@contextlib.contextmanager
+def running_services(stack: Stack) -> Iterator[Services]:
+    """Start all three, with the topics and tables they need, on a fresh database; stopped at the end."""
+    with temporary_home() as home:
+        free = addresses.choose(home, None, {}, lambda name: False)
+        services = Services(home, replace(free, kafka=stack.kafka, postgres=stack.fresh_database()))
+        try:
+            up.start_all(up.Start(home, services.stack, PROCESSES))
+            yield services
+        finally:
+            processes.stop(home, PROCESSES)

@@ -1,0 +1,65 @@
+"""The embedded stack's directory: its secrets, its disk and its addresses."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from onestory.local import state
+from onestory.local.state import Stack
+from onestory.shared.errors import Misconfigured, Unavailable
+
+STACK = Stack("/somewhere", "http://b", "k:1", "c:2", "postgresql://p:3/onestory", "http://i", {"serve": "http://b"})
+
+
+def test_a_secret_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    first = state.secret(tmp_path, "key-secret")
+
+    again = state.secret(tmp_path, "key-secret")
+
+    assert first == again
+    assert len(first) >= 32
+    assert stat.S_IMODE((tmp_path / "key-secret").stat().st_mode) == 0o600
+
+
+def test_two_stacks_have_different_secrets(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        state.prepare(tmp_path / name)
+
+    assert state.secret(tmp_path / "one", "key-secret") != state.secret(tmp_path / "two", "key-secret")
+
+
+def test_addresses_come_back_as_they_were_written(tmp_path: Path) -> None:
+    state.write_stack(tmp_path, STACK)
+
+    assert state.the_stack(tmp_path) == STACK
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"kafka": "k:1"}'])
+def test_an_unreadable_address_file_is_as_good_as_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "stack.json").write_text(content)
+
+    assert state.read_stack(tmp_path) is None
+
+
+def test_without_a_stack_the_caller_is_told_how_to_start_one(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="onestory up"):
+        state.the_stack(tmp_path)
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    more_than_there_is = 10**18
+
+    with pytest.raises(Misconfigured, match=r"The disk that holds .* is full: \d+ MB free") as raised:
+        state.prepare(tmp_path / "home", least_free_bytes=more_than_there_is)
+
+    assert "\n" not in str(raised.value)
+
+
+def test_a_home_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(Misconfigured, match="cannot be made"):
+        state.prepare(tmp_path / "file" / "home")
