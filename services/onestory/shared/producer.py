@@ -48,6 +48,7 @@ class Producer:
         self._timeout_s = timeout_s
         self._connect = partial(_connect, bootstrap, timeout_s, client_id)
         self._connecting = threading.Lock()
+        self._learning = asyncio.Lock()
         self._kafka: KafkaProducer | None = None
         self._known: set[str] = set()
 
@@ -81,9 +82,11 @@ class Producer:
 
     async def _learn(self, topic: str) -> None:
         # What may block (connecting, the first metadata of a topic) may not stop the event loop.
-        if not await asyncio.to_thread(self._partitions, topic):
-            raise UnknownTopicOrPartitionError(topic)
-        self._known.add(topic)
+        # One at a time: while Kafka is away, waiting requests may not fill the pool of threads.
+        async with self._learning:
+            if topic not in self._known and not await asyncio.to_thread(self._partitions, topic):
+                raise UnknownTopicOrPartitionError(topic)
+            self._known.add(topic)
 
     async def _send(self, messages: Sequence[Message]) -> list[Position]:
         assert self._kafka is not None
