@@ -1,0 +1,152 @@
+"""The product's story, read aloud: a person tells it once, and every team that cares for her reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from tests.people import condition, new_nhs_number, patient, said_at, transaction
+from tests.stack import Services
+
+FHIR_JSON = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
+
+
+@dataclass(slots=True)
+class Team:
+    """One organisation at the door and at the record."""
+
+    http: httpx.Client
+    system: str
+    receipts: list[httpx.Response] = field(default_factory=list)
+
+    def says(self, resource: dict[str, Any], **headers: str) -> httpx.Response:
+        """Publish and wait until it is visible."""
+        kind, local_id = resource["resourceType"], resource.get("id")
+        sent = {**FHIR_JSON, "X-Source-System": self.system, **headers}
+        if kind == "Bundle":
+            return self.http.post("/fhir", json=resource, headers=sent)
+        return self.http.put(f"/fhir/{kind}/{local_id}", json=resource, headers=sent)
+
+    def withdraws(self, kind: str, local_id: str, nhs_number: str) -> httpx.Response:
+        sent = {**FHIR_JSON, "X-Source-System": self.system}
+        return self.http.delete(f"/fhir/{kind}/{local_id}", params={"patient": nhs_number}, headers=sent)
+
+    def reads(self, nhs_number: str) -> httpx.Response:
+        return self.http.get(f"/fhir/Patient/{nhs_number}/$everything")
+
+
+@pytest.fixture
+def teams(services: Services) -> Iterator[dict[str, Team]]:
+    harbour = {"network": "harbour"}  # where the embedded stack's settings place A81001
+    opened = {
+        "practice": Team(services.client("A81001", **harbour), "emis-web"),
+        "community": Team(services.client("RY001", **harbour), "systmone-community"),
+        "social care": Team(services.client("LA001", **harbour), "mosaic"),
+        "hospital": Team(services.client("RX001", network="hospitals"), "epr"),
+        "stranger": Team(services.client("B99999", network="elsewhere"), "emis-web"),
+        "demographics": Team(services.client("X26", network="national"), "pds"),
+    }
+    yield opened
+    for team in opened.values():
+        team.http.close()
+
+
+def texts(answer: httpx.Response) -> list[str]:
+    """The problems in a record, as their sources worded them, in a fixed order."""
+    entries = [entry["resource"] for entry in answer.json()["entry"]]
+    return sorted(entry["code"]["text"] for entry in entries if entry["resourceType"] == "Condition")
+
+
+def digest(answer: httpx.Response) -> str:
+    return answer.headers["X-OneStory-Record-Digest"]
+
+
+def test_amina_tells_her_story_once(services: Services, teams: dict[str, Team]) -> None:
+    practice, community, hospital = teams["practice"], teams["community"], teams["hospital"]
+    amina = new_nhs_number()
+
+    # Her practice says who she is and what she lives with.
+    registered = patient(amina, "p1", "A81001")
+    said = practice.says(transaction(registered, condition(amina, "c1", "Heart failure")))
+    assert said.status_code == 200, said.text
+    assert said.json()["type"] == "transaction-response"
+
+    # A community nurse, a social worker and the hospital add what they know.
+    assert community.says(condition(amina, "n1", "Leg ulcer, left")).status_code == 200
+    assert teams["social care"].says(condition(amina, "s1", "Lives alone")).status_code == 200
+    fall = said_at(condition(amina, "h1", "Fall at home"), "2026-10-01T10:00:00Z")
+    assert hospital.says(fall).status_code == 200
+
+    # Every team of her network reads one record; the hospital reads what it said itself; a stranger reads nothing.
+    everything = practice.reads(amina)
+    assert everything.status_code == 200, everything.text
+    assert texts(everything) == ["Fall at home", "Heart failure", "Leg ulcer, left", "Lives alone"]
+    assert texts(community.reads(amina)) == texts(everything)
+    assert digest(community.reads(amina)) == digest(everything)
+    assert texts(hospital.reads(amina)) == ["Fall at home"]
+    assert teams["stranger"].reads(amina).status_code == 404
+    assert teams["stranger"].reads(amina).json() == teams["stranger"].reads(new_nhs_number()).json()
+
+    # The hospital corrects itself; a late copy of what it said before changes nothing, nor does a repetition.
+    correction = said_at(condition(amina, "h1", "Fall at home, no fracture"), "2026-10-02T10:00:00Z")
+    assert hospital.says(correction, **{"Idempotency-Key": f"{amina}-h1-2"}).status_code == 200
+    corrected = practice.reads(amina)
+    assert texts(corrected) == ["Fall at home, no fracture", "Heart failure", "Leg ulcer, left", "Lives alone"]
+    assert hospital.says(fall).status_code == 200
+    assert hospital.says(correction, **{"Idempotency-Key": f"{amina}-h1-2"}).status_code == 200
+    assert digest(practice.reads(amina)) == digest(corrected)
+
+    # The nurse withdraws the ulcer: it leaves the record, and its history stays.
+    ulcer = next(e["resource"]["id"] for e in everything.json()["entry"] if "ulcer" in str(e["resource"].get("code")))
+    assert community.withdraws("Condition", "n1", amina).status_code in (200, 204)
+    assert "Leg ulcer, left" not in texts(practice.reads(amina))
+    assert practice.http.get(f"/fhir/Condition/{ulcer}").status_code == 410
+    assert practice.http.get(f"/fhir/Condition/{ulcer}/_history").json()["total"] == 2
+
+
+def test_what_was_filed_under_the_wrong_person_moves_to_the_right_one(teams: dict[str, Team]) -> None:
+    practice, right, wrong = teams["practice"], new_nhs_number(), new_nhs_number()
+    for number in (right, wrong):
+        practice.says(patient(number, f"p-{number}", "A81001"))
+    practice.says(said_at(condition(wrong, "moved", "Epilepsy"), "2026-10-01T10:00:00Z"))
+    assert texts(practice.reads(wrong)) == ["Epilepsy"]
+
+    practice.says(said_at(condition(right, "moved", "Epilepsy"), "2026-10-02T10:00:00Z"))
+
+    assert texts(practice.reads(right)) == ["Epilepsy"]
+    assert texts(practice.reads(wrong)) == []
+
+
+def test_a_superseded_number_joins_two_histories_and_the_join_can_be_undone(teams: dict[str, Team]) -> None:
+    practice, pds = teams["practice"], teams["demographics"]
+    old, new = new_nhs_number(), new_nhs_number()
+    practice.says(transaction(patient(old, "old", "A81001"), condition(old, "a1", "Asthma")))
+    practice.says(transaction(patient(new, "new", "A81001"), condition(new, "b1", "Eczema")))
+    assert texts(practice.reads(new)) == ["Eczema"]
+
+    replaces = [
+        {"other": {"identifier": {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": old}}, "type": "replaces"}
+    ]
+    joined = said_at(patient(new, "pds-1", "A81001", link=replaces), "2026-10-01T10:00:00Z")
+    assert pds.says(joined).status_code == 200
+    assert texts(practice.reads(new)) == texts(practice.reads(old)) == ["Asthma", "Eczema"]
+    assert digest(practice.reads(new)) == digest(practice.reads(old))
+
+    assert pds.says(said_at(patient(new, "pds-1", "A81001"), "2026-10-02T10:00:00Z")).status_code == 200
+    assert texts(practice.reads(new)) == ["Eczema"]
+    assert texts(practice.reads(old)) == ["Asthma"]
+
+
+def test_a_whole_list_retires_what_it_does_not_mention(teams: dict[str, Team]) -> None:
+    practice, person = teams["practice"], new_nhs_number()
+    first = [patient(person, "p", "A81001"), condition(person, f"{person}-1", "Gout"), condition(person, f"{person}-2")]
+    practice.says(transaction(*(said_at(each, "2026-10-01T10:00:00Z") for each in first)))
+
+    second = transaction(said_at(condition(person, f"{person}-2"), "2026-10-02T10:00:00Z"))
+    said = practice.says({**second, "timestamp": "2026-10-02T10:00:00Z"}, **{"X-Complete-Types": "Condition"})
+
+    assert said.status_code == 200, said.text
+    assert texts(practice.reads(person)) == ["Heart failure"]
