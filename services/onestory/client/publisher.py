@@ -14,6 +14,7 @@ import httpx
 
 from onestory.client import answer, submission
 from onestory.client.answer import Receipt, Refusal
+from onestory.client.loopback import LoopbackTransport
 from onestory.client.patience import Patience, retry_after_s
 from onestory.client.submission import Submission
 from onestory.shared.errors import Misconfigured, Unauthenticated, Unprocessable
@@ -57,16 +58,16 @@ class Publisher:
         patience: Patience | None = None,
         client: httpx.AsyncClient | None = None,
     ) -> None:
-        url = _checked(base_url)
+        local = _is_here(base_url)
         if not (system.isascii() and system.isprintable()):
             raise Unprocessable("The source system's name must be printable ASCII: it travels in a header.")
         self._base_url = base_url.rstrip("/")
-        self._client = client or httpx.AsyncClient(timeout=TIMEOUT)
+        self._client = client or open_client(base_url)
         self._owns_client = client is None
         self._patience = patience or Patience()
         self._system = system
         # On one machine compression costs more than it saves.
-        self._compresses = url.host not in _LOOPBACK
+        self._compresses = not local
         self._get_token = token if callable(token) else None
         self._token = "" if callable(token) else token
         self._renewing = asyncio.Lock()
@@ -129,6 +130,8 @@ class Publisher:
             headers["X-Source-System"] = self._system
         if self._compresses:
             headers["Content-Encoding"] = "gzip"
+        else:
+            headers["Accept-Encoding"] = "identity"
         return headers
 
     async def _renew(self, refused: str) -> str:
@@ -139,14 +142,25 @@ class Publisher:
             return self._token
 
 
-def _checked(base_url: str) -> httpx.URL:
+def open_client(
+    base_url: str, connections: int = 100, transport: httpx.AsyncBaseTransport | None = None
+) -> httpx.AsyncClient:
+    """A client for publishers at `base_url`, with at most that many connections; proxies are for other machines."""
+    if transport is None and _is_here(base_url) and base_url.startswith("http:"):
+        transport = LoopbackTransport(connections)
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return httpx.AsyncClient(timeout=TIMEOUT, limits=limits, transport=transport, trust_env=not _is_here(base_url))
+
+
+def _is_here(base_url: str) -> bool:
+    """Whether the door is on this machine. Raises `Misconfigured` for what is no base URL."""
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme not in ("http", "https") or not url.host:
         raise Misconfigured("The base URL must look like https://host[:port].")
-    return url
+    return url.host in _LOOPBACK
 
 
 def _receipt(response: httpx.Response) -> Receipt:

@@ -14,7 +14,7 @@ import jwt
 
 from onestory.client.flow import Source
 from onestory.client.patience import Patience
-from onestory.client.publisher import TIMEOUT, Publisher
+from onestory.client.publisher import Publisher, open_client
 from onestory.shared.errors import Misconfigured, Unprocessable
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ class Publishers:
     def __init__(
         self, target: Target, patience: Patience, connections: int, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self.client = httpx.AsyncClient(timeout=TIMEOUT, limits=limits, transport=transport)
+        self.client = open_client(target.base_url, connections, transport)
         self._target = target
         self._patience = patience
         self._known: dict[Source, Publisher] = {}
@@ -92,9 +91,9 @@ def _issued(organisation: str) -> Callable[[], str]:
         raise Unprocessable("Nothing says which organisation the item is from: give --org, or tag it in meta.tag.")
 
     def get() -> str:
-        from onestory.local import token
+        from onestory.local.token import fetch_token
 
-        return token.fetch_token(organisation)
+        return fetch_token(organisation)
 
     return get
 
