@@ -8,7 +8,7 @@ from onestory.sample.elements import NHS_NUMBER, UK_CORE, Json, identifier, know
 from onestory.sample.voice import Voice
 
 VERIFIED = term(
-    "https://fhir.hl7.org.uk/CodeSystem/UKCore-NHSNumberVerificationStatus",
+    "https://fhir.hl7.org.uk/CodeSystem/UKCore-NHSNumberVerificationStatusEngland",
     "number-present-and-verified",
     "Number present and verified",
 )

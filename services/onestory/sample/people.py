@@ -82,13 +82,16 @@ def _name(chance: Random, gender: str) -> tuple[str, str]:
     return chance.choice(culture.female if gender == "female" else culture.male), chance.choice(culture.family)
 
 
+_NOT_OF_CHILDREN = ("sensitive", "very-restricted", "care-package", "conflict-dose", "conflict-condition")
+
+
 def _age(chance: Random, troubles: tuple[str, ...]) -> Age:
     drawn: Age = "frail" if (roll := chance.random()) < 0.4 else "adult" if roll < 0.85 else "child"
     if "resuscitation" in troubles or "deceased" in troubles:
         return "frail"
     if "safeguarding" in troubles:
         return "child"
-    return "adult" if troubles and drawn == "child" else drawn
+    return "adult" if drawn == "child" and any(name in _NOT_OF_CHILDREN for name in troubles) else drawn
 
 
 def _days_lived(chance: Random, age: Age) -> int:

@@ -1,0 +1,73 @@
+"""Twenty people of one seed, as Bundles: what the tests of this folder look at."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from onestory.sample.bundles import Submission
+from onestory.sample.elements import NHS_NUMBER
+from onestory.sample.generate import directory_of, submissions
+
+SEED = 7
+Json = dict[str, Any]
+
+
+class Published(NamedTuple):
+    ods: str
+    kind: str
+    body: bytes
+    bundle: Json
+
+    @property
+    def resources(self) -> list[Json]:
+        return [entry["resource"] for entry in self.bundle["entry"] if "resource" in entry]
+
+
+@functools.cache
+def twenty() -> tuple[Published, ...]:
+    return tuple(published(20, SEED))
+
+
+def published(people: int, seed: int) -> Iterator[Published]:
+    """The directory first, then what is said of the people."""
+    for submission in (*directory_of(), *submissions(people, seed)):
+        yield _read(submission)
+
+
+@functools.cache
+def _said() -> tuple[Submission, ...]:
+    return tuple(submissions(20, SEED))
+
+
+def named(trouble: str) -> list[tuple[Submission, Json]]:
+    """The resources that the manifest names for this difficulty, each with its submission; DELETEs have no resource."""
+    found = []
+    for submission in _said():
+        for case in submission.cases:
+            if case.trouble == trouble:
+                kind, _, local_id = case.resource.partition("/")
+                bodies = [entry.get("resource", {}) for entry in json.loads(submission.body)["entry"]]
+                matching = [body for body in bodies if (body.get("resourceType"), body.get("id")) == (kind, local_id)]
+                found.append((submission, matching[0] if matching else {}))
+    return found
+
+
+def statements_of(kind: str, local_id: str, ods: str) -> list[Json]:
+    """Every statement of this resource by this source, in publishing order."""
+    return [
+        resource
+        for bundle in twenty()
+        for resource in bundle.resources
+        if bundle.ods == ods and (resource["resourceType"], resource.get("id")) == (kind, local_id)
+    ]
+
+
+def nhs_number(patient: Json) -> str:
+    return next(str(each["value"]) for each in patient["identifier"] if each["system"] == NHS_NUMBER)
+
+
+def _read(submission: Submission) -> Published:
+    return Published(submission.source.ods, submission.source.kind, submission.body, json.loads(submission.body))
