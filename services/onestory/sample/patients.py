@@ -9,7 +9,7 @@ from onestory.sample.voice import Voice
 
 VERIFIED = term(
     "https://fhir.hl7.org.uk/CodeSystem/UKCore-NHSNumberVerificationStatusEngland",
-    "number-present-and-verified",
+    "01",
     "Number present and verified",
 )
 

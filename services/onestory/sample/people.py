@@ -95,7 +95,7 @@ def _age(chance: Random, troubles: tuple[str, ...]) -> Age:
 
 
 def _days_lived(chance: Random, age: Age) -> int:
-    youngest, eldest = {"child": (1, 17), "adult": (19, 70), "frail": (76, 99)}[age]
+    youngest, eldest = {"child": (2, 17), "adult": (19, 70), "frail": (76, 99)}[age]
     return chance.randrange(youngest * 366, eldest * 365)
 
 

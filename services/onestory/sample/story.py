@@ -81,7 +81,9 @@ def _problems(chance: Random, person: Person) -> tuple[Problem, ...]:
     passing: list[Problem] = []
     for code in chance.sample(problems.SHORT_TERM, chance.randrange(1, 3)):
         onset = _past(chance, person, 1500)
-        passing.append(Problem(code, onset, min(onset + timedelta(days=chance.randrange(7, 40)), calendar.TODAY)))
+        passing.append(
+            Problem(code, onset, min(onset + timedelta(days=chance.randrange(7, 40)), calendar.days_ago(67)))
+        )
     return (*lasting, *passing)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -170,13 +171,13 @@ def test_unusual_text_arrives_as_it_was_typed() -> None:
 def test_decimals_keep_their_zeros_and_times_their_offsets() -> None:
     everything = b"\n".join(bundle.body for bundle in twenty())
 
-    assert b'"value":4.00' in everything or b'0,"unit":"mmol/L"' in everything
+    assert re.search(rb'"value":[0-9]+\.[0-9]0,"unit":"mmol/L"', everything)
     for offset in (b'+00:00"', b'Z"', b'+01:00"'):
         assert offset in everything
 
 
 def test_social_care_gives_no_ids_and_creates_conditionally() -> None:
-    entries = [entry for bundle in twenty() if bundle.ods == "990" for entry in bundle.bundle["entry"]][:]
+    entries = [entry for bundle in twenty() if bundle.ods == "990" for entry in bundle.bundle["entry"]]
     said = [entry for entry in entries if "directory" not in entry["fullUrl"]]
 
     assert said

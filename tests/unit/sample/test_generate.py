@@ -98,6 +98,14 @@ def test_nothing_is_recorded_after_the_last_day_of_the_network() -> None:
             assert resource["meta"]["lastUpdated"][:10] <= calendar.TODAY.isoformat()
 
 
+def test_no_source_knows_of_a_condition_before_its_onset() -> None:
+    for bundle in twenty():
+        for resource in bundle.resources:
+            if resource["resourceType"] == "Condition":
+                assert resource["onsetDateTime"] <= resource["meta"]["lastUpdated"][:10]
+                assert resource["meta"]["lastUpdated"][:10] <= bundle.bundle["timestamp"][:10]
+
+
 def test_every_snomed_code_has_a_right_check_digit() -> None:
     values = [value for module in (findings, problems, treatments) for value in vars(module).values()]
     codes = [value for value in values if isinstance(value, Code)]

@@ -25,7 +25,7 @@ from onestory.sample.voice import Voice, voice
 def submissions(person: Person, told: Story) -> Iterator[Submission]:
     chance = stream(person.seed, "hospital", person.index)
     speaker = voice(HOSPITAL, person)
-    admitted = chance.randrange(64, 300)
+    admitted = chance.randrange(64, 69)
     yield _ward_observations(speaker, admitted, chance)
     yield _discharge(voice(HOSPITAL, person, subject_as="entry"), told, admitted, chance)
     if "resuscitation" in person.troubles:
@@ -73,9 +73,9 @@ def _discharge(speaker: Voice, told: Story, admitted: int, chance: Random) -> Su
         allergy(speaker, f"allergy-{place}", known, at, text=f"{known.code.display} - as per GP", refuted=refuted)
         for place, known in enumerate(told.allergies)
     ]
-    doubled = told.medicines[0].times_a_day * 2 if "conflict-dose" in speaker.person.troubles else 0
+    disputed = _other_dose(told.medicines[0].times_a_day) if "conflict-dose" in speaker.person.troubles else 0
     medicines = [
-        taken(speaker, f"medicine-{place}", medicine, at, times_a_day=doubled, text=f"{medicine.code.display} (TTO)")
+        taken(speaker, f"medicine-{place}", medicine, at, times_a_day=disputed, text=f"{medicine.code.display} (TTO)")
         for place, medicine in enumerate(told.medicines[:3])
     ]
     stay = encounter(speaker, "stay", calendar.days_ago(admitted), at, kind=findings.FACE_TO_FACE, ward=True)
@@ -87,6 +87,10 @@ def _discharge(speaker: Voice, told: Story, admitted: int, chance: Random) -> Su
     ]
     cases = list(_cases(speaker, conditions[0], allergies[0], medicines[0]))
     return bundles.submission(HOSPITAL, bundles.document(HOSPITAL, at, entries), cases)
+
+
+def _other_dose(times_a_day: int) -> int:
+    return 2 if times_a_day == 1 else 1
 
 
 def _letter(speaker: Voice, at: datetime, parts: dict[str, list[Json]]) -> Json:
