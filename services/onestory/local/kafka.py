@@ -134,6 +134,8 @@ def _java(home: Path, classpath: list[Path], cache: list[str]) -> list[str]:
     return [
         str(java()),
         *cache,
+        # What it has to say about its class cache is for those who develop the JVM.
+        "-Xlog:disable",
         "-Xms128m",
         "-Xmx512m",
         "-XX:+UseG1GC",
@@ -149,8 +151,8 @@ def _java(home: Path, classpath: list[Path], cache: list[str]) -> list[str]:
 
 def _class_cache_option(home: Path) -> list[str]:
     if class_cache().exists():
-        return [f"-XX:AOTCache={class_cache()}", "-Xlog:aot=off", "-Xlog:cds=off"]
-    return [f"-XX:AOTCacheOutput={_new_class_cache(home)}", "-Xlog:aot=off", "-Xlog:cds=off"]
+        return [f"-XX:AOTCache={class_cache()}"]
+    return [f"-XX:AOTCacheOutput={_new_class_cache(home)}"]
 
 
 def _new_class_cache(home: Path) -> Path:
