@@ -41,9 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.detach:
             demo.watch()
     except BaseException:
-        # Once is enough to be understood: a second Ctrl-C must not leave half of it running.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         demo.stop()
         raise
     return 0

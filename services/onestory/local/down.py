@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+import signal
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from onestory.local import extra, kafka, postgres, processes, state
@@ -32,9 +34,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 def stop_all(home: Path, names: Collection[str]) -> list[str]:
     """Stop these processes, those first that need the others; gives those that lived."""
-    stopped = processes.stop(home, [name for name in OURS if name in names])
-    engines = [engine for engine in (kafka, postgres) if engine.NAME in names]
-    with ThreadPoolExecutor() as pool:
-        for ended in pool.map(lambda engine: engine.stop(home), engines):
-            stopped += ended
+    with _undisturbed():
+        stopped = processes.stop(home, [name for name in OURS if name in names])
+        engines = [engine for engine in (kafka, postgres) if engine.NAME in names]
+        with ThreadPoolExecutor() as pool:
+            for ended in pool.map(lambda engine: engine.stop(home), engines):
+                stopped += ended
     return stopped
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second Ctrl-C, of somebody who finds that stopping takes long, must not leave half of it running."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

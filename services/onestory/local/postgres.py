@@ -114,6 +114,7 @@ def _binaries(account: Account | None) -> Path:
     copy = REACHABLE / f"programs-{hashlib.sha256(str(package).encode()).hexdigest()[:16]}"
     if not copy.exists():
         fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
+        _make_reachable(copy.parent)
         for part in (package.name, f"{package.name}.libs"):
             shutil.copytree(package.with_name(part), fresh / part)
         _open_to_all(fresh)
@@ -127,12 +128,21 @@ def _open_to_all(folder: Path) -> None:
         path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
 
 
+def _make_reachable(folder: Path) -> None:
+    """Make a folder below REACHABLE that every account may come to, whatever the caller's umask."""
+    for part in (REACHABLE, folder):
+        part.mkdir(parents=True, exist_ok=True)
+        part.chmod(0o755)
+
+
 def _reachable(path: Path) -> bool:
     """Whether every account may come to this path."""
     return all(part.stat().st_mode & 0o001 for part in [path, *path.parents] if part.exists())
 
 
 def _initialise(data: Path, binaries: Path, account: Account | None) -> None:
+    if data.is_relative_to(REACHABLE):
+        _make_reachable(data.parent)
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     if account is not None:
         os.chown(data, account.uid, account.gid)

@@ -174,6 +174,25 @@ def test_a_port_in_use_is_one_sentence_and_starts_nothing(operator: Operator) ->
     assert {each["state"] for each in operator.status()["processes"]} == {"stopped"}
 
 
+def test_an_interrupted_up_leaves_nothing_running(operator: Operator) -> None:
+    # given an `up` that has begun to start something
+    operator.calls("down")
+    surroundings = {**os.environ, "ONESTORY_HOME": str(operator.home)}
+    starting = subprocess.Popen([sys.executable, "-m", "onestory", "up"], env=surroundings, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not list((operator.home / "run").glob("*.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    # when it is interrupted, by somebody impatient
+    starting.send_signal(signal.SIGINT)
+    starting.send_signal(signal.SIGTERM)
+
+    # then it ends, and so does what it had started
+    assert starting.wait(60) == 130
+    assert {each["state"] for each in operator.status()["processes"]} == {"stopped"}
+
+
 def test_a_process_that_cannot_start_is_one_sentence_and_leaves_nothing_running(operator: Operator) -> None:
     operator.calls("down")
 
