@@ -1,0 +1,54 @@
+"""What a request asks: its parameters, from query and form, and how strictly they are to be taken."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from onestory.record.domain.search import Parameters, one
+from onestory.shared.errors import Malformed, TooLarge, Unavailable, WrongMediaType
+from onestory.shared.visibility import VisiblePositions, from_token
+
+_FORM = "application/x-www-form-urlencoded"
+_MOST_FORM_BYTES = 65_536
+_MOST_FIELDS = 100
+_WAIT_S = 10.0
+
+
+async def parameters(request: Request) -> Parameters:
+    """The parameters of the query and, for POST, of the form (FHIR R4 http.html#search).
+
+    Raises `WrongMediaType`, `TooLarge` or `Malformed`.
+    """
+    in_query = request.query_params.multi_items()
+    return in_query if request.method != "POST" else [*in_query, *await _form(request)]
+
+
+def lenient(request: Request) -> bool:
+    """Whether unknown search parameters may be passed over (FHIR R4 search.html#errors)."""
+    return "handling=lenient" in request.headers.get("Prefer", "").replace(" ", "")
+
+
+async def await_position(visible: VisiblePositions, asked: Parameters) -> None:
+    """Wait until the record shows what `after=<position token>` stands for.
+
+    Raises `Malformed` for what is no token, `Unprocessable` when it was parked, `Unavailable` when it takes too long.
+    """
+    token = one(asked, "after")
+    if token is not None and not await visible.wait(from_token(token), _WAIT_S):
+        raise Unavailable(f"What you ask to read after is not visible after {_WAIT_S:.0f} s. Ask again.")
+
+
+async def _form(request: Request) -> Parameters:
+    if request.headers.get("Content-Type", _FORM).partition(";")[0].strip().lower() != _FORM:
+        raise WrongMediaType(f"Send search parameters as {_FORM}.")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_FORM_BYTES:
+            raise TooLarge(f"A search form has at most {_MOST_FORM_BYTES} bytes.")
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+    except ValueError as error:
+        raise Malformed("The search form cannot be read.") from error

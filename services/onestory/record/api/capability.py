@@ -1,0 +1,85 @@
+"""The CapabilityStatement: what this server does, told from the routes that it has.
+
+FHIR R4, http://hl7.org/fhir/R4/capabilitystatement.html.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from onestory.record.domain.search_types import TYPES
+
+_TYPE = "http://hl7.org/fhir/OperationDefinition/"
+# FHIR's interactions by the shape of their address.
+_OF_RESOURCE = {
+    ("GET", "/fhir/{}/{}"): "read",
+    ("GET", "/fhir/{}/{}/_history/{}"): "vread",
+    ("GET", "/fhir/{}/{}/_history"): "history-instance",
+    ("GET", "/fhir/{}"): "search-type",
+    ("POST", "/fhir/{}"): "create",
+    ("PUT", "/fhir/{}/{}"): "update",
+    ("DELETE", "/fhir/{}/{}"): "delete",
+}
+_OF_SYSTEM = {("POST", "/fhir"): ("transaction", "batch")}
+_OPERATION = re.compile(r"/fhir/(?P<resource_type>[A-Z][A-Za-z]+)/\{\}/\$(?P<name>[a-z-]+)")
+_DEFINITIONS = {"everything": f"{_TYPE}Patient-everything"}
+_IN_RECORD = (("patient", "reference"), ("subject", "reference"), ("_id", "token"), ("_lastUpdated", "date"))
+_OF_PATIENT = (("identifier", "token"), ("_id", "token"), ("_lastUpdated", "date"))
+
+
+class Address(NamedTuple):
+    """One route: its method, and its path with `{}` for each parameter."""
+
+    method: str
+    path: str
+
+
+def capability_statement(addresses: Iterable[Address], base: str, version: str, at: datetime) -> dict[str, Any]:
+    """The statement of a server with these routes, whose FHIR base URL is `base`."""
+    served = set(addresses)
+    interactions = [code for address, code in _OF_RESOURCE.items() if address in served]
+    system = [code for address, codes in _OF_SYSTEM.items() if address in served for code in codes]
+    operations = [match for _, path in sorted(served) if (match := _OPERATION.fullmatch(path))]
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": at.isoformat(timespec="seconds"),
+        "kind": "instance",
+        "software": {"name": "OneStory", "version": version},
+        "implementation": {"description": "A shared care record", "url": base},
+        "fhirVersion": "4.0.1",
+        "format": ["json", "application/fhir+json"],
+        "rest": [_rest(interactions, system, operations)],
+    }
+
+
+def _rest(interactions: Sequence[str], system: Sequence[str], operations: Sequence[re.Match[str]]) -> dict[str, Any]:
+    rest = {
+        "mode": "server",
+        "security": {"description": "A bearer token of the deployment's issuer, on every route but this one."},
+        "resource": [_resource(each, interactions, operations) for each in sorted(TYPES)],
+        "interaction": _codes(system),
+    }
+    return {name: part for name, part in rest.items() if part}
+
+
+def _resource(resource_type: str, interactions: Sequence[str], operations: Sequence[re.Match[str]]) -> dict[str, Any]:
+    own = [match["name"] for match in operations if match["resource_type"] == resource_type]
+    searched = _OF_PATIENT if resource_type == "Patient" else _IN_RECORD
+    resource = {
+        "type": resource_type,
+        "interaction": _codes(interactions),
+        "versioning": "versioned",
+        "readHistory": "vread" in interactions,
+        "updateCreate": "update" in interactions,
+        "searchParam": [{"name": name, "type": kind} for name, kind in searched if "search-type" in interactions],
+        "operation": [{"name": name, "definition": _DEFINITIONS[name]} for name in own if name in _DEFINITIONS],
+    }
+    return {name: part for name, part in resource.items() if part != []}
+
+
+def _codes(codes: Sequence[str]) -> list[dict[str, str]]:
+    return [{"code": code} for code in codes]

@@ -1,0 +1,72 @@
+"""`GET [type]/[id]/_history`: all that a source said of one resource.
+
+FHIR R4, http://hl7.org/fhir/R4/http.html#history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from onestory.record.api import answers
+from onestory.record.api.addressed import Addressed, Target
+from onestory.record.api.context import Context
+from onestory.record.domain import bundle
+from onestory.record.domain.bundle import Version
+from onestory.record.domain.search import IN_HISTORY, Place
+from onestory.record.reading.view import Shown
+from onestory.shared.caller import Caller
+from onestory.shared.errors import Malformed
+
+
+class History:
+    """The interaction history-instance, also for what is not part of the record any more.
+
+    The version that stands comes first. Of a shared Patient, which is composed when it is read, there is the present
+    version.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._addressed = Addressed(context, "history-instance", IN_HISTORY)
+
+    async def __call__(self, request: Request, caller: Caller) -> Response:
+        target = await self._addressed.find(request, caller)
+        asks = target.question
+        if target.shown is not None and target.shown.entry is None:
+            versions, total = [_composed(target.shown)][: asks.count], 1
+        else:
+            seen = _event_id(asks.after)
+            reader, since = self._context.reader, asks.span.since
+            # One more than the page holds tells whether there is a next page.
+            versions = await reader.history(target.resource, since, seen, asks.count + 1)
+            total = await reader.count(target.resource, since)
+        return await target.show(lambda: self._answer(target, versions, total))
+
+    def _answer(self, target: Target, versions: Sequence[Version], total: int) -> Response:
+        asks, of = target.question, target.resource
+        held = versions[: asks.count]
+        resource_url = f"{self._context.fhir}/{of.resource_type}/{of.shared_id}"
+        address = f"{resource_url}/_history"
+        self_url = answers.page_url(address, target.parameters, asks)
+        more = held and len(versions) > len(held)
+        ahead = Place(of.resource_type, str(held[-1].event_id)) if more else None
+        next_url = answers.page_url(address, target.parameters, asks, ahead) if ahead else None
+        entries = [bundle.past(resource_url, of.resource_type, of.shared_id, version) for version in held]
+        return answers.body(bundle.history(total, self_url, next_url, entries))
+
+
+def _composed(patient: Shown) -> Version:
+    return Version(patient.version_id, patient.last_updated, patient.content)
+
+
+def _event_id(after: Place) -> UUID | None:
+    if not after.id:
+        return None
+    try:
+        return UUID(after.id)
+    except ValueError as error:
+        raise Malformed("_cursor is not from a next link of this history.", code="value") from error

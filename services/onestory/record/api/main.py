@@ -1,0 +1,46 @@
+"""The read API of the record room: its interactions in one list, and what they are built of."""
+
+from __future__ import annotations
+
+from onestory.record.api.context import Context
+from onestory.record.api.everything import Everything
+from onestory.record.api.history import History
+from onestory.record.api.metadata import Metadata
+from onestory.record.api.read import Read
+from onestory.record.api.search import Search
+from onestory.record.api.vread import VersionRead
+from onestory.record.reading.demographics import Demographics
+from onestory.record.reading.reader import Reader
+from onestory.shared.resources import Resources
+from onestory.shared.web import OpenRoute, Route
+
+
+def record_routes(resources: Resources) -> list[Route]:
+    """What a caller with a token may ask. Merged view and summary join it as operations on Patient."""
+    context = _context(resources)
+    search = Search(context)
+    return [
+        Route("GET", "/fhir/Patient/{id}/$everything", Everything(context).__call__, "$everything"),
+        Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", VersionRead(context).__call__, "vread"),
+        Route("GET", "/fhir/{resource_type}/{id}/_history", History(context).__call__, "history-instance"),
+        Route("POST", "/fhir/{resource_type}/_search", search.__call__, "search-type"),
+        Route("GET", "/fhir/{resource_type}/{id}", Read(context).__call__, "read"),
+        Route("GET", "/fhir/{resource_type}", search.__call__, "search-type"),
+    ]
+
+
+def record_open_routes(resources: Resources) -> list[OpenRoute]:
+    """What anybody may ask."""
+    metadata = Metadata(_fhir(resources))
+    return [OpenRoute("GET", "/fhir/metadata", metadata.__call__, "capabilities")]
+
+
+def _context(resources: Resources) -> Context:
+    configured = resources.settings
+    demographics = Demographics(configured.demographic_authorities, configured.sequenced_sources)
+    reader = Reader(resources.pool, resources.audit, demographics, configured.networks)
+    return Context(reader, resources.keys, resources.visible, _fhir(resources))
+
+
+def _fhir(resources: Resources) -> str:
+    return f"{resources.settings.base_url.rstrip('/')}/fhir"

@@ -1,0 +1,73 @@
+"""The registered practice: which one a Patient statement names, and whose word counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from onestory.record.domain.patient_statement import PatientStatement, by_standing, elements, value
+
+# Published files spell the system in both ways (domain reference, Identifiers).
+_ODS_SYSTEM = re.compile(r"https?://fhir\.nhs\.(uk|net)/[Ii]d/ods-organization-code")
+_ODS_REFERENCE = re.compile(r"(?:.*/)?Organization/([A-Z0-9]{3,8})")
+_SHARED_REFERENCE = re.compile(r"Organization/([a-z2-7]{26}(?:-[a-z2-7]{26})?)")
+
+
+def registered_practice(
+    statements: Iterable[PatientStatement], authorities: Collection[str], practices: Mapping[str, str]
+) -> str | None:
+    """The ODS code of the person's practice; None when no statement names one.
+
+    The authority is heard first, then a practice that names itself, then the newest. `practices` gives the ODS codes of
+    the Organization resources that `organisations_named` asks for.
+    """
+    named = [(said, _named(said, practices)) for said in by_standing(statements, authorities, None)]
+    return (
+        next((practice for said, practice in named if practice and said.organisation in authorities), None)
+        or next((practice for said, practice in named if practice == said.organisation), None)
+        or next((practice for _, practice in named if practice), None)
+    )
+
+
+def organisations_named(statements: Iterable[PatientStatement]) -> frozenset[str]:
+    """Shared ids of Organizations that are named as practice by reference alone."""
+    references = [_reference(said) for said in _practitioners_of_all(statements) if _ods_code(said) is None]
+    matches = [_SHARED_REFERENCE.fullmatch(reference) for reference in references]
+    return frozenset(match[1] for match in matches if match)
+
+
+def ods_code(organization: bytes) -> str | None:
+    """The ODS code of an Organization resource."""
+    return _ods_code({"identifier": value(elements(organization).get("identifier", {}), "identifier")})
+
+
+def _named(said: PatientStatement, practices: Mapping[str, str]) -> str | None:
+    codes = [_ods_code(named) or _by_reference(_reference(named), practices) for named in _practitioners(said)]
+    return next((code for code in codes if code), None)
+
+
+def _practitioners_of_all(statements: Iterable[PatientStatement]) -> list[Mapping[str, Any]]:
+    return [named for said in statements for named in _practitioners(said)]
+
+
+def _practitioners(said: PatientStatement) -> Sequence[Mapping[str, Any]]:
+    return value(elements(said.content).get("generalPractitioner", {}), "generalPractitioner") or ()
+
+
+def _reference(named: Mapping[str, Any]) -> str:
+    return str(named.get("reference", ""))
+
+
+def _ods_code(named: Mapping[str, Any]) -> str | None:
+    identifiers = named.get("identifier") or []
+    for identifier in identifiers if isinstance(identifiers, list) else [identifiers]:
+        if _ODS_SYSTEM.fullmatch(str(identifier.get("system"))) and identifier.get("value"):
+            return str(identifier["value"]).upper()
+    return None
+
+
+def _by_reference(reference: str, practices: Mapping[str, str]) -> str | None:
+    if match := _SHARED_REFERENCE.fullmatch(reference):
+        return practices.get(match[1])
+    return match[1] if (match := _ODS_REFERENCE.fullmatch(reference)) else None

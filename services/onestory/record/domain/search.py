@@ -1,0 +1,128 @@
+"""Search parameters: what may be asked, read into one question.
+
+FHIR R4, http://hl7.org/fhir/R4/search.html. A parameter that is not known here is refused with its name, because a
+client that believes in a filter it did not get reads the wrong list; `Prefer: handling=lenient` asks to pass over it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import NamedTuple
+
+from onestory.record.domain import search_dates
+from onestory.record.domain.search_dates import ANY_TIME, Span
+from onestory.shared.errors import Issue, Malformed
+
+MOST = 1000
+"""Entries on a page, also when the caller names no number."""
+CURSOR = "_cursor"
+# They change the form of the answer or when it comes, not what is in it. The total is always exact.
+_OF_ANY_READ = {"after", "_format", "_pretty", "_total"}
+_OF_ANY_LIST = {"_count", CURSOR, "_since", "_lastUpdated"} | _OF_ANY_READ
+IN_SEARCH = _OF_ANY_LIST | {"patient", "subject", "patient:Patient", "subject:Patient", "_id"}
+IN_PATIENT_SEARCH = _OF_ANY_LIST | {"identifier", "_id"}
+IN_EVERYTHING = _OF_ANY_LIST | {"_type"}
+IN_HISTORY = {"_count", CURSOR, "_since"} | _OF_ANY_READ
+IN_READ = _OF_ANY_READ
+_PLACE = re.compile(r"(?P<resource_type>[A-Za-z]{0,64})/(?P<id>[a-z0-9-]{1,64})")
+
+Parameters = Sequence[tuple[str, str]]
+
+
+class Place(NamedTuple):
+    """A place in a list that is sorted by (type, id). It holds through writes: it names an entry, not a count."""
+
+    resource_type: str = ""
+    id: str = ""
+
+    def to_cursor(self) -> str:
+        """The place as an opaque string for a URL."""
+        return base64.urlsafe_b64encode(f"{self.resource_type}/{self.id}".encode()).decode().rstrip("=")
+
+
+START = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of one person's record. None: any. `ignored` are the parameters that were passed over."""
+
+    types: tuple[str, ...] | None = None
+    ids: tuple[str, ...] | None = None
+    span: Span = ANY_TIME
+    count: int = MOST
+    after: Place = START
+    ignored: tuple[str, ...] = ()
+
+
+def question(parameters: Parameters, known: Collection[str], *, types: Iterable[str] = (), lenient: bool) -> Question:
+    """The question that the parameters ask; `types` limits it to resource types. Raises `Malformed`."""
+    if any("\0" in value for _, value in parameters):
+        raise Malformed("A search parameter holds a NUL character.", code="value")
+    ignored = tuple(sorted({name for name, _ in parameters if name not in known}))
+    if ignored and not lenient:
+        raise Malformed("Unknown search parameters.", issues=[unknown(name, "error") for name in ignored])
+    return Question(
+        types=tuple(types) or _listed(parameters, "_type"),
+        ids=_listed(parameters, "_id"),
+        span=_span(parameters),
+        count=_count(one(parameters, "_count")),
+        after=from_cursor(one(parameters, CURSOR)),
+        ignored=ignored,
+    )
+
+
+def unknown(name: str, severity: str) -> Issue:
+    """The issue that a parameter is not known. Its name is cut and cleaned: it is the caller's own text."""
+    shown = "".join(letter for letter in name[:64] if letter.isalnum() or letter in "_-:.")
+    return Issue("not-supported", f"The search parameter '{shown}' is not known here.", severity=severity)
+
+
+def one(parameters: Parameters, name: str) -> str | None:
+    """The value of a parameter that may be given once. Raises `Malformed`."""
+    values = [value for key, value in parameters if key == name]
+    if len(values) > 1:
+        raise Malformed(f"{name} may be given once.", code="value")
+    return values[0] if values else None
+
+
+def from_cursor(cursor: str | None) -> Place:
+    """The place in a `next` link. Raises `Malformed`."""
+    if cursor is None:
+        return START
+    try:
+        text = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError) as error:
+        raise _no_cursor() from error
+    match = _PLACE.fullmatch(text)
+    if match is None:
+        raise _no_cursor()
+    return Place(match["resource_type"], match["id"])
+
+
+def _no_cursor() -> Malformed:
+    return Malformed(f"{CURSOR} is not from a next link of ours.", code="value")
+
+
+def _listed(parameters: Parameters, name: str) -> tuple[str, ...] | None:
+    value = one(parameters, name)
+    return None if value is None else tuple(part.strip() for part in value.split(","))
+
+
+def _span(parameters: Parameters) -> Span:
+    spans = [search_dates.last_updated(value) for name, value in parameters if name == "_lastUpdated"]
+    since = one(parameters, "_since")
+    return reduce(Span.and_also, [*spans, search_dates.since(since) if since else ANY_TIME])
+
+
+def _count(value: str | None) -> int:
+    if value is None:
+        return MOST
+    if not (value.isascii() and value.isdigit()) or len(value) > 9:
+        raise Malformed("_count is a whole number from 0.", code="value")
+    return min(int(value), MOST)

@@ -1,0 +1,165 @@
+"""Reading a person's record: load, decide, audit. Nothing leaves before the audit event is with Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+from uuid import UUID
+
+import asyncpg
+from uuid_utils.compat import uuid7
+
+from onestory.record.domain.bundle import Version
+from onestory.record.domain.patient import SharedPatient
+from onestory.record.domain.patient_practice import ods_code
+from onestory.record.domain.search import Question
+from onestory.record.domain.search_person import Asked
+from onestory.record.reading import person, store, versions
+from onestory.record.reading.demographics import Demographics
+from onestory.record.reading.person import Person
+from onestory.record.reading.store import CurrentEntry
+from onestory.record.reading.versions import Resource, Standing
+from onestory.record.reading.view import PATIENT, Shown, View, visible
+from onestory.shared.audit import AuditTrail
+from onestory.shared.caller import Caller
+from onestory.shared.errors import NotFound
+from onestory.shared.events import AccessRecorded
+from onestory.shared.policy import Decision, Subject, Visibility, may
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who reads, by which interaction, and which resource types were asked for (none named: all)."""
+
+    caller: Caller
+    interaction: str
+    resource_types: tuple[str, ...]
+    correlation_id: str
+
+
+class Reader:
+    """Reads for callers. `networks` maps a practice's ODS code to its network."""
+
+    def __init__(
+        self, pool: asyncpg.Pool, audit: AuditTrail, demographics: Demographics, networks: Mapping[str, str]
+    ) -> None:
+        self._pool = pool
+        self._audit = audit
+        self._demographics = demographics
+        self._networks = networks
+
+    async def view(self, asked: Asked, question: Question, access: Access, speakers: Iterable[str] = ()) -> View:
+        """What the caller sees of the person; with visibility `none` it is empty.
+
+        `speakers` are organisations that spoke of the person, also where nothing of it is part of the record any more.
+        """
+        found = await person.load(self._pool, asked, question)
+        practice = await self._practice(found)
+        sources = frozenset([*speakers, *[entry.organisation for entry in found.entries]])
+        decision = may(access.caller, Subject(practice, sources), self._networks)
+        seen = visible(found.entries, decision.visibility, access.caller.organisation)
+        patients = self._patients(found, seen, practice if decision.visibility is Visibility.ALL else None)
+        return View(found, decision, seen, patients)
+
+    async def fetched(self, page: Sequence[Shown]) -> list[Shown]:
+        """The same page with all of its contents."""
+        missing = [shown.entry for shown in page if shown.content is None and shown.entry is not None]
+        if not missing:
+            return list(page)
+        found = await store.contents(self._pool, missing)
+        return [shown if shown.content else shown._replace(content=found[shown.id]) for shown in page]
+
+    async def standing(self, of: Resource) -> Standing | None:
+        """What stands for a resource, whether or not it is part of the record."""
+        return await versions.standing(self._pool, of)
+
+    async def version(self, of: Resource, event_id: UUID) -> Version | None:
+        """One version of a resource."""
+        return await versions.version(self._pool, of, event_id)
+
+    async def history(self, of: Resource, since: datetime | None, after: UUID | None, count: int) -> list[Version]:
+        """Versions of a resource, the one that stands first."""
+        return await versions.history(self._pool, of, since, after, count)
+
+    async def count(self, of: Resource, since: datetime | None) -> int:
+        """How many versions a resource has."""
+        return await versions.count(self._pool, of, since)
+
+    async def show(
+        self, view: View, access: Access, produce: Callable[[], Answer], *, emptiness: bool = False
+    ) -> Answer:
+        """The answer, once Kafka has the access events. Raises `NotFound` where the caller may see nothing.
+
+        With `emptiness` the answer says by itself that there is nothing, in the same way for whom nobody knows.
+
+        One event for each identity whose record is shown, so that the trace stays with it when a join is undone. The
+        events are on their way while the answer is put together. Raises `Unavailable`.
+        """
+        events = [self._event(key, view.decision, access) for key in view.person.person_keys]
+        written = asyncio.gather(*[self._audit.record(event) for event in events])
+        try:
+            await asyncio.sleep(0)
+            if view.decision.visibility is Visibility.NONE and not emptiness:
+                raise absent()
+            return produce()
+        finally:
+            # A refusal does not leave before its trace either.
+            await written
+
+    def _event(self, person_key: str, decision: Decision, access: Access) -> AccessRecorded:
+        caller = access.caller
+        return AccessRecorded(
+            access_id=uuid7(),
+            person_key=person_key,
+            occurred_at=datetime.now(UTC),
+            organisation=caller.organisation,
+            subject=caller.subject,
+            role=caller.role,
+            purpose=caller.purpose,
+            interaction=access.interaction,
+            resource_types=access.resource_types,
+            visibility=decision.visibility.value,
+            reason=decision.reason,
+            correlation_id=access.correlation_id,
+        )
+
+    def _patients(
+        self, found: Person, seen: Sequence[CurrentEntry], practice: str | None
+    ) -> Mapping[str, SharedPatient]:
+        if not seen:
+            return {}
+        statements = _patient_statements(seen)
+        return {key: self._demographics.patient(found.numbers_of(key), statements, practice) for key in found.numbers}
+
+    async def _practice(self, found: Person) -> str | None:
+        statements = _patient_statements(found.entries)
+        practice, named = self._demographics.practice(statements)
+        if not named:
+            return practice
+        codes = await self._codes(found, named)
+        return self._demographics.practice_knowing(statements, codes)
+
+    async def _codes(self, found: Person, named: frozenset[str]) -> Mapping[str, str]:
+        """The ODS codes of Organizations that came with the person's statements, or are in the directory."""
+        with_person = [entry for entry in found.entries if entry.shared_id in named]
+        contents = dict(await store.contents(self._pool, with_person))
+        for shared_id in named - set(contents):
+            standing = await versions.standing(self._pool, Resource("Organization", shared_id, None))
+            if standing and standing.version.content:
+                contents[shared_id] = standing.version.content
+        codes = {shared_id: ods_code(content) for shared_id, content in contents.items()}
+        return {shared_id: code for shared_id, code in codes.items() if code}
+
+
+def absent() -> NotFound:
+    """The same words whether there is no such thing or the caller has no reason to see it."""
+    return NotFound("There is nothing here that you may read.")
+
+
+def _patient_statements(entries: Sequence[CurrentEntry]) -> list[CurrentEntry]:
+    return [entry for entry in entries if entry.resource_type == PATIENT]

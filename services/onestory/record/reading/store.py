@@ -1,0 +1,132 @@
+"""The SQL behind reads of one person's record: one function per statement.
+
+Unqualified names are the record's tables: the pool's search_path decides which generation is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from onestory.record.domain.alias import Link
+from onestory.record.domain.search import Question
+from onestory.shared.identity import NHS_NUMBER_SYSTEM
+
+
+class CurrentEntry(NamedTuple):
+    """A statement that is part of a person's record.
+
+    `matches`: it is in the answer to the question. `content` is None where it was not fetched. `linked`: there may be
+    something under another identity of the person.
+    """
+
+    person_key: str
+    resource_type: str
+    shared_id: str
+    event_id: UUID
+    rank: int
+    published_at: datetime
+    organisation: str
+    system: str
+    content_digest: bytes
+    broker_time: datetime
+    matches: bool
+    content: bytes | None
+    linked: bool
+
+
+# Contents come along for one page of a caller who sees everything, and for Patients, because policy needs them.
+# The sub-selects are computed once, not for each row.
+_ENTRIES = """
+select person_key, resource_type, shared_id, event_id, rank, published_at, organisation, system, content_digest,
+    broker_time, matches,
+    case when resource_type = 'Patient' or ahead and count(*) filter (where ahead) over (
+        order by resource_type, shared_id) <= $8 then content end as content,
+    (select exists (
+        select from patient_link link where link.person_key = any($1)
+        and exists (select from current other where other.person_key = link.other_key))
+        or exists (select from patient_link link where link.other_key = any($1))) as linked
+from (
+    select c.*, s.broker_time, s.content, m.matches,
+        m.matches and (c.resource_type, c.shared_id) > ($6, $7) as ahead
+    from current c
+    join statement s using (person_key, shared_id, event_id)
+    cross join lateral (select
+        ($2::text[] is null or c.resource_type = any($2))
+        and ($3::text[] is null or c.shared_id = any($3))
+        and ($4::timestamptz is null or s.broker_time >= $4)
+        and ($5::timestamptz is null or s.broker_time < $5) as matches) m
+    where c.person_key = any($1) and c.visible
+) entry
+order by resource_type, shared_id
+"""
+
+_CONTENTS = """
+select s.shared_id, s.content
+from unnest($1::text[], $2::text[], $3::uuid[]) as wanted (person_key, shared_id, event_id)
+join statement s using (person_key, shared_id, event_id)
+"""
+
+# A link is in force while the statement that makes it stands and is part of the record.
+_LINKS = """
+with recursive reached (person_key) as (
+    select $1::text
+    union
+    select next.person_key
+    from reached
+    cross join lateral (
+        select link.other_key as person_key from patient_link link where link.person_key = reached.person_key
+        union all
+        select link.person_key from patient_link link where link.other_key = reached.person_key
+    ) next
+)
+select link.person_key, link.other_key, link.kind
+from reached
+join patient_link link using (person_key)
+join current c on c.person_key = link.person_key and c.resource_type = 'Patient'
+    and c.shared_id = link.shared_id and c.event_id = link.event_id and c.visible
+"""
+
+_NUMBERS = "select person_key, value from person where person_key = any($1) and system = $2"
+
+
+async def entries(pool: asyncpg.Pool, person_keys: Collection[str], asked: Question) -> list[CurrentEntry]:
+    """What is part of the record under these keys, by type and id, in one round trip."""
+    rows = await pool.fetch(
+        _ENTRIES,
+        list(person_keys),
+        asked.types,
+        asked.ids,
+        asked.span.since,
+        asked.span.before,
+        *asked.after,
+        asked.count,
+    )
+    return [CurrentEntry(*row) for row in rows]
+
+
+async def contents(pool: asyncpg.Pool, wanted: Iterable[CurrentEntry]) -> Mapping[str, bytes]:
+    """The contents of entries that came without, by shared id."""
+    listed = list(wanted)
+    rows = await pool.fetch(
+        _CONTENTS,
+        [entry.person_key for entry in listed],
+        [entry.shared_id for entry in listed],
+        [entry.event_id for entry in listed],
+    )
+    return {row["shared_id"]: row["content"] for row in rows}
+
+
+async def links(pool: asyncpg.Pool, person_key: str) -> list[Link]:
+    """The links in force among all identities that can be reached from this one."""
+    return [Link(*row) for row in await pool.fetch(_LINKS, person_key)]
+
+
+async def numbers(pool: asyncpg.Pool, person_keys: Collection[str]) -> Mapping[str, str]:
+    """The NHS numbers behind those keys that stand for one."""
+    rows = await pool.fetch(_NUMBERS, list(person_keys), NHS_NUMBER_SYSTEM)
+    return {row["person_key"]: row["value"] for row in rows}
