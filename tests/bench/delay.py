@@ -1,0 +1,39 @@
+"""Publish to visible at a steady hundred events a second, as a publisher that waits sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from urllib.parse import urlsplit
+
+from tests.bench import load, wire
+from tests.bench.figures import Figure, percentile
+from tests.stack import Services
+
+RATE = 100
+SECONDS = 20
+
+
+async def run(services: Services) -> list[Figure]:
+    """Open loop: a request leaves every 10 ms, whatever became of those before it."""
+    token = services.token(load.PRACTICE, network=load.NETWORK)
+    address = urlsplit(services.base_url)
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "application/fhir+json",
+        "Prefer": "return=minimal, wait=30",
+        "X-Source-System": load.SYSTEM,
+    }
+    requests = [wire.request("POST", "/fhir", headers, body) for _, body in load.bundles(RATE * SECONDS, 2)]
+    started = time.perf_counter()
+    waiting = []
+    for number, each in enumerate(requests):
+        await asyncio.sleep(max(0.0, started + number / RATE - time.perf_counter()))
+        waiting.append(asyncio.create_task(wire.load(str(address.hostname), int(address.port or 80), [each], 1)))
+    seen = await asyncio.gather(*waiting)
+    assert all(set(each.statuses) == {200} for each in seen)
+    latencies = [latency for each in seen for latency in each.latencies]
+    return [
+        Figure("delay", f"publish to visible at {RATE} events/s, p50", percentile(latencies, 0.5) * 1000, "ms"),
+        Figure("delay", f"publish to visible at {RATE} events/s, p99", percentile(latencies, 0.99) * 1000, "ms"),
+    ]
