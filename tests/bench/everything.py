@@ -1,10 +1,8 @@
-"""`$everything` of 30 resources: one worker, eight readers, with policy and audit, beside a bare row-concatenating one."""
+"""`$everything` of 30 resources: one worker, eight readers, with policy and audit, beside a bare endpoint."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import sys
 from urllib.parse import urlsplit
 
@@ -25,8 +23,8 @@ async def run(services: Services) -> list[Figure]:
     """Publish the people, read them round and round; the bare endpoint answers the same rows to the same client."""
     token = services.token(load.PRACTICE, network=load.NETWORK)
     people = await asyncio.to_thread(_publish, services, token)
-    host, port = urlsplit(services.base_url).hostname, urlsplit(services.base_url).port
-    assert host and port
+    address = urlsplit(services.base_url)
+    host, port = str(address.hostname), int(address.port or 80)
     headers = {"Authorization": f"Bearer {token}"}
     requests = [wire.request("GET", f"/fhir/Patient/{number}/$everything", headers) for number in people]
     await wire.load(host, port, (requests * 10)[:1000], CONNECTIONS)
@@ -65,7 +63,7 @@ def _publish(services: Services, token: str) -> list[str]:
 async def _bare(postgres: str) -> float:
     """Requests each second of `tests.bench.bare`: no token, no policy, no audit, no metrics."""
     port = free_port(set())
-    server = subprocess.Popen([sys.executable, "-m", "tests.bench.bare", postgres, str(port)], env=dict(os.environ))
+    server = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.bare", postgres, str(port))
     try:
         await _answers(port)
         requests = [wire.request("GET", f"/{number}", {}) for number in range(PEOPLE)]
@@ -74,7 +72,7 @@ async def _bare(postgres: str) -> float:
         return READS / seen.seconds
     finally:
         server.terminate()
-        server.wait(10)
+        await server.wait()
 
 
 async def _answers(port: int) -> None:
