@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from onestory.local.state import Stack
@@ -21,7 +23,7 @@ from onestory.shared.errors import Unavailable
 ODS_CODE = "https://fhir.nhs.uk/Id/ods-organization-code"
 TELLER = "RZ1"
 PATIENCE_S = 60
-SHOWN_OF_EACH_TYPE = 6
+SHOWN_OF_EACH_TYPE = 4
 FIRST = ("AllergyIntolerance", "Condition", "MedicationRequest", "MedicationStatement", "Immunization", "Observation")
 CODED = ("code", "medicationCodeableConcept", "vaccineCode", "type", "category", "class")
 DATED = (
@@ -76,15 +78,15 @@ class Reader:
     def print_record(self, console: Console, person: Mapping[str, Any]) -> None:
         """The record as a table, a few lines of each type, each with the organisation that said it."""
         resources = self._everything(person["nhs_number"])
-        table = Table(title=f"{person['name']}, born {person['born']}, NHS number {person['nhs_number']}")
-        for column in ("type", "what", "when", "said by"):
-            table.add_column(column, overflow="fold")
+        title = f"{person['name']}, born {person['born']}, NHS number {person['nhs_number']}"
+        table = Table(title=title, title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("what", no_wrap=True, min_width=30)
+        table.add_column("when", no_wrap=True, min_width=10)
+        table.add_column("said by", no_wrap=True, min_width=28)
         for kind, found in _by_type(resources).items():
+            table.add_row(f"[bold]{kind}[/]" + (f" ({len(found)})" if len(found) > SHOWN_OF_EACH_TYPE else ""))
             for resource in found[:SHOWN_OF_EACH_TYPE]:
-                table.add_row(kind, _what(resource), _when(resource), self._who(resource))
-            if len(found) > SHOWN_OF_EACH_TYPE:
-                table.add_row(kind, f"[dim]and {len(found) - SHOWN_OF_EACH_TYPE} more[/]", "", "")
-            table.add_section()
+                table.add_row("  " + escape(_what(resource)), _when(resource), escape(self._who(resource)))
         console.print(table)
 
     def _everything(self, nhs_number: str) -> list[dict[str, Any]]:
@@ -158,4 +160,5 @@ def _words(concept: Any) -> str:
 
 
 def _when(resource: Mapping[str, Any]) -> str:
-    return str(next((resource[name] for name in DATED if name in resource), ""))[:10]
+    period = resource.get("period", resource.get("effectivePeriod", {}))
+    return str(next((resource[name] for name in DATED if name in resource), period.get("start", "")))[:10]
