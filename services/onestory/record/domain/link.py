@@ -1,0 +1,91 @@
+"""What a Patient says of other identities of the same person (design section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import orjson
+
+from onestory.shared.errors import Unprocessable
+from onestory.shared.events import Entry, RecordChanged
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, is_nhs_number, provisional
+
+PROVISIONAL = "provisional"
+REPLACES = "replaces"
+REPLACED_BY = "replaced-by"
+
+# http://terminology.hl7.org/CodeSystem/v3-Confidentiality V, and PDS's S flag: a protected re-registration may not lead
+# to the identity before it.
+_PROTECTED = {"V", "S"}
+
+
+class Link(NamedTuple):
+    """Another identity of the person, in the order of the columns of `patient_link`."""
+
+    other_key: str
+    person_key: str
+    shared_id: str
+    event_id: Any
+    kind: str
+
+
+class Links(NamedTuple):
+    """What one Patient statement says. `for_review`: a link that its source has no authority to make."""
+
+    made: tuple[Link, ...]
+    for_review: bool
+
+
+def links(event: RecordChanged, entry: Entry, keys: Keys, authoritative: bool) -> Links:
+    """The links of an asserted Patient. Raises `Unprocessable` when the content is not a JSON object."""
+    patient = _object(entry.content or b"")
+    if _protected(patient):
+        return Links((), False)
+    person_key = keys.person_key(event.person)
+    stated = list(_stated(patient))
+    found = {keys.person_key(other): kind for kind, other in stated} if authoritative else {}
+    if event.person.is_nhs_number:
+        earlier = provisional(event.source.organisation, event.source.system, entry.local_id)
+        found[keys.person_key(earlier)] = PROVISIONAL
+    found.pop(person_key, None)
+    made = (Link(key, person_key, entry.shared_id, event.event_id, kind) for key, kind in sorted(found.items()))
+    return Links(tuple(made), bool(stated) and not authoritative)
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        patient = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise Unprocessable("The content of a Patient is not JSON.", code="content-form") from error
+    if not isinstance(patient, dict):
+        raise Unprocessable("The content of a Patient is not a JSON object.", code="content-form")
+    return patient
+
+
+def _protected(patient: dict[str, Any]) -> bool:
+    meta = patient.get("meta")
+    codings = _objects(meta.get("security")) if isinstance(meta, dict) else iter(())
+    return any(coding.get("code") in _PROTECTED for coding in codings)
+
+
+def _stated(patient: dict[str, Any]) -> Iterator[tuple[str, PersonIdentifier]]:
+    """NHS numbers in Patient.link (http://hl7.org/fhir/R4/patient.html#links), of the two kinds that supersede."""
+    for link in _objects(patient.get("link")):
+        other = link.get("other")
+        number = _nhs_number(other) if isinstance(other, dict) else None
+        if number and link.get("type") in (REPLACES, REPLACED_BY):
+            yield link["type"], PersonIdentifier(NHS_NUMBER_SYSTEM, number)
+
+
+def _nhs_number(other: dict[str, Any]) -> str | None:
+    identifier = other.get("identifier")
+    if isinstance(identifier, dict) and identifier.get("system") == NHS_NUMBER_SYSTEM:
+        value = identifier.get("value")
+    else:
+        value = str(other.get("reference", "")).rpartition("Patient/")[2]
+    return value if isinstance(value, str) and is_nhs_number(value) else None
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())

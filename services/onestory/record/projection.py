@@ -1,0 +1,66 @@
+"""A batch of sorted events, written: one step after the other, each a few bulk statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import psycopg
+
+from onestory.record.domain.owner import claimants, left
+from onestory.record.domain.plan import Group, Plan, groups, plan
+from onestory.record.domain.prepare import Prepared, Sorted
+from onestory.record.domain.statement import Statement
+from onestory.record.store import directory, events, owners, repeats, retirement, statements
+
+
+def project_persons(transaction: psycopg.Connection, found: Sorted) -> None:
+    """Write statements about persons: new ones, then what repetitions change, then what whole lists retire."""
+    if found.new:
+        _write_new(transaction, plan(found.new))
+    if found.repeated:
+        _lower(transaction, found.repeated)
+    if found.new or found.repeated:
+        _retire(transaction, groups([*found.new, *found.repeated]))
+
+
+def project_directory(transaction: psycopg.Connection, found: Sorted) -> None:
+    """Write statements about no person."""
+    if not (found.new or found.repeated):
+        return
+    directory.add(transaction, [said for event in found.new for said in event.statements])
+    directory.lower(transaction, [said for event in found.repeated for said in event.statements])
+    directory.stand(transaction, {event.name.message_key for event in [*found.new, *found.repeated]})
+
+
+def _write_new(transaction: psycopg.Connection, planned: Plan) -> None:
+    statements.add_persons(transaction, planned.persons)
+    is_away = _own(transaction, planned)
+    statements.add(transaction, planned.statements)
+    statements.stand(transaction, [(said, is_away(said)) for said in planned.greatest.values()])
+    statements.add_whole_lists(transaction, planned.lists)
+
+
+def _own(transaction: psycopg.Connection, planned: Plan) -> Callable[[Statement], bool]:
+    """Settle whose each resource is; afterwards, whether a statement is about somebody else's."""
+    made = planned.claims
+    taken = owners.claim(transaction, made.greatest)
+    owner_of = {row.resource_hash: made.greatest[row.resource_hash].person_key for row in taken}
+    owner_of |= owners.owners(transaction, made.greatest.keys() - owner_of.keys())
+    owners.add_claimants(transaction, claimants(made, taken, owner_of))
+    owners.send_away(transaction, left(made, taken))
+    return lambda said: said.asserts and owner_of[said.resource_hash] != said.person_key
+
+
+def _lower(transaction: psycopg.Connection, repeated: Collection[Prepared]) -> None:
+    events.lower(transaction, repeated)
+    repeats.lower_whole_lists(transaction, [said for event in repeated for said in event.lists])
+    moved = repeats.lower_statements(transaction, (said for event in repeated for said in event.statements))
+    if moved:
+        repeats.lock_owners(transaction, {shared_id.rpartition("-")[2] for _, shared_id in moved})
+        repeats.stand_anew(transaction, moved)
+        repeats.own_anew(transaction, moved)
+
+
+def _retire(transaction: psycopg.Connection, touched: Collection[Group]) -> None:
+    with_lists = retirement.listed(transaction, {group[0] for group in touched})
+    retirement.retire(transaction, with_lists.intersection(touched))

@@ -1,0 +1,108 @@
+"""Repetitions: each clock of an event counts with its earliest value, whichever copy brought it.
+
+A copy that arrives late may lower the keys of its statements. What follows is worked out anew from the statements, for
+the resources concerned only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import psycopg
+
+from onestory.record.domain.statement import Statement, WholeList
+from onestory.record.store.staging import copy
+
+_COLUMNS = ("person_key", "shared_id", "event_id", "rank", "published_at")
+_TYPES = ("text", "text", "uuid", "int8", "timestamptz")
+
+
+def lower_statements(connection: psycopg.Connection, repeated: Iterable[Statement]) -> set[tuple[str, str]]:
+    """Lower the keys; (person key, shared id) of the statements whose key changed."""
+    copy(connection, "staged_repeat", _COLUMNS, _TYPES, (said[:5] for said in repeated))
+    return set(
+        connection.execute(
+            """update statement s set rank = least(s.rank, r.rank), published_at = least(s.published_at, r.published_at)
+               from (select person_key, shared_id, event_id, min(rank) as rank, min(published_at) as published_at
+                     from staged_repeat group by person_key, shared_id, event_id) as r
+               where (s.person_key, s.shared_id, s.event_id) = (r.person_key, r.shared_id, r.event_id)
+                 and (s.rank > r.rank or s.published_at > r.published_at)
+               returning s.person_key, s.shared_id"""
+        ).fetchall()
+    )
+
+
+def lower_whole_lists(connection: psycopg.Connection, repeated: Collection[WholeList]) -> None:
+    """The same for whole lists."""
+    for said in repeated:
+        connection.execute(
+            """update whole_list set rank = least(rank, %s), published_at = least(published_at, %s)
+               where (person_key, organisation, system, resource_type, event_id) = (%s, %s, %s, %s, %s)""",
+            [said.rank, said.published_at, *said[:5]],
+        )
+
+
+def lock_owners(connection: psycopg.Connection, hashes: Collection[str]) -> None:
+    """Nobody else may judge whose these resources are until this transaction ends."""
+    connection.execute(
+        "select from owner where resource_hash = any(%b::text[]) order by resource_hash for update", [sorted(hashes)]
+    )
+
+
+def stand_anew(connection: psycopg.Connection, resources: Collection[tuple[str, str]]) -> None:
+    """Let the statement with the greatest key stand for each (person key, shared id)."""
+    connection.execute(
+        """update current c set
+               event_id = s.event_id, rank = s.rank, published_at = s.published_at, operation = s.operation,
+               content_digest = s.content_digest
+           from (
+               select distinct on (s.person_key, s.shared_id) s.*
+               from statement s
+               join unnest(%b::text[], %b::text[]) as asked (person_key, shared_id) using (person_key, shared_id)
+               order by s.person_key, s.shared_id, s.rank desc, s.published_at desc, s.event_id desc
+           ) as s
+           where (c.person_key, c.resource_type, c.shared_id) = (s.person_key, s.resource_type, s.shared_id)""",
+        [list(column) for column in zip(*sorted(resources), strict=True)],
+    )
+
+
+def own_anew(connection: psycopg.Connection, resources: Collection[tuple[str, str]]) -> None:
+    """Give each resource to the person of its greatest assertion; everybody else's rows are away."""
+    columns = [list(column) for column in zip(*sorted(resources), strict=True)]
+    connection.execute(_OWN, columns)
+    connection.execute(_AWAY, columns)
+
+
+# Who ever asserted a resource: the person at hand, and all claimants where there are several.
+_STAKES = """
+    with asked as (
+        select person_key, substr(shared_id, 28) as resource_hash
+        from unnest(%b::text[], %b::text[]) as a (person_key, shared_id)
+    ), stake as (
+        select resource_hash, person_key from asked
+        union
+        select resource_hash, claimant.person_key from claimant join asked using (resource_hash)
+    )"""
+
+_OWN = f"""{_STAKES}, greatest as (
+        select distinct on (stake.resource_hash) stake.resource_hash, s.person_key, s.rank, s.published_at, s.event_id
+        from stake
+        join statement s
+          on s.person_key = stake.person_key and s.shared_id = stake.person_key || '-' || stake.resource_hash
+        where s.operation = 'assert'
+        order by stake.resource_hash, s.rank desc, s.published_at desc, s.event_id desc
+    )
+    update owner o set person_key = g.person_key, rank = g.rank, published_at = g.published_at, event_id = g.event_id
+    from greatest g where o.resource_hash = g.resource_hash"""  # noqa: S608 - no value is part of it
+
+_AWAY = f"""{_STAKES}, judged as (
+        select c.person_key, c.resource_type, c.shared_id, o.person_key <> c.person_key as away
+        from stake
+        join owner o using (resource_hash)
+        join current c
+          on c.person_key = stake.person_key and c.shared_id = stake.person_key || '-' || stake.resource_hash
+        where c.operation = 'assert'
+    )
+    update current c set away = judged.away from judged
+    where (c.person_key, c.resource_type, c.shared_id) = (judged.person_key, judged.resource_type, judged.shared_id)
+      and c.away <> judged.away"""  # noqa: S608
