@@ -1,0 +1,135 @@
+"""A Bundle taken apart, and what FHIR says of each kind of Bundle (http://hl7.org/fhir/R4/bundle.html)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from onestory.intake.domain.tags import NOTHING, Meta
+from onestory.shared.errors import Issue, Unprocessable
+
+TAKEN = ("transaction", "batch", "collection", "document", "message")
+WITH_REQUESTS = ("transaction", "batch")
+
+
+# msgspec knows no optional Raw: this one, by identity, is what is not there.
+ABSENT = msgspec.Raw(b"null")
+
+
+class Request(msgspec.Struct, rename="camel", gc=False):
+    """Bundle.entry.request."""
+
+    method: str
+    url: str
+    if_none_match: str | None = None
+    if_modified_since: str | None = None
+    if_match: str | None = None
+    if_none_exist: str | None = None
+
+
+class BundleEntry(msgspec.Struct, rename="camel", gc=False):
+    """Bundle.entry."""
+
+    full_url: str = ""
+    resource: msgspec.Raw = ABSENT
+    request: Request | None = None
+    response: msgspec.Raw = ABSENT
+    search: msgspec.Raw = ABSENT
+
+
+class Identifier(msgspec.Struct, gc=False):
+    """An Identifier's own two elements."""
+
+    system: str | None = None
+    value: str | None = None
+    use: str | None = None
+
+
+class Bundle(msgspec.Struct):
+    """A Bundle's own elements. Only for bytes that the validator has accepted."""
+
+    type: str
+    meta: Meta = NOTHING
+    identifier: Identifier | None = None
+    timestamp: str | None = None
+    total: int | None = None
+    entry: list[BundleEntry] = []
+
+
+_BUNDLE = msgspec.json.Decoder(Bundle)
+
+
+class _Kind(msgspec.Struct, rename="camel"):
+    resource_type: str
+
+
+def read_bundle(body: bytes) -> Bundle:
+    """The Bundle. Raises `Unprocessable` for a kind that we do not take or that breaks the rules of its kind."""
+    bundle = _BUNDLE.decode(body)
+    if bundle.type not in TAKEN:
+        raise Unprocessable(
+            f"Only {', '.join(TAKEN)} are taken: send what you found or kept as a collection or a transaction.",
+            code="not-supported",
+            expression="Bundle.type",
+        )
+    if issues := [*_envelope(bundle), *_first(bundle), *_full_urls(bundle.entry), *_entries(bundle)]:
+        raise Unprocessable(issues[0].diagnostics, issues=issues)
+    return bundle
+
+
+def _envelope(bundle: Bundle) -> list[Issue]:
+    issues = []
+    if not bundle.entry:
+        issues.append(Issue("required", "There is nothing in the Bundle: send at least one entry.", "Bundle.entry"))
+    if bundle.total is not None:
+        issues.append(Issue("invariant", "A total is for search results: leave it out (bdl-1).", "Bundle.total"))
+    if bundle.type == "document":
+        named = bundle.identifier
+        if named is None or not named.system or not named.value:
+            says = "A document needs an identifier with system and value (bdl-9)."
+            issues.append(Issue("invariant", says, "Bundle.identifier"))
+        if not bundle.timestamp:
+            issues.append(Issue("invariant", "A document needs a timestamp (bdl-10).", "Bundle.timestamp"))
+    return issues
+
+
+def _first(bundle: Bundle) -> list[Issue]:
+    wanted = {"document": "Composition", "message": "MessageHeader"}.get(bundle.type)
+    if not wanted or not bundle.entry or resource_type(bundle.entry[0].resource) == wanted:
+        return []
+    return [Issue("invariant", f"A {bundle.type} begins with a {wanted}.", "Bundle.entry[0].resource")]
+
+
+def _full_urls(entries: Sequence[BundleEntry]) -> list[Issue]:
+    seen: set[str] = set()
+    issues = []
+    for index, entry in enumerate(entries):
+        path = f"Bundle.entry[{index}].fullUrl"
+        if entry.full_url and entry.full_url in seen:
+            issues.append(Issue("invariant", "Two entries have this fullUrl: give each its own (bdl-7).", path))
+        if "/_history/" in entry.full_url:
+            issues.append(Issue("invariant", "A fullUrl names no version: leave /_history out (bdl-8).", path))
+        seen.add(entry.full_url)
+    return issues
+
+
+def _entries(bundle: Bundle) -> list[Issue]:
+    issues = []
+    for index, entry in enumerate(bundle.entry):
+        path = f"Bundle.entry[{index}]"
+        if bundle.type in WITH_REQUESTS and entry.request is None:
+            issues.append(Issue("required", f"An entry of a {bundle.type} needs a request.", f"{path}.request"))
+        if bundle.type not in WITH_REQUESTS and entry.request is not None:
+            says = f"A {bundle.type} has no requests: leave it out, or send a transaction (bdl-3)."
+            issues.append(Issue("invariant", says, f"{path}.request"))
+        if entry.response is not ABSENT or entry.search is not ABSENT:
+            issues.append(Issue("invariant", "response and search are for answers: leave them out (bdl-2, 4).", path))
+        if entry.resource is ABSENT and (entry.request is None or entry.request.method in ("POST", "PUT")):
+            issues.append(Issue("required", "The entry has no resource: send it.", f"{path}.resource"))
+    return issues
+
+
+def resource_type(raw: bytes | msgspec.Raw) -> str:
+    """The type of a resource that the validator has accepted, or empty without one."""
+    return msgspec.json.decode(raw, type=_Kind).resource_type if raw is not ABSENT else ""

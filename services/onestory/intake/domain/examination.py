@@ -1,0 +1,83 @@
+"""What each item is on its own: fit, of this source, about whom, called what, recorded when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from onestory.intake.domain.index import Index
+from onestory.intake.domain.item import Item, refuse_unfit
+from onestory.intake.domain.local_ids import local_id
+from onestory.intake.domain.opening import Opened
+from onestory.intake.domain.people import Owner, People
+from onestory.intake.domain.submission import Known, Reception
+from onestory.intake.domain.tags import Meta, read_meta, refuse_other_source
+from onestory.intake.domain.times import recorded_at
+from onestory.shared.errors import OneStoryError, Unprocessable
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An item that may be stated. `owner` is None for what names nobody."""
+
+    item: Item
+    meta: Meta
+    local_id: str
+    owner: Owner | None
+    recorded_at: datetime
+
+
+class Examination:
+    """All items of one submission: those that may be stated by their place, and the errors of the others."""
+
+    def __init__(self, opened: Opened, reception: Reception, known: Mapping[str, Known]) -> None:
+        self.reception = reception
+        self.index = Index(opened.items, reception.door.base_url)
+        self.people = People(self.index, reception, known)
+        self._known = known
+        refuse_other_source(opened.meta, reception.source.organisation, "Bundle.meta")
+        self.said_at = self._bundle_time(opened)
+        self.fit: dict[int, Examined] = {}
+        self.errors: dict[int, OneStoryError] = dict(opened.errors)
+        names: set[tuple[str, str]] = set()
+        for item in opened.items:
+            if item.index not in self.errors:
+                self._add(item, names)
+
+    def owner_of_refused(self, item: Item) -> Owner | None:
+        """Whose a refused item is, if that can be told: it takes that person's other entries with it."""
+        try:
+            return self.people.owner(item)
+        except (OneStoryError, AttributeError, TypeError, ValueError):
+            # An item that is not even valid FHIR may hold anything where its owner should be.
+            return None
+
+    def _add(self, item: Item, names: set[tuple[str, str]]) -> None:
+        try:
+            examined = self._examine(item)
+            name = (item.resource_type, examined.local_id)
+            if name in names:
+                says = "Another entry of the submission is the same resource: send one of them."
+                raise Unprocessable(says, code="duplicate", expression=item.path)
+        except OneStoryError as error:
+            self.errors[item.index] = error
+        else:
+            names.add(name)
+            self.fit[item.index] = examined
+
+    def _examine(self, item: Item) -> Examined:
+        refuse_unfit(item)
+        meta = read_meta(item.members.get("meta"))
+        refuse_other_source(meta, self.reception.source.organisation, f"{item.path}.meta")
+        moment = recorded_at(meta.last_updated, f"{item.path}.meta.lastUpdated", self.reception.received_at)
+        name = local_id(item, self.reception, self._known)
+        return Examined(item, meta, name, self.people.owner(item), moment or self.said_at)
+
+    def _bundle_time(self, opened: Opened) -> datetime:
+        received_at = self.reception.received_at
+        return (
+            recorded_at(opened.timestamp, "Bundle.timestamp", received_at)
+            or recorded_at(opened.meta.last_updated, "Bundle.meta.lastUpdated", received_at)
+            or received_at
+        )

@@ -1,0 +1,114 @@
+"""A submission taken apart: its items, and what went wrong with those of a batch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from onestory.intake.domain.bundle import Bundle, read_bundle, resource_type
+from onestory.intake.domain.entries import open_entry
+from onestory.intake.domain.item import Item
+from onestory.intake.domain.single import open_resource
+from onestory.intake.domain.submission import Said, Submission
+from onestory.intake.domain.tags import NOTHING, Meta, read_meta, said_in
+from onestory.shared.errors import Issue, Malformed, OneStoryError, Unprocessable
+from onestory.shared.fhir.validation import validate
+from onestory.shared.identity import parse_shared_id
+
+_RESOURCE = re.compile(r"Bundle\.entry\[(\d+)\]\.resource\b")
+_PATIENT = re.compile(rb"Patient/([a-z2-7]{26}-[a-z2-7]{26})")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The items that could be read, by their place, and the errors of those that are refused already.
+
+    `bundle_type` is empty for one resource. `meta` and `timestamp` are the Bundle's; `size` counts its entries.
+    """
+
+    bundle_type: str
+    size: int
+    items: Sequence[Item]
+    errors: Mapping[int, OneStoryError] = field(default_factory=dict)
+    meta: Meta = NOTHING
+    timestamp: str | None = None
+    body: bytes = b""
+
+    @property
+    def is_batch(self) -> bool:
+        return self.bundle_type == "batch"
+
+    def said(self) -> Said:
+        """What the tags of the Bundle, or of the one resource, say of the statement."""
+        if self.bundle_type or not self.items:
+            return said_in(self.meta)
+        return said_in(read_meta(self.items[0].members.get("meta")))
+
+    def own_ids(self) -> set[str]:
+        """The ids in our own form whose meaning decides something here: of resources, and of whom they are about."""
+        ids = {each for item in self.items for each in (item.resource_id, item.person) if parse_shared_id(each)}
+        return ids | {match.decode() for match in _PATIENT.findall(self.body)}
+
+
+def open_submission(submission: Submission, base_url: str) -> Opened:
+    """Read it. Raises `Malformed`, `Unprocessable`, `PreconditionFailed`; for a batch only what concerns all of it."""
+    if not submission.resource_type:
+        return _open_bundle(submission.body.removeprefix(b"\xef\xbb\xbf"), base_url)
+    plain = replace(submission, body=submission.body.removeprefix(b"\xef\xbb\xbf"))
+    return Opened("", 1, [open_resource(plain)], body=plain.body)
+
+
+def _open_bundle(body: bytes, base_url: str) -> Opened:
+    issues = validate(body)
+    if issues and not all(_RESOURCE.match(issue.expression) for issue in issues):
+        raise Unprocessable(issues[0].diagnostics, issues=issues)
+    _refuse_other_resource(body)
+    bundle = read_bundle(body)
+    if issues and bundle.type != "batch":
+        raise Unprocessable(issues[0].diagnostics, issues=issues)
+    items, errors = _items(bundle, base_url)
+    return Opened(
+        bundle_type=bundle.type,
+        size=len(bundle.entry),
+        items=items,
+        errors={**errors, **_by_entry(issues)},
+        meta=bundle.meta,
+        timestamp=bundle.timestamp,
+        body=body,
+    )
+
+
+def _refuse_other_resource(body: bytes) -> None:
+    kind = resource_type(body)
+    if kind != "Bundle":
+        says = f"Only a Bundle can be sent here: send this resource to /fhir/{kind}."
+        raise Malformed(says, code="value", expression="Resource")
+
+
+def _items(bundle: Bundle, base_url: str) -> tuple[list[Item], dict[int, OneStoryError]]:
+    items, errors = [], {}
+    for index, entry in enumerate(bundle.entry):
+        try:
+            items.append(open_entry(index, entry, base_url))
+        except OneStoryError as error:
+            errors[index] = error
+    if errors and bundle.type != "batch":
+        raise all_of(list(errors.values()))
+    return items, errors
+
+
+def _by_entry(issues: Sequence[Issue]) -> dict[int, OneStoryError]:
+    found: dict[int, list[Issue]] = {}
+    for issue in issues:
+        match = _RESOURCE.match(issue.expression)
+        assert match is not None
+        found.setdefault(int(match[1]), []).append(issue)
+    return {index: Unprocessable(those[0].diagnostics, issues=those) for index, those in found.items()}
+
+
+def all_of(errors: Sequence[OneStoryError]) -> OneStoryError:
+    """One error that says what all of the first one's family say, each once."""
+    first = errors[0]
+    alike = (issue for error in errors if type(error) is type(first) for issue in error.issues)
+    return type(first)(first.issues[0].diagnostics, issues=list(dict.fromkeys(alike)))

@@ -1,0 +1,188 @@
+"""Whom a resource is about: the NHS number of its Patient, found by its place in the Patient compartment.
+
+Two people are never joined by inference: what leads to nobody is refused, with what to send instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from onestory.intake.domain.index import Index, relative
+from onestory.intake.domain.item import Item
+from onestory.intake.domain.local_ids import local_id
+from onestory.intake.domain.numbers import is_nhs_number_system, person_of_number
+from onestory.intake.domain.submission import Known, Reception
+from onestory.shared.errors import Unprocessable
+from onestory.shared.fhir.definitions import patient_compartment
+from onestory.shared.identity import (
+    NHS_NUMBER_SYSTEM,
+    PersonIdentifier,
+    is_nhs_number,
+    parse_shared_id,
+    provisional,
+)
+
+# PDS says who a person is: its Patient ids are NHS numbers. Its hosts differ by environment.
+_PDS = "/personal-demographics/FHIR/R4/Patient/"
+# Where only a Patient makes sense, a reference that names nobody we know is an error, not another kind of subject.
+_ONLY_PATIENT = {"subject", "patient", "for", "beneficiary", "candidate", "individual", "deliverTo"}
+_INSTEAD = (
+    "This leads to nobody we know: include the Patient in the submission, or reference Patient/<NHS number>, or give "
+    "an identifier with the NHS number."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A person, and the FHIRPath of what said so."""
+
+    person: PersonIdentifier
+    path: str
+
+
+class People:
+    """Who the people of one submission are."""
+
+    def __init__(self, index: Index, reception: Reception, known: Mapping[str, Known]) -> None:
+        self._index = index
+        self._reception = reception
+        self._known = known
+        self._patients: dict[int, PersonIdentifier] = {}
+        self._by_bytes: dict[tuple[tuple[str, ...], bytes], PersonIdentifier] = {}
+
+    def owner(self, item: Item) -> Owner | None:
+        """Whose the item is; None when it names nobody. Raises `Unprocessable`."""
+        if item.person:
+            return Owner(self._asked_for(item), item.request_path)
+        if item.resource_type == "Patient":
+            return Owner(self.of_patient(item), item.path)
+        for steps in patient_compartment().get(item.resource_type, ()):
+            if raw := item.members.get(steps[0]):
+                found = self._owner_at(steps, raw, item)
+                if found:
+                    return found
+        known = self._known.get(item.resource_id)
+        return Owner(known.person, f"{item.path}.id") if known else None
+
+    def of_patient(self, item: Item) -> PersonIdentifier:
+        """The person that a Patient of the submission is. Raises `Unprocessable`."""
+        if item.index not in self._patients:
+            self._patients[item.index] = self._identify(item)
+        return self._patients[item.index]
+
+    def at_reference(self, reference: str) -> PersonIdentifier | None:
+        """The person at `Patient/<id>`, `Patient?identifier=` or PDS; None when it leads to nobody we know."""
+        item = self._index.find(reference)
+        if item:
+            return self.of_patient(item) if item.resource_type == "Patient" else None
+        plain = self._index.plain(reference)
+        target = relative(plain)
+        if target and target[0] == "Patient":
+            return self._of_id(target[1])
+        if _PDS in plain and is_nhs_number(plain.partition(_PDS)[2]):
+            return PersonIdentifier(NHS_NUMBER_SYSTEM, plain.partition(_PDS)[2])
+        return None
+
+    def _identify(self, item: Item) -> PersonIdentifier:
+        raw = item.members.get("identifier")
+        number = person_of_number(raw, item.path) if raw else None
+        known = self._of_id(item.resource_id)
+        if number or known:
+            return number or known  # type: ignore[return-value]
+        source = self._reception.source
+        return provisional(source.organisation, source.system, local_id(item, self._reception, self._known))
+
+    def _of_id(self, patient_id: str) -> PersonIdentifier | None:
+        if is_nhs_number(patient_id):
+            return PersonIdentifier(NHS_NUMBER_SYSTEM, patient_id)
+        known = self._known.get(patient_id) if parse_shared_id(patient_id) else None
+        return known.person if known else None
+
+    def _asked_for(self, item: Item) -> PersonIdentifier:
+        person = self._of_id(item.person)
+        if person is None:
+            raise Unprocessable(
+                "patient must be an NHS number with a right check digit, or the Patient id that we gave.",
+                code="value",
+                expression=item.request_path,
+            )
+        return person
+
+    def _owner_at(self, steps: tuple[str, ...], raw: msgspec.Raw, item: Item) -> Owner | None:
+        # A Bundle says the same subject in every entry, in the same bytes.
+        key = (steps, bytes(raw))
+        cached = self._by_bytes.get(key)
+        if cached:
+            return Owner(cached, f"{item.path}.{'.'.join(steps)}")
+        owner = self._decide(list(_at(msgspec.json.decode(raw), steps, f"{item.path}.{steps[0]}")), steps, item)
+        if owner and b"#" not in key[1]:
+            self._by_bytes[key] = owner.person
+        return owner
+
+    def _decide(self, found: list[tuple[str, dict[str, Any]]], steps: tuple[str, ...], item: Item) -> Owner | None:
+        decided: Owner | None = None
+        for path, reference in found:
+            person = self._named(reference, path, item, strict=steps[-1] in _ONLY_PATIENT)
+            if person and decided and person != decided.person:
+                raise Unprocessable("This names a second person: a resource is about one.", expression=path)
+            if person:
+                decided = decided or Owner(person, path)
+        return decided
+
+    def _named(self, reference: dict[str, Any], path: str, item: Item, *, strict: bool) -> PersonIdentifier | None:
+        by_reference = by_number = None
+        target, identifier = reference.get("reference"), reference.get("identifier")
+        if target:
+            by_reference = self._referenced(target, f"{path}.reference", item)
+        if identifier and is_nhs_number_system(identifier.get("system")):
+            by_number = person_of_number([identifier], path)
+        elif identifier and not target and strict and reference.get("type") in (None, "Patient"):
+            by_number = self._with_identifier(identifier, path)
+        if by_reference and by_number and by_reference != by_number:
+            raise Unprocessable("reference and identifier name two people: send one of them.", expression=path)
+        return by_reference or by_number
+
+    def _referenced(self, target: str, path: str, item: Item) -> PersonIdentifier | None:
+        if target.startswith("#"):
+            return self._contained(target[1:], item, path)
+        person = self.at_reference(target)
+        if person is None and self._index.find(target) is None and _means_patient(target):
+            raise Unprocessable(_INSTEAD, code="not-found", expression=path)
+        return person
+
+    def _contained(self, name: str, item: Item, path: str) -> PersonIdentifier | None:
+        for index, resource in enumerate(msgspec.json.decode(item.members.get("contained", b"[]"))):
+            if resource.get("id") == name and resource["resourceType"] == "Patient":
+                at = f"{item.path}.contained[{index}]"
+                person = person_of_number(resource.get("identifier", []), at)
+                if person is None:
+                    raise Unprocessable(_INSTEAD, code="not-found", expression=path)
+                return person
+        return None
+
+    def _with_identifier(self, identifier: Mapping[str, Any], path: str) -> PersonIdentifier:
+        for item in self._index.of_type("Patient"):
+            raw = item.members.get("identifier")
+            for each in msgspec.json.decode(raw) if raw is not None else []:
+                if each.get("value") and all(each.get(part) == identifier.get(part) for part in ("system", "value")):
+                    return self.of_patient(item)
+        raise Unprocessable(_INSTEAD, code="not-found", expression=f"{path}.identifier")
+
+
+def _means_patient(target: str) -> bool:
+    return "Patient/" in target or target.startswith(("Patient?", "urn:"))
+
+
+def _at(value: Any, steps: tuple[str, ...], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The References at the end of the steps, the first of which `value` has been taken from."""
+    if isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _at(each, steps, f"{path}[{index}]")
+    elif len(steps) > 1 and isinstance(value, dict) and steps[1] in value:
+        yield from _at(value[steps[1]], steps[1:], f"{path}.{steps[1]}")
+    elif len(steps) == 1 and isinstance(value, dict):
+        yield path, value

@@ -1,0 +1,124 @@
+"""A resource's references rewritten in its bytes, so that all other bytes stay as they were.
+
+A name before a colon can only be an element's, and only References have a string element `reference`, apart from three
+types that are looked at closely. Text that merely looks like a reference has its quotes escaped, and is never touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from onestory.intake.domain.item import Item
+from onestory.intake.domain.targets import Logical, Target, Targets
+from onestory.shared.errors import Unprocessable
+from onestory.shared.fhir.references import Found, references_in
+
+_NAME = b'"reference"'
+_VALUE = re.compile(rb'(\s*:\s*)("(?:[^"\\]|\\.)*")', re.S)
+# A Reference that begins with `reference` and has nothing else that a logical reference would need.
+_ALONE = re.compile(rb'\s*(?:,\s*"display"\s*:\s*"(?:[^"\\]|\\.)*"\s*)?\}', re.S)
+_COMMA = re.compile(rb"\s*,\s*")
+# Expressions (also in criteria and triggers), DetectedIssue and Immunization.education have a URI of this name.
+_LOOK_CLOSELY = (b'xpression"', b"rigger", b'criteria"', b'"education"', b"DetectedIssue")
+
+
+def rewrite(content: bytes, item: Item, targets: Targets, cache: dict[bytes, Target]) -> bytes:
+    """The content with its references as they are in the record. `cache` is that of one statement.
+
+    Raises `Unprocessable` with the path of the first reference that leads nowhere.
+    """
+    if _NAME not in content:
+        return content
+    pieces = content.split(_NAME)
+    found = _found(content, item) if any(mark in content for mark in _LOOK_CLOSELY) else None
+    rewritten = _pieces(pieces, found, item, targets, cache)
+    if rewritten is None:
+        rewritten = _pieces(pieces, _found(content, item), item, targets, cache)
+    assert rewritten is not None
+    return b"".join(rewritten)
+
+
+def _pieces(
+    pieces: list[bytes], found: list[Found] | None, item: Item, targets: Targets, cache: dict[bytes, Target]
+) -> list[bytes] | None:
+    """The pieces between the names, each with its reference; None when one needs `found` to be rewritten rightly."""
+    out = [pieces[0]]
+    at = 0
+    for piece in pieces[1:]:
+        match = _VALUE.match(piece)
+        if match is None:
+            out += (_NAME, piece)
+            continue
+        place = found[at] if found is not None else None
+        at += 1
+        if place is not None and not place.is_reference:
+            out += (_NAME, piece)
+            continue
+        target, rest = _target(match[2], item, targets, cache), piece[match.end() :]
+        if isinstance(target, str):
+            out.append(b'%b%b"%b"%b' % (_NAME, match[1], target.encode(), rest) if target else _NAME + piece)
+        elif place is not None:
+            _put_logical(out, target, rest, place.members)
+        elif out[-1].rstrip().endswith(b"{") and _ALONE.match(rest):
+            out.append(_logical(target, ()) + rest)
+        else:
+            return None
+    return out
+
+
+def _target(literal: bytes, item: Item, targets: Targets, cache: dict[bytes, Target]) -> Target:
+    """What stands in place of a JSON string; an empty string keeps its bytes."""
+    known = cache.get(literal)
+    if known is not None:
+        return known
+    reference: str = msgspec.json.decode(literal)
+    try:
+        if reference.startswith("#"):
+            _refuse_uncontained(reference, item)
+            return ""
+        target = targets.of(reference)
+    except Unprocessable as error:
+        issue = error.issues[0]
+        raise Unprocessable(issue.diagnostics, code=issue.code, expression=_path(item, reference)) from error
+    cache[literal] = "" if target == reference else target
+    return cache[literal]
+
+
+def _refuse_uncontained(reference: str, item: Item) -> None:
+    raw = item.members.get("contained")
+    names = {each.get("id") for each in msgspec.json.decode(raw)} if raw is not None else set()
+    if reference != "#" and reference[1:] not in names:
+        raise Unprocessable("No contained resource has this id: include it, or send Type/id.", code="not-found")
+
+
+def _put_logical(out: list[bytes], target: Logical, rest: bytes, members: Mapping[str, Any]) -> None:
+    written = _logical(target, members)
+    if written:
+        out.append(written + rest)
+        return
+    # The Reference has type and identifier already: the member goes, and one of the commas beside it.
+    comma = _COMMA.match(rest)
+    if comma:
+        out.append(rest[comma.end() :])
+    else:
+        out[-1] = out[-1].rstrip().removesuffix(b",")
+        out.append(rest)
+
+
+def _logical(target: Logical, members: Mapping[str, Any] | tuple[()]) -> bytes:
+    said = {"type": target.resource_type, "identifier": {"system": target.system, "value": target.value}}
+    return msgspec.json.encode({name: value for name, value in said.items() if name not in members})[1:-1]
+
+
+def _found(content: bytes, item: Item) -> list[Found]:
+    return list(references_in(msgspec.json.decode(content), item.path))
+
+
+def _path(item: Item, reference: str) -> str:
+    resource = msgspec.json.decode(item.raw)
+    places = (found.path for found in references_in(resource, item.path) if found.members["reference"] == reference)
+    return f"{next(places, item.path)}.reference"

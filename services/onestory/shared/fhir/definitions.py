@@ -1,0 +1,79 @@
+"""What we need of the FHIR R4 definitions, as data: `schemas/fhir/`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import fhirkit
+import yaml
+
+from onestory.shared.contracts.files import folder
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """`schemas/fhir/elements.json`.
+
+    `codes` has the codes of each value set that some element requires. `concepts` has, for an element of type
+    CodeableConcept (`Condition.clinicalStatus`), the `system|code` pairs of which it must hold one. `types` has, for
+    each type and backbone element (`Patient.contact`), what its elements are: another type, `code:<value set>`,
+    `decimal`, or `*` for any resource; `[]` at the end for what repeats.
+    """
+
+    codes: Mapping[str, tuple[str, ...]]
+    concepts: Mapping[str, frozenset[str]]
+    types: Mapping[str, Mapping[str, str]]
+
+
+@cache
+def definitions() -> Definitions:
+    """The definitions, read once."""
+    raw = json.loads((folder() / "fhir" / "elements.json").read_text())
+    return Definitions(
+        codes={name: tuple(codes) for name, codes in raw["codes"].items()},
+        concepts={path: frozenset(pairs) for path, pairs in raw["concepts"].items()},
+        types=raw["types"],
+    )
+
+
+@cache
+def resource_types() -> frozenset[str]:
+    """The resource types of FHIR R4."""
+    return frozenset(fhirkit.RESOURCE_TYPES)
+
+
+@cache
+def patient_compartment() -> Mapping[str, tuple[tuple[str, ...], ...]]:
+    """Type to the elements that say whose it is, in the order in which they decide, each as its steps."""
+    table = _yaml("patient-compartment.yaml")
+    return {kind: tuple(tuple(path.split(".")) for path in paths) for kind, paths in table.items()}
+
+
+@cache
+def directory_types() -> frozenset[str]:
+    """Types that may be published about no person."""
+    return frozenset(_yaml("directory-types.yaml"))
+
+
+@cache
+def refused_types() -> Mapping[str, str]:
+    """Types that are no statement, with what to do instead."""
+    return {kind: why for group in _yaml("refused-types.yaml") for kind, why in _each(group)}
+
+
+@cache
+def instance_identifier_systems() -> frozenset[str]:
+    """Identifier systems whose values name one resource."""
+    return frozenset(_yaml("instance-identifiers.yaml"))
+
+
+def _each(group: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(kind, group["instead"]) for kind in group["types"]]
+
+
+def _yaml(name: str) -> Any:
+    return yaml.safe_load((folder() / "fhir" / name).read_text())

@@ -1,0 +1,33 @@
+"""FHIR instants (http://hl7.org/fhir/R4/datatypes.html#instant) as aware UTC datetimes, and back."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_INSTANT = re.compile(
+    r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d):(?P<s>[0-5]\d|60)(?:\.(?P<fraction>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)"
+)
+
+
+def parse_instant(text: str) -> datetime:
+    """The moment, in microseconds: finer digits are cut off, and a leap second counts as the second after it.
+
+    Raises `ValueError` for anything but an instant with a time zone.
+    """
+    match = _INSTANT.fullmatch(text)
+    if not match:
+        raise ValueError("not an instant")
+    leap = match["s"] == "60"
+    fraction = (match["fraction"] or "").ljust(6, "0")[:6]
+    zone = "+00:00" if match["zone"] == "Z" else match["zone"]
+    moment = datetime.fromisoformat(f"{match['second']}:{'59' if leap else match['s']}.{fraction}{zone}")
+    try:
+        return moment.astimezone(UTC) + timedelta(seconds=1 if leap else 0)
+    except OverflowError as error:
+        raise ValueError("outside the calendar") from error
+
+
+def format_instant(moment: datetime) -> str:
+    """A FHIR instant in UTC, with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,135 @@
+"""Whether bytes are FHIR R4: the validator's rules (`fhirkit`), and ours for what it does not look at.
+
+It checks JSON, elements, cardinality and the form of values (http://hl7.org/fhir/R4/json.html). We add: codes with a
+required binding, decimals that no reader can hold, ids, empty objects, what `contained` may hold, control characters,
+and names spelled with escapes, behind which a reference could hide from whoever reads bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import fhirkit
+import msgspec
+
+from onestory.shared.errors import Issue, Malformed
+from onestory.shared.fhir import wording
+from onestory.shared.fhir.definitions import definitions
+from onestory.shared.fhir.shapes import decoder
+
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_EMPTY = re.compile(rb"\{\s*\}")
+_COMMENTS = re.compile(rb'"fhir_comments"\s*:')
+_STRING = re.compile(rb'"((?:[^"\\]|\\.)*)"(\s*:)?', re.S)
+_CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\(?:u00(?:0[0-8bcefBCEF]|1[0-9a-fA-F])|[bf])")
+_WHERE = re.compile(r"at `\$(?P<path>.*)`$")
+
+
+def is_id(text: str) -> bool:
+    """Whether this has the form of a Resource.id (http://hl7.org/fhir/R4/datatypes.html#id)."""
+    return _ID.fullmatch(text) is not None
+
+
+def validate(body: bytes) -> list[Issue]:
+    """What is wrong with the whole body, a resource or a Bundle. Raises `Malformed` when it cannot be read at all."""
+    try:
+        found = fhirkit.validate(body)
+    except fhirkit.ParseError as error:
+        raise Malformed(wording.unreadable(str(error))) from error
+    twice = {each.path for each in found if each.message == "the key appears more than once"}
+    issues = [
+        wording.issue(each.path, each.message)
+        for each in found
+        if each.severity == "error" and not (each.path in twice and each.message == "unknown element")
+    ]
+    return issues or list(_unreadable_text(body))
+
+
+def check(raw: bytes | msgspec.Raw, resource_type: str, path: str) -> list[Issue]:
+    """What is wrong with one valid resource by our own rules. `path` is where it stands: `Bundle.entry[3].resource`."""
+    return [*_unfit(raw, resource_type, path), *_empty(raw, path)]
+
+
+def check_concepts(resource_type: str, element: str, raw: bytes | msgspec.Raw, path: str) -> list[Issue]:
+    """A CodeableConcept with a required binding must hold one of its codes (`Condition.clinicalStatus`)."""
+    allowed = definitions().concepts.get(f"{resource_type}.{element}")
+    if allowed is None:
+        return []
+    codings = msgspec.json.decode(raw, type=_Concept).coding
+    if any(f"{coding.system}|{coding.code}" in allowed for coding in codings):
+        return []
+    return [Issue("code-invalid", "None of these codes is one that FHIR R4 requires here.", f"{path}.{element}")]
+
+
+class _Coding(msgspec.Struct):
+    system: str | None = None
+    code: str | None = None
+
+
+class _Concept(msgspec.Struct):
+    coding: list[_Coding] = []
+
+
+def check_contained(raw: bytes | msgspec.Raw, path: str) -> list[Issue]:
+    """Contained resources have ids, contain nothing themselves (dom-2), and are no Bundle: people could hide there."""
+    issues = []
+    for index, resource in enumerate(msgspec.json.decode(raw)):
+        at = f"{path}.contained[{index}]"
+        if not is_id(str(resource.get("id", ""))):
+            issues.append(Issue("value", "A contained resource needs an id: 1 to 64 of A-Z a-z 0-9 - .", f"{at}.id"))
+        if "contained" in resource:
+            issues.append(Issue("invariant", "What is contained may not contain again.", f"{at}.contained"))
+        if resource["resourceType"] in ("Bundle", "Parameters"):
+            issues.append(Issue("not-supported", "A Bundle or Parameters cannot be contained here.", at))
+    return issues
+
+
+def _unreadable_text(body: bytes) -> Iterator[Issue]:
+    if _may_hold_control(body) and _CONTROL.search(body):
+        resource = msgspec.json.decode(body)
+        for at in _places(resource, str(resource["resourceType"]), _holds_control):
+            yield Issue("value", "A string may hold no control characters but tab, line feed and carriage return.", at)
+    if b"\\u" in body and any(name and b"\\" in text for text, name in _STRING.findall(body)):
+        yield Issue("structure", "Write the names of elements without escapes.")
+    if b'"fhir_comments"' in body and _COMMENTS.search(body):
+        yield Issue("structure", "FHIR R4 has no fhir_comments: leave them out.")
+
+
+def _may_hold_control(body: bytes) -> bool:
+    return b"\\u00" in body or b"\\b" in body or b"\\f" in body
+
+
+def _holds_control(value: Any) -> bool:
+    return isinstance(value, str) and any(character < " " and character not in "\t\n\r" for character in value)
+
+
+def _unfit(raw: bytes | msgspec.Raw, resource_type: str, path: str) -> Iterator[Issue]:
+    try:
+        decoder(resource_type).decode(raw)
+    except msgspec.ValidationError as error:
+        where = _WHERE.search(str(error))
+        at = f"{path}{where['path']}" if where else path
+        if "enum" in str(error):
+            yield Issue("code-invalid", "FHIR R4 requires a code of its own value set here: send one of those.", at)
+        else:
+            yield Issue("value", "The value is outside of what readers can hold: correct it.", at)
+
+
+def _empty(raw: bytes | msgspec.Raw, path: str) -> Iterator[Issue]:
+    if _EMPTY.search(raw):
+        for at in _places(msgspec.json.decode(raw), path, lambda value: value == {}):
+            yield Issue("structure", "An empty object says nothing: leave the element out (ele-1).", at)
+
+
+def _places(value: Any, path: str, is_wrong: Callable[[Any], bool]) -> Iterator[str]:
+    """The paths of what is wrong. The validator has bounded the depth."""
+    if is_wrong(value):
+        yield path
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _places(item, f"{path}.{key}", is_wrong)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _places(item, f"{path}[{index}]", is_wrong)
