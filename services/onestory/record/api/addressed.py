@@ -14,8 +14,9 @@ from onestory.record.domain.search import Parameters, Question, question
 from onestory.record.domain.search_person import Asked, by_address
 from onestory.record.domain.search_types import in_address
 from onestory.record.reading.reader import Access, Reader, absent
+from onestory.record.reading.store import CurrentEntry
 from onestory.record.reading.versions import Resource, Standing
-from onestory.record.reading.view import Shown, View
+from onestory.record.reading.view import View
 from onestory.shared.caller import Caller
 from onestory.shared.identity import is_directory_id
 from onestory.shared.policy import Visibility
@@ -34,7 +35,7 @@ class Target:
     resource: Resource
     parameters: Parameters
     question: Question
-    shown: Shown | None
+    shown: CurrentEntry | None
     standing: Standing | None
     audited: tuple[Reader, View, Access] | None
 

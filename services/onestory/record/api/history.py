@@ -17,7 +17,7 @@ from onestory.record.api.context import Context
 from onestory.record.domain import bundle
 from onestory.record.domain.bundle import Version
 from onestory.record.domain.search import IN_HISTORY, Place
-from onestory.record.reading.view import Shown
+from onestory.record.reading.store import CurrentEntry
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Malformed
 
@@ -36,7 +36,7 @@ class History:
     async def __call__(self, request: Request, caller: Caller) -> Response:
         target = await self._addressed.find(request, caller)
         asks = target.question
-        if target.shown is not None and target.shown.entry is None:
+        if target.shown is not None and target.shown.composed:
             versions, total = [_composed(target.shown)][: asks.count], 1
         else:
             seen = _event_id(asks.after)
@@ -59,8 +59,8 @@ class History:
         return answers.body(bundle.history(total, self_url, next_url, entries))
 
 
-def _composed(patient: Shown) -> Version:
-    return Version(patient.version_id, patient.last_updated, patient.content)
+def _composed(patient: CurrentEntry) -> Version:
+    return Version(patient.event_id, patient.broker_time, patient.content)
 
 
 def _event_id(after: Place) -> UUID | None:

@@ -14,7 +14,8 @@ from onestory.record.domain import bundle
 from onestory.record.domain.bundle import etag
 from onestory.record.domain.search import Parameters, Place, Question, unknown
 from onestory.record.reading.reader import Access
-from onestory.record.reading.view import Shown, View, page, tag
+from onestory.record.reading.store import CurrentEntry
+from onestory.record.reading.view import View, page, tag
 from onestory.shared.fhir.outcome import outcome
 
 
@@ -42,7 +43,7 @@ class Lists:
         self._context = context
 
     async def page(
-        self, request: Request, view: View, access: Access, matching: Sequence[Shown], listing: Listing
+        self, request: Request, view: View, access: Access, matching: Sequence[CurrentEntry], listing: Listing
     ) -> Response:
         """One page of what matches, as a searchset, once the access is audited."""
         held, ahead = page(matching, listing.question)
@@ -59,9 +60,9 @@ class Lists:
 
         return await self._context.reader.show(view, access, produce, emptiness=listing.emptiness)
 
-    def _entry(self, shown: Shown) -> bytes:
+    def _entry(self, shown: CurrentEntry) -> bytes:
         assert shown.content is not None
-        return bundle.match(f"{self._context.fhir}/{shown.resource_type}/{shown.id}", shown.content)
+        return bundle.match(f"{self._context.fhir}/{shown.resource_type}/{shown.shared_id}", shown.content)
 
 
 def _remarks(question: Question) -> list[bytes]:

@@ -30,7 +30,7 @@ def _answer(request: Request, target: Target) -> Response:
     if target.shown is not None:
         shown = target.shown
         assert shown.content is not None
-        return answers.resource(request, shown.content, shown.version_id, shown.last_updated)
+        return answers.resource(request, shown.content, shown.event_id, shown.broker_time)
     assert target.standing is not None
     if gone := _gone(target.standing):
         raise gone

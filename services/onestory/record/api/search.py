@@ -16,7 +16,8 @@ from onestory.record.api.lists import Listing, Lists
 from onestory.record.domain.search import IN_PATIENT_SEARCH, IN_SEARCH, Parameters, question
 from onestory.record.domain.search_person import Asked, by_id, by_identifier, by_reference
 from onestory.record.domain.search_types import in_address
-from onestory.record.reading.view import PATIENT, Shown
+from onestory.record.reading.store import CurrentEntry
+from onestory.record.reading.view import PATIENT
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Malformed
 
@@ -68,6 +69,6 @@ class Search:
         return max(named, key=lambda asked: asked.number or "")
 
 
-def _shared(matching: Sequence[Shown]) -> Sequence[Shown]:
+def _shared(matching: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
     """The shared Patients; a person without an NHS number has the sources' own Patients alone."""
-    return [shown for shown in matching if shown.entry is None] or matching
+    return [shown for shown in matching if shown.composed] or matching

@@ -13,7 +13,7 @@ from onestory.record.api.context import Context
 from onestory.record.domain.bundle import Version
 from onestory.record.domain.search import IN_READ
 from onestory.record.reading.reader import absent
-from onestory.record.reading.view import Shown
+from onestory.record.reading.store import CurrentEntry
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Gone, NotFound
 
@@ -29,18 +29,18 @@ class VersionRead:
         version_id = request.path_params["version_id"]
         target = await self._addressed.find(request, caller)
         shown = target.shown
-        if shown is not None and shown.entry is None:
+        if shown is not None and shown.composed:
             return await target.show(lambda: _composed(request, shown, version_id))
         event_id = _event_id(version_id)
         version = await self._context.reader.version(target.resource, event_id) if event_id else None
         return await target.show(lambda: _stated(request, version))
 
 
-def _composed(request: Request, patient: Shown, version_id: str) -> Response:
+def _composed(request: Request, patient: CurrentEntry, version_id: str) -> Response:
     assert patient.content is not None
-    if version_id != patient.version_id:
+    if version_id != patient.event_id:
         raise NotFound("A shared Patient is composed when it is read. Its sources' Patients (link) have histories.")
-    return answers.resource(request, patient.content, patient.version_id, patient.last_updated)
+    return answers.resource(request, patient.content, patient.event_id, patient.broker_time)
 
 
 def _stated(request: Request, version: Version | None) -> Response:

@@ -50,7 +50,7 @@ def compose(numbers: Numbers, statements: Sequence[PatientStatement]) -> SharedP
     chosen = _chosen(said)
     extensions = [*_by_url(said, "extension"), *disagreements(chosen, said)]
     version_id = _version(numbers, statements)
-    last_updated = max((each.broker_time for each in statements), default=None)
+    last_updated = max((each.broker_time for each in statements if each.broker_time), default=None)
     body = {
         "resourceType": "Patient",
         "id": numbers.own,

@@ -14,25 +14,33 @@ _ODS_REFERENCE = re.compile(r"(?:.*/)?Organization/([A-Z0-9]{3,8})")
 _SHARED_REFERENCE = re.compile(r"Organization/([a-z2-7]{26}(?:-[a-z2-7]{26})?)")
 
 
+Named = tuple[PatientStatement, Sequence[Mapping[str, Any]]]
+
+
+def named_practitioners(statements: Iterable[PatientStatement], authorities: Collection[str]) -> list[Named]:
+    """Each statement with its generalPractitioner, in the order in which they are heard: authority first."""
+    return [(said, _practitioners(said)) for said in by_standing(statements, authorities, None)]
+
+
 def registered_practice(
-    statements: Iterable[PatientStatement], authorities: Collection[str], practices: Mapping[str, str]
+    named: Iterable[Named], authorities: Collection[str], practices: Mapping[str, str]
 ) -> str | None:
     """The ODS code of the person's practice; None when no statement names one.
 
     The authority is heard first, then a practice that names itself, then the newest. `practices` gives the ODS codes of
     the Organization resources that `organisations_named` asks for.
     """
-    named = [(said, _named(said, practices)) for said in by_standing(statements, authorities, None)]
+    heard = [(said.organisation, _practice(practitioners, practices)) for said, practitioners in named]
     return (
-        next((practice for said, practice in named if practice and said.organisation in authorities), None)
-        or next((practice for said, practice in named if practice == said.organisation), None)
-        or next((practice for _, practice in named if practice), None)
+        next((practice for speaker, practice in heard if practice and speaker in authorities), None)
+        or next((practice for speaker, practice in heard if practice == speaker), None)
+        or next((practice for _, practice in heard if practice), None)
     )
 
 
-def organisations_named(statements: Iterable[PatientStatement]) -> frozenset[str]:
+def organisations_named(named: Iterable[Named]) -> frozenset[str]:
     """Shared ids of Organizations that are named as practice by reference alone."""
-    references = [_reference(said) for said in _practitioners_of_all(statements) if _ods_code(said) is None]
+    references = [_reference(each) for _, practitioners in named for each in practitioners if _ods_code(each) is None]
     matches = [_SHARED_REFERENCE.fullmatch(reference) for reference in references]
     return frozenset(match[1] for match in matches if match)
 
@@ -42,13 +50,9 @@ def ods_code(organization: bytes) -> str | None:
     return _ods_code({"identifier": value(elements(organization).get("identifier", {}), "identifier")})
 
 
-def _named(said: PatientStatement, practices: Mapping[str, str]) -> str | None:
-    codes = [_ods_code(named) or _by_reference(_reference(named), practices) for named in _practitioners(said)]
+def _practice(practitioners: Iterable[Mapping[str, Any]], practices: Mapping[str, str]) -> str | None:
+    codes = [_ods_code(each) or _by_reference(_reference(each), practices) for each in practitioners]
     return next((code for code in codes if code), None)
-
-
-def _practitioners_of_all(statements: Iterable[PatientStatement]) -> list[Mapping[str, Any]]:
-    return [named for said in statements for named in _practitioners(said)]
 
 
 def _practitioners(said: PatientStatement) -> Sequence[Mapping[str, Any]]:

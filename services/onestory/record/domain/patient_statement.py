@@ -14,7 +14,12 @@ Element = dict[str, msgspec.Raw]
 """An element with what FHIR JSON writes beside it: `birthDate` and `_birthDate`."""
 
 _elements = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_CHOICES = ("deceased", "multipleBirth")
+_NAMES = {
+    f"{mark}{choice}{kind}": choice
+    for choice, kinds in {"deceased": ("Boolean", "DateTime"), "multipleBirth": ("Boolean", "Integer")}.items()
+    for kind in kinds
+    for mark in ("", "_")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +27,10 @@ class PatientStatement:
     """What one source says of a person. `said_at` (microseconds) tells which of two sources is the newer."""
 
     shared_id: str
-    event_id: UUID
+    event_id: UUID | str
     organisation: str
     said_at: int
-    broker_time: datetime
+    broker_time: datetime | None
     content: bytes
 
 
@@ -33,7 +38,7 @@ def elements(content: bytes) -> dict[str, Element]:
     """The top-level elements of a resource by name; a choice such as `deceased[x]` is one element."""
     found: dict[str, Element] = {}
     for key, raw in _elements.decode(content).items():
-        found.setdefault(_name(key), {})[key] = raw
+        found.setdefault(_NAMES.get(key) or key.removeprefix("_"), {})[key] = raw
     return found
 
 
@@ -48,18 +53,13 @@ def by_standing(
 ) -> list[PatientStatement]:
     """Who is heard first (design section 5): the authority, then the registered practice, then the newest."""
 
-    def standing(said: PatientStatement) -> tuple[bool, bool, int, UUID, str]:
+    def standing(said: PatientStatement) -> tuple[bool, bool, int, str, str]:
         return (
             said.organisation in authorities,
             said.organisation == practice,
             said.said_at,
-            said.event_id,
+            str(said.event_id),
             said.shared_id,
         )
 
     return sorted(statements, key=standing, reverse=True)
-
-
-def _name(key: str) -> str:
-    name = key.removeprefix("_")
-    return next((choice for choice in _CHOICES if name.startswith(choice)), name)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from onestory.record.domain.patient import Numbers, SharedPatient, compose
-from onestory.record.domain.patient_practice import organisations_named, registered_practice
+from onestory.record.domain.patient import Numbers, compose
+from onestory.record.domain.patient_practice import named_practitioners, organisations_named, registered_practice
 from onestory.record.domain.patient_statement import PatientStatement, by_standing
 from onestory.record.reading.kept import Kept
 from onestory.record.reading.store import CurrentEntry
 
-Versions = tuple[tuple[str, UUID], ...]
+Versions = tuple[tuple[str, UUID | str], ...]
 Practice = tuple[str | None, frozenset[str]]
 _KEPT = 4096
 _MICROSECONDS = 1_000_000
@@ -27,7 +27,7 @@ class Demographics:
         self._authorities = authorities
         self._sequenced = sequenced
         self._practices: Kept[Versions, Practice] = Kept(_KEPT)
-        self._patients: Kept[tuple[Numbers, str | None, Versions], SharedPatient] = Kept(_KEPT)
+        self._patients: Kept[tuple[Numbers, str | None, Versions], CurrentEntry] = Kept(_KEPT)
 
     def practice(self, entries: Sequence[CurrentEntry]) -> Practice:
         """The registered practice by these Patient statements, and the Organizations to be looked up to be sure."""
@@ -35,18 +35,41 @@ class Demographics:
 
     def practice_knowing(self, entries: Sequence[CurrentEntry], practices: Mapping[str, str]) -> str | None:
         """The registered practice, when the ODS codes of those Organizations are known."""
-        return registered_practice(self._statements(entries), self._authorities, practices)
+        named = named_practitioners(self._statements(entries), self._authorities)
+        return registered_practice(named, self._authorities, practices)
 
-    def patient(self, numbers: Numbers, entries: Sequence[CurrentEntry], practice: str | None) -> SharedPatient:
+    def patient(
+        self, person_key: str, numbers: Numbers, entries: Sequence[CurrentEntry], practice: str | None
+    ) -> CurrentEntry:
         """The shared Patient for `numbers.own` by these Patient statements."""
         return self._patients.get(
-            (numbers, practice, _versions(entries)),
-            lambda: compose(numbers, by_standing(self._statements(entries), self._authorities, practice)),
+            (numbers, practice, _versions(entries)), lambda: self._patient(person_key, numbers, entries, practice)
+        )
+
+    def _patient(
+        self, person_key: str, numbers: Numbers, entries: Sequence[CurrentEntry], practice: str | None
+    ) -> CurrentEntry:
+        heard = by_standing(self._statements(entries), self._authorities, practice)
+        patient = compose(numbers, heard)
+        return CurrentEntry(
+            person_key=person_key,
+            resource_type="Patient",
+            shared_id=numbers.own,
+            event_id=patient.version_id,
+            rank=0,
+            published_at=patient.last_updated,
+            organisation="",
+            system="",
+            content_digest=b"",
+            broker_time=patient.last_updated,
+            matches=True,
+            content=patient.content,
+            composed=True,
         )
 
     def _practice(self, entries: Sequence[CurrentEntry]) -> Practice:
-        statements = self._statements(entries)
-        return registered_practice(statements, self._authorities, {}), organisations_named(statements)
+        named = named_practitioners(self._statements(entries), self._authorities)
+        return registered_practice(named, self._authorities, {}), organisations_named(named)
 
     def _statements(self, entries: Sequence[CurrentEntry]) -> list[PatientStatement]:
         return [self._statement(entry) for entry in entries]
@@ -54,6 +77,7 @@ class Demographics:
     def _statement(self, entry: CurrentEntry) -> PatientStatement:
         # Sequences of different sources do not compare with each other, nor with times.
         by_number = f"{entry.organisation}/{entry.system}" in self._sequenced
+        assert entry.published_at is not None
         said_at = int(entry.published_at.timestamp() * _MICROSECONDS) if by_number else entry.rank
         content = entry.content or b"{}"
         return PatientStatement(

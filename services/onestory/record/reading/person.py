@@ -47,14 +47,22 @@ class Person:
 async def load(pool: asyncpg.Pool, asked: Asked, question: Question) -> Person:
     """The person asked for. One round trip, unless there may be something under another identity."""
     own = (asked.person_key,)
-    entries = await store.entries(pool, own, question)
-    if asked.number and entries and not entries[0].linked:
-        return Person(asked, own, {asked.person_key: asked.number}, (), entries)
+    entries = await store.entries(pool, asked.person_key, question)
+    if entries and not entries[0].linked:
+        return Person(asked, own, await _numbers(pool, asked, own, question), (), entries)
     successions = alias.successions(await store.links(pool, asked.person_key))
     joined = alias.joined(successions, asked.person_key)
-    numbers = await store.numbers(pool, joined)
-    if asked.number:
-        numbers = {**numbers, asked.person_key: asked.number}
-    if len(joined) > 1:
-        entries = await store.entries(pool, joined, question)
-    return Person(asked, joined, numbers, successions, entries)
+    for person_key in joined - {asked.person_key}:
+        entries.extend(await store.entries(pool, person_key, question))
+    entries.sort(key=lambda entry: (entry.resource_type, entry.shared_id))
+    return Person(asked, joined, await _numbers(pool, asked, joined, question), successions, entries)
+
+
+async def _numbers(
+    pool: asyncpg.Pool, asked: Asked, person_keys: Collection[str], question: Question
+) -> Mapping[str, str]:
+    """The NHS numbers behind these keys, as far as the answer to the question needs them."""
+    known = {asked.person_key: asked.number} if asked.number else {}
+    if len(known) == len(person_keys) or (question.types is not None and "Patient" not in question.types):
+        return known
+    return {**await store.numbers(pool, person_keys), **known}

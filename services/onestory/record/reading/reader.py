@@ -13,7 +13,6 @@ import asyncpg
 from uuid_utils.compat import uuid7
 
 from onestory.record.domain.bundle import Version
-from onestory.record.domain.patient import SharedPatient
 from onestory.record.domain.patient_practice import ods_code
 from onestory.record.domain.search import Question
 from onestory.record.domain.search_person import Asked
@@ -22,7 +21,7 @@ from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.person import Person
 from onestory.record.reading.store import CurrentEntry
 from onestory.record.reading.versions import Resource, Standing
-from onestory.record.reading.view import PATIENT, Shown, View, visible
+from onestory.record.reading.view import PATIENT, View, visible
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Caller
 from onestory.shared.errors import NotFound
@@ -66,13 +65,13 @@ class Reader:
         patients = self._patients(found, seen, practice if decision.visibility is Visibility.ALL else None)
         return View(found, decision, seen, patients)
 
-    async def fetched(self, page: Sequence[Shown]) -> list[Shown]:
+    async def fetched(self, page: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
         """The same page with all of its contents."""
-        missing = [shown.entry for shown in page if shown.content is None and shown.entry is not None]
+        missing = [entry for entry in page if entry.content is None]
         if not missing:
-            return list(page)
+            return page
         found = await store.contents(self._pool, missing)
-        return [shown if shown.content else shown._replace(content=found[shown.id]) for shown in page]
+        return [entry if entry.content else entry._replace(content=found[entry.shared_id]) for entry in page]
 
     async def standing(self, of: Resource) -> Standing | None:
         """What stands for a resource, whether or not it is part of the record."""
@@ -128,13 +127,14 @@ class Reader:
             correlation_id=access.correlation_id,
         )
 
-    def _patients(
-        self, found: Person, seen: Sequence[CurrentEntry], practice: str | None
-    ) -> Mapping[str, SharedPatient]:
+    def _patients(self, found: Person, seen: Sequence[CurrentEntry], practice: str | None) -> list[CurrentEntry]:
         if not seen:
-            return {}
+            return []
         statements = _patient_statements(seen)
-        return {key: self._demographics.patient(found.numbers_of(key), statements, practice) for key in found.numbers}
+        return [
+            self._demographics.patient(key, found.numbers_of(key), statements, practice)
+            for key in sorted(found.numbers)
+        ]
 
     async def _practice(self, found: Person) -> str | None:
         statements = _patient_statements(found.entries)

@@ -13,43 +13,51 @@ from uuid import UUID
 import asyncpg
 
 from onestory.record.domain.alias import Link
-from onestory.record.domain.search import Question
+from onestory.record.domain.search import Place, Question
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 
 
 class CurrentEntry(NamedTuple):
     """A statement that is part of a person's record.
 
-    `matches`: it is in the answer to the question. `content` is None where it was not fetched. `linked`: there may be
-    something under another identity of the person.
+    A shared Patient looks the same, with its NHS number as id; it is `composed` of statements. `matches`: it is in the
+    answer to the question. `content` is None where it was not fetched. `linked`: there may be something under another
+    identity of the person.
     """
 
     person_key: str
     resource_type: str
     shared_id: str
-    event_id: UUID
+    event_id: UUID | str
     rank: int
-    published_at: datetime
+    published_at: datetime | None
     organisation: str
     system: str
     content_digest: bytes
-    broker_time: datetime
+    broker_time: datetime | None
     matches: bool
     content: bytes | None
-    linked: bool
+    linked: bool = False
+    composed: bool = False
+
+    @property
+    def place(self) -> Place:
+        """Where it stands in a list: the shared Patients come first."""
+        return Place("", self.person_key) if self.composed else Place(self.resource_type, self.shared_id)
 
 
 # Contents come along for one page of a caller who sees everything, and for Patients, because policy needs them.
-# The sub-selects are computed once, not for each row.
+# The sub-selects are computed once, not for each row. With `= any(...)` for the key PostgreSQL would plan each call
+# anew, which takes longer than the call.
 _ENTRIES = """
 select person_key, resource_type, shared_id, event_id, rank, published_at, organisation, system, content_digest,
     broker_time, matches,
     case when resource_type = 'Patient' or ahead and count(*) filter (where ahead) over (
         order by resource_type, shared_id) <= $8 then content end as content,
     (select exists (
-        select from patient_link link where link.person_key = any($1)
+        select from patient_link link where link.person_key = $1
         and exists (select from current other where other.person_key = link.other_key))
-        or exists (select from patient_link link where link.other_key = any($1))) as linked
+        or exists (select from patient_link link where link.other_key = $1)) as linked
 from (
     select c.*, s.broker_time, s.content, m.matches,
         m.matches and (c.resource_type, c.shared_id) > ($6, $7) as ahead
@@ -60,7 +68,7 @@ from (
         and ($3::text[] is null or c.shared_id = any($3))
         and ($4::timestamptz is null or s.broker_time >= $4)
         and ($5::timestamptz is null or s.broker_time < $5) as matches) m
-    where c.person_key = any($1) and c.visible
+    where c.person_key = $1 and c.visible
 ) entry
 order by resource_type, shared_id
 """
@@ -74,7 +82,7 @@ join statement s using (person_key, shared_id, event_id)
 # A link is in force while the statement that makes it stands and is part of the record.
 _LINKS = """
 with recursive reached (person_key) as (
-    select $1::text
+    select $1::text collate "C"
     union
     select next.person_key
     from reached
@@ -94,11 +102,11 @@ join current c on c.person_key = link.person_key and c.resource_type = 'Patient'
 _NUMBERS = "select person_key, value from person where person_key = any($1) and system = $2"
 
 
-async def entries(pool: asyncpg.Pool, person_keys: Collection[str], asked: Question) -> list[CurrentEntry]:
-    """What is part of the record under these keys, by type and id, in one round trip."""
+async def entries(pool: asyncpg.Pool, person_key: str, asked: Question) -> list[CurrentEntry]:
+    """What is part of the record under this key, by type and id, in one round trip."""
     rows = await pool.fetch(
         _ENTRIES,
-        list(person_keys),
+        person_key,
         asked.types,
         asked.ids,
         asked.span.since,
