@@ -7,12 +7,15 @@ import msgspec
 from onestory.intake.domain.address import identifier_in, person_in, refuse_preconditions
 from onestory.intake.domain.item import Item, members_of, refuse_bad_id, refuse_type, text
 from onestory.intake.domain.submission import Submission
-from onestory.shared.errors import Malformed, Unprocessable
+from onestory.shared.errors import Malformed, NotFound, Unprocessable
+from onestory.shared.fhir.definitions import resource_types
 from onestory.shared.fhir.validation import validate
 
 
 def open_resource(submission: Submission) -> Item:
     """The one item. Raises `Malformed`, `Unprocessable` or `PreconditionFailed`."""
+    if submission.resource_type not in resource_types():
+        raise NotFound("The URL names no FHIR R4 resource type: send to /fhir/<type>, or a Bundle to /fhir.")
     refuse_preconditions(list(submission.preconditions))
     refuse_type(submission.resource_type, submission.resource_type)
     if submission.resource_id:

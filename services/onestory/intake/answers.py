@@ -1,0 +1,113 @@
+"""What the publisher is told: the answers of a FHIR server (http://hl7.org/fhir/R4/http.html)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from onestory.intake.domain.submission import Accepted, Refused
+from onestory.intake.handler import Published
+from onestory.intake.headers import Preferences
+from onestory.shared.errors import Issue
+from onestory.shared.fhir.instants import format_instant
+from onestory.shared.fhir.outcome import outcome
+from onestory.shared.web import FHIR_JSON, refusal
+
+_REASONS = {
+    200: "OK", 201: "Created", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 412: "Precondition Failed",
+    413: "Content Too Large", 415: "Unsupported Media Type", 422: "Unprocessable Content",
+}  # fmt: skip
+_TAKEN = Issue("informational", "Kafka has it; readers see it a moment later.", severity="information")
+_VISIBLE = Issue("informational", "Kafka has it, and readers see it.", severity="information")
+
+
+class Answers:
+    """Makes answers. `base_url` is that of FHIR."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+
+    def to(self, published: Published, at: datetime, prefer: Preferences, *, visible: bool) -> Response:
+        """The answer to a publish that Kafka has acknowledged; `visible` where it was waited for in time."""
+        headers = dict(published.headers)
+        if visible:
+            headers["Preference-Applied"] = f"wait={prefer.wait_s}"
+        says = outcome([_VISIBLE if visible else _TAKEN])
+        match published.prepared.bundle_type:
+            case "":
+                return self._to_resource(published, at, prefer, headers, says)
+            case "transaction" | "batch":
+                return self._to_bundle(published, at, prefer, headers, says)
+            case _:
+                return Response(says, 202, headers, FHIR_JSON)
+
+    def _to_resource(
+        self, published: Published, at: datetime, prefer: Preferences, headers: dict[str, str], says: bytes
+    ) -> Response:
+        accepted = published.prepared.outcomes[0]
+        assert isinstance(accepted, Accepted)
+        headers |= {
+            "Location": self._location(accepted),
+            "ETag": _etag(accepted),
+            "Last-Modified": format_datetime(at, usegmt=True),
+        }
+        status = _status(accepted)
+        if prefer.returns == "OperationOutcome":
+            return Response(says, 200 if status == 204 else status, headers, FHIR_JSON)
+        if prefer.returns == "representation" and accepted.content is not None:
+            return Response(_representation(accepted), status, headers, FHIR_JSON)
+        return Response(None, status, headers)
+
+    def _to_bundle(
+        self, published: Published, at: datetime, prefer: Preferences, headers: dict[str, str], says: bytes
+    ) -> Response:
+        kind = published.prepared.bundle_type
+        entries = [self._entry(each, at, prefer, says) for each in published.prepared.outcomes]
+        body = b'{"resourceType":"Bundle","type":"%b-response","entry":[%b]}' % (kind.encode(), b",".join(entries))
+        return Response(body, 200, headers, FHIR_JSON)
+
+    def _entry(self, each: Accepted | Refused, at: datetime, prefer: Preferences, says: bytes) -> bytes:
+        if isinstance(each, Refused):
+            answer = refusal(each.error)
+            return _response({"status": _line(answer.status_code)}, bytes(answer.body))
+        response = {
+            "status": _line(_status(each)),
+            "location": self._location(each),
+            "etag": _etag(each),
+            "lastModified": format_instant(at),
+        }
+        written = _response(response, says if prefer.returns == "OperationOutcome" else b"")
+        if prefer.returns == "representation" and each.content is not None:
+            return b'{"resource":%b,%b' % (_representation(each), written[1:])
+        return written
+
+    def _location(self, accepted: Accepted) -> str:
+        return f"{self._base_url}/{accepted.resource_type}/{accepted.shared_id}/_history/{accepted.event_id}"
+
+
+def _response(response: dict[str, Any], said: bytes) -> bytes:
+    written = orjson.dumps(response)
+    return b'{"response":%b}' % (written[:-1] + b',"outcome":%b}' % said if said else written)
+
+
+def _status(accepted: Accepted) -> int:
+    # An append-only door cannot know whether a PUT is the first of its kind: it is an update.
+    return {"PUT": 200, "DELETE": 204}.get(accepted.method, 201)
+
+
+def _line(status: int) -> str:
+    return f"{status} {_REASONS.get(status, '')}".rstrip()
+
+
+def _etag(accepted: Accepted) -> str:
+    return f'W/"{accepted.event_id}"'
+
+
+def _representation(accepted: Accepted) -> bytes:
+    # Without lastUpdated: that is the broker's time, which readers get to see.
+    assert accepted.content is not None
+    return accepted.content.replace(b'"meta":{', b'"meta":{"versionId":"%b",' % str(accepted.event_id).encode(), 1)

@@ -1,0 +1,75 @@
+"""The routes of the door."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+from uuid_utils.compat import uuid7
+
+from onestory.intake import headers
+from onestory.intake.answers import Answers
+from onestory.intake.body import read_body
+from onestory.intake.domain.reception import Arrival
+from onestory.intake.domain.submission import Door, Submission
+from onestory.intake.handler import Handler
+from onestory.shared.caller import Caller
+from onestory.shared.web import Route
+
+
+class Api:
+    """HTTP in and out."""
+
+    def __init__(self, handler: Handler, door: Door, max_body_bytes: int) -> None:
+        self._handler = handler
+        self._door = door
+        self._max_body_bytes = max_body_bytes
+        self._answers = Answers(door.base_url)
+
+    async def publish(self, request: Request, caller: Caller) -> Response:
+        """Any of the routes: what is meant is in the method and the path."""
+        arrival = self._arrival(request, caller)
+        published = await self._handler.publish(
+            await self._submission(request),
+            arrival,
+            headers.said(request.headers),
+            headers.traceparent(request.headers),
+        )
+        prefer = headers.preferences(request.headers)
+        visible = prefer.wait_s > 0 and await self._handler.visible(published, prefer.wait_s)
+        return self._answers.to(published, arrival.received_at, prefer, visible=visible)
+
+    def _arrival(self, request: Request, caller: Caller) -> Arrival:
+        return Arrival(
+            door=self._door,
+            organisation=caller.organisation,
+            system=caller.system,
+            received_at=datetime.now(UTC),
+            submission_id=uuid7(),
+            correlation_id=request.state.correlation_id,
+            idempotency_key=headers.idempotency_key(request.headers),
+        )
+
+    async def _submission(self, request: Request) -> Submission:
+        return Submission(
+            method=request.method,
+            body=b"" if request.method == "DELETE" else await read_body(request, self._max_body_bytes),
+            resource_type=request.path_params.get("resource_type", ""),
+            resource_id=request.path_params.get("resource_id", ""),
+            search=request.url.query,
+            if_none_exist=request.headers.get("If-None-Exist", ""),
+            preconditions=headers.preconditions(request.headers),
+        )
+
+
+def routes(api: Api) -> list[Route]:
+    """What the door offers. Conditional forms that it cannot keep have a route too: their refusal says why."""
+    return [
+        Route("POST", "/fhir", api.publish, "transaction", "publish a Bundle"),
+        Route("POST", "/fhir/{resource_type}", api.publish, "create", "publish one resource"),
+        Route("PUT", "/fhir/{resource_type}", api.publish, "update", "publish one resource by its identifier"),
+        Route("PUT", "/fhir/{resource_type}/{resource_id}", api.publish, "update", "publish one resource by its id"),
+        Route("DELETE", "/fhir/{resource_type}", api.publish, "delete", "refused: say what to retract"),
+        Route("DELETE", "/fhir/{resource_type}/{resource_id}", api.publish, "delete", "retract one resource"),
+    ]

@@ -1,0 +1,71 @@
+"""A request's body: FHIR JSON, perhaps compressed, never more of it in memory than the limit."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator
+
+from starlette.requests import ClientDisconnect, Request
+
+from onestory.shared.errors import Malformed, TooLarge, WrongMediaType
+
+_TYPES = ("application/fhir+json", "application/json")
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The bytes after decompression. Raises `WrongMediaType`, `TooLarge`, or `Malformed` for broken compression."""
+    refuse_other_media(request.headers.get("Content-Type", ""))
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    match encoding:
+        case "identity" | "":
+            return await _gather(request.stream(), limit)
+        case "gzip" | "x-gzip":
+            return await _gather(_inflate(request.stream(), limit), limit)
+        case _:
+            raise WrongMediaType("Send the body as it is, or with Content-Encoding: gzip.")
+
+
+def refuse_other_media(content_type: str) -> None:
+    """Raise `WrongMediaType` for anything but FHIR R4 JSON in UTF-8 (http://hl7.org/fhir/R4/http.html#mime-type)."""
+    media, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    if media not in _TYPES:
+        raise WrongMediaType("Only FHIR R4 JSON is read here: send Content-Type: application/fhir+json.")
+    for name, _, value in (parameter.partition("=") for parameter in parameters):
+        if name.strip() == "charset" and value.strip(' "') not in ("utf-8", "utf8"):
+            raise WrongMediaType("FHIR JSON is UTF-8: send charset=utf-8, or none.")
+        if name.strip() == "fhirversion" and value.strip(' "') not in ("4.0", "4.0.1"):
+            raise WrongMediaType("Only FHIR R4 is read here: send fhirVersion=4.0, or none.")
+
+
+async def _gather(chunks: AsyncIterator[bytes], limit: int) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > limit:
+                raise _too_large(limit)
+    except ClientDisconnect as error:
+        raise Malformed("The connection ended before the body did.") from error
+    return bytes(body)
+
+
+async def _inflate(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    """What the chunks hold, a megabyte at a time: a bomb is noticed before it has gone off."""
+    gzip = zlib.decompressobj(_GZIP)
+    try:
+        async for chunk in chunks:
+            waiting = chunk
+            while waiting:
+                if gzip.eof:
+                    gzip = zlib.decompressobj(_GZIP)
+                yield gzip.decompress(waiting, 1 << 20)
+                waiting = gzip.unused_data if gzip.eof else gzip.unconsumed_tail
+    except zlib.error as error:
+        raise Malformed("The body is not gzip, though Content-Encoding says so.") from error
+    if not gzip.eof:
+        raise Malformed("The gzip body ends too early.")
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {limit} bytes after decompression: split it.")

@@ -1,0 +1,108 @@
+"""One publish: decide, write to Kafka, and only then say so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+from prometheus_client import Counter
+from uuid_utils.compat import uuid7
+
+from onestory.intake.domain.opening import Opened, open_submission
+from onestory.intake.domain.prepare import prepare
+from onestory.intake.domain.reception import Arrival, receive
+from onestory.intake.domain.submission import Accepted, Known, Prepared, Reception, Said, Submission
+from onestory.intake.messages import Messages
+from onestory.intake.repeats import Repeats
+from onestory.intake.store import known_resources
+from onestory.shared.contracts.topics import topics
+from onestory.shared.errors import OneStoryError
+from onestory.shared.producer import Message, Position
+from onestory.shared.resources import Resources
+from onestory.shared.visibility import to_token
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+_entries = Counter("onestory_intake_entries", "Entries that were published or refused.", ["outcome"])
+# Above this the work of one publish would be felt by the others that wait for the event loop.
+_LARGE_BODY = 256_000
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What Kafka has acknowledged."""
+
+    prepared: Prepared
+    positions: Sequence[Position]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The event ids and the position token, for the answer."""
+        if not self.positions:
+            return {}
+        return {**_event_ids(self.prepared), "X-OneStory-Position": to_token(self.positions)}
+
+
+class Handler:
+    """Publishes submissions."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._messages = Messages(resources.codec, resources.keys, topics())
+        self._repeats = Repeats()
+
+    async def publish(self, submission: Submission, arrival: Arrival, said: Said, traceparent: str) -> Published:
+        """Publish it, or raise. `Unavailable` carries the event ids: the outcome is unknown, so repeat with the key."""
+        body = submission.body
+        opened = await _beside_if_large(body, lambda: open_submission(submission, arrival.door.base_url))
+        reception = receive(arrival, said, opened.said())
+        self._repeats.refuse_mix_up(submission, reception)
+        known = await known_resources(self._resources.pool, opened.own_ids())
+        prepared, messages = await _beside_if_large(body, lambda: self._prepare(opened, reception, known, traceparent))
+        positions = await self._send(prepared, messages)
+        self._repeats.remember(submission, reception)
+        _record(prepared)
+        return Published(prepared, positions)
+
+    async def visible(self, published: Published, wait_s: int) -> bool:
+        """Whether readers see it within the time. Raises `Unprocessable` when it was parked instead."""
+        try:
+            return await self._resources.visible.wait(published.positions, wait_s)
+        except OneStoryError as error:
+            error.headers |= published.headers
+            raise
+
+    def _prepare(
+        self, opened: Opened, reception: Reception, known: dict[str, Known], traceparent: str
+    ) -> tuple[Prepared, list[Message]]:
+        prepared = prepare(opened, reception, known, uuid7)
+        return prepared, [self._messages.of(event, traceparent) for event in prepared.events]
+
+    async def _send(self, prepared: Prepared, messages: Sequence[Message]) -> list[Position]:
+        try:
+            return await self._resources.producer.send(messages) if messages else []
+        except OneStoryError as error:
+            error.headers |= _event_ids(prepared)
+            log.warning("publish_unknown", event_ids=[str(event.event_id) for event in prepared.events[:10]])
+            raise
+
+
+async def _beside_if_large(body: bytes, work: Callable[[], T]) -> T:
+    return await asyncio.to_thread(work) if len(body) > _LARGE_BODY else work()
+
+
+def _event_ids(prepared: Prepared) -> dict[str, str]:
+    return {"X-OneStory-Event-Id": ", ".join(str(event.event_id) for event in prepared.events)}
+
+
+def _record(prepared: Prepared) -> None:
+    accepted = sum(isinstance(outcome, Accepted) for outcome in prepared.outcomes)
+    _entries.labels("accepted").inc(accepted)
+    _entries.labels("refused").inc(len(prepared.outcomes) - accepted)
+    ids = [str(event.event_id) for event in prepared.events[:10]]
+    log.info("published", event_ids=ids, events=len(prepared.events), entries=accepted)

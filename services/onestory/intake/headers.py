@@ -1,0 +1,63 @@
+"""What the headers of a publish say (FHIR R4 http.html, RFC 7240 Prefer, and our own)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+
+from onestory.intake.domain.submission import Said
+from onestory.shared.errors import Malformed
+
+# The headers that ask for something which an append-only door cannot keep.
+_PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_LONGEST_KEY = 255
+_LONGEST_WAIT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """`returns` is minimal, representation or OperationOutcome; `wait_s` is 0 where nothing shall be waited for."""
+
+    returns: str = "minimal"
+    wait_s: int = 0
+
+
+def idempotency_key(headers: Headers) -> str:
+    """The key, or empty. Raises `Malformed` for one that is too long or not printable ASCII."""
+    key = headers.get("Idempotency-Key", "")
+    if len(key) > _LONGEST_KEY or not key.isascii() or not (key == "" or key.isprintable()):
+        raise Malformed(f"Idempotency-Key has 1 to {_LONGEST_KEY} printable ASCII characters.", code="value")
+    if "Idempotency-Key" in headers and not key.strip():
+        raise Malformed("Idempotency-Key is empty: send one, or leave it out.", code="value")
+    return key
+
+
+def said(headers: Headers) -> Said:
+    """What the headers say of the statement."""
+    types = tuple(part.strip() for part in headers.get("X-Complete-Types", "").split(",") if part.strip())
+    return Said(headers.get("X-Source-System"), headers.get("X-Sequence"), types or None)
+
+
+def preconditions(headers: Headers) -> list[str]:
+    """The names of those that were sent."""
+    return [name for name in _PRECONDITIONS if name in headers]
+
+
+def preferences(headers: Headers) -> Preferences:
+    """What the caller would like. As RFC 7240 has it, a preference that makes no sense is none."""
+    asked = [part.strip() for part in ",".join(headers.getlist("Prefer")).replace(";", ",").split(",")]
+    stated = dict(part.partition("=")[::2] for part in reversed(asked))
+    returns, wait = stated.get("return", ""), stated.get("wait", "")
+    return Preferences(
+        returns=returns if returns in ("representation", "OperationOutcome") else "minimal",
+        wait_s=min(int(wait), _LONGEST_WAIT_S) if wait.isascii() and wait.isdecimal() and len(wait) < 9 else 0,
+    )
+
+
+def traceparent(headers: Headers) -> str:
+    """The W3C trace context that came with the request, or empty."""
+    given = headers.get("traceparent", "")
+    return given if _TRACEPARENT.fullmatch(given) else ""

@@ -1,0 +1,22 @@
+"""The composition root of intake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from onestory.intake.api import Api, routes
+from onestory.intake.domain.submission import Door
+from onestory.intake.handler import Handler
+from onestory.shared.resources import Resources
+from onestory.shared.web import Route
+
+
+def intake_routes(resources: Resources) -> Sequence[Route]:
+    """The door's routes on these resources."""
+    settings = resources.settings
+    door = Door(
+        keys=resources.keys,
+        base_url=f"{settings.base_url.rstrip('/')}/fhir",
+        sequenced_sources=frozenset(settings.sequenced_sources),
+    )
+    return routes(Api(Handler(resources), door, settings.max_body_bytes))

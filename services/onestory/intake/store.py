@@ -1,0 +1,40 @@
+"""What the record knows of ids in our own form: the one view that intake reads. It owns no tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import asyncpg
+
+from onestory.intake.domain.submission import Known
+from onestory.shared.errors import Unavailable
+from onestory.shared.events import Source
+from onestory.shared.identity import PersonIdentifier
+
+_KNOWN = """
+    select shared_id, person_system, person_value, organisation, system, resource_type, local_id
+    from record.known_resource
+    where person_key = any($1::text[]) and shared_id = any($2::text[])
+"""
+_KEY_LENGTH = 26
+
+
+async def known_resources(pool: asyncpg.Pool, shared_ids: Iterable[str]) -> dict[str, Known]:
+    """What these ids stand for, as far as the record has seen them. Raises `Unavailable`."""
+    wanted = sorted(shared_ids)
+    if not wanted:
+        return {}
+    try:
+        rows = await pool.fetch(_KNOWN, sorted({each[:_KEY_LENGTH] for each in wanted}), wanted, timeout=3.0)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unavailable("Whose the ids in the submission are cannot be looked up now; try again.") from error
+    return {row["shared_id"]: _known(row) for row in rows}
+
+
+def _known(row: asyncpg.Record) -> Known:
+    return Known(
+        person=PersonIdentifier(row["person_system"], row["person_value"]),
+        source=Source(row["organisation"], row["system"]),
+        resource_type=row["resource_type"],
+        local_id=row["local_id"],
+    )
