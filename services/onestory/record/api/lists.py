@@ -55,7 +55,7 @@ class Lists:
 
         def produce() -> Response:
             version = tag(matching, listing.url(), view.decision.visibility)
-            headers = {"ETag": etag(version), answers.RECORD_DIGEST: view.digest()}
+            headers = {"ETag": etag(version), answers.RECORD_DIGEST: self._context.reader.digest(view)}
             return answers.unless_known(request, write, headers)
 
         return await self._context.reader.show(view, access, produce, emptiness=listing.emptiness)

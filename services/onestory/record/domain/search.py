@@ -62,6 +62,8 @@ class Question:
 
 def question(parameters: Parameters, known: Collection[str], *, types: Iterable[str] = (), lenient: bool) -> Question:
     """The question that the parameters ask; `types` limits it to resource types. Raises `Malformed`."""
+    if not parameters:
+        return Question(types=tuple(types) or None)
     if any("\0" in value for _, value in parameters):
         raise Malformed("A search parameter holds a NUL character.", code="value")
     ignored = tuple(sorted({name for name, _ in parameters if name not in known}))

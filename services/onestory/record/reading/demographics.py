@@ -64,6 +64,7 @@ class Demographics:
             broker_time=patient.last_updated,
             matches=True,
             content=patient.content,
+            linked=False,
             composed=True,
         )
 

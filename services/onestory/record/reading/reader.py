@@ -13,11 +13,13 @@ import asyncpg
 from uuid_utils.compat import uuid7
 
 from onestory.record.domain.bundle import Version
+from onestory.record.domain.digest import record_digest
 from onestory.record.domain.patient_practice import ods_code
 from onestory.record.domain.search import Question
 from onestory.record.domain.search_person import Asked
 from onestory.record.reading import person, store, versions
 from onestory.record.reading.demographics import Demographics
+from onestory.record.reading.kept import Kept
 from onestory.record.reading.person import Person
 from onestory.record.reading.store import CurrentEntry
 from onestory.record.reading.versions import Resource, Standing
@@ -29,6 +31,7 @@ from onestory.shared.events import AccessRecorded
 from onestory.shared.policy import Decision, Subject, Visibility, may
 
 Answer = TypeVar("Answer")
+_DIGESTS_KEPT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Reader:
         self._audit = audit
         self._demographics = demographics
         self._networks = networks
+        self._digests: Kept[tuple[tuple[str, bytes], ...], str] = Kept(_DIGESTS_KEPT)
 
     async def view(self, asked: Asked, question: Question, access: Access, speakers: Iterable[str] = ()) -> View:
         """What the caller sees of the person; with visibility `none` it is empty.
@@ -64,6 +68,11 @@ class Reader:
         seen = visible(found.entries, decision.visibility, access.caller.organisation)
         patients = self._patients(found, seen, practice if decision.visibility is Visibility.ALL else None)
         return View(found, decision, seen, patients)
+
+    def digest(self, view: View) -> str:
+        """The record digest over what the caller sees."""
+        said = tuple([(entry.shared_id, entry.content_digest) for entry in view.entries])
+        return self._digests.get(said, lambda: record_digest(said))
 
     async def fetched(self, page: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
         """The same page with all of its contents."""
@@ -96,12 +105,12 @@ class Reader:
 
         With `emptiness` the answer says by itself that there is nothing, in the same way for whom nobody knows.
 
-        One event for each identity whose record is shown, so that the trace stays with it when a join is undone. The
-        events are on their way while the answer is put together. Raises `Unavailable`.
+        One event for each identity whose record is shown, so that the trace stays with it when a join is undone.
+        Raises `Unavailable`.
         """
-        events = [self._event(key, view.decision, access) for key in view.person.person_keys]
-        written = asyncio.gather(*[self._audit.record(event) for event in events])
+        written = asyncio.ensure_future(self._trace(view, access))
         try:
+            # The event is on its way while the answer is put together.
             await asyncio.sleep(0)
             if view.decision.visibility is Visibility.NONE and not emptiness:
                 raise absent()
@@ -109,6 +118,10 @@ class Reader:
         finally:
             # A refusal does not leave before its trace either.
             await written
+
+    async def _trace(self, view: View, access: Access) -> None:
+        for person_key in view.person.person_keys:
+            await self._audit.record(self._event(person_key, view.decision, access))
 
     def _event(self, person_key: str, decision: Decision, access: Access) -> AccessRecorded:
         caller = access.caller

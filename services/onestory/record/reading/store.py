@@ -37,8 +37,8 @@ class CurrentEntry(NamedTuple):
     broker_time: datetime | None
     matches: bool
     content: bytes | None
-    linked: bool = False
-    composed: bool = False
+    linked: bool
+    composed: bool
 
     @property
     def place(self) -> Place:
@@ -57,7 +57,8 @@ select person_key, resource_type, shared_id, event_id, rank, published_at, organ
     (select exists (
         select from patient_link link where link.person_key = $1
         and exists (select from current other where other.person_key = link.other_key))
-        or exists (select from patient_link link where link.other_key = $1)) as linked
+        or exists (select from patient_link link where link.other_key = $1)) as linked,
+    false as composed
 from (
     select c.*, s.broker_time, s.content, m.matches,
         m.matches and (c.resource_type, c.shared_id) > ($6, $7) as ahead
@@ -114,7 +115,7 @@ async def entries(pool: asyncpg.Pool, person_key: str, asked: Question) -> list[
         *asked.after,
         asked.count,
     )
-    return [CurrentEntry(*row) for row in rows]
+    return list(map(CurrentEntry._make, rows))
 
 
 async def contents(pool: asyncpg.Pool, wanted: Iterable[CurrentEntry]) -> Mapping[str, bytes]:

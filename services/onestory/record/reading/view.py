@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onestory.record.domain.digest import record_digest
 from onestory.record.domain.search import START, Place, Question
 from onestory.record.reading.person import Person
 from onestory.record.reading.store import CurrentEntry
@@ -23,10 +22,6 @@ class View:
     decision: Decision
     entries: Sequence[CurrentEntry]
     patients: Sequence[CurrentEntry]
-
-    def digest(self) -> str:
-        """The record digest over what the caller sees."""
-        return record_digest((entry.shared_id, entry.content_digest) for entry in self.entries)
 
     def matching(self, question: Question) -> list[CurrentEntry]:
         """All that the question asks for, in order: the shared Patients, then entries by type and id."""
