@@ -19,6 +19,7 @@ from onestory.shared import logs, settings
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Tokens
 from onestory.shared.contracts.codec import codec
+from onestory.shared.errors import Misconfigured
 from onestory.shared.identity import Keys
 from onestory.shared.producer import Producer
 from onestory.shared.resources import Resources
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT: then no new request is taken and those in flight are answered."""
     if unknown := set(arguments.room) - set(ROOMS):
-        raise settings.Misconfigured(f"No such room: {', '.join(sorted(unknown))}. There is {', '.join(ROOMS)}.")
+        raise Misconfigured(f"No such room: {', '.join(sorted(unknown))}. There is {', '.join(ROOMS)}.")
     configured = settings.read()
     settings.require(configured, "key_secret", "oidc_issuer", "oidc_jwks_url")
     logs.configure(configured.log_level, configured.log_format)

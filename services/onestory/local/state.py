@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -77,7 +78,12 @@ def secret(home: Path, name: str) -> str:
     """A secret of this stack, made at its first use, kept for the life of the directory, readable by its owner only."""
     path = home / name
     if not path.exists():
-        write_private(path, secrets.token_urlsafe(48))
+        # Parts of a start run side by side and may all ask first: whose link is made first, wins for all.
+        mine = home / f"{name}.{secrets.token_hex(8)}"
+        write_private(mine, secrets.token_urlsafe(48))
+        with contextlib.suppress(FileExistsError):
+            os.link(mine, path)
+        mine.unlink()
     return path.read_text()
 
 

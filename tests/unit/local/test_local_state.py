@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,11 @@ def test_a_home_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(Misconfigured, match="cannot be made"):
         state.prepare(tmp_path / "file" / "home")
+
+
+def test_all_who_ask_at_once_for_a_secret_get_the_same(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        asked = list(pool.map(lambda _: state.secret(tmp_path, "key-secret"), range(64)))
+
+    assert len(set(asked)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["key-secret"]
