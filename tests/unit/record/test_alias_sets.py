@@ -1,0 +1,46 @@
+"""Who is the same person: chains are followed, contradictory evidence joins nobody."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+from onestory.record.domain.alias import Link, Succession, joined, successions
+
+
+def test_both_ways_of_saying_it_mean_the_same() -> None:
+    said_by_the_new = successions([Link("new", "old", "replaces")])
+    said_by_the_old = successions([Link("old", "new", "replaced-by")])
+
+    assert said_by_the_new == said_by_the_old == {Succession("old", "new", True)}
+
+
+def test_chains_are_followed_in_both_directions() -> None:
+    among = successions([Link("b", "a", "replaces"), Link("c", "b", "replaces"), Link("z", "y", "replaces")])
+
+    assert joined(among, "a") == joined(among, "b") == joined(among, "c") == {"a", "b", "c"}
+
+
+def test_a_provisional_identity_belongs_to_the_person_it_became() -> None:
+    among = successions([Link("number", "provisional", "provisional")])
+
+    assert joined(among, "provisional") == {"number", "provisional"}
+    assert not next(iter(among)).numbered
+
+
+def test_links_on_a_cycle_join_nobody_in_any_order() -> None:
+    links = [
+        Link("b", "a", "replaces"),
+        Link("c", "b", "replaces"),
+        Link("a", "c", "replaces"),
+        Link("d", "c", "replaces"),
+    ]
+
+    for order in permutations(links):
+        among = successions(order)
+        assert joined(among, "a") == {"a"}
+        assert joined(among, "d") == {"c", "d"}
+
+
+def test_a_number_cannot_replace_itself() -> None:
+    assert successions([Link("a", "a", "replaces")]) == frozenset()
+    assert joined(frozenset(), "a") == {"a"}

@@ -1,0 +1,80 @@
+"""Nothing about a person leaves before its trace is with Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from onestory.record.domain.search_person import Asked
+from onestory.record.reading.demographics import Demographics
+from onestory.record.reading.person import Person
+from onestory.record.reading.reader import Access, Reader
+from onestory.record.reading.view import View
+from onestory.shared.audit import AuditTrail
+from onestory.shared.caller import Caller
+from onestory.shared.errors import NotFound, Unavailable
+from onestory.shared.events import AccessRecorded
+from onestory.shared.policy import Decision, Visibility
+
+CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
+ACCESS = Access(CALLER, "$everything", (), "c-1")
+
+
+class Trail:
+    """Stands in for the audit trail."""
+
+    def __init__(self, kafka_answers: bool = True) -> None:
+        self.events: list[AccessRecorded] = []
+        self._kafka_answers = kafka_answers
+
+    async def record(self, access: AccessRecorded) -> None:
+        await asyncio.sleep(0.01)
+        if not self._kafka_answers:
+            raise Unavailable("Kafka does not answer.")
+        self.events.append(access)
+
+
+def reader(trail: Trail) -> Reader:
+    return Reader(cast(Any, None), cast(AuditTrail, trail), Demographics((), ()), {})
+
+
+def view(visibility: Visibility, person_keys: Sequence[str] = ("person-1",)) -> View:
+    person = Person(Asked(person_keys[0]), person_keys, {}, (), ())
+    return View(person, Decision(visibility, "why"), (), ())
+
+
+def test_the_answer_waits_for_the_trace() -> None:
+    trail = Trail()
+
+    answer = asyncio.run(reader(trail).show(view(Visibility.ALL), ACCESS, lambda: "the record"))
+
+    assert answer == "the record"
+    (event,) = trail.events
+    assert (event.person_key, event.interaction, event.visibility) == ("person-1", "$everything", "all")
+    assert (event.reason, event.correlation_id, event.organisation) == ("why", "c-1", "A81001")
+
+
+def test_without_a_trace_nothing_is_shown_and_nothing_is_refused() -> None:
+    for visibility in Visibility:
+        with pytest.raises(Unavailable):
+            asyncio.run(reader(Trail(kafka_answers=False)).show(view(visibility), ACCESS, lambda: "the record"))
+
+
+def test_a_refusal_leaves_a_trace_too() -> None:
+    trail = Trail()
+
+    with pytest.raises(NotFound):
+        asyncio.run(reader(trail).show(view(Visibility.NONE), ACCESS, lambda: "the record"))
+
+    assert [event.visibility for event in trail.events] == ["none"]
+
+
+def test_each_identity_that_was_shown_has_its_own_trace() -> None:
+    trail = Trail()
+
+    asyncio.run(reader(trail).show(view(Visibility.ALL, ["new", "old"]), ACCESS, lambda: "the record"))
+
+    assert [event.person_key for event in trail.events] == ["new", "old"]
