@@ -30,7 +30,7 @@ def in_cycle(connection: psycopg.Connection, link: Link) -> bool:
     return (
         connection.execute(
             """with recursive replaced (person_key) as (
-                   select %(start)s::text
+                   select %(start)s::text collate "C"
                  union
                    select case when l.kind = 'replaces' then l.other_key else l.person_key end
                    from replaced
