@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onestory.intake.domain.address import identifier_in, parse_address, person_in, refuse_preconditions
+from onestory.intake.domain.address import Address, identifier_in, parse_address, person_in, refuse_preconditions
 from onestory.intake.domain.bundle import ABSENT, BundleEntry, Request
 from onestory.intake.domain.item import Item, members_of, refuse_bad_id, refuse_type, text
 from onestory.shared.errors import Unprocessable
@@ -69,7 +69,7 @@ def _requested(index: int, entry: BundleEntry, request: Request, path: str, base
     at = f"{path}.request.url"
     address = parse_address(request.url, base_url + "/", at)
     if request.method == "DELETE":
-        return _retraction(index, entry, request, path, base_url)
+        return _retraction(index, entry, address, path)
     asked = {}
     if request.method == "PUT" and not address.resource_id:
         asked["identifier"] = identifier_in(address.search, at)
@@ -77,22 +77,17 @@ def _requested(index: int, entry: BundleEntry, request: Request, path: str, base
         raise Unprocessable("POST goes to Type, PUT to Type/id.", code="value", expression=at)
     if request.method == "POST" and request.if_none_exist:
         asked["identifier"] = identifier_in(request.if_none_exist, f"{path}.request.ifNoneExist")
-    item = _resource(index, entry, path, request.method, **asked)
-    if address.resource_type != item.resource_type:
-        raise Unprocessable("The type differs from the resourceType: send them alike.", code="value", expression=at)
-    if address.resource_id and address.resource_id != item.resource_id:
-        raise Unprocessable("The id in the resource must be the one in the URL.", code="value", expression=at)
-    return item
+    return _at(address, _resource(index, entry, path, request.method, **asked))
 
 
-def _retraction(index: int, entry: BundleEntry, request: Request, path: str, base_url: str) -> Item:
+def _retraction(index: int, entry: BundleEntry, address: Address, path: str) -> Item:
     at = f"{path}.request.url"
-    address = parse_address(request.url, base_url + "/", at)
     person = person_in(address.search, at)
-    if entry.resource is not ABSENT:
-        raise Unprocessable("A DELETE has no resource.", code="invariant", expression=f"{path}.resource")
     refuse_type(address.resource_type, at)
     refuse_bad_id(address.resource_id, at)
+    if entry.resource is not ABSENT:
+        # What is deleted may be sent along: it says whose it was.
+        return _at(address, _resource(index, entry, path, "DELETE", person=person))
     return Item(
         index=index,
         method="DELETE",
@@ -103,3 +98,14 @@ def _retraction(index: int, entry: BundleEntry, request: Request, path: str, bas
         full_url=entry.full_url,
         person=person,
     )
+
+
+def _at(address: Address, item: Item) -> Item:
+    """The item, if it is what its address says. Raises `Unprocessable`."""
+    if address.resource_type != item.resource_type:
+        says = "The type differs from the resourceType: send them alike."
+        raise Unprocessable(says, code="value", expression=item.request_path)
+    if address.resource_id and address.resource_id != item.resource_id:
+        says = "The id in the resource must be the one in the URL."
+        raise Unprocessable(says, code="value", expression=item.request_path)
+    return item

@@ -34,7 +34,7 @@ class Examination:
     def __init__(self, opened: Opened, reception: Reception, known: Mapping[str, Known]) -> None:
         self.reception = reception
         self.index = Index(opened.items, reception.door.base_url)
-        self.people = People(self.index, reception, known)
+        self.people = People(self.index, reception, known, opened.errors)
         self._known = known
         refuse_other_source(opened.meta, reception.source.organisation, "Bundle.meta")
         self.said_at = self._bundle_time(opened)
@@ -48,6 +48,8 @@ class Examination:
     def owner_of_refused(self, item: Item) -> Owner | None:
         """Whose a refused item is, if that can be told: it takes that person's other entries with it."""
         try:
+            if item.resource_type == "Patient":
+                return Owner(self.people.identify(item), item.path)
             return self.people.owner(item)
         except (OneStoryError, AttributeError, TypeError, ValueError):
             # An item that is not even valid FHIR may hold anything where its owner should be.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-
-import msgspec
 
 from onestory.shared.errors import Unprocessable
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier, is_nhs_number
@@ -20,29 +18,33 @@ def is_nhs_number_system(system: object) -> bool:
     return isinstance(system, str) and (system == NHS_NUMBER_SYSTEM or _SYSTEM.fullmatch(system) is not None)
 
 
-def person_of_number(identifiers: msgspec.Raw | Sequence[Any], path: str) -> PersonIdentifier | None:
-    """The person that identifiers name by NHS number; None without one. A number marked `old` is not the person's.
+def person_of_number(identifiers: Iterable[tuple[Mapping[str, Any], str]]) -> PersonIdentifier | None:
+    """The person that identifiers, each with its FHIRPath, name by NHS number; None without one.
 
-    `path` is that of what has the identifiers. Raises `Unprocessable` for a wrong check digit, and for two numbers.
+    A number marked `old` is not the person's. Raises `Unprocessable` for a wrong check digit, and for two numbers.
     """
-    listed = msgspec.json.decode(identifiers) if isinstance(identifiers, msgspec.Raw) else identifiers
     found: dict[str, str] = {}
-    for number, at in _numbers(listed, path):
-        if not is_nhs_number(number):
+    for identifier, path in identifiers:
+        if not _is_in_force(identifier):
+            continue
+        if not is_nhs_number(identifier["value"]):
             raise Unprocessable(
                 "This is no NHS number (ten digits without spaces, the last a modulus 11 check digit): correct it, or "
                 "leave the identifier out.",
                 code="value",
-                expression=at,
+                expression=f"{path}.value",
             )
-        found[number] = at
+        found.setdefault(identifier["value"], path)
     if len(found) > 1:
         says = "A person has one NHS number: send others with use old, or as Patient.link."
-        raise Unprocessable(says, code="invariant", expression=list(found.values())[1])
+        raise Unprocessable(says, code="invariant", expression=f"{list(found.values())[1]}.value")
     return next((PersonIdentifier(NHS_NUMBER_SYSTEM, number) for number in found), None)
 
 
-def _numbers(identifiers: Sequence[Any], path: str) -> Iterator[tuple[str, str]]:
-    for index, each in enumerate(identifiers):
-        if is_nhs_number_system(each.get("system")) and "value" in each and each.get("use") != "old":
-            yield each["value"], f"{path}.identifier[{index}].value"
+def listed(identifiers: Sequence[Any], path: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """The identifiers of what stands at this path, each with its own."""
+    return ((each, f"{path}.identifier[{index}]") for index, each in enumerate(identifiers))
+
+
+def _is_in_force(identifier: Mapping[str, Any]) -> bool:
+    return is_nhs_number_system(identifier.get("system")) and "value" in identifier and identifier.get("use") != "old"

@@ -5,18 +5,19 @@ Two people are never joined by inference: what leads to nobody is refused, with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from onestory.intake.domain.address import identifier_in
 from onestory.intake.domain.index import Index, relative
 from onestory.intake.domain.item import Item
 from onestory.intake.domain.local_ids import local_id
-from onestory.intake.domain.numbers import is_nhs_number_system, person_of_number
+from onestory.intake.domain.numbers import is_nhs_number_system, listed, person_of_number
 from onestory.intake.domain.submission import Known, Reception
-from onestory.shared.errors import Unprocessable
+from onestory.shared.errors import PreconditionFailed, Unprocessable
 from onestory.shared.fhir.definitions import patient_compartment
 from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
@@ -47,8 +48,12 @@ class Owner:
 class People:
     """Who the people of one submission are."""
 
-    def __init__(self, index: Index, reception: Reception, known: Mapping[str, Known]) -> None:
+    def __init__(
+        self, index: Index, reception: Reception, known: Mapping[str, Known], invalid: Collection[int] = ()
+    ) -> None:
+        """`invalid` are the places of items that are not valid FHIR: nothing may be made out from them."""
         self._index = index
+        self._invalid = invalid
         self._reception = reception
         self._known = known
         self._patients: dict[int, PersonIdentifier] = {}
@@ -61,7 +66,8 @@ class People:
         if item.resource_type == "Patient":
             return Owner(self.of_patient(item), item.path)
         for steps in patient_compartment().get(item.resource_type, ()):
-            if raw := item.members.get(steps[0]):
+            raw = item.members.get(steps[0])
+            if raw is not None:
                 found = self._owner_at(steps, raw, item)
                 if found:
                     return found
@@ -70,8 +76,10 @@ class People:
 
     def of_patient(self, item: Item) -> PersonIdentifier:
         """The person that a Patient of the submission is. Raises `Unprocessable`."""
+        if item.index in self._invalid:
+            raise Unprocessable("This Patient is refused.", code="business-rule", expression=item.path)
         if item.index not in self._patients:
-            self._patients[item.index] = self._identify(item)
+            self._patients[item.index] = self.identify(item)
         return self._patients[item.index]
 
     def at_reference(self, reference: str) -> PersonIdentifier | None:
@@ -83,13 +91,25 @@ class People:
         target = relative(plain)
         if target and target[0] == "Patient":
             return self._of_id(target[1])
+        if plain.startswith("Patient?"):
+            return self._sought(plain.removeprefix("Patient?"))
         if _PDS in plain and is_nhs_number(plain.partition(_PDS)[2]):
             return PersonIdentifier(NHS_NUMBER_SYSTEM, plain.partition(_PDS)[2])
         return None
 
-    def _identify(self, item: Item) -> PersonIdentifier:
+    def _sought(self, search: str) -> PersonIdentifier | None:
+        try:
+            system, _, value = identifier_in(search, "").partition("|")
+        except PreconditionFailed:
+            return None
+        if is_nhs_number_system(system):
+            return self._of_id(value)
+        return self._identified({"system": system, "value": value})
+
+    def identify(self, item: Item) -> PersonIdentifier:
+        """The person that a Patient says it is: by NHS number, else by our own id, else one of this source alone."""
         raw = item.members.get("identifier")
-        number = person_of_number(raw, item.path) if raw else None
+        number = person_of_number(listed(msgspec.json.decode(raw), item.path)) if raw is not None else None
         known = self._of_id(item.resource_id)
         if number or known:
             return number or known  # type: ignore[return-value]
@@ -139,9 +159,11 @@ class People:
         if target:
             by_reference = self._referenced(target, f"{path}.reference", item)
         if identifier and is_nhs_number_system(identifier.get("system")):
-            by_number = person_of_number([identifier], path)
+            by_number = person_of_number([(identifier, f"{path}.identifier")])
         elif identifier and not target and strict and reference.get("type") in (None, "Patient"):
-            by_number = self._with_identifier(identifier, path)
+            by_number = self._identified(identifier)
+            if by_number is None:
+                raise Unprocessable(_INSTEAD, code="not-found", expression=f"{path}.identifier")
         if by_reference and by_number and by_reference != by_number:
             raise Unprocessable("reference and identifier name two people: send one of them.", expression=path)
         return by_reference or by_number
@@ -157,20 +179,21 @@ class People:
     def _contained(self, name: str, item: Item, path: str) -> PersonIdentifier | None:
         for index, resource in enumerate(msgspec.json.decode(item.members.get("contained", b"[]"))):
             if resource.get("id") == name and resource["resourceType"] == "Patient":
-                at = f"{item.path}.contained[{index}]"
-                person = person_of_number(resource.get("identifier", []), at)
+                identifiers = resource.get("identifier", [])
+                person = person_of_number(listed(identifiers, f"{item.path}.contained[{index}]"))
                 if person is None:
                     raise Unprocessable(_INSTEAD, code="not-found", expression=path)
                 return person
         return None
 
-    def _with_identifier(self, identifier: Mapping[str, Any], path: str) -> PersonIdentifier:
+    def _identified(self, identifier: Mapping[str, Any]) -> PersonIdentifier | None:
+        """The Patient of the submission that has this identifier."""
         for item in self._index.of_type("Patient"):
-            raw = item.members.get("identifier")
+            raw = item.members.get("identifier") if item.index not in self._invalid else None
             for each in msgspec.json.decode(raw) if raw is not None else []:
                 if each.get("value") and all(each.get(part) == identifier.get(part) for part in ("system", "value")):
                     return self.of_patient(item)
-        raise Unprocessable(_INSTEAD, code="not-found", expression=f"{path}.identifier")
+        return None
 
 
 def _means_patient(target: str) -> bool:

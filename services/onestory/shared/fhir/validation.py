@@ -44,6 +44,9 @@ def validate(body: bytes) -> list[Issue]:
         for each in found
         if each.severity == "error" and not (each.path in twice and each.message == "unknown element")
     ]
+    if issues and b"/STU3/StructureDefinition/" in body:
+        says = "A profile or extension in it is of FHIR STU3, and only FHIR R4 is read here: send it as R4."
+        issues.insert(0, Issue("not-supported", says, issues[0].expression.partition(".")[0]))
     return issues or list(_unreadable_text(body))
 
 

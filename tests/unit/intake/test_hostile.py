@@ -1,0 +1,227 @@
+"""Hostile and broken input: refused with a place and a reason, never with what it said, and never with a crash."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.people import condition, patient, transaction
+from tests.unit.intake.door import AMINA, BEN, Json, decide, observation, place, posted, refused, statement
+
+from onestory.intake.domain.submission import Submission
+from onestory.shared.errors import Malformed, OneStoryError
+from onestory.shared.events import RecordChanged
+
+CONDITION = json.dumps(condition(AMINA, "c1"))
+
+
+def put(body: str | bytes) -> Submission:
+    return Submission("PUT", body.encode() if isinstance(body, str) else body, "Condition", "c1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"Condition"',
+        b"{",
+        b"\xff\xfe",
+        CONDITION.replace('"c1"', '"c1').encode(),
+        CONDITION.replace('"c1"', "NaN").encode(),
+        CONDITION.replace('"c1"', '"\\ud800"').encode(),
+        CONDITION.encode() + b"{}",
+        CONDITION.replace('"Heart', '"\xe9'.encode("latin-1").decode("latin-1") + "Heart").encode("latin-1"),
+        b'{"resourceType":"Condition","extension":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+)
+def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+    assert isinstance(refused(put(body)), OneStoryError)
+
+
+def test_broken_json_says_where_and_not_what() -> None:
+    error = refused(put(CONDITION.replace("Heart failure", 'Heart "failure')))
+
+    assert isinstance(error, Malformed)
+    assert "line 1, column" in error.issues[0].diagnostics
+    assert "failure" not in error.issues[0].diagnostics
+
+
+@pytest.mark.parametrize(
+    ("change", "at"),
+    [
+        (('"id": "c1"', '"id": "c1", "id": "c1"'), "Condition.id"),
+        (('"text": "Heart', '"text": "x", "t\\u0065xt": "Heart'), "Condition.code.text"),
+        (('"code": {', '"colour": "red", "code": {'), "Condition.colour"),
+        (('"text": "Heart failure"', '"text": ""'), "Condition.code.text"),
+        (('"text": "Heart failure"', '"text": null'), "Condition.code.text"),
+        (('"text": "Heart failure"', '"text": 5'), "Condition.code.text"),
+        (('"text": "Heart failure"', '"text": "a\\u0000b"'), "Condition.code.text"),
+        (('"code": {', '"onsetAge": {}, "code": {'), "Condition.onsetAge"),
+        (('"code": {', '"onsetAge": {"value": 1e400}, "code": {'), "Condition.onsetAge.value"),
+        (('"code": {', '"stage": [{"type": {"coding": []}}], "code": {'), "Condition.stage[0].type.coding"),
+        (('"code": {', '"verificationStatus": {"text": "sure"}, "code": {'), "Condition.verificationStatus"),
+        (('"code": {', '"identifier": [{"use": "mine"}], "code": {'), "Condition.identifier[0].use"),
+        (('"code": {', '"onsetDateTime": "yesterday", "code": {'), "Condition.onsetDateTime"),
+    ],
+)
+def test_what_fhir_forbids_is_refused_at_its_place(change: tuple[str, str], at: str) -> None:
+    assert place(refused(put(CONDITION.replace(*change)))) == at
+
+
+@pytest.mark.parametrize("name", ["fhir_comments", "fhir_c\\u006fmments"])
+def test_comments_are_refused(name: str) -> None:
+    assert refused(put(CONDITION.replace('"code": {', f'"{name}": ["x"], "code": {{')))
+
+
+@pytest.mark.parametrize("own", ["a b", "a|b", "a/b", "x" * 65, "é", "a_b"])
+def test_an_id_that_fhir_forbids_is_refused(own: str) -> None:
+    body = json.dumps(condition(AMINA, own)).encode()
+
+    assert place(refused(Submission("POST", body, "Condition"))) == "Condition.id"
+
+
+def test_a_contained_resource_must_have_an_id_and_contain_nothing() -> None:
+    inner = {"resourceType": "Patient", "contained": [{"resourceType": "Patient", "id": "deep"}]}
+    bundled = {"resourceType": "Bundle", "id": "b", "type": "collection"}
+    body = json.dumps(condition(AMINA, "c1", contained=[inner, bundled]))
+
+    places = [issue.expression for issue in refused(put(body)).issues]
+
+    assert places == ["Condition.contained[0].id", "Condition.contained[0].contained", "Condition.contained[1]"]
+
+
+def test_no_refusal_quotes_what_was_sent() -> None:
+    secrets = ["Zebedee", "9990000019", "1851-02-30", "dragonfly"]
+    wrong: Json = {
+        "resourceType": "Patient",
+        "id": "p 1",
+        "name": [{"family": "Zebedee", "use": "Zebedee"}, {"Zebedee dragonfly": 1}],
+        "identifier": [{"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000019"}],
+        "birthDate": "1851-02-30",
+        "gender": "dragonfly",
+        "active": "dragonfly",
+        "9990000019": "x",
+        "photo": [{"data": "Zebedee"}],
+        "multipleBirthInteger": 9990000019,
+        "generalPractitioner": [{"reference": "Zebedee"}],
+    }
+    for names in (list(wrong), ["resourceType", "id"], ["resourceType", "name"], ["resourceType", "identifier"]):
+        body = json.dumps({name: wrong[name] for name in names}).encode()
+
+        error = refused(Submission("POST", body, "Patient"))
+
+        told = str(error) + "".join(f"{issue.diagnostics} {issue.expression}" for issue in error.issues)
+        assert not [secret for secret in secrets if secret in told]
+
+
+def test_an_unknown_type_is_not_quoted_either() -> None:
+    error = refused(Submission("POST", b'{"resourceType":"Zebedee9990000019"}', "Patient"))
+
+    assert "Zebedee" not in error.issues[0].diagnostics + error.issues[0].expression
+
+
+def test_a_byte_order_mark_is_no_reason_to_refuse() -> None:
+    assert statement(decide(put(b"\xef\xbb\xbf" + CONDITION.encode())))
+
+
+def sample(kind: str) -> Json:
+    return posted(
+        kind,
+        patient(AMINA, "p1"),
+        condition(AMINA, "c1"),
+        observation({"reference": "urn:uuid:00000000-0000-4000-8000-000000000000"}, "o1", contained=[_device()]),
+        condition(BEN if kind == "batch" else AMINA, "c2"),
+        {
+            "resourceType": "Organization",
+            "id": "x",
+            "name": "y",
+            "partOf": {"reference": "Organization?identifier=a|b"},
+        },
+    )
+
+
+def _device() -> Json:
+    return {"resourceType": "Device", "id": "d"}
+
+
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1e308,
+    "",
+    "Patient/1",
+    "#d",
+    "urn:uuid:1",
+    AMINA,
+    [],
+    {},
+    [[]],
+    {"reference": "#"},
+    "\u2028",
+]
+
+
+def mutate(value: Any, chance: random.Random) -> Any:
+    """The value with one thing in it changed, removed, moved or doubled."""
+    places = list(_places(value))
+    parent, key = chance.choice(places)
+    match chance.randrange(4):
+        case 0:
+            parent[key] = chance.choice(ODD)
+        case 1:
+            del parent[key]
+        case 2:
+            other, at = chance.choice(places)
+            parent[key] = copy.deepcopy(other[at]) if at in other or isinstance(other, list) else None
+        case _:
+            parent[key] = [parent[key], copy.deepcopy(parent[key])]
+    return value
+
+
+def _places(value: Any) -> Any:
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield value, key
+        yield from _places(value[key])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.randoms(use_true_random=False), st.sampled_from(["transaction", "batch", "collection"]))
+def test_a_mutated_bundle_is_taken_or_refused_and_nothing_else(chance: random.Random, kind: str) -> None:
+    mutated = sample(kind if kind != "collection" else "transaction")
+    if kind == "collection":
+        mutated["type"] = kind
+        for entry in mutated["entry"]:
+            del entry["request"]
+    for _ in range(chance.randrange(1, 4)):
+        mutated = mutate(mutated, chance)
+
+    try:
+        prepared = decide(Submission("POST", json.dumps(mutated).encode()))
+    except OneStoryError:
+        return  # refused on purpose, which is what it should be
+    else:
+        people = [event.person for event in prepared.events if isinstance(event, RecordChanged)]
+        assert len(set(people)) == len(people)
+        assert len(people) <= 1 or kind == "batch"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=40), st.integers(0, 2000), st.integers(0, 30))
+def test_bytes_put_anywhere_are_taken_or_refused_and_nothing_else(junk: bytes, at: int, cut: int) -> None:
+    body = json.dumps(transaction(patient(AMINA, "p1"), condition(AMINA, "c1"))).encode()
+    at %= len(body)
+
+    try:
+        decide(Submission("POST", body[:at] + junk + body[at + cut :]))
+    except OneStoryError:
+        return  # refused on purpose, which is what it should be
