@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import asyncpg
 import structlog
 from prometheus_client import Counter
 from uuid_utils.compat import uuid7
@@ -18,11 +19,9 @@ from onestory.intake.domain.submission import Accepted, Known, Prepared, Recepti
 from onestory.intake.messages import Messages
 from onestory.intake.repeats import Repeats
 from onestory.intake.store import known_resources
-from onestory.shared.contracts.topics import topics
 from onestory.shared.errors import OneStoryError
-from onestory.shared.producer import Message, Position
-from onestory.shared.resources import Resources
-from onestory.shared.visibility import to_token
+from onestory.shared.producer import Message, Position, Producer
+from onestory.shared.visibility import VisiblePositions, to_token
 
 log = structlog.get_logger()
 
@@ -51,9 +50,11 @@ class Published:
 class Handler:
     """Publishes submissions."""
 
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
-        self._messages = Messages(resources.codec, resources.keys, topics())
+    def __init__(self, producer: Producer, messages: Messages, record: asyncpg.Pool, visible: VisiblePositions) -> None:
+        self._producer = producer
+        self._messages = messages
+        self._record = record
+        self._visible = visible
         self._repeats = Repeats()
 
     async def publish(self, submission: Submission, arrival: Arrival, said: Said, traceparent: str) -> Published:
@@ -62,7 +63,7 @@ class Handler:
         opened = await _beside_if_large(body, lambda: open_submission(submission, arrival.door.base_url))
         reception = receive(arrival, said, opened.said())
         self._repeats.refuse_mix_up(submission, reception)
-        known = await known_resources(self._resources.pool, opened.own_ids())
+        known = await known_resources(self._record, opened.own_ids())
         prepared, messages = await _beside_if_large(body, lambda: self._prepare(opened, reception, known, traceparent))
         positions = await self._send(prepared, messages)
         self._repeats.remember(submission, reception)
@@ -72,7 +73,7 @@ class Handler:
     async def visible(self, published: Published, wait_s: int) -> bool:
         """Whether readers see it within the time. Raises `Unprocessable` when it was parked instead."""
         try:
-            return await self._resources.visible.wait(published.positions, wait_s)
+            return await self._visible.wait(published.positions, wait_s)
         except OneStoryError as error:
             error.headers |= published.headers
             raise
@@ -85,7 +86,7 @@ class Handler:
 
     async def _send(self, prepared: Prepared, messages: Sequence[Message]) -> list[Position]:
         try:
-            return await self._resources.producer.send(messages) if messages else []
+            return await self._producer.send(messages) if messages else []
         except OneStoryError as error:
             error.headers |= _event_ids(prepared)
             log.warning("publish_unknown", event_ids=[str(event.event_id) for event in prepared.events[:10]])

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from onestory.intake.api import Api, routes
 from onestory.intake.domain.submission import Door
 from onestory.intake.handler import Handler
+from onestory.intake.messages import Messages
+from onestory.shared.contracts.topics import topics
 from onestory.shared.resources import Resources
 from onestory.shared.web import Route
 
@@ -19,4 +21,6 @@ def intake_routes(resources: Resources) -> Sequence[Route]:
         base_url=f"{settings.base_url.rstrip('/')}/fhir",
         sequenced_sources=frozenset(settings.sequenced_sources),
     )
-    return routes(Api(Handler(resources), door, settings.max_body_bytes))
+    messages = Messages(resources.codec, resources.keys, topics())
+    handler = Handler(resources.producer, messages, resources.pool, resources.visible)
+    return routes(Api(handler, door, settings.max_body_bytes))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from onestory.intake.domain.address import refuse_preconditions
 from onestory.intake.domain.bundle import Bundle, read_bundle, resource_type
 from onestory.intake.domain.entries import open_entry
 from onestory.intake.domain.item import Item
@@ -53,7 +54,9 @@ class Opened:
 
 def open_submission(submission: Submission, base_url: str) -> Opened:
     """Read it. Raises `Malformed`, `Unprocessable`, `PreconditionFailed`; for a batch only what concerns all of it."""
+    refuse_preconditions(list(submission.preconditions))
     if not submission.resource_type:
+        refuse_preconditions(["If-None-Exist"] if submission.if_none_exist else [])
         return _open_bundle(submission.body.removeprefix(b"\xef\xbb\xbf"), base_url)
     plain = replace(submission, body=submission.body.removeprefix(b"\xef\xbb\xbf"))
     return Opened("", 1, [open_resource(plain)], body=plain.body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from onestory.intake.domain.address import identifier_in, person_in, refuse_preconditions
+from onestory.intake.domain.address import identifier_in, person_in
 from onestory.intake.domain.item import Item, members_of, refuse_bad_id, refuse_type, text
 from onestory.intake.domain.submission import Submission
 from onestory.shared.errors import Malformed, NotFound, Unprocessable
@@ -16,7 +16,6 @@ def open_resource(submission: Submission) -> Item:
     """The one item. Raises `Malformed`, `Unprocessable` or `PreconditionFailed`."""
     if submission.resource_type not in resource_types():
         raise NotFound("The URL names no FHIR R4 resource type: send to /fhir/<type>, or a Bundle to /fhir.")
-    refuse_preconditions(list(submission.preconditions))
     refuse_type(submission.resource_type, submission.resource_type)
     if submission.resource_id:
         refuse_bad_id(submission.resource_id, f"{submission.resource_type}.id")

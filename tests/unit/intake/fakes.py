@@ -1,0 +1,86 @@
+"""Fakes of what the door stands on: a broker that acknowledges or does not, a record that knows what it is told."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import asyncpg
+from tests.unit.intake.door import KEYS
+
+from onestory.intake.domain.submission import Known
+from onestory.intake.handler import Handler
+from onestory.intake.messages import Messages
+from onestory.shared.contracts.codec import codec
+from onestory.shared.contracts.topics import topics
+from onestory.shared.errors import Unavailable, Unprocessable
+from onestory.shared.producer import Message, Position, Producer
+from onestory.shared.visibility import VisiblePositions
+
+
+class FakeBroker(Producer):
+    """Keeps what is sent; `away` makes every outcome unknown."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+        self.away = False
+
+    async def send(self, messages: Sequence[Message]) -> list[Position]:
+        if self.away:
+            raise Unavailable("Kafka did not acknowledge in time.")
+        offsets = itertools.count(len(self.sent))
+        self.sent += messages
+        return [Position(message.topic, 0, next(offsets)) for message in messages]
+
+
+class FakeRecord:
+    """Answers the one question that the door has for the record; `away` is a database that does not answer."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Known] = {}
+        self.away = False
+        self.asked = 0
+
+    async def fetch(self, _query: str, _keys: list[str], shared_ids: list[str], timeout: float) -> Sequence[Any]:  # noqa: ASYNC109
+        assert timeout > 0
+        self.asked += 1
+        if self.away:
+            raise asyncpg.InterfaceError("closed")
+        return [_row(each, self.known[each]) for each in shared_ids if each in self.known]
+
+
+def _row(shared_id: str, known: Known) -> Mapping[str, str]:
+    return {
+        "shared_id": shared_id,
+        "person_system": known.person.system,
+        "person_value": known.person.value,
+        "organisation": known.source.organisation,
+        "system": known.source.system,
+        "resource_type": known.resource_type,
+        "local_id": known.local_id,
+    }
+
+
+class FakeVisibility(VisiblePositions):
+    """Says at once what `becomes` says: visible, late or parked."""
+
+    def __init__(self) -> None:
+        self.becomes = "visible"
+        self.waited_s: list[float] = []
+
+    async def wait(self, positions: Sequence[Position], timeout_s: float) -> bool:
+        self.waited_s.append(timeout_s)
+        if self.becomes == "parked":
+            raise Unprocessable("Kafka has it, but it was parked.", code="processing")
+        return self.becomes == "visible"
+
+
+def fake_handler(broker: FakeBroker, record: Any, visible: FakeVisibility) -> Handler:
+    return Handler(broker, _messages(), record, visible)
+
+
+@cache
+def _messages() -> Messages:
+    return Messages(codec(), KEYS, topics())
