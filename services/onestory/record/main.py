@@ -12,7 +12,7 @@ from onestory.record.handler import Projector
 from onestory.record.parking import Parking
 from onestory.record.store import connection
 from onestory.shared import health, logs, postgres, settings
-from onestory.shared.consumer.log import KafkaLog
+from onestory.shared.consumer.kafka_log import KafkaLog
 from onestory.shared.consumer.loop import Loop
 from onestory.shared.consumer.process import run_until_stopped, stop_on_signals
 from onestory.shared.consumer.reader import Reader

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple, Protocol
-
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
-
-from onestory.shared.errors import Misconfigured, Unavailable
-
-_FETCH_BYTES = 8_000_000
 
 
 class Place(NamedTuple):
@@ -45,74 +37,3 @@ class Log(Protocol):
 
     def end(self, place: Place) -> int | None:
         """The offset after the last message, where it is known yet."""
-
-
-class KafkaLog:
-    """A member of a consumer group. The group gives out partitions only; positions are kept elsewhere."""
-
-    def __init__(self, bootstrap: str, group: str, topics: Sequence[str]) -> None:
-        with _kafka():
-            self._consumer = KafkaConsumer(
-                *topics,
-                bootstrap_servers=bootstrap,
-                group_id=group,
-                client_id=group,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-                # A message above these limits still comes, alone: they bound memory, not messages.
-                fetch_max_bytes=_FETCH_BYTES,
-                receive_message_max_bytes=10 * _FETCH_BYTES,
-                fetch_max_wait_ms=250,
-                # Positions are safe from a projector that is late, so the group may give up on one soon.
-                session_timeout_ms=10_000,
-                metadata_max_age_ms=30_000,
-                reconnect_backoff_max_ms=1_000,
-                allow_auto_create_topics=False,
-                metrics_enabled=False,
-            )
-
-    def poll(self, timeout_ms: int, most: int) -> Mapping[Place, Sequence[Record]]:
-        with _kafka():
-            polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=most)
-        return {
-            Place(at.topic, at.partition): [
-                Record(m.offset, _time(m.timestamp), m.key, m.value or b"") for m in messages
-            ]
-            for at, messages in polled.items()
-        }
-
-    def assigned(self) -> set[Place]:
-        return {Place(at.topic, at.partition) for at in self._consumer.assignment()}
-
-    def seek(self, place: Place, offset: int) -> None:
-        at = TopicPartition(*place)
-        with _kafka():
-            first, end = self._consumer.beginning_offsets([at])[at], self._consumer.end_offsets([at])[at]
-            if offset > end or 0 < offset < first:
-                raise Misconfigured(
-                    f"The record stands at {offset} of {place.topic}/{place.partition}; Kafka has {first} to {end}: "
-                    "it is another cluster, or it has lost messages."
-                )
-            self._consumer.seek(at, max(offset, first))
-
-    def end(self, place: Place) -> int | None:
-        known: int | None = self._consumer.highwater(TopicPartition(*place))
-        return known
-
-    def close(self) -> None:
-        """Leave the group, so that others get the partitions at once."""
-        self._consumer.close(autocommit=False, timeout_ms=5_000)
-
-
-def _time(milliseconds: int) -> datetime:
-    seconds, rest = divmod(milliseconds, 1000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
-
-
-@contextmanager
-def _kafka() -> Iterator[None]:
-    try:
-        yield
-    except KafkaError as error:
-        raise Unavailable(f"Kafka does not answer as it should ({type(error).__name__}).") from error
