@@ -40,15 +40,21 @@ def docker_setup() -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def docker_cleanup() -> list[str]:
+    return []  # `stack` does it, also when the containers do not come up or somebody interrupts
+
+
+@pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """Kafka and PostgreSQL, started at the first test that asks. ONESTORY_TEST_STACK: docker, embedded or auto."""
     wanted = os.environ.get("ONESTORY_TEST_STACK", "auto")
     if wanted not in ("docker", "embedded", "auto"):
         pytest.exit(f"ONESTORY_TEST_STACK is docker, embedded or auto, not {wanted!r}.", returncode=2)
+    docker = wanted != "embedded" and docker_answers()
+    if wanted == "docker" and not docker:
+        pytest.exit("ONESTORY_TEST_STACK is docker, and no Docker engine with Compose answers.", returncode=2)
     with contextlib.ExitStack() as cleanup:
-        found = None
-        if wanted == "docker" or (wanted == "auto" and docker_answers()):
-            found = _docker(request, cleanup, or_none=wanted == "auto")
+        found = _docker(request, cleanup, or_none=wanted == "auto") if docker else None
         yield found or cleanup.enter_context(embedded_stack())
 
 
@@ -74,13 +80,15 @@ def _docker(request: pytest.FixtureRequest, cleanup: contextlib.ExitStack, or_no
         taken.add(port)
         environment.setenv(variable, str(port))
     compose = _compose(request)
+    containers = cleanup.enter_context(contextlib.ExitStack())
+    containers.callback(compose.execute, "down -v")
     try:
         request.getfixturevalue("docker_services")
     except Exception as error:
         if not or_none:
             raise
-        _say(request, f"A Docker engine answers, but Compose failed; using the embedded stack. {str(error)[:300]}")
-        compose.execute("down -v")  # what came up before the failure
+        _say(request, f"A Docker engine answers, but Compose failed; using the embedded stack. {str(error)[-300:]}")
+        containers.close()
         return None
     return docker_stack(compose.execute)
 

@@ -92,7 +92,9 @@ def docker_answers() -> bool:
     if shutil.which("docker") is None:
         return False
     for command in (["docker", "info"], ["docker", "compose", "version"]):
-        if subprocess.run(command, capture_output=True, check=False, timeout=30).returncode != 0:
+        try:
+            subprocess.run(command, capture_output=True, check=True, timeout=30)
+        except subprocess.SubprocessError:
             return False
     return True
 
