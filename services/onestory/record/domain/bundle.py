@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import orjson
 
@@ -45,8 +45,9 @@ def match(full_url: str, content: bytes) -> bytes:
 
 
 def remark(outcome: bytes) -> bytes:
-    """An OperationOutcome about the search itself."""
-    return b'{"resource":%b,"search":{"mode":"outcome"}}' % outcome
+    """An OperationOutcome about the search itself. It has no address, and an entry must have a fullUrl (bdl-5)."""
+    name = uuid5(NAMESPACE_URL, outcome.decode())
+    return b'{"fullUrl":"urn:uuid:%b","resource":%b,"search":{"mode":"outcome"}}' % (str(name).encode(), outcome)
 
 
 def past(full_url: str, resource_type: str, shared_id: str, version: Version) -> bytes:

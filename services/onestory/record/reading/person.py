@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import asyncpg
-
 from onestory.record.domain import alias
 from onestory.record.domain.alias import Succession
 from onestory.record.domain.patient import Numbers
 from onestory.record.domain.search import Question
 from onestory.record.domain.search_person import Asked
 from onestory.record.reading import store
+from onestory.record.reading.database import Database
 from onestory.record.reading.store import CurrentEntry
 
 
@@ -44,25 +43,25 @@ class Person:
         return tuple(sorted(self.numbers[key] for key in person_keys if key in self.numbers))
 
 
-async def load(pool: asyncpg.Pool, asked: Asked, question: Question) -> Person:
+async def load(database: Database, asked: Asked, question: Question) -> Person:
     """The person asked for. One round trip, unless there may be something under another identity."""
     own = (asked.person_key,)
-    entries = await store.entries(pool, asked.person_key, question)
+    entries = await store.entries(database, asked.person_key, question)
     if entries and not entries[0].linked:
-        return Person(asked, own, await _numbers(pool, asked, own, question), (), entries)
-    successions = alias.successions(await store.links(pool, asked.person_key))
+        return Person(asked, own, await _numbers(database, asked, own, question), (), entries)
+    successions = alias.successions(await store.links(database, asked.person_key))
     joined = alias.joined(successions, asked.person_key)
     for person_key in joined - {asked.person_key}:
-        entries.extend(await store.entries(pool, person_key, question))
+        entries.extend(await store.entries(database, person_key, question))
     entries.sort(key=lambda entry: (entry.resource_type, entry.shared_id))
-    return Person(asked, joined, await _numbers(pool, asked, joined, question), successions, entries)
+    return Person(asked, joined, await _numbers(database, asked, joined, question), successions, entries)
 
 
 async def _numbers(
-    pool: asyncpg.Pool, asked: Asked, person_keys: Collection[str], question: Question
+    database: Database, asked: Asked, person_keys: Collection[str], question: Question
 ) -> Mapping[str, str]:
     """The NHS numbers behind these keys, as far as the answer to the question needs them."""
     known = {asked.person_key: asked.number} if asked.number else {}
     if len(known) == len(person_keys) or (question.types is not None and "Patient" not in question.types):
         return known
-    return {**await store.numbers(pool, person_keys), **known}
+    return {**await store.numbers(database, person_keys), **known}

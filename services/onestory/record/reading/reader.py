@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 
-import asyncpg
 from uuid_utils.compat import uuid7
 
 from onestory.record.domain.bundle import Version
@@ -18,6 +17,7 @@ from onestory.record.domain.patient_practice import ods_code
 from onestory.record.domain.search import Question
 from onestory.record.domain.search_person import Asked
 from onestory.record.reading import person, store, versions
+from onestory.record.reading.database import Database
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.kept import Kept
 from onestory.record.reading.person import Person
@@ -48,9 +48,9 @@ class Reader:
     """Reads for callers. `networks` maps a practice's ODS code to its network."""
 
     def __init__(
-        self, pool: asyncpg.Pool, audit: AuditTrail, demographics: Demographics, networks: Mapping[str, str]
+        self, database: Database, audit: AuditTrail, demographics: Demographics, networks: Mapping[str, str]
     ) -> None:
-        self._pool = pool
+        self._database = database
         self._audit = audit
         self._demographics = demographics
         self._networks = networks
@@ -61,7 +61,7 @@ class Reader:
 
         `speakers` are organisations that spoke of the person, also where nothing of it is part of the record any more.
         """
-        found = await person.load(self._pool, asked, question)
+        found = await person.load(self._database, asked, question)
         practice = await self._practice(found)
         sources = frozenset([*speakers, *[entry.organisation for entry in found.entries]])
         decision = may(access.caller, Subject(practice, sources), self._networks)
@@ -79,24 +79,24 @@ class Reader:
         missing = [entry for entry in page if entry.content is None]
         if not missing:
             return page
-        found = await store.contents(self._pool, missing)
+        found = await store.contents(self._database, missing)
         return [entry if entry.content else entry._replace(content=found[entry.shared_id]) for entry in page]
 
     async def standing(self, of: Resource) -> Standing | None:
         """What stands for a resource, whether or not it is part of the record."""
-        return await versions.standing(self._pool, of)
+        return await versions.standing(self._database, of)
 
     async def version(self, of: Resource, event_id: UUID) -> Version | None:
         """One version of a resource."""
-        return await versions.version(self._pool, of, event_id)
+        return await versions.version(self._database, of, event_id)
 
     async def history(self, of: Resource, since: datetime | None, after: UUID | None, count: int) -> list[Version]:
         """Versions of a resource, the one that stands first."""
-        return await versions.history(self._pool, of, since, after, count)
+        return await versions.history(self._database, of, since, after, count)
 
     async def count(self, of: Resource, since: datetime | None) -> int:
         """How many versions a resource has."""
-        return await versions.count(self._pool, of, since)
+        return await versions.count(self._database, of, since)
 
     async def show(
         self, view: View, access: Access, produce: Callable[[], Answer], *, emptiness: bool = False
@@ -160,9 +160,9 @@ class Reader:
     async def _codes(self, found: Person, named: frozenset[str]) -> Mapping[str, str]:
         """The ODS codes of Organizations that came with the person's statements, or are in the directory."""
         with_person = [entry for entry in found.entries if entry.shared_id in named]
-        contents = dict(await store.contents(self._pool, with_person))
+        contents = dict(await store.contents(self._database, with_person))
         for shared_id in named - set(contents):
-            standing = await versions.standing(self._pool, Resource("Organization", shared_id, None))
+            standing = await versions.standing(self._database, Resource("Organization", shared_id, None))
             if standing and standing.version.content:
                 contents[shared_id] = standing.version.content
         codes = {shared_id: ods_code(content) for shared_id, content in contents.items()}

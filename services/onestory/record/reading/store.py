@@ -10,10 +10,9 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-import asyncpg
-
 from onestory.record.domain.alias import Link
 from onestory.record.domain.search import Place, Question
+from onestory.record.reading.database import Database
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 
 
@@ -103,9 +102,9 @@ join current c on c.person_key = link.person_key and c.resource_type = 'Patient'
 _NUMBERS = "select person_key, value from person where person_key = any($1) and system = $2"
 
 
-async def entries(pool: asyncpg.Pool, person_key: str, asked: Question) -> list[CurrentEntry]:
+async def entries(database: Database, person_key: str, asked: Question) -> list[CurrentEntry]:
     """What is part of the record under this key, by type and id, in one round trip."""
-    rows = await pool.fetch(
+    rows = await database.fetch(
         _ENTRIES,
         person_key,
         asked.types,
@@ -118,10 +117,10 @@ async def entries(pool: asyncpg.Pool, person_key: str, asked: Question) -> list[
     return list(map(CurrentEntry._make, rows))
 
 
-async def contents(pool: asyncpg.Pool, wanted: Iterable[CurrentEntry]) -> Mapping[str, bytes]:
+async def contents(database: Database, wanted: Iterable[CurrentEntry]) -> Mapping[str, bytes]:
     """The contents of entries that came without, by shared id."""
     listed = list(wanted)
-    rows = await pool.fetch(
+    rows = await database.fetch(
         _CONTENTS,
         [entry.person_key for entry in listed],
         [entry.shared_id for entry in listed],
@@ -130,12 +129,12 @@ async def contents(pool: asyncpg.Pool, wanted: Iterable[CurrentEntry]) -> Mappin
     return {row["shared_id"]: row["content"] for row in rows}
 
 
-async def links(pool: asyncpg.Pool, person_key: str) -> list[Link]:
+async def links(database: Database, person_key: str) -> list[Link]:
     """The links in force among all identities that can be reached from this one."""
-    return [Link(*row) for row in await pool.fetch(_LINKS, person_key)]
+    return [Link(*row) for row in await database.fetch(_LINKS, person_key)]
 
 
-async def numbers(pool: asyncpg.Pool, person_keys: Collection[str]) -> Mapping[str, str]:
+async def numbers(database: Database, person_keys: Collection[str]) -> Mapping[str, str]:
     """The NHS numbers behind those keys that stand for one."""
-    rows = await pool.fetch(_NUMBERS, list(person_keys), NHS_NUMBER_SYSTEM)
+    rows = await database.fetch(_NUMBERS, list(person_keys), NHS_NUMBER_SYSTEM)
     return {row["person_key"]: row["value"] for row in rows}

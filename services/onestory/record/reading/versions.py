@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-import asyncpg
-
 from onestory.record.domain.bundle import Version
+from onestory.record.reading.database import Database
 
 
 class Standing(NamedTuple):
@@ -87,33 +86,33 @@ where resource_type = $1 and shared_id = $2 and event_id = $3
 """
 
 
-async def standing(pool: asyncpg.Pool, of: Resource) -> Standing | None:
+async def standing(database: Database, of: Resource) -> Standing | None:
     """What stands for a resource."""
     query = _STANDING if of.person_key else _DIRECTORY_STANDING
-    row = await pool.fetchrow(query, *_address(of))
+    row = await database.fetchrow(query, *_address(of))
     return None if row is None else Standing(row[0], row[1], row[2], row[3], Version(*row[4:]))
 
 
-async def version(pool: asyncpg.Pool, of: Resource, event_id: UUID) -> Version | None:
+async def version(database: Database, of: Resource, event_id: UUID) -> Version | None:
     """One version of a resource."""
     query = _VERSION if of.person_key else _DIRECTORY_VERSION
-    row = await pool.fetchrow(query, of.resource_type, of.shared_id, event_id, *_person(of))
+    row = await database.fetchrow(query, of.resource_type, of.shared_id, event_id, *_person(of))
     return None if row is None else Version(*row)
 
 
 async def history(
-    pool: asyncpg.Pool, of: Resource, since: datetime | None, after: UUID | None, count: int
+    database: Database, of: Resource, since: datetime | None, after: UUID | None, count: int
 ) -> list[Version]:
     """The versions of a resource by their order key, greatest first: the first is the one that stands."""
     query = _HISTORY if of.person_key else _DIRECTORY_HISTORY
-    rows = await pool.fetch(query, of.resource_type, of.shared_id, since, after, count, *_person(of))
+    rows = await database.fetch(query, of.resource_type, of.shared_id, since, after, count, *_person(of))
     return [Version(*row) for row in rows]
 
 
-async def count(pool: asyncpg.Pool, of: Resource, since: datetime | None) -> int:
+async def count(database: Database, of: Resource, since: datetime | None) -> int:
     """How many versions a resource has."""
     query = _COUNT if of.person_key else _DIRECTORY_COUNT
-    return int(await pool.fetchval(query, of.resource_type, of.shared_id, since, *_person(of)))
+    return int(await database.fetchval(query, of.resource_type, of.shared_id, since, *_person(of)))
 
 
 def _address(of: Resource) -> tuple[str, ...]:
