@@ -176,7 +176,7 @@ def mutate(value: Any, chance: random.Random) -> Any:
     parent, key = chance.choice(places)
     match chance.randrange(4):
         case 0:
-            parent[key] = chance.choice(ODD)
+            parent[key] = copy.deepcopy(chance.choice(ODD))
         case 1:
             del parent[key]
         case 2:

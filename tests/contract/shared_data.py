@@ -1,0 +1,29 @@
+"""The published examples that lie beside the repository. Without them their tests are skipped."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+needs_shared_data = pytest.mark.skipif(
+    not (DATA / "verdicts.json").exists(),
+    reason="the published examples (../shared/data beside the repository) are not on this machine",
+)
+
+
+@cache
+def verdicts() -> dict[str, dict[str, Any]]:
+    """What three tools that are not ours say of each example; empty where there are none."""
+    path = DATA / "verdicts.json"
+    loaded: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    return loaded
+
+
+def example(name: str) -> bytes:
+    return (DATA / name).read_bytes()
