@@ -19,6 +19,7 @@ from onestory.shared import logs, settings
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Tokens
 from onestory.shared.contracts.codec import codec
+from onestory.shared.database import Database, create_pool
 from onestory.shared.errors import Misconfigured
 from onestory.shared.identity import Keys
 from onestory.shared.producer import Producer
@@ -54,21 +55,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _serve(configured: Settings, rooms: Sequence[str]) -> None:
     async with httpx.AsyncClient() as http:
-        resources = _resources(configured)
+        pool = create_pool(configured.postgres)
+        resources = _resources(configured, pool)
         app = create_app(
             [route for room in rooms for route in ROOMS[room](resources)],
             [route for room in rooms if room in OPEN for route in OPEN[room](resources)],
             Tokens(configured.oidc_issuer, configured.oidc_audience, configured.oidc_jwks_url, http),
             {"Kafka": resources.producer.ready, "PostgreSQL": resources.postgres_ready},
-            lambda: _open(resources),
+            lambda: _open(resources, pool),
         )
         await Server(_uvicorn(app, configured)).serve()
 
 
-def _resources(configured: Settings) -> Resources:
-    pool = asyncpg.create_pool(
-        configured.postgres, min_size=0, max_size=8, server_settings={"search_path": "record", "jit": "off"}
-    )
+def _resources(configured: Settings, pool: asyncpg.Pool) -> Resources:
+    database = Database(pool)
     producer = Producer(configured.kafka, timeout_s=configured.publish_timeout_s, client_id="onestory-serve")
     contract = codec(configured.schema_registry_url)
     return Resources(
@@ -77,14 +77,14 @@ def _resources(configured: Settings) -> Resources:
         codec=contract,
         producer=producer,
         audit=AuditTrail(producer, contract),
-        pool=pool,
-        visible=VisiblePositions(pool),
+        database=database,
+        visible=VisiblePositions(database),
     )
 
 
 @contextlib.asynccontextmanager
-async def _open(resources: Resources) -> AsyncIterator[None]:
-    async with resources.pool:
+async def _open(resources: Resources, pool: asyncpg.Pool) -> AsyncIterator[None]:
+    async with pool:
         yield
     await asyncio.to_thread(resources.producer.close)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import asyncpg
 import structlog
 from prometheus_client import Counter
 from uuid_utils.compat import uuid7
@@ -19,6 +18,7 @@ from onestory.intake.domain.submission import Accepted, Known, Prepared, Recepti
 from onestory.intake.messages import Messages
 from onestory.intake.repeats import Repeats
 from onestory.intake.store import known_resources
+from onestory.shared.database import Database
 from onestory.shared.errors import OneStoryError
 from onestory.shared.producer import Message, Position, Producer
 from onestory.shared.visibility import VisiblePositions, to_token
@@ -50,7 +50,7 @@ class Published:
 class Handler:
     """Publishes submissions."""
 
-    def __init__(self, producer: Producer, messages: Messages, record: asyncpg.Pool, visible: VisiblePositions) -> None:
+    def __init__(self, producer: Producer, messages: Messages, record: Database, visible: VisiblePositions) -> None:
         self._producer = producer
         self._messages = messages
         self._record = record

@@ -22,5 +22,5 @@ def intake_routes(resources: Resources) -> Sequence[Route]:
         sequenced_sources=frozenset(settings.sequenced_sources),
     )
     messages = Messages(resources.codec, resources.keys, topics())
-    handler = Handler(resources.producer, messages, resources.pool, resources.visible)
+    handler = Handler(resources.producer, messages, resources.database, resources.visible)
     return routes(Api(handler, door, settings.max_body_bytes))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import asyncpg
+from typing import Any
 
 from onestory.intake.domain.submission import Known
-from onestory.shared.errors import Unavailable
+from onestory.shared.database import Database
 from onestory.shared.events import Source
 from onestory.shared.identity import PersonIdentifier
 
@@ -19,19 +18,16 @@ _KNOWN = """
 _KEY_LENGTH = 26
 
 
-async def known_resources(pool: asyncpg.Pool, shared_ids: Iterable[str]) -> dict[str, Known]:
+async def known_resources(database: Database, shared_ids: Iterable[str]) -> dict[str, Known]:
     """What these ids stand for, as far as the record has seen them. Raises `Unavailable`."""
     wanted = sorted(shared_ids)
     if not wanted:
         return {}
-    try:
-        rows = await pool.fetch(_KNOWN, sorted({each[:_KEY_LENGTH] for each in wanted}), wanted, timeout=3.0)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unavailable("Whose the ids in the submission are cannot be looked up now; try again.") from error
+    rows = await database.fetch(_KNOWN, sorted({each[:_KEY_LENGTH] for each in wanted}), wanted)
     return {row["shared_id"]: _known(row) for row in rows}
 
 
-def _known(row: asyncpg.Record) -> Known:
+def _known(row: Any) -> Known:
     return Known(
         person=PersonIdentifier(row["person_system"], row["person_value"]),
         source=Source(row["organisation"], row["system"]),

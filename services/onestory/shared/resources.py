@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import asyncpg
 
 from onestory.shared.audit import AuditTrail
 from onestory.shared.contracts.codec import Codec
+from onestory.shared.database import Database
+from onestory.shared.errors import Unavailable
 from onestory.shared.identity import Keys
 from onestory.shared.producer import Producer
 from onestory.shared.settings import Settings
@@ -23,12 +26,13 @@ class Resources:
     codec: Codec
     producer: Producer
     audit: AuditTrail
-    pool: asyncpg.Pool
+    database: Database
     visible: VisiblePositions
 
     async def postgres_ready(self) -> bool:
         """Whether PostgreSQL answers with the record's tables."""
         try:
-            return await self.pool.fetchval("select count(*) >= 0 from record.visible_position", timeout=2.0) is True
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            async with asyncio.timeout(2.0):
+                return await self.database.fetchval("select count(*) >= 0 from record.visible_position") is True
+        except (Unavailable, TimeoutError, asyncpg.UndefinedTableError):
             return False

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import asyncpg
 
 from onestory.shared.contracts.topics import DIRECTORY, RECORD
+from onestory.shared.database import Database
 from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.producer import Position
 
@@ -49,8 +47,8 @@ def _position(part: str) -> Position:
 class VisiblePositions:
     """Waits until the record shows what stands at a position. One poll serves all who wait in a process."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._next: Mapping[tuple[str, int], int] = {}
         self._polling: asyncio.Task[None] | None = None
 
@@ -75,11 +73,11 @@ class VisiblePositions:
 
     async def _poll(self) -> None:
         await asyncio.sleep(_POLL_S)
-        rows = await self._pool.fetch("select topic, partition, next_offset from record.visible_position")
+        rows = await self._database.fetch("select topic, partition, next_offset from record.visible_position")
         self._next = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
     async def _refuse_parked(self, positions: Sequence[Position]) -> None:
-        rows: list[Any] = await self._pool.fetch(
+        rows = await self._database.fetch(
             """select explanation from record.parked_position
                join unnest($1::text[], $2::int[], $3::bigint[]) as asked (topic, partition, "offset")
                using (topic, partition, "offset")""",

@@ -93,10 +93,11 @@ def create_app(
             yield
 
     app = FastAPI(title="OneStory", summary="A shared care record", lifespan=lifespan, docs_url=None, redoc_url=None)
-    for route in routes:
-        _add(app, route.method, route.path, _authenticated(tokens, route.endpoint), route.summary or route.interaction)
+    # Open routes first: the pattern of a resource type would take their addresses for its own.
     for open_route in [*open_routes, *_operations(ready)]:
         _add(app, open_route.method, open_route.path, open_route.endpoint, open_route.summary)
+    for route in routes:
+        _add(app, route.method, route.path, _authenticated(tokens, route.endpoint), route.summary or route.interaction)
     app.add_exception_handler(errors.OneStoryError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(Exception, _unexpected)

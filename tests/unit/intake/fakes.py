@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import asyncpg
 from tests.unit.intake.door import KEYS
 
 from onestory.intake.domain.submission import Known
@@ -15,6 +14,7 @@ from onestory.intake.handler import Handler
 from onestory.intake.messages import Messages
 from onestory.shared.contracts.codec import codec
 from onestory.shared.contracts.topics import topics
+from onestory.shared.database import Database
 from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.producer import Message, Position, Producer
 from onestory.shared.visibility import VisiblePositions
@@ -35,7 +35,7 @@ class FakeBroker(Producer):
         return [Position(message.topic, 0, next(offsets)) for message in messages]
 
 
-class FakeRecord:
+class FakeRecord(Database):
     """Answers the one question that the door has for the record; `away` is a database that does not answer."""
 
     def __init__(self) -> None:
@@ -43,11 +43,12 @@ class FakeRecord:
         self.away = False
         self.asked = 0
 
-    async def fetch(self, _query: str, _keys: list[str], shared_ids: list[str], timeout: float) -> Sequence[Any]:  # noqa: ASYNC109
-        assert timeout > 0
+    async def fetch(self, _query: str, *arguments: object) -> Sequence[Any]:
+        _, shared_ids = arguments
+        assert isinstance(shared_ids, list)
         self.asked += 1
         if self.away:
-            raise asyncpg.InterfaceError("closed")
+            raise Unavailable("The record's database does not answer. Try again.")
         return [_row(each, self.known[each]) for each in shared_ids if each in self.known]
 
 

@@ -9,7 +9,6 @@ from onestory.record.api.metadata import Metadata
 from onestory.record.api.read import Read
 from onestory.record.api.search import Search
 from onestory.record.api.vread import VersionRead
-from onestory.record.reading.database import Database
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.reader import Reader
 from onestory.shared.resources import Resources
@@ -39,7 +38,7 @@ def record_open_routes(resources: Resources) -> list[OpenRoute]:
 def _context(resources: Resources) -> Context:
     configured = resources.settings
     demographics = Demographics(configured.demographic_authorities, configured.sequenced_sources)
-    reader = Reader(Database(resources.pool), resources.audit, demographics, configured.networks)
+    reader = Reader(resources.database, resources.audit, demographics, configured.networks)
     return Context(reader, resources.keys, resources.visible, _fhir(resources))
 
 

@@ -11,8 +11,8 @@ from onestory.record.domain.patient import Numbers
 from onestory.record.domain.search import Question
 from onestory.record.domain.search_person import Asked
 from onestory.record.reading import store
-from onestory.record.reading.database import Database
 from onestory.record.reading.store import CurrentEntry
+from onestory.shared.database import Database
 
 
 @dataclass(frozen=True, slots=True)

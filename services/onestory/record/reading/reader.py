@@ -17,7 +17,6 @@ from onestory.record.domain.patient_practice import ods_code
 from onestory.record.domain.search import Question
 from onestory.record.domain.search_person import Asked
 from onestory.record.reading import person, store, versions
-from onestory.record.reading.database import Database
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.kept import Kept
 from onestory.record.reading.person import Person
@@ -26,6 +25,7 @@ from onestory.record.reading.versions import Resource, Standing
 from onestory.record.reading.view import PATIENT, View, visible
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Caller
+from onestory.shared.database import Database
 from onestory.shared.errors import NotFound
 from onestory.shared.events import AccessRecorded
 from onestory.shared.policy import Decision, Subject, Visibility, may

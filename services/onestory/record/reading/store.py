@@ -12,7 +12,7 @@ from uuid import UUID
 
 from onestory.record.domain.alias import Link
 from onestory.record.domain.search import Place, Question
-from onestory.record.reading.database import Database
+from onestory.shared.database import Database
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 
 

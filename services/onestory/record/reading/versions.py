@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from onestory.record.domain.bundle import Version
-from onestory.record.reading.database import Database
+from onestory.shared.database import Database
 
 
 class Standing(NamedTuple):

@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 from onestory.shared.consumer.log import Place, Record
 from onestory.shared.errors import Misconfigured, Unavailable
 
-_FETCH_BYTES = 8_000_000
+_FETCH_BYTES = 4_000_000
 
 
 class KafkaLog:
@@ -30,7 +30,7 @@ class KafkaLog:
                 isolation_level="read_committed",
                 # A message above these limits still comes, alone: they bound memory, not messages.
                 fetch_max_bytes=_FETCH_BYTES,
-                receive_message_max_bytes=10 * _FETCH_BYTES,
+                receive_message_max_bytes=100_000_000,
                 fetch_max_wait_ms=250,
                 # Positions are safe from a projector that is late, so the group may give up on one soon.
                 session_timeout_ms=10_000,

@@ -14,7 +14,8 @@ from onestory.shared.events import Event
 
 BATCH_BYTES = 4_000_000
 _MOST_MESSAGES = 4_000
-_TYPICAL_BYTES = 32_000
+# Until it is known how large messages are here: a few at a time.
+_TYPICAL_BYTES = 1_000_000
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The pool behind reads: a database that does not answer is `Unavailable`, not an error of ours."""
+"""PostgreSQL for processes that serve: a database that does not answer is `Unavailable`, not an error of ours."""
 
 from __future__ import annotations
 
@@ -20,8 +20,26 @@ _AWAY = (
 )
 
 
+def create_pool(dsn: str) -> asyncpg.Pool:
+    """A pool that connects when it is first asked, so that a process can start while PostgreSQL is away."""
+    return asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=8,
+        timeout=3.0,
+        command_timeout=10.0,
+        # Rooms read the record's tables. Compiling a query to machine code takes longer than these queries do.
+        server_settings={"search_path": "record", "jit": "off"},
+        reset=_keep,
+    )
+
+
+async def _keep(_connection: object) -> None:
+    """Nothing to reset: no query leaves a setting or a lock, and asyncpg's own reset is a round trip for each read."""
+
+
 class Database:
-    """Queries on a pool, in the schema that its search_path names."""
+    """Queries on a pool."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool

@@ -8,7 +8,7 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from onestory.record.reading.database import Database
+from onestory.shared.database import Database
 from onestory.shared.errors import Unavailable
 
 

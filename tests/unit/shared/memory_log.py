@@ -1,0 +1,61 @@
+"""A log in memory, with the group's assignment in the hands of the test."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from onestory.shared.consumer.log import Place, Record
+from onestory.shared.errors import Misconfigured, Unavailable
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class MemoryTopic:
+    """What several logs read."""
+
+    def __init__(self) -> None:
+        self.records: dict[Place, list[Record]] = defaultdict(list)
+
+    def append(self, place: Place, value: bytes, key: bytes | None = None, seconds: int | None = None) -> None:
+        """A message; its time is one second after the one before it unless it is given."""
+        offset = len(self.records[place])
+        at = BEGAN + timedelta(seconds=offset if seconds is None else seconds)
+        self.records[place].append(Record(offset, at, key, value))
+
+
+class MemoryLog:
+    """One member's view of a topic."""
+
+    def __init__(self, topic: MemoryTopic) -> None:
+        self._topic = topic
+        self._at: dict[Place, int] = {}
+        self.away = False
+
+    def assign(self, *places: Place) -> None:
+        """What the group gives; as in kafka-python, a partition that is new begins at its first message."""
+        self._at = {place: self._at.get(place, 0) for place in places}
+
+    def poll(self, timeout_ms: int, most: int) -> Mapping[Place, Sequence[Record]]:
+        if self.away:
+            raise Unavailable("The log is away.")
+        polled = {}
+        for place, at in self._at.items():
+            records = self._topic.records[place][at : at + most]
+            most -= len(records)
+            if records:
+                self._at[place] = at + len(records)
+                polled[place] = records
+        return polled
+
+    def assigned(self) -> set[Place]:
+        return set(self._at)
+
+    def seek(self, place: Place, offset: int) -> None:
+        if offset > len(self._topic.records[place]):
+            raise Misconfigured("The log has no such offset.")
+        self._at[place] = offset
+
+    def end(self, place: Place) -> int | None:
+        return len(self._topic.records[place])

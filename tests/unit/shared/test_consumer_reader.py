@@ -1,0 +1,144 @@
+"""The reader: every message of a partition once, in order, from where it was told to start."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from tests.unit.shared.memory_log import BEGAN, MemoryLog, MemoryTopic
+
+from onestory.shared.consumer.log import Place
+from onestory.shared.consumer.positions import Position
+from onestory.shared.consumer.reader import BATCH_BYTES, Reader
+from onestory.shared.contracts.codec import codec
+from onestory.shared.errors import Misconfigured, Unprocessable
+
+HERE, THERE = Place("care.record", 0), Place("care.record", 1)
+
+
+@pytest.fixture
+def topic() -> MemoryTopic:
+    return MemoryTopic()
+
+
+@pytest.fixture
+def log(topic: MemoryTopic) -> MemoryLog:
+    return MemoryLog(topic)
+
+
+@pytest.fixture
+def reader(log: MemoryLog) -> Reader:
+    return Reader(log, codec())
+
+
+def offsets(reader: Reader) -> list[tuple[int, int]]:
+    """(partition, offset) of the next batch."""
+    return [(arrival.partition, arrival.offset) for arrival in reader.gather(0).arrivals]
+
+
+def test_messages_of_a_partition_that_was_not_started_are_dropped_and_come_after_its_start(
+    topic: MemoryTopic, log: MemoryLog, reader: Reader
+) -> None:
+    for _ in range(3):
+        topic.append(HERE, b"x")
+    log.assign(HERE)
+
+    assert offsets(reader) == []
+    assert reader.not_started() == {HERE}
+
+    reader.start(HERE, Position(1, BEGAN))
+
+    assert offsets(reader) == [(0, 1), (0, 2)]
+    assert reader.not_started() == set()
+
+
+def test_a_partition_that_went_and_came_back_between_two_polls_is_started_anew(
+    topic: MemoryTopic, log: MemoryLog, reader: Reader
+) -> None:
+    for _ in range(3):
+        topic.append(HERE, b"x")
+    log.assign(HERE)
+    reader.start(HERE, Position(0, BEGAN))
+    assert offsets(reader) == [(0, 0), (0, 1), (0, 2)]
+
+    log.assign()
+    log.assign(HERE)
+
+    assert offsets(reader) == []
+    assert reader.not_started() == {HERE}
+
+
+def test_a_lost_partition_does_not_stop_another(topic: MemoryTopic, log: MemoryLog, reader: Reader) -> None:
+    log.assign(HERE, THERE)
+    for place in (HERE, THERE):
+        topic.append(place, b"x")
+        reader.start(place, Position(0, BEGAN))
+
+    log.assign(THERE)
+
+    assert offsets(reader) == [(1, 0)]
+
+
+def test_a_batch_says_what_it_does_to_each_position(topic: MemoryTopic, log: MemoryLog, reader: Reader) -> None:
+    for _ in range(3):
+        topic.append(HERE, b"x")
+    log.assign(HERE)
+    reader.start(HERE, Position(1, BEGAN))
+
+    (move,) = reader.gather(0).moves.values()
+
+    assert (move.place, move.expected, move.to) == (HERE, 1, Position(3, BEGAN + timedelta(seconds=2)))
+
+
+def test_broker_time_never_goes_backwards(topic: MemoryTopic, log: MemoryLog, reader: Reader) -> None:
+    for seconds in (5, 3, 8):
+        topic.append(HERE, b"x", seconds=seconds)
+    log.assign(HERE)
+    reader.start(HERE, Position(0, BEGAN + timedelta(seconds=4)))
+
+    times = [(arrival.broker_time - BEGAN).seconds for arrival in reader.gather(0).arrivals]
+
+    assert times == [5, 5, 8]
+
+
+def test_a_batch_is_bounded_by_bytes_but_a_large_message_comes_alone(
+    topic: MemoryTopic, log: MemoryLog, reader: Reader
+) -> None:
+    for _ in range(6):
+        topic.append(HERE, bytes(BATCH_BYTES + 1))
+    log.assign(HERE)
+    reader.start(HERE, Position(0, BEGAN))
+    assert len(reader.gather(0).arrivals) < 6
+
+    assert len(reader.gather(0).arrivals) == 1
+
+
+def test_bytes_that_cannot_be_read_arrive_with_the_reason(topic: MemoryTopic, log: MemoryLog, reader: Reader) -> None:
+    topic.append(HERE, b"x")
+    topic.append(HERE, b"\0\0\0\1\0more")
+    log.assign(HERE)
+    reader.start(HERE, Position(0, BEGAN))
+
+    reasons = [
+        arrival.event.issues[0].code
+        for arrival in reader.gather(0).arrivals
+        if isinstance(arrival.event, Unprocessable)
+    ]
+
+    assert reasons == ["not-decodable", "unknown-schema"]
+
+
+def test_a_position_that_the_log_does_not_have_is_refused(log: MemoryLog, reader: Reader) -> None:
+    log.assign(HERE)
+
+    with pytest.raises(Misconfigured):
+        reader.start(HERE, Position(7, BEGAN))
+
+
+def test_lag_is_what_was_not_gathered_yet(topic: MemoryTopic, log: MemoryLog, reader: Reader) -> None:
+    for _ in range(3):
+        topic.append(HERE, b"x")
+    log.assign(HERE)
+    reader.start(HERE, Position(1, BEGAN))
+
+    assert list(reader.lag()) == [(HERE, 2)]
