@@ -131,6 +131,13 @@ def test_a_byte_order_mark_is_no_reason_to_refuse() -> None:
     assert statement(decide(put(b"\xef\xbb\xbf" + CONDITION.encode())))
 
 
+@pytest.mark.parametrize("first", [None, [], 1, "x", {}, {"resourceType": []}])
+def test_a_message_that_begins_with_no_resource_is_refused(first: Any) -> None:
+    broken = {"resourceType": "Bundle", "type": "message", "entry": [{"resource": first}]}
+
+    assert place(refused(Submission("POST", json.dumps(broken).encode()))).startswith("Bundle.entry[0].resource")
+
+
 def sample(kind: str) -> Json:
     return posted(
         kind,

@@ -65,7 +65,10 @@ class _Kind(msgspec.Struct, rename="camel"):
 
 
 def read_bundle(body: bytes) -> Bundle:
-    """The Bundle. Raises `Unprocessable` for a kind that we do not take or that breaks the rules of its kind."""
+    """The Bundle in bytes that the validator has accepted, its resources aside.
+
+    Raises `Unprocessable` for a kind that we do not take.
+    """
     bundle = _BUNDLE.decode(body)
     if bundle.type not in TAKEN:
         raise Unprocessable(
@@ -73,9 +76,13 @@ def read_bundle(body: bytes) -> Bundle:
             code="not-supported",
             expression="Bundle.type",
         )
+    return bundle
+
+
+def refuse_broken(bundle: Bundle) -> None:
+    """Raise `Unprocessable` for a Bundle that breaks the rules of its kind."""
     if issues := [*_envelope(bundle), *_first(bundle), *_full_urls(bundle.entry), *_entries(bundle)]:
         raise Unprocessable(issues[0].diagnostics, issues=issues)
-    return bundle
 
 
 def _envelope(bundle: Bundle) -> list[Issue]:
