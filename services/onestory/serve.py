@@ -98,6 +98,7 @@ def _uvicorn(app: object, configured: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=15,
     )
 

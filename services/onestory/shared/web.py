@@ -7,14 +7,19 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from uuid import uuid4
 
+import orjson
 import structlog
-from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onestory.shared import errors
@@ -88,19 +93,21 @@ def create_app(
     """The application. `ready` names what must answer before traffic comes; `resources` is open while it serves."""
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with resources():
             yield
 
-    app = FastAPI(title="OneStory", summary="A shared care record", lifespan=lifespan, docs_url=None, redoc_url=None)
     # Open routes first: the pattern of a resource type would take their addresses for its own.
-    for open_route in [*open_routes, *_operations(ready)]:
-        _add(app, open_route.method, open_route.path, open_route.endpoint, open_route.summary)
-    for route in routes:
-        _add(app, route.method, route.path, _authenticated(tokens, route.endpoint), route.summary or route.interaction)
-    app.add_exception_handler(errors.OneStoryError, _refuse)
-    app.add_exception_handler(HTTPException, _refuse_http)
-    app.add_exception_handler(Exception, _unexpected)
+    served = [*open_routes, *_operations(ready)]
+    served += [
+        OpenRoute(route.method, route.path, _authenticated(tokens, route.endpoint), route.summary or route.interaction)
+        for route in routes
+    ]
+    app = Starlette(
+        routes=[_served(route) for route in [_openapi(served), *served]],
+        exception_handlers={errors.OneStoryError: _refuse, HTTPException: _refuse_http, Exception: _unexpected},
+        lifespan=lifespan,
+    )
     return Frame(app)
 
 
@@ -111,8 +118,23 @@ def refusal(error: errors.OneStoryError) -> Response:
     return Response(outcome(error.issues), status, headers, FHIR_JSON)
 
 
-def _add(app: FastAPI, method: str, path: str, endpoint: OpenEndpoint, summary: str) -> None:
-    app.add_api_route(path, endpoint, methods=[method], response_model=None, summary=summary, name=summary)
+def _served(route: OpenRoute) -> StarletteRoute:
+    return StarletteRoute(route.path, route.endpoint, methods=[route.method])
+
+
+def _openapi(routes: Sequence[OpenRoute]) -> OpenRoute:
+    # FastAPI describes the routes and Starlette serves them: bodies are bytes here, and FastAPI's own layers around
+    # each request cost as much as the rest of a small read.
+    described = [
+        APIRoute(route.path, route.endpoint, methods=[route.method], response_model=None, summary=route.summary)
+        for route in routes
+    ]
+    document = orjson.dumps(get_openapi(title="OneStory", version=version("onestory"), routes=described))
+
+    async def openapi(_request: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    return OpenRoute("GET", "/openapi.json", openapi, "this description")
 
 
 def _authenticated(tokens: Tokens, endpoint: Endpoint) -> OpenEndpoint:
