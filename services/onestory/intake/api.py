@@ -37,7 +37,9 @@ class Api:
             headers.traceparent(request.headers),
         )
         prefer = headers.preferences(request.headers)
-        visible = prefer.wait_s > 0 and await self._handler.visible(published, prefer.wait_s)
+        visible = (
+            prefer.wait_s > 0 and bool(published.positions) and await self._handler.visible(published, prefer.wait_s)
+        )
         return self._answers.to(published, arrival.received_at, prefer, visible=visible)
 
     def _arrival(self, request: Request, caller: Caller) -> Arrival:

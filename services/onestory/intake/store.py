@@ -16,6 +16,8 @@ _KNOWN = """
     where person_key = any($1::text[]) and shared_id = any($2::text[])
 """
 _KEY_LENGTH = 26
+# A publisher waits at most five seconds for an answer, and most of them are Kafka's.
+_TIMEOUT_S = 0.8
 
 
 async def known_resources(database: Database, shared_ids: Iterable[str]) -> dict[str, Known]:

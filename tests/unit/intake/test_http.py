@@ -309,6 +309,7 @@ def test_a_bomb_is_refused_before_it_goes_off(door: HttpDoor) -> None:
         ({"Idempotency_Key": "\x7f"}, b"{}", 400),
         ({"If_Match": 'W/"1"'}, b"{}", 412),
         ({"If_None_Match": "*"}, b"{}", 412),
+        ({"If_None_Exist": "identifier=urn:s|1"}, b"{}", 412),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_status(

@@ -229,7 +229,7 @@ def test_any_other_condition_is_refused(search: str) -> None:
     assert isinstance(refused(Submission("PUT", body, "Condition", search=search)), PreconditionFailed)
 
 
-@pytest.mark.parametrize("name", ["ifMatch", "ifNoneMatch", "ifModifiedSince"])
+@pytest.mark.parametrize("name", ["ifMatch", "ifNoneMatch", "ifModifiedSince", "ifNoneExist"])
 def test_a_precondition_of_an_entry_is_refused_and_never_ignored(name: str) -> None:
     conditional = transaction(condition(AMINA, "c1"))
     value = "2026-11-22T10:00:00Z" if name == "ifModifiedSince" else 'W/"1"'

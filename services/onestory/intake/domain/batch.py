@@ -24,7 +24,7 @@ from onestory.shared.errors import OneStoryError, Unprocessable
 from onestory.shared.events import DirectoryChanged, RecordChanged
 from onestory.shared.identity import PersonIdentifier
 
-_REFERENCE = re.compile(rb'"reference"\s*:\s*("(?:[^"\\]|\\.)*")', re.S)
+_REFERENCE = re.compile(rb'"reference"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.S)
 
 
 def prepare_batch(opened: Opened, examination: Examination, new_id: NewId) -> Prepared:

@@ -31,6 +31,7 @@ def _refuse_conditions(request: Request, path: str) -> None:
         "ifMatch": request.if_match,
         "ifNoneMatch": request.if_none_match,
         "ifModifiedSince": request.if_modified_since,
+        "ifNoneExist": request.if_none_exist if request.method != "POST" else None,
     }
     refuse_preconditions([name for name, value in conditions.items() if value is not None], path)
 

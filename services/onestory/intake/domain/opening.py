@@ -55,8 +55,9 @@ class Opened:
 def open_submission(submission: Submission, base_url: str) -> Opened:
     """Read it. Raises `Malformed`, `Unprocessable`, `PreconditionFailed`; for a batch only what concerns all of it."""
     refuse_preconditions(list(submission.preconditions))
+    if submission.if_none_exist and (submission.method != "POST" or not submission.resource_type):
+        refuse_preconditions(["If-None-Exist"])
     if not submission.resource_type:
-        refuse_preconditions(["If-None-Exist"] if submission.if_none_exist else [])
         return _open_bundle(submission.body.removeprefix(b"\xef\xbb\xbf"), base_url)
     plain = replace(submission, body=submission.body.removeprefix(b"\xef\xbb\xbf"))
     return Opened("", 1, [open_resource(plain)], body=plain.body)

@@ -18,9 +18,9 @@ from onestory.shared.errors import Unprocessable
 from onestory.shared.fhir.references import Found, references_in
 
 _NAME = b'"reference"'
-_VALUE = re.compile(rb'(\s*:\s*)("(?:[^"\\]|\\.)*")', re.S)
+_VALUE = re.compile(rb'(\s*:\s*)("[^"\\]*(?:\\.[^"\\]*)*")', re.S)
 # A Reference that begins with `reference` and has nothing else that a logical reference would need.
-_ALONE = re.compile(rb'\s*(?:,\s*"display"\s*:\s*"(?:[^"\\]|\\.)*"\s*)?\}', re.S)
+_ALONE = re.compile(rb'\s*(?:,\s*"display"\s*:\s*"[^"\\]*(?:\\.[^"\\]*)*"\s*)?\}', re.S)
 _COMMA = re.compile(rb"\s*,\s*")
 # Expressions (also in criteria and triggers), DetectedIssue and Immunization.education have a URI of this name.
 _LOOK_CLOSELY = (b'xpression"', b"rigger", b'criteria"', b'"education"', b"DetectedIssue")

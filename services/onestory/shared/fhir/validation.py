@@ -22,7 +22,7 @@ from onestory.shared.fhir.shapes import decoder
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _EMPTY = re.compile(rb"\{\s*\}")
 _COMMENTS = re.compile(rb'"fhir_comments"\s*:')
-_STRING = re.compile(rb'"((?:[^"\\]|\\.)*)"(\s*:)?', re.S)
+_STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?', re.S)
 _CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\(?:u00(?:0[0-8bcefBCEF]|1[0-9a-fA-F])|[bf])")
 _WHERE = re.compile(r"at `\$(?P<path>.*)`$")
 
