@@ -15,6 +15,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from onestory.shared import settings
+from onestory.shared.consumer.kafka_log import reach
 from onestory.shared.contracts.topics import Topic, topics
 from onestory.shared.errors import Unavailable
 
@@ -151,6 +152,7 @@ def _alter(admin: KafkaAdminClient, changed: Collection[Difference]) -> None:
 
 @contextmanager
 def _admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
+    reach(bootstrap)
     admin = None
     try:
         admin = KafkaAdminClient(

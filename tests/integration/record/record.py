@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from prometheus_client import CollectorRegistry
@@ -56,7 +57,7 @@ class Record:
         """The digest of all that is visible."""
         return record_digest(self.rows("select shared_id, content_digest from current where visible"))
 
-    def rows(self, query: str) -> list[tuple[object, ...]]:
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What a query gives."""
         with postgres.connect(self.dsn, "record") as connected:
             return connected.execute(query.encode()).fetchall()

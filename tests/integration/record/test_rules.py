@@ -67,6 +67,15 @@ def test_a_resource_filed_under_the_wrong_person_leaves_them(record: Record, key
     assert record.rows("select count(*) from claimant") == [(2,)]
 
 
+def test_a_resource_that_moves_is_with_one_person_only(record: Record, keys: Keys) -> None:
+    wrong = statement(keys, 1, AMINA, [Said("Condition", "a", '"wrong":1', 1)])
+    right = statement(keys, 2, JOE, [Said("Condition", "a", '"right":1', 2)])
+
+    record.project(keys, [wrong], [right])
+
+    assert texts(record) == {'"right":1'}
+
+
 def test_a_late_statement_for_the_wrong_person_does_not_bring_the_resource_back(record: Record, keys: Keys) -> None:
     right = statement(keys, 2, JOE, [Said("Condition", "a", '"right":1', 2)])
     wrong = statement(keys, 1, AMINA, [Said("Condition", "a", '"wrong":1', 1)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
+
 import psycopg
 
 from onestory.shared import postgres
@@ -34,14 +36,20 @@ def connect(dsn: str, keys: Keys) -> psycopg.Connection:
     Raises `Unavailable`; `Misconfigured` when the tables are not there or were written with another key secret: then
     every message would be parked.
     """
-    connection = postgres.connect(dsn, "record")
+    with ExitStack() as unless_ready:
+        connection = unless_ready.enter_context(closing(postgres.connect(dsn, "record")))
+        _check(connection, keys)
+        connection.execute(_TABLES)
+        connection.execute(_PLANNING)
+        connection.commit()
+        unless_ready.pop_all()
+        return connection
+
+
+def _check(connection: psycopg.Connection, keys: Keys) -> None:
     try:
         known = connection.execute("select person_key, system, value from person limit 1").fetchone()
     except psycopg.errors.UndefinedTable as error:
         raise Misconfigured("The database has no record yet: run `onestory migrate` first.") from error
     if known and keys.person_key(PersonIdentifier(*known[1:])) != known[0]:
         raise Misconfigured("ONESTORY_KEY_SECRET is not the one that this record was written with.")
-    connection.execute(_TABLES)
-    connection.execute(_PLANNING)
-    connection.commit()
-    return connection

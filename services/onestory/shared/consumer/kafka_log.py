@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from kafka import KafkaConsumer, TopicPartition
@@ -13,12 +14,14 @@ from onestory.shared.consumer.log import Place, Record
 from onestory.shared.errors import Misconfigured, Unavailable
 
 _FETCH_BYTES = 4_000_000
+_REACH_S = 3.0
 
 
 class KafkaLog:
     """A member of a consumer group. The group gives out partitions only; positions are kept elsewhere."""
 
     def __init__(self, bootstrap: str, group: str, topics: Sequence[str]) -> None:
+        reach(bootstrap)
         with _kafka():
             self._consumer = KafkaConsumer(
                 *topics,
@@ -71,6 +74,19 @@ class KafkaLog:
     def close(self) -> None:
         """Leave the group, so that others get the partitions at once."""
         self._consumer.close(autocommit=False, timeout_ms=5_000)
+
+
+def reach(bootstrap: str) -> None:
+    """Raise `Unavailable` unless one of these servers accepts connections.
+
+    kafka-python's clients leave their thread and sockets behind when they cannot connect, so they are made only when
+    somebody is there.
+    """
+    for server in bootstrap.split(","):
+        host, _, port = server.strip().rpartition(":")
+        with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S):
+            return
+    raise Unavailable(f"Kafka does not answer at {bootstrap}.")
 
 
 def _time(milliseconds: int) -> datetime:

@@ -1,0 +1,170 @@
+"""The projector against real Kafka: the log, the outbox, the topics, the process."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import KafkaAdminClient
+from prometheus_client import CollectorRegistry
+from tests.integration.record.record import Record
+from tests.integration.record.waiting import until
+from tests.stack import Stack
+from tests.unit.shared.memory_log import MemoryLog, MemoryTopic
+
+from onestory import topics as command
+from onestory.shared import outbox, postgres
+from onestory.shared.consumer.kafka_log import KafkaLog
+from onestory.shared.consumer.log import Log, Place
+from onestory.shared.contracts.topics import Topic
+from onestory.shared.errors import Misconfigured, Unavailable
+from onestory.shared.identity import Keys
+from onestory.shared.producer import Producer
+
+Write = Callable[[int], None]
+
+
+@pytest.fixture
+def topic(stack: Stack) -> str:
+    """A topic of one partition."""
+    name = f"test.{uuid.uuid4().hex[:8]}"
+    with closing(KafkaAdminClient(bootstrap_servers=stack.kafka)) as admin:
+        admin.create_topics({name: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+    return name
+
+
+@pytest.fixture(params=["memory", "kafka"])
+def log(request: pytest.FixtureRequest) -> Iterator[tuple[Log, Place, Write]]:
+    """A log, its one partition, and what writes n messages to it: the fake, and the real thing."""
+    if request.param == "memory":
+        memory = MemoryTopic()
+        member = MemoryLog(memory)
+        member.assign(Place("test", 0))
+        yield member, Place("test", 0), partial(_append, memory, Place("test", 0))
+        return
+    stack, name = request.getfixturevalue("stack"), request.getfixturevalue("topic")
+    with closing(KafkaLog(stack.kafka, name, [name])) as real:
+        yield real, Place(name, 0), partial(_write, stack.kafka, name)
+
+
+def test_a_log_reads_on_from_where_it_was_told_to(log: tuple[Log, Place, Write]) -> None:
+    reading, place, write = log
+    write(5)
+    until(lambda: _polled(reading) is not None and place in reading.assigned())
+
+    reading.seek(place, 3)
+
+    assert _all(reading, place, 2) == [3, 4]
+    reading.seek(place, 0)
+    assert _all(reading, place, 5) == [0, 1, 2, 3, 4]
+    assert reading.end(place) == 5
+
+
+def test_a_log_refuses_an_offset_that_it_does_not_have(log: tuple[Log, Place, Write]) -> None:
+    reading, place, write = log
+    write(1)
+    until(lambda: _polled(reading) is not None and place in reading.assigned())
+
+    with pytest.raises(Misconfigured):
+        reading.seek(place, 9)
+
+
+def test_what_stands_in_the_outbox_goes_to_kafka_in_order_and_is_deleted_afterwards(
+    stack: Stack, record: Record, topic: str, keys: Keys
+) -> None:
+    with postgres.connect(record.dsn, "record") as connection:
+        for number in range(500):
+            outbox.append(connection, topic, b"key", b"%d" % number)
+    producer = Producer(stack.kafka, timeout_s=10, client_id="test")
+    relay = outbox.Relay(partial(postgres.connect, record.dsn, "record"), producer, CollectorRegistry())
+    stop = threading.Event()
+    thread = threading.Thread(target=relay.run, args=[stop])
+    thread.start()
+
+    until(lambda: record.rows("select count(*) from outbox") == [(0,)])
+    stop.set()
+    thread.join()
+    producer.close()
+
+    assert _values(stack.kafka, topic, 500) == [b"%d" % number for number in range(500)]
+
+
+def test_topics_are_made_once_and_a_changed_setting_is_put_right(stack: Stack) -> None:
+    wanted = Topic(f"test.{uuid.uuid4().hex[:8]}", "RecordChanged", 2, -1, "delete", 1_000_000)
+    with closing(KafkaAdminClient(bootstrap_servers=stack.kafka)) as admin:
+        assert [each.missing for each in _differences(admin, wanted)] == [True]
+
+        command._create(admin, [wanted], 1)
+        assert _differences(admin, wanted) == []
+
+        longer = Topic(wanted.name, "RecordChanged", 2, 86_400_000, "delete", 1_000_000)
+        (difference,) = _differences(admin, longer)
+        assert list(difference.lines()) == [f"{wanted.name}: retention.ms is -1, will be 86400000"]
+        command._alter(admin, [difference])
+        assert _differences(admin, longer) == []
+
+
+def test_another_partition_count_is_told_and_refused(stack: Stack) -> None:
+    name = f"test.{uuid.uuid4().hex[:8]}"
+    with closing(KafkaAdminClient(bootstrap_servers=stack.kafka)) as admin:
+        command._create(admin, [Topic(name, "RecordChanged", 2, -1, "delete", 1_000_000)], 1)
+
+        (difference,) = _differences(admin, Topic(name, "RecordChanged", 3, -1, "delete", 1_000_000))
+
+    assert difference.partitions == 2
+    assert "A partition count is for the life of a deployment" in " ".join(difference.lines())
+
+
+def test_kafka_away_is_unavailable() -> None:
+    with pytest.raises(Unavailable), command._admin("127.0.0.1:1"):
+        pass
+
+
+def _differences(admin: KafkaAdminClient, wanted: Topic) -> list[command.Difference]:
+    return command.differences([wanted], command._existing(admin, [wanted.name]))
+
+
+def _append(topic: MemoryTopic, place: Place, messages: int) -> None:
+    for _ in range(messages):
+        topic.append(place, b"x")
+
+
+def _write(kafka: str, topic: str, messages: int) -> None:
+    with closing(KafkaProducer(bootstrap_servers=kafka)) as producer:
+        for _ in range(messages):
+            producer.send(topic, b"x")
+        producer.flush()
+
+
+def _polled(log: Log) -> int:
+    return sum(len(records) for records in log.poll(100, 100).values())
+
+
+def _all(log: Log, place: Place, wanted: int) -> list[int]:
+    """Offsets of the next messages."""
+    found: list[int] = []
+
+    def enough() -> bool:
+        found.extend(record.offset for record in log.poll(100, 2).get(place, []))
+        return len(found) >= wanted
+
+    until(enough)
+    return found
+
+
+def _values(kafka: str, topic: str, wanted: int) -> list[bytes]:
+    with closing(KafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")) as consumer:
+        found: list[bytes] = []
+
+        def enough() -> bool:
+            for messages in consumer.poll(timeout_ms=500).values():
+                found.extend(message.value for message in messages)
+            return len(found) >= wanted
+
+        until(enough)
+    return found

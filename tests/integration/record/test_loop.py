@@ -1,0 +1,127 @@
+"""The poll loop, on real PostgreSQL and a log in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+import psycopg
+import pytest
+from tests.integration.record.record import Record
+from tests.integration.record.statements import Said, arrivals, expected_digest, person, statement
+from tests.integration.record.waiting import until
+from tests.unit.shared.memory_log import MemoryLog, MemoryTopic
+
+from onestory.record.handler import Batch
+from onestory.shared.consumer.arrival import Arrival
+from onestory.shared.consumer.log import Place
+from onestory.shared.consumer.loop import Handler, Loop
+from onestory.shared.consumer.reader import Reader
+from onestory.shared.contracts.codec import codec
+from onestory.shared.errors import Unavailable
+from onestory.shared.events import RecordChanged
+from onestory.shared.identity import Keys
+
+PLACE = Place("care.record", 0)
+
+
+def some(keys: Keys, count: int) -> list[RecordChanged]:
+    return [statement(keys, n, person(n), [Said("Condition", "a", f'"n":{n}', n)]) for n in range(1, count + 1)]
+
+
+class Fixture:
+    """A loop that a test can watch."""
+
+    def __init__(self, record: Record, keys: Keys, handler: Handler[Batch]) -> None:
+        self.topic = MemoryTopic()
+        self.log = MemoryLog(self.topic)
+        self.log.assign(PLACE)
+        self.connections = 0
+        self.refuse_connections = 0
+        self._connect = partial(record.connect, keys)
+        self._stop = threading.Event()
+        self.loop = Loop(lambda: Reader(self.log, codec()), self.connect, handler, lambda *_: None, self._stop)
+
+    def connect(self) -> psycopg.Connection:
+        if self.refuse_connections:
+            self.refuse_connections -= 1
+            raise Unavailable("PostgreSQL is away.")
+        self.connections += 1
+        return self._connect()
+
+    def append(self, keys: Keys, events: Sequence[RecordChanged]) -> None:
+        for arrival in arrivals(keys, events):
+            self.topic.append(PLACE, arrival.value, arrival.key)
+
+    @contextmanager
+    def running(self) -> Iterator[Future[None]]:
+        with ThreadPoolExecutor(1) as threads:
+            running = threads.submit(self.loop.run)
+            try:
+                yield running
+            finally:
+                self._stop.set()
+
+
+def test_it_reads_on_from_its_position_after_a_restart(record: Record, keys: Keys) -> None:
+    events = some(keys, 20)
+    for _ in range(2):
+        fixture = Fixture(record, keys, record.projector(keys))
+        fixture.append(keys, events)
+
+        with fixture.running():
+            until(lambda: record.rows("select next_offset from position") == [(20,)])
+
+    assert record.rows("select count(*) from statement") == [(20,)]
+    assert record.digest() == expected_digest(keys, events)
+
+
+def test_postgresql_and_kafka_may_go_away_and_come_back(record: Record, keys: Keys) -> None:
+    events = some(keys, 20)
+    fixture = Fixture(record, keys, record.projector(keys))
+    fixture.refuse_connections = 2
+    fixture.append(keys, events[:10])
+
+    with fixture.running():
+        until(lambda: record.rows("select next_offset from position") == [(10,)])
+        record.rows(
+            """select pg_terminate_backend(pid) from pg_stat_activity
+               where datname = current_database() and pid <> pg_backend_pid()"""
+        )
+        fixture.append(keys, events[10:15])
+        until(lambda: record.rows("select next_offset from position") == [(15,)])
+        fixture.log.away = True
+        until(lambda: not fixture.loop.ready())
+        fixture.append(keys, events[15:])
+        fixture.log.away = False
+        until(lambda: record.rows("select next_offset from position") == [(20,)])
+
+    assert record.digest() == expected_digest(keys, events)
+
+
+def test_what_nobody_foresaw_stops_it_and_nothing_of_the_batch_stays(record: Record, keys: Keys) -> None:
+    fixture = Fixture(record, keys, Failing(record.projector(keys)))
+    fixture.append(keys, some(keys, 3))
+
+    with fixture.running() as running, pytest.raises(ZeroDivisionError):
+        running.result(timeout=30)
+
+    assert record.rows("select next_offset from position") == [(0,)]
+    assert record.rows("select count(*) from statement") == [(0,)]
+
+
+class Failing:
+    """Writes, and then fails."""
+
+    def __init__(self, handler: Handler[Batch]) -> None:
+        self._handler = handler
+
+    def prepare(self, arrivals: Sequence[Arrival]) -> Batch:
+        return self._handler.prepare(arrivals)
+
+    def write(self, transaction: psycopg.Connection, batch: Batch) -> Callable[[], None]:
+        self._handler.write(transaction, batch)
+        raise ZeroDivisionError

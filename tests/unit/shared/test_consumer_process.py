@@ -1,0 +1,50 @@
+"""The life of a consuming process: whatever ends it ends all of it, and is told without a word of content."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+from structlog.testing import capture_logs
+
+from onestory.shared.consumer.process import run_until_stopped
+from onestory.shared.errors import Misconfigured
+
+
+def test_stopping_is_success() -> None:
+    stop = threading.Event()
+    stop.set()
+
+    assert run_until_stopped(lambda: None, lambda: None, stop) == 0
+
+
+def test_an_unforeseen_error_stops_the_rest_and_its_text_is_not_printed() -> None:
+    stop = threading.Event()
+
+    def fail() -> None:
+        raise RuntimeError("999 000 0018 Amina Okafor")
+
+    with capture_logs() as logs:
+        code = run_until_stopped(fail, partial(_wait, stop), stop)
+
+    assert code == 1
+    (line,) = [line for line in logs if line["event"] == "stopped_by_error"]
+    assert line["error"] == "RuntimeError"
+    assert "Okafor" not in str(logs)
+
+
+def test_what_runs_beside_stops_the_main_part_when_it_fails() -> None:
+    stop = threading.Event()
+
+    def fail() -> None:
+        raise Misconfigured("Give another port.")
+
+    with capture_logs() as logs:
+        code = run_until_stopped(partial(_wait, stop), fail, stop)
+
+    assert code == 1
+    assert [line["because"] for line in logs if line["event"] == "stopped_by_error"] == ["Give another port."]
+
+
+def _wait(stop: threading.Event) -> None:
+    stop.wait()
