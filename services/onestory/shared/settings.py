@@ -55,7 +55,7 @@ class Settings:
     publish_timeout_s: float = 4.0
     """Seconds that a publish waits for Kafka before it answers 503."""
     parking_limit_per_hour: int = 1000
-    """Parked statements of one publisher in an hour, after which its partition of the projector stops loudly."""
+    """Parked messages of one publisher in an hour, past which an alarm is raised (docs/decisions/0003)."""
     local_stack: bool = False
     """True only in the embedded stack; the development issuer refuses to start without it."""
 
