@@ -26,6 +26,7 @@ PATIENCE_S = 60
 SHOWN_OF_EACH_TYPE = 4
 FIRST = ("AllergyIntolerance", "Condition", "MedicationRequest", "MedicationStatement", "Immunization", "Observation")
 CODED = ("code", "medicationCodeableConcept", "vaccineCode", "type", "category", "class")
+NAMED = ("description", "title", "name")
 DATED = (
     "onsetDateTime",
     "effectiveDateTime",
@@ -79,11 +80,13 @@ class Reader:
         """The record as a table, a few lines of each type, each with the organisation that said it."""
         resources = self._everything(person["nhs_number"])
         title = f"{person['name']}, born {person['born']}, NHS number {person['nhs_number']}"
-        table = Table(title=title, title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.add_column("what", no_wrap=True, min_width=30)
-        table.add_column("when", no_wrap=True, min_width=10)
-        table.add_column("said by", no_wrap=True, min_width=28)
-        for kind, found in _by_type(resources).items():
+        table = Table(title=title, title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=True)
+        table.add_column("what", no_wrap=True, ratio=3)
+        table.add_column("when", no_wrap=True, width=10)
+        table.add_column("said by", no_wrap=True, ratio=2)
+        # The shared Patient is nobody's statement: below stands what each source says of her or him.
+        said = [resource for resource in resources if self._who(resource)]
+        for kind, found in _by_type(said).items():
             table.add_row(f"[bold]{kind}[/]" + (f" ({len(found)})" if len(found) > SHOWN_OF_EACH_TYPE else ""))
             for resource in found[:SHOWN_OF_EACH_TYPE]:
                 table.add_row("  " + escape(_what(resource)), _when(resource), escape(self._who(resource)))
@@ -148,7 +151,16 @@ def _what(resource: Mapping[str, Any]) -> str:
     words = next((text for name in CODED if (text := _words(resource.get(name)))), "")
     quantity = resource.get("valueQuantity", {})
     value = f" {quantity.get('value', '')} {quantity.get('unit', '')}".rstrip()
-    return (words or str(resource.get("description", resource.get("title", "")))) + value
+    return (words or _named(resource)) + value
+
+
+def _named(resource: Mapping[str, Any]) -> str:
+    """What a resource without a main code is called: its description, its title, or its name, a person's too."""
+    called = next((resource[name] for name in NAMED if name in resource), "")
+    if isinstance(called, list) and called and isinstance(called[0], dict):
+        parts = [*called[0].get("prefix", []), *called[0].get("given", []), called[0].get("family", "")]
+        return str(called[0].get("text") or " ".join(parts))
+    return str(called)
 
 
 def _words(concept: Any) -> str:
