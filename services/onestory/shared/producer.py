@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+from kafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 
 from onestory.shared.contracts.topics import topics
 from onestory.shared.errors import Unavailable
@@ -42,6 +42,9 @@ class Producer:
     `timeout_s` bounds the whole of a send: connecting, metadata, batching, retries and the acknowledgement. After it
     the outcome is unknown, so `Unavailable` is raised: repeating under the same event id is safe. The connection is
     made at the first send, so that a process can start, and say that it is not ready, while Kafka is away.
+
+    After a send that was not acknowledged the next one makes a new connection: kafka-python 3.0 drops its producer id
+    when a batch expires that it had begun to send, asks for no other one, and never sends again.
     """
 
     def __init__(self, bootstrap: str, *, timeout_s: float, client_id: str) -> None:
@@ -54,12 +57,15 @@ class Producer:
 
     async def send(self, messages: Sequence[Message]) -> list[Position]:
         """Where each message stands, once all in-sync replicas have every one. Raises `Unavailable`."""
+        wanted, used = {message.topic for message in messages}, None
         try:
             async with asyncio.timeout(self._timeout_s):
-                for topic in {message.topic for message in messages} - self._known:
-                    await self._learn(topic)
+                while unknown := wanted - self._known:
+                    await self._learn(unknown.pop())
+                used = self._kafka
                 return await self._send(messages)
         except (TimeoutError, KafkaError) as error:
+            self._part_with(used)
             raise Unavailable(
                 "Kafka did not acknowledge in time. The outcome is unknown; repeat with the same Idempotency-Key."
             ) from error
@@ -68,7 +74,7 @@ class Producer:
         """How many partitions a topic has. Raises `Unavailable`."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                return len(await asyncio.to_thread(self._partitions, topic))
+                return len((await asyncio.to_thread(self._partitions, topic))[1])
         except (TimeoutError, KafkaError) as error:
             raise Unavailable("Kafka does not answer.") from error
 
@@ -76,7 +82,7 @@ class Producer:
         """Whether Kafka answers with the topics that it should have."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                return all([await asyncio.to_thread(self._partitions, topic) for topic in topics()])
+                return all([(await asyncio.to_thread(self._partitions, topic))[1] for topic in topics()])
         except (TimeoutError, KafkaError):
             return False
 
@@ -84,9 +90,13 @@ class Producer:
         # What may block (connecting, the first metadata of a topic) may not stop the event loop.
         # One at a time: while Kafka is away, waiting requests may not fill the pool of threads.
         async with self._learning:
-            if topic not in self._known and not await asyncio.to_thread(self._partitions, topic):
+            if topic in self._known:
+                return
+            kafka, partitions = await asyncio.to_thread(self._partitions, topic)
+            if not partitions:
                 raise UnknownTopicOrPartitionError(topic)
-            self._known.add(topic)
+            if kafka is self._kafka:
+                self._known.add(topic)
 
     async def _send(self, messages: Sequence[Message]) -> list[Position]:
         assert self._kafka is not None
@@ -113,16 +123,23 @@ class Producer:
             message.topic, message.value, message.key, list(message.headers), partition=message.partition
         )
 
-    def _partitions(self, topic: str) -> set[int]:
+    def _partitions(self, topic: str) -> tuple[KafkaProducer, set[int]]:
+        """The partitions, and the connection that knows them."""
         with self._connecting:
-            if self._kafka is None:
-                self._kafka = self._connect()
-        return self._kafka.partitions_for(topic) or set()
+            kafka = self._kafka = self._kafka or self._connect()
+        return kafka, kafka.partitions_for(topic) or set()
+
+    def _part_with(self, kafka: KafkaProducer | None) -> None:
+        if kafka is None or kafka is not self._kafka:
+            return
+        self._kafka, self._known = None, set()
+        # What others have on their way through it has the time that a send has.
+        threading.Thread(target=_close, args=[kafka, self._timeout_s], daemon=True).start()
 
     def close(self) -> None:
         """Wait for what is on its way, at most as long as a send may take."""
         if self._kafka is not None:
-            self._kafka.close(timeout=self._timeout_s)
+            _close(self._kafka, self._timeout_s)
 
 
 def _connect(bootstrap: str, timeout_s: float, client_id: str) -> KafkaProducer:
@@ -145,6 +162,15 @@ def _connect(bootstrap: str, timeout_s: float, client_id: str) -> KafkaProducer:
         allow_auto_create_topics=False,
         metrics_enabled=False,
     )
+
+
+def _close(kafka: KafkaProducer, timeout_s: float) -> None:
+    try:
+        kafka.close(timeout=timeout_s)
+    except KafkaTimeoutError:
+        # Whoever sent what is left has been told that its outcome is unknown.
+        kafka._sender.force_close()
+        kafka.close(timeout=timeout_s)
 
 
 def _done(answered: asyncio.Future[None]) -> None:
