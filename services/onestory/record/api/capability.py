@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from onestory.record.domain.search_types import TYPES
+from onestory.shared.fhir.definitions import resource_types
 
 _TYPE = "http://hl7.org/fhir/OperationDefinition/"
 # FHIR's interactions by the shape of their address.
@@ -60,7 +60,7 @@ def _rest(interactions: Sequence[str], system: Sequence[str], operations: Sequen
     rest = {
         "mode": "server",
         "security": {"description": "A bearer token of the deployment's issuer, on every route but this one."},
-        "resource": [_resource(each, interactions, operations) for each in sorted(TYPES)],
+        "resource": [_resource(each, interactions, operations) for each in sorted(resource_types())],
         "interaction": _codes(system),
     }
     return {name: part for name, part in rest.items() if part}
