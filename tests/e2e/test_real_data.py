@@ -13,10 +13,9 @@ from urllib.parse import quote
 import httpx
 import psycopg
 import pytest
+from tests.as_written import Members, as_written, body_of, meta_of
 from tests.contract.shared_data import DATA, needs_shared_data, verdicts
 from tests.stack import Services
-
-from onestory.shared.identity import ODS_CODE_SYSTEM
 
 pytestmark = needs_shared_data
 
@@ -25,8 +24,6 @@ ARCHIVE = DATA / "synthea-gb-1092.tar.xz"
 MEMBERS = 10
 SAMPLE = 25
 """How many entries of a large Bundle are also read one by one."""
-_REFERENCE = {"reference", "type", "identifier", "display", "id", "extension", "_reference", "_type", "_display"}
-_GIVEN_BY_THE_RECORD = ("versionId", "lastUpdated")
 
 Json = dict[str, Any]
 
@@ -96,55 +93,6 @@ def everything(http: httpx.Client, patient: str) -> dict[str, Members]:
         found |= held
         url = links.get("next")
     return found
-
-
-def as_written(text: bytes) -> Any:
-    """JSON with each number as its digits, and each object as its members in their order."""
-    return json.loads(text, parse_float=Digits, parse_int=Digits, object_pairs_hook=Members)
-
-
-class Digits(str):
-    """A number as it was written; never equal to the same digits in quotes."""
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Digits) and str.__eq__(self, other)
-
-    __hash__ = str.__hash__
-
-
-class Members(list[tuple[str, Any]]):
-    """An object's members in their order."""
-
-    def get(self, name: str) -> Any:
-        return next((value for key, value in self if key == name), None)
-
-
-def comparable(value: Any) -> Any:
-    """A value without what the references in it say."""
-    if isinstance(value, Members):
-        names = {name for name, _ in value}
-        gone = (
-            {"reference", "type", "identifier"}
-            if names <= _REFERENCE and names & {"reference", "identifier"}
-            else set()
-        )
-        return Members((name, comparable(each)) for name, each in value if name not in gone)
-    if isinstance(value, list):
-        return [comparable(each) for each in value]
-    return value
-
-
-def meta_of(resource: Members) -> Any:
-    """The meta without what the record gives each version, and without the tag of the verified source."""
-    meta = dict(resource.get("meta") or ())
-    tags = [tag for tag in meta.pop("tag", []) if tag.get("system") != ODS_CODE_SYSTEM]
-    return {name: each for name, each in meta.items() if name not in _GIVEN_BY_THE_RECORD}, tags
-
-
-def body_of(resource: Members) -> Any:
-    """All but id and meta. FHIR gives no order to resourceType, so it may move to the front."""
-    inside = comparable(Members(each for each in resource if each[0] not in ("id", "meta", "resourceType")))
-    return resource.get("resourceType"), inside
 
 
 def assert_reads_as_sent(services: Services, http: httpx.Client, answer: httpx.Response, body: bytes) -> int:
