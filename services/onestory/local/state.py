@@ -10,10 +10,11 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from onestory.shared.errors import Misconfigured, Unavailable
+from onestory.shared.settings import PREFIX, Settings
 
 LEAST_FREE_BYTES = 500_000_000
 
@@ -72,6 +73,15 @@ def the_stack(home: Path) -> Stack:
     if stack is None:
         raise Unavailable(f"There is no embedded stack in {home}. Start one with: onestory up")
     return stack
+
+
+def deployment(settings: Settings) -> Settings:
+    """The settings of a command, with the addresses of the embedded stack here where the environment names none."""
+    stack = read_stack(find_home())
+    named = {name for name in ("kafka", "postgres") if PREFIX + name.upper() in os.environ}
+    if stack is None or named:
+        return settings
+    return replace(settings, kafka=stack.kafka, postgres=stack.postgres)
 
 
 def secret(home: Path, name: str) -> str:

@@ -21,6 +21,12 @@ class Gauges:
             registry=registry,
         )
         self.parked = Counter("onestory_parked", "Messages that could not be used", ["reason"], registry=registry)
+        self.parked_again = Counter(
+            "onestory_parked_again",
+            "Replays of parked messages that were parked once more",
+            ["reason"],
+            registry=registry,
+        )
         self.over_limit = Gauge(
             "onestory_parking_limit_passed",
             "1 while a publisher has more parked messages in an hour than ONESTORY_PARKING_LIMIT_PER_HOUR",

@@ -11,6 +11,8 @@ from uuid import NAMESPACE_URL, uuid5
 import psycopg
 import structlog
 
+from onestory.record.domain.check import storable
+from onestory.record.domain.replay import replay_of
 from onestory.record.gauges import Gauges
 from onestory.record.store import parked
 from onestory.shared.consumer.arrival import Arrival
@@ -55,23 +57,35 @@ class Parking:
         """Keep them and send them on, in this transaction."""
         at = self.clock()
         for arrival, error in refused:
-            event = _parked(arrival, error, at)
-            if parked.park(transaction, event, self.codec):
-                self._note(event)
+            self._park(transaction, arrival, _parked(arrival, error, at))
         for publisher in {_publisher(arrival) for arrival, _ in refused}:
             self._watch(transaction, publisher, at)
         self._forget_past(at)
 
     def guard(self, used: int, refused: Collection[Refused]) -> None:
-        """Raises `EverythingParked` when parking is all that this process does, and not for one publisher only."""
+        """Raises `EverythingParked` when parking is all that this process does, and not for one publisher only.
+
+        Replays do not count: that they are parked again says nothing of what comes in, and stopping would not help.
+        """
         if used:
             self._in_a_row = 0
             self._publishers_in_a_row.clear()
             return
-        self._in_a_row += len(refused)
-        self._publishers_in_a_row |= {name for arrival, _ in refused if (name := _publisher(arrival))}
+        first = [arrival for arrival, _ in refused if replay_of(arrival.headers) is None]
+        self._in_a_row += len(first)
+        self._publishers_in_a_row |= {name for arrival in first if (name := _publisher(arrival))}
         if self._in_a_row > self.limit and len(self._publishers_in_a_row) > 1:
             raise EverythingParked(f"{self._in_a_row} messages of several publishers in a row cannot be used.")
+
+    def _park(self, transaction: psycopg.Connection, arrival: Arrival, event: Parked) -> None:
+        parked_id = replay_of(arrival.headers)
+        if parked_id is not None and parked.is_parked(transaction, parked_id, event):
+            attempts = parked.park_again(transaction, parked_id, event, self.codec)
+            if attempts is not None:
+                self.gauges.parked_again.labels(event.reason).inc()
+                log.warning("parked_again", parked_id=str(parked_id), reason=event.reason, attempts=attempts)
+        elif parked.park(transaction, event, arrival.headers, self.codec):
+            self._note(event)
 
     def _note(self, event: Parked) -> None:
         self.gauges.parked.labels(event.reason).inc()
@@ -119,5 +133,7 @@ def _parked(arrival: Arrival, error: Unprocessable, at: datetime) -> Parked:
 
 
 def _publisher(arrival: Arrival) -> str | None:
+    """The organisation, where a message has one that can be kept and shown: what is parked may say anything there."""
     event = arrival.event
-    return event.source.organisation if isinstance(event, RecordChanged | DirectoryChanged) else None
+    name = event.source.organisation if isinstance(event, RecordChanged | DirectoryChanged) else ""
+    return name if name and name.isprintable() and storable(name) else None

@@ -21,7 +21,7 @@ class Message:
     """What goes to Kafka. `partition` is None where the key decides it, as it does for everything about a person."""
 
     topic: str
-    key: bytes
+    key: bytes | None
     value: bytes
     headers: Sequence[tuple[str, bytes]] = ()
     partition: int | None = None

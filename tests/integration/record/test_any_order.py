@@ -46,7 +46,7 @@ def _statement(draw: st.DrawFn, event_id: int) -> RecordChanged:
 
 
 @st.composite
-def _history(draw: st.DrawFn) -> list[RecordChanged]:
+def history(draw: st.DrawFn) -> list[RecordChanged]:
     """Events, some of them said again at other times."""
     ids = draw(st.permutations(range(1, 1 + draw(st.integers(2, 8)))))
     events = [draw(_statement(event_id)) for event_id in ids]
@@ -61,7 +61,7 @@ def _batches(events: Sequence[RecordChanged], order: random.Random) -> list[list
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(events=_history(), order=st.randoms(use_true_random=False))
+@given(events=history(), order=st.randoms(use_true_random=False))
 def test_any_permutation_and_duplication_gives_the_record_of_the_specification(
     record: Record, events: list[RecordChanged], order: random.Random
 ) -> None:

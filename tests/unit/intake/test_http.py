@@ -262,6 +262,7 @@ def test_the_directory_has_its_own_topic(door: HttpDoor) -> None:
 
     (message,) = door.broker.sent
     assert message.topic == "care.directory"
+    assert message.key is not None
     assert message.key.decode() in answer.headers["Location"]
 
 

@@ -33,7 +33,7 @@ def checked(arrival: Arrival, keys: Keys) -> RecordChanged | DirectoryChanged:
 def _check_statement(event: RecordChanged, key: str, keys: Keys) -> None:
     if keys.person_key(event.person) != key:
         raise Unprocessable("The message key is not the key of the person that the event names.", code="wrong-key")
-    if not all(_storable(kind) for kind in event.complete_types) or "\0" in event.person.value:
+    if not all(storable(kind) for kind in event.complete_types) or "\0" in event.person.value:
         raise Unprocessable("A complete type or the person's identifier cannot be kept.", code="entry-form")
     for entry in event.entries:
         if not entry.shared_id.startswith(key) or parse_shared_id(entry.shared_id) is None:
@@ -44,12 +44,12 @@ def _check_statement(event: RecordChanged, key: str, keys: Keys) -> None:
 
 
 def _check_source(source: Source) -> None:
-    if not (_storable(source.organisation) and _storable(source.system)):
+    if not (storable(source.organisation) and storable(source.system)):
         raise Unprocessable("The source's name is too long, or has a character that no name has.", code="source-form")
 
 
 def _check_entry(entry: Entry) -> None:
-    if not (_storable(entry.resource_type) and _storable(entry.local_id)):
+    if not (storable(entry.resource_type) and storable(entry.local_id)):
         raise Unprocessable("A type or a local id is too long, or has a character that no id has.", code="entry-form")
     if (entry.content is None) is (entry.operation is Operation.ASSERT):
         raise Unprocessable("An assertion has content, and a retraction has none.", code="content-form")
@@ -57,7 +57,7 @@ def _check_entry(entry: Entry) -> None:
         raise Unprocessable("The content is encrypted, and this release has no keys.", code="encrypted")
 
 
-def _storable(text: str) -> bool:
+def storable(text: str) -> bool:
     """What PostgreSQL can keep, and index."""
     return len(text) <= _LONGEST_NAME and "\0" not in text
 

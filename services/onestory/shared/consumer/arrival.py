@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +15,7 @@ class Arrival:
     """One message. `event` is what its bytes say, or why they cannot be read.
 
     `broker_time` is the LogAppendTime, or an earlier message's of the same partition where that is greater: it never
-    goes backwards, and is the same on every rebuild. `key` and `value` are the bytes as they stand in Kafka.
+    goes backwards, and is the same on every rebuild. `key`, `value` and `headers` are the bytes as they stand in Kafka.
     """
 
     topic: str
@@ -24,3 +25,4 @@ class Arrival:
     key: bytes | None
     value: bytes
     event: Event | Unprocessable
+    headers: Sequence[tuple[str, bytes]] = ()

@@ -48,7 +48,8 @@ class KafkaLog:
             polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=most)
         return {
             Place(at.topic, at.partition): [
-                Record(m.offset, _time(m.timestamp), m.key, m.value or b"") for m in messages
+                Record(m.offset, _time(m.timestamp), m.key, m.value or b"", [(name, v or b"") for name, v in m.headers])
+                for m in messages
             ]
             for at, messages in polled.items()
         }

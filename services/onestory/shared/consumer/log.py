@@ -15,12 +15,13 @@ class Place(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A message as it stands in Kafka. `time` is its LogAppendTime."""
+    """A message as it stands in Kafka. `time` is its LogAppendTime; a header without a value has an empty one."""
 
     offset: int
     time: datetime
     key: bytes | None
     value: bytes
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Log(Protocol):

@@ -110,7 +110,16 @@ class Reader:
 
 
 def _arrival(place: Place, record: Record, position: Position, event: Event | Unprocessable) -> Arrival:
-    return Arrival(place.topic, place.partition, record.offset, position.broker_time, record.key, record.value, event)
+    return Arrival(
+        place.topic,
+        place.partition,
+        record.offset,
+        position.broker_time,
+        record.key,
+        record.value,
+        event,
+        record.headers,
+    )
 
 
 def _drop(batch: Batch, place: Place) -> None:
