@@ -16,6 +16,7 @@ from tests.unit.intake.door import AMINA, BEN, Json, decide, observation, place,
 from onestory.intake.domain.submission import Submission
 from onestory.shared.errors import Malformed, OneStoryError
 from onestory.shared.events import RecordChanged
+from onestory.shared.fhir.outcome import outcome
 
 CONDITION = json.dumps(condition(AMINA, "c1"))
 
@@ -119,6 +120,18 @@ def test_no_refusal_quotes_what_was_sent() -> None:
 
         told = str(error) + "".join(f"{issue.diagnostics} {issue.expression}" for issue in error.issues)
         assert not [secret for secret in secrets if secret in told]
+
+
+@pytest.mark.parametrize(("entry", "at"), [(b"{}", "Bundle.entry[0].request"), (b"null", "Bundle.entry[0]")])
+def test_of_a_body_that_is_wrong_everywhere_the_first_places_are_told(entry: bytes, at: str) -> None:
+    entries = b",".join([entry] * 100_000)
+
+    error = refused(Submission("POST", b'{"resourceType":"Bundle","type":"batch","entry":[%b]}' % entries))
+
+    told = json.loads(outcome(error.issues))["issue"]
+    assert told[0]["expression"] == [at]
+    assert len(error.issues) == len(told) == 101
+    assert "more than these 100" in told[100]["diagnostics"]
 
 
 def test_an_unknown_type_is_not_quoted_either() -> None:

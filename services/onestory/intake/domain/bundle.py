@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from onestory.intake.domain.tags import NOTHING, Meta
 from onestory.shared.errors import Issue, Unprocessable
+from onestory.shared.fhir.outcome import MOST_ISSUES
 
 TAKEN = ("transaction", "batch", "collection", "document", "message")
 WITH_REQUESTS = ("transaction", "batch")
@@ -81,7 +83,8 @@ def read_bundle(body: bytes) -> Bundle:
 
 def refuse_broken(bundle: Bundle) -> None:
     """Raise `Unprocessable` for a Bundle that breaks the rules of its kind."""
-    if issues := [*_envelope(bundle), *_first(bundle), *_full_urls(bundle.entry), *_entries(bundle)]:
+    broken = itertools.chain(_envelope(bundle), _first(bundle), _full_urls(bundle.entry), _entries(bundle))
+    if issues := list(itertools.islice(broken, MOST_ISSUES + 1)):
         raise Unprocessable(issues[0].diagnostics, issues=issues)
 
 
@@ -108,33 +111,29 @@ def _first(bundle: Bundle) -> list[Issue]:
     return [Issue("invariant", f"A {bundle.type} begins with a {wanted}.", "Bundle.entry[0].resource")]
 
 
-def _full_urls(entries: Sequence[BundleEntry]) -> list[Issue]:
+def _full_urls(entries: Sequence[BundleEntry]) -> Iterator[Issue]:
     seen: set[str] = set()
-    issues = []
     for index, entry in enumerate(entries):
         path = f"Bundle.entry[{index}].fullUrl"
         if entry.full_url and entry.full_url in seen:
-            issues.append(Issue("invariant", "Two entries have this fullUrl: give each its own (bdl-7).", path))
+            yield Issue("invariant", "Two entries have this fullUrl: give each its own (bdl-7).", path)
         if "/_history/" in entry.full_url:
-            issues.append(Issue("invariant", "A fullUrl names no version: leave /_history out (bdl-8).", path))
+            yield Issue("invariant", "A fullUrl names no version: leave /_history out (bdl-8).", path)
         seen.add(entry.full_url)
-    return issues
 
 
-def _entries(bundle: Bundle) -> list[Issue]:
-    issues = []
+def _entries(bundle: Bundle) -> Iterator[Issue]:
     for index, entry in enumerate(bundle.entry):
         path = f"Bundle.entry[{index}]"
         if bundle.type in WITH_REQUESTS and entry.request is None:
-            issues.append(Issue("required", f"An entry of a {bundle.type} needs a request.", f"{path}.request"))
+            yield Issue("required", f"An entry of a {bundle.type} needs a request.", f"{path}.request")
         if bundle.type not in WITH_REQUESTS and entry.request is not None:
             says = f"A {bundle.type} has no requests: leave it out, or send a transaction (bdl-3)."
-            issues.append(Issue("invariant", says, f"{path}.request"))
+            yield Issue("invariant", says, f"{path}.request")
         if entry.response is not ABSENT or entry.search is not ABSENT:
-            issues.append(Issue("invariant", "response and search are for answers: leave them out (bdl-2, 4).", path))
+            yield Issue("invariant", "response and search are for answers: leave them out (bdl-2, 4).", path)
         if entry.resource is ABSENT and (entry.request is None or entry.request.method in ("POST", "PUT")):
-            issues.append(Issue("required", "The entry has no resource: send it.", f"{path}.resource"))
-    return issues
+            yield Issue("required", "The entry has no resource: send it.", f"{path}.resource")
 
 
 def resource_type(raw: bytes | msgspec.Raw) -> str:

@@ -9,10 +9,20 @@ import orjson
 
 from onestory.shared.errors import Issue
 
+MOST_ISSUES = 100
+"""As many are told at once. A small body can be wrong in millions of places, and its answer may not be a large one."""
+
 
 def outcome(issues: Sequence[Issue]) -> bytes:
-    """The OperationOutcome that says these issues, as JSON bytes. At least one issue is needed (FHIR: issue 1..*)."""
-    return orjson.dumps({"resourceType": "OperationOutcome", "issue": [_issue(issue) for issue in issues]})
+    """The OperationOutcome that says these issues, as JSON bytes. At least one issue is needed (FHIR: issue 1..*).
+
+    Of very many the first are told.
+    """
+    told = [_issue(issue) for issue in issues[:MOST_ISSUES]]
+    if len(issues) > MOST_ISSUES:
+        says = f"There is more than these {MOST_ISSUES}: mend them first."
+        told.append(_issue(Issue("incomplete", says, severity=issues[0].severity)))
+    return orjson.dumps({"resourceType": "OperationOutcome", "issue": told})
 
 
 def _issue(issue: Issue) -> dict[str, Any]:

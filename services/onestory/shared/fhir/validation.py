@@ -14,12 +14,14 @@ from typing import Any
 import fhirkit
 import msgspec
 
-from onestory.shared.errors import Issue, Malformed
+from onestory.shared.errors import Issue, Malformed, Unprocessable
 from onestory.shared.fhir import wording
 from onestory.shared.fhir.definitions import definitions
+from onestory.shared.fhir.outcome import MOST_ISSUES
 from onestory.shared.fhir.shapes import decoder
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_MOST_FOUND = 10_000
 _EMPTY = re.compile(rb"\{\s*\}")
 _COMMENTS = re.compile(rb'"fhir_comments"\s*:')
 _STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?', re.S)
@@ -33,16 +35,23 @@ def is_id(text: str) -> bool:
 
 
 def validate(body: bytes) -> list[Issue]:
-    """What is wrong with the whole body, a resource or a Bundle. Raises `Malformed` when it cannot be read at all."""
+    """What is wrong with the whole body, a resource or a Bundle.
+
+    Raises `Malformed` when it cannot be read at all, and `Unprocessable` when there is no end to what is wrong.
+    """
     try:
         found = fhirkit.validate(body)
     except fhirkit.ParseError as error:
         raise Malformed(wording.unreadable(str(error))) from error
+    errors = [each for each in found if each.severity == "error"]
+    if len(errors) > _MOST_FOUND:
+        first = [wording.issue(each.path, each.message) for each in errors[: MOST_ISSUES + 1]]
+        raise Unprocessable(first[0].diagnostics, issues=first)
     twice = {each.path for each in found if each.message == "the key appears more than once"}
     issues = [
         wording.issue(each.path, each.message)
-        for each in found
-        if each.severity == "error" and not (each.path in twice and each.message == "unknown element")
+        for each in errors
+        if not (each.path in twice and each.message == "unknown element")
     ]
     if issues and b"/STU3/StructureDefinition/" in body:
         says = "A profile or extension in it is of FHIR STU3, and only FHIR R4 is read here: send it as R4."
