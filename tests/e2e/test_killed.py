@@ -1,0 +1,287 @@
+"""Promises 1 and 2 under fire: processes die in the middle of a stream, and the record is as if nothing had happened.
+
+ONESTORY_TEST_STATEMENTS says how many statements the stream has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from tests.people import condition, new_nhs_number, patient, said_at, transaction
+from tests.stack import Services, Stack, embedded_stack, running_services
+
+from onestory.client.answer import Receipt
+from onestory.client.publisher import Publisher
+from onestory.intake.domain.tags import COMPLETE_TYPE_TAG
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
+
+STATEMENTS = int(os.environ.get("ONESTORY_TEST_STATEMENTS", "3000"))
+SECRET = "one key secret for both runs, so that ids are the same"
+ORGANISATIONS = ("A81001", "RZ1", "990")
+SYSTEM = "ehr"
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+AT_ONCE = 16
+CAUGHT_UP_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What one organisation says, under which key, and which resources of whom it speaks of."""
+
+    organisation: str
+    key: str
+    content: bytes
+    speaks_of: tuple[tuple[str, str, str], ...]
+    """Type, NHS number and local id of each."""
+
+
+class Author:
+    """Writes the same statements whenever it is asked for the same people."""
+
+    def __init__(self, people: Sequence[str]) -> None:
+        self.people = people
+        self._chance = random.Random(20261)
+
+    def statements(self, number: int) -> list[Statement]:
+        """Everybody is registered; then corrections, moves to another person, retractions and whole lists."""
+        registered = [self._registration(place, person) for place, person in enumerate(self.people)]
+        problems = number // 12
+        kinds = (self._problem, self._problem, self._problem, self._several, self._retraction, self._whole_list)
+        said = [
+            self._chance.choice(kinds)(place, [str(each) for each in self._chance.sample(range(problems), 3)])
+            for place in range(len(registered), number)
+        ]
+        return registered + said
+
+    def _registration(self, place: int, person: str) -> Statement:
+        resource = said_at(patient(person, f"p-{person}", "A81001"), _instant(place))
+        return _statement("A81001", place, resource, [("Patient", person, f"p-{person}")])
+
+    def _problem(self, place: int, ids: Sequence[str]) -> Statement:
+        person = self._whose(ids[0])
+        resource = said_at(condition(person, ids[0], f"As of statement {place}"), _instant(place))
+        return self._say(place, resource, person, ids[:1])
+
+    def _several(self, place: int, ids: Sequence[str], **elements: Any) -> Statement:
+        person = self._whose(ids[0])
+        resources = [condition(person, each, f"As of statement {place}") for each in ids]
+        return self._say(place, transaction(*resources, timestamp=_instant(place), **elements), person, ids)
+
+    def _retraction(self, place: int, ids: Sequence[str]) -> Statement:
+        person = self._whose(ids[0])
+        request = {"method": "DELETE", "url": f"Condition/{ids[0]}?patient={person}"}
+        bundle = {**transaction(timestamp=_instant(place)), "entry": [{"request": request}]}
+        return self._say(place, bundle, person, ids[:1])
+
+    def _whole_list(self, place: int, ids: Sequence[str]) -> Statement:
+        return self._several(place, ids, meta={"tag": [{"system": COMPLETE_TYPE_TAG, "code": "Condition"}]})
+
+    def _say(self, place: int, resource: dict[str, Any], person: str, ids: Sequence[str]) -> Statement:
+        organisation = self._chance.choice(ORGANISATIONS)
+        return _statement(organisation, place, resource, [("Condition", person, each) for each in ids])
+
+    def _whose(self, local_id: str) -> str:
+        """Mostly the same person's; now and then it was filed under another."""
+        usual = self.people[int(local_id) % len(self.people)]
+        return usual if self._chance.random() < 0.8 else self._chance.choice(self.people)
+
+
+def _statement(
+    organisation: str, place: int, resource: dict[str, Any], speaks_of: Sequence[tuple[str, str, str]]
+) -> Statement:
+    return Statement(organisation, f"statement-{place}", json.dumps(resource).encode(), tuple(speaks_of))
+
+
+def _instant(place: int) -> str:
+    return (BEGAN + timedelta(seconds=place)).isoformat()
+
+
+@dataclass(slots=True)
+class Stream:
+    """Statements on their way: each goes out at its turn, and none beyond a gate that is still shut."""
+
+    statements: Sequence[Statement]
+    gates: dict[int, asyncio.Event] = field(default_factory=dict)
+    """A place in the stream, and what has to happen before it goes on there."""
+    acknowledged: list[tuple[Statement, Receipt]] = field(default_factory=list)
+
+    async def publish(self, services: Services) -> None:
+        """All of it, several at a time. An answer that does not come is asked for again, with the same key."""
+        turns = iter(enumerate(self.statements))
+        async with AsyncExitStack() as closing:
+            publishers = {
+                each: await closing.enter_async_context(
+                    Publisher(services.base_url, services.token(each), system=SYSTEM)
+                )
+                for each in ORGANISATIONS
+            }
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(AT_ONCE):
+                    tasks.create_task(self._take_turns(turns, publishers))
+
+    async def _take_turns(self, turns: Iterator[tuple[int, Statement]], publishers: dict[str, Publisher]) -> None:
+        for place, statement in turns:
+            for gate, opened in self.gates.items():
+                if place >= gate:
+                    await opened.wait()
+            publisher = publishers[statement.organisation]
+            receipt = await publisher.publish(statement.content, idempotency_key=statement.key)
+            assert receipt.taken, receipt
+            assert not receipt.refusals
+            self.acknowledged.append((statement, receipt))
+
+    async def until(self, acknowledged: int) -> None:
+        """Wait for so many acknowledgements."""
+        deadline = time.monotonic() + CAUGHT_UP_S
+        while len(self.acknowledged) < acknowledged:
+            assert time.monotonic() < deadline, "so many were not acknowledged"
+            await asyncio.sleep(0.002)
+
+    def token(self) -> str:
+        """The position token of all that was acknowledged."""
+        last: dict[str, int] = {}
+        for _, receipt in self.acknowledged:
+            for part in receipt.position.split("."):
+                partition, _, offset = part.partition("-")
+                last[partition] = max(int(offset), last.get(partition, 0))
+        return ".".join(f"{partition}-{offset}" for partition, offset in sorted(last.items()))
+
+
+Deed = Callable[[], None]
+
+
+def deaths(stack: Stack, services: Services) -> list[tuple[Deed, Deed]]:
+    """Who is killed, and how it comes back, in the order of the stream."""
+    return [
+        (lambda: services.kill("project"), lambda: services.start("project")),
+        (lambda: services.kill("serve"), lambda: services.start("serve")),
+        (stack.kill_kafka, stack.start_kafka),
+    ]
+
+
+async def publish_under_fire(stack: Stack, services: Services, stream: Stream) -> None:
+    """In each part of the stream one dies halfway and comes back while the rest of the part is published."""
+    victims = deaths(stack, services)
+    part = len(stream.statements) // len(victims)
+    stream.gates = {(place + 1) * part: asyncio.Event() for place in range(len(victims))}
+    publishing = asyncio.create_task(stream.publish(services))
+    for place, (kill, revive) in enumerate(victims):
+        await stream.until(place * part + part // 2)
+        await asyncio.to_thread(kill)
+        assert not publishing.done()
+        await asyncio.to_thread(revive)
+        stream.gates[(place + 1) * part].set()
+    await publishing
+
+
+@contextmanager
+def care_record() -> Iterator[tuple[Stack, Services]]:
+    """A whole OneStory of its own: a second one on the same Kafka would read what the first was told."""
+    with embedded_stack() as stack, running_services(stack) as services:
+        yield stack, services
+
+
+class Reader:
+    """Reads everybody's record as their practice does."""
+
+    def __init__(self, services: Services) -> None:
+        headers = {"Authorization": f"Bearer {services.token('A81001', network='harbour')}"}
+        self._client = httpx.AsyncClient(base_url=services.base_url, headers=headers, timeout=30, trust_env=False)
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def digests(self, people: Sequence[str], after: str) -> list[str]:
+        """The digest of each person's record, once it shows what stands at a position."""
+        await self._await(f"/fhir/Patient/{people[0]}?after={after}")
+        answers = await asyncio.gather(*[self._get(f"/fhir/Patient/{each}/$everything") for each in people])
+        return [answer.headers["X-OneStory-Record-Digest"] for answer in answers]
+
+    async def unreadable(self, acknowledged: Sequence[tuple[Statement, Receipt]]) -> list[str]:
+        """Versions that a publisher was told to have, and that cannot be read."""
+        urls = sorted({url for statement, receipt in acknowledged for url in _versions(statement, receipt)})
+        answers = await asyncio.gather(*[self._get(url) for url in urls])
+        # A version that is a retraction is gone, and known.
+        return [url for url, answer in zip(urls, answers, strict=True) if answer.status_code not in (200, 410)]
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _await(self, url: str) -> None:
+        deadline = time.monotonic() + CAUGHT_UP_S
+        while (answer := await self._get(url)).status_code == 503:
+            assert time.monotonic() < deadline, answer.text
+        assert answer.status_code == 200, answer.text
+
+    async def _get(self, url: str) -> httpx.Response:
+        async with self._turns:
+            return await self._client.get(url)
+
+
+def _versions(statement: Statement, receipt: Receipt) -> Iterator[str]:
+    keys = Keys(SECRET.encode())
+    for kind, person, local_id in statement.speaks_of:
+        person_key = keys.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, person))
+        shared_id = keys.shared_id(person_key, statement.organisation, SYSTEM, kind, local_id)
+        yield f"/fhir/{kind}/{shared_id}/_history/{receipt.event_ids[0]}"
+
+
+async def undisturbed(services: Services, statements: Sequence[Statement], people: Sequence[str]) -> list[str]:
+    """The digests after each statement was said once, in its order."""
+    stream, reader = Stream(statements), Reader(services)
+    await stream.publish(services)
+    digests = await reader.digests(people, stream.token())
+    await reader.close()
+    return digests
+
+
+async def disturbed(
+    stack: Stack, services: Services, statements: Sequence[Statement], people: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The digests, and what is missing, after they were said shuffled, repeatedly, and with deaths among them."""
+    chance = random.Random(4)
+    said = [*statements, *chance.sample(statements, len(statements) // 4)]
+    stream, reader = Stream(chance.sample(said, len(said))), Reader(services)
+    await publish_under_fire(stack, services, stream)
+    digests = await reader.digests(people, stream.token())
+    missing = await reader.unreadable(stream.acknowledged)
+    await reader.close()
+    return digests, missing
+
+
+def parked(services: Services) -> int:
+    """How many statements could not be used."""
+    with psycopg.connect(services.postgres) as connection:
+        row = connection.execute("select count(*) from record.parked").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_nothing_acknowledged_is_lost_and_the_record_is_that_of_an_undisturbed_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ONESTORY_KEY_SECRET", SECRET)
+    people = [new_nhs_number() for _ in range(STATEMENTS // 30)]
+    statements = Author(people).statements(STATEMENTS)
+    with care_record() as (_, services):
+        expected = asyncio.run(undisturbed(services, statements, people))
+
+    with care_record() as (stack, services):
+        found, missing = asyncio.run(disturbed(stack, services, statements, people))
+
+        assert missing == []
+        assert found == expected
+        assert parked(services) == 0
+
+    # Nobody's record is empty, and no two are the same: the comparison was one.
+    assert len(set(expected)) == len(people)
