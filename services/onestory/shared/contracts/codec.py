@@ -52,7 +52,7 @@ class Codec:
         if len(value) < _HEADER.size or value[:1] != _MAGIC:
             raise Unprocessable("Not in the Confluent wire format: it must begin with byte 0 and a schema id.")
         writer = self._writer(_HEADER.unpack_from(value)[1])
-        name = writer["name"].removeprefix("onestory.")
+        name = str(writer["name"]).removeprefix("onestory.")
         if name not in _EVENTS:
             raise Unprocessable(f"{name} is no event of ours.")
         stream = io.BytesIO(value)
@@ -68,13 +68,25 @@ class Codec:
 
     def _writer(self, schema_id: int) -> Any:
         if schema_id not in self._writers:
-            self._writers[schema_id] = fastavro.parse_schema(self._ids.schema(schema_id))
+            self._writers[schema_id] = _record_schema(self._ids.schema(schema_id))
         return self._writers[schema_id]
 
 
 def codec(schema_registry_url: str = "") -> Codec:
     """The codec of a deployment."""
     return Codec(schema_ids(schema_registry_url))
+
+
+def _record_schema(schema: Any) -> Any:
+    """The schema, ready for reading. A registry may serve others too, so it may be of anything."""
+    try:
+        parsed: Any = fastavro.parse_schema(schema)
+        kind = parsed["type"]
+    except Exception as error:  # fastavro raises whatever a broken schema makes it stumble over
+        raise Unprocessable("Its schema is not that of an event.") from error
+    if kind != "record":
+        raise Unprocessable("Its schema is not that of an event.")
+    return parsed
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

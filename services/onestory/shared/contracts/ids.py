@@ -11,7 +11,9 @@ import httpx
 
 from onestory.shared.contracts.files import folder, load_schema
 from onestory.shared.contracts.topics import topics
-from onestory.shared.errors import Unavailable, Unprocessable
+from onestory.shared.errors import Misconfigured, Unavailable, Unprocessable
+
+_VARIABLE = "ONESTORY_SCHEMA_REGISTRY_URL"
 
 
 class SchemaIds(Protocol):
@@ -19,7 +21,7 @@ class SchemaIds(Protocol):
 
     def id_of(self, name: str) -> int: ...
 
-    def schema(self, schema_id: int) -> dict[str, Any]: ...
+    def schema(self, schema_id: int) -> Any: ...
 
 
 class FileIds:
@@ -51,7 +53,7 @@ class FileIds:
 class RegistryIds:
     """Ids from a Confluent-compatible registry (Confluent, or Apicurio's `/apis/ccompat/v7`).
 
-    Subjects are `<topic>-value`.
+    Subjects are `<topic>-value`. Everything raises `Unavailable` when the registry does not answer as it should.
     """
 
     def __init__(self, url: str, subjects: Mapping[str, str]) -> None:
@@ -59,24 +61,37 @@ class RegistryIds:
         self._subjects = subjects
 
     def id_of(self, name: str) -> int:
+        """The id, which the registry gives at the first time. Raises `Misconfigured` when it refuses the schema."""
+        subject = self._subjects[name]
         body = {"schema": json.dumps(load_schema(name)), "schemaType": "AVRO"}
-        return int(self._call("POST", f"/subjects/{self._subjects[name]}/versions", body)["id"])
+        status, answer = self._call("POST", f"/subjects/{subject}/versions", body)
+        if status in (409, 422):
+            raise Misconfigured(f"The schema registry refuses our schema of {subject}: what it has is not compatible.")
+        if status != 200 or not isinstance(answer.get("id"), int):
+            raise Unavailable(f"The registry at {_VARIABLE} answers {status} when {subject} is registered.")
+        return int(answer["id"])
 
-    def schema(self, schema_id: int) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads(self._call("GET", f"/schemas/ids/{schema_id}")["schema"])
-        return loaded
+    def schema(self, schema_id: int) -> Any:
+        status, answer = self._call("GET", f"/schemas/ids/{schema_id}")
+        if status == 404:
+            raise Unprocessable("The schema registry does not know this schema id.", code="not-found")
+        if status != 200:
+            raise Unavailable(f"The registry at {_VARIABLE} answers {status} when it is asked for a schema.")
+        if answer.get("schemaType", "AVRO") != "AVRO":
+            raise Unprocessable("What the schema registry has under this schema id is not Avro.")
+        return json.loads(answer["schema"])
 
-    def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    def _call(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+        """Status and body; the body is empty when it is no JSON object."""
         try:
             response = self._http.request(method, path, json=body)
-        except httpx.HTTPError as error:
-            raise Unavailable(f"The schema registry does not answer ({type(error).__name__}).") from error
-        if response.status_code == 404:
-            raise Unprocessable("The schema registry does not know this schema id.", code="not-found")
-        if response.status_code >= 400:
-            raise Unavailable(f"The schema registry answers {response.status_code} to {method} {path}.")
-        loaded: dict[str, Any] = response.json()
-        return loaded
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unavailable(f"The schema registry does not answer at the address in {_VARIABLE}.") from error
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = {}
+        return response.status_code, answer if isinstance(answer, dict) else {}
 
 
 def schema_ids(schema_registry_url: str) -> SchemaIds:
