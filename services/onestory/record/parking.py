@@ -11,7 +11,6 @@ from uuid import NAMESPACE_URL, uuid5
 import psycopg
 import structlog
 
-from onestory.record.domain.check import storable
 from onestory.record.domain.replay import replay_of
 from onestory.record.gauges import Gauges
 from onestory.record.store import parked
@@ -19,6 +18,7 @@ from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.contracts.codec import Codec
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import DirectoryChanged, Parked, RecordChanged
+from onestory.shared.identity import is_keepable
 
 log = structlog.get_logger()
 
@@ -136,4 +136,4 @@ def _publisher(arrival: Arrival) -> str | None:
     """The organisation, where a message has one that can be kept and shown: what is parked may say anything there."""
     event = arrival.event
     name = event.source.organisation if isinstance(event, RecordChanged | DirectoryChanged) else ""
-    return name if name and name.isprintable() and storable(name) else None
+    return name if name and name.isprintable() and is_keepable(name) else None

@@ -16,6 +16,7 @@ ODS_CODE_SYSTEM = "https://fhir.nhs.uk/Id/ods-organization-code"
 PROVISIONAL_SYSTEM = "https://onestory.nhs.uk/Id/provisional-person"
 
 _KEY_LENGTH = 26
+_LONGEST_NAME = 512
 _HASH = re.compile(rf"[a-z2-7]{{{_KEY_LENGTH}}}")
 _SHARED_ID = re.compile(rf"(?P<person>[a-z2-7]{{{_KEY_LENGTH}}})-(?P<resource>[a-z2-7]{{{_KEY_LENGTH}}})")
 
@@ -79,6 +80,11 @@ def parse_shared_id(value: str) -> SharedId | None:
 def is_directory_id(value: str) -> bool:
     """Whether this is the shared id of a directory resource: the resource hash alone, for it is about no person."""
     return _HASH.fullmatch(value) is not None
+
+
+def is_keepable(name: str) -> bool:
+    """Whether a name, such as a local id, can be kept and indexed: at most 512 characters, and none of them NUL."""
+    return len(name) <= _LONGEST_NAME and "\0" not in name
 
 
 def is_nhs_number(value: str) -> bool:

@@ -35,7 +35,15 @@ def identifier_in(search: str, path: str) -> str:
     """
     name, _, value = search.partition("=")
     system, bar, code = unquote(value).partition("|")
-    if name != "identifier" or "&" in search or not bar or not code or not system or "," in code:
+    if (
+        name != "identifier"
+        or "&" in search
+        or not bar
+        or not code
+        or not system
+        or "," in code
+        or "\0" in code + system
+    ):
         raise PreconditionFailed(
             "Only identifier=system|value can be kept as a condition, for it names the resource: send that, or an id.",
             expression=path,

@@ -11,19 +11,22 @@ from onestory.intake.domain.item import Item
 from onestory.intake.domain.submission import Known, Reception
 from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.fhir.definitions import instance_identifier_systems
-from onestory.shared.identity import is_directory_id, parse_shared_id
+from onestory.shared.identity import is_directory_id, is_keepable, parse_shared_id
 
 
 def local_id(item: Item, reception: Reception, known: Mapping[str, Known]) -> str:
     """Resource.id, else the identifier of a conditional create or update, else one that is unique to the instance, else
     the idempotency key (or the submission) and the entry's place. An id in our own form leads back to the local id that
-    it was made from. Raises `Forbidden` for another source's id, `Unprocessable` for one that we never gave.
+    it was made from. Raises `Forbidden` for another source's id, `Unprocessable` for one that we never gave, or that
+    the record could not keep.
     """
-    if item.method == "PUT" and item.identifier:
-        return item.identifier
-    if item.resource_id:
+    if item.resource_id and not (item.method == "PUT" and item.identifier):
         return _named(item, reception, known)
-    return item.identifier or _instance_identifier(item) or reception.instance_id(item.index)
+    identifier = item.identifier or _instance_identifier(item)
+    if not is_keepable(identifier):
+        says = "The identifier that names this resource is too long: send at most 512 characters, or an id."
+        raise Unprocessable(says, code="too-long", expression=f"{item.path}.identifier")
+    return identifier or reception.instance_id(item.index)
 
 
 def _named(item: Item, reception: Reception, known: Mapping[str, Known]) -> str:

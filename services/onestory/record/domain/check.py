@@ -6,9 +6,8 @@ from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.contracts.topics import DIRECTORY, RECORD
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, Source
-from onestory.shared.identity import Keys, is_directory_id, parse_shared_id
+from onestory.shared.identity import Keys, is_directory_id, is_keepable, parse_shared_id
 
-_LONGEST_NAME = 512
 _EXPECTED = {RECORD: RecordChanged, DIRECTORY: DirectoryChanged}
 
 
@@ -33,7 +32,7 @@ def checked(arrival: Arrival, keys: Keys) -> RecordChanged | DirectoryChanged:
 def _check_statement(event: RecordChanged, key: str, keys: Keys) -> None:
     if keys.person_key(event.person) != key:
         raise Unprocessable("The message key is not the key of the person that the event names.", code="wrong-key")
-    if not all(storable(kind) for kind in event.complete_types) or "\0" in event.person.value:
+    if not all(is_keepable(kind) for kind in event.complete_types) or "\0" in event.person.value:
         raise Unprocessable("A complete type or the person's identifier cannot be kept.", code="entry-form")
     for entry in event.entries:
         if not entry.shared_id.startswith(key) or parse_shared_id(entry.shared_id) is None:
@@ -44,22 +43,17 @@ def _check_statement(event: RecordChanged, key: str, keys: Keys) -> None:
 
 
 def _check_source(source: Source) -> None:
-    if not (storable(source.organisation) and storable(source.system)):
+    if not (is_keepable(source.organisation) and is_keepable(source.system)):
         raise Unprocessable("The source's name is too long, or has a character that no name has.", code="source-form")
 
 
 def _check_entry(entry: Entry) -> None:
-    if not (storable(entry.resource_type) and storable(entry.local_id)):
+    if not (is_keepable(entry.resource_type) and is_keepable(entry.local_id)):
         raise Unprocessable("A type or a local id is too long, or has a character that no id has.", code="entry-form")
     if (entry.content is None) is (entry.operation is Operation.ASSERT):
         raise Unprocessable("An assertion has content, and a retraction has none.", code="content-form")
     if entry.key_id is not None:
         raise Unprocessable("The content is encrypted, and this release has no keys.", code="encrypted")
-
-
-def storable(text: str) -> bool:
-    """What PostgreSQL can keep, and index."""
-    return len(text) <= _LONGEST_NAME and "\0" not in text
 
 
 def _text(key: bytes | None) -> str:
