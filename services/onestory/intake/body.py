@@ -53,9 +53,13 @@ async def _gather(chunks: AsyncIterator[bytes], limit: int) -> bytes:
 async def _inflate(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
     """What the chunks hold, a megabyte at a time: a bomb is noticed before it has gone off."""
     gzip = zlib.decompressobj(_GZIP)
+    read = 0
     try:
         async for chunk in chunks:
             waiting = chunk
+            read += len(chunk)
+            if read > limit:  # packed emptiness never grows
+                raise _too_large(limit)
             while waiting:
                 if gzip.eof:
                     gzip = zlib.decompressobj(_GZIP)

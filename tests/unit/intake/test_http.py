@@ -294,6 +294,14 @@ def test_a_bomb_is_refused_before_it_goes_off(door: HttpDoor) -> None:
     assert answer.status_code == 413
 
 
+def test_a_compressed_body_that_holds_nothing_ends_at_the_limit_too(door: HttpDoor) -> None:
+    nothing = gzip.compress(b"") * 60_000
+
+    answer = door.send("POST", "/fhir", nothing, Content_Encoding="gzip")
+
+    assert answer.status_code == 413
+
+
 @pytest.mark.parametrize(
     ("headers", "body", "status"),
     [

@@ -364,6 +364,25 @@ def test_a_sequence_is_for_sources_that_declared_it() -> None:
     assert refused(put(condition(AMINA, "c1")), said=said).issues[0].code == "business-rule"
 
 
+@pytest.mark.parametrize("sequence", ["-1", "1.0", "٣", str(2**63), "9" * 5_000])
+def test_a_sequence_is_a_whole_number_that_can_be_kept(sequence: str) -> None:
+    said = Said(sequence=sequence)
+
+    assert (
+        refused(put(condition(AMINA, "c1")), organisation="X26", system="pds", said=said).issues[0].code == "required"
+    )
+
+
+def test_an_identifier_that_the_record_could_not_keep_names_nothing() -> None:
+    nameless = json.dumps({name: each for name, each in condition(AMINA, "").items() if name != "id"}).encode()
+    long, broken = "urn:system|" + "x" * 512, "urn:system|a%00b"
+    created = Submission("POST", nameless, "Condition", if_none_exist=f"identifier={long}")
+    updated = Submission("PUT", nameless, "Condition", search=f"identifier={broken}")
+
+    assert place(refused(created)) == "Condition.identifier"
+    assert isinstance(refused(updated), PreconditionFailed)
+
+
 def test_a_whole_list_of_no_known_type_is_refused() -> None:
     assert refused(put(condition(AMINA, "c1")), said=Said(complete_types=("Conditions",)))
 

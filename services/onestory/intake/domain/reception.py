@@ -13,6 +13,7 @@ from onestory.shared.events import Source
 from onestory.shared.fhir.definitions import patient_compartment
 
 _SYSTEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_SEQUENCE = re.compile(r"[0-9]{1,19}")
 _MOST = 2**63
 
 
@@ -56,7 +57,7 @@ def _sequence(said: str | None, source: Source, door: Door) -> int | None:
     if not declared and said is not None:
         says = "This source has not declared that it always sends a sequence: leave X-Sequence out."
         raise Unprocessable(says, code="business-rule")
-    if declared and (said is None or not said.isascii() or not said.isdecimal() or int(said) >= _MOST):
+    if declared and not (said is not None and _SEQUENCE.fullmatch(said) and int(said) < _MOST):
         says = "This source has declared that it always sends a sequence: send X-Sequence, a whole number from 0."
         raise Unprocessable(says, code="required")
     return int(said) if said is not None else None
