@@ -18,6 +18,7 @@ from onestory.record.api.main import record_open_routes, record_routes
 from onestory.shared import logs, settings
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Tokens
+from onestory.shared.connection import Connection
 from onestory.shared.contracts.codec import codec
 from onestory.shared.database import Database, create_pool
 from onestory.shared.errors import Misconfigured
@@ -94,7 +95,7 @@ def _uvicorn(app: object, configured: Settings) -> uvicorn.Config:
         app,  # type: ignore[arg-type]
         host=configured.host,
         port=configured.port,
-        http="httptools",
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,
