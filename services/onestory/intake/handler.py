@@ -30,6 +30,8 @@ T = TypeVar("T")
 _entries = Counter("onestory_intake_entries", "Entries that were published or refused.", ["outcome"])
 # Above this the work of one publish would be felt by the others that wait for the event loop.
 _LARGE_BODY = 256_000
+# Clients and proxies read headers of a few kilobytes. In the answer to a large batch each entry's ETag is its event.
+_MOST_NAMED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Published:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The event ids and the position token, for the answer."""
+        """The first event ids and the position token, for the answer."""
         if not self.positions:
             return {}
         return {**_event_ids(self.prepared), "X-OneStory-Position": to_token(self.positions)}
@@ -98,7 +100,7 @@ async def _beside_if_large(body: bytes, work: Callable[[], T]) -> T:
 
 
 def _event_ids(prepared: Prepared) -> dict[str, str]:
-    return {"X-OneStory-Event-Id": ", ".join(str(event.event_id) for event in prepared.events)}
+    return {"X-OneStory-Event-Id": ", ".join(str(event.event_id) for event in prepared.events[:_MOST_NAMED])}
 
 
 def _record(prepared: Prepared) -> None:

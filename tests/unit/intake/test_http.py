@@ -294,6 +294,16 @@ def test_a_bomb_is_refused_before_it_goes_off(door: HttpDoor) -> None:
     assert answer.status_code == 413
 
 
+def test_a_large_batch_is_answered_with_headers_that_a_client_can_read(door: HttpDoor) -> None:
+    many = [organization(f"g{number}") for number in range(300)]
+
+    answer = door.send("POST", "/fhir", json.dumps(posted("batch", *many)).encode())
+
+    assert len(answer.headers["X-OneStory-Event-Id"].split(", ")) == 100
+    assert len({entry["response"]["etag"] for entry in answer.json()["entry"]}) == 300
+    assert sum(len(name) + len(value) for name, value in answer.headers.items()) < 5_000
+
+
 def test_a_compressed_body_that_holds_nothing_ends_at_the_limit_too(door: HttpDoor) -> None:
     nothing = gzip.compress(b"") * 60_000
 
