@@ -78,7 +78,11 @@ def test_what_fhir_forbids_is_refused_at_its_place(change: tuple[str, str], at: 
 
 @pytest.mark.parametrize("name", ["fhir_comments", "fhir_c\\u006fmments"])
 def test_comments_are_refused(name: str) -> None:
-    assert refused(put(CONDITION.replace('"code": {', f'"{name}": ["x"], "code": {{')))
+    assert place(refused(put(CONDITION.replace('"code": {', f'"{name}": ["x"], "code": {{')))) == "Condition"
+
+
+def test_a_type_that_is_no_name_has_a_place_too() -> None:
+    assert place(refused(put(CONDITION.replace('"Condition"', '"../.."')))) == "Resource"
 
 
 @pytest.mark.parametrize("own", ["a b", "a|b", "a/b", "x" * 65, "é", "a_b"])

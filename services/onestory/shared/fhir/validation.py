@@ -104,9 +104,13 @@ def _unreadable_text(body: bytes) -> Iterator[Issue]:
         for at in _places(resource, str(resource["resourceType"]), _holds_control):
             yield Issue("value", "A string may hold no control characters but tab, line feed and carriage return.", at)
     if b"\\u" in body and any(name and b"\\" in text for text, name in _STRING.findall(body)):
-        yield Issue("structure", "Write the names of elements without escapes.")
+        yield Issue("structure", "Write the names of elements without escapes.", _type_of(body))
     if b'"fhir_comments"' in body and _COMMENTS.search(body):
-        yield Issue("structure", "FHIR R4 has no fhir_comments: leave them out.")
+        yield Issue("structure", "FHIR R4 has no fhir_comments: leave them out.", _type_of(body))
+
+
+def _type_of(body: bytes) -> str:
+    return str(msgspec.json.decode(body)["resourceType"])
 
 
 def _may_hold_control(body: bytes) -> bool:

@@ -54,7 +54,7 @@ def expression(path: str) -> str:
 
 def _parent_of_type(path: str) -> str:
     # At the top the validator's path is the unknown type itself.
-    return expression(path) if "." in path else "Resource"
+    return (expression(path) if "." in path else "") or "Resource"
 
 
 def _reworded(message: str) -> tuple[str, str]:
