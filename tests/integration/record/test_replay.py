@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
@@ -31,15 +32,16 @@ from onestory.record.domain.replay import headers_of, state
 from onestory.record.gauges import Gauges
 from onestory.record.handler import Projector
 from onestory.record.parking import Parking
+from onestory.record.replay import replay
 from onestory.record.store import replays
 from onestory.record.store.replays import Listed
 from onestory.shared import postgres
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.contracts.codec import codec
-from onestory.shared.errors import Unprocessable
+from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.events import Parked, RecordChanged, Source
 from onestory.shared.identity import Keys
-from onestory.shared.producer import Position
+from onestory.shared.producer import Position, Producer
 
 AMINA, JOE = person(1), person(2)
 HOSPITAL = Source("RXX01", "pas")
@@ -111,7 +113,7 @@ def watched(keys: Keys, limit: int = 1000) -> tuple[Projector, CollectorRegistry
     return Projector(keys, [], Parking(codec(), gauges, limit), gauges), registry
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=history(), order=st.randoms(use_true_random=False))
 def test_a_replay_gives_the_record_that_would_be_there_if_nothing_had_been_parked(
     record: Record, events: list[RecordChanged], order: random.Random
@@ -246,6 +248,22 @@ def test_a_replay_has_the_bytes_the_key_and_the_headers_of_the_message(record: R
         found = [replays.messages(connection, ids)[parked_id] for parked_id in ids]
     assert [(m.topic, m.partition, m.key, m.value) for m in found] == [(a.topic, 0, a.key, a.value) for a in sent]
     assert [list(message.headers[:-1]) for message in found] == [HEADERS, []]
+
+
+def test_without_an_acknowledgement_nothing_is_marked(stack: Stack, record: Record, keys: Keys) -> None:
+    # Kafka answers, and has no such topic.
+    lost = [replace(arrival, topic="test.lost") for arrival in arrivals(keys, some(keys, [1, 2]))]
+    record.project_arrivals(record.projector(keys), keys, [unreadable(arrival) for arrival in lost])
+
+    with (
+        replays.opened(record.dsn) as connection,
+        closing(Producer(stack.kafka, timeout_s=1, client_id="test")) as producer,
+        pytest.raises(Unavailable) as caught,
+    ):
+        replay(connection, producer, replays.listed(connection))
+
+    assert str(caught.value).startswith("Kafka did not acknowledge: 0 of 2 parked messages were replayed and marked.")
+    assert states(record) == ["parked", "parked"]
 
 
 def test_who_waits_for_a_parked_message_is_told_until_the_record_has_it(
