@@ -11,10 +11,11 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString, Self
 
 import httpx
 import psycopg
@@ -25,9 +26,10 @@ from tests.stack import Services, Stack, embedded_stack, running_services
 from onestory.client.answer import Receipt
 from onestory.client.publisher import Publisher
 from onestory.intake.domain.tags import COMPLETE_TYPE_TAG
+from onestory.shared.errors import Unavailable
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
 
-STATEMENTS = int(os.environ.get("ONESTORY_TEST_STATEMENTS", "3000"))
+STATEMENTS = int(os.environ.get("ONESTORY_TEST_STATEMENTS", "2000"))
 SECRET = "one key secret for both runs, so that ids are the same"
 ORGANISATIONS = ("A81001", "RZ1", "990")
 SYSTEM = "ehr"
@@ -159,16 +161,36 @@ class Stream:
         return ".".join(f"{partition}-{offset}" for partition, offset in sorted(last.items()))
 
 
-Deed = Callable[[], None]
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Who is killed, and how it comes back: at once, or when what is published meanwhile has piled up."""
+
+    kill: Callable[[], None]
+    revive: Callable[[], None]
+    piles_up: bool = False
 
 
-def deaths(stack: Stack, services: Services) -> list[tuple[Deed, Deed]]:
-    """Who is killed, and how it comes back, in the order of the stream."""
+def deaths(stack: Stack, services: Services) -> list[Death]:
+    """In the order of the stream."""
     return [
-        (lambda: services.kill("project"), lambda: services.start("project")),
-        (lambda: services.kill("serve"), lambda: services.start("serve")),
-        (stack.kill_kafka, stack.start_kafka),
+        Death(lambda: services.kill("project"), lambda: die_again_over_a_batch(services), piles_up=True),
+        Death(lambda: services.kill("serve"), lambda: services.start("serve")),
+        Death(stack.kill_kafka, stack.start_kafka),
     ]
+
+
+def die_again_over_a_batch(services: Services) -> None:
+    """Start the projector on what has piled up, kill it while it writes that, and start it for good."""
+    before = read_by_projector(services)
+    with ThreadPoolExecutor(1) as beside:
+        starting = beside.submit(services.start, "project")
+        deadline = time.monotonic() + CAUGHT_UP_S
+        while read_by_projector(services) == before:
+            assert time.monotonic() < deadline, "the projector read nothing"
+        services.kill("project")
+        with suppress(Unavailable):  # it may have died before it was ready
+            starting.result()
+    services.start("project")
 
 
 async def publish_under_fire(stack: Stack, services: Services, stream: Stream) -> None:
@@ -177,12 +199,14 @@ async def publish_under_fire(stack: Stack, services: Services, stream: Stream) -
     part = len(stream.statements) // len(victims)
     stream.gates = {(place + 1) * part: asyncio.Event() for place in range(len(victims))}
     publishing = asyncio.create_task(stream.publish(services))
-    for place, (kill, revive) in enumerate(victims):
-        await stream.until(place * part + part // 2)
-        await asyncio.to_thread(kill)
+    for (end, gate), victim in zip(stream.gates.items(), victims, strict=True):
+        await stream.until(end - part // 2)
+        await asyncio.to_thread(victim.kill)
         assert not publishing.done()
-        await asyncio.to_thread(revive)
-        stream.gates[(place + 1) * part].set()
+        if victim.piles_up:
+            await stream.until(end)
+        await asyncio.to_thread(victim.revive)
+        gate.set()
     await publishing
 
 
@@ -205,7 +229,7 @@ class Reader:
         """The digest of each person's record, once it shows what stands at a position."""
         await self._await(f"/fhir/Patient/{people[0]}?after={after}")
         answers = await asyncio.gather(*[self._get(f"/fhir/Patient/{each}/$everything") for each in people])
-        return [answer.headers["X-OneStory-Record-Digest"] for answer in answers]
+        return [answer.headers.get("X-OneStory-Record-Digest", f"none: {answer.status_code}") for answer in answers]
 
     async def unreadable(self, acknowledged: Sequence[tuple[Statement, Receipt]]) -> list[str]:
         """Versions that a publisher was told to have, and that cannot be read."""
@@ -214,7 +238,10 @@ class Reader:
         # A version that is a retraction is gone, and known.
         return [url for url, answer in zip(urls, answers, strict=True) if answer.status_code not in (200, 410)]
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
     async def _await(self, url: str) -> None:
@@ -238,11 +265,10 @@ def _versions(statement: Statement, receipt: Receipt) -> Iterator[str]:
 
 async def undisturbed(services: Services, statements: Sequence[Statement], people: Sequence[str]) -> list[str]:
     """The digests after each statement was said once, in its order."""
-    stream, reader = Stream(statements), Reader(services)
+    stream = Stream(statements)
     await stream.publish(services)
-    digests = await reader.digests(people, stream.token())
-    await reader.close()
-    return digests
+    async with Reader(services) as reader:
+        return await reader.digests(people, stream.token())
 
 
 async def disturbed(
@@ -251,18 +277,26 @@ async def disturbed(
     """The digests, and what is missing, after they were said shuffled, repeatedly, and with deaths among them."""
     chance = random.Random(4)
     said = [*statements, *chance.sample(statements, len(statements) // 4)]
-    stream, reader = Stream(chance.sample(said, len(said))), Reader(services)
+    stream = Stream(chance.sample(said, len(said)))
     await publish_under_fire(stack, services, stream)
-    digests = await reader.digests(people, stream.token())
-    missing = await reader.unreadable(stream.acknowledged)
-    await reader.close()
-    return digests, missing
+    async with Reader(services) as reader:
+        digests = await reader.digests(people, stream.token())
+        return digests, await reader.unreadable(stream.acknowledged)
 
 
 def parked(services: Services) -> int:
     """How many statements could not be used."""
+    return _number(services, "select count(*) from record.parked")
+
+
+def read_by_projector(services: Services) -> int:
+    """How many messages the record's positions have passed."""
+    return _number(services, "select coalesce(sum(next_offset), 0)::bigint from record.position")
+
+
+def _number(services: Services, query: LiteralString) -> int:
     with psycopg.connect(services.postgres) as connection:
-        row = connection.execute("select count(*) from record.parked").fetchone()
+        row = connection.execute(query).fetchone()
     assert row is not None
     return int(row[0])
 
