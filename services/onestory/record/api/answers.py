@@ -50,5 +50,6 @@ def page_url(address: str, parameters: Parameters, question: Question, after: Pl
     """The URL of this page, or of the page after a place. It names the parameters that were used."""
     used = [(name, value) for name, value in parameters if name not in question.ignored and name not in _OF_THE_REQUEST]
     place = after or question.after
-    query = urlencode([*used, *([(CURSOR, place.to_cursor())] if place.id else [])])
+    # A comma separates alternatives (search.html#combining): not everybody who reads links decodes it.
+    query = urlencode([*used, *([(CURSOR, place.to_cursor())] if place.id else [])], safe=",")
     return f"{address}?{query}" if query else address

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from onestory.shared.fhir.definitions import resource_types
+from onestory.shared.fhir.definitions import refused_types, resource_types
 
 _TYPE = "http://hl7.org/fhir/OperationDefinition/"
 # FHIR's interactions by the shape of their address.
@@ -24,6 +24,7 @@ _OF_RESOURCE = {
     ("DELETE", "/fhir/{}/{}"): "delete",
 }
 _OF_SYSTEM = {("POST", "/fhir"): ("transaction", "batch")}
+_UPDATE_BY_IDENTIFIER = ("PUT", "/fhir/{}")
 _OPERATION = re.compile(r"/fhir/(?P<resource_type>[A-Z][A-Za-z]+)/\{\}/\$(?P<name>[a-z-]+)")
 _DEFINITIONS = {"everything": f"{_TYPE}Patient-everything"}
 _IN_RECORD = (("patient", "reference"), ("subject", "reference"), ("_id", "token"), ("_lastUpdated", "date"))
@@ -43,6 +44,10 @@ def capability_statement(addresses: Iterable[Address], base: str, version: str, 
     interactions = [code for address, code in _OF_RESOURCE.items() if address in served]
     system = [code for address, codes in _OF_SYSTEM.items() if address in served for code in codes]
     operations = [match for _, path in sorted(served) if (match := _OPERATION.fullmatch(path))]
+    conditional = _UPDATE_BY_IDENTIFIER in served
+    # What nobody can publish is not in the record either.
+    types = sorted(resource_types() - refused_types().keys())
+    resources = [_resource(each, interactions, operations, conditional) for each in types]
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -52,21 +57,23 @@ def capability_statement(addresses: Iterable[Address], base: str, version: str, 
         "implementation": {"description": "A shared care record", "url": base},
         "fhirVersion": "4.0.1",
         "format": ["json", "application/fhir+json"],
-        "rest": [_rest(interactions, system, operations)],
+        "rest": [_rest(resources, system)],
     }
 
 
-def _rest(interactions: Sequence[str], system: Sequence[str], operations: Sequence[re.Match[str]]) -> dict[str, Any]:
+def _rest(resources: Sequence[dict[str, Any]], system: Sequence[str]) -> dict[str, Any]:
     rest = {
         "mode": "server",
         "security": {"description": "A bearer token of the deployment's issuer, on every route but this one."},
-        "resource": [_resource(each, interactions, operations) for each in sorted(resource_types())],
+        "resource": resources,
         "interaction": _codes(system),
     }
     return {name: part for name, part in rest.items() if part}
 
 
-def _resource(resource_type: str, interactions: Sequence[str], operations: Sequence[re.Match[str]]) -> dict[str, Any]:
+def _resource(
+    resource_type: str, interactions: Sequence[str], operations: Sequence[re.Match[str]], conditional: bool
+) -> dict[str, Any]:
     own = [match["name"] for match in operations if match["resource_type"] == resource_type]
     searched = _OF_PATIENT if resource_type == "Patient" else _IN_RECORD
     resource = {
@@ -75,6 +82,11 @@ def _resource(resource_type: str, interactions: Sequence[str], operations: Seque
         "versioning": "versioned",
         "readHistory": "vread" in interactions,
         "updateCreate": "update" in interactions,
+        # By identifier, which is identity: a door without tables can keep no other condition.
+        "conditionalCreate": "create" in interactions,
+        "conditionalRead": "not-match" if "read" in interactions else "not-supported",
+        "conditionalUpdate": conditional,
+        "conditionalDelete": "not-supported",
         "searchParam": [{"name": name, "type": kind} for name, kind in searched if "search-type" in interactions],
         "operation": [{"name": name, "definition": _DEFINITIONS[name]} for name in own if name in _DEFINITIONS],
     }

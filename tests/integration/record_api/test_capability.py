@@ -1,0 +1,218 @@
+"""The CapabilityStatement beside the server: what it lists answers, and what answers is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from tests.people import condition, new_nhs_number, patient, transaction
+from tests.stack import Services
+
+from onestory.shared.fhir.definitions import refused_types
+
+SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
+SYSTEM = "https://practice.example.org/problems"
+
+
+@dataclass
+class Practice:
+    """A practice that has published one problem of one person."""
+
+    client: httpx.Client
+    number: str
+    problem: dict[str, Any]
+
+    @property
+    def local_id(self) -> str:
+        return f"{self.number}-c"
+
+    @property
+    def address(self) -> str:
+        return f"/fhir/Condition/{self.problem['id']}"
+
+    def send(self, method: str, path: str, resource: dict[str, Any] | None = None, **headers: str) -> httpx.Response:
+        return self.client.request(method, path, json=resource, headers={**SENT, **headers})
+
+    def resource(self, local_id: str, **elements: Any) -> dict[str, Any]:
+        return condition(self.number, local_id, **elements)
+
+    def identified(self) -> dict[str, Any]:
+        """A problem that has an identifier and no id."""
+        resource = self.resource("", identifier=[{"system": SYSTEM, "value": self.number}])
+        return {name: value for name, value in resource.items() if name != "id"}
+
+
+@pytest.fixture
+def practice(services: Services) -> Iterator[Practice]:
+    with services.client("A81001", network="harbour") as client:
+        number = new_nhs_number()
+        said = transaction(patient(number, f"{number}-p"), condition(number, f"{number}-c"))
+        client.post("/fhir", json=said, headers=SENT).raise_for_status()
+        found = client.get(f"/fhir/Condition?patient={number}").json()["entry"][0]["resource"]
+        yield Practice(client, number, found)
+
+
+Trial = Callable[[Practice], httpx.Response]
+
+
+def _version(practice: Practice) -> str:
+    return str(practice.problem["meta"]["versionId"])
+
+
+# Route, the interactions that the statement calls it by, what is sent to it, and what it answers.
+TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
+    ("POST", "/fhir"): (
+        {"transaction", "batch"},
+        lambda p: p.send("POST", "/fhir", transaction(p.resource("another"))),
+        200,
+    ),
+    ("POST", "/fhir/{}"): ({"create"}, lambda p: p.send("POST", "/fhir/Condition", p.resource("created")), 201),
+    ("PUT", "/fhir/{}/{}"): (
+        {"update"},
+        lambda p: p.send("PUT", f"/fhir/Condition/{p.local_id}", p.resource(p.local_id)),
+        200,
+    ),
+    ("DELETE", "/fhir/{}/{}"): (
+        {"delete"},
+        lambda p: p.send("DELETE", f"/fhir/Condition/{p.local_id}?patient={p.number}"),
+        204,
+    ),
+    ("GET", "/fhir/{}/{}"): ({"read"}, lambda p: p.send("GET", p.address), 200),
+    ("GET", "/fhir/{}/{}/_history/{}"): (
+        {"vread"},
+        lambda p: p.send("GET", f"{p.address}/_history/{_version(p)}"),
+        200,
+    ),
+    ("GET", "/fhir/{}/{}/_history"): ({"history-instance"}, lambda p: p.send("GET", f"{p.address}/_history"), 200),
+    ("GET", "/fhir/{}"): ({"search-type"}, lambda p: p.send("GET", f"/fhir/Condition?patient={p.number}"), 200),
+    ("POST", "/fhir/{}/_search"): (
+        {"search-type"},
+        lambda p: p.client.post("/fhir/Condition/_search", data={"patient": p.number}),
+        200,
+    ),
+    ("GET", "/fhir/Patient/{}/$everything"): (
+        {"everything"},
+        lambda p: p.send("GET", f"/fhir/Patient/{p.number}/$everything"),
+        200,
+    ),
+    ("PUT", "/fhir/{}"): (
+        {"conditionalUpdate"},
+        lambda p: p.send("PUT", f"/fhir/Condition?identifier={SYSTEM}|{p.number}", p.identified()),
+        200,
+    ),
+}
+# These are routes for the sake of their answer: the statement itself, and a refusal that says what to send instead.
+UNLISTED = {("GET", "/fhir/metadata"), ("DELETE", "/fhir/{}")}
+
+
+def listed(statement: dict[str, Any], resource_type: str) -> set[str]:
+    """Every interaction, operation and conditional form that the statement promises for a type."""
+    rest = statement["rest"][0]
+    (resource,) = [each for each in rest["resource"] if each["type"] == resource_type]
+    promised = {each["code"] for each in [*rest["interaction"], *resource["interaction"]]}
+    promised |= {each["name"] for each in resource.get("operation", [])}
+    return promised | {name for name in ("conditionalUpdate",) if resource[name]}
+
+
+def routes(client: httpx.Client) -> set[tuple[str, str]]:
+    """What is served below /fhir, with `{}` for each parameter."""
+    paths: dict[str, dict[str, Any]] = client.get("/openapi.json").json()["paths"]
+    return {
+        (method.upper(), "/".join("{}" if part.startswith("{") else part for part in path.split("/")))
+        for path, methods in paths.items()
+        for method in methods
+        if path.startswith("/fhir")
+    }
+
+
+@pytest.mark.parametrize("route", sorted(TRIALS), ids=" ".join)
+def test_every_interaction_that_is_listed_answers(practice: Practice, route: tuple[str, str]) -> None:
+    interactions, trial, status = TRIALS[route]
+    statement = practice.client.get("/fhir/metadata").json()
+
+    answer = trial(practice)
+
+    assert interactions <= listed(statement, "Patient")
+    assert answer.status_code == status, answer.text
+
+
+def test_nothing_is_listed_but_what_was_tried_and_every_route_was(practice: Practice) -> None:
+    statement = practice.client.get("/fhir/metadata").json()
+
+    promised = listed(statement, "Patient") | listed(statement, "Condition")
+
+    assert promised == {name for interactions, _, _ in TRIALS.values() for name in interactions}
+    assert routes(practice.client) == TRIALS.keys() | UNLISTED
+
+
+def test_a_condition_that_is_listed_is_kept_and_another_is_refused(practice: Practice) -> None:
+    statement = practice.client.get("/fhir/metadata").json()
+    (resource,) = [each for each in statement["rest"][0]["resource"] if each["type"] == "Condition"]
+    conditions = {name: resource[name] for name in resource if name.startswith("conditional")}
+    assert conditions == {
+        "conditionalCreate": True,
+        "conditionalRead": "not-match",
+        "conditionalUpdate": True,
+        "conditionalDelete": "not-supported",
+    }
+
+    created = [
+        practice.send("POST", "/fhir/Condition", practice.identified(), **{"If-None-Exist": f"identifier={SYSTEM}|7"})
+        for _ in range(2)
+    ]
+    known = practice.client.get(practice.address, headers={"If-None-Match": f'W/"{_version(practice)}"'})
+    deleted = practice.send("DELETE", f"/fhir/Condition?identifier={SYSTEM}|7")
+
+    assert [answer.status_code for answer in created] == [201, 201]
+    assert len({answer.headers["Location"].partition("/_history")[0] for answer in created}) == 1
+    assert known.status_code == 304
+    assert deleted.status_code in (412, 422)
+
+
+def test_every_search_parameter_that_is_listed_is_known(practice: Practice) -> None:
+    statement = practice.client.get("/fhir/metadata").json()
+    values = {
+        "patient": practice.number,
+        "subject": f"Patient/{practice.number}",
+        "identifier": practice.number,
+        "_id": practice.number,
+        "_lastUpdated": "ge2020",
+    }
+
+    for resource_type in ("Patient", "Condition", "Organization"):
+        (resource,) = [each for each in statement["rest"][0]["resource"] if each["type"] == resource_type]
+        who = "identifier" if resource_type == "Patient" else "patient"
+        for parameter in resource["searchParam"]:
+            asked = {who: practice.number, parameter["name"]: values[parameter["name"]]}
+            assert practice.client.get(f"/fhir/{resource_type}", params=asked).status_code == 200
+
+
+def test_a_type_that_nobody_can_publish_is_not_listed(practice: Practice) -> None:
+    statement = practice.client.get("/fhir/metadata").json()
+
+    types = {each["type"] for each in statement["rest"][0]["resource"]}
+
+    assert types.isdisjoint(refused_types())
+    assert {"Patient", "Condition", "Organization", "DocumentReference"} <= types
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PATCH", "/fhir/Condition/1"),
+        ("GET", "/fhir"),
+        ("GET", "/fhir/_history"),
+        ("GET", "/fhir/Condition/_history"),
+        ("POST", "/fhir/_search"),
+        ("GET", "/fhir/Patient/1/$summary"),
+        ("POST", "/fhir/Patient/$match"),
+    ],
+)
+def test_what_is_not_listed_is_refused_as_fhir(practice: Practice, method: str, path: str) -> None:
+    answer = practice.send(method, path, {"resourceType": "Parameters"} if method == "POST" else None)
+
+    assert answer.status_code in (404, 405), answer.text
+    assert answer.json()["resourceType"] == "OperationOutcome"

@@ -1,0 +1,122 @@
+"""What we answer, before a judge from outside: HAPI's FHIR validator finds no error in any kind of answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.people import condition, new_nhs_number, patient, transaction
+from tests.stack import Services
+
+VALIDATOR = Path(__file__).parents[4] / "shared" / "tools" / "fhirv" / "fhirv"
+SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
+ANSWERS = (
+    "metadata",
+    "everything",
+    "everything-page",
+    "search",
+    "search-nothing",
+    "search-patient",
+    "search-lenient",
+    "shared-patient",
+    "read",
+    "history",
+    "history-of-patient",
+    "transaction-response",
+    "batch-response",
+    "collection-taken",
+    "refused-not-fhir",
+    "refused-several",
+    "not-found",
+    "unknown-parameter",
+    "unauthenticated",
+)
+
+pytestmark = [
+    pytest.mark.skipif(
+        not VALIDATOR.exists(), reason="the FHIR validator (../shared/tools/fhirv beside the repository) is not here"
+    ),
+    pytest.mark.skipif(
+        not (shutil.which("java") and shutil.which("mvn")), reason="the FHIR validator needs a JDK and Maven"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def judged(services: Services, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """The validator's errors by the name of the answer. One run judges all."""
+    folder = tmp_path_factory.mktemp("answers")
+    with services.client("A81001", network="harbour") as practice, services.client("RX001") as hospital:
+        for name, answer in _answers(practice, hospital):
+            (folder / f"{name}.json").write_bytes(answer.content)
+    judge = subprocess.run([VALIDATOR, folder], capture_output=True, text=True, timeout=240)
+    verdicts = [json.loads(line) for line in judge.stdout.splitlines()]
+    if not verdicts:
+        pytest.skip(f"the FHIR validator did not start: {judge.stderr[-300:]}")
+    return {Path(verdict["file"]).stem: _errors(verdict) for verdict in verdicts}
+
+
+def _errors(verdict: dict[str, Any]) -> list[Any]:
+    if verdict["valid"]:
+        return []
+    return [issue for issue in verdict["issues"] if issue["severity"] != "warning"] or [verdict]
+
+
+def _answers(practice: httpx.Client, hospital: httpx.Client) -> Iterator[tuple[str, httpx.Response]]:
+    """Every kind of answer, about a person of whom two organisations speak."""
+    number = new_nhs_number()
+    registered = patient(number, f"{number}-p", gender="female", deceasedBoolean=False)
+    said = [_problem(number, place) for place in range(3)]
+    yield "transaction-response", _publish(practice, transaction(registered, *said), SENT)
+    yield "batch-response", _publish(hospital, {**transaction(_problem(number, 3)), "type": "batch"}, SENT)
+    yield "collection-taken", _publish(practice, _collection(_problem(number, 4)), SENT)
+    _publish(practice, transaction(_problem(number, 0, "Corrected")), SENT)
+    found = practice.get(f"/fhir/Condition?patient={number}")
+    yield "search", found
+    own = next(entry["fullUrl"] for entry in found.json()["entry"] if "Corrected" in str(entry))
+    yield "read", practice.get(own)
+    practice.delete(f"/fhir/Condition/{number}-0", params={"patient": number}, headers=SENT).raise_for_status()
+    yield "history", practice.get(f"{own}/_history")
+    disagreeing = patient(number, f"{number}-h", gender="male", birthDate="1941-03", deceasedDateTime="2026-09-30")
+    _publish(hospital, transaction(disagreeing), SENT)
+    yield "shared-patient", practice.get(f"/fhir/Patient/{number}")
+    yield "history-of-patient", practice.get(f"/fhir/Patient/{number}/_history")
+    yield "everything", practice.get(f"/fhir/Patient/{number}/$everything")
+    yield "everything-page", practice.get(f"/fhir/Patient/{number}/$everything?_count=2&_type=Condition,Patient")
+    yield "search-nothing", practice.get(f"/fhir/Goal?patient={number}")
+    yield "search-patient", practice.get(f"/fhir/Patient?identifier={number}")
+    lenient = {"Prefer": "handling=lenient"}
+    yield "search-lenient", practice.get(f"/fhir/Condition?patient={number}&colour=red&size=9", headers=lenient)
+    yield "metadata", practice.get("/fhir/metadata")
+    yield "refused-not-fhir", practice.post("/fhir", content=b"{", headers=SENT)
+    broken = {**_problem(number, 5), "clinicalStatus": "active", "recordedDate": "yesterday"}
+    yield "refused-several", practice.post("/fhir", json=transaction(broken), headers=SENT)
+    yield "not-found", practice.get(f"/fhir/Patient/{new_nhs_number()}")
+    yield "unknown-parameter", practice.get(f"/fhir/Condition?patient={number}&colour=red")
+    yield "unauthenticated", practice.get("/fhir/Patient/1", headers={"Authorization": ""})
+
+
+def _problem(number: str, place: int, text: str = "Heart failure") -> dict[str, Any]:
+    status = {"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}
+    return condition(number, f"{number}-{place}", text, clinicalStatus={"coding": [status]})
+
+
+def _collection(resource: dict[str, Any]) -> dict[str, Any]:
+    return {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": resource}]}
+
+
+def _publish(client: httpx.Client, bundle: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
+    answer = client.post("/fhir", json=bundle, headers=headers)
+    assert answer.status_code in (200, 202), answer.text
+    return answer
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_validator_that_is_not_ours_finds_no_error(judged: dict[str, list[dict[str, Any]]], name: str) -> None:
+    assert judged[name] == []
