@@ -76,7 +76,10 @@ def the_stack(home: Path) -> Stack:
 
 
 def deployment(settings: Settings) -> Settings:
-    """The settings of a command, with the addresses of the embedded stack here where the environment names none."""
+    """The settings of a command, with the addresses of the embedded stack here where the environment names none.
+
+    Kafka and PostgreSQL come from the same place: half of each would send one deployment's messages to another.
+    """
     stack = read_stack(find_home())
     named = {name for name in ("kafka", "postgres") if PREFIX + name.upper() in os.environ}
     if stack is None or named:

@@ -11,6 +11,7 @@ import pytest
 from onestory.local import state
 from onestory.local.state import Stack
 from onestory.shared.errors import Misconfigured, Unavailable
+from onestory.shared.settings import Settings
 
 STACK = Stack("/somewhere", "http://b", "k:1", "c:2", "postgresql://p:3/onestory", "http://i", {"serve": "http://b"})
 
@@ -72,3 +73,21 @@ def test_all_who_ask_at_once_for_a_secret_get_the_same(tmp_path: Path) -> None:
 
     assert len(set(asked)) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["key-secret"]
+
+
+def test_a_command_finds_the_stack_here_unless_the_environment_names_another_deployment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = state.Stack(str(tmp_path), "http://127.0.0.1:1", "127.0.0.1:2", "", "postgresql://127.0.0.1:3/x", "", {})
+    monkeypatch.setenv("ONESTORY_HOME", str(tmp_path))
+    monkeypatch.delenv("ONESTORY_KAFKA", raising=False)
+    monkeypatch.delenv("ONESTORY_POSTGRES", raising=False)
+    assert state.deployment(Settings()) == Settings()
+
+    state.write_stack(tmp_path, stack)
+    found = state.deployment(Settings())
+    assert (found.kafka, found.postgres) == (stack.kafka, stack.postgres)
+
+    # Never half of one and half of the other: one deployment's messages would go to another's Kafka.
+    monkeypatch.setenv("ONESTORY_POSTGRES", "postgresql://db.example.org/onestory")
+    assert state.deployment(Settings()) == Settings()
