@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.people import condition, patient, transaction
 from tests.unit.intake.door import AMINA, BEN, Json, decide, observation, place, posted, refused, statement
 
-from onestory.intake.domain.submission import Submission
+from onestory.intake.domain.submission import Refused, Submission
 from onestory.shared.errors import Malformed, OneStoryError
 from onestory.shared.events import RecordChanged
 from onestory.shared.fhir.outcome import outcome
@@ -79,6 +79,45 @@ def test_what_fhir_forbids_is_refused_at_its_place(change: tuple[str, str], at: 
 @pytest.mark.parametrize("name", ["fhir_comments", "fhir_c\\u006fmments"])
 def test_comments_are_refused(name: str) -> None:
     assert place(refused(put(CONDITION.replace('"code": {', f'"{name}": ["x"], "code": {{')))) == "Condition"
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 5_000])
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('"c1"', "{}"),
+        ('"reference": "', '"x": {}, "reference": "'),
+        ('"text": "Heart', '"text": "\\u0000", "onset": {}, "note": "'),
+    ],
+)
+def test_a_number_that_nobody_can_hold_is_refused_wherever_it_stands(number: str, change: tuple[str, str]) -> None:
+    old, new = change
+    broken = CONDITION.replace(old, new.replace("{}", number), 1)
+    entry = f'{{"resource": {broken}, "request": {{"method": "POST", "url": "Condition"}}}}'
+
+    for kind in ("batch", "transaction"):
+        bundle = f'{{"resourceType": "Bundle", "type": "{kind}", "entry": [{entry}]}}'
+        assert _refusals(bundle.encode())
+
+
+def test_of_a_batch_with_an_error_no_other_entry_is_taken_unread() -> None:
+    hidden = [condition(AMINA, "c1", "a\0b"), condition(BEN, "c2"), {"resourceType": "Nonsense"}]
+    batch = json.dumps(posted("batch", *hidden))
+
+    refused_entries = _refusals(batch.encode())
+    whole = refused(Submission("POST", batch.replace('"code"', '"c\\u006fde"').encode()))
+
+    assert [bool(each) for each in refused_entries] == [True, False, True]
+    assert "without escapes" in whole.issues[-1].diagnostics
+
+
+def _refusals(body: bytes) -> list[OneStoryError | None]:
+    """What became of each entry: all of them share the error where nothing is taken."""
+    try:
+        outcomes = decide(Submission("POST", body)).outcomes
+    except OneStoryError as error:
+        return [error]
+    return [each.error if isinstance(each, Refused) else None for each in outcomes]
 
 
 def test_a_type_that_is_no_name_has_a_place_too() -> None:

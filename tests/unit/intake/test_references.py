@@ -123,6 +123,15 @@ def test_a_conditional_reference_becomes_a_logical_one(given: Json, expected: Js
     assert rewritten({**conditional, **given} if first else {**given, **conditional}) == expected
 
 
+@pytest.mark.parametrize(
+    "search", ["identifier=a%20b|1", "identifier=urn:s|%01", "identifier=urn:s|%20", "identifier=%00|1"]
+)
+def test_a_conditional_reference_that_no_identifier_can_hold_is_refused(search: str) -> None:
+    error = refused(put(observation({"reference": f"Patient/{AMINA}"}, encounter={"reference": f"Encounter?{search}"})))
+
+    assert place(error) == "Observation.encounter.reference"
+
+
 def test_a_conditional_reference_to_a_person_leads_to_the_person() -> None:
     conditional = {"reference": f"Patient?identifier={NHS_NUMBER_SYSTEM}|{BEN}"}
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from onestory.shared.errors import PreconditionFailed, Unprocessable
+
+# What an Identifier can hold: its system is a uri, its value a string (http://hl7.org/fhir/R4/datatypes.html).
+_URI = re.compile(r"[^\s\x00-\x1f]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +40,8 @@ def identifier_in(search: str, path: str) -> str:
     """
     name, _, value = search.partition("=")
     system, bar, code = unquote(value).partition("|")
-    if (
-        name != "identifier"
-        or "&" in search
-        or not bar
-        or not code
-        or not system
-        or "," in code
-        or "\0" in code + system
-    ):
+    sayable = _URI.fullmatch(system) and code.strip() and not _CONTROL.search(code)
+    if name != "identifier" or "&" in search or not bar or not sayable or "," in code:
         raise PreconditionFailed(
             "Only identifier=system|value can be kept as a condition, for it names the resource: send that, or an id.",
             expression=path,

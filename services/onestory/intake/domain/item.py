@@ -51,8 +51,10 @@ def members_of(raw: bytes | msgspec.Raw) -> Mapping[str, msgspec.Raw]:
 def text(members: Mapping[str, msgspec.Raw], name: str) -> str:
     """A string element, or empty."""
     raw = members.get(name)
-    value = msgspec.json.decode(raw) if raw is not None else ""
-    return value if isinstance(value, str) else ""
+    try:
+        return msgspec.json.decode(raw, type=str) if raw is not None else ""
+    except msgspec.ValidationError:
+        return ""
 
 
 def refuse_unfit(item: Item) -> None:

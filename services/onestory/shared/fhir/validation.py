@@ -7,6 +7,7 @@ and names spelled with escapes, behind which a reference could hide from whoever
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +17,7 @@ import msgspec
 
 from onestory.shared.errors import Issue, Malformed, Unprocessable
 from onestory.shared.fhir import wording
-from onestory.shared.fhir.definitions import definitions
+from onestory.shared.fhir.definitions import definitions, resource_types
 from onestory.shared.fhir.outcome import MOST_ISSUES
 from onestory.shared.fhir.shapes import decoder
 
@@ -56,7 +57,8 @@ def validate(body: bytes) -> list[Issue]:
     if issues and b"/STU3/StructureDefinition/" in body:
         says = "A profile or extension in it is of FHIR STU3, and only FHIR R4 is read here: send it as R4."
         issues.insert(0, Issue("not-supported", says, issues[0].expression.partition(".")[0]))
-    return issues or list(_unreadable_text(body))
+    # Also where something else is wrong: of a batch, the other entries are taken.
+    return [*issues, *_unreadable_text(body)]
 
 
 def check(raw: bytes | msgspec.Raw, resource_type: str, path: str) -> list[Issue]:
@@ -100,9 +102,9 @@ def check_contained(raw: bytes | msgspec.Raw, path: str) -> list[Issue]:
 
 def _unreadable_text(body: bytes) -> Iterator[Issue]:
     if _may_hold_control(body) and _CONTROL.search(body):
-        resource = msgspec.json.decode(body)
-        for at in _places(resource, str(resource["resourceType"]), _holds_control):
-            yield Issue("value", "A string may hold no control characters but tab, line feed and carriage return.", at)
+        for at in _places(_texts(body), _type_of(body), _holds_control):
+            says = "A string may hold no control characters but tab, line feed and carriage return."
+            yield Issue("value", says, wording.expression(at))
     if b"\\u" in body and any(name and b"\\" in text for text, name in _STRING.findall(body)):
         yield Issue("structure", "Write the names of elements without escapes.", _type_of(body))
     if b'"fhir_comments"' in body and _COMMENTS.search(body):
@@ -110,7 +112,14 @@ def _unreadable_text(body: bytes) -> Iterator[Issue]:
 
 
 def _type_of(body: bytes) -> str:
-    return str(msgspec.json.decode(body)["resourceType"])
+    resource = _texts(body)
+    kind = resource.get("resourceType") if isinstance(resource, dict) else None
+    return kind if isinstance(kind, str) and kind in resource_types() else "Resource"
+
+
+def _texts(body: bytes) -> Any:
+    # Numbers that no reader can hold have not been refused yet: they stay what was written.
+    return json.loads(body, parse_int=str, parse_float=str)
 
 
 def _may_hold_control(body: bytes) -> bool:
