@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -37,6 +38,10 @@ class Stack:
     kill_kafka: Callable[[], None]
     """End the broker with SIGKILL."""
     start_kafka: Callable[[], None]
+    """Start it again on its data, and return when it answers."""
+    kill_postgres: Callable[[], None]
+    """End the database server with SIGKILL."""
+    start_postgres: Callable[[], None]
     """Start it again on its data, and return when it answers."""
 
     def fresh_database(self) -> str:
@@ -76,11 +81,15 @@ def embedded_stack() -> Iterator[Stack]:
         def kill_kafka() -> None:
             processes.stop(home, ["kafka"], by=signal.SIGKILL)
 
+        def kill_postgres() -> None:
+            processes.stop(home, ["postgres"], by=signal.SIGKILL)
+            postgres.end_orphans(postgres.data_directory(home))
+
         try:
             with ThreadPoolExecutor() as pool:
                 for started in [pool.submit(start_kafka), pool.submit(start_postgres)]:
                     started.result()
-            stack = Stack(placed.kafka, placed.postgres, "", kill_kafka, start_kafka)
+            stack = Stack(placed.kafka, placed.postgres, "", kill_kafka, start_kafka, kill_postgres, start_postgres)
             yield replace(stack, postgres=stack.fresh_database())
         finally:
             kafka.stop(home)
@@ -103,15 +112,16 @@ def docker_stack(compose: Callable[[str], object]) -> Stack:
     """Kafka and PostgreSQL of `deploy/compose.deps.yaml`, which is up; `compose` runs one of Compose's subcommands."""
     at = {part: f"127.0.0.1:{os.environ[variable]}" for part, variable in DOCKER_PORTS.items()}
 
-    def start_kafka() -> None:
-        compose("up --wait kafka")
+    def start(part: str) -> None:
+        compose(f"up --wait {part}")
 
-    def kill_kafka() -> None:
-        compose("kill --signal SIGKILL kafka")
+    def kill(part: str) -> None:
+        compose(f"kill --signal SIGKILL {part}")
 
     registry = f"http://{at['registry']}/apis/ccompat/v7"
     server = f"postgresql://postgres@{at['postgres']}/onestory"
-    stack = Stack(at["kafka"], server, registry, kill_kafka, start_kafka)
+    of_kafka = (partial(kill, "kafka"), partial(start, "kafka"))
+    stack = Stack(at["kafka"], server, registry, *of_kafka, partial(kill, "postgres"), partial(start, "postgres"))
     return replace(stack, postgres=stack.fresh_database())
 
 
