@@ -111,6 +111,15 @@ def test_of_a_batch_with_an_error_no_other_entry_is_taken_unread() -> None:
     assert "without escapes" in whole.issues[-1].diagnostics
 
 
+def test_whose_a_refused_entry_is_may_be_beyond_telling() -> None:
+    nobody = observation({"reference": "#d"}, "o1", contained=[{"id": "d"}])
+
+    assert [bool(each) for each in _refusals(json.dumps(posted("batch", nobody, condition(BEN, "c2"))).encode())] == [
+        True,
+        False,
+    ]
+
+
 def _refusals(body: bytes) -> list[OneStoryError | None]:
     """What became of each entry: all of them share the error where nothing is taken."""
     try:
@@ -152,6 +161,7 @@ def test_no_refusal_quotes_what_was_sent() -> None:
         "gender": "dragonfly",
         "active": "dragonfly",
         "9990000019": "x",
+        "x[dragonfly": "a\0b",
         "photo": [{"data": "Zebedee"}],
         "multipleBirthInteger": 9990000019,
         "generalPractitioner": [{"reference": "Zebedee"}],

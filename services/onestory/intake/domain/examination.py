@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from onestory.intake.domain.index import Index
 from onestory.intake.domain.item import Item, refuse_unfit
 from onestory.intake.domain.local_ids import local_id
@@ -51,7 +53,7 @@ class Examination:
             if item.resource_type == "Patient":
                 return Owner(self.people.identify(item), item.path)
             return self.people.owner(item)
-        except (OneStoryError, AttributeError, TypeError, ValueError):
+        except (OneStoryError, AttributeError, TypeError, ValueError, LookupError, msgspec.MsgspecError):
             # An item that is not even valid FHIR may hold anything where its owner should be.
             return None
 

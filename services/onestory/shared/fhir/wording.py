@@ -9,7 +9,7 @@ import re
 
 from onestory.shared.errors import Issue
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_STEP = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}(\[\d+\])*")
 _QUOTED = re.compile(
     r"""(?:".*"|'.*'|\S+) is (?P<rest>not an? (?:valid )?[A-Za-z0-9]+(?: \([^)]*\))?|outside .*|not a FHIR \w+)""", re.S
 )
@@ -46,7 +46,7 @@ def expression(path: str) -> str:
     steps = path.replace("[x]", "").split(".")
     kept = []
     for step in steps:
-        if not _NAME.fullmatch(step.split("[")[0]):
+        if not _STEP.fullmatch(step):
             break
         kept.append(step)
     return ".".join(kept)
