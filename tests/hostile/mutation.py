@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ Json = dict[str, Any]
 Place = tuple[Any, Any]
 """An object or array, and the key or index of something in it."""
 
+_NAME = re.compile(rb'"[A-Za-z]+"(?=:)')
 # What decides something at the door is hit more often than what only passes through.
 _DECISIVE = {
     "id",
@@ -144,14 +146,14 @@ _CHANGES: tuple[Callable[[Any, Any, list[Place], random.Random], None], ...] = (
 
 
 def written(resource: Any) -> bytes:
-    """As JSON, in ASCII: a lone surrogate is an escape."""
-    return json.dumps(resource).encode()
+    """As JSON, in ASCII: a lone surrogate is an escape, and infinity is a number that nobody can hold."""
+    return json.dumps(resource).replace("-Infinity", "9" * 5_000).replace("Infinity", "1e400").encode()
 
 
 def garbled(body: bytes, chance: random.Random) -> bytes:
     """The text with something in it that JSON, UTF-8 or FHIR JSON does not allow, or barely allows."""
     at = chance.randrange(len(body))
-    match chance.randrange(16):
+    match chance.randrange(18):
         case 0:
             return body[:at]
         case 1:
@@ -188,7 +190,11 @@ def garbled(body: bytes, chance: random.Random) -> bytes:
             )
         case 13:
             return _once(body, b": ", b": " + b"9" * chance.choice((20, 5_000, 400_000)) + b", ")
-        case 14:
+        case 14 | 15:
+            names = [match.start() + 1 for match in _NAME.finditer(body)]
+            at = chance.choice(names) if names else at
+            return b"%b\\u%04x%b" % (body[:at], body[at], body[at + 1 :])
+        case 16:
             return _once(body, b"}", b", }")
         case _:
             return b"%b/* %b */%b" % (body[:at], body[at : at + 5], body[at:])

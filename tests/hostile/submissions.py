@@ -53,7 +53,10 @@ class Submissions:
         return replace(self._post("mutated resource", written(changed)), method=method, path=path, places=True)
 
     def _of_text(self) -> Request:
-        return self._post("garbled text", garbled(written(self._bundle()), self._chance))
+        bundle = self._bundle()
+        if self._chance.random() < 0.3:
+            bundle = mutated(bundle, self._chance)
+        return self._post("garbled text", garbled(written(bundle), self._chance))
 
     def _of_request(self) -> Request:
         whole = self._post("odd request", written(self._bundle()))

@@ -46,7 +46,7 @@ ISSUE_TYPES = frozenset(
         "throttled",
     )
 )
-_EXPRESSION = re.compile(r"[A-Z][A-Za-z]*(\.[A-Za-z_]\w*(\[\d+\])?)*")
+_EXPRESSION = re.compile(r"[A-Z][A-Za-z]*(\.[A-Za-z_]\w*(\[\d+\])*)*")
 # Text that cannot be read, and headers: there is no field to name.
 _OF_NO_FIELD = ("The body is not JSON", "This Idempotency-Key", "X-Complete-Types", "This source has not declared")
 _INSIDES = re.compile(
