@@ -1,0 +1,285 @@
+"""Promise 7: no access without a trace. Each read leaves an event on `care.access` before its answer leaves."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from tests.people import condition, new_nhs_number, patient, said_at
+from tests.stack import Services
+
+from onestory.shared.contracts.codec import Codec, codec
+from onestory.shared.contracts.topics import ACCESS, topics
+from onestory.shared.events import AccessRecorded
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, parse_shared_id
+
+SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=30"}
+READS = {
+    "read": "/fhir/Condition/{problem}",
+    "read of the shared Patient": "/fhir/Patient/{number}",
+    "vread": "/fhir/Condition/{problem}/_history/{version}",
+    "history": "/fhir/Condition/{problem}/_history",
+    "search": "/fhir/Condition?patient={number}",
+    "search by subject and category": "/fhir/Condition?subject=Patient/{number}&_count=1",
+    "Patient by identifier": f"/fhir/Patient?identifier={NHS_NUMBER_SYSTEM}|{{number}}",
+    "everything": "/fhir/Patient/{number}/$everything",
+    "everything of some types": "/fhir/Patient/{number}/$everything?_type=Condition,Patient",
+}
+TRACED = {
+    "read": ("read", ("Condition",)),
+    "read of the shared Patient": ("read", ("Patient",)),
+    "vread": ("vread", ("Condition",)),
+    "history": ("history-instance", ("Condition",)),
+    "search": ("search-type", ("Condition",)),
+    "search by subject and category": ("search-type", ("Condition",)),
+    "Patient by identifier": ("search-type", ("Patient",)),
+    "everything": ("$everything", ()),
+    "everything of some types": ("$everything", ("Condition", "Patient")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One message of the audit trail, as it is in Kafka and as it is read."""
+
+    key: bytes
+    raw: str
+    event: AccessRecorded
+
+
+class Trail:
+    """Reads `care.access` as an auditor would."""
+
+    def __init__(self, consumer: KafkaConsumer, contract: Codec) -> None:
+        self._consumer = consumer
+        self._codec = contract
+        self._places = [TopicPartition(ACCESS, number) for number in range(topics()[ACCESS].partitions)]
+        consumer.assign(self._places)
+        self._seen: dict[TopicPartition, int] = consumer.end_offsets(self._places)
+
+    def new(self) -> list[Trace]:
+        """What is acknowledged at this moment, and was not before; it is not waited for."""
+        before, self._seen = self._seen, self._consumer.end_offsets(self._places)
+        missing = sum(self._seen[place] - before[place] for place in self._places)
+        for place in self._places:
+            self._consumer.seek(place, before[place])
+        found: list[Trace] = []
+        while len(found) < missing:
+            for messages in self._consumer.poll(timeout_ms=1000).values():
+                found += [self._trace(message) for message in messages]
+        return found
+
+    def _trace(self, message: Any) -> Trace:
+        event = self._codec.decode(message.value)
+        assert isinstance(event, AccessRecorded)
+        return Trace(message.key, repr((message.key, message.value, message.headers)), event)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody with a practice, and with one problem that her practice knows, as it was published."""
+
+    number: str
+    key: str
+    problem: str
+    version: str
+
+    def at(self, address: str) -> str:
+        """An address with what is known of this person put in."""
+        return address.format(number=self.number, problem=self.problem, version=self.version)
+
+
+@pytest.fixture
+def trail(services: Services) -> Iterator[Trail]:
+    with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
+        yield Trail(consumer, codec())
+
+
+@pytest.fixture
+def practice(services: Services) -> Iterator[httpx.Client]:
+    with services.client("A81001", network="harbour", sub="nurse-7", purpose="HDIRECT") as client:
+        yield client
+
+
+@pytest.fixture
+def stranger(services: Services) -> Iterator[httpx.Client]:
+    with services.client("B99999", network="elsewhere") as client:
+        yield client
+
+
+@pytest.fixture
+def person(practice: httpx.Client) -> Person:
+    number = new_nhs_number()
+    publish(practice, patient(number, f"{number}-p"))
+    _, kind, problem, _, version = publish(practice, condition(number, f"{number}-c", "Gout")).path.split("/")[1:]
+    named = parse_shared_id(problem)
+    assert named is not None
+    assert kind == "Condition"
+    return Person(number, named.person_key, problem, version)
+
+
+def publish(client: httpx.Client, resource: dict[str, Any]) -> httpx.URL:
+    """Publish, wait until it is visible, and give the address of the version."""
+    answer = client.put(f"/fhir/{resource['resourceType']}/{resource['id']}", json=resource, headers=SENT)
+    assert answer.status_code == 200, answer.text
+    return httpx.URL(answer.headers["Location"])
+
+
+@pytest.mark.parametrize("interaction", READS)
+def test_a_read_leaves_who_read_what_of_whom_and_why(
+    practice: httpx.Client, person: Person, trail: Trail, interaction: str
+) -> None:
+    correlation_id, began = str(uuid.uuid4()), datetime.now(UTC)
+
+    answer = practice.get(person.at(READS[interaction]), headers={"X-Correlation-Id": correlation_id})
+    (trace,) = trail.new()
+
+    assert answer.status_code == 200, answer.text
+    event = trace.event
+    assert (event.organisation, event.subject, event.role, event.purpose) == ("A81001", "nurse-7", "R8000", "HDIRECT")
+    assert (event.interaction, event.resource_types) == TRACED[interaction]
+    assert (event.visibility, event.reason) == ("all", "registered-practice-network")
+    assert event.person_key == person.key
+    assert event.correlation_id == correlation_id
+    assert began <= event.occurred_at <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("interaction", READS)
+def test_a_refused_read_leaves_the_decision_that_its_answer_hides(
+    stranger: httpx.Client, person: Person, trail: Trail, interaction: str
+) -> None:
+    answer = stranger.get(person.at(READS[interaction]))
+    (trace,) = trail.new()
+
+    assert answer.status_code == 404 or answer.json()["total"] == 0
+    assert (trace.event.organisation, trace.event.person_key) == ("B99999", person.key)
+    assert (trace.event.interaction, trace.event.resource_types) == TRACED[interaction]
+    assert (trace.event.visibility, trace.event.reason) == ("none", "no-relationship")
+
+
+def test_a_search_by_form_leaves_the_trace_of_a_search(practice: httpx.Client, person: Person, trail: Trail) -> None:
+    practice.post("/fhir/Condition/_search", data={"patient": person.number})
+
+    (trace,) = trail.new()
+    assert (trace.event.interaction, trace.event.person_key) == ("search-type", person.key)
+
+
+def test_who_sees_its_own_statements_alone_leaves_that(services: Services, person: Person, trail: Trail) -> None:
+    with services.client("RX001", network="hospitals") as hospital:
+        publish(hospital, condition(person.number, f"{person.number}-h", "Fall"))
+        assert hospital.get(f"/fhir/Patient/{person.number}/$everything").status_code == 200
+
+    (trace,) = trail.new()
+    assert (trace.event.organisation, trace.event.visibility) == ("RX001", "own")
+    assert trace.event.reason == "own-statements"
+
+
+def test_a_read_of_somebody_whom_nobody_has_spoken_of_leaves_a_trace(practice: httpx.Client, trail: Trail) -> None:
+    assert practice.get(f"/fhir/Patient/{new_nhs_number()}/$everything").status_code == 404
+
+    (trace,) = trail.new()
+    assert (trace.event.visibility, trace.event.reason) == ("none", "no-relationship")
+
+
+def test_an_answer_without_a_body_leaves_a_trace_too(practice: httpx.Client, person: Person, trail: Trail) -> None:
+    address, everything = f"/fhir/Condition/{person.problem}", f"/fhir/Patient/{person.number}/$everything"
+    known = practice.get(everything).headers["ETag"]
+    assert practice.get(everything, headers={"If-None-Match": known}).status_code == 304
+    assert practice.get(f"{address}/_history/{uuid.uuid4()}").status_code == 404
+    withdrawn = practice.delete(f"/fhir/Condition/{person.number}-c?patient={person.number}", headers=SENT)
+    assert withdrawn.status_code == 204
+    assert practice.get(address).status_code == 410
+    assert practice.get(f"{address}/_history/{withdrawn.headers['X-OneStory-Event-Id']}").status_code == 410
+
+    read = [(trace.event.interaction, trace.event.person_key) for trace in trail.new()]
+    interactions = ["$everything", "$everything", "vread", "read", "vread"]
+    assert read == [(each, person.key) for each in interactions]
+
+
+def test_each_page_leaves_a_trace(practice: httpx.Client, person: Person, trail: Trail) -> None:
+    url, pages = f"/fhir/Patient/{person.number}/$everything?_count=1", 0
+    while url:
+        page = practice.get(url).json()
+        url = next((link["url"] for link in page["link"] if link["relation"] == "next"), "")
+        pages += 1
+
+    assert pages == 3  # the shared Patient, her practice's Patient, the problem
+    assert len(trail.new()) == pages
+
+
+def test_each_identity_of_a_joined_person_has_its_own_trace(
+    services: Services, practice: httpx.Client, person: Person, trail: Trail
+) -> None:
+    old = new_nhs_number()
+    registered = publish(practice, patient(old, f"{old}-p"))
+    of_old = parse_shared_id(registered.path.split("/")[3])
+    replaces = [{"other": {"identifier": {"system": NHS_NUMBER_SYSTEM, "value": old}}, "type": "replaces"}]
+    with services.client("X26", network="national") as demographics:
+        publish(
+            demographics, said_at(patient(person.number, f"{person.number}-d", link=replaces), "2026-10-01T10:00:00Z")
+        )
+
+    assert practice.get(f"/fhir/Patient/{person.number}/$everything").status_code == 200
+
+    assert of_old is not None
+    # Among them those under which a source would have spoken before it knew the number; each of them once.
+    keys = [trace.event.person_key for trace in trail.new()]
+    assert {person.key, of_old.person_key} <= set(keys)
+    assert len(keys) == len(set(keys))
+
+
+def test_what_is_about_nobody_leaves_no_trace(
+    services: Services, practice: httpx.Client, person: Person, trail: Trail
+) -> None:
+    team = publish(practice, {"resourceType": "Organization", "id": person.number[-4:], "name": "Leg ulcer clinic"})
+    publish(practice, condition(person.number, f"{person.number}-c", "Gout again"))
+    address = team.path.partition("/_history/")[0]
+    asked = {
+        200: [address, f"{address}/_history", team.path, "/fhir/metadata", "/health/live", "/health/ready", "/metrics"],
+        400: ["/fhir/Condition", "/fhir/Patient?name=Okafor"],
+        404: ["/fhir/Condition/no-id-of-ours", "/no/such/address"],
+    }
+
+    for status, addresses in asked.items():
+        assert {each: practice.get(each).status_code for each in addresses} == dict.fromkeys(addresses, status)
+    for address in READS.values():
+        assert httpx.get(services.base_url + person.at(address), trust_env=False).status_code == 401
+
+    assert trail.new() == []
+
+
+def test_no_nhs_number_is_in_a_trace(
+    practice: httpx.Client, stranger: httpx.Client, person: Person, trail: Trail
+) -> None:
+    for client in (practice, stranger):
+        for address in READS.values():
+            client.get(person.at(address))
+
+    traces = trail.new()
+    assert len(traces) == 2 * len(READS)
+    for trace in traces:
+        assert trace.key == person.key.encode()
+        assert person.number not in trace.raw
+
+
+def test_readers_at_the_same_time_each_leave_their_own_trace(
+    practice: httpx.Client, person: Person, trail: Trail
+) -> None:
+    def read(correlation_id: str) -> int:
+        return practice.get(f"/fhir/Patient/{person.number}", headers={"X-Correlation-Id": correlation_id}).status_code
+
+    ids = [str(uuid.uuid4()) for _ in range(200)]
+    with ThreadPoolExecutor(16) as readers:
+        assert set(readers.map(read, ids)) == {200}
+
+    traces = trail.new()
+    assert sorted(trace.event.correlation_id for trace in traces) == sorted(ids)
+    assert len({trace.event.access_id for trace in traces}) == len(ids)
