@@ -101,6 +101,14 @@ def test_a_transaction_needs_requests_and_a_collection_has_none() -> None:
     assert place(refused(post(with_requests))) == "Bundle.entry[0].request"
 
 
+@pytest.mark.parametrize("method", ["GET", "PATCH", "FROB", "put", "9"])
+@pytest.mark.parametrize("entry", [{}, {"resource": condition(AMINA, "c1")}])
+def test_a_method_that_publishes_nothing_is_refused(method: str, entry: Json) -> None:
+    asked = {"type": "transaction", "entry": [{**entry, "request": {"method": method, "url": "Condition/c1"}}]}
+
+    assert place(refused(post({"resourceType": "Bundle", **asked}))) == "Bundle.entry[0].request.method"
+
+
 def test_two_entries_may_not_have_one_full_url() -> None:
     twice = bundle("collection", patient(AMINA, "p1"), condition(AMINA, "c1"))
     twice["entry"][1]["fullUrl"] = twice["entry"][0]["fullUrl"]

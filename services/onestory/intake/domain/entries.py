@@ -20,8 +20,8 @@ def open_entry(index: int, entry: BundleEntry, base_url: str) -> Item:
     if entry.request is None:
         return _resource(index, entry, path)
     _refuse_conditions(entry.request, f"{path}.request")
-    if entry.request.method in _INSTEAD:
-        instead = _INSTEAD[entry.request.method]
+    if entry.request.method not in ("POST", "PUT", "DELETE"):
+        instead = _INSTEAD.get(entry.request.method, "There is no such method: send POST, PUT or DELETE.")
         raise Unprocessable(instead, code="not-supported", expression=f"{path}.request.method")
     return _requested(index, entry, entry.request, path, base_url)
 
