@@ -53,4 +53,6 @@ def test_a_setting_that_a_process_needs_is_asked_for_by_name() -> None:
 def test_the_document_explains_every_setting_and_no_other() -> None:
     explained = set(re.findall(rf"^\| `{PREFIX}(\w+)`", DOCUMENT.read_text(), re.MULTILINE))
 
-    assert explained == {name.upper() for name in Settings.__annotations__} | {"HOME", "TEST_STACK"}
+    of_tests = {name for name in explained if name.startswith("TEST_")}
+    assert explained - of_tests == {name.upper() for name in Settings.__annotations__} | {"HOME"}
+    assert "TEST_STACK" in of_tests
