@@ -43,6 +43,8 @@ class Stack:
     """End the database server with SIGKILL."""
     start_postgres: Callable[[], None]
     """Start it again on its data, and return when it answers."""
+    log: Callable[[], str]
+    """What the broker and the database server have written so far."""
 
     def fresh_database(self) -> str:
         """Make an empty database; gives its connection string."""
@@ -85,11 +87,15 @@ def embedded_stack() -> Iterator[Stack]:
             processes.stop(home, ["postgres"], by=signal.SIGKILL)
             postgres.end_orphans(postgres.data_directory(home))
 
+        def log() -> str:
+            return "".join(processes.log_file(home, name).read_text(errors="replace") for name in ("kafka", "postgres"))
+
         try:
             with ThreadPoolExecutor() as pool:
                 for started in [pool.submit(start_kafka), pool.submit(start_postgres)]:
                     started.result()
-            stack = Stack(placed.kafka, placed.postgres, "", kill_kafka, start_kafka, kill_postgres, start_postgres)
+            by_hand = (kill_kafka, start_kafka, kill_postgres, start_postgres)
+            stack = Stack(placed.kafka, placed.postgres, "", *by_hand, log)
             yield replace(stack, postgres=stack.fresh_database())
         finally:
             kafka.stop(home)
@@ -118,10 +124,15 @@ def docker_stack(compose: Callable[[str], object]) -> Stack:
     def kill(part: str) -> None:
         compose(f"kill --signal SIGKILL {part}")
 
+    def log() -> str:
+        said = compose("logs --no-color kafka postgres")
+        return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+
     registry = f"http://{at['registry']}/apis/ccompat/v7"
     server = f"postgresql://postgres@{at['postgres']}/onestory"
     of_kafka = (partial(kill, "kafka"), partial(start, "kafka"))
-    stack = Stack(at["kafka"], server, registry, *of_kafka, partial(kill, "postgres"), partial(start, "postgres"))
+    of_postgres = (partial(kill, "postgres"), partial(start, "postgres"))
+    stack = Stack(at["kafka"], server, registry, *of_kafka, *of_postgres, log)
     return replace(stack, postgres=stack.fresh_database())
 
 

@@ -1,0 +1,365 @@
+"""What is said of a person is told to readers alone: not to logs, metrics, message keys or errors.
+
+Traces are not written; a `traceparent` is only handed on.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import psycopg
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from tests.integration.record.waiting import until
+from tests.people import condition, new_nhs_number, patient, transaction
+from tests.stack import PROCESSES, Services, Stack
+
+from onestory.local.up import answers as well
+from onestory.shared.contracts.topics import RECORD, topics
+from onestory.shared.identity import NHS_NUMBER_SYSTEM
+
+NUMBER = new_nhs_number()
+OTHER_NUMBER = new_nhs_number()
+NO_NUMBER = NUMBER[:-1] + str((int(NUMBER[-1]) + 1) % 10)
+"""One digit is wrong, so it is refused, and it says who it is all the same."""
+FAMILY = "Quillfeather"
+GIVEN = "Zéphyrine"
+TEXT = "hoards vexillological marmalade"
+SECRETS = (NUMBER, OTHER_NUMBER, NO_NUMBER, FAMILY, GIVEN, TEXT)
+CORRELATION = "planted-lemon-curd"
+SENT = {"Content-Type": "application/fhir+json"}
+WAIT = {**SENT, "Prefer": "wait=30"}
+
+
+def forms(secret: str) -> Iterator[str]:
+    """How a secret may be written where somebody could still read it, or find it by trying."""
+    raw = secret.encode()
+    yield from (secret, json.dumps(secret)[1:-1], quote(secret), raw.hex(), repr(raw)[2:-1])
+    yield from (hashlib.new(name, raw).hexdigest() for name in ("md5", "sha1", "sha256"))
+    # Within a longer text, base64 looks one of three ways; the ends depend on the neighbours.
+    yield from (base64.b64encode(b"x" * shift + raw)[4:-4].decode() for shift in range(3))
+    if secret.isdigit():
+        yield from (mark.join((secret[:3], secret[3:6], secret[6:])) for mark in (" ", "-", "\u00a0"))
+
+
+def leaks(text: str, secrets: Collection[str] = SECRETS) -> set[str]:
+    """The secrets that can be found in a text."""
+    lowered = text.lower()
+    return {secret for secret in secrets if any(form.lower() in lowered for form in forms(secret))}
+
+
+@dataclass(slots=True)
+class Evidence:
+    """All that was left behind, beside the record itself, by everything that was done to it."""
+
+    answers: list[httpx.Response] = field(default_factory=list)
+    logs: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, list[str]] = field(default_factory=dict)
+    """Keys and headers of messages, by topic."""
+    person_key: str = ""
+
+    def errors(self) -> list[httpx.Response]:
+        """Answers that refuse, in all or in part."""
+        return [answer for answer in self.answers if answer.is_error or "OperationOutcome" in answer.text]
+
+
+def her(local_id: str = "quill-p", **elements: Any) -> dict[str, Any]:
+    """The person whom nobody else may hear of."""
+    said = {"name": [{"family": FAMILY, "given": [GIVEN]}], "address": [{"text": TEXT}], **elements}
+    return patient(NUMBER, local_id, **said)
+
+
+def problem(local_id: str = "quill-c", **elements: Any) -> dict[str, Any]:
+    return condition(NUMBER, local_id, TEXT, note=[{"text": f"{GIVEN} {FAMILY} {TEXT}"}], **elements)
+
+
+class Deeds:
+    """Does what publishers and readers do, and keeps every answer."""
+
+    def __init__(self, stack: Stack, services: Services) -> None:
+        self.stack, self.services = stack, services
+        self.evidence = Evidence()
+        self._clients = {
+            "practice": services.client("A81001", network="harbour"),
+            "hospital": services.client("RX001", network="hospitals"),
+            "stranger": services.client("B99999", network="elsewhere"),
+        }
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def ask(self, method: str, url: str, who: str = "practice", **request: Any) -> httpx.Response:
+        answer = self._clients[who].request(method, url, **request)
+        self.evidence.answers.append(answer)
+        return answer
+
+    def put(self, resource: dict[str, Any], who: str = "practice", **headers: str) -> httpx.Response:
+        url = f"/fhir/{resource['resourceType']}/{resource['id']}"
+        return self.ask("PUT", url, who, json=resource, headers={**SENT, **headers})
+
+    def publish(self) -> str:
+        """The address of a problem of hers, for those who may read it."""
+        said = self.ask("POST", "/fhir", json=transaction(her(), problem()), headers=WAIT)
+        assert said.status_code == 200, said.text
+        self.put(problem("quill-h"), "hospital", Prefer="wait=30")
+        address = httpx.URL(said.json()["entry"][1]["response"]["location"]).path
+        self.evidence.person_key = address.split("/")[3].partition("-")[0]
+        return address
+
+    def read(self, address: str) -> None:
+        resource = address.partition("/_history/")[0]
+        for who in self._clients:
+            for url in (
+                f"/fhir/Patient/{NUMBER}",
+                f"/fhir/Patient/{NUMBER}/$everything",
+                f"/fhir/Patient?identifier={NHS_NUMBER_SYSTEM}|{NUMBER}",
+                f"/fhir/Condition?patient={NUMBER}",
+                f"/fhir/Condition?patient={NUMBER}&code={quote(TEXT)}",
+                f"/fhir/Condition?patient={NUMBER}&patient={OTHER_NUMBER}",
+                f"/fhir/Patient?name={FAMILY}",
+                f"/fhir/Patient/{NUMBER}/$everything?_since={quote(TEXT)}",
+                f"/fhir/Patient/{NUMBER}/$everything?_type={quote(TEXT)}&_count={FAMILY}",
+                f"/fhir/Patient/{NUMBER}/$everything?_cursor={FAMILY}&after={FAMILY}",
+                f"/fhir/Condition?patient={NO_NUMBER}",
+                f"/fhir/Patient/{NO_NUMBER}",
+                f"/fhir/Condition/{FAMILY}",
+                f"/fhir/{FAMILY}/1",
+                f"/{quote(GIVEN)}/{NUMBER}",
+                *(resource, f"{resource}/_history", address, f"{resource}/_history/{FAMILY}"),
+            ):
+                self.ask("GET", url, who, headers={"X-Correlation-Id": CORRELATION})
+        self.ask("POST", "/fhir/Condition/_search", data={"patient": NUMBER, "code": TEXT})
+        self.ask("GET", f"/fhir/Patient/{NUMBER}", headers={"Accept": f"text/{FAMILY}"})
+        self.ask("GET", f"/fhir/Patient/{NUMBER}", headers={"Authorization": f"Bearer {FAMILY}.{NUMBER}"})
+        self.ask("PATCH", f"/fhir/Patient/{NUMBER}", json=her())
+
+    def be_refused(self, address: str) -> None:
+        whole = json.dumps(problem()).encode()
+        for body in (
+            whole[:-1],
+            whole + whole,
+            whole.replace(b"Heart failure", b"\xff" + FAMILY.encode()),
+            whole.replace(b'"84114007"', b"NaN"),
+            whole.replace(b'"code":', f'"{NUMBER} {FAMILY}":'.encode()),
+            whole.replace(b'"text":', f'"{NUMBER}":'.encode()),
+            whole.replace(b'"text":', b'"text": "x", "text":'),
+            whole.replace(b'"Condition"', f'"{GIVEN}{FAMILY}"'.encode()),
+            TEXT.encode(),
+            b"[" * 5000 + whole,
+            whole.replace(TEXT.encode(), TEXT.encode() * 400_000),
+        ):
+            self.ask("POST", "/fhir/Condition", content=body, headers=SENT)
+        for wrong in (
+            {"recordedDate": TEXT},
+            {"onsetAge": {"value": f"{NUMBER}"}},
+            {"clinicalStatus": {"coding": [{"code": FAMILY}], "text": TEXT}},
+            {"subject": {"reference": f"Patient/{FAMILY}"}},
+            {"subject": {"reference": f"Patient/{NO_NUMBER}", "display": FAMILY}},
+            {"subject": {"identifier": {"system": NHS_NUMBER_SYSTEM, "value": NO_NUMBER}}},
+            {"encounter": {"reference": f"urn:uuid:{FAMILY}"}},
+            {"encounter": {"reference": f"Encounter?identifier={FAMILY}&name={FAMILY}"}},
+            {"encounter": {"reference": f"{FAMILY}/{NUMBER}"}},
+            {"contained": [her(), {**her(), "id": TEXT}]},
+            {"meta": {"lastUpdated": "2999-01-01T00:00:00Z", "source": f"urn:{FAMILY}"}},
+            {"meta": {"source": f"https://onestory.nhs.uk/organisations/RX001#{FAMILY}"}},
+            {"extension": [{"url": TEXT, "valueString": TEXT, "valueCode": FAMILY}]},
+            {FAMILY + " " + GIVEN: TEXT},
+            {"id": f"{GIVEN} {FAMILY}"},
+            {"id": FAMILY * 20},
+        ):
+            self.ask("POST", "/fhir/Condition", json={**problem(), **wrong}, headers=SENT)
+            batch = transaction({**problem(), **wrong}, her("quill-q"), type="batch")
+            self.ask("POST", "/fhir", json=batch, headers=SENT)
+        for wrong in ({"gender": FAMILY}, {"birthDate": TEXT}, {"name": [{"use": FAMILY}]}, {"identifier": NUMBER}):
+            self.put(her(**wrong))
+        self.put({**her(), "identifier": [{"system": NHS_NUMBER_SYSTEM, "value": NO_NUMBER}]})
+        several = [{"system": NHS_NUMBER_SYSTEM, "value": number} for number in (NUMBER, OTHER_NUMBER)]
+        self.put(her(identifier=several))
+        two = transaction(her(), patient(OTHER_NUMBER, "quill-o"), problem())
+        self.ask("POST", "/fhir", json=two, headers=SENT)
+        self.ask("POST", "/fhir", json={**two, "type": FAMILY}, headers=SENT)
+        # What is the hospital's may not be said by a practice, whatever it knows of it.
+        others = self.ask("GET", f"/fhir/Condition?patient={NUMBER}", "hospital").json()["entry"][0]["resource"]["id"]
+        self.put(problem(others))
+        self.ask("PUT", f"/fhir/Condition/{FAMILY}", json=problem(), headers=SENT)
+        self.ask("PUT", f"/fhir/Condition?identifier={FAMILY}&name={GIVEN}", json=problem(), headers=SENT)
+        self.ask("DELETE", f"/fhir/Condition/{FAMILY}?patient={NO_NUMBER}")
+        self.ask("DELETE", f"/fhir/Condition/{FAMILY}?patient={NUMBER}&name={FAMILY}")
+        self.ask("DELETE", "/fhir/Condition/quill-c", params={"patient": NUMBER}, headers={"Prefer": "wait=30"})
+        self.ask("GET", address.partition("/_history/")[0])
+        for headers in (
+            {"Content-Type": f"text/{FAMILY}"},
+            {"If-Match": f'W/"{FAMILY}"'},
+            {"If-None-Exist": f"name={FAMILY}"},
+            {"Content-Encoding": "gzip"},
+            {"X-Complete-Types": FAMILY},
+            {"X-Sequence": NUMBER + FAMILY},
+            {"X-Source-System": f"{FAMILY}\x7f"},
+        ):
+            self.ask("POST", "/fhir/Condition", json=problem(), headers={**SENT, **headers})
+
+    def have_it_parked(self) -> None:
+        """By the door, which has forgotten a key; and by whoever else writes to the topic."""
+        self.put(problem("quill-k"), **{"Idempotency-Key": "quill-key"})
+        self.services.restart("serve")
+        told = self.put(problem("quill-k", recordedDate="2026-01-01"), **{"Idempotency-Key": "quill-key", **WAIT})
+        assert told.status_code == 422, told.text
+
+        with closing(KafkaConsumer(bootstrap_servers=self.services.kafka)) as consumer:
+            said = next(message.value for message in _messages(consumer, RECORD) if GIVEN.encode() in message.value)
+        with closing(KafkaProducer(bootstrap_servers=self.services.kafka)) as producer:
+            written = [
+                producer.send(RECORD, value, b"nobody").get(timeout=30)
+                for value in (json.dumps(her()).encode(), said, said[:-7], b"\0\0\0\0\1" + her().__repr__().encode())
+            ]
+        until(lambda: all(self._is_parked(each) for each in written))
+
+    def fail(self) -> None:
+        """While Kafka is away, and while PostgreSQL is."""
+        with _away(self.stack.kill_kafka, self.stack.start_kafka, self.services):
+            assert self.put(problem("quill-a")).status_code == 503
+            assert self.ask("GET", f"/fhir/Patient/{NUMBER}/$everything").status_code == 503
+        before = len(self.services.log("project"))
+        with _away(self.stack.kill_postgres, self.stack.start_postgres, self.services):
+            assert self.put(problem("quill-a")).status_code == 200
+            assert self.ask("GET", f"/fhir/Patient/{NUMBER}/$everything").status_code == 503
+            until(lambda: "batch_not_written" in self.services.log("project")[before:])
+
+    def collect(self) -> Evidence:
+        """What there is to see after all of it."""
+        home = self.services.home
+        self.evidence.logs = {path.stem: path.read_text(errors="replace") for path in (home / "logs").glob("*.log")}
+        self.evidence.logs["kafka and postgres"] = self.stack.log()
+        for name in ("serve", "project"):
+            self.evidence.metrics[name] = httpx.get(f"{self.services.stack.health[name]}/metrics", trust_env=False).text
+        with closing(KafkaConsumer(bootstrap_servers=self.services.kafka)) as consumer:
+            for topic in topics():
+                found = _messages(consumer, topic)
+                self.evidence.keys[topic] = [_outside(message) for message in found]
+        return self.evidence
+
+    def _is_parked(self, written: Any) -> bool:
+        place = [written.topic, written.partition, written.offset]
+        query = 'select from record.parked where topic = %s and partition = %s and "offset" = %s'
+        with psycopg.connect(self.services.postgres) as connection:
+            return connection.execute(query, place).rowcount == 1
+
+
+def _outside(message: Any) -> str:
+    """What is seen of a message without opening it."""
+    headers = [f"{name}={value.decode(errors='replace')}" for name, value in message.headers]
+    return " ".join([(message.key or b"").decode(errors="replace"), *headers])
+
+
+def _messages(consumer: KafkaConsumer, topic: str) -> list[Any]:
+    """All that a topic holds now."""
+    places = [TopicPartition(topic, number) for number in range(topics()[topic].partitions)]
+    consumer.assign(places)
+    consumer.seek_to_beginning(*places)
+    ends, found = consumer.end_offsets(places), list[Any]()
+    while any(consumer.position(place) < ends[place] for place in places):
+        for messages in consumer.poll(timeout_ms=1000).values():
+            found += messages
+    return found
+
+
+@contextmanager
+def _away(kill: Callable[[], None], start: Callable[[], None], services: Services) -> Iterator[None]:
+    kill()
+    try:
+        yield
+    finally:
+        start()
+        urls = [f"{services.stack.health[name]}/health/ready" for name in ("serve", "project")]
+        until(lambda: all(well(url) for url in urls))
+
+
+@pytest.fixture(scope="module")
+def evidence(stack: Stack, services: Services) -> Iterator[Evidence]:
+    """Of a person who was published, read, refused, parked, and whose record failed to be there."""
+    with closing(Deeds(stack, services)) as deeds:
+        address = deeds.publish()
+        deeds.read(address)
+        deeds.be_refused(address)
+        deeds.have_it_parked()
+        deeds.fail()
+        yield deeds.collect()
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_the_guard_finds_a_planted_secret_in_every_form(secret: str) -> None:
+    planted = [f'{{"event": "x", "a": "1{form}2"}}' for form in forms(secret)]
+    planted += [base64.b64encode(f"{'y' * shift} {secret} and more".encode()).decode() for shift in range(3)]
+    planted += [secret.upper(), str({"said": secret}), str(secret.encode()), json.dumps([secret])]
+
+    # Numbers that are nearly the same may be found along with it.
+    assert [text for text in planted if secret not in leaks(text)] == []
+
+
+def test_the_guard_finds_nothing_in_what_is_no_secret() -> None:
+    innocent = [
+        str(uuid.uuid4()),
+        "2026-11-24T10:00:00.123456Z",
+        "care.record/3/1234567890",
+        new_nhs_number(),
+        "Okafor",
+    ]
+
+    assert leaks(" ".join(innocent)) == set()
+
+
+def test_nothing_of_a_person_is_in_a_log(evidence: Evidence) -> None:
+    # What was done left its lines, and what a caller may put there was found: these are the logs, and they are read.
+    assert set(PROCESSES) < set(evidence.logs)
+    said = evidence.logs["serve"] + evidence.logs["project"]
+    for event in ("request", "published", "publish_unknown", "parked", "batch_not_written"):
+        assert f'"event": "{event}"' in said
+    assert leaks(evidence.logs["serve"], [CORRELATION]) == {CORRELATION}
+    assert "database system was interrupted" in evidence.logs["kafka and postgres"]
+
+    assert {name: leaks(log) for name, log in evidence.logs.items()} == {name: set() for name in evidence.logs}
+
+
+def test_nothing_of_a_person_is_in_a_metric(evidence: Evidence) -> None:
+    assert "$everything" in evidence.metrics["serve"]
+    assert "onestory" in evidence.metrics["project"]
+
+    assert [leaks(metrics) for metrics in evidence.metrics.values()] == [set(), set()]
+
+
+def test_nothing_of_a_person_can_be_seen_of_a_message_without_opening_it(evidence: Evidence) -> None:
+    for topic in ("care.record", "care.access"):
+        assert any(key.startswith(evidence.person_key) for key in evidence.keys[topic])
+    assert evidence.keys["care.parked"]
+
+    assert {topic: leaks("\n".join(keys)) for topic, keys in evidence.keys.items()} == {
+        name: set() for name in topics()
+    }
+
+
+def test_an_error_repeats_nothing_of_what_was_sent_or_asked(evidence: Evidence) -> None:
+    statuses = {answer.status_code for answer in evidence.errors()}
+    assert statuses >= {200, 400, 401, 403, 404, 405, 406, 410, 412, 413, 415, 422, 503}
+    assert 500 not in statuses
+
+    found = [(answer.request.url.raw_path, _told(answer)) for answer in evidence.errors() if leaks(_told(answer))]
+    assert found == []
+
+
+def _told(answer: httpx.Response) -> str:
+    """Body and headers of an answer; of a search that found something, the warnings in it."""
+    told = answer.json()
+    if told["resourceType"] == "Bundle" and told["type"] == "searchset":
+        told = [entry["resource"] for entry in told["entry"] if entry["resource"]["resourceType"] == "OperationOutcome"]
+    return json.dumps(told, ensure_ascii=False) + str(dict(answer.headers))
