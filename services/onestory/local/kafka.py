@@ -164,7 +164,8 @@ def _new_class_cache(home: Path) -> Path:
 
 def _format(home: Path, classpath: list[Path]) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(_settings_file(home))]
+    # One id in 64 begins with a hyphen, and would be taken for an option were it an argument of its own.
+    tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(_settings_file(home))]
     done = subprocess.run([*_java(home, classpath, []), *tool], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
