@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
@@ -50,6 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     configured = settings.read()
     settings.require(configured, "key_secret", "oidc_issuer", "oidc_jwks_url")
     logs.configure(configured.log_level, configured.log_format)
+    # What was imported stays: the collector need not walk it again and again.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     uvloop.run(_serve(configured, arguments.room or list(ROOMS)))
     return 0
 

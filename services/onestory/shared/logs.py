@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 
+import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -20,7 +21,7 @@ _REDACTED = "[redacted]"
 
 def configure(level: str = "info", log_format: str = "json") -> None:
     """Log to standard error: JSON lines, or `console` for people. Standard library loggers go the same way."""
-    renderer = structlog.dev.ConsoleRenderer() if log_format == "console" else structlog.processors.JSONRenderer()
+    renderer = structlog.dev.ConsoleRenderer() if log_format == "console" else _json
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -42,16 +43,20 @@ def configure(level: str = "info", log_format: str = "json") -> None:
     root.setLevel(logging.WARNING)
 
 
+def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return orjson.dumps(event, default=repr).decode()
+
+
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Bytes never, and nothing that looks like an NHS number."""
     return {key: _clean(value) for key, value in event.items()}
 
 
 def _clean(value: object) -> object:
-    if isinstance(value, bytes | bytearray | memoryview):
-        return _REDACTED
     if isinstance(value, str):
         return _TEN_DIGITS.sub(_REDACTED, value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _REDACTED
     if isinstance(value, dict):
         return {key: _clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):

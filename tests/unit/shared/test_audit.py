@@ -36,6 +36,7 @@ class Broker(Producer):
 
     def __init__(self, *, fails: bool = False) -> None:
         self.groups: list[Sequence[Message]] = []
+        self.sent = asyncio.Event()
         self.acknowledge = asyncio.Event()
         self.fails = fails
 
@@ -44,6 +45,7 @@ class Broker(Producer):
 
     async def send(self, messages: Sequence[Message]) -> list[Position]:
         self.groups.append(messages)
+        self.sent.set()
         await self.acknowledge.wait()
         if self.fails:
             raise Unavailable("away")
@@ -59,13 +61,12 @@ def test_a_read_waits_for_the_acknowledgement() -> None:
     async def story() -> None:
         broker = Broker()
         reading = asyncio.create_task(AuditTrail(broker, codec()).record(ACCESS))
-        await turn()
+        await broker.sent.wait()
         assert not reading.done()
 
         broker.acknowledge.set()
-        await turn()
 
-        assert reading.done()
+        await asyncio.wait_for(reading, 10)
 
     asyncio.run(story())
 
@@ -75,7 +76,7 @@ def test_events_that_arrive_while_a_group_is_on_its_way_make_up_the_next() -> No
         broker = Broker()
         trail = AuditTrail(broker, codec())
         first = asyncio.create_task(trail.record(ACCESS))
-        await turn()
+        await broker.sent.wait()
         others = [asyncio.create_task(trail.record(ACCESS)) for _ in range(5)]
         await turn()
         broker.acknowledge.set()

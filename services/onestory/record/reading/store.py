@@ -49,8 +49,14 @@ class CurrentEntry(NamedTuple):
 # The sub-selects are computed once, not for each row. With `= any(...)` for the key PostgreSQL would plan each call
 # anew, which takes longer than the call.
 _ENTRIES = """
-select person_key, resource_type, shared_id, event_id, rank, published_at, organisation, system, content_digest,
-    broker_time, matches,
+select person_key, resource_type, shared_id, event_id,
+    case when resource_type = 'Patient' then rank end as rank,
+    case when resource_type = 'Patient' then published_at end as published_at,
+    organisation,
+    case when resource_type = 'Patient' then system end as system,
+    content_digest,
+    case when resource_type = 'Patient' or $3 is not null then broker_time end as broker_time,
+    matches,
     case when resource_type = 'Patient' or ahead and count(*) filter (where ahead) over (
         order by resource_type, shared_id) <= $8 then content end as content,
     (select exists (
