@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
@@ -16,7 +15,7 @@ import uvloop
 
 from onestory.intake.main import intake_routes
 from onestory.record.api.main import record_open_routes, record_routes
-from onestory.shared import logs, settings
+from onestory.shared import logs, memory, settings
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Tokens
 from onestory.shared.connection import Connection
@@ -51,9 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     configured = settings.read()
     settings.require(configured, "key_secret", "oidc_issuer", "oidc_jwks_url")
     logs.configure(configured.log_level, configured.log_format)
-    # What was imported stays: the collector need not walk it again and again.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    memory.settle()
     uvloop.run(_serve(configured, arguments.room or list(ROOMS)))
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 from contextlib import ExitStack
 from functools import partial
 
@@ -11,7 +10,7 @@ from onestory.record.gauges import Gauges
 from onestory.record.handler import Projector
 from onestory.record.parking import Parking
 from onestory.record.store import connection
-from onestory.shared import health, logs, postgres, settings
+from onestory.shared import health, logs, memory, postgres, settings
 from onestory.shared.consumer.kafka_log import KafkaLog
 from onestory.shared.consumer.loop import Loop
 from onestory.shared.consumer.process import run_until_stopped, stop_on_signals
@@ -43,9 +42,7 @@ def run(_arguments: argparse.Namespace) -> int:
     )
     producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)
     relay = Relay(partial(postgres.connect, config.postgres, "record"), producer, registry)
-    # Batches are large and leave no cycles behind: the collector would walk them several times for nothing.
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    memory.settle()
     with ExitStack() as closing:
         closing.callback(producer.close)
 
