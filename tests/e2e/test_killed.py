@@ -26,11 +26,11 @@ from tests.stack import Services, Stack, embedded_stack, running_services
 from onestory.client.answer import Receipt
 from onestory.client.publisher import Publisher
 from onestory.intake.domain.tags import COMPLETE_TYPE_TAG
+from onestory.local import environment
 from onestory.shared.errors import Unavailable
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
 
 STATEMENTS = int(os.environ.get("ONESTORY_TEST_STATEMENTS", "2000"))
-SECRET = "one key secret for both runs, so that ids are the same"
 ORGANISATIONS = ("A81001", "RZ1", "990")
 SYSTEM = "ehr"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -212,7 +212,7 @@ async def publish_under_fire(stack: Stack, services: Services, stream: Stream) -
 
 @contextmanager
 def care_record() -> Iterator[tuple[Stack, Services]]:
-    """A whole OneStory of its own: a second one on the same Kafka would read what the first was told."""
+    """A whole OneStory of its own, whose Kafka may die: others have theirs from the fixtures."""
     with embedded_stack() as stack, running_services(stack) as services:
         yield stack, services
 
@@ -231,9 +231,9 @@ class Reader:
         answers = await asyncio.gather(*[self._get(f"/fhir/Patient/{each}/$everything") for each in people])
         return [answer.headers.get("X-OneStory-Record-Digest", f"none: {answer.status_code}") for answer in answers]
 
-    async def unreadable(self, acknowledged: Sequence[tuple[Statement, Receipt]]) -> list[str]:
+    async def unreadable(self, acknowledged: Sequence[tuple[Statement, Receipt]], keys: Keys) -> list[str]:
         """Versions that a publisher was told to have, and that cannot be read."""
-        urls = sorted({url for statement, receipt in acknowledged for url in _versions(statement, receipt)})
+        urls = sorted({url for statement, receipt in acknowledged for url in _versions(statement, receipt, keys)})
         answers = await asyncio.gather(*[self._get(url) for url in urls])
         # A version that is a retraction is gone, and known.
         return [url for url, answer in zip(urls, answers, strict=True) if answer.status_code not in (200, 410)]
@@ -255,8 +255,7 @@ class Reader:
             return await self._client.get(url)
 
 
-def _versions(statement: Statement, receipt: Receipt) -> Iterator[str]:
-    keys = Keys(SECRET.encode())
+def _versions(statement: Statement, receipt: Receipt, keys: Keys) -> Iterator[str]:
     for kind, person, local_id in statement.speaks_of:
         person_key = keys.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, person))
         shared_id = keys.shared_id(person_key, statement.organisation, SYSTEM, kind, local_id)
@@ -272,7 +271,7 @@ async def undisturbed(services: Services, statements: Sequence[Statement], peopl
 
 
 async def disturbed(
-    stack: Stack, services: Services, statements: Sequence[Statement], people: Sequence[str]
+    stack: Stack, services: Services, statements: Sequence[Statement], people: Sequence[str], keys: Keys
 ) -> tuple[list[str], list[str]]:
     """The digests, and what is missing, after they were said shuffled, repeatedly, and with deaths among them."""
     chance = random.Random(4)
@@ -281,7 +280,7 @@ async def disturbed(
     await publish_under_fire(stack, services, stream)
     async with Reader(services) as reader:
         digests = await reader.digests(people, stream.token())
-        return digests, await reader.unreadable(stream.acknowledged)
+        return digests, await reader.unreadable(stream.acknowledged, keys)
 
 
 def parked(services: Services) -> int:
@@ -301,21 +300,27 @@ def _number(services: Services, query: LiteralString) -> int:
     return int(row[0])
 
 
+@pytest.fixture
+def keys(services: Services, monkeypatch: pytest.MonkeyPatch) -> Keys:
+    """One key secret for both runs, so that ids are the same."""
+    secret = environment.of("serve", services.home, services.stack)["ONESTORY_KEY_SECRET"]
+    monkeypatch.setenv("ONESTORY_KEY_SECRET", secret)
+    return Keys(secret.encode())
+
+
 def test_nothing_acknowledged_is_lost_and_the_record_is_that_of_an_undisturbed_run(
-    monkeypatch: pytest.MonkeyPatch,
+    services: Services, keys: Keys
 ) -> None:
-    monkeypatch.setenv("ONESTORY_KEY_SECRET", SECRET)
     people = [new_nhs_number() for _ in range(STATEMENTS // 30)]
     statements = Author(people).statements(STATEMENTS)
-    with care_record() as (_, services):
-        expected = asyncio.run(undisturbed(services, statements, people))
+    expected = asyncio.run(undisturbed(services, statements, people))
 
-    with care_record() as (stack, services):
-        found, missing = asyncio.run(disturbed(stack, services, statements, people))
+    with care_record() as (stack, under_fire):
+        found, missing = asyncio.run(disturbed(stack, under_fire, statements, people, keys))
 
         assert missing == []
         assert found == expected
-        assert parked(services) == 0
+        assert parked(under_fire) == 0
 
     # Nobody's record is empty, and no two are the same: the comparison was one.
     assert len(set(expected)) == len(people)
