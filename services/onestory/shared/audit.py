@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from onestory.shared.contracts.codec import Codec
 from onestory.shared.contracts.topics import ACCESS
@@ -11,16 +13,15 @@ from onestory.shared.errors import Unavailable
 from onestory.shared.events import AccessRecorded
 from onestory.shared.producer import Message, Producer
 
-# What a group costs the producer does not depend on its size: at eight readers, waiting this long saves a sixth of all
-# that a read costs this process, and the reads are no slower.
-_GATHERING_S = 0.001
+# How long a group waits at most for reads that have begun.
+_GATHERING_S = 0.002
 
 
 class AuditTrail:
     """Writes access events in groups: while one group is on its way, the next one gathers.
 
-    A writer keeps to one partition, so its events are in order there, and a group is one batch for the broker: measured
-    at eight readers, that is three times as many reads as one batch for each event (docs/decisions/0004).
+    A writer keeps to one partition, so its events are in order there, and a group is one batch for the broker. What a
+    group costs does not depend on its size, so it waits a moment for reads that have begun (docs/decisions/0004).
     """
 
     def __init__(self, producer: Producer, codec: Codec) -> None:
@@ -29,6 +30,19 @@ class AuditTrail:
         self._partition: int | None = None
         self._waiting: list[tuple[Message, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._begun = 0
+        self._all_here = asyncio.Event()
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Around the part of a read that comes before its `record`."""
+        self._begun += 1
+        try:
+            yield
+        finally:
+            self._begun -= 1
+            if not self._begun:
+                self._all_here.set()
 
     async def record(self, access: AccessRecorded) -> None:
         """Return once all in-sync replicas have the event. Raises `Unavailable`: then nothing may be shown."""
@@ -44,11 +58,20 @@ class AuditTrail:
     async def _write(self) -> None:
         try:
             while self._waiting:
-                await asyncio.sleep(_GATHERING_S)
+                await self._gather()
                 group, self._waiting = self._waiting, []
                 await self._write_group(group)
         finally:
             self._writing = None
+
+    async def _gather(self) -> None:
+        if self._begun:
+            self._all_here.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GATHERING_S):
+                    await self._all_here.wait()
+        # The last read that was expected gets its turn to record.
+        await asyncio.sleep(0)
 
     async def _write_group(self, group: list[tuple[Message, asyncio.Future[None]]]) -> None:
         failure: Unavailable | None = None

@@ -87,6 +87,32 @@ def test_events_that_arrive_while_a_group_is_on_its_way_make_up_the_next() -> No
     assert asyncio.run(story()) == [1, 5]
 
 
+def test_a_group_waits_for_a_read_that_has_begun() -> None:
+    async def story() -> list[int]:
+        broker = Broker()
+        broker.acknowledge.set()
+        trail = AuditTrail(broker, codec())
+        with trail.expecting():
+            first = asyncio.create_task(trail.record(ACCESS))
+            await turn()
+        await asyncio.gather(first, trail.record(ACCESS))
+        return [len(group) for group in broker.groups]
+
+    assert asyncio.run(story()) == [2]
+
+
+def test_a_read_that_takes_its_time_holds_up_nobody() -> None:
+    async def story() -> list[int]:
+        broker = Broker()
+        broker.acknowledge.set()
+        trail = AuditTrail(broker, codec())
+        with trail.expecting():
+            await asyncio.wait_for(trail.record(ACCESS), 10)
+        return [len(group) for group in broker.groups]
+
+    assert asyncio.run(story()) == [1]
+
+
 def test_without_an_acknowledgement_nothing_may_be_shown_and_the_next_read_tries_again() -> None:
     async def story() -> None:
         broker = Broker(fails=True)

@@ -61,8 +61,9 @@ class Reader:
 
         `speakers` are organisations that spoke of the person, also where nothing of it is part of the record any more.
         """
-        found = await person.load(self._database, asked, question)
-        practice = await self._practice(found)
+        with self._audit.expecting():
+            found = await person.load(self._database, asked, question)
+            practice = await self._practice(found)
         sources = frozenset([*speakers, *[entry.organisation for entry in found.entries]])
         decision = may(access.caller, Subject(practice, sources), self._networks)
         seen = visible(found.entries, decision.visibility, access.caller.organisation)
