@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
-from onestory.shared.contracts.topics import DIRECTORY, RECORD
+from onestory.shared.contracts.topics import DIRECTORY, RECORD, topics
 from onestory.shared.database import Database
 from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.producer import Position
@@ -41,7 +41,10 @@ def _position(part: str) -> Position:
     partition, _, offset = part[1:].partition("-")
     if not (partition.isdecimal() and offset.isdecimal() and len(offset) <= 18 and len(partition) <= 6):
         raise ValueError
-    return Position(_TOPICS[part[0]], int(partition), int(offset))
+    topic = _TOPICS[part[0]]
+    if int(partition) >= topics()[topic].partitions:
+        raise ValueError
+    return Position(topic, int(partition), int(offset))
 
 
 class VisiblePositions:

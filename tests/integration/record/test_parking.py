@@ -60,6 +60,26 @@ def test_what_the_tables_could_not_hold_is_parked(record: Record, keys: Keys, sa
     assert record.rows("select reason from parked") == [(reason,)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "members"),
+    [
+        ("Condition", '"a":'),
+        ("Condition", '"a":1}, {"b":1'),
+        ("Patient", '"generalPractitioner":"x"'),
+        ("Patient", '"name":['),
+    ],
+)
+def test_content_that_no_reader_could_read_is_parked_and_hides_nothing_else(
+    record: Record, keys: Keys, kind: str, members: str
+) -> None:
+    past_the_door = statement(keys, 1, AMINA, [Said(kind, "a", members, 1)])
+
+    record.project(keys, [past_the_door, statement(keys, 2, AMINA, [Said("Condition", "b", '"b":1', 2)])])
+
+    assert record.rows("select reason from parked") == [("content-form",)]
+    assert record.rows("select count(*) from current") == [(1,)]
+
+
 def test_past_its_limit_a_publisher_is_still_parked_and_an_alarm_goes_off_once(record: Record, keys: Keys) -> None:
     projector = record.projector(keys, limit=2)
 

@@ -10,7 +10,6 @@ from uuid import UUID
 import pytest
 
 from onestory.record.domain.link import Links, links
-from onestory.shared.errors import Unprocessable
 from onestory.shared.events import Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional
 
@@ -77,11 +76,3 @@ def test_other_kinds_of_link_and_wrong_numbers_are_no_alias() -> None:
 
 def test_nobody_replaces_themselves() -> None:
     assert set(kinds(found(replaces(by_number(NEW)))).values()) == {"provisional"}
-
-
-def test_a_patient_that_is_not_json_is_unprocessable() -> None:
-    entry = Entry("Patient", "p1", "shared", AT, Operation.ASSERT, b"{")
-    event = RecordChanged(UUID(int=1), Source("X26", "pds"), PERSON, None, AT, AT, "c", (), (entry,))
-
-    with pytest.raises(Unprocessable):
-        links(event, entry, KEYS, True)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.contracts.topics import DIRECTORY, RECORD
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, Source
+from onestory.shared.fhir.validation import validate
 from onestory.shared.identity import Keys, is_directory_id, is_keepable, parse_shared_id
 
+# Readers take these apart: who the person is, and which practice is theirs.
+_LOOKED_INTO = {"Patient", "Organization"}
 _EXPECTED = {RECORD: RecordChanged, DIRECTORY: DirectoryChanged}
+
+
+class _Object(msgspec.Struct):
+    """Any JSON object: its members are passed over."""
+
+
+_OBJECT = msgspec.json.Decoder(_Object)
 
 
 def checked(arrival: Arrival, keys: Keys) -> RecordChanged | DirectoryChanged:
@@ -54,6 +66,19 @@ def _check_entry(entry: Entry) -> None:
         raise Unprocessable("An assertion has content, and a retraction has none.", code="content-form")
     if entry.key_id is not None:
         raise Unprocessable("The content is encrypted, and this release has no keys.", code="encrypted")
+    if entry.content is not None:
+        _check_content(entry.resource_type, entry.content)
+
+
+def _check_content(resource_type: str, content: bytes) -> None:
+    """The door has validated it; what came past the door may not make a person's record unreadable."""
+    try:
+        content.decode()
+        _OBJECT.decode(content)
+    except ValueError as error:
+        raise Unprocessable("The content is not a JSON object in UTF-8.", code="content-form") from error
+    if resource_type in _LOOKED_INTO and (issues := validate(content)):
+        raise Unprocessable(f"The {resource_type} is not FHIR R4, at {issues[0].expression}.", code="content-form")
 
 
 def _text(key: bytes | None) -> str:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from onestory.shared.errors import Unprocessable
 from onestory.shared.events import Entry, RecordChanged
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, is_nhs_number, provisional
 
@@ -38,8 +37,8 @@ class Links(NamedTuple):
 
 
 def links(event: RecordChanged, entry: Entry, keys: Keys, authoritative: bool) -> Links:
-    """The links of an asserted Patient. Raises `Unprocessable` when the content is not a JSON object."""
-    patient = _object(entry.content or b"")
+    """The links of an asserted Patient, whose content is valid FHIR."""
+    patient = orjson.loads(entry.content or b"{}")
     if _protected(patient):
         return Links((), False)
     person_key = keys.person_key(event.person)
@@ -51,16 +50,6 @@ def links(event: RecordChanged, entry: Entry, keys: Keys, authoritative: bool) -
     found.pop(person_key, None)
     made = (Link(key, person_key, entry.shared_id, event.event_id, kind) for key, kind in sorted(found.items()))
     return Links(tuple(made), bool(stated) and not authoritative)
-
-
-def _object(content: bytes) -> dict[str, Any]:
-    try:
-        patient = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise Unprocessable("The content of a Patient is not JSON.", code="content-form") from error
-    if not isinstance(patient, dict):
-        raise Unprocessable("The content of a Patient is not a JSON object.", code="content-form")
-    return patient
 
 
 def _protected(patient: dict[str, Any]) -> bool:

@@ -1,0 +1,25 @@
+"""Position tokens: what a publish was told, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from onestory.shared.contracts.topics import DIRECTORY, RECORD
+from onestory.shared.errors import Malformed
+from onestory.shared.producer import Position
+from onestory.shared.visibility import from_token, to_token
+
+
+def test_a_token_holds_the_highest_offset_of_each_partition() -> None:
+    positions = [Position(RECORD, 3, 17), Position(RECORD, 3, 12), Position(DIRECTORY, 0, 4)]
+
+    token = to_token(positions)
+
+    assert token == "d0-4.r3-17"
+    assert from_token(token) == [Position(DIRECTORY, 0, 4), Position(RECORD, 3, 17)]
+
+
+@pytest.mark.parametrize("token", ["", "r3", "r3-", "x3-1", "r3-1.", "r-1-1", "r3-1e3", "r99-1", "r3-" + "9" * 40])
+def test_what_no_publish_was_told_is_refused_at_once(token: str) -> None:
+    with pytest.raises(Malformed):
+        from_token(token)
