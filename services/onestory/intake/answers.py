@@ -10,7 +10,7 @@ import orjson
 from starlette.responses import Response
 
 from onestory.intake.domain.submission import Accepted, Refused
-from onestory.intake.handler import Published
+from onestory.intake.handler import MOST_NAMED, Published, Seen
 from onestory.intake.headers import Preferences
 from onestory.shared.errors import Issue
 from onestory.shared.fhir.instants import format_instant
@@ -23,6 +23,13 @@ _REASONS = {
 }  # fmt: skip
 _TAKEN = Issue("informational", "Kafka has it; readers see it a moment later.", severity="information")
 _VISIBLE = Issue("informational", "Kafka has it, and readers see it.", severity="information")
+_SUPERSEDED = Issue(
+    "informational",
+    "Another statement of yours stands for this resource: it has a later meta.lastUpdated or sequence. This one is in "
+    "the history.",
+    severity="warning",
+)
+_OUTCOME_TAKEN, _OUTCOME_VISIBLE, _OUTCOME_SUPERSEDED = (outcome([each]) for each in (_TAKEN, _VISIBLE, _SUPERSEDED))
 
 
 class Answers:
@@ -31,17 +38,19 @@ class Answers:
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
 
-    def to(self, published: Published, at: datetime, prefer: Preferences, *, visible: bool) -> Response:
-        """The answer to a publish that Kafka has acknowledged; `visible` where it was waited for in time."""
+    def to(self, published: Published, at: datetime, prefer: Preferences, seen: Seen) -> Response:
+        """The answer to a publish that Kafka has acknowledged."""
         headers = dict(published.headers)
-        if visible:
+        if seen.visible:
             headers["Preference-Applied"] = f"wait={prefer.wait_s}"
-        says = outcome([_VISIBLE if visible else _TAKEN])
+        if seen.superseded:
+            headers["X-OneStory-Superseded"] = ", ".join(sorted(seen.superseded)[:MOST_NAMED])
+        says = outcome([_VISIBLE if seen.visible else _TAKEN, *([_SUPERSEDED] if seen.superseded else [])])
         match published.prepared.bundle_type:
             case "":
                 return self._to_resource(published, at, prefer, headers, says)
             case "transaction" | "batch":
-                return self._to_bundle(published, at, prefer, headers, says)
+                return self._to_bundle(published, at, prefer, headers, seen)
             case _:
                 return Response(says, 202, headers, FHIR_JSON)
 
@@ -63,14 +72,14 @@ class Answers:
         return Response(None, status, headers)
 
     def _to_bundle(
-        self, published: Published, at: datetime, prefer: Preferences, headers: dict[str, str], says: bytes
+        self, published: Published, at: datetime, prefer: Preferences, headers: dict[str, str], seen: Seen
     ) -> Response:
         kind = published.prepared.bundle_type
-        entries = [self._entry(each, at, prefer, says) for each in published.prepared.outcomes]
+        entries = [self._entry(each, at, prefer, seen) for each in published.prepared.outcomes]
         body = b'{"resourceType":"Bundle","type":"%b-response","entry":[%b]}' % (kind.encode(), b",".join(entries))
         return Response(body, 200, headers, FHIR_JSON)
 
-    def _entry(self, each: Accepted | Refused, at: datetime, prefer: Preferences, says: bytes) -> bytes:
+    def _entry(self, each: Accepted | Refused, at: datetime, prefer: Preferences, seen: Seen) -> bytes:
         if isinstance(each, Refused):
             answer = refusal(each.error)
             return _response({"status": _line(answer.status_code)}, bytes(answer.body))
@@ -80,13 +89,22 @@ class Answers:
             "etag": _etag(each),
             "lastModified": format_instant(at),
         }
-        written = _response(response, says if prefer.returns == "OperationOutcome" else b"")
+        written = _response(response, _told(each, prefer, seen))
         if prefer.returns == "representation" and each.content is not None:
             return b'{"resource":%b,%b' % (_representation(each), written[1:])
         return written
 
     def _location(self, accepted: Accepted) -> str:
         return f"{self._base_url}/{accepted.resource_type}/{accepted.shared_id}/_history/{accepted.event_id}"
+
+
+def _told(each: Accepted, prefer: Preferences, seen: Seen) -> bytes:
+    """The outcome of one entry: what was asked for, and that it is not what readers see."""
+    if each.shared_id in seen.superseded:
+        return _OUTCOME_SUPERSEDED
+    if prefer.returns != "OperationOutcome":
+        return b""
+    return _OUTCOME_VISIBLE if seen.visible else _OUTCOME_TAKEN
 
 
 def _response(response: dict[str, Any], said: bytes) -> bytes:

@@ -13,7 +13,7 @@ from onestory.intake.answers import Answers
 from onestory.intake.body import read_body
 from onestory.intake.domain.reception import Arrival
 from onestory.intake.domain.submission import Door, Submission
-from onestory.intake.handler import Handler
+from onestory.intake.handler import Handler, Seen
 from onestory.shared.caller import Caller
 from onestory.shared.web import Route
 
@@ -37,10 +37,9 @@ class Api:
             headers.traceparent(request.headers),
         )
         prefer = headers.preferences(request.headers)
-        visible = (
-            prefer.wait_s > 0 and bool(published.positions) and await self._handler.visible(published, prefer.wait_s)
-        )
-        return self._answers.to(published, arrival.received_at, prefer, visible=visible)
+        waits = prefer.wait_s > 0 and bool(published.positions)
+        seen = await self._handler.seen(published, prefer.wait_s) if waits else Seen()
+        return self._answers.to(published, arrival.received_at, prefer, seen)
 
     def _arrival(self, request: Request, caller: Caller) -> Arrival:
         return Arrival(

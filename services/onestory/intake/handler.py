@@ -17,7 +17,7 @@ from onestory.intake.domain.reception import Arrival, receive
 from onestory.intake.domain.submission import Accepted, Known, Prepared, Reception, Said, Submission
 from onestory.intake.messages import Messages
 from onestory.intake.repeats import Repeats
-from onestory.intake.store import known_resources
+from onestory.intake.store import known_resources, standing
 from onestory.shared.database import Database
 from onestory.shared.errors import OneStoryError
 from onestory.shared.producer import Message, Position, Producer
@@ -31,7 +31,7 @@ _entries = Counter("onestory_intake_entries", "Entries that were published or re
 # Above this the work of one publish would be felt by the others that wait for the event loop.
 _LARGE_BODY = 256_000
 # Clients and proxies read headers of a few kilobytes. In the answer to a large batch each entry's ETag is its event.
-_MOST_NAMED = 100
+MOST_NAMED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,14 @@ class Published:
         if not self.positions:
             return {}
         return {**_event_ids(self.prepared), "X-OneStory-Position": to_token(self.positions)}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What readers see of a publish: whether it was visible in time, and for which shared ids another one stands."""
+
+    visible: bool = False
+    superseded: frozenset[str] = frozenset()
 
 
 class Handler:
@@ -72,13 +80,22 @@ class Handler:
         _record(prepared)
         return Published(prepared, positions)
 
-    async def visible(self, published: Published, wait_s: int) -> bool:
-        """Whether readers see it within the time. Raises `Unprocessable` when it was parked instead."""
+    async def seen(self, published: Published, wait_s: int) -> Seen:
+        """What readers see of it within the time. Raises `Unprocessable` when it was parked instead."""
         try:
-            return await self._visible.wait(published.positions, wait_s)
+            if not await self._visible.wait(published.positions, wait_s):
+                return Seen()
+            return Seen(True, await self._superseded(published.prepared))
         except OneStoryError as error:
             error.headers |= published.headers
             raise
+
+    async def _superseded(self, prepared: Prepared) -> frozenset[str]:
+        stated = [each for each in prepared.outcomes if isinstance(each, Accepted)]
+        stands = await standing(self._record, stated)
+        return frozenset(
+            each.shared_id for each in stated if stands.get(each.shared_id, each.event_id) != each.event_id
+        )
 
     def _prepare(
         self, opened: Opened, reception: Reception, known: dict[str, Known], traceparent: str
@@ -100,7 +117,7 @@ async def _beside_if_large(body: bytes, work: Callable[[], T]) -> T:
 
 
 def _event_ids(prepared: Prepared) -> dict[str, str]:
-    return {"X-OneStory-Event-Id": ", ".join(str(event.event_id) for event in prepared.events[:_MOST_NAMED])}
+    return {"X-OneStory-Event-Id": ", ".join(str(event.event_id) for event in prepared.events[:MOST_NAMED])}
 
 
 def _record(prepared: Prepared) -> None:

@@ -1,11 +1,12 @@
-"""What the record knows of ids in our own form: the one view that intake reads. It owns no tables."""
+"""The record's views that intake reads: what ids in our own form stand for, and what stands. It owns no tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
-from onestory.intake.domain.submission import Known
+from onestory.intake.domain.submission import Accepted, Known
 from onestory.shared.database import Database
 from onestory.shared.events import Source
 from onestory.shared.identity import PersonIdentifier
@@ -14,6 +15,11 @@ _KNOWN = """
     select shared_id, person_system, person_value, organisation, system, resource_type, local_id
     from record.known_resource
     where person_key = any($1::text[]) and shared_id = any($2::text[])
+"""
+_STANDING = """
+    select shared_id, event_id
+    from record.standing_statement
+    where person_key = any($1::text[]) and resource_type = any($2::text[]) and shared_id = any($3::text[])
 """
 _KEY_LENGTH = 26
 # A publisher waits at most five seconds for an answer, and most of them are Kafka's.
@@ -27,6 +33,16 @@ async def known_resources(database: Database, shared_ids: Iterable[str]) -> dict
         return {}
     rows = await database.fetch(_KNOWN, sorted({each[:_KEY_LENGTH] for each in wanted}), wanted)
     return {row["shared_id"]: _known(row) for row in rows}
+
+
+async def standing(database: Database, stated: Iterable[Accepted]) -> dict[str, UUID]:
+    """By shared id, the event whose statement stands for each of these resources of persons. Raises `Unavailable`."""
+    wanted = [(each.shared_id[:_KEY_LENGTH], each.resource_type, each.shared_id) for each in stated]
+    if not wanted:
+        return {}
+    columns = [sorted(set(column)) for column in zip(*wanted, strict=True)]
+    rows = await database.fetch(_STANDING, *columns)
+    return {row["shared_id"]: UUID(str(row["event_id"])) for row in rows}
 
 
 def _known(row: Any) -> Known:

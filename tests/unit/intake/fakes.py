@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from tests.unit.intake.door import KEYS
 
@@ -36,19 +37,22 @@ class FakeBroker(Producer):
 
 
 class FakeRecord(Database):
-    """Answers the one question that the door has for the record; `away` is a database that does not answer."""
+    """Answers the two questions that the door has for the record; `away` is a database that does not answer."""
 
     def __init__(self) -> None:
         self.known: dict[str, Known] = {}
+        self.stands: dict[str, UUID] = {}
         self.away = False
         self.asked = 0
 
-    async def fetch(self, _query: str, *arguments: object) -> Sequence[Any]:
-        _, shared_ids = arguments
+    async def fetch(self, query: str, *arguments: object) -> Sequence[Any]:
+        shared_ids = arguments[-1]
         assert isinstance(shared_ids, list)
         self.asked += 1
         if self.away:
             raise Unavailable("The record's database does not answer. Try again.")
+        if "standing_statement" in query:
+            return [{"shared_id": each, "event_id": self.stands[each]} for each in shared_ids if each in self.stands]
         return [_row(each, self.known[each]) for each in shared_ids if each in self.known]
 
 
