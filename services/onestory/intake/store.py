@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from onestory.intake.domain.submission import Accepted, Known
 from onestory.shared.database import Database
+from onestory.shared.errors import Unavailable
 from onestory.shared.events import Source
 from onestory.shared.identity import PersonIdentifier
 
@@ -31,7 +33,11 @@ async def known_resources(database: Database, shared_ids: Iterable[str]) -> dict
     wanted = sorted(shared_ids)
     if not wanted:
         return {}
-    rows = await database.fetch(_KNOWN, sorted({each[:_KEY_LENGTH] for each in wanted}), wanted)
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            rows = await database.fetch(_KNOWN, sorted({each[:_KEY_LENGTH] for each in wanted}), wanted)
+    except TimeoutError as error:
+        raise Unavailable("The record's database does not answer in time. Try again.") from error
     return {row["shared_id"]: _known(row) for row in rows}
 
 

@@ -13,6 +13,9 @@ from nhs_number.validate import is_valid
 
 NHS_NUMBER_SYSTEM = "https://fhir.nhs.uk/Id/nhs-number"
 ODS_CODE_SYSTEM = "https://fhir.nhs.uk/Id/ods-organization-code"
+# Files that the NHS has published spell both in more than one way.
+_NHS_NUMBER_SYSTEMS = re.compile(r"https?://fhir\.nhs\.(?:uk|net)/id/nhs-number", re.I)
+_ODS_CODE_SYSTEMS = re.compile(r"https?://fhir\.nhs\.(?:uk|net)/id/ods-organization-code", re.I)
 PROVISIONAL_SYSTEM = "https://onestory.nhs.uk/Id/provisional-person"
 
 _KEY_LENGTH = 26
@@ -85,6 +88,16 @@ def is_directory_id(value: str) -> bool:
 def is_keepable(name: str) -> bool:
     """Whether a name, such as a local id, can be kept and indexed: at most 512 characters, and none of them NUL."""
     return len(name) <= _LONGEST_NAME and "\0" not in name
+
+
+def is_nhs_number_system(system: object) -> bool:
+    """Whether this is the system of NHS numbers, in any spelling that the NHS itself has published."""
+    return system == NHS_NUMBER_SYSTEM or (isinstance(system, str) and bool(_NHS_NUMBER_SYSTEMS.fullmatch(system)))
+
+
+def is_ods_code_system(system: object) -> bool:
+    """Whether this is the system of ODS codes, in any spelling that the NHS itself has published."""
+    return system == ODS_CODE_SYSTEM or (isinstance(system, str) and bool(_ODS_CODE_SYSTEMS.fullmatch(system)))
 
 
 def is_nhs_number(value: str) -> bool:

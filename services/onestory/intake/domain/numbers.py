@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onestory.shared.errors import Unprocessable
-from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier, is_nhs_number
-
-# Published NHS files spell the system in more than one way.
-_SYSTEM = re.compile(r"https?://fhir\.nhs\.uk/id/nhs-number", re.I)
-
-
-def is_nhs_number_system(system: object) -> bool:
-    """Whether this is the system of NHS numbers, in any spelling that the NHS itself has published."""
-    return isinstance(system, str) and (system == NHS_NUMBER_SYSTEM or _SYSTEM.fullmatch(system) is not None)
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier, is_nhs_number, is_nhs_number_system
 
 
 def person_of_number(identifiers: Iterable[tuple[Mapping[str, Any], str]]) -> PersonIdentifier | None:

@@ -15,7 +15,7 @@ from onestory.intake.domain.address import identifier_in
 from onestory.intake.domain.index import Index, relative
 from onestory.intake.domain.item import Item
 from onestory.intake.domain.local_ids import local_id
-from onestory.intake.domain.numbers import is_nhs_number_system, listed, person_of_number
+from onestory.intake.domain.numbers import listed, person_of_number
 from onestory.intake.domain.submission import Known, Reception
 from onestory.shared.errors import PreconditionFailed, Unprocessable
 from onestory.shared.fhir.definitions import patient_compartment
@@ -23,6 +23,7 @@ from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
     PersonIdentifier,
     is_nhs_number,
+    is_nhs_number_system,
     parse_shared_id,
     provisional,
 )

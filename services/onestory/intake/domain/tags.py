@@ -9,13 +9,12 @@ import msgspec
 
 from onestory.intake.domain.submission import Said
 from onestory.shared.errors import Forbidden
-from onestory.shared.identity import ODS_CODE_SYSTEM
+from onestory.shared.identity import is_ods_code_system
 
 SYSTEM_TAG = "https://onestory.nhs.uk/CodeSystem/source-system"
 SEQUENCE_TAG = "https://onestory.nhs.uk/CodeSystem/sequence"
 COMPLETE_TYPE_TAG = "https://onestory.nhs.uk/CodeSystem/complete-type"
 
-_ODS_CODE = re.compile(r"https?://fhir\.nhs\.uk/id/ods-organization-code", re.I)
 _OUR_SOURCE = re.compile(r"(?:https://onestory\.nhs\.uk)?/organisations/(?P<organisation>[^/]+)(?:/.*)?")
 
 
@@ -45,7 +44,7 @@ def read_meta(raw: msgspec.Raw | None) -> Meta:
 
 def is_organisation_tag(tag: Tag) -> bool:
     """Whether a tag names the organisation that says this."""
-    return tag.system == ODS_CODE_SYSTEM or (tag.system is not None and _ODS_CODE.fullmatch(tag.system) is not None)
+    return is_ods_code_system(tag.system)
 
 
 def refuse_other_source(meta: Meta, organisation: str, path: str) -> None:

@@ -9,12 +9,11 @@ from urllib.parse import unquote
 from onestory.intake.domain.address import identifier_in
 from onestory.intake.domain.index import Index, relative
 from onestory.intake.domain.item import Item
-from onestory.intake.domain.numbers import is_nhs_number_system
 from onestory.intake.domain.people import People
 from onestory.intake.domain.submission import Reception
 from onestory.shared.errors import PreconditionFailed, Unprocessable
 from onestory.shared.fhir.definitions import directory_types, resource_types
-from onestory.shared.identity import is_directory_id, is_nhs_number, parse_shared_id
+from onestory.shared.identity import is_directory_id, is_nhs_number, is_nhs_number_system, parse_shared_id
 
 _WHAT_TO_SEND = (
     "Send Type/id, an absolute URL, Type?identifier=system|value, the fullUrl of an entry in the submission, or "

@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 import orjson
 
 from onestory.shared.events import Entry, RecordChanged
-from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, is_nhs_number, provisional
+from onestory.shared.identity import (
+    NHS_NUMBER_SYSTEM,
+    Keys,
+    PersonIdentifier,
+    is_nhs_number,
+    is_nhs_number_system,
+    provisional,
+)
 
 PROVISIONAL = "provisional"
 REPLACES = "replaces"
@@ -69,7 +76,7 @@ def _stated(patient: dict[str, Any]) -> Iterator[tuple[str, PersonIdentifier]]:
 
 def _nhs_number(other: dict[str, Any]) -> str | None:
     identifier = other.get("identifier")
-    if isinstance(identifier, dict) and identifier.get("system") == NHS_NUMBER_SYSTEM:
+    if isinstance(identifier, dict) and is_nhs_number_system(identifier.get("system")):
         value = identifier.get("value")
     else:
         value = str(other.get("reference", "")).rpartition("Patient/")[2]

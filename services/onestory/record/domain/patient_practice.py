@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from onestory.record.domain.patient_statement import PatientStatement, by_standing, elements, value
+from onestory.shared.identity import is_ods_code_system
 
-# Published files spell the system in both ways (domain reference, Identifiers).
-_ODS_SYSTEM = re.compile(r"https?://fhir\.nhs\.(uk|net)/[Ii]d/ods-organization-code")
 _ODS_REFERENCE = re.compile(r"(?:.*/)?Organization/([A-Z0-9]{3,8})")
 _SHARED_REFERENCE = re.compile(r"Organization/([a-z2-7]{26}(?:-[a-z2-7]{26})?)")
 
@@ -66,7 +65,7 @@ def _reference(named: Mapping[str, Any]) -> str:
 def _ods_code(named: Mapping[str, Any]) -> str | None:
     identifiers = named.get("identifier") or []
     for identifier in identifiers if isinstance(identifiers, list) else [identifiers]:
-        if _ODS_SYSTEM.fullmatch(str(identifier.get("system"))) and identifier.get("value"):
+        if is_ods_code_system(identifier.get("system")) and identifier.get("value"):
             return str(identifier["value"]).upper()
     return None
 

@@ -10,6 +10,7 @@ from onestory.shared.identity import (
     Keys,
     PersonIdentifier,
     is_nhs_number,
+    is_nhs_number_system,
     parse_shared_id,
 )
 
@@ -44,12 +45,12 @@ def by_identifier(token: str, keys: Keys) -> Asked:
         system, value = NHS_NUMBER_SYSTEM, token
     if not system or not value or "\0" in token:
         raise Malformed("An identifier is given as system|value, or as a bare NHS number.", code="value")
-    if system != NHS_NUMBER_SYSTEM:
+    if not is_nhs_number_system(system):
         return Asked(keys.person_key(PersonIdentifier(system, value)))
     number = value.replace(" ", "")
     if not is_nhs_number(number):
         raise Malformed("This NHS number is not valid: ten digits, the last of which checks the others.", code="value")
-    return Asked(keys.person_key(PersonIdentifier(system, number)), number)
+    return Asked(keys.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, number)), number)
 
 
 def by_reference(value: str, keys: Keys, fhir: str) -> Asked:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -28,10 +31,11 @@ class Topic:
     max_message_bytes: int
 
 
-def topics() -> dict[str, Topic]:
+@cache
+def topics() -> Mapping[str, Topic]:
     """Every topic by name. Raises `Misconfigured` when a file does not say what a topic needs."""
     loaded = (_topic(path) for path in sorted((folder() / "topics").glob("*.yaml")))
-    return {topic.name: topic for topic in loaded}
+    return MappingProxyType({topic.name: topic for topic in loaded})
 
 
 def _topic(path: Path) -> Topic:
