@@ -120,6 +120,18 @@ def test_what_was_filed_under_the_wrong_person_moves_to_the_right_one(teams: dic
     assert texts(practice.reads(wrong)) == []
 
 
+def test_what_comes_along_with_two_peoples_statements_stays_with_both(teams: dict[str, Team]) -> None:
+    practice, people = teams["practice"], [new_nhs_number(), new_nhs_number()]
+    warfarin = {"resourceType": "Medication", "id": "m1", "code": {"text": "Warfarin 3mg tablets"}}
+
+    for person in people:
+        practice.says(transaction(patient(person, f"p-{person}", "A81001"), warfarin))
+
+    for person in people:
+        held = [entry["resource"]["resourceType"] for entry in practice.reads(person).json()["entry"]]
+        assert "Medication" in held
+
+
 def test_a_superseded_number_joins_two_histories_and_the_join_can_be_undone(teams: dict[str, Team]) -> None:
     practice, pds = teams["practice"], teams["demographics"]
     old, new = new_nhs_number(), new_nhs_number()

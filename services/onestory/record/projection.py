@@ -48,7 +48,7 @@ def _own(transaction: psycopg.Connection, planned: Plan) -> Callable[[Statement]
     owner_of |= owners.owners(transaction, made.greatest.keys() - owner_of.keys())
     owners.add_claimants(transaction, claimants(made, taken, owner_of))
     owners.send_away(transaction, left(made, taken))
-    return lambda said: said.asserts and owner_of[said.resource_hash] != said.person_key
+    return lambda said: said.asserts and owner_of.get(said.resource_hash, said.person_key) != said.person_key
 
 
 def _lower(transaction: psycopg.Connection, repeated: Collection[Prepared]) -> None:

@@ -16,7 +16,7 @@ from onestory.shared.identity import Keys
 
 KEYS = Keys(b"a secret for tests, long enough!")
 SOURCES = (Source("A81001", "emis"), Source("A81001", "emis"), Source("RXX01", "pas"))
-KINDS = ("Condition", "Condition", "Observation")
+KINDS = ("Condition", "Condition", "Observation", "Medication")
 TIMES = st.integers(0, 3)
 
 said = st.builds(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from onestory.record.domain.statement import Statement
+from onestory.shared.fhir.definitions import is_about_a_person
 
 
 class Taken(NamedTuple):
@@ -23,11 +24,13 @@ class Claims(NamedTuple):
 
 
 def claims(statements: Iterable[Statement]) -> Claims:
-    """What a batch says of whose each resource is. A retraction claims nothing."""
+    """What a batch says of whose each resource is. A retraction claims nothing, and nor does what only comes along with
+    a person's statement, such as the Medication that it speaks of: it may come with another person's too.
+    """
     greatest: dict[str, Statement] = {}
     contested: dict[str, set[str]] = {}
     for said in statements:
-        if not said.asserts:
+        if not said.asserts or not is_about_a_person(said.resource_type):
             continue
         other = greatest.setdefault(said.resource_hash, said)
         if other is said:

@@ -54,6 +54,12 @@ def patient_compartment() -> Mapping[str, tuple[tuple[str, ...], ...]]:
 
 
 @cache
+def is_about_a_person(resource_type: str) -> bool:
+    """Whether a resource of this type belongs to one person; else it may come with the statements of several."""
+    return resource_type == "Patient" or resource_type in patient_compartment()
+
+
+@cache
 def directory_types() -> frozenset[str]:
     """Types that may be published about no person."""
     return frozenset(_yaml("directory-types.yaml"))
