@@ -11,6 +11,8 @@ import pytest
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
 from tests.stack import Services
 
+from onestory.shared.identity import NHS_NUMBER_SYSTEM
+
 FHIR_JSON = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 
 
@@ -150,6 +152,37 @@ def test_a_superseded_number_joins_two_histories_and_the_join_can_be_undone(team
     assert pds.says(said_at(patient(new, "pds-1", "A81001"), "2026-10-02T10:00:00Z")).status_code == 200
     assert texts(practice.reads(new)) == ["Eczema"]
     assert texts(practice.reads(old)) == ["Asthma"]
+
+
+def test_what_was_said_before_the_number_was_known_can_be_taken_back_under_the_number(teams: dict[str, Team]) -> None:
+    practice, hospital, person = teams["practice"], teams["hospital"], new_nhs_number()
+    practice.says(patient(person, f"gp-{person}", "A81001"))
+    unnumbered = {"resourceType": "Patient", "id": f"p9-{person}", "name": [{"family": "Unknown"}]}
+    problem = condition(person, f"c9-{person}", "Collapse", subject={"reference": f"Patient/p9-{person}"})
+    hospital.says(transaction(unnumbered, problem))
+    hospital.says(patient(person, f"p9-{person}", "A81001"))
+    assert texts(practice.reads(person)) == ["Collapse"]
+
+    taken_back = hospital.withdraws("Condition", f"c9-{person}", person)
+
+    assert taken_back.is_success, taken_back.text
+    assert texts(practice.reads(person)) == []
+
+
+def test_a_number_in_the_middle_of_a_chain_needs_no_statements_of_its_own(teams: dict[str, Team]) -> None:
+    practice, authority = teams["practice"], teams["demographics"]
+    oldest, middle, newest = new_nhs_number(), new_nhs_number(), new_nhs_number()
+    for number, text in ((oldest, "Then"), (newest, "Now")):
+        practice.says(transaction(patient(number, f"p-{number}", "A81001"), condition(number, f"c-{number}", text)))
+
+    authority.says(patient(oldest, oldest, link=[superseded(middle, "replaced-by")]))
+    authority.says(patient(newest, newest, link=[superseded(middle, "replaces")]))
+
+    assert texts(practice.reads(oldest)) == texts(practice.reads(newest)) == ["Now", "Then"]
+
+
+def superseded(number: str, kind: str) -> dict[str, Any]:
+    return {"other": {"identifier": {"system": NHS_NUMBER_SYSTEM, "value": number}}, "type": kind}
 
 
 def test_a_whole_list_retires_what_it_does_not_mention(teams: dict[str, Team]) -> None:

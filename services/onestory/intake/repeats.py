@@ -21,7 +21,7 @@ class Repeats:
     def refuse_mix_up(self, submission: Submission, reception: Reception) -> None:
         """Raise `Unprocessable` when this client's key has been published with another content."""
         known = self._published.get(_client_key(reception))
-        if known is not None and known != _digest(submission):
+        if known is not None and known != _digest(submission, reception):
             says = "This Idempotency-Key was used with another content: send a new key for new content."
             raise Unprocessable(says, code="duplicate")
 
@@ -29,7 +29,7 @@ class Repeats:
         """Keep what has just been published, and forget the oldest when there are too many."""
         if not reception.idempotency_key:
             return
-        self._published[_client_key(reception)] = _digest(submission)
+        self._published[_client_key(reception)] = _digest(submission, reception)
         self._published.move_to_end(_client_key(reception))
         if len(self._published) > self._kept:
             self._published.popitem(last=False)
@@ -39,8 +39,9 @@ def _client_key(reception: Reception) -> tuple[str, str, str]:
     return reception.source.organisation, reception.source.system, reception.idempotency_key
 
 
-def _digest(submission: Submission) -> bytes:
+def _digest(submission: Submission, reception: Reception) -> bytes:
     address = (submission.method, submission.resource_type, submission.resource_id, submission.search)
-    digest = hashlib.sha256("\0".join((*address, submission.if_none_exist, "")).encode())
+    said = (submission.if_none_exist, str(reception.sequence), *sorted(reception.complete_types))
+    digest = hashlib.sha256("\0".join((*address, *said, "")).encode())
     digest.update(submission.body)
     return digest.digest()

@@ -7,11 +7,15 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import structlog
+
 from onestory.shared.contracts.codec import Codec
 from onestory.shared.contracts.topics import ACCESS
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import AccessRecorded
 from onestory.shared.producer import Message, Producer
+
+log = structlog.get_logger()
 
 # How long a group waits at most for reads that have begun.
 _GATHERING_S = 0.002
@@ -77,7 +81,10 @@ class AuditTrail:
         failure: Unavailable | None = None
         try:
             await self._producer.send([message for message, _ in group])
-        except Unavailable:
+        except Exception as error:
+            # Whatever it was: nobody may be left waiting, and nothing may be shown.
+            if not isinstance(error, Unavailable):
+                log.error("audit_failed", error=type(error).__name__)
             failure = Unavailable("The access could not be audited, so nothing is shown. Try again.")
         for _, written in group:
             if written.done():  # its reader has gone away

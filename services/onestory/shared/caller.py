@@ -16,6 +16,7 @@ _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
 _REQUIRED = ["iss", "aud", "exp", "sub", "org"]
 _KEYS_KEPT_S = 3600.0
 _KEYS_ASKED_AGAIN_S = 10.0
+_ISSUER_RESTS_S = 1.0
 _TOKENS_KEPT = 4096
 
 
@@ -41,6 +42,7 @@ class Tokens:
         self._http = http
         self._keys: dict[str, jwt.PyJWK] = {}
         self._keys_at = float("-inf")
+        self._failed_at = float("-inf")
         self._refreshing = asyncio.Lock()
         self._verified: dict[str, tuple[float, Caller]] = {}
 
@@ -82,7 +84,12 @@ class Tokens:
         except jwt.PyJWTError as error:
             raise Unauthenticated("The token is not a signed JWT.") from error
         if kid not in self._keys or time.monotonic() - self._keys_at > _KEYS_KEPT_S:
-            await self._refresh()
+            try:
+                await self._refresh()
+            except Unavailable:
+                # A key that is known stays good while the issuer is away.
+                if kid not in self._keys:
+                    raise
         if kid not in self._keys:
             raise Unauthenticated("The token is signed with a key that the issuer does not publish.")
         return self._keys[kid]
@@ -92,13 +99,21 @@ class Tokens:
             # A flood of tokens with made-up key ids may not become a flood of calls to the issuer.
             if time.monotonic() - self._keys_at < _KEYS_ASKED_AGAIN_S:
                 return
+            # Nor may those who wait here each wait for an issuer that does not answer.
+            if time.monotonic() - self._failed_at < _ISSUER_RESTS_S:
+                raise _issuer_away()
             try:
                 response = (await self._http.get(self._jwks_url, timeout=3.0)).raise_for_status()
                 keys = jwt.PyJWKSet.from_dict(response.json()).keys
             except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
-                raise Unavailable("The token issuer's keys cannot be fetched; try again.") from error
+                self._failed_at = time.monotonic()
+                raise _issuer_away() from error
             self._keys = {str(key.key_id): key for key in keys}
             self._keys_at = time.monotonic()
+
+
+def _issuer_away() -> Unavailable:
+    return Unavailable("The token issuer's keys cannot be fetched; try again.")
 
 
 def _caller(claims: dict[str, Any]) -> Caller:

@@ -86,8 +86,8 @@ def is_directory_id(value: str) -> bool:
 
 
 def is_keepable(name: str) -> bool:
-    """Whether a name, such as a local id, can be kept and indexed: at most 512 characters, and none of them NUL."""
-    return len(name) <= _LONGEST_NAME and "\0" not in name
+    """Whether a name, such as a local id, can be kept and indexed: at most 512 bytes of UTF-8, without NUL."""
+    return len(name.encode(errors="surrogatepass")) <= _LONGEST_NAME and "\0" not in name
 
 
 def is_nhs_number_system(system: object) -> bool:

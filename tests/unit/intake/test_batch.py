@@ -148,3 +148,21 @@ def test_a_keyed_batch_repeats_every_event() -> None:
     assert decide(both, key="k").events == decide(both, key="k", number=2).events
     assert [event.event_id.version for event in decide(both, key="k").events] == [5, 5, 5]
     assert person(AMINA) != person(BEN)
+
+
+def test_a_whole_list_with_a_refused_entry_is_refused_whole() -> None:
+    both = posted("batch", condition(AMINA, "c1"), condition(AMINA, "c2"))
+    both["entry"][1]["request"]["ifMatch"] = 'W/"1"'
+
+    error = refused(post(both), said=Said(complete_types=("Condition",)))
+
+    assert [issue.expression for issue in error.issues] == ["Bundle", "Bundle.entry[1].request"]
+
+
+def test_an_entry_that_is_refused_for_its_request_takes_its_person_with_it() -> None:
+    both = posted("batch", condition(AMINA, "c1"), condition(AMINA, "c2"), condition(BEN, "c3"))
+    both["entry"][1]["request"]["ifMatch"] = 'W/"1"'
+
+    prepared = decide(post(both))
+
+    assert people(prepared) == [BEN]

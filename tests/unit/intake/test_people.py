@@ -175,8 +175,10 @@ def test_an_nhs_number_and_a_patient_without_one_are_two_people() -> None:
     assert place(error) == "Bundle.entry[1].resource.subject"
 
 
-def test_a_patient_whose_id_is_an_nhs_number_is_that_person() -> None:
-    assert statement(decide(put(unnumbered(AMINA)))).person == person(AMINA)
+def test_a_local_id_that_looks_like_an_nhs_number_is_none() -> None:
+    whose = statement(decide(put(unnumbered(AMINA)))).person
+
+    assert whose == provisional(SOURCE.organisation, SOURCE.system, AMINA)
 
 
 def test_what_names_nobody_belongs_to_the_one_person_of_the_submission() -> None:

@@ -41,6 +41,21 @@ def test_links_on_a_cycle_join_nobody_in_any_order() -> None:
         assert joined(among, "d") == {"c", "d"}
 
 
+def test_a_number_that_is_said_to_have_become_two_joins_neither() -> None:
+    links = [Link("i", "h", "replaces"), Link("j", "h", "replaces"), Link("h", "g", "replaces")]
+
+    for order in permutations(links):
+        among = successions(order)
+        assert joined(among, "h") == {"g", "h"}
+        assert joined(among, "i") == {"i"}
+
+
+def test_a_shortcut_along_a_chain_is_no_fork() -> None:
+    among = successions([Link("b", "a", "replaces"), Link("c", "b", "replaces"), Link("c", "a", "replaces")])
+
+    assert joined(among, "a") == {"a", "b", "c"}
+
+
 def test_a_number_cannot_replace_itself() -> None:
     assert successions([Link("a", "a", "replaces")]) == frozenset()
     assert joined(frozenset(), "a") == {"a"}

@@ -20,7 +20,7 @@ from onestory.intake.domain.publication import (
 )
 from onestory.intake.domain.statement import state
 from onestory.intake.domain.submission import Accepted, Prepared, Refused
-from onestory.shared.errors import OneStoryError, Unprocessable
+from onestory.shared.errors import Issue, OneStoryError, Unprocessable
 from onestory.shared.events import DirectoryChanged, RecordChanged
 from onestory.shared.identity import PersonIdentifier
 
@@ -36,6 +36,7 @@ def prepare_batch(opened: Opened, examination: Examination, new_id: NewId) -> Pr
     for person, own in people.items():
         batch.state_person(person, own)
     batch.state_directory()
+    batch.refuse_part_of_a_whole_list()
     outcomes = [batch.outcome(index) for index in range(opened.size)]
     return Prepared("batch", tuple(batch.events), tuple(outcomes))
 
@@ -100,6 +101,14 @@ class _Batch:
                 event = directory_event(entry, self._examination.reception, self._new_id)
                 self.events.append(event)
                 self._accepted[each.item.index] = accepted(each, entry, event.event_id)
+
+    def refuse_part_of_a_whole_list(self) -> None:
+        """Raise `Unprocessable` where this is a whole list, and entries are refused: they would count as left out."""
+        if self._errors and self._examination.reception.complete_types:
+            causes = self._examination.errors or self._errors
+            issues = [issue for index in sorted(causes) for issue in causes[index].issues]
+            says = "It is said to be a whole list, and entries of it are refused: mend them, and send all of it again."
+            raise Unprocessable(says, issues=[Issue("business-rule", says, "Bundle"), *issues])
 
     def outcome(self, index: int) -> Accepted | Refused:
         return self._accepted.get(index) or Refused(self._errors[index])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+import msgspec
+
 from onestory.intake.domain.address import Address, identifier_in, parse_address, person_in, refuse_preconditions
 from onestory.intake.domain.bundle import ABSENT, BundleEntry, Request
 from onestory.intake.domain.item import Item, members_of, refuse_bad_id, refuse_type, text
-from onestory.shared.errors import Unprocessable
+from onestory.shared.errors import OneStoryError, Unprocessable
 
 _INSTEAD = {
     "GET": "Reads are not answered here: send them by themselves.",
@@ -24,6 +28,17 @@ def open_entry(index: int, entry: BundleEntry, base_url: str) -> Item:
         instead = _INSTEAD.get(entry.request.method, "There is no such method: send POST, PUT or DELETE.")
         raise Unprocessable(instead, code="not-supported", expression=f"{path}.request.method")
     return _requested(index, entry, entry.request, path, base_url)
+
+
+def refused_entry(index: int, entry: BundleEntry, base_url: str) -> list[Item]:
+    """A refused entry as far as it can be read, so that whose it is can still be told; else nothing."""
+    path = f"Bundle.entry[{index}]"
+    with suppress(OneStoryError):
+        if entry.request and entry.request.method == "DELETE":
+            return [_requested(index, entry, entry.request, path, base_url)]
+    with suppress(OneStoryError, msgspec.MsgspecError):
+        return [_resource(index, entry, path)]
+    return []
 
 
 def _refuse_conditions(request: Request, path: str) -> None:

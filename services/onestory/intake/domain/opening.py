@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from onestory.intake.domain.address import refuse_preconditions
 from onestory.intake.domain.bundle import Bundle, read_bundle, refuse_broken, resource_type
-from onestory.intake.domain.entries import open_entry
+from onestory.intake.domain.entries import open_entry, refused_entry
 from onestory.intake.domain.item import Item
 from onestory.intake.domain.single import open_resource
 from onestory.intake.domain.submission import Said, Submission
@@ -98,6 +98,7 @@ def _items(bundle: Bundle, base_url: str) -> tuple[list[Item], dict[int, OneStor
             items.append(open_entry(index, entry, base_url))
         except OneStoryError as error:
             errors[index] = error
+            items += refused_entry(index, entry, base_url)
     if errors and bundle.type != "batch":
         raise all_of(list(errors.values()))
     return items, errors

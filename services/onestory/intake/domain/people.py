@@ -62,9 +62,11 @@ class People:
 
     def owner(self, item: Item) -> Owner | None:
         """Whose the item is; None when it names nobody. Raises `Unprocessable`."""
+        known = self._known.get(item.resource_id)
         if item.person:
-            return Owner(self._asked_for(item), item.request_path)
-        if item.resource_type == "Patient":
+            return Owner(self._asked_for(item, known), item.request_path)
+        # A Patient's local id alone leads to nobody: the number of its earlier statements is not known here.
+        if item.resource_type == "Patient" and (item.members or known):
             return Owner(self.of_patient(item), item.path)
         for steps in patient_compartment().get(item.resource_type, ()):
             raw = item.members.get(steps[0])
@@ -72,7 +74,6 @@ class People:
                 found = self._owner_at(steps, raw, item)
                 if found:
                     return found
-        known = self._known.get(item.resource_id)
         return Owner(known.person, f"{item.path}.id") if known else None
 
     def of_patient(self, item: Item) -> PersonIdentifier:
@@ -108,12 +109,15 @@ class People:
         return self._identified({"system": system, "value": value})
 
     def identify(self, item: Item) -> PersonIdentifier:
-        """The person that a Patient says it is: by NHS number, else by our own id, else one of this source alone."""
+        """The person that a Patient says it is: by NHS number, else by our own id, else one of this source alone.
+
+        Its id is no NHS number, whatever it looks like: one in eleven ten-digit local ids has a right check digit.
+        """
         raw = item.members.get("identifier")
         number = person_of_number(listed(msgspec.json.decode(raw), item.path)) if raw is not None else None
-        known = self._of_id(item.resource_id)
+        known = self._known.get(item.resource_id)
         if number or known:
-            return number or known  # type: ignore[return-value]
+            return number or known.person  # type: ignore[union-attr]
         source = self._reception.source
         return provisional(source.organisation, source.system, local_id(item, self._reception, self._known))
 
@@ -123,8 +127,11 @@ class People:
         known = self._known.get(patient_id) if parse_shared_id(patient_id) else None
         return known.person if known else None
 
-    def _asked_for(self, item: Item) -> PersonIdentifier:
+    def _asked_for(self, item: Item, known: Known | None) -> PersonIdentifier:
         person = self._of_id(item.person)
+        if person and known and known.person != person:
+            says = "The resource with this id is about somebody else than patient says."
+            raise Unprocessable(says, code="value", expression=item.request_path)
         if person is None:
             raise Unprocessable(
                 "patient must be an NHS number with a right check digit, or the Patient id that we gave.",

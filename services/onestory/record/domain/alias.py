@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from itertools import combinations
 from typing import NamedTuple
 
 
@@ -27,12 +28,23 @@ class Succession(NamedTuple):
 
 
 def successions(links: Iterable[Link]) -> frozenset[Succession]:
-    """The links as successions, without those that lie on a cycle: nobody is joined on contradictory evidence."""
+    """The links as successions, without those that lie on a cycle, and without those of a number that is said to have
+    become two numbers of which neither became the other: nobody is joined on contradictory evidence.
+    """
     said = {_succession(link) for link in links}
-    newer = defaultdict(set)
+    newer: dict[str, set[str]] = defaultdict(set)
     for each in said:
         newer[each.older].add(each.newer)
-    return frozenset(each for each in said if each.older not in _reached(newer, each.newer))
+    became: dict[str, set[str]] = defaultdict(set)
+    for each in said:
+        if each.numbered:
+            became[each.older].add(each.newer)
+    forked = {older for older, numbers in became.items() if not _on_one_chain(newer, numbers)}
+    return frozenset(
+        each
+        for each in said
+        if each.older not in _reached(newer, each.newer) and not (each.numbered and each.older in forked)
+    )
 
 
 def joined(among: Collection[Succession], person_key: str) -> frozenset[str]:
@@ -48,6 +60,10 @@ def _succession(link: Link) -> Succession:
     if link.kind == "replaced-by":
         return Succession(link.person_key, link.other_key, True)
     return Succession(link.other_key, link.person_key, link.kind == "replaces")
+
+
+def _on_one_chain(newer: Mapping[str, Collection[str]], numbers: Collection[str]) -> bool:
+    return all(a in _reached(newer, b) or b in _reached(newer, a) for a, b in combinations(numbers, 2))
 
 
 def _reached(steps: Mapping[str, Collection[str]], start: str) -> frozenset[str]:

@@ -44,7 +44,8 @@ def checked(arrival: Arrival, keys: Keys) -> RecordChanged | DirectoryChanged:
 def _check_statement(event: RecordChanged, key: str, keys: Keys) -> None:
     if keys.person_key(event.person) != key:
         raise Unprocessable("The message key is not the key of the person that the event names.", code="wrong-key")
-    if not all(is_keepable(kind) for kind in event.complete_types) or "\0" in event.person.value:
+    names = [*event.complete_types, event.person.system]
+    if not all(is_keepable(name) for name in names) or "\0" in event.person.value:
         raise Unprocessable("A complete type or the person's identifier cannot be kept.", code="entry-form")
     for entry in event.entries:
         if not entry.shared_id.startswith(key) or parse_shared_id(entry.shared_id) is None:

@@ -152,7 +152,8 @@ def _meta(said: Sequence[Said], version_id: str, last_updated: datetime | None) 
 
 
 def _version(numbers: Numbers, statements: Sequence[PatientStatement]) -> str:
-    parts = sorted(f"{each.shared_id}/{each.event_id}" for each in statements)
+    # In the order in which they are heard, which decides what the Patient says.
+    parts = [f"{each.shared_id}/{each.event_id}" for each in statements]
     known = "\n".join([numbers.own, *numbers.replaces, "", *numbers.replaced_by, "", *numbers.others, "", *parts])
     return hashlib.sha256(known.encode()).hexdigest()[:32]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from onestory.record.domain.patient import Numbers, compose
@@ -11,7 +12,7 @@ from onestory.record.domain.patient_statement import PatientStatement, by_standi
 from onestory.record.reading.kept import Kept
 from onestory.record.reading.store import CurrentEntry
 
-Versions = tuple[tuple[str, UUID | str], ...]
+Versions = tuple[tuple[str, UUID | str, int, datetime | None], ...]
 Practice = tuple[str | None, frozenset[str]]
 _KEPT = 4096
 _MICROSECONDS = 1_000_000
@@ -87,4 +88,5 @@ class Demographics:
 
 
 def _versions(entries: Sequence[CurrentEntry]) -> Versions:
-    return tuple((entry.shared_id, entry.event_id) for entry in entries)
+    # A repetition that arrives late may change the rank of a statement, and with it who is heard first.
+    return tuple((entry.shared_id, entry.event_id, entry.rank, entry.published_at) for entry in entries)

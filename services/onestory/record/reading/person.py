@@ -53,6 +53,9 @@ async def load(database: Database, asked: Asked, question: Question) -> Person:
     joined = alias.joined(successions, asked.person_key)
     for person_key in joined - {asked.person_key}:
         entries.extend(await store.entries(database, person_key, question))
+    if len(joined) > 1:
+        withdrawn = await store.withdrawn(database, joined)
+        entries = [entry for entry in entries if entry.shared_id not in withdrawn]
     entries.sort(key=lambda entry: (entry.resource_type, entry.shared_id))
     return Person(asked, joined, await _numbers(database, asked, joined, question), successions, entries)
 

@@ -32,6 +32,7 @@ from onestory.shared.policy import Decision, Subject, Visibility, may
 
 Answer = TypeVar("Answer")
 _DIGESTS_KEPT = 1024
+_LARGEST_KEPT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,9 @@ class Reader:
     def digest(self, view: View) -> str:
         """The record digest over what the caller sees."""
         said = tuple([(entry.shared_id, entry.content_digest) for entry in view.entries])
+        if len(said) > _LARGEST_KEPT:
+            # Remembering it would take more memory than it saves time.
+            return record_digest(said)
         return self._digests.get(said, lambda: record_digest(said))
 
     async def fetched(self, page: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:

@@ -61,7 +61,8 @@ select person_key, resource_type, shared_id, event_id,
         order by resource_type, shared_id) <= $8 then content end as content,
     (select exists (
         select from patient_link link where link.person_key = $1
-        and exists (select from current other where other.person_key = link.other_key))
+        and (link.kind <> 'provisional' or exists (
+            select from current other where other.person_key = link.other_key)))
         or exists (select from patient_link link where link.other_key = $1)) as linked,
     false as composed
 from (
@@ -105,6 +106,17 @@ join current c on c.person_key = link.person_key and c.resource_type = 'Patient'
     and c.shared_id = link.shared_id and c.event_id = link.event_id and c.visible
 """
 
+# A source may take back under one identity what it said under another one of the same person.
+_WITHDRAWN = """
+select said.shared_id
+from current taken_back
+join current said on substr(said.shared_id, 28) = substr(taken_back.shared_id, 28)
+    and (said.rank, said.published_at, said.event_id)
+        < (taken_back.rank, taken_back.published_at, taken_back.event_id)
+where taken_back.person_key = any($1) and taken_back.operation = 'retract'
+    and said.person_key = any($1) and said.visible
+"""
+
 _NUMBERS = "select person_key, value from person where person_key = any($1) and system = $2"
 
 
@@ -133,6 +145,11 @@ async def contents(database: Database, wanted: Iterable[CurrentEntry]) -> Mappin
         [entry.event_id for entry in listed],
     )
     return {row["shared_id"]: row["content"] for row in rows}
+
+
+async def withdrawn(database: Database, person_keys: Collection[str]) -> frozenset[str]:
+    """Shared ids of what was taken back later under another of these identities."""
+    return frozenset(row["shared_id"] for row in await database.fetch(_WITHDRAWN, list(person_keys)))
 
 
 async def links(database: Database, person_key: str) -> list[Link]:
