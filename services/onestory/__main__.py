@@ -27,7 +27,7 @@ COMMANDS: dict[str, Command] = {
     "topics": Command("onestory.topics", "show or make the Kafka topics that schemas/topics describes"),
     "migrate": Command("onestory.migrate", "bring the PostgreSQL schemas up to date"),
     # for operators
-    "parked": Command("onestory.record.parked", "list what could not be used, or replay it"),
+    "parked": Command("onestory.parked", "list what could not be used, or replay it"),
     # the embedded stack
     "up": Command("onestory.local.up", "start the embedded stack: Kafka, PostgreSQL and every process"),
     "down": Command("onestory.local.down", "stop the embedded stack"),

@@ -9,13 +9,16 @@ import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from rich.console import Console
 
+from onestory.client import publish
 from onestory.local import demo_record, down, processes, state, up
 from onestory.local.state import Stack
 from onestory.local.token import fetch_token
+from onestory.sample import main as sample
 from onestory.shared.errors import Unavailable
 
 SEED = 1
@@ -68,10 +71,10 @@ class Demo:
         if done.exists() and done.read_text() == str(self.people):
             self.console.print(f"[green]✓[/] {self.people} people are in the record from last time")
             return
-        _command("onestory.sample.main", "--people", str(self.people), "--seed", str(SEED), "--out", str(self._sample))
+        _command(sample, "--people", str(self.people), "--seed", str(SEED), "--out", str(self._sample))
         refusals = self.home / "publish-refusals.ndjson"
         # The pattern leaves out the manifest, which is about the sample and not of it.
-        code = _command("onestory.client.publish", str(self._sample / "*.ndjson"), "--report", str(refusals))
+        code = _command(publish, str(self._sample / "*.ndjson"), "--report", str(refusals))
         if code == 130:
             raise KeyboardInterrupt
         done.write_text(str(self.people))
@@ -112,11 +115,8 @@ class Demo:
         return self.home / "sample"
 
 
-def _command(module: str, *arguments: str) -> int:
+def _command(command: ModuleType, *arguments: str) -> int:
     """Call one of our commands in this process, as the command line would."""
-    from importlib import import_module
-
-    command = import_module(module)
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     return int(command.run(parser.parse_args(arguments)))

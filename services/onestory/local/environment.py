@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from onestory.local.addresses import LOOPBACK, port_of
 from onestory.local.state import Stack, secret
+from onestory.sample.network import DEMOGRAPHIC_AUTHORITIES, NETWORKS
 
 
 def of(name: str, home: Path, stack: Stack) -> dict[str, str]:
@@ -36,10 +35,7 @@ def of(name: str, home: Path, stack: Stack) -> dict[str, str]:
 
 def _network() -> dict[str, str]:
     """The practices of the synthetic care network, so that its records can be read at once."""
-    if find_spec("onestory.sample.network") is None:
-        return {}
-    network = import_module("onestory.sample.network")
     return {
-        "ONESTORY_NETWORKS": json.dumps(network.NETWORKS),
-        "ONESTORY_DEMOGRAPHIC_AUTHORITIES": ",".join(network.DEMOGRAPHIC_AUTHORITIES),
+        "ONESTORY_NETWORKS": json.dumps(NETWORKS),
+        "ONESTORY_DEMOGRAPHIC_AUTHORITIES": ",".join(DEMOGRAPHIC_AUTHORITIES),
     }

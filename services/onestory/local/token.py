@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
-from importlib.util import find_spec
 
 import httpx
 
 from onestory.local import state
+from onestory.sample.network import NETWORKS
 from onestory.shared.errors import Unavailable
 
 
@@ -78,7 +77,4 @@ def fetch_token(
 
 def network_of(org: str) -> str:
     """The network of an organisation in the synthetic care network; empty when it is in none."""
-    if find_spec("onestory.sample.network") is None:
-        return ""
-    networks: dict[str, str] = import_module("onestory.sample.network").NETWORKS
-    return networks.get(org, "")
+    return NETWORKS.get(org, "")
