@@ -14,9 +14,10 @@ from onestory.record.domain.search import Parameters, Question, question
 from onestory.record.domain.search_person import Asked, by_address
 from onestory.record.domain.search_types import in_address
 from onestory.record.reading.reader import Access, Reader, absent
-from onestory.record.reading.store import CurrentEntry
-from onestory.record.reading.versions import Resource, Standing
 from onestory.record.reading.view import View
+from onestory.record.store import versions
+from onestory.record.store.entries import CurrentEntry
+from onestory.record.store.versions import Resource, Standing
 from onestory.shared.caller import Caller
 from onestory.shared.identity import is_directory_id
 from onestory.shared.policy import Visibility
@@ -75,7 +76,7 @@ class Addressed:
         await asking.await_position(self._context.visible, parameters)
         if is_directory_id(shared_id):
             resource = Resource(resource_type, shared_id, None)
-            standing = await self._context.reader.standing(resource)
+            standing = await versions.standing(self._context.database, resource)
             return Target(resource, parameters, asks, None, standing, None)
         asked = by_address(resource_type, shared_id, self._context.keys)
         if asked is None:
@@ -91,7 +92,7 @@ class Addressed:
         matching = await reader.fetched(view.matching(itself))
         if matching:
             return replace(target, shown=matching[0], audited=(reader, view, access))
-        standing = await reader.standing(target.resource)
+        standing = await versions.standing(self._context.database, target.resource)
         if standing:
             view = await reader.view(asked, itself, access, [standing.organisation])
         return replace(target, standing=standing, audited=(reader, view, access))

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from onestory.record.reading.reader import Access, Reader
 from onestory.shared.caller import Caller
+from onestory.shared.database import Database
 from onestory.shared.identity import Keys
 from onestory.shared.visibility import VisiblePositions
 
@@ -17,6 +18,7 @@ class Context:
     """`fhir` is the FHIR base URL, without a slash at its end."""
 
     reader: Reader
+    database: Database
     keys: Keys
     visible: VisiblePositions
     fhir: str

@@ -17,7 +17,8 @@ from onestory.record.api.context import Context
 from onestory.record.domain import bundle
 from onestory.record.domain.bundle import Version
 from onestory.record.domain.search import IN_HISTORY, Place
-from onestory.record.reading.store import CurrentEntry
+from onestory.record.store import versions
+from onestory.record.store.entries import CurrentEntry
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Malformed
 
@@ -37,22 +38,22 @@ class History:
         target = await self._addressed.find(request, caller)
         asks = target.question
         if target.shown is not None and target.shown.composed:
-            versions, total = [_composed(target.shown)][: asks.count], 1
+            said, total = [_composed(target.shown)][: asks.count], 1
         else:
             seen = _event_id(asks.after)
-            reader, since = self._context.reader, asks.span.since
+            database, since = self._context.database, asks.span.since
             # One more than the page holds tells whether there is a next page.
-            versions = await reader.history(target.resource, since, seen, asks.count + 1)
-            total = await reader.count(target.resource, since)
-        return await target.show(lambda: self._answer(target, versions, total))
+            said = await versions.history(database, target.resource, since, seen, asks.count + 1)
+            total = await versions.count(database, target.resource, since)
+        return await target.show(lambda: self._answer(target, said, total))
 
-    def _answer(self, target: Target, versions: Sequence[Version], total: int) -> Response:
+    def _answer(self, target: Target, said: Sequence[Version], total: int) -> Response:
         asks, of = target.question, target.resource
-        held = versions[: asks.count]
+        held = said[: asks.count]
         resource_url = f"{self._context.fhir}/{of.resource_type}/{of.shared_id}"
         address = f"{resource_url}/_history"
         self_url = answers.page_url(address, target.parameters, asks)
-        more = held and len(versions) > len(held)
+        more = held and len(said) > len(held)
         ahead = Place(of.resource_type, str(held[-1].event_id)) if more else None
         next_url = answers.page_url(address, target.parameters, asks, ahead) if ahead else None
         entries = [bundle.past(resource_url, of.resource_type, of.shared_id, version) for version in held]

@@ -14,8 +14,8 @@ from onestory.record.domain import bundle
 from onestory.record.domain.bundle import etag
 from onestory.record.domain.search import Parameters, Place, Question, unknown
 from onestory.record.reading.reader import Access
-from onestory.record.reading.store import CurrentEntry
 from onestory.record.reading.view import View, page, tag
+from onestory.record.store.entries import CurrentEntry
 from onestory.shared.fhir.outcome import outcome
 
 

@@ -39,7 +39,7 @@ def _context(resources: Resources) -> Context:
     configured = resources.settings
     demographics = Demographics(configured.demographic_authorities, configured.sequenced_sources)
     reader = Reader(resources.database, resources.audit, demographics, configured.networks)
-    return Context(reader, resources.keys, resources.visible, _fhir(resources))
+    return Context(reader, resources.database, resources.keys, resources.visible, _fhir(resources))
 
 
 def _fhir(resources: Resources) -> str:

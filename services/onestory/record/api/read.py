@@ -10,7 +10,7 @@ from onestory.record.api.addressed import Addressed, Target
 from onestory.record.api.context import Context
 from onestory.record.domain.search import IN_READ
 from onestory.record.reading.reader import absent
-from onestory.record.reading.versions import Standing
+from onestory.record.store.versions import Standing
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Gone
 

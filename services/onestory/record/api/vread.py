@@ -13,7 +13,8 @@ from onestory.record.api.context import Context
 from onestory.record.domain.bundle import Version
 from onestory.record.domain.search import IN_READ
 from onestory.record.reading.reader import absent
-from onestory.record.reading.store import CurrentEntry
+from onestory.record.store import versions
+from onestory.record.store.entries import CurrentEntry
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Gone, NotFound
 
@@ -32,7 +33,7 @@ class VersionRead:
         if shown is not None and shown.composed:
             return await target.show(lambda: _composed(request, shown, version_id))
         event_id = _event_id(version_id)
-        version = await self._context.reader.version(target.resource, event_id) if event_id else None
+        version = await versions.version(self._context.database, target.resource, event_id) if event_id else None
         return await target.show(lambda: _stated(request, version))
 
 

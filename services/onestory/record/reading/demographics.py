@@ -10,7 +10,7 @@ from onestory.record.domain.patient import Numbers, compose
 from onestory.record.domain.patient_practice import named_practitioners, organisations_named, registered_practice
 from onestory.record.domain.patient_statement import PatientStatement, by_standing
 from onestory.record.reading.kept import Kept
-from onestory.record.reading.store import CurrentEntry
+from onestory.record.store.entries import CurrentEntry
 
 Versions = tuple[tuple[str, UUID | str, int, datetime | None], ...]
 Practice = tuple[str | None, frozenset[str]]

@@ -10,8 +10,8 @@ from onestory.record.domain.alias import Succession
 from onestory.record.domain.patient import Numbers
 from onestory.record.domain.search import Question
 from onestory.record.domain.search_person import Asked
-from onestory.record.reading import store
-from onestory.record.reading.store import CurrentEntry
+from onestory.record.store import entries
+from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Database
 
 
@@ -46,18 +46,18 @@ class Person:
 async def load(database: Database, asked: Asked, question: Question) -> Person:
     """The person asked for. One round trip, unless there may be something under another identity."""
     own = (asked.person_key,)
-    entries = await store.entries(database, asked.person_key, question)
-    if entries and not entries[0].linked:
-        return Person(asked, own, await _numbers(database, asked, own, question), (), entries)
-    successions = alias.successions(await store.links(database, asked.person_key))
+    found = await entries.current(database, asked.person_key, question)
+    if found and not found[0].linked:
+        return Person(asked, own, await _numbers(database, asked, own, question), (), found)
+    successions = alias.successions(await entries.links(database, asked.person_key))
     joined = alias.joined(successions, asked.person_key)
     for person_key in joined - {asked.person_key}:
-        entries.extend(await store.entries(database, person_key, question))
+        found.extend(await entries.current(database, person_key, question))
     if len(joined) > 1:
-        withdrawn = await store.withdrawn(database, joined)
-        entries = [entry for entry in entries if entry.shared_id not in withdrawn]
-    entries.sort(key=lambda entry: (entry.resource_type, entry.shared_id))
-    return Person(asked, joined, await _numbers(database, asked, joined, question), successions, entries)
+        withdrawn = await entries.withdrawn(database, joined)
+        found = [entry for entry in found if entry.shared_id not in withdrawn]
+    found.sort(key=lambda entry: (entry.resource_type, entry.shared_id))
+    return Person(asked, joined, await _numbers(database, asked, joined, question), successions, found)
 
 
 async def _numbers(
@@ -67,4 +67,4 @@ async def _numbers(
     known = {asked.person_key: asked.number} if asked.number else {}
     if len(known) == len(person_keys) or (question.types is not None and "Patient" not in question.types):
         return known
-    return {**await store.numbers(database, person_keys), **known}
+    return {**await entries.numbers(database, person_keys), **known}

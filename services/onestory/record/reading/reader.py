@@ -7,22 +7,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
-from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from onestory.record.domain.bundle import Version
 from onestory.record.domain.digest import record_digest
 from onestory.record.domain.patient_practice import ods_code
 from onestory.record.domain.search import Question
 from onestory.record.domain.search_person import Asked
-from onestory.record.reading import person, store, versions
+from onestory.record.reading import person
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.kept import Kept
 from onestory.record.reading.person import Person
-from onestory.record.reading.store import CurrentEntry
-from onestory.record.reading.versions import Resource, Standing
 from onestory.record.reading.view import PATIENT, View, visible
+from onestory.record.store import entries, versions
+from onestory.record.store.entries import CurrentEntry
+from onestory.record.store.versions import Resource
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Caller
 from onestory.shared.database import Database
@@ -84,24 +83,8 @@ class Reader:
         missing = [entry for entry in page if entry.content is None]
         if not missing:
             return page
-        found = await store.contents(self._database, missing)
+        found = await entries.contents(self._database, missing)
         return [entry if entry.content else entry._replace(content=found[entry.shared_id]) for entry in page]
-
-    async def standing(self, of: Resource) -> Standing | None:
-        """What stands for a resource, whether or not it is part of the record."""
-        return await versions.standing(self._database, of)
-
-    async def version(self, of: Resource, event_id: UUID) -> Version | None:
-        """One version of a resource."""
-        return await versions.version(self._database, of, event_id)
-
-    async def history(self, of: Resource, since: datetime | None, after: UUID | None, count: int) -> list[Version]:
-        """Versions of a resource, the one that stands first."""
-        return await versions.history(self._database, of, since, after, count)
-
-    async def count(self, of: Resource, since: datetime | None) -> int:
-        """How many versions a resource has."""
-        return await versions.count(self._database, of, since)
 
     async def show(
         self, view: View, access: Access, produce: Callable[[], Answer], *, emptiness: bool = False
@@ -165,7 +148,7 @@ class Reader:
     async def _codes(self, found: Person, named: frozenset[str]) -> Mapping[str, str]:
         """The ODS codes of Organizations that came with the person's statements, or are in the directory."""
         with_person = [entry for entry in found.entries if entry.shared_id in named]
-        contents = dict(await store.contents(self._database, with_person))
+        contents = dict(await entries.contents(self._database, with_person))
         for shared_id in named - set(contents):
             standing = await versions.standing(self._database, Resource("Organization", shared_id, None))
             if standing and standing.version.content:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from onestory.record.domain.search import START, Place, Question
 from onestory.record.reading.person import Person
-from onestory.record.reading.store import CurrentEntry
+from onestory.record.store.entries import CurrentEntry
 from onestory.shared.policy import Decision, Visibility
 
 PATIENT = "Patient"

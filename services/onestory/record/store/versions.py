@@ -1,4 +1,4 @@
-"""The SQL behind reads of one resource and its versions, of a person or of the directory."""
+"""One resource as it is read, and its versions: of a person or of the directory."""
 
 from __future__ import annotations
 

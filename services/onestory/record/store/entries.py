@@ -1,7 +1,4 @@
-"""The SQL behind reads of one person's record: one function per statement.
-
-Unqualified names are the record's tables: the pool's search_path decides which generation is read.
-"""
+"""A person's record as it is read: what is part of it, and the links to other identities of the person."""
 
 from __future__ import annotations
 
@@ -120,7 +117,7 @@ where taken_back.person_key = any($1) and taken_back.operation = 'retract'
 _NUMBERS = "select person_key, value from person where person_key = any($1) and system = $2"
 
 
-async def entries(database: Database, person_key: str, asked: Question) -> list[CurrentEntry]:
+async def current(database: Database, person_key: str, asked: Question) -> list[CurrentEntry]:
     """What is part of the record under this key, by type and id, in one round trip."""
     rows = await database.fetch(
         _ENTRIES,
