@@ -18,6 +18,7 @@ _KEYS_KEPT_S = 3600.0
 _KEYS_ASKED_AGAIN_S = 10.0
 _ISSUER_RESTS_S = 1.0
 _TOKENS_KEPT = 4096
+_TOKEN_KEPT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Tokens:
         caller = _caller(claims)
         if len(self._verified) >= _TOKENS_KEPT:
             self._verified.clear()
-        self._verified[token] = (float(claims["exp"]), caller)
+        # Not for ever, or a token would outlive a key that the issuer has withdrawn.
+        self._verified[token] = (min(float(claims["exp"]), time.time() + _TOKEN_KEPT_S), caller)
         return caller
 
     def _decode(self, token: str, key: jwt.PyJWK) -> dict[str, Any]:
@@ -105,7 +107,7 @@ class Tokens:
             try:
                 response = (await self._http.get(self._jwks_url, timeout=3.0)).raise_for_status()
                 keys = jwt.PyJWKSet.from_dict(response.json()).keys
-            except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
+            except (httpx.HTTPError, ValueError, AttributeError, jwt.PyJWTError) as error:
                 self._failed_at = time.monotonic()
                 raise _issuer_away() from error
             self._keys = {str(key.key_id): key for key in keys}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -32,6 +33,8 @@ CORRELATION_ID = "X-Correlation-Id"
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 OpenEndpoint = Callable[[Request], Awaitable[Response]]
 Check = Callable[[], Awaitable[bool]]
+
+_UUID = re.compile(rb"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{12}")
 
 log = structlog.get_logger()
 
@@ -209,6 +212,8 @@ class Frame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                # An answer that a cache gives again has no trace.
+                message["headers"].append((b"cache-control", b"private, no-cache"))
                 message["headers"].append((CORRELATION_ID.lower().encode(), correlation_id.encode()))
             await send(message)
 
@@ -222,8 +227,9 @@ class Frame:
 
 
 def _correlation_id(scope: Scope) -> str:
+    # Only what cannot hold a name or an NHS number: it goes into logs and events.
     for name, value in scope["headers"]:
-        if name == b"x-correlation-id" and 0 < len(value) <= 128 and value.isascii() and value.decode().isprintable():
+        if name == b"x-correlation-id" and _UUID.fullmatch(value):
             return str(value.decode())
     return str(uuid4())
 

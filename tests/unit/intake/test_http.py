@@ -267,7 +267,8 @@ def test_the_directory_has_its_own_topic(door: HttpDoor) -> None:
 
 
 def test_headers_say_who_speaks_and_of_what_all(door: HttpDoor) -> None:
-    said = {"X_Source_System": "vision", "X_Complete_Types": "Condition, Observation", "X_Correlation_Id": "c-1"}
+    name = str(UUID(int=7))
+    said = {"X_Source_System": "vision", "X_Complete_Types": "Condition, Observation", "X_Correlation_Id": name}
 
     door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"), **said)
 
@@ -275,7 +276,7 @@ def test_headers_say_who_speaks_and_of_what_all(door: HttpDoor) -> None:
     assert isinstance(event, RecordChanged)
     assert event.source == Source("A81001", "vision")
     assert event.complete_types == ("Condition", "Observation")
-    assert event.correlation_id == "c-1"
+    assert event.correlation_id == name
 
 
 def test_a_compressed_body_is_read(door: HttpDoor) -> None:

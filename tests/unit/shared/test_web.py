@@ -91,11 +91,17 @@ def test_readiness_names_what_does_not_answer() -> None:
 
 
 def test_a_correlation_id_is_kept_and_a_missing_one_is_made() -> None:
-    kept = get("/open", **{"X-Correlation-Id": "story-1"})
+    name = "0193a8c2-7d6b-7c11-8f3e-5a2b9c0d1e2f"
+    kept = get("/open", **{"X-Correlation-Id": name})
     made = get("/open")
 
-    assert kept.headers["X-Correlation-Id"] == "story-1"
+    assert kept.headers["X-Correlation-Id"] == name
     assert len(made.headers["X-Correlation-Id"]) == 36
+
+
+@pytest.mark.parametrize("sent", ["smith-jane-9990000018", "req_9990000018", "9990000018", "x" * 36])
+def test_a_correlation_id_that_could_name_somebody_is_replaced(sent: str) -> None:
+    assert get("/open", **{"X-Correlation-Id": sent}).headers["X-Correlation-Id"] != sent
 
 
 def test_an_unexpected_error_answers_a_correlation_id_and_nothing_of_itself() -> None:

@@ -58,6 +58,7 @@ class People:
         self._reception = reception
         self._known = known
         self._patients: dict[int, PersonIdentifier] = {}
+        self._contents: dict[int, list[Any]] = {}
         self._by_bytes: dict[tuple[tuple[str, ...], bytes], PersonIdentifier] = {}
 
     def owner(self, item: Item) -> Owner | None:
@@ -185,7 +186,9 @@ class People:
         return person
 
     def _contained(self, name: str, item: Item, path: str) -> PersonIdentifier | None:
-        for index, resource in enumerate(msgspec.json.decode(item.members.get("contained", b"[]"))):
+        if item.index not in self._contents:
+            self._contents[item.index] = msgspec.json.decode(item.members.get("contained", b"[]"))
+        for index, resource in enumerate(self._contents[item.index]):
             if resource.get("id") == name and resource["resourceType"] == "Patient":
                 identifiers = resource.get("identifier", [])
                 person = person_of_number(listed(identifiers, f"{item.path}.contained[{index}]"))

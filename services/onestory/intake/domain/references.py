@@ -78,7 +78,7 @@ def _target(literal: bytes, item: Item, targets: Targets, cache: dict[bytes, Tar
     reference: str = msgspec.json.decode(literal)
     try:
         if reference.startswith("#"):
-            _refuse_uncontained(reference, item)
+            _refuse_uncontained(reference, item, cache)
             return ""
         target = targets.of(reference)
     except Unprocessable as error:
@@ -88,10 +88,13 @@ def _target(literal: bytes, item: Item, targets: Targets, cache: dict[bytes, Tar
     return cache[literal]
 
 
-def _refuse_uncontained(reference: str, item: Item) -> None:
-    raw = item.members.get("contained")
-    names = {each.get("id") for each in msgspec.json.decode(raw)} if raw is not None else set()
-    if reference != "#" and reference[1:] not in names:
+def _refuse_uncontained(reference: str, item: Item, cache: dict[bytes, Target]) -> None:
+    # What an item contains is read once, however often it is referenced. No JSON string begins like these keys.
+    mine = b"#%d " % item.index
+    if mine not in cache:
+        contained = msgspec.json.decode(item.members.get("contained", b"[]"))
+        cache |= {mine: "", **{mine + str(each.get("id")).encode(): "" for each in contained}}
+    if reference != "#" and mine + reference[1:].encode() not in cache:
         raise Unprocessable("No contained resource has this id: include it, or send Type/id.", code="not-found")
 
 

@@ -15,6 +15,8 @@ from onestory.record.store.entries import CurrentEntry
 Versions = tuple[tuple[str, UUID | str, int, datetime | None], ...]
 Practice = tuple[str | None, frozenset[str]]
 _KEPT = 4096
+# With a photo it would take more memory than it saves time.
+_LARGEST_KEPT_BYTES = 20_000
 _MICROSECONDS = 1_000_000
 
 
@@ -43,6 +45,8 @@ class Demographics:
         self, person_key: str, numbers: Numbers, entries: Sequence[CurrentEntry], practice: str | None
     ) -> CurrentEntry:
         """The shared Patient for `numbers.own` by these Patient statements."""
+        if sum(len(entry.content or b"") for entry in entries) > _LARGEST_KEPT_BYTES:
+            return self._patient(person_key, numbers, entries, practice)
         return self._patients.get(
             (numbers, practice, _versions(entries)), lambda: self._patient(person_key, numbers, entries, practice)
         )
