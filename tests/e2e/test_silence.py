@@ -35,7 +35,7 @@ FAMILY = "Quillfeather"
 GIVEN = "Zéphyrine"
 TEXT = "hoards vexillological marmalade"
 SECRETS = (NUMBER, OTHER_NUMBER, NO_NUMBER, FAMILY, GIVEN, TEXT)
-CORRELATION = "planted-lemon-curd"
+CORRELATION = "0193a8c2-7d6b-7c11-8f3e-5a2b9c0d1e2f"
 SENT = {"Content-Type": "application/fhir+json"}
 WAIT = {**SENT, "Prefer": "wait=30"}
 
