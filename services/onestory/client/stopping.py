@@ -40,6 +40,7 @@ class Stop:
         """Within: the first Ctrl-C or SIGTERM stops, a second Ctrl-C aborts."""
         loop = asyncio.get_running_loop()
         signals = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in signals}
         # Windows has no such handlers; there Ctrl-C aborts, and the journal is as good.
         with contextlib.suppress(NotImplementedError):
             for number in signals:
@@ -50,6 +51,7 @@ class Stop:
             with contextlib.suppress(NotImplementedError):
                 for number in signals:
                     loop.remove_signal_handler(number)
+                    signal.signal(number, before[number])
 
     def _interrupt(self, run: asyncio.Task[object] | None) -> None:
         if self.interrupted and run is not None:

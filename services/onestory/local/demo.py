@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from onestory.client import publish
-from onestory.local import demo_record, down, processes, state, up
+from onestory.local import demo_record, down, interruption, processes, state, up
 from onestory.local.state import Stack
 from onestory.local.token import fetch_token
 from onestory.sample import main as sample
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until Ctrl-C or SIGTERM, then stop everything; with `--detach` return when everything is ready."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruption.once()
     demo = Demo(state.find_home(), arguments.people, Console())
     try:
         stack = demo.start()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from onestory.local import addresses, environment, extra, kafka, postgres, processes, state
+from onestory.local import addresses, environment, extra, interruption, kafka, postgres, processes, state
 from onestory.local.down import stop_all
 from onestory.local.state import Stack
 from onestory.shared.errors import Unavailable
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start, and say where it is. Exit code 0 when everything is ready."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended is to be interrupted
+    interruption.once()
     began = time.monotonic()
     home = state.find_home()
     stack, started = bring_up(home)
@@ -67,15 +67,17 @@ def bring_up(home: Path) -> tuple[Stack, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start of what is dead of one stack."""
+    """One start of what is dead of one stack. Once it is `given_up`, no step of it goes on or starts anything."""
 
     home: Path
     stack: Stack
     dead: tuple[str, ...]
+    given_up: threading.Event = field(default_factory=threading.Event)
 
     def kafka(self) -> None:
         """The broker, then the topics in it."""
         if "kafka" in self.dead:
+            self.unless_given_up()
             kafka.start(self.home, self.stack)
             self.wait("kafka", lambda: kafka.ready(self.stack))
         self.prepare("topics", "apply")
@@ -83,6 +85,7 @@ class Start:
     def postgres(self) -> None:
         """The database server, then the tables in it."""
         if "postgres" in self.dead:
+            self.unless_given_up()
             postgres.start(self.home, self.stack)
             self.wait("postgres", lambda: postgres.ready(self.stack))
         self.prepare("migrate")
@@ -90,21 +93,37 @@ class Start:
     def process(self, name: str) -> None:
         """One of our own processes."""
         if name in self.dead:
+            self.unless_given_up()
             surroundings = environment.of(name, self.home, self.stack)
             processes.start(self.home, name, [*onestory(), *COMMANDS[name]], environment=surroundings)
             self.wait(name, lambda: answers(self.stack.health[name] + "/health/ready"))
 
     def wait(self, name: str, probe: Callable[[], bool]) -> None:
         """Until it is ready."""
-        processes.await_ready(self.home, name, probe, PATIENCE_S)
+
+        def ready() -> bool:
+            self.unless_given_up()
+            return probe()
+
+        processes.await_ready(self.home, name, ready, PATIENCE_S)
 
     def prepare(self, *command: str) -> None:
         """Run one of our commands to its end. Raises `Unavailable` with what it said."""
+        self.unless_given_up()
         with processes.log_file(self.home, command[0]).open("ab") as log:
             surroundings = environment.of(command[0], self.home, self.stack)
-            done = subprocess.run([*onestory(), *command], stdout=log, stderr=log, env=surroundings, check=False)
-        if done.returncode != 0:
+            running = subprocess.Popen([*onestory(), *command], stdout=log, stderr=log, env=surroundings)
+        with running:
+            while running.poll() is None:
+                if self.given_up.wait(processes.POLL_S):
+                    running.kill()
+        if running.returncode != 0:
             raise Unavailable(f"onestory {' '.join(command)} failed: {processes.last_line(self.home, command[0])}")
+
+    def unless_given_up(self) -> None:
+        """Raises `Unavailable` once this start is to leave nothing behind."""
+        if self.given_up.is_set():
+            raise Unavailable("The start was given up.")
 
 
 def onestory() -> list[str]:
@@ -129,8 +148,8 @@ def start_all(start: Start) -> None:
         _in_parallel(pool, start.kafka, start.postgres, lambda: start.process("issuer"))
         _in_parallel(pool, lambda: start.process("serve"), lambda: start.process("project"))
     except BaseException:
-        stop_all(start.home, start.dead)
-        # A thread that was between two steps may have started one more.
+        # No step may start one more thing behind the back of those who stop what there is.
+        start.given_up.set()
         pool.shutdown(cancel_futures=True)
         stop_all(start.home, start.dead)
         raise
