@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from onestory.record.domain.search import IN_EVERYTHING, IN_SEARCH, MOST, Place, from_cursor, question
-from onestory.record.domain.search_dates import Span, last_updated, since
-from onestory.record.domain.search_person import Asked, by_address, by_reference
-from onestory.record.domain.search_types import in_parameter
+from onestory.record.domain.search.dates import Span, last_updated, since
+from onestory.record.domain.search.person import Asked, by_address, by_reference
+from onestory.record.domain.search.question import IN_EVERYTHING, IN_SEARCH, MOST, Place, from_cursor, question
+from onestory.record.domain.search.types import in_parameter
 from onestory.shared.errors import Malformed
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional
 

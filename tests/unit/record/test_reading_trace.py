@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from onestory.record.domain.search_person import Asked
+from onestory.record.domain.search.person import Asked
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.person import Person
 from onestory.record.reading.reader import Access, Reader

@@ -10,9 +10,9 @@ from starlette.requests import Request
 
 from onestory.record.api import asking
 from onestory.record.api.context import Context
-from onestory.record.domain.search import Parameters, Question, question
-from onestory.record.domain.search_person import Asked, by_address
-from onestory.record.domain.search_types import in_address
+from onestory.record.domain.search.person import Asked, by_address
+from onestory.record.domain.search.question import Parameters, Question, question
+from onestory.record.domain.search.types import in_address
 from onestory.record.reading.reader import Access, Reader, absent
 from onestory.record.reading.view import View
 from onestory.record.store import versions

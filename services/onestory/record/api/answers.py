@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from onestory.record.domain.bundle import etag
-from onestory.record.domain.search import CURSOR, Parameters, Place, Question
+from onestory.record.domain.search.question import CURSOR, Parameters, Place, Question
 from onestory.shared.web import FHIR_JSON
 
 RECORD_DIGEST = "X-OneStory-Record-Digest"

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from onestory.record.domain.search import Parameters, one
+from onestory.record.domain.search.question import Parameters, one
 from onestory.shared.errors import Malformed, TooLarge, Unavailable, WrongMediaType
 from onestory.shared.visibility import VisiblePositions, from_token
 

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from onestory.record.api import asking
 from onestory.record.api.context import Context
 from onestory.record.api.lists import Listing, Lists
-from onestory.record.domain.search import IN_EVERYTHING, question
-from onestory.record.domain.search_person import by_id
-from onestory.record.domain.search_types import in_parameter
+from onestory.record.domain.search.person import by_id
+from onestory.record.domain.search.question import IN_EVERYTHING, question
+from onestory.record.domain.search.types import in_parameter
 from onestory.record.reading.reader import absent
 from onestory.shared.caller import Caller
 

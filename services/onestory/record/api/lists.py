@@ -12,7 +12,7 @@ from onestory.record.api import answers
 from onestory.record.api.context import Context
 from onestory.record.domain import bundle
 from onestory.record.domain.bundle import etag
-from onestory.record.domain.search import Parameters, Place, Question, unknown
+from onestory.record.domain.search.question import Parameters, Place, Question, unknown
 from onestory.record.reading.reader import Access
 from onestory.record.reading.view import View, page, tag
 from onestory.record.store.entries import CurrentEntry

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from onestory.record.api import answers
 from onestory.record.api.addressed import Addressed, Target
 from onestory.record.api.context import Context
-from onestory.record.domain.search import IN_READ
+from onestory.record.domain.search.question import IN_READ
 from onestory.record.reading.reader import absent
 from onestory.record.store.versions import Standing
 from onestory.shared.caller import Caller

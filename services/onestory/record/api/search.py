@@ -13,9 +13,9 @@ from starlette.responses import Response
 from onestory.record.api import asking
 from onestory.record.api.context import Context
 from onestory.record.api.lists import Listing, Lists
-from onestory.record.domain.search import IN_PATIENT_SEARCH, IN_SEARCH, Parameters, question
-from onestory.record.domain.search_person import Asked, by_id, by_identifier, by_reference
-from onestory.record.domain.search_types import in_address
+from onestory.record.domain.search.person import Asked, by_id, by_identifier, by_reference
+from onestory.record.domain.search.question import IN_PATIENT_SEARCH, IN_SEARCH, Parameters, question
+from onestory.record.domain.search.types import in_address
 from onestory.record.reading.view import PATIENT
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.caller import Caller

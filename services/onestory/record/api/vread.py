@@ -11,7 +11,7 @@ from onestory.record.api import answers
 from onestory.record.api.addressed import Addressed
 from onestory.record.api.context import Context
 from onestory.record.domain.bundle import Version
-from onestory.record.domain.search import IN_READ
+from onestory.record.domain.search.question import IN_READ
 from onestory.record.reading.reader import absent
 from onestory.record.store import versions
 from onestory.record.store.entries import CurrentEntry

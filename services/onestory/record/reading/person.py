@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from onestory.record.domain import alias
 from onestory.record.domain.alias import Succession
 from onestory.record.domain.patient import Numbers
-from onestory.record.domain.search import Question
-from onestory.record.domain.search_person import Asked
+from onestory.record.domain.search.person import Asked
+from onestory.record.domain.search.question import Question
 from onestory.record.store import entries
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Database

@@ -12,8 +12,8 @@ from uuid_utils.compat import uuid7
 
 from onestory.record.domain.digest import record_digest
 from onestory.record.domain.patient_practice import ods_code
-from onestory.record.domain.search import Question
-from onestory.record.domain.search_person import Asked
+from onestory.record.domain.search.person import Asked
+from onestory.record.domain.search.question import Question
 from onestory.record.reading import person
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.kept import Kept

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onestory.record.domain.search import START, Place, Question
+from onestory.record.domain.search.question import START, Place, Question
 from onestory.record.reading.person import Person
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.policy import Decision, Visibility

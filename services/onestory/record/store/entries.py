@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from onestory.record.domain.alias import Link
-from onestory.record.domain.search import Place, Question
+from onestory.record.domain.search.question import Place, Question
 from onestory.shared.database import Database
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
 
-from onestory.record.domain import search_dates
-from onestory.record.domain.search_dates import ANY_TIME, Span
+from onestory.record.domain.search import dates
+from onestory.record.domain.search.dates import ANY_TIME, Span
 from onestory.shared.errors import Issue, Malformed
 
 MOST = 1000
@@ -117,9 +117,9 @@ def _listed(parameters: Parameters, name: str) -> tuple[str, ...] | None:
 
 
 def _span(parameters: Parameters) -> Span:
-    spans = [search_dates.last_updated(value) for name, value in parameters if name == "_lastUpdated"]
+    spans = [dates.last_updated(value) for name, value in parameters if name == "_lastUpdated"]
     since = one(parameters, "_since")
-    return reduce(Span.and_also, [*spans, search_dates.since(since) if since else ANY_TIME])
+    return reduce(Span.and_also, [*spans, dates.since(since) if since else ANY_TIME])
 
 
 def _count(value: str | None) -> int:
