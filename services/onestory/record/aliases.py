@@ -22,7 +22,8 @@ _CYCLE = "A Patient.link closes a cycle of superseded numbers, so it is not foll
 def project_links(transaction: psycopg.Connection, new: Collection[Prepared], gauges: Gauges) -> list[Refused]:
     """Keep the links of new events; those that close a cycle, to be parked as a notice.
 
-    Their statements stay in the record, and readers follow no link of a cycle. These are the last locks of a batch.
+    Their statements stay in the record, and readers follow no link of a cycle. These are the last locks of a batch, but
+    for those of `states`.
     """
     for event in new:
         if event.for_review:

@@ -12,7 +12,7 @@ from onestory.record.domain.prepare import Prepared, Sorted, first_of_each, prep
 from onestory.record.gauges import Gauges
 from onestory.record.parking import Parking, Refused, now
 from onestory.record.projection import project_directory, project_persons
-from onestory.record.store import events
+from onestory.record.store import events, states
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.contracts.topics import RECORD
 from onestory.shared.errors import Unprocessable
@@ -48,12 +48,13 @@ class Projector:
     def write(self, transaction: psycopg.Connection, batch: Batch) -> Callable[[], None]:
         """Project what can be used and park the rest."""
         found = _sort_out(transaction, batch.ready)
-        project_persons(transaction, _on(found, persons=True))
+        touched = project_persons(transaction, _on(found, persons=True))
         project_directory(transaction, _on(found, persons=False))
         refused = batch.refused + [Refused(event.arrival, _reused()) for event in found.reused]
         self._parking.guard(len(found.new) + len(found.repeated), refused)
         refused += project_links(transaction, found.new, self._gauges)
         self._parking.park(transaction, refused)
+        states.change(transaction, touched)
         return lambda: self._observe(found.new)
 
     def _observe(self, new: Collection[Prepared]) -> None:

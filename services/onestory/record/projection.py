@@ -13,14 +13,19 @@ from onestory.record.domain.statement import Statement
 from onestory.record.store import directory, events, owners, repeats, retirement, statements
 
 
-def project_persons(transaction: psycopg.Connection, found: Sorted) -> None:
-    """Write statements about persons: new ones, then what repetitions change, then what whole lists retire."""
+def project_persons(transaction: psycopg.Connection, found: Sorted) -> set[str]:
+    """Write statements about persons: new ones, then what repetitions change, then what whole lists retire.
+
+    The keys of all persons whose record may have changed.
+    """
+    touched = {event.name.message_key for event in [*found.new, *found.repeated]}
     if found.new:
-        _write_new(transaction, plan(found.new))
+        touched |= _write_new(transaction, plan(found.new))
     if found.repeated:
-        _lower(transaction, found.repeated)
-    if found.new or found.repeated:
+        touched |= _lower(transaction, found.repeated)
+    if touched:
         _retire(transaction, groups([*found.new, *found.repeated]))
+    return touched
 
 
 def project_directory(transaction: psycopg.Connection, found: Sorted) -> None:
@@ -32,33 +37,40 @@ def project_directory(transaction: psycopg.Connection, found: Sorted) -> None:
     directory.stand(transaction, {event.name.message_key for event in [*found.new, *found.repeated]})
 
 
-def _write_new(transaction: psycopg.Connection, planned: Plan) -> None:
+def _write_new(transaction: psycopg.Connection, planned: Plan) -> set[str]:
     statements.add_persons(transaction, planned.persons)
-    is_away = _own(transaction, planned)
+    is_away, former = _own(transaction, planned)
     statements.add(transaction, planned.statements)
     statements.stand(transaction, [(said, is_away(said)) for said in planned.greatest.values()])
     statements.add_whole_lists(transaction, planned.lists)
+    return former
 
 
-def _own(transaction: psycopg.Connection, planned: Plan) -> Callable[[Statement], bool]:
-    """Settle whose each resource is; afterwards, whether a statement is about somebody else's."""
+def _own(transaction: psycopg.Connection, planned: Plan) -> tuple[Callable[[Statement], bool], set[str]]:
+    """Settle whose each resource is; then whether a statement is about somebody else's, and whom a resource left."""
     made = planned.claims
     taken = owners.claim(transaction, made.greatest)
     owner_of = {row.resource_hash: made.greatest[row.resource_hash].person_key for row in taken}
     owner_of |= owners.owners(transaction, made.greatest.keys() - owner_of.keys())
     owners.add_claimants(transaction, claimants(made, taken, owner_of))
-    owners.send_away(transaction, left(made, taken))
-    return lambda said: said.asserts and owner_of.get(said.resource_hash, said.person_key) != said.person_key
+    gone = left(made, taken)
+    owners.send_away(transaction, gone)
+
+    def is_away(said: Statement) -> bool:
+        return said.asserts and owner_of.get(said.resource_hash, said.person_key) != said.person_key
+
+    return is_away, {person_key for person_key, _, _ in gone}
 
 
-def _lower(transaction: psycopg.Connection, repeated: Collection[Prepared]) -> None:
+def _lower(transaction: psycopg.Connection, repeated: Collection[Prepared]) -> set[str]:
     events.lower(transaction, repeated)
     repeats.lower_whole_lists(transaction, [said for event in repeated for said in event.lists])
     moved = repeats.lower_statements(transaction, (said for event in repeated for said in event.statements))
-    if moved:
-        repeats.lock_owners(transaction, {shared_id.rpartition("-")[2] for _, shared_id in moved})
-        repeats.stand_anew(transaction, moved)
-        repeats.own_anew(transaction, moved)
+    if not moved:
+        return set()
+    repeats.lock_owners(transaction, {shared_id.rpartition("-")[2] for _, shared_id in moved})
+    repeats.stand_anew(transaction, moved)
+    return repeats.own_anew(transaction, moved)
 
 
 def _retire(transaction: psycopg.Connection, touched: Collection[Group]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 
@@ -38,6 +39,19 @@ async def _keep(_connection: object) -> None:
     """Nothing to reset: no query leaves a setting or a lock, and asyncpg's own reset is a round trip for each read."""
 
 
+class Queries(Protocol):
+    """Questions to PostgreSQL. Each raises `Unavailable`."""
+
+    async def fetch(self, query: str, *arguments: object) -> Sequence[Any]:
+        """All rows."""
+
+    async def fetchrow(self, query: str, *arguments: object) -> Any:
+        """The first row, or None."""
+
+    async def fetchval(self, query: str, *arguments: object) -> Any:
+        """The first value of the first row."""
+
+
 class Database:
     """Queries on a pool."""
 
@@ -56,9 +70,25 @@ class Database:
         """The first value of the first row. Raises `Unavailable`."""
         return await _answered(self._pool.fetchval(query, *arguments))
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Queries]:
+        """Within: all queries see the database at one moment. Raises `Unavailable`."""
+        try:
+            async with (
+                self._pool.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                yield connection
+        except _AWAY as error:
+            raise _away() from error
+
 
 async def _answered(result: Awaitable[Result]) -> Result:
     try:
         return await result
     except _AWAY as error:
-        raise Unavailable("The record's database does not answer. Try again.") from error
+        raise _away() from error
+
+
+def _away() -> Unavailable:
+    return Unavailable("The record's database does not answer. Try again.")

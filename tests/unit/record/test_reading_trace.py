@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from onestory.record.domain.search.person import Asked
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.person import Person
 from onestory.record.reading.reader import Access, Reader
@@ -42,7 +41,7 @@ def reader(trail: Trail) -> Reader:
 
 
 def view(visibility: Visibility, person_keys: Sequence[str] = ("person-1",)) -> View:
-    person = Person(Asked(person_keys[0]), person_keys, {}, (), ())
+    person = Person(dict.fromkeys(person_keys, 1), {}, (), ())
     return View(person, Decision(visibility, "why"), (), ())
 
 

@@ -88,11 +88,11 @@ class Addressed:
     async def _of_person(self, asked: Asked, target: Target, access: Access) -> Target:
         reader = self._context.reader
         itself = Question(types=(target.resource.resource_type,), ids=(target.resource.shared_id,), count=1)
-        view = await reader.view(asked, itself, access)
+        view = await reader.view(asked, access)
         matching = await reader.fetched(view.matching(itself))
         if matching:
             return replace(target, shown=matching[0], audited=(reader, view, access))
         standing = await versions.standing(self._context.database, target.resource)
         if standing:
-            view = await reader.view(asked, itself, access, [standing.organisation])
+            view = await reader.view(asked, access, [standing.organisation])
         return replace(target, standing=standing, audited=(reader, view, access))

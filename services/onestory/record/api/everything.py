@@ -34,6 +34,6 @@ class Everything:
         if asked is None:
             raise absent()
         access = context.access(request, caller, "$everything", in_parameter(asks.types or ()))
-        view = await context.reader.view(asked, asks, access)
+        view = await context.reader.view(asked, access)
         listing = Listing(f"{context.fhir}/Patient/{request.path_params['id']}/$everything", parameters, asks)
         return await self._lists.page(request, view, access, view.matching(asks), listing)

@@ -45,7 +45,7 @@ class Search:
         await asking.await_position(context.visible, parameters)
         asked = self._one_person([*self._named(parameters), *self._by_ids(asks.ids or ())])
         access = context.access(request, caller, "search-type", (resource_type,))
-        view = await context.reader.view(asked, asks, access)
+        view = await context.reader.view(asked, access)
         matching = view.matching(asks)
         listing = Listing(f"{context.fhir}/{resource_type}", parameters, asks, emptiness=of_patients)
         return await self._lists.page(request, view, access, _shared(matching) if of_patients else matching, listing)

@@ -33,6 +33,7 @@ class Statement(NamedTuple):
     broker_time: datetime
     partition: int
     offset: int
+    recorded_at: datetime
 
     @property
     def key(self) -> OrderKey:
@@ -87,6 +88,7 @@ def statements(
             arrival.broker_time,
             arrival.partition,
             arrival.offset,
+            entry.recorded_at,
         )
 
 

@@ -63,13 +63,12 @@ class Demographics:
             event_id=patient.version_id,
             rank=0,
             published_at=patient.last_updated,
+            recorded_at=patient.last_updated,
+            broker_time=patient.last_updated,
             organisation="",
             system="",
             content_digest=b"",
-            broker_time=patient.last_updated,
-            matches=True,
             content=patient.content,
-            linked=False,
             composed=True,
         )
 

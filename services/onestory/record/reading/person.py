@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onestory.record.domain import alias
 from onestory.record.domain.alias import Succession
 from onestory.record.domain.patient import Numbers
 from onestory.record.domain.search.person import Asked
-from onestory.record.domain.search.question import Question
-from onestory.record.store import entries
+from onestory.record.reading.kept import Kept
+from onestory.record.store import entries, states
 from onestory.record.store.entries import CurrentEntry
-from onestory.shared.database import Database
+from onestory.shared.database import Database, Queries
+
+_KEPT_BYTES = 32_000_000
+_KEPT_CONTENT_BYTES = 100_000
+"""A person with more than this comes without contents; each page then fetches its own."""
+_ENTRY_BYTES = 800
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`person_keys` are the identities that are this person, the one asked for among them; `numbers` the NHS numbers
-    behind those that have one; `entries` what is part of the record under any of them, by type and id.
+    """`versions` has the identities that are this person, the one asked for among them, each with the version of its
+    state; `numbers` the NHS numbers behind those that have one; `entries` what is part of the record under any of them,
+    by type and id.
     """
 
-    asked: Asked
-    person_keys: Collection[str]
+    versions: Mapping[str, int]
     numbers: Mapping[str, str]
     successions: Collection[Succession]
     entries: Sequence[CurrentEntry]
+
+    @property
+    def person_keys(self) -> Collection[str]:
+        """The identities that are this person."""
+        return self.versions.keys()
 
     def numbers_of(self, person_key: str) -> Numbers:
         """The NHS number behind a key, and how it stands to the person's others."""
@@ -43,28 +53,37 @@ class Person:
         return tuple(sorted(self.numbers[key] for key in person_keys if key in self.numbers))
 
 
-async def load(database: Database, asked: Asked, question: Question) -> Person:
-    """The person asked for. One round trip, unless there may be something under another identity."""
-    own = (asked.person_key,)
-    found = await entries.current(database, asked.person_key, question)
-    if found and not found[0].linked:
-        return Person(asked, own, await _numbers(database, asked, own, question), (), found)
-    successions = alias.successions(await entries.links(database, asked.person_key))
-    joined = alias.joined(successions, asked.person_key)
-    for person_key in joined - {asked.person_key}:
-        found.extend(await entries.current(database, person_key, question))
+class Persons:
+    """Loads persons, and keeps those that were asked for last while nothing changes of them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept: Kept[str, Person] = Kept(_KEPT_BYTES, _weigh)
+
+    async def load(self, asked: Asked) -> Person:
+        """The person asked for, as the record is now. Raises `Unavailable`."""
+        kept = self._kept.find(asked.person_key)
+        if kept is None or await states.versions(self._database, kept.person_keys) != kept.versions:
+            async with self._database.snapshot() as queries:
+                kept = self._kept.keep(asked.person_key, await load(queries, asked.person_key))
+        if asked.number is None or asked.person_key in kept.numbers:
+            return kept
+        # Nobody has spoken of this number but by another one.
+        return replace(kept, numbers={**kept.numbers, asked.person_key: asked.number})
+
+
+async def load(queries: Queries, person_key: str) -> Person:
+    """The person behind a key. `queries` must all see the same moment."""
+    successions = alias.successions(await entries.links(queries, person_key))
+    joined = alias.joined(successions, person_key)
+    found = [entry for key in joined for entry in await entries.current(queries, key, _KEPT_CONTENT_BYTES)]
     if len(joined) > 1:
-        withdrawn = await entries.withdrawn(database, joined)
+        withdrawn = await entries.withdrawn(queries, joined)
         found = [entry for entry in found if entry.shared_id not in withdrawn]
     found.sort(key=lambda entry: (entry.resource_type, entry.shared_id))
-    return Person(asked, joined, await _numbers(database, asked, joined, question), successions, found)
+    versions = await states.versions(queries, joined)
+    return Person(versions, await entries.numbers(queries, joined), successions, found)
 
 
-async def _numbers(
-    database: Database, asked: Asked, person_keys: Collection[str], question: Question
-) -> Mapping[str, str]:
-    """The NHS numbers behind these keys, as far as the answer to the question needs them."""
-    known = {asked.person_key: asked.number} if asked.number else {}
-    if len(known) == len(person_keys) or (question.types is not None and "Patient" not in question.types):
-        return known
-    return {**await entries.numbers(database, person_keys), **known}
+def _weigh(person: Person) -> int:
+    return sum(_ENTRY_BYTES + len(entry.content or b"") for entry in person.entries) + _ENTRY_BYTES

@@ -13,11 +13,9 @@ from uuid_utils.compat import uuid7
 from onestory.record.domain.digest import record_digest
 from onestory.record.domain.patient_practice import ods_code
 from onestory.record.domain.search.person import Asked
-from onestory.record.domain.search.question import Question
-from onestory.record.reading import person
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.kept import Kept
-from onestory.record.reading.person import Person
+from onestory.record.reading.person import Person, Persons
 from onestory.record.reading.view import PATIENT, View, visible
 from onestory.record.store import entries, versions
 from onestory.record.store.entries import CurrentEntry
@@ -54,15 +52,16 @@ class Reader:
         self._audit = audit
         self._demographics = demographics
         self._networks = networks
+        self._persons = Persons(database)
         self._digests: Kept[tuple[tuple[str, bytes], ...], str] = Kept(_DIGESTS_KEPT)
 
-    async def view(self, asked: Asked, question: Question, access: Access, speakers: Iterable[str] = ()) -> View:
+    async def view(self, asked: Asked, access: Access, speakers: Iterable[str] = ()) -> View:
         """What the caller sees of the person; with visibility `none` it is empty.
 
         `speakers` are organisations that spoke of the person, also where nothing of it is part of the record any more.
         """
         with self._audit.expecting():
-            found = await person.load(self._database, asked, question)
+            found = await self._persons.load(asked)
             practice = await self._practice(found)
         sources = frozenset([*speakers, *[entry.organisation for entry in found.entries]])
         decision = may(access.caller, Subject(practice, sources), self._networks)

@@ -25,8 +25,8 @@ class View:
 
     def matching(self, question: Question) -> list[CurrentEntry]:
         """All that the question asks for, in order: the shared Patients, then entries by type and id."""
-        patients = [patient for patient in self.patients if _matches(patient, question)]
-        return [*patients, *[entry for entry in self.entries if entry.matches]]
+        everything = [*self.patients, *self.entries]
+        return everything if question.asks_for_all else [entry for entry in everything if _matches(entry, question)]
 
 
 def visible(entries: Sequence[CurrentEntry], visibility: Visibility, organisation: str) -> Sequence[CurrentEntry]:
@@ -54,11 +54,9 @@ def tag(matching: Sequence[CurrentEntry], address: str, visibility: Visibility) 
     return hashlib.sha256("\n".join([address, visibility, *said]).encode()).hexdigest()[:32]
 
 
-def _matches(patient: CurrentEntry, question: Question) -> bool:
-    if question.types is not None and PATIENT not in question.types:
+def _matches(entry: CurrentEntry, question: Question) -> bool:
+    if question.types is not None and entry.resource_type not in question.types:
         return False
-    if question.ids is not None and patient.shared_id not in question.ids:
+    if question.ids is not None and entry.shared_id not in question.ids:
         return False
-    since, before = question.span
-    at = patient.broker_time
-    return (since is None or (at is not None and at >= since)) and (before is None or (at is not None and at < before))
+    return question.span.holds(entry.broker_time)

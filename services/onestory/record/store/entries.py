@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from sys import intern
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from onestory.record.domain.alias import Link
-from onestory.record.domain.search.question import Place, Question
-from onestory.shared.database import Database
+from onestory.record.domain.search.question import Place
+from onestory.shared.database import Queries
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 
 
 class CurrentEntry(NamedTuple):
     """A statement that is part of a person's record.
 
-    A shared Patient looks the same, with its NHS number as id; it is `composed` of statements. `matches`: it is in the
-    answer to the question. `content` is None where it was not fetched. `linked`: there may be something under another
-    identity of the person.
+    A shared Patient looks the same, with its NHS number as id; it is `composed` of statements. `content` is None where
+    it was not fetched.
     """
 
     person_key: str
@@ -27,14 +27,13 @@ class CurrentEntry(NamedTuple):
     event_id: UUID | str
     rank: int
     published_at: datetime | None
+    recorded_at: datetime | None
+    broker_time: datetime | None
     organisation: str
     system: str
     content_digest: bytes
-    broker_time: datetime | None
-    matches: bool
     content: bytes | None
-    linked: bool
-    composed: bool
+    composed: bool = False
 
     @property
     def place(self) -> Place:
@@ -42,39 +41,15 @@ class CurrentEntry(NamedTuple):
         return Place("", self.person_key) if self.composed else Place(self.resource_type, self.shared_id)
 
 
-# Contents come along for one page of a caller who sees everything, and for Patients, because policy needs them.
-# The sub-selects are computed once, not for each row. With `= any(...)` for the key PostgreSQL would plan each call
-# anew, which takes longer than the call.
+# Contents come along for a record that is small as a whole, and for Patients, because policy needs them.
 _ENTRIES = """
-select person_key, resource_type, shared_id, event_id,
-    case when resource_type = 'Patient' then rank end as rank,
-    case when resource_type = 'Patient' then published_at end as published_at,
-    organisation,
-    case when resource_type = 'Patient' then system end as system,
-    content_digest,
-    case when resource_type = 'Patient' or $3 is not null then broker_time end as broker_time,
-    matches,
-    case when resource_type = 'Patient' or ahead and count(*) filter (where ahead) over (
-        order by resource_type, shared_id) <= $8 then content end as content,
-    (select exists (
-        select from patient_link link where link.person_key = $1
-        and (link.kind <> 'provisional' or exists (
-            select from current other where other.person_key = link.other_key)))
-        or exists (select from patient_link link where link.other_key = $1)) as linked,
-    false as composed
-from (
-    select c.*, s.broker_time, s.content, m.matches,
-        m.matches and (c.resource_type, c.shared_id) > ($6, $7) as ahead
-    from current c
-    join statement s using (person_key, shared_id, event_id)
-    cross join lateral (select
-        ($2::text[] is null or c.resource_type = any($2))
-        and ($3::text[] is null or c.shared_id = any($3))
-        and ($4::timestamptz is null or s.broker_time >= $4)
-        and ($5::timestamptz is null or s.broker_time < $5) as matches) m
-    where c.person_key = $1 and c.visible
-) entry
-order by resource_type, shared_id
+select c.resource_type, c.shared_id, c.event_id, c.rank, c.published_at, s.recorded_at, s.broker_time,
+    c.organisation, c.system, c.content_digest,
+    case when c.resource_type = 'Patient' or sum(octet_length(s.content)) over () <= $2 then s.content end as content
+from current c
+join statement s using (person_key, shared_id, event_id)
+where c.person_key = $1 and c.visible
+order by c.resource_type, c.shared_id
 """
 
 _CONTENTS = """
@@ -83,7 +58,8 @@ from unnest($1::text[], $2::text[], $3::uuid[]) as wanted (person_key, shared_id
 join statement s using (person_key, shared_id, event_id)
 """
 
-# A link is in force while the statement that makes it stands and is part of the record.
+# A link is in force while the statement that makes it stands and is part of the record. A provisional identity of which
+# nobody spoke is nobody.
 _LINKS = """
 with recursive reached (person_key) as (
     select $1::text collate "C"
@@ -101,6 +77,7 @@ from reached
 join patient_link link using (person_key)
 join current c on c.person_key = link.person_key and c.resource_type = 'Patient'
     and c.shared_id = link.shared_id and c.event_id = link.event_id and c.visible
+where link.kind <> 'provisional' or exists (select from person where person.person_key = link.other_key)
 """
 
 # A source may take back under one identity what it said under another one of the same person.
@@ -117,25 +94,16 @@ where taken_back.person_key = any($1) and taken_back.operation = 'retract'
 _NUMBERS = "select person_key, value from person where person_key = any($1) and system = $2"
 
 
-async def current(database: Database, person_key: str, asked: Question) -> list[CurrentEntry]:
-    """What is part of the record under this key, by type and id, in one round trip."""
-    rows = await database.fetch(
-        _ENTRIES,
-        person_key,
-        asked.types,
-        asked.ids,
-        asked.span.since,
-        asked.span.before,
-        *asked.after,
-        asked.count,
-    )
-    return list(map(CurrentEntry._make, rows))
+async def current(queries: Queries, person_key: str, content_bytes: int) -> list[CurrentEntry]:
+    """What is part of the record under this key, by type and id; with its contents if they are not more bytes."""
+    rows = await queries.fetch(_ENTRIES, person_key, content_bytes)
+    return [_entry(person_key, *row) for row in rows]
 
 
-async def contents(database: Database, wanted: Iterable[CurrentEntry]) -> Mapping[str, bytes]:
+async def contents(queries: Queries, wanted: Iterable[CurrentEntry]) -> Mapping[str, bytes]:
     """The contents of entries that came without, by shared id."""
     listed = list(wanted)
-    rows = await database.fetch(
+    rows = await queries.fetch(
         _CONTENTS,
         [entry.person_key for entry in listed],
         [entry.shared_id for entry in listed],
@@ -144,17 +112,36 @@ async def contents(database: Database, wanted: Iterable[CurrentEntry]) -> Mappin
     return {row["shared_id"]: row["content"] for row in rows}
 
 
-async def withdrawn(database: Database, person_keys: Collection[str]) -> frozenset[str]:
+async def withdrawn(queries: Queries, person_keys: Collection[str]) -> frozenset[str]:
     """Shared ids of what was taken back later under another of these identities."""
-    return frozenset(row["shared_id"] for row in await database.fetch(_WITHDRAWN, list(person_keys)))
+    return frozenset(row["shared_id"] for row in await queries.fetch(_WITHDRAWN, list(person_keys)))
 
 
-async def links(database: Database, person_key: str) -> list[Link]:
+async def links(queries: Queries, person_key: str) -> list[Link]:
     """The links in force among all identities that can be reached from this one."""
-    return [Link(*row) for row in await database.fetch(_LINKS, person_key)]
+    return [Link(*row) for row in await queries.fetch(_LINKS, person_key)]
 
 
-async def numbers(database: Database, person_keys: Collection[str]) -> Mapping[str, str]:
+async def numbers(queries: Queries, person_keys: Collection[str]) -> Mapping[str, str]:
     """The NHS numbers behind those keys that stand for one."""
-    rows = await database.fetch(_NUMBERS, list(person_keys), NHS_NUMBER_SYSTEM)
+    rows = await queries.fetch(_NUMBERS, list(person_keys), NHS_NUMBER_SYSTEM)
     return {row["person_key"]: row["value"] for row in rows}
+
+
+def _entry(person_key: str, resource_type: str, shared_id: str, *rest: Any) -> CurrentEntry:
+    event_id, rank, published_at, recorded_at, broker_time, organisation, system, content_digest, content = rest
+    # The same few words stand in every row, and entries are kept.
+    return CurrentEntry(
+        person_key,
+        intern(resource_type),
+        shared_id,
+        event_id,
+        rank,
+        published_at,
+        recorded_at,
+        broker_time,
+        intern(organisation),
+        intern(system),
+        content_digest,
+        content,
+    )

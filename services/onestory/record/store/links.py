@@ -13,7 +13,7 @@ _LOCK = 0xA11A5
 
 
 def add(connection: psycopg.Connection, links: Collection[Link]) -> None:
-    """Note them. Must be the last locks that a transaction takes."""
+    """Note them. Must be the last locks that a transaction takes, but for those of `states`."""
     if any(link.kind != PROVISIONAL for link in links):
         connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
     if links:

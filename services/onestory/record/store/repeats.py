@@ -13,20 +13,23 @@ import psycopg
 from onestory.record.domain.statement import Statement, WholeList
 from onestory.record.store.staging import copy
 
-_COLUMNS = ("person_key", "shared_id", "event_id", "rank", "published_at")
-_TYPES = ("text", "text", "uuid", "int8", "timestamptz")
+_COLUMNS = ("person_key", "shared_id", "event_id", "rank", "published_at", "recorded_at")
+_TYPES = ("text", "text", "uuid", "int8", "timestamptz", "timestamptz")
 
 
 def lower_statements(connection: psycopg.Connection, repeated: Iterable[Statement]) -> set[tuple[str, str]]:
     """Lower the keys; (person key, shared id) of the statements whose key changed."""
-    copy(connection, "staged_repeat", _COLUMNS, _TYPES, (said[:5] for said in repeated))
+    copy(connection, "staged_repeat", _COLUMNS, _TYPES, ((*said[:5], said.recorded_at) for said in repeated))
     return set(
         connection.execute(
-            """update statement s set rank = least(s.rank, r.rank), published_at = least(s.published_at, r.published_at)
-               from (select person_key, shared_id, event_id, min(rank) as rank, min(published_at) as published_at
+            """update statement s set
+                   rank = least(s.rank, r.rank), published_at = least(s.published_at, r.published_at),
+                   recorded_at = least(s.recorded_at, r.recorded_at)
+               from (select person_key, shared_id, event_id, min(rank) as rank, min(published_at) as published_at,
+                            min(recorded_at) as recorded_at
                      from staged_repeat group by person_key, shared_id, event_id) as r
                where (s.person_key, s.shared_id, s.event_id) = (r.person_key, r.shared_id, r.event_id)
-                 and (s.rank > r.rank or s.published_at > r.published_at)
+                 and (s.rank > r.rank or s.published_at > r.published_at or s.recorded_at > r.recorded_at)
                returning s.person_key, s.shared_id"""
         ).fetchall()
     )
@@ -66,11 +69,14 @@ def stand_anew(connection: psycopg.Connection, resources: Collection[tuple[str, 
     )
 
 
-def own_anew(connection: psycopg.Connection, resources: Collection[tuple[str, str]]) -> None:
-    """Give each resource to the person of its greatest assertion; everybody else's rows are away."""
+def own_anew(connection: psycopg.Connection, resources: Collection[tuple[str, str]]) -> set[str]:
+    """Give each resource to the person of its greatest assertion; everybody else's rows are away.
+
+    The persons whose record this changed.
+    """
     columns = [list(column) for column in zip(*sorted(resources), strict=True)]
     connection.execute(_OWN, columns)
-    connection.execute(_AWAY, columns)
+    return {person_key for (person_key,) in connection.execute(_AWAY, columns).fetchall()}
 
 
 # Who ever asserted a resource: the person at hand, and all claimants where there are several.
@@ -105,4 +111,5 @@ _AWAY = f"""{_STAKES}, judged as (
     )
     update current c set away = judged.away from judged
     where (c.person_key, c.resource_type, c.shared_id) = (judged.person_key, judged.resource_type, judged.shared_id)
-      and c.away <> judged.away"""  # noqa: S608
+      and c.away <> judged.away
+    returning c.person_key"""  # noqa: S608

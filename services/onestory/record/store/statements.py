@@ -12,7 +12,7 @@ from onestory.shared.identity import PersonIdentifier
 
 TYPES = (
     *("text", "text", "uuid", "int8", "timestamptz", "text", "text", "text", "text"),
-    *("text", "bytea", "bytea", "timestamptz", "int4", "int8"),
+    *("text", "bytea", "bytea", "timestamptz", "int4", "int8", "timestamptz"),
 )
 """PostgreSQL's types of the columns of a `Statement`."""
 

@@ -30,6 +30,12 @@ class Span(NamedTuple):
         before = min((each for each in (self.before, other.before) if each), default=None)
         return Span(since, before)
 
+    def holds(self, at: datetime | None) -> bool:
+        """Whether this moment lies in it; what has no time lies in the open span only."""
+        if at is None:
+            return self.since is None and self.before is None
+        return (self.since is None or at >= self.since) and (self.before is None or at < self.before)
+
 
 ANY_TIME = Span()
 

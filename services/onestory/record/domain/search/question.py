@@ -59,6 +59,11 @@ class Question:
     after: Place = START
     ignored: tuple[str, ...] = ()
 
+    @property
+    def asks_for_all(self) -> bool:
+        """Whether everything matches."""
+        return self.types is None and self.ids is None and self.span == ANY_TIME
+
 
 def question(parameters: Parameters, known: Collection[str], *, types: Iterable[str] = (), lenient: bool) -> Question:
     """The question that the parameters ask; `types` limits it to resource types. Raises `Malformed`."""
