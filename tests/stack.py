@@ -17,9 +17,11 @@ from pathlib import Path
 
 import httpx
 import psycopg
+from tests.people import patient
 
 from onestory.local import addresses, kafka, postgres, processes, state, up
 from onestory.local.token import fetch_token
+from onestory.sample.network import DEMOGRAPHICS
 
 PROCESSES = ("issuer", "serve", "project")
 PATIENCE_S = 60.0
@@ -173,6 +175,14 @@ class Services:
         """An HTTP client with that token; the caller closes it."""
         headers = {"Authorization": f"Bearer {self.token(org, role, **claims)}"}
         return httpx.Client(base_url=self.base_url, headers=headers, timeout=30, trust_env=False)
+
+    def register(self, *nhs_numbers: str, practice: str = "A81001") -> None:
+        """Have the demographic authority say that these people are registered there, and wait until it is visible."""
+        sent = {"Content-Type": "application/fhir+json", "X-Source-System": DEMOGRAPHICS.system, "Prefer": "wait=20"}
+        with self.client(DEMOGRAPHICS.ods) as authority:
+            for number in nhs_numbers:
+                said = patient(number, f"pds-{number}", practice)
+                authority.put(f"/fhir/Patient/{said['id']}", json=said, headers=sent).raise_for_status()
 
     def pid(self, name: str) -> int | None:
         """The pid of one of PROCESSES while it lives."""

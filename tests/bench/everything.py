@@ -54,9 +54,11 @@ def _publish(services: Services, token: str) -> list[str]:
     }
     numbers = []
     with httpx.Client(base_url=services.base_url, headers=headers, timeout=60, trust_env=False) as http:
-        for number, body in load.bundles(PEOPLE, RESOURCES):
+        # The last resource is the authority's Patient: it is what opens the record to the practice's network.
+        for number, body in load.bundles(PEOPLE, RESOURCES - 1):
             http.post("/fhir", content=body).raise_for_status()
             numbers.append(number)
+    services.register(*numbers, practice=load.PRACTICE)
     return numbers
 
 

@@ -70,7 +70,8 @@ def test_amina_tells_her_story_once(services: Services, teams: dict[str, Team]) 
     practice, community, hospital = teams["practice"], teams["community"], teams["hospital"]
     amina = new_nhs_number()
 
-    # Her practice says who she is and what she lives with.
+    # The demographic service says where she is registered; her practice says who she is and what she lives with.
+    services.register(amina)
     registered = patient(amina, "p1", "A81001")
     said = practice.says(transaction(registered, condition(amina, "c1", "Heart failure")))
     assert said.status_code == 200, said.text
@@ -154,9 +155,11 @@ def test_a_superseded_number_joins_two_histories_and_the_join_can_be_undone(team
     assert texts(practice.reads(old)) == ["Asthma"]
 
 
-def test_what_was_said_before_the_number_was_known_can_be_taken_back_under_the_number(teams: dict[str, Team]) -> None:
+def test_what_was_said_before_the_number_was_known_can_be_taken_back_under_the_number(
+    services: Services, teams: dict[str, Team]
+) -> None:
     practice, hospital, person = teams["practice"], teams["hospital"], new_nhs_number()
-    practice.says(patient(person, f"gp-{person}", "A81001"))
+    services.register(person)
     unnumbered = {"resourceType": "Patient", "id": f"p9-{person}", "name": [{"family": "Unknown"}]}
     problem = condition(person, f"c9-{person}", "Collapse", subject={"reference": f"Patient/p9-{person}"})
     hospital.says(transaction(unnumbered, problem))

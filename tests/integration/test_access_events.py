@@ -116,8 +116,9 @@ def stranger(services: Services) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def person(practice: httpx.Client) -> Person:
+def person(services: Services, practice: httpx.Client) -> Person:
     number = new_nhs_number()
+    services.register(number)
     publish(practice, patient(number, f"{number}-p"))
     _, kind, problem, _, version = publish(practice, condition(number, f"{number}-c", "Gout")).path.split("/")[1:]
     named = parse_shared_id(problem)
@@ -211,7 +212,7 @@ def test_each_page_leaves_a_trace(practice: httpx.Client, person: Person, trail:
         url = next((link["url"] for link in page["link"] if link["relation"] == "next"), "")
         pages += 1
 
-    assert pages == 3  # the shared Patient, her practice's Patient, the problem
+    assert pages == 4  # the shared Patient, those of the authority and of her practice, the problem
     assert len(trail.new()) == pages
 
 

@@ -122,8 +122,14 @@ def _command(command: ModuleType, *arguments: str) -> int:
 
 
 def _most_told(people: list[dict[str, Any]]) -> dict[str, Any]:
-    """The person of whom most sources know, with most of what real data does to you."""
-    return max(people, key=lambda person: (len(person["known_to"]), len(person["troubles"]), person["nhs_number"]))
+    """The person of whom most sources know, with most of what real data does to you.
+
+    Nobody says where a protected person is registered, so no network reads that record.
+    """
+    told = [person for person in people if "protected-address" not in person["troubles"]]
+    return max(
+        told or people, key=lambda person: (len(person["known_to"]), len(person["troubles"]), person["nhs_number"])
+    )
 
 
 def _to_try(stack: Stack, token: str, nhs_number: str) -> list[str]:

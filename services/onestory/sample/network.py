@@ -44,4 +44,4 @@ NETWORKS: dict[str, str] = {practice.ods: practice.network for practice in PRACT
 """Practice ODS code -> network, for the setting ONESTORY_NETWORKS."""
 
 DEMOGRAPHIC_AUTHORITIES: tuple[str, ...] = (DEMOGRAPHICS.ods,)
-"""ODS codes that may supersede an NHS number, for the setting ONESTORY_DEMOGRAPHIC_AUTHORITIES."""
+"""ODS codes that supersede NHS numbers and register people, for the setting ONESTORY_DEMOGRAPHIC_AUTHORITIES."""

@@ -43,7 +43,7 @@ class Settings:
     networks: Mapping[str, str] = field(default_factory=dict)
     """Which network each practice belongs to, JSON: `{"A81001": "north", ...}`."""
     demographic_authorities: tuple[str, ...] = ()
-    """ODS codes that may supersede an NHS number, comma separated."""
+    """ODS codes that may supersede an NHS number and say where a person is registered, comma separated."""
     sequenced_sources: tuple[str, ...] = ()
     """Sources that declare that they always send a sequence, `ODS/system`, comma separated."""
     log_level: str = "info"

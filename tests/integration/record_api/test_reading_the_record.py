@@ -35,12 +35,13 @@ def stranger(services: Services) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def person(practice: httpx.Client, hospital: httpx.Client) -> str:
+def person(services: Services, practice: httpx.Client, hospital: httpx.Client) -> str:
     """Somebody with a practice, three problems that it knows, and one that only the hospital speaks of."""
     number = new_nhs_number()
     problems = [condition(number, f"{number}-{place}", f"Problem {place}") for place in range(3)]
     publish(practice, transaction(patient(number, f"{number}-p"), *problems))
     publish(hospital, transaction(condition(number, f"{number}-h", "Fall")))
+    services.register(number)
     return number
 
 
@@ -85,7 +86,7 @@ def test_a_caller_who_sees_its_own_statements_alone_sees_it_in_every_count(
     everything, own = (read(client, f"/fhir/Patient/{person}/$everything") for client in (practice, hospital))
 
     # The shared Patient, and what was stated.
-    assert (everything.json()["total"], own.json()["total"]) == (6, 2)
+    assert (everything.json()["total"], own.json()["total"]) == (7, 2)
     for header in ("ETag", "X-OneStory-Record-Digest"):
         assert everything.headers[header] != own.headers[header]
     theirs = next(each for each in resources(everything) if each.get("code", {}).get("text") == "Problem 1")
@@ -119,7 +120,7 @@ def test_pages_hold_still_while_the_record_changes(practice: httpx.Client, perso
         publish(practice, transaction(condition(person, f"{person}-0", f"Problem 0, page {len(seen)}")))
         url = next((link["url"] for link in page.json()["link"] if link["relation"] == "next"), None)
 
-    assert len(seen) == len(set(seen)) == 6
+    assert len(seen) == len(set(seen)) == 7
 
 
 def test_not_modified_until_something_is_said(practice: httpx.Client, person: str) -> None:
@@ -204,7 +205,7 @@ def test_the_patients_of_a_person_are_the_shared_one_and_each_sources_own(practi
     by_identifier = read(practice, f"/fhir/Patient?identifier={NHS_NUMBER_SYSTEM}|{person}")
     assert resources(by_identifier) == [shared]
     everything_of_source = read(practice, f"/fhir/Patient/{own['id']}/$everything")
-    assert everything_of_source.json()["total"] == 6
+    assert everything_of_source.json()["total"] == 7
 
 
 def test_no_route_answers_without_a_token(services: Services, person: str) -> None:

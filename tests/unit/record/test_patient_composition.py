@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -150,18 +151,28 @@ def test_the_version_changes_with_any_statement_and_not_with_their_order() -> No
     assert composed(one, two)[0].version_id != composed(one)[0].version_id
 
 
-def test_the_registered_practice_is_the_authoritys_then_a_practice_that_names_itself_then_the_newest() -> None:
+def registered(*statements: PatientStatement, authorities: Sequence[str] = AUTHORITIES) -> str | None:
+    return registered_practice(named_practitioners(statements, authorities), authorities, {})
+
+
+def test_the_registered_practice_is_what_the_authority_says_and_nobody_elses_word_makes_one() -> None:
     hospital = said(HOSPITAL, 9, generalPractitioner=practice("B1"))
     own = said("A81002", 5, generalPractitioner=practice("A81002"))
     authority = said(PDS, 1, generalPractitioner=practice("A81001"))
 
-    def registered(*statements: PatientStatement) -> str | None:
-        return registered_practice(named_practitioners(statements, AUTHORITIES), AUTHORITIES, {})
-
     assert registered(hospital, own, authority) == "A81001"
-    assert registered(hospital, own) == "A81002"
-    assert registered(hospital) == "B1"
+    assert registered(hospital, own) is None
+    assert registered(hospital, own, said(PDS, 1)) is None
     assert registered() is None
+
+
+def test_where_there_is_no_authority_a_practice_that_names_itself_is_heard_before_the_newest() -> None:
+    hospital = said(HOSPITAL, 9, generalPractitioner=practice("B1"))
+    own = said("A81002", 5, generalPractitioner=practice("A81002"))
+
+    assert registered(hospital, own, authorities=()) == "A81002"
+    assert registered(hospital, authorities=()) == "B1"
+    assert registered(authorities=()) is None
 
 
 def test_a_practice_named_by_reference_is_found_through_its_organization() -> None:

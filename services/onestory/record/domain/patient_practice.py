@@ -24,16 +24,18 @@ def named_practitioners(statements: Iterable[PatientStatement], authorities: Col
 def registered_practice(
     named: Iterable[Named], authorities: Collection[str], practices: Mapping[str, str]
 ) -> str | None:
-    """The ODS code of the person's practice; None when no statement names one.
+    """The ODS code of the person's practice; None when nobody whose word counts names one.
 
-    The authority is heard first, then a practice that names itself, then the newest. `practices` gives the ODS codes of
-    the Organization resources that `organisations_named` asks for.
+    Where there are demographic authorities, theirs is the only word (docs/decisions/0011). Without any, a practice that
+    names itself is heard before the newest. `practices` gives the ODS codes of the Organization resources that
+    `organisations_named` asks for.
     """
     heard = [(said.organisation, _practice(practitioners, practices)) for said, practitioners in named]
-    return (
-        next((practice for speaker, practice in heard if practice and speaker in authorities), None)
-        or next((practice for speaker, practice in heard if practice == speaker), None)
-        or next((practice for _, practice in heard if practice), None)
+    if authorities:
+        # The practice opens the record to its network: no publisher may give itself that by a Patient of its own.
+        return next((practice for speaker, practice in heard if practice and speaker in authorities), None)
+    return next((practice for speaker, practice in heard if practice == speaker), None) or next(
+        (practice for _, practice in heard if practice), None
     )
 
 

@@ -1,0 +1,86 @@
+"""Who opens a record to a network: the demographic authority's word, and nobody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from tests.people import condition, new_nhs_number, patient, transaction
+from tests.stack import Services
+
+SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
+ELSEWHERE = "B81002"
+
+
+@pytest.fixture
+def practice(services: Services) -> Iterator[httpx.Client]:
+    with services.client("A81001", network="harbour") as client:
+        yield client
+
+
+@pytest.fixture
+def hospital(services: Services) -> Iterator[httpx.Client]:
+    with services.client("RX001", network="hospitals") as client:
+        yield client
+
+
+def says(client: httpx.Client, *resources: dict[str, Any]) -> None:
+    answer = client.post("/fhir", json=transaction(*resources), headers=SENT)
+    assert answer.status_code == 200, answer.text
+
+
+def problems(client: httpx.Client, number: str) -> list[str]:
+    """What a caller reads of the person's problems; where there is nothing to read, nothing."""
+    answer = client.get(f"/fhir/Condition?patient={number}")
+    return [entry["resource"]["code"]["text"] for entry in answer.json().get("entry", [])]
+
+
+def test_a_practice_that_names_itself_reads_what_it_said_itself(practice: httpx.Client, hospital: httpx.Client) -> None:
+    number = new_nhs_number()
+    says(hospital, condition(number, f"{number}-h", "HIV"))
+
+    says(practice, patient(number, f"{number}-p", "A81001"), condition(number, f"{number}-c", "Gout"))
+
+    assert problems(practice, number) == ["Gout"]
+    assert problems(hospital, number) == ["HIV"]
+
+
+def test_a_publisher_that_names_a_practice_opens_the_record_to_nobody_and_takes_it_from_nobody(
+    services: Services, practice: httpx.Client, hospital: httpx.Client
+) -> None:
+    number = new_nhs_number()
+    says(hospital, patient(number, f"{number}-h", "A81001"), condition(number, f"{number}-h", "HIV"))
+    assert problems(practice, number) == []
+
+    services.register(number)
+    says(hospital, patient(number, f"{number}-h", ELSEWHERE))
+
+    assert problems(practice, number) == ["HIV"]
+
+
+def test_a_record_closes_to_the_network_when_the_authority_moves_the_person(
+    services: Services, practice: httpx.Client, hospital: httpx.Client
+) -> None:
+    number = new_nhs_number()
+    says(practice, patient(number, f"{number}-p", "A81001"), condition(number, f"{number}-c", "Gout"))
+    says(hospital, condition(number, f"{number}-h", "Fall"))
+    services.register(number)
+    assert sorted(problems(practice, number)) == ["Fall", "Gout"]
+
+    services.register(number, practice=ELSEWHERE)
+
+    assert problems(practice, number) == ["Gout"]
+
+
+def test_what_others_say_of_the_practice_is_shown_as_what_they_say(services: Services, practice: httpx.Client) -> None:
+    number = new_nhs_number()
+    says(practice, patient(number, f"{number}-p", ELSEWHERE))
+    services.register(number)
+
+    shared = practice.get(f"/fhir/Patient/{number}").json()
+
+    assert shared["generalPractitioner"][0]["identifier"]["value"] == "A81001"
+    told = [part for each in shared["extension"] for part in each["extension"] if part["url"] == "element"]
+    assert [part["valueCode"] for part in told] == ["generalPractitioner"]
