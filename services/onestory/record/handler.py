@@ -10,6 +10,7 @@ import psycopg
 from onestory.record.aliases import project_links
 from onestory.record.domain.prepare import Prepared, Sorted, first_of_each, prepare, sort_out
 from onestory.record.gauges import Gauges
+from onestory.record.heartbeat import project_sources
 from onestory.record.parking import Parking, Refused, now
 from onestory.record.projection import project_directory, project_persons
 from onestory.record.store import events, states
@@ -50,6 +51,7 @@ class Projector:
         found = _sort_out(transaction, batch.ready)
         touched = project_persons(transaction, _on(found, persons=True))
         project_directory(transaction, _on(found, persons=False))
+        project_sources(transaction, [*found.new, *found.repeated])
         refused = batch.refused + [Refused(event.arrival, _reused()) for event in found.reused]
         self._parking.guard(len(found.new) + len(found.repeated), refused)
         refused += project_links(transaction, found.new, self._gauges)

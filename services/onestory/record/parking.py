@@ -84,7 +84,7 @@ class Parking:
             if attempts is not None:
                 self.gauges.parked_again.labels(event.reason).inc()
                 log.warning("parked_again", parked_id=str(parked_id), reason=event.reason, attempts=attempts)
-        elif parked.park(transaction, event, arrival.headers, self.codec):
+        elif parked.park(transaction, event, _system(arrival), arrival.headers, self.codec):
             self._note(event)
 
     def _note(self, event: Parked) -> None:
@@ -135,5 +135,14 @@ def _parked(arrival: Arrival, error: Unprocessable, at: datetime) -> Parked:
 def _publisher(arrival: Arrival) -> str | None:
     """The organisation, where a message has one that can be kept and shown: what is parked may say anything there."""
     event = arrival.event
-    name = event.source.organisation if isinstance(event, RecordChanged | DirectoryChanged) else ""
+    return _shown(event.source.organisation) if isinstance(event, RecordChanged | DirectoryChanged) else None
+
+
+def _system(arrival: Arrival) -> str | None:
+    """Which of the publisher's systems it is, in the same way."""
+    event = arrival.event
+    return _shown(event.source.system) if isinstance(event, RecordChanged | DirectoryChanged) else None
+
+
+def _shown(name: str) -> str | None:
     return name if name and name.isprintable() and is_keepable(name) else None

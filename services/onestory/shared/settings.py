@@ -6,7 +6,9 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from onestory.shared.durations import duration
 from onestory.shared.errors import Misconfigured
 
 PREFIX = "ONESTORY_"
@@ -46,6 +48,8 @@ class Settings:
     """ODS codes that may supersede an NHS number and say where a person is registered, comma separated."""
     sequenced_sources: tuple[str, ...] = ()
     """Sources that declare that they always send a sequence, `ODS/system`, comma separated."""
+    source_rhythms: Mapping[str, timedelta] = field(default_factory=dict)
+    """The longest silence expected of a source, JSON: `{"A81001": "P1D", "RX1/ward": "PT1H"}` (ISO 8601)."""
     log_level: str = "info"
     """debug, info, warning or error."""
     log_format: str = "json"
@@ -94,6 +98,8 @@ def _parse(variable: str, raw: str, kind: str) -> object:
                 return tuple(part.strip() for part in raw.split(",") if part.strip())
             case "Mapping[str, str]":
                 return _string_map(raw)
+            case "Mapping[str, timedelta]":
+                return {name: duration(text) for name, text in _string_map(raw).items()}
             case _:
                 return raw
     except (ValueError, KeyError) as error:

@@ -69,4 +69,4 @@ class Record:
 
 
 _EMPTY = """truncate position, person, event, statement, current, whole_list, owner, claimant, patient_link,
-    directory_statement, directory_current, parked, outbox"""
+    directory_statement, directory_current, parked, outbox, source_heard, sequence_seen, sequence_span"""

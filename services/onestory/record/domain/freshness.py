@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+Source = tuple[str, str]
+"""Organisation (ODS code) and system."""
+
+Rhythms = Mapping[str, timedelta]
+"""The longest silence that is expected of `ODS/system`, or of each system of `ODS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +32,79 @@ class Freshness:
     parked: int = 0
     stale: bool = False
     former_until: date | None = None
+
+
+class Told(NamedTuple):
+    """What is known of a source, and of its statements of one person. `heard_at` None: only replays were heard of."""
+
+    organisation: str
+    system: str
+    heard_at: datetime | None
+    missing: int
+    parked: int
+
+
+def freshness(
+    told: Iterable[Told],
+    said: Mapping[Source, datetime],
+    at: datetime,
+    *,
+    rhythms: Rhythms,
+    sequenced: Collection[str],
+    former: Mapping[str, date],
+) -> list[Freshness]:
+    """The sources in `said`, by organisation and system; nothing follows from any other source.
+
+    `said` is when each source last said what the reader sees. `sequenced` are sources, `ODS/system`, whose numbers have
+    no holes. `former` are former practices by ODS code, with the last day of the registration.
+    """
+    known = {(each.organisation, each.system): each for each in told}
+    return [_line(known.get(source), source, said[source], at, rhythms, sequenced, former) for source in sorted(said)]
+
+
+def last_said(said: Iterable[tuple[Source, datetime]]) -> dict[Source, datetime]:
+    """When each source last said something, of what the reader sees: pairs of source and broker time."""
+    found: dict[Source, datetime] = {}
+    for source, at in said:
+        found[source] = max(found.get(source, at), at)
+    return found
+
+
+def rhythm_of(source: Source, rhythms: Rhythms) -> timedelta | None:
+    """The longest silence that is expected of a source; None: any."""
+    organisation, system = source
+    return rhythms.get(f"{organisation}/{system}", rhythms.get(organisation))
+
+
+def changes_at(lines: Iterable[Freshness], rhythms: Rhythms) -> datetime | None:
+    """When the first of these sources goes stale, if no more is heard of it; None: never."""
+    silent = [
+        line.heard_at + rhythm
+        for line in lines
+        if not line.stale and (rhythm := rhythm_of((line.organisation, line.system), rhythms)) is not None
+    ]
+    return min(silent, default=None)
+
+
+def _line(
+    told: Told | None,
+    source: Source,
+    said_at: datetime,
+    at: datetime,
+    rhythms: Rhythms,
+    sequenced: Collection[str],
+    former: Mapping[str, date],
+) -> Freshness:
+    organisation, system = source
+    heard_at = (told and told.heard_at) or said_at
+    rhythm = rhythm_of(source, rhythms)
+    return Freshness(
+        organisation,
+        system,
+        heard_at,
+        said_at,
+        missing=told.missing if told and f"{organisation}/{system}" in sequenced else 0,
+        parked=told.parked if told else 0,
+        stale=rhythm is not None and at - heard_at > rhythm,
+        former_until=former.get(organisation),
+    )

@@ -17,16 +17,20 @@ from onestory.shared.events import Parked
 _COLUMNS = Parked.__slots__
 
 
-def park(connection: psycopg.Connection, parked: Parked, headers: Headers, codec: Codec) -> bool:
-    """Park it, unless something of the same message is parked already; whether it was new."""
+def park(connection: psycopg.Connection, parked: Parked, system: str | None, headers: Headers, codec: Codec) -> bool:
+    """Park it, unless something of the same message is parked already; whether it was new.
+
+    `system` is that of the publisher, where it is known.
+    """
     added = connection.execute(
         """insert into parked (parked_id, reason, explanation, topic, partition, "offset", publisher, key, value,
-                               attempts, parked_at, latest_offset, header_names, header_values)
-           values (%s, %s, %s, %s, %s, %s, %s, %b, %b, %s, %s, %s, %b::bytea[], %b::bytea[])
+                               attempts, parked_at, latest_offset, system, header_names, header_values)
+           values (%s, %s, %s, %s, %s, %s, %s, %b, %b, %s, %s, %s, %s, %b::bytea[], %b::bytea[])
            on conflict (topic, partition, "offset") do nothing""",
         [
             *(getattr(parked, column) for column in _COLUMNS),
             parked.offset,
+            system,
             [name.encode() for name, _ in headers],
             [value for _, value in headers],
         ],
