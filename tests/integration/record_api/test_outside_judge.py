@@ -28,6 +28,8 @@ ANSWERS = (
     "read",
     "history",
     "history-of-patient",
+    "provenance",
+    "provenance-search",
     "transaction-response",
     "batch-response",
     "collection-taken",
@@ -83,6 +85,9 @@ def _answers(practice: httpx.Client, hospital: httpx.Client) -> Iterator[tuple[s
     yield "read", practice.get(own)
     practice.delete(f"/fhir/Condition/{number}-0", params={"patient": number}, headers=SENT).raise_for_status()
     yield "history", practice.get(f"{own}/_history")
+    told = practice.get(f"/fhir/Provenance?target={own.partition('/fhir/')[2]}")
+    yield "provenance-search", told
+    yield "provenance", practice.get(told.json()["entry"][0]["fullUrl"])
     disagreeing = patient(number, f"{number}-h", gender="male", birthDate="1941-03", deceasedDateTime="2026-09-30")
     _publish(hospital, transaction(disagreeing), SENT)
     yield "shared-patient", practice.get(f"/fhir/Patient/{number}")

@@ -70,7 +70,16 @@ class Addressed:
 
     async def find(self, request: Request, caller: Caller) -> Target:
         """The resource. Raises `NotFound` for what is no address of ours, `Malformed` for the parameters."""
-        resource_type, shared_id = in_address(request.path_params["resource_type"]), request.path_params["id"]
+        resource_type = in_address(request.path_params["resource_type"])
+        return await self.at(request, caller, resource_type, request.path_params["id"])
+
+    async def at(
+        self, request: Request, caller: Caller, resource_type: str, shared_id: str, read_as: str = ""
+    ) -> Target:
+        """The resource at this address, though the request may have another. Raises as `find` does.
+
+        `read_as` is the type that the trace tells of, where the answer is about the resource and not the resource.
+        """
         parameters = await asking.parameters(request)
         asks = question(parameters, self._known, types=(resource_type,), lenient=asking.lenient(request))
         await asking.await_position(self._context.visible, parameters)
@@ -81,7 +90,7 @@ class Addressed:
         asked = by_address(resource_type, shared_id, self._context.keys)
         if asked is None:
             raise absent()
-        access = self._context.access(request, caller, self._interaction, (resource_type,))
+        access = self._context.access(request, caller, self._interaction, (read_as or resource_type,))
         target = Target(Resource(resource_type, shared_id, asked.person_key), parameters, asks, None, None, None)
         return await self._of_person(asked, target, access)
 

@@ -6,6 +6,7 @@ from onestory.record.api.context import Context
 from onestory.record.api.everything import Everything
 from onestory.record.api.history import History
 from onestory.record.api.metadata import Metadata
+from onestory.record.api.provenance import ProvenanceRead, ProvenanceSearch
 from onestory.record.api.read import Read
 from onestory.record.api.search import Search
 from onestory.record.api.vread import VersionRead
@@ -24,8 +25,8 @@ def record_routes(resources: Resources) -> list[Route]:
         Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", VersionRead(context).__call__, "vread"),
         Route("GET", "/fhir/{resource_type}/{id}/_history", History(context).__call__, "history-instance"),
         Route("POST", "/fhir/{resource_type}/_search", search.__call__, "search-type"),
-        Route("GET", "/fhir/{resource_type}/{id}", Read(context).__call__, "read"),
-        Route("GET", "/fhir/{resource_type}", search.__call__, "search-type"),
+        Route("GET", "/fhir/{resource_type}/{id}", ProvenanceRead(context, Read(context)).__call__, "read"),
+        Route("GET", "/fhir/{resource_type}", ProvenanceSearch(context, search).__call__, "search-type"),
     ]
 
 

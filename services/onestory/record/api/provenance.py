@@ -1,0 +1,148 @@
+"""Provenance: `GET Provenance/[id]` of one statement, and `GET Provenance?target=[type]/[id]` of all about a resource.
+
+FHIR R4, http://hl7.org/fhir/R4/provenance.html. It is shown to whom the statement is shown, or what became of it. What
+a source published as Provenance itself is read and found like any other resource.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from onestory.record.api import answers
+from onestory.record.api.addressed import Addressed, Target
+from onestory.record.api.context import Context
+from onestory.record.domain import bundle
+from onestory.record.domain.provenance import Told, named, provenance_id, provenance_of
+from onestory.record.domain.search.person import by_reference
+from onestory.record.domain.search.question import CURSOR, IN_READ, Place, one
+from onestory.record.domain.search.types import in_parameter
+from onestory.record.reading.reader import absent
+from onestory.record.store import provenances
+from onestory.shared.caller import Caller
+from onestory.shared.errors import Malformed
+from onestory.shared.identity import is_directory_id, is_nhs_number, parse_shared_id
+
+PROVENANCE = "Provenance"
+IN_TARGET_SEARCH = {"target", "patient", "_count", CURSOR} | IN_READ
+_TARGET = re.compile(r"(?P<type>[A-Za-z]{1,64})/(?P<id>[a-z0-9-]{1,64})(?:/_history/(?P<version>[0-9a-f-]{36}))?")
+
+Endpoint = Callable[[Request, Caller], Awaitable[Response]]
+
+
+class ProvenanceRead:
+    """The interaction read for an id of ours. `otherwise` reads everything else."""
+
+    def __init__(self, context: Context, otherwise: Endpoint) -> None:
+        self._context = context
+        self._addressed = Addressed(context, "read", IN_READ)
+        self._otherwise = otherwise
+
+    async def __call__(self, request: Request, caller: Caller) -> Response:
+        provenance = request.path_params["id"]
+        stands_for = named(provenance) if request.path_params["resource_type"] == PROVENANCE else None
+        if stands_for is None:
+            return await self._otherwise(request, caller)
+        told = await provenances.behind(self._context.database, stands_for)
+        if told is None:
+            # It is looked for all the same: what is not there leaves the same trace as what may not be seen.
+            missing = provenance.rpartition("-")[0].removeprefix("directory-")
+            kind, shared_id = PROVENANCE, missing
+        else:
+            kind, shared_id = told.resource_type, told.shared_id
+        target = await self._addressed.at(request, caller, kind, shared_id, PROVENANCE)
+        return await target.show(lambda: _read(request, provenance, told))
+
+
+class ProvenanceSearch:
+    """The interaction search-type for Provenance by target. `otherwise` answers every other search."""
+
+    def __init__(self, context: Context, otherwise: Endpoint) -> None:
+        self._context = context
+        self._addressed = Addressed(context, "search-type", IN_TARGET_SEARCH)
+        self._otherwise = otherwise
+
+    async def __call__(self, request: Request, caller: Caller) -> Response:
+        if request.path_params["resource_type"] != PROVENANCE or "target" not in request.query_params:
+            return await self._otherwise(request, caller)
+        asked = _asked(request.query_params.getlist("target"), self._context.fhir)
+        target = await self._addressed.at(request, caller, asked.resource_type, asked.shared_id, PROVENANCE)
+        told = await provenances.of_resource(self._context.database, target.resource)
+        ours = [each for each in told if asked.version in (None, str(each.event_id))]
+        found = [*await self._published(target, asked), *[_Found(_id(each), provenance_of(each)) for each in ours]]
+        return await target.show(lambda: self._answer(target, found))
+
+    async def _published(self, target: Target, asked: _Asked) -> Sequence[_Found]:
+        """What sources published as Provenance of the resource, as far as the caller sees it."""
+        if target.audited is None:
+            return ()
+        reader, view, _ = target.audited
+        said = await reader.fetched([entry for entry in view.entries if entry.resource_type == PROVENANCE])
+        return [_Found(each.shared_id, each.content) for each in said if each.content and asked.is_target(each.content)]
+
+    def _answer(self, target: Target, found: Sequence[_Found]) -> Response:
+        self._refuse_other_person(target)
+        asks, ids = target.question, [each.id for each in found]
+        start = ids.index(asks.after.id) + 1 if asks.after.id in ids else 0
+        held = found[start : start + asks.count]
+        address = f"{self._context.fhir}/{PROVENANCE}"
+        more = held and start + len(held) < len(found)
+        ahead = Place(PROVENANCE, held[-1].id) if more else None
+        self_url = answers.page_url(address, target.parameters, asks)
+        next_url = answers.page_url(address, target.parameters, asks, ahead) if ahead else None
+        entries = [bundle.match(f"{address}/{each.id}", each.content) for each in held]
+        return answers.body(bundle.searchset(len(found), self_url, next_url, entries))
+
+    def _refuse_other_person(self, target: Target) -> None:
+        patient = one(target.parameters, "patient")
+        if patient is None or target.audited is None:
+            return
+        asked = by_reference(patient, self._context.keys, self._context.fhir)
+        if asked.person_key not in target.audited[1].person.person_keys:
+            raise Malformed("target is about somebody else than patient says.", code="value")
+
+
+class _Asked(NamedTuple):
+    """What the parameter `target` names."""
+
+    resource_type: str
+    shared_id: str
+    version: str | None
+
+    def is_target(self, provenance: bytes) -> bool:
+        """Whether this published Provenance has it as a target, in the version asked for."""
+        address = f"{self.resource_type}/{self.shared_id}"
+        references = [str(each.get("reference", "")) for each in orjson.loads(provenance).get("target", ())]
+        if self.version:
+            return f"{address}/_history/{self.version}" in references
+        return any(each.partition("/_history/")[0] == address for each in references)
+
+
+class _Found(NamedTuple):
+    id: str
+    content: Any
+
+
+def _asked(targets: Sequence[str], fhir: str) -> _Asked:
+    match = _TARGET.fullmatch(targets[0].removeprefix(f"{fhir}/")) if len(targets) == 1 else None
+    if match is None or not (parse_shared_id(match["id"]) or is_directory_id(match["id"])):
+        if match is not None and is_nhs_number(match["id"]):
+            says = "A shared Patient is composed when it is read: ask for the Patients in its link, one by one."
+            raise Malformed(says, code="value")
+        raise Malformed("target is given once, as Type/id with an id that we gave.", code="value")
+    return _Asked(in_parameter((match["type"],))[0], match["id"], match["version"])
+
+
+def _id(told: Told) -> str:
+    return provenance_id(told.shared_id, told.event_id)
+
+
+def _read(request: Request, provenance: str, told: Told | None) -> Response:
+    if told is None or _id(told) != provenance:
+        raise absent()
+    return answers.resource(request, provenance_of(told), told.event_id, told.broker_time)
