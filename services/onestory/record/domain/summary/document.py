@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -15,7 +15,11 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 import orjson
 
+from onestory.record.domain.summary.carried import carried
 from onestory.record.domain.summary.known import Known, Summary
+from onestory.record.domain.summary.moments import NEVER, clock
+from onestory.record.domain.summary.order import SECTIONS
+from onestory.record.domain.summary.record import Record, ended
 from onestory.record.domain.summary.section import Section, as_fhir, div
 from onestory.shared.fhir.instants import format_instant
 
@@ -23,47 +27,54 @@ _PROFILE = "http://hl7.org/fhir/uv/ips/StructureDefinition/"
 _AUTHOR = f"urn:uuid:{uuid5(NAMESPACE_URL, 'https://onestory.nhs.uk')}"
 _ABSENT = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}
 # What `served` puts at the beginning of a resource: when and by which event we heard it, which is none of its content.
-_HEARD = re.compile(rb'("meta":\{)"versionId":"[^"]*","lastUpdated":"[^"]*",?')
+_HEARD = re.compile(rb'("meta":\{)"versionId":"[^"]*"(?:,"lastUpdated":"[^"]*")?,?')
 
 
 def summarise(known: Known, at: datetime) -> Summary:
     """What is known of the person at a moment; the same for the same, in whatever order it is known."""
+    record = Record(known, at)
+    sections = [section for make in SECTIONS if (section := make(record))]
+    resources = carried(record, (shared_id for section in sections for shared_id, _ in section.entries))
+    addresses = {shared_id: f"{known.base}/{kind}/{shared_id}" for shared_id, (kind, _) in resources.items()}
     patient = msgspec.json.decode(known.patient, type=dict[str, msgspec.Raw])
-    number = msgspec.json.decode(patient["id"], type=str)
-    sections: Sequence[Section] = (
-        Section("48765-2", "Allergies and intolerances", "<p>Unavailable.</p>", empty="unavailable"),
-        Section("10160-0", "Medicines", "<p>Unavailable.</p>", empty="unavailable"),
-        Section("11450-4", "Problems", "<p>Unavailable.</p>", empty="unavailable"),
-    )
-    carried: Mapping[str, bytes] = {}
-    digest = _digest(known.patient, sections, carried)
-    subject = f"{known.base}/Patient/{number}"
-    addresses: dict[str, str] = {}
-    resources = [
+    subject = f"{known.base}/Patient/{msgspec.json.decode(patient['id'], type=str)}"
+    digest = _digest(sections, [known.patient, *[content for _, content in resources.values()]])
+    entries = [
         (f"urn:uuid:{uuid5(NAMESPACE_URL, digest)}", _composition(subject, sections, addresses, at)),
         (subject, msgspec.json.encode(_as_ips(patient))),
         (_AUTHOR, _author()),
-        *[(addresses[shared_id], content) for shared_id, content in carried.items()],
+        *[(addresses[shared_id], content) for shared_id, (_, content) in resources.items()],
     ]
-    return Summary(_bundle(digest, at, resources), digest, known.known_until)
+    return Summary(_bundle(digest, at, entries), digest, _valid_until(known, sections, at))
 
 
-def _as_ips(patient: dict[str, msgspec.Raw]) -> dict[str, Any]:
+def _valid_until(known: Known, sections: Iterable[Section], at: datetime) -> datetime | None:
+    former = [ended(each.former_until) for each in known.freshness if each.former_until]
+    changes = [known.known_until or NEVER, *former, *[section.until for section in sections]]
+    return min((change for change in changes if at < change < NEVER), default=None)
+
+
+def _as_ips(patient: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
     """The Patient with what IPS requires and nobody has said, marked as unknown."""
     shown: dict[str, Any] = dict(patient)
     if "birthDate" not in patient:
         shown.setdefault("_birthDate", {"extension": [_ABSENT]})
-    if "name" not in patient:
+    if not _has_name(patient.get("name")):
         shown["name"] = [{"text": "Name not known"}]
     return shown
 
 
-def _composition(subject: str, sections: Sequence[Section], addresses: dict[str, str], at: datetime) -> bytes:
+def _has_name(names: msgspec.Raw | None) -> bool:
+    found = msgspec.json.decode(names) if names else []
+    return bool(found) and all(isinstance(name, dict) and name.keys() & {"family", "given", "text"} for name in found)
+
+
+def _composition(subject: str, sections: Sequence[Section], addresses: Mapping[str, str], at: datetime) -> bytes:
     return orjson.dumps(
         {
             "resourceType": "Composition",
             "meta": {"profile": [f"{_PROFILE}Composition-uv-ips"]},
-            "text": {"status": "generated", "div": div(f"<p>Patient summary of {format_instant(at)}</p>")},
+            "text": {"status": "generated", "div": div(f"<p>As of {clock(at)}</p>")},
             "status": "final",
             "type": {"coding": [{"system": "http://loinc.org", "code": "60591-5"}]},
             "subject": {"reference": subject},
@@ -80,7 +91,7 @@ def _author() -> bytes:
     return orjson.dumps({"resourceType": "Device", "deviceName": [name], "type": {"text": "Shared care record"}})
 
 
-def _bundle(digest: str, at: datetime, resources: Sequence[tuple[str, bytes]]) -> bytes:
+def _bundle(digest: str, at: datetime, entries: Iterable[tuple[str, bytes]]) -> bytes:
     moment = format_instant(at)
     head = {
         "resourceType": "Bundle",
@@ -89,16 +100,16 @@ def _bundle(digest: str, at: datetime, resources: Sequence[tuple[str, bytes]]) -
         "type": "document",
         "timestamp": moment,
     }
-    entries = b",".join(b'{"fullUrl":%b,"resource":%b}' % (orjson.dumps(url), content) for url, content in resources)
-    return b'%b,"entry":[%b]}' % (orjson.dumps(head)[:-1], entries)
+    written = b",".join(b'{"fullUrl":%b,"resource":%b}' % (orjson.dumps(url), content) for url, content in entries)
+    return b'%b,"entry":[%b]}' % (orjson.dumps(head)[:-1], written)
 
 
-def _digest(patient: bytes, sections: Sequence[Section], carried: Mapping[str, bytes]) -> str:
-    said = [
-        *[orjson.dumps([each.code, each.title, each.body, each.entries, each.empty]) for each in sections],
-        *[_HEARD.sub(rb"\1", content, count=1) for content in (patient, *carried.values())],
-    ]
+def _digest(sections: Iterable[Section], contents: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
-    for part in said:
+    for section in sections:
+        body = section.body if section.timeless is None else section.timeless
+        digest.update(orjson.dumps([section.code, section.title, body, section.entries, section.empty]))
+    for content in contents:
+        part = _HEARD.sub(rb"\1", content, count=1)
         digest.update(b"%d:%b" % (len(part), part))
     return digest.hexdigest()

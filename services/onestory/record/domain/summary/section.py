@@ -5,8 +5,12 @@ http://hl7.org/fhir/R4/composition-definitions.html#Composition.section
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+
+from onestory.record.domain.summary.moments import NEVER
 
 LOINC = "http://loinc.org"
 OWN = "https://onestory.nhs.uk/CodeSystem/summary-section"
@@ -18,15 +22,19 @@ _REASONS = {"unavailable": "Unavailable", "nilknown": "Nil Known"}
 class Section:
     """`body` is XHTML inside the div. `entries` are the shared ids of what it refers to, each with its extensions.
 
-    `empty` is the reason (http://hl7.org/fhir/R4/valueset-list-empty-reason.html) where it has no entries.
+    `empty` is the reason (http://hl7.org/fhir/R4/valueset-list-empty-reason.html) where it has no entries. From
+    `until` on it says something else, though nobody says anything. `timeless` is what of the body counts as content,
+    where not all of it does.
     """
 
     code: str
     title: str
     body: str
-    entries: tuple[tuple[str, list[Any]], ...] = ()
+    entries: tuple[tuple[str, tuple[Mapping[str, Any], ...]], ...] = ()
     empty: str | None = None
     system: str = LOINC
+    until: datetime = NEVER
+    timeless: str | None = None
 
 
 def div(body: str) -> str:
@@ -34,11 +42,11 @@ def div(body: str) -> str:
     return f'<div xmlns="http://www.w3.org/1999/xhtml">{body}</div>'
 
 
-def as_fhir(section: Section, addresses: dict[str, str]) -> dict[str, Any]:
+def as_fhir(section: Section, addresses: Mapping[str, str]) -> dict[str, Any]:
     """The section; `addresses` are the full URLs of shared ids."""
     entries = [
-        {"reference": addresses[shared_id], **({"extension": extension} if extension else {})}
-        for shared_id, extension in section.entries
+        {**({"extension": extensions} if extensions else {}), "reference": addresses[shared_id]}
+        for shared_id, extensions in section.entries
         if shared_id in addresses
     ]
     empty = section.empty if not entries else None

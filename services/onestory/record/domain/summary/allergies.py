@@ -1,0 +1,92 @@
+"""Allergies and intolerances: active, then resolved with dates, then what a source says there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from onestory.record.domain.merge.fact import Fact
+from onestory.record.domain.summary import moments, nil_known
+from onestory.record.domain.summary.lines import About, Group, Line, section
+from onestory.record.domain.summary.narrative import strong, text
+from onestory.record.domain.summary.plain import all_named, extensions, first, named, objects
+from onestory.record.domain.summary.record import Record
+from onestory.record.domain.summary.section import Section
+from onestory.record.domain.summary.wording import dated, name_of, notes, status_of
+
+_ABOUT = About(
+    "48765-2",
+    "Allergies and intolerances",
+    "No source here says anything of allergies. This does not mean that there are none.",
+)
+_WORST = ("high", "unable-to-assess", "low")
+_GROUPS = ("Active", "Inactive or resolved", "Said not to be so")
+
+
+def allergies(record: Record) -> Section | None:
+    """The section; with `nilknown` only where a source says so itself."""
+    groups: dict[str, list[Line]] = {caption: [] for caption in _GROUPS}
+    for fact in record.facts("AllergyIntolerance"):
+        groups[_group(record, fact)].append(_line(record, fact))
+    stated = nil_known.stated(record, "allergies")
+    return section(
+        record,
+        _ABOUT,
+        [Group(caption, sorted(lines, key=_order)) for caption, lines in groups.items()],
+        remarks=stated,
+        empty="nilknown" if stated else "unavailable",
+    )
+
+
+def _group(record: Record, fact: Fact) -> str:
+    said = {_standing(each.content) for each in record.standing(fact)}
+    return next(caption for caption in _GROUPS if caption in said)
+
+
+def _standing(content: Mapping[str, Any]) -> str:
+    if first(content, "verificationStatus", "coding", "code") == "refuted":
+        return "Said not to be so"
+    # A missing status means active: an allergy is not put aside for want of one.
+    resolved = first(content, "clinicalStatus", "coding", "code") in ("inactive", "resolved")
+    return "Inactive or resolved" if resolved else "Active"
+
+
+def _line(record: Record, fact: Fact) -> Line:
+    shown = record.shown(fact).content
+    contents = [said.content for said in record.standing(fact)]
+    name = name_of(shown)
+    substances = [each for content in contents for each in all_named(content, "reaction", "substance") if each != name]
+    return Line(
+        fact,
+        [strong(text(name)), *[text(f"Substance: {each}") for each in dict.fromkeys(substances)]],
+        [text(detail) for detail in dict.fromkeys(_details(shown, contents))],
+    )
+
+
+def _details(shown: Mapping[str, Any], contents: list[Mapping[str, Any]]) -> Iterator[str]:
+    if worst := next((level for level in _WORST if any(each.get("criticality") == level for each in contents)), None):
+        yield f"Criticality: {worst}"
+    yield status_of(shown)
+    for content in contents:
+        yield from (_reaction(reaction) for reaction in objects(content, "reaction"))
+    if onset := dated(shown, "onset"):
+        yield f"Since {onset}"
+    for ended in extensions(shown, "/allergyintolerance-abatement"):
+        yield f"Ended {dated(ended, 'value')}"
+    if last := first(shown, "lastOccurrence"):
+        yield f"Last reaction {moments.shown(last)}"
+    for content in contents:
+        yield from notes(content)
+
+
+def _reaction(reaction: Mapping[str, Any]) -> str:
+    happened = [*all_named(reaction, "manifestation"), first(reaction, "description")]
+    said = ", ".join(each for each in happened if each)
+    severity = first(reaction, "severity")
+    by = named(reaction.get("exposureRoute"))
+    parts = [f"Reaction: {said}" if said else "", f"severity {severity}" if severity else "", by]
+    return ", ".join(part for part in parts if part)
+
+
+def _order(line: Line) -> tuple[str, str]:
+    return (line.what[0].casefold(), line.fact.id)

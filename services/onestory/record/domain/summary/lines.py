@@ -1,0 +1,83 @@
+"""Lines of a summary: one for one fact, and the section that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from onestory.record.domain.merge.fact import Fact
+from onestory.record.domain.summary import sources
+from onestory.record.domain.summary.moments import NEVER
+from onestory.record.domain.summary.narrative import Row, paragraph, table
+from onestory.record.domain.summary.record import Record
+from onestory.record.domain.summary.section import Section
+
+HEADS = ("What", "Details", "Who says so")
+
+
+class Line(NamedTuple):
+    """`what` and `details` are paragraphs of XHTML. From `until` on the line stands elsewhere, or nowhere."""
+
+    fact: Fact
+    what: Sequence[str]
+    details: Sequence[str]
+    until: datetime = NEVER
+
+
+class Group(NamedTuple):
+    """Lines under a caption. Only with `carried` their resources go along."""
+
+    caption: str
+    lines: Sequence[Line]
+    carried: bool = True
+
+
+class About(NamedTuple):
+    """What a section is: its LOINC code, its title, and what it says where it has no line; None: it is left out."""
+
+    code: str
+    title: str
+    if_empty: str | None = None
+
+
+def section(
+    record: Record,
+    about: About,
+    groups: Sequence[Group],
+    *,
+    remarks: Iterable[str] = (),
+    empty: str = "unavailable",
+    until: datetime = NEVER,
+) -> Section | None:
+    """A section of lines, with remarks (XHTML) under them; None where there is nothing to say."""
+    tables = "".join(table(group.caption, HEADS, [_row(record, line) for line in group.lines]) for group in groups)
+    said = "".join(paragraph(remark) for remark in remarks if remark)
+    if not tables and about.if_empty is None:
+        if not said:
+            return None
+    elif not tables:
+        tables = paragraph(about.if_empty or "")
+    untils = [line.until for group in groups for line in group.lines]
+    return Section(
+        about.code,
+        about.title,
+        tables + said,
+        entries=tuple(
+            entry for group in groups if group.carried for line in group.lines for entry in _entries(record, line)
+        ),
+        empty=empty,
+        until=min([*untils, until]),
+    )
+
+
+def _row(record: Record, line: Line) -> Row:
+    details = [*line.details, *sources.conflicts(record, line.fact)]
+    return Row((line.what, details, sources.in_words(record, line.fact)))
+
+
+def _entries(record: Record, line: Line) -> Iterable[tuple[str, tuple[dict[str, object], ...]]]:
+    shown, *others = sources.statements(record, line.fact)
+    yield shown, (sources.extension(record, line.fact),)
+    for other in others:
+        yield other, ()

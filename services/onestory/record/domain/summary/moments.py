@@ -1,0 +1,93 @@
+"""FHIR dates of any precision: what time they may mean, how long they count, and how they are shown.
+
+http://hl7.org/fhir/R4/datatypes.html#dateTime. What cannot be read is shown as it is, and counts as no date.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+_DATE = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d:\d\d(?::\d\d)?)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII
+)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Moment(NamedTuple):
+    """When something may have been: from `begin` to before `end`, both aware. `text` is as it was written."""
+
+    begin: datetime
+    end: datetime
+    text: str
+
+
+def moment(written: object) -> Moment | None:
+    """What a FHIR date, dateTime or instant means. A time without a zone is taken as UTC."""
+    match = _DATE.fullmatch(written) if isinstance(written, str) else None
+    if not match or not isinstance(written, str):
+        return None
+    year, month, day, clock, _, zone = match.groups()
+    try:
+        if clock:
+            begin = datetime.fromisoformat(f"{year}-{month}-{day}T{clock}{zone or 'Z'}").astimezone(UTC)
+            return Moment(begin, begin + timedelta(seconds=1), written)
+        first = date(int(year), int(month or 1), int(day or 1))
+        last = first if day else date(first.year, int(month or 12), _days(first.year, int(month or 12)))
+        return Moment(_midnight(first), _midnight(last) + timedelta(days=1), written)
+    except (ValueError, OverflowError):
+        return None
+
+
+def at(instant: datetime) -> Moment:
+    """A moment that is known exactly."""
+    return Moment(instant, instant, instant.astimezone(UTC).isoformat())
+
+
+def months_after(instant: datetime, months: int) -> datetime:
+    """The same day and time so many months later; the last of a month that is too short."""
+    years, month = divmod(instant.month - 1 + months, 12)
+    year = instant.year + years
+    if year > NEVER.year:
+        return NEVER
+    return instant.replace(year=year, month=month + 1, day=min(instant.day, _days(year, month + 1)))
+
+
+def shown(written: object) -> str:
+    """A FHIR date as people write it (`3 Mar 2025`, `Mar 2025`, `2025`); anything else as it is."""
+    match = _DATE.fullmatch(written) if isinstance(written, str) else None
+    if not match:
+        return written if isinstance(written, str) else ""
+    year, month, day, clock, _, zone = match.groups()
+    if month and not 1 <= int(month) <= 12:
+        return str(written)
+    words = [str(int(day)) if day else "", _MONTHS[int(month) - 1] if month else "", year]
+    time_of_day = f", {clock[:5]}{'' if zone in (None, 'Z') else f' ({zone})'}" if clock else ""
+    return " ".join(word for word in words if word) + time_of_day
+
+
+def day(value: date) -> str:
+    """A day as people write it."""
+    return f"{value.day} {_MONTHS[value.month - 1]} {value.year}"
+
+
+def clock(instant: datetime) -> str:
+    """A moment of ours as people write it, in UTC."""
+    utc = instant.astimezone(UTC)
+    return f"{day(utc.date())}, {utc:%H:%M} UTC"
+
+
+def midnight(value: date) -> datetime:
+    """The beginning of a day, in UTC."""
+    return _midnight(value)
+
+
+def _midnight(value: date) -> datetime:
+    return datetime.combine(value, time.min, UTC)
+
+
+def _days(year: int, month: int) -> int:
+    return calendar.monthrange(year, month)[1]

@@ -1,0 +1,74 @@
+"""Narrative: XHTML of what was said, everything escaped (http://hl7.org/fhir/R4/narrative.html)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from html import escape, unescape
+from typing import NamedTuple
+
+LONGEST = 4000
+"""Characters of one text; the resource has all of it."""
+# XML 1.0 has no such characters, not even escaped.
+_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SILENT = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.I)
+_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9]*)?[^>]*>")
+_BLOCKS = {"p", "div", "br", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "dt", "dd", "caption"}
+
+
+class Row(NamedTuple):
+    """A line of a table. Each cell holds paragraphs, already XHTML."""
+
+    cells: tuple[Sequence[str], ...]
+
+
+def text(said: str) -> str:
+    """A text as XHTML; one that is longer than anybody reads is cut, and says so."""
+    cut = len(said) - LONGEST
+    shown = escape(_NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", said[:LONGEST]))
+    return f"{shown}… ({cut} more characters are in the resource)" if cut > 0 else shown
+
+
+def paragraph(said: str) -> str:
+    """A paragraph of XHTML."""
+    return f"<p>{said}</p>"
+
+
+def strong(said: str) -> str:
+    """What must not be overlooked, of XHTML."""
+    return f"<strong>{said}</strong>"
+
+
+def words(said: str) -> str:
+    """A person's own text as paragraphs, in the direction of its script."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    return f'<div dir="auto">{"".join(paragraph(text(line)) for line in lines)}</div>'
+
+
+def listed(items: Iterable[str]) -> str:
+    """A list of XHTML."""
+    return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
+
+
+def table(caption: str, heads: Sequence[str], rows: Sequence[Row]) -> str:
+    """A table, or nothing where there are no rows."""
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col">{escape(each)}</th>' for each in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row.cells)}</tr>" for row in rows)
+    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def plain(xhtml: str) -> str:
+    """The text of a source's narrative: nothing in it can do anything to a reader's browser any more."""
+    broken = _TAG.sub(_break, _SILENT.sub(" ", " ".join(xhtml.split())))
+    lines = (" ".join(unescape(line).split()) for line in broken.split("\n"))
+    return "\n".join(line for line in lines if line)
+
+
+def _cell(paragraphs: Sequence[str]) -> str:
+    return "<br/>".join(each for each in paragraphs if each)
+
+
+def _break(tag: re.Match[str]) -> str:
+    return "\n" if (tag[1] or "").lower() in _BLOCKS else ""

@@ -1,0 +1,96 @@
+"""Problems: active ones, newest first; and past illness, likewise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from onestory.record.domain.merge.fact import Fact
+from onestory.record.domain.summary import nil_known
+from onestory.record.domain.summary.lines import About, Group, Line, section
+from onestory.record.domain.summary.moments import moment
+from onestory.record.domain.summary.narrative import strong, text
+from onestory.record.domain.summary.plain import all_named, first, named
+from onestory.record.domain.summary.record import Record
+from onestory.record.domain.summary.section import Section
+from onestory.record.domain.summary.wording import dated, name_of, notes, status_of
+
+_PROBLEMS = About(
+    "11450-4",
+    "Problems",
+    "No source here says anything of a current problem. This does not mean that there is none.",
+)
+_PAST = About("11348-0", "Past illness")
+_ACTIVE = {"active", "recurrence", "relapse"}
+MOST_PAST = 50
+"""Past illnesses that are shown; the newest of them."""
+
+
+def problems(record: Record) -> Section | None:
+    """Active problems."""
+    lines = [_line(record, fact) for fact in _newest_first(record) if _is_active(record, fact)]
+    stated = nil_known.stated(record, "problems")
+    return section(
+        record,
+        _PROBLEMS,
+        [Group("Active", lines)],
+        remarks=stated,
+        empty="nilknown" if stated else "unavailable",
+    )
+
+
+def past_illness(record: Record) -> Section | None:
+    """Resolved problems, and those that were ruled out."""
+    past = [fact for fact in _newest_first(record) if not _is_active(record, fact)]
+    lines = [_line(record, fact) for fact in past[:MOST_PAST]]
+    more = len(past) - len(lines)
+    remarks = [f"More is held: {more} older resolved problems are not shown here."] if more else []
+    return section(record, _PAST, [Group("Resolved, inactive or ruled out", lines)], remarks=remarks)
+
+
+def _newest_first(record: Record) -> list[Fact]:
+    facts = record.facts("Condition")
+    return sorted(facts, key=lambda fact: (-_since(record, fact).timestamp(), fact.id))
+
+
+def _since(record: Record, fact: Fact) -> datetime:
+    said = record.shown(fact)
+    onset = first(said.content, "onsetDateTime") or first(said.content, "onsetPeriod", "start")
+    known = moment(onset) or moment(said.content.get("recordedDate"))
+    return known.begin if known else said.recorded_at
+
+
+def _is_active(record: Record, fact: Fact) -> bool:
+    return any(_stands_as_active(said.content) for said in record.standing(fact))
+
+
+def _stands_as_active(content: Mapping[str, Any]) -> bool:
+    if first(content, "verificationStatus", "coding", "code") == "refuted":
+        return False
+    if status := first(content, "clinicalStatus", "coding", "code"):
+        return status in _ACTIVE
+    # Without a status only an end says that it is over.
+    return not any(name.startswith("abatement") for name in content)
+
+
+def _line(record: Record, fact: Fact) -> Line:
+    shown = record.shown(fact).content
+    contents = [said.content for said in record.standing(fact)]
+    return Line(
+        fact,
+        [strong(text(name_of(shown))), *[text(site) for site in all_named(shown, "bodySite")]],
+        [text(detail) for detail in dict.fromkeys(_details(shown, contents)) if detail],
+    )
+
+
+def _details(shown: Mapping[str, Any], contents: list[Mapping[str, Any]]) -> Iterator[str]:
+    yield status_of(shown)
+    if onset := dated(shown, "onset"):
+        yield f"Since {onset}"
+    if ended := dated(shown, "abatement"):
+        yield f"Ended {ended}"
+    if severity := named(shown.get("severity")):
+        yield f"Severity: {severity}"
+    for content in contents:
+        yield from notes(content)

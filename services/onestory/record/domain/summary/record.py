@@ -1,0 +1,97 @@
+"""The merged record as a summary goes through it: facts by type, who stands behind each, what is withdrawn."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from onestory.record.domain.merge.fact import Fact, Said
+from onestory.record.domain.summary.known import Known
+from onestory.record.domain.summary.moments import NEVER, midnight
+from onestory.record.domain.summary.plain import first, objects
+
+# Decimals stay as they were written: a float would turn 1.00 into 1.0.
+_exact = msgspec.json.Decoder(float_hook=str)
+_WITHDRAWN = "entered-in-error"
+
+
+class Record:
+    """What is known, at one moment. Facts whose every source withdrew them are not part of it."""
+
+    def __init__(self, known: Known, at: datetime) -> None:
+        self.at = at
+        self.known = known
+        self._former = {(each.organisation, each.system): each.former_until for each in known.freshness}
+        self._by_type: defaultdict[str, list[Fact]] = defaultdict(list)
+        self._said: dict[str, Said] = {}
+        for fact in sorted(known.merged.facts, key=lambda fact: fact.id):
+            self._said.update({said.shared_id: said for said in fact.members})
+            if self.standing(fact):
+                self._by_type[fact.resource_type].append(fact)
+
+    def facts(self, *resource_types: str) -> Iterator[Fact]:
+        """The facts of these types that somebody stands by, in the order of their ids."""
+        for resource_type in resource_types:
+            yield from self._by_type.get(resource_type, ())
+
+    def everything(self) -> Iterator[Fact]:
+        """All facts that somebody stands by."""
+        return self.facts(*sorted(self._by_type))
+
+    def standing(self, fact: Fact) -> Sequence[Said]:
+        """The statements that their sources have not withdrawn; the one that is shown first."""
+        return [said for said in fact.members if said.shared_id not in fact.withdrawn and not _withdrawn(said.content)]
+
+    def shown(self, fact: Fact) -> Said:
+        """The statement that stands for the fact."""
+        return self.standing(fact)[0]
+
+    def said(self, shared_id: str) -> Said | None:
+        """A statement by its shared id."""
+        return self._said.get(shared_id)
+
+    def former_until(self, said: Said) -> date | None:
+        """Until when its source was the person's practice, where it no longer is."""
+        until = self._former.get(said.source)
+        return until if until and ended(until) <= self.at else None
+
+    def exact(self, said: Said) -> Mapping[str, Any]:
+        """Its content with decimals as text, as the source wrote them."""
+        raw = self.known.contents.get(said.shared_id)
+        try:
+            decoded = _exact.decode(raw) if raw else None
+        except msgspec.DecodeError:
+            decoded = None
+        return decoded if isinstance(decoded, dict) else said.content
+
+    def organisation(self, said: Said) -> str:
+        """Who says it: the organisation's name with its ODS code."""
+        return self.named(said.organisation)
+
+    def named(self, organisation: str) -> str:
+        """An organisation's name with its ODS code, or the code alone."""
+        name = self.known.organisations.get(organisation)
+        return f"{name} ({organisation})" if name else organisation
+
+    def resolved(self, said: Said, reference: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What a reference of a statement leads to: something contained in it, or another visible statement."""
+        target = first(reference, "reference")
+        if target.startswith("#"):
+            return next((each for each in objects(said.content, "contained") if each.get("id") == target[1:]), None)
+        found = self._said.get(target.rpartition("/")[2])
+        return found.content if found else None
+
+
+def ended(until: date) -> datetime:
+    """The moment at which a day is over."""
+    return midnight(until) + timedelta(days=1) if until < date.max else NEVER
+
+
+def _withdrawn(content: Mapping[str, Any]) -> bool:
+    if content.get("status") == _WITHDRAWN:
+        return True
+    return any(each.get("code") == _WITHDRAWN for each in objects(content, "verificationStatus", "coding"))

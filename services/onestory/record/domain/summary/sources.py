@@ -1,0 +1,98 @@
+"""Who says a fact: in words for the narrative, and as an extension for systems."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from onestory.record.domain.merge.fact import Conflict, Fact, Said
+from onestory.record.domain.summary import moments
+from onestory.record.domain.summary.narrative import strong, text
+from onestory.record.domain.summary.plain import named
+from onestory.record.domain.summary.record import Record
+from onestory.record.domain.summary.wording import in_brief
+from onestory.shared.fhir.instants import format_instant
+from onestory.shared.identity import ODS_CODE_SYSTEM
+
+FACT = "https://onestory.nhs.uk/StructureDefinition/summary-fact"
+"""Extension on a section's entry: `certainty`, `rule`s, `source`s and `conflict`s of the fact that it stands for."""
+
+
+def in_words(record: Record, fact: Fact) -> list[str]:
+    """Paragraphs of XHTML: each source with when it recorded the fact, and why they count as one fact."""
+    standing = record.standing(fact)
+    lines = [_line(record, said, standing[0]) for said in standing]
+    withdrawn = [said for said in fact.members if said not in standing]
+    lines += [f"{text(record.organisation(said))} has withdrawn this" for said in withdrawn]
+    if len(fact.members) > 1:
+        lines.append(f"Joined as one fact ({fact.certainty.value}): {text(', '.join(fact.rules))}")
+    return lines
+
+
+def conflicts(record: Record, fact: Fact) -> list[str]:
+    """Paragraphs of XHTML: what sources disagree in, with every side."""
+    return [_disagreement(record, conflict) for conflict in fact.conflicts]
+
+
+def extension(record: Record, fact: Fact) -> dict[str, Any]:
+    """The same for systems."""
+    return {
+        "url": FACT,
+        "extension": [
+            {"url": "certainty", "valueCode": fact.certainty.value},
+            *[{"url": "rule", "valueCode": rule} for rule in fact.rules],
+            *[_source(record, said) for said in record.standing(fact)],
+            *[_conflict(record, conflict) for conflict in fact.conflicts],
+        ],
+    }
+
+
+def statements(record: Record, fact: Fact) -> list[str]:
+    """The shared ids of what a summary carries for a fact: what is shown, and both sides of what it conflicts in."""
+    standing = [said.shared_id for said in record.standing(fact)]
+    sides = {shared_id for conflict in fact.conflicts for side in conflict.sides for shared_id in side}
+    return [standing[0], *[shared_id for shared_id in standing[1:] if shared_id in sides]]
+
+
+def _line(record: Record, said: Said, shown: Said) -> str:
+    line = f"{text(record.organisation(said))}, recorded {moments.day(said.recorded_at.astimezone(UTC).date())}"
+    own = named(said.content.get("code"))
+    if said is not shown and own and own != named(shown.content.get("code")):
+        line += f", as “{text(own)}”"
+    until = record.former_until(said)
+    return f"{line}: {strong(f'former practice, until {moments.day(until)}')}" if until else line
+
+
+def _disagreement(record: Record, conflict: Conflict) -> str:
+    sides = [_side(record, side) for side in conflict.sides]
+    return f"{strong('Sources disagree:')} {text(conflict.explanation)} {'; '.join(side for side in sides if side)}"
+
+
+def _side(record: Record, side: tuple[str, ...]) -> str:
+    known = [said for shared_id in side if (said := record.said(shared_id))]
+    return ", ".join(f"{text(record.organisation(said))} says: {text(in_brief(said.content))}" for said in known)
+
+
+def _source(record: Record, said: Said) -> dict[str, Any]:
+    until = record.former_until(said)
+    parts: list[dict[str, Any]] = [
+        {"url": "organisation", "valueIdentifier": {"system": ODS_CODE_SYSTEM, "value": said.organisation}},
+        {"url": "system", "valueString": said.system},
+        {"url": "recorded", "valueInstant": format_instant(said.recorded_at)},
+        {"url": "statement", "valueId": said.shared_id},
+    ]
+    if until:
+        parts.append({"url": "formerPracticeUntil", "valueDate": until.isoformat()})
+    return {"url": "source", "extension": parts}
+
+
+def _conflict(record: Record, conflict: Conflict) -> dict[str, Any]:
+    sides = [said for side in conflict.sides for shared_id in side if (said := record.said(shared_id))]
+    return {
+        "url": "conflict",
+        "extension": [
+            {"url": "kind", "valueCode": conflict.kind},
+            {"url": "explanation", "valueString": conflict.explanation},
+            *[{"url": "statement", "valueId": each.shared_id} for each in sides],
+        ],
+    }

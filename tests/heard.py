@@ -1,0 +1,148 @@
+"""What is said of people, taken through the pure part of the door and of the record, without Kafka and PostgreSQL."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from onestory.intake.domain.opening import open_submission
+from onestory.intake.domain.prepare import prepare
+from onestory.intake.domain.reception import Arrival as AtTheDoor
+from onestory.intake.domain.reception import receive
+from onestory.intake.domain.submission import Door, Submission
+from onestory.intake.domain.submission import Said as Tagged
+from onestory.record.domain.content import content_digest
+from onestory.record.domain.freshness import Freshness
+from onestory.record.domain.merge.fact import Fact, Merged, Said
+from onestory.record.domain.patient import Numbers, compose
+from onestory.record.domain.patient_statement import PatientStatement, by_standing
+from onestory.record.domain.plan import greatest
+from onestory.record.domain.statement import Statement, statements
+from onestory.record.domain.summary.known import Known
+from onestory.sample.generate import generate
+from onestory.shared.consumer.arrival import Arrival
+from onestory.shared.errors import OneStoryError
+from onestory.shared.events import RecordChanged
+from onestory.shared.identity import Keys
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+BASE = "https://care.example/fhir"
+KEYS = Keys(b"a secret of the tests, long enough")
+_DOOR = Door(KEYS, BASE)
+_NOBODY = "9990000018"
+_decoded = msgspec.json.Decoder(dict[str, Any])
+
+
+class Published(NamedTuple):
+    """A body that a system of an organisation publishes."""
+
+    organisation: str
+    system: str
+    submission: Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """`number` is the NHS number; of whom nobody knows it, any. `standing` are the current entries."""
+
+    number: str
+    standing: tuple[Statement, ...]
+
+    def said(self) -> list[Said]:
+        """What merging reads."""
+        return [_said(each) for each in self.standing if each.resource_type != "Patient"]
+
+    def known(self, merged: Merged) -> Known:
+        """What a summary is made of."""
+        return Known(
+            patient=compose(Numbers(self.number), by_standing(self._patients(), (), None)).content,
+            merged=merged,
+            contents={each.shared_id: each.content for each in self.standing if each.content},
+            base=BASE,
+            freshness=self._freshness(),
+        )
+
+    def _patients(self) -> Iterator[PatientStatement]:
+        for each in self.standing:
+            if each.resource_type == "Patient" and each.content:
+                yield PatientStatement(
+                    each.shared_id, each.event_id, each.organisation, each.rank, each.broker_time, each.content
+                )
+
+    def _freshness(self) -> list[Freshness]:
+        last: dict[tuple[str, str], datetime] = {}
+        for each in self.standing:
+            source = (each.organisation, each.system)
+            last[source] = max(each.broker_time, last.get(source, each.broker_time))
+        return [Freshness(*source, NOW, at) for source, at in sorted(last.items())]
+
+
+def network(people: int, seed: int = 7) -> list[Person]:
+    """The people of the synthetic network."""
+    published = (
+        Published(source.ods, source.system, Submission("POST", body)) for source, body in generate(people, seed)
+    )
+    return heard(published)
+
+
+def heard(published: Iterable[Published]) -> list[Person]:
+    """The people of whom something is said, by person key; what the door refuses is left out."""
+    said: defaultdict[str, list[Statement]] = defaultdict(list)
+    numbers: dict[str, str] = {}
+    for count, each in enumerate(published):
+        for event in _events(each, count):
+            key = KEYS.person_key(event.person)
+            numbers[key] = event.person.value if event.person.is_nhs_number else _NOBODY
+            arrival = Arrival("care.record", 0, count, NOW + timedelta(milliseconds=count), None, b"", event)
+            said[key] += statements(arrival, event, [content_digest(entry) for entry in event.entries])
+    return [Person(numbers[key], _standing(said[key])) for key in sorted(said)]
+
+
+def unmerged(said: Iterable[Said]) -> Merged:
+    """Each statement as a fact of its own."""
+    return Merged(tuple(Fact(each.shared_id, each.resource_type, (each,), (), ()) for each in said))
+
+
+def _events(published: Published, count: int) -> list[RecordChanged]:
+    arrival = AtTheDoor(
+        _DOOR,
+        published.organisation,
+        published.system,
+        NOW,
+        UUID(int=count),
+        "00000000-0000-4000-8000-000000000001",
+        "",
+    )
+    ids = itertools.count(count * 10_000)
+    try:
+        opened = open_submission(published.submission, _DOOR.base_url)
+        prepared = prepare(opened, receive(arrival, Tagged(), opened.said()), {}, lambda: UUID(int=next(ids)))
+    except OneStoryError:
+        return []
+    return [event for event in prepared.events if isinstance(event, RecordChanged)]
+
+
+def _standing(said: Iterable[Statement]) -> tuple[Statement, ...]:
+    current = greatest(list(said))
+    return tuple(current[key] for key in sorted(current) if current[key].asserts)
+
+
+def _said(each: Statement) -> Said:
+    assert each.content is not None
+    return Said(
+        each.shared_id,
+        each.resource_type,
+        each.organisation,
+        each.system,
+        each.event_id,
+        datetime.fromtimestamp(each.rank / 1_000_000, UTC),
+        each.broker_time,
+        _decoded.decode(each.content),
+    )
