@@ -50,6 +50,7 @@ class Api:
             submission_id=uuid7(),
             correlation_id=request.state.correlation_id,
             idempotency_key=headers.idempotency_key(request.headers),
+            role=caller.role,
         )
 
     async def _submission(self, request: Request) -> Submission:

@@ -17,7 +17,7 @@ from onestory.intake.domain.reception import Arrival, receive
 from onestory.intake.domain.submission import Accepted, Known, Prepared, Reception, Said, Submission
 from onestory.intake.messages import Messages
 from onestory.intake.repeats import Repeats
-from onestory.intake.store import known_resources, standing
+from onestory.intake.store import known_resources, standing, with_identities
 from onestory.shared.database import Database
 from onestory.shared.errors import OneStoryError
 from onestory.shared.producer import Message, Position, Producer
@@ -74,6 +74,8 @@ class Handler:
         reception = receive(arrival, said, opened.said())
         self._repeats.refuse_mix_up(submission, reception)
         known = await known_resources(self._record, opened.own_ids())
+        if judged := opened.judged_ids() & known.keys():
+            known |= await with_identities(self._record, {each: known[each] for each in judged})
         prepared, messages = await _beside_if_large(body, lambda: self._prepare(opened, reception, known, traceparent))
         positions = await self._send(prepared, messages)
         self._repeats.remember(submission, reception)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,22 @@ _STANDING = """
     from record.standing_statement
     where person_key = any($1::text[]) and resource_type = any($2::text[]) and shared_id = any($3::text[])
 """
+# Contradictory links, which join nobody to a reader, are followed here too: a judgement alone joins nobody.
+_IDENTITIES = """
+    with recursive reached (start, person_key) as (
+        select asked, asked collate "C" from unnest($1::text[]) asked
+        union
+        select reached.start, next.person_key
+        from reached
+        cross join lateral (
+            select link.other_key as person_key from record.identity_link link
+            where link.person_key = reached.person_key
+            union all
+            select link.person_key from record.identity_link link where link.other_key = reached.person_key
+        ) next
+    )
+    select start, person_key from reached
+"""
 _KEY_LENGTH = 26
 # A publisher waits at most five seconds for an answer, and most of them are Kafka's.
 _TIMEOUT_S = 0.8
@@ -39,6 +56,15 @@ async def known_resources(database: Database, shared_ids: Iterable[str]) -> dict
     except TimeoutError as error:
         raise Unavailable("The record's database does not answer in time. Try again.") from error
     return {row["shared_id"]: _known(row) for row in rows}
+
+
+async def with_identities(database: Database, known: Mapping[str, Known]) -> dict[str, Known]:
+    """The same, each with the keys of all identities that are its person. Raises `Unavailable`."""
+    rows = await database.fetch(_IDENTITIES, sorted({each[:_KEY_LENGTH] for each in known}))
+    joined: dict[str, set[str]] = {}
+    for row in rows:
+        joined.setdefault(row["start"], set()).add(row["person_key"])
+    return {each: replace(meant, joined=frozenset(joined.get(each[:_KEY_LENGTH], ()))) for each, meant in known.items()}
 
 
 async def standing(database: Database, stated: Iterable[Accepted]) -> dict[str, UUID]:

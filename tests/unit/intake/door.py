@@ -53,9 +53,10 @@ def decide(
     said: Said = NOTHING_SAID,
     known: Mapping[str, Known] | None = None,
     number: int = 1,
+    role: str = "",
 ) -> Prepared:
     """What the door makes of it. `number` tells one submission from the next."""
-    arrival = Arrival(DOOR, organisation, system, NOW, UUID(int=number), "correlation", key)
+    arrival = Arrival(DOOR, organisation, system, NOW, UUID(int=number), "correlation", key, role)
     opened = open_submission(submission, DOOR.base_url)
     return prepare(opened, receive(arrival, said, opened.said()), known or {}, _ids(number).__next__)
 

@@ -10,6 +10,12 @@ import msgspec
 
 from onestory.intake.domain.index import Index
 from onestory.intake.domain.item import Item, refuse_unfit
+from onestory.intake.domain.judgement import (
+    is_judgement,
+    refuse_list_unless_clinician,
+    refuse_unfounded,
+    refuse_unless_clinician,
+)
 from onestory.intake.domain.local_ids import local_id
 from onestory.intake.domain.opening import Opened
 from onestory.intake.domain.people import Owner, People
@@ -39,6 +45,7 @@ class Examination:
         self.people = People(self.index, reception, known, opened.errors)
         self._known = known
         refuse_other_source(opened.meta, reception.source.organisation, "Bundle.meta")
+        refuse_list_unless_clinician(reception.complete_types, reception.role)
         self.said_at = self._bundle_time(opened)
         self.fit: dict[int, Examined] = {}
         self.errors: dict[int, OneStoryError] = dict(opened.errors)
@@ -72,11 +79,19 @@ class Examination:
 
     def _examine(self, item: Item) -> Examined:
         refuse_unfit(item)
+        refuse_unless_clinician(item, self.reception.role)
         meta = read_meta(item.members.get("meta"))
         refuse_other_source(meta, self.reception.source.organisation, f"{item.path}.meta")
         moment = recorded_at(meta.last_updated, f"{item.path}.meta.lastUpdated", self.reception.received_at)
         name = local_id(item, self.reception, self._known)
-        return Examined(item, meta, name, self.people.owner(item), moment or self.said_at)
+        return Examined(item, meta, name, self._owner(item), moment or self.said_at)
+
+    def _owner(self, item: Item) -> Owner | None:
+        owner = self.people.owner(item)
+        if is_judgement(item):
+            person_key = self.reception.door.keys.person_key(owner.person) if owner else ""
+            refuse_unfounded(item, person_key, self.index, self._known)
+        return owner
 
     def _bundle_time(self, opened: Opened) -> datetime:
         received_at = self.reception.received_at

@@ -10,6 +10,7 @@ from onestory.intake.domain.address import refuse_preconditions
 from onestory.intake.domain.bundle import Bundle, read_bundle, refuse_broken, resource_type
 from onestory.intake.domain.entries import open_entry, refused_entry
 from onestory.intake.domain.item import Item
+from onestory.intake.domain.judgement import named_ids
 from onestory.intake.domain.single import open_resource
 from onestory.intake.domain.submission import Said, Submission
 from onestory.intake.domain.tags import NOTHING, Meta, read_meta, said_in
@@ -49,7 +50,11 @@ class Opened:
     def own_ids(self) -> set[str]:
         """The ids in our own form whose meaning decides something here: of resources, and of whom they are about."""
         ids = {each for item in self.items for each in (item.resource_id, item.person) if parse_shared_id(each)}
-        return ids | {match.decode() for match in _PATIENT.findall(self.body)}
+        return ids | self.judged_ids() | {match.decode() for match in _PATIENT.findall(self.body)}
+
+    def judged_ids(self) -> set[str]:
+        """Those of them that judgements name: of whom each is, under all of that person's identities, decides too."""
+        return {each for item in self.items for each in named_ids(item)}
 
 
 def open_submission(submission: Submission, base_url: str) -> Opened:

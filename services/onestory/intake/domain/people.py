@@ -14,6 +14,7 @@ import msgspec
 from onestory.intake.domain.address import identifier_in
 from onestory.intake.domain.index import Index, relative
 from onestory.intake.domain.item import Item
+from onestory.intake.domain.judgement import LINKAGE, about
 from onestory.intake.domain.local_ids import local_id
 from onestory.intake.domain.numbers import listed, person_of_number
 from onestory.intake.domain.submission import Known, Reception
@@ -66,6 +67,9 @@ class People:
         known = self._known.get(item.resource_id)
         if item.person:
             return Owner(self._asked_for(item, known), item.request_path)
+        if item.resource_type == LINKAGE and item.members:
+            named = about(item, self._index, self._known)
+            return Owner(named.known.person, named.path)
         # A Patient's local id alone leads to nobody: the number of its earlier statements is not known here.
         if item.resource_type == "Patient" and (item.members or known):
             return Owner(self.of_patient(item), item.path)

@@ -28,6 +28,7 @@ class Arrival:
     submission_id: UUID
     correlation_id: str
     idempotency_key: str = ""
+    role: str = ""
 
 
 def receive(arrival: Arrival, header: Said, tag: Said) -> Reception:
@@ -42,6 +43,7 @@ def receive(arrival: Arrival, header: Said, tag: Said) -> Reception:
         idempotency_key=arrival.idempotency_key,
         sequence=_sequence(header.sequence or tag.sequence, source, arrival.door),
         complete_types=_complete_types(header.complete_types or tag.complete_types or ()),
+        role=arrival.role,
     )
 
 

@@ -48,7 +48,10 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """The circumstances of one submission. `submission_id` is new for each; `idempotency_key` is empty without one."""
+    """The circumstances of one submission. `submission_id` is new for each; `idempotency_key` is empty without one.
+
+    `role` is the caller's, as the token gives it.
+    """
 
     door: Door
     source: Source
@@ -58,6 +61,7 @@ class Reception:
     idempotency_key: str = ""
     sequence: int | None = None
     complete_types: tuple[str, ...] = ()
+    role: str = ""
 
     def instance_id(self, index: int) -> str:
         """The local id of the entry at this place when nothing else names it: the same on a keyed repetition."""
@@ -66,12 +70,16 @@ class Reception:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What an id in our own form stands for, as the record knows it."""
+    """What an id in our own form stands for, as the record knows it.
+
+    `joined` are keys of the identities that are the same person, where they were asked for.
+    """
 
     person: PersonIdentifier
     source: Source
     resource_type: str
     local_id: str
+    joined: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,42 @@
+"""Our own FHIR definitions (`schemas/fhir/*.json`): valid FHIR R4, and those that the code goes by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onestory.intake.domain.judgement import JUDGEMENT, KEEP_APART, KEPT_APART
+from onestory.record.domain.provenance import RECEIVED
+from onestory.shared.contracts.files import folder
+from onestory.shared.fhir.validation import validate
+
+CANONICAL = "https://onestory.nhs.uk"
+FILES = sorted((folder() / "fhir").glob("[A-Z]*.json"))
+
+
+def held(path: Path) -> dict[str, Any]:
+    definition: dict[str, Any] = json.loads(path.read_text())
+    return definition
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_definition_is_valid_and_named_as_its_file_is(path: Path) -> None:
+    definition = held(path)
+
+    assert validate(path.read_bytes()) == []
+    assert path.stem == f"{definition['resourceType']}-{definition['id']}"
+    assert definition["url"] == f"{CANONICAL}/{definition['resourceType']}/{definition['id']}"
+
+
+@pytest.mark.parametrize("url", [KEPT_APART, RECEIVED, JUDGEMENT])
+def test_what_the_code_writes_and_reads_is_defined(url: str) -> None:
+    assert url in {held(path)["url"] for path in FILES}
+
+
+def test_a_judgements_codes_are_those_that_the_door_takes() -> None:
+    (system,) = [held(path) for path in FILES if held(path)["url"] == JUDGEMENT]
+
+    assert [concept["code"] for concept in system["concept"]] == [KEEP_APART]
