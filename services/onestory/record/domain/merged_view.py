@@ -1,0 +1,113 @@
+"""The merged record as a Parameters resource: one `fact` for each fact, with all that is behind it.
+
+The operation is `schemas/fhir/OperationDefinition-merged.json`. Resources are carried as they are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import orjson
+
+from onestory.record.domain.merge.fact import Conflict, Fact, Merged, Said
+from onestory.record.domain.summary.wording import name_of
+from onestory.shared.fhir.instants import format_instant
+from onestory.shared.identity import ODS_CODE_SYSTEM
+
+
+class _Named(msgspec.Struct):
+    identifier: list[msgspec.Raw] = []
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+def merged_view(merged: Merged, contents: Mapping[str, bytes]) -> bytes:
+    """The Parameters as JSON bytes. `contents` are the visible entries by shared id, as the bytes that are served."""
+    types = {said.shared_id: said.resource_type for fact in merged.facts for said in fact.members}
+    facts = b",".join(_fact(fact, contents, types) for fact in merged.facts)
+    # FHIR has no empty arrays.
+    held = b',"parameter":[%b]' % facts if facts else b""
+    return b'{"resourceType":"Parameters"%b}' % held
+
+
+def changed_since(merged: Merged, since: datetime) -> Merged:
+    """The facts of which the record heard something at that moment or later."""
+    return Merged(tuple(fact for fact in merged.facts if any(said.broker_time >= since for said in fact.members)))
+
+
+def _fact(fact: Fact, contents: Mapping[str, bytes], types: Mapping[str, str]) -> bytes:
+    parts = [
+        *_parts(
+            {"name": "id", "valueId": fact.id},
+            {"name": "type", "valueCode": fact.resource_type},
+            {"name": "certainty", "valueCode": fact.certainty.value},
+            *[{"name": "rule", "valueCode": rule} for rule in fact.rules],
+        ),
+        *_shown(fact, contents),
+        *[_source(said, contents) for said in fact.members],
+        *_parts(
+            *[_join(join.one, join.other, join.rule, join.certainty.value) for join in fact.joins],
+            *[_conflict(conflict, types) for conflict in fact.conflicts],
+            *[{"name": "beside", "valueId": other} for other in fact.beside],
+            *[_statement(shared_id, types, "withdrawn") for shared_id in fact.withdrawn],
+        ),
+    ]
+    return b'{"name":"fact","part":[%b]}' % b",".join(parts)
+
+
+def _shown(fact: Fact, contents: Mapping[str, bytes]) -> Iterator[bytes]:
+    if content := contents.get(fact.shown.shared_id):
+        yield b'{"name":"resource","resource":%b}' % content
+
+
+def _source(said: Said, contents: Mapping[str, bytes]) -> bytes:
+    parts = _parts(
+        {"name": "organisation", "valueIdentifier": {"system": ODS_CODE_SYSTEM, "value": said.organisation}},
+        {"name": "system", "valueString": said.system},
+        {"name": "recorded", "valueInstant": format_instant(said.recorded_at)},
+        _statement(said.shared_id, {said.shared_id: said.resource_type}),
+        {"name": "text", "valueString": name_of(said.content)},
+    )
+    parts += [b'{"name":"identifier","valueIdentifier":%b}' % each for each in _identifiers(said, contents)]
+    return b'{"name":"source","part":[%b]}' % b",".join(parts)
+
+
+def _identifiers(said: Said, contents: Mapping[str, bytes]) -> list[msgspec.Raw]:
+    content = contents.get(said.shared_id)
+    if not content or "identifier" not in said.content:
+        return []
+    try:
+        return _named.decode(content).identifier
+    except msgspec.ValidationError:
+        # Of some types there is only one.
+        return [msgspec.json.decode(content, type=dict[str, msgspec.Raw])["identifier"]]
+
+
+def _join(one: str, other: str, rule: str, certainty: str) -> dict[str, Any]:
+    return {
+        "name": "join",
+        "part": [
+            {"name": "one", "valueId": one},
+            {"name": "other", "valueId": other},
+            {"name": "rule", "valueCode": rule},
+            {"name": "certainty", "valueCode": certainty},
+        ],
+    }
+
+
+def _conflict(conflict: Conflict, types: Mapping[str, str]) -> dict[str, Any]:
+    sides = [{"name": "side", "part": [_statement(each, types) for each in side]} for side in conflict.sides]
+    kind = {"name": "kind", "valueCode": conflict.kind}
+    return {"name": "conflict", "part": [kind, {"name": "explanation", "valueString": conflict.explanation}, *sides]}
+
+
+def _statement(shared_id: str, types: Mapping[str, str], name: str = "statement") -> dict[str, Any]:
+    return {"name": name, "valueReference": {"reference": f"{types.get(shared_id, 'Resource')}/{shared_id}"}}
+
+
+def _parts(*parts: dict[str, Any]) -> list[bytes]:
+    return [orjson.dumps(part) for part in parts]

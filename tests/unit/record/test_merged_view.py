@@ -1,0 +1,83 @@
+"""The merged record as Parameters: everything behind a fact, and every resource as its source wrote it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from onestory.record.domain.merge.fact import Certainty, Conflict, Fact, Join, Merged, Said
+from onestory.record.domain.merged_view import changed_since, merged_view
+from onestory.shared.fhir.validation import validate
+
+NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
+
+
+def said(shared_id: str, organisation: str, content: dict[str, Any], heard: datetime = NOW) -> Said:
+    full = {"resourceType": "Observation", "id": shared_id, **content}
+    return Said(shared_id, "Observation", organisation, "system", UUID(int=1), NOW, heard, full)
+
+
+def view(merged: Merged, contents: dict[str, bytes]) -> dict[str, Any]:
+    answer = merged_view(merged, contents)
+    assert validate(answer) == []
+    read: dict[str, Any] = json.loads(answer)
+    return read
+
+
+def parts(fact: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    return [part for part in fact["part"] if part["name"] == name]
+
+
+WEIGHT = {"status": "final", "code": {"text": "Weight"}, "identifier": [{"system": "urn:one", "value": "7"}]}
+STORED = (
+    b'{"resourceType":"Observation","id":"a","status":"final","code":{"text":"Weight"},'
+    b'"identifier":[{"system":"urn:one","value":"7"}],"valueQuantity":{"value":71.50}}'
+)
+
+
+def test_a_record_without_facts_has_no_parameters() -> None:
+    assert view(Merged(()), {}) == {"resourceType": "Parameters"}
+
+
+def test_a_fact_shows_all_its_sources_and_the_rule_that_joined_them() -> None:
+    one, other = said("a", "A81001", WEIGHT), said("b", "RZ3", {**WEIGHT, "code": {"text": "Body weight"}})
+    fact = Fact("a", "Observation", (one, other), (Join("a", "b", "same-observation", Certainty.LIKELY),), ())
+
+    (shown,) = view(Merged((fact,)), {"a": STORED})["parameter"]
+
+    assert [part["valueCode"] for part in parts(shown, "rule")] == ["same-observation"]
+    assert [part["valueCode"] for part in parts(shown, "certainty")] == ["likely"]
+    sources = [{part["name"]: part for part in source["part"]} for source in parts(shown, "source")]
+    assert [source["organisation"]["valueIdentifier"]["value"] for source in sources] == ["A81001", "RZ3"]
+    assert [source["text"]["valueString"] for source in sources] == ["Weight", "Body weight"]
+    assert sources[0]["identifier"]["valueIdentifier"] == {"system": "urn:one", "value": "7"}
+
+
+def test_the_resource_is_carried_byte_for_byte() -> None:
+    fact = Fact("a", "Observation", (said("a", "A81001", WEIGHT),), (), ())
+
+    assert STORED in merged_view(Merged((fact,)), {"a": STORED})
+
+
+def test_a_conflict_names_the_statements_on_each_side_and_what_is_withdrawn_is_said() -> None:
+    one, other = said("a", "A81001", WEIGHT), said("b", "RZ3", WEIGHT)
+    conflict = Conflict("value", "The values differ.", (("a",), ("b",)))
+    fact = Fact("a", "Observation", (one, other), (), (conflict,), beside=("c",), withdrawn=("b",))
+
+    (shown,) = view(Merged((fact,)), {"a": STORED})["parameter"]
+
+    (disagreement,) = parts(shown, "conflict")
+    sides = [[each["valueReference"]["reference"] for each in side["part"]] for side in parts(disagreement, "side")]
+    assert sides == [["Observation/a"], ["Observation/b"]]
+    assert parts(shown, "beside") == [{"name": "beside", "valueId": "c"}]
+    assert parts(shown, "withdrawn")[0]["valueReference"] == {"reference": "Observation/b"}
+
+
+def test_since_a_moment_only_facts_are_left_of_which_something_was_heard() -> None:
+    old = Fact("a", "Observation", (said("a", "A81001", WEIGHT),), (), ())
+    later = NOW + timedelta(hours=1)
+    new = Fact("b", "Observation", (said("b", "A81001", WEIGHT), said("c", "RZ3", WEIGHT, later)), (), ())
+
+    assert changed_since(Merged((old, new)), later) == Merged((new,))
