@@ -65,8 +65,10 @@ class Record:
     def empty(self) -> None:
         """Forget everything."""
         with postgres.connect(self.dsn, "record") as connected:
-            connected.execute(_EMPTY)
+            tables = connected.execute(_TABLES).fetchone()
+            assert tables is not None
+            connected.execute(f"truncate {tables[0]}".encode())
 
 
-_EMPTY = """truncate position, person, event, statement, current, whole_list, owner, claimant, patient_link,
-    directory_statement, directory_current, parked, outbox, source_heard, sequence_seen, sequence_span"""
+_TABLES = """select string_agg(quote_ident(tablename), ', ') from pg_tables
+    where schemaname = 'record' and tablename <> 'migration'"""

@@ -41,7 +41,7 @@ def reader(trail: Trail) -> Reader:
 
 
 def view(visibility: Visibility, person_keys: Sequence[str] = ("person-1",)) -> View:
-    person = Person(dict.fromkeys(person_keys, 1), {}, (), ())
+    person = Person(person_keys, {}, {}, (), ())
     return View(person, Decision(visibility, "why"), (), ())
 
 

@@ -22,20 +22,16 @@ _ENTRY_BYTES = 800
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`versions` has the identities that are this person, the one asked for among them, each with the version of its
-    state; `numbers` the NHS numbers behind those that have one; `entries` what is part of the record under any of them,
-    by type and id.
+    """`person_keys` are the identities that are this person, the one asked for among them; `numbers` the NHS numbers
+    behind those that have one; `entries` what is part of the record under any of them, by type and id. `versions` has
+    the states that all of this follows from, also of those to whom links lead that join nobody.
     """
 
+    person_keys: Collection[str]
     versions: Mapping[str, int]
     numbers: Mapping[str, str]
     successions: Collection[Succession]
     entries: Sequence[CurrentEntry]
-
-    @property
-    def person_keys(self) -> Collection[str]:
-        """The identities that are this person."""
-        return self.versions.keys()
 
     def numbers_of(self, person_key: str) -> Numbers:
         """The NHS number behind a key, and how it stands to the person's others."""
@@ -63,7 +59,7 @@ class Persons:
     async def load(self, asked: Asked) -> Person:
         """The person asked for, as the record is now. Raises `Unavailable`."""
         kept = self._kept.find(asked.person_key)
-        if kept is None or await states.versions(self._database, kept.person_keys) != kept.versions:
+        if kept is None or await states.versions(self._database, kept.versions) != kept.versions:
             async with self._database.snapshot() as queries:
                 kept = self._kept.keep(asked.person_key, await load(queries, asked.person_key))
         if asked.number is None or asked.person_key in kept.numbers:
@@ -74,15 +70,17 @@ class Persons:
 
 async def load(queries: Queries, person_key: str) -> Person:
     """The person behind a key. `queries` must all see the same moment."""
-    successions = alias.successions(await entries.links(queries, person_key))
+    links = await entries.links(queries, person_key)
+    reached = {person_key}.union(*[(link.person_key, link.other_key) for link in links])
+    successions = alias.successions(links)
     joined = alias.joined(successions, person_key)
     found = [entry for key in joined for entry in await entries.current(queries, key, _KEPT_CONTENT_BYTES)]
     if len(joined) > 1:
         withdrawn = await entries.withdrawn(queries, joined)
         found = [entry for entry in found if entry.shared_id not in withdrawn]
     found.sort(key=lambda entry: (entry.resource_type, entry.shared_id))
-    versions = await states.versions(queries, joined)
-    return Person(versions, await entries.numbers(queries, joined), successions, found)
+    versions = await states.versions(queries, reached)
+    return Person(joined, versions, await entries.numbers(queries, joined), successions, found)
 
 
 def _weigh(person: Person) -> int:

@@ -1,0 +1,88 @@
+"""What readers keep of a person is what they would load: no change of a record goes unnoticed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.integration.record.record import Record
+from tests.integration.record.statements import Said, statement
+from tests.integration.record.test_aliases import FIRST, PDS, SECOND, THIRD, replacing
+from tests.integration.record.test_any_order import KEYS, history
+
+from onestory.record.domain.search.person import Asked
+from onestory.record.reading.person import Person, Persons, load
+from onestory.shared.database import Database, create_pool
+from onestory.shared.events import RecordChanged, Source
+from onestory.shared.identity import PersonIdentifier, provisional
+
+NUMBERS = (FIRST, SECOND, THIRD)
+PROVISIONAL = provisional("A81001", "emis", "p1")
+
+
+@st.composite
+def _identities(draw: st.DrawFn, event_id: int) -> RecordChanged:
+    """A link made, a link taken back, a number that a source states of its own patient, or what is said of one."""
+    new, old = draw(st.sampled_from([(a, b) for a in NUMBERS for b in NUMBERS if a != b]))
+    made = replacing(KEYS, event_id, new, old)
+    source = Source("A81001", "emis")
+    return draw(
+        st.sampled_from(
+            [
+                made,
+                statement(KEYS, event_id, new, [Said("Patient", new.value, None, event_id)], source=PDS),
+                statement(KEYS, event_id, new, [Said("Patient", "p1", '"active":true', event_id)], source=source),
+                statement(KEYS, event_id, new, [Said("Patient", "p1", None, event_id)], source=source),
+                statement(KEYS, event_id, new, [Said("Condition", "c", f'"a":{event_id}', event_id)], source=source),
+                statement(KEYS, event_id, PROVISIONAL, [Said("Condition", "d", '"a":1', event_id)], source=source),
+            ]
+        )
+    )
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> list[RecordChanged]:
+    """What changes records and identities."""
+    told = [draw(_identities(100 + place)) for place in range(draw(st.integers(1, 8)))]
+    return draw(st.permutations([*told, *draw(history())]))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=changes(), order=st.randoms(use_true_random=False))
+def test_what_is_kept_of_a_person_is_what_would_be_loaded(
+    record: Record, events: list[RecordChanged], order: random.Random
+) -> None:
+    record.empty()
+
+    asyncio.run(_compare(record, events, order))
+
+
+async def _compare(record: Record, events: Sequence[RecordChanged], order: random.Random) -> None:
+    everybody = {event.person for event in events} | {*NUMBERS, PROVISIONAL}
+    async with create_pool(record.dsn) as pool:
+        database = Database(pool)
+        kept = Persons(database)
+        for first in range(0, len(events), 2):
+            record.project(KEYS, events[first : first + 2], authorities=["X26"])
+            for identifier in sorted(everybody):
+                # Not everybody is read after each change.
+                if order.random() < 0.7:
+                    assert await _kept(kept, identifier) == await _fresh(database, identifier)
+
+
+async def _kept(kept: Persons, identifier: PersonIdentifier) -> tuple[object, ...]:
+    return _shown(await kept.load(Asked(KEYS.person_key(identifier))))
+
+
+async def _fresh(database: Database, identifier: PersonIdentifier) -> tuple[object, ...]:
+    async with database.snapshot() as queries:
+        return _shown(await load(queries, KEYS.person_key(identifier)))
+
+
+def _shown(person: Person) -> tuple[object, ...]:
+    # Links that a link of the past once led to may be there as well, of people who are somebody else.
+    among = {each for each in person.successions if {each.older, each.newer} <= set(person.person_keys)}
+    return set(person.person_keys), person.numbers, among, list(person.entries)
