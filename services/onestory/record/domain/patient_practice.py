@@ -18,7 +18,7 @@ Named = tuple[PatientStatement, Sequence[Mapping[str, Any]]]
 
 def named_practitioners(statements: Iterable[PatientStatement], authorities: Collection[str]) -> list[Named]:
     """Each statement with its generalPractitioner, in the order in which they are heard: authority first."""
-    return [(said, _practitioners(said)) for said in by_standing(statements, authorities, None)]
+    return [(said, practitioners(said)) for said in by_standing(statements, authorities, None)]
 
 
 def registered_practice(
@@ -30,7 +30,7 @@ def registered_practice(
     names itself is heard before the newest. `practices` gives the ODS codes of the Organization resources that
     `organisations_named` asks for.
     """
-    heard = [(said.organisation, _practice(practitioners, practices)) for said, practitioners in named]
+    heard = [(said.organisation, _practice(each, practices)) for said, each in named]
     if authorities:
         # The practice opens the record to its network: no publisher may give itself that by a Patient of its own.
         return next((practice for speaker, practice in heard if practice and speaker in authorities), None)
@@ -41,9 +41,19 @@ def registered_practice(
 
 def organisations_named(named: Iterable[Named]) -> frozenset[str]:
     """Shared ids of Organizations that are named as practice by reference alone."""
-    references = [_reference(each) for _, practitioners in named for each in practitioners if _ods_code(each) is None]
-    matches = [_SHARED_REFERENCE.fullmatch(reference) for reference in references]
-    return frozenset(match[1] for match in matches if match)
+    found = [shared_organisation(each) for _, listed in named for each in listed]
+    return frozenset(shared_id for shared_id in found if shared_id)
+
+
+def shared_organisation(named: Mapping[str, Any]) -> str | None:
+    """The shared id of the Organization that a reference names, where it names it by that alone."""
+    match = _SHARED_REFERENCE.fullmatch(_reference(named)) if _ods_code(named) is None else None
+    return match[1] if match else None
+
+
+def named_practice(named: Mapping[str, Any], practices: Mapping[str, str]) -> str | None:
+    """The ODS code of the organisation that a reference names; `practices` as for `registered_practice`."""
+    return _ods_code(named) or _by_reference(_reference(named), practices)
 
 
 def ods_code(organization: bytes) -> str | None:
@@ -51,12 +61,13 @@ def ods_code(organization: bytes) -> str | None:
     return _ods_code({"identifier": value(elements(organization).get("identifier", {}), "identifier")})
 
 
-def _practice(practitioners: Iterable[Mapping[str, Any]], practices: Mapping[str, str]) -> str | None:
-    codes = [_ods_code(each) or _by_reference(_reference(each), practices) for each in practitioners]
+def _practice(named: Iterable[Mapping[str, Any]], practices: Mapping[str, str]) -> str | None:
+    codes = [named_practice(each, practices) for each in named]
     return next((code for code in codes if code), None)
 
 
-def _practitioners(said: PatientStatement) -> Sequence[Mapping[str, Any]]:
+def practitioners(said: PatientStatement) -> Sequence[Mapping[str, Any]]:
+    """Whom a statement names as generalPractitioner."""
     return value(elements(said.content).get("generalPractitioner", {}), "generalPractitioner") or ()
 
 

@@ -2,34 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from datetime import date, datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 
 from onestory.record.domain import freshness
-from onestory.record.domain.freshness import Freshness, Rhythms, Source
+from onestory.record.domain.former_practice import former_practices
+from onestory.record.domain.freshness import Freshness, last_said
+from onestory.record.domain.patient_practice import practitioners, shared_organisation
+from onestory.record.domain.patient_statement import PatientStatement
+from onestory.record.domain.registration import EPISODE, manager_by_reference, of_episode, registrations
+from onestory.record.reading import organisations
+from onestory.record.reading.view import PATIENT
+from onestory.record.store import entries
 from onestory.record.store import freshness as store
+from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Database
+from onestory.shared.settings import Settings
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
+@dataclass(frozen=True, slots=True)
 class Sources:
-    """Tells of sources. `rhythms` and `sequenced` are settings: what is expected of them, and which number."""
+    """Tells of sources, by the settings of the deployment."""
 
-    def __init__(self, database: Database, rhythms: Rhythms, sequenced: Collection[str]) -> None:
-        self._database = database
-        self._sequenced = frozenset(sequenced)
-        self.rhythms = rhythms
+    database: Database
+    settings: Settings
 
-    async def freshness(
-        self,
-        person_keys: Collection[str],
-        said: Mapping[Source, datetime],
-        at: datetime,
-        former: Mapping[str, date] | None = None,
-    ) -> list[Freshness]:
-        """The sources in `said`, with when each last said something of what the reader sees.
+    async def of(self, person_keys: Collection[str], seen: Sequence[CurrentEntry], at: datetime) -> list[Freshness]:
+        """The sources of these entries, by organisation and system: what the reader sees of the person with these keys.
 
-        `person_keys` are the person's identities, `former` the former practices among the organisations. Raises
-        `Unavailable`.
+        Raises `Unavailable`.
         """
-        told = await store.told(self._database, person_keys, said)
-        return freshness.freshness(told, said, at, rhythms=self.rhythms, sequenced=self._sequenced, former=former or {})
+        said = last_said(
+            ((entry.organisation, entry.system), entry.broker_time) for entry in seen if entry.broker_time is not None
+        )
+        told = await store.told(self.database, person_keys, said)
+        former = await self.former_practices(seen, at.date())
+        return freshness.freshness(
+            told,
+            said,
+            at,
+            rhythms=self.settings.source_rhythms,
+            sequenced=self.settings.sequenced_sources,
+            former=former,
+        )
+
+    async def former_practices(self, seen: Sequence[CurrentEntry], today: date) -> Mapping[str, date]:
+        """The practices at which the person was registered once, by ODS code, each with its last day.
+
+        It is told by Patient and EpisodeOfCare statements among what the reader sees. Raises `Unavailable`.
+        """
+        authorities = self.settings.demographic_authorities
+        patients = [_statement(entry) for entry in seen if entry.resource_type == PATIENT and not entry.composed]
+        episodes = [_statement(entry) for entry in await self._whole(e for e in seen if e.resource_type == EPISODE)]
+        official = [entry for entry in seen if entry.resource_type == PATIENT and entry.organisation in authorities]
+        before = [_statement(entry) for entry in await store.versions(self.database, official)]
+        named = [shared_organisation(each) for said in [*patients, *before] for each in practitioners(said)]
+        named += [manager_by_reference(said.content) for said in episodes]
+        codes = await organisations.codes(self.database, seen, {shared_id for shared_id in named if shared_id})
+        present = [each for said in patients for each in registrations(said, codes)]
+        present += [each for said in episodes if (each := of_episode(said, codes, authorities))]
+        past = [list(registrations(said, codes)) for said in before]
+        return former_practices(present, past, authorities, today)
+
+    async def _whole(self, some: Iterable[CurrentEntry]) -> Sequence[CurrentEntry]:
+        listed = list(some)
+        missing = [entry for entry in listed if entry.content is None]
+        found = await entries.contents(self.database, missing) if missing else {}
+        return [entry if entry.content else entry._replace(content=found[entry.shared_id]) for entry in listed]
+
+
+def _statement(entry: CurrentEntry) -> PatientStatement:
+    assert entry.recorded_at is not None
+    said_at = (entry.recorded_at - _EPOCH) // timedelta(microseconds=1)
+    return PatientStatement(
+        entry.shared_id, entry.event_id, entry.organisation, said_at, entry.broker_time, entry.content or b"{}"
+    )

@@ -11,15 +11,14 @@ from typing import TypeVar
 from uuid_utils.compat import uuid7
 
 from onestory.record.domain.digest import record_digest
-from onestory.record.domain.patient_practice import ods_code
 from onestory.record.domain.search.person import Asked
+from onestory.record.reading import organisations
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.kept import Kept
 from onestory.record.reading.person import Person, Persons
 from onestory.record.reading.view import PATIENT, View, visible
-from onestory.record.store import entries, versions
+from onestory.record.store import entries
 from onestory.record.store.entries import CurrentEntry
-from onestory.record.store.versions import Resource
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Caller
 from onestory.shared.database import Database
@@ -141,19 +140,8 @@ class Reader:
         practice, named = self._demographics.practice(statements)
         if not named:
             return practice
-        codes = await self._codes(found, named)
+        codes = await organisations.codes(self._database, found.entries, named)
         return self._demographics.practice_knowing(statements, codes)
-
-    async def _codes(self, found: Person, named: frozenset[str]) -> Mapping[str, str]:
-        """The ODS codes of Organizations that came with the person's statements, or are in the directory."""
-        with_person = [entry for entry in found.entries if entry.shared_id in named]
-        contents = dict(await entries.contents(self._database, with_person))
-        for shared_id in named - set(contents):
-            standing = await versions.standing(self._database, Resource("Organization", shared_id, None))
-            if standing and standing.version.content:
-                contents[shared_id] = standing.version.content
-        codes = {shared_id: ods_code(content) for shared_id, content in contents.items()}
-        return {shared_id: code for shared_id, code in codes.items() if code}
 
 
 def absent() -> NotFound:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from datetime import datetime
+from collections.abc import Collection
 
 from onestory.record.domain.freshness import Source, Told
 from onestory.record.store.entries import CurrentEntry
-from onestory.shared.database import Database
+from onestory.shared.database import Queries
 
 # A replay waits until the projector has passed it. A cycle of aliases is a notice: its statement is in the record.
 _TOLD = """
@@ -29,29 +28,30 @@ select source.organisation, source.system,
 from unnest($2::text[], $3::text[]) as source (organisation, system)
 """
 
-_SAID = """
-select s.organisation, s.system, max(s.broker_time) as said_at
-from unnest($1::text[], $2::text[], $3::uuid[]) as seen (person_key, shared_id, event_id)
-join statement s using (person_key, shared_id, event_id)
-group by s.organisation, s.system
+_VERSIONS = """
+select s.person_key, s.resource_type, s.shared_id, s.event_id, s.rank, s.published_at, s.recorded_at, s.broker_time,
+    s.organisation, s.system, s.content_digest, s.content
+from unnest($1::text[], $2::text[]) as wanted (person_key, shared_id)
+join statement s using (person_key, shared_id)
+where s.operation = 'assert'
 """
 
 
-async def told(database: Database, person_keys: Collection[str], sources: Collection[Source]) -> list[Told]:
+async def told(queries: Queries, person_keys: Collection[str], sources: Collection[Source]) -> list[Told]:
     """What is known of these sources, and of their statements of the person with these keys. One round trip."""
     if not sources:
         return []
-    rows = await database.fetch(_TOLD, list(person_keys), *[list(column) for column in zip(*sources, strict=True)])
+    rows = await queries.fetch(_TOLD, list(person_keys), *[list(column) for column in zip(*sources, strict=True)])
     return [
         Told(organisation, system, heard_at, int(missing), parked)
         for organisation, system, heard_at, missing, parked in rows
     ]
 
 
-async def last_said(database: Database, seen: Iterable[CurrentEntry]) -> dict[Source, datetime]:
-    """When each source last said any of these entries, by the broker."""
-    named = [(entry.person_key, entry.shared_id, entry.event_id) for entry in seen]
-    if not named:
-        return {}
-    rows = await database.fetch(_SAID, *[list(column) for column in zip(*named, strict=True)])
-    return {(row["organisation"], row["system"]): row["said_at"] for row in rows}
+async def versions(queries: Queries, of: Collection[CurrentEntry]) -> list[CurrentEntry]:
+    """All that their sources ever asserted of these resources, in no order."""
+    if not of:
+        return []
+    wanted = [(entry.person_key, entry.shared_id) for entry in of]
+    rows = await queries.fetch(_VERSIONS, *[list(column) for column in zip(*wanted, strict=True)])
+    return list(map(CurrentEntry._make, ((*row, False) for row in rows)))
