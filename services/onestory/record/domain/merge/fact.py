@@ -53,6 +53,25 @@ class Join:
     certainty: Certainty
 
 
+class Verdict(StrEnum):
+    """What a clinician judges of statements."""
+
+    SAME = "same"
+    APART = "keep-apart"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A clinician's word on which statements belong together, and no fact itself.
+
+    `about` are the ids of the statements that it speaks of, as far as a reader may see them.
+    """
+
+    said: Said
+    verdict: Verdict
+    about: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Conflict:
     """What statements contradict each other in.
@@ -73,7 +92,8 @@ class Fact:
     `id` is the least shared id of its members. `joins` are empty where one statement stands alone. `conflicts` are
     those in which a member is on a side, also where the other side is another fact. `beside` are the ids of facts that
     are shown together with this one and stay apart from it, as a request is from the statement that it is taken.
-    `withdrawn` are the members that their own source marked as entered in error.
+    `withdrawn` are the members that their own source marked as entered in error. `onset` is the earliest onset of a
+    Condition that a member states, as it is written; empty: none does.
     """
 
     id: str
@@ -83,6 +103,7 @@ class Fact:
     conflicts: tuple[Conflict, ...]
     beside: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
+    onset: str = ""
 
     @property
     def shown(self) -> Said:
@@ -103,6 +124,11 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A person's record, merged: the same whatever order the statements came in."""
+    """A person's record, merged: the same whatever order the statements came in.
+
+    Plans for an emergency come first, newest first; then everything else by type and id. `judgements`, oldest first,
+    are what clinicians said of the statements; every other statement is a member of exactly one fact.
+    """
 
     facts: tuple[Fact, ...]
+    judgements: tuple[Judgement, ...] = ()

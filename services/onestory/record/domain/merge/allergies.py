@@ -1,0 +1,69 @@
+"""AllergyIntolerance: one line for one substance. Rule `same-substance`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from onestory.record.domain.merge.clusters import Clusters
+from onestory.record.domain.merge.contradiction import opposed, two_sided
+from onestory.record.domain.merge.fact import Certainty, Conflict
+from onestory.record.domain.merge.identifiers import disjoint
+from onestory.record.domain.merge.likeness import buckets, neighbours, pairs, several_sources
+from onestory.record.domain.merge.reading import Reading
+from onestory.record.domain.merge.rules import Rules
+from onestory.record.domain.merge.shape import Code, codes, objects
+
+RULE = "same-substance"
+_REFUTED = "One says that the person reacts to this, another that the person does not."
+_STATUS = "One says that this allergy is there, another that it has gone."
+
+
+class Allergies:
+    """The allergies of one person. A missing status counts as active: nobody said that the allergy has gone."""
+
+    def __init__(self, readings: Sequence[Reading], rules: Rules) -> None:
+        self._rules = rules
+        self._readings = [each for each in readings if each.comparable]
+        self._substances = {each.place: self._all_substances(each) for each in self._readings}
+        self._buckets = buckets(self._readings, lambda each: self._substances[each.place])
+
+    def join(self, clusters: Clusters) -> None:
+        shared = [bucket for bucket in self._buckets.values() if several_sources(bucket)]
+        for one, other in pairs(neighbours(shared)):
+            offered = one.negative is other.negative and clusters.may(one.place, other.place)
+            if offered and (certainty := self._same(one, other)):
+                clusters.join(one.place, other.place, RULE, certainty)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        for bucket in self._buckets.values():
+            yield from opposed(_REFUTED, bucket, self._clash)
+            gone = [each for each in bucket if _gone(each) and not each.negative]
+            there = [each for each in bucket if not _gone(each) and not each.negative]
+            yield from two_sided("status", _STATUS, there, gone, self._clash)
+
+    def _same(self, one: Reading, other: Reading) -> Certainty | None:
+        if not one.codes.isdisjoint(other.codes):
+            return Certainty.EXACT
+        mine, theirs = self._own(one), self._own(other)
+        if not mine.isdisjoint(theirs):
+            return Certainty.LIKELY
+        # Both say by code what it is to, and not the same: a reaction to one substance must not hide the other.
+        if disjoint(mine, theirs):
+            return None
+        return None if self._substances[one.place].isdisjoint(self._substances[other.place]) else Certainty.LIKELY
+
+    def _clash(self, one: Reading, other: Reading) -> bool:
+        return self._same(one, other) is not None
+
+    def _own(self, reading: Reading) -> frozenset[Code]:
+        substances = self._rules.substances
+        return reading.codes | {substances[code] for code in reading.codes if code in substances}
+
+    def _all_substances(self, reading: Reading) -> frozenset[Code]:
+        reactions = objects(reading.content.get("reaction"))
+        coded = (code for each in reactions for code in codes(each.get("substance"), self._rules.same_system))
+        return self._own(reading).union(coded)
+
+
+def _gone(reading: Reading) -> bool:
+    return reading.standing == "completed"

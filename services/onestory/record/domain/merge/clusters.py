@@ -1,0 +1,61 @@
+"""Which statements are together, and why: pairs are offered one by one, and each is joined or not for good."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from onestory.record.domain.merge.fact import Certainty, Join
+from onestory.record.domain.merge.reading import Reading
+
+
+class Clusters:
+    """Starts with each statement alone. `apart` names, for a place, those that a clinician keeps apart from it."""
+
+    def __init__(self, readings: Sequence[Reading], apart: Mapping[int, Collection[int]]) -> None:
+        self._readings = readings
+        self._root = list(range(len(readings)))
+        self._members: dict[int, list[int]] = {}
+        self._apart = apart
+        self.joins: dict[int, list[Join]] = {}
+
+    def root(self, place: int) -> int:
+        """The place that stands for all that are together with this one."""
+        return self._root[place]
+
+    def members(self, root: int) -> list[int]:
+        """All that are together, in no order."""
+        return self._members.get(root) or [root]
+
+    def may(self, one: int, other: int, *, one_source: bool = False) -> bool:
+        """Whether these may still be joined: they are not together, and the union would hold no pair that a clinician
+        keeps apart nor (unless `one_source`) two statements of one source that were not together before.
+        """
+        a, b = self._root[one], self._root[other]
+        if a == b:
+            return False
+        if not one_source and self._share_a_source(a, b):
+            return False
+        return not (self._apart and self._kept_apart(a, b))
+
+    def join(self, one: int, other: int, rule: str, certainty: Certainty) -> None:
+        """Joins two that `may` be."""
+        a, b = sorted((self._root[one], self._root[other]))
+        moved = self.members(b)
+        self._members[a] = [*self.members(a), *moved]
+        self._members.pop(b, None)
+        for place in moved:
+            self._root[place] = a
+        least, greatest = sorted((one, other))
+        names = (self._readings[least].said.shared_id, self._readings[greatest].said.shared_id)
+        self.joins[a] = [*self.joins.pop(a, []), *self.joins.pop(b, []), Join(*names, rule, certainty)]
+
+    def _share_a_source(self, a: int, b: int) -> bool:
+        readings = self._readings
+        if a not in self._members and b not in self._members:
+            return readings[a].said.source == readings[b].said.source
+        sources = {readings[place].said.source for place in self.members(a)}
+        return any(readings[place].said.source in sources for place in self.members(b))
+
+    def _kept_apart(self, a: int, b: int) -> bool:
+        others = set(self.members(b))
+        return any(not others.isdisjoint(self._apart.get(place, ())) for place in self.members(a))

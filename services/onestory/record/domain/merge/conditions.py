@@ -1,0 +1,139 @@
+"""Condition: one line for one illness, not for all illnesses of one name.
+
+Rules `same-condition`, and `same-condition-undated` where a day of onset is missing.
+Onsets are near when they are at most `NEAR` days apart. An episode counts as long as its end is stated: one without an
+end is not taken to last, or a second fracture years later would be the first. A date known to the month or the year
+meets what overlaps it, and no date meets what is not over; but where that could be either of two, it is neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from onestory.record.domain.merge.clusters import Clusters
+from onestory.record.domain.merge.contradiction import opposed, two_sided
+from onestory.record.domain.merge.fact import Certainty, Conflict
+from onestory.record.domain.merge.likeness import Bucket, buckets, neighbours, pairs, several_sources
+from onestory.record.domain.merge.reading import Reading, one_of
+from onestory.record.domain.merge.rules import Rules
+from onestory.record.domain.merge.shape import first
+from onestory.record.domain.merge.site import Site, site
+from onestory.record.domain.merge.when import Span, span
+
+NEAR = 14
+"""Days between two onsets of one illness. Infections come back after more."""
+
+RULE = "same-condition"
+UNDATED = "same-condition-undated"
+_REFUTED = "One says that the person has this, another that the person does not."
+_STATUS = "One says that this is there, another that it is over."
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """When and where an illness was. `dated`: its onset is known to the day."""
+
+    onset: Span | None
+    end: Span | None
+    over: bool
+    site: Site
+    dated: bool
+
+
+class Conditions:
+    """The conditions of one person."""
+
+    def __init__(self, readings: Sequence[Reading], rules: Rules) -> None:
+        self._readings = [each for each in readings if each.comparable]
+        self._buckets = list(buckets(self._readings, lambda each: each.codes).values())
+        compared = {reading.place: reading for bucket in self._buckets for reading in bucket}
+        self._episodes = {place: _episode(reading, rules) for place, reading in compared.items()}
+
+    def join(self, clusters: Clusters) -> None:
+        near = neighbours(bucket for bucket in self._buckets if several_sources(bucket))
+        for one, other in pairs(near):
+            if clusters.may(one.place, other.place) and (certainty := self._same(one, other)):
+                clusters.join(one.place, other.place, RULE, certainty)
+        unsure = {place for place, group in near.items() if self._could_be_two(place, group)}
+        for one, other in pairs(near):
+            offered = unsure.isdisjoint((one.place, other.place)) and clusters.may(one.place, other.place)
+            if offered and self._perhaps(one, other):
+                clusters.join(one.place, other.place, UNDATED, Certainty.LIKELY)
+
+    def conflicts(self, clusters: Clusters) -> Iterator[Conflict]:
+        def clash(one: Reading, other: Reading) -> bool:
+            together = clusters.root(one.place) == clusters.root(other.place)
+            return together or (self._alike(one, other) and not self._told_apart(one, other))
+
+        def disagree(one: Reading, other: Reading) -> bool:
+            return one.said.source != other.said.source and clash(one, other)
+
+        for bucket in self._buckets:
+            yield from opposed(_REFUTED, bucket, clash)
+            said = [each for each in bucket if not each.negative]
+            over = [each for each in said if self._episodes[each.place].over]
+            there = [each for each in said if each.standing == "current"]
+            yield from two_sided("status", _STATUS, there, over, disagree)
+
+    def _alike(self, one: Reading, other: Reading) -> bool:
+        return self._episodes[one.place].site.is_same(self._episodes[other.place].site)
+
+    def _same(self, one: Reading, other: Reading) -> Certainty | None:
+        a, b = self._episodes[one.place], self._episodes[other.place]
+        if one.negative is not other.negative or not a.site.is_same(b.site) or not (a.dated and b.dated):
+            return None
+        if a.onset == b.onset:
+            return Certainty.EXACT
+        return Certainty.LIKELY if _near(a, b) or _overlap(a, b) else None
+
+    def _perhaps(self, one: Reading, other: Reading) -> bool:
+        """Whether two may be one illness as far as a date that is not known to the day can tell."""
+        a, b = self._episodes[one.place], self._episodes[other.place]
+        if one.negative is not other.negative or not a.site.is_same(b.site) or (a.dated and b.dated):
+            return False
+        if a.onset and b.onset:
+            return a.onset.overlaps(b.onset) or _overlap(a, b)
+        return not (a.over or b.over)
+
+    def _could_be_two(self, place: int, group: Bucket) -> bool:
+        """Whether a statement without a day could be of either of two illnesses in this group."""
+        own = self._episodes[place]
+        if own.dated:
+            return False
+        mine = next(each for each in group if each.place == place)
+        onsets = [(self._episodes[each.place].onset, each) for each in group if self._perhaps(mine, each)]
+        known = sorted(((onset, each.place, each) for onset, each in onsets if onset))
+        return bool(known) and self._told_apart(known[0][2], known[-1][2])
+
+    def _told_apart(self, one: Reading, other: Reading) -> bool:
+        """Whether dates show that these are two illnesses."""
+        a, b = self._episodes[one.place], self._episodes[other.place]
+        if not (a.onset and b.onset):
+            return False
+        return not (_near(a, b) or a.onset.overlaps(b.onset) or _overlap(a, b))
+
+
+def _episode(reading: Reading, rules: Rules) -> Episode:
+    content = reading.content
+    onset = span(content.get("onsetDateTime")) or span(first(content.get("onsetPeriod")).get("start"))
+    end = span(content.get("abatementDateTime")) or span(first(content.get("abatementPeriod")).get("end"))
+    abated = one_of(
+        content, "abatementDateTime", "abatementPeriod", "abatementAge", "abatementRange", "abatementString"
+    )
+    over = reading.standing == "completed" or abated is not None
+    return Episode(onset, end, over, site(content, rules), onset is not None and onset.day is not None)
+
+
+def _near(a: Episode, b: Episode) -> bool:
+    if a.onset is None or b.onset is None or a.onset.day is None or b.onset.day is None:
+        return False
+    return abs(a.onset.day - b.onset.day) <= NEAR
+
+
+def _overlap(a: Episode, b: Episode) -> bool:
+    """Whether the one that began first is said to have ended only after the other began."""
+    if a.onset is None or b.onset is None:
+        return False
+    earlier, later = (a, b) if a.onset.since <= b.onset.since else (b, a)
+    return earlier.end is not None and later.onset is not None and earlier.end.before > later.onset.since

@@ -1,0 +1,73 @@
+"""What clinicians judge of statements: that several are the same, or that they are to be kept apart.
+
+"Same" is a Linkage (http://hl7.org/fhir/R4/linkage.html); "keep apart" is a Basic with our code, whose extensions name
+the statements. Both are published like everything else, so they survive a rebuild and are undone by their retraction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+
+from onestory.record.domain.merge.fact import Judgement, Said, Verdict
+from onestory.record.domain.merge.shape import codes, objects, reference_id
+
+JUDGEMENT_SYSTEM = "https://onestory.nhs.uk/CodeSystem/record-judgement"
+KEEP_APART = "keep-apart"
+KEPT_APART = "https://onestory.nhs.uk/StructureDefinition/kept-apart"
+
+Pair = tuple[int, int]
+Decided = Mapping[Pair, Verdict]
+"""For each pair of places, in order, what the newest judgement of it says."""
+
+
+def verdict(said: Said) -> Verdict | None:
+    """What kind of judgement a statement is; None: it is none."""
+    if said.resource_type == "Linkage":
+        return Verdict.SAME
+    if said.resource_type == "Basic" and (JUDGEMENT_SYSTEM, KEEP_APART) in codes(said.content.get("code"), {}):
+        return Verdict.APART
+    return None
+
+
+def judged(said: Iterable[Said], places: Mapping[str, int]) -> tuple[Judgement, ...]:
+    """The judgements, oldest first; of what is not in `places` they do not speak, so that nothing hidden shows."""
+    found = [(each, verdict(each)) for each in said]
+    kept = sorted(
+        ((each, kind) for each, kind in found if kind),
+        key=lambda one: (one[0].recorded_at, one[0].event_id, one[0].shared_id),
+    )
+    return tuple(Judgement(each, kind, tuple(sorted(_named(each, kind) & places.keys()))) for each, kind in kept)
+
+
+def decided(judgements: Sequence[Judgement], places: Mapping[str, int]) -> dict[Pair, Verdict]:
+    """For each pair that a judgement in force speaks of, what the newest says."""
+    newest: dict[Pair, Verdict] = {}
+    for judgement in judgements:
+        if judgement.said.content.get("active") is not False:
+            about = sorted(places[shared_id] for shared_id in judgement.about)
+            newest.update(dict.fromkeys(combinations(about, 2), judgement.verdict))
+    return newest
+
+
+def kept_apart(judgements: Decided) -> dict[int, set[int]]:
+    """For each place, those that it must never be together with."""
+    apart: dict[int, set[int]] = {}
+    for (one, other), kind in judgements.items():
+        if kind is Verdict.APART:
+            apart.setdefault(one, set()).add(other)
+            apart.setdefault(other, set()).add(one)
+    return apart
+
+
+def _named(said: Said, kind: Verdict) -> set[str]:
+    return set(_linked(said) if kind is Verdict.SAME else _separated(said))
+
+
+def _linked(said: Said) -> Iterator[str]:
+    return (reference_id(item.get("resource")) for item in objects(said.content.get("item")))
+
+
+def _separated(said: Said) -> Iterator[str]:
+    extensions = objects(said.content.get("extension"))
+    return (reference_id(each.get("valueReference")) for each in extensions if each.get("url") == KEPT_APART)

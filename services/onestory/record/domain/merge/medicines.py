@@ -1,0 +1,157 @@
+"""MedicationRequest and MedicationStatement: one line for one course, from different sources. Rule `same-medicine`.
+
+A prescription and the word that it is taken are not one: they are shown `beside` each other. Courses overlap when both
+are current, or when their stated times do. A course that is over and whose end nobody states has only its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from onestory.record.domain.merge.clusters import Clusters
+from onestory.record.domain.merge.contradiction import differing, opposed, two_sided
+from onestory.record.domain.merge.dose import dose, wording
+from onestory.record.domain.merge.fact import Certainty, Conflict
+from onestory.record.domain.merge.likeness import Bucket, buckets, neighbours, pairs, several_sources
+from onestory.record.domain.merge.reading import Reading, one_of
+from onestory.record.domain.merge.shape import first, text
+from onestory.record.domain.merge.when import Span, microseconds, span
+
+RULE = "same-medicine"
+_FOR_EVER = 1 << 62
+_NEGATED = "One says that this is taken or to be given, another that it is not."
+_STATUS = "One says that this goes on, another that it was stopped or has ended."
+_PAUSED = "One says that this goes on, another that it is on hold."
+_DOSE = "The doses differ."
+_WORDING = "The directions are worded differently, and their doses cannot be compared."
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """`start` and `end` as stated. `asserted`: when the source spoke; microseconds, as in `Span`."""
+
+    start: Span | None
+    end: Span | None
+    asserted: int
+    current: bool
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """When it surely went on; None where nothing is stated."""
+        if self.start is None:
+            return (self.asserted, _FOR_EVER) if self.current else None
+        return self.start.since, self.end.before if self.end else _FOR_EVER if self.current else self.start.before
+
+    @property
+    def stopped_by(self) -> int:
+        return self.end.before if self.end else self.asserted
+
+
+class Medicines:
+    """The medicines of one person."""
+
+    def __init__(self, readings: Sequence[Reading]) -> None:
+        self._readings = [each for each in readings if each.comparable and each.none_known is None]
+        self._buckets = list(buckets(self._readings, lambda each: each.codes).values())
+        compared = {reading.place: reading for bucket in self._buckets for reading in bucket}
+        self._courses = {place: _course(reading) for place, reading in compared.items()}
+
+    def join(self, clusters: Clusters) -> None:
+        for one, other in pairs(neighbours(bucket for bucket in self._buckets if several_sources(bucket))):
+            if clusters.may(one.place, other.place) and self._same(one, other):
+                clusters.join(one.place, other.place, RULE, Certainty.LIKELY)
+
+    def beside(self) -> Iterator[tuple[Reading, Reading]]:
+        """Requests and statements of one course."""
+        for bucket in self._buckets:
+            requests = [each for each in bucket if each.said.resource_type == "MedicationRequest"]
+            taken = [each for each in bucket if each.said.resource_type == "MedicationStatement"]
+            for one in requests:
+                for other in taken:
+                    if one.negative is other.negative and self._overlap(one, other):
+                        yield one, other
+
+    def conflicts(self, clusters: Clusters, beside: Sequence[tuple[Reading, Reading]]) -> Iterator[Conflict]:
+        for bucket in self._buckets:
+            yield from opposed(_NEGATED, bucket, self._overlap)
+            said = [each for each in bucket if not each.negative]
+            goes_on = [each for each in said if each.standing == "current"]
+            yield from two_sided("status", _STATUS, goes_on, _ended(said, goes_on), self._stopped_meanwhile)
+            paused = [each for each in said if each.standing == "paused"]
+            yield from two_sided("status", _PAUSED, goes_on, paused, _of_two_sources)
+        for group in self._together(clusters, beside):
+            yield from _doses(group)
+
+    def _together(self, clusters: Clusters, beside: Sequence[tuple[Reading, Reading]]) -> Iterator[Bucket]:
+        """What is read as one: the members of a fact, with those of one that is beside it."""
+        members: dict[int, Bucket] = {}
+        for reading in self._readings:
+            members.setdefault(clusters.root(reading.place), []).append(reading)
+        roots = ({clusters.root(one.place), clusters.root(other.place)} for one, other in beside)
+        side_by_side = {tuple(sorted(pair)) for pair in roots if members.keys() >= pair and len(pair) == 2}
+        drawn = sorted(side_by_side)
+        alone = members.keys() - {root for pair in drawn for root in pair}
+        yield from (members[one] + members[other] for one, other in drawn)
+        yield from (members[root] for root in sorted(alone) if len(members[root]) > 1)
+
+    def _same(self, one: Reading, other: Reading) -> bool:
+        if one.said.resource_type != other.said.resource_type or one.negative is not other.negative:
+            return False
+        return text(one.content.get("intent")) == text(other.content.get("intent")) and self._overlap(one, other)
+
+    def _overlap(self, one: Reading, other: Reading) -> bool:
+        a, b = self._courses[one.place], self._courses[other.place]
+        if a.current and b.current:
+            return True
+        if a.window is None or b.window is None:
+            return False
+        return a.window[0] < b.window[1] and b.window[0] < a.window[1]
+
+    def _stopped_meanwhile(self, on: Reading, ended: Reading) -> bool:
+        """Whether the one that goes on does not say that it began after the other had ended."""
+        if not _of_two_sources(on, ended):
+            return False
+        going, gone = self._courses[on.place], self._courses[ended.place]
+        if going.start is None:
+            return ended.standing == "stopped" or going.asserted <= gone.stopped_by
+        return going.start.since < gone.stopped_by
+
+
+def _doses(group: Sequence[Reading]) -> Iterator[Conflict]:
+    """Different doses among statements of one course."""
+    found = list(differing("dose", _DOSE, group, lambda each: dose(_directions(each))))
+    yield from found
+    if not found and any(dose(_directions(each)) is None for each in group):
+        yield from differing("dose-wording", _WORDING, group, lambda each: wording(_directions(each)))
+
+
+def _directions(reading: Reading) -> object:
+    return one_of(reading.content, "dosageInstruction", "dosage")
+
+
+def _ended(said: Bucket, goes_on: Bucket) -> Bucket:
+    """Those that are over, by sources that do not say themselves that it goes on."""
+    current = {each.said.source for each in goes_on}
+    return [each for each in said if each.standing in ("stopped", "completed") and each.said.source not in current]
+
+
+def _of_two_sources(one: Reading, other: Reading) -> bool:
+    return one.said.source != other.said.source
+
+
+def _course(reading: Reading) -> Course:
+    content = reading.content
+    effective = first(content.get("effectivePeriod"))
+    supply = first(first(content.get("dispenseRequest")).get("validityPeriod"))
+    start = _first_span(
+        content.get("effectiveDateTime"), effective.get("start"), supply.get("start"), content.get("authoredOn")
+    )
+    end = _first_span(effective.get("end"), supply.get("end"))
+    said = _first_span(content.get("dateAsserted"))
+    asserted = said.since if said else microseconds(reading.said.recorded_at)
+    return Course(start, end, asserted, reading.standing in ("current", "paused") and end is None)
+
+
+def _first_span(*values: object) -> Span | None:
+    return next((found for value in values if (found := span(value))), None)

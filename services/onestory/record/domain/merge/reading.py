@@ -1,0 +1,136 @@
+"""A statement as the rules of merging read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onestory.record.domain.merge.fact import Said
+from onestory.record.domain.merge.rules import Rules
+from onestory.record.domain.merge.shape import Code, bare_codes, codes, first, objects, reference_id, text
+
+_WITHDRAWN = "entered-in-error"
+_MEDICINES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
+_CODE_ELEMENTS = ("code", "vaccineCode", "type")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """`place` is its place in the order of shared ids. `standing` is what its status says of the present; "": nothing.
+
+    `negative`: it says that something is not so. `qualified`: a modifier that is not known here may change what it
+    means, so its content is compared with nothing. `none_known`: the categories of which it says that there is
+    nothing; None: it says no such thing.
+    """
+
+    place: int
+    said: Said
+    codes: frozenset[Code]
+    standing: str
+    negative: bool
+    withdrawn: bool
+    qualified: bool
+    none_known: frozenset[str] | None
+    decision: str | None
+    """Of a plan: what it decides, "" where no code says it; None: this is no plan."""
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        return self.said.content
+
+    @property
+    def comparable(self) -> bool:
+        """Whether what it says may be compared with what others say."""
+        return not (self.withdrawn or self.qualified) and self.decision is None
+
+
+class Reader:
+    """Reads the statements of one person; the medicines that they refer to are among them."""
+
+    def __init__(self, rules: Rules, said: Sequence[Said]) -> None:
+        self._rules = rules
+        self._medications = {each.shared_id: each.content for each in said if each.resource_type == "Medication"}
+
+    def read(self, place: int, said: Said) -> Reading:
+        rules, content, kind = self._rules, said.content, said.resource_type
+        found = self._codes(kind, content)
+        verification = frozenset(bare_codes(content["verificationStatus"])) if "verificationStatus" in content else ()
+        none_known = self._none_known(kind, found)
+        return Reading(
+            place,
+            said,
+            found,
+            self._standing(kind, content),
+            none_known is not None or (kind in rules.negations and self._negative(kind, content)),
+            content.get("status") == _WITHDRAWN or _WITHDRAWN in verification,
+            "modifierExtension" in content or "implicitRules" in content,
+            none_known,
+            self._decision(kind, content) if kind in rules.plan_elements else None,
+        )
+
+    def _codes(self, kind: str, content: Mapping[str, Any]) -> frozenset[Code]:
+        same = self._rules.same_system
+        if kind in _MEDICINES:
+            return frozenset(codes(self._medicine(content), same))
+        for element in _CODE_ELEMENTS:
+            if element in content:
+                return frozenset(codes(content[element], same))
+        return frozenset()
+
+    def _medicine(self, content: Mapping[str, Any]) -> object:
+        """The medicine's CodeableConcept: said here, or by the Medication that is referred to, contained or not."""
+        if "medicationCodeableConcept" in content:
+            return content["medicationCodeableConcept"]
+        target = reference_id(content.get("medicationReference"))
+        if target.startswith("#"):
+            held = (each for each in objects(content.get("contained")) if f"#{text(each.get('id'))}" == target)
+            return next(held, {}).get("code")
+        return self._medications.get(target, {}).get("code")
+
+    def _standing(self, kind: str, content: Mapping[str, Any]) -> str:
+        standing = self._rules.standing.get(kind)
+        if standing is None:
+            return ""
+        if "clinicalStatus" in content:
+            said = [standing[code] for code in bare_codes(content["clinicalStatus"]) if code in standing]
+            return said[0] if said else ""
+        return standing.get(text(content.get("status")), "")
+
+    def _negative(self, kind: str, content: Mapping[str, Any]) -> bool:
+        return any(
+            element in content and not values.isdisjoint(_values(content[element]))
+            for element, values in self._rules.negations[kind].items()
+        )
+
+    def _none_known(self, kind: str, found: frozenset[Code]) -> frozenset[str] | None:
+        known = self._rules.none_known.get(kind)
+        return next((known[code] for code in sorted(found) if code in known), None) if known else None
+
+    def _decision(self, kind: str, content: Mapping[str, Any]) -> str | None:
+        plans = self._rules.plans
+        decisions = {
+            plans[code]
+            for element in self._rules.plan_elements[kind]
+            if element in content
+            for code in codes(content[element], self._rules.same_system)
+            if code in plans
+        }
+        return max(decisions) if decisions else None
+
+
+def _values(element: object) -> Iterator[object]:
+    if isinstance(element, str | bool):
+        yield element
+    else:
+        yield from bare_codes(element)
+
+
+def one_of(content: Mapping[str, Any], *names: str) -> object:
+    """The first of these elements that is there: the choices of a `[x]` in FHIR."""
+    return next((content[name] for name in names if name in content), None)
+
+
+def period(value: object) -> Mapping[str, Any]:
+    """A Period's start and end."""
+    return first(value)

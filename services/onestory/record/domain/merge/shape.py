@@ -1,0 +1,65 @@
+"""Reading what a resource holds without trusting its shape: what an older door let in must break nothing here.
+
+Whatever is not as FHIR has it is read as if it were not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Code = tuple[str, str]
+"""A code system and a code."""
+
+
+def objects(value: object) -> Iterator[Mapping[str, Any]]:
+    """The objects of an element, whether it repeats or not."""
+    if isinstance(value, dict):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, dict):
+                yield item
+
+
+def first(value: object) -> Mapping[str, Any]:
+    """The first object of an element; an empty one where there is none."""
+    return next(objects(value), {})
+
+
+def text(value: object) -> str:
+    """A string; anything else is empty."""
+    return value if isinstance(value, str) else ""
+
+
+def codes(concepts: object, same_system: Mapping[str, str]) -> Iterator[Code]:
+    """The codes of CodeableConcepts, with one name for each code system. Never the display: words join nothing."""
+    for concept in objects(concepts):
+        for coding in objects(concept.get("coding")):
+            system, code = coding.get("system"), coding.get("code")
+            if isinstance(system, str) and isinstance(code, str) and system and code:
+                yield same_system.get(system, system), code
+
+
+def bare_codes(concepts: object) -> Iterator[str]:
+    """The codes of CodeableConcepts whose code system does not matter, as that of a status."""
+    for concept in objects(concepts):
+        for coding in objects(concept.get("coding")):
+            if code := text(coding.get("code")):
+                yield code
+
+
+def number(value: object) -> int | float | None:
+    """A number, which `true` is not."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def reference_id(reference: object) -> str:
+    """The id that a Reference leads to, `#` and all where it is contained; empty: it leads nowhere."""
+    path = text(first(reference).get("reference")).partition("/_history/")[0]
+    return path.rpartition("/")[2]
+
+
+def worded(value: object) -> str:
+    """Text as people compare it: without case, and with one space where there are several."""
+    return " ".join(text(value).casefold().split())

@@ -1,0 +1,323 @@
+"""Statements in a clinician's shorthand, as `cases.yaml` has them: who says what, then what else is said of it.
+
+practice condition asthma; onset 2003-05-01; status active
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from onestory.record.domain.merge.fact import Said
+from onestory.sample.codes import findings, problems, treatments
+from onestory.sample.codes.code import LOINC, Code
+
+Json = dict[str, Any]
+
+SOURCES = {
+    "practice": ("A81001", "emis-web"),
+    "hospital": ("RYE", "cerner"),
+    "laboratory": ("RYE", "winpath"),
+    "community": ("RY6", "systmone"),
+    "pharmacy": ("FA001", "pmr"),
+    "ambulance": ("RX8", "cleric"),
+    "hospice": ("8AH01", "emis-web"),
+}
+CODES: dict[str, tuple[Code, ...]] = {
+    "penicillin-allergy": (problems.PENICILLIN_ALLERGY,),
+    "penicillin": (problems.PENICILLIN,),
+    "amoxicillin-allergy": (problems.AMOXICILLIN_ALLERGY,),
+    "amoxicillin": (problems.AMOXICILLIN,),
+    "peanut-allergy": (problems.PEANUT_ALLERGY,),
+    "aspirin-allergy": (problems.ASPIRIN_ALLERGY,),
+    "nothing-known": (problems.NO_KNOWN_ALLERGY,),
+    "no-drug-allergy": (Code("409137002", "No known drug allergy"),),
+    "no-problems": (Code("160245001", "No current problems or disability"),),
+    "no-medicines": (Code("787481004", "No known medications"),),
+    "penicillin-allergy-read": (Code("14L1.", "H/O: penicillin allergy", "http://read.info/readv2"),),
+    "penicillin-allergy-both": (
+        problems.PENICILLIN_ALLERGY,
+        Code("14L1.", "H/O: penicillin allergy", "http://read.info/readv2"),
+    ),
+    "asthma": (problems.ASTHMA,),
+    "asthma-edition": (Code("195967001", "Asthma", "http://snomed.info/sct/83821000000107"),),
+    "diabetes": (problems.DIABETES,),
+    "hip-fracture": (problems.HIP_FRACTURE,),
+    "urine-infection": (problems.URINARY_INFECTION,),
+    "pneumonia": (problems.PNEUMONIA,),
+    "stroke": (problems.STROKE,),
+    "gout": (problems.GOUT,),
+    "left-hip": (Code("287679003", "Left hip region structure"),),
+    "right-hip": (Code("287579007", "Right hip region structure"),),
+    "words-only": (),
+    "warfarin-1mg": (treatments.WARFARIN,),
+    "warfarin-4mg": (Code("375374009", "Warfarin 4mg tablets"),),
+    "warfarin-4mg-dmd": (Code("375374009", "Warfarin 4mg tablets", "https://dmd.nhs.uk"),),
+    "metformin": (treatments.METFORMIN,),
+    "apixaban": (treatments.APIXABAN,),
+    "clarithromycin": (treatments.CLARITHROMYCIN,),
+    "flu-vaccine": (treatments.FLU_VACCINE,),
+    "covid-vaccine": (treatments.COVID_VACCINE,),
+    "mmr-vaccine": (treatments.MMR_VACCINE,),
+    "flu-given": (Code("822851000000102", "Seasonal influenza vaccination"),),
+    "weight": (findings.WEIGHT.code,),
+    "heart-rate": (findings.HEART_RATE.code,),
+    "pressure": (findings.BLOOD_PRESSURE,),
+    "sodium": (findings.SODIUM.code,),
+    "potassium": (findings.POTASSIUM.code,),
+    "creatinine": (findings.CREATININE.code,),
+    "blood-count": (findings.FULL_BLOOD_COUNT,),
+    "smoking": (Code("365981007", "Tobacco smoking behaviour"),),
+    "never": (findings.NEVER_SMOKED,),
+    "ex-smoker": (findings.EX_SMOKER,),
+    "systolic": (findings.SYSTOLIC,),
+    "diastolic": (findings.DIASTOLIC,),
+    "serum": (Code("119364003", "Serum specimen"),),
+    "urine": (Code("122575003", "Urine specimen"),),
+    "hip-replacement": (Code("52734007", "Total replacement of hip"),),
+    "referral": (findings.SOCIAL_PRESCRIBING,),
+    "respect-form": (findings.RESPECT_FORM,),
+    "has-respect": (findings.HAS_RESPECT,),
+    "not-for-cpr": (Code("450476008", "Not for attempted cardiopulmonary resuscitation"),),
+    "for-cpr": (Code("450475007", "For attempted cardiopulmonary resuscitation"),),
+    "care-plan": (findings.CARE_PLAN,),
+    "about-me": (Code("81338-6", "About me", LOINC),),
+}
+KINDS = {
+    "allergy": "AllergyIntolerance",
+    "condition": "Condition",
+    "prescribes": "MedicationRequest",
+    "takes": "MedicationStatement",
+    "medicine": "Medication",
+    "vaccine": "Immunization",
+    "observes": "Observation",
+    "procedure": "Procedure",
+    "encounter": "Encounter",
+    "document": "DocumentReference",
+    "flag": "Flag",
+    "care-plan": "CarePlan",
+    "refers": "ServiceRequest",
+    "report": "DiagnosticReport",
+    "specimen": "Specimen",
+    "same": "Linkage",
+    "apart": "Basic",
+}
+IDENTIFIERS = {
+    "uuid": "https://tools.ietf.org/html/rfc4122",
+    "item": "https://fhir.nhs.uk/Id/prescription-order-item-number",
+    "prescription": "https://fhir.nhs.uk/Id/prescription-order-number",
+    "accession": "https://laboratory.example.nhs.uk/accession",
+    "ubrn": "https://fhir.nhs.uk/Id/UBRN",
+}
+UNITS = {"kg": "kg", "bpm": "/min", "mmol/L": "mmol/L", "umol/L": "umol/L", "mmHg": "mm[Hg]"}
+_HL7 = "http://terminology.hl7.org/CodeSystem/"
+_FIRST = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def said(name: str, words: str, place: int) -> Said:
+    """The statement that a case calls `name`, recorded a day after the one before it unless it says otherwise."""
+    head, *parts = (part.strip() for part in words.split(";"))
+    source, kind, *about = head.split()
+    details = [(part.partition(" ")[0], part.partition(" ")[2]) for part in parts]
+    recorded = dict(details).get("recorded")
+    organisation, system = SOURCES[source]
+    return Said(
+        shared_id=name,
+        resource_type=KINDS[kind],
+        organisation=organisation,
+        system=system,
+        event_id=UUID(int=place + 1),
+        recorded_at=datetime.fromisoformat(recorded).replace(tzinfo=UTC)
+        if recorded
+        else _FIRST + timedelta(days=place),
+        broker_time=_FIRST + timedelta(days=100 + place),
+        content=_content(KINDS[kind], about, details),
+    )
+
+
+def concept(name: str, text: str = "") -> Json:
+    codings = [{"system": code.system, "code": code.code, "display": code.display} for code in CODES[name]]
+    return {**({"coding": codings} if codings else {}), **({"text": text} if text else {})}
+
+
+def _content(kind: str, about: list[str], details: list[tuple[str, str]]) -> Json:
+    content: Json = {"resourceType": kind}
+    if kind == "Linkage":
+        return {
+            **content,
+            "item": [{"type": "alternate", "resource": {"reference": f"Condition/{each}"}} for each in about],
+        }
+    if kind == "Basic":
+        kept = "https://onestory.nhs.uk/StructureDefinition/kept-apart"
+        judged = {"system": "https://onestory.nhs.uk/CodeSystem/record-judgement", "code": "keep-apart"}
+        extensions = [{"url": kept, "valueReference": {"reference": f"Condition/{each}"}} for each in about]
+        return {**content, "code": {"coding": [judged]}, "extension": extensions}
+    if about:
+        content[_code_element(kind)] = _repeated(kind, concept(about[0]))
+    for name, value in details:
+        _WORDS[name](content, value)
+    return content
+
+
+def _code_element(kind: str) -> str:
+    medicines = {"MedicationRequest": "medicationCodeableConcept", "MedicationStatement": "medicationCodeableConcept"}
+    return {**medicines, "Immunization": "vaccineCode", "DocumentReference": "type", "CarePlan": "category"}.get(
+        kind, "code"
+    )
+
+
+def _repeated(kind: str, value: Json) -> Any:
+    return [value] if kind == "CarePlan" else value
+
+
+def _status(content: Json, value: str) -> None:
+    kind = content["resourceType"]
+    if kind not in ("AllergyIntolerance", "Condition"):
+        content["status"] = value
+    elif value in ("refuted", "confirmed", "unconfirmed", "provisional", "differential", "entered-in-error"):
+        system = "allergyintolerance-verification" if kind == "AllergyIntolerance" else "condition-ver-status"
+        content["verificationStatus"] = {"coding": [{"system": _HL7 + system, "code": value}]}
+    else:
+        system = "allergyintolerance-clinical" if kind == "AllergyIntolerance" else "condition-clinical"
+        content["clinicalStatus"] = {"coding": [{"system": _HL7 + system, "code": value}]}
+
+
+def _text(content: Json, value: str) -> None:
+    element = content.setdefault(_code_element(content["resourceType"]), {})
+    element["text"] = value
+
+
+def _identifier(system: str) -> Any:
+    def word(content: Json, value: str) -> None:
+        content.setdefault("identifier", []).append({"system": system, "value": value})
+
+    return word
+
+
+def _element(path: str) -> Any:
+    def word(content: Json, value: str) -> None:
+        *above, last = path.split(".")
+        for step in above:
+            content = content.setdefault(step, {})
+        content[last] = value
+
+    return word
+
+
+def _coded(path: str) -> Any:
+    def word(content: Json, value: str) -> None:
+        content[path] = concept(value)
+
+    return word
+
+
+def _dose(content: Json, value: str) -> None:
+    """`2 tablets 3 a day`, or `2 tablets every 12 hours`."""
+    amount, unit, *often = value.split()
+    repeat: Json = {"frequency": 1, "period": int(often[1]), "periodUnit": "h"} if often[0] == "every" else {}
+    repeat = repeat or {"frequency": int(often[0]), "period": 1, "periodUnit": "d"}
+    element = "dosage" if content["resourceType"] == "MedicationStatement" else "dosageInstruction"
+    quantity = {"value": float(amount), "unit": unit}
+    content[element] = [{"text": value, "timing": {"repeat": repeat}, "doseAndRate": [{"doseQuantity": quantity}]}]
+
+
+def _directions(content: Json, value: str) -> None:
+    element = "dosage" if content["resourceType"] == "MedicationStatement" else "dosageInstruction"
+    content[element] = [{"text": value}]
+
+
+def _quantity(value: str) -> Json:
+    amount, _, unit = value.partition(" ")
+    return {"value": float(amount), "unit": unit, "system": "http://unitsofmeasure.org", "code": UNITS[unit]}
+
+
+def _value(content: Json, value: str) -> None:
+    if value in CODES:
+        content["valueCodeableConcept"] = concept(value)
+    elif value[0].isdigit():
+        content["valueQuantity"] = _quantity(value)
+    else:
+        content["valueString"] = value
+
+
+def _component(content: Json, value: str) -> None:
+    name, _, amount = value.partition(" ")
+    content.setdefault("component", []).append({"code": concept(name), "valueQuantity": _quantity(amount)})
+
+
+def _reference(element: str) -> Any:
+    def word(content: Json, value: str) -> None:
+        content[element] = {"reference": value}
+
+    return word
+
+
+def _never(content: Json, value: str) -> None:
+    content["doNotPerform"] = True
+
+
+def _substance(content: Json, value: str) -> None:
+    content.setdefault("reaction", []).append({"substance": concept(value)})
+
+
+def _severity(content: Json, value: str) -> None:
+    content.setdefault("reaction", []).append({"severity": value})
+
+
+def _category(content: Json, value: str) -> None:
+    content["category"] = [value]
+
+
+def _given(content: Json, value: str) -> None:
+    url = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-VaccinationProcedure"
+    content["extension"] = [{"url": url, "valueCodeableConcept": concept(value)}]
+
+
+def _contained(content: Json, value: str) -> None:
+    content["contained"] = [{"resourceType": "Medication", "id": "m", "code": concept(value)}]
+    content["medicationReference"] = {"reference": "#m"}
+
+
+def _qualified(content: Json, value: str) -> None:
+    content["modifierExtension"] = [{"url": f"https://example.org/{value}", "valueBoolean": True}]
+
+
+def _nothing(content: Json, value: str) -> None:
+    """`recorded` is read elsewhere."""
+
+
+_WORDS: dict[str, Any] = {
+    "status": _status,
+    "text": _text,
+    **{name: _identifier(system) for name, system in IDENTIFIERS.items()},
+    "onset": _element("onsetDateTime"),
+    "began": _element("onsetPeriod.start"),
+    "ended": _element("abatementDateTime"),
+    "site": _coded("bodySite"),
+    "site-words": _element("bodySite.text"),
+    "criticality": _element("criticality"),
+    "category": _category,
+    "substance": _substance,
+    "severity": _severity,
+    "authored": _element("authoredOn"),
+    "intent": _element("intent"),
+    "from": _element("effectivePeriod.start"),
+    "until": _element("effectivePeriod.end"),
+    "asserted": _element("dateAsserted"),
+    "dose": _dose,
+    "directions": _directions,
+    "never": _never,
+    "refers-to": _reference("medicationReference"),
+    "contains": _contained,
+    "day": _element("occurrenceDateTime"),
+    "given": _given,
+    "at": _element("effectiveDateTime"),
+    "value": _value,
+    "component": _component,
+    "specimen": _reference("specimen"),
+    "type": _coded("type"),
+    "description": _element("description"),
+    "modifier": _qualified,
+    "recorded": _nothing,
+}
