@@ -26,19 +26,22 @@ class Line(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Lines under a caption. Only with `carried` their resources go along."""
+    """Lines under a caption."""
 
     caption: str
     lines: Sequence[Line]
-    carried: bool = True
 
 
 class About(NamedTuple):
-    """What a section is: its LOINC code, its title, and what it says where it has no line; None: it is left out."""
+    """What a section is: its LOINC code, its title, and what it says where it has no line; None: it is left out.
+
+    `types` are those that IPS lets it refer to; None: any. Other lines are narrative alone.
+    """
 
     code: str
     title: str
     if_empty: str | None = None
+    types: frozenset[str] | None = None
 
 
 def section(
@@ -58,16 +61,14 @@ def section(
             return None
     elif not tables:
         tables = paragraph(about.if_empty or "")
-    untils = [line.until for group in groups for line in group.lines]
+    lines = [line for group in groups for line in group.lines]
     return Section(
         about.code,
         about.title,
         tables + said,
-        entries=tuple(
-            entry for group in groups if group.carried for line in group.lines for entry in _entries(record, line)
-        ),
+        entries=tuple(entry for line in lines for entry in _entries(record, about, line)),
         empty=empty,
-        until=min([*untils, until]),
+        until=min([*[line.until for line in lines], until]),
     )
 
 
@@ -76,7 +77,9 @@ def _row(record: Record, line: Line) -> Row:
     return Row((line.what, details, sources.in_words(record, line.fact)))
 
 
-def _entries(record: Record, line: Line) -> Iterable[tuple[str, tuple[dict[str, object], ...]]]:
+def _entries(record: Record, about: About, line: Line) -> Iterable[tuple[str, tuple[dict[str, object], ...]]]:
+    if about.types is not None and line.fact.resource_type not in about.types:
+        return
     shown, *others = sources.statements(record, line.fact)
     yield shown, (sources.extension(record, line.fact),)
     for other in others:

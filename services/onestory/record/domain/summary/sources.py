@@ -31,7 +31,13 @@ def in_words(record: Record, fact: Fact) -> list[str]:
 
 def conflicts(record: Record, fact: Fact) -> list[str]:
     """Paragraphs of XHTML: what sources disagree in, with every side."""
-    return [_disagreement(record, conflict) for conflict in fact.conflicts]
+    return [f"{strong('Sources disagree:')} {disagreement(record, conflict)}" for conflict in fact.conflicts]
+
+
+def disagreement(record: Record, conflict: Conflict) -> str:
+    """XHTML: what it is about, and what each side says."""
+    sides = [_side(record, side) for side in conflict.sides]
+    return f"{text(conflict.explanation)} {'; '.join(side for side in sides if side)}"
 
 
 def extension(record: Record, fact: Fact) -> dict[str, Any]:
@@ -61,11 +67,6 @@ def _line(record: Record, said: Said, shown: Said) -> str:
         line += f", as “{text(own)}”"
     until = record.former_until(said)
     return f"{line}: {strong(f'former practice, until {moments.day(until)}')}" if until else line
-
-
-def _disagreement(record: Record, conflict: Conflict) -> str:
-    sides = [_side(record, side) for side in conflict.sides]
-    return f"{strong('Sources disagree:')} {text(conflict.explanation)} {'; '.join(side for side in sides if side)}"
 
 
 def _side(record: Record, side: tuple[str, ...]) -> str:

@@ -1,0 +1,48 @@
+"""When what a statement says was so: the one clinical date by which it is sorted and by which it grows old."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from onestory.record.domain.merge.fact import Fact, Said
+from onestory.record.domain.summary import moments
+from onestory.record.domain.summary.moments import Moment, moment
+from onestory.record.domain.summary.plain import first
+from onestory.record.domain.summary.record import Record
+
+_DATES = (
+    ("effectiveDateTime",),
+    ("effectiveInstant",),
+    ("effectivePeriod", "end"),
+    ("effectivePeriod", "start"),
+    ("occurrenceDateTime",),
+    ("performedDateTime",),
+    ("performedPeriod", "end"),
+    ("performedPeriod", "start"),
+    ("timingDateTime",),
+    ("timingPeriod", "start"),
+    ("date",),
+    ("dateTime",),
+    ("issued",),
+    ("period", "start"),
+    ("created",),
+    ("recordedDate",),
+    ("recorded",),
+    ("recordedOn",),
+)
+
+
+def when(said: Said) -> Moment:
+    """The date that it gives, else when it was recorded."""
+    found = (moment(first(said.content, *path)) for path in _DATES)
+    return next((known for known in found if known), None) or moments.at(said.recorded_at)
+
+
+def in_words(said: Said) -> str:
+    """That date as people write it, and nothing where it gives none."""
+    return moments.shown(next((found for path in _DATES if (found := first(said.content, *path))), ""))
+
+
+def newest_first(record: Record, facts: Iterable[Fact]) -> list[Fact]:
+    """The facts by the date of what is shown of them."""
+    return sorted(facts, key=lambda fact: (-when(record.shown(fact)).begin.timestamp(), fact.id))
