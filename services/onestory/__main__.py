@@ -28,6 +28,7 @@ COMMANDS: dict[str, Command] = {
     "migrate": Command("onestory.migrate", "bring the PostgreSQL schemas up to date"),
     # for operators
     "parked": Command("onestory.parked", "list what could not be used, or replay it"),
+    "record": Command("onestory.moved", "list what left a person, and who read it there"),
     # the embedded stack
     "up": Command("onestory.local.up", "start the embedded stack: Kafka, PostgreSQL and every process"),
     "down": Command("onestory.local.down", "stop the embedded stack"),

@@ -18,16 +18,19 @@ _REACH_S = 3.0
 
 
 class KafkaLog:
-    """A member of a consumer group. The group gives out partitions only; positions are kept elsewhere."""
+    """A member of a consumer group. The group gives out partitions only; positions are kept elsewhere.
 
-    def __init__(self, bootstrap: str, group: str, topics: Sequence[str]) -> None:
+    Without a group it has all partitions, whoever else reads them.
+    """
+
+    def __init__(self, bootstrap: str, group: str | None, topics: Sequence[str], client_id: str = "") -> None:
         reach(bootstrap)
         with _kafka():
             self._consumer = KafkaConsumer(
-                *topics,
+                *(topics if group else ()),
                 bootstrap_servers=bootstrap,
                 group_id=group,
-                client_id=group,
+                client_id=client_id or group,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 isolation_level="read_committed",
@@ -42,6 +45,8 @@ class KafkaLog:
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
+            if group is None:
+                self._consumer.assign(self._all(topics))
 
     def poll(self, timeout_ms: int, most: int) -> Mapping[Place, Sequence[Record]]:
         with _kafka():
@@ -72,9 +77,32 @@ class KafkaLog:
         known: int | None = self._consumer.highwater(TopicPartition(*place))
         return known
 
+    def first(self) -> dict[Place, int]:
+        """The first offset that each of our partitions still has."""
+        with _kafka():
+            found = self._consumer.beginning_offsets(self._consumer.assignment())
+        return {Place(at.topic, at.partition): offset for at, offset in found.items()}
+
+    def _all(self, topics: Sequence[str]) -> list[TopicPartition]:
+        found = {topic: self._consumer.partitions_for_topic(topic) for topic in topics}
+        if missing := sorted(topic for topic, partitions in found.items() if not partitions):
+            raise Misconfigured(f"Kafka lacks {', '.join(missing)}: run `onestory topics apply` first.")
+        return [TopicPartition(topic, partition) for topic in topics for partition in sorted(found[topic])]
+
     def close(self) -> None:
         """Leave the group, so that others get the partitions at once."""
         self._consumer.close(autocommit=False, timeout_ms=5_000)
+
+    def stretch(self, since: datetime) -> dict[Place, tuple[int, int]]:
+        """For each of our partitions, the offset of the first message at or after this time, and the end as of now."""
+        milliseconds = int(since.timestamp() * 1000)
+        with _kafka():
+            assigned = self._consumer.assignment()
+            ends = self._consumer.end_offsets(assigned)
+            found = self._consumer.offsets_for_times(dict.fromkeys(assigned, milliseconds))
+        return {
+            Place(at.topic, at.partition): (found[at].offset if found.get(at) else end, end) for at, end in ends.items()
+        }
 
 
 def reach(bootstrap: str) -> None:
