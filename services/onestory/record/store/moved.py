@@ -39,7 +39,7 @@ where first.at < later.at and (%(since)s::timestamptz is null or later.at >= %(s
 order by later.at, last.shared_id
 """
 
-# Two identities that were linked: from when the first link came until the last one ended. Each showed what the other had.
+# Two identities that were linked: from when the first link came until the last one ended. Each showed what both had.
 _UNDONE = """
 select link.person_key, link.other_key, min(s.broker_time), max(ended.at)
 from patient_link link
