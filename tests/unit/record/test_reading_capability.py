@@ -9,6 +9,8 @@ import fhirkit
 import orjson
 
 from onestory.record.api.capability import Address, capability_statement
+from onestory.record.domain.search.filters import Asked, named
+from onestory.record.domain.search.include import include
 
 
 def stated(*addresses: Address) -> dict[str, Any]:
@@ -41,5 +43,23 @@ def test_what_has_a_route_is_promised() -> None:
     (patient,) = [each for each in rest["resource"] if each["type"] == "Patient"]
     assert [each["code"] for each in rest["interaction"]] == ["transaction", "batch"]
     assert [each["code"] for each in patient["interaction"]] == ["search-type", "update"]
-    assert [each["name"] for each in patient["searchParam"]] == ["identifier", "_id", "_lastUpdated"]
+    assert {"identifier", "_id", "_lastUpdated", "family", "birthdate"} <= {
+        each["name"] for each in patient["searchParam"]
+    }
     assert [each["name"] for each in patient["operation"]] == ["everything"]
+
+
+def test_the_search_parameters_of_a_type_are_those_that_are_answered() -> None:
+    rest = stated(Address("GET", "/fhir/{}"))
+
+    (condition,) = [each for each in rest["resource"] if each["type"] == "Condition"]
+    promised = {each["name"]: each["type"] for each in condition["searchParam"]}
+    assert promised["clinical-status"] == "token"
+    assert promised["patient"] == "reference"
+    assert "date" not in promised
+    for name in promised.keys() - {"patient", "subject", "_id", "_lastUpdated"}:
+        assert isinstance(named("Condition", name, "https://care.example.org/fhir"), Asked)
+    for name in condition["searchInclude"]:
+        assert include(name, "Condition")
+    for name in condition["searchRevInclude"]:
+        assert include(name, "Condition")

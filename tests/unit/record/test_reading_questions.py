@@ -8,7 +8,8 @@ import pytest
 
 from onestory.record.domain.search.dates import Span, last_updated, since
 from onestory.record.domain.search.person import Asked, by_address, by_reference
-from onestory.record.domain.search.question import IN_EVERYTHING, IN_SEARCH, MOST, Place, from_cursor, question
+from onestory.record.domain.search.place import Place, from_cursor
+from onestory.record.domain.search.question import IN_EVERYTHING, IN_SEARCH, MOST, question
 from onestory.record.domain.search.types import in_parameter
 from onestory.shared.errors import Malformed
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional
@@ -21,7 +22,7 @@ FHIR = "https://care.example.org/fhir"
 
 def test_an_unknown_parameter_is_refused_by_name() -> None:
     with pytest.raises(Malformed) as refused:
-        question([("patient", NUMBER), ("code", "x")], IN_SEARCH, lenient=False)
+        question([("_id", NUMBER), ("code", "x")], IN_SEARCH, lenient=False)
 
     assert "'code'" in refused.value.issues[0].diagnostics
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from onestory.shared.fhir.definitions import refused_types, resource_types
+from onestory.record.domain.search import include
+from onestory.shared.fhir.definitions import refused_types, resource_types, search_parameters
 
 _TYPE = "http://hl7.org/fhir/OperationDefinition/"
 # FHIR's interactions by the shape of their address.
@@ -27,8 +28,8 @@ _OF_SYSTEM = {("POST", "/fhir"): ("transaction", "batch")}
 _UPDATE_BY_IDENTIFIER = ("PUT", "/fhir/{}")
 _OPERATION = re.compile(r"/fhir/(?P<resource_type>[A-Z][A-Za-z]+)/\{\}/\$(?P<name>[a-z-]+)")
 _DEFINITIONS = {"everything": f"{_TYPE}Patient-everything"}
-_IN_RECORD = (("patient", "reference"), ("subject", "reference"), ("_id", "token"), ("_lastUpdated", "date"))
-_OF_PATIENT = (("identifier", "token"), ("_id", "token"), ("_lastUpdated", "date"))
+_OF_ALL = {"_id": "token", "_lastUpdated": "date"}
+_IN_RECORD = {"patient": "reference", "subject": "reference", **_OF_ALL}
 
 
 class Address(NamedTuple):
@@ -75,7 +76,7 @@ def _resource(
     resource_type: str, interactions: Sequence[str], operations: Sequence[re.Match[str]], conditional: bool
 ) -> dict[str, Any]:
     own = [match["name"] for match in operations if match["resource_type"] == resource_type]
-    searched = _OF_PATIENT if resource_type == "Patient" else _IN_RECORD
+    searches = "search-type" in interactions
     resource = {
         "type": resource_type,
         "interaction": _codes(interactions),
@@ -87,10 +88,18 @@ def _resource(
         "conditionalRead": "not-match" if "read" in interactions else "not-supported",
         "conditionalUpdate": conditional,
         "conditionalDelete": "not-supported",
-        "searchParam": [{"name": name, "type": kind} for name, kind in searched if "search-type" in interactions],
+        "searchInclude": include.known(resource_type) if searches else [],
+        "searchRevInclude": include.known_to(resource_type) if searches else [],
+        "searchParam": _searched(resource_type) if searches else [],
         "operation": [{"name": name, "definition": _DEFINITIONS[name]} for name in own if name in _DEFINITIONS],
     }
     return {name: part for name, part in resource.items() if part != []}
+
+
+def _searched(resource_type: str) -> list[dict[str, str]]:
+    known = {name: each.kind for name, each in search_parameters(resource_type).items()}
+    kinds = {**(_OF_ALL if resource_type == "Patient" else _IN_RECORD), **known}
+    return [{"name": name, "type": kind} for name, kind in kinds.items()]
 
 
 def _codes(codes: Sequence[str]) -> list[dict[str, str]]:

@@ -16,7 +16,8 @@ from onestory.record.api.addressed import Addressed, Target
 from onestory.record.api.context import Context
 from onestory.record.domain import bundle
 from onestory.record.domain.bundle import Version
-from onestory.record.domain.search.question import IN_HISTORY, Place
+from onestory.record.domain.search.place import Place
+from onestory.record.domain.search.question import IN_HISTORY
 from onestory.record.store import versions
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.caller import Caller

@@ -12,10 +12,15 @@ from onestory.record.api import answers
 from onestory.record.api.context import Context
 from onestory.record.domain import bundle
 from onestory.record.domain.bundle import etag
-from onestory.record.domain.search.question import Parameters, Place, Question, unknown
+from onestory.record.domain.search.place import Place, SortedPlace
+from onestory.record.domain.search.question import Parameters, Question, unknown
+from onestory.record.domain.search.shape import WHOLE, Shape, shaped
+from onestory.record.reading.beside import Beside
+from onestory.record.reading.finding import Found
 from onestory.record.reading.reader import Access
 from onestory.record.reading.view import View, page, tag
 from onestory.record.store.entries import CurrentEntry
+from onestory.shared.errors import Issue
 from onestory.shared.fhir.outcome import outcome
 
 
@@ -23,17 +28,21 @@ from onestory.shared.fhir.outcome import outcome
 class Listing:
     """A request for a list: its address without parameters, the parameters, and the question that they ask.
 
-    `emptiness`: where the caller may see nothing the list is empty, instead of not there.
+    `emptiness`: where the caller may see nothing the list is empty, instead of not there. `after` is where the page
+    begins, in a list that is sorted as the caller asked. `remarks` go with the answer.
     """
 
     address: str
     parameters: Parameters
     question: Question
     emptiness: bool = False
+    shape: Shape = WHOLE
+    after: SortedPlace | None = None
+    remarks: Sequence[Issue] = ()
 
-    def url(self, after: Place | None = None) -> str:
+    def url(self, after: Place | SortedPlace | None = None) -> str:
         """The URL of this page, or of the page after a place. It names the parameters that were used."""
-        return answers.page_url(self.address, self.parameters, self.question, after)
+        return answers.page_url(self.address, self.parameters, self.question, after or self.after)
 
 
 class Lists:
@@ -47,24 +56,47 @@ class Lists:
     ) -> Response:
         """One page of what matches, as a searchset, once the access is audited."""
         held, ahead = page(matching, listing.question)
-        held = await self._context.reader.fetched(held)
+        found = Found(matching, await self._context.reader.fetched(held), ahead)
+        return await self.show(request, view, access, found, listing)
+
+    async def show(
+        self,
+        request: Request,
+        view: View,
+        access: Access,
+        found: Found,
+        listing: Listing,
+        beside: Sequence[Beside] = (),
+    ) -> Response:
+        """This page, and what comes along with it, once the access is audited."""
 
         def write() -> bytes:
-            entries = [*_remarks(listing.question), *[self._entry(shown) for shown in held]]
-            return bundle.searchset(len(matching), listing.url(), listing.url(ahead) if ahead else None, entries)
+            next_url = listing.url(found.ahead) if found.ahead else None
+            entries = [*_remarks(listing), *self._matches(found, listing), *self._along(beside, listing)]
+            return bundle.searchset(len(found.matching), listing.url(), next_url, entries)
 
         def produce() -> Response:
-            version = tag(matching, listing.url(), view.decision.visibility)
+            along = [f"{each.id}/{each.event_id}" for each in beside]
+            version = tag(found.matching, "\n".join([listing.url(), *along]), view.decision.visibility)
             headers = {"ETag": etag(version), answers.RECORD_DIGEST: self._context.reader.digest(view)}
             return answers.unless_known(request, write, headers)
 
         return await self._context.reader.show(view, access, produce, emptiness=listing.emptiness)
 
-    def _entry(self, shown: CurrentEntry) -> bytes:
-        assert shown.content is not None
-        return bundle.match(f"{self._context.fhir}/{shown.resource_type}/{shown.shared_id}", shown.content)
+    def _matches(self, found: Found, listing: Listing) -> list[bytes]:
+        return [
+            bundle.match(self._url(shown.resource_type, shown.shared_id), shaped(shown.content or b"", listing.shape))
+            for shown in found.held
+        ]
+
+    def _along(self, beside: Sequence[Beside], listing: Listing) -> list[bytes]:
+        shape = listing.shape.of_what_comes_along
+        return [bundle.beside(self._url(each.resource_type, each.id), shaped(each.content, shape)) for each in beside]
+
+    def _url(self, resource_type: str, resource_id: str) -> str:
+        return f"{self._context.fhir}/{resource_type}/{resource_id}"
 
 
-def _remarks(question: Question) -> list[bytes]:
-    issues = [unknown(name, "warning") for name in question.ignored]
+def _remarks(listing: Listing) -> list[bytes]:
+    issues = [*[unknown(name, "warning") for name in listing.question.ignored], *listing.remarks]
     return [bundle.remark(outcome(issues))] if issues else []

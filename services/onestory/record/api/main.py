@@ -8,7 +8,7 @@ from onestory.record.api.history import History
 from onestory.record.api.metadata import Metadata
 from onestory.record.api.provenance import ProvenanceRead, ProvenanceSearch
 from onestory.record.api.read import Read
-from onestory.record.api.search import Search
+from onestory.record.api.search import SearchType
 from onestory.record.api.vread import VersionRead
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.reader import Reader
@@ -19,7 +19,7 @@ from onestory.shared.web import OpenRoute, Route
 def record_routes(resources: Resources) -> list[Route]:
     """What a caller with a token may ask. Merged view and summary join it as operations on Patient."""
     context = _context(resources)
-    search = Search(context)
+    search = SearchType(context)
     return [
         Route("GET", "/fhir/Patient/{id}/$everything", Everything(context).__call__, "$everything"),
         Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", VersionRead(context).__call__, "vread"),

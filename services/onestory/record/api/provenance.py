@@ -20,7 +20,8 @@ from onestory.record.api.context import Context
 from onestory.record.domain import bundle
 from onestory.record.domain.provenance import Told, named, provenance_id, provenance_of
 from onestory.record.domain.search.person import by_reference
-from onestory.record.domain.search.question import CURSOR, IN_READ, Place, one
+from onestory.record.domain.search.place import CURSOR, Place
+from onestory.record.domain.search.question import IN_READ, one
 from onestory.record.domain.search.types import in_parameter
 from onestory.record.reading.reader import absent
 from onestory.record.store import provenances

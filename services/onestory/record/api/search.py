@@ -6,6 +6,7 @@ FHIR R4, http://hl7.org/fhir/R4/http.html#search. Search is within one person's 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,18 +14,20 @@ from starlette.responses import Response
 from onestory.record.api import asking
 from onestory.record.api.context import Context
 from onestory.record.api.lists import Listing, Lists
+from onestory.record.domain.search.asked import NAMING, PATIENT, Search
+from onestory.record.domain.search.asked import search as read_search
 from onestory.record.domain.search.person import Asked, by_id, by_identifier, by_reference
-from onestory.record.domain.search.question import IN_PATIENT_SEARCH, IN_SEARCH, Parameters, question
+from onestory.record.domain.search.question import Parameters
 from onestory.record.domain.search.types import in_address
-from onestory.record.reading.view import PATIENT
+from onestory.record.reading.beside import Companions
+from onestory.record.reading.finding import find
+from onestory.record.reading.reader import Access
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Malformed
 
-_REFERENCES = ("patient", "subject", "patient:Patient", "subject:Patient")
 
-
-class Search:
+class SearchType:
     """The interaction search-type.
 
     Where the caller may see nothing, a search for the Patient finds nobody; a search in the record is refused, because
@@ -34,26 +37,45 @@ class Search:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._lists = Lists(context)
+        self._companions = Companions(context.reader, context.database, context.fhir)
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         context = self._context
         resource_type = in_address(request.path_params["resource_type"])
-        of_patients = resource_type == PATIENT
         parameters = await asking.parameters(request)
-        known = IN_PATIENT_SEARCH if of_patients else IN_SEARCH
-        asks = question(parameters, known, types=(resource_type,), lenient=asking.lenient(request))
+        search = read_search(parameters, resource_type, context.fhir, lenient=asking.lenient(request))
         await asking.await_position(context.visible, parameters)
-        asked = self._one_person([*self._named(parameters), *self._by_ids(asks.ids or ())])
-        access = context.access(request, caller, "search-type", (resource_type,))
-        view = await context.reader.view(asked, access)
-        matching = view.matching(asks)
-        listing = Listing(f"{context.fhir}/{resource_type}", parameters, asks, emptiness=of_patients)
-        return await self._lists.page(request, view, access, _shared(matching) if of_patients else matching, listing)
+        named = self._named(search.used, "identifier" if resource_type == PATIENT else "")
+        asked = self._one_person([*named, *self._by_ids(search.question.ids or ())])
+        access = context.access(request, caller, "search-type", (resource_type, *_along(search)))
+        return await self._in_record(request, asked, access, resource_type, search)
 
-    def _named(self, parameters: Parameters) -> list[Asked]:
+    async def _in_record(
+        self, request: Request, asked: Asked, access: Access, resource_type: str, search: Search
+    ) -> Response:
+        context = self._context
+        view = await context.reader.view(asked, access)
+        candidates = view.matching(search.question)
+        of_patients = resource_type == PATIENT
+        found = await find(context.reader, context.database, _shared(candidates) if of_patients else candidates, search)
+        beside = await self._companions.of(view, found.held, search)
+        shown = {*access.resource_types, *[each.resource_type for each in beside]}
+        access = replace(access, resource_types=tuple(sorted(shown)))
+        listing = Listing(
+            f"{context.fhir}/{resource_type}",
+            search.used,
+            search.question,
+            emptiness=of_patients,
+            shape=search.shape,
+            after=search.after,
+            remarks=search.remarks,
+        )
+        return await self._lists.show(request, view, access, found, listing, beside)
+
+    def _named(self, parameters: Parameters, identifier: str) -> list[Asked]:
         keys, fhir = self._context.keys, self._context.fhir
-        references = [by_reference(value, keys, fhir) for name, value in parameters if name in _REFERENCES]
-        identifiers = [by_identifier(value, keys) for name, value in parameters if name == "identifier"]
+        references = [by_reference(value, keys, fhir) for name, value in parameters if name in NAMING]
+        identifiers = [by_identifier(value, keys) for name, value in parameters if name == identifier]
         return [*references, *identifiers]
 
     def _by_ids(self, ids: Sequence[str]) -> list[Asked]:
@@ -67,6 +89,12 @@ class Search:
         if len({asked.person_key for asked in named}) > 1:
             raise Malformed("Search is within one person's record: these parameters name several.", code="value")
         return max(named, key=lambda asked: asked.number or "")
+
+
+def _along(search: Search) -> list[str]:
+    """Types that are asked to come along, as far as the question tells."""
+    named = [*[each.target_type for each in search.includes], *[each.resource_type for each in search.included_by]]
+    return sorted({each for each in named if each})
 
 
 def _shared(matching: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:

@@ -44,6 +44,11 @@ def match(full_url: str, content: bytes) -> bytes:
     return b'{"fullUrl":"%b","resource":%b,"search":{"mode":"match"}}' % (full_url.encode(), content)
 
 
+def beside(full_url: str, content: bytes) -> bytes:
+    """An entry that comes along with an answer."""
+    return b'{"fullUrl":"%b","resource":%b,"search":{"mode":"include"}}' % (full_url.encode(), content)
+
+
 def remark(outcome: bytes) -> bytes:
     """An OperationOutcome about the search itself. It has no address, and an entry must have a fullUrl (bdl-5)."""
     name = uuid5(NAMESPACE_URL, outcome.decode())

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onestory.record.domain.search.question import START, Place, Question
+from onestory.record.domain.search.place import START, Place
+from onestory.record.domain.search.question import Question
 from onestory.record.reading.person import Person
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.policy import Decision, Visibility

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from onestory.record.domain.alias import Link
-from onestory.record.domain.search.question import Place
+from onestory.record.domain.search.place import Place
 from onestory.shared.database import Queries
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 

@@ -36,9 +36,9 @@ _TOLD = f"""{_OF_PERSON}
 from unnest($1::text[], $2::text[], $3::uuid[]) as wanted (person_key, shared_id, event_id)
 join statement s using (person_key, shared_id, event_id)"""
 
-# An id holds the beginning of the resource's hash: between it and the same with the greatest letter behind.
+# An id holds the beginning of the resource's hash: between it and the same with more than any letter behind.
 _BEHIND = f"""{_OF_PERSON} from statement s
-where s.person_key = $1 and s.event_id = $2 and s.shared_id between $3 and $3 || 'z'
+where s.person_key = $1 and s.event_id = $2 and s.shared_id between $3 and $3 || '~'
 order by s.shared_id"""
 _BEHIND_DIRECTORY = f"{_OF_DIRECTORY} from directory_statement s where s.event_id = $1 and s.shared_id = $2"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -29,6 +29,22 @@ class Definitions:
     types: Mapping[str, Mapping[str, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class SearchParameter:
+    """A search parameter: its kind (token, date, reference, string), and the elements that it looks at, as steps."""
+
+    kind: str
+    elements: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What is left of a resource in brief: the elements that FHIR has in its summary, and those that it must have."""
+
+    summary: frozenset[str]
+    required: frozenset[str]
+
+
 @cache
 def definitions() -> Definitions:
     """The definitions, read once."""
@@ -50,7 +66,7 @@ def resource_types() -> frozenset[str]:
 def patient_compartment() -> Mapping[str, tuple[tuple[str, ...], ...]]:
     """Type to the elements that say whose it is, in the order in which they decide, each as its steps."""
     table = _yaml("patient-compartment.yaml")
-    return {kind: tuple(tuple(path.split(".")) for path in paths) for kind, paths in table.items()}
+    return {kind: _steps(paths) for kind, paths in table.items()}
 
 
 @cache
@@ -77,9 +93,37 @@ def instance_identifier_systems() -> frozenset[str]:
     return frozenset(_yaml("instance-identifiers.yaml"))
 
 
+@cache
+def search_parameters(resource_type: str) -> Mapping[str, SearchParameter]:
+    """The search parameters of a type by name, but for those that name the person."""
+    table = _yaml("search-parameters.yaml")
+    known = {**table["Resource"], **table.get(resource_type, {})}
+    return {name: SearchParameter(kind, _steps(paths)) for name, (kind, *paths) in sorted(known.items())}
+
+
+@cache
+def outline(resource_type: str) -> Outline | None:
+    """What a summary of this type consists of; None where that is not known."""
+    found = _yaml("summary-elements.yaml").get(resource_type)
+    return found and Outline(frozenset(found.get("summary", ())), frozenset(found.get("required", ())))
+
+
+def element_type(resource_type: str, steps: Iterable[str]) -> str:
+    """What an element is: another type, `code:<value set>`, or an empty string for a string, date or number."""
+    types, kind = definitions().types, resource_type
+    for step in steps:
+        kind = types.get(kind, {}).get(step, "").removesuffix("[]")
+    return kind
+
+
+def _steps(paths: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(path.split(".")) for path in paths)
+
+
 def _each(group: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(kind, group["instead"]) for kind in group["types"]]
 
 
+@cache
 def _yaml(name: str) -> Any:
     return yaml.safe_load((folder() / "fhir" / name).read_text())

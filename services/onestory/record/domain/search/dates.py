@@ -1,6 +1,6 @@
 """Search by time: FHIR dates of any precision, and what a comparison with one means.
 
-FHIR R4, http://hl7.org/fhir/R4/search.html#date.
+FHIR R4, http://hl7.org/fhir/R4/search.html#date. A date is a span of time. What names no zone is meant in the UK.
 """
 
 from __future__ import annotations
@@ -8,14 +8,18 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from onestory.shared.errors import Malformed
 
 _DATE = re.compile(
     r"(?P<year>\d{4})(-(?P<month>\d\d)(-(?P<day>\d\d)"
-    r"(T(?P<time>\d\d:\d\d(:\d\d(\.\d{1,9})?)?)(?P<zone>Z|[+-]\d\d:\d\d)?)?)?)?"
+    r"(T(?P<time>\d\d:\d\d(:\d\d(\.\d{1,9})?)?)(?P<zone>Z|[+-]\d\d:\d\d)?)?)?)?",
+    re.ASCII,
 )
-_COMPARISON = re.compile(r"(?P<comparison>eq|gt|ge|lt|le|sa|eb)?(?P<date>\d.*)")
+_COMPARISON = re.compile(r"(?P<prefix>[a-z]{2})?(?P<date>\d.*)", re.ASCII)
+_PREFIXES = ("eq", "ne", "gt", "ge", "lt", "le", "sa", "eb")
+_UK = ZoneInfo("Europe/London")
 
 
 class Span(NamedTuple):
@@ -40,48 +44,101 @@ class Span(NamedTuple):
 ANY_TIME = Span()
 
 
-def last_updated(value: str) -> Span:
-    """What `_lastUpdated=<value>` asks for, such as `ge2026-11-22`. Raises `Malformed`."""
+class Comparison(NamedTuple):
+    """What a value such as `ge2026-11` asks for: a prefix, and the time from `begin` (included) to `end` (excluded)."""
+
+    prefix: str
+    begin: datetime
+    end: datetime
+
+    def is_met(self, said: Span) -> bool:
+        """Whether a time that a resource states is as asked."""
+        match self.prefix:
+            case "ne":
+                return not self._contains(said)
+            case "gt":
+                return self._ends_later(said)
+            case "ge":
+                return self._ends_later(said) or self._contains(said)
+            case "lt":
+                return self._begins_earlier(said)
+            case "le":
+                return self._begins_earlier(said) or self._contains(said)
+            case "sa":
+                return said.since is not None and said.since >= self.end
+            case "eb":
+                return said.before is not None and said.before <= self.begin
+            case _:
+                return self._contains(said)
+
+    def _contains(self, said: Span) -> bool:
+        return not self._begins_earlier(said) and not self._ends_later(said)
+
+    def _begins_earlier(self, said: Span) -> bool:
+        return said.since is None or said.since < self.begin
+
+    def _ends_later(self, said: Span) -> bool:
+        return said.before is None or said.before > self.end
+
+
+def comparison(value: str, parameter: str) -> Comparison:
+    """The comparison that a value asks for. Raises `Malformed`."""
     match = _COMPARISON.fullmatch(value)
     if match is None:
-        raise _unreadable("_lastUpdated")
-    begin, end = _span(match["date"], "_lastUpdated")
-    match match["comparison"]:
+        raise _unreadable(parameter)
+    if (match["prefix"] or "eq") not in _PREFIXES:
+        raise Malformed(f"{parameter} takes the prefixes {', '.join(_PREFIXES)}, or none.", code="not-supported")
+    return Comparison(match["prefix"] or "eq", *_asked(match["date"], parameter))
+
+
+def last_updated(value: str) -> Span:
+    """What `_lastUpdated=<value>` asks for, such as `ge2026-11-22`. Raises `Malformed`."""
+    asked = comparison(value, "_lastUpdated")
+    match asked.prefix:
         case "gt" | "sa":
-            return Span(since=end)
+            return Span(since=asked.end)
         case "ge":
-            return Span(since=begin)
+            return Span(since=asked.begin)
         case "lt" | "eb":
-            return Span(before=begin)
+            return Span(before=asked.begin)
         case "le":
-            return Span(before=end)
+            return Span(before=asked.end)
+        case "ne":
+            raise Malformed("_lastUpdated takes the prefixes eq, gt, ge, lt, le, sa and eb.", code="not-supported")
         case _:
-            return Span(begin, end)
+            return Span(asked.begin, asked.end)
 
 
 def since(value: str) -> Span:
     """What `_since=<instant>` asks for. Raises `Malformed`."""
-    return Span(since=_span(value, "_since")[0])
+    return Span(since=_asked(value, "_since")[0])
 
 
-def _span(value: str, parameter: str) -> tuple[datetime, datetime]:
-    # A plus sign that nobody escaped arrives as a space.
-    match = _DATE.fullmatch(value.replace(" ", "+"))
-    if match is None:
-        raise _unreadable(parameter)
+def span(text: str) -> Span | None:
+    """The time that a FHIR date, dateTime or instant means; None for what is none."""
+    match = _DATE.fullmatch(text)
     try:
-        begin = _begin(match)
-        return begin, _end(begin, match)
-    except (ValueError, OverflowError) as error:
-        raise _unreadable(parameter) from error
+        return Span(*_ends(match)) if match else None
+    except (ValueError, OverflowError):
+        return None
 
 
-def _begin(match: re.Match[str]) -> datetime:
+def _asked(value: str, parameter: str) -> tuple[datetime, datetime]:
+    # A plus sign that nobody escaped arrives as a space.
+    found = span(value.replace(" ", "+"))
+    if found is None or found.since is None or found.before is None:
+        raise _unreadable(parameter)
+    return found.since, found.before
+
+
+def _ends(match: re.Match[str]) -> tuple[datetime, datetime]:
     day = f"{match['year']}-{match['month'] or '01'}-{match['day'] or '01'}"
-    # Python reads microseconds at most; FHIR allows nanoseconds.
-    time = re.sub(r"(\.\d{6})\d+", r"\1", match["time"] or "00:00")
-    moment = datetime.fromisoformat(f"{day}T{time}{match['zone'] or 'Z'}")
-    return moment.astimezone(UTC)
+    # Python reads microseconds at most and knows no leap second; FHIR allows both.
+    time = re.sub(r"(\.\d{6})\d+", r"\1", match["time"] or "00:00").replace(":60", ":59")
+    zone = datetime.fromisoformat(f"{day}T00:00{match['zone']}").tzinfo if match["zone"] else _UK
+    begin = datetime.fromisoformat(f"{day}T{time}")
+    end = _end(begin, match)
+    return begin.replace(tzinfo=zone).astimezone(UTC), end.replace(tzinfo=zone).astimezone(UTC)
 
 
 def _end(begin: datetime, match: re.Match[str]) -> datetime:

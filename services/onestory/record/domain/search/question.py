@@ -6,46 +6,26 @@ client that believes in a filter it did not get reads the wrong list; `Prefer: h
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import NamedTuple
 
 from onestory.record.domain.search import dates
 from onestory.record.domain.search.dates import ANY_TIME, Span
+from onestory.record.domain.search.place import CURSOR, START, Place, from_cursor
 from onestory.shared.errors import Issue, Malformed
 
 MOST = 1000
 """Entries on a page, also when the caller names no number."""
-CURSOR = "_cursor"
 # They change the form of the answer or when it comes, not what is in it. The total is always exact.
 _OF_ANY_READ = {"after", "_format", "_pretty", "_total"}
 _OF_ANY_LIST = {"_count", CURSOR, "_since", "_lastUpdated"} | _OF_ANY_READ
-IN_SEARCH = _OF_ANY_LIST | {"patient", "subject", "patient:Patient", "subject:Patient", "_id"}
-IN_PATIENT_SEARCH = _OF_ANY_LIST | {"identifier", "_id"}
+IN_SEARCH = _OF_ANY_LIST | {"_id"}
 IN_EVERYTHING = _OF_ANY_LIST | {"_type"}
 IN_HISTORY = {"_count", CURSOR, "_since"} | _OF_ANY_READ
 IN_READ = _OF_ANY_READ
-_PLACE = re.compile(r"(?P<resource_type>[A-Za-z]{0,64})/(?P<id>[a-z0-9-]{1,64})")
 
 Parameters = Sequence[tuple[str, str]]
-
-
-class Place(NamedTuple):
-    """A place in a list that is sorted by (type, id). It holds through writes: it names an entry, not a count."""
-
-    resource_type: str = ""
-    id: str = ""
-
-    def to_cursor(self) -> str:
-        """The place as an opaque string for a URL."""
-        return base64.urlsafe_b64encode(f"{self.resource_type}/{self.id}".encode()).decode().rstrip("=")
-
-
-START = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +64,14 @@ def question(parameters: Parameters, known: Collection[str], *, types: Iterable[
     )
 
 
-def unknown(name: str, severity: str) -> Issue:
-    """The issue that a parameter is not known. Its name is cut and cleaned: it is the caller's own text."""
+def unknown(name: str, severity: str, what_is: str = "") -> Issue:
+    """The issue that a parameter is not known. Its name is cut and cleaned: it is the caller's own text.
+
+    `what_is` says what is known.
+    """
     shown = "".join(letter for letter in name[:64] if letter.isalnum() or letter in "_-:.")
-    return Issue("not-supported", f"The search parameter '{shown}' is not known here.", severity=severity)
+    says = f"The search parameter '{shown}' is not known here. {what_is}"
+    return Issue("not-supported", says.rstrip(), severity=severity)
 
 
 def one(parameters: Parameters, name: str) -> str | None:
@@ -96,24 +80,6 @@ def one(parameters: Parameters, name: str) -> str | None:
     if len(values) > 1:
         raise Malformed(f"{name} may be given once.", code="value")
     return values[0] if values else None
-
-
-def from_cursor(cursor: str | None) -> Place:
-    """The place in a `next` link. Raises `Malformed`."""
-    if cursor is None:
-        return START
-    try:
-        text = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError) as error:
-        raise _no_cursor() from error
-    match = _PLACE.fullmatch(text)
-    if match is None:
-        raise _no_cursor()
-    return Place(match["resource_type"], match["id"])
-
-
-def _no_cursor() -> Malformed:
-    return Malformed(f"{CURSOR} is not from a next link of ours.", code="value")
 
 
 def _listed(parameters: Parameters, name: str) -> tuple[str, ...] | None:
