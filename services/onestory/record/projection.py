@@ -10,7 +10,7 @@ from onestory.record.domain.owner import claimants, left
 from onestory.record.domain.plan import Group, Plan, groups, plan
 from onestory.record.domain.prepare import Prepared, Sorted
 from onestory.record.domain.statement import Statement
-from onestory.record.store import directory, events, owners, repeats, retirement, statements
+from onestory.record.store import directory, events, lowering, owners, repeats, retirement, statements
 
 
 def project_persons(transaction: psycopg.Connection, found: Sorted) -> set[str]:
@@ -64,8 +64,8 @@ def _own(transaction: psycopg.Connection, planned: Plan) -> tuple[Callable[[Stat
 
 def _lower(transaction: psycopg.Connection, repeated: Collection[Prepared]) -> set[str]:
     events.lower(transaction, repeated)
-    repeats.lower_whole_lists(transaction, [said for event in repeated for said in event.lists])
-    moved = repeats.lower_statements(transaction, (said for event in repeated for said in event.statements))
+    lowering.lower_whole_lists(transaction, [said for event in repeated for said in event.lists])
+    moved = lowering.lower_statements(transaction, (said for event in repeated for said in event.statements))
     if not moved:
         return set()
     repeats.lock_owners(transaction, {shared_id.rpartition("-")[2] for _, shared_id in moved})

@@ -119,6 +119,17 @@ def expected_record(keys: Keys, events: Sequence[RecordChanged]) -> dict[str, by
     return visible
 
 
+def whose(keys: Keys, events: Sequence[RecordChanged]) -> dict[str, str]:
+    """Resource hash to the key of the person of whom its source says it, by its latest assertion."""
+    said = [
+        (_key(event, entry.recorded_at), entry.shared_id.rpartition("-")[2], keys.person_key(event.person))
+        for event in _each_once(events)
+        for entry in event.entries
+        if entry.content and entry.resource_type != "Medication"
+    ]
+    return {resource_hash: person_key for _, resource_hash, person_key in sorted(said)}
+
+
 def _each_once(events: Sequence[RecordChanged]) -> list[RecordChanged]:
     """One event counts once, each of its clocks with the earliest value."""
     copies: dict[tuple[UUID, PersonIdentifier], list[RecordChanged]] = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
+from onestory.record.domain.search.as_of import as_of
 from onestory.record.domain.search.question import Parameters, one
 from onestory.shared.errors import Malformed, TooLarge, Unavailable, WrongMediaType
 from onestory.shared.visibility import VisiblePositions, from_token
@@ -28,6 +30,11 @@ async def parameters(request: Request) -> Parameters:
 def lenient(request: Request) -> bool:
     """Whether unknown search parameters may be passed over (FHIR R4 search.html#errors)."""
     return "handling=lenient" in request.headers.get("Prefer", "").replace(" ", "")
+
+
+def moment(asked: Parameters) -> datetime | None:
+    """The moment of which the record is asked (`asOf`), or None for the record as it is. Raises `Malformed`."""
+    return as_of(asked, datetime.now(UTC))
 
 
 async def await_position(visible: VisiblePositions, asked: Parameters) -> None:

@@ -1,4 +1,4 @@
-"""`GET Patient/[id]/$everything`: all of a person's record.
+"""`GET Patient/[id]/$everything`: all of a person's record, as it is or as it was at a moment (`asOf`).
 
 http://hl7.org/fhir/R4/patient-operation-everything.html
 """
@@ -28,12 +28,13 @@ class Everything:
     async def __call__(self, request: Request, caller: Caller) -> Response:
         context = self._context
         parameters = await asking.parameters(request)
-        asks = question(parameters, IN_EVERYTHING, lenient=asking.lenient(request))
+        asks, at = question(parameters, IN_EVERYTHING, lenient=asking.lenient(request)), asking.moment(parameters)
         await asking.await_position(context.visible, parameters)
         asked = by_id(request.path_params["id"], context.keys)
         if asked is None:
             raise absent()
-        access = context.access(request, caller, "$everything", in_parameter(asks.types or ()))
-        view = await context.reader.view(asked, access)
+        interaction = "$everything?asOf" if at else "$everything"
+        access = context.access(request, caller, interaction, in_parameter(asks.types or ()))
+        view = await context.reader.view(asked, access, at=at)
         listing = Listing(f"{context.fhir}/Patient/{request.path_params['id']}/$everything", parameters, asks)
         return await self._lists.page(request, view, access, view.matching(asks), listing)

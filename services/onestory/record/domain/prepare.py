@@ -52,7 +52,7 @@ def prepare(arrival: Arrival, keys: Keys, authorities: Collection[str]) -> Prepa
     mark = fingerprint(event, digests)
     if isinstance(event, DirectoryChanged):
         return Prepared(arrival, event, name, mark, said, (), (), False)
-    lists = tuple(whole_lists(event, message_key))
+    lists = tuple(whole_lists(arrival, event, message_key))
     made, for_review = _links(event, keys, event.source.organisation in authorities)
     return Prepared(arrival, event, name, mark, said, lists, made, for_review)
 

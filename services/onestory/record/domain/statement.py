@@ -50,7 +50,7 @@ class Statement(NamedTuple):
 
 
 class WholeList(NamedTuple):
-    """A row of `whole_list`: this event has all that the source says of a type."""
+    """A row of `whole_list`, and the offset of its message: this event has all that the source says of a type."""
 
     person_key: str
     organisation: str
@@ -59,6 +59,8 @@ class WholeList(NamedTuple):
     event_id: UUID
     rank: int
     published_at: datetime
+    broker_time: datetime
+    offset: int
 
 
 def statements(
@@ -92,11 +94,19 @@ def statements(
         )
 
 
-def whole_lists(event: RecordChanged, person_key: str) -> Iterator[WholeList]:
+def whole_lists(arrival: Arrival, event: RecordChanged, person_key: str) -> Iterator[WholeList]:
     """The types of which the event is the source's whole list."""
     rank = rank_of(event.sequence, event.recorded_at)
     source = event.source
     for resource_type in sorted(set(event.complete_types)):
         yield WholeList(
-            person_key, source.organisation, source.system, resource_type, event.event_id, rank, event.published_at
+            person_key,
+            source.organisation,
+            source.system,
+            resource_type,
+            event.event_id,
+            rank,
+            event.published_at,
+            arrival.broker_time,
+            arrival.offset,
         )

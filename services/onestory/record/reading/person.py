@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from onestory.record.domain import alias
 from onestory.record.domain.alias import Succession
 from onestory.record.domain.patient import Numbers
 from onestory.record.domain.search.person import Asked
 from onestory.record.reading.kept import Kept
-from onestory.record.store import entries, states
+from onestory.record.store import as_of, entries, states
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Database, Queries
 
@@ -56,16 +57,24 @@ class Persons:
         self._database = database
         self._kept: Kept[str, Person] = Kept(_KEPT_BYTES, _weigh)
 
-    async def load(self, asked: Asked) -> Person:
-        """The person asked for, as the record is now. Raises `Unavailable`."""
-        kept = self._kept.find(asked.person_key)
+    async def load(self, asked: Asked, at: datetime | None = None) -> Person:
+        """The person asked for, as the record is now or was at a time. Raises `Unavailable`."""
+        found = await self._now(asked.person_key) if at is None else await self._then(asked.person_key, at)
+        if asked.number is None or asked.person_key in found.numbers:
+            return found
+        # Nobody has spoken of this number but by another one.
+        return replace(found, numbers={**found.numbers, asked.person_key: asked.number})
+
+    async def _now(self, person_key: str) -> Person:
+        kept = self._kept.find(person_key)
         if kept is None or await states.versions(self._database, kept.versions) != kept.versions:
             async with self._database.snapshot() as queries:
-                kept = self._kept.keep(asked.person_key, await load(queries, asked.person_key))
-        if asked.number is None or asked.person_key in kept.numbers:
-            return kept
-        # Nobody has spoken of this number but by another one.
-        return replace(kept, numbers={**kept.numbers, asked.person_key: asked.number})
+                kept = self._kept.keep(person_key, await load(queries, person_key))
+        return kept
+
+    async def _then(self, person_key: str, at: datetime) -> Person:
+        async with self._database.snapshot() as queries:
+            return await load_as_of(queries, person_key, at)
 
 
 async def load(queries: Queries, person_key: str) -> Person:
@@ -81,6 +90,20 @@ async def load(queries: Queries, person_key: str) -> Person:
     found.sort(key=lambda entry: (entry.resource_type, entry.shared_id))
     versions = await states.versions(queries, reached)
     return Person(joined, versions, await entries.numbers(queries, joined), successions, found)
+
+
+async def load_as_of(queries: Queries, person_key: str, at: datetime) -> Person:
+    """The person behind a key as the record was at a time. `queries` must all see the same moment.
+
+    Identities count that were the same person then and still are: what a join that has since been undone brought with
+    it was of somebody else. An entry that its source has since said of somebody else is left out for the same reason.
+    """
+    same_now = alias.joined(alias.successions(await entries.links(queries, person_key)), person_key)
+    successions = alias.successions(await as_of.links(queries, person_key, at))
+    joined = alias.joined(successions, person_key) & same_now
+    found = await as_of.current(queries, joined, at, same_now, _KEPT_CONTENT_BYTES)
+    versions = await states.versions(queries, same_now)
+    return Person(joined, versions, await as_of.numbers(queries, joined, at), successions, found)
 
 
 def _weigh(person: Person) -> int:

@@ -54,16 +54,21 @@ class Reader:
         self._persons = Persons(database)
         self._digests: Kept[tuple[tuple[str, bytes], ...], str] = Kept(_DIGESTS_KEPT)
 
-    async def view(self, asked: Asked, access: Access, speakers: Iterable[str] = ()) -> View:
+    async def view(
+        self, asked: Asked, access: Access, speakers: Iterable[str] = (), at: datetime | None = None
+    ) -> View:
         """What the caller sees of the person; with visibility `none` it is empty.
 
         `speakers` are organisations that spoke of the person, also where nothing of it is part of the record any more.
+        `at`: of the record as it was at this time, what the caller may see today.
         """
         with self._audit.expecting():
-            found = await self._persons.load(asked)
-            practice = await self._practice(found)
-        sources = frozenset([*speakers, *[entry.organisation for entry in found.entries]])
-        decision = may(access.caller, Subject(practice, sources), self._networks)
+            now = await self._persons.load(asked)
+            registered = await self._practice(now)
+            found = now if at is None else await self._persons.load(asked, at)
+            practice = registered if at is None else await self._practice(found)
+        sources = frozenset([*speakers, *[entry.organisation for each in (now, found) for entry in each.entries]])
+        decision = may(access.caller, Subject(registered, sources), self._networks)
         seen = visible(found.entries, decision.visibility, access.caller.organisation)
         patients = self._patients(found, seen, practice if decision.visibility is Visibility.ALL else None)
         return View(found, decision, seen, patients)

@@ -19,7 +19,8 @@ create temp table staged_claim (
     resource_hash text, person_key text, rank bigint, published_at timestamptz, event_id uuid
 ) on commit delete rows;
 create temp table staged_repeat (
-    person_key text, shared_id text, event_id uuid, rank bigint, published_at timestamptz, recorded_at timestamptz
+    person_key text, shared_id text, event_id uuid, rank bigint, published_at timestamptz, recorded_at timestamptz,
+    broker_time timestamptz, "offset" bigint
 ) on commit delete rows;
 """
 

@@ -1,48 +1,14 @@
 """Repetitions: each clock of an event counts with its earliest value, whichever copy brought it.
 
-A copy that arrives late may lower the keys of its statements. What follows is worked out anew from the statements, for
-the resources concerned only.
+A copy that arrives late may lower the keys of its statements (`lowering`). What follows is worked out anew from the
+statements, for the resources concerned only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 import psycopg
-
-from onestory.record.domain.statement import Statement, WholeList
-from onestory.record.store.staging import copy
-
-_COLUMNS = ("person_key", "shared_id", "event_id", "rank", "published_at", "recorded_at")
-_TYPES = ("text", "text", "uuid", "int8", "timestamptz", "timestamptz")
-
-
-def lower_statements(connection: psycopg.Connection, repeated: Iterable[Statement]) -> set[tuple[str, str]]:
-    """Lower the keys; (person key, shared id) of the statements whose key changed."""
-    copy(connection, "staged_repeat", _COLUMNS, _TYPES, ((*said[:5], said.recorded_at) for said in repeated))
-    return set(
-        connection.execute(
-            """update statement s set
-                   rank = least(s.rank, r.rank), published_at = least(s.published_at, r.published_at),
-                   recorded_at = least(s.recorded_at, r.recorded_at)
-               from (select person_key, shared_id, event_id, min(rank) as rank, min(published_at) as published_at,
-                            min(recorded_at) as recorded_at
-                     from staged_repeat group by person_key, shared_id, event_id) as r
-               where (s.person_key, s.shared_id, s.event_id) = (r.person_key, r.shared_id, r.event_id)
-                 and (s.rank > r.rank or s.published_at > r.published_at or s.recorded_at > r.recorded_at)
-               returning s.person_key, s.shared_id"""
-        ).fetchall()
-    )
-
-
-def lower_whole_lists(connection: psycopg.Connection, repeated: Collection[WholeList]) -> None:
-    """The same for whole lists."""
-    for said in repeated:
-        connection.execute(
-            """update whole_list set rank = least(rank, %s), published_at = least(published_at, %s)
-               where (person_key, organisation, system, resource_type, event_id) = (%s, %s, %s, %s, %s)""",
-            [said.rank, said.published_at, *said[:5]],
-        )
 
 
 def lock_owners(connection: psycopg.Connection, hashes: Collection[str]) -> None:

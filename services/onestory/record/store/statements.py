@@ -74,5 +74,5 @@ def stand(connection: psycopg.Connection, greatest: Collection[tuple[Statement, 
 def add_whole_lists(connection: psycopg.Connection, lists: Collection[WholeList]) -> None:
     """Note events that are a source's whole list of a type."""
     if lists:
-        types = ["text", "text", "text", "text", "uuid", "int8", "timestamptz"]
-        copy(connection, "whole_list", WholeList._fields, types, lists)
+        types = ["text", "text", "text", "text", "uuid", "int8", "timestamptz", "timestamptz"]
+        copy(connection, "whole_list", WholeList._fields[:8], types, (said[:8] for said in lists))

@@ -21,7 +21,7 @@ MOST = 1000
 _OF_ANY_READ = {"after", "_format", "_pretty", "_total"}
 _OF_ANY_LIST = {"_count", CURSOR, "_since", "_lastUpdated"} | _OF_ANY_READ
 IN_SEARCH = _OF_ANY_LIST | {"_id"}
-IN_EVERYTHING = _OF_ANY_LIST | {"_type"}
+IN_EVERYTHING = _OF_ANY_LIST | {"_type", "asOf"}
 IN_HISTORY = {"_count", CURSOR, "_since"} | _OF_ANY_READ
 IN_READ = _OF_ANY_READ
 

@@ -1,0 +1,158 @@
+"""A person's record as it was at a time: what had arrived by then, by the rules of the record (docs/decisions/0009).
+
+Nothing here is a copy of the past. What stood follows from the statements, the whole lists and the claims whose broker
+time is not later, with their keys as they were before later repetitions lowered them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from onestory.record.domain.alias import Link
+from onestory.record.store.entries import CurrentEntry
+from onestory.shared.database import Queries
+from onestory.shared.identity import NHS_NUMBER_SYSTEM
+
+# $1 are the persons, $2 the time, $3 everybody who is the same person now; null: whoever it is.
+# `settled` has what was ever said of several: whose it was then, and whether it is still said of that person.
+_STANDING = """
+lowered as (
+    select person_key, shared_id, event_id,
+        max(rank) as rank, max(published_at) as published_at, max(recorded_at) as recorded_at
+    from lowering where person_key = any($1) and broker_time > $2
+    group by person_key, shared_id, event_id
+), standing as (
+    select distinct on (s.person_key, s.shared_id)
+        s.person_key, s.resource_type, s.shared_id, s.event_id,
+        coalesce(l.rank, s.rank) as rank, coalesce(l.published_at, s.published_at) as published_at,
+        coalesce(l.recorded_at, s.recorded_at) as recorded_at,
+        s.broker_time, s.organisation, s.system, s.operation, s.content_digest
+    from statement s
+    left join lowered l using (person_key, shared_id, event_id)
+    where s.person_key = any($1) and s.broker_time <= $2
+    order by s.person_key, s.shared_id,
+        coalesce(l.rank, s.rank) desc, coalesce(l.published_at, s.published_at) desc, s.event_id desc
+), list_lowered as (
+    select person_key, organisation, system, resource_type, event_id,
+        max(rank) as rank, max(published_at) as published_at
+    from whole_list_lowering where person_key = any($1) and broker_time > $2
+    group by person_key, organisation, system, resource_type, event_id
+), list as (
+    select distinct on (w.person_key, w.organisation, w.system, w.resource_type)
+        w.person_key, w.organisation, w.system, w.resource_type, w.event_id,
+        coalesce(l.rank, w.rank) as rank, coalesce(l.published_at, w.published_at) as published_at
+    from whole_list w
+    left join list_lowered l using (person_key, organisation, system, resource_type, event_id)
+    where w.person_key = any($1) and w.broker_time <= $2
+    order by w.person_key, w.organisation, w.system, w.resource_type,
+        coalesce(l.rank, w.rank) desc, coalesce(l.published_at, w.published_at) desc, w.event_id desc
+), contested as (
+    select distinct resource_hash from claimant where person_key = any($1)
+), claim as (
+    select distinct on (contested.resource_hash) contested.resource_hash, s.person_key
+    from contested
+    join claimant c using (resource_hash)
+    join statement s on s.person_key = c.person_key and s.shared_id = c.person_key || '-' || contested.resource_hash
+    left join lateral (
+        select max(rank) as rank, max(published_at) as published_at
+        from lowering later
+        where (later.person_key, later.shared_id, later.event_id) = (s.person_key, s.shared_id, s.event_id)
+            and later.broker_time > $2
+    ) l on true
+    where s.operation = 'assert' and s.broker_time <= $2
+    order by contested.resource_hash,
+        coalesce(l.rank, s.rank) desc, coalesce(l.published_at, s.published_at) desc, s.event_id desc
+), settled as (
+    select claim.resource_hash, claim.person_key as owner_then,
+        $3::text[] is null or owner.person_key = any($3) as still_theirs
+    from claim
+    join owner using (resource_hash)
+), visible as (
+    select s.*
+    from standing s
+    left join list using (person_key, organisation, system, resource_type)
+    left join settled on settled.resource_hash = substr(s.shared_id, 28)
+    where s.operation = 'assert'
+        and (settled.resource_hash is null or settled.owner_then = s.person_key and settled.still_theirs)
+        and (list.event_id is null
+            or (s.rank, s.published_at, s.event_id) >= (list.rank, list.published_at, list.event_id)
+            or exists (
+                select from statement listed
+                where (listed.person_key, listed.shared_id, listed.event_id)
+                    = (s.person_key, s.shared_id, list.event_id)))
+)"""
+
+# A source may take back under one identity what it said under another one of the same person.
+_ENTRIES = f"""
+with {_STANDING}, taken_back as (
+    select * from standing where operation = 'retract' and cardinality($1) > 1
+)
+select v.person_key, v.resource_type, v.shared_id, v.event_id, v.rank, v.published_at, v.recorded_at, v.broker_time,
+    v.organisation, v.system, v.content_digest,
+    case when v.resource_type = 'Patient' or sum(octet_length(s.content)) over () <= $4 then s.content end as content
+from visible v
+join statement s using (person_key, shared_id, event_id)
+where not exists (
+    select from taken_back t
+    where substr(t.shared_id, 28) = substr(v.shared_id, 28)
+        and (v.rank, v.published_at, v.event_id) < (t.rank, t.published_at, t.event_id))
+order by v.resource_type, v.shared_id
+"""  # noqa: S608 - no value is part of it
+
+# As now, a provisional identity of which nobody has spoken is nobody.
+_LINKS = f"""
+with {_STANDING}
+select link.person_key, link.other_key, link.kind
+from visible v
+join patient_link link using (person_key, shared_id, event_id)
+where v.resource_type = 'Patient' and (link.kind <> 'provisional'
+    or exists (select from statement said where said.person_key = link.other_key and said.broker_time <= $2)
+    or exists (select from whole_list said where said.person_key = link.other_key and said.broker_time <= $2))
+"""  # noqa: S608
+
+_REACHED = """
+with recursive reached (person_key) as (
+    select $1::text collate "C"
+    union
+    select next.person_key
+    from reached
+    cross join lateral (
+        select link.other_key as person_key from patient_link link where link.person_key = reached.person_key
+        union all
+        select link.person_key from patient_link link where link.other_key = reached.person_key
+    ) next
+)
+select person_key from reached
+"""
+
+# Of whom nothing had been said, the number was not known.
+_NUMBERS = """
+select person_key, value from person
+where person_key = any($1) and system = $2
+    and (exists (select from statement said where said.person_key = person.person_key and said.broker_time <= $3)
+        or exists (select from whole_list said where said.person_key = person.person_key and said.broker_time <= $3))
+"""
+
+
+async def current(
+    queries: Queries, person_keys: Collection[str], at: datetime, same_now: Collection[str], content_bytes: int
+) -> list[CurrentEntry]:
+    """What was part of the record under these keys, by type and id; with its contents if they are not more bytes.
+
+    What its source has since said of somebody who is not one of `same_now` is left out.
+    """
+    rows = await queries.fetch(_ENTRIES, list(person_keys), at, list(same_now), content_bytes)
+    return [CurrentEntry(*row) for row in rows]
+
+
+async def links(queries: Queries, person_key: str, at: datetime) -> list[Link]:
+    """The links that were in force among all identities that could ever be reached from this one."""
+    reached = [row["person_key"] for row in await queries.fetch(_REACHED, person_key)]
+    return [Link(*row) for row in await queries.fetch(_LINKS, reached, at, None)] if len(reached) > 1 else []
+
+
+async def numbers(queries: Queries, person_keys: Collection[str], at: datetime) -> Mapping[str, str]:
+    """The NHS numbers behind those keys that stand for one, as far as anybody had spoken of them."""
+    rows = await queries.fetch(_NUMBERS, list(person_keys), NHS_NUMBER_SYSTEM, at)
+    return {row["person_key"]: row["value"] for row in rows}

@@ -1,0 +1,161 @@
+"""Promise 8: the record as it was. What a busy hour's readers were shown is kept, and as-of gives it again."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from tests.integration.record.record import Record
+from tests.integration.record.statements import PRACTICE, Said, arrivals, at, later, person, statement, whose
+
+from onestory.record.domain import alias
+from onestory.record.reading.person import load, load_as_of
+from onestory.record.store import entries
+from onestory.record.store.entries import CurrentEntry
+from onestory.shared.consumer.arrival import Arrival
+from onestory.shared.database import Database, Queries, create_pool
+from onestory.shared.events import RecordChanged, Source
+from onestory.shared.identity import Keys, PersonIdentifier, provisional
+
+KEYS = Keys(b"a secret for tests, long enough!")
+PDS = Source("X26", "pds")
+SOURCES = (PRACTICE, PRACTICE, Source("RXX01", "pas"), PDS)
+PEOPLE = (person(1), person(2), person(3), provisional(PRACTICE.organisation, PRACTICE.system, "a"))
+PERSON_KEYS = tuple(KEYS.person_key(each) for each in PEOPLE)
+KINDS = ("Condition", "Condition", "Medication", "Patient", "Patient")
+TIMES = st.integers(0, 5)
+MANY = 10_000_000
+
+Found = TypeVar("Found")
+
+
+@st.composite
+def _said(draw: st.DrawFn, about: PersonIdentifier) -> Said:
+    kind, local_id, moment = draw(st.sampled_from(KINDS)), draw(st.sampled_from("aab")), draw(TIMES)
+    if draw(st.integers(0, 3)) == 0:
+        return Said(kind, local_id, None, moment)
+    if kind != "Patient":
+        return Said(kind, local_id, draw(st.sampled_from(['"a":1', '"a":2'])), moment)
+    other = draw(st.none() | st.sampled_from([each for each in PEOPLE[:3] if each != about]))
+    link = f'{{"type":"{draw(st.sampled_from(["replaces", "replaced-by"]))}","other":' if other else ""
+    text = f'"link":[{link}{{"reference":"Patient/{other.value}"}}}}]' if other else '"active":true'
+    return Said(kind, local_id, text, moment)
+
+
+@st.composite
+def _event(draw: st.DrawFn, event_id: int) -> RecordChanged:
+    source, about = draw(st.sampled_from(SOURCES)), draw(st.sampled_from(PEOPLE))
+    complete_types = draw(st.lists(st.sampled_from(KINDS), max_size=1))
+    entries_of = st.lists(
+        _said(about), min_size=not complete_types, max_size=3, unique_by=lambda each: (each.kind, each.local_id)
+    )
+    return statement(
+        KEYS,
+        event_id,
+        about,
+        draw(entries_of),
+        source=source,
+        recorded=draw(TIMES),
+        published=draw(TIMES),
+        sequence=draw(TIMES) if source is SOURCES[2] else None,
+        complete_types=complete_types,
+    )
+
+
+@st.composite
+def busy_hour(draw: st.DrawFn) -> list[list[Arrival]]:
+    """Batches as they arrive. Some messages repeat what was said, with other clocks; some share their broker time."""
+    ids = draw(st.permutations(range(1, 1 + draw(st.integers(3, 12)))))
+    events = [draw(_event(event_id)) for event_id in ids]
+    again = draw(st.lists(st.tuples(st.sampled_from(events), TIMES, st.none() | TIMES), max_size=5))
+    messages = draw(st.permutations([*events, *[later(event, published=p, recorded=r) for event, p, r in again]]))
+    moments = sorted(draw(st.lists(st.integers(0, 20), min_size=len(messages), max_size=len(messages))))
+    arrived = [replace(each, broker_time=at(m)) for each, m in zip(arrivals(KEYS, messages), moments, strict=True)]
+    cuts = sorted(draw(st.sets(st.integers(1, len(arrived) - 1), max_size=8)))
+    return [arrived[a:b] for a, b in itertools.pairwise([0, *cuts, len(arrived)])]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What readers were shown at one moment: who was the same person, and the entries of any people together."""
+
+    joined: dict[str, frozenset[str]]
+    entries: dict[frozenset[str], list[CurrentEntry]]
+
+
+def reading(record: Record, read: Callable[[Queries], Awaitable[Found]]) -> Found:
+    """What is read in one snapshot."""
+
+    async def run() -> Found:
+        async with create_pool(record.dsn) as pool, Database(pool).snapshot() as queries:
+            return await read(queries)
+
+    return asyncio.run(run())
+
+
+async def shown_now(queries: Queries) -> Shown:
+    """What the record says now, by what serves readers."""
+    joined, among = {}, {}
+    for key in PERSON_KEYS:
+        joined[key] = alias.joined(alias.successions(await entries.links(queries, key)), key)
+    for size in range(1, len(PERSON_KEYS) + 1):
+        for keys in itertools.combinations(PERSON_KEYS, size):
+            among[frozenset(keys)] = await _together(queries, keys)
+    for key in PERSON_KEYS:
+        assert (await load(queries, key)).entries == among[joined[key] & {*PERSON_KEYS}]
+    return Shown(joined, among)
+
+
+async def _together(queries: Queries, keys: Collection[str]) -> list[CurrentEntry]:
+    found = [entry for key in keys for entry in await entries.current(queries, key, MANY)]
+    withdrawn = await entries.withdrawn(queries, keys) if len(keys) > 1 else frozenset()
+    kept = [entry for entry in found if entry.shared_id not in withdrawn]
+    return sorted(kept, key=lambda entry: (entry.resource_type, entry.shared_id))
+
+
+def project(record: Record, batches: Sequence[Sequence[Arrival]]) -> dict[datetime, Shown]:
+    """Write the batches; what was shown at the end of each moment. As-of cannot tell what was seen within one."""
+    projector, kept = record.projector(KEYS, PDS.organisation), {}
+    for place, batch in enumerate(batches):
+        record.project_arrivals(projector, KEYS, batch)
+        moment = batch[-1].broker_time
+        if all(following[0].broker_time > moment for following in batches[place + 1 : place + 2]):
+            kept[moment] = reading(record, shown_now)
+    return kept
+
+
+# Making a failure smaller would take minutes: each try is a whole hour.
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(batches=busy_hour())
+def test_as_of_gives_again_what_was_shown_but_for_what_was_of_somebody_else(
+    record: Record, batches: list[list[Arrival]]
+) -> None:
+    record.empty()
+    kept = project(record, batches)
+    now = kept[batches[-1][-1].broker_time]
+    said = [arrival.event for batch in batches for arrival in batch if isinstance(arrival.event, RecordChanged)]
+    belongs = whose(KEYS, said)
+
+    for moment, key in itertools.product(kept, PERSON_KEYS):
+        again = reading(record, partial(load_as_of, person_key=key, at=moment))
+
+        same = kept[moment].joined[key] & now.joined[key]
+        stays = [
+            entry
+            for entry in kept[moment].entries[frozenset(same & {*PERSON_KEYS})]
+            if belongs.get(entry.shared_id.rpartition("-")[2], key) in now.joined[key]
+        ]
+        assert again.person_keys == same
+        assert again.entries == stays
