@@ -20,7 +20,7 @@ SNOMED = "http://snomed.info/sct"
 def merge_rules() -> Rules:
     """The rules, read once. Raises `Misconfigured` when a file does not say what merging needs."""
     try:
-        plans = _read("plans")
+        plans, empty = _read("plans"), _read("empty-codes")
         return Rules(
             unique={each["system"]: _types(each) for each in _read("identifiers")},
             same_system={name: each["system"] for each in _read("code-systems") for name in each["same"]},
@@ -36,6 +36,8 @@ def merge_rules() -> Rules:
             plan_elements={kind: tuple(elements) for kind, elements in plans["elements"].items()},
             plans={_code(each): each.get("decision", "") for each in plans["codes"]},
             standing={kind: _by_value(groups) for kind, groups in _read("statuses").items()},
+            empty_systems=frozenset(empty["systems"]),
+            empty_codes=frozenset(_code(each) for each in empty["codes"]),
             sides=_by_value(_read("laterality")),
         )
     except (KeyError, TypeError, AttributeError) as error:

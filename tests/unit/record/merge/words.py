@@ -15,6 +15,7 @@ from onestory.sample.codes.code import LOINC, Code
 
 Json = dict[str, Any]
 
+_HL7 = "http://terminology.hl7.org/CodeSystem/"
 SOURCES = {
     "practice": ("A81001", "emis-web"),
     "hospital": ("RYE", "cerner"),
@@ -51,6 +52,9 @@ CODES: dict[str, tuple[Code, ...]] = {
     "left-hip": (Code("287679003", "Left hip region structure"),),
     "right-hip": (Code("287579007", "Right hip region structure"),),
     "words-only": (),
+    "degraded-allergy": (Code("196461000000101", "Transfer-degraded drug allergy"),),
+    "some-drug": (Code("416098002", "Allergy to drug"),),
+    "unknown": (Code("UNK", "Unknown", _HL7 + "v3-NullFlavor"),),
     "warfarin-1mg": (treatments.WARFARIN,),
     "warfarin-4mg": (Code("375374009", "Warfarin 4mg tablets"),),
     "warfarin-4mg-dmd": (Code("375374009", "Warfarin 4mg tablets", "https://dmd.nhs.uk"),),
@@ -111,7 +115,6 @@ IDENTIFIERS = {
     "ubrn": "https://fhir.nhs.uk/Id/UBRN",
 }
 UNITS = {"kg": "kg", "bpm": "/min", "mmol/L": "mmol/L", "umol/L": "umol/L", "mmHg": "mm[Hg]"}
-_HL7 = "http://terminology.hl7.org/CodeSystem/"
 _FIRST = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -312,6 +315,7 @@ _WORDS: dict[str, Any] = {
     "contains": _contained,
     "day": _element("occurrenceDateTime"),
     "given": _given,
+    "batch": _element("lotNumber"),
     "at": _element("effectiveDateTime"),
     "value": _value,
     "component": _component,

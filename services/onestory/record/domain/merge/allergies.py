@@ -34,12 +34,15 @@ class Allergies:
             if offered and (certainty := self._same(one, other)):
                 clusters.join(one.place, other.place, RULE, certainty)
 
-    def conflicts(self) -> Iterator[Conflict]:
-        for bucket in self._buckets.values():
-            yield from opposed(_REFUTED, bucket, self._clash)
+    def conflicts(self, clusters: Clusters) -> Iterator[Conflict]:
+        def clash(one: Reading, other: Reading) -> bool:
+            return clusters.together(one, other) or self._same(one, other) is not None
+
+        for bucket in [*self._buckets.values(), *clusters.groups(self._readings)]:
+            yield from opposed(_REFUTED, bucket, clash)
             gone = [each for each in bucket if _gone(each) and not each.negative]
             there = [each for each in bucket if not _gone(each) and not each.negative]
-            yield from two_sided("status", _STATUS, there, gone, self._clash)
+            yield from two_sided("status", _STATUS, there, gone, clash)
 
     def _same(self, one: Reading, other: Reading) -> Certainty | None:
         if not one.codes.isdisjoint(other.codes):
@@ -52,9 +55,6 @@ class Allergies:
             return None
         return None if self._substances[one.place].isdisjoint(self._substances[other.place]) else Certainty.LIKELY
 
-    def _clash(self, one: Reading, other: Reading) -> bool:
-        return self._same(one, other) is not None
-
     def _own(self, reading: Reading) -> frozenset[Code]:
         substances = self._rules.substances
         return reading.codes | {substances[code] for code in reading.codes if code in substances}
@@ -62,7 +62,7 @@ class Allergies:
     def _all_substances(self, reading: Reading) -> frozenset[Code]:
         reactions = objects(reading.content.get("reaction"))
         coded = (code for each in reactions for code in codes(each.get("substance"), self._rules.same_system))
-        return self._own(reading).union(coded)
+        return self._own(reading).union(code for code in coded if self._rules.tells(code))
 
 
 def _gone(reading: Reading) -> bool:

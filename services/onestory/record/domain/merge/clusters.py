@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from onestory.record.domain.merge.fact import Certainty, Join
 from onestory.record.domain.merge.reading import Reading
@@ -22,9 +22,21 @@ class Clusters:
         """The place that stands for all that are together with this one."""
         return self._root[place]
 
+    def together(self, one: Reading, other: Reading) -> bool:
+        """Whether two are one fact."""
+        return self._root[one.place] == self._root[other.place]
+
     def members(self, root: int) -> list[int]:
         """All that are together, in no order."""
         return self._members.get(root) or [root]
+
+    def groups(self, readings: Iterable[Reading]) -> Iterator[list[Reading]]:
+        """Those of these statements that are together, where there are several."""
+        if self.joins:
+            found: dict[int, list[Reading]] = {}
+            for reading in readings:
+                found.setdefault(self._root[reading.place], []).append(reading)
+            yield from (group for group in found.values() if len(group) > 1)
 
     def may(self, one: int, other: int, *, one_source: bool = False) -> bool:
         """Whether these may still be joined: they are not together, and the union would hold no pair that a clinician

@@ -47,8 +47,7 @@ class Conditions:
     def __init__(self, readings: Sequence[Reading], rules: Rules) -> None:
         self._readings = [each for each in readings if each.comparable]
         self._buckets = list(buckets(self._readings, lambda each: each.codes).values())
-        compared = {reading.place: reading for bucket in self._buckets for reading in bucket}
-        self._episodes = {place: _episode(reading, rules) for place, reading in compared.items()}
+        self._episodes = {reading.place: _episode(reading, rules) for reading in self._readings}
 
     def join(self, clusters: Clusters) -> None:
         near = neighbours(bucket for bucket in self._buckets if several_sources(bucket))
@@ -63,21 +62,18 @@ class Conditions:
 
     def conflicts(self, clusters: Clusters) -> Iterator[Conflict]:
         def clash(one: Reading, other: Reading) -> bool:
-            together = clusters.root(one.place) == clusters.root(other.place)
-            return together or (self._alike(one, other) and not self._told_apart(one, other))
+            alike = self._episodes[one.place].site.is_same(self._episodes[other.place].site)
+            return clusters.together(one, other) or (alike and not self._told_apart(one, other))
 
         def disagree(one: Reading, other: Reading) -> bool:
             return one.said.source != other.said.source and clash(one, other)
 
-        for bucket in self._buckets:
+        for bucket in [*self._buckets, *clusters.groups(self._readings)]:
             yield from opposed(_REFUTED, bucket, clash)
             said = [each for each in bucket if not each.negative]
             over = [each for each in said if self._episodes[each.place].over]
             there = [each for each in said if each.standing == "current"]
             yield from two_sided("status", _STATUS, there, over, disagree)
-
-    def _alike(self, one: Reading, other: Reading) -> bool:
-        return self._episodes[one.place].site.is_same(self._episodes[other.place].site)
 
     def _same(self, one: Reading, other: Reading) -> Certainty | None:
         a, b = self._episodes[one.place], self._episodes[other.place]

@@ -16,8 +16,10 @@ from onestory.record.domain.merge.clusters import Clusters
 from onestory.record.domain.merge.conditions import Conditions
 from onestory.record.domain.merge.fact import Fact, Merged, Said
 from onestory.record.domain.merge.facts import facts
+from onestory.record.domain.merge.immunisations import Immunisations
 from onestory.record.domain.merge.judgement import Decided, decided, judged, kept_apart, verdict
 from onestory.record.domain.merge.medicines import Medicines
+from onestory.record.domain.merge.observations import Observations
 from onestory.record.domain.merge.reading import Reader, Reading
 from onestory.record.domain.merge.rules import Rules
 
@@ -48,20 +50,26 @@ def _facts(readings: Sequence[Reading], judgements: Decided, rules: Rules) -> tu
     named = identifiers.shared_identifiers(readings, rules)
     allergies = Allergies(_of(readings, "AllergyIntolerance"), rules)
     conditions = Conditions(_of(readings, "Condition"), rules)
+    immunisations = Immunisations(_of(readings, "Immunization"), rules)
+    observations = Observations(_of(readings, "Observation"), _of(readings, "Specimen"), rules)
     medicines = Medicines(_of(readings, "MedicationRequest", "MedicationStatement"))
 
     clinicians.join(readings, judgements, clusters)
     identifiers.join(named, clusters)
     allergies.join(clusters)
     conditions.join(clusters)
+    immunisations.join(clusters)
     medicines.join(clusters)
+    observations.join(clusters)
 
     beside = [*clinicians.beside(readings, judgements), *medicines.beside()]
     conflicts = [
         *identifiers.conflicts(named, clusters),
-        *allergies.conflicts(),
+        *allergies.conflicts(clusters),
         *conditions.conflicts(clusters),
+        *immunisations.conflicts(clusters),
         *medicines.conflicts(clusters, beside),
+        *observations.conflicts(clusters),
         *none_known.conflicts(readings),
         *withdrawal.conflicts(readings, named),
         *plans.conflicts(readings),

@@ -70,13 +70,9 @@ class Reader:
         )
 
     def _codes(self, kind: str, content: Mapping[str, Any]) -> frozenset[Code]:
-        same = self._rules.same_system
-        if kind in _MEDICINES:
-            return frozenset(codes(self._medicine(content), same))
-        for element in _CODE_ELEMENTS:
-            if element in content:
-                return frozenset(codes(content[element], same))
-        return frozenset()
+        rules = self._rules
+        concept = self._medicine(content) if kind in _MEDICINES else one_of(content, *_CODE_ELEMENTS)
+        return frozenset(code for code in codes(concept, rules.same_system) if rules.tells(code))
 
     def _medicine(self, content: Mapping[str, Any]) -> object:
         """The medicine's CodeableConcept: said here, or by the Medication that is referred to, contained or not."""

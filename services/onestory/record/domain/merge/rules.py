@@ -18,7 +18,7 @@ class Rules:
     the categories they speak of; none: all. `substances`: an allergy's code to the code of its substance.
     `plan_elements`: where a type says that it is a plan; `plans`: codes of plans, with the decision in them, or "".
     `standing`: for a type, what a status says of the present: current, paused, completed or stopped. `sides`: a
-    word to the side of the body that it names.
+    word to the side of the body that it names. `empty_systems`, `empty_codes`: codes that say nothing of their own.
     """
 
     unique: Mapping[str, frozenset[str] | None]
@@ -30,3 +30,9 @@ class Rules:
     plans: Mapping[Code, str]
     standing: Mapping[str, Mapping[str, str]]
     sides: Mapping[str, str]
+    empty_systems: frozenset[str]
+    empty_codes: frozenset[Code]
+
+    def tells(self, code: Code) -> bool:
+        """Whether a code says something of its own."""
+        return code not in self.empty_codes and code[0] not in self.empty_systems

@@ -1,0 +1,161 @@
+"""Observation: one line for one measurement. Rule `same-observation`.
+
+Code, time, value with unit, and components have to be the same; body site, method and specimen must not differ where
+both are said. A day without a time meets a time on it, less surely. What has no value is compared with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onestory.record.domain.merge.clusters import Clusters
+from onestory.record.domain.merge.contradiction import conflict, opposed
+from onestory.record.domain.merge.fact import Certainty, Conflict
+from onestory.record.domain.merge.identifiers import disjoint
+from onestory.record.domain.merge.likeness import Bucket, buckets, neighbours, pairs, several_sources
+from onestory.record.domain.merge.measured import Finding, finding
+from onestory.record.domain.merge.reading import Reading
+from onestory.record.domain.merge.rules import Rules
+from onestory.record.domain.merge.shape import Code, codes, first, objects, reference_id, text
+from onestory.record.domain.merge.when import Span, span
+
+RULE = "same-observation"
+_NOT_DONE = "One says that this was observed, another that it was not."
+_VALUE = "The values differ."
+
+
+@dataclass(frozen=True, slots=True)
+class Specimen:
+    """What was looked at; `numbers` are its identifiers by system."""
+
+    reference: str
+    numbers: Mapping[str, str]
+    types: frozenset[Code]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """An observation as the rule compares it. `until` is the end of a period."""
+
+    when: Span | None
+    until: Span | None
+    finding: Finding
+    site: frozenset[Code]
+    method: frozenset[Code]
+    specimen: Specimen | None
+
+
+class Observations:
+    """The observations of one person, with the specimens that they may refer to."""
+
+    def __init__(self, readings: Sequence[Reading], specimens: Sequence[Reading], rules: Rules) -> None:
+        self._readings = [each for each in readings if each.comparable]
+        self._specimens = {each.said.shared_id: each.content for each in specimens}
+        self._rules = rules
+        self._observed: dict[int, Observed] = {}
+        of_code = buckets(self._readings, lambda each: each.codes).values()
+        compared = {each.place: each for bucket in of_code if _worth_comparing(bucket) for each in bucket}
+        self._buckets = list(buckets([compared[place] for place in sorted(compared)], _keys).values())
+
+    def join(self, clusters: Clusters) -> None:
+        for one, other in pairs(neighbours(bucket for bucket in self._buckets if several_sources(bucket))):
+            offered = one.negative is other.negative and clusters.may(one.place, other.place)
+            if offered and (certainty := self._same(one, other)):
+                clusters.join(one.place, other.place, RULE, certainty)
+
+    def conflicts(self, clusters: Clusters) -> Iterator[Conflict]:
+        for bucket in self._buckets:
+            yield from opposed(_NOT_DONE, bucket, lambda one, other: self._when(one, other) is not None)
+        for group in clusters.groups(self._readings):
+            values = self._by_value(group)
+            if len(values) > 1:
+                yield conflict("value", _VALUE, *values)
+
+    def _same(self, one: Reading, other: Reading) -> Certainty | None:
+        when = self._when(one, other)
+        a, b = self._read(one), self._read(other)
+        if when is None or disjoint(a.site, b.site) or disjoint(a.method, b.method) or not a.finding.is_same(b.finding):
+            return None
+        if a.site != b.site or (a.specimen is None) is not (b.specimen is None):
+            when = Certainty.LIKELY
+        if a.specimen and b.specimen:
+            return _one_specimen(a.specimen, b.specimen, when)
+        return when
+
+    def _when(self, one: Reading, other: Reading) -> Certainty | None:
+        """How surely two were at one time."""
+        a, b = self._read(one), self._read(other)
+        if a.when is None or b.when is None or (a.until is None) is not (b.until is None):
+            return None
+        if a.until and b.until and not a.until.overlaps(b.until):
+            return None
+        if not a.when.overlaps(b.when):
+            return None
+        return Certainty.EXACT if a.when.moment and b.when.moment else Certainty.LIKELY
+
+    def _by_value(self, group: Bucket) -> list[Bucket]:
+        kinds: list[Bucket] = []
+        for reading in group:
+            found = self._read(reading).finding
+            if not found:
+                continue
+            alike = (kind for kind in kinds if self._read(kind[0]).finding.is_same(found))
+            kind = next(alike, None)
+            if kind is None:
+                kinds.append([reading])
+            else:
+                kind.append(reading)
+        return kinds
+
+    def _read(self, reading: Reading) -> Observed:
+        if reading.place not in self._observed:
+            self._observed[reading.place] = self._look(reading.content)
+        return self._observed[reading.place]
+
+    def _look(self, content: Mapping[str, Any]) -> Observed:
+        same = self._rules.same_system
+        return Observed(
+            _when(content),
+            span(first(content.get("effectivePeriod")).get("end")),
+            finding(content, self._rules),
+            frozenset(codes(content.get("bodySite"), same)),
+            frozenset(codes(content.get("method"), same)),
+            self._specimen(content["specimen"]) if "specimen" in content else None,
+        )
+
+    def _specimen(self, reference: object) -> Specimen:
+        target = reference_id(reference)
+        found = self._specimens.get(target, {})
+        stated = [*objects(first(reference).get("identifier")), *objects(found.get("identifier"))]
+        stated += objects(found.get("accessionIdentifier"))
+        numbers = {text(each.get("system")): text(each.get("value")) for each in stated}
+        return Specimen(target, numbers, frozenset(codes(found.get("type"), self._rules.same_system)))
+
+
+def _worth_comparing(bucket: Bucket) -> bool:
+    return several_sources(bucket) or any(each.negative for each in bucket)
+
+
+def _when(content: Mapping[str, Any]) -> Span | None:
+    for stated in (content.get("effectiveDateTime"), content.get("effectiveInstant")):
+        if found := span(stated):
+            return found
+    return span(first(content.get("effectivePeriod")).get("start"))
+
+
+def _keys(reading: Reading) -> Iterator[Hashable]:
+    when = _when(reading.content)
+    if when is not None and when.day is not None:
+        for code in reading.codes:
+            yield when.day, code
+
+
+def _one_specimen(a: Specimen, b: Specimen, when: Certainty) -> Certainty | None:
+    if a.reference and a.reference == b.reference:
+        return when
+    shared = [(a.numbers[system], b.numbers[system]) for system in a.numbers.keys() & b.numbers.keys() if system]
+    if disjoint(a.types, b.types) or (shared and all(mine != theirs for mine, theirs in shared)):
+        return None
+    return when if shared else Certainty.LIKELY
