@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import httpx
 import psycopg
+import pytest
 from tests.people import patient
 
 from onestory.local import addresses, kafka, postgres, processes, state, up
@@ -211,10 +213,18 @@ class Services:
         self.start(name)
 
 
+NUMBERED = ("R0F02", "counter")
+"""The source that numbers its statements."""
+BRISK, SLOW = "R0F01", "R0F03"
+"""Organisations of which something is expected each second, and each day."""
+
+
 @contextlib.contextmanager
 def running_services(stack: Stack) -> Iterator[Services]:
     """Start all three, with the topics and tables they need, on a fresh database; stopped at the end."""
-    with temporary_home() as home:
+    with temporary_home() as home, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ONESTORY_SEQUENCED_SOURCES", "/".join(NUMBERED))
+        environment.setenv("ONESTORY_SOURCE_RHYTHMS", json.dumps({BRISK: "PT1S", SLOW: "P1D"}))
         free = addresses.choose(home, None, {}, lambda name: False)
         services = Services(home, replace(free, kafka=stack.kafka, postgres=stack.fresh_database()))
         try:

@@ -16,7 +16,7 @@ def definition(name: str) -> bytes:
     return (folder() / "fhir" / f"OperationDefinition-{name}.json").read_bytes()
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", [*OPERATIONS, "freshness"])
 def test_a_definition_is_valid_and_is_for_one_patient(name: str) -> None:
     body = definition(name)
 

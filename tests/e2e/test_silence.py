@@ -123,6 +123,8 @@ class Deeds:
             for url in (
                 f"/fhir/Patient/{NUMBER}",
                 f"/fhir/Patient/{NUMBER}/$everything",
+                f"/fhir/Patient/{NUMBER}/$freshness",
+                f"/fhir/Patient/{NUMBER}/$freshness?code={quote(TEXT)}",
                 f"/fhir/Patient?identifier={NHS_NUMBER_SYSTEM}|{NUMBER}",
                 f"/fhir/Condition?patient={NUMBER}",
                 f"/fhir/Condition?patient={NUMBER}&code={quote(TEXT)}",

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from tests.integration.record.waiting import until
-from tests.people import new_nhs_number, patient, transaction
+from tests.people import condition, new_nhs_number, patient, transaction
 from tests.registry import Registry, running_registry
 from tests.stack import Services, Stack
 
@@ -116,8 +116,9 @@ def hold(registry: Registry) -> None:
     registry.hold(NEW_SCHEMA, json.dumps({**load_schema("RecordChanged"), "doc": "Of a later release."}))
 
 
-def publish(client: httpx.Client, bundle: dict[str, Any]) -> None:
-    answer = client.post("/fhir", json=bundle, headers={"Content-Type": "application/fhir+json", "Prefer": "wait=20"})
+def publish(client: httpx.Client, bundle: dict[str, Any], **headers: str) -> None:
+    sent = {"Content-Type": "application/fhir+json", "Prefer": "wait=20", **headers}
+    answer = client.post("/fhir", json=bundle, headers=sent)
     assert answer.status_code == 200, answer.text
 
 
@@ -132,6 +133,15 @@ def conditions(client: httpx.Client, number: str) -> list[dict[str, Any]]:
     return [entry["resource"] for entry in entries if entry["resource"]["resourceType"] == "Condition"]
 
 
+def waiting(client: httpx.Client, number: str) -> int:
+    """How many statements of this person by `SOURCE` wait, as its readers see it."""
+    parameters = client.get(f"/fhir/Patient/{number}/$freshness").json()["parameter"]
+    sources = [{part["name"]: part for part in each["part"]} for each in parameters if each["name"] == "source"]
+    (of_source,) = [each for each in sources if each["system"]["valueString"] == SOURCE.system]
+    found: int = of_source["parked"]["valueUnsignedInt"]
+    return found
+
+
 def metric(services: Services, name: str) -> float:
     """The sum of a counter of the projector over its labels."""
     text = httpx.get(services.stack.health["project"] + "/metrics", trust_env=False).text
@@ -144,19 +154,23 @@ def test_what_a_projector_could_not_read_is_in_the_record_once_it_can_and_is_rep
     number, keys = new_nhs_number(), Keys(secret(services.home, "key-secret").encode())
     registered = transaction(patient(number, f"{number}-p"))
     publish(practice, registered)
+    known = condition(number, f"{number}-known")
+    publish(practice, transaction(known), **{"X-Source-System": SOURCE.system})
     message = of_a_later_release(keys, number, f"{number}-c")
     (position,) = send(services.kafka, message)
     until(lambda: operator.states(position) == ["parked"])
     (one,) = operator.listed(position)
     assert (one["reason"], one["publisher"], one["attempts"]) == ("unknown-schema", None, 1)
     counted = metric(services, "onestory_parked_total")
+    assert waiting(practice, number) == 1
 
     # Nothing was mended: it is parked again, as the one message that it is.
     assert operator("replay", one["id"])[0] == 0
     until(lambda: operator.states(position) == ["parked again"])
     assert metric(services, "onestory_parked_total") == counted
     assert metric(services, "onestory_parked_again_total") == 1
-    assert conditions(practice, number) == []
+    assert waiting(practice, number) == 1
+    assert len(conditions(practice, number)) == 1
 
     # The projector is told of the registry that knows the schema.
     with running_registry() as registry:
@@ -164,7 +178,8 @@ def test_what_a_projector_could_not_read_is_in_the_record_once_it_can_and_is_rep
         monkeypatch.setenv("ONESTORY_SCHEMA_REGISTRY_URL", registry.url)
         services.restart("project")
         assert operator("replay", "--publisher", "unknown")[0] == 0
-        until(lambda: len(conditions(practice, number)) == 1)
+        until(lambda: len(conditions(practice, number)) == 2)
+        assert waiting(practice, number) == 0
         assert operator.states(position) == ["replayed"]
         digest = everything(practice, number).headers["X-OneStory-Record-Digest"]
 
@@ -172,7 +187,9 @@ def test_what_a_projector_could_not_read_is_in_the_record_once_it_can_and_is_rep
         assert operator("replay", one["id"])[0] == 0
         publish(practice, registered)
         assert everything(practice, number).headers["X-OneStory-Record-Digest"] == digest
-        assert practice.get(f"/fhir/Condition/{conditions(practice, number)[0]['id']}/_history").json()["total"] == 1
+        person_key = keys.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, number))
+        shared_id = keys.shared_id(person_key, SOURCE.organisation, SOURCE.system, "Condition", f"{number}-c")
+        assert practice.get(f"/fhir/Condition/{shared_id}/_history").json()["total"] == 1
         assert operator.states(position) == ["replayed"]
 
     original, *again = copies(services.kafka, position, message.value)

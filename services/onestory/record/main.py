@@ -9,6 +9,7 @@ from functools import partial
 from onestory.record.gauges import Gauges
 from onestory.record.handler import Projector
 from onestory.record.parking import Parking
+from onestory.record.source_gauges import SourceGauges
 from onestory.record.store import connection
 from onestory.shared import health, logs, memory, postgres, settings
 from onestory.shared.consumer.kafka_log import KafkaLog
@@ -41,7 +42,9 @@ def run(_arguments: argparse.Namespace) -> int:
         keys, config.demographic_authorities, Parking(avro, gauges, config.parking_limit_per_hour), gauges
     )
     producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)
-    relay = Relay(partial(postgres.connect, config.postgres, "record"), producer, registry)
+    connect = partial(postgres.connect, config.postgres, "record")
+    relay = Relay(connect, producer, registry)
+    SourceGauges(connect, config, registry)
     memory.settle()
     with ExitStack() as closing:
         closing.callback(producer.close)

@@ -98,6 +98,11 @@ TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
         lambda p: p.send("GET", f"/fhir/Patient/{p.number}/$everything"),
         200,
     ),
+    ("GET", "/fhir/Patient/{}/$freshness"): (
+        {"freshness"},
+        lambda p: p.send("GET", f"/fhir/Patient/{p.number}/$freshness"),
+        200,
+    ),
     ("PUT", "/fhir/{}"): (
         {"conditionalUpdate"},
         lambda p: p.send("PUT", f"/fhir/Condition?identifier={SYSTEM}|{p.number}", p.identified()),

@@ -83,7 +83,7 @@ def test_the_authority_names_another_practice_with_the_day_of_the_change() -> No
     of_itself = patient(HARBOUR, "2023-01-01", at(HARBOUR))
     moved = patient(PDS, "2026-06-02", at(LANTERN, "2026-06-01"))
 
-    assert former(of_itself, moved) == {HARBOUR: "2026-06-01"}
+    assert former(of_itself, moved) == {HARBOUR: "2026-05-31"}
 
 
 def test_without_the_day_of_the_change_nothing_can_be_told_of_a_practice_that_the_authority_never_named() -> None:
@@ -100,14 +100,14 @@ def test_every_practice_on_the_way_is_a_former_one() -> None:
     first, second = patient(PDS, "2020-05-01", at(HARBOUR)), patient(PDS, "2023-06-02", at(LANTERN, "2023-06-01"))
     third = patient(PDS, "2026-07-02", at(MOOR, "2026-07-01"))
 
-    assert former(third, past=[second, first]) == {HARBOUR: "2023-06-01", LANTERN: "2026-07-01"}
+    assert former(third, past=[second, first]) == {HARBOUR: "2023-05-31", LANTERN: "2026-06-30"}
 
 
 def test_who_came_back_is_registered_there_and_was_registered_in_between_elsewhere() -> None:
     first, second = patient(PDS, "2020-05-01", at(HARBOUR)), patient(PDS, "2023-06-02", at(LANTERN))
     third = patient(PDS, "2026-07-02", at(HARBOUR, "2026-07-01"))
 
-    assert former(third, past=[first, second]) == {LANTERN: "2026-07-01"}
+    assert former(third, past=[first, second]) == {LANTERN: "2026-06-30"}
 
 
 def test_a_statement_that_names_nobody_tells_of_no_change() -> None:

@@ -175,6 +175,15 @@ def test_where_there_is_no_authority_a_practice_that_names_itself_is_heard_befor
     assert registered(authorities=()) is None
 
 
+def test_of_several_practices_that_the_authority_lists_it_is_the_one_where_the_registration_goes_on() -> None:
+    (left,), (joined,) = practice("A81001"), practice("A81004")
+    left["identifier"]["period"] = {"start": "2010-01-01", "end": "2026-06-30"}
+    joined["identifier"]["period"] = {"start": "2026-07-01"}
+
+    for listed in ([left, joined], [joined, left]):
+        assert registered(said(PDS, 1, generalPractitioner=listed)) == "A81004"
+
+
 def test_a_practice_named_by_reference_is_found_through_its_organization() -> None:
     shared_id = "a" * 26 + "-" + "b" * 26
     named = named_practitioners(

@@ -14,6 +14,7 @@ from onestory.record.domain.search import include
 from onestory.shared.fhir.definitions import refused_types, resource_types, search_parameters
 
 _TYPE = "http://hl7.org/fhir/OperationDefinition/"
+_OURS = "https://onestory.nhs.uk/OperationDefinition/"
 # FHIR's interactions by the shape of their address.
 _OF_RESOURCE = {
     ("GET", "/fhir/{}/{}"): "read",
@@ -27,7 +28,7 @@ _OF_RESOURCE = {
 _OF_SYSTEM = {("POST", "/fhir"): ("transaction", "batch")}
 _UPDATE_BY_IDENTIFIER = ("PUT", "/fhir/{}")
 _OPERATION = re.compile(r"/fhir/(?P<resource_type>[A-Z][A-Za-z]+)/\{\}/\$(?P<name>[a-z-]+)")
-_DEFINITIONS = {"everything": f"{_TYPE}Patient-everything"}
+_DEFINITIONS = {"everything": f"{_TYPE}Patient-everything", "freshness": f"{_OURS}freshness"}
 _OF_ALL = {"_id": "token", "_lastUpdated": "date"}
 _IN_RECORD = {"patient": "reference", "subject": "reference", **_OF_ALL}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from onestory.record.api.context import Context
 from onestory.record.api.everything import Everything
+from onestory.record.api.freshness import AskFreshness
 from onestory.record.api.history import History
 from onestory.record.api.metadata import Metadata
 from onestory.record.api.provenance import ProvenanceRead, ProvenanceSearch
@@ -11,6 +12,7 @@ from onestory.record.api.read import Read
 from onestory.record.api.search import SearchType
 from onestory.record.api.vread import VersionRead
 from onestory.record.reading.demographics import Demographics
+from onestory.record.reading.freshness import Sources
 from onestory.record.reading.reader import Reader
 from onestory.shared.resources import Resources
 from onestory.shared.web import OpenRoute, Route
@@ -19,9 +21,10 @@ from onestory.shared.web import OpenRoute, Route
 def record_routes(resources: Resources) -> list[Route]:
     """What a caller with a token may ask. Merged view and summary join it as operations on Patient."""
     context = _context(resources)
-    search = SearchType(context)
+    search, sources = SearchType(context), Sources(resources.database, resources.settings)
     return [
         Route("GET", "/fhir/Patient/{id}/$everything", Everything(context).__call__, "$everything"),
+        Route("GET", "/fhir/Patient/{id}/$freshness", AskFreshness(context, sources).__call__, "$freshness"),
         Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", VersionRead(context).__call__, "vread"),
         Route("GET", "/fhir/{resource_type}/{id}/_history", History(context).__call__, "history-instance"),
         Route("POST", "/fhir/{resource_type}/_search", search.__call__, "search-type"),

@@ -7,7 +7,7 @@ is hidden, and none ends. A label needs a date that can be told safely; the pres
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from onestory.record.domain.registration import Registration
 
@@ -40,6 +40,13 @@ def former_practices(
         and all(each.practice != practice for each in registered)
         and not _goes_on(own, practice, until, today, alone=not registered and practice not in spoken_of)
     }
+
+
+def changes_on(said: Collection[Registration], today: date) -> date | None:
+    """The next day on which a registration begins, or is over, as these statements have it; None: none will."""
+    over = [each.end + timedelta(days=1) for each in said if each.end is not None]
+    begun = [each.start for each in said if each.start is not None]
+    return min((day for day in [*over, *begun] if day > today), default=None)
 
 
 def _of_practices(said: Iterable[Registration]) -> list[Registration]:
@@ -87,10 +94,10 @@ def _ended(said: Iterable[Registration], today: date) -> dict[str, date]:
 
 def _replaced(own: Iterable[Registration], registered: Collection[Registration], today: date) -> dict[str, date]:
     """Practices that know of no end, where the authority says since when another one is the person's."""
-    since = _since(registered)
-    if since is None:
+    until = _day_before(registered)
+    if until is None:
         return {}
-    return {each.practice: since for each in own if each.goes_on(today) and (each.start is None or each.start < since)}
+    return {each.practice: until for each in own if each.goes_on(today) and (each.start is None or each.start <= until)}
 
 
 def _left(
@@ -98,16 +105,18 @@ def _left(
 ) -> dict[str, date]:
     """Practices that an authority named once, until its first statement after that which names others alone."""
     found: dict[str, date] = {}
-    named_on: dict[str, date] = {}
+    began: dict[str, date | None] = {}
     going_on = [[each for each in said if each.goes_on(today)] for said in history] if registered else []
     for named in sorted(filter(None, going_on), key=_by_time):
-        day, now = _day_of(named[0]), {each.practice for each in named}
-        for practice in named_on.keys() - now:
-            # Whoever came next cannot have come before this one was named last.
-            found.setdefault(practice, max(_since(named) or day, named_on[practice]))
-        for practice in now:
-            found.pop(practice, None)
-            named_on[practice] = day
+        until, now = _day_before(named), {each.practice for each in named}
+        for practice in began.keys() - now:
+            start = began[practice]
+            # Who came next did not come before this one; then the day of the statement is what can be told.
+            told = until if until is not None and (start is None or start <= until) else _day_of(named[0])
+            found.setdefault(practice, told)
+        for each in named:
+            found.pop(each.practice, None)
+            began[each.practice] = each.start
     return found
 
 
@@ -118,10 +127,10 @@ def _goes_on(own: Iterable[Registration], practice: str, until: date, today: dat
     return any(alone or (each.start is not None and each.start > until) for each in standing)
 
 
-def _since(registered: Collection[Registration]) -> date | None:
-    """The day from which on these are the person's; None where it is not told."""
+def _day_before(registered: Collection[Registration]) -> date | None:
+    """The last day before these were the person's; None where it is not told of each."""
     starts = [each.start for each in registered if each.start is not None]
-    return min(starts) if starts and len(starts) == len(registered) else None
+    return min(starts) - timedelta(days=1) if starts and len(starts) == len(registered) else None
 
 
 def _add(found: dict[str, date], more: dict[str, date]) -> None:

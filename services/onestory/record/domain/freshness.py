@@ -34,6 +34,14 @@ class Freshness:
     former_until: date | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The sources of what a reader sees, and until when that holds if nobody says anything; None: for ever."""
+
+    sources: tuple[Freshness, ...]
+    until: datetime | None
+
+
 class Told(NamedTuple):
     """What is known of a source, and of its statements of one person. `heard_at` None: only replays were heard of."""
 

@@ -11,7 +11,8 @@ from onestory.shared.identity import is_ods_code_system
 
 _ODS_REFERENCE = re.compile(r"(?:.*/)?Organization/([A-Z0-9]{3,8})")
 _SHARED_REFERENCE = re.compile(r"Organization/([a-z2-7]{26}(?:-[a-z2-7]{26})?)")
-
+# Greater than any day.
+_NO_END = "~"
 
 Named = tuple[PatientStatement, Sequence[Mapping[str, Any]]]
 
@@ -62,8 +63,15 @@ def ods_code(organization: bytes) -> str | None:
 
 
 def _practice(named: Iterable[Mapping[str, Any]], practices: Mapping[str, str]) -> str | None:
-    codes = [named_practice(each, practices) for each in named]
+    """Of several practices the one whose registration goes on, else the one where it ended last."""
+    codes = [named_practice(each, practices) for each in sorted(named, key=_end, reverse=True)]
     return next((code for code in codes if code), None)
+
+
+def _end(named: Mapping[str, Any]) -> str:
+    identifier = named.get("identifier")
+    period = identifier.get("period") if isinstance(identifier, dict) else None
+    return str(period["end"]) if isinstance(period, dict) and period.get("end") else _NO_END
 
 
 def practitioners(said: PatientStatement) -> Sequence[Mapping[str, Any]]:

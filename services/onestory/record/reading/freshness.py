@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from itertools import chain
 
 from onestory.record.domain import freshness
-from onestory.record.domain.former_practice import former_practices
-from onestory.record.domain.freshness import Freshness, last_said
+from onestory.record.domain.former_practice import changes_on, former_practices
+from onestory.record.domain.freshness import Freshness, Known, changes_at, last_said
 from onestory.record.domain.patient_practice import practitioners, shared_organisation
 from onestory.record.domain.patient_statement import PatientStatement
-from onestory.record.domain.registration import EPISODE, manager_by_reference, of_episode, registrations
+from onestory.record.domain.registration import EPISODE, Registration, manager_by_reference, of_episode, registrations
 from onestory.record.reading import organisations
 from onestory.record.reading.view import PATIENT
 from onestory.record.store import entries
@@ -35,25 +36,24 @@ class Sources:
 
         Raises `Unavailable`.
         """
+        return list((await self.known(person_keys, seen, at)).sources)
+
+    async def known(self, person_keys: Collection[str], seen: Sequence[CurrentEntry], at: datetime) -> Known:
+        """The same, with the time until which it holds. Raises `Unavailable`."""
+        rhythms, numbered = self.settings.source_rhythms, self.settings.sequenced_sources
         said = last_said(
             ((entry.organisation, entry.system), entry.broker_time) for entry in seen if entry.broker_time is not None
         )
         told = await store.told(self.database, person_keys, said)
-        former = await self.former_practices(seen, at.date())
-        return freshness.freshness(
-            told,
-            said,
-            at,
-            rhythms=self.settings.source_rhythms,
-            sequenced=self.settings.sequenced_sources,
-            former=former,
-        )
+        present, past = await self._registrations(seen)
+        former = former_practices(present, past, self.settings.demographic_authorities, at.date())
+        lines = freshness.freshness(told, said, at, rhythms=rhythms, sequenced=numbered, former=former)
+        day = changes_on([*present, *chain.from_iterable(past)], at.date())
+        changes = [changes_at(lines, rhythms), datetime.combine(day, time(), UTC) if day else None]
+        return Known(tuple(lines), min((change for change in changes if change), default=None))
 
-    async def former_practices(self, seen: Sequence[CurrentEntry], today: date) -> Mapping[str, date]:
-        """The practices at which the person was registered once, by ODS code, each with its last day.
-
-        It is told by Patient and EpisodeOfCare statements among what the reader sees. Raises `Unavailable`.
-        """
+    async def _registrations(self, seen: Sequence[CurrentEntry]) -> tuple[list[Registration], list[list[Registration]]]:
+        """What statements that stand tell, and what each Patient statement of an authority ever told."""
         authorities = self.settings.demographic_authorities
         patients = [_statement(entry) for entry in seen if entry.resource_type == PATIENT and not entry.composed]
         episodes = [_statement(entry) for entry in await self._whole(e for e in seen if e.resource_type == EPISODE)]
@@ -64,8 +64,7 @@ class Sources:
         codes = await organisations.codes(self.database, seen, {shared_id for shared_id in named if shared_id})
         present = [each for said in patients for each in registrations(said, codes)]
         present += [each for said in episodes if (each := of_episode(said, codes, authorities))]
-        past = [list(registrations(said, codes)) for said in before]
-        return former_practices(present, past, authorities, today)
+        return present, [list(registrations(said, codes)) for said in before]
 
     async def _whole(self, some: Iterable[CurrentEntry]) -> Sequence[CurrentEntry]:
         listed = list(some)

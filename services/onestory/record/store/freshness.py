@@ -8,7 +8,8 @@ from onestory.record.domain.freshness import Source, Told
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Queries
 
-# A replay waits until the projector has passed it. A cycle of aliases is a notice: its statement is in the record.
+# What cannot be decoded is known by its headers. A replay waits until the projector has passed it. A cycle of aliases
+# is a notice: its statement is in the record.
 _TOLD = """
 select source.organisation, source.system,
     (select max(heard.broker_time) from source_heard heard
@@ -18,8 +19,12 @@ select source.organisation, source.system,
      where span.organisation = source.organisation and span.system = source.system)::text as missing,
     (select count(*) from unnest($1::text[]) as person (person_key)
      join parked on parked.key = convert_to(person.person_key, 'UTF8')
-     where parked.topic = 'care.record' and parked.publisher = source.organisation
-        and (parked.system is null or parked.system = source.system)
+     where parked.topic = 'care.record'
+        and case when parked.publisher is null
+            then parked.header_values[array_position(parked.header_names, 'ce_source')]
+                = convert_to('/organisations/' || source.organisation || '/systems/' || source.system, 'UTF8')
+            else parked.publisher = source.organisation
+                and (parked.system is null or parked.system = source.system) end
         and parked.reason <> 'alias-cycle'
         and (parked.waiting or not exists (
             select from position

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import psycopg
 
+from onestory.record.domain.freshness import Source
 from onestory.record.domain.heard import Numbered, Place
 
 
@@ -40,3 +41,17 @@ def number(connection: psycopg.Connection, numbered: Collection[Numbered]) -> No
                    seen = s.seen + excluded.seen""",
             [list(column) for column in zip(*sorted(numbered), strict=True)],
         )
+
+
+def heard_of(connection: psycopg.Connection) -> list[tuple[Source, datetime]]:
+    """When each source was last heard of."""
+    rows = connection.execute("select organisation, system, max(broker_time) from source_heard group by 1, 2")
+    return [((organisation, system), at) for organisation, system, at in rows]
+
+
+def missing(connection: psycopg.Connection) -> list[tuple[Source, int]]:
+    """How many statements are missing of each source that numbers them, of all persons; of others nothing."""
+    rows = connection.execute(
+        "select organisation, system, sum(missing) from sequence_span where missing > 0 group by 1, 2"
+    )
+    return [((organisation, system), int(numbers)) for organisation, system, numbers in rows]
