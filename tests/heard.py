@@ -20,12 +20,14 @@ from onestory.intake.domain.submission import Door, Submission
 from onestory.intake.domain.submission import Said as Tagged
 from onestory.record.domain.content import content_digest
 from onestory.record.domain.freshness import Freshness
-from onestory.record.domain.merge.fact import Fact, Merged, Said
+from onestory.record.domain.merge.fact import Merged, Said
+from onestory.record.domain.merge.merge import merge
 from onestory.record.domain.patient import Numbers, compose
 from onestory.record.domain.patient_statement import PatientStatement, by_standing
 from onestory.record.domain.plan import greatest
 from onestory.record.domain.statement import Statement, statements
 from onestory.record.domain.summary.known import Known
+from onestory.record.merge_rules import merge_rules
 from onestory.sample.generate import generate
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.errors import OneStoryError
@@ -59,11 +61,15 @@ class Person:
         """What merging reads."""
         return [_said(each) for each in self.standing if each.resource_type != "Patient"]
 
-    def known(self, merged: Merged) -> Known:
+    def merged(self) -> Merged:
+        """The facts of the person."""
+        return merge(self.said(), merge_rules())
+
+    def known(self) -> Known:
         """What a summary is made of."""
         return Known(
             patient=compose(Numbers(self.number), by_standing(self._patients(), (), None)).content,
-            merged=merged,
+            merged=self.merged(),
             contents={each.shared_id: each.content for each in self.standing if each.content},
             base=BASE,
             freshness=self._freshness(),
@@ -103,11 +109,6 @@ def heard(published: Iterable[Published]) -> list[Person]:
             arrival = Arrival("care.record", 0, count, NOW + timedelta(milliseconds=count), None, b"", event)
             said[key] += statements(arrival, event, [content_digest(entry) for entry in event.entries])
     return [Person(numbers[key], _standing(said[key])) for key in sorted(said)]
-
-
-def unmerged(said: Iterable[Said]) -> Merged:
-    """Each statement as a fact of its own."""
-    return Merged(tuple(Fact(each.shared_id, each.resource_type, (each,), (), ()) for each in said))
 
 
 def _events(published: Published, count: int) -> list[RecordChanged]:

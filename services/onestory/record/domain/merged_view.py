@@ -5,7 +5,7 @@ The operation is `schemas/fhir/OperationDefinition-merged.json`. Resources are c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,9 @@ from onestory.record.domain.merge.fact import Conflict, Fact, Merged, Said
 from onestory.record.domain.summary.wording import name_of
 from onestory.shared.fhir.instants import format_instant
 from onestory.shared.identity import ODS_CODE_SYSTEM
+
+MOST_ON_A_SIDE = 50
+"""Statements that are named on one side of a conflict; of more, the number."""
 
 
 class _Named(msgspec.Struct):
@@ -100,9 +103,16 @@ def _join(one: str, other: str, rule: str, certainty: str) -> dict[str, Any]:
 
 
 def _conflict(conflict: Conflict, types: Mapping[str, str]) -> dict[str, Any]:
-    sides = [{"name": "side", "part": [_statement(each, types) for each in side]} for side in conflict.sides]
+    sides = [{"name": "side", "part": _on_side(side, types)} for side in conflict.sides]
     kind = {"name": "kind", "valueCode": conflict.kind}
     return {"name": "conflict", "part": [kind, {"name": "explanation", "valueString": conflict.explanation}, *sides]}
+
+
+def _on_side(side: Sequence[str], types: Mapping[str, str]) -> list[dict[str, Any]]:
+    # With thousands on a side, naming all of them beside each of them would be millions.
+    more = len(side) - MOST_ON_A_SIDE
+    counted = [{"name": "more", "valueInteger": more}] if more > 0 else []
+    return [*[_statement(each, types) for each in side[:MOST_ON_A_SIDE]], *counted]
 
 
 def _statement(shared_id: str, types: Mapping[str, str], name: str = "statement") -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from onestory.record.domain.merge.fact import Fact
 from onestory.record.domain.summary import dates, sources
+from onestory.record.domain.summary.kinds import ABOUT_ME
 from onestory.record.domain.summary.narrative import paragraph, plain, strong, text, words
 from onestory.record.domain.summary.plain import codes, first, objects
 from onestory.record.domain.summary.record import Record
@@ -19,19 +20,17 @@ _CODE = "81338-6"
 
 def about_me(record: Record) -> Section | None:
     """All that is said of it, newest first. A Composition stays outside: an IPS document has only its own."""
-    every = dates.newest_first(record, record.facts("Composition", "Observation", "DocumentReference"))
-    facts = [fact for fact in every if is_about_me(record, fact)]
+    documents = [
+        fact
+        for fact in record.facts("Composition", "DocumentReference")
+        if codes(record.shown(fact).content, "type") & reviewed().about_me
+    ]
+    facts = dates.newest_first(record, [*documents, *record.observed.get(ABOUT_ME, ())])
     if not facts:
         return None
     entries = [(sources.statements(record, fact)[0], (sources.extension(record, fact),)) for fact in facts]
     kept = [entry for entry, fact in zip(entries, facts, strict=True) if fact.resource_type != "Composition"]
     return Section(_CODE, "About Me", "".join(_told(record, fact) for fact in facts), entries=tuple(kept))
-
-
-def is_about_me(record: Record, fact: Fact) -> bool:
-    """Whether it is the person's own story."""
-    content = record.shown(fact).content
-    return bool((codes(content, "type") | codes(content, "code")) & reviewed().about_me)
 
 
 def _told(record: Record, fact: Fact) -> str:
@@ -53,7 +52,7 @@ def _words(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _sections(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    ahead = list(objects(content, "section"))
+    ahead = objects(content, "section")
     while ahead:
         part = ahead.pop(0)
         yield part

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from onestory.record.domain.summary.record import Record
 
 # A quote inside a JSON string is escaped, so text that looks like a reference does not match.
-_REFERENCE = re.compile(rb'"reference"\s*:\s*"([A-Z][A-Za-z]+)/([a-z2-7-]+)"')
+_REFERENCE = re.compile(rb'"reference"\s*:\s*"([A-Z][A-Za-z]+)/([A-Za-z0-9.-]+)"')
 _ALONG = frozenset(
     [
         "Medication",

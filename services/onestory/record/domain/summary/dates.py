@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from onestory.record.domain.merge.fact import Fact, Said
 from onestory.record.domain.summary import moments
@@ -11,38 +12,46 @@ from onestory.record.domain.summary.plain import first
 from onestory.record.domain.summary.record import Record
 
 _DATES = (
-    ("effectiveDateTime",),
-    ("effectiveInstant",),
+    ("effectiveDateTime", ""),
+    ("effectiveInstant", ""),
     ("effectivePeriod", "end"),
     ("effectivePeriod", "start"),
-    ("occurrenceDateTime",),
-    ("performedDateTime",),
+    ("occurrenceDateTime", ""),
+    ("performedDateTime", ""),
     ("performedPeriod", "end"),
     ("performedPeriod", "start"),
-    ("timingDateTime",),
+    ("timingDateTime", ""),
     ("timingPeriod", "start"),
-    ("date",),
-    ("dateTime",),
-    ("issued",),
+    ("date", ""),
+    ("dateTime", ""),
+    ("issued", ""),
     ("period", "start"),
-    ("created",),
-    ("recordedDate",),
-    ("recorded",),
-    ("recordedOn",),
+    ("created", ""),
+    ("recordedDate", ""),
+    ("recorded", ""),
+    ("recordedOn", ""),
 )
 
 
 def when(said: Said) -> Moment:
     """The date that it gives, else when it was recorded."""
-    found = (moment(first(said.content, *path)) for path in _DATES)
-    return next((known for known in found if known), None) or moments.at(said.recorded_at)
+    for written in _written(said.content):
+        if known := moment(written):
+            return known
+    return moments.at(said.recorded_at)
 
 
 def in_words(said: Said) -> str:
     """That date as people write it, and nothing where it gives none."""
-    return moments.shown(next((found for path in _DATES if (found := first(said.content, *path))), ""))
+    return moments.shown(next(_written(said.content), ""))
 
 
 def newest_first(record: Record, facts: Iterable[Fact]) -> list[Fact]:
     """The facts by the date of what is shown of them."""
     return sorted(facts, key=lambda fact: (-when(record.shown(fact)).begin.timestamp(), fact.id))
+
+
+def _written(content: Mapping[str, Any]) -> Iterator[str]:
+    for name, part in _DATES:
+        if name in content and (found := first(content, name, part) if part else first(content, name)):
+            yield found

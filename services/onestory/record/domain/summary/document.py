@@ -9,15 +9,15 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-import msgspec
 import orjson
 
+from onestory.record.domain.summary import person
 from onestory.record.domain.summary.carried import carried
 from onestory.record.domain.summary.known import Known, Summary
 from onestory.record.domain.summary.moments import NEVER, clock
+from onestory.record.domain.summary.narrative import paragraph
 from onestory.record.domain.summary.order import SECTIONS
 from onestory.record.domain.summary.record import Record, ended
 from onestory.record.domain.summary.section import Section, as_fhir, div
@@ -25,7 +25,6 @@ from onestory.shared.fhir.instants import format_instant
 
 _PROFILE = "http://hl7.org/fhir/uv/ips/StructureDefinition/"
 _AUTHOR = f"urn:uuid:{uuid5(NAMESPACE_URL, 'https://onestory.nhs.uk')}"
-_ABSENT = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}
 # What `served` puts at the beginning of a resource: when and by which event we heard it, which is none of its content.
 _HEARD = re.compile(rb'("meta":\{)"versionId":"[^"]*"(?:,"lastUpdated":"[^"]*")?,?')
 
@@ -36,12 +35,11 @@ def summarise(known: Known, at: datetime) -> Summary:
     sections = [section for make in SECTIONS if (section := make(record))]
     resources = carried(record, (shared_id for section in sections for shared_id, _ in section.entries))
     addresses = {shared_id: f"{known.base}/{kind}/{shared_id}" for shared_id, (kind, _) in resources.items()}
-    patient = msgspec.json.decode(known.patient, type=dict[str, msgspec.Raw])
-    subject = f"{known.base}/Patient/{msgspec.json.decode(patient['id'], type=str)}"
+    subject = f"{known.base}/Patient/{record.patient['id']}"
     digest = _digest(sections, [known.patient, *[content for _, content in resources.values()]])
     entries = [
-        (f"urn:uuid:{uuid5(NAMESPACE_URL, digest)}", _composition(subject, sections, addresses, at)),
-        (subject, msgspec.json.encode(_as_ips(patient))),
+        (f"urn:uuid:{uuid5(NAMESPACE_URL, digest)}", _composition(record, subject, sections, addresses)),
+        (subject, person.as_ips(known.patient)),
         (_AUTHOR, _author()),
         *[(addresses[shared_id], content) for shared_id, (_, content) in resources.items()],
     ]
@@ -54,31 +52,17 @@ def _valid_until(known: Known, sections: Iterable[Section], at: datetime) -> dat
     return min((change for change in changes if at < change < NEVER), default=None)
 
 
-def _as_ips(patient: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
-    """The Patient with what IPS requires and nobody has said, marked as unknown."""
-    shown: dict[str, Any] = dict(patient)
-    if "birthDate" not in patient:
-        shown.setdefault("_birthDate", {"extension": [_ABSENT]})
-    if not _has_name(patient.get("name")):
-        shown["name"] = [{"text": "Name not known"}]
-    return shown
-
-
-def _has_name(names: msgspec.Raw | None) -> bool:
-    found = msgspec.json.decode(names) if names else []
-    return bool(found) and all(isinstance(name, dict) and name.keys() & {"family", "given", "text"} for name in found)
-
-
-def _composition(subject: str, sections: Sequence[Section], addresses: Mapping[str, str], at: datetime) -> bytes:
+def _composition(record: Record, subject: str, sections: Sequence[Section], addresses: Mapping[str, str]) -> bytes:
+    whose = person.in_words(record.patient) + paragraph(f"As of {clock(record.at)}")
     return orjson.dumps(
         {
             "resourceType": "Composition",
             "meta": {"profile": [f"{_PROFILE}Composition-uv-ips"]},
-            "text": {"status": "generated", "div": div(f"<p>As of {clock(at)}</p>")},
+            "text": {"status": "generated", "div": div(whose)},
             "status": "final",
             "type": {"coding": [{"system": "http://loinc.org", "code": "60591-5"}]},
             "subject": {"reference": subject},
-            "date": format_instant(at),
+            "date": format_instant(record.at),
             "author": [{"reference": _AUTHOR}],
             "title": "Patient summary",
             "section": [as_fhir(section, addresses) for section in sections],

@@ -18,7 +18,7 @@ def stated(record: Record, kind: str) -> list[str]:
     remarks = []
     for fact in record.facts("List"):
         content = record.shown(fact).content
-        says_nil = any(code.code == "nilknown" for code in codes(content, "emptyReason"))
+        says_nil = any(code == "nilknown" for _, code in codes(content, "emptyReason"))
         if says_nil and first(content, "status") in ("", "current") and codes(content, "code") & of_this_kind:
             remarks.append(f"{text('None known, as stated by')} {'; '.join(sources.in_words(record, fact))}")
     return remarks

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from onestory.record.domain.summary import moments, sources
 from onestory.record.domain.summary.heard import troubled
 from onestory.record.domain.summary.narrative import listed, strong, text
@@ -14,12 +12,10 @@ from onestory.record.domain.summary.plans import disagreements
 from onestory.record.domain.summary.record import Record
 from onestory.record.domain.summary.section import OWN, Section
 
-_patient = msgspec.json.Decoder(dict[str, Any])
-
 
 def notices(record: Record) -> Section | None:
     """The section, or nothing where nothing has to be said first."""
-    said = [*_plans(record), *_of_patient(_patient.decode(record.known.patient)), *_of_record(record)]
+    said = [*_plans(record), *_of_patient(record.patient), *_of_record(record)]
     return Section("notices", "Please note", listed(said), system=OWN) if said else None
 
 

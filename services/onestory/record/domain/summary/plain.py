@@ -2,53 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
+
+Code = tuple[str, str]
+"""A code as it compares: its system, and the code."""
 
 
-class Code(NamedTuple):
-    """A code and its system, as they compare."""
-
-    system: str
-    code: str
-
-
-def each(value: Any, *path: str) -> Iterator[Any]:
+def each(value: Any, *path: str) -> list[Any]:
     """All that stands at a path, through lists."""
-    if isinstance(value, list):
-        for item in value:
-            yield from each(item, *path)
-    elif not path:
-        if value is not None:
-            yield value
-    elif isinstance(value, Mapping) and path[0] in value:
-        yield from each(value[path[0]], *path[1:])
+    found = value if isinstance(value, list) else [value]
+    for name in path:
+        ahead: list[Any] = []
+        for item in found:
+            inner = item.get(name) if isinstance(item, dict) else None
+            if isinstance(inner, list):
+                ahead += inner
+            elif inner is not None:
+                ahead.append(inner)
+        if not ahead:
+            return ahead
+        found = ahead
+    return [item for item in found if item is not None] if None in found else found
 
 
 def first(value: Any, *path: str) -> str:
     """The first text at a path; empty where there is none."""
-    return next((found for found in each(value, *path) if isinstance(found, str)), "")
+    for found in each(value, *path):
+        if isinstance(found, str):
+            return found
+    return ""
 
 
-def objects(value: Any, *path: str) -> Iterator[Mapping[str, Any]]:
+def objects(value: Any, *path: str) -> list[Mapping[str, Any]]:
     """All objects at a path."""
-    return (found for found in each(value, *path) if isinstance(found, Mapping))
+    return [found for found in each(value, *path) if isinstance(found, dict)]
 
 
 def codes(value: Any, *path: str) -> set[Code]:
     """The codes of all CodeableConcepts at a path."""
-    return {
-        Code(_text(coding, "system"), _text(coding, "code"))
-        for coding in objects(value, *path, "coding")
-        if coding.get("code")
-    }
+    found: set[Code] = set()
+    for coding in each(value, *path, "coding"):
+        if isinstance(coding, dict) and isinstance(code := coding.get("code"), str):
+            system = coding.get("system")
+            found.add((system if isinstance(system, str) else "", code))
+    return found
 
 
 def named(concept: Any) -> str:
     """What a CodeableConcept says: its text, else the display of a coding, else a code as it is."""
-    if not isinstance(concept, Mapping):
+    if not isinstance(concept, dict):
         return ""
-    return first(concept, "text") or first(concept, "coding", "display") or first(concept, "coding", "code")
+    return text_of(concept, "text") or first(concept, "coding", "display") or first(concept, "coding", "code")
 
 
 def all_named(value: Any, *path: str) -> list[str]:
@@ -56,9 +61,11 @@ def all_named(value: Any, *path: str) -> list[str]:
     return list(dict.fromkeys(name for concept in each(value, *path) if (name := named(concept))))
 
 
-def extensions(value: Any, ending: str) -> Iterator[Mapping[str, Any]]:
+def extensions(value: Mapping[str, Any], ending: str) -> list[Mapping[str, Any]]:
     """The extensions whose address ends so: UK and HL7 publish the same one under several."""
-    return (found for found in objects(value, "extension") if _text(found, "url").endswith(ending))
+    if "extension" not in value:
+        return []
+    return [found for found in objects(value, "extension") if text_of(found, "url").endswith(ending)]
 
 
 def number(value: Any) -> str:
@@ -68,6 +75,7 @@ def number(value: Any) -> str:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
-def _text(value: Mapping[str, Any], name: str) -> str:
+def text_of(value: Mapping[str, Any], name: str) -> str:
+    """A text of an object; empty where there is none."""
     found = value.get(name)
     return found if isinstance(found, str) else ""

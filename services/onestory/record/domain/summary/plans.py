@@ -33,6 +33,7 @@ _TYPES = (
     "QuestionnaireResponse",
     "ServiceRequest",
 )
+_DISAGREE = {"plan", "plan-wording"}
 _CODED = ("category", "type", "code", "scope")
 _OVER = {"revoked", "completed", "superseded", "inactive", "rejected", "cancelled", "stopped", "not-done"}
 
@@ -54,7 +55,7 @@ def plan_of_care(record: Record) -> Section | None:
 
 def disagreements(record: Record) -> list[Conflict]:
     """What plans contradict each other in, each once."""
-    found = [conflict for fact in record.facts(*_TYPES) if is_plan(record, fact) for conflict in fact.conflicts]
+    found = [conflict for fact in record.everything() for conflict in fact.conflicts if conflict.kind in _DISAGREE]
     return list(dict.fromkeys(found))
 
 

@@ -10,6 +10,7 @@ from onestory.record.domain.merge.fact import Fact
 from onestory.record.domain.summary import nil_known
 from onestory.record.domain.summary.lines import About, Group, Line, section
 from onestory.record.domain.summary.moments import moment
+from onestory.record.domain.summary.moments import shown as date_shown
 from onestory.record.domain.summary.narrative import strong, text
 from onestory.record.domain.summary.plain import all_named, first, named
 from onestory.record.domain.summary.record import Record
@@ -57,7 +58,7 @@ def _newest_first(record: Record) -> list[Fact]:
 def _since(record: Record, fact: Fact) -> datetime:
     said = record.shown(fact)
     onset = first(said.content, "onsetDateTime") or first(said.content, "onsetPeriod", "start")
-    known = moment(onset) or moment(said.content.get("recordedDate"))
+    known = moment(fact.onset) or moment(onset) or moment(said.content.get("recordedDate"))
     return known.begin if known else said.recorded_at
 
 
@@ -80,13 +81,13 @@ def _line(record: Record, fact: Fact) -> Line:
     return Line(
         fact,
         [strong(text(name_of(shown))), *[text(site) for site in all_named(shown, "bodySite")]],
-        [text(detail) for detail in dict.fromkeys(_details(shown, contents)) if detail],
+        [text(detail) for detail in dict.fromkeys(_details(fact, shown, contents)) if detail],
     )
 
 
-def _details(shown: Mapping[str, Any], contents: list[Mapping[str, Any]]) -> Iterator[str]:
+def _details(fact: Fact, shown: Mapping[str, Any], contents: list[Mapping[str, Any]]) -> Iterator[str]:
     yield status_of(shown)
-    if onset := dated(shown, "onset"):
+    if onset := date_shown(fact.onset) or dated(shown, "onset"):
         yield f"Since {onset}"
     if ended := dated(shown, "abatement"):
         yield f"Ended {ended}"

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
 from onestory.record.domain.merge.fact import Fact, Said
+from onestory.record.domain.summary.kinds import kind_of
 from onestory.record.domain.summary.known import Known
 from onestory.record.domain.summary.moments import NEVER, midnight
-from onestory.record.domain.summary.plain import first, objects
+from onestory.record.domain.summary.plain import each, first, objects
 
 # Decimals stay as they were written: a float would turn 1.00 into 1.0.
 _exact = msgspec.json.Decoder(float_hook=str)
+_decoded = msgspec.json.Decoder(dict[str, Any])
 _WITHDRAWN = "entered-in-error"
 
 
@@ -25,13 +28,26 @@ class Record:
     def __init__(self, known: Known, at: datetime) -> None:
         self.at = at
         self.known = known
-        self._former = {(each.organisation, each.system): each.former_until for each in known.freshness}
+        self.patient: Mapping[str, Any] = _decoded.decode(known.patient)
+        self._former = {(line.organisation, line.system): line.former_until for line in known.freshness}
         self._by_type: defaultdict[str, list[Fact]] = defaultdict(list)
+        self._standing: dict[str, Sequence[Said]] = {}
         self._said: dict[str, Said] = {}
         for fact in sorted(known.merged.facts, key=lambda fact: fact.id):
             self._said.update({said.shared_id: said for said in fact.members})
-            if self.standing(fact):
+            self._standing[fact.id] = [
+                said for said in fact.members if said.shared_id not in fact.withdrawn and not _withdrawn(said.content)
+            ]
+            if self._standing[fact.id]:
                 self._by_type[fact.resource_type].append(fact)
+
+    @cached_property
+    def observed(self) -> Mapping[str, Sequence[Fact]]:
+        """Observations and reports by their kind."""
+        found: defaultdict[str, list[Fact]] = defaultdict(list)
+        for fact in self.facts("DiagnosticReport", "Observation"):
+            found[kind_of(self.shown(fact).content)].append(fact)
+        return found
 
     def facts(self, *resource_types: str) -> Iterator[Fact]:
         """The facts of these types that somebody stands by, in the order of their ids."""
@@ -44,11 +60,11 @@ class Record:
 
     def standing(self, fact: Fact) -> Sequence[Said]:
         """The statements that their sources have not withdrawn; the one that is shown first."""
-        return [said for said in fact.members if said.shared_id not in fact.withdrawn and not _withdrawn(said.content)]
+        return self._standing[fact.id]
 
     def shown(self, fact: Fact) -> Said:
         """The statement that stands for the fact."""
-        return self.standing(fact)[0]
+        return self._standing[fact.id][0]
 
     def said(self, shared_id: str) -> Said | None:
         """A statement by its shared id."""
@@ -81,7 +97,7 @@ class Record:
         """What a reference of a statement leads to: something contained in it, or another visible statement."""
         target = first(reference, "reference")
         if target.startswith("#"):
-            return next((each for each in objects(said.content, "contained") if each.get("id") == target[1:]), None)
+            return next((one for one in objects(said.content, "contained") if one.get("id") == target[1:]), None)
         found = self._said.get(target.rpartition("/")[2])
         return found.content if found else None
 
@@ -94,4 +110,4 @@ def ended(until: date) -> datetime:
 def _withdrawn(content: Mapping[str, Any]) -> bool:
     if content.get("status") == _WITHDRAWN:
         return True
-    return any(each.get("code") == _WITHDRAWN for each in objects(content, "verificationStatus", "coding"))
+    return "verificationStatus" in content and _WITHDRAWN in each(content, "verificationStatus", "coding", "code")

@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from onestory.record.domain.merge.fact import Fact
-from onestory.record.domain.summary import dates
-from onestory.record.domain.summary.about_me import is_about_me
+from onestory.record.domain.summary import dates, kinds
 from onestory.record.domain.summary.lines import About, Group, Line, section
 from onestory.record.domain.summary.moments import NEVER, months_after
 from onestory.record.domain.summary.narrative import strong, text
@@ -26,7 +25,6 @@ _RESULTS = About("30954-2", "Results")
 _VITAL_SIGNS = About("8716-3", "Vital signs")
 _SOCIAL = About("29762-2", "Social history")
 _PREGNANCY = About("10162-6", "Pregnancy")
-_NO_RESULT = {"cancelled", "registered"}
 
 
 class _Limit(NamedTuple):
@@ -36,27 +34,26 @@ class _Limit(NamedTuple):
 
 def results(record: Record) -> Section | None:
     """Results of all kinds: whatever is no vital sign, social history or pregnancy."""
-    return _limited(record, _RESULTS, "result", _Limit(LAST, timed=True))
+    return _limited(record, _RESULTS, kinds.RESULT, _Limit(LAST, timed=True))
 
 
 def vital_signs(record: Record) -> Section | None:
     """Vital signs, under the same limits."""
-    return _limited(record, _VITAL_SIGNS, "vital", _Limit(LAST, timed=True))
+    return _limited(record, _VITAL_SIGNS, kinds.VITAL_SIGN, _Limit(LAST, timed=True))
 
 
 def social_history(record: Record) -> Section | None:
     """The last of each kind, however old; its date stands beside it."""
-    return _limited(record, _SOCIAL, "social", _Limit(1, timed=False))
+    return _limited(record, _SOCIAL, kinds.SOCIAL_HISTORY, _Limit(1, timed=False))
 
 
 def pregnancy(record: Record) -> Section | None:
     """The last of each kind, however old; its date stands beside it."""
-    return _limited(record, _PREGNANCY, "pregnancy", _Limit(1, timed=False))
+    return _limited(record, _PREGNANCY, kinds.PREGNANCY, _Limit(1, timed=False))
 
 
 def _limited(record: Record, about: About, kind: str, limit: _Limit) -> Section | None:
-    every = dates.newest_first(record, record.facts("DiagnosticReport", "Observation"))
-    facts = [fact for fact in every if _kind(record, fact) == kind]
+    facts = dates.newest_first(record, record.observed.get(kind, ()))
     shown = {fact.id for fact in _last_of_each(record, facts, limit)}
     lines = [_line(record, fact, limit) for fact in facts if fact.id in shown]
     more = len(facts) - len(lines)
@@ -64,18 +61,6 @@ def _limited(record: Record, about: About, kind: str, limit: _Limit) -> Section 
     why = which if limit.timed else "older ones of a kind that is shown"
     remarks = [f"More is held: {more} are not shown here ({why})."] if more else []
     return section(record, about, [Group("Newest first", lines)], remarks=remarks)
-
-
-def _kind(record: Record, fact: Fact) -> str:
-    content = record.shown(fact).content
-    if first(content, "status") in _NO_RESULT or is_about_me(record, fact):
-        return ""
-    said, categories = codes(content, "code"), {code.code for code in codes(content, "category")}
-    if said & reviewed().pregnancy:
-        return "pregnancy"
-    if "social-history" in categories or said & reviewed().social_history:
-        return "social"
-    return "vital" if "vital-signs" in categories else "result"
 
 
 def _last_of_each(record: Record, facts: Iterable[Fact], limit: _Limit) -> Iterator[Fact]:

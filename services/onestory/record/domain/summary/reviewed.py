@@ -1,4 +1,4 @@
-"""The clinical content of the summary as data: `schemas/summary/codes.yaml`."""
+"""The clinical content of the summary as data: `schemas/summary/codes.yaml`, and the plans of `schemas/merge/`."""
 
 from __future__ import annotations
 
@@ -26,21 +26,24 @@ class Reviewed:
     long_result_words: tuple[str, ...]
     pregnancy: frozenset[Code]
     social_history: frozenset[Code]
+    languages: frozenset[str]
 
 
 @cache
 def reviewed() -> Reviewed:
     """The content, read once."""
     table = yaml.safe_load((folder() / "summary" / "codes.yaml").read_text())
+    emergency = yaml.safe_load((folder() / "merge" / "plans.yaml").read_text())
     return Reviewed(
         about_me=_codes(table["about-me"]),
-        plans=_codes(table["plans"]),
+        plans=_codes(table["plans"]) | {(each["system"], each["code"]) for each in emergency["codes"]},
         alerts=tuple(_codes(codes) for codes in table["alerts"].values()),
         lists={name: _codes(codes) for name, codes in table["lists"].items()},
         long_results=_codes(table["long-results"]),
         long_result_words=tuple(table["long-result-words"]),
         pregnancy=_codes(table["pregnancy"]),
         social_history=_codes(table["social-history"]),
+        languages=frozenset(table["languages"]),
     )
 
 
@@ -50,4 +53,4 @@ def _codes(written: Iterable[object]) -> frozenset[Code]:
 
 def _code(written: str) -> Code:
     system, bar, code = written.rpartition("|")
-    return Code(system if bar else _SNOMED, code)
+    return (system if bar else _SNOMED, code)

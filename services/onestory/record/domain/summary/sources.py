@@ -17,6 +17,9 @@ from onestory.shared.identity import ODS_CODE_SYSTEM
 FACT = "https://onestory.nhs.uk/StructureDefinition/summary-fact"
 """Extension on a section's entry: `certainty`, `rule`s, `source`s and `conflict`s of the fact that it stands for."""
 
+MOST_ON_A_SIDE = 5
+"""Statements of one side of a conflict that stand beside a fact; the others are facts of the same section."""
+
 
 def in_words(record: Record, fact: Fact) -> list[str]:
     """Paragraphs of XHTML: each source with when it recorded the fact, and why they count as one fact."""
@@ -70,8 +73,10 @@ def _line(record: Record, said: Said, shown: Said) -> str:
 
 
 def _side(record: Record, side: tuple[str, ...]) -> str:
-    known = [said for shared_id in side if (said := record.said(shared_id))]
-    return ", ".join(f"{text(record.organisation(said))} says: {text(in_brief(said.content))}" for said in known)
+    known = [said for shared_id in side[:MOST_ON_A_SIDE] if (said := record.said(shared_id))]
+    told = [f"{text(record.organisation(said))} says: {text(in_brief(said.content))}" for said in known]
+    more = len(side) - MOST_ON_A_SIDE
+    return ", ".join([*told, f"and {more} more"] if more > 0 else told)
 
 
 def _source(record: Record, said: Said) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def _source(record: Record, said: Said) -> dict[str, Any]:
 
 
 def _conflict(record: Record, conflict: Conflict) -> dict[str, Any]:
-    sides = [said for side in conflict.sides for shared_id in side if (said := record.said(shared_id))]
+    sides = [said for side in conflict.sides for each in side[:MOST_ON_A_SIDE] if (said := record.said(each))]
     return {
         "url": "conflict",
         "extension": [

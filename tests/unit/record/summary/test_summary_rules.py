@@ -1,0 +1,415 @@
+"""What stands where in a summary, in clinical words."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.unit.record.summary.written import (
+    GP,
+    HOSPITAL,
+    NOW,
+    code,
+    entries,
+    former,
+    known,
+    said,
+    sections,
+    term,
+    texts,
+    told,
+)
+
+from onestory.record.domain.merge.fact import Said
+from onestory.record.domain.summary.document import summarise
+
+LONG_AGO = datetime(2019, 3, 1, tzinfo=UTC)
+
+
+def medicine(name: str, organisation: str = GP, *, course: str = "continuous", **elements: Any) -> Said:
+    elements = {"status": "active", "authoredOn": "2019-03-01", **elements}
+    return said(
+        "MedicationRequest",
+        name.lower(),
+        organisation,
+        recorded=elements.pop("recorded", LONG_AGO),
+        intent="order",
+        medicationCodeableConcept={"text": name},
+        courseOfTherapyType=term("medicationrequest-course-of-therapy", course),
+        **elements,
+    )
+
+
+def result(name: str, day: str, *, category: str = "laboratory", test: str = "HbA1c", **elements: Any) -> Said:
+    return said(
+        "Observation",
+        name,
+        status="final",
+        category=[term("observation-category", category)],
+        code={"text": test},
+        effectiveDateTime=day,
+        **{"valueString": f"value {name}", **elements},
+    )
+
+
+def nil_known(code_of_list: str, recorded: datetime = NOW) -> Said:
+    return said(
+        "List",
+        "list",
+        recorded=recorded,
+        status="current",
+        mode="snapshot",
+        code=code(code_of_list, "Allergies and adverse reactions"),
+        emptyReason=term("list-empty-reason", "nilknown"),
+    )
+
+
+def under(section: str, caption: str) -> str:
+    """What stands under a caption of a section, until the next one."""
+    return section.partition(caption)[2]
+
+
+# Medicines
+
+
+def test_a_repeat_is_current_however_long_ago_it_began() -> None:
+    assert "Ramipril" in under(told(medicine("Ramipril"))["Medicines"], "Current")
+
+
+@pytest.mark.parametrize(("ended", "shown"), [("2026-05-23", True), ("2026-05-21", False)])
+def test_a_stopped_repeat_is_shown_for_six_months(ended: str, shown: bool) -> None:
+    stopped = medicine("Ramipril", status="stopped", dispenseRequest={"validityPeriod": {"end": ended}})
+
+    medicines = told(stopped)["Medicines"]
+
+    assert ("Ramipril" in medicines) is shown
+    assert ("More is held: 1" in medicines) is not shown
+
+
+@pytest.mark.parametrize(("authored", "shown"), [("2025-11-23", True), ("2025-11-20", False)])
+def test_an_acute_medicine_is_shown_for_a_year(authored: str, shown: bool) -> None:
+    assert ("Amoxicillin" in told(medicine("Amoxicillin", course="acute", authoredOn=authored))["Medicines"]) is shown
+
+
+def test_a_date_without_a_day_counts_as_late_as_it_can_have_been() -> None:
+    assert "Amoxicillin" in told(medicine("Amoxicillin", course="acute", authoredOn="2025-11"))["Medicines"]
+
+
+def test_a_medicine_that_was_stopped_on_no_stated_day_counts_from_when_that_was_recorded() -> None:
+    stopped = medicine("Ramipril", status="stopped", recorded=NOW - timedelta(days=90))
+
+    assert "Ramipril" in under(told(stopped)["Medicines"], "Stopped")
+
+
+def test_a_repeat_of_a_former_practice_is_not_current_and_not_for_ever() -> None:
+    ramipril = medicine("Ramipril")
+    left = [former(date(2026, 10, 1))]
+
+    now = told(ramipril, freshness=left)["Medicines"]
+    after_six_months = told(ramipril, at=datetime(2027, 4, 3, tzinfo=UTC), freshness=left)["Medicines"]
+
+    assert "not known to be current" in now
+    assert "former practice, until 1 Oct 2026" in now
+    assert "Ramipril" not in after_six_months
+    assert "More is held: 1" in after_six_months
+
+
+def test_what_a_former_practice_and_the_new_one_repeat_is_current() -> None:
+    number = [{"system": "https://fhir.nhs.uk/Id/prescription-line-id", "value": "1"}]
+    old, new = medicine("Ramipril", GP, identifier=number), medicine("Ramipril", HOSPITAL, identifier=number)
+
+    assert "Ramipril" in under(told(old, new, freshness=[former(date(2026, 10, 1))])["Medicines"], "Current")
+
+
+def test_a_medicine_not_to_be_given_stands_first() -> None:
+    medicines = told(medicine("Aspirin"), medicine("Warfarin", doNotPerform=True))["Medicines"]
+
+    assert medicines.index("Not to be given") < medicines.index("Warfarin") < medicines.index("Aspirin")
+
+
+def test_a_request_and_what_is_taken_of_it_are_told_apart() -> None:
+    taken = said(
+        "MedicationStatement", "taken", HOSPITAL, status="active", medicationCodeableConcept={"text": "Ramipril"}
+    )
+
+    medicines = told(medicine("Ramipril"), taken)["Medicines"]
+
+    assert "Prescribed" in medicines
+    assert "Reported as taken" in medicines
+
+
+# Allergies
+
+
+def test_an_allergy_without_a_status_is_active() -> None:
+    assert "Nuts" in under(
+        told(said("AllergyIntolerance", "nuts", code={"text": "Nuts"}))["Allergies and intolerances"], "Active"
+    )
+
+
+def test_a_resolved_allergy_is_shown_with_its_dates() -> None:
+    abated = {
+        "url": "http://hl7.org/fhir/StructureDefinition/allergyintolerance-abatement",
+        "valueDateTime": "2021-06",
+    }
+    egg = said(
+        "AllergyIntolerance",
+        "egg",
+        code={"text": "Egg"},
+        clinicalStatus=term("allergyintolerance-clinical", "resolved"),
+        onsetDateTime="2003",
+        extension=[abated],
+    )
+
+    resolved = under(told(egg)["Allergies and intolerances"], "Inactive or resolved")
+
+    for part in ("Egg", "Since 2003", "Ended Jun 2021"):
+        assert part in resolved
+
+
+def test_none_known_is_said_only_when_a_source_says_it() -> None:
+    stated = summarise(known(nil_known("886921000000105")), NOW)
+
+    allergies = sections(stated)["48765-2"]
+    assert allergies["emptyReason"]["coding"][0]["code"] == "nilknown"
+    assert "Harbour Street Surgery" in texts(stated)["Allergies and intolerances"]
+    for other in ("10160-0", "11450-4"):
+        assert sections(stated)[other]["emptyReason"]["coding"][0]["code"] == "unavailable"
+
+
+def test_where_an_allergy_is_known_nil_known_is_no_reason_but_is_still_shown() -> None:
+    nuts = said("AllergyIntolerance", "nuts", HOSPITAL, code={"text": "Nuts"})
+    stated = summarise(known(nil_known("886921000000105"), nuts), NOW)
+
+    assert "emptyReason" not in sections(stated)["48765-2"]
+    assert "None known, as stated by" in texts(stated)["Allergies and intolerances"]
+
+
+def test_a_statement_that_there_is_no_allergy_is_an_entry_with_its_source() -> None:
+    none_known = said("AllergyIntolerance", "none", code=code("716186003", "No known allergy"))
+    summary = summarise(known(none_known), NOW)
+
+    assert entries(sections(summary)["48765-2"]) == [none_known.shared_id]
+
+
+# Problems
+
+
+def test_active_problems_come_newest_first_and_resolved_ones_are_past_illness() -> None:
+    active = term("condition-clinical", "active")
+    old = said("Condition", "old", code={"text": "Asthma"}, clinicalStatus=active, onsetDateTime="2001")
+    new = said("Condition", "new", code={"text": "Gout"}, clinicalStatus=active, onsetDateTime="2024-02")
+    past = said("Condition", "past", code={"text": "Pneumonia"}, clinicalStatus=term("condition-clinical", "resolved"))
+
+    summary = told(old, new, past)
+
+    assert summary["Problems"].index("Gout") < summary["Problems"].index("Asthma")
+    assert "Pneumonia" not in summary["Problems"]
+    assert "Pneumonia" in summary["Past illness"]
+
+
+# Results
+
+
+def test_of_one_test_the_last_five_are_shown_and_it_is_said_that_more_is_held() -> None:
+    every = [result(f"r{month}", f"2026-{month:02}-01") for month in range(6, 12)]
+    every.append(result("other", "2026-06-02", test="Sodium"))
+
+    results = told(*every)["Results"]
+
+    assert "value r6" not in results
+    assert all(f"value r{month}" in results for month in range(7, 12))
+    assert "value other" in results
+    assert "More is held: 1" in results
+
+
+@pytest.mark.parametrize(
+    ("day", "specialty", "shown"),
+    [
+        ("2026-05-23", "CH", True),
+        ("2026-05-21", "CH", False),
+        ("2025-11-23", "MB", True),
+        ("2025-11-23", "VR", True),
+        ("2025-11-20", "MB", False),
+    ],
+)
+def test_results_count_for_six_months_and_those_of_microbiology_and_the_like_for_twelve(
+    day: str, specialty: str, shown: bool
+) -> None:
+    category = [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": specialty}]}]
+
+    assert ("value one" in told(result("one", day) if specialty == "CH" else _of(category, day))["Results"]) is shown
+
+
+def _of(category: list[Any], day: str) -> Said:
+    return said(
+        "Observation",
+        "one",
+        status="final",
+        category=category,
+        code={"text": "Culture"},
+        effectiveDateTime=day,
+        valueString="value one",
+    )
+
+
+def test_a_result_that_was_cancelled_is_none() -> None:
+    assert "Results" not in told(said("Observation", "one", status="cancelled", code={"text": "HbA1c"}))
+
+
+def test_vital_signs_social_history_and_pregnancy_have_sections_of_their_own() -> None:
+    summary = told(
+        result("pulse", "2026-11-01", category="vital-signs", test="Heart rate"),
+        result("smokes", "2011-11-01", category="social-history", test="Smoking"),
+        said(
+            "Observation",
+            "due",
+            status="final",
+            code=code("11778-8", "Due date", "http://loinc.org"),
+            valueDateTime="2027-01-02",
+        ),
+    )
+
+    assert "value pulse" in summary["Vital signs"]
+    assert "value smokes" in summary["Social history"]
+    assert "2 Jan 2027" in summary["Pregnancy"]
+    assert "Results" not in summary
+
+
+# Immunisations
+
+
+def test_immunisations_are_those_that_were_given() -> None:
+    given = said(
+        "Immunization", "given", status="completed", vaccineCode={"text": "MMR"}, occurrenceDateTime="2001-02-03"
+    )
+    refused = said(
+        "Immunization", "refused", status="not-done", vaccineCode={"text": "Flu"}, occurrenceDateTime="2025-10-01"
+    )
+
+    immunisations = told(given, refused)["Immunisations"]
+
+    assert "MMR" in immunisations
+    assert "Flu" not in immunisations
+
+
+# What comes first
+
+
+def flag(name: str, category: dict[str, Any], **elements: Any) -> Said:
+    return said(
+        "Flag", name, **{"status": "active", "category": [category], "code": {"text": f"Flag {name}"}, **elements}
+    )
+
+
+RA = {"coding": [{"system": "https://fhir.nhs.uk/CodeSystem/flag-categories-bars", "code": "RA"}]}
+SG = {"coding": [{"system": "https://fhir.nhs.uk/CodeSystem/flag-categories-bars", "code": "SG"}]}
+RT = {"coding": [{"system": "https://fhir.nhs.uk/CodeSystem/flag-categories-bars", "code": "RT"}]}
+
+
+def respect(name: str, decision: str, organisation: str = GP, **elements: Any) -> Said:
+    return said(
+        "DocumentReference",
+        name,
+        organisation,
+        **{
+            "status": "current",
+            "type": code("1382601000000107", "ReSPECT form"),
+            "description": decision,
+            "content": [{"attachment": {"title": "Form"}}],
+            **elements,
+        },
+    )
+
+
+def about_me() -> Said:
+    words = '<div xmlns="http://www.w3.org/1999/xhtml"><p>My dog <b>Bryn</b></p><script>x()</script></div>'
+    return said(
+        "Composition",
+        "story",
+        status="final",
+        type=code("81338-6", "About Me", "http://loinc.org"),
+        section=[{"title": "What matters to me", "text": {"status": "additional", "div": words}}],
+    )
+
+
+def test_the_persons_own_words_come_first_then_alerts_then_plans() -> None:
+    nuts = said("AllergyIntolerance", "nuts", code={"text": "Nuts"})
+    summary = summarise(known(nuts, flag("a", RA), respect("form", "CPR not recommended"), about_me()), NOW)
+
+    assert list(sections(summary))[:4] == ["81338-6", "104605-1", "42348-3", "48765-2"]
+    assert texts(summary)["About Me"].splitlines()[:2] == ["What matters to me", "My dog Bryn"]
+
+
+def test_no_composition_but_its_own_is_in_the_document() -> None:
+    assert summarise(known(about_me()), NOW).document.count(b'"resourceType":"Composition"') == 1
+
+
+def test_alerts_come_in_the_order_of_what_they_change() -> None:
+    alerts = told(flag("a", RA), flag("b", SG), flag("c", RT), flag("d", {"text": "Other"}))["Alerts"]
+
+    assert [each for each in alerts.split() if each in "abcd"] == ["c", "b", "a", "d"]
+
+
+def test_an_alert_is_shown_until_its_period_ends() -> None:
+    ends = flag("a", RA, period={"start": "2026-01-01", "end": "2026-11-24"})
+    over = flag("b", RA, period={"end": "2026-11-01"})
+    inactive = flag("c", RA, status="inactive")
+    summary = summarise(known(ends, over, inactive), NOW)
+
+    assert entries(sections(summary)["104605-1"]) == [ends.shared_id]
+    assert summary.valid_until == datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def test_every_plan_is_shown_newest_first_and_none_is_hidden_by_another() -> None:
+    old = respect("old", "CPR recommended", GP, date="2024-01-01T09:00:00Z")
+    new = respect("new", "CPR not recommended", HOSPITAL, date="2026-01-01T09:00:00Z")
+
+    plans = told(old, new)["Plans for emergency care, and advance decisions"]
+
+    assert plans.index("CPR not recommended") < plans.index("CPR recommended")
+
+
+def test_plans_that_disagree_head_the_summary() -> None:
+    summary = summarise(
+        known(respect("old", "CPR recommended", GP), respect("new", "CPR not recommended", HOSPITAL)), NOW
+    )
+
+    assert next(iter(sections(summary))) == "notices"
+    notice = texts(summary)["Please note"]
+    for part in ("Plans for emergency care disagree", "CPR recommended", "CPR not recommended"):
+        assert part in notice
+
+
+def test_a_plan_that_was_superseded_is_only_counted() -> None:
+    plans = told(respect("old", "CPR recommended", status="superseded"))[
+        "Plans for emergency care, and advance decisions"
+    ]
+
+    assert "CPR recommended" not in plans
+    assert "More is held: 1" in plans
+
+
+def test_a_decision_that_is_coded_as_a_problem_is_among_the_plans() -> None:
+    not_for_cpr = said("Condition", "dnacpr", code=code("450476008", "Not for attempted cardiopulmonary resuscitation"))
+
+    summary = told(not_for_cpr)
+
+    assert "Not for attempted" in summary["Plans for emergency care, and advance decisions"]
+    assert "Not for attempted" in summary["Problems"]
+
+
+def test_a_crisis_plan_is_among_the_plans_and_its_resource_in_the_plan_of_care() -> None:
+    crisis = said(
+        "CarePlan",
+        "crisis",
+        status="active",
+        intent="plan",
+        category=[code("736253002", "Mental health crisis plan")],
+        description="Call the line first.",
+    )
+    summary = summarise(known(crisis), NOW)
+
+    assert "Call the line first." in texts(summary)["Plans for emergency care, and advance decisions"]
+    assert entries(sections(summary)["18776-5"]) == [crisis.shared_id]
