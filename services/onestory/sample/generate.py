@@ -9,7 +9,7 @@ from onestory.sample.bundles import Submission
 from onestory.sample.difficulties import later_submissions, wrongly_filed
 from onestory.sample.network import HOSPITAL, Source
 from onestory.sample.people import Person, person
-from onestory.sample.sources import community, directory, gp, hospital, mental_health, pds, social_care
+from onestory.sample.sources import community, directory, former_gp, gp, hospital, mental_health, pds, social_care
 from onestory.sample.story import story
 
 _NIGHT = 4
@@ -43,6 +43,7 @@ def of_person(who: Person) -> Iterator[Submission]:
     """What each source says of one person, in the order in which that source publishes it."""
     told = story(who)
     yield from gp.submissions(who, told)
+    yield from former_gp.submissions(who, told)
     for kind in told.care:
         yield from _CARE[kind](who, told)
     # After the community team has filed under the old number: a supersession must join what is already there.

@@ -24,6 +24,7 @@ class Manifest:
             "name": who.name,
             "practice": who.practice.ods,
             "network": who.practice.network,
+            "former_practice": who.former_practice.ods if who.former_practice else "",
             "born": who.born.isoformat(),
             "superseded": who.superseded,
             "known_to": ["demographics", "gp", *kinds],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from onestory.sample.elements import NHS_NUMBER, UK_CORE, Json, identifier, known_as, organisation, term
+from onestory.sample.elements import NHS_NUMBER, UK_CORE, Json, identifier, known_as, organisation, period, term
 from onestory.sample.voice import Voice
 
 VERIFIED = term(
@@ -25,7 +25,7 @@ def patient(voice: Voice, recorded: datetime, *, verified: bool = False, replace
         "birthDate": person.born.isoformat(),
         "deceasedDateTime": person.died.isoformat() if person.died and _heard_of_death(voice, recorded) else None,
         **({} if person.protected else _whereabouts(voice)),
-        "generalPractitioner": [organisation(person.practice)] if _may_name_practice(voice) else None,
+        "generalPractitioner": [_registered(voice)] if _may_name_practice(voice) else None,
         "link": [_replaced(replaces)] if replaces else None,
     }
     resource = voice.resource("Patient", "patient", recorded, fields, secrecy=("R",) if person.protected else ())
@@ -42,6 +42,15 @@ def _identifiers(voice: Voice, verified: bool) -> list[Json]:
     if voice.source.kind == "demographics":
         return [number]
     return [number, voice.business_identifier("Patient", "patient")]
+
+
+def _registered(voice: Voice) -> Json:
+    """The registered practice; the authority also says since when, of those who have moved."""
+    person = voice.person
+    named = organisation(person.practice)
+    if person.moved is None or voice.source.kind != "demographics":
+        return named
+    return {**named, "identifier": {**named["identifier"], "period": period(person.moved)}}
 
 
 def _whereabouts(voice: Voice) -> Json:

@@ -32,6 +32,10 @@ class Person:
     died: date | None
     age: Age
     practice: Source
+    former_practice: Source | None
+    """Where this person was registered before `moved`; None for nearly everyone."""
+    moved: date | None
+    """The first day of the registration with `practice`, where another one was before it."""
     address: tuple[str, str]
     """Street and town."""
     postcode: str
@@ -68,6 +72,8 @@ def person(seed: int, index: int) -> Person:
         died=calendar.days_ago(chance.randrange(6, 14)) if "deceased" in troubles else None,
         age=age,
         practice=PRACTICES[index % len(PRACTICES)],
+        former_practice=PRACTICES[(index + 1) % len(PRACTICES)] if "moved-practice" in troubles else None,
+        moved=_moved(seed, index) if "moved-practice" in troubles else None,
         address=(f"{chance.randrange(1, 180)} {chance.choice(names.STREETS)}", chance.choice(names.TOWNS)),
         postcode=f"ZZ99 {chance.randrange(10)}{''.join(chance.choice(names.POSTCODE_LETTERS) for _ in 'ab')}",
         phone=_phone(chance),
@@ -97,6 +103,10 @@ def _age(chance: Random, troubles: tuple[str, ...]) -> Age:
 def _days_lived(chance: Random, age: Age) -> int:
     youngest, eldest = {"child": (2, 17), "adult": (19, 70), "frail": (76, 99)}[age]
     return chance.randrange(youngest * 366, eldest * 365)
+
+
+def _moved(seed: int, index: int) -> date:
+    return calendar.days_ago(stream(seed, "moved", index).randrange(100, 300))
 
 
 def _phone(chance: Random) -> str:

@@ -15,6 +15,7 @@ from onestory.sample.story import Allergy, Medicine, Problem, Vaccination
 from onestory.sample.voice import Voice
 
 DMD = "https://dmd.nhs.uk"
+CARE_KINDS = "https://fhir.nhs.uk/STU3/CodeSystem/EMS-PDS-PatientCareProvisionType-1"
 
 
 def condition(
@@ -83,6 +84,18 @@ def prescription(voice: Voice, key: str, medicine: Medicine, recorded: datetime,
         "dosageInstruction": [dosage(medicine.times_a_day)],
     }
     return voice.resource("MedicationRequest", key, recorded, fields)
+
+
+def registration(voice: Voice, key: str, since: date, until: date, recorded: datetime) -> Json:
+    """That a practice had the person registered, and that this has ended."""
+    fields = {
+        "status": "finished",
+        "type": [term(CARE_KINDS, "1", "Primary care")],
+        "patient": voice.subject,
+        "managingOrganization": organisation(voice.source),
+        "period": period(since, until),
+    }
+    return voice.resource("EpisodeOfCare", key, recorded, fields)
 
 
 def taken(

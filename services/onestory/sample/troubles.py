@@ -20,6 +20,7 @@ TROUBLES: dict[str, Trouble] = {
     "unusual-text": Trouble(
         0, 5, "free text with emoji, combining marks, right-to-left script or reference look-alikes"
     ),
+    "moved-practice": Trouble(0, 20, "a practice that the person has left, whose repeat medicine nobody has ended"),
     "superseded-number": Trouble(1, 100, "an NHS number that the demographic authority says is superseded"),
     "conflict-allergy": Trouble(2, 20, "an allergy is active for one source and refuted by another"),
     "wrong-person": Trouble(3, 100, "a resource first filed under the person before, later stated for this one"),

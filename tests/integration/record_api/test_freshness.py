@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import fhirkit
@@ -12,11 +13,14 @@ from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.stack import BRISK, NUMBERED, SLOW, Services
 
+from onestory.sample.generate import of_person
 from onestory.sample.network import DEMOGRAPHICS
+from onestory.sample.people import person
 from onestory.shared.fhir.instants import parse_instant
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
+SEED = 4711
 
 
 @pytest.fixture
@@ -149,6 +153,24 @@ def test_the_practice_that_a_person_has_left_is_labelled_and_on_return_it_is_not
 
         registered(at_practice("A81001", start="2026-10-01"))
         assert "formerUntil" not in sources(practice, number)["A81001", "epr"]
+
+
+def test_in_the_synthetic_network_the_practice_that_somebody_has_left_says_so_itself(services: Services) -> None:
+    who = person(SEED, 0)
+    assert who.former_practice is not None and who.moved is not None
+    until = (who.moved - timedelta(days=1)).isoformat()
+    for submission in of_person(who):
+        with services.client(submission.source.ods) as source:
+            source.post("/fhir", content=submission.body, headers=SENT).raise_for_status()
+
+    with services.client(who.practice.ods, network=who.practice.network) as reader:
+        found = sources(reader, who.nhs_number)
+    with services.client(who.former_practice.ods, network="elsewhere") as former:
+        own = sources(former, who.nhs_number)
+
+    labelled = {source: line["formerUntil"] for source, line in found.items() if "formerUntil" in line}
+    assert labelled == {(who.former_practice.ods, who.former_practice.system): until}
+    assert [line["formerUntil"] for line in own.values()] == [until]
 
 
 def test_a_parameter_that_is_not_known_is_refused(practice: httpx.Client) -> None:

@@ -118,6 +118,25 @@ def test_the_authority_supersedes_a_number_under_which_another_source_filed() ->
     assert any(replaced["value"] in bundle.body.decode() for bundle in twenty() if bundle.ods == "RZ1")
 
 
+def test_a_practice_that_a_person_has_left_ended_the_registration_and_not_the_repeat_medicine() -> None:
+    submission, repeat = named("moved-practice")[0]
+    who = person(SEED, 0)
+    resources = [entry["resource"] for entry in json.loads(submission.body)["entry"]]
+    (episode,) = [resource for resource in resources if resource["resourceType"] == "EpisodeOfCare"]
+    registered = [
+        resource["generalPractitioner"][0]["identifier"]
+        for bundle in twenty()
+        for resource in bundle.resources
+        if bundle.ods == "X26" and resource["resourceType"] == "Patient" and nhs_number(resource) == who.nhs_number
+    ]
+
+    assert (repeat["status"], repeat["courseOfTherapyType"]["coding"][0]["code"]) == ("active", "continuous")
+    assert (episode["status"], submission.source) == ("finished", who.former_practice)
+    assert episode["managingOrganization"]["identifier"]["value"] == submission.source.ods != who.practice.ods
+    assert [each["value"] for each in registered] == [who.practice.ods]
+    assert episode["period"]["end"] < registered[0]["period"]["start"]
+
+
 def test_a_misfiled_resource_moves_to_the_right_person_with_its_local_id() -> None:
     (_, misfiled), (_, put_right) = named("wrong-person")
 
