@@ -157,7 +157,8 @@ def test_the_practice_that_a_person_has_left_is_labelled_and_on_return_it_is_not
 
 def test_in_the_synthetic_network_the_practice_that_somebody_has_left_says_so_itself(services: Services) -> None:
     who = person(SEED, 0)
-    assert who.former_practice is not None and who.moved is not None
+    assert who.former_practice is not None
+    assert who.moved is not None
     until = (who.moved - timedelta(days=1)).isoformat()
     for submission in of_person(who):
         with services.client(submission.source.ods) as source:
