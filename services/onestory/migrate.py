@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from onestory.record.store import patient_names
 from onestory.shared import postgres, settings
 
 ROOMS = ("record",)
@@ -20,4 +21,7 @@ def run(_arguments: argparse.Namespace) -> int:
     for room in ROOMS:
         applied = postgres.migrate(dsn, room, Path(__file__).parent / room / "migrations")
         print(f"{room}: " + (", ".join(applied) if applied else "up to date"))
+    with postgres.connect(dsn, "record") as connection:
+        if filled := patient_names.fill(connection):
+            print(f"record: names in {filled} Patient statements")
     return 0

@@ -28,7 +28,7 @@ READS = {
     "vread": "/fhir/Condition/{problem}/_history/{version}",
     "history": "/fhir/Condition/{problem}/_history",
     "search": "/fhir/Condition?patient={number}",
-    "search by subject and category": "/fhir/Condition?subject=Patient/{number}&_count=1",
+    "search by subject and code": "/fhir/Condition?subject=Patient/{number}&code=84114007&_sort=_id&_count=1",
     "Patient by identifier": f"/fhir/Patient?identifier={NHS_NUMBER_SYSTEM}|{{number}}",
     "everything": "/fhir/Patient/{number}/$everything",
     "everything of some types": "/fhir/Patient/{number}/$everything?_type=Condition,Patient",
@@ -39,7 +39,7 @@ TRACED = {
     "vread": ("vread", ("Condition",)),
     "history": ("history-instance", ("Condition",)),
     "search": ("search-type", ("Condition",)),
-    "search by subject and category": ("search-type", ("Condition",)),
+    "search by subject and code": ("search-type", ("Condition",)),
     "Patient by identifier": ("search-type", ("Patient",)),
     "everything": ("$everything", ()),
     "everything of some types": ("$everything", ("Condition", "Patient")),
@@ -171,6 +171,23 @@ def test_a_search_by_form_leaves_the_trace_of_a_search(practice: httpx.Client, p
 
     (trace,) = trail.new()
     assert (trace.event.interaction, trace.event.person_key) == ("search-type", person.key)
+
+
+def test_a_search_by_name_leaves_a_trace_with_everybody_who_may_be_meant(
+    practice: httpx.Client, stranger: httpx.Client, person: Person, trail: Trail
+) -> None:
+    name = f"Trace{uuid.uuid4().hex}"
+    publish(practice, patient(person.number, f"{person.number}-p", name=[{"family": name}]))
+    path = f"/fhir/Patient?family={name}&birthdate=1941-03-02"
+
+    assert practice.get(path).json()["total"] == 1
+    (shown,) = trail.new()
+    assert stranger.get(path).json()["total"] == 0
+    (hidden,) = trail.new()
+
+    for trace, visibility in ((shown, "all"), (hidden, "none")):
+        assert (trace.event.person_key, trace.event.visibility) == (person.key, visibility)
+        assert (trace.event.interaction, trace.event.resource_types) == ("search-type", ("Patient",))
 
 
 def test_who_sees_its_own_statements_alone_leaves_that(services: Services, person: Person, trail: Trail) -> None:

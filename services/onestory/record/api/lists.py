@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -70,18 +70,31 @@ class Lists:
     ) -> Response:
         """This page, and what comes along with it, once the access is audited."""
 
+        def produce() -> Response:
+            headers = {answers.RECORD_DIGEST: self._context.reader.digest(view)}
+            return self.answer(request, found, listing, beside, [view.decision.visibility], headers)
+
+        return await self._context.reader.show(view, access, produce, emptiness=listing.emptiness)
+
+    def answer(
+        self,
+        request: Request,
+        found: Found,
+        listing: Listing,
+        beside: Sequence[Beside],
+        visibilities: Sequence[str],
+        headers: Mapping[str, str],
+    ) -> Response:
+        """The page as a searchset with its version, or 304. `visibilities`: how much of each person the caller sees."""
+
         def write() -> bytes:
             next_url = listing.url(found.ahead) if found.ahead else None
             entries = [*_remarks(listing), *self._matches(found, listing), *self._along(beside, listing)]
             return bundle.searchset(len(found.matching), listing.url(), next_url, entries)
 
-        def produce() -> Response:
-            along = [f"{each.id}/{each.event_id}" for each in beside]
-            version = tag(found.matching, "\n".join([listing.url(), *along]), view.decision.visibility)
-            headers = {"ETag": etag(version), answers.RECORD_DIGEST: self._context.reader.digest(view)}
-            return answers.unless_known(request, write, headers)
-
-        return await self._context.reader.show(view, access, produce, emptiness=listing.emptiness)
+        along = [f"{each.id}/{each.event_id}" for each in beside]
+        version = tag(found.matching, "\n".join([listing.url(), *along]), ",".join(visibilities))
+        return answers.unless_known(request, write, {"ETag": etag(version), **headers})
 
     def _matches(self, found: Found, listing: Listing) -> list[bytes]:
         return [

@@ -1,6 +1,7 @@
 """Search: `GET [type]?patient=...` and `GET Patient?identifier=...`, or the same by `POST [type]/_search`.
 
-FHIR R4, http://hl7.org/fhir/R4/http.html#search. Search is within one person's record: the person must be named.
+FHIR R4, http://hl7.org/fhir/R4/http.html#search. Search is within one person's record: the person must be named. Only
+Patients are found by name and birth date too.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from starlette.responses import Response
 from onestory.record.api import asking
 from onestory.record.api.context import Context
 from onestory.record.api.lists import Listing, Lists
+from onestory.record.api.people import PeopleSearch
 from onestory.record.domain.search.asked import NAMING, PATIENT, Search
 from onestory.record.domain.search.asked import search as read_search
 from onestory.record.domain.search.person import Asked, by_id, by_identifier, by_reference
-from onestory.record.domain.search.question import Parameters
 from onestory.record.domain.search.types import in_address
 from onestory.record.reading.beside import Companions
+from onestory.record.reading.crowd import shared
 from onestory.record.reading.finding import find
 from onestory.record.reading.reader import Access
-from onestory.record.store.entries import CurrentEntry
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Malformed
 
@@ -38,6 +39,7 @@ class SearchType:
         self._context = context
         self._lists = Lists(context)
         self._companions = Companions(context.reader, context.database, context.fhir)
+        self._people = PeopleSearch(context, self._lists, self._companions)
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         context = self._context
@@ -45,58 +47,56 @@ class SearchType:
         parameters = await asking.parameters(request)
         search = read_search(parameters, resource_type, context.fhir, lenient=asking.lenient(request))
         await asking.await_position(context.visible, parameters)
-        named = self._named(search.used, "identifier" if resource_type == PATIENT else "")
-        asked = self._one_person([*named, *self._by_ids(search.question.ids or ())])
         access = context.access(request, caller, "search-type", (resource_type, *_along(search)))
-        return await self._in_record(request, asked, access, resource_type, search)
+        listing = _listing(f"{context.fhir}/{resource_type}", search, of_patients=resource_type == PATIENT)
+        named = self._named(search, "identifier" if resource_type == PATIENT else "")
+        if resource_type == PATIENT and not named and search.question.ids is None:
+            return await self._people.answer(request, search, access, listing)
+        return await self._in_record(request, _one_person(named), access, search, listing)
 
     async def _in_record(
-        self, request: Request, asked: Asked, access: Access, resource_type: str, search: Search
+        self, request: Request, asked: Asked, access: Access, search: Search, listing: Listing
     ) -> Response:
         context = self._context
         view = await context.reader.view(asked, access)
-        candidates = view.matching(search.question)
-        of_patients = resource_type == PATIENT
-        found = await find(context.reader, context.database, _shared(candidates) if of_patients else candidates, search)
+        matching = view.matching(search.question)
+        candidates = shared(matching) if search.question.types == (PATIENT,) else matching
+        found = await find(context.reader, context.database, candidates, search)
         beside = await self._companions.of(view, found.held, search)
         shown = {*access.resource_types, *[each.resource_type for each in beside]}
         access = replace(access, resource_types=tuple(sorted(shown)))
-        listing = Listing(
-            f"{context.fhir}/{resource_type}",
-            search.used,
-            search.question,
-            emptiness=of_patients,
-            shape=search.shape,
-            after=search.after,
-            remarks=search.remarks,
-        )
         return await self._lists.show(request, view, access, found, listing, beside)
 
-    def _named(self, parameters: Parameters, identifier: str) -> list[Asked]:
+    def _named(self, search: Search, identifier: str) -> list[Asked]:
+        """Whom references, identifiers and ids name."""
         keys, fhir = self._context.keys, self._context.fhir
-        references = [by_reference(value, keys, fhir) for name, value in parameters if name in NAMING]
-        identifiers = [by_identifier(value, keys) for name, value in parameters if name == identifier]
-        return [*references, *identifiers]
+        references = [by_reference(value, keys, fhir) for name, value in search.used if name in NAMING]
+        identifiers = [by_identifier(value, keys) for name, value in search.used if name == identifier]
+        ids = [by_id(each, keys) for each in search.question.ids or ()]
+        return [*references, *identifiers, *[asked for asked in ids if asked]]
 
-    def _by_ids(self, ids: Sequence[str]) -> list[Asked]:
-        found = [by_id(each, self._context.keys) for each in ids]
-        return [asked for asked in found if asked]
 
-    @staticmethod
-    def _one_person(named: Sequence[Asked]) -> Asked:
-        if not named:
-            raise Malformed("Search is within one person's record: name the person, as in patient=9990000018.")
-        if len({asked.person_key for asked in named}) > 1:
-            raise Malformed("Search is within one person's record: these parameters name several.", code="value")
-        return max(named, key=lambda asked: asked.number or "")
+def _one_person(named: Sequence[Asked]) -> Asked:
+    if not named:
+        raise Malformed("Search is within one person's record: name the person, as in patient=9990000018.")
+    if len({asked.person_key for asked in named}) > 1:
+        raise Malformed("Search is within one person's record: these parameters name several.", code="value")
+    return max(named, key=lambda asked: asked.number or "")
+
+
+def _listing(address: str, search: Search, *, of_patients: bool) -> Listing:
+    return Listing(
+        address,
+        search.used,
+        search.question,
+        emptiness=of_patients,
+        shape=search.shape,
+        after=search.after,
+        remarks=search.remarks,
+    )
 
 
 def _along(search: Search) -> list[str]:
     """Types that are asked to come along, as far as the question tells."""
     named = [*[each.target_type for each in search.includes], *[each.resource_type for each in search.included_by]]
     return sorted({each for each in named if each})
-
-
-def _shared(matching: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
-    """The shared Patients; a person without an NHS number has the sources' own Patients alone."""
-    return [shown for shown in matching if shown.composed] or matching

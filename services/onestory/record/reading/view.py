@@ -49,7 +49,7 @@ def page(matching: Sequence[CurrentEntry], question: Question) -> tuple[Sequence
     return held, held[-1].place if held and len(ahead) > len(held) else None
 
 
-def tag(matching: Sequence[CurrentEntry], address: str, visibility: Visibility) -> str:
+def tag(matching: Sequence[CurrentEntry], address: str, visibility: str) -> str:
     """What changes when the answer to this address changes: the versions in it, and how much the caller sees."""
     said = [f"{entry.shared_id}/{entry.event_id}" for entry in matching]
     return hashlib.sha256("\n".join([address, visibility, *said]).encode()).hexdigest()[:32]

@@ -44,6 +44,7 @@ class Asked:
 class Filter:
     """Met by a resource of which one value passes one test, or with `negated` none does."""
 
+    name: str
     parameter: SearchParameter
     tests: tuple[Test, ...]
     negated: bool = False
@@ -70,12 +71,13 @@ def named(resource_type: str, full_name: str, fhir: str) -> Asked | str:
 def read(asked: Asked, text: str) -> Filter:
     """The filter for a parameter's value. Raises `Malformed`."""
     if asked.modifier == _MISSING:
-        return Filter(asked.parameter, (lambda value: True,), negated=_is_true(asked, text))
+        return Filter(asked.name, asked.parameter, (lambda value: True,), negated=_is_true(asked, text))
     reader = _READERS[asked.parameter.kind]
     alternatives = [part.strip() for part in split(text, ",")]
     if not all(alternatives):
         raise Malformed(f"{asked.name} has an empty value.", code="value")
-    return Filter(asked.parameter, tuple(reader(asked, part) for part in alternatives), asked.modifier == "not")
+    tests = tuple(reader(asked, part) for part in alternatives)
+    return Filter(asked.name, asked.parameter, tests, negated=asked.modifier == "not")
 
 
 def _is_true(asked: Asked, text: str) -> bool:
