@@ -136,6 +136,7 @@ def _to_try(stack: Stack, token: str, nhs_number: str) -> list[str]:
     fhir = f"{stack.base_url}/fhir"
     asked = [
         f"{fhir}/Patient/{nhs_number}/\\$everything",
+        f"{fhir}/Patient/{nhs_number}/\\$freshness",
         f"{fhir}/Patient/{nhs_number}",
         f"{fhir}/Condition?patient={nhs_number}",
         f"{fhir}/Patient?identifier=https://fhir.nhs.uk/Id/nhs-number%7C{nhs_number}",

@@ -13,6 +13,7 @@ from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, arrivals, at, person, statement
 
 from onestory.record.domain.replay import headers_of
+from onestory.shared.consumer import positions
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import Keys
@@ -71,6 +72,21 @@ def test_each_partition_has_a_row_of_its_own_and_the_latest_counts(record: Recor
 
     assert record.rows("select partition, broker_time from source_heard order by 1") == [(0, at(0)), (7, at(1))]
     assert heard(record) == {"X26": at(1)}
+
+
+def test_projectors_of_other_partitions_do_not_wait_for_each_other_to_note_the_same_source(record: Record) -> None:
+    first, second = arrivals(
+        KEYS, [said(1), statement(KEYS, 2, JOE, [Said("Condition", "j", '"a":1', 1)], source=NEMS)]
+    )
+    projector = record.projector(KEYS)
+
+    with record.connect(KEYS) as one, record.connect(KEYS) as other, positions.transaction(one) as unfinished:
+        projector.write(unfinished, projector.prepare([first]))
+        with positions.transaction(other) as transaction:
+            transaction.execute("set local lock_timeout = '5s'")
+            projector.write(transaction, projector.prepare([replace(second, partition=1)]))
+
+    assert record.rows("select partition from source_heard order by 1") == [(0,), (1,)]
 
 
 def test_what_is_parked_and_what_an_operator_sends_again_is_no_sign_of_life(record: Record) -> None:

@@ -97,6 +97,18 @@ def test_the_lines_hold_until_the_first_source_has_been_silent_for_too_long() ->
     assert changes_at(found, {}) is None
 
 
+def test_of_a_past_moment_only_that_is_told_which_is_certain() -> None:
+    (line,) = lines(Told(*GP, NOW + timedelta(days=30), 0, 0), said={GP: ago(days=3)})
+
+    assert (line.heard_at, line.stale) == (ago(days=3), False)
+
+
+def test_a_broker_whose_clock_is_ahead_takes_no_source_for_silent() -> None:
+    (line,) = lines(Told(*GP, NOW + timedelta(seconds=20), 0, 0), said={GP: ago(days=3)})
+
+    assert line.heard_at == NOW + timedelta(seconds=20)
+
+
 statements = st.lists(
     st.tuples(st.sampled_from([GP, WARD, CLINIC]), st.integers(0, 9).map(lambda days: ago(days=days))), min_size=1
 )

@@ -13,6 +13,9 @@ Source = tuple[str, str]
 Rhythms = Mapping[str, timedelta]
 """The longest silence that is expected of `ODS/system`, or of each system of `ODS`."""
 
+# How far this clock may be behind the broker's.
+_CLOCKS = timedelta(minutes=5)
+
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
@@ -65,6 +68,9 @@ def freshness(
 
     `said` is when each source last said what the reader sees. `sequenced` are sources, `ODS/system`, whose numbers have
     no holes. `former` are former practices by ODS code, with the last day of the registration.
+
+    When sources were heard of is not kept for past moments. For one of those, `heard_at` is what is certain: when the
+    source had last said something of this person; and nobody is called stale.
     """
     known = {(each.organisation, each.system): each for each in told}
     return [_line(known.get(source), source, said[source], at, rhythms, sequenced, former) for source in sorted(said)]
@@ -105,6 +111,8 @@ def _line(
 ) -> Freshness:
     organisation, system = source
     heard_at = (told and told.heard_at) or said_at
+    if heard_at > at + _CLOCKS:
+        heard_at, rhythms = said_at, {}
     rhythm = rhythm_of(source, rhythms)
     return Freshness(
         organisation,
