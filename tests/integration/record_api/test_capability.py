@@ -87,6 +87,12 @@ TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
         200,
     ),
     ("GET", "/fhir/{}/{}/_history"): ({"history-instance"}, lambda p: p.send("GET", f"{p.address}/_history"), 200),
+    ("GET", "/fhir/{}/_history"): (
+        {"history-type"},
+        lambda p: p.send("GET", f"/fhir/Condition/_history?patient={p.number}"),
+        200,
+    ),
+    ("GET", "/fhir/_history"): ({"history-system"}, lambda p: p.send("GET", f"/fhir/_history?patient={p.number}"), 200),
     ("GET", "/fhir/{}"): ({"search-type"}, lambda p: p.send("GET", f"/fhir/Condition?patient={p.number}"), 200),
     ("POST", "/fhir/{}/_search"): (
         {"search-type"},
@@ -205,8 +211,6 @@ def test_a_type_that_nobody_can_publish_is_not_listed(practice: Practice) -> Non
     [
         ("PATCH", "/fhir/Condition/1"),
         ("GET", "/fhir"),
-        ("GET", "/fhir/_history"),
-        ("GET", "/fhir/Condition/_history"),
         ("POST", "/fhir/_search"),
         ("GET", "/fhir/Patient/1/$summary"),
         ("POST", "/fhir/Patient/$match"),

@@ -38,11 +38,13 @@ def test_what_has_a_route_is_promised() -> None:
         Address("PUT", "/fhir/{}/{}"),
         Address("GET", "/fhir/{}"),
         Address("GET", "/fhir/Patient/{}/$everything"),
+        Address("GET", "/fhir/{}/_history"),
+        Address("GET", "/fhir/_history"),
     )
 
     (patient,) = [each for each in rest["resource"] if each["type"] == "Patient"]
-    assert [each["code"] for each in rest["interaction"]] == ["transaction", "batch"]
-    assert [each["code"] for each in patient["interaction"]] == ["search-type", "update"]
+    assert [each["code"] for each in rest["interaction"]] == ["transaction", "batch", "history-system"]
+    assert [each["code"] for each in patient["interaction"]] == ["history-type", "search-type", "update"]
     assert {"identifier", "_id", "_lastUpdated", "family", "birthdate"} <= {
         each["name"] for each in patient["searchParam"]
     }

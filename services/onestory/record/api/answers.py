@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from onestory.record.domain.bundle import etag
-from onestory.record.domain.search.place import CURSOR, Place, SortedPlace
+from onestory.record.domain.search.place import CURSOR, PastPlace, Place, SortedPlace
 from onestory.record.domain.search.question import Parameters, Question
 from onestory.shared.web import FHIR_JSON
 
@@ -47,7 +47,9 @@ def knows(request: Request, tag: str) -> bool:
     return tag.removeprefix("W/") in {each.strip().removeprefix("W/") for each in wanted.split(",")} or wanted == "*"
 
 
-def page_url(address: str, parameters: Parameters, question: Question, after: Place | SortedPlace | None = None) -> str:
+def page_url(
+    address: str, parameters: Parameters, question: Question, after: Place | SortedPlace | PastPlace | None = None
+) -> str:
     """The URL of this page, or of the page after a place. It names the parameters that were used."""
     used = [(name, value) for name, value in parameters if name not in question.ignored and name not in _OF_THE_REQUEST]
     place = after or question.after

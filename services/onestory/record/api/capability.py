@@ -20,12 +20,13 @@ _OF_RESOURCE = {
     ("GET", "/fhir/{}/{}"): "read",
     ("GET", "/fhir/{}/{}/_history/{}"): "vread",
     ("GET", "/fhir/{}/{}/_history"): "history-instance",
+    ("GET", "/fhir/{}/_history"): "history-type",
     ("GET", "/fhir/{}"): "search-type",
     ("POST", "/fhir/{}"): "create",
     ("PUT", "/fhir/{}/{}"): "update",
     ("DELETE", "/fhir/{}/{}"): "delete",
 }
-_OF_SYSTEM = {("POST", "/fhir"): ("transaction", "batch")}
+_OF_SYSTEM = {("POST", "/fhir"): ("transaction", "batch"), ("GET", "/fhir/_history"): ("history-system",)}
 _UPDATE_BY_IDENTIFIER = ("PUT", "/fhir/{}")
 _OPERATION = re.compile(r"/fhir/(?P<resource_type>[A-Z][A-Za-z]+)/\{\}/\$(?P<name>[a-z-]+)")
 _DEFINITIONS = {"everything": f"{_TYPE}Patient-everything", "freshness": f"{_OURS}freshness"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from onestory.record.api.context import Context
 from onestory.record.api.everything import Everything
 from onestory.record.api.freshness import AskFreshness
+from onestory.record.api.histories import PersonsHistory
 from onestory.record.api.history import History
 from onestory.record.api.metadata import Metadata
 from onestory.record.api.provenance import ProvenanceRead, ProvenanceSearch
@@ -21,12 +22,15 @@ from onestory.shared.web import OpenRoute, Route
 def record_routes(resources: Resources) -> list[Route]:
     """What a caller with a token may ask. Merged view and summary join it as operations on Patient."""
     context = _context(resources)
-    search, sources = SearchType(context), Sources(resources.database, resources.settings)
+    search, happened = SearchType(context), PersonsHistory(context)
+    sources = Sources(resources.database, resources.settings)
     return [
         Route("GET", "/fhir/Patient/{id}/$everything", Everything(context).__call__, "$everything"),
         Route("GET", "/fhir/Patient/{id}/$freshness", AskFreshness(context, sources).__call__, "$freshness"),
         Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", VersionRead(context).__call__, "vread"),
         Route("GET", "/fhir/{resource_type}/{id}/_history", History(context).__call__, "history-instance"),
+        Route("GET", "/fhir/{resource_type}/_history", happened.of_type, "history-type"),
+        Route("GET", "/fhir/_history", happened.of_all, "history-system"),
         Route("POST", "/fhir/{resource_type}/_search", search.__call__, "search-type"),
         Route("GET", "/fhir/{resource_type}/{id}", ProvenanceRead(context, Read(context)).__call__, "read"),
         Route("GET", "/fhir/{resource_type}", ProvenanceSearch(context, search).__call__, "search-type"),

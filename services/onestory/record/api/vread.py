@@ -8,19 +8,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from onestory.record.api import answers
-from onestory.record.api.addressed import Addressed
+from onestory.record.api.addressed import Addressed, Target
 from onestory.record.api.context import Context
+from onestory.record.api.history import composed, is_composed
 from onestory.record.domain.bundle import Version
 from onestory.record.domain.search.question import IN_READ
 from onestory.record.reading.reader import absent
 from onestory.record.store import versions
-from onestory.record.store.entries import CurrentEntry
 from onestory.shared.caller import Caller
-from onestory.shared.errors import Gone, NotFound
+from onestory.shared.errors import Gone
 
 
 class VersionRead:
-    """The interaction vread. Of a shared Patient, which is composed when it is read, there is the present version."""
+    """The interaction vread. A version of a shared Patient is composed again, as its history tells it."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -29,19 +29,20 @@ class VersionRead:
     async def __call__(self, request: Request, caller: Caller) -> Response:
         version_id = request.path_params["version_id"]
         target = await self._addressed.find(request, caller)
-        shown = target.shown
-        if shown is not None and shown.composed:
-            return await target.show(lambda: _composed(request, shown, version_id))
+        if is_composed(target):
+            return await self._of_person(request, target, version_id)
         event_id = _event_id(version_id)
         version = await versions.version(self._context.database, target.resource, event_id) if event_id else None
         return await target.show(lambda: _stated(request, version))
 
-
-def _composed(request: Request, patient: CurrentEntry, version_id: str) -> Response:
-    assert patient.content is not None
-    if version_id != patient.event_id:
-        raise NotFound("A shared Patient is composed when it is read. Its sources' Patients (link) have histories.")
-    return answers.resource(request, patient.content, patient.event_id, patient.broker_time)
+    async def _of_person(self, request: Request, target: Target, version_id: str) -> Response:
+        shown = target.shown
+        assert shown is not None
+        version: Version | None = Version(shown.event_id, shown.broker_time, shown.content)
+        if shown.event_id != version_id:
+            past = [each async for each in composed(self._context.database, target) if each.event_id == version_id]
+            version = past[0] if past else None
+        return await target.show(lambda: _stated(request, version))
 
 
 def _stated(request: Request, version: Version | None) -> Response:

@@ -16,10 +16,11 @@ import orjson
 class Version(NamedTuple):
     """One version of a resource; `content` is None where the source took the resource back.
 
-    `event_id` is what made it: an event, or for a shared Patient the statements that it is composed of.
+    `event_id` is what made it: an event, or for a shared Patient the statements that it is composed of. None: it left
+    the record without its source saying anything of it, so it is no version that could be read.
     """
 
-    event_id: UUID | str
+    event_id: UUID | str | None
     broker_time: datetime | None
     content: bytes | None
 
@@ -34,8 +35,8 @@ def searchset(total: int, self_url: str, next_url: str | None, entries: Iterable
     return _bundle(b"searchset", total, self_url, next_url, entries)
 
 
-def history(total: int, self_url: str, next_url: str | None, entries: Iterable[bytes]) -> bytes:
-    """A Bundle of type history."""
+def history(total: int | None, self_url: str, next_url: str | None, entries: Iterable[bytes]) -> bytes:
+    """A Bundle of type history. `total` is None where counting would take reading all of it."""
     return _bundle(b"history", total, self_url, next_url, entries)
 
 
@@ -59,7 +60,9 @@ def past(full_url: str, resource_type: str, shared_id: str, version: Version) ->
     """An entry of a history: the interaction that made the version, and the version unless it was a retraction."""
     resource = b'"resource":%b,' % version.content if version.content is not None else b""
     method, status = ("PUT", "200") if version.content is not None else ("DELETE", "204")
-    response = {"status": status, "etag": etag(version.event_id)}
+    response = {"status": status}
+    if version.event_id is not None:
+        response["etag"] = etag(version.event_id)
     if version.broker_time:
         response["lastModified"] = version.broker_time.isoformat()
     return b'{"fullUrl":"%b",%b"request":%b,"response":%b}' % (
@@ -70,11 +73,12 @@ def past(full_url: str, resource_type: str, shared_id: str, version: Version) ->
     )
 
 
-def _bundle(kind: bytes, total: int, self_url: str, next_url: str | None, entries: Iterable[bytes]) -> bytes:
+def _bundle(kind: bytes, total: int | None, self_url: str, next_url: str | None, entries: Iterable[bytes]) -> bytes:
     held: Sequence[bytes] = list(entries)
     links = [{"relation": "self", "url": self_url}]
     if next_url:
         links.append({"relation": "next", "url": next_url})
     # FHIR has no empty arrays.
     entry = b',"entry":[%b]' % b",".join(held) if held else b""
-    return b'{"resourceType":"Bundle","type":"%b","total":%d,"link":%b%b}' % (kind, total, orjson.dumps(links), entry)
+    count = b"" if total is None else b'"total":%d,' % total
+    return b'{"resourceType":"Bundle","type":"%b",%b"link":%b%b}' % (kind, count, orjson.dumps(links), entry)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from onestory.record.domain.alias import Link
+from onestory.record.domain.search.dates import Span
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Queries
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
@@ -134,6 +135,29 @@ where person_key = any($1) and system = $2
         or exists (select from whole_list said where said.person_key = person.person_key and said.broker_time <= $3))
 """
 
+# When the shared Patient may have become another one: a Patient was stated or listed, or a number first spoken of.
+_MOMENTS = """
+with moments as (
+    select broker_time from statement
+    where person_key = any($1) and resource_type = 'Patient' and ($2::text is null or organisation = $2)
+    union
+    select broker_time from whole_list
+    where person_key = any($1) and resource_type = 'Patient' and ($2::text is null or organisation = $2)
+    union
+    select l.broker_time from lowering l
+    join statement s using (person_key, shared_id, event_id)
+    where l.person_key = any($1) and s.resource_type = 'Patient' and ($2::text is null or s.organisation = $2)
+    union
+    select min(broker_time) from statement
+    where person_key = any($1) and ($2::text is null or organisation = $2)
+    group by person_key
+)
+select broker_time from moments
+where ($3::timestamptz is null or broker_time >= $3) and ($4::timestamptz is null or broker_time < $4)
+order by broker_time desc
+limit $5
+"""
+
 
 async def current(
     queries: Queries, person_keys: Collection[str], at: datetime, same_now: Collection[str], content_bytes: int
@@ -156,3 +180,15 @@ async def numbers(queries: Queries, person_keys: Collection[str], at: datetime) 
     """The NHS numbers behind those keys that stand for one, as far as anybody had spoken of them."""
     rows = await queries.fetch(_NUMBERS, list(person_keys), NHS_NUMBER_SYSTEM, at)
     return {row["person_key"]: row["value"] for row in rows}
+
+
+async def moments(
+    queries: Queries,
+    person_keys: Collection[str],
+    organisation: str | None,
+    span: Span,
+    most: int,
+) -> list[datetime]:
+    """When what is said of who the person is may have changed, latest first; by one organisation, if it is named."""
+    rows = await queries.fetch(_MOMENTS, list(person_keys), organisation, *span, most)
+    return [row["broker_time"] for row in rows]

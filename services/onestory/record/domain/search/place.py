@@ -13,6 +13,7 @@ import orjson
 from onestory.shared.errors import Malformed
 
 CURSOR = "_cursor"
+_GREATEST_OFFSET = 2**63 - 1
 _PLACE = re.compile(r"(?P<resource_type>[A-Za-z]{0,64})/(?P<id>[a-z0-9-]{1,64})")
 
 
@@ -43,6 +44,18 @@ class SortedPlace(NamedTuple):
         return _opaque(orjson.dumps([self.keys, self.resource_type, self.id, self.as_of.isoformat()]))
 
 
+class PastPlace(NamedTuple):
+    """A place in a list of what happened, newest first: when, and where the message stood that made it happen."""
+
+    at: datetime
+    offset: int
+    id: str
+
+    def to_cursor(self) -> str:
+        """The place as an opaque string for a URL."""
+        return _opaque(orjson.dumps([self.at.isoformat(), self.offset, self.id]))
+
+
 START = Place()
 
 
@@ -69,6 +82,21 @@ def from_sorted_cursor(cursor: str | None, keys: int) -> SortedPlace | None:
         raise _no_cursor() from error
     if len(place.keys) != keys:
         raise Malformed(f"{CURSOR} is from a list in another order.", code="value")
+    return place
+
+
+def from_past_cursor(cursor: str | None) -> PastPlace | None:
+    """The place in a `next` link of what happened; None at its start. Raises `Malformed`."""
+    if cursor is None:
+        return None
+    try:
+        at, offset, shared_id = orjson.loads(_bytes(cursor))
+        place = PastPlace(datetime.fromisoformat(at), offset, shared_id)
+    except (ValueError, TypeError) as error:
+        raise _no_cursor() from error
+    readable = type(offset) is int and 0 <= offset <= _GREATEST_OFFSET and isinstance(shared_id, str)
+    if place.at.tzinfo is None or not readable or "\0" in shared_id:
+        raise _no_cursor()
     return place
 
 

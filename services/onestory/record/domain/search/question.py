@@ -23,6 +23,7 @@ _OF_ANY_LIST = {"_count", CURSOR, "_since", "_lastUpdated"} | _OF_ANY_READ
 IN_SEARCH = _OF_ANY_LIST | {"_id"}
 IN_EVERYTHING = _OF_ANY_LIST | {"_type", "asOf"}
 IN_HISTORY = {"_count", CURSOR, "_since"} | _OF_ANY_READ
+IN_PERSONS_HISTORY = IN_HISTORY | {"patient", "subject", "patient:Patient", "subject:Patient"}
 IN_READ = _OF_ANY_READ
 
 Parameters = Sequence[tuple[str, str]]
