@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     # for operators
     "parked": Command("onestory.parked", "list what could not be used, or replay it"),
     "record": Command("onestory.moved", "list what left a person, and who read it there"),
+    "rebuild": Command("onestory.rebuild", "build the record anew from Kafka, compare it, and put it into place"),
     # the embedded stack
     "up": Command("onestory.local.up", "start the embedded stack: Kafka, PostgreSQL and every process"),
     "down": Command("onestory.local.down", "stop the embedded stack"),

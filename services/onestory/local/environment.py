@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 
 from onestory.local.addresses import LOOPBACK, port_of
-from onestory.local.state import Stack, secret
+from onestory.local.state import Stack, find_home, read_stack, secret
 from onestory.sample.network import DEMOGRAPHIC_AUTHORITIES, NETWORKS
+from onestory.shared import settings
+from onestory.shared.settings import PREFIX, Settings
 
 
 def of(name: str, home: Path, stack: Stack) -> dict[str, str]:
@@ -31,6 +33,17 @@ def of(name: str, home: Path, stack: Stack) -> dict[str, str]:
         "ONESTORY_LOCAL_STACK": "1",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def command() -> Settings:
+    """The settings of a command that does a process's work: the environment's; those of the embedded stack here where
+    the environment names neither Kafka nor PostgreSQL.
+    """
+    home = find_home()
+    stack = read_stack(home)
+    if stack is None or any(PREFIX + name in os.environ for name in ("KAFKA", "POSTGRES")):
+        return settings.read()
+    return settings.read(of("command", home, stack))
 
 
 def _network() -> dict[str, str]:

@@ -32,6 +32,11 @@ def append(transaction: psycopg.Connection, topic: str, key: bytes, value: bytes
     transaction.execute("insert into outbox (topic, key, value) values (%s, %b, %b)", [topic, key, value])
 
 
+def hold(transaction: psycopg.Connection, room: str) -> None:
+    """Wait for what is being sent from a room's outbox; nothing more is until this transaction ends."""
+    transaction.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK, room])
+
+
 class Relay:
     """Sends what stands in the outbox, and deletes it once Kafka has acknowledged it: at least once, never not."""
 

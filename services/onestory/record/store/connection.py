@@ -31,14 +31,14 @@ set plan_cache_mode = force_generic_plan;
 """
 
 
-def connect(dsn: str, keys: Keys) -> psycopg.Connection:
-    """A connection for the projector.
+def connect(dsn: str, keys: Keys, generation: str = "record") -> psycopg.Connection:
+    """A connection for the projector of a generation of the record.
 
     Raises `Unavailable`; `Misconfigured` when the tables are not there or were written with another key secret: then
     every message would be parked.
     """
     with ExitStack() as unless_ready:
-        connection = unless_ready.enter_context(closing(postgres.connect(dsn, "record")))
+        connection = unless_ready.enter_context(closing(postgres.connect(dsn, generation)))
         _check(connection, keys)
         connection.execute(_TABLES)
         connection.execute(_PLANNING)

@@ -1,0 +1,50 @@
+"""What a takeover carries into the next generation, because Kafka does not have it."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+
+from onestory.record.store.generations import LIVE, NEXT
+
+
+def carry(connection: psycopg.Connection) -> None:
+    """Writers must be held. Nothing that was sent is sent again, and what waits for Kafka still does."""
+    _outbox(connection)
+    _parked(connection)
+
+
+def _outbox(connection: psycopg.Connection) -> None:
+    """What the rebuild would have sent was sent long ago, or stands in the record's own outbox."""
+    connection.execute("delete from record_next.outbox")
+    connection.execute(
+        """insert into record_next.outbox (topic, key, value, at)
+            select topic, key, value, at from record.outbox order by id"""
+    )
+
+
+def _parked(connection: psycopg.Connection) -> None:
+    """When it was first parked and last sent again; and what is of use since a replay, so that its trace stays."""
+    connection.execute(
+        """update record_next.parked n set
+                parked_at = l.parked_at, replayed_at = l.replayed_at, replayed_offset = l.replayed_offset,
+                attempts = greatest(n.attempts, l.attempts)
+            from record.parked l
+            where (n.topic, n.partition, n."offset") = (l.topic, l.partition, l."offset")"""
+    )
+    columns = sql.SQL(", ").join(sql.Identifier(name) for name in _written(connection, "parked"))
+    connection.execute(
+        sql.SQL(
+            "insert into {next} ({columns}) select {columns} from {live} where not waiting on conflict do nothing"
+        ).format(next=sql.Identifier(NEXT, "parked"), live=sql.Identifier(LIVE, "parked"), columns=columns)
+    )
+
+
+def _written(connection: psycopg.Connection, table: str) -> list[str]:
+    """The columns of a table that are not computed."""
+    rows = connection.execute(
+        """select attname from pg_attribute
+           where attrelid = %s::regclass and attnum > 0 and not attisdropped and attgenerated = ''""",
+        [f"{LIVE}.{table}"],
+    ).fetchall()
+    return [name for (name,) in rows]

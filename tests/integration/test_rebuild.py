@@ -1,0 +1,331 @@
+"""`onestory rebuild record` on real Kafka and real PostgreSQL: the same record, beside readers and publishers."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, LiteralString
+
+import httpx
+import psycopg
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from tests.integration.record.statements import Said, expected_record, later, statement
+from tests.integration.record.waiting import until
+from tests.people import condition, new_nhs_number, patient, transaction
+from tests.stack import Services, embedded_stack, running_services
+
+from onestory.intake.messages import Messages
+from onestory.local import environment
+from onestory.local.state import secret
+from onestory.record.store import generations
+from onestory.shared.contracts.codec import codec
+from onestory.shared.contracts.topics import PARKED, RECORD, topics
+from onestory.shared.events import RecordChanged, Source
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
+from onestory.shared.producer import Message, Producer
+
+WAIT = {"Content-Type": "application/fhir+json", "Prefer": "wait=30"}
+_event_ids = count(1)
+
+
+@dataclass(frozen=True)
+class Care:
+    """A record of its own, with its processes, and what was said in it."""
+
+    services: Services
+    keys: Keys
+    said: list[RecordChanged] = field(default_factory=list)
+
+    def say(self, *events: RecordChanged) -> None:
+        """Publish, as intake does."""
+        messages = Messages(codec(), self.keys, topics())
+        self.said.extend(events)
+        self.send(*(messages.of(event, "") for event in events))
+
+    def send(self, *messages: Message) -> None:
+        """Send to Kafka."""
+        with closing(Producer(self.services.kafka, timeout_s=30, client_id="test")) as producer:
+            asyncio.run(producer.send(messages))
+
+    def settle(self) -> None:
+        """Wait until all that Kafka has is in the record."""
+        with closing(KafkaConsumer(bootstrap_servers=self.services.kafka)) as consumer:
+            places = [TopicPartition(RECORD, each) for each in range(topics()[RECORD].partitions)]
+            ends = consumer.end_offsets(places)
+        wanted = {(place.topic, place.partition, end) for place, end in ends.items() if end}
+        until(lambda: wanted <= set(self.rows("select topic, partition, next_offset from record.position")))
+
+    def rows(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        """What a query gives; nothing for a command."""
+        with psycopg.connect(self.services.postgres, autocommit=True) as connection:
+            done = connection.execute(query, values or None)
+            return done.fetchall() if done.description else []
+
+    def record(self) -> dict[str, bytes]:
+        """Shared id to content digest of what is visible."""
+        return dict(self.rows("select shared_id, content_digest from record.current where visible"))
+
+    def generation(self) -> int:
+        """Which tables are read."""
+        return int(self.rows("select 'record.current'::regclass::oid::int")[0][0])
+
+    def generations(self) -> list[str]:
+        """The schemas that there are."""
+        return [name for (name,) in self.rows("select nspname from pg_namespace where nspname ~ '^record' order by 1")]
+
+    def begin(self, *options: str) -> subprocess.Popen[str]:
+        """`onestory rebuild record`, as an operator starts it."""
+        command = [sys.executable, "-m", "onestory", "rebuild", "record", *options]
+        told = environment.of("command", self.services.home, self.services.stack)
+        return subprocess.Popen(command, env=told, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def rebuild(self, *options: str) -> tuple[int, str, str]:
+        """Exit code, output, errors."""
+        process = self.begin(*options)
+        said, errors = process.communicate(timeout=120)
+        return process.returncode, said, errors
+
+
+@pytest.fixture(scope="module")
+def care_of_module() -> Iterator[Care]:
+    """Its own stack: a rebuild reads all that Kafka has, and other tests leave there what only they can use."""
+    with embedded_stack() as stack, running_services(stack) as services:
+        yield Care(services, Keys(secret(services.home, "key-secret").encode()))
+
+
+@pytest.fixture
+def care(care_of_module: Care) -> Iterator[Care]:
+    yield care_of_module
+    assert care_of_module.rebuild("--drop")[0] == 0
+
+
+def hard_to_order(keys: Keys) -> list[RecordChanged]:
+    """Corrections, moves between people, retractions, whole lists and repetitions, about a few people."""
+    people = [PersonIdentifier(NHS_NUMBER_SYSTEM, new_nhs_number()) for _ in range(5)]
+    events = []
+    for number in range(200):
+        about, local_id = people[number % 5 if number % 7 else (number + 1) % 5], f"{people[0].value}-{number % 30}"
+        text = None if number % 11 == 0 else f'"n":{number}'
+        events.append(
+            statement(
+                keys,
+                next(_event_ids),
+                about,
+                [Said("Condition", local_id, text, number * 37 % 200)],
+                source=Source("A81001", "emis") if number % 3 else Source("RZ1", "epr"),
+                published=number,
+                recorded=number,
+                complete_types=["Condition"] if number % 29 == 0 else [],
+            )
+        )
+    return [*events, *(later(event, published=index * 5) for index, event in enumerate(events[::4]))]
+
+
+def test_a_rebuilt_record_is_the_record(care: Care) -> None:
+    care.say(*hard_to_order(care.keys))
+    care.settle()
+    before, tables = care.record(), care.generation()
+    assert before == expected_record(care.keys, care.said)
+
+    code, said, errors = care.rebuild()
+
+    assert (code, said) == (
+        0,
+        "The rebuilt record is the one that is read now. The one before is kept until --drop or the next rebuild.\n",
+    ), errors
+    assert care.record() == before
+    assert care.generation() != tables
+    assert care.generations() == ["record", "record_before"]
+    # The projector goes on as if nothing had happened.
+    care.say(*hard_to_order(care.keys))
+    care.settle()
+    assert care.record() == expected_record(care.keys, care.said)
+
+
+def test_a_dry_run_changes_nothing_and_what_it_built_is_dropped(care: Care) -> None:
+    care.say(*hard_to_order(care.keys))
+    care.settle()
+    before, tables = care.record(), care.generation()
+
+    code, said, _ = care.rebuild("--dry-run")
+
+    assert code == 0
+    assert said.startswith("Nothing was replaced.")
+    assert (care.record(), care.generation()) == (before, tables)
+    assert care.rebuild("--drop")[1] == "Dropped the half-built generation.\n"
+    assert care.rebuild("--drop")[1] == "There is nothing to drop.\n"
+    assert care.generations() == ["record"]
+
+
+def test_what_was_tampered_with_is_told_by_person_and_keeps_the_record_until_it_is_accepted(care: Care) -> None:
+    care.say(*hard_to_order(care.keys))
+    care.settle()
+    untouched = care.record()
+    hidden, altered = care.rows(
+        """select distinct on (person_key) person_key, shared_id, content
+           from record.current join record.statement using (person_key, shared_id, event_id) where visible limit 2"""
+    )
+    care.rows("update record.current set retired = true where shared_id = %s", hidden[1])
+    care.rows("update record.statement set content = content || 'x' where shared_id = %s", altered[1])
+
+    for options in ([], ["--dry-run"]):
+        code, said, errors = care.rebuild(*options)
+
+        assert code == 1
+        assert "and the record was not replaced" in errors
+        assert [line.split()[0] for line in said.splitlines() if line.split()[:1] in ([hidden[0]], [altered[0]])]
+        assert {hidden[0], altered[0]} == set(re.findall(r"^ *([a-z2-7]{26}) ", said, re.M))
+        assert "visible entries: " in said
+        assert care.generations() == ["record", "record_next"]
+    assert care.record().keys() < untouched.keys()
+
+    assert care.rebuild("--accept-differences")[0] == 0
+    assert care.record() == untouched
+    assert (altered[2],) in care.rows("select content from record.statement where shared_id = %s", altered[1])
+
+
+def test_reads_go_on_and_what_is_published_meanwhile_is_in_the_result(care: Care) -> None:
+    care.say(*hard_to_order(care.keys))
+    number = new_nhs_number()
+    with care.services.client("A81001", network="harbour") as practice, reading(practice, care, number) as seen:
+        process = care.begin()
+        for each in range(500):
+            publish(practice, condition(number, f"{number}-c{each}"))
+            care.say(*hard_to_order(care.keys)[:10])
+            if process.poll() is not None:
+                break
+        assert process.communicate(timeout=60)
+        assert process.returncode == 0
+        publish(practice, condition(number, f"{number}-last"))
+        so_far = len(seen)
+        until(lambda: len(seen) > so_far + 20)
+
+    assert len(set(seen)) > 1, "nothing was published while it was rebuilt"
+    assert seen == sorted(seen), "a reader saw less than before"
+    care.settle()
+    assert {key: said for key, said in care.record().items() if key in expected_record(care.keys, care.said)} == (
+        expected_record(care.keys, care.said)
+    )
+    assert care.rebuild("--dry-run")[0] == 0
+
+
+def test_a_rebuild_that_was_killed_goes_on_where_it_was(care: Care) -> None:
+    for _ in range(10):
+        care.say(*hard_to_order(care.keys))
+    care.settle()
+    before = care.record()
+    process = care.begin()
+    until(lambda: "record_next" in care.generations() and bool(started(care)))
+    process.kill()
+    process.communicate()
+    halfway = started(care)
+
+    process = care.begin()
+    errors = process.communicate(timeout=120)[1]
+
+    assert process.returncode == 0, errors
+    assert "going on from where a rebuild was stopped" in errors
+    assert halfway
+    assert care.record() == before
+
+
+def test_of_two_rebuilds_the_second_is_told(care: Care) -> None:
+    with generations.alone(care.services.postgres):
+        for options in ([], ["--drop"]):
+            assert care.rebuild(*options) == (
+                1,
+                "",
+                "onestory rebuild: Another rebuild of this record is running. Nothing was changed.\n",
+            )
+
+
+def test_what_is_parked_stays_parked_and_is_told_once(care: Care) -> None:
+    care.send(*(Message(RECORD, b"nobody", b"no statement %d" % each, [], each) for each in range(3)))
+    until(lambda: len(care.rows("select 1 from record.parked")) == 3)
+    (replayed,) = care.rows("select parked_id from record.parked order by partition limit 1")
+    assert operate(care, "parked", "replay", str(replayed[0])) == 0
+    until(lambda: care.rows("select 1 from record.parked where attempts = 2") == [(1,)])
+    until(lambda: len(notices(care)) == 4)
+    before = care.rows(PARKED_ROWS)
+    # This one is on its way while the projector, which sends it, is stopped.
+    care.services.stop("project")
+    care.rows("insert into record.outbox (topic, key, value) values (%s, 'k', 'on its way')", PARKED)
+
+    code, _, errors = care.rebuild()
+
+    assert code == 0, errors
+    assert care.rows(PARKED_ROWS) == before
+    care.services.start("project")
+    until(lambda: care.rows("select count(*) from record.outbox") == [(0,)])
+    assert [value for value in notices(care) if value == b"on its way"] == [b"on its way"]
+    assert len(notices(care)) == 5
+    assert operate(care, "parked", "replay", str(replayed[0])) == 0
+    until(lambda: care.rows("select 1 from record.parked where attempts = 3") == [(1,)])
+
+
+PARKED_ROWS: LiteralString = """
+    select parked_id, reason, topic, partition, "offset", value, attempts, parked_at, latest_offset, replayed_at,
+           replayed_offset, waiting
+    from record.parked order by partition"""
+
+
+def publish(client: httpx.Client, *resources: dict[str, Any]) -> None:
+    answer = client.post("/fhir", json=transaction(*resources), headers=WAIT)
+    assert answer.status_code == 200, answer.text
+
+
+@contextmanager
+def reading(client: httpx.Client, care: Care, number: str) -> Iterator[list[int]]:
+    """Meanwhile somebody reads this person's record again and again; how many entries each read saw."""
+    publish(client, patient(number, f"{number}-p"))
+    seen, over = list[int](), threading.Event()
+
+    def read() -> None:
+        with care.services.client("A81001", network="harbour") as reader:
+            while not over.is_set():
+                answer = reader.get(f"/fhir/Patient/{number}/$everything", params={"_count": 1000})
+                assert answer.status_code == 200, answer.text
+                seen.append(answer.json()["total"])
+
+    with ThreadPoolExecutor(1) as threads:
+        reader = threads.submit(read)
+        try:
+            yield seen
+        finally:
+            over.set()
+            reader.result()
+
+
+def started(care: Care) -> list[tuple[Any, ...]]:
+    """Where the half-built generation stands."""
+    if care.rows("select to_regclass('record_next.position')") == [(None,)]:
+        return []
+    return care.rows("select topic, partition, next_offset from record_next.position where next_offset > 0")
+
+
+def operate(care: Care, *command: str) -> int:
+    told = environment.of("command", care.services.home, care.services.stack)
+    return subprocess.run([sys.executable, "-m", "onestory", *command], env=told, timeout=60).returncode
+
+
+def notices(care: Care) -> list[bytes]:
+    """All that stands on care.parked."""
+    with closing(KafkaConsumer(bootstrap_servers=care.services.kafka)) as consumer:
+        places = [TopicPartition(PARKED, each) for each in range(topics()[PARKED].partitions)]
+        consumer.assign(places)
+        ends = consumer.end_offsets(places)
+        consumer.seek_to_beginning(*places)
+        found: list[bytes] = []
+        while any(consumer.position(place) < ends[place] for place in places):
+            for messages in consumer.poll(timeout_ms=500).values():
+                found.extend(message.value for message in messages)
+        return found
