@@ -38,7 +38,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
     written = tmp_path_factory.mktemp("summaries")
     for name, document in _documents():
         (written / f"{name}.json").write_bytes(document)
-    command = [VALIDATOR, "--ips", "--severity", "error", written]
+    command = [str(VALIDATOR), "--ips", "--severity", "error", str(written)]
     judge = subprocess.run(command, capture_output=True, text=True, timeout=900)
     verdicts = [json.loads(line) for line in judge.stdout.splitlines()]
     if not verdicts:

@@ -270,3 +270,22 @@ def test_the_order_in_which_facts_are_known_does_not_matter() -> None:
 
     assert summarise(turned, NOW) == summarise(knowledge, NOW)
     assert json.loads(summarise(knowledge, NOW).document)["type"] == "document"
+
+
+def test_a_clinicians_judgement_is_attributed_until_it_is_taken_back() -> None:
+    one, other = said("Condition", "one", code={"text": "Asthma"}), said("Condition", "two", code={"text": "Wheeze"})
+    about = [{"type": "source", "resource": {"reference": f"Condition/{each.shared_id}"}} for each in (one, other)]
+    same = said("Linkage", "same", HOSPITAL, active=True, item=about)
+    undone = said("Linkage", "same", HOSPITAL, active=False, item=about)
+
+    assert (
+        "A clinician of Vale Royal Hospital (RZ3) judged that these statements are one fact"
+        in told(one, other, same)["Problems"]
+    )
+    assert "judged" not in told(one, other, undone)["Problems"]
+
+
+def test_of_a_person_without_an_nhs_number_that_is_said() -> None:
+    patient = {"resourceType": "Patient", "id": "e5fcvzulx3jojnkeqlrobvosye", "name": [{"family": "Okafor"}]}
+
+    assert "NHS number not known" in page(summarise(known(patient=patient), NOW).document).decode()

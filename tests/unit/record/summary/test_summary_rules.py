@@ -413,3 +413,17 @@ def test_a_crisis_plan_is_among_the_plans_and_its_resource_in_the_plan_of_care()
 
     assert "Call the line first." in texts(summary)["Plans for emergency care, and advance decisions"]
     assert entries(sections(summary)["18776-5"]) == [crisis.shared_id]
+
+
+def test_a_plan_that_is_a_document_of_its_own_is_among_the_plans_in_its_own_words() -> None:
+    div = '<div xmlns="http://www.w3.org/1999/xhtml"><p>CPR not recommended</p></div>'
+    form = said(
+        "Composition",
+        "form",
+        status="final",
+        type=code("1382601000000107", "ReSPECT form"),
+        title="ReSPECT",
+        section=[{"title": "Decision", "text": {"status": "generated", "div": div}}],
+    )
+
+    assert "Decision: CPR not recommended" in told(form)["Plans for emergency care, and advance decisions"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import NAMESPACE_URL, uuid5
 
 import orjson
@@ -35,7 +35,7 @@ def summarise(known: Known, at: datetime) -> Summary:
     sections = [section for make in SECTIONS if (section := make(record))]
     resources = carried(record, (shared_id for section in sections for shared_id, _ in section.entries))
     addresses = {shared_id: f"{known.base}/{kind}/{shared_id}" for shared_id, (kind, _) in resources.items()}
-    subject = f"{known.base}/Patient/{record.patient['id']}"
+    subject = f"{known.base}/Patient/{record.patient.get('id', 'unknown')}"
     digest = _digest(sections, [known.patient, *[content for _, content in resources.values()]])
     entries = [
         (f"urn:uuid:{uuid5(NAMESPACE_URL, digest)}", _composition(record, subject, sections, addresses)),
@@ -48,7 +48,9 @@ def summarise(known: Known, at: datetime) -> Summary:
 
 def _valid_until(known: Known, sections: Iterable[Section], at: datetime) -> datetime | None:
     former = [ended(each.former_until) for each in known.freshness if each.former_until]
-    changes = [known.known_until or NEVER, *former, *[section.until for section in sections]]
+    # A source may go stale at the very moment that was asked for.
+    stale = max(known.known_until, at + timedelta.resolution) if known.known_until else NEVER
+    changes = [stale, *former, *[section.until for section in sections]]
     return min((change for change in changes if at < change < NEVER), default=None)
 
 

@@ -17,7 +17,7 @@ _BLOCKS = {"p", "div", "br", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "ta
 
 
 class Row(NamedTuple):
-    """A line of a table. Each cell holds paragraphs, already XHTML."""
+    """A line of a table. Each cell holds paragraphs, already XHTML; the first one says what it is about."""
 
     cells: tuple[Sequence[str], ...]
 
@@ -55,7 +55,7 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     head = "".join(f'<th scope="col">{escape(each)}</th>' for each in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row.cells)}</tr>" for row in rows)
+    body = "".join(_row(row) for row in rows)
     return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -64,6 +64,11 @@ def plain(xhtml: str) -> str:
     broken = _TAG.sub(_break, _SILENT.sub(" ", " ".join(xhtml.split())))
     lines = (" ".join(unescape(line).split()) for line in broken.split("\n"))
     return "\n".join(line for line in lines if line)
+
+
+def _row(row: Row) -> str:
+    first, *rest = (_cell(cell) for cell in row.cells)
+    return f'<tr><th scope="row">{first}</th>{"".join(f"<td>{each}</td>" for each in rest)}</tr>'
 
 
 def _cell(paragraphs: Sequence[str]) -> str:

@@ -36,6 +36,7 @@ _STYLE = (
     "body{font:1rem/1.5 Arial,sans-serif;color:#212b32;max-width:60rem;margin:1rem auto;padding:0 1rem}"
     "table{border-collapse:collapse;width:100%}caption{text-align:left;font-weight:bold}"
     "th,td{border:1px solid #768692;padding:.3rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}"
+    "th[scope=row]{font-weight:normal}"
     "@media print{body{max-width:none;margin:0}tr,h2{break-inside:avoid;break-after:auto}}"
 )
 

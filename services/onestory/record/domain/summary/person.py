@@ -39,9 +39,9 @@ def as_ips(patient: bytes) -> bytes:
 
 def in_words(patient: Mapping[str, Any]) -> str:
     """XHTML: who it is."""
-    number = text_of(patient, "id")
-    if len(number) == 10 and number.isdigit():
-        number = f"NHS number {number[:3]} {number[3:6]} {number[6:]}"
+    own = text_of(patient, "id")
+    known = len(own) == 10 and own.isdigit()
+    number = f"NHS number {own[:3]} {own[3:6]} {own[6:]}" if known else "NHS number not known"
     born = f"born {moments.shown(patient.get('birthDate'))}" if patient.get("birthDate") else "date of birth not known"
     gender = text_of(patient, "gender") or "gender not stated"
     lines = [strong(text(_name(patient))), text(", ".join([number, born, gender])), *map(text, _languages(patient))]

@@ -24,17 +24,19 @@ _PLANS = About(
 _CARE_PLANS = About("18776-5", "Plan of care", types=frozenset(["CarePlan"]))
 _TYPES = (
     "CarePlan",
+    "Composition",
     "Condition",
     "Consent",
     "DocumentReference",
     "Flag",
+    "Goal",
     "Observation",
     "Procedure",
     "QuestionnaireResponse",
     "ServiceRequest",
 )
 _DISAGREE = {"plan", "plan-wording"}
-_CODED = ("category", "type", "code", "scope")
+_CODED = ("category", "type", "code", "scope", "valueCodeableConcept", "description")
 _OVER = {"revoked", "completed", "superseded", "inactive", "rejected", "cancelled", "stopped", "not-done"}
 
 
@@ -97,6 +99,8 @@ def _said(content: Mapping[str, Any]) -> Iterator[str]:
     yield period_of(content.get("period"))
     yield value_of(content)
     yield from notes(content)
+    for part in objects(content, "section"):
+        yield f"{first(part, 'title')}: {plain(first(part, 'text', 'div'))}"
     yield from (in_brief(activity) for activity in objects(content, "activity", "detail"))
     for attachment in objects(content, "content", "attachment"):
         yield " ".join(part for part in (first(attachment, "title"), first(attachment, "url")) if part)

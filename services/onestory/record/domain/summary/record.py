@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from onestory.record.domain.merge.fact import Fact, Said
+from onestory.record.domain.merge.fact import Fact, Judgement, Said
 from onestory.record.domain.summary.kinds import kind_of
 from onestory.record.domain.summary.known import Known
 from onestory.record.domain.summary.moments import NEVER, midnight
@@ -33,6 +33,10 @@ class Record:
         self._by_type: defaultdict[str, list[Fact]] = defaultdict(list)
         self._standing: dict[str, Sequence[Said]] = {}
         self._said: dict[str, Said] = {}
+        self._judged: defaultdict[str, list[Judgement]] = defaultdict(list)
+        for judgement in known.merged.judgements:
+            for shared_id in judgement.about:
+                self._judged[shared_id].append(judgement)
         for fact in sorted(known.merged.facts, key=lambda fact: fact.id):
             self._said.update({said.shared_id: said for said in fact.members})
             self._standing[fact.id] = [
@@ -87,6 +91,12 @@ class Record:
     def organisation(self, said: Said) -> str:
         """Who says it: the organisation's name with its ODS code."""
         return self.named(said.organisation)
+
+    def judgements(self, fact: Fact) -> Sequence[Judgement]:
+        """What clinicians said of its statements and did not take back, oldest first."""
+        found = (judgement for said in fact.members for judgement in self._judged.get(said.shared_id, ()))
+        by_id = {each.said.shared_id: each for each in found if each.said.content.get("active") is not False}
+        return sorted(by_id.values(), key=lambda each: (each.said.recorded_at, each.said.shared_id))
 
     def named(self, organisation: str) -> str:
         """An organisation's name with its ODS code, or the code alone."""

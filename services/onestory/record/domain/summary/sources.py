@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
-from onestory.record.domain.merge.fact import Conflict, Fact, Said
+from onestory.record.domain.merge.fact import Conflict, Fact, Judgement, Said, Verdict
 from onestory.record.domain.summary import moments
 from onestory.record.domain.summary.narrative import strong, text
 from onestory.record.domain.summary.plain import named
@@ -25,11 +25,12 @@ def in_words(record: Record, fact: Fact) -> list[str]:
     """Paragraphs of XHTML: each source with when it recorded the fact, and why they count as one fact."""
     standing = record.standing(fact)
     lines = [_line(record, said, standing[0]) for said in standing]
-    withdrawn = [said for said in fact.members if said not in standing]
+    stand = {said.shared_id for said in standing}
+    withdrawn = [said for said in fact.members if said.shared_id not in stand]
     lines += [f"{text(record.organisation(said))} has withdrawn this" for said in withdrawn]
     if len(fact.members) > 1:
         lines.append(f"Joined as one fact ({fact.certainty.value}): {text(', '.join(fact.rules))}")
-    return lines
+    return [*lines, *[_judgement(record, judgement) for judgement in record.judgements(fact)]]
 
 
 def conflicts(record: Record, fact: Fact) -> list[str]:
@@ -61,6 +62,14 @@ def statements(record: Record, fact: Fact) -> list[str]:
     standing = [said.shared_id for said in record.standing(fact)]
     sides = {shared_id for conflict in fact.conflicts for side in conflict.sides for shared_id in side}
     return [standing[0], *[shared_id for shared_id in standing[1:] if shared_id in sides]]
+
+
+def _judgement(record: Record, judgement: Judgement) -> str:
+    says = (
+        "that these statements are one fact" if judgement.verdict is Verdict.SAME else "to keep it apart from another"
+    )
+    when = moments.day(judgement.said.recorded_at.astimezone(UTC).date())
+    return f"A clinician of {text(record.organisation(judgement.said))} judged {says}, {when}"
 
 
 def _line(record: Record, said: Said, shown: Said) -> str:

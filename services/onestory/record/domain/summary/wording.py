@@ -8,14 +8,14 @@ from typing import Any
 from onestory.record.domain.summary import moments
 from onestory.record.domain.summary.plain import all_named, each, first, named, number, objects
 
-_NAMES = ("code", "medicationCodeableConcept", "vaccineCode", "type", "category")
+_NAMES = ("code", "medicationCodeableConcept", "vaccineCode", "type", "category", "description")
 _STATUSES = ("clinicalStatus", "verificationStatus")
 _UNITS = {"s": "second", "min": "minute", "h": "hour", "d": "day", "wk": "week", "mo": "month", "a": "year"}
 
 
 def name_of(content: Mapping[str, Any]) -> str:
     """What it is about; never empty."""
-    found = next((name for element in _NAMES for name in all_named(content, element)), "")
+    found = next((name for element in _NAMES if element in content for name in all_named(content, element)), "")
     return found or first(content, "title") or first(content, "description") or "(not named by its source)"
 
 
