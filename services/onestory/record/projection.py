@@ -10,7 +10,17 @@ from onestory.record.domain.owner import claimants, left
 from onestory.record.domain.plan import Group, Plan, groups, plan
 from onestory.record.domain.prepare import Prepared, Sorted
 from onestory.record.domain.statement import Statement
-from onestory.record.store import directory, events, lowering, owners, patient_names, repeats, retirement, statements
+from onestory.record.store import (
+    directory,
+    events,
+    identifiers,
+    lowering,
+    owners,
+    patient_names,
+    repeats,
+    retirement,
+    statements,
+)
 
 
 def project_persons(transaction: psycopg.Connection, found: Sorted) -> set[str]:
@@ -44,6 +54,7 @@ def _write_new(transaction: psycopg.Connection, planned: Plan) -> set[str]:
     patient_names.add(transaction, planned.statements)
     statements.stand(transaction, [(said, is_away(said)) for said in planned.greatest.values()])
     statements.add_whole_lists(transaction, planned.lists)
+    identifiers.add(transaction, planned.identifiers)
     return former
 
 

@@ -43,7 +43,7 @@ def _answer(request: Request, target: Target) -> Response:
 def _gone(standing: Standing) -> Gone | None:
     """Why the resource is not part of the record, where its source spoke of it before."""
     if standing.away:
-        return Gone("Its source has since said it of another person. Its history is still here.")
+        return Gone("Its source has since said it of somebody else, or under another id. Its history is still here.")
     if standing.retracted:
         return Gone("Its source has withdrawn it. Its history is still here.")
     if standing.retired:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from onestory.record.domain.local_identifier import LocalIdentifier
 from onestory.record.domain.owner import Claims, claims
 from onestory.record.domain.prepare import Prepared
 from onestory.record.domain.statement import Statement, WholeList
@@ -24,6 +25,7 @@ class Plan:
     greatest: dict[str, Statement]
     claims: Claims
     lists: list[WholeList]
+    identifiers: list[LocalIdentifier]
 
 
 def plan(events: Collection[Prepared]) -> Plan:
@@ -36,6 +38,7 @@ def plan(events: Collection[Prepared]) -> Plan:
         greatest=greatest(said),
         claims=claims(said),
         lists=[listed for event in events for listed in event.lists],
+        identifiers=[each for event in events for each in event.identifiers],
     )
 
 

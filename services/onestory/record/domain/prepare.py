@@ -11,6 +11,7 @@ from onestory.record.domain.check import checked
 from onestory.record.domain.content import content_digest
 from onestory.record.domain.fingerprint import fingerprint
 from onestory.record.domain.link import Link, links
+from onestory.record.domain.local_identifier import LocalIdentifier, local_identifiers
 from onestory.record.domain.statement import Statement, WholeList, statements, whole_lists
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.events import DirectoryChanged, Operation, RecordChanged
@@ -36,6 +37,7 @@ class Prepared:
     lists: tuple[WholeList, ...]
     links: tuple[Link, ...]
     for_review: bool
+    identifiers: tuple[LocalIdentifier, ...] = ()
 
 
 def prepare(arrival: Arrival, keys: Keys, authorities: Collection[str]) -> Prepared:
@@ -54,7 +56,8 @@ def prepare(arrival: Arrival, keys: Keys, authorities: Collection[str]) -> Prepa
         return Prepared(arrival, event, name, mark, said, (), (), False)
     lists = tuple(whole_lists(arrival, event, message_key))
     made, for_review = _links(event, keys, event.source.organisation in authorities)
-    return Prepared(arrival, event, name, mark, said, lists, made, for_review)
+    identifiers = tuple(local_identifiers(event, message_key))
+    return Prepared(arrival, event, name, mark, said, lists, made, for_review, identifiers)
 
 
 def _links(event: RecordChanged, keys: Keys, authoritative: bool) -> tuple[tuple[Link, ...], bool]:

@@ -11,18 +11,19 @@ from typing import TypeVar
 from uuid_utils.compat import uuid7
 
 from onestory.record.domain.digest import record_digest
+from onestory.record.domain.local_identifier import candidates
 from onestory.record.domain.search.person import Asked
 from onestory.record.reading import organisations
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.kept import Kept
 from onestory.record.reading.person import Person, Persons
 from onestory.record.reading.view import PATIENT, View, visible
-from onestory.record.store import entries
+from onestory.record.store import entries, identifiers
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Caller
 from onestory.shared.database import Database
-from onestory.shared.errors import NotFound
+from onestory.shared.errors import Malformed, NotFound
 from onestory.shared.events import AccessRecorded
 from onestory.shared.policy import Decision, Subject, Visibility, may
 
@@ -63,6 +64,7 @@ class Reader:
         `at`: of the record as it was at this time, what the caller may see today.
         """
         with self._audit.expecting():
+            asked = await self._whom(asked, access.caller)
             now = await self._persons.load(asked)
             registered = await self._practice(now)
             found = now if at is None else await self._persons.load(asked, at)
@@ -72,6 +74,21 @@ class Reader:
         seen = visible(found.entries, decision.visibility, access.caller.organisation)
         patients = self._patients(found, seen, practice if decision.visibility is Visibility.ALL else None)
         return View(found, decision, seen, patients)
+
+    async def _whom(self, asked: Asked, caller: Caller) -> Asked:
+        """Whom a local identifier means; else the person asked for. Raises `Malformed` where it means several."""
+        if asked.local is None:
+            return asked
+        bearers = await identifiers.bearers(self._database, *asked.local)
+        keys = candidates(bearers, caller.organisation)
+        if not keys:
+            return asked
+        found = Asked(keys[0])
+        if len(keys) == 1 or set(keys) <= set((await self._persons.load(found)).person_keys):
+            return found
+        if any(each.organisation == caller.organisation for each in bearers):
+            raise Malformed("You say of several people that this is their identifier: name one by id.", code="value")
+        return asked
 
     def digest(self, view: View) -> str:
         """The record digest over what the caller sees."""

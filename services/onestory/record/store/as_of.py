@@ -13,7 +13,7 @@ from onestory.record.domain.alias import Link
 from onestory.record.domain.search.dates import Span
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Queries
-from onestory.shared.identity import NHS_NUMBER_SYSTEM
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, PROVISIONAL_SYSTEM
 
 # $1 are the persons, $2 the time, $3 everybody who is the same person now; null: whoever it is.
 # `settled` has what was ever said of several: whose it was then, and whether it is still said of that person.
@@ -84,10 +84,24 @@ lowered as (
                     = (s.person_key, s.shared_id, list.event_id)))
 )"""
 
-# A source may take back under one identity what it said under another one of the same person.
+# A source may take back under one identity what it said under another one of the same person; and its whole list under
+# the number that it came to know leaves out what it said before.
 _ENTRIES = f"""
 with {_STANDING}, taken_back as (
     select * from standing where operation = 'retract' and cardinality($1) > 1
+), left_out as (
+    select v.shared_id
+    from visible v
+    join person unnumbered on unnumbered.person_key = v.person_key and unnumbered.system = $5
+        and starts_with(unnumbered.value, v.organisation || '|' || v.system || '|')
+    join patient_link link on link.other_key = v.person_key and link.kind = 'provisional' and link.person_key = any($1)
+    join list on list.person_key = link.person_key and list.organisation = v.organisation and list.system = v.system
+        and list.resource_type = v.resource_type
+    where (v.rank, v.published_at, v.event_id) < (list.rank, list.published_at, list.event_id)
+        and not exists (
+            select from statement s
+            where s.person_key = list.person_key and s.event_id = list.event_id
+                and s.shared_id = list.person_key || '-' || substr(v.shared_id, 28))
 )
 select v.person_key, v.resource_type, v.shared_id, v.event_id, v.rank, v.published_at, v.recorded_at, v.broker_time,
     v.organisation, v.system, v.content_digest,
@@ -98,6 +112,7 @@ where not exists (
     select from taken_back t
     where substr(t.shared_id, 28) = substr(v.shared_id, 28)
         and (v.rank, v.published_at, v.event_id) < (t.rank, t.published_at, t.event_id))
+    and not exists (select from left_out where left_out.shared_id = v.shared_id)
 order by v.resource_type, v.shared_id
 """  # noqa: S608 - no value is part of it
 
@@ -166,7 +181,8 @@ async def current(
 
     What its source has since said of somebody who is not one of `same_now` is left out.
     """
-    rows = await queries.fetch(_ENTRIES, list(person_keys), at, list(same_now), content_bytes)
+    asked = (list(person_keys), at, list(same_now), content_bytes, PROVISIONAL_SYSTEM)
+    rows = await queries.fetch(_ENTRIES, *asked)
     return [CurrentEntry(*row) for row in rows]
 
 

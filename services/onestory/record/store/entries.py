@@ -11,7 +11,7 @@ from uuid import UUID
 from onestory.record.domain.alias import Link
 from onestory.record.domain.search.place import Place
 from onestory.shared.database import Queries
-from onestory.shared.identity import NHS_NUMBER_SYSTEM
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, PROVISIONAL_SYSTEM
 
 
 class CurrentEntry(NamedTuple):
@@ -91,6 +91,29 @@ where taken_back.person_key = any($1) and taken_back.operation = 'retract'
     and said.person_key = any($1) and said.visible
 """
 
+# A source's whole list under the number that it now knows leaves out what it said before it knew one. A list under one
+# of two numbers says nothing of the other: the source may have two records of that person.
+_LEFT_OUT = """
+select said.shared_id
+from current said
+join person unnumbered on unnumbered.person_key = said.person_key and unnumbered.system = $2
+    and starts_with(unnumbered.value, said.organisation || '|' || said.system || '|')
+join patient_link link on link.other_key = said.person_key and link.kind = 'provisional' and link.person_key = any($1)
+cross join lateral (
+    select l.* from whole_list l
+    where l.person_key = link.person_key and l.organisation = said.organisation and l.system = said.system
+        and l.resource_type = said.resource_type
+    order by l.rank desc, l.published_at desc, l.event_id desc limit 1
+) listed
+where said.person_key = any($1) and said.visible
+    and (said.rank, said.published_at, said.event_id) < (listed.rank, listed.published_at, listed.event_id)
+    and not exists (
+        select from statement s
+        where s.person_key = listed.person_key and s.event_id = listed.event_id
+            and s.shared_id = listed.person_key || '-' || substr(said.shared_id, 28)
+    )
+"""
+
 _NUMBERS = "select person_key, value from person where person_key = any($1) and system = $2"
 
 
@@ -113,8 +136,10 @@ async def contents(queries: Queries, wanted: Iterable[CurrentEntry]) -> Mapping[
 
 
 async def withdrawn(queries: Queries, person_keys: Collection[str]) -> frozenset[str]:
-    """Shared ids of what was taken back later under another of these identities."""
-    return frozenset(row["shared_id"] for row in await queries.fetch(_WITHDRAWN, list(person_keys)))
+    """Shared ids of what its source took back later, or left out of a whole list, under another of these identities."""
+    asked = list(person_keys)
+    rows = [*await queries.fetch(_WITHDRAWN, asked), *await queries.fetch(_LEFT_OUT, asked, PROVISIONAL_SYSTEM)]
+    return frozenset(row["shared_id"] for row in rows)
 
 
 async def links(queries: Queries, person_key: str) -> list[Link]:

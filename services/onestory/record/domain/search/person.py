@@ -7,6 +7,7 @@ from typing import NamedTuple
 from onestory.shared.errors import Malformed
 from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
+    PROVISIONAL_SYSTEM,
     Keys,
     PersonIdentifier,
     is_nhs_number,
@@ -16,10 +17,14 @@ from onestory.shared.identity import (
 
 
 class Asked(NamedTuple):
-    """The person that a request names, and the NHS number if that is how."""
+    """The person that a request names, and the NHS number or the local identifier (system, value) if that is how.
+
+    By a local identifier the key is nobody's, until the record says whose it is.
+    """
 
     person_key: str
     number: str | None = None
+    local: tuple[str, str] | None = None
 
 
 def by_id(patient_id: str, keys: Keys) -> Asked | None:
@@ -46,7 +51,8 @@ def by_identifier(token: str, keys: Keys) -> Asked:
     if not system or not value or "\0" in token:
         raise Malformed("An identifier is given as system|value, or as a bare NHS number.", code="value")
     if not is_nhs_number_system(system):
-        return Asked(keys.person_key(PersonIdentifier(system, value)))
+        local = None if system == PROVISIONAL_SYSTEM else (system, value)
+        return Asked(keys.person_key(PersonIdentifier(system, value)), local=local)
     number = value.replace(" ", "")
     if not is_nhs_number(number):
         raise Malformed("This NHS number is not valid: ten digits, the last of which checks the others.", code="value")
