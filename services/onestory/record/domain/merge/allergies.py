@@ -8,7 +8,7 @@ from onestory.record.domain.merge.clusters import Clusters
 from onestory.record.domain.merge.contradiction import opposed, two_sided
 from onestory.record.domain.merge.fact import Certainty, Conflict
 from onestory.record.domain.merge.identifiers import disjoint
-from onestory.record.domain.merge.likeness import buckets, neighbours, pairs, several_sources
+from onestory.record.domain.merge.likeness import buckets, offered
 from onestory.record.domain.merge.reading import Reading
 from onestory.record.domain.merge.rules import Rules
 from onestory.record.domain.merge.shape import Code, codes, objects
@@ -28,10 +28,8 @@ class Allergies:
         self._buckets = buckets(self._readings, lambda each: self._substances[each.place])
 
     def join(self, clusters: Clusters) -> None:
-        shared = [bucket for bucket in self._buckets.values() if several_sources(bucket)]
-        for one, other in pairs(neighbours(shared)):
-            offered = one.negative is other.negative and clusters.may(one.place, other.place)
-            if offered and (certainty := self._same(one, other)):
+        for one, other in offered(self._buckets.values(), clusters):
+            if certainty := self._same(one, other):
                 clusters.join(one.place, other.place, RULE, certainty)
 
     def conflicts(self, clusters: Clusters) -> Iterator[Conflict]:

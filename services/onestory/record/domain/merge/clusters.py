@@ -15,6 +15,7 @@ class Clusters:
         self._readings = readings
         self._root = list(range(len(readings)))
         self._members: dict[int, list[int]] = {}
+        self._sources: dict[int, set[tuple[str, str]]] = {}
         self._apart = apart
         self.joins: dict[int, list[Join]] = {}
 
@@ -28,7 +29,13 @@ class Clusters:
 
     def members(self, root: int) -> list[int]:
         """All that are together, in no order."""
-        return self._members.get(root) or [root]
+        return self._members.get(root, [root])
+
+    def every(self) -> Iterator[list[int]]:
+        """All clusters, those of one statement too, each with its places in order."""
+        for place, root in enumerate(self._root):
+            if root == place:
+                yield sorted(self._members[place]) if place in self._members else [place]
 
     def groups(self, readings: Iterable[Reading]) -> Iterator[list[Reading]]:
         """Those of these statements that are together, where there are several."""
@@ -38,35 +45,31 @@ class Clusters:
                 found.setdefault(self._root[reading.place], []).append(reading)
             yield from (group for group in found.values() if len(group) > 1)
 
+    def sources(self, place: int) -> set[tuple[str, str]]:
+        """The sources of all that are together with this one."""
+        root = self._root[place]
+        return self._sources.get(root) or {self._readings[root].source}
+
     def may(self, one: int, other: int, *, one_source: bool = False) -> bool:
         """Whether these may still be joined: they are not together, and the union would hold no pair that a clinician
         keeps apart nor (unless `one_source`) two statements of one source that were not together before.
         """
         a, b = self._root[one], self._root[other]
-        if a == b:
-            return False
-        if not one_source and self._share_a_source(a, b):
+        if a == b or not (one_source or self.sources(one).isdisjoint(self.sources(other))):
             return False
         return not (self._apart and self._kept_apart(a, b))
 
     def join(self, one: int, other: int, rule: str, certainty: Certainty) -> None:
         """Joins two that `may` be."""
         a, b = sorted((self._root[one], self._root[other]))
-        moved = self.members(b)
-        self._members[a] = [*self.members(a), *moved]
-        self._members.pop(b, None)
+        self._sources[a] = self.sources(a) | self.sources(b)
+        moved = self._members.pop(b, [b])
+        self._members.setdefault(a, [a]).extend(moved)
         for place in moved:
             self._root[place] = a
         least, greatest = sorted((one, other))
         names = (self._readings[least].said.shared_id, self._readings[greatest].said.shared_id)
-        self.joins[a] = [*self.joins.pop(a, []), *self.joins.pop(b, []), Join(*names, rule, certainty)]
-
-    def _share_a_source(self, a: int, b: int) -> bool:
-        readings = self._readings
-        if a not in self._members and b not in self._members:
-            return readings[a].said.source == readings[b].said.source
-        sources = {readings[place].said.source for place in self.members(a)}
-        return any(readings[place].said.source in sources for place in self.members(b))
+        self.joins.setdefault(a, []).extend([*self.joins.pop(b, []), Join(*names, rule, certainty)])
 
     def _kept_apart(self, a: int, b: int) -> bool:
         others = set(self.members(b))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from onestory.record.domain.merge.clusters import Clusters
 from onestory.record.domain.merge.contradiction import opposed, two_sided
 from onestory.record.domain.merge.fact import Certainty, Conflict
-from onestory.record.domain.merge.likeness import Bucket, buckets, neighbours, pairs, several_sources
+from onestory.record.domain.merge.likeness import Bucket, buckets, neighbours, offered
 from onestory.record.domain.merge.reading import Reading, one_of
 from onestory.record.domain.merge.rules import Rules
 from onestory.record.domain.merge.shape import first
@@ -50,14 +50,12 @@ class Conditions:
         self._episodes = {reading.place: _episode(reading, rules) for reading in self._readings}
 
     def join(self, clusters: Clusters) -> None:
-        near = neighbours(bucket for bucket in self._buckets if several_sources(bucket))
-        for one, other in pairs(near):
-            if clusters.may(one.place, other.place) and (certainty := self._same(one, other)):
+        for one, other in offered(self._buckets, clusters):
+            if certainty := self._same(one, other):
                 clusters.join(one.place, other.place, RULE, certainty)
-        unsure = {place for place, group in near.items() if self._could_be_two(place, group)}
-        for one, other in pairs(near):
-            offered = unsure.isdisjoint((one.place, other.place)) and clusters.may(one.place, other.place)
-            if offered and self._perhaps(one, other):
+        unsure = self._could_be_two()
+        for one, other in offered(self._buckets, clusters):
+            if unsure.isdisjoint((one.place, other.place)) and self._perhaps(one, other):
                 clusters.join(one.place, other.place, UNDATED, Certainty.LIKELY)
 
     def conflicts(self, clusters: Clusters) -> Iterator[Conflict]:
@@ -66,7 +64,7 @@ class Conditions:
             return clusters.together(one, other) or (alike and not self._told_apart(one, other))
 
         def disagree(one: Reading, other: Reading) -> bool:
-            return one.said.source != other.said.source and clash(one, other)
+            return one.source != other.source and clash(one, other)
 
         for bucket in [*self._buckets, *clusters.groups(self._readings)]:
             yield from opposed(_REFUTED, bucket, clash)
@@ -77,7 +75,7 @@ class Conditions:
 
     def _same(self, one: Reading, other: Reading) -> Certainty | None:
         a, b = self._episodes[one.place], self._episodes[other.place]
-        if one.negative is not other.negative or not a.site.is_same(b.site) or not (a.dated and b.dated):
+        if not (a.dated and b.dated and a.site.is_same(b.site)):
             return None
         if a.onset == b.onset:
             return Certainty.EXACT
@@ -92,15 +90,26 @@ class Conditions:
             return a.onset.overlaps(b.onset) or _overlap(a, b)
         return not (a.over or b.over)
 
-    def _could_be_two(self, place: int, group: Bucket) -> bool:
-        """Whether a statement without a day could be of either of two illnesses in this group."""
-        own = self._episodes[place]
-        if own.dated:
-            return False
-        mine = next(each for each in group if each.place == place)
-        onsets = [(self._episodes[each.place].onset, each) for each in group if self._perhaps(mine, each)]
-        known = sorted(((onset, each.place, each) for onset, each in onsets if onset))
-        return bool(known) and self._told_apart(known[0][2], known[-1][2])
+    def _could_be_two(self) -> set[int]:
+        """The places of statements without a day that could be of either of two illnesses."""
+        near = neighbours(self._buckets)
+        # What is alike in all that is compared meets the same: thousands of undated entries are asked once.
+        met: dict[tuple[int, bool, Episode], bool] = {}
+        unsure = set()
+        for one in self._readings:
+            episode, group = self._episodes[one.place], near.get(one.place)
+            if group and not episode.dated:
+                key = (id(group), one.negative, episode)
+                if key not in met:
+                    met[key] = self._meets_two(one, group)
+                if met[key]:
+                    unsure.add(one.place)
+        return unsure
+
+    def _meets_two(self, one: Reading, group: Bucket) -> bool:
+        met = [each for each in group if self._episodes[each.place].onset and self._perhaps(one, each)]
+        by_onset = sorted(met, key=lambda each: (self._episodes[each.place].onset, each.place))
+        return bool(met) and self._told_apart(by_onset[0], by_onset[-1])
 
     def _told_apart(self, one: Reading, other: Reading) -> bool:
         """Whether dates show that these are two illnesses."""

@@ -21,14 +21,8 @@ def facts(
     about = _by_statement(conflicts)
     next_to = _neighbours(readings, clusters, beside)
     drawn = [
-        _fact(
-            [readings[each] for each in clusters.members(place)],
-            clusters.joins.get(place, ()),
-            about,
-            next_to.get(place),
-        )
-        for place in range(len(readings))
-        if clusters.root(place) == place
+        _fact([readings[each] for each in members], clusters.joins.get(members[0], ()), about, next_to.get(members[0]))
+        for members in clusters.every()
     ]
     plans = {reading.said.shared_id for reading in readings if reading.decision is not None}
     rest = [fact for fact in drawn if fact.id not in plans]
@@ -39,18 +33,18 @@ def facts(
 def _fact(
     group: Sequence[Reading], joins: Sequence[Join], about: dict[str, list[Conflict]], beside: set[str] | None
 ) -> Fact:
+    least = group[0].said
     members = sorted(group, key=standing_order, reverse=True) if len(group) > 1 else group
-    said = tuple(reading.said for reading in members)
-    contradicted = {each for one in said for each in about.get(one.shared_id, ())} if about else ()
+    contradicted = {each for one in group for each in about.get(one.said.shared_id, ())} if about else ()
     return Fact(
-        id=min(one.shared_id for one in said),
-        resource_type=said[0].resource_type,
-        members=said,
+        id=least.shared_id,
+        resource_type=least.resource_type,
+        members=tuple([each.said for each in members]),
         joins=tuple(joins),
-        conflicts=tuple(sorted(contradicted, key=lambda each: (each.kind, each.sides))),
-        beside=tuple(sorted(beside or ())),
-        withdrawn=tuple(sorted(each.said.shared_id for each in group if each.withdrawn)),
-        onset=_earliest_onset(group) if said[0].resource_type == "Condition" else "",
+        conflicts=tuple(sorted(contradicted, key=lambda each: (each.kind, each.sides))) if contradicted else (),
+        beside=tuple(sorted(beside)) if beside else (),
+        withdrawn=tuple([each.said.shared_id for each in group if each.withdrawn]),
+        onset=_earliest_onset(group) if least.resource_type == "Condition" else "",
     )
 
 

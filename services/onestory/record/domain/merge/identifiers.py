@@ -24,9 +24,8 @@ def shared_identifiers(readings: Sequence[Reading], rules: Rules) -> list[Bucket
 
 def join(groups: Sequence[Bucket], clusters: Clusters) -> None:
     for one, other in pairs(neighbours(groups)):
-        if one.withdrawn or other.withdrawn:
-            continue
-        if clusters.may(one.place, other.place, one_source=True) and _compatible(one, other):
+        alike = not (one.withdrawn or other.withdrawn) and _compatible(one, other)
+        if not clusters.together(one, other) and alike and clusters.may(one.place, other.place, one_source=True):
             clusters.join(one.place, other.place, RULE, Certainty.EXACT)
 
 

@@ -12,7 +12,7 @@ from onestory.record.domain.merge.clusters import Clusters
 from onestory.record.domain.merge.contradiction import differing, opposed
 from onestory.record.domain.merge.fact import Certainty, Conflict
 from onestory.record.domain.merge.identifiers import disjoint
-from onestory.record.domain.merge.likeness import buckets, neighbours, pairs, several_sources
+from onestory.record.domain.merge.likeness import buckets, offered
 from onestory.record.domain.merge.reading import Reading
 from onestory.record.domain.merge.rules import Rules
 from onestory.record.domain.merge.shape import Code, codes, objects, worded
@@ -33,9 +33,8 @@ class Immunisations:
         self._buckets = list(buckets(self._readings, self._keys).values())
 
     def join(self, clusters: Clusters) -> None:
-        for one, other in pairs(neighbours(bucket for bucket in self._buckets if several_sources(bucket))):
-            offered = one.negative is other.negative and clusters.may(one.place, other.place)
-            if offered and (certainty := self._same(one, other)):
+        for one, other in offered(self._buckets, clusters):
+            if certainty := self._same(one, other):
                 clusters.join(one.place, other.place, RULE, certainty)
 
     def conflicts(self, clusters: Clusters) -> Iterator[Conflict]:

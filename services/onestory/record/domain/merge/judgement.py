@@ -14,6 +14,8 @@ from onestory.record.domain.merge.shape import codes, objects, reference_id
 
 JUDGEMENT_SYSTEM = "https://onestory.nhs.uk/CodeSystem/record-judgement"
 KEEP_APART = "keep-apart"
+MOST = 100
+"""Statements that one judgement may speak of. Nobody can have judged more; such a judgement is kept and not applied."""
 KEPT_APART = "https://onestory.nhs.uk/StructureDefinition/kept-apart"
 
 Pair = tuple[int, int]
@@ -44,7 +46,7 @@ def decided(judgements: Sequence[Judgement], places: Mapping[str, int]) -> dict[
     """For each pair that a judgement in force speaks of, what the newest says."""
     newest: dict[Pair, Verdict] = {}
     for judgement in judgements:
-        if judgement.said.content.get("active") is not False:
+        if judgement.said.content.get("active") is not False and len(judgement.about) <= MOST:
             about = sorted(places[shared_id] for shared_id in judgement.about)
             newest.update(dict.fromkeys(combinations(about, 2), judgement.verdict))
     return newest

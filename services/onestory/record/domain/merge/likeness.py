@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
+from onestory.record.domain.merge.clusters import Clusters
 from onestory.record.domain.merge.reading import Reading
 
 Keys = Callable[[Reading], Iterable[Hashable]]
 Bucket = list[Reading]
+Source = tuple[str, str]
 
 
 def buckets(readings: Sequence[Reading], keys: Keys) -> dict[Hashable, Bucket]:
@@ -22,8 +24,8 @@ def buckets(readings: Sequence[Reading], keys: Keys) -> dict[Hashable, Bucket]:
 
 def several_sources(bucket: Bucket) -> bool:
     """Whether more than one source speaks: else nothing can be joined by what is said."""
-    first = bucket[0].said.source
-    return any(reading.said.source != first for reading in bucket)
+    first = bucket[0].source
+    return any(reading.source != first for reading in bucket)
 
 
 def neighbours(found: Iterable[Bucket]) -> dict[int, Bucket]:
@@ -35,13 +37,42 @@ def neighbours(found: Iterable[Bucket]) -> dict[int, Bucket]:
     return {place: groups[0] if len(groups) == 1 else _union(groups) for place, groups in sorted(of.items())}
 
 
-def pairs(near: dict[int, Bucket]) -> Iterator[tuple[Reading, Reading]]:
+def offered(found: Iterable[Bucket], clusters: Clusters) -> Iterator[tuple[Reading, Reading]]:
+    """Every two that share a key, say both yes or both no, and may be joined; once, in the order of their ids.
+
+    Who is offered a pair joins it at once or not at all: the next offers heed what was joined.
+    """
+    shared = [bucket for bucket in found if several_sources(bucket)]
+    near = neighbours(shared)
+    by_source = {id(group): _by_source(group) for group in {id(group): group for group in near.values()}.values()}
+    for place, group in near.items():
+        one = group[bisect_right(group, place, key=_place) - 1]
+        for other in _others(one, by_source[id(group)], clusters.sources(place)):
+            if one.negative is other.negative and clusters.may(place, other.place):
+                yield one, other
+
+
+def pairs(near: Mapping[int, Bucket]) -> Iterator[tuple[Reading, Reading]]:
     """Every two that share a key, once, in the order of their ids."""
     for place, group in near.items():
         at = bisect_right(group, place, key=_place)
-        one = group[at - 1]
         for other in group[at:]:
-            yield one, other
+            yield group[at - 1], other
+
+
+def _others(one: Reading, by_source: Mapping[Source, Bucket], taken: Collection[Source]) -> Sequence[Reading]:
+    """Those after this one whose sources do not speak in its fact."""
+    after = [
+        said[bisect_right(said, one.place, key=_place) :] for source, said in by_source.items() if source not in taken
+    ]
+    return after[0] if len(after) == 1 else sorted((each for said in after for each in said), key=_place)
+
+
+def _by_source(group: Bucket) -> dict[Source, Bucket]:
+    found: dict[Source, Bucket] = {}
+    for reading in group:
+        found.setdefault(reading.source, []).append(reading)
+    return found
 
 
 def _union(groups: Sequence[Bucket]) -> Bucket:

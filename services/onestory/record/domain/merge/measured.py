@@ -9,11 +9,12 @@ from typing import Any
 from onestory.record.domain.merge.rules import Rules
 from onestory.record.domain.merge.shape import Code, codes, first, number, objects, text, worded
 
-_QUANTITIES = ("valueQuantity", "valueRange.low", "valueRange.high", "valueRatio.numerator", "valueRatio.denominator")
-_PLAIN = (
-    "valueString", "valueBoolean", "valueInteger", "valueTime", "valueDateTime", "valuePeriod.start", "valuePeriod.end",
-    "valueSampledData.data",
-)  # fmt: skip
+_QUANTITIES = {
+    "valueQuantity": ("",),
+    "valueRange": ("low", "high"),
+    "valueRatio": ("numerator", "denominator"),
+}
+_PLAIN = {"valuePeriod": ("start", "end"), "valueSampledData": ("data",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +71,42 @@ class Finding:
 
 
 def finding(content: Mapping[str, Any], rules: Rules) -> Finding:
-    parts = objects(content.get("component"))
+    parts = objects(content["component"]) if "component" in content else ()
     components = [(frozenset(codes(part.get("code"), rules.same_system)), _value(part, rules)) for part in parts]
     return Finding(_value(content, rules), components)
 
 
 def _value(content: Mapping[str, Any], rules: Rules) -> Value:
-    quantities = {path: _quantity(found) for path in _QUANTITIES if (found := _at(content, path)) is not None}
-    # 1 and True are equal to Python, and not to FHIR.
-    plain = {
-        path: (type(found).__name__, found) for path in _PLAIN if isinstance(found := _at(content, path), str | int)
-    }
-    concept = content.get("valueCodeableConcept")
-    return Value(quantities, plain, frozenset(codes(concept, rules.same_system)), worded(first(concept).get("text")))
+    stated = [name for name in content if name.startswith("value")]
+    if not stated:
+        return _NOTHING
+    quantities: dict[str, Quantity] = {}
+    plain: dict[str, object] = {}
+    found: frozenset[Code] = frozenset()
+    words = ""
+    for name in stated:
+        value = content[name]
+        if name in _QUANTITIES:
+            quantities |= {
+                name + part: _quantity(first(value).get(part) if part else value) for part in _QUANTITIES[name]
+            }
+        elif name == "valueCodeableConcept":
+            found, words = frozenset(codes(value, rules.same_system)), worded(first(value).get("text"))
+        else:
+            parts = {part: first(value).get(part) for part in _PLAIN[name]} if name in _PLAIN else {"": value}
+            # 1 and True are equal to Python, and not to FHIR.
+            plain |= {
+                name + part: (type(each).__name__, each) for part, each in parts.items() if isinstance(each, str | int)
+            }
+    return Value(quantities, plain, found, words)
 
 
-def _at(content: Mapping[str, Any], path: str) -> object:
-    element, _, part = path.partition(".")
-    return first(content[element]).get(part) if part and element in content else content.get(element)
+_NOTHING = Value({}, {}, frozenset(), "")
 
 
 def _quantity(value: object) -> Quantity:
     found = first(value)
-    unit = frozenset(filter(None, (text(found.get("code")).casefold(), worded(found.get("unit")))))
+    unit = frozenset([each for each in (text(found.get("code")).casefold(), worded(found.get("unit"))) if each])
     return Quantity(text(found.get("comparator")), number(found.get("value")), unit)
 
 

@@ -13,7 +13,7 @@ from onestory.record.domain.merge.clusters import Clusters
 from onestory.record.domain.merge.contradiction import differing, opposed, two_sided
 from onestory.record.domain.merge.dose import dose, wording
 from onestory.record.domain.merge.fact import Certainty, Conflict
-from onestory.record.domain.merge.likeness import Bucket, buckets, neighbours, pairs, several_sources
+from onestory.record.domain.merge.likeness import Bucket, buckets, offered
 from onestory.record.domain.merge.reading import Reading, one_of
 from onestory.record.domain.merge.shape import first, text
 from onestory.record.domain.merge.when import Span, microseconds, span
@@ -58,8 +58,8 @@ class Medicines:
         self._courses = {place: _course(reading) for place, reading in compared.items()}
 
     def join(self, clusters: Clusters) -> None:
-        for one, other in pairs(neighbours(bucket for bucket in self._buckets if several_sources(bucket))):
-            if clusters.may(one.place, other.place) and self._same(one, other):
+        for one, other in offered(self._buckets, clusters):
+            if self._same(one, other):
                 clusters.join(one.place, other.place, RULE, Certainty.LIKELY)
 
     def beside(self) -> Iterator[tuple[Reading, Reading]]:
@@ -96,7 +96,7 @@ class Medicines:
         yield from (members[root] for root in sorted(alone) if len(members[root]) > 1)
 
     def _same(self, one: Reading, other: Reading) -> bool:
-        if one.said.resource_type != other.said.resource_type or one.negative is not other.negative:
+        if one.said.resource_type != other.said.resource_type:
             return False
         return text(one.content.get("intent")) == text(other.content.get("intent")) and self._overlap(one, other)
 
@@ -132,12 +132,12 @@ def _directions(reading: Reading) -> object:
 
 def _ended(said: Bucket, goes_on: Bucket) -> Bucket:
     """Those that are over, by sources that do not say themselves that it goes on."""
-    current = {each.said.source for each in goes_on}
-    return [each for each in said if each.standing in ("stopped", "completed") and each.said.source not in current]
+    current = {each.source for each in goes_on}
+    return [each for each in said if each.standing in ("stopped", "completed") and each.source not in current]
 
 
 def _of_two_sources(one: Reading, other: Reading) -> bool:
-    return one.said.source != other.said.source
+    return one.source != other.source
 
 
 def _course(reading: Reading) -> Course:

@@ -14,7 +14,7 @@ from onestory.record.domain.merge.clusters import Clusters
 from onestory.record.domain.merge.contradiction import conflict, opposed
 from onestory.record.domain.merge.fact import Certainty, Conflict
 from onestory.record.domain.merge.identifiers import disjoint
-from onestory.record.domain.merge.likeness import Bucket, buckets, neighbours, pairs, several_sources
+from onestory.record.domain.merge.likeness import Bucket, buckets, offered, several_sources
 from onestory.record.domain.merge.measured import Finding, finding
 from onestory.record.domain.merge.reading import Reading
 from onestory.record.domain.merge.rules import Rules
@@ -60,9 +60,8 @@ class Observations:
         self._buckets = list(buckets([compared[place] for place in sorted(compared)], _keys).values())
 
     def join(self, clusters: Clusters) -> None:
-        for one, other in pairs(neighbours(bucket for bucket in self._buckets if several_sources(bucket))):
-            offered = one.negative is other.negative and clusters.may(one.place, other.place)
-            if offered and (certainty := self._same(one, other)):
+        for one, other in offered(self._buckets, clusters):
+            if certainty := self._same(one, other):
                 clusters.join(one.place, other.place, RULE, certainty)
 
     def conflicts(self, clusters: Clusters) -> Iterator[Conflict]:

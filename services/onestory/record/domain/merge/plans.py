@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
 
 from onestory.record.domain.merge.contradiction import conflict
 from onestory.record.domain.merge.fact import Conflict
@@ -23,10 +22,14 @@ def conflicts(readings: Sequence[Reading]) -> Iterator[Conflict]:
             decided.setdefault(each.decision, []).append(each)
     if len(decided) > 1:
         yield conflict("plan", _DECISION, *decided.values())
-    for one, other in combinations(in_force, 2):
-        alike = one.said.resource_type == other.said.resource_type
-        if alike and not (one.decision and other.decision) and _wording(one) != _wording(other):
-            yield conflict("plan-wording", _WORDING, [one], [other])
+    for kind in sorted({each.said.resource_type for each in in_force}):
+        worded_as: dict[str, list[Reading]] = {}
+        for each in in_force:
+            if each.said.resource_type == kind:
+                worded_as.setdefault(_wording(each), []).append(each)
+        undecided = any(not each.decision for said in worded_as.values() for each in said)
+        if undecided and len(worded_as) > 1:
+            yield conflict("plan-wording", _WORDING, *worded_as.values())
 
 
 def _in_force(reading: Reading) -> bool:

@@ -26,6 +26,8 @@ class Reading:
 
     place: int
     said: Said
+    source: tuple[str, str]
+    content: Mapping[str, Any]
     codes: frozenset[Code]
     standing: str
     negative: bool
@@ -34,10 +36,6 @@ class Reading:
     none_known: frozenset[str] | None
     decision: str | None
     """Of a plan: what it decides, "" where no code says it; None: this is no plan."""
-
-    @property
-    def content(self) -> Mapping[str, Any]:
-        return self.said.content
 
     @property
     def comparable(self) -> bool:
@@ -55,24 +53,26 @@ class Reader:
     def read(self, place: int, said: Said) -> Reading:
         rules, content, kind = self._rules, said.content, said.resource_type
         found = self._codes(kind, content)
-        verification = frozenset(bare_codes(content["verificationStatus"])) if "verificationStatus" in content else ()
-        none_known = self._none_known(kind, found)
+        verification = list(bare_codes(content["verificationStatus"])) if "verificationStatus" in content else ()
+        none_known = self._none_known(kind, found) if kind in rules.none_known else None
         return Reading(
             place,
             said,
+            said.source,
+            content,
             found,
             self._standing(kind, content),
             none_known is not None or (kind in rules.negations and self._negative(kind, content)),
             content.get("status") == _WITHDRAWN or _WITHDRAWN in verification,
             "modifierExtension" in content or "implicitRules" in content,
             none_known,
-            self._decision(kind, content) if kind in rules.plan_elements else None,
+            self._decision(kind, content, found) if kind in rules.plan_elements else None,
         )
 
     def _codes(self, kind: str, content: Mapping[str, Any]) -> frozenset[Code]:
         rules = self._rules
         concept = self._medicine(content) if kind in _MEDICINES else one_of(content, *_CODE_ELEMENTS)
-        return frozenset(code for code in codes(concept, rules.same_system) if rules.tells(code))
+        return frozenset([code for code in codes(concept, rules.same_system) if rules.tells(code)])
 
     def _medicine(self, content: Mapping[str, Any]) -> object:
         """The medicine's CodeableConcept: said here, or by the Medication that is referred to, contained or not."""
@@ -100,18 +100,16 @@ class Reader:
         )
 
     def _none_known(self, kind: str, found: frozenset[Code]) -> frozenset[str] | None:
-        known = self._rules.none_known.get(kind)
-        return next((known[code] for code in sorted(found) if code in known), None) if known else None
+        known = self._rules.none_known[kind]
+        return next((known[code] for code in sorted(found) if code in known), None)
 
-    def _decision(self, kind: str, content: Mapping[str, Any]) -> str | None:
+    def _decision(self, kind: str, content: Mapping[str, Any], found: frozenset[Code]) -> str | None:
         plans = self._rules.plans
-        decisions = {
-            plans[code]
-            for element in self._rules.plan_elements[kind]
-            if element in content
-            for code in codes(content[element], self._rules.same_system)
-            if code in plans
-        }
+        decisions = [plans[code] for code in found if code in plans]
+        for element in self._rules.plan_elements[kind]:
+            if element not in _CODE_ELEMENTS and element in content:
+                said = codes(content[element], self._rules.same_system)
+                decisions += [plans[code] for code in said if code in plans]
         return max(decisions) if decisions else None
 
 

@@ -5,26 +5,26 @@ Whatever is not as FHIR has it is read as if it were not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Code = tuple[str, str]
 """A code system and a code."""
 
 
-def objects(value: object) -> Iterator[Mapping[str, Any]]:
+def objects(value: object) -> Sequence[Mapping[str, Any]]:
     """The objects of an element, whether it repeats or not."""
     if isinstance(value, dict):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            if isinstance(item, dict):
-                yield item
+        return (value,)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else ()
 
 
 def first(value: object) -> Mapping[str, Any]:
     """The first object of an element; an empty one where there is none."""
-    return next(objects(value), {})
+    if isinstance(value, dict):
+        return value
+    found = objects(value)
+    return found[0] if found else {}
 
 
 def text(value: object) -> str:
@@ -32,13 +32,18 @@ def text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def codes(concepts: object, same_system: Mapping[str, str]) -> Iterator[Code]:
+def codes(concepts: object, same_system: Mapping[str, str]) -> list[Code]:
     """The codes of CodeableConcepts, with one name for each code system. Never the display: words join nothing."""
+    found = []
     for concept in objects(concepts):
-        for coding in objects(concept.get("coding")):
-            system, code = coding.get("system"), coding.get("code")
-            if isinstance(system, str) and isinstance(code, str) and system and code:
-                yield same_system.get(system, system), code
+        codings = concept.get("coding")
+        # Nearly all of a record's reading is done here.
+        for coding in codings if isinstance(codings, list) else (codings,):
+            if isinstance(coding, dict):
+                system, code = coding.get("system"), coding.get("code")
+                if isinstance(system, str) and isinstance(code, str) and system and code:
+                    found.append((same_system.get(system, system), code))
+    return found
 
 
 def bare_codes(concepts: object) -> Iterator[str]:
