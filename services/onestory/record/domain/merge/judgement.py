@@ -6,11 +6,12 @@ the statements. Both are published like everything else, so they survive a rebui
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from onestory.record.domain.merge.fact import Judgement, Said, Verdict
 from onestory.record.domain.merge.shape import codes, objects, reference_id
+from onestory.shared.identity import parse_shared_id
 
 JUDGEMENT_SYSTEM = "https://onestory.nhs.uk/CodeSystem/record-judgement"
 KEEP_APART = "keep-apart"
@@ -33,13 +34,17 @@ def verdict(said: Said) -> Verdict | None:
 
 
 def judged(said: Iterable[Said], places: Mapping[str, int]) -> tuple[Judgement, ...]:
-    """The judgements, oldest first; of what is not in `places` they do not speak, so that nothing hidden shows."""
+    """The judgements, oldest first; of what is not in `places` they do not speak, so that nothing hidden shows.
+
+    A resource may have been judged under another identity of the person, such as the one before the number was known.
+    """
+    by_resource = {_resource(shared_id): shared_id for shared_id in sorted(places)}
     found = [(each, verdict(each)) for each in said]
     kept = sorted(
         ((each, kind) for each, kind in found if kind),
         key=lambda one: (one[0].recorded_at, one[0].event_id, one[0].shared_id),
     )
-    return tuple(Judgement(each, kind, tuple(sorted(_named(each, kind) & places.keys()))) for each, kind in kept)
+    return tuple(Judgement(each, kind, _about(_named(each, kind), places, by_resource)) for each, kind in kept)
 
 
 def decided(judgements: Sequence[Judgement], places: Mapping[str, int]) -> dict[Pair, Verdict]:
@@ -60,6 +65,17 @@ def kept_apart(judgements: Decided) -> dict[int, set[int]]:
             apart.setdefault(one, set()).add(other)
             apart.setdefault(other, set()).add(one)
     return apart
+
+
+def _about(named: Iterable[str], places: Collection[str], by_resource: Mapping[str, str]) -> tuple[str, ...]:
+    found = (each if each in places else by_resource.get(_resource(each)) for each in named)
+    return tuple(sorted({each for each in found if each is not None}))
+
+
+def _resource(shared_id: str) -> str:
+    """What of a shared id is the same under every identity of a person."""
+    parts = parse_shared_id(shared_id)
+    return parts.resource_hash if parts else shared_id
 
 
 def _named(said: Said, kind: Verdict) -> set[str]:
