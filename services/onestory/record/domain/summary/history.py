@@ -81,7 +81,7 @@ def _line(
     details: Callable[[Mapping[str, Any]], Iterator[str]],
 ) -> Line:
     shown = record.shown(fact)
-    told = [*details(record.exact(shown)), *(note for said in record.standing(fact) for note in notes(said.content))]
+    told = [*details(shown.content), *(note for said in record.standing(fact) for note in notes(said.content))]
     date = dates.in_words(shown)
     what = [strong(text(name(record, shown))), *([text(date)] if date else [])]
     until = _ends(shown.content) if fact.resource_type == "DeviceUseStatement" else NEVER

@@ -8,12 +8,14 @@ from __future__ import annotations
 import calendar
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 _DATE = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d:\d\d(?::\d\d)?)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII
 )
+_LONGEST = 40
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -27,8 +29,13 @@ class Moment(NamedTuple):
 
 def moment(written: object) -> Moment | None:
     """What a FHIR date, dateTime or instant means. A time without a zone is taken as UTC."""
-    match = _DATE.fullmatch(written) if isinstance(written, str) else None
-    if not match or not isinstance(written, str):
+    return _moment(written) if isinstance(written, str) and len(written) <= _LONGEST else None
+
+
+@lru_cache(maxsize=8192)
+def _moment(written: str) -> Moment | None:
+    match = _DATE.fullmatch(written)
+    if not match:
         return None
     year, month, day, clock, _, zone = match.groups()
     try:
@@ -58,12 +65,19 @@ def months_after(instant: datetime, months: int) -> datetime:
 
 def shown(written: object) -> str:
     """A FHIR date as people write it (`3 Mar 2025`, `Mar 2025`, `2025`); anything else as it is."""
-    match = _DATE.fullmatch(written) if isinstance(written, str) else None
+    if not isinstance(written, str):
+        return ""
+    return _shown(written) if len(written) <= _LONGEST else written
+
+
+@lru_cache(maxsize=8192)
+def _shown(written: str) -> str:
+    match = _DATE.fullmatch(written)
     if not match:
-        return written if isinstance(written, str) else ""
+        return written
     year, month, day, clock, _, zone = match.groups()
     if month and not 1 <= int(month) <= 12:
-        return str(written)
+        return written
     words = [str(int(day)) if day else "", _MONTHS[int(month) - 1] if month else "", year]
     time_of_day = f", {clock[:5]}{'' if zone in (None, 'Z') else f' ({zone})'}" if clock else ""
     return " ".join(word for word in words if word) + time_of_day

@@ -11,6 +11,7 @@ LONGEST = 4000
 """Characters of one text; the resource has all of it."""
 # XML 1.0 has no such characters, not even escaped.
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SPECIAL = re.compile("[&<>\"'\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SILENT = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.I)
 _TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9]*)?[^>]*>")
 _BLOCKS = {"p", "div", "br", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "dt", "dd", "caption"}
@@ -24,6 +25,8 @@ class Row(NamedTuple):
 
 def text(said: str) -> str:
     """A text as XHTML; one that is longer than anybody reads is cut, and says so."""
+    if len(said) <= LONGEST and not _SPECIAL.search(said):
+        return said
     cut = len(said) - LONGEST
     shown = escape(_NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", said[:LONGEST]))
     return f"{shown}… ({cut} more characters are in the resource)" if cut > 0 else shown

@@ -28,6 +28,11 @@ def each(value: Any, *path: str) -> list[Any]:
 
 def first(value: Any, *path: str) -> str:
     """The first text at a path; empty where there is none."""
+    if len(path) == 1 and isinstance(value, dict):
+        # Most of what is asked for is a text of the resource itself, or is not there.
+        inner = value.get(path[0])
+        if inner is None or isinstance(inner, str):
+            return inner or ""
     for found in each(value, *path):
         if isinstance(found, str):
             return found
@@ -39,13 +44,16 @@ def objects(value: Any, *path: str) -> list[Mapping[str, Any]]:
     return [found for found in each(value, *path) if isinstance(found, dict)]
 
 
-def codes(value: Any, *path: str) -> set[Code]:
-    """The codes of all CodeableConcepts at a path."""
+def codes(value: Mapping[str, Any], element: str) -> set[Code]:
+    """The codes of an element that is a CodeableConcept, or several."""
     found: set[Code] = set()
-    for coding in each(value, *path, "coding"):
-        if isinstance(coding, dict) and isinstance(code := coding.get("code"), str):
-            system = coding.get("system")
-            found.add((system if isinstance(system, str) else "", code))
+    concepts = value.get(element)
+    for concept in concepts if isinstance(concepts, list) else (concepts,):
+        codings = concept.get("coding") if isinstance(concept, dict) else None
+        for coding in codings if isinstance(codings, list) else (codings,):
+            if isinstance(coding, dict) and isinstance(code := coding.get("code"), str):
+                system = coding.get("system")
+                found.add((system if isinstance(system, str) else "", code))
     return found
 
 

@@ -63,7 +63,9 @@ def disagreements(record: Record) -> list[Conflict]:
 
 def is_plan(record: Record, fact: Fact) -> bool:
     """Whether any statement of it is one of the reviewed plans."""
-    return any(codes(said.content, element) & reviewed().plans for said in record.standing(fact) for element in _CODED)
+    known = reviewed().plans
+    contents = [said.content for said in record.standing(fact)]
+    return any(codes(each, element) & known for each in contents for element in _CODED if element in each)
 
 
 def _in_force(record: Record, fact: Fact) -> bool:

@@ -54,8 +54,8 @@ def pregnancy(record: Record) -> Section | None:
 
 def _limited(record: Record, about: About, kind: str, limit: _Limit) -> Section | None:
     facts = dates.newest_first(record, record.observed.get(kind, ()))
-    shown = {fact.id for fact in _last_of_each(record, facts, limit)}
-    lines = [_line(record, fact, limit) for fact in facts if fact.id in shown]
+    shown = dict(_last_of_each(record, facts, limit))
+    lines = [_line(record, fact, shown[fact.id]) for fact in facts if fact.id in shown]
     more = len(facts) - len(lines)
     which = "older than six months, or twelve in microbiology and the like, or beyond the last five of their kind"
     why = which if limit.timed else "older ones of a kind that is shown"
@@ -63,14 +63,16 @@ def _limited(record: Record, about: About, kind: str, limit: _Limit) -> Section 
     return section(record, about, [Group("Newest first", lines)], remarks=remarks)
 
 
-def _last_of_each(record: Record, facts: Iterable[Fact], limit: _Limit) -> Iterator[Fact]:
+def _last_of_each(record: Record, facts: Iterable[Fact], limit: _Limit) -> Iterator[tuple[str, datetime]]:
+    """The ids of those that are shown, and until when."""
     kinds: defaultdict[object, list[Fact]] = defaultdict(list)
     for fact in facts:
         kinds[_same(record, fact)].append(fact)
     for found in kinds.values():
         for fact in found[: limit.last]:
-            if not limit.timed or _until(record, fact) > record.at:
-                yield fact
+            until = _until(record, fact) if limit.timed else NEVER
+            if until > record.at:
+                yield fact.id, until
 
 
 def _same(record: Record, fact: Fact) -> tuple[object, ...]:
@@ -93,12 +95,11 @@ def _counts_long(content: Mapping[str, Any]) -> bool:
     return any(word in told for word in reviewed().long_result_words)
 
 
-def _line(record: Record, fact: Fact, limit: _Limit) -> Line:
+def _line(record: Record, fact: Fact, until: datetime) -> Line:
     shown = record.shown(fact)
     details = dict.fromkeys(detail for detail in _details(record.exact(shown)) if detail)
     date = dates.in_words(shown)
     what = [strong(text(name_of(shown.content))), *([text(date)] if date else [])]
-    until = _until(record, fact) if limit.timed else NEVER
     return Line(fact, what, [text(detail) for detail in details], until)
 
 
