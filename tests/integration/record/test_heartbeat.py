@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +22,11 @@ from onestory.shared.identity import Keys
 KEYS = Keys(b"a secret for tests, long enough!")
 AMINA, JOE = person(1), person(2)
 NEMS = Source("X26", "nems")
+KNOWN = (
+    "select * from source_heard order by 1, 2, 3, 4",
+    "select * from sequence_seen order by 1, 2, 3, 4",
+    "select * from sequence_span order by 1, 2, 3",
+)
 
 
 def said(number: int, *, sequence: int | None = None, source: Source = NEMS) -> RecordChanged:
@@ -135,3 +141,22 @@ def test_whatever_the_order_and_the_batches_what_is_missing_is_what_nobody_has_s
     record.project(KEYS, *[batch for batch in (events[:cut], events[cut:], events[:1]) if batch])
 
     assert missing(record) == [len(set(range(min(numbers), max(numbers) + 1)) - set(numbers))]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.randoms(use_true_random=False))
+def test_a_record_that_is_built_anew_knows_the_same_of_its_sources(record: Record, order: random.Random) -> None:
+    events = [
+        said(number, sequence=order.randrange(9), source=order.choice([NEMS, PRACTICE])) for number in range(1, 9)
+    ]
+    messages = [replace(each, partition=each.offset % 3) for each in arrivals(KEYS, events + order.sample(events, 3))]
+    found = []
+
+    for _ in range(2):
+        record.empty()
+        cuts = sorted(order.sample(range(1, len(messages)), 3))
+        batches = [messages[a:b] for a, b in itertools.pairwise([0, *cuts, len(messages)])]
+        project(record, *batches)
+        found.append([record.rows(query) for query in KNOWN])
+
+    assert found[0] == found[1]

@@ -45,20 +45,22 @@ class Sources:
             ((entry.organisation, entry.system), entry.broker_time) for entry in seen if entry.broker_time is not None
         )
         told = await store.told(self.database, person_keys, said)
-        present, past = await self._registrations(seen)
+        present, past = await self._registrations(seen, at)
         former = former_practices(present, past, self.settings.demographic_authorities, at.date())
         lines = freshness.freshness(told, said, at, rhythms=rhythms, sequenced=numbered, former=former)
         day = changes_on([*present, *chain.from_iterable(past)], at.date())
         changes = [changes_at(lines, rhythms), datetime.combine(day, time(), UTC) if day else None]
         return Known(tuple(lines), min((change for change in changes if change), default=None))
 
-    async def _registrations(self, seen: Sequence[CurrentEntry]) -> tuple[list[Registration], list[list[Registration]]]:
-        """What statements that stand tell, and what each Patient statement of an authority ever told."""
+    async def _registrations(
+        self, seen: Sequence[CurrentEntry], at: datetime
+    ) -> tuple[list[Registration], list[list[Registration]]]:
+        """What statements that stand tell, and what each Patient statement of an authority told until that moment."""
         authorities = self.settings.demographic_authorities
         patients = [_statement(entry) for entry in seen if entry.resource_type == PATIENT and not entry.composed]
         episodes = [_statement(entry) for entry in await self._whole(e for e in seen if e.resource_type == EPISODE)]
         official = [entry for entry in seen if entry.resource_type == PATIENT and entry.organisation in authorities]
-        before = [_statement(entry) for entry in await store.versions(self.database, official)]
+        before = [_statement(entry) for entry in await store.versions(self.database, official, at)]
         named = [shared_organisation(each) for said in [*patients, *before] for each in practitioners(said)]
         named += [manager_by_reference(said.content) for said in episodes]
         codes = await organisations.codes(self.database, seen, {shared_id for shared_id in named if shared_id})

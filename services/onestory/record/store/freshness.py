@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 from onestory.record.domain.freshness import Source, Told
 from onestory.record.store.entries import CurrentEntry
@@ -38,7 +39,7 @@ select s.person_key, s.resource_type, s.shared_id, s.event_id, s.rank, s.publish
     s.organisation, s.system, s.content_digest, s.content
 from unnest($1::text[], $2::text[]) as wanted (person_key, shared_id)
 join statement s using (person_key, shared_id)
-where s.operation = 'assert'
+where s.operation = 'assert' and s.broker_time <= $3
 """
 
 
@@ -53,10 +54,10 @@ async def told(queries: Queries, person_keys: Collection[str], sources: Collecti
     ]
 
 
-async def versions(queries: Queries, of: Collection[CurrentEntry]) -> list[CurrentEntry]:
-    """All that their sources ever asserted of these resources, in no order."""
+async def versions(queries: Queries, of: Collection[CurrentEntry], until: datetime) -> list[CurrentEntry]:
+    """All that their sources asserted of these resources until a moment, in no order."""
     if not of:
         return []
     wanted = [(entry.person_key, entry.shared_id) for entry in of]
-    rows = await queries.fetch(_VERSIONS, *[list(column) for column in zip(*wanted, strict=True)])
+    rows = await queries.fetch(_VERSIONS, *[list(column) for column in zip(*wanted, strict=True)], until)
     return list(map(CurrentEntry._make, ((*row, False) for row in rows)))
