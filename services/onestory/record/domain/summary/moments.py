@@ -79,7 +79,7 @@ def _shown(written: str) -> str:
     if month and not 1 <= int(month) <= 12:
         return written
     words = [str(int(day)) if day else "", _MONTHS[int(month) - 1] if month else "", year]
-    time_of_day = f", {clock[:5]}{'' if zone in (None, 'Z') else f' ({zone})'}" if clock else ""
+    time_of_day = f", {clock[:5]}{'' if zone in (None, 'Z', '+00:00') else f' ({zone})'}" if clock else ""
     return " ".join(word for word in words if word) + time_of_day
 
 

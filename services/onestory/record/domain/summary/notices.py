@@ -21,7 +21,7 @@ def notices(record: Record) -> Section | None:
 
 def _plans(record: Record) -> Iterator[str]:
     for conflict in disagreements(record):
-        yield f"{strong('Plans for emergency care disagree.')} {sources.disagreement(record, conflict)}"
+        yield f"{strong('Plans for emergency care disagree.')} {'<br/>'.join(sources.disagreement(record, conflict))}"
 
 
 def _of_patient(patient: Mapping[str, Any]) -> Iterator[str]:

@@ -8,9 +8,8 @@ from typing import Any
 from onestory.record.domain.merge.fact import Conflict, Fact, Judgement, Said, Verdict
 from onestory.record.domain.summary import moments
 from onestory.record.domain.summary.narrative import strong, text
-from onestory.record.domain.summary.plain import named
 from onestory.record.domain.summary.record import Record
-from onestory.record.domain.summary.wording import in_brief
+from onestory.record.domain.summary.wording import in_brief, own_name
 from onestory.shared.fhir.instants import format_instant
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
@@ -35,13 +34,13 @@ def in_words(record: Record, fact: Fact) -> list[str]:
 
 def conflicts(record: Record, fact: Fact) -> list[str]:
     """Paragraphs of XHTML: what sources disagree in, with every side."""
-    return [f"{strong('Sources disagree:')} {disagreement(record, conflict)}" for conflict in fact.conflicts]
+    every = [disagreement(record, conflict) for conflict in fact.conflicts]
+    return [line for told in every for line in (f"{strong('Sources disagree:')} {told[0]}", *told[1:])]
 
 
-def disagreement(record: Record, conflict: Conflict) -> str:
-    """XHTML: what it is about, and what each side says."""
-    sides = [_side(record, side) for side in conflict.sides]
-    return f"{text(conflict.explanation)} {'; '.join(side for side in sides if side)}"
+def disagreement(record: Record, conflict: Conflict) -> list[str]:
+    """Paragraphs of XHTML: what it is about, then each side."""
+    return [text(conflict.explanation), *[f"On one side: {_side(record, side)}" for side in conflict.sides]]
 
 
 def extension(record: Record, fact: Fact) -> dict[str, Any]:
@@ -60,6 +59,8 @@ def extension(record: Record, fact: Fact) -> dict[str, Any]:
 def statements(record: Record, fact: Fact) -> list[str]:
     """The shared ids of what a summary carries for a fact: what is shown, and both sides of what it conflicts in."""
     standing = [said.shared_id for said in record.standing(fact)]
+    if len(standing) == 1:
+        return standing
     sides = {shared_id for conflict in fact.conflicts for side in conflict.sides for shared_id in side}
     return [standing[0], *[shared_id for shared_id in standing[1:] if shared_id in sides]]
 
@@ -74,8 +75,8 @@ def _judgement(record: Record, judgement: Judgement) -> str:
 
 def _line(record: Record, said: Said, shown: Said) -> str:
     line = f"{text(record.organisation(said))}, recorded {moments.day(said.recorded_at.astimezone(UTC).date())}"
-    own = named(said.content.get("code"))
-    if said is not shown and own and own != named(shown.content.get("code")):
+    own = own_name(said.content)
+    if said is not shown and own and own != own_name(shown.content):
         line += f", as “{text(own)}”"
     until = record.former_until(said)
     return f"{line}: {strong(f'former practice, until {moments.day(until)}')}" if until else line
@@ -83,9 +84,9 @@ def _line(record: Record, said: Said, shown: Said) -> str:
 
 def _side(record: Record, side: tuple[str, ...]) -> str:
     known = [said for shared_id in side[:MOST_ON_A_SIDE] if (said := record.said(shared_id))]
-    told = [f"{text(record.organisation(said))} says: {text(in_brief(said.content))}" for said in known]
+    told = [f"{text(record.organisation(said))} says “{text(in_brief(said.content))}”" for said in known]
     more = len(side) - MOST_ON_A_SIDE
-    return ", ".join([*told, f"and {more} more"] if more > 0 else told)
+    return "; ".join([*told, f"and {more} more"] if more > 0 else told)
 
 
 def _source(record: Record, said: Said) -> dict[str, Any]:

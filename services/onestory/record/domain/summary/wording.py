@@ -19,6 +19,11 @@ def name_of(content: Mapping[str, Any]) -> str:
     return found or first(content, "title") or first(content, "description") or "(not named by its source)"
 
 
+def own_name(content: Mapping[str, Any]) -> str:
+    """What its source calls it; empty where only something else names it, as a Medication does."""
+    return next((name for element in _NAMES[:3] if (name := named(content.get(element)))), "")
+
+
 def status_of(content: Mapping[str, Any]) -> str:
     """Its statuses as its source gives them, such as `active, confirmed`."""
     coded = [found for element in _STATUSES if (found := _status(content.get(element)))]
