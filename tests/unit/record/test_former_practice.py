@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from onestory.record.domain.former_practice import former_practices
 from onestory.record.domain.patient_statement import PatientStatement
-from onestory.record.domain.registration import Registration, of_episode, registrations
+from onestory.record.domain.registration import Registration, manager_by_reference, of_episode, registrations
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 TODAY = date(2026, 11, 27)
@@ -48,7 +48,7 @@ def episode(
 ) -> list[Registration]:
     """What an EpisodeOfCare statement tells."""
     period = {name: day for name, day in (("start", start), ("end", end)) if day}
-    parts: dict[str, Any] = {"status": status, "period": period, "type": kind}
+    parts: dict[str, Any] = {"status": status, "period": period, **({"type": kind} if kind else {})}
     if manager:
         parts["managingOrganization"] = {"identifier": {"system": ODS_CODE_SYSTEM, "value": manager}}
     shared_id = f"episode-{by}-{start}-{status}"
@@ -180,6 +180,30 @@ def test_an_episode_without_a_kind_is_a_registration_only_where_its_source_is_kn
 
     assert former(unnamed) == {}
     assert former(unnamed, named) == {HARBOUR: "2026-03-01"}
+
+
+def test_the_practice_is_known_through_the_organization_that_the_episode_refers_to() -> None:
+    shared_id = "a" * 26
+    parts = {"status": "finished", "period": {"end": "2026-03-01"}, "type": PRIMARY_CARE}
+    by_reference = told(
+        HARBOUR, "2026-03-02", "e", managingOrganization={"reference": f"Organization/{shared_id}"}, **parts
+    )
+
+    assert manager_by_reference(by_reference.content) == shared_id
+    assert of_episode(by_reference, {}, [PDS]) is None
+    found = of_episode(by_reference, {shared_id: HARBOUR}, [PDS])
+    assert found is not None
+    assert (found.practice, found.end) == (HARBOUR, date(2026, 3, 1))
+
+
+@pytest.mark.parametrize("odd", [None, 7, "x", [], [7], [[]], {}, {"end": 7}, {"identifier": 7}, {"identifier": [7]}])
+@pytest.mark.parametrize("name", ["managingOrganization", "period", "type", "status"])
+def test_an_episode_with_anything_in_it_breaks_nothing(name: str, odd: object) -> None:
+    parts = {"status": "finished", "period": {"end": "2026-03-01"}, "type": PRIMARY_CARE, name: odd}
+    said = told(HARBOUR, "2026-03-02", "e", **parts)
+
+    assert of_episode(said, {}, [PDS]) is None
+    assert manager_by_reference(said.content) is None
 
 
 @pytest.mark.parametrize("status", ["planned", "waitlist", "cancelled", "entered-in-error"])

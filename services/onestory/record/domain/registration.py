@@ -7,12 +7,12 @@ EpisodeOfCare of a practice may be the registration itself (NHS England, change 
 from __future__ import annotations
 
 import calendar
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
 from onestory.record.domain.patient_practice import named_practice, practitioners, shared_organisation
-from onestory.record.domain.patient_statement import PatientStatement, elements, value
+from onestory.record.domain.patient_statement import Element, PatientStatement, elements, value
 
 EPISODE = "EpisodeOfCare"
 # What PDS calls the kinds of care; 1 is primary care. The STU3 name is what is published; R4 may drop that part.
@@ -52,7 +52,7 @@ def registrations(said: PatientStatement, practices: Mapping[str, str]) -> Itera
     """What a Patient statement tells. `practices` gives the ODS codes of Organizations that are named by reference."""
     for named in practitioners(said):
         if practice := named_practice(named, practices):
-            period = _of(_identifier(named), "period")
+            period = _of(_of(named, "identifier"), "period")
             days = (first_day(period), last_day(period))
             yield Registration(practice, said.organisation, said.said_at, *days, said.shared_id)
 
@@ -62,15 +62,14 @@ def of_episode(
 ) -> Registration | None:
     """What an EpisodeOfCare statement tells of a registration: the practice's own, or that of an authority."""
     found = elements(said.content)
-    manager = value(found.get("managingOrganization", {}), "managingOrganization")
-    practice = said.organisation if manager is None else named_practice(manager, practices)
+    manager, period = _part(found, "managingOrganization"), _part(found, "period")
+    practice = said.organisation if "managingOrganization" not in found else named_practice(manager, practices)
     if practice is None or (practice != said.organisation and said.organisation not in authorities):
         return None
-    kinds = value(found.get("type", {}), "type") or ()
-    certain = any(_is_primary_care(coding) for kind in kinds for coding in kind.get("coding", ()))
-    period = value(found.get("period", {}), "period") or {}
+    kinds = _dicts(value(found.get("type", {}), "type"))
+    certain = any(_is_primary_care(coding) for kind in kinds for coding in _dicts(kind.get("coding")))
     status, end = value(found.get("status", {}), "status"), last_day(period)
-    if (kinds and not certain) or not (status in _UNDER_WAY or (status == "finished" and end)):
+    if ("type" in found and not certain) or not (status in _UNDER_WAY or (status == "finished" and end)):
         return None
     days = (first_day(period), end if status == "finished" else None)
     return Registration(practice, said.organisation, said.said_at, *days, said.shared_id, True, certain)
@@ -78,8 +77,7 @@ def of_episode(
 
 def manager_by_reference(content: bytes) -> str | None:
     """The shared id of the Organization that an EpisodeOfCare names as its manager."""
-    manager = value(elements(content).get("managingOrganization", {}), "managingOrganization") or {}
-    return shared_organisation(manager)
+    return shared_organisation(_part(elements(content), "managingOrganization"))
 
 
 def first_day(period: Mapping[str, Any]) -> date | None:
@@ -103,8 +101,16 @@ def _day(told: object, *, last: bool) -> date | None:
         return None
 
 
-def _identifier(named: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _of(named, "identifier")
+def _part(found: Mapping[str, Element], name: str) -> Mapping[str, Any]:
+    """An element that is an object. An EpisodeOfCare that came past the door may have anything there."""
+    part = value(found.get(name, {}), name)
+    if not isinstance(part, dict) or not isinstance(part.get("identifier", {}), dict):
+        return {}
+    return part
+
+
+def _dicts(found: object) -> Sequence[Mapping[str, Any]]:
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _of(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
