@@ -132,9 +132,13 @@ def test_what_a_source_published_as_provenance_is_found_beside_ours(hospital: ht
     of_source, _ = says(hospital, published)
 
     told = found(hospital, f"Condition/{shared_id}")
+    by_form = hospital.post("/fhir/Provenance/_search", data={"target": f"Condition/{shared_id}"}).json()
 
     assert [each["id"] == of_source for each in told] == [True, False]
+    assert [entry["resource"] for entry in by_form["entry"]] == told
     assert hospital.get(f"/fhir/Provenance/{of_source}").json() == told[0]
+    # Of the shared Patient, which nobody states, there is what sources published.
+    assert found(hospital, f"Patient/{person}", patient=person) == [told[0]]
 
 
 def test_a_statement_of_the_directory_has_its_provenance_too(hospital: httpx.Client, person: str) -> None:

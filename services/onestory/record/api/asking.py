@@ -19,12 +19,17 @@ _WAIT_S = 10.0
 
 
 async def parameters(request: Request) -> Parameters:
-    """The parameters of the query and, for POST, of the form (FHIR R4 http.html#search).
+    """The parameters of the query and, for POST, of the form (FHIR R4 http.html#search), each time they are asked for.
 
     Raises `WrongMediaType`, `TooLarge` or `Malformed`.
     """
     in_query = request.query_params.multi_items()
-    return in_query if request.method != "POST" else [*in_query, *await _form(request)]
+    if request.method != "POST":
+        return in_query
+    # A body can be read once.
+    if not hasattr(request.state, "form"):
+        request.state.form = await _form(request)
+    return [*in_query, *request.state.form]
 
 
 def lenient(request: Request) -> bool:

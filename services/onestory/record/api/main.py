@@ -22,7 +22,7 @@ from onestory.shared.web import OpenRoute, Route
 def record_routes(resources: Resources) -> list[Route]:
     """What a caller with a token may ask. Merged view and summary join it as operations on Patient."""
     context = _context(resources)
-    search, happened = SearchType(context), PersonsHistory(context)
+    search, happened = ProvenanceSearch(context, SearchType(context)), PersonsHistory(context)
     sources = Sources(resources.database, resources.settings)
     return [
         Route("GET", "/fhir/Patient/{id}/$everything", Everything(context).__call__, "$everything"),
@@ -33,7 +33,7 @@ def record_routes(resources: Resources) -> list[Route]:
         Route("GET", "/fhir/_history", happened.of_all, "history-system"),
         Route("POST", "/fhir/{resource_type}/_search", search.__call__, "search-type"),
         Route("GET", "/fhir/{resource_type}/{id}", ProvenanceRead(context, Read(context)).__call__, "read"),
-        Route("GET", "/fhir/{resource_type}", ProvenanceSearch(context, search).__call__, "search-type"),
+        Route("GET", "/fhir/{resource_type}", search.__call__, "search-type"),
     ]
 
 

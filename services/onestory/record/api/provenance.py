@@ -14,14 +14,14 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onestory.record.api import answers
+from onestory.record.api import answers, asking
 from onestory.record.api.addressed import Addressed, Target
 from onestory.record.api.context import Context
 from onestory.record.domain import bundle
 from onestory.record.domain.provenance import Told, named, provenance_id, provenance_of
 from onestory.record.domain.search.person import by_reference
 from onestory.record.domain.search.place import CURSOR, Place
-from onestory.record.domain.search.question import IN_READ, one
+from onestory.record.domain.search.question import IN_READ, Parameters, one
 from onestory.record.domain.search.types import in_parameter
 from onestory.record.reading.reader import absent
 from onestory.record.store import provenances
@@ -69,9 +69,12 @@ class ProvenanceSearch:
         self._otherwise = otherwise
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
-        if request.path_params["resource_type"] != PROVENANCE or "target" not in request.query_params:
+        if request.path_params["resource_type"] != PROVENANCE:
             return await self._otherwise(request, caller)
-        asked = _asked(request.query_params.getlist("target"), self._context.fhir)
+        parameters = await asking.parameters(request)
+        asked = _asked(parameters, self._context.fhir)
+        if asked is None:
+            return await self._otherwise(request, caller)
         target = await self._addressed.at(request, caller, asked.resource_type, asked.shared_id, PROVENANCE)
         told = await provenances.of_resource(self._context.database, target.resource)
         ours = [each for each in told if asked.version in (None, str(each.event_id))]
@@ -129,14 +132,18 @@ class _Found(NamedTuple):
     content: Any
 
 
-def _asked(targets: Sequence[str], fhir: str) -> _Asked:
+def _asked(parameters: Parameters, fhir: str) -> _Asked | None:
+    """The resource whose provenance is asked for; None: it is a search among what sources published."""
+    targets = [value for name, value in parameters if name == "target"]
     match = _TARGET.fullmatch(targets[0].removeprefix(f"{fhir}/")) if len(targets) == 1 else None
-    if match is None or not (parse_shared_id(match["id"]) or is_directory_id(match["id"])):
-        if match is not None and is_nhs_number(match["id"]):
-            says = "A shared Patient is composed when it is read: ask for the Patients in its link, one by one."
-            raise Malformed(says, code="value")
-        raise Malformed("target is given once, as Type/id with an id that we gave.", code="value")
-    return _Asked(in_parameter((match["type"],))[0], match["id"], match["version"])
+    if match and (parse_shared_id(match["id"]) or is_directory_id(match["id"])):
+        return _Asked(in_parameter((match["type"],))[0], match["id"], match["version"])
+    if not targets or any(name == "patient" for name, _ in parameters):
+        return None
+    if match and is_nhs_number(match["id"]):
+        says = "A shared Patient is composed when it is read: ask for the Patients in its link, one by one."
+        raise Malformed(says, code="value")
+    raise Malformed("target is given once, as Type/id with an id that we gave.", code="value")
 
 
 def _id(told: Told) -> str:
