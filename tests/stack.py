@@ -25,7 +25,7 @@ from onestory.local import addresses, kafka, postgres, processes, state, up
 from onestory.local.token import fetch_token
 from onestory.sample.network import DEMOGRAPHICS
 
-PROCESSES = ("issuer", "serve", "project")
+PROCESSES = ("issuer", "serve", "project", "summarise")
 PATIENCE_S = 60.0
 
 

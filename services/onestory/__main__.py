@@ -22,6 +22,7 @@ COMMANDS: dict[str, Command] = {
     # processes
     "serve": Command("onestory.serve", "serve the HTTP APIs of one or several rooms under one base URL"),
     "project": Command("onestory.record.main", "project the record topics into PostgreSQL"),
+    "summarise": Command("onestory.record.summarise", "publish the summaries of those who changed"),
     "issuer": Command("onestory.local.issuer", "the development token issuer (embedded stack only)"),
     # set-up
     "topics": Command("onestory.topics", "show or make the Kafka topics that schemas/topics describes"),

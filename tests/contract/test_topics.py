@@ -27,7 +27,7 @@ KEYS = {
 }
 KINDS_OF_KEY = {"person", "resource", "original"}
 ROOMS = {path.parent.name for path in (Path(__file__).parents[2] / "services" / "onestory").glob("*/main.py")}
-OTHERS = {"operators", "access"}
+OTHERS = {"operators", "access", "subscribers"}
 
 
 def faults(raw: Mapping[str, Any]) -> list[str]:

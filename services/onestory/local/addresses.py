@@ -36,6 +36,7 @@ def choose(home: Path, before: Stack | None, environment: Mapping[str, str], ali
     issuer = at("issuer", last.issuer)
     serve = port("serve", last.health.get("serve"), "ONESTORY_PORT")
     project = at("project", last.health.get("project"), "ONESTORY_HEALTH_PORT")
+    summarise = at("summarise", last.health.get("summarise"))
     return Stack(
         home=str(home),
         base_url=environment.get("ONESTORY_BASE_URL") or f"http://{LOOPBACK}:{serve}",
@@ -43,7 +44,12 @@ def choose(home: Path, before: Stack | None, environment: Mapping[str, str], ali
         controller=controller,
         postgres=f"postgresql://postgres@{postgres}/onestory",
         issuer=f"http://{issuer}",
-        health={"issuer": f"http://{issuer}", "serve": f"http://{LOOPBACK}:{serve}", "project": f"http://{project}"},
+        health={
+            "issuer": f"http://{issuer}",
+            "serve": f"http://{LOOPBACK}:{serve}",
+            "project": f"http://{project}",
+            "summarise": f"http://{summarise}",
+        },
     )
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from onestory.local import addresses, environment, extra, interruption, kafka, postgres, processes, state
@@ -22,6 +23,7 @@ COMMANDS: dict[str, list[str]] = {
     "issuer": ["issuer"],
     "serve": ["serve"],
     "project": ["project", "record"],
+    "summarise": ["summarise", "record"],
 }
 ALL = ("kafka", "postgres", *COMMANDS)
 PATIENCE_S = 60.0
@@ -146,7 +148,7 @@ def start_all(start: Start) -> None:
     pool = ThreadPoolExecutor()
     try:
         _in_parallel(pool, start.kafka, start.postgres, lambda: start.process("issuer"))
-        _in_parallel(pool, lambda: start.process("serve"), lambda: start.process("project"))
+        _in_parallel(pool, *[partial(start.process, name) for name in ("serve", "project", "summarise")])
     except BaseException:
         # No step may start one more thing behind the back of those who stop what there is.
         start.given_up.set()

@@ -17,7 +17,7 @@ from onestory.record.store import events, states
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.contracts.topics import RECORD
 from onestory.shared.errors import Unprocessable
-from onestory.shared.identity import Keys
+from onestory.shared.identity import Keys, is_person_key
 
 
 class Batch(NamedTuple):
@@ -56,7 +56,7 @@ class Projector:
         self._parking.guard(len(found.new) + len(found.repeated), refused)
         refused += project_links(transaction, found.new, self._gauges)
         self._parking.park(transaction, refused)
-        states.change(transaction, touched)
+        states.change(transaction, touched | {key for each in refused if (key := _person_key(each.arrival))})
         return lambda: self._observe(found.new)
 
     def _observe(self, new: Collection[Prepared]) -> None:
@@ -64,6 +64,12 @@ class Projector:
         self._gauges.projected.inc(sum(len(event.statements) for event in new))
         for event in new:
             self._gauges.delay.observe((visible_at - event.event.published_at).total_seconds())
+
+
+def _person_key(arrival: Arrival) -> str | None:
+    """Whom a message is about, by its key: that something of them is parked is shown to those who read of them."""
+    key = (arrival.key or b"").decode("ascii", errors="replace")
+    return key if arrival.topic == RECORD and is_person_key(key) else None
 
 
 def _reused() -> Unprocessable:

@@ -118,7 +118,27 @@ class AccessRecorded:
     correlation_id: str
 
 
-Event = RecordChanged | DirectoryChanged | Parked | AccessRecorded
+@dataclass(frozen=True, slots=True)
+class SummaryChanged:
+    """A person's whole summary, because it says something else than before. Unfiltered: for the deployment's own use.
+
+    `position` is a position token of the latest statement that it follows from, empty where there is none. `digest` is
+    the same where two summaries say the same. `changed` are the LOINC codes of the sections that say something else
+    than in the summary before, and `patient` for who it is. From `valid_until` on it may say something else though
+    nothing new was said; None: never. `document` is an IPS 2.0 document Bundle as FHIR JSON.
+    """
+
+    event_id: UUID
+    person: PersonIdentifier
+    position: str
+    digest: str
+    changed: tuple[str, ...]
+    summarised_at: datetime
+    valid_until: datetime | None
+    document: bytes
+
+
+Event = RecordChanged | DirectoryChanged | Parked | AccessRecorded | SummaryChanged
 
 
 def entries_of(events: Iterable[RecordChanged]) -> int:

@@ -80,13 +80,13 @@ def parse_shared_id(value: str) -> SharedId | None:
     return SharedId(match["person"], match["resource"]) if match else None
 
 
-def is_person_key(value: str) -> bool:
-    """Whether this has the form of a person key."""
+def is_directory_id(value: str) -> bool:
+    """Whether this is the shared id of a directory resource: the resource hash alone, for it is about no person."""
     return _HASH.fullmatch(value) is not None
 
 
-def is_directory_id(value: str) -> bool:
-    """Whether this is the shared id of a directory resource: the resource hash alone, for it is about no person."""
+def is_person_key(value: str) -> bool:
+    """Whether this has the form of a person key."""
     return _HASH.fullmatch(value) is not None
 
 

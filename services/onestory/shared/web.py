@@ -28,6 +28,7 @@ from onestory.shared.caller import Caller, Tokens
 from onestory.shared.fhir.outcome import outcome
 
 FHIR_JSON = "application/fhir+json"
+HTML = "text/html"
 CORRELATION_ID = "X-Correlation-Id"
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
@@ -74,6 +75,8 @@ class Route:
     endpoint: Endpoint
     interaction: str
     summary: str = ""
+    html: bool = False
+    """Whether it answers those who prefer HTML with a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def create_app(
     # Open routes first: the pattern of a resource type would take their addresses for its own.
     served = [*open_routes, *_operations(ready)]
     served += [
-        OpenRoute(route.method, route.path, _authenticated(tokens, route.endpoint), route.summary or route.interaction)
+        OpenRoute(route.method, route.path, _authenticated(tokens, route), route.summary or route.interaction)
         for route in routes
     ]
     app = Starlette(
@@ -140,18 +143,28 @@ def _openapi(routes: Sequence[OpenRoute]) -> OpenRoute:
     return OpenRoute("GET", "/openapi.json", openapi, "this description")
 
 
-def _authenticated(tokens: Tokens, endpoint: Endpoint) -> OpenEndpoint:
+def _authenticated(tokens: Tokens, route: Route) -> OpenEndpoint:
     async def call(request: Request) -> Response:
         caller = await tokens.caller(request.headers.get("Authorization"))
         structlog.contextvars.bind_contextvars(organisation=caller.organisation)
-        _refuse_other_formats(request)
-        return await endpoint(request, caller)
+        if not (route.html and wants_html(request)):
+            _refuse_other_formats(request)
+        return await route.endpoint(request, caller)
 
     return call
 
 
+def wants_html(request: Request) -> bool:
+    """Whether HTML is what the caller names, and names first."""
+    return _wanted_format(request).partition(",")[0].partition(";")[0].strip().lower() in (HTML, "html")
+
+
+def _wanted_format(request: Request) -> str:
+    return request.query_params.get("_format") or request.headers.get("Accept", "*/*")
+
+
 def _refuse_other_formats(request: Request) -> None:
-    wanted = request.query_params.get("_format") or request.headers.get("Accept", "*/*")
+    wanted = _wanted_format(request)
     if "json" not in wanted and "*/*" not in wanted and "application/*" not in wanted:
         raise errors.NotAcceptable("Only JSON is written here: send Accept: application/fhir+json.")
 

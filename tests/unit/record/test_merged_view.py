@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from onestory.record.domain.merge.fact import Certainty, Conflict, Fact, Join, Merged, Said
-from onestory.record.domain.merged_view import changed_since, merged_view
+from onestory.record.domain.merge_changes import changes
+from onestory.record.domain.merged_view import changes_view, merged_view
 from onestory.shared.fhir.validation import validate
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -75,9 +76,16 @@ def test_a_conflict_names_the_statements_on_each_side_and_what_is_withdrawn_is_s
     assert parts(shown, "withdrawn")[0]["valueReference"] == {"reference": "Observation/b"}
 
 
-def test_since_a_moment_only_facts_are_left_of_which_something_was_heard() -> None:
-    old = Fact("a", "Observation", (said("a", "A81001", WEIGHT),), (), ())
-    later = NOW + timedelta(hours=1)
-    new = Fact("b", "Observation", (said("b", "A81001", WEIGHT), said("c", "RZ3", WEIGHT, later)), (), ())
+def test_since_a_look_it_says_what_is_new_changed_and_gone() -> None:
+    gone, kept, grown, new = (Fact(name, "Observation", (said(name, "A81001", WEIGHT),), (), ()) for name in "abcd")
+    more = Fact("c", "Observation", (*grown.members, said("e", "RZ3", WEIGHT)), (), ())
+    before, now = Merged((gone, kept, grown)), Merged((kept, more, new))
 
-    assert changed_since(Merged((old, new)), later) == Merged((new,))
+    answer = changes_view(changes(before, now), now, {"c": STORED})
+
+    assert validate(answer) == []
+    told = [
+        (each["name"], *[part["valueCode"] for part in parts(each, "change")])
+        for each in json.loads(answer)["parameter"]
+    ]
+    assert told == [("fact", "new"), ("fact", "changed"), ("gone",)]

@@ -11,6 +11,7 @@ import pytest
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.person import Person
 from onestory.record.reading.reader import Access, Reader
+from onestory.record.reading.subjects import Subjects
 from onestory.record.reading.view import View
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Caller
@@ -37,7 +38,7 @@ class Trail:
 
 
 def reader(trail: Trail) -> Reader:
-    return Reader(cast(Any, None), cast(AuditTrail, trail), Demographics((), ()), {})
+    return Reader(cast(Any, None), cast(AuditTrail, trail), Subjects(cast(Any, None), Demographics((), ())), {})
 
 
 def view(visibility: Visibility, person_keys: Sequence[str] = ("person-1",)) -> View:

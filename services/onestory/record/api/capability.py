@@ -29,7 +29,12 @@ _OF_RESOURCE = {
 _OF_SYSTEM = {("POST", "/fhir"): ("transaction", "batch"), ("GET", "/fhir/_history"): ("history-system",)}
 _UPDATE_BY_IDENTIFIER = ("PUT", "/fhir/{}")
 _OPERATION = re.compile(r"/fhir/(?P<resource_type>[A-Z][A-Za-z]+)/\{\}/\$(?P<name>[a-z-]+)")
-_DEFINITIONS = {"everything": f"{_TYPE}Patient-everything", "freshness": f"{_OURS}freshness"}
+_DEFINITIONS = {
+    "everything": f"{_TYPE}Patient-everything",
+    "freshness": f"{_OURS}freshness",
+    "merged": f"{_OURS}merged",
+    "summary": f"{_OURS}summary",
+}
 _OF_ALL = {"_id": "token", "_lastUpdated": "date"}
 _IN_RECORD = {"patient": "reference", "subject": "reference", **_OF_ALL}
 

@@ -7,24 +7,32 @@ from onestory.record.api.everything import Everything
 from onestory.record.api.freshness import AskFreshness
 from onestory.record.api.histories import PersonsHistory
 from onestory.record.api.history import History
+from onestory.record.api.merged import AskMerged
 from onestory.record.api.metadata import Metadata
 from onestory.record.api.provenance import ProvenanceRead, ProvenanceSearch
 from onestory.record.api.read import Read
 from onestory.record.api.search import SearchType
+from onestory.record.api.summary import AskSummary
 from onestory.record.api.vread import VersionRead
+from onestory.record.merge_rules import merge_rules
 from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.freshness import Sources
 from onestory.record.reading.reader import Reader
+from onestory.record.reading.subjects import Subjects
+from onestory.record.reading.summaries import Summaries
 from onestory.shared.resources import Resources
 from onestory.shared.web import OpenRoute, Route
 
 
 def record_routes(resources: Resources) -> list[Route]:
-    """What a caller with a token may ask. Merged view and summary join it as operations on Patient."""
+    """What a caller with a token may ask."""
     context = _context(resources)
     search, happened = ProvenanceSearch(context, SearchType(context)), PersonsHistory(context)
     sources = Sources(resources.database, resources.settings)
+    summaries = Summaries(resources.database, sources, merge_rules(), _fhir(resources))
     return [
+        Route("GET", "/fhir/Patient/{id}/$summary", AskSummary(context, summaries).__call__, "$summary", html=True),
+        Route("GET", "/fhir/Patient/{id}/$merged", AskMerged(context, summaries).__call__, "$merged"),
         Route("GET", "/fhir/Patient/{id}/$everything", Everything(context).__call__, "$everything"),
         Route("GET", "/fhir/Patient/{id}/$freshness", AskFreshness(context, sources).__call__, "$freshness"),
         Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", VersionRead(context).__call__, "vread"),
@@ -46,7 +54,8 @@ def record_open_routes(resources: Resources) -> list[OpenRoute]:
 def _context(resources: Resources) -> Context:
     configured = resources.settings
     demographics = Demographics(configured.demographic_authorities, configured.sequenced_sources)
-    reader = Reader(resources.database, resources.audit, demographics, configured.networks)
+    subjects = Subjects(resources.database, demographics)
+    reader = Reader(resources.database, resources.audit, subjects, configured.networks)
     return Context(reader, resources.database, resources.keys, resources.visible, _fhir(resources))
 
 

@@ -5,14 +5,14 @@ The operation is `schemas/fhir/OperationDefinition-merged.json`. Resources are c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import orjson
 
 from onestory.record.domain.merge.fact import Conflict, Fact, Merged, Said
+from onestory.record.domain.merge_changes import Changes
 from onestory.record.domain.summary.wording import name_of
 from onestory.shared.fhir.instants import format_instant
 from onestory.shared.identity import ODS_CODE_SYSTEM
@@ -30,25 +30,41 @@ _named = msgspec.json.Decoder(_Named)
 
 def merged_view(merged: Merged, contents: Mapping[str, bytes]) -> bytes:
     """The Parameters as JSON bytes. `contents` are the visible entries by shared id, as the bytes that are served."""
-    types = {said.shared_id: said.resource_type for fact in merged.facts for said in fact.members}
-    facts = b",".join(_fact(fact, contents, types) for fact in merged.facts)
+    types = _types(merged)
+    return _parameters(_fact(fact, contents, types) for fact in merged.facts)
+
+
+def changes_view(changes: Changes, now: Merged, contents: Mapping[str, bytes]) -> bytes:
+    """The Parameters of what became of the facts since a reader looked; `now` and `contents` are as they are now."""
+    types = _types(now)
+    return _parameters(
+        [
+            *[_fact(fact, contents, types, "new") for fact in changes.new],
+            *[_fact(each.fact, contents, types, "changed") for each in changes.changed],
+            *[_gone(fact) for fact in changes.gone],
+        ]
+    )
+
+
+def _types(merged: Merged) -> Mapping[str, str]:
+    return {said.shared_id: said.resource_type for fact in merged.facts for said in fact.members}
+
+
+def _parameters(parameters: Iterable[bytes]) -> bytes:
+    listed = b",".join(parameters)
     # FHIR has no empty arrays.
-    held = b',"parameter":[%b]' % facts if facts else b""
+    held = b',"parameter":[%b]' % listed if listed else b""
     return b'{"resourceType":"Parameters"%b}' % held
 
 
-def changed_since(merged: Merged, since: datetime) -> Merged:
-    """The facts of which the record heard something at that moment or later."""
-    return Merged(tuple(fact for fact in merged.facts if any(said.broker_time >= since for said in fact.members)))
-
-
-def _fact(fact: Fact, contents: Mapping[str, bytes], types: Mapping[str, str]) -> bytes:
+def _fact(fact: Fact, contents: Mapping[str, bytes], types: Mapping[str, str], change: str = "") -> bytes:
     parts = [
         *_parts(
             {"name": "id", "valueId": fact.id},
             {"name": "type", "valueCode": fact.resource_type},
             {"name": "certainty", "valueCode": fact.certainty.value},
             *[{"name": "rule", "valueCode": rule} for rule in fact.rules],
+            *([{"name": "change", "valueCode": change}] if change else []),
         ),
         *_shown(fact, contents),
         *[_source(said, contents) for said in fact.members],
@@ -60,6 +76,11 @@ def _fact(fact: Fact, contents: Mapping[str, bytes], types: Mapping[str, str]) -
         ),
     ]
     return b'{"name":"fact","part":[%b]}' % b",".join(parts)
+
+
+def _gone(fact: Fact) -> bytes:
+    head = _parts({"name": "id", "valueId": fact.id}, {"name": "type", "valueCode": fact.resource_type})
+    return b'{"name":"gone","part":[%b]}' % b",".join([*head, *[_source(said, {}) for said in fact.members]])
 
 
 def _shown(fact: Fact, contents: Mapping[str, bytes]) -> Iterator[bytes]:

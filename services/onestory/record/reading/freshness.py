@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import chain
@@ -58,7 +58,10 @@ class Sources:
         """What statements that stand tell, and what each Patient statement of an authority told until that moment."""
         authorities = self.settings.demographic_authorities
         patients = [_statement(entry) for entry in seen if entry.resource_type == PATIENT and not entry.composed]
-        episodes = [_statement(entry) for entry in await self._whole(e for e in seen if e.resource_type == EPISODE)]
+        episodes = [
+            _statement(entry)
+            for entry in await entries.whole(self.database, [e for e in seen if e.resource_type == EPISODE])
+        ]
         official = [entry for entry in seen if entry.resource_type == PATIENT and entry.organisation in authorities]
         before = [_statement(entry) for entry in await store.versions(self.database, official, at)]
         named = [shared_organisation(each) for said in [*patients, *before] for each in practitioners(said)]
@@ -67,12 +70,6 @@ class Sources:
         present = [each for said in patients for each in registrations(said, codes)]
         present += [each for said in episodes if (each := of_episode(said, codes, authorities))]
         return present, [list(registrations(said, codes)) for said in before]
-
-    async def _whole(self, some: Iterable[CurrentEntry]) -> Sequence[CurrentEntry]:
-        listed = list(some)
-        missing = [entry for entry in listed if entry.content is None]
-        found = await entries.contents(self.database, missing) if missing else {}
-        return [entry if entry.content else entry._replace(content=found[entry.shared_id]) for entry in listed]
 
 
 def _statement(entry: CurrentEntry) -> PatientStatement:

@@ -13,11 +13,9 @@ from uuid_utils.compat import uuid7
 from onestory.record.domain.digest import record_digest
 from onestory.record.domain.local_identifier import candidates
 from onestory.record.domain.search.person import Asked
-from onestory.record.reading import organisations
-from onestory.record.reading.demographics import Demographics
 from onestory.record.reading.kept import Kept
-from onestory.record.reading.person import Person, Persons
-from onestory.record.reading.view import PATIENT, View, visible
+from onestory.record.reading.subjects import Subjects
+from onestory.record.reading.view import View, visible
 from onestory.record.store import entries, identifiers
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.audit import AuditTrail
@@ -45,14 +43,11 @@ class Access:
 class Reader:
     """Reads for callers. `networks` maps a practice's ODS code to its network."""
 
-    def __init__(
-        self, database: Database, audit: AuditTrail, demographics: Demographics, networks: Mapping[str, str]
-    ) -> None:
+    def __init__(self, database: Database, audit: AuditTrail, subjects: Subjects, networks: Mapping[str, str]) -> None:
         self._database = database
         self._audit = audit
-        self._demographics = demographics
+        self._subjects = subjects
         self._networks = networks
-        self._persons = Persons(database)
         self._digests: Kept[tuple[tuple[str, bytes], ...], str] = Kept(_DIGESTS_KEPT)
 
     async def view(
@@ -65,14 +60,14 @@ class Reader:
         """
         with self._audit.expecting():
             asked = await self._whom(asked, access.caller)
-            now = await self._persons.load(asked)
-            registered = await self._practice(now)
-            found = now if at is None else await self._persons.load(asked, at)
-            practice = registered if at is None else await self._practice(found)
+            now = await self._subjects.load(asked)
+            registered = await self._subjects.practice(now)
+            found = now if at is None else await self._subjects.load(asked, at)
+            practice = registered if at is None else await self._subjects.practice(found)
         sources = frozenset([*speakers, *[entry.organisation for each in (now, found) for entry in each.entries]])
         decision = may(access.caller, Subject(registered, sources), self._networks)
         seen = visible(found.entries, decision.visibility, access.caller.organisation)
-        patients = self._patients(found, seen, practice if decision.visibility is Visibility.ALL else None)
+        patients = self._subjects.patients(found, seen, practice if decision.visibility is Visibility.ALL else None)
         return View(found, decision, seen, patients)
 
     async def _whom(self, asked: Asked, caller: Caller) -> Asked:
@@ -84,7 +79,7 @@ class Reader:
         if not keys:
             return asked
         found = Asked(keys[0])
-        if len(keys) == 1 or set(keys) <= set((await self._persons.load(found)).person_keys):
+        if len(keys) == 1 or set(keys) <= set((await self._subjects.load(found)).person_keys):
             return found
         if any(each.organisation == caller.organisation for each in bearers):
             raise Malformed("You say of several people that this is their identifier: name one by id.", code="value")
@@ -100,11 +95,7 @@ class Reader:
 
     async def fetched(self, page: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
         """The same page with all of its contents."""
-        missing = [entry for entry in page if entry.content is None]
-        if not missing:
-            return page
-        found = await entries.contents(self._database, missing)
-        return [entry if entry.content else entry._replace(content=found[entry.shared_id]) for entry in page]
+        return await entries.whole(self._database, page)
 
     async def show(
         self, view: View, access: Access, produce: Callable[[], Answer], *, emptiness: bool = False
@@ -148,28 +139,7 @@ class Reader:
             correlation_id=access.correlation_id,
         )
 
-    def _patients(self, found: Person, seen: Sequence[CurrentEntry], practice: str | None) -> list[CurrentEntry]:
-        if not seen:
-            return []
-        statements = _patient_statements(seen)
-        return [
-            self._demographics.patient(key, found.numbers_of(key), statements, practice)
-            for key in sorted(found.numbers)
-        ]
-
-    async def _practice(self, found: Person) -> str | None:
-        statements = _patient_statements(found.entries)
-        practice, named = self._demographics.practice(statements)
-        if not named:
-            return practice
-        codes = await organisations.codes(self._database, found.entries, named)
-        return self._demographics.practice_knowing(statements, codes)
-
 
 def absent() -> NotFound:
     """The same words whether there is no such thing or the caller has no reason to see it."""
     return NotFound("There is nothing here that you may read.")
-
-
-def _patient_statements(entries: Sequence[CurrentEntry]) -> list[CurrentEntry]:
-    return [entry for entry in entries if entry.resource_type == PATIENT]

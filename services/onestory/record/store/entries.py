@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from sys import intern
 from typing import Any, NamedTuple
@@ -133,6 +133,15 @@ async def contents(queries: Queries, wanted: Iterable[CurrentEntry]) -> Mapping[
         [entry.event_id for entry in listed],
     )
     return {row["shared_id"]: row["content"] for row in rows}
+
+
+async def whole(queries: Queries, some: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
+    """The same entries with all of their contents."""
+    missing = [entry for entry in some if entry.content is None]
+    if not missing:
+        return some
+    found = await contents(queries, missing)
+    return [entry if entry.content else entry._replace(content=found[entry.shared_id]) for entry in some]
 
 
 async def withdrawn(queries: Queries, person_keys: Collection[str]) -> frozenset[str]:

@@ -33,9 +33,10 @@ with touched as (
     union
     select link.person_key from touched join patient_link link on link.other_key = touched.person_key
 )
-insert into person_state (person_key, version)
+insert into person_state as state (person_key, version)
 select person_key, pg_current_xact_id()::text::bigint from concerned order by person_key
-on conflict (person_key) do update set version = excluded.version
+on conflict (person_key) do update set
+    version = excluded.version, changed_at = now(), due_since = coalesce(state.due_since, now())
 """
 
 

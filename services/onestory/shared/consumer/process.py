@@ -35,6 +35,13 @@ def run_until_stopped(main: Callable[[], None], beside: Callable[[], None], stop
     return int(failed)
 
 
+def run_to_its_end(main: Callable[[], None]) -> int:
+    """Run `main`, which stops by itself when it is asked to. The exit code is 0 unless it failed."""
+    failed = _failed(main)
+    log.info("stopped", failed=failed)
+    return int(failed)
+
+
 def _failed(run: Callable[[], None]) -> bool:
     try:
         run()

@@ -20,13 +20,14 @@ from onestory.shared.events import (
     Parked,
     RecordChanged,
     Source,
+    SummaryChanged,
 )
 from onestory.shared.identity import PersonIdentifier
 
 _MAGIC = b"\0"
 _HEADER = struct.Struct(">bI")
 _EVENTS: dict[str, type[Event]] = {
-    kind.__name__: kind for kind in (RecordChanged, DirectoryChanged, Parked, AccessRecorded)
+    kind.__name__: kind for kind in (RecordChanged, DirectoryChanged, Parked, AccessRecorded, SummaryChanged)
 }
 
 
@@ -103,6 +104,8 @@ def _to_avro(event: Event) -> dict[str, Any]:
         case DirectoryChanged():
             raw["source"] = {"organisation": event.source.organisation, "system": event.source.system}
             raw["entry"] = _entry(event.entry)
+        case SummaryChanged():
+            raw["person"] = event.person._asdict()
     return raw
 
 
@@ -122,4 +125,7 @@ def _from_avro(name: str, raw: dict[str, Any]) -> Event:
             raw["entry"] = _read_entry(raw["entry"])
         case "AccessRecorded":
             raw["resource_types"] = tuple(raw["resource_types"])
+        case "SummaryChanged":
+            raw["person"] = PersonIdentifier(**raw["person"])
+            raw["changed"] = tuple(raw["changed"])
     return _EVENTS[name](**raw)

@@ -17,6 +17,7 @@ RECORD = "care.record"
 DIRECTORY = "care.directory"
 PARKED = "care.parked"
 ACCESS = "care.access"
+SUMMARY = "care.summary"
 
 
 @dataclass(frozen=True, slots=True)

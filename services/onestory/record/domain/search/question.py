@@ -25,6 +25,8 @@ IN_EVERYTHING = _OF_ANY_LIST | {"_type", "asOf"}
 IN_HISTORY = {"_count", CURSOR, "_since"} | _OF_ANY_READ
 IN_PERSONS_HISTORY = IN_HISTORY | {"patient", "subject", "patient:Patient", "subject:Patient"}
 IN_READ = _OF_ANY_READ
+IN_SUMMARY = {"asOf"} | _OF_ANY_READ
+IN_MERGED = {"asOf", "_since"} | _OF_ANY_READ
 
 Parameters = Sequence[tuple[str, str]]
 

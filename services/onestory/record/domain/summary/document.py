@@ -36,14 +36,15 @@ def summarise(known: Known, at: datetime) -> Summary:
     resources = carried(record, (shared_id for section in sections for shared_id, _ in section.entries))
     addresses = {shared_id: f"{known.base}/{kind}/{shared_id}" for shared_id, (kind, _) in resources.items()}
     subject = f"{known.base}/Patient/{record.patient.get('id', 'unknown')}"
-    digest = _digest(sections, [known.patient, *[content for _, content in resources.values()]])
+    parts = _parts(known.patient, sections, resources)
+    digest = _digest(f"{code}={part}".encode() for code, part in parts.items())
     entries = [
         (f"urn:uuid:{uuid5(NAMESPACE_URL, digest)}", _composition(record, subject, sections, addresses)),
         (subject, person.as_ips(known.patient)),
         (_AUTHOR, _author()),
         *[(addresses[shared_id], content) for shared_id, (_, content) in resources.items()],
     ]
-    return Summary(_bundle(digest, at, entries), digest, _valid_until(known, sections, at))
+    return Summary(_bundle(digest, at, entries), digest, parts, _valid_until(known, sections, at))
 
 
 def _valid_until(known: Known, sections: Iterable[Section], at: datetime) -> datetime | None:
@@ -90,12 +91,26 @@ def _bundle(digest: str, at: datetime, entries: Iterable[tuple[str, bytes]]) -> 
     return b'%b,"entry":[%b]}' % (orjson.dumps(head)[:-1], written)
 
 
-def _digest(sections: Iterable[Section], contents: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
+def _parts(
+    patient: bytes, sections: Iterable[Section], resources: Mapping[str, tuple[str, bytes]]
+) -> Mapping[str, str]:
+    parts, listed = {"patient": _digest([_unheard(patient)])}, set()
     for section in sections:
         body = section.body if section.timeless is None else section.timeless
-        digest.update(orjson.dumps([section.code, section.title, body, section.entries, section.empty]))
-    for content in contents:
-        part = _HEARD.sub(rb"\1", content, count=1)
+        entries = [shared_id for shared_id, _ in section.entries if shared_id in resources]
+        listed.update(entries)
+        said = orjson.dumps([section.code, section.title, body, section.entries, section.empty])
+        parts[section.code] = _digest([said, *[_unheard(resources[shared_id][1]) for shared_id in entries]])
+    rest = [_unheard(content) for shared_id, (_, content) in resources.items() if shared_id not in listed]
+    return {**parts, "refer": _digest(rest)}
+
+
+def _unheard(content: bytes) -> bytes:
+    return _HEARD.sub(rb"\1", content, count=1)
+
+
+def _digest(contents: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in contents:
         digest.update(b"%d:%b" % (len(part), part))
     return digest.hexdigest()

@@ -33,10 +33,12 @@ class Known:
 class Summary:
     """An IPS document Bundle as JSON bytes.
 
-    `digest` is the same where two summaries say the same: it covers no clock of ours, and no `base`. From `valid_until`
-    on the same knowledge gives another document; None: never.
+    `digest` is the same where two summaries say the same: it covers no clock of ours, and no `base`. `parts` has the
+    same for each section, by its code, for the `patient`, and for what sections only `refer` to. From `valid_until` on
+    the same knowledge gives another document; None: never.
     """
 
     document: bytes
     digest: str
+    parts: Mapping[str, str]
     valid_until: datetime | None

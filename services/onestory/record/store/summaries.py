@@ -1,0 +1,150 @@
+"""Whose summary waits, and what the last published one said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import NamedTuple
+
+import orjson
+import psycopg
+
+from onestory.record.domain.summary.known import Summary
+from onestory.shared import outbox
+from onestory.shared.contracts.codec import Codec
+from onestory.shared.contracts.topics import SUMMARY
+from onestory.shared.events import SummaryChanged
+from onestory.shared.identity import PersonIdentifier
+
+_CLAIM = 0x5A11
+
+
+class Published(NamedTuple):
+    """What the last published summary of a person says: its digest, and that of each part."""
+
+    digest: str
+    parts: Mapping[str, str]
+
+
+class Patience(NamedTuple):
+    """How long a person must be quiet before they are summarised: `quiet`, and `quiet_in_bulk` while a load goes on.
+
+    A load goes on while many wait, or for the person alone when the last summary is `recent`. Nobody waits longer than
+    `longest`, however often they change.
+    """
+
+    quiet: timedelta
+    quiet_in_bulk: timedelta
+    recent: timedelta
+    longest: timedelta
+
+
+def waiting(connection: psycopg.Connection) -> tuple[int, float]:
+    """How many persons' summaries wait, and for how many seconds the one that waits longest has."""
+    row = connection.execute(
+        """select count(*), coalesce(extract(epoch from now() - min(due_since)), 0)::float8
+           from person_state where due_since is not null"""
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), float(row[1])
+
+
+def due(connection: psycopg.Connection, patience: Patience, *, many: bool, most: int) -> list[str]:
+    """The persons who have been quiet for long enough, or have waited for too long; those first who were first due."""
+    rows = connection.execute(
+        """select person_key from person_state left join summary using (person_key)
+           where due_since is not null and (
+               changed_at <= now() - case
+                   when %(many)s or made_at > now() - %(recent)s then %(quiet_in_bulk)s else %(quiet)s end
+               or due_since <= now() - %(longest)s)
+           order by due_since limit %(most)s""",
+        {**patience._asdict(), "many": many, "most": most},
+    ).fetchall()
+    return [person_key for (person_key,) in rows]
+
+
+@contextmanager
+def claimed(connection: psycopg.Connection, person_key: str) -> Iterator[bool]:
+    """Whether no other summariser works on this person; within, none begins to."""
+    name = [_CLAIM, person_key]
+    row = connection.execute("select pg_try_advisory_lock(%s, hashtext(%s))", name).fetchone()
+    connection.commit()
+    assert row is not None
+    try:
+        yield row[0]
+    finally:
+        if row[0]:
+            connection.execute("select pg_advisory_unlock(%s, hashtext(%s))", name)
+            connection.commit()
+
+
+def expire(connection: psycopg.Connection) -> None:
+    """Let those wait whose summary says something else by now, though nothing new was said."""
+    connection.execute(
+        """with expired as (
+               update summary set valid_until = null where valid_until <= now() returning person_key
+           )
+           update person_state state set due_since = now()
+           from expired where state.person_key = expired.person_key and state.due_since is null"""
+    )
+
+
+def settle(transaction: psycopg.Connection, versions: Mapping[str, int]) -> bool:
+    """Whether these are the versions of these persons still; until the transaction ends nobody changes them.
+
+    Who changed in between is due again, so a summary that is older than another one is never written over it.
+    """
+    rows = transaction.execute(
+        """select person_key, version from person_state
+           where person_key = any(%b::text[]) order by person_key for update""",
+        [sorted(versions)],
+    ).fetchall()
+    found: dict[str, int] = dict(rows)
+    return all(found.get(person_key, 0) == version for person_key, version in versions.items())
+
+
+def published(transaction: psycopg.Connection, person_key: str) -> Published | None:
+    """What the last published summary of a person said."""
+    row = transaction.execute("select digest, parts from summary where person_key = %s", [person_key]).fetchone()
+    return None if row is None else Published(*row)
+
+
+def identifier(transaction: psycopg.Connection, person_key: str) -> PersonIdentifier | None:
+    """Whom a key stands for; None where nobody has spoken of them by it."""
+    row = transaction.execute("select system, value from person where person_key = %s", [person_key]).fetchone()
+    return None if row is None else PersonIdentifier(*row)
+
+
+def position(transaction: psycopg.Connection, person_keys: list[str]) -> list[tuple[int, int]]:
+    """The greatest offset of what was said of these persons, for each partition."""
+    return transaction.execute(
+        """select partition, max("offset") from statement
+           where person_key = any(%b::text[]) group by partition order by partition""",
+        [person_keys],
+    ).fetchall()
+
+
+def publish(
+    transaction: psycopg.Connection, person_key: str, event: SummaryChanged, summary: Summary, codec: Codec
+) -> None:
+    """Note what it says, and send it once the transaction has committed."""
+    keep(transaction, person_key, summary)
+    outbox.append(transaction, SUMMARY, person_key.encode(), codec.encode(event))
+
+
+def keep(transaction: psycopg.Connection, person_key: str, summary: Summary) -> None:
+    """Note what a summary says, and until when."""
+    transaction.execute(
+        """insert into summary (person_key, digest, parts, valid_until) values (%s, %s, %s, %s)
+           on conflict (person_key) do update set
+               digest = excluded.digest, parts = excluded.parts, valid_until = excluded.valid_until, made_at = now()""",
+        [person_key, summary.digest, orjson.dumps(dict(summary.parts)).decode(), summary.valid_until],
+    )
+
+
+def done(transaction: psycopg.Connection, person_keys: list[str]) -> None:
+    """These wait no longer."""
+    transaction.execute(
+        "update person_state set due_since = null where person_key = any(%b::text[])", [sorted(person_keys)]
+    )

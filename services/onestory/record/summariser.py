@@ -1,0 +1,178 @@
+"""Summaries of those who changed, published to `care.summary`: each person's bursts become one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from uuid_utils.compat import uuid7
+
+from onestory.record.domain.search.person import Asked
+from onestory.record.domain.summary.known import Summary
+from onestory.record.reading.subjects import Subjects
+from onestory.record.reading.summaries import Summaries, whom
+from onestory.record.reading.view import View
+from onestory.record.store import summaries as store
+from onestory.record.store.summaries import Patience
+from onestory.shared.contracts.codec import Codec
+from onestory.shared.contracts.topics import RECORD, SUMMARY, topics
+from onestory.shared.errors import Unavailable
+from onestory.shared.events import SummaryChanged
+from onestory.shared.producer import Position
+from onestory.shared.visibility import to_token
+
+PATIENCE = Patience(
+    quiet=timedelta(milliseconds=300),
+    quiet_in_bulk=timedelta(seconds=5),
+    recent=timedelta(seconds=10),
+    longest=timedelta(seconds=60),
+)
+MANY = 50
+"""While so many wait, a load goes on that speaks of the same people again and again."""
+_AT_ONCE = 50
+_IDLE_S = 0.1
+_EXPIRE_EVERY_S = 10.0
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 10.0
+_AWAY = (Unavailable, psycopg.OperationalError, psycopg.InterfaceError)
+
+log = structlog.get_logger()
+
+
+class Summariser:
+    """Puts together what waits. Several of them may run: whoever comes second finds that it is done."""
+
+    def __init__(
+        self,
+        subjects: Subjects,
+        summaries: Summaries,
+        connect: Callable[[], psycopg.Connection],
+        codec: Codec,
+        registry: CollectorRegistry,
+        patience: Patience = PATIENCE,
+    ) -> None:
+        self._subjects = subjects
+        self._summaries = summaries
+        self._connect = connect
+        self._codec = codec
+        self._patience = patience
+        self._turned_at = time.monotonic()
+        self._well = False
+        self._expired_at = float("-inf")
+        self._published = Counter("onestory_summaries_published", "Summaries that say something new", registry=registry)
+        self._unable = Counter("onestory_summaries_failed", "Summaries that could not be made", registry=registry)
+        self._waiting = Gauge("onestory_summaries_waiting", "Persons whose summary waits", registry=registry)
+        self._age = Gauge("onestory_summary_age_seconds", "The longest that a summary has waited", registry=registry)
+
+    async def run(self, stop: threading.Event) -> None:
+        """Until stopped. What it depends on may go away and come back."""
+        pause_s = _FIRST_PAUSE_S
+        while not stop.is_set():
+            try:
+                with self._connect() as connection:
+                    await self._session(connection, stop)
+            except _AWAY as error:
+                self._well = False
+                log.warning("summaries_wait", because=type(error).__name__, again_in_s=pause_s)
+                await asyncio.to_thread(stop.wait, pause_s)
+                pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
+            else:
+                pause_s = _FIRST_PAUSE_S
+
+    def live(self) -> bool:
+        """Whether the loop still goes round."""
+        return time.monotonic() - self._turned_at < _LONGEST_PAUSE_S * 6
+
+    def ready(self) -> bool:
+        """Whether nothing stands in its way."""
+        return self._well
+
+    async def _session(self, connection: psycopg.Connection, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._turned_at = time.monotonic()
+            due = self._due(connection)
+            self._well = True
+            done = [await self._summarise_claimed(connection, key) for key in due if not stop.is_set()]
+            if not any(done):
+                await asyncio.to_thread(stop.wait, _IDLE_S)
+
+    async def _summarise_claimed(self, connection: psycopg.Connection, person_key: str) -> bool:
+        with store.claimed(connection, person_key) as ours:
+            if ours:
+                await self._summarise(connection, person_key)
+        return ours
+
+    def _due(self, connection: psycopg.Connection) -> list[str]:
+        with connection.transaction():
+            if time.monotonic() - self._expired_at > _EXPIRE_EVERY_S:
+                store.expire(connection)
+                self._expired_at = time.monotonic()
+            waiting, age_s = store.waiting(connection)
+            self._waiting.set(waiting)
+            self._age.set(age_s)
+            return store.due(connection, self._patience, many=waiting > MANY, most=_AT_ONCE)
+
+    async def _summarise(self, connection: psycopg.Connection, person_key: str) -> None:
+        view = await self._subjects.unfiltered(Asked(person_key))
+        try:
+            made = await self._made(view)
+        except _AWAY:
+            raise
+        except Exception as error:
+            # One record that cannot be summarised may not keep everybody else's from being.
+            self._unable.inc()
+            log.error("summary_failed", person_key=person_key, error=type(error).__name__)
+            made = {}
+        with connection.transaction():
+            if store.settle(connection, view.person.versions):
+                for key, summary in made.items():
+                    self._publish(connection, key, view, summary)
+                store.done(connection, list(view.person.person_keys))
+
+    async def _made(self, view: View) -> Mapping[str, Summary]:
+        """For each identity of the person: a number's has the Patient of that number."""
+        now = datetime.now(UTC)
+        numbers = view.person.numbers
+        return {
+            key: await self._summaries.at(view, whom(view, numbers.get(key, key)), now)
+            for key in sorted(view.person.person_keys)
+        }
+
+    def _publish(self, transaction: psycopg.Connection, person_key: str, view: View, summary: Summary) -> None:
+        person = store.identifier(transaction, person_key)
+        before = store.published(transaction, person_key)
+        if person is None:
+            return
+        if before is not None and before.digest == summary.digest:
+            store.keep(transaction, person_key, summary)
+            return
+        if len(summary.document) > topics()[SUMMARY].max_message_bytes - _ENVELOPE_BYTES:
+            self._unable.inc()
+            log.error("summary_too_large", person_key=person_key, bytes=len(summary.document))
+            return
+        position = store.position(transaction, list(view.person.person_keys))
+        event = SummaryChanged(
+            event_id=uuid7(),
+            person=person,
+            position=to_token([Position(RECORD, partition, offset) for partition, offset in position]),
+            digest=summary.digest,
+            changed=_changed(before.parts if before else {}, summary.parts),
+            summarised_at=datetime.now(UTC),
+            valid_until=summary.valid_until,
+            document=summary.document,
+        )
+        store.publish(transaction, person_key, event, summary, self._codec)
+        self._published.inc()
+
+
+_ENVELOPE_BYTES = 65_536
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(sorted(code for code in before.keys() | now.keys() if before.get(code) != now.get(code)))

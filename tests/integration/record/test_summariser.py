@@ -1,0 +1,209 @@
+"""Summaries of those who changed: each person's bursts become one, and an older one never follows a newer one."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+from tests.integration.record.record import Record
+from tests.integration.record.statements import PRACTICE, Said, arrivals, person, statement
+from tests.integration.record.test_aliases import FIRST, PDS, SECOND, replacing
+from tests.integration.record.waiting import until
+
+from onestory.record.domain.search.person import Asked
+from onestory.record.merge_rules import merge_rules
+from onestory.record.reading.demographics import Demographics
+from onestory.record.reading.freshness import Sources
+from onestory.record.reading.subjects import Subjects
+from onestory.record.reading.summaries import Summaries
+from onestory.record.store import summaries as store
+from onestory.record.store.summaries import Patience
+from onestory.record.summariser import PATIENCE, Summariser
+from onestory.shared import postgres
+from onestory.shared.contracts.codec import codec
+from onestory.shared.database import Database, create_pool
+from onestory.shared.events import RecordChanged, SummaryChanged
+from onestory.shared.identity import Keys
+from onestory.shared.settings import Settings
+
+# The same rules, without a test's waiting for seconds.
+IMPATIENT = PATIENCE._replace(quiet_in_bulk=timedelta(seconds=1), recent=timedelta(0))
+ALLERGY = '"code":{"text":"Penicillin"},"clinicalStatus":{"coding":[{"code":"active"}]}'
+
+
+@asynccontextmanager
+async def summarising(record: Record, patience: Patience = IMPATIENT) -> AsyncIterator[Summariser]:
+    """A summariser of this record, not yet running."""
+    async with create_pool(record.dsn) as pool:
+        database = Database(pool)
+        yield Summariser(
+            Subjects(database, Demographics((), ())),
+            Summaries(database, Sources(database, Settings()), merge_rules(), "https://care.example/fhir"),
+            partial(postgres.connect, record.dsn, "record"),
+            codec(),
+            CollectorRegistry(),
+            patience,
+        )
+
+
+def summarise(record: Record) -> None:
+    """Run a summariser until nobody waits."""
+    stop = threading.Event()
+
+    async def run() -> None:
+        async with summarising(record) as made:
+            await made.run(stop)
+
+    thread = threading.Thread(target=asyncio.run, args=[run()])
+    thread.start()
+    try:
+        until(lambda: waiting(record) == 0)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def waiting(record: Record) -> int:
+    """How many persons' summaries wait."""
+    return int(record.rows("select count(*) from person_state where due_since is not null")[0][0])
+
+
+def sent(record: Record) -> list[SummaryChanged]:
+    """What waits for Kafka, in order."""
+    rows = record.rows("select value from outbox where topic = 'care.summary' order by id")
+    events = [codec().decode(value) for (value,) in rows]
+    return [event for event in events if isinstance(event, SummaryChanged)]
+
+
+def allergy(keys: Keys, event_id: int, number: int, text: str = ALLERGY) -> RecordChanged:
+    return statement(keys, event_id, person(number), [Said("AllergyIntolerance", "a", text, event_id)])
+
+
+def test_a_person_who_changed_has_one_summary_that_says_so(record: Record, keys: Keys) -> None:
+    record.project(keys, [allergy(keys, 1, 1)], [allergy(keys, 2, 1)], [allergy(keys, 3, 1)])
+
+    summarise(record)
+
+    (event,) = sent(record)
+    assert event.person == person(1)
+    assert event.position == "r0-2"
+    assert {"48765-2", "patient"} <= set(event.changed)
+    assert b"Penicillin" in event.document
+
+
+def test_what_says_nothing_new_is_not_sent_again(record: Record, keys: Keys) -> None:
+    record.project(keys, [allergy(keys, 1, 1)])
+    summarise(record)
+
+    record.project_arrivals(record.projector(keys), keys, arrivals(keys, [allergy(keys, 1, 1)], 1))
+    assert waiting(record) == 1
+    summarise(record)
+
+    assert len(sent(record)) == 1
+
+
+def test_only_the_part_that_changed_is_named(record: Record, keys: Keys) -> None:
+    record.project(keys, [allergy(keys, 1, 1)])
+    summarise(record)
+
+    record.project(keys, [allergy(keys, 2, 1, ALLERGY.replace("Penicillin", "Penicillin V"))])
+    summarise(record)
+
+    assert [set(event.changed) for event in sent(record)][1] == {"48765-2"}
+
+
+def test_a_load_costs_hardly_more_than_one_summary_for_each_person(record: Record, keys: Keys) -> None:
+    people = 100
+    events = [
+        statement(keys, number, person(number % people), [Said("Condition", f"c{number}", f'"a":{number}', number)])
+        for number in range(1, 3001)
+    ]
+    random.Random(1).shuffle(events)
+    stop = threading.Event()
+
+    async def run() -> None:
+        async with summarising(record, PATIENCE) as made:
+            await made.run(stop)
+
+    thread = threading.Thread(target=asyncio.run, args=[run()])
+    thread.start()
+    try:
+        record.project(keys, *[events[first : first + 200] for first in range(0, len(events), 200)])
+        until(lambda: waiting(record) == 0)
+    finally:
+        stop.set()
+        thread.join()
+
+    told = sent(record)
+    assert {event.person for event in told} == {person(number) for number in range(people)}
+    assert len(told) <= people * 1.1
+
+
+def test_whoever_changed_in_between_is_not_overwritten(record: Record, keys: Keys) -> None:
+    record.project(keys, [allergy(keys, 1, 1)])
+    key = keys.person_key(person(1))
+
+    async def slow() -> None:
+        async with create_pool(record.dsn) as pool:
+            view = await Subjects(Database(pool), Demographics((), ())).unfiltered(Asked(key))
+            record.project(keys, [allergy(keys, 2, 1, ALLERGY.replace("Penicillin", "Aspirin"))])
+            with record.connect(keys) as connection, connection.transaction():
+                assert not store.settle(connection, view.person.versions)
+
+    asyncio.run(slow())
+    summarise(record)
+
+    assert [b"Aspirin" in event.document for event in sent(record)] == [True]
+
+
+def test_two_summarisers_send_each_summary_once(record: Record, keys: Keys) -> None:
+    record.project(keys, [allergy(keys, number, number) for number in range(1, 30)])
+    others = [threading.Thread(target=summarise, args=[record]) for _ in range(2)]
+
+    for each in others:
+        each.start()
+    for each in others:
+        each.join()
+
+    assert len(sent(record)) == 29
+
+
+def test_joined_numbers_each_have_the_summary_of_both_and_lose_it_with_the_join(record: Record, keys: Keys) -> None:
+    def said(event_id: int) -> Sequence[RecordChanged]:
+        text = '"code":{"text":"Penicillin"}'
+        return [statement(keys, event_id, FIRST, [Said("AllergyIntolerance", "a", text, event_id)], source=PRACTICE)]
+
+    record.project(keys, said(1), [replacing(keys, 2, SECOND, FIRST)], authorities=["X26"])
+    summarise(record)
+    joined = {event.person: event.document for event in sent(record)}
+    assert {identifier: b"Penicillin" in document for identifier, document in joined.items()} == {
+        FIRST: True,
+        SECOND: True,
+    }
+
+    record.project(keys, [statement(keys, 3, SECOND, [Said("Patient", SECOND.value, None, 9)], source=PDS)])
+    summarise(record)
+
+    last = {event.person: event.document for event in sent(record)}
+    assert b"Penicillin" not in last[SECOND]
+    assert b"Penicillin" in last[FIRST]
+
+
+def test_a_summary_is_made_again_when_its_time_has_passed(record: Record, keys: Keys) -> None:
+    record.project(keys, [allergy(keys, 1, 1)])
+    summarise(record)
+    with postgres.connect(record.dsn, "record") as connection:
+        connection.execute("update summary set valid_until = now() - interval '1 second', digest = 'of yesterday'")
+
+    with postgres.connect(record.dsn, "record") as connection:
+        store.expire(connection)
+    assert waiting(record) == 1
+    summarise(record)
+
+    assert len(sent(record)) == 2
