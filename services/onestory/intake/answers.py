@@ -41,7 +41,7 @@ class Answers:
     def to(self, published: Published, at: datetime, prefer: Preferences, seen: Seen) -> Response:
         """The answer to a publish that Kafka has acknowledged."""
         headers = dict(published.headers)
-        if seen.visible:
+        if seen.visible and prefer.stated:
             headers["Preference-Applied"] = f"wait={prefer.wait_s}"
         if seen.superseded:
             headers["X-OneStory-Superseded"] = ", ".join(sorted(seen.superseded)[:MOST_NAMED])

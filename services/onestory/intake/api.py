@@ -13,8 +13,10 @@ from onestory.intake.answers import Answers
 from onestory.intake.body import read_body
 from onestory.intake.domain.reception import Arrival
 from onestory.intake.domain.submission import Door, Submission
-from onestory.intake.handler import Handler, Seen
+from onestory.intake.handler import Handler, Published, Seen
+from onestory.intake.headers import UNSTATED, Preferences
 from onestory.shared.caller import Caller
+from onestory.shared.errors import Unavailable
 from onestory.shared.web import Route
 
 
@@ -36,10 +38,20 @@ class Api:
             headers.said(request.headers),
             headers.traceparent(request.headers),
         )
-        prefer = headers.preferences(request.headers)
-        waits = prefer.wait_s > 0 and bool(published.positions)
-        seen = await self._handler.seen(published, prefer.wait_s) if waits else Seen()
-        return self._answers.to(published, arrival.received_at, prefer, seen)
+        of_bundle = bool(published.prepared.bundle_type)
+        prefer = headers.preferences(request.headers) or (Preferences() if of_bundle else UNSTATED)
+        return self._answers.to(published, arrival.received_at, prefer, await self._seen(published, prefer))
+
+    async def _seen(self, published: Published, prefer: Preferences) -> Seen:
+        if prefer.wait_s == 0 or not published.positions:
+            return Seen()
+        try:
+            return await self._handler.seen(published, prefer.wait_s)
+        except Unavailable:
+            if prefer.stated:
+                raise
+            # Kafka has it, and nobody asked whether readers see it.
+            return Seen()
 
     def _arrival(self, request: Request, caller: Caller) -> Arrival:
         return Arrival(

@@ -19,10 +19,18 @@ _LONGEST_WAIT_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """`returns` is minimal, representation or OperationOutcome; `wait_s` is 0 where nothing shall be waited for."""
+    """`returns` is minimal, representation or OperationOutcome; `wait_s` is 0 where nothing shall be waited for.
+
+    `stated`: the caller said so.
+    """
 
     returns: str = "minimal"
     wait_s: int = 0
+    stated: bool = True
+
+
+UNSTATED = Preferences("representation", 2, stated=False)
+"""For one resource, to whoever states nothing: FHIR clients take ids from the answer, and read what they wrote."""
 
 
 def idempotency_key(headers: Headers) -> str:
@@ -46,8 +54,10 @@ def preconditions(headers: Headers) -> list[str]:
     return [name for name in _PRECONDITIONS if name in headers]
 
 
-def preferences(headers: Headers) -> Preferences:
-    """What the caller would like. As RFC 7240 has it, a preference that makes no sense is none."""
+def preferences(headers: Headers) -> Preferences | None:
+    """What the caller would like, if anything. As RFC 7240 has it, a preference that makes no sense is none."""
+    if "Prefer" not in headers:
+        return None
     asked = [part.strip() for part in ",".join(headers.getlist("Prefer")).replace(";", ",").split(",")]
     stated = dict(part.partition("=")[::2] for part in reversed(asked))
     returns, wait = stated.get("return", ""), stated.get("wait", "")

@@ -69,7 +69,7 @@ def _row(shared_id: str, known: Known) -> Mapping[str, str]:
 
 
 class FakeVisibility(VisiblePositions):
-    """Says at once what `becomes` says: visible, late or parked."""
+    """Says at once what `becomes` says: visible, late, parked, or that the record is away."""
 
     def __init__(self) -> None:
         self.becomes = "visible"
@@ -79,6 +79,8 @@ class FakeVisibility(VisiblePositions):
         self.waited_s.append(timeout_s)
         if self.becomes == "parked":
             raise Unprocessable("Kafka has it, but it was parked.", code="processing")
+        if self.becomes == "away":
+            raise Unavailable("The record's database does not answer. Try again.")
         return self.becomes == "visible"
 
 

@@ -103,7 +103,7 @@ def test_an_update_is_answered_as_fhir_says_once_kafka_has_it(door: HttpDoor) ->
     assert answer.headers["X-OneStory-Event-Id"] == str(event.event_id)
     assert answer.headers["X-OneStory-Position"] == "r0-0"
     assert answer.headers["X-Correlation-Id"] == event.correlation_id
-    assert answer.content == b""
+    assert answer.json()["id"] == own
 
 
 def test_a_create_is_answered_with_201(door: HttpDoor) -> None:
@@ -182,6 +182,23 @@ def test_a_publisher_can_wait_until_it_is_visible(door: HttpDoor) -> None:
 
     assert door.visible.waited_s == [60]
     assert answer.headers["Preference-Applied"] == "wait=60"
+
+
+def test_whoever_states_no_preference_gets_the_resource_back_and_can_read_it(door: HttpDoor) -> None:
+    one = door.send("POST", "/fhir/Condition", condition(AMINA, "c1"))
+    several = door.send("POST", "/fhir", transaction(condition(AMINA, "c1")))
+
+    assert door.visible.waited_s == [2]
+    assert one.json()["id"] == shared_id(AMINA, "Condition", "c1")
+    assert "Preference-Applied" not in one.headers
+    assert "resource" not in several.json()["entry"][0]
+
+
+def test_whoever_did_not_ask_to_wait_is_not_refused_while_the_record_is_away(door: HttpDoor) -> None:
+    door.visible.becomes = "away"
+
+    assert door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1")).status_code == 200
+    assert door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"), Prefer="wait=1").status_code == 503
 
 
 def test_a_publisher_who_waited_in_vain_gets_the_ordinary_answer(door: HttpDoor) -> None:
@@ -363,7 +380,7 @@ def test_identity_by_identifier_works_over_http(door: HttpDoor) -> None:
 def test_the_record_is_asked_only_about_ids_in_our_own_form(door: HttpDoor) -> None:
     own = shared_id(AMINA, "Condition", "c1")
     door.record.known[own] = Known(person(AMINA), SOURCE, "Condition", "c1")
-    door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"))
+    door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"), Prefer="return=minimal")
     assert door.record.asked == 0
 
     answer = door.send("PUT", f"/fhir/Condition/{own}", condition(AMINA, own))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import orjson
 
@@ -19,6 +21,8 @@ from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Database
 
 Read = tuple[CurrentEntry, Mapping[str, Any]]
+Result = TypeVar("Result")
+_MANY = 300
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
@@ -36,7 +40,7 @@ async def find(reader: Reader, database: Database, candidates: Sequence[CurrentE
     if not search.reads_contents:
         held, ahead = page(candidates, search.question)
         return Found(candidates, await reader.fetched(held), ahead)
-    met = [read for read in map(_read, await reader.fetched(candidates)) if search.is_met(read[1])]
+    met = await _beside_if_many(candidates, partial(_met, await reader.fetched(candidates), search))
     if search.order is not None:
         return await _sorted(database, candidates, met, search, search.order)
     matching = [entry for entry, _ in met]
@@ -55,16 +59,29 @@ async def _sorted(
     changed = [entry for entry, _ in met if not entry.composed and _said_at(entry) > as_of]
     earlier = await places.contents_at(database, changed, as_of)
     known = {(entry.resource_type, entry.shared_id): entry for entry, _ in met}
-    placed = [_placed(entry, _as_it_was(entry, resource, earlier), order) for entry, resource in met]
-    order.sort(placed)
+    placed = await _beside_if_many(met, partial(_placed, met, earlier, order))
     left = placed if after is None else [each for each in placed if order.is_after(each, after)]
     held = left[: search.question.count]
     ahead = SortedPlace(*held[-1], as_of) if held and len(left) > len(held) else None
     return Found([known[each[1:]] for each in placed], [known[each[1:]] for each in held], ahead)
 
 
-def _placed(entry: CurrentEntry, resource: Mapping[str, Any], order: Order) -> Placed:
-    return Placed(order.keys(resource), entry.resource_type, entry.shared_id)
+def _met(entries: Sequence[CurrentEntry], search: Search) -> list[Read]:
+    return [read for read in map(_read, entries) if search.is_met(read[1])]
+
+
+def _placed(met: Sequence[Read], earlier: Mapping[str, bytes], order: Order) -> list[Placed]:
+    placed = [
+        Placed(order.keys(_as_it_was(entry, resource, earlier)), entry.resource_type, entry.shared_id)
+        for entry, resource in met
+    ]
+    order.sort(placed)
+    return placed
+
+
+async def _beside_if_many(entries: Sequence[object], work: Callable[[], Result]) -> Result:
+    # Above this it would be felt by the others who wait for the event loop.
+    return await asyncio.to_thread(work) if len(entries) > _MANY else work()
 
 
 def _as_it_was(entry: CurrentEntry, resource: Mapping[str, Any], earlier: Mapping[str, bytes]) -> Mapping[str, Any]:

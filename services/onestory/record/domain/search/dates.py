@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ _DATE = re.compile(
 _COMPARISON = re.compile(r"(?P<prefix>[a-z]{2})?(?P<date>\d.*)", re.ASCII)
 _PREFIXES = ("eq", "ne", "gt", "ge", "lt", "le", "sa", "eb")
 _UK = ZoneInfo("Europe/London")
+_DATES_KEPT = 32_768
 
 
 class Span(NamedTuple):
@@ -114,6 +116,7 @@ def since(value: str) -> Span:
     return Span(since=_asked(value, "_since")[0])
 
 
+@lru_cache(maxsize=_DATES_KEPT)
 def span(text: str) -> Span | None:
     """The time that a FHIR date, dateTime or instant means; None for what is none."""
     match = _DATE.fullmatch(text)

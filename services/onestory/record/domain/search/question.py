@@ -18,7 +18,8 @@ from onestory.shared.errors import Issue, Malformed
 MOST = 1000
 """Entries on a page, also when the caller names no number."""
 # They change the form of the answer or when it comes, not what is in it. The total is always exact.
-_OF_ANY_READ = {"after", "_format", "_pretty", "_total"}
+# A client library in wide use asks for the total by `_totalMethod` too.
+_OF_ANY_READ = {"after", "_format", "_pretty", "_total", "_totalMethod"}
 _OF_ANY_LIST = {"_count", CURSOR, "_since", "_lastUpdated"} | _OF_ANY_READ
 IN_SEARCH = _OF_ANY_LIST | {"_id"}
 IN_EVERYTHING = _OF_ANY_LIST | {"_type", "asOf"}
