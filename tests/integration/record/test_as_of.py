@@ -27,7 +27,8 @@ from onestory.shared.identity import Keys, PersonIdentifier, provisional
 KEYS = Keys(b"a secret for tests, long enough!")
 PDS = Source("X26", "pds")
 SOURCES = (PRACTICE, PRACTICE, Source("RXX01", "pas"), PDS)
-PEOPLE = (person(1), person(2), person(3), provisional(PRACTICE.organisation, PRACTICE.system, "a"))
+# With valid numbers: a link to another one counts for nothing.
+PEOPLE = (person(18), person(26), person(34), provisional(PRACTICE.organisation, PRACTICE.system, "a"))
 PERSON_KEYS = tuple(KEYS.person_key(each) for each in PEOPLE)
 KINDS = ("Condition", "Condition", "Medication", "Patient", "Patient")
 TIMES = st.integers(0, 5)

@@ -15,8 +15,7 @@ from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Queries
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PROVISIONAL_SYSTEM
 
-# $1 are the persons, $2 the time, $3 everybody who is the same person now; null: whoever it is.
-# `settled` has what was ever said of several: whose it was then, and whether it is still said of that person.
+# $1 are the persons, $2 the time.
 _STANDING = """
 lowered as (
     select person_key, shared_id, event_id,
@@ -48,34 +47,11 @@ lowered as (
     where w.person_key = any($1) and w.broker_time <= $2
     order by w.person_key, w.organisation, w.system, w.resource_type,
         coalesce(l.rank, w.rank) desc, coalesce(l.published_at, w.published_at) desc, w.event_id desc
-), contested as (
-    select distinct resource_hash from claimant where person_key = any($1)
-), claim as (
-    select distinct on (contested.resource_hash) contested.resource_hash, s.person_key
-    from contested
-    join claimant c using (resource_hash)
-    join statement s on s.person_key = c.person_key and s.shared_id = c.person_key || '-' || contested.resource_hash
-    left join lateral (
-        select max(rank) as rank, max(published_at) as published_at
-        from lowering later
-        where (later.person_key, later.shared_id, later.event_id) = (s.person_key, s.shared_id, s.event_id)
-            and later.broker_time > $2
-    ) l on true
-    where s.operation = 'assert' and s.broker_time <= $2
-    order by contested.resource_hash,
-        coalesce(l.rank, s.rank) desc, coalesce(l.published_at, s.published_at) desc, s.event_id desc
-), settled as (
-    select claim.resource_hash, claim.person_key as owner_then,
-        $3::text[] is null or owner.person_key = any($3) as still_theirs
-    from claim
-    join owner using (resource_hash)
 ), visible as (
     select s.*
     from standing s
     left join list using (person_key, organisation, system, resource_type)
-    left join settled on settled.resource_hash = substr(s.shared_id, 28)
     where s.operation = 'assert'
-        and (settled.resource_hash is null or settled.owner_then = s.person_key and settled.still_theirs)
         and (list.event_id is null
             or (s.rank, s.published_at, s.event_id) >= (list.rank, list.published_at, list.event_id)
             or exists (
@@ -92,9 +68,12 @@ with {_STANDING}, taken_back as (
 ), left_out as (
     select v.shared_id
     from visible v
-    join person unnumbered on unnumbered.person_key = v.person_key and unnumbered.system = $5
+    join person unnumbered on unnumbered.person_key = v.person_key and unnumbered.system = $4
         and starts_with(unnumbered.value, v.organisation || '|' || v.system || '|')
     join patient_link link on link.other_key = v.person_key and link.kind = 'provisional' and link.person_key = any($1)
+    join statement made
+        on (made.person_key, made.shared_id, made.event_id) = (link.person_key, link.shared_id, link.event_id)
+        and made.broker_time <= $2
     join list on list.person_key = link.person_key and list.organisation = v.organisation and list.system = v.system
         and list.resource_type = v.resource_type
     where (v.rank, v.published_at, v.event_id) < (list.rank, list.published_at, list.event_id)
@@ -105,7 +84,7 @@ with {_STANDING}, taken_back as (
 )
 select v.person_key, v.resource_type, v.shared_id, v.event_id, v.rank, v.published_at, v.recorded_at, v.broker_time,
     v.organisation, v.system, v.content_digest,
-    case when v.resource_type = 'Patient' or sum(octet_length(s.content)) over () <= $4 then s.content end as content
+    case when v.resource_type = 'Patient' or sum(octet_length(s.content)) over () <= $3 then s.content end as content
 from visible v
 join statement s using (person_key, shared_id, event_id)
 where not exists (
@@ -119,13 +98,40 @@ order by v.resource_type, v.shared_id
 # As now, a provisional identity of which nobody has spoken is nobody.
 _LINKS = f"""
 with {_STANDING}
-select link.person_key, link.other_key, link.kind
+select link.shared_id, link.person_key, link.other_key, link.kind
 from visible v
 join patient_link link using (person_key, shared_id, event_id)
 where v.resource_type = 'Patient' and (link.kind <> 'provisional'
     or exists (select from statement said where said.person_key = link.other_key and said.broker_time <= $2)
     or exists (select from whole_list said where said.person_key = link.other_key and said.broker_time <= $2))
 """  # noqa: S608
+
+# $3 is everybody who is the same person now; null: whoever it is said of now. Only what was said of several counts.
+_ELSEWHERE = """
+with contested as (
+    select distinct resource_hash from claimant where person_key = any($1)
+), claim as (
+    select distinct on (contested.resource_hash) contested.resource_hash, s.person_key
+    from contested
+    join claimant c using (resource_hash)
+    join statement s on s.person_key = c.person_key and s.shared_id = c.person_key || '-' || contested.resource_hash
+    left join lateral (
+        select max(rank) as rank, max(published_at) as published_at
+        from lowering later
+        where (later.person_key, later.shared_id, later.event_id) = (s.person_key, s.shared_id, s.event_id)
+            and later.broker_time > $2
+    ) l on true
+    where s.operation = 'assert' and s.broker_time <= $2
+    order by contested.resource_hash,
+        coalesce(l.rank, s.rank) desc, coalesce(l.published_at, s.published_at) desc, s.event_id desc
+)
+select claimant.person_key || '-' || claimant.resource_hash as shared_id
+from claim
+join claimant using (resource_hash)
+join owner using (resource_hash)
+where claimant.person_key = any($1)
+    and (claimant.person_key <> claim.person_key or owner.person_key <> all($3::text[]))
+"""
 
 _REACHED = """
 with recursive reached (person_key) as (
@@ -181,15 +187,27 @@ async def current(
 
     What its source has since said of somebody who is not one of `same_now` is left out.
     """
-    asked = (list(person_keys), at, list(same_now), content_bytes, PROVISIONAL_SYSTEM)
-    rows = await queries.fetch(_ENTRIES, *asked)
-    return [CurrentEntry(*row) for row in rows]
+    rows = await queries.fetch(_ENTRIES, list(person_keys), at, content_bytes, PROVISIONAL_SYSTEM)
+    elsewhere = await _elsewhere(queries, person_keys, at, same_now)
+    return [CurrentEntry(*row) for row in rows if row["shared_id"] not in elsewhere]
 
 
 async def links(queries: Queries, person_key: str, at: datetime) -> list[Link]:
     """The links that were in force among all identities that could ever be reached from this one."""
     reached = [row["person_key"] for row in await queries.fetch(_REACHED, person_key)]
-    return [Link(*row) for row in await queries.fetch(_LINKS, reached, at, None)] if len(reached) > 1 else []
+    if len(reached) == 1:
+        return []
+    rows = await queries.fetch(_LINKS, reached, at)
+    elsewhere = await _elsewhere(queries, reached, at, None)
+    return [Link(*link) for shared_id, *link in rows if shared_id not in elsewhere]
+
+
+async def _elsewhere(
+    queries: Queries, person_keys: Collection[str], at: datetime, same_now: Collection[str] | None
+) -> frozenset[str]:
+    """Shared ids of what was said of another person by then, or is by now of none of `same_now`."""
+    now = None if same_now is None else list(same_now)
+    return frozenset(row["shared_id"] for row in await queries.fetch(_ELSEWHERE, list(person_keys), at, now))
 
 
 async def numbers(queries: Queries, person_keys: Collection[str], at: datetime) -> Mapping[str, str]:
