@@ -11,15 +11,17 @@ import structlog
 from prometheus_client import Counter
 from uuid_utils.compat import uuid7
 
+from onestory.intake.domain.judgement import overwriting, refuse_overwritten
 from onestory.intake.domain.opening import Opened, open_submission
 from onestory.intake.domain.prepare import prepare
 from onestory.intake.domain.reception import Arrival, receive
 from onestory.intake.domain.submission import Accepted, Known, Prepared, Reception, Said, Submission
 from onestory.intake.messages import Messages
 from onestory.intake.repeats import Repeats
-from onestory.intake.store import known_resources, standing, with_identities
+from onestory.intake.store import judgements, known_resources, standing, with_identities
 from onestory.shared.database import Database
 from onestory.shared.errors import OneStoryError
+from onestory.shared.events import RecordChanged
 from onestory.shared.producer import Message, Position, Producer
 from onestory.shared.visibility import VisiblePositions, to_token
 
@@ -77,6 +79,7 @@ class Handler:
         if judged := opened.judged_ids() & known.keys():
             known |= await with_identities(self._record, {each: known[each] for each in judged})
         prepared, messages = await _beside_if_large(body, lambda: self._prepare(opened, reception, known, traceparent))
+        await self._refuse_overwriting(prepared, reception.role)
         positions = await self._send(prepared, messages)
         self._repeats.remember(submission, reception)
         _record(prepared)
@@ -104,6 +107,10 @@ class Handler:
     ) -> tuple[Prepared, list[Message]]:
         prepared = prepare(opened, reception, known, uuid7)
         return prepared, [self._messages.of(event, traceparent) for event in prepared.events]
+
+    async def _refuse_overwriting(self, prepared: Prepared, role: str) -> None:
+        entries = [entry for event in prepared.events if isinstance(event, RecordChanged) for entry in event.entries]
+        refuse_overwritten(await judgements(self._record, overwriting(entries, role)))
 
     async def _send(self, prepared: Prepared, messages: Sequence[Message]) -> list[Position]:
         try:

@@ -19,6 +19,7 @@ _KNOWN = """
     from record.known_resource
     where person_key = any($1::text[]) and shared_id = any($2::text[])
 """
+_JUDGEMENTS = "select resource_hash from record.standing_judgement where resource_hash = any($1::text[])"
 _STANDING = """
     select shared_id, event_id
     from record.standing_statement
@@ -65,6 +66,15 @@ async def with_identities(database: Database, known: Mapping[str, Known]) -> dic
     for row in rows:
         joined.setdefault(row["start"], set()).add(row["person_key"])
     return {each: replace(meant, joined=frozenset(joined.get(each[:_KEY_LENGTH], ()))) for each, meant in known.items()}
+
+
+async def judgements(database: Database, shared_ids: Iterable[str]) -> frozenset[str]:
+    """Those of these shared ids whose resource stands as a clinician's judgement. Raises `Unavailable`."""
+    hashes = {each.rpartition("-")[2]: each for each in shared_ids}
+    if not hashes:
+        return frozenset()
+    rows = await database.fetch(_JUDGEMENTS, sorted(hashes))
+    return frozenset(hashes[row["resource_hash"]] for row in rows)
 
 
 async def standing(database: Database, stated: Iterable[Accepted]) -> dict[str, UUID]:

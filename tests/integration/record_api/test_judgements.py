@@ -126,6 +126,30 @@ def test_nobody_but_a_clinician_judges_or_takes_a_judgement_back(
     assert len(judgements(practice, person, "Linkage")) == 1
 
 
+def test_nobody_but_a_clinician_makes_something_else_of_a_judgement(
+    services: Services, practice: httpx.Client, person: str
+) -> None:
+    named = [problem(practice, person, f"{person}-{place}") for place in range(2)]
+    kept = apart(f"{person}-j", person, *named)
+    assert put(practice, kept).status_code == 200
+    other, note = (
+        new_nhs_number(),
+        {"code": {"text": "A note"}, "extension": [{"url": "http://x/y", "valueString": "z"}]},
+    )
+
+    with services.client("A81001", role="R8010", network="harbour") as clerk:
+        refused = [
+            put(clerk, {**kept, **note}),
+            put(clerk, {**kept, **note, "subject": {"reference": f"Patient/{other}"}}),
+        ]
+        taken = put(clerk, {**kept, **note, "id": f"{person}-note"})
+
+    assert [answer.status_code for answer in refused] == [403, 403]
+    assert taken.status_code == 200
+    assert len([each for each in judgements(practice, person, "Basic") if "kept-apart" in str(each)]) == 1
+    assert put(practice, {**kept, **note}).status_code == 200
+
+
 def test_a_same_joins_no_two_people(services: Services, practice: httpx.Client, person: str) -> None:
     other = new_nhs_number()
     services.register(other)

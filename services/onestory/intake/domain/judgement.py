@@ -8,7 +8,7 @@ what other sources said. It is about facts of one person: nobody is joined by it
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +17,7 @@ from onestory.intake.domain.index import Index, relative
 from onestory.intake.domain.item import Item
 from onestory.intake.domain.submission import Known
 from onestory.shared.errors import Forbidden, Unprocessable
-from onestory.shared.events import Operation
+from onestory.shared.events import Entry, Operation
 from onestory.shared.identity import parse_shared_id
 
 LINKAGE, BASIC = "Linkage", "Basic"
@@ -66,6 +66,17 @@ def refuse_list_unless_clinician(complete_types: Collection[str], role: str) -> 
     """Raise `Forbidden` for a whole list that may retire judgements."""
     if not {LINKAGE, BASIC}.isdisjoint(complete_types) and not _is_clinician(role):
         raise _only_clinicians("X-Complete-Types")
+
+
+def overwriting(entries: Iterable[Entry], role: str) -> list[str]:
+    """Shared ids under which somebody who is no clinician says a Basic: they may stand as a judgement."""
+    return [] if _is_clinician(role) else [each.shared_id for each in entries if each.resource_type == BASIC]
+
+
+def refuse_overwritten(shared_ids: Collection[str]) -> None:
+    """Raise `Forbidden` if there are any that stand as a judgement."""
+    if shared_ids:
+        raise _only_clinicians(BASIC)
 
 
 def judged(item: Item, index: Index, known: Mapping[str, Known]) -> list[Judged]:
