@@ -216,18 +216,32 @@ def _coded(path: str) -> Any:
 
 
 def _dose(content: Json, value: str) -> None:
-    """`2 tablets 3 a day`, or `2 tablets every 12 hours`."""
+    """`2 tablet 3 a day`, or `2 tablet every 12 hours`."""
     amount, unit, *often = value.split()
     repeat: Json = {"frequency": 1, "period": int(often[1]), "periodUnit": "h"} if often[0] == "every" else {}
-    repeat = repeat or {"frequency": int(often[0]), "period": 1, "periodUnit": "d"}
-    element = "dosage" if content["resourceType"] == "MedicationStatement" else "dosageInstruction"
     quantity = {"value": float(amount), "unit": unit}
-    content[element] = [{"text": value, "timing": {"repeat": repeat}, "doseAndRate": [{"doseQuantity": quantity}]}]
+    step = {
+        "text": value,
+        "timing": {"repeat": repeat or _daily(often[0])},
+        "doseAndRate": [{"doseQuantity": quantity}],
+    }
+    content.setdefault(_dosage(content), []).append(step)
+
+
+def _often(content: Json, value: str) -> None:
+    content[_dosage(content)] = [{"timing": {"repeat": _daily(value)}}]
+
+
+def _daily(times: str) -> Json:
+    return {"frequency": int(times), "period": 1, "periodUnit": "d"}
 
 
 def _directions(content: Json, value: str) -> None:
-    element = "dosage" if content["resourceType"] == "MedicationStatement" else "dosageInstruction"
-    content[element] = [{"text": value}]
+    content[_dosage(content)] = [{"text": value}]
+
+
+def _dosage(content: Json) -> str:
+    return "dosage" if content["resourceType"] == "MedicationStatement" else "dosageInstruction"
 
 
 def _quantity(value: str) -> Json:
@@ -309,6 +323,8 @@ _WORDS: dict[str, Any] = {
     "until": _element("effectivePeriod.end"),
     "asserted": _element("dateAsserted"),
     "dose": _dose,
+    "then": _dose,
+    "often": _often,
     "directions": _directions,
     "never": _never,
     "refers-to": _reference("medicationReference"),

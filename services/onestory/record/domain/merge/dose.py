@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from onestory.record.domain.merge.shape import bare_codes, first, number, objects, text, worded
 
@@ -11,10 +11,20 @@ _HOURS = {"s": 1 / 3600, "min": 1 / 60, "h": 1, "d": 24, "wk": 168, "mo": 730, "
 _TIMED = ("dayOfWeek", "timeOfDay", "when")
 
 
-def dose(directions: object) -> Hashable | None:
-    """How much how often, by structure; None where it is not said in structure."""
-    said = frozenset(filter(None, (_step(each) for each in objects(directions))))
-    return said or None
+class Step(NamedTuple):
+    """One instruction, in parts that can be compared; what is not said is empty."""
+
+    amounts: frozenset[Hashable]
+    often: Hashable
+    times: frozenset[str]
+    named: frozenset[str]
+    as_needed: str
+
+
+def steps(directions: object) -> list[Step]:
+    """How much how often, by structure: one step, or several one after or beside another."""
+    found = (_step(each) for each in objects(directions))
+    return [step for step in found if any(step)]
 
 
 def wording(directions: object) -> str | None:
@@ -23,15 +33,17 @@ def wording(directions: object) -> str | None:
     return words or None
 
 
-def _step(dosage: Mapping[str, Any]) -> tuple[Hashable, ...] | None:
-    amounts = frozenset(_amounts(dosage))
+def _step(dosage: Mapping[str, Any]) -> Step:
     timing = first(dosage.get("timing"))
     repeat = first(timing.get("repeat"))
-    often = _daily(repeat)
     times = frozenset(item for name in _TIMED for item in _strings(repeat.get(name)))
     named = frozenset(bare_codes(timing.get("code")))
-    said = (amounts, often, times, named)
-    return said if any(said) else None
+    return Step(frozenset(_amounts(dosage)), _daily(repeat), times, named, _as_needed(dosage))
+
+
+def _as_needed(dosage: Mapping[str, Any]) -> str:
+    stated = dosage.get("asNeededBoolean")
+    return ("as needed" if stated else "regularly") if isinstance(stated, bool) else ""
 
 
 def _amounts(dosage: Mapping[str, Any]) -> Iterator[Hashable]:

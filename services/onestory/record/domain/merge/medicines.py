@@ -6,12 +6,12 @@ are current, or when their stated times do. A course that is over and whose end 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from onestory.record.domain.merge.clusters import Clusters
 from onestory.record.domain.merge.contradiction import differing, opposed, two_sided
-from onestory.record.domain.merge.dose import dose, wording
+from onestory.record.domain.merge.dose import Step, steps, wording
 from onestory.record.domain.merge.fact import Certainty, Conflict
 from onestory.record.domain.merge.likeness import Bucket, buckets, offered
 from onestory.record.domain.merge.reading import Reading, one_of
@@ -118,11 +118,21 @@ class Medicines:
         return going.start.since < gone.stopped_by
 
 
-def _doses(group: Sequence[Reading]) -> Iterator[Conflict]:
-    """Different doses among statements of one course."""
-    found = list(differing("dose", _DOSE, group, lambda each: dose(_directions(each))))
-    yield from found
-    if not found and any(dose(_directions(each)) is None for each in group):
+def _doses(group: Bucket) -> Iterator[Conflict]:
+    """Different doses among statements of one course: in whatever part several state, or in any step of several."""
+    said = {each.place: steps(_directions(each)) for each in group}
+
+    def part(number: int) -> Callable[[Reading], Hashable | None]:
+        return lambda each: said[each.place][0][number] or None if said[each.place] else None
+
+    def whole(each: Reading) -> Hashable | None:
+        return frozenset(said[each.place]) or None
+
+    in_steps = any(len(each) > 1 for each in said.values())
+    compared = [whole] if in_steps else [part(number) for number in range(len(Step._fields))]
+    found = [each for value in compared for each in differing("dose", _DOSE, group, value)]
+    yield from found[:1]
+    if not found and not all(said.values()):
         yield from differing("dose-wording", _WORDING, group, lambda each: wording(_directions(each)))
 
 
