@@ -25,6 +25,7 @@ SOURCES = {
     "ambulance": ("RX8", "cleric"),
     "hospice": ("8AH01", "emis-web"),
 }
+_VAGUE = Code("14L..", "H/O: drug allergy", "http://read.info/readv2")
 CODES: dict[str, tuple[Code, ...]] = {
     "penicillin-allergy": (problems.PENICILLIN_ALLERGY,),
     "penicillin": (problems.PENICILLIN,),
@@ -41,6 +42,9 @@ CODES: dict[str, tuple[Code, ...]] = {
         problems.PENICILLIN_ALLERGY,
         Code("14L1.", "H/O: penicillin allergy", "http://read.info/readv2"),
     ),
+    "vaguely": (_VAGUE,),
+    "penicillin-vaguely": (problems.PENICILLIN_ALLERGY, _VAGUE),
+    "amoxicillin-vaguely": (problems.AMOXICILLIN_ALLERGY, _VAGUE),
     "asthma": (problems.ASTHMA,),
     "asthma-edition": (Code("195967001", "Asthma", "http://snomed.info/sct/83821000000107"),),
     "diabetes": (problems.DIABETES,),

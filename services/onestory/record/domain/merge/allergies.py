@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from onestory.record.domain.merge.clusters import Clusters
 from onestory.record.domain.merge.contradiction import opposed, two_sided
 from onestory.record.domain.merge.fact import Certainty, Conflict
-from onestory.record.domain.merge.identifiers import disjoint
 from onestory.record.domain.merge.likeness import buckets, offered
 from onestory.record.domain.merge.reading import Reading
 from onestory.record.domain.merge.rules import Rules
-from onestory.record.domain.merge.shape import Code, codes, objects
+from onestory.record.domain.merge.shape import Code, codes, exclude, objects
 
 RULE = "same-substance"
 _REFUTED = "One says that the person reacts to this, another that the person does not."
@@ -43,24 +42,17 @@ class Allergies:
             yield from two_sided("status", _STATUS, there, gone, clash)
 
     def _same(self, one: Reading, other: Reading) -> Certainty | None:
+        # Both say by code what it is to, and not the same: a reaction to one substance must not hide the other.
+        if exclude(one.codes, other.codes):
+            return None
         if not one.codes.isdisjoint(other.codes):
             return Certainty.EXACT
-        mine, theirs = self._own(one), self._own(other)
-        if not mine.isdisjoint(theirs):
-            return Certainty.LIKELY
-        # Both say by code what it is to, and not the same: a reaction to one substance must not hide the other.
-        if disjoint(mine, theirs):
-            return None
         return None if self._substances[one.place].isdisjoint(self._substances[other.place]) else Certainty.LIKELY
-
-    def _own(self, reading: Reading) -> frozenset[Code]:
-        substances = self._rules.substances
-        return reading.codes | {substances[code] for code in reading.codes if code in substances}
 
     def _all_substances(self, reading: Reading) -> frozenset[Code]:
         reactions = objects(reading.content.get("reaction"))
         coded = (code for each in reactions for code in codes(each.get("substance"), self._rules.same_system))
-        return self._own(reading).union(code for code in coded if self._rules.tells(code))
+        return reading.codes.union(code for code in coded if self._rules.tells(code))
 
 
 def _gone(reading: Reading) -> bool:

@@ -15,7 +15,7 @@ RULE = "clinician-same"
 def join(readings: Sequence[Reading], judgements: Decided, clusters: Clusters) -> None:
     """Joins what may be one line; what says no beside what says yes, and plans, stay lines of their own."""
     for one, other in _same(readings, judgements):
-        if _joinable(one, other) and clusters.may(one.place, other.place, one_source=True):
+        if _joinable(one, other) and clusters.may(one.place, other.place, one_source=True, other_codes=True):
             clusters.join(one.place, other.place, RULE, Certainty.EXACT)
 
 

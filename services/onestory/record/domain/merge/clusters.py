@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from onestory.record.domain.merge.fact import Certainty, Join
 from onestory.record.domain.merge.reading import Reading
+from onestory.record.domain.merge.shape import exclude
 
 
 class Clusters:
@@ -15,7 +16,7 @@ class Clusters:
         self._readings = readings
         self._root = list(range(len(readings)))
         self._members: dict[int, list[int]] = {}
-        self._sources: dict[int, set[tuple[str, str]]] = {}
+        self._sources = [{reading.source} for reading in readings]
         self._apart = apart
         self.joins: dict[int, list[Join]] = {}
 
@@ -47,22 +48,22 @@ class Clusters:
 
     def sources(self, place: int) -> set[tuple[str, str]]:
         """The sources of all that are together with this one."""
-        root = self._root[place]
-        return self._sources.get(root) or {self._readings[root].source}
+        return self._sources[self._root[place]]
 
-    def may(self, one: int, other: int, *, one_source: bool = False) -> bool:
+    def may(self, one: int, other: int, *, one_source: bool = False, other_codes: bool = False) -> bool:
         """Whether these may still be joined: they are not together, and the union would hold no pair that a clinician
-        keeps apart nor (unless `one_source`) two statements of one source that were not together before.
+        keeps apart, nor two statements of one source that were not together before (unless `one_source`), nor two that
+        their codes tell apart (unless `other_codes`), with whatever vague third statement between them.
         """
         a, b = self._root[one], self._root[other]
-        if a == b or not (one_source or self.sources(one).isdisjoint(self.sources(other))):
+        if a == b or not (one_source or self._sources[a].isdisjoint(self._sources[b])):
             return False
-        return not (self._apart and self._kept_apart(a, b))
+        return not ((self._apart and self._kept_apart(a, b)) or (not other_codes and self._told_apart(a, b)))
 
     def join(self, one: int, other: int, rule: str, certainty: Certainty) -> None:
         """Joins two that `may` be."""
         a, b = sorted((self._root[one], self._root[other]))
-        self._sources[a] = self.sources(a) | self.sources(b)
+        self._sources[a] |= self._sources[b]
         moved = self._members.pop(b, [b])
         self._members.setdefault(a, [a]).extend(moved)
         for place in moved:
@@ -70,6 +71,10 @@ class Clusters:
         least, greatest = sorted((one, other))
         names = (self._readings[least].said.shared_id, self._readings[greatest].said.shared_id)
         self.joins.setdefault(a, []).extend([*self.joins.pop(b, []), Join(*names, rule, certainty)])
+
+    def _told_apart(self, a: int, b: int) -> bool:
+        readings, others = self._readings, self.members(b)
+        return any(exclude(readings[one].codes, readings[other].codes) for one in self.members(a) for other in others)
 
     def _kept_apart(self, a: int, b: int) -> bool:
         others = set(self.members(b))

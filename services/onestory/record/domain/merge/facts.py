@@ -20,31 +20,36 @@ def facts(
     """One fact for each cluster: plans first, newest first, then the rest by type and id."""
     about = _by_statement(conflicts)
     next_to = _neighbours(readings, clusters, beside)
-    drawn = [
-        _fact([readings[each] for each in members], clusters.joins.get(members[0], ()), about, next_to.get(members[0]))
-        for members in clusters.every()
-    ]
-    plans = {reading.said.shared_id for reading in readings if reading.decision is not None}
-    rest = [fact for fact in drawn if fact.id not in plans]
-    newest = sorted((fact for fact in drawn if fact.id in plans), key=lambda fact: (fact.shown.recorded_at, fact.id))
-    return (*reversed(newest), *sorted(rest, key=lambda fact: (fact.resource_type, fact.id)))
+    plans: list[Fact] = []
+    of_type: dict[str, list[Fact]] = {}
+    for members in clusters.every():
+        least = members[0]
+        group = [readings[each] for each in members]
+        fact = _fact(group, clusters.joins.get(least, ()), about, next_to.get(least))
+        if readings[least].decision is not None:
+            plans.append(fact)
+        else:
+            of_type.setdefault(fact.resource_type, []).append(fact)
+    plans.sort(key=lambda fact: (fact.shown.recorded_at, fact.id), reverse=True)
+    # Clusters come in the order of their least ids.
+    return (*plans, *[fact for kind in sorted(of_type) for fact in of_type[kind]])
 
 
 def _fact(
     group: Sequence[Reading], joins: Sequence[Join], about: dict[str, list[Conflict]], beside: set[str] | None
 ) -> Fact:
-    least = group[0].said
+    named = group[0].said
     members = sorted(group, key=standing_order, reverse=True) if len(group) > 1 else group
     contradicted = {each for one in group for each in about.get(one.said.shared_id, ())} if about else ()
     return Fact(
-        id=least.shared_id,
-        resource_type=least.resource_type,
+        id=named.shared_id,
+        resource_type=named.resource_type,
         members=tuple([each.said for each in members]),
         joins=tuple(joins),
         conflicts=tuple(sorted(contradicted, key=lambda each: (each.kind, each.sides))) if contradicted else (),
         beside=tuple(sorted(beside)) if beside else (),
         withdrawn=tuple([each.said.shared_id for each in group if each.withdrawn]),
-        onset=_earliest_onset(group) if least.resource_type == "Condition" else "",
+        onset=_earliest_onset(group) if named.resource_type == "Condition" else "",
     )
 
 

@@ -10,7 +10,7 @@ from onestory.record.domain.merge.fact import Certainty, Conflict
 from onestory.record.domain.merge.likeness import Bucket, buckets, neighbours, pairs
 from onestory.record.domain.merge.reading import Reading
 from onestory.record.domain.merge.rules import Rules
-from onestory.record.domain.merge.shape import Code, objects, text
+from onestory.record.domain.merge.shape import exclude, objects, text
 
 RULE = "same-identifier"
 # What says nothing, though it looks like an identifier.
@@ -43,13 +43,8 @@ def conflicts(groups: Sequence[Bucket], clusters: Clusters) -> Iterator[Conflict
             yield conflict("identifier", explanation, *together.values())
 
 
-def disjoint(one: frozenset[Code], other: frozenset[Code]) -> bool:
-    """Whether two sets of codes exclude each other: both use a code system, and no code of it is in both."""
-    return one.isdisjoint(other) and not {system for system, _ in one}.isdisjoint(system for system, _ in other)
-
-
 def _compatible(one: Reading, other: Reading) -> bool:
-    return one.negative is other.negative and not disjoint(one.codes, other.codes)
+    return one.negative is other.negative and not exclude(one.codes, other.codes)
 
 
 def _counts(reading: Reading) -> bool:

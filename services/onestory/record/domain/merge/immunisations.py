@@ -11,11 +11,10 @@ from collections.abc import Hashable, Iterator, Sequence
 from onestory.record.domain.merge.clusters import Clusters
 from onestory.record.domain.merge.contradiction import differing, opposed
 from onestory.record.domain.merge.fact import Certainty, Conflict
-from onestory.record.domain.merge.identifiers import disjoint
 from onestory.record.domain.merge.likeness import buckets, offered
 from onestory.record.domain.merge.reading import Reading
 from onestory.record.domain.merge.rules import Rules
-from onestory.record.domain.merge.shape import Code, codes, objects, worded
+from onestory.record.domain.merge.shape import Code, codes, exclude, objects, worded
 from onestory.record.domain.merge.when import span
 
 RULE = "same-vaccination"
@@ -53,7 +52,7 @@ class Immunisations:
         """Of two on one day."""
         if not one.codes.isdisjoint(other.codes):
             return Certainty.EXACT
-        if disjoint(one.codes, other.codes):
+        if exclude(one.codes, other.codes):
             return None
         shared = not self._procedures[one.place].isdisjoint(self._procedures[other.place])
         return Certainty.LIKELY if shared else None

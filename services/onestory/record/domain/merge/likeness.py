@@ -46,7 +46,9 @@ def offered(found: Iterable[Bucket], clusters: Clusters) -> Iterator[tuple[Readi
     near = neighbours(shared)
     by_source = {id(group): _by_source(group) for group in {id(group): group for group in near.values()}.values()}
     for place, group in near.items():
-        one = group[bisect_right(group, place, key=_place) - 1]
+        if place == group[-1].place:
+            continue
+        one = group[bisect_right(group, place, key=in_order) - 1] if place != group[0].place else group[0]
         for other in _others(one, by_source[id(group)], clusters.sources(place)):
             if one.negative is other.negative and clusters.may(place, other.place):
                 yield one, other
@@ -55,7 +57,7 @@ def offered(found: Iterable[Bucket], clusters: Clusters) -> Iterator[tuple[Readi
 def pairs(near: Mapping[int, Bucket]) -> Iterator[tuple[Reading, Reading]]:
     """Every two that share a key, once, in the order of their ids."""
     for place, group in near.items():
-        at = bisect_right(group, place, key=_place)
+        at = bisect_right(group, place, key=in_order)
         for other in group[at:]:
             yield group[at - 1], other
 
@@ -63,9 +65,9 @@ def pairs(near: Mapping[int, Bucket]) -> Iterator[tuple[Reading, Reading]]:
 def _others(one: Reading, by_source: Mapping[Source, Bucket], taken: Collection[Source]) -> Sequence[Reading]:
     """Those after this one whose sources do not speak in its fact."""
     after = [
-        said[bisect_right(said, one.place, key=_place) :] for source, said in by_source.items() if source not in taken
+        said[bisect_right(said, one.place, key=in_order) :] for source, said in by_source.items() if source not in taken
     ]
-    return after[0] if len(after) == 1 else sorted((each for said in after for each in said), key=_place)
+    return after[0] if len(after) == 1 else sorted((each for said in after for each in said), key=in_order)
 
 
 def _by_source(group: Bucket) -> dict[Source, Bucket]:
@@ -80,5 +82,6 @@ def _union(groups: Sequence[Bucket]) -> Bucket:
     return [together[place] for place in sorted(together)]
 
 
-def _place(reading: Reading) -> int:
+def in_order(reading: Reading) -> int:
+    """The key by which statements are in the order of their ids."""
     return reading.place

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from onestory.record.domain.merge.rules import Rules
 from onestory.record.domain.merge.shape import Code, codes, first, number, objects, text, worded
@@ -17,8 +16,7 @@ _QUANTITIES = {
 _PLAIN = {"valuePeriod": ("start", "end"), "valueSampledData": ("data",)}
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(NamedTuple):
     """A number with its comparator and what its unit is called, by code and in words."""
 
     comparator: str
@@ -30,8 +28,7 @@ class Quantity:
         return self.value == other.value and self.comparator == other.comparator and one_unit
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """A value of any type, by element."""
 
     quantities: Mapping[str, Quantity]
@@ -51,8 +48,7 @@ class Value:
         return alike and self.words == other.words
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """A value and the components beside it, each with its codes."""
 
     value: Value

@@ -8,6 +8,7 @@ never joined, and what is entered in error joins nothing.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from onestory.record.domain.merge import clinicians, identifiers, none_known, plans, withdrawal
@@ -18,6 +19,7 @@ from onestory.record.domain.merge.fact import Fact, Merged, Said
 from onestory.record.domain.merge.facts import facts
 from onestory.record.domain.merge.immunisations import Immunisations
 from onestory.record.domain.merge.judgement import Decided, decided, judged, kept_apart, verdict
+from onestory.record.domain.merge.likeness import in_order
 from onestory.record.domain.merge.medicines import Medicines
 from onestory.record.domain.merge.observations import Observations
 from onestory.record.domain.merge.reading import Reader, Reading
@@ -48,11 +50,12 @@ def _once(said: Iterable[Said]) -> list[Said]:
 def _facts(readings: Sequence[Reading], judgements: Decided, rules: Rules) -> tuple[Fact, ...]:
     clusters = Clusters(readings, kept_apart(judgements))
     named = identifiers.shared_identifiers(readings, rules)
-    allergies = Allergies(_of(readings, "AllergyIntolerance"), rules)
-    conditions = Conditions(_of(readings, "Condition"), rules)
-    immunisations = Immunisations(_of(readings, "Immunization"), rules)
-    observations = Observations(_of(readings, "Observation"), _of(readings, "Specimen"), rules)
-    medicines = Medicines(_of(readings, "MedicationRequest", "MedicationStatement"))
+    of_type = _by_type(readings)
+    allergies = Allergies(of_type["AllergyIntolerance"], rules)
+    conditions = Conditions(of_type["Condition"], rules)
+    immunisations = Immunisations(of_type["Immunization"], rules)
+    observations = Observations(of_type["Observation"], of_type["Specimen"], rules)
+    medicines = Medicines(sorted([*of_type["MedicationRequest"], *of_type["MedicationStatement"]], key=in_order))
 
     clinicians.join(readings, judgements, clusters)
     identifiers.join(named, clusters)
@@ -77,5 +80,8 @@ def _facts(readings: Sequence[Reading], judgements: Decided, rules: Rules) -> tu
     return facts(readings, clusters, conflicts, beside)
 
 
-def _of(readings: Sequence[Reading], *types: str) -> list[Reading]:
-    return [reading for reading in readings if reading.said.resource_type in types]
+def _by_type(readings: Sequence[Reading]) -> defaultdict[str, list[Reading]]:
+    found: defaultdict[str, list[Reading]] = defaultdict(list)
+    for reading in readings:
+        found[reading.said.resource_type].append(reading)
+    return found

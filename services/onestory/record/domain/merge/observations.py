@@ -7,27 +7,25 @@ both are said. A day without a time meets a time on it, less surely. What has no
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from onestory.record.domain.merge.clusters import Clusters
 from onestory.record.domain.merge.contradiction import conflict, opposed
 from onestory.record.domain.merge.fact import Certainty, Conflict
-from onestory.record.domain.merge.identifiers import disjoint
 from onestory.record.domain.merge.likeness import Bucket, buckets, offered, several_sources
 from onestory.record.domain.merge.measured import Finding, finding
-from onestory.record.domain.merge.reading import Reading
+from onestory.record.domain.merge.reading import Reading, one_of
 from onestory.record.domain.merge.rules import Rules
-from onestory.record.domain.merge.shape import Code, codes, first, objects, reference_id, text
+from onestory.record.domain.merge.shape import Code, codes, exclude, first, objects, reference_id, text
 from onestory.record.domain.merge.when import Span, span
 
 RULE = "same-observation"
 _NOT_DONE = "One says that this was observed, another that it was not."
 _VALUE = "The values differ."
+_NOWHERE: frozenset[Code] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Specimen:
+class Specimen(NamedTuple):
     """What was looked at; `numbers` are its identifiers by system."""
 
     reference: str
@@ -35,8 +33,7 @@ class Specimen:
     types: frozenset[Code]
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(NamedTuple):
     """An observation as the rule compares it. `until` is the end of a period."""
 
     when: Span | None
@@ -68,14 +65,19 @@ class Observations:
         for bucket in self._buckets:
             yield from opposed(_NOT_DONE, bucket, lambda one, other: self._when(one, other) is not None)
         for group in clusters.groups(self._readings):
+            # What this rule joined has one value.
+            if all(join.rule == RULE for join in clusters.joins[clusters.root(group[0].place)]):
+                continue
             values = self._by_value(group)
             if len(values) > 1:
                 yield conflict("value", _VALUE, *values)
 
     def _same(self, one: Reading, other: Reading) -> Certainty | None:
         when = self._when(one, other)
+        if when is None:
+            return None
         a, b = self._read(one), self._read(other)
-        if when is None or disjoint(a.site, b.site) or disjoint(a.method, b.method) or not a.finding.is_same(b.finding):
+        if exclude(a.site, b.site) or exclude(a.method, b.method) or not a.finding.is_same(b.finding):
             return None
         if a.site != b.site or (a.specimen is None) is not (b.specimen is None):
             when = Certainty.LIKELY
@@ -117,10 +119,10 @@ class Observations:
         same = self._rules.same_system
         return Observed(
             _when(content),
-            span(first(content.get("effectivePeriod")).get("end")),
+            span(first(content["effectivePeriod"]).get("end")) if "effectivePeriod" in content else None,
             finding(content, self._rules),
-            frozenset(codes(content.get("bodySite"), same)),
-            frozenset(codes(content.get("method"), same)),
+            frozenset(codes(content["bodySite"], same)) if "bodySite" in content else _NOWHERE,
+            frozenset(codes(content["method"], same)) if "method" in content else _NOWHERE,
             self._specimen(content["specimen"]) if "specimen" in content else None,
         )
 
@@ -138,10 +140,8 @@ def _worth_comparing(bucket: Bucket) -> bool:
 
 
 def _when(content: Mapping[str, Any]) -> Span | None:
-    for stated in (content.get("effectiveDateTime"), content.get("effectiveInstant")):
-        if found := span(stated):
-            return found
-    return span(first(content.get("effectivePeriod")).get("start"))
+    stated = one_of(content, "effectiveDateTime", "effectiveInstant")
+    return span(stated) or span(first(content.get("effectivePeriod")).get("start"))
 
 
 def _keys(reading: Reading) -> Iterator[Hashable]:
@@ -155,6 +155,6 @@ def _one_specimen(a: Specimen, b: Specimen, when: Certainty) -> Certainty | None
     if a.reference and a.reference == b.reference:
         return when
     shared = [(a.numbers[system], b.numbers[system]) for system in a.numbers.keys() & b.numbers.keys() if system]
-    if disjoint(a.types, b.types) or (shared and all(mine != theirs for mine, theirs in shared)):
+    if exclude(a.types, b.types) or (shared and all(mine != theirs for mine, theirs in shared)):
         return None
     return when if shared else Certainty.LIKELY

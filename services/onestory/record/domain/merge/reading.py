@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from onestory.record.domain.merge.fact import Said
 from onestory.record.domain.merge.rules import Rules
@@ -15,8 +14,7 @@ _MEDICINES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", 
 _CODE_ELEMENTS = ("code", "vaccineCode", "type")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
+class Reading(NamedTuple):
     """`place` is its place in the order of shared ids. `standing` is what its status says of the present; "": nothing.
 
     `negative`: it says that something is not so. `qualified`: a modifier that is not known here may change what it
@@ -72,7 +70,10 @@ class Reader:
     def _codes(self, kind: str, content: Mapping[str, Any]) -> frozenset[Code]:
         rules = self._rules
         concept = self._medicine(content) if kind in _MEDICINES else one_of(content, *_CODE_ELEMENTS)
-        return frozenset([code for code in codes(concept, rules.same_system) if rules.tells(code)])
+        found = [code for code in codes(concept, rules.same_system) if rules.tells(code)]
+        if kind == "AllergyIntolerance":
+            found += [rules.substances[code] for code in found if code in rules.substances]
+        return frozenset(found)
 
     def _medicine(self, content: Mapping[str, Any]) -> object:
         """The medicine's CodeableConcept: said here, or by the Medication that is referred to, contained or not."""

@@ -46,6 +46,18 @@ def codes(concepts: object, same_system: Mapping[str, str]) -> list[Code]:
     return found
 
 
+def exclude(one: frozenset[Code], other: frozenset[Code]) -> bool:
+    """Whether codes tell two things apart: both use some code system, and share no code of it.
+
+    A general code in common, of another system, makes them no less different.
+    """
+    if one == other or not one or not other:
+        return False
+    both = {system for system, _ in one} & {system for system, _ in other}
+    shared = {system for system, _ in one & other}
+    return not both <= shared
+
+
 def bare_codes(concepts: object) -> Iterator[str]:
     """The codes of CodeableConcepts whose code system does not matter, as that of a status."""
     for concept in objects(concepts):
