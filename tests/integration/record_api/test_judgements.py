@@ -42,7 +42,7 @@ def put(client: httpx.Client, resource: dict[str, Any]) -> httpx.Response:
 
 def problem(client: httpx.Client, number: str, local_id: str, text: str = "Gout") -> str:
     """Say it; `Condition/<shared id>`."""
-    answer = put(client, condition(number, local_id, text))
+    answer = put(client, condition(number, local_id, code={"text": text}))
     assert answer.status_code == 200, answer.text
     return f"Condition/{answer.headers['Location'].split('/')[-3]}"
 
@@ -67,6 +67,20 @@ def judgements(client: httpx.Client, number: str, kind: str) -> list[dict[str, A
     answer = client.get(f"/fhir/{kind}?patient={number}")
     assert answer.status_code == 200, answer.text
     return [entry["resource"] for entry in answer.json().get("entry", [])]
+
+
+def lines(client: httpx.Client, number: str) -> list[list[str]]:
+    """The lines of the merged record that are no Patients: for each, the organisations that say it."""
+    answer = client.get(f"/fhir/Patient/{number}/$merged")
+    assert answer.status_code == 200, answer.text
+    facts = [each["part"] for each in answer.json()["parameter"] if each["name"] == "fact"]
+    return sorted(_organisations(parts) for parts in facts if {"name": "type", "valueCode": "Patient"} not in parts)
+
+
+def _organisations(parts: list[dict[str, Any]]) -> list[str]:
+    sources = [part["part"] for part in parts if part["name"] == "source"]
+    named = [each["valueIdentifier"]["value"] for parts in sources for each in parts if each["name"] == "organisation"]
+    return sorted(named)
 
 
 def replaces(old: str) -> list[dict[str, Any]]:
@@ -105,6 +119,57 @@ def test_a_judgement_of_what_others_said_is_in_the_record_until_it_is_taken_back
     assert practice.get(f"/fhir/{kind}/{said['id']}").status_code == 410
     history = practice.get(f"/fhir/{kind}/{said['id']}/_history").json()
     assert [entry["request"]["method"] for entry in history["entry"]] == ["DELETE", "PUT", "PUT"]
+
+
+def test_a_same_makes_one_line_of_two_until_it_is_taken_back(
+    practice: httpx.Client, hospital: httpx.Client, person: str
+) -> None:
+    named = (problem(practice, person, f"{person}-1"), problem(hospital, person, f"{person}-2", "Podagra"))
+    assert lines(practice, person) == [["A81001"], ["RX001"]]
+
+    assert put(practice, same(f"{person}-j", *named)).status_code == 200
+    assert lines(practice, person) == [["A81001", "RX001"]]
+    # Who may see one of them only is told of no line that joins it.
+    assert lines(hospital, person) == [["RX001"]]
+
+    practice.delete(f"/fhir/Linkage/{person}-j", params={"patient": person}, headers=SENT).raise_for_status()
+    assert lines(practice, person) == [["A81001"], ["RX001"]]
+
+
+def test_a_keep_apart_makes_two_lines_of_one_until_it_is_taken_back(
+    practice: httpx.Client, hospital: httpx.Client, person: str
+) -> None:
+    shingles: dict[str, Any] = {"code": {"coding": [{"system": "http://snomed.info/sct", "code": "4740000"}]}}
+    named = [
+        f"Condition/{put(each, condition(person, f'{person}-{place}', **shingles)).headers['Location'].split('/')[-3]}"
+        for place, each in enumerate((practice, hospital))
+    ]
+    assert lines(practice, person) == [["A81001", "RX001"]]
+
+    assert put(practice, apart(f"{person}-j", person, *named)).status_code == 200
+    assert lines(practice, person) == [["A81001"], ["RX001"]]
+
+    practice.delete(f"/fhir/Basic/{person}-j", params={"patient": person}, headers=SENT).raise_for_status()
+    assert lines(practice, person) == [["A81001", "RX001"]]
+
+
+def test_a_judgement_of_a_person_without_a_number_holds_when_the_number_is_known(
+    hospital: httpx.Client, person: str
+) -> None:
+    unnumbered = {"resourceType": "Patient", "id": f"{person}-u", "name": [{"family": "Okafor"}]}
+    about: dict[str, Any] = {"subject": {"reference": f"Patient/{person}-u"}}
+    said = [condition(person, f"{person}-{text}", **about, code={"text": text}) for text in ("Jaundice", "Icterus")]
+    answer = hospital.post("/fhir", json=transaction(unnumbered, *said), headers=SENT)
+    ids = [entry["response"]["location"].split("/")[-3] for entry in answer.json()["entry"]]
+    judgement = same(f"{person}-j", *[f"Condition/{each}" for each in ids[1:]])
+    assert put(hospital, judgement).status_code == 200
+    assert lines(hospital, ids[0]) == [["RX001", "RX001"]]
+
+    numbered = patient(person, f"{person}-u")
+    restated = [{**each, "subject": {"reference": f"Patient/{person}"}} for each in said]
+    assert hospital.post("/fhir", json=transaction(numbered, *restated), headers=SENT).status_code == 200
+
+    assert lines(hospital, person) == [["RX001", "RX001"]]
 
 
 def test_nobody_but_a_clinician_judges_or_takes_a_judgement_back(
