@@ -28,13 +28,12 @@ LONG_AGO = datetime(2019, 3, 1, tzinfo=UTC)
 
 
 def medicine(name: str, organisation: str = GP, *, course: str = "continuous", **elements: Any) -> Said:
-    elements = {"status": "active", "authoredOn": "2019-03-01", **elements}
+    elements = {"status": "active", "intent": "order", "authoredOn": "2019-03-01", **elements}
     return said(
         "MedicationRequest",
         name.lower(),
         organisation,
         recorded=elements.pop("recorded", LONG_AGO),
-        intent="order",
         medicationCodeableConcept={"text": name},
         courseOfTherapyType=term("medicationrequest-course-of-therapy", course),
         **elements,
@@ -137,6 +136,13 @@ def test_a_request_and_what_is_taken_of_it_are_told_apart() -> None:
 
     assert "Prescribed" in medicines
     assert "Reported as taken" in medicines
+
+
+def test_a_medicine_that_was_only_proposed_is_not_current() -> None:
+    medicines = told(medicine("Ramipril", intent="proposal", authoredOn="2026-11-01"))["Medicines"]
+
+    assert "proposal" in under(medicines, "Planned, or its source does not know")
+    assert "Current" not in medicines
 
 
 # Allergies
@@ -427,3 +433,114 @@ def test_a_plan_that_is_a_document_of_its_own_is_among_the_plans_in_its_own_word
     )
 
     assert "Decision: CPR not recommended" in told(form)["Plans for emergency care, and advance decisions"]
+
+
+# What was done
+
+
+def test_of_many_procedures_the_newest_fifty_are_shown_and_what_was_not_done_is_not() -> None:
+    done = [
+        said(
+            "Procedure",
+            f"p{place}",
+            status="completed",
+            code={"text": f"Done-{place:02}"},
+            performedDateTime=f"{1960 + place}",
+        )
+        for place in range(52)
+    ]
+    not_done = said("Procedure", "never", status="not-done", code={"text": "Never"}, performedDateTime="2026")
+
+    procedures = told(*done, not_done)["Procedures"]
+
+    assert "Done-51" in procedures
+    assert "Done-02" in procedures
+    assert "Done-01" not in procedures
+    assert "Never" not in procedures
+    assert "More is held: 2" in procedures
+
+
+def test_a_device_is_named_by_what_it_is_and_shown_while_it_is_used() -> None:
+    pacemaker = said("Device", "pacemaker", deviceName=[{"name": "Azure S DR", "type": "model-name"}], patient={})
+    used = said(
+        "DeviceUseStatement",
+        "use",
+        status="active",
+        timingDateTime="2020-02-03",
+        device={"reference": f"Device/{pacemaker.shared_id}"},
+    )
+    removed = said(
+        "DeviceUseStatement", "removed", status="active", timingPeriod={"end": "2020-01-01"}, device={"display": "Old"}
+    )
+    summary = summarise(known(pacemaker, used, removed), NOW)
+
+    assert entries(sections(summary)["46264-8"]) == [used.shared_id]
+    devices = texts(summary)["Devices"]
+    assert devices.count("Azure S DR") == 1
+    assert "Old" not in devices
+
+
+def test_a_device_of_which_nobody_says_that_it_is_used_is_told_of() -> None:
+    assert (
+        "Azure S DR"
+        in told(said("Device", "d", deviceName=[{"name": "Azure S DR"}], patient={"display": "Amina"}))["Devices"]
+    )
+
+
+def test_a_clinical_assessment_has_a_section() -> None:
+    seen = said(
+        "ClinicalImpression",
+        "seen",
+        status="completed",
+        code={"text": "Falls assessment"},
+        summary="Walks with a frame",
+    )
+
+    assert "Walks with a frame" in told(seen)["Functional status and clinical assessments"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"valueQuantity": {"value": 5.5, "comparator": "<", "unit": "mmol/L"}}, "< 5.5 mmol/L"),
+        ({"valueRange": {"low": {"value": 1, "unit": "h"}, "high": {"value": 2, "unit": "h"}}}, "1 h to 2 h"),
+        ({"valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 128}}}, "1 / 128"),
+        ({"valueBoolean": False}, "no"),
+        ({"valueInteger": 7}, "7"),
+        ({"valueCodeableConcept": {"text": "Positive"}}, "Positive"),
+        ({"valuePeriod": {"start": "2026-01", "end": "2026-03-04"}}, "from Jan 2026 until 4 Mar 2026"),
+        ({"dataAbsentReason": {"text": "Sample clotted"}}, "no value: Sample clotted"),
+        (
+            {"component": [{"code": {"text": "Systolic"}, "valueQuantity": {"value": 120, "unit": "mmHg"}}]},
+            "Systolic: 120 mmHg",
+        ),
+    ],
+)
+def test_a_value_is_told_as_its_source_gives_it(value: dict[str, Any], shown: str) -> None:
+    observation = said(
+        "Observation", "o", status="final", code={"text": "Test"}, effectiveDateTime="2026-11-01", **value
+    )
+
+    assert shown in told(observation)["Results"]
+
+
+@pytest.mark.parametrize(
+    ("dosage", "shown"),
+    [
+        ({"text": "One at night"}, "One at night"),
+        (
+            {
+                "doseAndRate": [{"doseQuantity": {"value": 2.50, "unit": "mg"}}],
+                "timing": {"repeat": {"frequency": 2, "period": 1, "periodUnit": "d"}},
+                "asNeededBoolean": True,
+            },
+            "2.5 mg, 2 times a day, as needed",
+        ),
+        (
+            {"doseAndRate": [{"doseRange": {"low": {"value": 1, "unit": "tablet"}, "high": {"value": 2}}}]},
+            "1 tablet to 2",
+        ),
+    ],
+)
+def test_a_dose_is_told_as_its_source_gives_it(dosage: dict[str, Any], shown: str) -> None:
+    assert shown in told(medicine("Ramipril", dosageInstruction=[dosage]))["Medicines"]

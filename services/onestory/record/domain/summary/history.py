@@ -48,7 +48,7 @@ def devices(record: Record) -> Section | None:
     own = [
         fact
         for fact in record.facts("Device")
-        if fact.id not in named_by_use
+        if not any(said.shared_id in named_by_use for said in fact.members)
         and "patient" in record.shown(fact).content
         and _says(record, fact, {"active", ""})
     ]

@@ -28,6 +28,7 @@ _STOPPED_MONTHS = 6
 _ACUTE_MONTHS = 12
 _OVER = {"completed", "stopped", "cancelled", "not-taken"}
 _NOT_SURE = {"draft", "intended", "unknown"}
+_NOT_ORDERED = {"proposal", "option"}
 _ENDS = (
     ("effectivePeriod", "end"),
     ("dispenseRequest", "validityPeriod", "end"),
@@ -54,7 +55,7 @@ def standing(record: Record, said: Said) -> Standing:
         return Standing(ACUTE, months_after(_last(content, said.recorded_at), _ACUTE_MONTHS))
     if status in _OVER:
         return Standing(STOPPED, _stopped_until(record, said))
-    if status in _NOT_SURE:
+    if status in _NOT_SURE or first(content, "intent") in _NOT_ORDERED:
         return Standing(UNSURE, months_after(_last(content, said.recorded_at), _ACUTE_MONTHS))
     return _repeated(record, said)
 

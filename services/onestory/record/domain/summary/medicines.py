@@ -90,7 +90,9 @@ def _line(record: Record, fact: Fact, name: str, now: Standing) -> Line:
 
 def _details(content: Mapping[str, Any]) -> Iterator[str]:
     yield from doses(content)
-    yield ", ".join(part for part in (status_of(content), *all_named(content, "courseOfTherapyType")) if part)
+    intent = first(content, "intent")
+    said = [status_of(content), "" if intent == "order" else intent, *all_named(content, "courseOfTherapyType")]
+    yield ", ".join(part for part in said if part)
     yield from all_named(content, "statusReason")
     if authored := first(content, "authoredOn"):
         yield f"Prescribed {date_shown(authored)}"

@@ -137,4 +137,6 @@ def _often(repeat: Mapping[str, Any]) -> str:
     times, period, unit = number(repeat.get("frequency")), number(repeat.get("period")), first(repeat, "periodUnit")
     if not (times and period and unit):
         return ""
-    return f"{times} times every {period} {_UNITS.get(unit, unit)}{'s' if period != '1' else ''}"
+    named_unit = _UNITS.get(unit, unit)
+    every = f"{'an' if named_unit == 'hour' else 'a'} {named_unit}" if period == "1" else f"every {period} {named_unit}s"
+    return f"{'once' if times == '1' else f'{times} times'} {every}"
