@@ -32,6 +32,10 @@ READS = {
     "Patient by identifier": f"/fhir/Patient?identifier={NHS_NUMBER_SYSTEM}|{{number}}",
     "everything": "/fhir/Patient/{number}/$everything",
     "everything of some types": "/fhir/Patient/{number}/$everything?_type=Condition,Patient",
+    "everything as it was": "/fhir/Patient/{number}/$everything?asOf=2026-01-01T00:00:00Z",
+    "history of a type": "/fhir/Condition/_history?patient={number}",
+    "history of a person": "/fhir/_history?patient={number}",
+    "history of the shared Patient": "/fhir/Patient/{number}/_history",
 }
 TRACED = {
     "read": ("read", ("Condition",)),
@@ -43,6 +47,10 @@ TRACED = {
     "Patient by identifier": ("search-type", ("Patient",)),
     "everything": ("$everything", ()),
     "everything of some types": ("$everything", ("Condition", "Patient")),
+    "everything as it was": ("$everything?asOf", ()),
+    "history of a type": ("history-type", ("Condition",)),
+    "history of a person": ("history-system", ()),
+    "history of the shared Patient": ("history-instance", ("Patient",)),
 }
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from onestory.record.domain.search.question import Parameters, one
+from onestory.record.domain.search.question import AS_OF, Parameters, one
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.instants import format_instant, parse_instant
-
-AS_OF = "asOf"
 
 
 def as_of(parameters: Parameters, now: datetime) -> datetime | None:

@@ -14,7 +14,7 @@ from onestory.record.domain.search import filters, sorting
 from onestory.record.domain.search.filters import Asked, Filter
 from onestory.record.domain.search.include import Include, include
 from onestory.record.domain.search.place import CURSOR, SortedPlace, from_sorted_cursor
-from onestory.record.domain.search.question import IN_SEARCH, Parameters, Question, one, question, unknown
+from onestory.record.domain.search.question import AS_OF, IN_SEARCH, Parameters, Question, one, question, unknown
 from onestory.record.domain.search.shape import Shape
 from onestory.record.domain.search.sorting import Order
 from onestory.shared.errors import Issue, Malformed
@@ -57,7 +57,7 @@ def search(parameters: Parameters, resource_type: str, fhir: str, *, lenient: bo
     severity = "warning" if lenient else "error"
     found = [(parameter, _unsupported(parameter, resource_type, fhir, severity)) for parameter in parameters]
     remarks = tuple(dict.fromkeys(issue for _, issue in found if issue))
-    if remarks and not lenient:
+    if remarks and (not lenient or any(name == AS_OF for name, _ in parameters)):
         raise Malformed("Unknown search parameters.", issues=remarks)
     used = [parameter for parameter, issue in found if issue is None]
     order = _order(used, resource_type)

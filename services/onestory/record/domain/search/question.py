@@ -29,6 +29,9 @@ IN_READ = _OF_ANY_READ
 IN_SUMMARY = {"asOf"} | _OF_ANY_READ
 IN_MERGED = {"asOf", "_since"} | _OF_ANY_READ
 
+AS_OF = "asOf"
+"""The moment of which the record is asked. It is never passed over: the present would be read as the past."""
+
 Parameters = Sequence[tuple[str, str]]
 
 
@@ -56,7 +59,7 @@ def question(parameters: Parameters, known: Collection[str], *, types: Iterable[
     if any("\0" in value for _, value in parameters):
         raise Malformed("A search parameter holds a NUL character.", code="value")
     ignored = tuple(sorted({name for name, _ in parameters if name not in known}))
-    if ignored and not lenient:
+    if ignored and (not lenient or AS_OF in ignored):
         raise Malformed("Unknown search parameters.", issues=[unknown(name, "error") for name in ignored])
     return Question(
         types=tuple(types) or _listed(parameters, "_type"),
