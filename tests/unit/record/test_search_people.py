@@ -50,6 +50,11 @@ def test_a_statement_without_a_name_or_a_birth_date_is_not_found_by_them(element
     assert row(**elements) is None
 
 
+def test_a_statement_that_cannot_be_read_is_not_found() -> None:
+    for content in (b'{"birthDate":"1941","name":[{"family":"\\ud800"}]}', b"", b"[]", b'{"birthDate":"19'):
+        assert patient_name("k", "k-r", uuid4(), content) is None
+
+
 def test_a_name_without_end_is_searched_by_its_beginning() -> None:
     found = row(birthDate="1941", name=[{"given": [f"name{place}" for place in range(10_000)], "family": "x" * 10_000}])
 

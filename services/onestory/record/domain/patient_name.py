@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from onestory.record.domain.patient_statement import elements, value
 from onestory.record.domain.search.names import forms_of_all
 
@@ -27,10 +29,13 @@ class PatientName(NamedTuple):
 
 
 def patient_name(person_key: str, shared_id: str, event_id: UUID, content: bytes) -> PatientName | None:
-    """The row of a Patient statement; None for one that has no name or no birth date."""
-    said = elements(content)
-    birth_date = value(said.get("birthDate", {}), "birthDate")
-    forms = forms_of_all(_texts(value(said.get("name", {}), "name")))
+    """The row of a Patient statement; None for one that has no name or no birth date, or that cannot be read."""
+    try:
+        said = elements(content)
+        birth_date, names = (value(said.get(name, {}), name) for name in ("birthDate", "name"))
+    except msgspec.DecodeError:
+        return None
+    forms = forms_of_all(_texts(names))
     if not isinstance(birth_date, str) or not _DATE.fullmatch(birth_date) or not forms:
         return None
     kept = sorted(form for form in forms if len(form) <= _LONGEST)[:_MOST_FORMS]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 from uuid import UUID
-
-import orjson
 
 from onestory.record.domain.provenance import provenance_id, provenance_of
 from onestory.record.domain.search.asked import Search
 from onestory.record.domain.search.include import targets
 from onestory.record.domain.search.reference import Target
+from onestory.record.reading.opened import opened
 from onestory.record.reading.reader import Reader
 from onestory.record.reading.view import View
 from onestory.record.store import directory_entries, provenances
@@ -52,7 +51,7 @@ class Companions:
     async def _referred(
         self, view: View, held: Sequence[CurrentEntry], matches: set[Target], search: Search
     ) -> list[Beside]:
-        wanted = {found for entry in held for found in targets(_read(entry), search.includes, self._fhir)} - matches
+        wanted = {found for entry in held for found in targets(opened(entry), search.includes, self._fhir)} - matches
         seen = [entry for entry in (*view.patients, *view.entries) if Target(*_address(entry)) in wanted]
         in_directory = sorted(each for each in wanted if is_directory_id(each.id))
         directory = await directory_entries.standing(self._database, in_directory)
@@ -62,7 +61,7 @@ class Companions:
         kinds = {each.resource_type for each in search.included_by}
         candidates = [entry for entry in view.entries if entry.resource_type in kinds]
         fetched = await self._reader.fetched(candidates)
-        referring = [e for e in fetched if not matches.isdisjoint(targets(_read(e), search.included_by, self._fhir))]
+        referring = [e for e in fetched if not matches.isdisjoint(targets(opened(e), search.included_by, self._fhir))]
         return await self._beside(referring)
 
     async def _provenance(self, held: Sequence[CurrentEntry], search: Search) -> list[Beside]:
@@ -93,8 +92,3 @@ def _address(entry: CurrentEntry) -> tuple[str, str]:
 def _statement(entry: CurrentEntry) -> tuple[str, str, UUID]:
     assert isinstance(entry.event_id, UUID)
     return entry.person_key, entry.shared_id, entry.event_id
-
-
-def _read(entry: CurrentEntry) -> Mapping[str, Any]:
-    assert entry.content is not None
-    return orjson.loads(entry.content)  # type: ignore[no-any-return]

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import orjson
-
 from onestory.record.domain.search.people import MOST, People
 from onestory.record.domain.search.person import Asked
+from onestory.record.reading.opened import opened
 from onestory.record.reading.reader import Access, Reader
 from onestory.record.reading.view import PATIENT, View
 from onestory.record.store import patient_names
@@ -75,7 +74,7 @@ def shared(matching: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
 def _is_met(people: People, view: View) -> bool:
     """Whether a statement that the caller sees is as asked."""
     stated = [entry for entry in view.entries if entry.resource_type == PATIENT]
-    return any(people.is_met(orjson.loads(entry.content or b"{}")) for entry in stated)
+    return any(people.is_met(opened(entry)) for entry in stated)
 
 
 def _too_many() -> Malformed:

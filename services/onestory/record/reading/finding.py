@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-import orjson
-
 from onestory.record.domain.search.asked import Search
 from onestory.record.domain.search.place import Place, SortedPlace
 from onestory.record.domain.search.sorting import Order, Placed
+from onestory.record.reading.opened import opened
 from onestory.record.reading.reader import Reader
 from onestory.record.reading.view import page
 from onestory.record.store import places
@@ -67,7 +66,7 @@ async def _sorted(
 
 
 def _met(entries: Sequence[CurrentEntry], search: Search) -> list[Read]:
-    return [read for read in map(_read, entries) if search.is_met(read[1])]
+    return [(entry, resource) for entry in entries if search.is_met(resource := opened(entry))]
 
 
 def _placed(met: Sequence[Read], earlier: Mapping[str, bytes], order: Order) -> list[Placed]:
@@ -86,13 +85,8 @@ async def _beside_if_many(entries: Sequence[object], work: Callable[[], Result])
 
 def _as_it_was(entry: CurrentEntry, resource: Mapping[str, Any], earlier: Mapping[str, bytes]) -> Mapping[str, Any]:
     was = earlier.get(entry.shared_id)
-    return orjson.loads(was) if was else resource
+    return opened(entry._replace(content=was)) if was else resource
 
 
 def _said_at(entry: CurrentEntry) -> datetime:
     return entry.broker_time or _BEGINNING
-
-
-def _read(entry: CurrentEntry) -> Read:
-    assert entry.content is not None
-    return entry, orjson.loads(entry.content)

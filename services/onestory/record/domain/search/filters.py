@@ -52,7 +52,7 @@ class Filter:
     def is_met(self, resource: Mapping[str, Any]) -> bool:
         said = values(resource, self.parameter)
         # The words of a name stand in several elements.
-        whole = [list(said)] if self.parameter.kind == "string" else said
+        whole = [[each for each in said if isinstance(each, str)]] if self.parameter.kind == "string" else said
         return any(test(value) for value in whole for test in self.tests) is not self.negated
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import orjson
 
 from onestory.shared.fhir.definitions import outline
 
@@ -47,10 +48,13 @@ WHOLE = Shape()
 
 
 def shaped(content: bytes, shape: Shape) -> bytes:
-    """The resource, as far as it is to be shown."""
+    """The resource, as far as it is to be shown. One that cannot be taken apart is shown whole."""
     if shape.is_whole:
         return content
-    members = _MEMBERS.decode(content)
+    try:
+        members = _MEMBERS.decode(content)
+    except msgspec.DecodeError:
+        return content
     wanted = _wanted(members, shape)
     kept = {name: raw for name, raw in members.items() if _is_kept(name, wanted)}
     if "contained" in members and any(_LOCAL_REFERENCE in bytes(raw) for raw in kept.values()):
@@ -90,5 +94,7 @@ def _is_choice(name: str, element: str) -> bool:
 
 
 def _subsetted(meta: msgspec.Raw | None) -> dict[str, Any]:
-    known: dict[str, Any] = msgspec.json.decode(meta) if meta else {}
-    return {**known, "tag": [*known.get("tag", []), _SUBSETTED]}
+    decoded = orjson.loads(bytes(meta)) if meta else {}
+    known = decoded if isinstance(decoded, dict) else {}
+    tags = known.get("tag")
+    return {**known, "tag": [*(tags if isinstance(tags, list) else ()), _SUBSETTED]}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from onestory.record.domain.search import names
@@ -70,12 +69,6 @@ def order(resource_type: str, names: Sequence[str]) -> Order | None:
     rules = [(known.get(name.removeprefix("-")), name.startswith("-")) for name in names]
     found = tuple(Rule(parameter, descending) for parameter, descending in rules if parameter)
     return Order(found) if len(found) == len(rules) else None
-
-
-def last_updated(resource: Mapping[str, Any]) -> datetime | None:
-    """When the record had this version of it."""
-    span = time_of(resource.get("meta", {}).get("lastUpdated"))
-    return span and span.since
 
 
 def _key(resource: Mapping[str, Any], rule: Rule) -> str | None:

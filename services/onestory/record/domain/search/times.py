@@ -29,7 +29,8 @@ def _period(period: Mapping[str, Any]) -> Span | None:
 def _timing(timing: Mapping[str, Any]) -> Span | None:
     repeat = timing.get("repeat")
     bounds = repeat.get("boundsPeriod") if isinstance(repeat, dict) else None
-    events = [found for each in timing.get("event") or () if (found := time_of(each))]
+    listed = timing.get("event")
+    events = [found for each in (listed if isinstance(listed, list) else ()) if (found := time_of(each))]
     if isinstance(bounds, dict) and (within := _period(bounds)):
         events.append(within)
     return (

@@ -49,8 +49,13 @@ def codes(value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, str):
         yield "", value
     elif isinstance(value, dict):
-        for coding in value["coding"] if isinstance(value.get("coding"), list) else [value]:
+        listed = value.get("coding")
+        for coding in filter(_is_object, listed if isinstance(listed, list) else [value]):
             yield str(coding.get("system") or ""), str(coding.get("code") or coding.get("value") or "")
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _canonical(system: str) -> str:
