@@ -544,3 +544,21 @@ def test_a_value_is_told_as_its_source_gives_it(value: dict[str, Any], shown: st
 )
 def test_a_dose_is_told_as_its_source_gives_it(dosage: dict[str, Any], shown: str) -> None:
     assert shown in told(medicine("Ramipril", dosageInstruction=[dosage]))["Medicines"]
+
+
+def test_an_attorney_is_named_with_the_decision() -> None:
+    daughter = said("RelatedPerson", "daughter", name=[{"given": ["Chidi"], "family": "Okafor"}], patient={})
+    attorney = said(
+        "Consent",
+        "lpa",
+        status="active",
+        scope={"text": "Advance decision"},
+        category=[code("816361000000101", "Has lasting power of attorney, personal welfare")],
+        provision={
+            "actor": [{"role": {"text": "Attorney"}, "reference": {"reference": f"RelatedPerson/{daughter.shared_id}"}}]
+        },
+    )
+    summary = summarise(known(attorney, daughter), NOW)
+
+    assert "Attorney: Chidi Okafor" in texts(summary)["Plans for emergency care, and advance decisions"]
+    assert daughter.shared_id.encode() in summary.document

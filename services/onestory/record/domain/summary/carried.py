@@ -11,14 +11,15 @@ from onestory.record.domain.summary.record import Record
 _REFERENCE = re.compile(rb'"reference"\s*:\s*"([A-Z][A-Za-z]+)/([A-Za-z0-9.-]+)"')
 _ALONG = frozenset(
     [
+        "BodyStructure",
+        "Device",
+        "Location",
         "Medication",
+        "Organization",
         "Practitioner",
         "PractitionerRole",
-        "Organization",
-        "Location",
+        "RelatedPerson",
         "Specimen",
-        "Device",
-        "BodyStructure",
     ]
 )
 """What a reader needs to read the rest; anything clinical is in a section, or is left out on purpose."""

@@ -44,12 +44,17 @@ def in_words(patient: Mapping[str, Any]) -> str:
     number = f"NHS number {own[:3]} {own[3:6]} {own[6:]}" if known else "NHS number not known"
     born = f"born {moments.shown(patient.get('birthDate'))}" if patient.get("birthDate") else "date of birth not known"
     gender = text_of(patient, "gender") or "gender not stated"
-    lines = [strong(text(_name(patient))), text(", ".join([number, born, gender])), *map(text, _languages(patient))]
+    lines = [
+        strong(text(name_of_person(patient))),
+        text(", ".join([number, born, gender])),
+        *map(text, _languages(patient)),
+    ]
     return paragraph("<br/>".join(lines))
 
 
-def _name(patient: Mapping[str, Any]) -> str:
-    names = objects(patient, "name")
+def name_of_person(resource: Mapping[str, Any]) -> str:
+    """The name that a Patient, Practitioner or RelatedPerson goes by."""
+    names = objects(resource, "name")
     official = [name for name in names if name.get("use") in ("official", "usual", None)] or names
     for name in official:
         parts = [*each(name, "prefix"), *each(name, "given"), *each(name, "family"), *each(name, "suffix")]

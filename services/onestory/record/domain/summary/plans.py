@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from onestory.record.domain.merge.fact import Conflict, Fact
+from onestory.record.domain.merge.fact import Conflict, Fact, Said
 from onestory.record.domain.summary import dates
 from onestory.record.domain.summary.alerts import ends, ends_next
 from onestory.record.domain.summary.lines import About, Group, Line, section
 from onestory.record.domain.summary.narrative import plain, strong, text
-from onestory.record.domain.summary.plain import codes, first, objects
+from onestory.record.domain.summary.person import name_of_person
+from onestory.record.domain.summary.plain import codes, first, named, objects
 from onestory.record.domain.summary.record import Record
 from onestory.record.domain.summary.reviewed import reviewed
 from onestory.record.domain.summary.section import Section
@@ -88,8 +89,18 @@ def _line(record: Record, fact: Fact) -> Line:
 def _details(record: Record, fact: Fact) -> Iterator[str]:
     for said in record.standing(fact):
         yield from _said(said.content)
+        yield from (_actor(record, said, actor) for actor in objects(said.content, "provision", "actor"))
     if date := dates.in_words(record.shown(fact)):
         yield f"Dated {date}"
+
+
+def _actor(record: Record, said: Said, actor: Mapping[str, Any]) -> str:
+    """Whom a decision names, such as the attorney."""
+    told = [named(actor.get("role"))]
+    for reference in objects(actor, "reference"):
+        found = record.resolved(said, reference)
+        told.append(first(reference, "display") or (name_of_person(found) if found else first(reference, "reference")))
+    return ": ".join(part for part in told if part)
 
 
 def _said(content: Mapping[str, Any]) -> Iterator[str]:

@@ -138,5 +138,7 @@ def _often(repeat: Mapping[str, Any]) -> str:
     if not (times and period and unit):
         return ""
     named_unit = _UNITS.get(unit, unit)
-    every = f"{'an' if named_unit == 'hour' else 'a'} {named_unit}" if period == "1" else f"every {period} {named_unit}s"
+    every = (
+        f"{'an' if named_unit == 'hour' else 'a'} {named_unit}" if period == "1" else f"every {period} {named_unit}s"
+    )
     return f"{'once' if times == '1' else f'{times} times'} {every}"
