@@ -55,6 +55,14 @@ def everything(client: httpx.Client, person: str, **parameters: str) -> httpx.Re
     return client.get(f"/fhir/Patient/{person}/$everything", params=parameters)
 
 
+def summary(client: httpx.Client, person: str, **parameters: str) -> tuple[str, dict[str, list[Any]]]:
+    """What a summary says, section by section, but for how fresh it is; and the digest of what it is made of."""
+    answer = client.get(f"/fhir/Patient/{person}/$summary", params=parameters)
+    assert answer.status_code == 200, answer.text
+    sections = answer.json()["entry"][0]["resource"]["section"]
+    return answer.headers[DIGEST], {each["title"]: each.get("entry", []) for each in sections}
+
+
 def said(answer: httpx.Response) -> tuple[Any, Any, Any]:
     """What an answer says, without the links to itself."""
     body = answer.json()
@@ -79,12 +87,17 @@ def test_what_was_shown_is_given_again_whatever_was_corrected_since(
     kept = []
     for step in steps:
         step()
-        kept.append((moment(), everything(practice, person), everything(hospital, person)))
+        merged = practice.get(f"/fhir/Patient/{person}/$merged")
+        kept.append(
+            (moment(), everything(practice, person), everything(hospital, person), merged, summary(practice, person))
+        )
 
-    for at, shown, shown_to_hospital in kept[1:]:
+    for at, shown, shown_to_hospital, merged, summarised in kept[1:]:
         again = everything(practice, person, asOf=at)
         assert said(again) == said(shown)
         assert f"asOf={at.replace(':', '%3A')}" in again.json()["link"][0]["url"]
+        assert practice.get(f"/fhir/Patient/{person}/$merged", params={"asOf": at}).json() == merged.json()
+        assert summary(practice, person, asOf=at) == summarised
         if shown_to_hospital.status_code == 200:
             assert said(everything(hospital, person, asOf=at)) == said(shown_to_hospital)
 
