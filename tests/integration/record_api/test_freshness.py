@@ -166,12 +166,14 @@ def test_in_the_synthetic_network_the_practice_that_somebody_has_left_says_so_it
 
     with services.client(who.practice.ods, network=who.practice.network) as reader:
         found = sources(reader, who.nhs_number)
+        page = reader.get(f"/fhir/Patient/{who.nhs_number}/$summary", headers={"Accept": "text/html"}).text
     with services.client(who.former_practice.ods, network="elsewhere") as former:
         own = sources(former, who.nhs_number)
 
     labelled = {source: line["formerUntil"] for source, line in found.items() if "formerUntil" in line}
     assert labelled == {(who.former_practice.ods, who.former_practice.system): until}
     assert [line["formerUntil"] for line in own.values()] == [until]
+    assert "Former practice, until" in page
 
 
 def test_a_parameter_that_is_not_known_is_refused(practice: httpx.Client) -> None:
