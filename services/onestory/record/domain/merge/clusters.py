@@ -73,8 +73,10 @@ class Clusters:
         self.joins.setdefault(a, []).extend([*self.joins.pop(b, []), Join(*names, rule, certainty)])
 
     def _told_apart(self, a: int, b: int) -> bool:
-        readings, others = self._readings, self.members(b)
-        return any(exclude(readings[one].codes, readings[other].codes) for one in self.members(a) for other in others)
+        readings = self._readings
+        mine = {readings[place].codes for place in self.members(a)}
+        theirs = {readings[place].codes for place in self.members(b)}
+        return mine != theirs and any(exclude(one, other) for one in mine for other in theirs)
 
     def _kept_apart(self, a: int, b: int) -> bool:
         others = set(self.members(b))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from onestory.record.domain.merge.fact import Said
 from onestory.record.domain.merge.rules import Rules
-from onestory.record.domain.merge.shape import Code, bare_codes, codes, first, objects, reference_id, text
+from onestory.record.domain.merge.shape import Code, bare_codes, codes, objects, reference_id, text
 
 _WITHDRAWN = "entered-in-error"
 _MEDICINES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
+_COMPARED = {"AllergyIntolerance", "Condition", "Immunization", "Observation", *_MEDICINES}
+_NO_CODES: frozenset[Code] = frozenset()
 _CODE_ELEMENTS = ("code", "vaccineCode", "type")
 
 
@@ -50,8 +52,10 @@ class Reader:
 
     def read(self, place: int, said: Said) -> Reading:
         rules, content, kind = self._rules, said.content, said.resource_type
-        found = self._codes(kind, content)
-        verification = list(bare_codes(content["verificationStatus"])) if "verificationStatus" in content else ()
+        # Of all other types, codes are asked for only beside an identifier.
+        coded = kind in _COMPARED or kind in rules.plan_elements or "identifier" in content
+        found = self._codes(kind, content) if coded else _NO_CODES
+        verification = bare_codes(content["verificationStatus"]) if "verificationStatus" in content else ()
         none_known = self._none_known(kind, found) if kind in rules.none_known else None
         return Reading(
             place,
@@ -95,10 +99,12 @@ class Reader:
         return standing.get(text(content.get("status")), "")
 
     def _negative(self, kind: str, content: Mapping[str, Any]) -> bool:
-        return any(
-            element in content and not values.isdisjoint(_values(content[element]))
-            for element, values in self._rules.negations[kind].items()
-        )
+        for element, values in self._rules.negations[kind].items():
+            stated = content.get(element)
+            said = [stated] if isinstance(stated, str | bool) else bare_codes(stated)
+            if not values.isdisjoint(said):
+                return True
+        return False
 
     def _none_known(self, kind: str, found: frozenset[Code]) -> frozenset[str] | None:
         known = self._rules.none_known[kind]
@@ -114,18 +120,9 @@ class Reader:
         return max(decisions) if decisions else None
 
 
-def _values(element: object) -> Iterator[object]:
-    if isinstance(element, str | bool):
-        yield element
-    else:
-        yield from bare_codes(element)
-
-
 def one_of(content: Mapping[str, Any], *names: str) -> object:
     """The first of these elements that is there: the choices of a `[x]` in FHIR."""
-    return next((content[name] for name in names if name in content), None)
-
-
-def period(value: object) -> Mapping[str, Any]:
-    """A Period's start and end."""
-    return first(value)
+    for name in names:
+        if name in content:
+            return content[name]
+    return None

@@ -5,7 +5,7 @@ Whatever is not as FHIR has it is read as if it were not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Code = tuple[str, str]
@@ -58,12 +58,10 @@ def exclude(one: frozenset[Code], other: frozenset[Code]) -> bool:
     return not both <= shared
 
 
-def bare_codes(concepts: object) -> Iterator[str]:
+def bare_codes(concepts: object) -> list[str]:
     """The codes of CodeableConcepts whose code system does not matter, as that of a status."""
-    for concept in objects(concepts):
-        for coding in objects(concept.get("coding")):
-            if code := text(coding.get("code")):
-                yield code
+    stated = [coding.get("code") for concept in objects(concepts) for coding in objects(concept.get("coding"))]
+    return [code for code in stated if isinstance(code, str) and code]
 
 
 def number(value: object) -> int | float | None:

@@ -1,0 +1,88 @@
+"""The synthetic care network, merged: what it lists as said twice is one line, what it lists as disputed a conflict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from uuid import UUID
+
+import orjson
+import pytest
+
+from onestory.record.domain.merge.fact import Fact, Merged, Said
+from onestory.record.domain.merge.merge import merge
+from onestory.record.merge_rules import merge_rules
+from onestory.sample.bundles import Submission
+from onestory.sample.generate import of_person
+from onestory.sample.people import person
+
+SEED, PEOPLE = 7, 20
+
+
+@cache
+def submissions(index: int) -> tuple[Submission, ...]:
+    return tuple(of_person(person(SEED, index)))
+
+
+@cache
+def record(index: int) -> Merged:
+    """The record of one person: the newest statement of each resource; nothing is deleted here."""
+    newest = {said.shared_id: said for submission in submissions(index) for said in _statements(submission)}
+    return merge(newest.values(), merge_rules())
+
+
+def disputed(trouble: str) -> Iterator[Fact]:
+    """The facts that the network's manifest names for a difficulty."""
+    for index in range(PEOPLE):
+        for submission in submissions(index):
+            for case in submission.cases:
+                if case.trouble == trouble:
+                    yield _fact(record(index), _name(submission, case.resource))
+
+
+def test_what_two_sources_say_is_one_line() -> None:
+    found = list(disputed("same-fact"))
+
+    assert found
+    assert all(len({member.organisation for member in fact.members}) > 1 for fact in found)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind"), [("conflict-condition", "status"), ("conflict-allergy", "negation"), ("conflict-dose", "dose")]
+)
+def test_what_is_disputed_is_a_conflict(trouble: str, kind: str) -> None:
+    found = list(disputed(trouble))
+
+    assert found
+    assert all(kind in {conflict.kind for conflict in fact.conflicts} for fact in found)
+
+
+def test_a_plan_for_an_emergency_comes_first() -> None:
+    found = {fact.id for fact in disputed("resuscitation")}
+    firsts = [{fact.id for fact in record(index).facts[:2]} for index in range(PEOPLE)]
+
+    assert found
+    assert found <= set().union(*firsts)
+
+
+def test_what_was_entered_in_error_is_marked() -> None:
+    assert all(fact.withdrawn == (fact.id,) for fact in disputed("entered-in-error"))
+
+
+def _statements(submission: Submission) -> Iterator[Said]:
+    for entry in orjson.loads(submission.body)["entry"]:
+        resource = entry.get("resource")
+        if resource and "id" in resource:
+            source, kind = submission.source, resource["resourceType"]
+            at = datetime.fromisoformat(resource["meta"]["lastUpdated"])
+            name = _name(submission, f"{kind}/{resource['id']}")
+            yield Said(name, kind, source.ods, source.system, UUID(int=0), at, at, resource)
+
+
+def _name(submission: Submission, resource: str) -> str:
+    return f"{submission.source.ods}/{resource}"
+
+
+def _fact(merged: Merged, name: str) -> Fact:
+    return next(fact for fact in merged.facts if name in {member.shared_id for member in fact.members})
