@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from tests.heard import network
 
+from onestory.record.domain.merged_view import merged_view
 from onestory.shared.contracts.files import folder
 from onestory.shared.fhir.validation import check, validate
 
@@ -31,3 +34,29 @@ def test_every_operation_can_be_asked_as_of_a_moment() -> None:
     for name in OPERATIONS:
         asked = {each["name"]: each for each in json.loads(definition(name))["parameter"] if each["use"] == "in"}
         assert asked["asOf"]["type"] == "instant"
+
+
+def test_the_merged_record_is_answered_as_it_is_defined() -> None:
+    defined = {each["name"]: each for each in json.loads(definition("merged"))["parameter"] if each["use"] == "out"}
+
+    answered = 0
+    for person in network(20):
+        known = person.known()
+        for parameter in json.loads(merged_view(known.merged, known.contents))["parameter"]:
+            _as_defined(parameter, defined[parameter["name"]])
+            answered += 1
+
+    assert answered > 500
+
+
+def _as_defined(parameter: dict[str, Any], defined: dict[str, Any]) -> None:
+    parts: list[dict[str, Any]] = parameter.get("part", [])
+    for each in defined.get("part", []):
+        found = [part for part in parts if part["name"] == each["name"]]
+        assert each["min"] <= len(found)
+        assert each["max"] == "*" or len(found) <= int(each["max"])
+        for part in found:
+            _as_defined(part, each)
+            if "type" in each:
+                assert "resource" in part or f"value{each['type'][0].upper()}{each['type'][1:]}" in part
+    assert {part["name"] for part in parts} <= {each["name"] for each in defined.get("part", [])}
