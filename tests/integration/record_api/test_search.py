@@ -212,6 +212,20 @@ def test_what_is_referred_to_comes_along_once(practice: httpx.Client, person: st
     assert {each["id"] for each in everything} == {each["id"] for each in along}
 
 
+def test_who_is_in_the_directory_comes_along_too(practice: httpx.Client, person: str) -> None:
+    doctor = {"resourceType": "Practitioner", "id": f"{person}-dr", "name": [{"family": "Adeyemi"}]}
+    said = practice.put(f"/fhir/Practitioner/{doctor['id']}", json=doctor, headers=SENT)
+    assert said.status_code == 200, said.text
+    known = httpx.URL(said.headers["Location"]).path.split("/")[3]
+    publish(practice, transaction(result(person, 5, "2026-08-01", performer=[{"reference": f"Practitioner/{known}"}])))
+
+    query = f"/fhir/Observation?patient={person}&date=2026-08&_include=Observation:performer"
+    (along,) = found(practice, query, "include")
+
+    assert (along["resourceType"], along["name"]) == ("Practitioner", doctor["name"])
+    assert found(practice, f"{query}:Organization", "include") == []
+
+
 def test_what_refers_to_a_match_comes_along(practice: httpx.Client, person: str) -> None:
     query = f"/fhir/Encounter?patient={person}&_revinclude=MedicationRequest:encounter"
 

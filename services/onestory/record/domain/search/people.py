@@ -50,7 +50,7 @@ def people(search: Search) -> People:
     if not asked or day is None or span(day["day"]) is None:
         raise Malformed(
             "Patients are found by identifier=<NHS number>, or by name, family or given together with the day of "
-            "birth, as in family=Smith&birthdate=1941-03-02.",
+            "birth, as in family=Smith&birthdate=1990-12-31.",
             code="required",
         )
     if search.order is not None:
