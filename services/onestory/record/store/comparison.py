@@ -50,6 +50,7 @@ PARTS: dict[str, Part] = {
     "resources owned": Part("owner", "person_key", f"resource_hash, {_KEY}"),
     "resources also claimed": Part("claimant", "person_key", "resource_hash, person_key"),
     "links": Part("patient_link", "person_key", "other_key, shared_id, event_id, kind"),
+    "local identifiers": Part("patient_identifier", "person_key", "system, value, shared_id, event_id, organisation"),
     "directory statements": Part(
         "directory_statement",
         "shared_id",
