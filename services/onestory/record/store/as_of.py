@@ -63,9 +63,9 @@ lowered as (
 # A source may take back under one identity what it said under another one of the same person; and its whole list under
 # the number that it came to know leaves out what it said before.
 _ENTRIES = f"""
-with {_STANDING}, taken_back as (
+with {_STANDING}, taken_back as materialized (
     select * from standing where operation = 'retract' and cardinality($1) > 1
-), left_out as (
+), left_out as materialized (
     select v.shared_id
     from visible v
     join person unnumbered on unnumbered.person_key = v.person_key and unnumbered.system = $4
