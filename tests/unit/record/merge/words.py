@@ -151,10 +151,8 @@ def concept(name: str, text: str = "") -> Json:
 def _content(kind: str, about: list[str], details: list[tuple[str, str]]) -> Json:
     content: Json = {"resourceType": kind}
     if kind == "Linkage":
-        return {
-            **content,
-            "item": [{"type": "alternate", "resource": {"reference": f"Condition/{each}"}} for each in about],
-        }
+        items = [{"type": "alternate", "resource": {"reference": f"Condition/{each}"}} for each in about]
+        return {**content, "active": ("inactive", "") not in details, "item": items}
     if kind == "Basic":
         kept = "https://onestory.nhs.uk/StructureDefinition/kept-apart"
         judged = {"system": "https://onestory.nhs.uk/CodeSystem/record-judgement", "code": "keep-apart"}
