@@ -9,7 +9,7 @@ import platform
 from collections.abc import Awaitable, Callable
 
 import psutil
-from tests.bench import delay, everything, memory, person, projector, publish, search
+from tests.bench import delay, everything, memory, person, projector, publish, search, summary
 from tests.bench.figures import Figure, show
 from tests.stack import Services, embedded_stack, running_services
 
@@ -20,6 +20,7 @@ BENCHES: dict[str, Bench] = {
     "delay": delay.run,
     "everything": everything.run,
     "search": search.run,
+    "summary": summary.run,
     "projector": projector.run,
     "memory": memory.run,
     "person": person.run,

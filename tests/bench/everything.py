@@ -22,7 +22,7 @@ CONNECTIONS = 8
 async def run(services: Services) -> list[Figure]:
     """Publish the people, read them round and round; the bare endpoint answers the same rows to the same client."""
     token = services.token(load.PRACTICE, network=load.NETWORK)
-    people = await asyncio.to_thread(_publish, services, token)
+    people = await asyncio.to_thread(publish, services, token)
     address = urlsplit(services.base_url)
     host, port = str(address.hostname), int(address.port or 80)
     headers = {"Authorization": f"Bearer {token}"}
@@ -30,7 +30,7 @@ async def run(services: Services) -> list[Figure]:
     await wire.load(host, port, (requests * 10)[:1000], CONNECTIONS)
     seen = await wire.load(host, port, (requests * (READS // PEOPLE))[:READS], CONNECTIONS)
     assert set(seen.statuses) == {200}, seen.statuses
-    raw = await _bare(services.postgres)
+    raw = await bare(services.postgres)
     return [
         Figure(
             "everything",
@@ -45,7 +45,8 @@ async def run(services: Services) -> list[Figure]:
     ]
 
 
-def _publish(services: Services, token: str) -> list[str]:
+def publish(services: Services, token: str) -> list[str]:
+    """Publish the people, and wait until they can be read; their NHS numbers."""
     headers = {
         "Authorization": f"Bearer {token}",
         "Content-Type": "application/fhir+json",
@@ -62,7 +63,7 @@ def _publish(services: Services, token: str) -> list[str]:
     return numbers
 
 
-async def _bare(postgres: str) -> float:
+async def bare(postgres: str) -> float:
     """Requests each second of `tests.bench.bare`: no token, no policy, no audit, no metrics."""
     port = free_port(set())
     server = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.bare", postgres, str(port))

@@ -83,7 +83,7 @@ class Rebuild:
             found = Compared(*comparison.differences_of(self._connection, self._following.touched, MOST_SHOWN))
             if found.in_all and not accept_differences:
                 raise psycopg.Rollback
-            carrying.carry(self._connection)
+            carrying.carry(self._connection, alike=not accept_differences)
             generations.take_over(self._connection, _GIVE_UP_AFTER_S)
         return found
 

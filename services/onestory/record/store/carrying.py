@@ -8,10 +8,14 @@ from psycopg import sql
 from onestory.record.store.generations import LIVE, NEXT
 
 
-def carry(connection: psycopg.Connection) -> None:
-    """Writers must be held. Nothing that was sent is sent again, and what waits for Kafka still does."""
+def carry(connection: psycopg.Connection, *, alike: bool) -> None:
+    """Writers must be held. Nothing that was sent is sent again, and what waits for Kafka still does.
+
+    `alike`: the next generation is known to say the same of everybody.
+    """
     _outbox(connection)
     _parked(connection)
+    _summaries(connection, alike)
 
 
 def _outbox(connection: psycopg.Connection) -> None:
@@ -38,6 +42,21 @@ def _parked(connection: psycopg.Connection) -> None:
             "insert into {next} ({columns}) select {columns} from {live} where not waiting on conflict do nothing"
         ).format(next=sql.Identifier(NEXT, "parked"), live=sql.Identifier(LIVE, "parked"), columns=columns)
     )
+
+
+def _summaries(connection: psycopg.Connection, alike: bool) -> None:
+    """What the last summaries said; whose waits, waits on. Where the record may differ, all are put together again."""
+    columns = sql.SQL(", ").join(sql.Identifier(name) for name in _written(connection, "summary"))
+    connection.execute(
+        sql.SQL("insert into {next} ({columns}) select {columns} from {live}").format(
+            next=sql.Identifier(NEXT, "summary"), live=sql.Identifier(LIVE, "summary"), columns=columns
+        )
+    )
+    if alike:
+        connection.execute(
+            """update record_next.person_state n set due_since = l.due_since, changed_at = l.changed_at
+               from record.person_state l where l.person_key = n.person_key"""
+        )
 
 
 def _written(connection: psycopg.Connection, table: str) -> list[str]:
