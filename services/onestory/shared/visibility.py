@@ -30,7 +30,7 @@ def from_token(token: str) -> list[Position]:
     """The positions in a token. Raises `Malformed`."""
     parts = token.split(".")
     try:
-        if len(parts) > _MOST_POSITIONS:
+        if len(parts) > _MOST_POSITIONS or not token.isascii():
             raise ValueError
         return [_position(part) for part in parts]
     except (KeyError, ValueError, IndexError) as error:

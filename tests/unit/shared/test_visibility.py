@@ -19,7 +19,9 @@ def test_a_token_holds_the_highest_offset_of_each_partition() -> None:
     assert from_token(token) == [Position(DIRECTORY, 0, 4), Position(RECORD, 3, 17)]
 
 
-@pytest.mark.parametrize("token", ["", "r3", "r3-", "x3-1", "r3-1.", "r-1-1", "r3-1e3", "r99-1", "r3-" + "9" * 40])
+@pytest.mark.parametrize(
+    "token", ["", "r3", "r3-", "x3-1", "r3-1.", "r-1-1", "r3-1e3", "r99-1", "r\u0663-1", "r3-" + "9" * 40]
+)
 def test_what_no_publish_was_told_is_refused_at_once(token: str) -> None:
     with pytest.raises(Malformed):
         from_token(token)
