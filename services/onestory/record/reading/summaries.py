@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import orjson
 
@@ -22,6 +23,8 @@ from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Database
 from onestory.shared.policy import Visibility
 
+Made = TypeVar("Made")
+_MOST_AT_ONCE = 300
 _KEPT_BYTES = 24_000_000
 # A summary says when each source was last heard of at all: whoever they speak of moves that.
 _LONGEST_KEPT = timedelta(minutes=1)
@@ -71,7 +74,7 @@ class Summaries:
     async def facts(self, view: View) -> Facts:
         """What is visible, merged. Raises `Unavailable`."""
         seen = await entries.whole(self._database, view.entries)
-        merged = merge([_said(entry) for entry in seen], self._rules)
+        merged = await _beside_others(len(seen), lambda: merge([_said(entry) for entry in seen], self._rules))
         return Facts(merged, {entry.shared_id: entry.content or b"" for entry in seen})
 
     async def current(self, view: View, patient: Whom, organisation: str) -> Summary:
@@ -97,7 +100,12 @@ class Summaries:
             organisations=await organisations.names(self._database, {each.organisation for each in view.entries}),
             known_until=fresh.until,
         )
-        return summarise(known, moment)
+        return await _beside_others(len(view.entries), lambda: summarise(known, moment))
+
+
+async def _beside_others(entries: int, make: Callable[[], Made]) -> Made:
+    """What `make` gives; of a long record in a thread, so that nobody else's reading waits until it is done."""
+    return make() if entries <= _MOST_AT_ONCE else await asyncio.to_thread(make)
 
 
 def whom(view: View, asked_id: str) -> Whom:
