@@ -9,7 +9,7 @@ import platform
 from collections.abc import Awaitable, Callable
 
 import psutil
-from tests.bench import delay, everything, memory, person, projector, publish, search, summary
+from tests.bench import delay, everything, memory, person, projector, publish, rebuild, search, summary
 from tests.bench.figures import Figure, show
 from tests.stack import Services, embedded_stack, running_services
 
@@ -24,6 +24,7 @@ BENCHES: dict[str, Bench] = {
     "projector": projector.run,
     "memory": memory.run,
     "person": person.run,
+    "rebuild": rebuild.run,
 }
 
 

@@ -42,29 +42,29 @@ async def run(services: Services) -> list[Figure]:
 
 
 def _measure(services: Services) -> tuple[float, float]:
-    before = _done(services.postgres)
+    before = done(services.postgres)
     services.stop("project")
     publish(services)
     services.start("project")
     return _rate(services.postgres, before), copy_rate(services.postgres)
 
 
-def publish(services: Services) -> None:
+def publish(services: Services, statements: int = STATEMENTS) -> None:
     """Fill the topic."""
     avro, keys = codec(), Keys(secret(services.home, "key-secret").encode())
     producer = KafkaProducer(
         bootstrap_servers=services.kafka, acks="all", compression_type="lz4", batch_size=262_144, linger_ms=5
     )
-    for key, event in _events(keys):
+    for key, event in _events(keys, statements):
         producer.send(RECORD, avro.encode(event), key.encode())
     producer.flush()
     producer.close()
 
 
-def _events(keys: Keys) -> Iterator[tuple[str, RecordChanged]]:
+def _events(keys: Keys, statements: int) -> Iterator[tuple[str, RecordChanged]]:
     now, source = datetime.now(UTC), Source("A81001", "bench")
     body = BODY % (b"Measured at home, sitting, after five minutes of rest. " * 10)
-    for number in range(STATEMENTS):
+    for number in range(statements):
         person = PersonIdentifier(NHS_NUMBER_SYSTEM, f"999{number % PEOPLE:07d}")
         key = keys.person_key(person)
         said = []
@@ -81,16 +81,16 @@ def _rate(dsn: str, before: int) -> float:
     deadline = time.monotonic() + PATIENCE_S
     first: tuple[float, int] | None = None
     while time.monotonic() < deadline:
-        done = _done(dsn) - before
-        if done and first is None:
-            first = (time.monotonic(), done)
-        if first and done >= STATEMENTS:
-            return (done - first[1]) * ENTRIES / (time.monotonic() - first[0])
+        written = done(dsn) - before
+        if written and first is None:
+            first = (time.monotonic(), written)
+        if first and written >= STATEMENTS:
+            return (written - first[1]) * ENTRIES / (time.monotonic() - first[0])
         time.sleep(0.02)
     raise TimeoutError("The projector did not finish.")
 
 
-def _done(dsn: str) -> int:
+def done(dsn: str) -> int:
     """Messages that are visible."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         row = connection.execute("select coalesce(sum(next_offset), 0)::int from record.position").fetchone()

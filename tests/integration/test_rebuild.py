@@ -59,11 +59,14 @@ class Care:
 
     def settle(self) -> None:
         """Wait until all that Kafka has is in the record."""
-        with closing(KafkaConsumer(bootstrap_servers=self.services.kafka)) as consumer:
-            places = [TopicPartition(RECORD, each) for each in range(topics()[RECORD].partitions)]
-            ends = consumer.end_offsets(places)
-        wanted = {(place.topic, place.partition, end) for place, end in ends.items() if end}
+        wanted = {(RECORD, partition, end) for partition, end in self.ends(RECORD).items() if end}
         until(lambda: wanted <= set(self.rows("select topic, partition, next_offset from record.position")))
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The end of each partition."""
+        with closing(KafkaConsumer(bootstrap_servers=self.services.kafka)) as consumer:
+            places = [TopicPartition(topic, each) for each in range(topics()[topic].partitions)]
+            return {place.partition: end for place, end in consumer.end_offsets(places).items()}
 
     def rows(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
         """What a query gives; nothing for a command."""
@@ -271,6 +274,28 @@ def test_what_is_parked_stays_parked_and_is_told_once(care: Care) -> None:
     until(lambda: care.rows("select 1 from record.parked where attempts = 3") == [(1,)])
 
 
+def test_no_summary_is_published_again_unless_something_differed(care: Care) -> None:
+    care.say(*hard_to_order(care.keys))
+    care.settle()
+    until(lambda: care.rows(SUMMARIES_WAIT) == [(0,)])
+    ends, kept = care.ends(SUMMARY), care.rows("select * from record.summary order by person_key")
+    assert kept
+
+    assert care.rebuild()[0] == 0
+
+    assert care.rows("select * from record.summary order by person_key") == kept
+    assert care.rows(SUMMARIES_WAIT) == [(0,)]
+    # One that changes is still published, and is the only one.
+    number = new_nhs_number()
+    with care.services.client("A81001", network="harbour") as practice:
+        publish(practice, patient(number, f"{number}-p"), condition(number, f"{number}-c"))
+    until(
+        lambda: care.rows("select 1 from record.outbox") == [] and sum(care.ends(SUMMARY).values()) > sum(ends.values())
+    )
+    assert sum(care.ends(SUMMARY).values()) == sum(ends.values()) + 1
+
+
+SUMMARIES_WAIT: LiteralString = "select count(*) from record.person_state where due_since is not null"
 PARKED_ROWS: LiteralString = """
     select parked_id, reason, topic, partition, "offset", value, attempts, parked_at, latest_offset, replayed_at,
            replayed_offset, waiting

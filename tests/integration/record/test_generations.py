@@ -16,7 +16,7 @@ from tests.integration.record.statements import Said, arrivals, person, statemen
 from tests.integration.record.waiting import until
 
 import onestory.record
-from onestory.record.store import connection, generations
+from onestory.record.store import comparison, connection, generations
 from onestory.record.store.generations import FORMER, LIVE, NEXT
 from onestory.shared import postgres
 from onestory.shared.consumer import positions
@@ -137,6 +137,15 @@ def test_nothing_of_the_next_generation_is_made_of_the_live_one(dsn: str) -> Non
         ).fetchall()
 
     assert (made_of, named) == ([], [])
+
+
+def test_every_table_is_compared_or_said_why_not(dsn: str) -> None:
+    with psycopg.connect(dsn) as connected:
+        rows = connected.execute("select tablename from pg_tables where schemaname = %s", [LIVE]).fetchall()
+
+    compared = {part.table for part in comparison.PARTS.values()} | {"parked"}
+    assert compared.isdisjoint(comparison.NOT_COMPARED)
+    assert {name for (name,) in rows} == compared | comparison.NOT_COMPARED.keys()
 
 
 def test_a_record_without_this_release_s_tables_is_told(database: str) -> None:

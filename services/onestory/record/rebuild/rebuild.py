@@ -36,6 +36,7 @@ class Rebuild:
         self._connection = connection
         self._following = following
         self._stage = stage
+        self._alike = False
 
     def check(self, first: Mapping[Place, int]) -> None:
         """Whether Kafka still has everything, and the next generation is not ahead. Raises `Misconfigured`."""
@@ -63,7 +64,9 @@ class Rebuild:
         self._follow("reading what has come since", at)
         self._following.touched.clear()
         self._stage("comparing", 0)
-        return Compared(*comparison.differences(self._connection, MOST_SHOWN))
+        found = Compared(*comparison.differences(self._connection, MOST_SHOWN))
+        self._alike = not found.in_all
+        return found
 
     def take_over(self, *, accept_differences: bool) -> Compared:
         """Put the next generation into the record's place, unless what came in since it was compared differs.
@@ -73,6 +76,7 @@ class Rebuild:
         generations.drop(self._connection, FORMER)
         self._follow("reading what has come since", generations.positions(self._connection, LIVE))
         self._stage("preparing", 0)
+        carrying.carry_summaries(self._connection, alike=self._alike)
         generations.let_planner_know(self._connection)
         self._follow("reading what has come since", generations.positions(self._connection, LIVE))
         self._stage("taking over", 0)
@@ -83,7 +87,7 @@ class Rebuild:
             found = Compared(*comparison.differences_of(self._connection, self._following.touched, MOST_SHOWN))
             if found.in_all and not accept_differences:
                 raise psycopg.Rollback
-            carrying.carry(self._connection, alike=not accept_differences)
+            carrying.carry(self._connection, alike=self._alike and not found.in_all)
             generations.take_over(self._connection, _GIVE_UP_AFTER_S)
         return found
 

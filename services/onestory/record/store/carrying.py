@@ -11,11 +11,39 @@ from onestory.record.store.generations import LIVE, NEXT
 def carry(connection: psycopg.Connection, *, alike: bool) -> None:
     """Writers must be held. Nothing that was sent is sent again, and what waits for Kafka still does.
 
-    `alike`: the next generation is known to say the same of everybody.
+    `alike`: both generations say the same of everybody.
     """
     _outbox(connection)
     _parked(connection)
-    _summaries(connection, alike)
+    carry_summaries(connection, alike=alike)
+
+
+def carry_summaries(connection: psycopg.Connection, *, alike: bool) -> None:
+    """What the last published summaries said, so that none is published again that says the same.
+
+    Whose summary waits is carried too where both generations are alike; else all of them are put together anew. May be
+    called before, so that little is left to do while writers are held.
+    """
+    columns = _written(connection, "summary")
+    connection.execute(
+        sql.SQL(
+            """insert into record_next.summary ({columns}) select l.* from (select {columns} from record.summary) l
+               left join (select {columns} from record_next.summary) n using (person_key)
+               where row(l.*) is distinct from row(n.*)
+               on conflict (person_key) do update set ({columns}) = row({taken})"""
+        ).format(
+            columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+            taken=sql.SQL(", ").join(sql.Identifier("excluded", column) for column in columns),
+        )
+    )
+    if alike:
+        connection.execute(
+            """update record_next.person_state n set due_since = l.due_since, changed_at = l.changed_at
+               from record.person_state l
+               where n.person_key = l.person_key and n.due_since is distinct from l.due_since"""
+        )
+    else:
+        connection.execute("update record_next.person_state set due_since = now() where due_since is null")
 
 
 def _outbox(connection: psycopg.Connection) -> None:
@@ -42,21 +70,6 @@ def _parked(connection: psycopg.Connection) -> None:
             "insert into {next} ({columns}) select {columns} from {live} where not waiting on conflict do nothing"
         ).format(next=sql.Identifier(NEXT, "parked"), live=sql.Identifier(LIVE, "parked"), columns=columns)
     )
-
-
-def _summaries(connection: psycopg.Connection, alike: bool) -> None:
-    """What the last summaries said; whose waits, waits on. Where the record may differ, all are put together again."""
-    columns = sql.SQL(", ").join(sql.Identifier(name) for name in _written(connection, "summary"))
-    connection.execute(
-        sql.SQL("insert into {next} ({columns}) select {columns} from {live}").format(
-            next=sql.Identifier(NEXT, "summary"), live=sql.Identifier(LIVE, "summary"), columns=columns
-        )
-    )
-    if alike:
-        connection.execute(
-            """update record_next.person_state n set due_since = l.due_since, changed_at = l.changed_at
-               from record.person_state l where l.person_key = n.person_key"""
-        )
 
 
 def _written(connection: psycopg.Connection, table: str) -> list[str]:
