@@ -27,6 +27,7 @@ from onestory.client.answer import Receipt
 from onestory.client.publisher import Publisher
 from onestory.intake.domain.tags import COMPLETE_TYPE_TAG
 from onestory.local import environment
+from onestory.sample.network import DEMOGRAPHICS
 from onestory.shared.errors import Unavailable
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
 
@@ -69,7 +70,7 @@ class Author:
 
     def _registration(self, place: int, person: str) -> Statement:
         resource = said_at(patient(person, f"p-{person}", "A81001"), _instant(place))
-        return _statement("A81001", place, resource, [("Patient", person, f"p-{person}")])
+        return _statement(DEMOGRAPHICS.ods, place, resource, [("Patient", person, f"p-{person}")])
 
     def _problem(self, place: int, ids: Sequence[str]) -> Statement:
         person = self._whose(ids[0])
@@ -127,7 +128,7 @@ class Stream:
                 each: await closing.enter_async_context(
                     Publisher(services.base_url, services.token(each), system=SYSTEM)
                 )
-                for each in ORGANISATIONS
+                for each in (DEMOGRAPHICS.ods, *ORGANISATIONS)
             }
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(AT_ONCE):
