@@ -15,7 +15,8 @@ from onestory.intake.headers import Preferences
 from onestory.shared.errors import Issue
 from onestory.shared.fhir.instants import format_instant
 from onestory.shared.fhir.outcome import outcome
-from onestory.shared.web import FHIR_JSON, refusal
+from onestory.shared.openapi import FHIR_JSON
+from onestory.shared.web import refusal
 
 _REASONS = {
     200: "OK", 201: "Created", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 412: "Precondition Failed",

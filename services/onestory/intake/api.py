@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from onestory.intake import headers
+from onestory.intake import about, headers
 from onestory.intake.answers import Answers
 from onestory.intake.body import read_body
 from onestory.intake.domain.reception import Arrival
@@ -70,7 +70,7 @@ class Api:
             method=request.method,
             body=b"" if request.method == "DELETE" else await read_body(request, self._max_body_bytes),
             resource_type=request.path_params.get("resource_type", ""),
-            resource_id=request.path_params.get("resource_id", ""),
+            resource_id=request.path_params.get("id", ""),
             search=_search(request.url.query),
             if_none_exist=request.headers.get("If-None-Exist", ""),
             preconditions=headers.preconditions(request.headers),
@@ -84,11 +84,12 @@ def _search(query: str) -> str:
 
 def routes(api: Api) -> list[Route]:
     """What the door offers. Conditional forms that it cannot keep have a route too: their refusal says why."""
+    publish = api.publish
     return [
-        Route("POST", "/fhir", api.publish, "transaction", "publish a Bundle"),
-        Route("POST", "/fhir/{resource_type}", api.publish, "create", "publish one resource"),
-        Route("PUT", "/fhir/{resource_type}", api.publish, "update", "publish one resource by its identifier"),
-        Route("PUT", "/fhir/{resource_type}/{resource_id}", api.publish, "update", "publish one resource by its id"),
-        Route("DELETE", "/fhir/{resource_type}", api.publish, "delete", "refused: say what to retract"),
-        Route("DELETE", "/fhir/{resource_type}/{resource_id}", api.publish, "delete", "retract one resource"),
+        Route("POST", "/fhir", publish, "transaction", "publish a Bundle", about=about.BUNDLE),
+        Route("POST", "/fhir/{resource_type}", publish, "create", "publish one resource", about=about.CREATE),
+        Route("PUT", "/fhir/{resource_type}", publish, "update", "publish one by its identifier", about=about.NAMED),
+        Route("PUT", "/fhir/{resource_type}/{id}", publish, "update", "publish one by its id", about=about.UPDATE),
+        Route("DELETE", "/fhir/{resource_type}", publish, "delete", "refused: say what to delete", about=about.REFUSED),
+        Route("DELETE", "/fhir/{resource_type}/{id}", publish, "delete", "retract one resource", about=about.DELETE),
     ]

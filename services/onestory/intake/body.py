@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from onestory.shared.errors import Malformed, TooLarge, WrongMediaType
 
-_TYPES = ("application/fhir+json", "application/json")
+MEDIA_TYPES = ("application/fhir+json", "application/json")
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -29,7 +29,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 def refuse_other_media(content_type: str) -> None:
     """Raise `WrongMediaType` for anything but FHIR R4 JSON in UTF-8 (http://hl7.org/fhir/R4/http.html#mime-type)."""
     media, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    if media not in _TYPES:
+    if media not in MEDIA_TYPES:
         raise WrongMediaType("Only FHIR R4 JSON is read here: send Content-Type: application/fhir+json.")
     for name, _, value in (parameter.partition("=") for parameter in parameters):
         if name.strip() == "charset" and value.strip(' "') not in ("utf-8", "utf8"):

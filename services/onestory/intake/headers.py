@@ -13,8 +13,8 @@ from onestory.shared.errors import Malformed
 # The headers that ask for something which an append-only door cannot keep.
 _PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_LONGEST_KEY = 255
-_LONGEST_WAIT_S = 60
+LONGEST_KEY = 255
+LONGEST_WAIT_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ UNSTATED = Preferences("representation", 2, stated=False)
 def idempotency_key(headers: Headers) -> str:
     """The key, or empty. Raises `Malformed` for one that is too long or not printable ASCII."""
     key = headers.get("Idempotency-Key", "")
-    if len(key) > _LONGEST_KEY or not key.isascii() or not (key == "" or key.isprintable()):
-        raise Malformed(f"Idempotency-Key has 1 to {_LONGEST_KEY} printable ASCII characters.", code="value")
+    if len(key) > LONGEST_KEY or not key.isascii() or not (key == "" or key.isprintable()):
+        raise Malformed(f"Idempotency-Key has 1 to {LONGEST_KEY} printable ASCII characters.", code="value")
     if "Idempotency-Key" in headers and not key.strip():
         raise Malformed("Idempotency-Key is empty: send one, or leave it out.", code="value")
     return key
@@ -63,7 +63,7 @@ def preferences(headers: Headers) -> Preferences | None:
     returns, wait = stated.get("return", ""), stated.get("wait", "")
     return Preferences(
         returns=returns if returns in ("representation", "OperationOutcome") else "minimal",
-        wait_s=min(int(wait), _LONGEST_WAIT_S) if wait.isascii() and wait.isdecimal() and len(wait) < 9 else 0,
+        wait_s=min(int(wait), LONGEST_WAIT_S) if wait.isascii() and wait.isdecimal() and len(wait) < 9 else 0,
     )
 
 

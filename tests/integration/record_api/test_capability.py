@@ -109,6 +109,16 @@ TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
         lambda p: p.send("GET", f"/fhir/Patient/{p.number}/$freshness"),
         200,
     ),
+    ("GET", "/fhir/Patient/{}/$merged"): (
+        {"merged"},
+        lambda p: p.send("GET", f"/fhir/Patient/{p.number}/$merged"),
+        200,
+    ),
+    ("GET", "/fhir/Patient/{}/$summary"): (
+        {"summary"},
+        lambda p: p.send("GET", f"/fhir/Patient/{p.number}/$summary"),
+        200,
+    ),
     ("PUT", "/fhir/{}"): (
         {"conditionalUpdate"},
         lambda p: p.send("PUT", f"/fhir/Condition?identifier={SYSTEM}|{p.number}", p.identified()),

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as StarletteRoute
 
 from onestory.shared import errors
 from onestory.shared.caller import Caller, Tokens
@@ -51,11 +52,17 @@ async def anybody(_request: Request) -> Response:
     return Response("open")
 
 
+async def served(request: Request) -> Response:
+    return JSONResponse([route.path for route in request.app.routes if isinstance(route, StarletteRoute)])
+
+
 ROUTES = [Route("GET", "/fhir/{type}/{id}", hello, "read"), Route("GET", "/explode", explode, "read")]
+
+OPEN = [OpenRoute("GET", "/open", anybody), OpenRoute("GET", "/served", served)]
 
 
 def get(path: str, method: str = "GET", **headers: str) -> httpx.Response:
-    app = create_app(ROUTES, [OpenRoute("GET", "/open", anybody)], KnowsOneToken(), {"Kafka": kafka_is_away}, nothing)
+    app = create_app(ROUTES, OPEN, KnowsOneToken(), {"Kafka": kafka_is_away}, nothing)
 
     async def call() -> httpx.Response:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
@@ -81,6 +88,12 @@ def test_health_and_open_routes_need_none() -> None:
     assert get("/open").status_code == 200
     assert get("/health/live").status_code == 200
     assert get("/metrics").status_code == 200
+
+
+def test_the_description_has_every_route_that_is_served() -> None:
+    described = get("/openapi.json").json()["paths"]
+
+    assert {*described} == {*get("/served").json()} > {"/fhir/{type}/{id}", "/open", "/metrics", "/openapi.json"}
 
 
 def test_readiness_names_what_does_not_answer() -> None:

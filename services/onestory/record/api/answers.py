@@ -13,7 +13,7 @@ from starlette.responses import Response
 from onestory.record.domain.bundle import etag
 from onestory.record.domain.search.place import CURSOR, PastPlace, Place, SortedPlace
 from onestory.record.domain.search.question import Parameters, Question
-from onestory.shared.web import FHIR_JSON
+from onestory.shared.openapi import FHIR_JSON
 
 RECORD_DIGEST = "X-OneStory-Record-Digest"
 _OF_THE_REQUEST = ("after", CURSOR)

@@ -12,7 +12,7 @@ from onestory.record.domain.search.question import Parameters, one
 from onestory.shared.errors import Malformed, TooLarge, Unavailable, WrongMediaType
 from onestory.shared.visibility import VisiblePositions, from_token
 
-_FORM = "application/x-www-form-urlencoded"
+FORM = "application/x-www-form-urlencoded"
 _MOST_FORM_BYTES = 65_536
 _MOST_FIELDS = 100
 _WAIT_S = 10.0
@@ -53,8 +53,8 @@ async def await_position(visible: VisiblePositions, asked: Parameters) -> None:
 
 
 async def _form(request: Request) -> Parameters:
-    if request.headers.get("Content-Type", _FORM).partition(";")[0].strip().lower() != _FORM:
-        raise WrongMediaType(f"Send search parameters as {_FORM}.")
+    if request.headers.get("Content-Type", FORM).partition(";")[0].strip().lower() != FORM:
+        raise WrongMediaType(f"Send search parameters as {FORM}.")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onestory.record.api.about import about_metadata, described
 from onestory.record.api.context import Context
 from onestory.record.api.everything import Everything
 from onestory.record.api.freshness import AskFreshness
@@ -30,7 +31,7 @@ def record_routes(resources: Resources) -> list[Route]:
     search, happened = ProvenanceSearch(context, SearchType(context)), PersonsHistory(context)
     sources = Sources(resources.database, resources.settings)
     summaries = Summaries(resources.database, sources, merge_rules(), _fhir(resources))
-    return [
+    routes = [
         Route("GET", "/fhir/Patient/{id}/$summary", AskSummary(context, summaries).__call__, "$summary", html=True),
         Route("GET", "/fhir/Patient/{id}/$merged", AskMerged(context, summaries).__call__, "$merged"),
         Route("GET", "/fhir/Patient/{id}/$everything", Everything(context).__call__, "$everything"),
@@ -43,12 +44,13 @@ def record_routes(resources: Resources) -> list[Route]:
         Route("GET", "/fhir/{resource_type}/{id}", ProvenanceRead(context, Read(context)).__call__, "read"),
         Route("GET", "/fhir/{resource_type}", search.__call__, "search-type"),
     ]
+    return described(routes)
 
 
 def record_open_routes(resources: Resources) -> list[OpenRoute]:
     """What anybody may ask."""
     metadata = Metadata(_fhir(resources))
-    return [OpenRoute("GET", "/fhir/metadata", metadata.__call__, "capabilities")]
+    return [OpenRoute("GET", "/fhir/metadata", metadata.__call__, "capabilities", about_metadata())]
 
 
 def _context(resources: Resources) -> Context:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from onestory.record.api.capability import Address, capability_statement
-from onestory.shared.web import FHIR_JSON
+from onestory.shared.openapi import FHIR_JSON
 
 _PARAMETER = re.compile(r"\{[^}]*\}")
 

@@ -17,8 +17,9 @@ from onestory.record.domain.summary.page import page
 from onestory.record.reading.reader import absent
 from onestory.record.reading.summaries import Summaries, whom
 from onestory.shared.caller import Caller
+from onestory.shared.openapi import HTML
 from onestory.shared.policy import Visibility
-from onestory.shared.web import HTML, wants_html
+from onestory.shared.web import wants_html
 
 
 class AskSummary:

@@ -22,8 +22,8 @@ from onestory.shared.errors import Issue, Malformed
 PATIENT = "Patient"
 NAMING = ("patient", "subject", "patient:Patient", "subject:Patient")
 """Parameters that say whose record is searched."""
-_SUMMARIES = ("true", "false", "text", "data", "count")
-_SHAPING = ("_sort", "_summary", "_elements", "_include", "_revinclude")
+SUMMARIES = ("true", "false", "text", "data", "count")
+SHAPING = ("_sort", "_summary", "_elements", "_include", "_revinclude")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ def _unsupported(parameter: tuple[str, str], resource_type: str, fhir: str, seve
     name, value = parameter
     if name in IN_SEARCH or _names_the_person(name, resource_type):
         return None
-    if name in _SHAPING:
-        return None if _is_shaping(name, value, resource_type) else unknown(name, severity, _WHAT_IS[name])
+    if name in SHAPING:
+        return None if _is_shaping(name, value, resource_type) else unknown(name, severity, WHAT_IS[name])
     asked = filters.named(resource_type, name, fhir)
     return unknown(name, severity, asked) if isinstance(asked, str) else None
 
@@ -89,9 +89,9 @@ def _names_the_person(name: str, resource_type: str) -> bool:
     return name == "identifier" if resource_type == PATIENT else name in NAMING
 
 
-_WHAT_IS = {
+WHAT_IS = {
     "_sort": "It takes search parameters of the type, _lastUpdated and _id, with a hyphen before what descends.",
-    "_summary": f"It is one of {', '.join(_SUMMARIES)}.",
+    "_summary": f"It is one of {', '.join(SUMMARIES)}.",
     "_elements": "It takes names of elements, separated by commas.",
     "_include": "It takes type:parameter, for a parameter that is a reference of the type that is searched, or *.",
     "_revinclude": "It takes type:parameter, for a parameter that is a reference.",
@@ -103,7 +103,7 @@ def _is_shaping(name: str, value: str, resource_type: str) -> bool:
         case "_sort":
             return sorting.order(resource_type, value.split(",")) is not None
         case "_summary":
-            return value in _SUMMARIES
+            return value in SUMMARIES
         case "_elements":
             return all(part.strip().isalnum() for part in value.split(","))
         case "_include":
@@ -120,7 +120,7 @@ def _order(used: Parameters, resource_type: str) -> Order | None:
 
 def _filters(used: Parameters, resource_type: str, fhir: str) -> tuple[Filter, ...]:
     others = [pair for pair in used if pair[0] not in IN_SEARCH and not _names_the_person(pair[0], resource_type)]
-    named = [(filters.named(resource_type, name, fhir), value) for name, value in others if name not in _SHAPING]
+    named = [(filters.named(resource_type, name, fhir), value) for name, value in others if name not in SHAPING]
     return tuple(filters.read(asked, value) for asked, value in named if isinstance(asked, Asked))
 
 

@@ -1,0 +1,172 @@
+"""The description of the API beside the server: it is valid, and what it says is so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import openapi_spec_validator
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
+from tests.people import condition, new_nhs_number, patient, transaction
+from tests.stack import Services
+
+from onestory.record.api.provenance import IN_TARGET_SEARCH
+from onestory.shared.fhir.definitions import resource_types, search_parameters
+
+SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
+METHODS = ("get", "post", "put", "delete")
+BY_KIND = {"token": "1", "date": "ge2020", "reference": "Patient/1", "string": "x"}
+SEARCH = "/fhir/{resource_type}"
+
+
+@dataclass
+class Reader:
+    """A practice that reads one person, of whom it has published a problem, by the description of the API."""
+
+    client: httpx.Client
+    number: str
+    published: httpx.Response
+    problem: dict[str, Any]
+
+    def description(self) -> dict[str, Any]:
+        described: dict[str, Any] = self.client.get("/openapi.json").json()
+        return described
+
+    def address(self, path: str) -> str:
+        """The path with what its parameters stand for here."""
+        shared_id, version = self.problem["id"], self.problem["meta"]["versionId"]
+        here = {"resource_type": "Condition", "version_id": version}
+        here["id"] = self.number if path.startswith("/fhir/Patient/") else shared_id
+        return re.sub(r"\{(\w+)\}", lambda match: here[match[1]], path)
+
+    def value(self, name: str) -> str:
+        """Something that the parameter takes, whatever the type that is searched."""
+        now = datetime.now(UTC) - timedelta(seconds=1)
+        values = {
+            **dict.fromkeys(("asOf", "_since", "_lastUpdated"), now.isoformat()),
+            **dict.fromkeys(("patient", "subject", "patient:Patient", "subject:Patient"), self.number),
+            "_sort": "_lastUpdated",
+            "_type": "Condition",
+            "_include": "Condition:encounter",
+            "_revinclude": "Provenance:target",
+            "_summary": "true",
+            "after": self.published.headers["X-OneStory-Position"],
+            "_format": "json",
+        }
+        return values.get(name, "1")
+
+
+@pytest.fixture
+def reader(services: Services) -> Iterator[Reader]:
+    with services.client("A81001", network="harbour") as client:
+        number = new_nhs_number()
+        said = transaction(patient(number, f"{number}-p"), condition(number, f"{number}-c"))
+        published = client.post("/fhir", json=said, headers=SENT).raise_for_status()
+        found = client.get(f"/fhir/Condition?patient={number}").json()["entry"][0]["resource"]
+        yield Reader(client, number, published, found)
+
+
+def in_query(operation: dict[str, Any]) -> list[str]:
+    return [each["name"] for each in operation["parameters"] if each.get("in") == "query"]
+
+
+def reads(description: dict[str, Any]) -> dict[str, list[str]]:
+    """The paths that a caller with a token reads, with the parameters that they take."""
+    asked = {path: methods["get"] for path, methods in description["paths"].items() if "get" in methods}
+    return {path: in_query(operation) for path, operation in asked.items() if "security" not in operation}
+
+
+def test_the_description_is_openapi(reader: Reader) -> None:
+    openapi_spec_validator.validate(reader.description())
+
+
+def test_every_operation_has_a_name_of_its_own_and_tells_its_answers(reader: Reader) -> None:
+    paths = reader.description()["paths"]
+    operations = [paths[path][method] for path in paths for method in METHODS if method in paths[path]]
+
+    names = [each["operationId"] for each in operations]
+    silent = [each["operationId"] for each in operations if not any(code < "3" for code in each["responses"])]
+
+    assert len({*names}) == len(names)
+    assert silent == ["deleteBySearch"]
+
+
+def test_every_parameter_of_a_read_is_taken_and_no_other(reader: Reader) -> None:
+    for path, names in reads(reader.description()).items():
+        whose = {} if "{id}" in path else {"patient": reader.number}
+        for name in names if path != SEARCH else []:
+            answer = reader.client.get(reader.address(path), params={**whose, name: reader.value(name)})
+            # A place in a list is only to be had from a list.
+            assert answer.status_code == (400 if name == "_cursor" else 200), (path, name, answer.text)
+            assert "not known here" not in answer.text, (path, name)
+
+        refused = reader.client.get(reader.address(path), params={**whose, "colour": "blue"})
+        assert refused.status_code == 400, path
+        assert "not known here" in refused.text, path
+
+
+def test_every_parameter_of_a_search_is_taken_for_some_type(reader: Reader) -> None:
+    names = reads(reader.description())[SEARCH]
+    types = [*sorted(resource_types() - {"Patient"}), "Patient"]
+
+    for name in names:
+        resource_type = next((each for each in types if name in search_parameters(each)), "Condition")
+        known = search_parameters(resource_type).get(name)
+        whose = {("identifier" if resource_type == "Patient" else "patient"): reader.number}
+        value = BY_KIND[known.kind] if known else reader.value(name)
+        answer = reader.client.get(f"/fhir/{resource_type}", params={**whose, name: value})
+        assert answer.status_code < 500, (resource_type, name, answer.text)
+        assert "not known here" not in answer.text, (resource_type, name, answer.text)
+
+    assert {*names} >= {name for each in types for name in search_parameters(each)} | IN_TARGET_SEARCH
+
+
+def test_a_search_takes_the_same_by_form(reader: Reader) -> None:
+    description = reader.description()
+
+    (form,) = description["paths"]["/fhir/{resource_type}/_search"]["post"]["requestBody"]["content"].values()
+
+    assert [*form["schema"]["properties"]] == reads(description)[SEARCH]
+
+
+def test_the_headers_of_an_answer_are_described(reader: Reader) -> None:
+    paths = reader.description()["paths"]
+    created = reader.client.post("/fhir/Condition", json=condition(reader.number, "created"), headers=SENT)
+    found = reader.client.get(f"/fhir/Condition?patient={reader.number}")
+    of_transport = {"content-length", "content-type", "cache-control", "date"}
+
+    for operation, answer in (
+        (paths["/fhir"]["post"], reader.published),
+        (paths[SEARCH]["post"], created),
+        (paths[SEARCH]["get"], found),
+        (paths["/fhir/{resource_type}/{id}"]["get"], reader.client.get(f"/fhir/Condition/{reader.problem['id']}")),
+        (paths["/fhir/Patient/{id}/$summary"]["get"], reader.client.get(f"/fhir/Patient/{reader.number}/$summary")),
+    ):
+        described = {name.lower() for name in operation["responses"][str(answer.status_code)]["headers"]}
+        assert {*answer.headers} - of_transport <= described
+
+
+def test_nothing_that_is_made_up_by_the_description_breaks_the_server(reader: Reader) -> None:
+    headers = {"Authorization": reader.client.headers["Authorization"]}
+    schema = schemathesis.openapi.from_dict(reader.description())
+    checks = [not_a_server_error, content_type_conformance, response_schema_conformance]
+
+    for each in schema.get_all_operations():
+        assert isinstance(each, Ok)
+        operation = each.ok()
+
+        @settings(max_examples=5, deadline=None, database=None, derandomize=True, suppress_health_check=[*HealthCheck])
+        @given(case=operation.as_strategy())
+        def is_answered(case: schemathesis.Case[Any]) -> None:
+            case.call_and_validate(base_url=str(reader.client.base_url), headers=headers, checks=checks)
+
+        is_answered()

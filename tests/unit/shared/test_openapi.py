@@ -1,0 +1,79 @@
+"""The description of the API: what routes say of themselves, as OpenAPI 3.1."""
+
+from __future__ import annotations
+
+from onestory.shared.openapi import FHIR_JSON, HTML, About, Answer, Body, Operation, Parameter, document
+
+GREETING = About(
+    parameters=[Parameter("loud", "query", "How.", values=("yes", "no")), Parameter("X-Whom", "header", "Whom.", True)],
+    body=Body([FHIR_JSON, "application/json"], "Resource", "What to say."),
+    answers=[Answer(200, "Said.", FHIR_JSON, "Bundle", {"ETag": "Which."}), Answer(204, "Nothing was said.")],
+)
+
+
+def described(*operations: Operation) -> dict[str, dict[str, dict[str, object]]]:
+    paths: dict[str, dict[str, dict[str, object]]] = document("Test", "1", operations)["paths"]
+    return paths
+
+
+def test_an_operation_tells_what_it_takes() -> None:
+    paths = described(Operation("PUT", "/hello/{id}", "say-hello", "greet", GREETING))
+
+    said = paths["/hello/{id}"]["put"]
+    assert said["operationId"] == "sayHello"
+    assert said["summary"] == "greet"
+    assert said["parameters"] == [
+        {
+            "name": "id",
+            "in": "path",
+            "required": True,
+            "description": "The id of the resource; of a person the NHS number too.",
+            "schema": {"type": "string"},
+        },
+        {
+            "name": "loud",
+            "in": "query",
+            "required": False,
+            "description": "How.",
+            "schema": {"type": "string", "enum": ["yes", "no"]},
+        },
+        {"name": "X-Whom", "in": "header", "required": True, "description": "Whom.", "schema": {"type": "string"}},
+        {"$ref": "#/components/parameters/CorrelationId"},
+    ]
+    resource = {"schema": {"$ref": "#/components/schemas/Resource"}}
+    assert said["requestBody"] == {
+        "description": "What to say.",
+        "required": True,
+        "content": {FHIR_JSON: resource, "application/json": resource},
+    }
+
+
+def test_an_operation_tells_what_it_answers_and_that_it_may_refuse() -> None:
+    paths = described(Operation("GET", "/hello", "greet", "greet", GREETING, html=True))
+
+    correlation = {"$ref": "#/components/headers/CorrelationId"}
+    tag = {"description": "Which.", "schema": {"type": "string"}}
+    assert paths["/hello"]["get"]["responses"] == {
+        "200": {
+            "description": "Said.",
+            "headers": {"ETag": tag, "X-Correlation-Id": correlation},
+            "content": {
+                FHIR_JSON: {"schema": {"$ref": "#/components/schemas/Bundle"}},
+                HTML: {"schema": {"type": "string"}},
+            },
+        },
+        "204": {"description": "Nothing was said.", "headers": {"X-Correlation-Id": correlation}},
+        "default": {"$ref": "#/components/responses/Refusal"},
+    }
+
+
+def test_only_what_is_open_needs_no_token() -> None:
+    nothing = About()
+
+    paths = described(
+        Operation("GET", "/closed", "closed", "", nothing), Operation("GET", "/open", "open", "", nothing, is_open=True)
+    )
+
+    assert "security" not in paths["/closed"]["get"]
+    assert paths["/open"]["get"]["security"] == []
+    assert document("Test", "1", [])["security"] == [{"bearer": []}]
