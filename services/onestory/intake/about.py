@@ -59,7 +59,9 @@ def _about(name: str, answers: Sequence[Answer], parameters: Sequence[Parameter]
     return About(name, [*parameters, *_FORMAT, *sent], body, [*answers, _UNKNOWN])
 
 
-_CREATED = Answer(201, "Kafka has it: the resource as it is here.", FHIR_JSON, "Resource", _OF_RESOURCE)
+_CREATED = Answer(
+    201, "Kafka has it: the resource as it is here, or what Prefer asks for.", FHIR_JSON, "Resource", _OF_RESOURCE
+)
 _UPDATED = replace(_CREATED, status=200)
 _WITHDRAWN = Answer(204, "Kafka has it.", headers=_OF_RESOURCE)
 _WITHDRAWN_TOLD = Answer(200, "The same, to who prefers an outcome.", FHIR_JSON, "OperationOutcome", _OF_RESOURCE)

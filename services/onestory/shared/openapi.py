@@ -18,7 +18,7 @@ _CORRELATION = "A UUID that names the request in logs and answers. One is made w
 _TEXT = {"type": "string"}
 _IN_PATH: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "resource_type": ("A resource type of FHIR R4, such as Condition.", {"$ref": "#/components/schemas/ResourceType"}),
-    "id": ("The id of the resource; of a person the NHS number too.", _TEXT),
+    "id": ("The id of the resource. A person is read by NHS number too.", _TEXT),
     "version_id": ("The version: meta.versionId, or what ETag held.", _TEXT),
 }
 

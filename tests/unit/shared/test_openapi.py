@@ -27,7 +27,7 @@ def test_an_operation_tells_what_it_takes() -> None:
             "name": "id",
             "in": "path",
             "required": True,
-            "description": "The id of the resource; of a person the NHS number too.",
+            "description": "The id of the resource. A person is read by NHS number too.",
             "schema": {"type": "string"},
         },
         {
