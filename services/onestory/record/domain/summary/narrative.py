@@ -12,8 +12,14 @@ LONGEST = 4000
 # XML 1.0 has no such characters, not even escaped.
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SPECIAL = re.compile("[&<>\"'\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_SILENT = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.I)
-_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9]*)?[^>]*>")
+# What a publisher writes may be long and broken: nothing here reads the same piece again and again.
+_SILENT = re.compile(r"<(?:(script|style)\b|!--)", re.I)
+_ENDS = {
+    "script": re.compile(r"</script\s*+>", re.I),
+    "style": re.compile(r"</style\s*+>", re.I),
+    "": re.compile("-->"),
+}
+_TAG = re.compile(r"</?+([A-Za-z][A-Za-z0-9]*+)?+[^<>]*+>")
 _BLOCKS = {"p", "div", "br", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "dt", "dd", "caption"}
 
 
@@ -64,7 +70,7 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Row]) -> str:
 
 def plain(xhtml: str) -> str:
     """The text of a source's narrative: nothing in it can do anything to a reader's browser any more."""
-    broken = _TAG.sub(_break, _SILENT.sub(" ", " ".join(xhtml.split())))
+    broken = _TAG.sub(_break, _silenced(" ".join(xhtml.split())))
     lines = (" ".join(unescape(line).split()) for line in broken.split("\n"))
     return "\n".join(line for line in lines if line)
 
@@ -76,6 +82,21 @@ def _row(row: Row) -> str:
 
 def _cell(paragraphs: Sequence[str]) -> str:
     return "<br/>".join(each for each in paragraphs if each)
+
+
+def _silenced(xhtml: str) -> str:
+    """Without scripts, styles and comments; one that never ends is read as text."""
+    kept, at, endless = [], 0, set()
+    for begin in _SILENT.finditer(xhtml):
+        kind = (begin[1] or "").lower()
+        if begin.start() < at or kind in endless:
+            continue
+        if end := _ENDS[kind].search(xhtml, begin.end()):
+            kept.append(xhtml[at : begin.start()])
+            at = end.end()
+        else:
+            endless.add(kind)
+    return " ".join([*kept, xhtml[at:]])
 
 
 def _break(tag: re.Match[str]) -> str:
