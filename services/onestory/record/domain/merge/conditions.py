@@ -64,14 +64,20 @@ class Conditions:
             return clusters.together(one, other) or (alike and not self._told_apart(one, other))
 
         def disagree(one: Reading, other: Reading) -> bool:
-            return one.source != other.source and clash(one, other)
+            # On one line, the one that says nothing of an end would hide that there was one.
+            alike = clash(one, other) if one.standing == "current" else clusters.together(one, other)
+            return one.source != other.source and alike
 
         for bucket in [*self._buckets, *clusters.groups(self._readings)]:
             yield from opposed(_REFUTED, bucket, clash)
             said = [each for each in bucket if not each.negative]
             over = [each for each in said if self._episodes[each.place].over]
-            there = [each for each in said if each.standing == "current"]
+            there = [each for each in said if each.standing == "current" or self._stands(each)]
             yield from two_sided("status", _STATUS, there, over, disagree)
+
+    def _stands(self, reading: Reading) -> bool:
+        """Whether nothing is said of its status, nor of an end."""
+        return not (reading.standing or self._episodes[reading.place].over)
 
     def _same(self, one: Reading, other: Reading) -> Certainty | None:
         a, b = self._episodes[one.place], self._episodes[other.place]

@@ -29,16 +29,22 @@ _WORDING = "The directions are worded differently, and their doses cannot be com
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """`start` and `end` as stated. `asserted`: when the source spoke; microseconds, as in `Span`."""
+    """`start` and `end` as stated. `asserted`: when the source spoke; microseconds, as in `Span`. `denied`: it says no,
+    which holds at least until it was said.
+    """
 
     start: Span | None
     end: Span | None
     asserted: int
     current: bool
+    denied: bool
 
     @property
     def window(self) -> tuple[int, int] | None:
         """When it surely went on; None where nothing is stated."""
+        if self.denied and not (self.current or self.end):
+            since = self.start.since if self.start else self.asserted
+            return since, max(self.start.before if self.start else 0, self.asserted + 1)
         if self.start is None:
             return (self.asserted, _FOR_EVER) if self.current else None
         return self.start.since, self.end.before if self.end else _FOR_EVER if self.current else self.start.before
@@ -54,8 +60,7 @@ class Medicines:
     def __init__(self, readings: Sequence[Reading]) -> None:
         self._readings = [each for each in readings if each.comparable and each.none_known is None]
         self._buckets = list(buckets(self._readings, lambda each: each.codes).values())
-        compared = {reading.place: reading for bucket in self._buckets for reading in bucket}
-        self._courses = {place: _course(reading) for place, reading in compared.items()}
+        self._courses: dict[int, Course] = {}
 
     def join(self, clusters: Clusters) -> None:
         for one, other in offered(self._buckets, clusters):
@@ -73,7 +78,9 @@ class Medicines:
                         yield one, other
 
     def conflicts(self, clusters: Clusters, beside: Sequence[tuple[Reading, Reading]]) -> Iterator[Conflict]:
-        for bucket in self._buckets:
+        # What an identifier or a clinician joined need not have a code in common.
+        uncoded = [group for group in clusters.groups(self._readings) if not _one_code(group)]
+        for bucket in [*self._buckets, *uncoded]:
             yield from opposed(_NEGATED, bucket, self._overlap)
             said = [each for each in bucket if not each.negative]
             goes_on = [each for each in said if each.standing == "current"]
@@ -101,18 +108,23 @@ class Medicines:
         return text(one.content.get("intent")) == text(other.content.get("intent")) and self._overlap(one, other)
 
     def _overlap(self, one: Reading, other: Reading) -> bool:
-        a, b = self._courses[one.place], self._courses[other.place]
+        a, b = self._course(one), self._course(other)
         if a.current and b.current:
             return True
         if a.window is None or b.window is None:
             return False
         return a.window[0] < b.window[1] and b.window[0] < a.window[1]
 
+    def _course(self, reading: Reading) -> Course:
+        if reading.place not in self._courses:
+            self._courses[reading.place] = _course(reading)
+        return self._courses[reading.place]
+
     def _stopped_meanwhile(self, on: Reading, ended: Reading) -> bool:
         """Whether the one that goes on does not say that it began after the other had ended."""
         if not _of_two_sources(on, ended):
             return False
-        going, gone = self._courses[on.place], self._courses[ended.place]
+        going, gone = self._course(on), self._course(ended)
         if going.start is None:
             return ended.standing == "stopped" or going.asserted <= gone.stopped_by
         return going.start.since < gone.stopped_by
@@ -146,6 +158,10 @@ def _ended(said: Bucket, goes_on: Bucket) -> Bucket:
     return [each for each in said if each.standing in ("stopped", "completed") and each.source not in current]
 
 
+def _one_code(group: Bucket) -> bool:
+    return bool(frozenset.intersection(*[each.codes for each in group]))
+
+
 def _of_two_sources(one: Reading, other: Reading) -> bool:
     return one.source != other.source
 
@@ -160,7 +176,8 @@ def _course(reading: Reading) -> Course:
     end = _first_span(effective.get("end"), supply.get("end"))
     said = _first_span(content.get("dateAsserted"))
     asserted = said.since if said else microseconds(reading.said.recorded_at)
-    return Course(start, end, asserted, reading.standing in ("current", "paused") and end is None)
+    current = reading.standing in ("current", "paused") and end is None
+    return Course(start, end, asserted, current, reading.negative)
 
 
 def _first_span(*values: object) -> Span | None:

@@ -31,7 +31,14 @@ def _stands(reading: Reading, categories: frozenset[str]) -> bool:
         return False
     if reading.said.resource_type == "AllergyIntolerance":
         return reading.standing != "completed" and _in(reading, categories)
-    return reading.standing == "current"
+    if reading.said.resource_type == "Condition":
+        # Without a status only an end says that it is over.
+        return reading.standing == "current" or not (reading.standing or _has_ended(reading))
+    return reading.standing in ("current", "paused")
+
+
+def _has_ended(reading: Reading) -> bool:
+    return any(name.startswith("abatement") for name in reading.content)
 
 
 def _in(reading: Reading, categories: frozenset[str]) -> bool:

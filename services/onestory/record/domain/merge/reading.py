@@ -10,6 +10,10 @@ from onestory.record.domain.merge.rules import Rules
 from onestory.record.domain.merge.shape import Code, bare_codes, codes, objects, reference_id, text
 
 _WITHDRAWN = "entered-in-error"
+WITHDRAWING = ("status", "lifecycleStatus", "docStatus")
+"""Where a resource says that it was entered in error: Goals and referenced documents have elements of their own."""
+MODIFYING = frozenset(["modifierExtension", "implicitRules"])
+"""Elements that may change what all of a resource means."""
 _MEDICINES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
 _COMPARED = {"AllergyIntolerance", "Condition", "Immunization", "Observation", *_MEDICINES}
 _NO_CODES: frozenset[Code] = frozenset()
@@ -65,8 +69,8 @@ class Reader:
             found,
             self._standing(kind, content),
             none_known is not None or (kind in rules.negations and self._negative(kind, content)),
-            content.get("status") == _WITHDRAWN or _WITHDRAWN in verification,
-            "modifierExtension" in content or "implicitRules" in content,
+            _WITHDRAWN in verification or any(content.get(name) == _WITHDRAWN for name in WITHDRAWING),
+            not MODIFYING.isdisjoint(content),
             none_known,
             self._decision(kind, content, found) if kind in rules.plan_elements else None,
         )
