@@ -145,6 +145,65 @@ def test_a_medicine_that_was_only_proposed_is_not_current() -> None:
     assert "Current" not in medicines
 
 
+@pytest.mark.parametrize(
+    ("status", "label"), [("not-taken", "Reported as not taken"), ("unknown", "not known whether")]
+)
+def test_what_is_not_taken_is_not_labelled_as_taken(status: str, label: str) -> None:
+    denied = said("MedicationStatement", "denied", status=status, medicationCodeableConcept={"text": "Ramipril"})
+
+    medicines = told(denied)["Medicines"]
+
+    assert label in medicines
+    assert "Reported as taken" not in medicines
+
+
+def test_an_order_not_to_give_is_not_labelled_as_prescribed() -> None:
+    medicines = told(medicine("Warfarin", doNotPerform=True))["Medicines"]
+
+    assert "Order not to give it" in medicines
+    assert "Prescribed" not in medicines.replace("Prescribed 1 Mar 2019", "")
+
+
+def test_that_no_medicine_is_known_is_not_labelled_as_taken() -> None:
+    none = said(
+        "MedicationStatement",
+        "none",
+        status="active",
+        medicationCodeableConcept=code("787481004", "No known medications"),
+    )
+
+    assert "Reported as taken" not in told(none)["Medicines"]
+
+
+@pytest.mark.parametrize("status", ["stopped", "cancelled"])
+def test_an_acute_medicine_that_was_stopped_is_not_among_the_acute_ones(status: str) -> None:
+    medicines = told(medicine("Amoxicillin", course="acute", status=status, authoredOn="2026-10-01"))["Medicines"]
+
+    assert "Amoxicillin" in under(medicines, "Stopped or ended")
+    assert "Acute, within a year" not in medicines
+
+
+def test_sides_of_a_dose_conflict_show_what_differs_also_where_the_words_are_the_same() -> None:
+    def prescribed(organisation: str, milligrams: int) -> Said:
+        dose = {"text": "As directed", "doseAndRate": [{"doseQuantity": {"value": milligrams, "unit": "mg"}}]}
+        warfarin = code("48603004", "Warfarin")
+        return said(
+            "MedicationRequest",
+            "warfarin",
+            organisation,
+            status="active",
+            intent="order",
+            medicationCodeableConcept=warfarin,
+            dosageInstruction=[dose],
+        )
+
+    medicines = told(prescribed(GP, 3), prescribed(HOSPITAL, 4))["Medicines"]
+
+    assert "The doses differ." in medicines
+    assert "3 mg" in medicines
+    assert "4 mg" in medicines
+
+
 # Allergies
 
 
@@ -189,7 +248,16 @@ def test_where_an_allergy_is_known_nil_known_is_no_reason_but_is_still_shown() -
     stated = summarise(known(nil_known("886921000000105"), nuts), NOW)
 
     assert "emptyReason" not in sections(stated)["48765-2"]
-    assert "None known, as stated by" in texts(stated)["Allergies and intolerances"]
+    assert "Sources disagree: none known, as stated by" in texts(stated)["Allergies and intolerances"]
+
+
+def test_a_list_that_names_nothing_does_not_disagree_with_a_statement_that_there_is_nothing() -> None:
+    none_known = said("AllergyIntolerance", "none", code=code("716186003", "No known allergy"))
+
+    shown = told(nil_known("886921000000105"), none_known)["Allergies and intolerances"]
+
+    assert "None known, as stated by" in shown
+    assert "Sources disagree" not in shown
 
 
 def test_a_statement_that_there_is_no_allergy_is_an_entry_with_its_source() -> None:
@@ -283,7 +351,40 @@ def test_vital_signs_social_history_and_pregnancy_have_sections_of_their_own() -
     assert "Results" not in summary
 
 
+def test_a_code_of_the_source_beside_that_of_fhir_does_not_make_an_active_problem_past() -> None:
+    fhir = term("condition-clinical", "active")["coding"]
+    both = said(
+        "Condition",
+        "both",
+        code={"text": "Epilepsy"},
+        clinicalStatus={"coding": [{"system": "urn:x", "code": "A"}, *fhir]},
+    )
+
+    summary = told(both)
+
+    assert "Epilepsy" in summary["Problems"]
+    assert "Past illness" not in summary
+
+
+def test_an_allergy_that_is_refuted_by_the_second_coding_is_refuted() -> None:
+    refuted = term("allergyintolerance-verification", "refuted")["coding"]
+    both = said(
+        "AllergyIntolerance",
+        "both",
+        code={"text": "Nuts"},
+        verificationStatus={"coding": [{"system": "urn:x", "code": "R"}, *refuted]},
+    )
+
+    assert "Nuts" in under(told(both)["Allergies and intolerances"], "Said not to be so")
+
+
 # Immunisations
+
+
+def test_an_immunisation_without_a_status_is_not_hidden() -> None:
+    unstated = said("Immunization", "unstated", vaccineCode={"text": "MMR"}, occurrenceString="as a child")
+
+    assert "MMR" in told(unstated)["Immunisations"]
 
 
 def test_immunisations_are_those_that_were_given() -> None:
@@ -386,6 +487,47 @@ def test_plans_that_disagree_head_the_summary() -> None:
     notice = texts(summary)["Please note"]
     for part in ("Plans for emergency care disagree", "CPR recommended", "CPR not recommended"):
         assert part in notice
+
+
+@pytest.mark.parametrize(
+    ("kind", "elements"),
+    [
+        ("Goal", {"lifecycleStatus": "entered-in-error", "description": code("450476008", "Not for CPR")}),
+        (
+            "DocumentReference",
+            {"status": "current", "docStatus": "entered-in-error", "type": code("1382601000000107", "ReSPECT form")},
+        ),
+    ],
+)
+def test_a_plan_that_was_entered_in_error_is_no_plan(kind: str, elements: dict[str, Any]) -> None:
+    assert "Plans for emergency care, and advance decisions" not in told(said(kind, "wrong", **elements))
+
+
+def test_a_decision_that_is_recorded_as_a_procedure_stands_once_it_was_made() -> None:
+    made = said("Procedure", "made", status="completed", code=code("450476008", "Not for CPR"))
+
+    plans = told(made)["Plans for emergency care, and advance decisions"]
+
+    assert "Not for CPR" in under(plans, "In force")
+    assert "More is held" not in plans
+
+
+def test_what_a_modifier_extension_may_turn_round_says_so() -> None:
+    negated = said(
+        "AllergyIntolerance",
+        "negated",
+        code={"text": "Nuts"},
+        modifierExtension=[{"url": "https://example.org/negated", "valueBoolean": True}],
+    )
+
+    assert "in a way that is not understood here" in told(negated)["Allergies and intolerances"]
+
+
+def test_a_time_is_never_shown_without_its_zone() -> None:
+    results = told(result("late", "2026-11-01T23:30:00Z"), result("later", "2026-11-02T00:30:00+01:00"))["Results"]
+
+    assert "1 Nov 2026, 23:30 UTC" in results
+    assert "2 Nov 2026, 00:30 (+01:00)" in results
 
 
 def test_a_plan_that_was_superseded_is_only_counted() -> None:
@@ -540,6 +682,35 @@ def test_a_value_is_told_as_its_source_gives_it(value: dict[str, Any], shown: st
             {"doseAndRate": [{"doseRange": {"low": {"value": 1, "unit": "tablet"}, "high": {"value": 2}}}]},
             "1 tablet to 2",
         ),
+        (
+            {
+                "text": "As directed",
+                "doseAndRate": [{"doseQuantity": {"value": 10, "unit": "mg"}}],
+                "timing": {"repeat": {"period": 1, "periodUnit": "wk", "dayOfWeek": ["mon"]}},
+            },
+            "As directed (as coded: 10 mg, once a week, on mon)",
+        ),
+        (
+            {
+                "timing": {
+                    "repeat": {"frequency": 1, "frequencyMax": 2, "period": 4, "periodMax": 6, "periodUnit": "h"}
+                },
+                "maxDosePerPeriod": {
+                    "numerator": {"value": 4, "unit": "g"},
+                    "denominator": {"value": 1, "unit": "day"},
+                },
+            },
+            "1 to 2 times every 4 to 6 hours, at most 4 g / 1 day",
+        ),
+        (
+            {
+                "doseAndRate": [{"rateQuantity": {"value": 2, "unit": "L/min"}}],
+                "timing": {"repeat": {"when": ["NIGHT"], "boundsDuration": {"value": 7, "unit": "days"}}},
+                "additionalInstruction": [{"text": "with food"}],
+            },
+            "2 L/min, at night, for 7 days, with food",
+        ),
+        ({"text": "One at night", "patientInstruction": "Not with grapefruit"}, "One at night; Not with grapefruit"),
     ],
 )
 def test_a_dose_is_told_as_its_source_gives_it(dosage: dict[str, Any], shown: str) -> None:

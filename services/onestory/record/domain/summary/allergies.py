@@ -9,7 +9,7 @@ from onestory.record.domain.merge.fact import Fact
 from onestory.record.domain.summary import moments, nil_known
 from onestory.record.domain.summary.lines import About, Group, Line, section
 from onestory.record.domain.summary.narrative import strong, text
-from onestory.record.domain.summary.plain import all_named, extensions, first, named, objects
+from onestory.record.domain.summary.plain import all_named, each, extensions, first, named, objects
 from onestory.record.domain.summary.record import Record
 from onestory.record.domain.summary.section import Section
 from onestory.record.domain.summary.wording import dated, name_of, notes, status_of
@@ -28,7 +28,7 @@ def allergies(record: Record) -> Section | None:
     groups: dict[str, list[Line]] = {caption: [] for caption in _GROUPS}
     for fact in record.facts("AllergyIntolerance"):
         groups[_group(record, fact)].append(_line(record, fact))
-    stated = nil_known.stated(record, "allergies")
+    stated = nil_known.stated(record, "allergies", [line.fact for line in groups["Active"]])
     return section(
         record,
         _ABOUT,
@@ -39,32 +39,33 @@ def allergies(record: Record) -> Section | None:
 
 
 def _group(record: Record, fact: Fact) -> str:
-    said = {_standing(each.content) for each in record.standing(fact)}
+    said = {_standing(one.content) for one in record.standing(fact)}
     return next(caption for caption in _GROUPS if caption in said)
 
 
 def _standing(content: Mapping[str, Any]) -> str:
-    if first(content, "verificationStatus", "coding", "code") == "refuted":
+    if "refuted" in each(content, "verificationStatus", "coding", "code"):
         return "Said not to be so"
     # A missing status means active: an allergy is not put aside for want of one.
-    resolved = first(content, "clinicalStatus", "coding", "code") in ("inactive", "resolved")
-    return "Inactive or resolved" if resolved else "Active"
+    stated = each(content, "clinicalStatus", "coding", "code")
+    resolved = "inactive" in stated or "resolved" in stated
+    return "Inactive or resolved" if resolved and "active" not in stated else "Active"
 
 
 def _line(record: Record, fact: Fact) -> Line:
     shown = record.shown(fact).content
     contents = [said.content for said in record.standing(fact)]
     name = name_of(shown)
-    substances = [each for content in contents for each in all_named(content, "reaction", "substance") if each != name]
+    reacted_to = [one for content in contents for one in all_named(content, "reaction", "substance") if one != name]
     return Line(
         fact,
-        [strong(text(name)), *[text(f"Substance: {each}") for each in dict.fromkeys(substances)]],
+        [strong(text(name)), *[text(f"Substance: {one}") for one in dict.fromkeys(reacted_to)]],
         [text(detail) for detail in dict.fromkeys(_details(shown, contents))],
     )
 
 
 def _details(shown: Mapping[str, Any], contents: list[Mapping[str, Any]]) -> Iterator[str]:
-    if worst := next((level for level in _WORST if any(each.get("criticality") == level for each in contents)), None):
+    if worst := next((level for level in _WORST if any(one.get("criticality") == level for one in contents)), None):
         yield f"Criticality: {worst}"
     yield status_of(shown)
     for content in contents:

@@ -25,8 +25,8 @@ _ASSESSMENTS = About("47420-5", "Functional status and clinical assessments", ty
 
 
 def immunisations(record: Record) -> Section | None:
-    """Those that were given."""
-    given = [fact for fact in record.facts("Immunization") if _says(record, fact, {"completed"})]
+    """Those that were given; one without a status too."""
+    given = [fact for fact in record.facts("Immunization") if _says(record, fact, {"completed", ""})]
     return _newest(record, _IMMUNISATIONS, given, _vaccine, _dose)
 
 
@@ -50,7 +50,7 @@ def devices(record: Record) -> Section | None:
         for fact in record.facts("Device")
         if not any(said.shared_id in named_by_use for said in fact.members)
         and "patient" in record.shown(fact).content
-        and _says(record, fact, {"active", ""})
+        and _says(record, fact, {"active", "unknown", ""})
     ]
     return _newest(record, _DEVICES, [*used, *own], _device, lambda content: iter([status_of(content)]))
 

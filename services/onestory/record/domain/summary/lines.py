@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from onestory.record.domain.merge.fact import Fact
+from onestory.record.domain.merge.reading import MODIFYING
 from onestory.record.domain.summary import sources
 from onestory.record.domain.summary.moments import NEVER
-from onestory.record.domain.summary.narrative import Row, paragraph, table
+from onestory.record.domain.summary.narrative import Row, paragraph, strong, table
 from onestory.record.domain.summary.record import Record
 from onestory.record.domain.summary.section import Section
 
@@ -73,8 +74,14 @@ def section(
 
 
 def _row(record: Record, line: Line) -> Row:
-    details = [*line.details, *sources.conflicts(record, line.fact)]
+    details = [*_qualified(record, line.fact), *line.details, *sources.conflicts(record, line.fact)]
     return Row((line.what, details, sources.in_words(record, line.fact)))
+
+
+def _qualified(record: Record, fact: Fact) -> Iterable[str]:
+    """What nobody may pass over who does not know it (http://hl7.org/fhir/R4/extensibility.html#modifierExtension)."""
+    if any(MODIFYING & said.content.keys() for said in record.standing(fact)):
+        yield strong("Its source qualifies this in a way that is not understood here: read the resource.")
 
 
 def _entries(record: Record, about: About, line: Line) -> Iterable[tuple[str, tuple[dict[str, object], ...]]]:

@@ -52,7 +52,9 @@ def standing(record: Record, said: Said) -> Standing:
         return Standing(FORBIDDEN, NEVER)
     status = first(content, "status")
     if _is_acute(content):
-        return Standing(ACUTE, months_after(_last(content, said.recorded_at), _ACUTE_MONTHS))
+        ended_early = status in _OVER - {"completed"}
+        until = months_after(_last(content, said.recorded_at), _ACUTE_MONTHS)
+        return Standing(STOPPED if ended_early else ACUTE, until)
     if status in _OVER:
         return Standing(STOPPED, _stopped_until(record, said))
     if status in _NOT_SURE or first(content, "intent") in _NOT_ORDERED:

@@ -8,11 +8,12 @@ from typing import Any
 from onestory.record.domain.merge.fact import Fact, Said
 from onestory.record.domain.summary import nil_known
 from onestory.record.domain.summary.lines import About, Group, Line, section
-from onestory.record.domain.summary.medicine_standing import GROUPS, Standing, standing
+from onestory.record.domain.summary.medicine_standing import ACUTE, CURRENT, GROUPS, Standing, standing
 from onestory.record.domain.summary.moments import shown as date_shown
 from onestory.record.domain.summary.narrative import strong, text
-from onestory.record.domain.summary.plain import all_named, first, objects
+from onestory.record.domain.summary.plain import all_named, codes, first, objects
 from onestory.record.domain.summary.record import Record
+from onestory.record.domain.summary.reviewed import reviewed
 from onestory.record.domain.summary.section import Section
 from onestory.record.domain.summary.wording import dated, doses, name_of, notes, period_of, status_of
 
@@ -22,7 +23,7 @@ _ABOUT = About(
     "No source here says anything of a medicine of now. This does not mean that there is none.",
 )
 _TYPES = ("MedicationRequest", "MedicationStatement")
-_KINDS = {"MedicationRequest": "Prescribed", "MedicationStatement": "Reported as taken"}
+_DENIED = {"not-taken": "Reported as not taken", "unknown": "Reported; not known whether it is taken"}
 
 
 def medicines(record: Record) -> Section | None:
@@ -35,7 +36,8 @@ def medicines(record: Record) -> Section | None:
             groups[now.group].append(_line(record, fact, names[fact.id], now))
         else:
             older += 1
-    stated = nil_known.stated(record, "medicines")
+    taken = [line.fact for group in (CURRENT, ACUTE) for line in groups[group]]
+    stated = nil_known.stated(record, "medicines", taken)
     more = f"More is held: {older} older medicines are not shown here (acute ones of more than a year, others that "
     return section(
         record,
@@ -82,10 +84,18 @@ def _line(record: Record, fact: Fact, name: str, now: Standing) -> Line:
     said = [note for each in record.standing(fact) for note in notes(each.content)]
     return Line(
         fact,
-        [strong(text(name)), _KINDS[fact.resource_type]],
+        [strong(text(name)), _kind(shown.content)],
         [text(detail) for detail in dict.fromkeys([*details, *said])],
         now.until,
     )
+
+
+def _kind(content: Mapping[str, Any]) -> str:
+    if content.get("resourceType") == "MedicationRequest":
+        return "Order not to give it" if content.get("doNotPerform") is True else "Prescribed"
+    if codes(content, "medicationCodeableConcept") & reviewed().none_known:
+        return "Reported"
+    return _DENIED.get(first(content, "status"), "Reported as taken")
 
 
 def _details(content: Mapping[str, Any]) -> Iterator[str]:

@@ -79,8 +79,11 @@ def _shown(written: str) -> str:
     if month and not 1 <= int(month) <= 12:
         return written
     words = [str(int(day)) if day else "", _MONTHS[int(month) - 1] if month else "", year]
-    time_of_day = f", {clock[:5]}{'' if zone in (None, 'Z', '+00:00') else f' ({zone})'}" if clock else ""
-    return " ".join(word for word in words if word) + time_of_day
+    if not clock:
+        return " ".join(word for word in words if word)
+    # In summer the clock of the reader is an hour ahead: a time is never shown without its zone where it has one.
+    told = " UTC" if zone in ("Z", "+00:00") else f" ({zone})" if zone else ""
+    return f"{' '.join(words)}, {clock[:5]}{told}"
 
 
 def day(value: date) -> str:

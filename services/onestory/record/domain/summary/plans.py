@@ -71,11 +71,13 @@ def is_plan(record: Record, fact: Fact) -> bool:
 
 def _in_force(record: Record, fact: Fact) -> bool:
     said = [each.content for each in record.standing(fact)]
-    return any(not _statuses(each) & _OVER and ends(each) > record.at for each in said)
+    return any(not _is_over(each) and ends(each) > record.at for each in said)
 
 
-def _statuses(content: Mapping[str, Any]) -> set[str]:
-    return {first(content, "status"), first(content, "clinicalStatus", "coding", "code")}
+def _is_over(content: Mapping[str, Any]) -> bool:
+    over = _OVER & {first(content, "status"), first(content, "clinicalStatus", "coding", "code")}
+    # A decision that was recorded as something done stands: it was made.
+    return bool(over - {"completed"} if content.get("resourceType") == "Procedure" else over)
 
 
 def _line(record: Record, fact: Fact) -> Line:

@@ -12,7 +12,7 @@ from onestory.record.domain.summary.lines import About, Group, Line, section
 from onestory.record.domain.summary.moments import moment
 from onestory.record.domain.summary.moments import shown as date_shown
 from onestory.record.domain.summary.narrative import strong, text
-from onestory.record.domain.summary.plain import all_named, first, named
+from onestory.record.domain.summary.plain import all_named, each, first, named
 from onestory.record.domain.summary.record import Record
 from onestory.record.domain.summary.section import Section
 from onestory.record.domain.summary.wording import dated, name_of, notes, status_of
@@ -23,7 +23,8 @@ _PROBLEMS = About(
     "No source here says anything of a current problem. This does not mean that there is none.",
 )
 _PAST = About("11348-0", "Past illness")
-_ACTIVE = {"active", "recurrence", "relapse"}
+_ACTIVE = ("active", "recurrence", "relapse")
+_PAST_STATUSES = ("inactive", "remission", "resolved")
 MOST_PAST = 50
 """Past illnesses that are shown; the newest of them."""
 
@@ -31,7 +32,7 @@ MOST_PAST = 50
 def problems(record: Record) -> Section | None:
     """Active problems."""
     lines = [_line(record, fact) for fact in _newest_first(record) if _is_active(record, fact)]
-    stated = nil_known.stated(record, "problems")
+    stated = nil_known.stated(record, "problems", [line.fact for line in lines])
     return section(
         record,
         _PROBLEMS,
@@ -67,11 +68,13 @@ def _is_active(record: Record, fact: Fact) -> bool:
 
 
 def _stands_as_active(content: Mapping[str, Any]) -> bool:
-    if first(content, "verificationStatus", "coding", "code") == "refuted":
+    if "refuted" in each(content, "verificationStatus", "coding", "code"):
         return False
-    if status := first(content, "clinicalStatus", "coding", "code"):
-        return status in _ACTIVE
-    # Without a status only an end says that it is over.
+    stated = each(content, "clinicalStatus", "coding", "code")
+    # A source may have a code of its own beside FHIR's.
+    if any(status in stated for status in (*_ACTIVE, *_PAST_STATUSES)):
+        return any(status in stated for status in _ACTIVE)
+    # Without a status that is known only an end says that it is over.
     return not any(name.startswith("abatement") for name in content)
 
 

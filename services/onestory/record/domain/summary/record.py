@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from onestory.record.domain.merge.fact import Fact, Judgement, Said
+from onestory.record.domain.merge.reading import WITHDRAWING
 from onestory.record.domain.summary.kinds import kind_of
 from onestory.record.domain.summary.known import Known
 from onestory.record.domain.summary.moments import NEVER, midnight
@@ -118,6 +119,6 @@ def ended(until: date) -> datetime:
 
 
 def _withdrawn(content: Mapping[str, Any]) -> bool:
-    if content.get("status") == _WITHDRAWN:
+    if any(content.get(name) == _WITHDRAWN for name in WITHDRAWING):
         return True
     return "verificationStatus" in content and _WITHDRAWN in each(content, "verificationStatus", "coding", "code")

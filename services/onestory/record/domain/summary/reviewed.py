@@ -1,4 +1,6 @@
-"""The clinical content of the summary as data: `schemas/summary/codes.yaml`, and the plans of `schemas/merge/`."""
+"""The clinical content of the summary as data: `schemas/summary/codes.yaml`, and the plans and denials of
+`schemas/merge/`.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,14 @@ class Reviewed:
     pregnancy: frozenset[Code]
     social_history: frozenset[Code]
     languages: frozenset[str]
+    none_known: frozenset[Code]
 
 
 @cache
 def reviewed() -> Reviewed:
     """The content, read once."""
     table = yaml.safe_load((folder() / "summary" / "codes.yaml").read_text())
+    denials = yaml.safe_load((folder() / "merge" / "none-known.yaml").read_text())
     emergency = yaml.safe_load((folder() / "merge" / "plans.yaml").read_text())
     return Reviewed(
         about_me=_codes(table["about-me"]),
@@ -44,6 +48,7 @@ def reviewed() -> Reviewed:
         pregnancy=_codes(table["pregnancy"]),
         social_history=_codes(table["social-history"]),
         languages=frozenset(table["languages"]),
+        none_known=frozenset((each["system"], each["code"]) for said in denials.values() for each in said),
     )
 
 

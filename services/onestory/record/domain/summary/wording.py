@@ -11,6 +11,18 @@ from onestory.record.domain.summary.plain import all_named, each, first, named, 
 _NAMES = ("code", "medicationCodeableConcept", "vaccineCode", "type", "category", "description")
 _STATUSES = ("clinicalStatus", "verificationStatus")
 _UNITS = {"s": "second", "min": "minute", "h": "hour", "d": "day", "wk": "week", "mo": "month", "a": "year"}
+_WHEN = {
+    "MORN": "in the morning",
+    "NOON": "at noon",
+    "AFT": "in the afternoon",
+    "EVE": "in the evening",
+    "NIGHT": "at night",
+    "HS": "before sleep",
+    "WAKE": "on waking",
+    "C": "with meals",
+    "AC": "before meals",
+    "PC": "after meals",
+}
 
 
 def name_of(content: Mapping[str, Any]) -> str:
@@ -119,26 +131,59 @@ def _component(part: Mapping[str, Any]) -> str:
 
 
 def _dose(dosage: Mapping[str, Any]) -> str:
-    written = first(dosage, "text") or first(dosage, "patientInstruction")
-    if written:
-        return written
-    amounts = [quantity(each) for each in objects(dosage, "doseAndRate", "doseQuantity")]
-    ranges = [
-        f"{quantity(each.get('low'))} to {quantity(each.get('high'))}"
-        for each in objects(dosage, "doseAndRate", "doseRange")
-    ]
-    often = [_often(each) for each in objects(dosage, "timing", "repeat")]
-    needed = ["as needed"] if dosage.get("asNeededBoolean") is True else all_named(dosage, "asNeededCodeableConcept")
-    parts = [*amounts, *ranges, *all_named(dosage, "timing", "code"), *often, *all_named(dosage, "route"), *needed]
-    return ", ".join(part for part in parts if part)
+    """In its source's words, with what it says in elements beside them: "as directed" may not stand for the dose."""
+    told = (first(dosage, "text"), first(dosage, "patientInstruction"))
+    written = "; ".join(dict.fromkeys(part for part in told if part))
+    coded = ", ".join(part for part in _coded_dose(dosage) if part)
+    if not (written and coded):
+        return written or coded
+    return written if coded.casefold() in written.casefold() else f"{written} (as coded: {coded})"
+
+
+def _coded_dose(dosage: Mapping[str, Any]) -> Iterator[str]:
+    for amount in objects(dosage, "doseAndRate"):
+        for name in ("doseQuantity", "doseRange", "rateQuantity", "rateRange", "rateRatio"):
+            yield _value_as_text(amount.get(name))
+    yield from all_named(dosage, "timing", "code")
+    for repeat in objects(dosage, "timing", "repeat"):
+        yield from _timed(repeat)
+    yield from all_named(dosage, "route")
+    yield from ["as needed"] if dosage.get("asNeededBoolean") is True else all_named(dosage, "asNeededCodeableConcept")
+    yield from all_named(dosage, "additionalInstruction")
+    for most in objects(dosage, "maxDosePerPeriod"):
+        yield f"at most {_value_as_text(most)}"
+    for name, when in (("maxDosePerAdministration", "at a time"), ("maxDosePerLifetime", "in a lifetime")):
+        for most in objects(dosage, name):
+            yield f"at most {quantity(most)} {when}"
+
+
+def _timed(repeat: Mapping[str, Any]) -> Iterator[str]:
+    yield _often(repeat)
+    for name, before in (("dayOfWeek", "on "), ("timeOfDay", "at "), ("when", "")):
+        if stated := [_WHEN.get(found, found) for found in each(repeat, name) if isinstance(found, str)]:
+            yield f"{before}{', '.join(stated)}"
+    for name in ("boundsDuration", "boundsRange"):
+        for lasting in objects(repeat, name):
+            yield f"for {_value_as_text(lasting)}"
+    yield period_of(repeat.get("boundsPeriod"))
+    if count := number(repeat.get("count")):
+        yield f"{count} in all"
 
 
 def _often(repeat: Mapping[str, Any]) -> str:
-    times, period, unit = number(repeat.get("frequency")), number(repeat.get("period")), first(repeat, "periodUnit")
-    if not (times and period and unit):
+    stated, period, unit = number(repeat.get("frequency")), number(repeat.get("period")), first(repeat, "periodUnit")
+    if not (stated or period):
         return ""
-    named_unit = _UNITS.get(unit, unit)
-    every = (
-        f"{'an' if named_unit == 'hour' else 'a'} {named_unit}" if period == "1" else f"every {period} {named_unit}s"
-    )
-    return f"{'once' if times == '1' else f'{times} times'} {every}"
+    # Once, where only the period is stated (http://hl7.org/fhir/R4/datatypes.html#Timing).
+    times = _up_to(stated or "1", repeat.get("frequencyMax"))
+    often = "once" if times == "1" else f"{times} times"
+    if not period:
+        return often
+    named_unit, periods = _UNITS.get(unit, unit), _up_to(period, repeat.get("periodMax"))
+    if periods == "1":
+        return f"{often} {'an' if named_unit == 'hour' else 'a'} {named_unit}"
+    return f"{often} every {periods} {named_unit}s"
+
+
+def _up_to(least: str, most: Any) -> str:
+    return f"{least} to {number(most)}" if number(most) else least
