@@ -8,13 +8,11 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onestory.record.api import asking
 from onestory.record.api.context import Context
 from onestory.record.api.lists import Listing, Lists
-from onestory.record.domain.search.person import by_id
-from onestory.record.domain.search.question import IN_EVERYTHING, question
+from onestory.record.api.operation import Operation
+from onestory.record.domain.search.question import IN_EVERYTHING
 from onestory.record.domain.search.types import in_parameter
-from onestory.record.reading.reader import absent
 from onestory.shared.caller import Caller
 
 
@@ -22,19 +20,13 @@ class Everything:
     """The operation, for an NHS number or the id of a source's Patient."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
+        self._fhir = context.fhir
+        self._operation = Operation(context, "$everything", IN_EVERYTHING, lambda asks: in_parameter(asks.types or ()))
         self._lists = Lists(context)
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
-        context = self._context
-        parameters = await asking.parameters(request)
-        asks, at = question(parameters, IN_EVERYTHING, lenient=asking.lenient(request)), asking.moment(parameters)
-        await asking.await_position(context.visible, parameters)
-        asked = by_id(request.path_params["id"], context.keys)
-        if asked is None:
-            raise absent()
-        interaction = "$everything?asOf" if at else "$everything"
-        access = context.access(request, caller, interaction, in_parameter(asks.types or ()))
-        view = await context.reader.view(asked, access, at=at)
-        listing = Listing(f"{context.fhir}/Patient/{request.path_params['id']}/$everything", parameters, asks)
-        return await self._lists.page(request, view, access, view.matching(asks), listing)
+        begun = await self._operation.begin(request, caller)
+        address = f"{self._fhir}/Patient/{begun.asked_id}/$everything"
+        matching = begun.view.matching(begun.question)
+        listing = Listing(address, begun.parameters, begun.question)
+        return await self._lists.page(request, begun.view, begun.access, matching, listing)

@@ -8,13 +8,12 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onestory.record.api import answers, asking
+from onestory.record.api import answers
 from onestory.record.api.context import Context
+from onestory.record.api.operation import Operation
 from onestory.record.domain.bundle import etag
-from onestory.record.domain.search.person import by_id
-from onestory.record.domain.search.question import IN_SUMMARY, question
+from onestory.record.domain.search.question import IN_SUMMARY
 from onestory.record.domain.summary.page import page
-from onestory.record.reading.reader import absent
 from onestory.record.reading.summaries import Summaries, whom
 from onestory.shared.caller import Caller
 from onestory.shared.openapi import HTML
@@ -26,32 +25,23 @@ class AskSummary:
     """The operation, for an NHS number or the id of a source's Patient."""
 
     def __init__(self, context: Context, summaries: Summaries) -> None:
-        self._context = context
+        self._reader = context.reader
+        self._operation = Operation(context, "$summary", IN_SUMMARY)
         self._summaries = summaries
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
-        context, asked_id = self._context, request.path_params["id"]
-        parameters = await asking.parameters(request)
-        question(parameters, IN_SUMMARY, lenient=asking.lenient(request))
-        at = asking.moment(parameters)
-        await asking.await_position(context.visible, parameters)
-        asked = by_id(asked_id, context.keys)
-        if asked is None:
-            raise absent()
-        access = context.access(request, caller, "$summary?asOf" if at else "$summary", ())
-        view = await context.reader.view(asked, access, at=at)
+        begun, reader, summaries = await self._operation.begin(request, caller), self._reader, self._summaries
+        view, at, patient = begun.view, begun.at, whom(begun.view, begun.asked_id)
         if view.decision.visibility is Visibility.NONE:
-            return await context.reader.show(view, access, Response)
-        patient = whom(view, asked_id)
-        summary = await (
-            self._summaries.at(view, patient, at) if at else self._summaries.current(view, patient, caller.organisation)
-        )
+            return await reader.show(view, begun.access, Response)
+        made = summaries.at(view, patient, at) if at else summaries.current(view, patient, caller.organisation)
+        summary = await made
 
         def produce() -> Response:
             if wants_html(request):
                 return Response(page(summary.document), media_type=HTML, headers={"Vary": "Accept"})
-            digest = context.reader.digest(view)
+            digest = reader.digest(view)
             headers = {"ETag": etag(summary.digest), "Vary": "Accept", answers.RECORD_DIGEST: digest}
             return answers.unless_known(request, lambda: summary.document, headers)
 
-        return await context.reader.show(view, access, produce)
+        return await reader.show(view, begun.access, produce)
