@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -19,7 +20,7 @@ from onestory.record.reading.subjects import Subjects
 from onestory.record.reading.summaries import Summaries, whom
 from onestory.record.reading.view import View
 from onestory.record.store import summaries as store
-from onestory.record.store.summaries import Patience
+from onestory.record.store.summaries import Patience, Published
 from onestory.shared.contracts.codec import Codec
 from onestory.shared.contracts.topics import RECORD, SUMMARY, topics
 from onestory.shared.errors import Unavailable
@@ -149,8 +150,8 @@ class Summariser:
         before = store.published(transaction, person_key)
         if person is None:
             return
-        if before is not None and before.digest == summary.digest:
-            store.keep(transaction, person_key, summary)
+        if before is not None and before.digest == summary.digest and not _holds_anew(before, summary):
+            store.keep(transaction, person_key, _held(before, summary))
             return
         if len(summary.document) > topics()[SUMMARY].max_message_bytes - _ENVELOPE_BYTES:
             self._unable.inc()
@@ -172,6 +173,17 @@ class Summariser:
 
 
 _ENVELOPE_BYTES = 65_536
+
+
+def _holds_anew(before: Published, now: Summary) -> bool:
+    """Whether what was published has run out and says the same still: who keeps it may not read it any more."""
+    return before.valid_until is None and now.valid_until is not None
+
+
+def _held(before: Published, now: Summary) -> Summary:
+    """What was published holds until the time that was published with it, or less long."""
+    times = [each for each in (before.valid_until, now.valid_until) if each]
+    return replace(now, valid_until=min(times, default=None))
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:

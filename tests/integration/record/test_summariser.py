@@ -207,3 +207,41 @@ def test_a_summary_is_made_again_when_its_time_has_passed(record: Record, keys: 
     summarise(record)
 
     assert len(sent(record)) == 2
+
+
+def test_a_summary_that_has_run_out_and_says_the_same_is_sent_again_with_its_new_time(
+    record: Record, keys: Keys
+) -> None:
+    record.project(keys, [acute(keys)])
+    summarise(record)
+    with postgres.connect(record.dsn, "record") as connection:
+        connection.execute("update summary set valid_until = now() - interval '1 second'")
+        connection.commit()
+        store.expire(connection)
+
+    summarise(record)
+
+    first, again = sent(record)
+    assert again.digest == first.digest
+    assert again.changed == ()
+    assert again.valid_until == first.valid_until
+
+
+def test_what_is_not_sent_again_holds_no_longer_than_what_was_sent(record: Record, keys: Keys) -> None:
+    record.project(keys, [acute(keys)])
+    summarise(record)
+    with postgres.connect(record.dsn, "record") as connection:
+        connection.execute("update summary set valid_until = now() + interval '1 hour'")
+
+    record.project_arrivals(record.projector(keys), keys, arrivals(keys, [acute(keys)], 1))
+    summarise(record)
+
+    assert len(sent(record)) == 1
+    assert record.rows("select valid_until < now() + interval '2 hours' from summary") == [(True,)]
+
+
+def acute(keys: Keys) -> RecordChanged:
+    """An acute medicine, which leaves the summary a year after today."""
+    course = '"courseOfTherapyType":{"coding":[{"code":"acute"}]}'
+    text = f'"status":"active","intent":"order","medicationCodeableConcept":{{"text":"Amoxicillin"}},{course}'
+    return statement(keys, 1, person(1), [Said("MedicationRequest", "m", text, 1)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import orjson
@@ -21,10 +21,13 @@ _CLAIM = 0x5A11
 
 
 class Published(NamedTuple):
-    """What the last published summary of a person says: its digest, and that of each part."""
+    """What the last published summary of a person says: its digest, and that of each part. `valid_until` is None where
+    it has run out, or never does.
+    """
 
     digest: str
     parts: Mapping[str, str]
+    valid_until: datetime | None
 
 
 class Patience(NamedTuple):
@@ -106,7 +109,9 @@ def settle(transaction: psycopg.Connection, versions: Mapping[str, int]) -> bool
 
 def published(transaction: psycopg.Connection, person_key: str) -> Published | None:
     """What the last published summary of a person said."""
-    row = transaction.execute("select digest, parts from summary where person_key = %s", [person_key]).fetchone()
+    row = transaction.execute(
+        "select digest, parts, valid_until from summary where person_key = %s", [person_key]
+    ).fetchone()
     return None if row is None else Published(*row)
 
 
