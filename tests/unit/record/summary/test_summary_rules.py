@@ -204,6 +204,18 @@ def test_sides_of_a_dose_conflict_show_what_differs_also_where_the_words_are_the
     assert "4 mg" in medicines
 
 
+def test_a_dose_that_the_newest_source_does_not_say_is_told_by_who_does() -> None:
+    def prescribed(organisation: str, recorded: datetime, **dose: Any) -> Said:
+        warfarin = code("48603004", "Warfarin")
+        elements = {"status": "active", "intent": "order", "medicationCodeableConcept": warfarin, **dose}
+        return said("MedicationRequest", "warfarin", organisation, recorded=recorded, **elements)
+
+    newest = prescribed(HOSPITAL, NOW)
+    before = prescribed(GP, LONG_AGO, dosageInstruction=[{"text": "Take 3 mg"}])
+
+    assert "Take 3 mg (by Harbour Street Surgery (A81001))" in told(newest, before)["Medicines"]
+
+
 # Allergies
 
 
@@ -523,6 +535,17 @@ def test_what_a_modifier_extension_may_turn_round_says_so() -> None:
     assert "in a way that is not understood here" in told(negated)["Allergies and intolerances"]
 
 
+def test_what_has_no_section_is_counted() -> None:
+    event = said("AdverseEvent", "event", actuality="actual", event={"text": "Anaphylaxis to contrast"})
+    letter = said("DocumentReference", "letter", status="current", type={"text": "Clinic letter"})
+    plan = respect("plan", "For full treatment")
+
+    also = told(event, letter, plan)["Also held"]
+
+    assert "AdverseEvent: 1" in also
+    assert "DocumentReference: 1" in also
+
+
 def test_a_time_is_never_shown_without_its_zone() -> None:
     results = told(result("late", "2026-11-01T23:30:00Z"), result("later", "2026-11-02T00:30:00+01:00"))["Results"]
 
@@ -648,6 +671,7 @@ def test_a_clinical_assessment_has_a_section() -> None:
         ({"valueRange": {"low": {"value": 1, "unit": "h"}, "high": {"value": 2, "unit": "h"}}}, "1 h to 2 h"),
         ({"valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 128}}}, "1 / 128"),
         ({"valueBoolean": False}, "no"),
+        ({"valueString": "1205-12"}, "1205-12"),
         ({"valueInteger": 7}, "7"),
         ({"valueCodeableConcept": {"text": "Positive"}}, "Positive"),
         ({"valuePeriod": {"start": "2026-01", "end": "2026-03-04"}}, "from Jan 2026 until 4 Mar 2026"),

@@ -66,7 +66,7 @@ class Conditions:
         def disagree(one: Reading, other: Reading) -> bool:
             # On one line, the one that says nothing of an end would hide that there was one.
             alike = clash(one, other) if one.standing == "current" else clusters.together(one, other)
-            return one.source != other.source and alike
+            return alike and (one.source != other.source or clusters.together(one, other))
 
         for bucket in [*self._buckets, *clusters.groups(self._readings)]:
             yield from opposed(_REFUTED, bucket, clash)

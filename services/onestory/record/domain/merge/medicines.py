@@ -87,6 +87,10 @@ class Medicines:
             yield from two_sided("status", _STATUS, goes_on, _ended(said, goes_on), self._stopped_meanwhile)
             paused = [each for each in said if each.standing == "paused"]
             yield from two_sided("status", _PAUSED, goes_on, paused, _of_two_sources)
+        for group in clusters.groups(self._readings):
+            # On one line, what one source says twice hides that it was stopped.
+            on, over = _standing(group, "current"), _standing(group, "stopped", "completed")
+            yield from two_sided("status", _STATUS, on, over, self._stopped_since)
         for group in self._together(clusters, beside):
             yield from _doses(group)
 
@@ -122,8 +126,13 @@ class Medicines:
 
     def _stopped_meanwhile(self, on: Reading, ended: Reading) -> bool:
         """Whether the one that goes on does not say that it began after the other had ended."""
-        if not _of_two_sources(on, ended):
-            return False
+        return _of_two_sources(on, ended) and self._began_before(on, ended)
+
+    def _stopped_since(self, on: Reading, ended: Reading) -> bool:
+        """The same of one source."""
+        return on.source == ended.source and self._began_before(on, ended)
+
+    def _began_before(self, on: Reading, ended: Reading) -> bool:
         going, gone = self._course(on), self._course(ended)
         if going.start is None:
             return ended.standing == "stopped" or going.asserted <= gone.stopped_by
@@ -156,6 +165,10 @@ def _ended(said: Bucket, goes_on: Bucket) -> Bucket:
     """Those that are over, by sources that do not say themselves that it goes on."""
     current = {each.source for each in goes_on}
     return [each for each in said if each.standing in ("stopped", "completed") and each.source not in current]
+
+
+def _standing(group: Bucket, *standings: str) -> Bucket:
+    return [each for each in group if each.standing in standings and not each.negative]
 
 
 def _one_code(group: Bucket) -> bool:

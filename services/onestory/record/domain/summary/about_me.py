@@ -16,21 +16,23 @@ from onestory.record.domain.summary.section import Section
 from onestory.record.domain.summary.wording import notes, value_of
 
 _CODE = "81338-6"
+_DOCUMENTS = ("Composition", "DocumentReference")
 
 
 def about_me(record: Record) -> Section | None:
     """All that is said of it, newest first. A Composition stays outside: an IPS document has only its own."""
-    documents = [
-        fact
-        for fact in record.facts("Composition", "DocumentReference")
-        if codes(record.shown(fact).content, "type") & reviewed().about_me
-    ]
+    documents = [fact for fact in record.facts(*_DOCUMENTS) if is_about_me(record, fact)]
     facts = dates.newest_first(record, [*documents, *record.observed.get(ABOUT_ME, ())])
     if not facts:
         return None
     entries = [(sources.statements(record, fact)[0], (sources.extension(record, fact),)) for fact in facts]
     kept = [entry for entry, fact in zip(entries, facts, strict=True) if fact.resource_type != "Composition"]
     return Section(_CODE, "About Me", "".join(_told(record, fact) for fact in facts), entries=tuple(kept))
+
+
+def is_about_me(record: Record, fact: Fact) -> bool:
+    """Whether it is a document of the person's own words."""
+    return fact.resource_type in _DOCUMENTS and bool(codes(record.shown(fact).content, "type") & reviewed().about_me)
 
 
 def _told(record: Record, fact: Fact) -> str:

@@ -80,7 +80,9 @@ def _by_reference(record: Record, said: Said) -> Iterator[str]:
 
 def _line(record: Record, fact: Fact, name: str, now: Standing) -> Line:
     shown = record.shown(fact)
-    details = [detail for detail in _details(record.exact(shown)) if detail]
+    exact = record.exact(shown)
+    told = [] if doses(exact) else _doses_of_others(record, fact)
+    details = [detail for detail in [*told, *_details(exact)] if detail]
     said = [note for each in record.standing(fact) for note in notes(each.content)]
     return Line(
         fact,
@@ -88,6 +90,14 @@ def _line(record: Record, fact: Fact, name: str, now: Standing) -> Line:
         [text(detail) for detail in dict.fromkeys([*details, *said])],
         now.until,
     )
+
+
+def _doses_of_others(record: Record, fact: Fact) -> list[str]:
+    """Who is shown may not say the dose: then the next who does is heard."""
+    for said in record.standing(fact):
+        if told := doses(record.exact(said)):
+            return [f"{dose} (by {record.organisation(said)})" for dose in told]
+    return []
 
 
 def _kind(content: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from onestory.record.domain.summary.about_me import about_me
 from onestory.record.domain.summary.alerts import alerts
 from onestory.record.domain.summary.allergies import allergies
+from onestory.record.domain.summary.also_held import also_held
 from onestory.record.domain.summary.heard import sources_heard
 from onestory.record.domain.summary.history import assessments, devices, immunisations, procedures
 from onestory.record.domain.summary.medicines import medicines
@@ -35,5 +36,6 @@ SECTIONS: tuple[Callable[[Record], Section | None], ...] = (
     social_history,
     assessments,
     past_illness,
+    also_held,
     sources_heard,
 )

@@ -106,7 +106,8 @@ def _status(concept: Any) -> str:
 def _value(content: Mapping[str, Any]) -> str:
     for name, found in content.items():
         if name.startswith("value") and name != "value":
-            return _value_as_text(found)
+            # A text may look like a date and be none.
+            return found if name == "valueString" and isinstance(found, str) else _value_as_text(found)
     absent = named(content.get("dataAbsentReason"))
     return f"no value: {absent}" if absent else ""
 
