@@ -164,12 +164,10 @@ def test_an_order_not_to_give_is_not_labelled_as_prescribed() -> None:
     assert "Prescribed" not in medicines.replace("Prescribed 1 Mar 2019", "")
 
 
-def test_that_no_medicine_is_known_is_not_labelled_as_taken() -> None:
+@pytest.mark.parametrize("denial", ["787481004", "1234391000168107"])
+def test_that_no_medicine_is_known_is_not_labelled_as_taken(denial: str) -> None:
     none = said(
-        "MedicationStatement",
-        "none",
-        status="active",
-        medicationCodeableConcept=code("787481004", "No known medications"),
+        "MedicationStatement", "none", status="active", medicationCodeableConcept=code(denial, "No known medicines")
     )
 
     assert "Reported as taken" not in told(none)["Medicines"]

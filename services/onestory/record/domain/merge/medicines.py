@@ -129,8 +129,9 @@ class Medicines:
         return _of_two_sources(on, ended) and self._began_before(on, ended)
 
     def _stopped_since(self, on: Reading, ended: Reading) -> bool:
-        """The same of one source."""
-        return on.source == ended.source and self._began_before(on, ended)
+        """The same of one source; that what is planned goes on when one issue of it has ended is no conflict."""
+        one_intent = text(on.content.get("intent")) == text(ended.content.get("intent"))
+        return on.source == ended.source and one_intent and self._began_before(on, ended)
 
     def _began_before(self, on: Reading, ended: Reading) -> bool:
         going, gone = self._course(on), self._course(ended)
