@@ -56,7 +56,11 @@ _DATED = {"Last-Modified": "When Kafka had it."}
 _RESOURCE = Answer(200, "The resource.", FHIR_JSON, "Resource", {**_TAG, **_DATED})
 _SEARCHSET = Answer(200, "A page of what was found: a searchset.", FHIR_JSON, "Bundle", {**_TAG, **_DIGEST})
 _VERSIONS = Answer(200, "A page of versions: a history.", FHIR_JSON, "Bundle")
-_DOCUMENT = Answer(200, "An IPS document.", FHIR_JSON, "Bundle", {**_TAG, **_DIGEST, "Vary": "Accept"})
+_OF_PAGE = {
+    "Content-Security-Policy": "Of a page: a browser fetches, runs and sends nothing.",
+    "X-Content-Type-Options": "Of a page: nosniff.",
+}
+_DOCUMENT = Answer(200, "An IPS document.", FHIR_JSON, "Bundle", {**_TAG, **_DIGEST, **_OF_PAGE, "Vary": "Accept"})
 _FACTS = Answer(200, "Facts, or what became of them.", FHIR_JSON, "Parameters")
 _SOURCES = Answer(200, "One part for each source.", FHIR_JSON, "Parameters")
 _NOT_MODIFIED = Answer(304, "The caller has this version.", headers=_TAG)

@@ -24,6 +24,8 @@ async def parameters(request: Request) -> Parameters:
     Raises `WrongMediaType`, `TooLarge` or `Malformed`.
     """
     in_query = request.query_params.multi_items()
+    if len(in_query) > _MOST_FIELDS:
+        raise Malformed(f"At most {_MOST_FIELDS} parameters can be asked by at once.", code="too-costly")
     if request.method != "POST":
         return in_query
     # A body can be read once.

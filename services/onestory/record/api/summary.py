@@ -20,6 +20,14 @@ from onestory.shared.openapi import HTML
 from onestory.shared.policy import Visibility
 from onestory.shared.web import wants_html
 
+# Nothing in it is markup of a source; were it so after all, a browser would still fetch, run and send nothing.
+_OF_THE_PAGE = {
+    "Vary": "Accept",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
 
 class AskSummary:
     """The operation, for an NHS number or the id of a source's Patient."""
@@ -39,7 +47,7 @@ class AskSummary:
 
         def produce() -> Response:
             if wants_html(request):
-                return Response(page(summary.document), media_type=HTML, headers={"Vary": "Accept"})
+                return Response(page(summary.document), media_type=HTML, headers=_OF_THE_PAGE)
             digest = reader.digest(view)
             headers = {"ETag": etag(summary.digest), "Vary": "Accept", answers.RECORD_DIGEST: digest}
             return answers.unless_known(request, lambda: summary.document, headers)

@@ -22,6 +22,8 @@ from onestory.shared.errors import Issue, Malformed
 PATIENT = "Patient"
 NAMING = ("patient", "subject", "patient:Patient", "subject:Patient")
 """Parameters that say whose record is searched."""
+# Each is compared with each resource of a record, or of a page: what nobody needs may not keep others waiting.
+_MOST_VALUES, _MOST_RULES, _MOST_ELEMENTS = 500, 10, 100
 SUMMARIES = ("true", "false", "text", "data", "count")
 SHAPING = ("_sort", "_summary", "_elements", "_include", "_revinclude")
 
@@ -60,11 +62,13 @@ def search(parameters: Parameters, resource_type: str, fhir: str, *, lenient: bo
     if remarks and (not lenient or any(name == AS_OF for name, _ in parameters)):
         raise Malformed("Unknown search parameters.", issues=remarks)
     used = [parameter for parameter, issue in found if issue is None]
-    order = _order(used, resource_type)
+    order, asked = _order(used, resource_type), _filters(used, resource_type, fhir)
+    if sum(len(each.tests) for each in asked) > _MOST_VALUES:
+        raise Malformed(f"A search compares with at most {_MOST_VALUES} values.", code="too-costly")
     of_question = [(name, value) for name, value in used if name in IN_SEARCH and (name != CURSOR or order is None)]
     return Search(
         question=_count_alone(question(of_question, IN_SEARCH, types=(resource_type,), lenient=False), used),
-        filters=_filters(used, resource_type, fhir),
+        filters=asked,
         order=order,
         after=from_sorted_cursor(one(used, CURSOR), len(order.rules)) if order else None,
         shape=_shape(used),
@@ -90,9 +94,10 @@ def _names_the_person(name: str, resource_type: str) -> bool:
 
 
 WHAT_IS = {
-    "_sort": "It takes search parameters of the type, _lastUpdated and _id, with a hyphen before what descends.",
+    "_sort": "It takes search parameters of the type, _lastUpdated and _id, with a hyphen before what descends, "
+    f"{_MOST_RULES} at most.",
     "_summary": f"It is one of {', '.join(SUMMARIES)}.",
-    "_elements": "It takes names of elements, separated by commas.",
+    "_elements": f"It takes names of elements, separated by commas, {_MOST_ELEMENTS} at most.",
     "_include": "It takes type:parameter, for a parameter that is a reference of the type that is searched, or *.",
     "_revinclude": "It takes type:parameter, for a parameter that is a reference.",
 }
@@ -101,11 +106,13 @@ WHAT_IS = {
 def _is_shaping(name: str, value: str, resource_type: str) -> bool:
     match name:
         case "_sort":
-            return sorting.order(resource_type, value.split(",")) is not None
+            named = value.split(",")
+            return len(named) <= _MOST_RULES and sorting.order(resource_type, named) is not None
         case "_summary":
             return value in SUMMARIES
         case "_elements":
-            return all(part.strip().isalnum() for part in value.split(","))
+            listed = value.split(",")
+            return len(listed) <= _MOST_ELEMENTS and all(part.strip().isalnum() for part in listed)
         case "_include":
             found = include(value, resource_type)
             return found is not None and found.resource_type == resource_type
@@ -139,4 +146,4 @@ def _count_alone(asks: Question, used: Parameters) -> Question:
 
 def _includes(used: Parameters, name: str, resource_type: str) -> tuple[Include, ...]:
     found = [include(value, resource_type) for key, value in used if key == name]
-    return tuple(each for each in found if each)
+    return tuple(dict.fromkeys(each for each in found if each))

@@ -24,6 +24,7 @@ MOST = 20
 _NAMES = ("name", "family", "given", "name:exact", "family:exact", "given:exact")
 _BIRTH_DATE = "birthdate"
 _LEAST_LETTERS = 2
+_MOST_NAMES = 20
 _DAY = re.compile(r"(eq)?(?P<day>\d{4}-\d\d-\d\d)", re.ASCII)
 
 
@@ -62,6 +63,8 @@ def people(search: Search) -> People:
 def _beginnings(name: str) -> list[str]:
     """Each alternative by its first word, and by all of its words as one."""
     alternatives = [words(plain(each)) for each in split(name, ",")]
+    if len(alternatives) > _MOST_NAMES:
+        raise Malformed(f"At most {_MOST_NAMES} names may be alternatives.", code="too-costly")
     if not all(sum(map(len, each)) >= _LEAST_LETTERS for each in alternatives):
         raise Malformed(f"A name is given with at least {_LEAST_LETTERS} letters.", code="value")
     return sorted({form for each in alternatives for form in (each[0], "".join(each))})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -91,21 +91,30 @@ def from_past_cursor(cursor: str | None) -> PastPlace | None:
         return None
     try:
         at, offset, shared_id = orjson.loads(_bytes(cursor))
-        place = PastPlace(datetime.fromisoformat(at), offset, shared_id)
+        place = PastPlace(_moment(at), offset, shared_id)
     except (ValueError, TypeError) as error:
         raise _no_cursor() from error
     readable = type(offset) is int and 0 <= offset <= _GREATEST_OFFSET and isinstance(shared_id, str)
-    if place.at.tzinfo is None or not readable or "\0" in shared_id:
+    if not readable or "\0" in shared_id:
         raise _no_cursor()
     return place
 
 
 def _sorted_place(keys: Any, resource_type: Any, resource_id: Any, as_of: Any) -> SortedPlace:
     texts = [resource_type, resource_id, *[key for key in keys if key is not None]]
-    moment = datetime.fromisoformat(as_of)
-    if not isinstance(keys, list) or not all(isinstance(text, str) for text in texts) or moment.tzinfo is None:
+    if not isinstance(keys, list) or not all(isinstance(text, str) for text in texts):
         raise ValueError("not a place")
-    return SortedPlace(tuple(keys), resource_type, resource_id, moment)
+    return SortedPlace(tuple(keys), resource_type, resource_id, _moment(as_of))
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("not a moment")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("outside the calendar") from error
 
 
 def _opaque(content: bytes) -> str:

@@ -91,7 +91,7 @@ def one(parameters: Parameters, name: str) -> str | None:
 
 def _listed(parameters: Parameters, name: str) -> tuple[str, ...] | None:
     value = one(parameters, name)
-    return None if value is None else tuple(part.strip() for part in value.split(","))
+    return None if value is None else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
 
 
 def _span(parameters: Parameters) -> Span:
