@@ -36,6 +36,15 @@ READS = {
     "history of a type": "/fhir/Condition/_history?patient={number}",
     "history of a person": "/fhir/_history?patient={number}",
     "history of the shared Patient": "/fhir/Patient/{number}/_history",
+    "summary": "/fhir/Patient/{number}/$summary",
+    "summary as a page": "/fhir/Patient/{number}/$summary?_format=html",
+    "summary as it was": "/fhir/Patient/{number}/$summary?asOf=2026-01-01T00:00:00Z",
+    "merged record": "/fhir/Patient/{number}/$merged",
+    "merged record as it was": "/fhir/Patient/{number}/$merged?asOf=2026-01-01T00:00:00Z",
+    "what changed of it": "/fhir/Patient/{number}/$merged?_since=2026-01-01",
+    "freshness": "/fhir/Patient/{number}/$freshness",
+    "provenance of a resource": "/fhir/Provenance?target=Condition/{problem}",
+    "what comes along": "/fhir/Condition?patient={number}&_revinclude=Provenance:target",
 }
 TRACED = {
     "read": ("read", ("Condition",)),
@@ -51,6 +60,15 @@ TRACED = {
     "history of a type": ("history-type", ("Condition",)),
     "history of a person": ("history-system", ()),
     "history of the shared Patient": ("history-instance", ("Patient",)),
+    "summary": ("$summary", ()),
+    "summary as a page": ("$summary", ()),
+    "summary as it was": ("$summary?asOf", ()),
+    "merged record": ("$merged", ()),
+    "merged record as it was": ("$merged?asOf", ()),
+    "what changed of it": ("$merged", ()),
+    "freshness": ("$freshness", ()),
+    "provenance of a resource": ("search-type", ("Provenance",)),
+    "what comes along": ("search-type", ("Condition", "Provenance")),
 }
 
 

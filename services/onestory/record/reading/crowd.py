@@ -16,6 +16,7 @@ from onestory.record.store import patient_names
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Database
 from onestory.shared.errors import Malformed
+from onestory.shared.policy import Visibility
 
 Answer = TypeVar("Answer")
 _MOST_LOOKED_AT = 200
@@ -49,6 +50,8 @@ class Crowds:
         if len(keys) > _MOST_LOOKED_AT:
             raise _too_many()
         seen = [await self._reader.view(Asked(key), access) for key in keys]
+        # By an identity that another source gave, the same person may show nothing.
+        seen.sort(key=lambda view: view.decision.visibility is not Visibility.NONE)
         looked_at = {frozenset(view.person.person_keys): view for view in seen}
         views = [view for view in looked_at.values() if _is_met(people, view)]
         found = [shown for view in views for shown in shared(view.matching(people.search.question))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -14,6 +14,7 @@ from onestory.record.domain.digest import record_digest
 from onestory.record.domain.local_identifier import candidates
 from onestory.record.domain.search.person import Asked
 from onestory.record.reading.kept import Kept
+from onestory.record.reading.person import Person
 from onestory.record.reading.subjects import Subjects
 from onestory.record.reading.view import View, visible
 from onestory.record.store import entries, identifiers
@@ -51,39 +52,56 @@ class Reader:
         self._digests: Kept[tuple[tuple[str, bytes], ...], str] = Kept(_DIGESTS_KEPT)
 
     async def view(
-        self, asked: Asked, access: Access, speakers: Iterable[str] = (), at: datetime | None = None
+        self, asked: Asked, access: Access, speakers: Collection[str] = (), at: datetime | None = None
     ) -> View:
         """What the caller sees of the person; with visibility `none` it is empty.
 
         `speakers` are organisations that spoke of the person, also where nothing of it is part of the record any more.
-        `at`: of the record as it was at this time, what the caller may see today.
+        `at`: of the record as it was at this time, what the caller may see today. Who sees its own statements alone
+        sees nothing by a name that another source gave the person: that it is a name of theirs is that source's word.
         """
         with self._audit.expecting():
-            asked = await self._whom(asked, access.caller)
+            asked, by_another = await self._whom(asked, access.caller)
             now = await self._subjects.load(asked)
             registered = await self._subjects.practice(now)
             found = now if at is None else await self._subjects.load(asked, at)
             practice = registered if at is None else await self._subjects.practice(found)
         sources = frozenset([*speakers, *[entry.organisation for each in (now, found) for entry in each.entries]])
         decision = may(access.caller, Subject(registered, sources), self._networks)
+        own = decision.visibility is Visibility.OWN and access.caller.organisation not in speakers
+        if own and (by_another or await self._is_anothers(asked, [now, found], access.caller)):
+            decision = Decision(Visibility.NONE, "named-by-another-source")
         seen = visible(found.entries, decision.visibility, access.caller.organisation)
         patients = self._subjects.patients(found, seen, practice if decision.visibility is Visibility.ALL else None)
         return View(found, decision, seen, patients)
 
-    async def _whom(self, asked: Asked, caller: Caller) -> Asked:
-        """Whom a local identifier means; else the person asked for. Raises `Malformed` where it means several."""
+    async def _whom(self, asked: Asked, caller: Caller) -> tuple[Asked, bool]:
+        """Whom a local identifier means, and whether only others call them so; else the person asked for.
+
+        Raises `Malformed` where it means several.
+        """
         if asked.local is None:
-            return asked
+            return asked, False
         bearers = await identifiers.bearers(self._database, *asked.local)
         keys = candidates(bearers, caller.organisation)
         if not keys:
-            return asked
-        found = Asked(keys[0])
+            return asked, False
+        found, own = Asked(keys[0]), any(each.organisation == caller.organisation for each in bearers)
         if len(keys) == 1 or set(keys) <= set((await self._subjects.load(found)).person_keys):
-            return found
-        if any(each.organisation == caller.organisation for each in bearers):
+            return found, not own
+        if own:
             raise Malformed("You say of several people that this is their identifier: name one by id.", code="value")
-        return asked
+        return asked, False
+
+    async def _is_anothers(self, asked: Asked, persons: Sequence[Person], caller: Caller) -> bool:
+        """Whether it is an identity that another organisation gave, and under which the caller says nothing."""
+        key, organisation = asked.person_key, caller.organisation
+        if any(key in person.numbers for person in persons):
+            return False
+        said = (entry for person in persons for entry in person.entries)
+        if any((entry.person_key, entry.organisation) == (key, organisation) for entry in said):
+            return False
+        return await identifiers.giver(self._database, key) not in (None, organisation)
 
     def digest(self, view: View) -> str:
         """The record digest over what the caller sees."""

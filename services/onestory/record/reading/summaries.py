@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
@@ -52,11 +52,14 @@ class _Prebuilt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """What a summary follows from, but for the clock: for whom it is, what of the person is visible, in which state."""
+    """What a summary follows from, but for the clock: for whom it is, what of the person is visible, in which state.
+
+    `state` changes with what the reader sees and not with what is hidden: when a summary was made shows in it.
+    """
 
     patient: str
     patient_version: str
-    versions: tuple[tuple[str, int], ...]
+    state: Hashable
     visibility: Visibility
     organisation: str
 
@@ -125,13 +128,10 @@ def whom(view: View, asked_id: str) -> Whom:
 
 def _name(view: View, patient: Whom, organisation: str) -> _Name:
     visibility = view.decision.visibility
-    return _Name(
-        patient.id,
-        patient.version,
-        tuple(sorted(view.person.versions.items())),
-        visibility,
-        organisation if visibility is Visibility.OWN else "",
-    )
+    if visibility is Visibility.ALL:
+        return _Name(patient.id, patient.version, tuple(sorted(view.person.versions.items())), visibility, "")
+    seen = tuple((entry.shared_id, entry.event_id, entry.rank, entry.recorded_at) for entry in view.entries)
+    return _Name(patient.id, patient.version, seen, visibility, organisation)
 
 
 def _said(entry: CurrentEntry) -> Said:
