@@ -623,6 +623,32 @@ def test_of_many_procedures_the_newest_fifty_are_shown_and_what_was_not_done_is_
     assert "More is held: 2" in procedures
 
 
+def test_what_was_done_a_hundred_times_does_not_hide_what_was_done_once() -> None:
+    transplant = said("Procedure", "once", code={"text": "Transplant"}, status="completed", performedDateTime="2009-05")
+    dialyses = [
+        said(
+            "Procedure", f"d{n:02}", code={"text": "Dialysis"}, status="completed", performedDateTime=f"20{n % 14 + 10}"
+        )
+        for n in range(100)
+    ]
+
+    procedures = told(transplant, *dialyses)["Procedures"]
+
+    assert "Transplant" in procedures
+    assert "More is held: 51 " in procedures
+
+
+def test_many_past_illnesses_of_one_name_do_not_hide_another() -> None:
+    resolved = term("condition-clinical", "resolved")
+    cancer = said("Condition", "c", code={"text": "Cancer"}, clinicalStatus=resolved, onsetDateTime="2001")
+    colds = [
+        said("Condition", f"c{n}", code={"text": "Cold"}, clinicalStatus=resolved, onsetDateTime=f"20{n % 14 + 10}")
+        for n in range(100)
+    ]
+
+    assert "Cancer" in told(cancer, *colds)["Past illness"]
+
+
 def test_a_device_is_named_by_what_it_is_and_shown_while_it_is_used() -> None:
     pacemaker = said("Device", "pacemaker", deviceName=[{"name": "Azure S DR", "type": "model-name"}], patient={})
     used = said(
@@ -712,6 +738,7 @@ def test_a_value_is_told_as_its_source_gives_it(value: dict[str, Any], shown: st
             },
             "As directed (as coded: 10 mg, once a week, on mon)",
         ),
+        ({"timing": {"repeat": {"frequency": 1, "period": 1.0, "periodUnit": "d"}}}, "once a day"),
         (
             {
                 "timing": {

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onestory.record.domain.merge.fact import Fact, Said
 from onestory.record.domain.summary import moments
 from onestory.record.domain.summary.moments import Moment, moment
-from onestory.record.domain.summary.plain import first
+from onestory.record.domain.summary.plain import codes, first
 from onestory.record.domain.summary.record import Record
+from onestory.record.domain.summary.wording import name_of
 
 _DATES = (
     ("effectiveDateTime", ""),
@@ -49,6 +51,25 @@ def in_words(said: Said) -> str:
 def newest_first(record: Record, facts: Iterable[Fact]) -> list[Fact]:
     """The facts by the date of what is shown of them."""
     return sorted(facts, key=lambda fact: (-when(record.shown(fact)).begin.timestamp(), fact.id))
+
+
+def foremost(record: Record, newest: Sequence[Fact], most: int) -> list[Fact]:
+    """As many of these as may be shown, in their order: of each kind the newest, before another kind has its second.
+
+    A hundred dialyses may not hide the one transplant before them.
+    """
+    before: Counter[object] = Counter()
+    ranked = []
+    for place, fact in enumerate(newest):
+        kind = _kind(record.shown(fact).content)
+        ranked.append((before[kind], place))
+        before[kind] += 1
+    return [newest[place] for place in sorted(place for _, place in sorted(ranked)[:most])]
+
+
+def _kind(content: Mapping[str, Any]) -> object:
+    said = codes(content, "code") | codes(content, "vaccineCode")
+    return min(said) if said else name_of(content).casefold()
 
 
 def _written(content: Mapping[str, Any]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from onestory.record.domain.summary.section import Section
 from onestory.record.domain.summary.wording import name_of, notes, period_of, status_of
 
 MOST = 50
-"""Lines of one of these sections; the newest of them."""
+"""Lines of one of these sections: the newest of each kind first."""
 _IMMUNISATIONS = About("11369-6", "Immunisations", types=frozenset(["Immunization"]))
 _PROCEDURES = About("47519-4", "Procedures", types=frozenset(["Procedure"]))
 _DEVICES = About("46264-8", "Devices", types=frozenset(["DeviceUseStatement"]))
@@ -68,9 +68,10 @@ def _newest(
     name: Callable[[Record, Said], str],
     details: Callable[[Mapping[str, Any]], Iterator[str]],
 ) -> Section | None:
-    lines = [_line(record, fact, name, details) for fact in dates.newest_first(record, facts)[:MOST]]
+    shown = dates.foremost(record, dates.newest_first(record, facts), MOST)
+    lines = [_line(record, fact, name, details) for fact in shown]
     more = len(facts) - len(lines)
-    remarks = [f"More is held: {more} older ones are not shown here."] if more else []
+    remarks = [f"More is held: {more} are not shown here (older ones of a kind that is shown first)."] if more else []
     return section(record, about, [Group("Newest first", lines)], remarks=remarks)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from onestory.record.domain.merge.fact import Fact
 from onestory.record.domain.summary import nil_known
+from onestory.record.domain.summary.dates import foremost
 from onestory.record.domain.summary.lines import About, Group, Line, section
 from onestory.record.domain.summary.moments import moment
 from onestory.record.domain.summary.moments import shown as date_shown
@@ -26,7 +27,7 @@ _PAST = About("11348-0", "Past illness")
 _ACTIVE = ("active", "recurrence", "relapse")
 _PAST_STATUSES = ("inactive", "remission", "resolved")
 MOST_PAST = 50
-"""Past illnesses that are shown; the newest of them."""
+"""Past illnesses that are shown: the newest of each kind first."""
 
 
 def problems(record: Record) -> Section | None:
@@ -45,7 +46,7 @@ def problems(record: Record) -> Section | None:
 def past_illness(record: Record) -> Section | None:
     """Resolved problems, and those that were ruled out."""
     past = [fact for fact in _newest_first(record) if not _is_active(record, fact)]
-    lines = [_line(record, fact) for fact in past[:MOST_PAST]]
+    lines = [_line(record, fact) for fact in foremost(record, past, MOST_PAST)]
     more = len(past) - len(lines)
     remarks = [f"More is held: {more} older resolved problems are not shown here."] if more else []
     return section(record, _PAST, [Group("Resolved, inactive or ruled out", lines)], remarks=remarks)

@@ -172,7 +172,11 @@ def _timed(repeat: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _often(repeat: Mapping[str, Any]) -> str:
-    stated, period, unit = number(repeat.get("frequency")), number(repeat.get("period")), first(repeat, "periodUnit")
+    stated, period, unit = (
+        _counted(repeat.get("frequency")),
+        _counted(repeat.get("period")),
+        first(repeat, "periodUnit"),
+    )
     if not (stated or period):
         return ""
     # Once, where only the period is stated (http://hl7.org/fhir/R4/datatypes.html#Timing).
@@ -180,6 +184,7 @@ def _often(repeat: Mapping[str, Any]) -> str:
     often = "once" if times == "1" else f"{times} times"
     if not period:
         return often
+    unit = first(repeat, "periodUnit")
     named_unit, periods = _UNITS.get(unit, unit), _up_to(period, repeat.get("periodMax"))
     if periods == "1":
         return f"{often} {'an' if named_unit == 'hour' else 'a'} {named_unit}"
@@ -187,4 +192,9 @@ def _often(repeat: Mapping[str, Any]) -> str:
 
 
 def _up_to(least: str, most: Any) -> str:
-    return f"{least} to {number(most)}" if number(most) else least
+    return f"{least} to {_counted(most)}" if _counted(most) else least
+
+
+def _counted(value: Any) -> str:
+    """A number of times: 1.0 is 1 here."""
+    return number(value).removesuffix(".0")
