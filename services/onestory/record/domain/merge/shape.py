@@ -47,15 +47,14 @@ def codes(concepts: object, same_system: Mapping[str, str]) -> list[Code]:
 
 
 def exclude(one: frozenset[Code], other: frozenset[Code]) -> bool:
-    """Whether codes tell two things apart: both use some code system, and share no code of it.
+    """Whether codes tell two things apart: each has a code of one system that the other does not have.
 
-    A general code in common, of another system, makes them no less different.
+    A general code in common, of another system or of the same one, makes them no less different.
     """
-    if one == other or not one or not other:
+    if one == other:
         return False
-    both = {system for system, _ in one} & {system for system, _ in other}
-    shared = {system for system, _ in one & other}
-    return not both <= shared
+    mine = {system for system, _ in one - other}
+    return any(system in mine for system, _ in other - one)
 
 
 def bare_codes(concepts: object) -> list[str]:
