@@ -544,6 +544,72 @@ def test_what_has_no_section_is_counted() -> None:
     assert "DocumentReference: 1" in also
 
 
+def measured(organisation: str, **elements: Any) -> Said:
+    potassium = code("6298-4", "Potassium", "http://loinc.org")
+    value = {"value": 6.9, "unit": "mmol/L"}
+    when = "2026-11-01T10:00:00Z"
+    return said(
+        "Observation",
+        "k",
+        organisation,
+        status="final",
+        code=potassium,
+        valueQuantity=value,
+        effectiveDateTime=when,
+        **elements,
+    )
+
+
+def test_what_the_laboratory_makes_of_a_result_is_shown_beside_a_copy_of_its_value() -> None:
+    laboratory = measured(GP, interpretation=[{"text": "Critical"}], note=[{"text": "Telephoned"}])
+
+    results = told(measured(HOSPITAL), laboratory)["Results"]
+
+    assert results.count("Potassium") == 1
+    assert "Critical" in results
+    assert "Telephoned" in results
+
+
+def test_of_two_severities_of_one_problem_none_hides_the_other() -> None:
+    def asthma(organisation: str, severity: str) -> Said:
+        elements: dict[str, Any] = {"code": code("195967001", "Asthma"), "severity": {"text": severity}}
+        return said("Condition", "asthma", organisation, onsetDateTime="2020-01-01", **elements)
+
+    problems = told(asthma(GP, "Severe"), asthma(HOSPITAL, "Mild"))["Problems"]
+
+    assert "Severity: Severe" in problems
+    assert "Severity: Mild" in problems
+
+
+def test_why_another_source_stopped_a_medicine_stands_beside_the_conflict() -> None:
+    def prescribed(organisation: str, **elements: Any) -> Said:
+        warfarin = code("48603004", "Warfarin")
+        elements = {"intent": "order", "authoredOn": "2026-06-01", **elements}
+        return said("MedicationRequest", "w", organisation, medicationCodeableConcept=warfarin, **elements)
+
+    stopped = prescribed(HOSPITAL, status="stopped", statusReason={"text": "Anaphylaxis"})
+
+    assert "Warfarin, stopped, Anaphylaxis" in told(prescribed(GP, status="active"), stopped)["Medicines"]
+
+
+def test_what_a_decision_refuses_is_told() -> None:
+    refused = said(
+        "Consent",
+        "adrt",
+        status="active",
+        category=[code("816301000000100", "Has advance decision to refuse treatment")],
+        provision={"type": "deny", "code": [{"text": "Blood transfusion"}]},
+    )
+
+    assert "deny: Blood transfusion" in told(refused)["Plans for emergency care, and advance decisions"]
+
+
+def test_a_text_cannot_turn_round_the_direction_in_which_it_is_read() -> None:
+    turned = said("Condition", "turned", code={"text": "\u202egm 5"})
+
+    assert "\u202e" not in told(turned)["Problems"]
+
+
 def test_a_time_is_never_shown_without_its_zone() -> None:
     results = told(result("late", "2026-11-01T23:30:00Z"), result("later", "2026-11-02T00:30:00+01:00"))["Results"]
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 LONGEST = 4000
 """Characters of one text; the resource has all of it."""
-# XML 1.0 has no such characters, not even escaped.
-_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SPECIAL = re.compile("[&<>\"'\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# XML 1.0 has no such characters, not even escaped; and overrides of direction make "5 mg" of "gm 5".
+_NOT_SHOWN = re.compile("[^\t\n\r\u0020-\u202c\u202f-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SPECIAL = re.compile("[&<>\"'\x00-\x08\x0b\x0c\x0e-\x1f\u202d\u202e\ud800-\udfff\ufffe\uffff]")
 # What a publisher writes may be long and broken: nothing here reads the same piece again and again.
 _SILENT = re.compile(r"<(?:(script|style)\b|!--)", re.I)
 _ENDS = {
@@ -34,7 +34,7 @@ def text(said: str) -> str:
     if len(said) <= LONGEST and not _SPECIAL.search(said):
         return said
     cut = len(said) - LONGEST
-    shown = escape(_NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", said[:LONGEST]))
+    shown = escape(_NOT_SHOWN.sub("\N{REPLACEMENT CHARACTER}", said[:LONGEST]))
     return f"{shown}… ({cut} more characters are in the resource)" if cut > 0 else shown
 
 

@@ -11,7 +11,7 @@ from onestory.record.domain.summary.alerts import ends, ends_next
 from onestory.record.domain.summary.lines import About, Group, Line, section
 from onestory.record.domain.summary.narrative import plain, strong, text
 from onestory.record.domain.summary.person import name_of_person
-from onestory.record.domain.summary.plain import codes, first, named, objects
+from onestory.record.domain.summary.plain import all_named, codes, first, named, objects
 from onestory.record.domain.summary.record import Record
 from onestory.record.domain.summary.reviewed import reviewed
 from onestory.record.domain.summary.section import Section
@@ -105,6 +105,17 @@ def _actor(record: Record, said: Said, actor: Mapping[str, Any]) -> str:
     return ": ".join(part for part in told if part)
 
 
+def _decided(content: Mapping[str, Any]) -> Iterator[str]:
+    """What a Consent permits or denies, its exceptions after it."""
+    ahead = objects(content, "provision")
+    while ahead:
+        provision = ahead.pop(0)
+        about = ", ".join([*all_named(provision, "action"), *all_named(provision, "code")])
+        told = [first(provision, "type"), about, period_of(provision.get("period"))]
+        yield ": ".join(part for part in told if part) if about else ""
+        ahead += objects(provision, "provision")
+
+
 def _said(content: Mapping[str, Any]) -> Iterator[str]:
     description, told = first(content, "description"), plain(first(content, "text", "div"))
     yield description
@@ -112,6 +123,7 @@ def _said(content: Mapping[str, Any]) -> Iterator[str]:
         yield told
     yield status_of(content)
     yield period_of(content.get("period"))
+    yield from _decided(content)
     yield value_of(content)
     yield from notes(content)
     for part in objects(content, "section"):

@@ -95,7 +95,8 @@ def _details(fact: Fact, shown: Mapping[str, Any], contents: list[Mapping[str, A
         yield f"Since {onset}"
     if ended := dated(shown, "abatement"):
         yield f"Ended {ended}"
-    if severity := named(shown.get("severity")):
-        yield f"Severity: {severity}"
+    for content in contents:
+        if severity := named(content.get("severity")):
+            yield f"Severity: {severity}"
     for content in contents:
         yield from notes(content)

@@ -97,7 +97,8 @@ def _counts_long(content: Mapping[str, Any]) -> bool:
 
 def _line(record: Record, fact: Fact, until: datetime) -> Line:
     shown = record.shown(fact)
-    details = dict.fromkeys(detail for detail in _details(record.exact(shown)) if detail)
+    remarks = (remark for said in record.standing(fact) for remark in _remarks(said.content))
+    details = dict.fromkeys(detail for detail in [*_details(record.exact(shown)), *remarks] if detail)
     date = dates.in_words(shown)
     what = [strong(text(name_of(shown.content))), *([text(date)] if date else [])]
     return Line(fact, what, [text(detail) for detail in details], until)
@@ -105,13 +106,17 @@ def _line(record: Record, fact: Fact, until: datetime) -> Line:
 
 def _details(content: Mapping[str, Any]) -> Iterator[str]:
     yield value_of(content)
-    yield ", ".join(all_named(content, "interpretation"))
     for usual in objects(content, "referenceRange"):
         between = " to ".join(part for part in (quantity(usual.get("low")), quantity(usual.get("high"))) if part)
         if said := first(usual, "text") or between:
             yield f"Reference range: {said}"
-    yield first(content, "conclusion")
-    yield from all_named(content, "conclusionCode")
     status = first(content, "status")
     yield f"Status: {status}" if status != "final" else ""
+
+
+def _remarks(content: Mapping[str, Any]) -> Iterator[str]:
+    """What is made of a result: whoever says it, for who is shown may have copied the value alone."""
+    yield ", ".join(all_named(content, "interpretation"))
+    yield first(content, "conclusion")
+    yield from all_named(content, "conclusionCode")
     yield from notes(content)

@@ -46,8 +46,9 @@ def status_of(content: Mapping[str, Any]) -> str:
 
 def in_brief(content: Mapping[str, Any]) -> str:
     """A statement in a few words, to stand beside what contradicts it."""
-    parts = [name_of(content), status_of(content), *doses(content), value_of(content), first(content, "description")]
-    return ", ".join(part for part in parts if part)
+    why = all_named(content, "statusReason")
+    parts = [name_of(content), status_of(content), *why, *doses(content), value_of(content)]
+    return ", ".join(part for part in [*parts, first(content, "description")] if part)
 
 
 def notes(content: Mapping[str, Any]) -> list[str]:
