@@ -216,6 +216,15 @@ def test_a_search_by_name_leaves_a_trace_with_everybody_who_may_be_meant(
         assert (trace.event.interaction, trace.event.resource_types) == ("search-type", ("Patient",))
 
 
+def test_a_search_by_name_that_finds_nobody_leaves_a_trace_as_one_for_somebody_unseen_does(
+    stranger: httpx.Client, trail: Trail
+) -> None:
+    assert stranger.get(f"/fhir/Patient?family=Trace{uuid.uuid4().hex}&birthdate=1941-03-02").json()["total"] == 0
+
+    (trace,) = trail.new()
+    assert (trace.event.interaction, trace.event.visibility) == ("search-type", "none")
+
+
 def test_who_sees_its_own_statements_alone_leaves_that(services: Services, person: Person, trail: Trail) -> None:
     with services.client("RX001", network="hospitals") as hospital:
         publish(hospital, condition(person.number, f"{person.number}-h", "Fall"))

@@ -25,7 +25,7 @@ class PeopleSearch:
         self._context = context
         self._lists = lists
         self._companions = companions
-        self._crowds = Crowds(context.reader, context.database)
+        self._crowds = Crowds(context.reader, context.database, context.keys)
 
     async def answer(self, request: Request, search: Search, access: Access, listing: Listing) -> Response:
         """Everybody who is meant, once each is audited. Raises `Malformed` where the question names too many."""

@@ -16,6 +16,7 @@ from onestory.record.store import patient_names
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Database
 from onestory.shared.errors import Malformed
+from onestory.shared.identity import Keys, PersonIdentifier
 from onestory.shared.policy import Visibility
 
 Answer = TypeVar("Answer")
@@ -35,11 +36,12 @@ class Crowd:
 
 
 class Crowds:
-    """Finds people."""
+    """Finds people. A search that finds nobody leaves a trace too, and takes as long as one for somebody unseen."""
 
-    def __init__(self, reader: Reader, database: Database) -> None:
+    def __init__(self, reader: Reader, database: Database, keys: Keys) -> None:
         self._reader = reader
         self._database = database
+        self._keys = keys
 
     async def find(self, people: People, access: Access) -> Crowd:
         """Everybody of whom the caller sees a Patient that is as asked. Raises `Malformed` for a name of very many.
@@ -49,13 +51,17 @@ class Crowds:
         keys = await patient_names.persons(self._database, people.birth_dates, people.beginnings, _MOST_LOOKED_AT + 1)
         if len(keys) > _MOST_LOOKED_AT:
             raise _too_many()
-        seen = [await self._reader.view(Asked(key), access) for key in keys]
+        seen = [await self._reader.view(Asked(key), access) for key in keys or [self._nobody(people)]]
         # By an identity that another source gave, the same person may show nothing.
         seen.sort(key=lambda view: view.decision.visibility is not Visibility.NONE)
         looked_at = {frozenset(view.person.person_keys): view for view in seen}
         views = [view for view in looked_at.values() if _is_met(people, view)]
         found = [shown for view in views for shown in shared(view.matching(people.search.question))]
         return Crowd(list(looked_at.values()), views, sorted(found, key=lambda shown: shown.place))
+
+    def _nobody(self, people: People) -> str:
+        """A key that is nobody's: another one for each question, so that its answer is not at hand already."""
+        return self._keys.person_key(PersonIdentifier("nobody", "|".join([*people.birth_dates, *people.beginnings])))
 
     async def show(self, crowd: Crowd, access: Access, produce: Callable[[], Answer]) -> Answer:
         """The answer, once Kafka has an access event for everybody who was looked at.
