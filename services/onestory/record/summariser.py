@@ -39,6 +39,7 @@ MANY = 50
 _AT_ONCE = 50
 _IDLE_S = 0.1
 _EXPIRE_EVERY_S = 10.0
+_EXPIRE_AT_ONCE = 1000
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 _AWAY = (Unavailable, psycopg.OperationalError, psycopg.InterfaceError)
@@ -111,8 +112,8 @@ class Summariser:
 
     def _due(self, connection: psycopg.Connection) -> list[str]:
         with connection.transaction():
-            if time.monotonic() - self._expired_at > _EXPIRE_EVERY_S:
-                store.expire(connection)
+            is_time = time.monotonic() - self._expired_at > _EXPIRE_EVERY_S
+            if is_time and store.expire(connection, _EXPIRE_AT_ONCE) < _EXPIRE_AT_ONCE:
                 self._expired_at = time.monotonic()
             waiting, age_s = store.waiting(connection)
             self._waiting.set(waiting)

@@ -202,7 +202,7 @@ def test_a_summary_is_made_again_when_its_time_has_passed(record: Record, keys: 
         connection.execute("update summary set valid_until = now() - interval '1 second', digest = 'of yesterday'")
 
     with postgres.connect(record.dsn, "record") as connection:
-        store.expire(connection)
+        store.expire(connection, 10)
     assert waiting(record) == 1
     summarise(record)
 
@@ -217,7 +217,7 @@ def test_a_summary_that_has_run_out_and_says_the_same_is_sent_again_with_its_new
     with postgres.connect(record.dsn, "record") as connection:
         connection.execute("update summary set valid_until = now() - interval '1 second'")
         connection.commit()
-        store.expire(connection)
+        store.expire(connection, 10)
 
     summarise(record)
 
@@ -245,3 +245,22 @@ def acute(keys: Keys) -> RecordChanged:
     course = '"courseOfTherapyType":{"coding":[{"code":"acute"}]}'
     text = f'"status":"active","intent":"order","medicationCodeableConcept":{{"text":"Amoxicillin"}},{course}'
     return statement(keys, 1, person(1), [Said("MedicationRequest", "m", text, 1)])
+
+
+def test_summaries_that_run_out_together_are_taken_step_by_step_and_nobody_is_waited_for(
+    record: Record, keys: Keys
+) -> None:
+    record.project(keys, [allergy(keys, number, number) for number in range(1, 5)])
+    summarise(record)
+    record.rows("update summary set valid_until = now() - interval '1 second' returning 1")
+
+    with postgres.connect(record.dsn, "record") as writer, postgres.connect(record.dsn, "record") as connection:
+        writer.execute("select from person_state where person_key = %s for update", [keys.person_key(person(1))])
+        connection.execute("set lock_timeout = '2s'")
+        taken = [store.expire(connection, 2) for _ in range(3)]
+        connection.commit()
+        writer.rollback()
+        left = store.expire(connection, 2)
+
+    assert (taken, left) == ([2, 1, 0], 1)
+    assert waiting(record) == 4

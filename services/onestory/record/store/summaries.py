@@ -82,15 +82,23 @@ def claimed(connection: psycopg.Connection, person_key: str) -> Iterator[bool]:
             connection.commit()
 
 
-def expire(connection: psycopg.Connection) -> None:
-    """Let those wait whose summary says something else by now, though nothing new was said."""
-    connection.execute(
-        """with expired as (
-               update summary set valid_until = null where valid_until <= now() returning person_key
+def expire(connection: psycopg.Connection, most: int) -> int:
+    """Let those wait whose summary says something else by now, though nothing new was said: how many, at most so many.
+
+    A source that falls silent lets those of all its persons run out at one moment. Whoever is being written to is left
+    for the next time: nobody is waited for, so no projector is held up.
+    """
+    return connection.execute(
+        """with run_out as (
+               select state.person_key from summary join person_state state using (person_key)
+               where valid_until <= now() order by state.person_key limit %s for update of state skip locked
+           ), expired as (
+               update summary set valid_until = null from run_out where summary.person_key = run_out.person_key
            )
-           update person_state state set due_since = now()
-           from expired where state.person_key = expired.person_key and state.due_since is null"""
-    )
+           update person_state state set due_since = coalesce(state.due_since, now())
+           from run_out where state.person_key = run_out.person_key""",
+        [most],
+    ).rowcount
 
 
 def settle(transaction: psycopg.Connection, versions: Mapping[str, int]) -> bool:
