@@ -135,6 +135,8 @@ def _most_told(people: list[dict[str, Any]]) -> dict[str, Any]:
 def _to_try(stack: Stack, token: str, nhs_number: str) -> list[str]:
     fhir = f"{stack.base_url}/fhir"
     asked = [
+        f"{fhir}/Patient/{nhs_number}/\\$summary",
+        f"{fhir}/Patient/{nhs_number}/\\$merged",
         f"{fhir}/Patient/{nhs_number}/\\$everything",
         f"{fhir}/Patient/{nhs_number}/\\$freshness",
         f"{fhir}/Patient/{nhs_number}",
@@ -147,6 +149,8 @@ def _to_try(stack: Stack, token: str, nhs_number: str) -> list[str]:
         f"export TOKEN={token}",
         "",
         *[f'curl -s -H "Authorization: Bearer $TOKEN" "{url}"' for url in asked],
+        f'curl -s -H "Authorization: Bearer $TOKEN" -H "Accept: text/html" "{fhir}/Patient/{nhs_number}/\\$summary"'
+        " > summary.html  # a page to open in a browser",
         f'curl -s "{fhir}/metadata"',
         "",
         f"{stack.base_url}/openapi.json    the HTTP API",

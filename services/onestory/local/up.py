@@ -26,7 +26,7 @@ COMMANDS: dict[str, list[str]] = {
     "summarise": ["summarise", "record"],
 }
 ALL = ("kafka", "postgres", *COMMANDS)
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
