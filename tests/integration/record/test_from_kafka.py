@@ -52,6 +52,15 @@ def log(request: pytest.FixtureRequest) -> Iterator[tuple[Log, Place, Write]]:
         yield real, Place(name, 0), partial(_write, stack.kafka, name)
 
 
+def test_nobody_joins_a_group_before_its_topics_are_there(stack: Stack) -> None:
+    missing = f"test.{uuid.uuid4().hex[:8]}"
+
+    for group in (missing, None):
+        with pytest.raises(Unavailable) as caught:
+            KafkaLog(stack.kafka, group, [missing])
+        assert "onestory topics apply" in caught.value.issues[0].diagnostics
+
+
 def test_a_log_reads_on_from_where_it_was_told_to(log: tuple[Log, Place, Write]) -> None:
     reading, place, write = log
     write(5)

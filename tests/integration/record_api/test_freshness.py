@@ -191,7 +191,7 @@ def test_an_operator_sees_who_is_silent_and_what_is_missing_and_no_name_that_a_p
     with services.client(organisation) as counter, services.client(BRISK) as brisk:
         for sequence in (1, 3):
             says(counter, condition(number, f"{number}-{sequence}"), system=system, **{"X-Sequence": str(sequence)})
-        says(brisk, condition(number, f"{number}-c"), system="Quillfeather")
+        says(brisk, condition(number, f"{number}-c"), system="Featherstonehaugh")
 
     def metrics() -> str:
         return httpx.get(services.stack.health["project"] + "/metrics", trust_env=False).text
@@ -200,5 +200,5 @@ def test_an_operator_sees_who_is_silent_and_what_is_missing_and_no_name_that_a_p
     text = metrics()
     assert f'onestory_source_missing_statements{{organisation="{organisation}",system="{system}"}} 1.0' in text
     assert f'onestory_source_silent_seconds{{organisation="{BRISK}",system=""}}' in text
-    assert "Quillfeather" not in text
+    assert "Featherstonehaugh" not in text
     assert number not in text

@@ -75,7 +75,9 @@ def test_an_id_that_the_registry_does_not_know_cannot_be_used(url: str) -> None:
 def test_ids_are_the_registrys_and_each_subject_is_that_of_a_topic(registry: Registry) -> None:
     written = codec(registry.url).encode(EVENT)
 
-    assert registry.subjects.keys() == {f"care.{name}-value" for name in ("record", "directory", "parked", "access")}
+    assert registry.subjects.keys() == {
+        f"care.{name}-value" for name in ("record", "directory", "parked", "access", "summary")
+    }
     assert [schema_id(written)] == registry.subjects["care.record-value"]
     assert schema_id(written) != schema_id(codec().encode(EVENT))
 

@@ -27,7 +27,6 @@ class KafkaLog:
         reach(bootstrap)
         with _kafka():
             self._consumer = KafkaConsumer(
-                *(topics if group else ()),
                 bootstrap_servers=bootstrap,
                 group_id=group,
                 client_id=client_id or group,
@@ -45,8 +44,19 @@ class KafkaLog:
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
-            if group is None:
-                self._consumer.assign(self._all(topics))
+            self._begin(group, topics)
+
+    def _begin(self, group: str | None, topics: Sequence[str]) -> None:
+        found = {topic: self._consumer.partitions_for_topic(topic) for topic in topics}
+        if missing := sorted(topic for topic, partitions in found.items() if not partitions):
+            self.close()
+            # A broker that has just started may not know them yet. A member that joins now would be given nothing, and
+            # would never ask again.
+            raise Unavailable(f"Kafka lacks {', '.join(missing)}: `onestory topics apply` makes them.")
+        if group:
+            self._consumer.subscribe(topics)
+        else:
+            self._consumer.assign([TopicPartition(topic, each) for topic in topics for each in sorted(found[topic])])
 
     def poll(self, timeout_ms: int, most: int) -> Mapping[Place, Sequence[Record]]:
         with _kafka():
@@ -82,12 +92,6 @@ class KafkaLog:
         with _kafka():
             found = self._consumer.beginning_offsets(self._consumer.assignment())
         return {Place(at.topic, at.partition): offset for at, offset in found.items()}
-
-    def _all(self, topics: Sequence[str]) -> list[TopicPartition]:
-        found = {topic: self._consumer.partitions_for_topic(topic) for topic in topics}
-        if missing := sorted(topic for topic, partitions in found.items() if not partitions):
-            raise Misconfigured(f"Kafka lacks {', '.join(missing)}: run `onestory topics apply` first.")
-        return [TopicPartition(topic, partition) for topic in topics for partition in sorted(found[topic])]
 
     def close(self) -> None:
         """Leave the group, so that others get the partitions at once."""
