@@ -25,6 +25,7 @@ from onestory.shared.policy import Visibility
 
 Made = TypeVar("Made")
 _MOST_AT_ONCE = 300
+_MOST_BYTES_AT_ONCE = 500_000
 _KEPT_BYTES = 24_000_000
 # A summary says when each source was last heard of at all: whoever they speak of moves that.
 _LONGEST_KEPT = timedelta(minutes=1)
@@ -77,8 +78,9 @@ class Summaries:
     async def facts(self, view: View) -> Facts:
         """What is visible, merged. Raises `Unavailable`."""
         seen = await entries.whole(self._database, view.entries)
-        merged = await _beside_others(len(seen), lambda: merge([_said(entry) for entry in seen], self._rules))
-        return Facts(merged, {entry.shared_id: entry.content or b"" for entry in seen})
+        contents = {entry.shared_id: entry.content or b"" for entry in seen}
+        merged = await _beside_others(contents, lambda: merge([_said(entry) for entry in seen], self._rules))
+        return Facts(merged, contents)
 
     async def current(self, view: View, patient: Whom, organisation: str) -> Summary:
         """The summary of what `organisation` sees, served prebuilt while nothing changed. Raises `Unavailable`."""
@@ -103,12 +105,13 @@ class Summaries:
             organisations=await organisations.names(self._database, {each.organisation for each in view.entries}),
             known_until=fresh.until,
         )
-        return await _beside_others(len(view.entries), lambda: summarise(known, moment))
+        return await _beside_others(facts.contents, lambda: summarise(known, moment))
 
 
-async def _beside_others(entries: int, make: Callable[[], Made]) -> Made:
+async def _beside_others(contents: Mapping[str, bytes], make: Callable[[], Made]) -> Made:
     """What `make` gives; of a long record in a thread, so that nobody else's reading waits until it is done."""
-    return make() if entries <= _MOST_AT_ONCE else await asyncio.to_thread(make)
+    small = len(contents) <= _MOST_AT_ONCE and sum(map(len, contents.values())) <= _MOST_BYTES_AT_ONCE
+    return make() if small else await asyncio.to_thread(make)
 
 
 def whom(view: View, asked_id: str) -> Whom:

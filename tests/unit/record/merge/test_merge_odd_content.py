@@ -109,3 +109,20 @@ def test_very_long_and_very_deep_values_are_read() -> None:
     merged = merge([statement(0, "Condition", content), statement(1, "Condition", content)], RULES)
 
     assert len(merged.facts) == 2
+
+
+def test_observations_of_very_many_components_are_one_where_they_are_alike_to_the_letter() -> None:
+    def result(*values: int) -> dict[str, Any]:
+        parts = [{"code": code(f"c{place}"), "valueInteger": value} for place, value in enumerate(values)]
+        return {"code": code("panel"), "effectiveDateTime": "2026-11-22T09:00:00Z", "component": parts}
+
+    def code(of: str) -> dict[str, Any]:
+        return {"coding": [{"system": "http://loinc.org", "code": of}]}
+
+    # Where each was looked for among all others this would take an hour.
+    long = range(50_000)
+    alike = merge([statement(0, "Observation", result(*long)), statement(1, "Observation", result(*long))], RULES)
+    other = [statement(0, "Observation", result(*long)), statement(1, "Observation", result(*reversed(long)))]
+
+    assert len(alike.facts) == 1
+    assert len(merge(other, RULES).facts) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -54,8 +55,8 @@ def _words(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _sections(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    ahead = objects(content, "section")
+    ahead = deque(objects(content, "section"))
     while ahead:
-        part = ahead.pop(0)
+        part = ahead.popleft()
         yield part
-        ahead[:0] = objects(part, "section")
+        ahead.extendleft(reversed(objects(part, "section")))
