@@ -100,7 +100,7 @@ def _value(content: Mapping[str, Any], rules: Rules) -> Value:
 
 
 # Each is looked for among all others. Of more, which no panel has, those alone are the same that are so to the letter.
-_MOST_COMPONENTS = 200
+_MOST_COMPONENTS = 50
 _NOTHING = Value({}, {}, frozenset(), "")
 
 
