@@ -38,6 +38,9 @@ MANY = 50
 """While so many wait, a load goes on that speaks of the same people again and again."""
 _AT_ONCE = 50
 _IDLE_S = 0.1
+# While a load goes on, whoever publishes and reads comes first, in the database too.
+_IDLE_IN_BULK_S = 1.0
+_REST_IN_BULK = 2
 _EXPIRE_EVERY_S = 10.0
 _EXPIRE_AT_ONCE = 1000
 _FIRST_PAUSE_S = 0.2
@@ -66,6 +69,7 @@ class Summariser:
         self._patience = patience
         self._turned_at = time.monotonic()
         self._well = False
+        self._in_bulk = False
         self._expired_at = float("-inf")
         self._published = Counter("onestory_summaries_published", "Summaries that say something new", registry=registry)
         self._unable = Counter("onestory_summaries_failed", "Summaries that could not be made", registry=registry)
@@ -102,12 +106,15 @@ class Summariser:
             self._well = True
             done = [await self._summarise_claimed(connection, key) for key in due if not stop.is_set()]
             if not any(done):
-                await asyncio.to_thread(stop.wait, _IDLE_S)
+                await asyncio.to_thread(stop.wait, _IDLE_IN_BULK_S if self._in_bulk else _IDLE_S)
 
     async def _summarise_claimed(self, connection: psycopg.Connection, person_key: str) -> bool:
+        began = time.monotonic()
         with store.claimed(connection, person_key) as ours:
             if ours:
                 await self._summarise(connection, person_key)
+        if self._in_bulk:
+            await asyncio.sleep(_REST_IN_BULK * (time.monotonic() - began))
         return ours
 
     def _due(self, connection: psycopg.Connection) -> list[str]:
@@ -118,7 +125,8 @@ class Summariser:
             waiting, age_s = store.waiting(connection)
             self._waiting.set(waiting)
             self._age.set(age_s)
-            return store.due(connection, self._patience, many=waiting > MANY, most=_AT_ONCE)
+            self._in_bulk = waiting > MANY
+            return store.due(connection, self._patience, many=self._in_bulk, most=_AT_ONCE)
 
     async def _summarise(self, connection: psycopg.Connection, person_key: str) -> None:
         view = await self._subjects.unfiltered(Asked(person_key))
