@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
 import threading
 from functools import partial
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -25,7 +23,6 @@ from onestory.shared.database import Database, create_pool
 from onestory.shared.settings import Settings
 
 _NICENESS = 10
-_AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,16 +36,9 @@ def run(_arguments: argparse.Namespace) -> int:
     logs.configure(config.log_level, config.log_format)
     stop = stop_on_signals()
     memory.settle()
-    _stand_back()
-    return run_to_its_end(lambda: asyncio.run(_summarise(config, stop)))
-
-
-def _stand_back() -> None:
-    """Whoever publishes and reads comes first: a summary may wait while there is more to be said."""
+    # Whoever publishes and reads comes first: a summary may wait while there is more to be said.
     os.nice(_NICENESS)
-    # Where Linux shares time among sessions first, niceness counts only within one (sched(7), autogroup).
-    with contextlib.suppress(OSError):
-        _AUTOGROUP.write_text(str(_NICENESS))
+    return run_to_its_end(lambda: asyncio.run(_summarise(config, stop)))
 
 
 async def _summarise(config: Settings, stop: threading.Event) -> None:

@@ -35,12 +35,12 @@ PATIENCE = Patience(
     longest=timedelta(seconds=60),
 )
 MANY = 50
-"""While so many wait, a load goes on that speaks of the same people again and again."""
+"""While so many changed within a second, a load goes on that speaks of the same people again and again."""
 _AT_ONCE = 50
 _IDLE_S = 0.1
 # While a load goes on, whoever publishes and reads comes first, in the database too.
 _IDLE_IN_BULK_S = 1.0
-_REST_IN_BULK = 2
+_REST_IN_BULK = 1
 _EXPIRE_EVERY_S = 10.0
 _EXPIRE_AT_ONCE = 1000
 _FIRST_PAUSE_S = 0.2
@@ -122,10 +122,10 @@ class Summariser:
             is_time = time.monotonic() - self._expired_at > _EXPIRE_EVERY_S
             if is_time and store.expire(connection, _EXPIRE_AT_ONCE) < _EXPIRE_AT_ONCE:
                 self._expired_at = time.monotonic()
-            waiting, age_s = store.waiting(connection)
-            self._waiting.set(waiting)
-            self._age.set(age_s)
-            self._in_bulk = waiting > MANY
+            waiting = store.waiting(connection)
+            self._waiting.set(waiting.persons)
+            self._age.set(waiting.longest_s)
+            self._in_bulk = waiting.changing > MANY
             return store.due(connection, self._patience, many=self._in_bulk, most=_AT_ONCE)
 
     async def _summarise(self, connection: psycopg.Connection, person_key: str) -> None:

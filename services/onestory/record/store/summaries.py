@@ -33,8 +33,8 @@ class Published(NamedTuple):
 class Patience(NamedTuple):
     """How long a person must be quiet before they are summarised: `quiet`, and `quiet_in_bulk` while a load goes on.
 
-    A load goes on while many wait, or for the person alone when the last summary is `recent`. Nobody waits longer than
-    `longest`, however often they change.
+    A load goes on while many change, or for the person alone when the last summary is `recent`. Nobody waits longer
+    than `longest`, however often they change.
     """
 
     quiet: timedelta
@@ -43,14 +43,23 @@ class Patience(NamedTuple):
     longest: timedelta
 
 
-def waiting(connection: psycopg.Connection) -> tuple[int, float]:
-    """How many persons' summaries wait, and for how many seconds the one that waits longest has."""
+class Waiting(NamedTuple):
+    """How many persons' summaries wait, the longest that one has, and how many of them changed just now."""
+
+    persons: int
+    longest_s: float
+    changing: int
+
+
+def waiting(connection: psycopg.Connection) -> Waiting:
+    """What waits."""
     row = connection.execute(
-        """select count(*), coalesce(extract(epoch from now() - min(due_since)), 0)::float8
+        """select count(*), coalesce(extract(epoch from now() - min(due_since)), 0)::float8,
+                  count(*) filter (where changed_at > now() - interval '1 second')
            from person_state where due_since is not null"""
     ).fetchone()
     assert row is not None
-    return int(row[0]), float(row[1])
+    return Waiting(*row)
 
 
 def due(connection: psycopg.Connection, patience: Patience, *, many: bool, most: int) -> list[str]:
