@@ -60,7 +60,7 @@ def _batches(events: Sequence[RecordChanged], order: random.Random) -> list[list
     return [shuffled[a:b] for a, b in itertools.pairwise([0, *cuts, len(events)])]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=history(), order=st.randoms(use_true_random=False))
 def test_any_permutation_and_duplication_gives_the_record_of_the_specification(
     record: Record, events: list[RecordChanged], order: random.Random
