@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -24,6 +24,9 @@ _ONE_REBUILD = 0x4EB1
 # A reader that waits for a table has to wait no longer than this at a time: less than what PostgreSQL waits before it
 # ends somebody in favour of somebody else, so nobody is ended.
 _PATIENCE_MS = 100
+# By then we look for whom we wait: PostgreSQL ends its own vacuuming in favour of us, which takes minutes on a large
+# table. Of a deadlock it is we who are ended, and we try again. Only a superuser may ask for it; anybody else waits.
+_LOOK_AFTER_MS = 40
 _PAUSE_S = 0.1
 _KILLED_GOES_S = 3.0
 
@@ -138,6 +141,8 @@ def _lock(connection: psycopg.Connection, mode: str, give_up_after_s: float) -> 
     names = sql.SQL(", ").join(sql.Identifier(LIVE, table) for table in _tables(connection, LIVE))
     lock = sql.SQL("lock table {} in {} mode").format(names, sql.SQL(mode))
     connection.execute(sql.SQL("set local lock_timeout = {}").format(_PATIENCE_MS))
+    with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
+        connection.execute(sql.SQL("set local deadlock_timeout = {}").format(_LOOK_AFTER_MS))
     if not _tried_until(time.monotonic() + give_up_after_s, lambda: _locked(connection, lock)):
         raise _busy()
 
@@ -158,7 +163,7 @@ def _locked(connection: psycopg.Connection, lock: sql.Composed) -> bool:
     try:
         with connection.transaction():
             connection.execute(lock)
-    except psycopg.errors.LockNotAvailable:
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         return False
     return True
 
