@@ -31,7 +31,7 @@ from onestory.sample.network import DEMOGRAPHICS
 from onestory.shared.errors import Unavailable
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
 
-STATEMENTS = int(os.environ.get("ONESTORY_TEST_STATEMENTS", "1000"))
+STATEMENTS = int(os.environ.get("ONESTORY_TEST_STATEMENTS", "2000"))
 ORGANISATIONS = ("A81001", "RZ1", "990")
 SYSTEM = "ehr"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

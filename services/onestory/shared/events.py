@@ -5,7 +5,6 @@ All times are aware UTC datetimes with microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -139,8 +138,3 @@ class SummaryChanged:
 
 
 Event = RecordChanged | DirectoryChanged | Parked | AccessRecorded | SummaryChanged
-
-
-def entries_of(events: Iterable[RecordChanged]) -> int:
-    """How many entries these events carry."""
-    return sum(len(event.entries) for event in events)
