@@ -137,4 +137,66 @@ class SummaryChanged:
     document: bytes
 
 
-Event = RecordChanged | DirectoryChanged | Parked | AccessRecorded | SummaryChanged
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Who takes part in a referral: an organisation (ODS code), and its team (directory id), where one is named."""
+
+    organisation: str
+    team: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it: for which party, as which user (`sub` of the token) in which role; `clock` where nobody did."""
+
+    party: Party
+    subject: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Somebody is to be told: who (`party`; None: the person), as what (`requester`, `recipient`, `holder`, `person`,
+    `escalation`), and of what (`reason`, a code such as `referral-rejected`).
+    """
+
+    recipient: str
+    party: Party | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReferralChanged:
+    """A referral of a person was changed. What has the greater `version` is newer; the first is 1.
+
+    `referral_id` is the shared id of the ServiceRequest, `task_id` that of the Task that is in force. `action` is what
+    was done (`request`, `accept`, ...), `reason` its code, empty where none was given. `status` and `business_status`
+    are those of the Task. `holder` is clinically responsible, `next_actor` has to act by `due_at`; all three are None
+    once the referral has ended (`is_open` is false). `entries` are the resources that the change wrote.
+    """
+
+    event_id: UUID
+    person: PersonIdentifier
+    referral_id: str
+    task_id: str
+    version: int
+    kind: str
+    priority: str
+    action: str
+    reason: str
+    actor: Actor
+    status: str
+    business_status: str
+    is_open: bool
+    requester: Party
+    recipient: Party
+    holder: Party | None
+    next_actor: Party | None
+    due_at: datetime | None
+    occurred_at: datetime
+    correlation_id: str
+    notices: tuple[Notice, ...]
+    entries: tuple[Entry, ...]
+
+
+Event = RecordChanged | DirectoryChanged | Parked | AccessRecorded | SummaryChanged | ReferralChanged

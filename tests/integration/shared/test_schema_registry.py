@@ -76,7 +76,7 @@ def test_ids_are_the_registrys_and_each_subject_is_that_of_a_topic(registry: Reg
     written = codec(registry.url).encode(EVENT)
 
     assert registry.subjects.keys() == {
-        f"care.{name}-value" for name in ("record", "directory", "parked", "access", "summary")
+        f"care.{name}-value" for name in ("record", "directory", "parked", "access", "summary", "referral")
     }
     assert [schema_id(written)] == registry.subjects["care.record-value"]
     assert schema_id(written) != schema_id(codec().encode(EVENT))

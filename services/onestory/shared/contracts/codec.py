@@ -13,12 +13,16 @@ from onestory.shared.contracts.ids import SchemaIds, schema_ids
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import (
     AccessRecorded,
+    Actor,
     DirectoryChanged,
     Entry,
     Event,
+    Notice,
     Operation,
     Parked,
+    Party,
     RecordChanged,
+    ReferralChanged,
     Source,
     SummaryChanged,
 )
@@ -27,7 +31,8 @@ from onestory.shared.identity import PersonIdentifier
 _MAGIC = b"\0"
 _HEADER = struct.Struct(">bI")
 _EVENTS: dict[str, type[Event]] = {
-    kind.__name__: kind for kind in (RecordChanged, DirectoryChanged, Parked, AccessRecorded, SummaryChanged)
+    kind.__name__: kind
+    for kind in (RecordChanged, DirectoryChanged, Parked, AccessRecorded, SummaryChanged, ReferralChanged)
 }
 
 
@@ -106,7 +111,42 @@ def _to_avro(event: Event) -> dict[str, Any]:
             raw["entry"] = _entry(event.entry)
         case SummaryChanged():
             raw["person"] = event.person._asdict()
+        case ReferralChanged():
+            _write_referral(raw, event)
     return raw
+
+
+def _write_referral(raw: dict[str, Any], event: ReferralChanged) -> None:
+    raw["person"] = event.person._asdict()
+    raw["actor"] = {"party": _party(event.actor.party), "subject": event.actor.subject, "role": event.actor.role}
+    for name in _PARTIES:
+        raw[name] = _party(raw[name])
+    raw["notices"] = [{**_fields(each), "party": _party(each.party)} for each in event.notices]
+    raw["entries"] = [_entry(entry) for entry in event.entries]
+
+
+_PARTIES = ("requester", "recipient", "holder", "next_actor")
+
+
+def _party(party: Party | None) -> dict[str, Any] | None:
+    return None if party is None else _fields(party)
+
+
+def _fields(value: Party | Notice) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in type(value).__slots__}
+
+
+def _read_party(raw: dict[str, Any] | None) -> Party | None:
+    return None if raw is None else Party(**raw)
+
+
+def _read_referral(raw: dict[str, Any]) -> None:
+    raw["person"] = PersonIdentifier(**raw["person"])
+    raw["actor"] = Actor(**{**raw["actor"], "party": Party(**raw["actor"]["party"])})
+    for name in _PARTIES:
+        raw[name] = _read_party(raw[name])
+    raw["notices"] = tuple(Notice(**{**each, "party": _read_party(each["party"])}) for each in raw["notices"])
+    raw["entries"] = tuple(_read_entry(entry) for entry in raw["entries"])
 
 
 def _read_entry(raw: dict[str, Any]) -> Entry:
@@ -128,4 +168,6 @@ def _from_avro(name: str, raw: dict[str, Any]) -> Event:
         case "SummaryChanged":
             raw["person"] = PersonIdentifier(**raw["person"])
             raw["changed"] = tuple(raw["changed"])
+        case "ReferralChanged":
+            _read_referral(raw)
     return _EVENTS[name](**raw)

@@ -18,6 +18,7 @@ DIRECTORY = "care.directory"
 PARKED = "care.parked"
 ACCESS = "care.access"
 SUMMARY = "care.summary"
+REFERRAL = "care.referral"
 
 
 @dataclass(frozen=True, slots=True)
