@@ -12,6 +12,9 @@ from uuid import UUID
 
 from onestory.shared.identity import PersonIdentifier
 
+REFERRAL_SYSTEM = "onestory-referral"
+"""The system that referrals made here are said by; no other may take its name."""
+
 
 class Operation(StrEnum):
     """What an entry says of its resource: it is so, or it is no longer said."""

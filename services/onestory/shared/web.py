@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 import orjson
@@ -14,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
@@ -45,6 +47,10 @@ STATUS: dict[type[errors.OneStoryError], int] = {
 }
 _FROM_HTTP = {404: errors.NotFound("There is no such address here."), 405: errors.NotAllowed("Not with this method.")}
 _EXTRA_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "2"}}
+
+
+class Declined(Exception):
+    """This endpoint does not answer the request: the next route that fits is asked. Raised before the body is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ def create_app(
     app = Starlette(
         routes=[
             *[_served(route, route.endpoint) for route in opened],
-            *[_served(route, _authenticated(tokens, route)) for route in routes],
+            *_InTurn(tokens, routes).served,
         ],
         exception_handlers={errors.OneStoryError: _refuse, HTTPException: _refuse_http, Exception: _unexpected},
         lifespan=lifespan,
@@ -130,15 +136,40 @@ def _openapi(routes: Sequence[Route | OpenRoute]) -> OpenRoute:
     return own
 
 
-def _authenticated(tokens: Tokens, route: Route) -> OpenEndpoint:
-    async def call(request: Request) -> Response:
-        caller = await tokens.caller(request.headers.get("Authorization"))
-        structlog.contextvars.bind_contextvars(organisation=caller.organisation)
-        if not (route.html and wants_html(request)):
-            _refuse_other_formats(request)
-        return await route.endpoint(request, caller)
+class _InTurn:
+    """Routes for callers with a token: the first that fits is asked, and another only where that one declines."""
 
-    return call
+    def __init__(self, tokens: Tokens, routes: Sequence[Route]) -> None:
+        self._tokens = tokens
+        self._routes = routes
+        self.served = [_served(route, partial(self._ask, place)) for place, route in enumerate(routes)]
+
+    async def _ask(self, place: int, request: Request) -> Response:
+        caller = await self._tokens.caller(request.headers.get("Authorization"))
+        structlog.contextvars.bind_contextvars(organisation=caller.organisation)
+        asked: int | None = place
+        while asked is not None:
+            try:
+                return await _answer(self._routes[asked], request, caller)
+            except Declined:
+                asked = self._next_that_fits(asked, request)
+        raise HTTPException(404)
+
+    def _next_that_fits(self, declined: int, request: Request) -> int | None:
+        """Where the next route stands that fits method and path; the request is then that route's."""
+        request.scope["path_params"] = {}
+        for place in range(declined + 1, len(self.served)):
+            match, found = self.served[place].matches(request.scope)
+            if match is Match.FULL:
+                request.scope.update(found, route=self.served[place])
+                return place
+        return None
+
+
+async def _answer(route: Route, request: Request, caller: Caller) -> Response:
+    if not (route.html and wants_html(request)):
+        _refuse_other_formats(request)
+    return await route.endpoint(request, caller)
 
 
 def wants_html(request: Request) -> bool:

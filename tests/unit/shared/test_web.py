@@ -14,7 +14,7 @@ from starlette.routing import Route as StarletteRoute
 
 from onestory.shared import errors
 from onestory.shared.caller import Caller, Tokens
-from onestory.shared.web import STATUS, OpenRoute, Route, create_app, refusal
+from onestory.shared.web import STATUS, Declined, OpenRoute, Route, create_app, refusal
 
 CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
 
@@ -44,6 +44,14 @@ async def explode(_request: Request, _caller: Caller) -> Response:
     raise RuntimeError("Jane Smith 9990000018")
 
 
+async def decline(_request: Request, _caller: Caller) -> Response:
+    raise Declined
+
+
+async def parameters(request: Request, _caller: Caller) -> Response:
+    return JSONResponse([request.path_params, request.scope["route"].path])
+
+
 async def kafka_is_away() -> bool:
     return False
 
@@ -56,7 +64,15 @@ async def served(request: Request) -> Response:
     return JSONResponse([route.path for route in request.app.routes if isinstance(route, StarletteRoute)])
 
 
-ROUTES = [Route("GET", "/fhir/{type}/{id}", hello, "read"), Route("GET", "/explode", explode, "read")]
+ROUTES = [
+    Route("GET", "/fhir/{type}/{id}", hello, "read"),
+    Route("GET", "/explode", explode, "read"),
+    Route("GET", "/shared/{task}", decline, "read"),
+    Route("POST", "/shared/{task}", hello, "update"),
+    Route("GET", "/shared/other", hello, "read"),
+    Route("GET", "/shared/{id}", parameters, "read"),
+    Route("GET", "/alone/{id}", decline, "read"),
+]
 
 OPEN = [OpenRoute("GET", "/open", anybody), OpenRoute("GET", "/served", served)]
 
@@ -138,6 +154,28 @@ def test_an_unexpected_error_is_logged_without_its_message(capfd: pytest.Capture
 def test_unknown_addresses_and_methods_are_operation_outcomes_too() -> None:
     assert get("/nowhere").json()["issue"][0]["code"] == "not-found"
     assert get("/open", method="POST").json()["issue"][0]["code"] == "not-supported"
+
+
+def test_where_an_endpoint_declines_the_next_route_that_fits_is_asked() -> None:
+    answer = get("/shared/t1", Authorization="Bearer good")
+
+    assert answer.json() == [{"id": "t1"}, "/shared/{id}"]
+
+
+def test_the_first_that_fits_after_one_that_declines_answers() -> None:
+    assert get("/shared/other", Authorization="Bearer good").text == "A81001"
+
+
+def test_where_every_endpoint_declines_there_is_no_such_address() -> None:
+    answer = get("/alone/t1", Authorization="Bearer good")
+
+    assert answer.status_code == 404
+    assert answer.content == get("/nowhere").content
+
+
+def test_a_route_that_would_decline_needs_a_token_and_a_format_too() -> None:
+    assert get("/shared/t1").status_code == 401
+    assert get("/shared/t1", Authorization="Bearer good", Accept="text/csv").status_code == 406
 
 
 def test_another_format_than_json_is_not_acceptable() -> None:
