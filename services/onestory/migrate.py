@@ -8,7 +8,7 @@ from pathlib import Path
 from onestory.record.store import patient_names
 from onestory.shared import postgres, settings
 
-ROOMS = ("record",)
+ROOMS = ("record", "referral")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
