@@ -50,6 +50,8 @@ class Settings:
     """Sources that declare that they always send a sequence, `ODS/system`, comma separated."""
     source_rhythms: Mapping[str, timedelta] = field(default_factory=dict)
     """The longest silence expected of a source, JSON: `{"A81001": "P1D", "RX1/ward": "PT1H"}` (ISO 8601)."""
+    referral_clocks: str = ""
+    """How long referrals wait where it differs from `schemas/referral/clocks.yaml`, JSON of the same shape."""
     log_level: str = "info"
     """debug, info, warning or error."""
     log_format: str = "json"

@@ -1,0 +1,125 @@
+"""Until when the next actor of a referral has time."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onestory.referral.clock_table import load
+from onestory.referral.domain.clocks import KINDS, PRIORITIES, WAITING, WorkingDays
+from onestory.referral.domain.working_days import LONDON, is_working_day
+from onestory.shared.errors import Misconfigured
+
+CLOCKS = load()
+MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - aware by `timezones`
+WAITS = st.tuples(st.sampled_from(KINDS), st.sampled_from(PRIORITIES), st.sampled_from(WAITING))
+FRIDAY_NIGHT = datetime(2026, 12, 18, 23, tzinfo=UTC)
+
+
+def test_a_routine_referral_of_friday_evening_waits_until_tuesday_evening() -> None:
+    due = CLOCKS.due("referral", "routine", "requested", FRIDAY_NIGHT)
+
+    assert due == datetime(2026, 12, 22, 17, tzinfo=LONDON)
+
+
+def test_what_is_urgent_does_not_wait_for_the_office_to_open() -> None:
+    assert CLOCKS.due("referral", "urgent", "requested", FRIDAY_NIGHT) == FRIDAY_NIGHT + timedelta(hours=4)
+    assert CLOCKS.due("referral", "stat", "requested", FRIDAY_NIGHT) == FRIDAY_NIGHT + timedelta(minutes=15)
+
+
+def test_elapsed_time_is_not_changed_by_summer_time() -> None:
+    before_the_change = datetime(2026, 3, 28, 23, tzinfo=LONDON)
+
+    due = CLOCKS.due("referral", "asap", "accepted", before_the_change)
+
+    assert due - before_the_change.astimezone(UTC) == timedelta(hours=8)
+
+
+def test_every_state_that_somebody_has_to_end_has_a_clock() -> None:
+    assert set(CLOCKS.waits) == {
+        (kind, priority, status) for kind in KINDS for priority in PRIORITIES for status in WAITING
+    }
+
+
+def test_a_hold_is_looked_at_when_the_holder_said() -> None:
+    said = datetime(2026, 12, 22, 9, tzinfo=UTC)
+
+    assert CLOCKS.review("referral", "routine", said, FRIDAY_NIGHT) == said
+
+
+@pytest.mark.parametrize("said", [datetime(2028, 1, 1, tzinfo=UTC), None])
+def test_no_hold_is_longer_than_the_clock_of_a_hold(said: datetime | None) -> None:
+    latest = CLOCKS.due("referral", "routine", "on-hold", FRIDAY_NIGHT)
+
+    assert CLOCKS.review("referral", "routine", said, FRIDAY_NIGHT) == latest
+
+
+def test_a_deployment_changes_what_it_names_and_nothing_else() -> None:
+    changed = load('{"day-ends": "18:30", "referral": {"routine": {"requested": "3 working days"}}}')
+
+    differing = {name for name, wait in changed.waits.items() if CLOCKS.waits[name] != wait}
+    assert differing == {("referral", "routine", "requested")}
+    assert changed.due("referral", "routine", "requested", FRIDAY_NIGHT) == datetime(
+        2026, 12, 23, 18, 30, tzinfo=LONDON
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("{", "no JSON"),
+        ("[]", "no table of day-ends, referral"),
+        ('{"referal": {}}', "has referal; it can have"),
+        ('{"referral": "P1D"}', "referral is no table of routine, urgent"),
+        ('{"advice": {"routine": {"finished": "P1D"}}}', "advice.routine has finished"),
+        ('{"day-ends": "25:00"}', "day-ends is '25:00'"),
+        ('{"referral": {"routine": {"requested": "soon"}}}', "referral.routine.requested is 'soon'"),
+        ('{"referral": {"routine": {"requested": null}}}', "referral.routine.requested is None"),
+        ('{"referral": {"routine": {"requested": "0 working days"}}}', "0 working days"),
+        ('{"advice": {"routine": {"draft": "P400D"}}}', "more than a year"),
+        ('{"referral": {"stat": {"requested": "P3D"}}}', "longer wait than referral.asap.requested"),
+        ('{"referral": {"urgent": {"accepted": "P11D"}}}', "longer wait than referral.routine.accepted"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused_in_one_sentence(setting: str, said: str) -> None:
+    with pytest.raises(Misconfigured, match="ONESTORY_REFERRAL_CLOCKS") as caught:
+        load(setting)
+
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("priority", ["urgent", "asap", "stat"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_urgent_may_rest_by_night_and_on_holidays(kind: str, priority: str) -> None:
+    with pytest.raises(Misconfigured, match="only what is routine"):
+        load(json.dumps({kind: {priority: {"requested": "1 working day"}}}))
+
+
+@given(WAITS, MOMENTS, MOMENTS)
+def test_what_begins_later_is_never_due_earlier(wait: tuple[str, str, str], one: datetime, other: datetime) -> None:
+    first, second = sorted((one, other))
+
+    assert CLOCKS.due(*wait, first) <= CLOCKS.due(*wait, second)
+
+
+@given(WAITS, MOMENTS)
+def test_nothing_is_due_when_it_begins_or_before(wait: tuple[str, str, str], at: datetime) -> None:
+    assert CLOCKS.due(*wait, at) > at
+
+
+@given(WAITS, MOMENTS)
+def test_working_days_end_on_a_working_day(wait: tuple[str, str, str], at: datetime) -> None:
+    due = CLOCKS.due(*wait, at)
+
+    assert is_working_day(due.astimezone(LONDON).date()) or not isinstance(CLOCKS.waits[wait], WorkingDays)
+
+
+@given(WAITS, MOMENTS, st.none() | MOMENTS)
+def test_a_hold_never_outlasts_its_clock(wait: tuple[str, str, str], at: datetime, until: datetime | None) -> None:
+    kind, priority, _ = wait
+
+    assert CLOCKS.review(kind, priority, until, at) <= CLOCKS.due(kind, priority, "on-hold", at)
