@@ -10,6 +10,7 @@ import pytest
 
 from onestory.intake.domain.judgement import JUDGEMENT, KEEP_APART, KEPT_APART
 from onestory.record.domain.provenance import RECEIVED
+from onestory.referral.domain.notices import CHANGED, CODES, NOTICE, WITHDRAWN
 from onestory.shared.contracts.files import folder
 from onestory.shared.fhir.validation import validate
 
@@ -31,7 +32,7 @@ def test_a_definition_is_valid_and_named_as_its_file_is(path: Path) -> None:
     assert definition["url"] == f"{CANONICAL}/{definition['resourceType']}/{definition['id']}"
 
 
-@pytest.mark.parametrize("url", [KEPT_APART, RECEIVED, JUDGEMENT])
+@pytest.mark.parametrize("url", [KEPT_APART, RECEIVED, JUDGEMENT, NOTICE])
 def test_what_the_code_writes_and_reads_is_defined(url: str) -> None:
     assert url in {held(path)["url"] for path in FILES}
 
@@ -40,3 +41,11 @@ def test_a_judgements_codes_are_those_that_the_door_takes() -> None:
     (system,) = [held(path) for path in FILES if held(path)["url"] == JUDGEMENT]
 
     assert [concept["code"] for concept in system["concept"]] == [KEEP_APART]
+
+
+def test_a_notices_codes_are_those_that_are_told() -> None:
+    (system,) = [held(path) for path in FILES if held(path)["url"] == NOTICE]
+
+    codes = [concept["code"] for concept in system["concept"]]
+    assert len(codes) == len(set(codes)) == system["count"]
+    assert set(codes) == {*CODES.values(), CHANGED, WITHDRAWN}
