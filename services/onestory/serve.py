@@ -15,6 +15,7 @@ import uvloop
 
 from onestory.intake.main import intake_routes
 from onestory.record.api.main import record_open_routes, record_routes
+from onestory.referral.api.main import referral_routes
 from onestory.shared import logs, memory, settings
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Tokens
@@ -29,7 +30,9 @@ from onestory.shared.settings import Settings
 from onestory.shared.visibility import VisiblePositions
 from onestory.shared.web import OpenRoute, Route, create_app
 
+# The first route that fits answers: those of the referral room name types, the others take any.
 ROOMS: dict[str, Callable[[Resources], Sequence[Route]]] = {
+    "referral": referral_routes,
     "intake": intake_routes,
     "record": record_routes,
 }
@@ -60,7 +63,7 @@ async def _serve(configured: Settings, rooms: Sequence[str]) -> None:
         pool = create_pool(configured.postgres)
         resources = _resources(configured, pool)
         app = create_app(
-            [route for room in rooms for route in ROOMS[room](resources)],
+            [route for room in ROOMS if room in rooms for route in ROOMS[room](resources)],
             [route for room in rooms if room in OPEN for route in OPEN[room](resources)],
             Tokens(configured.oidc_issuer, configured.oidc_audience, configured.oidc_jwks_url, http),
             {"Kafka": resources.producer.ready, "PostgreSQL": resources.postgres_ready},

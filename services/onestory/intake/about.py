@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from onestory.intake.body import MEDIA_TYPES
 from onestory.intake.handler import MOST_NAMED
-from onestory.intake.headers import LONGEST_KEY, LONGEST_WAIT_S
+from onestory.intake.headers import LONGEST_WAIT_S
+from onestory.shared.body import MEDIA_TYPES
+from onestory.shared.headers import LONGEST_KEY
 from onestory.shared.openapi import FHIR_JSON, About, Answer, Body, Parameter
 
 _TAKEN = [

@@ -10,13 +10,14 @@ from uuid_utils.compat import uuid7
 
 from onestory.intake import about, headers
 from onestory.intake.answers import Answers
-from onestory.intake.body import read_body
 from onestory.intake.domain.reception import Arrival
 from onestory.intake.domain.submission import Door, Submission
 from onestory.intake.handler import Handler, Published, Seen
 from onestory.intake.headers import UNSTATED, Preferences
+from onestory.shared.body import read_body
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Unavailable
+from onestory.shared.headers import idempotency_key
 from onestory.shared.web import Route
 
 
@@ -61,7 +62,7 @@ class Api:
             received_at=datetime.now(UTC),
             submission_id=uuid7(),
             correlation_id=request.state.correlation_id,
-            idempotency_key=headers.idempotency_key(request.headers),
+            idempotency_key=idempotency_key(request.headers),
             role=caller.role,
         )
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 
 from onestory.intake.domain.submission import Said
-from onestory.shared.errors import Malformed
 
 # The headers that ask for something which an append-only door cannot keep.
 _PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-LONGEST_KEY = 255
 LONGEST_WAIT_S = 60
 
 
@@ -31,16 +29,6 @@ class Preferences:
 
 UNSTATED = Preferences("representation", 2, stated=False)
 """For one resource, to whoever states nothing: FHIR clients take ids from the answer, and read what they wrote."""
-
-
-def idempotency_key(headers: Headers) -> str:
-    """The key, or empty. Raises `Malformed` for one that is too long or not printable ASCII."""
-    key = headers.get("Idempotency-Key", "")
-    if len(key) > LONGEST_KEY or not key.isascii() or not (key == "" or key.isprintable()):
-        raise Malformed(f"Idempotency-Key has 1 to {LONGEST_KEY} printable ASCII characters.", code="value")
-    if "Idempotency-Key" in headers and not key.strip():
-        raise Malformed("Idempotency-Key is empty: send one, or leave it out.", code="value")
-    return key
 
 
 def said(headers: Headers) -> Said:

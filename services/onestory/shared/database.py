@@ -52,6 +52,13 @@ class Queries(Protocol):
         """The first value of the first row."""
 
 
+class Transaction(Queries, Protocol):
+    """What a transaction adds: commands. They are all done, or none is."""
+
+    async def execute(self, query: str, *arguments: object) -> str:
+        """Do it; the command tag."""
+
+
 class Database:
     """Queries on a pool."""
 
@@ -78,6 +85,18 @@ class Database:
                 self._pool.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
+                yield connection
+        except _AWAY as error:
+            raise _away() from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Within: queries and commands that are done together once it ends without an error.
+
+        Raises `Unavailable`; where the connection breaks while it ends, the outcome is unknown.
+        """
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
                 yield connection
         except _AWAY as error:
             raise _away() from error

@@ -21,13 +21,17 @@ class Issue:
 
 
 class OneStoryError(Exception):
-    """Anything that we raise on purpose. `issues` is what the caller may be told, `headers` what goes beside it."""
+    """Anything that we raise on purpose. `issues` is what the caller may be told, `headers` what goes beside it.
+
+    `contained` is a resource that the answer shows, as JSON, and the URL of the extension that points to it.
+    """
 
     code = "processing"
 
     def __init__(self, diagnostics: str, *, expression: str = "", code: str = "", issues: Sequence[Issue] = ()) -> None:
         super().__init__(diagnostics)
         self.headers: dict[str, str] = {}
+        self.contained: tuple[str, bytes] | None = None
         self.issues: tuple[Issue, ...] = tuple(issues) or (Issue(code or self.code, diagnostics, expression),)
 
 
@@ -87,6 +91,12 @@ class PreconditionFailed(OneStoryError):
     """A precondition that does not hold, or that an append-only door cannot keep: 412."""
 
     code = "conflict"
+
+
+class PreconditionRequired(OneStoryError):
+    """The request lacks the version that it is about: 428 (RFC 6585)."""
+
+    code = "required"
 
 
 class TooLarge(OneStoryError):

@@ -43,6 +43,7 @@ STATUS: dict[type[errors.OneStoryError], int] = {
     errors.TooLarge: 413,
     errors.WrongMediaType: 415,
     errors.Unprocessable: 422,
+    errors.PreconditionRequired: 428,
     errors.Unavailable: 503,
 }
 _FROM_HTTP = {404: errors.NotFound("There is no such address here."), 405: errors.NotAllowed("Not with this method.")}
@@ -119,7 +120,7 @@ def refusal(error: errors.OneStoryError) -> Response:
     """The answer to an error: its status by the table, and an OperationOutcome."""
     status = next(STATUS[family] for family in type(error).__mro__ if family in STATUS)
     headers = {**_EXTRA_HEADERS.get(status, {}), **error.headers}
-    return Response(outcome(error.issues), status, headers, FHIR_JSON)
+    return Response(outcome(error.issues, error.contained), status, headers, FHIR_JSON)
 
 
 def _served(route: Route | OpenRoute, endpoint: OpenEndpoint) -> StarletteRoute:

@@ -13,16 +13,23 @@ MOST_ISSUES = 100
 """As many are told at once. A small body can be wrong in millions of places, and its answer may not be a large one."""
 
 
-def outcome(issues: Sequence[Issue]) -> bytes:
+def outcome(issues: Sequence[Issue], contained: tuple[str, bytes] | None = None) -> bytes:
     """The OperationOutcome that says these issues, as JSON bytes. At least one issue is needed (FHIR: issue 1..*).
 
-    Of very many the first are told.
+    Of very many the first are told. `contained` is a resource to show, and the extension that points to it.
     """
     told = [_issue(issue) for issue in issues[:MOST_ISSUES]]
     if len(issues) > MOST_ISSUES:
         says = f"There is more than these {MOST_ISSUES}: mend them first."
         told.append(_issue(Issue("incomplete", says, severity=issues[0].severity)))
-    return orjson.dumps({"resourceType": "OperationOutcome", "issue": told})
+    shown = _shown(*contained) if contained else {}
+    return orjson.dumps({"resourceType": "OperationOutcome", **shown, "issue": told})
+
+
+def _shown(extension: str, resource: bytes) -> dict[str, Any]:
+    # What is contained has no version of its own (dom-4).
+    shown = {name: value for name, value in orjson.loads(resource).items() if name != "meta"} | {"id": "shown"}
+    return {"contained": [shown], "extension": [{"url": extension, "valueReference": {"reference": "#shown"}}]}
 
 
 def _issue(issue: Issue) -> dict[str, Any]:

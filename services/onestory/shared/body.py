@@ -13,8 +13,13 @@ MEDIA_TYPES = ("application/fhir+json", "application/json")
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The bytes after decompression. Raises `WrongMediaType`, `TooLarge`, or `Malformed` for broken compression."""
+async def read_body(request: Request, limit: int, *, may_lack: bool = False) -> bytes:
+    """The bytes after decompression; with `may_lack` none may be sent, and then no media type either.
+
+    Raises `WrongMediaType`, `TooLarge`, or `Malformed` for broken compression.
+    """
+    if may_lack and "Content-Type" not in request.headers and not await _gather(request.stream(), 0):
+        return b""
     refuse_other_media(request.headers.get("Content-Type", ""))
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     match encoding:

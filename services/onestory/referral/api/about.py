@@ -1,0 +1,59 @@
+"""What the routes of the referral API take and answer, as its description tells it."""
+
+from __future__ import annotations
+
+from onestory.referral.api.parameters import takes
+from onestory.referral.domain.machine import NEEDS_REASON, Action
+from onestory.shared.body import MEDIA_TYPES
+from onestory.shared.headers import LONGEST_KEY
+from onestory.shared.openapi import FHIR_JSON, About, Answer, Body, Parameter
+
+_KEY = Parameter("Idempotency-Key", "header", f"1 to {LONGEST_KEY} printable ASCII characters. Repeating is harmless.")
+_IF_MATCH = Parameter("If-Match", "header", "The ETag of the Task as the caller knows it.", required=True)
+_TAGGED = {"ETag": "Its version.", "Last-Modified": "When it was changed.", "Content-Location": "Where it is."}
+_UNKNOWN = Answer(503, "The outcome is unknown: repeat with the same key.", FHIR_JSON, "OperationOutcome")
+
+CREATE = About(
+    "refer",
+    [_KEY],
+    Body(MEDIA_TYPES, "Resource", "A ServiceRequest whose performer is a team of the directory."),
+    [
+        Answer(
+            201,
+            "The referral as it was sent. Its Task, which the team works with, is in Link.",
+            FHIR_JSON,
+            "Resource",
+            {**_TAGGED, "Location": "The ServiceRequest.", "Link": "The Task, as rel=related."},
+        ),
+        Answer(200, "The same key made it before: as it is now.", FHIR_JSON, "Resource", _TAGGED),
+        _UNKNOWN,
+    ],
+)
+
+
+def operation(action: Action) -> About:
+    """Of one operation on a Task."""
+    known = ", ".join(takes(action))
+    says = f"Parameters: {known}." if known else "Nothing, or empty Parameters."
+    if action in NEEDS_REASON:
+        says += " reason is required."
+    return About(
+        f"task{action.capitalize()}",
+        [_IF_MATCH, _KEY],
+        Body(MEDIA_TYPES, "Parameters", says),
+        [
+            Answer(200, "The Task as it is now.", FHIR_JSON, "Resource", _TAGGED),
+            Answer(412, "It was changed meanwhile: the Task as it is now is contained.", FHIR_JSON, "OperationOutcome"),
+            Answer(428, "Send If-Match.", FHIR_JSON, "OperationOutcome"),
+            _UNKNOWN,
+        ],
+    )
+
+
+def read(resource_type: str) -> About:
+    """Of reading one resource of a referral."""
+    return About(
+        f"read{resource_type}",
+        [Parameter("If-None-Match", "header", "The ETag that the caller has: 304 while nothing has changed.")],
+        answers=[Answer(200, "As it is now.", FHIR_JSON, "Resource", _TAGGED), Answer(304, "Nothing has changed.")],
+    )

@@ -1,0 +1,196 @@
+"""A new referral, as a ServiceRequest says it (http://hl7.org/fhir/R4/servicerequest.html)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onestory.referral.domain.clocks import Clocks
+from onestory.referral.domain.command import Changed, Doing
+from onestory.referral.domain.decide import finish, task_local_id
+from onestory.referral.domain.machine import Action
+from onestory.referral.domain.referral import Json, Kind, Referral, Status
+from onestory.shared.errors import Unprocessable
+from onestory.shared.events import REFERRAL_SYSTEM, Party
+from onestory.shared.identity import (
+    NHS_NUMBER_SYSTEM,
+    Keys,
+    PersonIdentifier,
+    is_nhs_number,
+    is_nhs_number_system,
+)
+
+DOS_SERVICE_ID = "https://fhir.nhs.uk/Id/dos-service-id"
+_USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
+_CATEGORY = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
+_ADVICE = (_USE_CASES, "a8t1")
+_VALIDATION = (_CATEGORY, "validation")
+# What the room says itself, and what is of a version.
+_OURS = ("resourceType", "id", "meta", "status", "subject", "priority", "performer", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class TeamNamed:
+    """How a team is named: by its id in the directory, or by its id in the Directory of Services. `path` is where."""
+
+    team_id: str
+    dos_id: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a ServiceRequest asks for, of whom, for which person."""
+
+    person: PersonIdentifier
+    team: TeamNamed
+    status: Status
+    kind: Kind
+    priority: str
+    body: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks: for which party, which user, and under which name of its own (`local_id`)."""
+
+    party: Party
+    subject: str
+    local_id: str
+
+
+def asked(resource: Json) -> Asked:
+    """What a valid ServiceRequest asks for. Raises `Unprocessable` for what makes no referral."""
+    status = resource.get("status")
+    if status not in ("active", "draft"):
+        raise Unprocessable(
+            "A new referral is active, or draft until it is sent: everything later is an operation on its Task.",
+            code="business-rule",
+            expression="ServiceRequest.status",
+        )
+    if resource.get("doNotPerform"):
+        says = "A referral asks for something to be done: leave doNotPerform out."
+        raise Unprocessable(says, code="business-rule", expression="ServiceRequest.doNotPerform")
+    return Asked(
+        person=_person(resource.get("subject", {})),
+        team=team_named(resource.get("performer", []), "ServiceRequest.performer"),
+        status=Status.REQUESTED if status == "active" else Status.DRAFT,
+        kind=_kind(resource),
+        priority=resource.get("priority", "routine"),
+        body={name: value for name, value in resource.items() if name not in _OURS},
+    )
+
+
+def create(wanted: Asked, recipient: Party, asking: Asking, doing: Doing, clocks: Clocks, keys: Keys) -> Changed:
+    """The referral's first change."""
+    person_key = keys.person_key(wanted.person)
+    ids = _Ids(keys, person_key, asking)
+    sent = wanted.status is Status.REQUESTED
+    referral = Referral(
+        person=wanted.person,
+        person_key=person_key,
+        local_id=asking.local_id,
+        referral_id=ids.of("ServiceRequest", asking.local_id),
+        task_id=ids.of("Task", task_local_id(asking.local_id, 1)),
+        task_number=1,
+        version=1,
+        kind=wanted.kind,
+        priority=wanted.priority,
+        status=wanted.status,
+        business_status=_first_word(wanted.kind) if sent else "",
+        is_open=True,
+        requester=asking.party,
+        requester_subject=asking.subject,
+        sender=asking.party,
+        recipient=recipient,
+        service_request=wanted.body,
+        correlation_id=doing.correlation_id,
+        created_at=doing.at,
+        changed_at=doing.at,
+        changed_by=doing.event_id,
+        sent_at=doing.at if sent else None,
+        due_at=clocks.due(wanted.kind, wanted.priority, wanted.status, doing.at),
+    )
+    return finish(referral, referral, Action.REQUEST if sent else "draft", doing)
+
+
+def task_id(keys: Keys, referral: Referral, number: int) -> str:
+    """The shared id of a referral's Task of this number."""
+    name = task_local_id(referral.local_id, number)
+    organisation = referral.requester.organisation
+    return keys.shared_id(referral.person_key, organisation, REFERRAL_SYSTEM, "Task", name)
+
+
+def referral_id(keys: Keys, person: PersonIdentifier, organisation: str, local_id: str) -> str:
+    """The shared id of the referral that an organisation gives this name."""
+    return keys.shared_id(keys.person_key(person), organisation, REFERRAL_SYSTEM, "ServiceRequest", local_id)
+
+
+def team_named(references: Sequence[Json], path: str) -> TeamNamed:
+    """The one team that References name. Raises `Unprocessable` unless there is one, and one only."""
+    found = [named for index, each in enumerate(references) if (named := _team(each, f"{path}[{index}]"))]
+    if len(found) != 1:
+        raise Unprocessable(
+            "Name the one team that you ask: HealthcareService/<id in the directory>, or an identifier with system "
+            f"{DOS_SERVICE_ID}. To publish a ServiceRequest of your own system as part of the record, POST it in a "
+            "Bundle to /fhir.",
+            code="required" if not found else "business-rule",
+            expression=path,
+        )
+    return found[0]
+
+
+class _Ids:
+    """Shared ids of what belongs to a referral."""
+
+    def __init__(self, keys: Keys, person_key: str, asking: Asking) -> None:
+        self._keys, self._person_key, self._organisation = keys, person_key, asking.party.organisation
+
+    def of(self, resource_type: str, local_id: str) -> str:
+        return self._keys.shared_id(self._person_key, self._organisation, REFERRAL_SYSTEM, resource_type, local_id)
+
+
+def _team(reference: Mapping[str, Any], path: str) -> TeamNamed | None:
+    kind, _, name = str(reference.get("reference", "")).rpartition("/")
+    if kind.endswith("HealthcareService") and name:
+        return TeamNamed(name, "", path)
+    identifier = reference.get("identifier", {})
+    if is_dos_service_id(identifier.get("system")) and identifier.get("value"):
+        return TeamNamed("", identifier["value"], path)
+    return None
+
+
+def is_dos_service_id(system: object) -> bool:
+    """Whether this is the system of the Directory of Services, in any spelling that the NHS itself has published."""
+    return isinstance(system, str) and system.lower().replace("http:", "https:") == DOS_SERVICE_ID.lower()
+
+
+def _person(subject: Mapping[str, Any]) -> PersonIdentifier:
+    identifier = subject.get("identifier", {})
+    by_number = identifier.get("value") if is_nhs_number_system(identifier.get("system")) else None
+    by_id = str(subject.get("reference", "")).rpartition("Patient/")[2] or None
+    numbers = {each for each in (by_number, by_id) if each}
+    if len(numbers) != 1 or not is_nhs_number(number := numbers.pop()):
+        raise Unprocessable(
+            "Name the person by one NHS number with a right check digit: Patient/<NHS number>, or an identifier with "
+            f"system {NHS_NUMBER_SYSTEM}.",
+            code="value",
+            expression="ServiceRequest.subject",
+        )
+    return PersonIdentifier(NHS_NUMBER_SYSTEM, number)
+
+
+def _kind(resource: Json) -> Kind:
+    codings = {
+        (coding.get("system"), coding.get("code"))
+        for category in resource.get("category", ())
+        for coding in category.get("coding", ())
+    }
+    if _ADVICE in codings:
+        return Kind.ADVICE
+    return Kind.VALIDATION if _VALIDATION in codings else Kind.REFERRAL
+
+
+def _first_word(kind: Kind) -> str:
+    return "PROVIDER_RESPONSE_REQUIRED" if kind is Kind.ADVICE else "AWAITING_TRIAGE"

@@ -1,0 +1,198 @@
+"""What becomes of a referral when somebody does something to it. Pure: the same in, the same out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from onestory.referral.domain.clocks import Clocks
+from onestory.referral.domain.command import Changed, Command, Doing, Written
+from onestory.referral.domain.machine import NEEDS_REASON, Action, Side, Step, allowed, is_end, step
+from onestory.referral.domain.notices import notices
+from onestory.referral.domain.referral import HELD_BY_RECIPIENT, Referral, Status, request_status
+from onestory.referral.domain.render import service_request, task
+from onestory.shared.errors import Conflict, Forbidden, Unprocessable
+
+E_RS_WORDS = (
+    "APPT_CANCELLED_BY_PATIENT",
+    "APPT_CANCELLED_BY_PROVIDER",
+    "ASSESSMENT_RESULT",
+    "AWAITING_TRIAGE",
+    "BOOKED",
+    "CANCELLED_REFERRAL",
+    "DEFERRED_TO_PROVIDER",
+    "DID_NOT_ATTEND",
+    "NOT_BOOKED",
+    "REJECTED",
+    "TRIAGE_RESPONSE",
+)
+"""Task.businessStatus of a referral (e-RS)."""
+
+_WORDS = {
+    Action.REQUEST: "AWAITING_TRIAGE",
+    Action.RECEIVE: "AWAITING_TRIAGE",
+    Action.ACCEPT: "NOT_BOOKED",
+    Action.REJECT: "REJECTED",
+    Action.HOLD: "DEFERRED_TO_PROVIDER",
+    Action.BOOK: "BOOKED",
+    Action.CANCEL: "CANCELLED_REFERRAL",
+    Action.REDIRECT: "AWAITING_TRIAGE",
+    Action.CORRECT: "CANCELLED_REFERRAL",
+}
+
+
+TaskIds = Callable[[Referral, int], str]
+"""The shared id of a referral's Task of this number."""
+
+
+def decide(
+    referral: Referral, command: Command, sides: Collection[Side], doing: Doing, clocks: Clocks, task_ids: TaskIds
+) -> Changed:
+    """The change that the command makes, by somebody who stands on these sides.
+
+    Raises `Forbidden` for who may not, `Conflict` for what this state does not allow, `Unprocessable` for what a
+    command lacks.
+    """
+    found = _step(referral, command.action, sides)
+    _refuse_unfit(referral, command)
+    doing, to = acting(referral, found.sides.intersection(sides), doing), found.to
+    after = replace(
+        referral,
+        version=referral.version + 1,
+        status=to,
+        is_open=referral.is_open and not is_end(to) and command.action is not Action.CANCEL,
+        business_status=command.business_status or _WORDS.get(command.action, referral.business_status),
+        reason=command.reason,
+        outputs=(*referral.outputs, *command.outputs),
+        until=command.until if command.action is Action.HOLD else None,
+        acts_next="",
+        sent_at=doing.at if command.action is Action.REQUEST else referral.sent_at,
+    )
+    former: tuple[Written, ...] = ()
+    if command.action is Action.REDIRECT:
+        after, former = _redirected(referral, after, command, doing, task_ids)
+    return finish(referral, _timed(after, doing, clocks), command.action, doing, former)
+
+
+def acting(referral: Referral, sides: Collection[Side], doing: Doing) -> Doing:
+    """The same, done for the party on these sides: of several for the recipient, who is nearest to the person."""
+    side = max(sides, key=list(Side).index)
+    party = {Side.REQUESTER: referral.requester, Side.SENDER: referral.sender, Side.RECIPIENT: referral.recipient}[side]
+    return replace(doing, actor=replace(doing.actor, party=party))
+
+
+def finish(before: Referral, after: Referral, action: str, doing: Doing, also: Collection[Written] = ()) -> Changed:
+    """The change from one to the other: who is told of it, and what it writes."""
+    after = replace(after, changed_at=doing.at, changed_by=doing.event_id)
+    reason = after.reason.code if after.reason else ""
+    written = [written_task(after), *also]
+    if (request_status(before), before.service_request) != (request_status(after), after.service_request) or (
+        after.version == 1
+    ):
+        written.insert(0, written_request(after))
+    told = notices(action, before, after, doing.actor.party)
+    return Changed(action, reason, doing, after, told, tuple(written))
+
+
+def written_request(referral: Referral) -> Written:
+    """The ServiceRequest as it is to be written."""
+    return Written("ServiceRequest", referral.referral_id, referral.local_id, service_request(referral))
+
+
+def written_task(referral: Referral) -> Written:
+    """The Task in force as it is to be written."""
+    return Written("Task", referral.task_id, task_local_id(referral.local_id, referral.task_number), task(referral))
+
+
+def task_local_id(local_id: str, number: int) -> str:
+    """What a referral's Task is called within its requester's organisation."""
+    return f"{local_id}-{number}"
+
+
+def _step(referral: Referral, action: Action, sides: Collection[Side]) -> Step:
+    found = step(referral.status, action, is_open=referral.is_open)
+    if found is None:
+        raise Conflict(
+            f"{_standing(referral)}: {action} is not possible. {_possible(referral, sides)}", code="conflict"
+        )
+    if found.sides.isdisjoint(sides):
+        who = " or ".join(sorted(found.sides))
+        raise Forbidden(
+            f"Only its {who} may {action} a referral that is {referral.status}. {_possible(referral, sides)}"
+        )
+    return found
+
+
+def _standing(referral: Referral) -> str:
+    return f"The referral is {referral.status}" + ("" if referral.is_open else " and has ended")
+
+
+def _possible(referral: Referral, sides: Collection[Side]) -> str:
+    actions = allowed(referral.status, sides, is_open=referral.is_open)
+    return f"You can: {', '.join(actions)}." if actions else "There is nothing that you can do to it now."
+
+
+def _refuse_unfit(referral: Referral, command: Command) -> None:
+    if command.action in NEEDS_REASON and command.reason is None:
+        raise Unprocessable(
+            f"Say why: {command.action} needs the parameter reason, a CodeableConcept with a code or text.",
+            code="required",
+            expression="Parameters.parameter.where(name='reason')",
+        )
+    if command.business_status and command.business_status not in E_RS_WORDS:
+        raise Unprocessable(
+            f"businessStatus is one of {', '.join(E_RS_WORDS)}.",
+            code="code-invalid",
+            expression="Parameters.parameter.where(name='businessStatus')",
+        )
+    if command.action is Action.REDIRECT and command.recipient in (None, referral.recipient):
+        raise Unprocessable(
+            "Say to whom: redirect needs the parameter recipient, another team (HealthcareService) than the present.",
+            code="required",
+            expression="Parameters.parameter.where(name='recipient')",
+        )
+
+
+def _redirected(
+    referral: Referral, after: Referral, command: Command, doing: Doing, task_ids: TaskIds
+) -> tuple[Referral, tuple[Written, ...]]:
+    """The referral with its next Task, and the Task that ends with it.
+
+    Who had accepted stays responsible until the next recipient accepts: it becomes the sender.
+    """
+    assert command.recipient is not None
+    sender = referral.sender
+    if referral.status in HELD_BY_RECIPIENT:
+        sender = referral.recipient
+    elif referral.status is Status.FAILED:
+        sender = referral.requester
+    still = referral.status in (Status.REJECTED, Status.FAILED)
+    ended = replace(
+        referral,
+        status=referral.status if still else Status.CANCELLED,
+        reason=referral.reason if still else command.reason,
+        changed_at=doing.at,
+        changed_by=doing.event_id,
+    )
+    number = referral.task_number + 1
+    begun = replace(
+        after,
+        sender=sender,
+        recipient=command.recipient,
+        task_number=number,
+        task_id=task_ids(referral, number),
+        outputs=(),
+        claimed_by="",
+    )
+    return begun, (written_task(ended),)
+
+
+def _timed(after: Referral, doing: Doing, clocks: Clocks) -> Referral:
+    """With the time by which the next actor has to act."""
+    if not after.is_open:
+        return replace(after, due_at=None, until=None, escalated_at=None, claimed_by="")
+    if after.status is Status.ON_HOLD:
+        due = clocks.review(after.kind, after.priority, after.until, doing.at)
+    else:
+        due = clocks.due(after.kind, after.priority, after.status, doing.at)
+    return replace(after, due_at=due, escalated_at=None)

@@ -1,0 +1,68 @@
+"""Every change of every referral, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+
+from onestory.referral.domain.command import Changed
+from onestory.shared.database import Queries, Transaction
+from onestory.shared.events import Notice, Party
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Under which Idempotency-Key a change was asked for, and the digest of what was asked. Without a key: nothing."""
+
+    key: str = ""
+    digest: bytes = b""
+
+
+async def add(transaction: Transaction, changed: Changed, asked: Asked) -> None:
+    """Keep a change."""
+    referral, doing = changed.referral, changed.doing
+    await transaction.execute(
+        """insert into referral.change (person_key, referral_id, version, event_id, action, reason, actor_organisation,
+               actor_team, actor_subject, actor_role, status, business_status, task_id, notices, at, request_key,
+               request_digest)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)""",
+        referral.person_key,
+        referral.referral_id,
+        referral.version,
+        doing.event_id,
+        changed.action,
+        changed.reason,
+        doing.actor.party.organisation,
+        doing.actor.party.team,
+        doing.actor.subject,
+        doing.actor.role,
+        str(referral.status),
+        referral.business_status,
+        referral.task_id,
+        orjson.dumps([_notice(each) for each in changed.notices]).decode(),
+        doing.at,
+        asked.key or None,
+        asked.digest or None,
+    )
+
+
+async def asked_before(queries: Queries, person_key: str, referral_id: str, key: str) -> tuple[UUID, bytes] | None:
+    """The event and the digest of the change that was asked for under this key, if there was one."""
+    row = await queries.fetchrow(
+        """select event_id, request_digest from referral.change
+           where person_key = $1 and referral_id = $2 and request_key = $3""",
+        person_key,
+        referral_id,
+        key,
+    )
+    return None if row is None else (row["event_id"], row["request_digest"])
+
+
+def _notice(notice: Notice) -> dict[str, object]:
+    return {"recipient": notice.recipient, "party": _party(notice.party), "reason": notice.reason}
+
+
+def _party(party: Party | None) -> dict[str, str] | None:
+    return None if party is None else {"organisation": party.organisation, "team": party.team}

@@ -1,0 +1,196 @@
+"""Referrals as they stand, what they consist of, and every change of them.
+
+A person's referrals change under that person's lock. Names are qualified: a process may have another room's tables in
+its search path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from onestory.referral.domain.referral import Json, Kind, Reason, Referral, Status
+from onestory.shared.database import Queries, Transaction
+from onestory.shared.events import Party
+from onestory.shared.identity import PersonIdentifier, parse_shared_id
+
+_PARTIES = ("requester", "sender", "recipient", "holder", "next")
+# Fields that are columns of the same name.
+_PLAIN = (
+    "person_key",
+    "local_id",
+    "referral_id",
+    "task_id",
+    "task_number",
+    "version",
+    "priority",
+    "business_status",
+    "is_open",
+    "requester_subject",
+    "correlation_id",
+    "created_at",
+    "changed_at",
+    "changed_by",
+    "sent_at",
+    "due_at",
+    "until",
+    "escalated_at",
+    "acts_next",
+    "claimed_by",
+)
+_COLUMNS = (
+    *_PLAIN,
+    *[f"{side}_{part}" for side in _PARTIES for part in ("organisation", "team")],
+    "person_system",
+    "person_value",
+    "kind",
+    "status",
+    "service_request",
+    "reason_code",
+    "reason",
+    "outputs",
+    "request_digest",
+)
+_KEPT = {"person_key", "referral_id", "request_digest"}
+_SAVE = f"""
+insert into referral.referral ({", ".join(_COLUMNS)})
+values ({", ".join(f"${place}" for place in range(1, len(_COLUMNS) + 1))})
+on conflict (person_key, referral_id) do update set
+    {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEPT)}
+"""  # noqa: S608 - the columns are our own
+_FIND = "select * from referral.referral where person_key = $1 and referral_id = $2"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource that belongs to a referral, as it stands. `event_id` is its version id."""
+
+    resource_type: str
+    shared_id: str
+    referral_id: str
+    event_id: UUID
+    changed_at: datetime
+    content: bytes
+
+
+async def lock(transaction: Transaction, person_key: str) -> None:
+    """Until the transaction ends nobody else changes a referral of this person."""
+    await transaction.execute("select pg_advisory_xact_lock(hashtextextended('referral ' || $1, 0))", person_key)
+
+
+async def find(queries: Queries, referral_id: str) -> Referral | None:
+    """The referral of this id."""
+    row = await queries.fetchrow(_FIND, _person_key(referral_id), referral_id)
+    return None if row is None else referral_of(row)
+
+
+async def digest(queries: Queries, referral_id: str) -> bytes | None:
+    """The digest of what created a referral; None where there is no such referral."""
+    found: bytes | None = await queries.fetchval(
+        "select request_digest from referral.referral where person_key = $1 and referral_id = $2",
+        _person_key(referral_id),
+        referral_id,
+    )
+    return found
+
+
+async def resource(queries: Queries, shared_id: str) -> Resource | None:
+    """What belongs to a referral under this id."""
+    row = await queries.fetchrow(
+        """select resource_type, shared_id, referral_id, event_id, changed_at, content
+           from referral.resource where person_key = $1 and shared_id = $2""",
+        _person_key(shared_id),
+        shared_id,
+    )
+    return None if row is None else Resource(*row)
+
+
+async def save(transaction: Transaction, referral: Referral, request_digest: bytes) -> None:
+    """The referral as it stands now. The digest is kept from when it was created."""
+    await transaction.execute(_SAVE, *_values(referral, request_digest))
+
+
+async def write(transaction: Transaction, person_key: str, resources: list[Resource]) -> None:
+    """These resources as they stand now."""
+    await transaction.execute(
+        """insert into referral.resource
+               (person_key, shared_id, resource_type, referral_id, event_id, changed_at, content)
+           select $1, * from unnest($2::text[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[], $7::bytea[])
+           on conflict (person_key, shared_id) do update set
+               event_id = excluded.event_id, changed_at = excluded.changed_at, content = excluded.content""",
+        person_key,
+        [each.shared_id for each in resources],
+        [each.resource_type for each in resources],
+        [each.referral_id for each in resources],
+        [each.event_id for each in resources],
+        [each.changed_at for each in resources],
+        [each.content for each in resources],
+    )
+
+
+async def send(transaction: Transaction, topic: str, key: bytes, value: bytes) -> None:
+    """Send this once the transaction has committed."""
+    await transaction.execute("insert into referral.outbox (topic, key, value) values ($1, $2, $3)", topic, key, value)
+
+
+def referral_of(row: Mapping[str, Any]) -> Referral:
+    """A row of `referral`, as the domain knows it."""
+    return Referral(
+        person=PersonIdentifier(row["person_system"], row["person_value"]),
+        kind=Kind(row["kind"]),
+        status=Status(row["status"]),
+        requester=_party(row, "requester"),
+        sender=_party(row, "sender"),
+        recipient=_party(row, "recipient"),
+        service_request=orjson.loads(row["service_request"]),
+        reason=Reason(row["reason_code"] or "", orjson.loads(row["reason"])) if row["reason"] else None,
+        outputs=tuple(orjson.loads(row["outputs"])),
+        **{name: row[name] for name in _PLAIN},
+    )
+
+
+def _values(referral: Referral, request_digest: bytes) -> list[object]:
+    holder, next_actor = referral.holder, referral.next_actor
+    known: dict[str, object] = {name: getattr(referral, name) for name in _PLAIN}
+    known |= {
+        "person_system": referral.person.system,
+        "person_value": referral.person.value,
+        "kind": str(referral.kind),
+        "status": str(referral.status),
+        "service_request": _json(referral.service_request),
+        "reason_code": referral.reason.code if referral.reason else None,
+        "reason": _json(referral.reason.concept) if referral.reason else None,
+        "outputs": _json(list(referral.outputs)),
+        "request_digest": request_digest,
+        **_columns("requester", referral.requester),
+        **_columns("sender", referral.sender),
+        **_columns("recipient", referral.recipient),
+        **_columns("holder", holder),
+        **_columns("next", next_actor),
+    }
+    return [known[name] for name in _COLUMNS]
+
+
+def _columns(side: str, party: Party | None) -> dict[str, str | None]:
+    return {
+        f"{side}_organisation": party.organisation if party else None,
+        f"{side}_team": party.team if party else None,
+    }
+
+
+def _party(row: Mapping[str, Any], side: str) -> Party:
+    return Party(row[f"{side}_organisation"], row[f"{side}_team"])
+
+
+def _json(value: Json | list[Json]) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _person_key(shared_id: str) -> str:
+    parsed = parse_shared_id(shared_id)
+    return parsed.person_key if parsed else ""

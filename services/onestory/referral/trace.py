@@ -1,0 +1,56 @@
+"""The audit trail of what is read of referrals: acknowledged before the answer leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+from uuid_utils.compat import uuid7
+
+from onestory.shared.audit import AuditTrail
+from onestory.shared.caller import Caller
+from onestory.shared.events import AccessRecorded
+from onestory.shared.identity import parse_shared_id
+
+_PARTY = "referral-party"
+
+
+class Trace:
+    """Writes one access event for each person of whose referral something is shown."""
+
+    def __init__(self, audit: AuditTrail) -> None:
+        self._audit = audit
+
+    async def read(
+        self,
+        caller: Caller,
+        shared_ids: Collection[str],
+        interaction: str,
+        resource_type: str,
+        correlation_id: str,
+        reason: str = _PARTY,
+    ) -> None:
+        """Return once Kafka has the events. Raises `Unavailable`: then nothing may be shown."""
+        persons = {parsed.person_key for each in shared_ids if (parsed := parse_shared_id(each))}
+        await asyncio.gather(
+            *[
+                self._audit.record(
+                    AccessRecorded(
+                        access_id=uuid7(),
+                        person_key=person_key,
+                        occurred_at=datetime.now(UTC),
+                        organisation=caller.organisation,
+                        subject=caller.subject,
+                        role=caller.role,
+                        purpose=caller.purpose,
+                        interaction=interaction,
+                        resource_types=(resource_type,),
+                        visibility="own",
+                        reason=reason,
+                        correlation_id=correlation_id,
+                    )
+                )
+                for person_key in sorted(persons)
+            ]
+        )

@@ -1,0 +1,145 @@
+"""A referral from the request to its end, over HTTP, on real Kafka and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from tests.people import new_nhs_number
+from tests.referrals import FHIR, REASON, act, new_team, read, refer, service_request, task_of
+from tests.stack import Services
+
+HOLDER = "https://onestory.nhs.uk/StructureDefinition/referral-holder"
+NEXT = "https://onestory.nhs.uk/StructureDefinition/referral-next-actor"
+
+
+@pytest.fixture
+def surgery(services: Services) -> Iterator[httpx.Client]:
+    with services.client("A81001") as client:
+        yield client
+
+
+@pytest.fixture
+def nurses(services: Services) -> Iterator[httpx.Client]:
+    with services.client("RZ1") as client:
+        yield client
+
+
+@pytest.fixture
+def team(services: Services) -> str:
+    return new_team(services, "RZ1")
+
+
+def extension(task: dict[str, Any], url: str) -> Any:
+    return next((each["valueReference"] for each in task.get("extension", ()) if each["url"] == url), None)
+
+
+def test_a_referral_is_sent_accepted_worked_on_and_completed(
+    surgery: httpx.Client, nurses: httpx.Client, team: str
+) -> None:
+    sent = refer(surgery, service_request(new_nhs_number(), team))
+    assert sent.status_code == 201, sent.text
+    task_id, tag = task_of(sent), sent.headers["ETag"]
+    states = []
+
+    for action in ("receive", "accept", "start", "complete"):
+        answer = act(nurses, task_id, action, tag)
+        assert answer.status_code == 200, answer.text
+        tag = answer.headers["ETag"]
+        states.append(answer.json()["status"])
+
+    assert states == ["received", "accepted", "in-progress", "completed"]
+    request = surgery.get(f"/fhir/ServiceRequest/{sent.json()['id']}").json()
+    assert request["status"] == "completed"
+    assert request["reasonCode"] == [{"text": "Leg ulcer"}]
+
+
+def test_the_requester_stays_responsible_until_the_team_accepts(
+    surgery: httpx.Client, nurses: httpx.Client, team: str
+) -> None:
+    sent = refer(surgery, service_request(new_nhs_number(), team))
+    before = read(surgery, task_of(sent)).json()
+
+    after = act(nurses, task_of(sent), "accept", sent.headers["ETag"]).json()
+
+    assert extension(before, HOLDER)["identifier"]["value"] == "A81001"
+    assert extension(before, NEXT)["reference"] == f"HealthcareService/{team}"
+    assert extension(after, HOLDER)["reference"] == f"HealthcareService/{team}"
+
+
+def test_a_version_that_is_no_longer_current_is_refused_and_the_current_one_is_shown(
+    surgery: httpx.Client, nurses: httpx.Client, team: str
+) -> None:
+    sent = refer(surgery, service_request(new_nhs_number(), team))
+    accepted = act(nurses, task_of(sent), "accept", sent.headers["ETag"])
+
+    refused = act(surgery, task_of(sent), "cancel", sent.headers["ETag"], REASON)
+
+    assert refused.status_code == 412, refused.text
+    assert refused.headers["ETag"] == accepted.headers["ETag"]
+    assert refused.json()["contained"][0]["status"] == "accepted"
+    assert read(surgery, task_of(sent)).json()["status"] == "accepted"
+
+
+def test_a_change_without_a_version_is_refused(surgery: httpx.Client, nurses: httpx.Client, team: str) -> None:
+    sent = refer(surgery, service_request(new_nhs_number(), team))
+
+    refused = nurses.post(f"/fhir/Task/{task_of(sent)}/$accept", headers=FHIR, content=b'{"resourceType":"Parameters"}')
+
+    assert refused.status_code == 428, refused.text
+
+
+def test_a_stranger_learns_nothing(services: Services, surgery: httpx.Client, team: str) -> None:
+    sent = refer(surgery, service_request(new_nhs_number(), team))
+
+    with services.client("RZ9", network="elsewhere") as stranger:
+        known = act(stranger, task_of(sent), "accept", sent.headers["ETag"])
+        unknown = act(stranger, task_of(sent)[:-4] + "aaaa", "accept", sent.headers["ETag"])
+
+        assert (known.status_code, known.json()) == (404, unknown.json())
+        assert read(stranger, task_of(sent)).status_code == 404
+
+
+def test_the_same_key_makes_one_referral(surgery: httpx.Client, team: str) -> None:
+    request = service_request(new_nhs_number(), team)
+
+    first = refer(surgery, request, **{"Idempotency-Key": f"k-{request['subject']}"})
+    again = refer(surgery, request, **{"Idempotency-Key": f"k-{request['subject']}"})
+    other = refer(surgery, request | {"priority": "stat"}, **{"Idempotency-Key": f"k-{request['subject']}"})
+
+    assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
+    assert again.json() == first.json()
+
+
+def test_a_rejected_referral_is_back_with_its_requester_who_sends_it_elsewhere(
+    services: Services, surgery: httpx.Client, nurses: httpx.Client, team: str
+) -> None:
+    other = new_team(services, "RZ2")
+    sent = refer(surgery, service_request(new_nhs_number(), team))
+    rejected = act(nurses, task_of(sent), "reject", sent.headers["ETag"], REASON)
+    assert extension(rejected.json(), NEXT)["identifier"]["value"] == "A81001"
+
+    to = {"name": "recipient", "valueReference": {"reference": f"HealthcareService/{other}"}}
+    redirected = act(surgery, task_of(sent), "redirect", rejected.headers["ETag"], REASON, to)
+
+    assert redirected.status_code == 200, redirected.text
+    assert redirected.json()["id"] != task_of(sent)
+    assert redirected.json()["status"] == "requested"
+    assert redirected.json()["owner"]["reference"] == f"HealthcareService/{other}"
+    assert read(surgery, task_of(sent)).json()["status"] == "rejected"
+
+
+@pytest.mark.parametrize("action", ["start", "hold", "resume", "complete", "fail", "book"])
+def test_what_the_state_does_not_allow_changes_nothing(
+    surgery: httpx.Client, nurses: httpx.Client, team: str, action: str
+) -> None:
+    sent = refer(surgery, service_request(new_nhs_number(), team))
+    said = [REASON] if action in ("hold", "fail") else []
+
+    refused = act(nurses, task_of(sent), action, sent.headers["ETag"], *said)
+
+    assert refused.status_code == 409, refused.text
+    assert "You can: receive, accept, reject, redirect" in refused.json()["issue"][0]["diagnostics"]
+    assert read(nurses, task_of(sent)).headers["ETag"] == sent.headers["ETag"]

@@ -1,0 +1,65 @@
+"""Referrals for tests: teams in the directory, and the requests that make and change referrals."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from typing import Any
+
+import httpx
+import psycopg
+from tests.stack import Services
+
+FHIR = {"Content-Type": "application/fhir+json"}
+REASON = {"name": "reason", "valueCodeableConcept": {"text": "For a test"}}
+_names = itertools.count(1)
+
+
+def new_team(services: Services, organisation: str, name: str = "") -> str:
+    """A team of this organisation in the directory; its id."""
+    team_id = secrets.token_hex(13).translate(str.maketrans("0189", "abcd"))
+    with psycopg.connect(services.postgres) as connection:
+        connection.execute(
+            """insert into referral.directory_team (shared_id, said_by, ods, organisation_id, name, kind, network,
+                   dos_service_id, practices, escalation_name, escalation_phone, escalation_email, active)
+               values (%s, %s, %s, '', %s, 'community', '', '', '{}', '', '', '', true)""",
+            [team_id, organisation, organisation, name or f"Team {next(_names)}"],
+        )
+    return team_id
+
+
+def service_request(number: str, team_id: str, **elements: Any) -> dict[str, Any]:
+    """A referral of this person to this team."""
+    return {
+        "resourceType": "ServiceRequest",
+        "status": "active",
+        "intent": "order",
+        "priority": "urgent",
+        "code": {"text": "District nursing assessment"},
+        "reasonCode": [{"text": "Leg ulcer"}],
+        "subject": {"reference": f"Patient/{number}"},
+        "performer": [{"reference": f"HealthcareService/{team_id}"}],
+        **elements,
+    }
+
+
+def refer(client: httpx.Client, request: dict[str, Any], **headers: str) -> httpx.Response:
+    """Ask for it."""
+    return client.post("/fhir/ServiceRequest", json=request, headers=FHIR | headers)
+
+
+def task_of(answer: httpx.Response) -> str:
+    """The id of a new referral's Task."""
+    assert answer.status_code in (200, 201), answer.text
+    return answer.headers["Link"].partition("/fhir/Task/")[2].partition(">")[0]
+
+
+def act(client: httpx.Client, task_id: str, action: str, tag: str, *said: dict[str, Any]) -> httpx.Response:
+    """Do it, knowing this version."""
+    body = {"resourceType": "Parameters", "parameter": list(said)} if said else {"resourceType": "Parameters"}
+    return client.post(f"/fhir/Task/{task_id}/${action}", json=body, headers=FHIR | {"If-Match": tag})
+
+
+def read(client: httpx.Client, task_id: str) -> httpx.Response:
+    """The Task now."""
+    return client.get(f"/fhir/Task/{task_id}")

@@ -1,0 +1,69 @@
+"""Every state, side and action of a Task: what may be done, by whom, and what becomes of it."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from onestory.referral.domain.machine import Action, Side, allowed, is_end, step
+from onestory.referral.domain.referral import Status
+
+R, S, T = "requester", "sender", "recipient"
+# Read from the top: in this state, this may be done by these, and then it is this.
+EXPECTED = {
+    ("draft", "request"): (R, "requested"),
+    ("draft", "cancel"): (R, "cancelled"),
+    ("requested", "receive"): (T, "received"),
+    ("requested", "accept"): (T, "accepted"),
+    ("requested", "reject"): (T, "rejected"),
+    ("requested", "redirect"): ((R, S, T), "requested"),
+    ("requested", "cancel"): ((R, S), "cancelled"),
+    ("received", "accept"): (T, "accepted"),
+    ("received", "reject"): (T, "rejected"),
+    ("received", "redirect"): ((R, S, T), "requested"),
+    ("received", "cancel"): ((R, S), "cancelled"),
+    ("accepted", "start"): (T, "in-progress"),
+    ("accepted", "book"): (T, "accepted"),
+    ("accepted", "redirect"): (T, "requested"),
+    ("accepted", "cancel"): ((R, S, T), "cancelled"),
+    ("in-progress", "hold"): (T, "on-hold"),
+    ("in-progress", "book"): (T, "in-progress"),
+    ("in-progress", "complete"): (T, "completed"),
+    ("in-progress", "fail"): (T, "failed"),
+    ("in-progress", "redirect"): (T, "requested"),
+    ("in-progress", "cancel"): ((R, S, T), "cancelled"),
+    ("on-hold", "resume"): (T, "in-progress"),
+    ("on-hold", "redirect"): (T, "requested"),
+    ("on-hold", "cancel"): ((R, S, T), "cancelled"),
+    ("rejected", "redirect"): ((R, S), "requested"),
+    ("rejected", "cancel"): ((R, S), "rejected"),
+    ("failed", "redirect"): (R, "requested"),
+    ("failed", "cancel"): (R, "failed"),
+}
+
+
+@pytest.mark.parametrize(("status", "action"), list(product(Status, Action)), ids=lambda part: str(part))
+def test_each_state_and_action_is_decided(status: Status, action: Action) -> None:
+    found = step(status, action, is_open=True)
+
+    sides, to = EXPECTED.get((str(status), str(action)), ((), None))
+    if action is Action.CORRECT and status is not Status.ENTERED_IN_ERROR:
+        sides, to = R, "entered-in-error"
+    wanted = {sides} if isinstance(sides, str) else set(sides)
+    assert ({str(side) for side in found.sides} if found else set()) == wanted
+    assert (found and str(found.to)) == to
+
+
+@pytest.mark.parametrize("status", Status)
+def test_what_has_ended_can_only_be_declared_a_mistake(status: Status) -> None:
+    possible = allowed(status, list(Side), is_open=False)
+
+    assert possible == ([] if status is Status.ENTERED_IN_ERROR else [Action.CORRECT])
+
+
+@pytest.mark.parametrize("status", [each for each in Status if not is_end(each)])
+def test_whoever_is_responsible_for_an_open_referral_can_do_something(status: Status) -> None:
+    holder = Side.RECIPIENT if status in ("accepted", "in-progress", "on-hold") else Side.REQUESTER
+
+    assert allowed(status, [holder], is_open=True)
