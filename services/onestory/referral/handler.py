@@ -51,6 +51,12 @@ class Request:
     key: str = ""
     digest: bytes = b""
 
+    @property
+    def scoped_key(self) -> str:
+        """The key, as nobody else can have used it; empty where none was given."""
+        caller = self.caller
+        return "|".join((caller.organisation, caller.system, caller.subject, self.key)) if self.key else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -94,12 +100,13 @@ class Handler:
             shared_id = creation.referral_id(self._keys, asked.person, party.organisation, name)
             if (before := await referrals.digest(transaction, shared_id)) is not None:
                 return await self._again(transaction, shared_id, before, request)
+            creation.refuse_other_requester(asked, party)
             team = await self._team(transaction, asked.team)
             doing = self._doing(request, party)
             asking = Asking(party, request.caller.subject, name)
             recipient = Party(team.organisation, team.team_id)
             changed = creation.create(asked, recipient, asking, doing, self._clocks, self._keys)
-            await self._write(transaction, changed, Asked(request.key, request.digest), also)
+            await self._write(transaction, changed, Asked(request.scoped_key, request.digest), also)
             return await _outcome(transaction, changed.referral)
 
     async def act(
@@ -112,16 +119,17 @@ class Handler:
         """
         async with self._database.transaction() as transaction:
             referral = await _locked(transaction, shared_id)
-            sides = await self.sides(transaction, request.caller, referral)
+            # First of all: who has passed a referral on is no party to it any more, and may ask whether that was done.
             if request.key and await _was_done(transaction, referral, request):
-                return await _outcome(transaction, referral, repeated=True)
+                return await _outcome(transaction, referral, shared_id, repeated=True)
+            sides = await self.sides(transaction, request.caller, referral)
             if if_match not in (None, referral.changed_by):
                 raise stale(referral, (await _outcome(transaction, referral)).task.content)
             if shared_id not in (referral.task_id, referral.referral_id):
                 raise Conflict(f"This Task has ended. The one in force is Task/{referral.task_id}.", code="conflict")
             doing = self._doing(request, Party(request.caller.organisation), referral)
             changed = deciding(referral, sides, doing)
-            await self._write(transaction, changed, Asked(request.key, request.digest), also)
+            await self._write(transaction, changed, Asked(request.scoped_key, request.digest), also)
             return await _outcome(transaction, changed.referral)
 
     async def unasked(self, referral_id: str, deciding: Callable[[Referral, Doing], Changed | None]) -> Changed | None:
@@ -154,11 +162,10 @@ class Handler:
         roles = await directory.roles_of(queries, caller.subject)
         team = await directory.team(queries, referral.recipient.team)
         passed_on = await directory.team(queries, referral.sender.team) if referral.sender.team else None
-        parties = {
-            Side.RECIPIENT: (referral.recipient, team),
-            Side.SENDER: (referral.sender, passed_on),
-            Side.REQUESTER: (referral.requester, None),
-        }
+        parties = {Side.SENDER: (referral.sender, passed_on), Side.REQUESTER: (referral.requester, None)}
+        if referral.sent_at is not None:
+            # Whom nobody has asked yet knows of no draft.
+            parties = {Side.RECIPIENT: (referral.recipient, team), **parties}
         why_not = {side: refusal(caller, party, team, roles, self._now()) for side, (party, team) in parties.items()}
         found = frozenset(side for side, because in why_not.items() if because is None)
         if not found:
@@ -244,8 +251,10 @@ async def _locked(transaction: Transaction, shared_id: str) -> Referral:
     return referral
 
 
-async def _outcome(queries: Queries, referral: Referral, *, repeated: bool = False) -> Outcome:
-    task = await referrals.resource(queries, referral.task_id)
+async def _outcome(queries: Queries, referral: Referral, shared_id: str = "", *, repeated: bool = False) -> Outcome:
+    """With the Task in force, or that of this id."""
+    is_task = shared_id not in ("", referral.referral_id)
+    task = await referrals.resource(queries, shared_id if is_task else referral.task_id)
     service_request = await referrals.resource(queries, referral.referral_id)
     assert task is not None
     assert service_request is not None
@@ -254,8 +263,8 @@ async def _outcome(queries: Queries, referral: Referral, *, repeated: bool = Fal
 
 async def _was_done(queries: Queries, referral: Referral, request: Request) -> bool:
     """Whether this key was used for the same before. Raises `Conflict` where it was used for something else."""
-    before = await changes.asked_before(queries, referral.person_key, referral.referral_id, request.key)
-    if before is not None and before[1] != request.digest:
+    before = await changes.asked_before(queries, referral.person_key, referral.referral_id, request.scoped_key)
+    if before is not None and before != request.digest:
         raise _other_content()
     return before is not None
 

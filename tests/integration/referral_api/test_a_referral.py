@@ -102,6 +102,39 @@ def test_a_stranger_learns_nothing(services: Services, surgery: httpx.Client, te
         assert read(stranger, task_of(sent)).status_code == 404
 
 
+def test_a_draft_is_nobodys_business_until_it_is_sent(surgery: httpx.Client, nurses: httpx.Client, team: str) -> None:
+    draft = refer(surgery, service_request(new_nhs_number(), team, status="draft"))
+    assert read(nurses, task_of(draft)).status_code == 404
+
+    sent = act(surgery, task_of(draft), "request", draft.headers["ETag"])
+
+    assert sent.json()["status"] == "requested"
+    assert read(nurses, task_of(draft)).status_code == 200
+
+
+def test_who_has_passed_a_referral_on_may_repeat_the_request_and_does_it_once(
+    services: Services, surgery: httpx.Client, nurses: httpx.Client, team: str
+) -> None:
+    sent = refer(surgery, service_request(new_nhs_number(), team))
+    to = {"reference": f"HealthcareService/{new_team(services, 'RZ2')}"}
+    said = {"resourceType": "Parameters", "parameter": [REASON, {"name": "recipient", "valueReference": to}]}
+    headers = FHIR | {"If-Match": sent.headers["ETag"], "Idempotency-Key": "on"}
+
+    answers = [nurses.post(f"/fhir/Task/{task_of(sent)}/$redirect", json=said, headers=headers) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    request = surgery.get(f"/fhir/ServiceRequest/{sent.json()['id']}").json()
+    assert request["performer"] == [{**to, "type": "HealthcareService"}]
+
+
+def test_nobody_refers_in_the_name_of_another_organisation(surgery: httpx.Client, team: str) -> None:
+    other = {"identifier": {"system": "https://fhir.nhs.uk/Id/ods-organization-code", "value": "A81002"}}
+
+    refused = refer(surgery, service_request(new_nhs_number(), team, requester=other))
+
+    assert refused.status_code == 403, refused.text
+
+
 def test_the_same_key_makes_one_referral(surgery: httpx.Client, team: str) -> None:
     request = service_request(new_nhs_number(), team)
 

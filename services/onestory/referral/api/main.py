@@ -36,7 +36,7 @@ def referral_routes(resources: Resources) -> list[Route]:
             Route(
                 "POST",
                 f"/fhir/Task/{{id}}/${action}",
-                Operate(action, handler, clocks, task_ids, fhir, settings.max_body_bytes).__call__,
+                Operate(action, handler, trace, clocks, task_ids, fhir, settings.max_body_bytes).__call__,
                 f"${action}",
                 about=about.operation(action),
             )

@@ -17,18 +17,28 @@ from onestory.referral.domain.decide import TaskIds, decide
 from onestory.referral.domain.machine import Action, Side
 from onestory.referral.domain.referral import Referral
 from onestory.referral.handler import Handler
+from onestory.referral.trace import Trace
 from onestory.shared.body import read_body
 from onestory.shared.caller import Caller
+from onestory.shared.errors import PreconditionFailed
 
 
 class Operate:
     """One operation. Answers the Task as it is then, with its ETag."""
 
     def __init__(
-        self, action: Action, handler: Handler, clocks: Clocks, task_ids: TaskIds, fhir: str, max_body_bytes: int
+        self,
+        action: Action,
+        handler: Handler,
+        trace: Trace,
+        clocks: Clocks,
+        task_ids: TaskIds,
+        fhir: str,
+        max_body_bytes: int,
     ) -> None:
         self._action = action
         self._handler = handler
+        self._trace = trace
         self._decide = partial(decide, clocks=clocks, task_ids=task_ids)
         self._fhir = fhir
         self._max_body_bytes = max_body_bytes
@@ -41,7 +51,13 @@ class Operate:
         def deciding(referral: Referral, sides: frozenset[Side], doing: Doing) -> Changed:
             return self._decide(referral, command, sides, doing)
 
-        outcome = await self._handler.act(asked, request.path_params["id"], known, deciding)
+        try:
+            outcome = await self._handler.act(asked, request.path_params["id"], known, deciding)
+        except PreconditionFailed:
+            # Its answer shows the Task.
+            shown = [request.path_params["id"]]
+            await self._trace.read(caller, shown, f"${self._action}", "Task", asked.correlation_id)
+            raise
         return asking.shown(outcome.task, self._fhir)
 
     async def _command(self, body: bytes) -> Command:

@@ -12,7 +12,7 @@ from onestory.referral.api import asking
 from onestory.referral.handler import Handler
 from onestory.referral.trace import Trace
 from onestory.shared.caller import Caller
-from onestory.shared.errors import NotFound
+from onestory.shared.errors import Forbidden, NotFound
 from onestory.shared.web import Declined
 
 
@@ -30,7 +30,7 @@ class Read:
             raise Declined
         try:
             found = await self._handler.read(caller, request.path_params["id"])
-        except NotFound as error:
+        except (NotFound, Forbidden) as error:
             raise Declined from error
         if found.resource_type != self._resource_type:
             raise Declined

@@ -11,7 +11,7 @@ from onestory.referral.domain.command import Changed, Doing
 from onestory.referral.domain.decide import finish, task_local_id
 from onestory.referral.domain.machine import Action
 from onestory.referral.domain.referral import Json, Kind, Referral, Status
-from onestory.shared.errors import Unprocessable
+from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.events import REFERRAL_SYSTEM, Party
 from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
@@ -19,6 +19,7 @@ from onestory.shared.identity import (
     PersonIdentifier,
     is_nhs_number,
     is_nhs_number_system,
+    is_ods_code_system,
 )
 
 DOS_SERVICE_ID = "https://fhir.nhs.uk/Id/dos-service-id"
@@ -80,6 +81,14 @@ def asked(resource: Json) -> Asked:
         priority=resource.get("priority", "routine"),
         body={name: value for name, value in resource.items() if name not in _OURS},
     )
+
+
+def refuse_other_requester(wanted: Asked, party: Party) -> None:
+    """Raise `Forbidden` where the ServiceRequest names another organisation as its requester than the token does."""
+    identifier = wanted.body.get("requester", {}).get("identifier", {})
+    if is_ods_code_system(identifier.get("system")) and identifier.get("value", "").upper() != party.organisation:
+        says = "The token is of another organisation than this requester."
+        raise Forbidden(says, expression="ServiceRequest.requester")
 
 
 def create(wanted: Asked, recipient: Party, asking: Asking, doing: Doing, clocks: Clocks, keys: Keys) -> Changed:

@@ -9,7 +9,7 @@ from onestory.referral.domain.clocks import Clocks
 from onestory.referral.domain.command import Changed, Command, Doing, Written
 from onestory.referral.domain.machine import NEEDS_REASON, Action, Side, Step, allowed, is_end, step
 from onestory.referral.domain.notices import notices
-from onestory.referral.domain.referral import HELD_BY_RECIPIENT, Referral, Status, request_status
+from onestory.referral.domain.referral import HELD_BY_RECIPIENT, Referral, Status
 from onestory.referral.domain.render import service_request, task
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
 
@@ -86,9 +86,7 @@ def finish(before: Referral, after: Referral, action: str, doing: Doing, also: C
     after = replace(after, changed_at=doing.at, changed_by=doing.event_id)
     reason = after.reason.code if after.reason else ""
     written = [written_task(after), *also]
-    if (request_status(before), before.service_request) != (request_status(after), after.service_request) or (
-        after.version == 1
-    ):
+    if after.version == 1 or service_request(before) != service_request(after):
         written.insert(0, written_request(after))
     told = notices(action, before, after, doing.actor.party)
     return Changed(action, reason, doing, after, told, tuple(written))

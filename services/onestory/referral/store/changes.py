@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
 
 import orjson
 
@@ -48,16 +47,16 @@ async def add(transaction: Transaction, changed: Changed, asked: Asked) -> None:
     )
 
 
-async def asked_before(queries: Queries, person_key: str, referral_id: str, key: str) -> tuple[UUID, bytes] | None:
-    """The event and the digest of the change that was asked for under this key, if there was one."""
-    row = await queries.fetchrow(
-        """select event_id, request_digest from referral.change
+async def asked_before(queries: Queries, person_key: str, referral_id: str, key: str) -> bytes | None:
+    """The digest of the change that was asked for under this key, if there was one."""
+    found: bytes | None = await queries.fetchval(
+        """select request_digest from referral.change
            where person_key = $1 and referral_id = $2 and request_key = $3""",
         person_key,
         referral_id,
         key,
     )
-    return None if row is None else (row["event_id"], row["request_digest"])
+    return found
 
 
 def _notice(notice: Notice) -> dict[str, object]:
