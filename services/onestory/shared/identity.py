@@ -13,9 +13,13 @@ from nhs_number.validate import is_valid
 
 NHS_NUMBER_SYSTEM = "https://fhir.nhs.uk/Id/nhs-number"
 ODS_CODE_SYSTEM = "https://fhir.nhs.uk/Id/ods-organization-code"
+DOS_SERVICE_SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
+SDS_USER_SYSTEM = "https://fhir.nhs.uk/Id/sds-user-id"
 # Files that the NHS has published spell both in more than one way.
 _NHS_NUMBER_SYSTEMS = re.compile(r"https?://fhir\.nhs\.(?:uk|net)/id/nhs-number", re.I)
 _ODS_CODE_SYSTEMS = re.compile(r"https?://fhir\.nhs\.(?:uk|net)/id/ods-organization-code", re.I)
+_DOS_SERVICE_SYSTEMS = re.compile(r"https?://fhir\.nhs\.(?:uk|net)/id/dos-service-id", re.I)
+_SDS_USER_SYSTEMS = re.compile(r"https?://fhir\.nhs\.(?:uk|net)/id/sds-user-id", re.I)
 PROVISIONAL_SYSTEM = "https://onestory.nhs.uk/Id/provisional-person"
 
 _KEY_LENGTH = 26
@@ -103,6 +107,16 @@ def is_nhs_number_system(system: object) -> bool:
 def is_ods_code_system(system: object) -> bool:
     """Whether this is the system of ODS codes, in any spelling that the NHS itself has published."""
     return system == ODS_CODE_SYSTEM or (isinstance(system, str) and bool(_ODS_CODE_SYSTEMS.fullmatch(system)))
+
+
+def is_dos_service_system(system: object) -> bool:
+    """Whether this is the system of service ids of the Directory of Services, in any spelling of the NHS's own."""
+    return isinstance(system, str) and bool(_DOS_SERVICE_SYSTEMS.fullmatch(system))
+
+
+def is_sds_user_system(system: object) -> bool:
+    """Whether this is the system of user ids of the Spine Directory Service, in any spelling of the NHS's own."""
+    return isinstance(system, str) and bool(_SDS_USER_SYSTEMS.fullmatch(system))
 
 
 def is_nhs_number(value: str) -> bool:

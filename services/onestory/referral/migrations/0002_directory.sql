@@ -54,7 +54,8 @@ create table directory_practitioner (
     shared_id text collate "C" primary key,
     said_by text not null,
     subject text not null,
-    name text not null
+    name text not null,
+    active boolean not null
 );
 
 create table directory_role (
@@ -64,6 +65,7 @@ create table directory_role (
     -- The SDS user id: the role's own word, or else the Practitioner's, once that has arrived.
     subject text not null,
     name text not null,
+    is_in_post boolean not null default true,
     code text not null,
     starts_at timestamptz,
     ends_at timestamptz,
@@ -99,13 +101,15 @@ create view team as
 -- Roles at teams, one row for each team; team_id is empty for a role at an organisation as a whole. Only the team's own
 -- organisation may say who works in it.
 create view role as
-    select r.shared_id as role_id, r.subject, t.team_id, t.organisation, r.code, r.name, r.starts_at, r.ends_at, r.active
+    select r.shared_id as role_id, r.subject, t.team_id, t.organisation, r.code, r.name, r.starts_at, r.ends_at,
+        r.active and r.is_in_post as active
     from directory_role r
     join directory_role_team at on at.role_id = r.shared_id
     join team t on t.organisation = r.said_by
         and (t.team_id = at.team_id or (at.dos_service_id <> '' and t.dos_service_id = at.dos_service_id))
     where r.subject <> ''
     union all
-    select r.shared_id, r.subject, '', r.said_by, r.code, r.name, r.starts_at, r.ends_at, r.active
+    select r.shared_id, r.subject, '', r.said_by, r.code, r.name, r.starts_at, r.ends_at,
+        r.active and r.is_in_post
     from directory_role r
     where r.subject <> '' and not exists (select from directory_role_team at where at.role_id = r.shared_id);
