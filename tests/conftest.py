@@ -60,7 +60,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def services(stack: Stack) -> Iterator[Services]:
-    """`issuer`, `serve` and `project` on the session's stack. They are shared: each test brings its own people."""
+    """All our processes on the session's stack. They are shared: each test brings its own people."""
     with running_services(stack) as started:
         yield started
 

@@ -25,7 +25,7 @@ from onestory.local import addresses, kafka, postgres, processes, state, up
 from onestory.local.token import fetch_token
 from onestory.sample.network import DEMOGRAPHICS
 
-PROCESSES = ("issuer", "serve", "project", "summarise")
+PROCESSES = ("issuer", "serve", "project", "refer", "summarise")
 PATIENCE_S = 60.0
 
 
@@ -149,7 +149,7 @@ DOCKER_PORTS = {
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`issuer`, `serve` and `project` as real processes on a database of their own and the topics of one Kafka."""
+    """PROCESSES as real processes on a database of their own and the topics of one Kafka."""
 
     home: Path
     stack: state.Stack
@@ -221,7 +221,7 @@ BRISK, SLOW = "R0F01", "R0F03"
 
 @contextlib.contextmanager
 def running_services(stack: Stack) -> Iterator[Services]:
-    """Start all three, with the topics and tables they need, on a fresh database; stopped at the end."""
+    """Start all of PROCESSES, with the topics and tables they need, on a fresh database; stopped at the end."""
     with temporary_home() as home, pytest.MonkeyPatch.context() as environment:
         environment.setenv("ONESTORY_SEQUENCED_SOURCES", "/".join(NUMBERED))
         environment.setenv("ONESTORY_SOURCE_RHYTHMS", json.dumps({BRISK: "PT1S", SLOW: "P1D"}))

@@ -21,7 +21,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     # processes
     "serve": Command("onestory.serve", "serve the HTTP APIs of one or several rooms under one base URL"),
-    "project": Command("onestory.record.main", "project the record topics into PostgreSQL"),
+    "project": Command("onestory.project", "project the topics of a room into PostgreSQL"),
     "summarise": Command("onestory.record.summarise", "publish the summaries of those who changed"),
     "issuer": Command("onestory.local.issuer", "the development token issuer (embedded stack only)"),
     # set-up

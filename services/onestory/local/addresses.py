@@ -36,6 +36,7 @@ def choose(home: Path, before: Stack | None, environment: Mapping[str, str], ali
     issuer = at("issuer", last.issuer)
     serve = port("serve", last.health.get("serve"), "ONESTORY_PORT")
     project = at("project", last.health.get("project"), "ONESTORY_HEALTH_PORT")
+    refer = at("refer", last.health.get("refer"))
     summarise = at("summarise", last.health.get("summarise"))
     return Stack(
         home=str(home),
@@ -48,6 +49,7 @@ def choose(home: Path, before: Stack | None, environment: Mapping[str, str], ali
             "issuer": f"http://{issuer}",
             "serve": f"http://{LOOPBACK}:{serve}",
             "project": f"http://{project}",
+            "refer": f"http://{refer}",
             "summarise": f"http://{summarise}",
         },
     )

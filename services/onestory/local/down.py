@@ -11,7 +11,7 @@ from pathlib import Path
 
 from onestory.local import extra, kafka, postgres, processes, state
 
-OURS = ("serve", "summarise", "project", "issuer")
+OURS = ("serve", "summarise", "project", "refer", "issuer")
 ALL = (*OURS, "kafka", "postgres")
 
 

@@ -23,6 +23,7 @@ COMMANDS: dict[str, list[str]] = {
     "issuer": ["issuer"],
     "serve": ["serve"],
     "project": ["project", "record"],
+    "refer": ["project", "referral"],
     "summarise": ["summarise", "record"],
 }
 ALL = ("kafka", "postgres", *COMMANDS)
@@ -148,7 +149,7 @@ def start_all(start: Start) -> None:
     pool = ThreadPoolExecutor()
     try:
         _in_parallel(pool, start.kafka, start.postgres, lambda: start.process("issuer"))
-        _in_parallel(pool, *[partial(start.process, name) for name in ("serve", "project", "summarise")])
+        _in_parallel(pool, *[partial(start.process, name) for name in COMMANDS if name != "issuer"])
     except BaseException:
         # No step may start one more thing behind the back of those who stop what there is.
         start.given_up.set()

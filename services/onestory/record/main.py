@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from contextlib import ExitStack
 from functools import partial
 
@@ -25,12 +24,7 @@ from onestory.shared.producer import Producer
 GROUP = "onestory-record"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The room whose projector it is."""
-    parser.add_argument("room", choices=["record"], help="the room whose topics are projected")
-
-
-def run(_arguments: argparse.Namespace) -> int:
+def run() -> int:
     """Project until SIGTERM. The exit code is not 0 when it stopped for another reason."""
     config = settings.read()
     settings.require(config, "key_secret")
@@ -56,4 +50,4 @@ def run(_arguments: argparse.Namespace) -> int:
 
         loop = Loop(open_reader, partial(connection.connect, config.postgres, keys), projector, gauges.lag, stop)
         closing.enter_context(health.serving(config.host, config.health_port, registry, loop.turns, loop.ready))
-        return run_until_stopped(loop.run, partial(relay.run, stop), stop)
+        return run_until_stopped(stop, loop.run, partial(relay.run, stop))

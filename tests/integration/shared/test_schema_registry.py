@@ -140,7 +140,7 @@ def test_an_address_that_is_no_registrys_is_told(registry: Registry) -> None:
         codec(f"{registry.url}/somewhere/else")
 
 
-@pytest.mark.parametrize("command", [["serve"], ["project", "record"]])
+@pytest.mark.parametrize("command", [["serve"], ["project", "record"], ["project", "referral"]])
 @pytest.mark.parametrize("url", [NOBODY, "localhost:8081", "http://[nowhere"])
 def test_a_process_without_its_registry_ends_with_one_sentence(command: list[str], url: str) -> None:
     environment = {

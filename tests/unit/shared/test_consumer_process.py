@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 
+import pytest
 from structlog.testing import capture_logs
 
 from onestory.shared.consumer.process import run_until_stopped
@@ -15,7 +16,7 @@ def test_stopping_is_success() -> None:
     stop = threading.Event()
     stop.set()
 
-    assert run_until_stopped(lambda: None, lambda: None, stop) == 0
+    assert run_until_stopped(stop, lambda: None, lambda: None) == 0
 
 
 def test_an_unforeseen_error_stops_the_rest_and_its_text_is_not_printed() -> None:
@@ -25,7 +26,7 @@ def test_an_unforeseen_error_stops_the_rest_and_its_text_is_not_printed() -> Non
         raise RuntimeError("999 000 0018 Amina Okafor")
 
     with capture_logs() as logs:
-        code = run_until_stopped(fail, partial(_wait, stop), stop)
+        code = run_until_stopped(stop, fail, partial(_wait, stop))
 
     assert code == 1
     (line,) = [line for line in logs if line["event"] == "stopped_by_error"]
@@ -33,14 +34,17 @@ def test_an_unforeseen_error_stops_the_rest_and_its_text_is_not_printed() -> Non
     assert "Okafor" not in str(logs)
 
 
-def test_what_runs_beside_stops_the_main_part_when_it_fails() -> None:
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_runs_beside_stops_everything_when_it_fails(place: int) -> None:
     stop = threading.Event()
 
     def fail() -> None:
         raise Misconfigured("Give another port.")
 
     with capture_logs() as logs:
-        code = run_until_stopped(partial(_wait, stop), fail, stop)
+        beside = [partial(_wait, stop), partial(_wait, stop)]
+        beside[place] = partial(fail)
+        code = run_until_stopped(stop, partial(_wait, stop), *beside)
 
     assert code == 1
     assert [line["because"] for line in logs if line["event"] == "stopped_by_error"] == ["Give another port."]

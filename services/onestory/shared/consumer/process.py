@@ -23,14 +23,16 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def run_until_stopped(main: Callable[[], None], beside: Callable[[], None], stop: threading.Event) -> int:
-    """Run `main` here and `beside` in a thread; when either ends, both do. The exit code is 0 unless one failed."""
-    with ThreadPoolExecutor(1, thread_name_prefix="beside") as threads:
-        running: Future[None] = threads.submit(beside)
-        running.add_done_callback(lambda _: stop.set())
+def run_until_stopped(stop: threading.Event, main: Callable[[], None], *beside: Callable[[], None]) -> int:
+    """Run `main` here and each of `beside` in a thread; when one ends, all do. The exit code is 0 unless one failed."""
+    with ThreadPoolExecutor(max(1, len(beside)), thread_name_prefix="beside") as threads:
+        running: list[Future[None]] = [threads.submit(each) for each in beside]
+        for each in running:
+            each.add_done_callback(lambda _: stop.set())
         failed = _failed(main)
         stop.set()
-        failed |= _failed(running.result)
+        for each in running:
+            failed |= _failed(each.result)
     log.info("stopped", failed=failed)
     return int(failed)
 
