@@ -8,13 +8,15 @@ from functools import partial
 from onestory.referral.directory import Directory
 from onestory.referral.gauges import Gauges
 from onestory.referral.store import connection
-from onestory.shared import health, logs, memory, settings
+from onestory.shared import health, logs, memory, postgres, settings
 from onestory.shared.consumer.kafka_log import KafkaLog
 from onestory.shared.consumer.loop import Loop
 from onestory.shared.consumer.process import run_until_stopped, stop_on_signals
 from onestory.shared.consumer.reader import Reader
 from onestory.shared.contracts.codec import codec
 from onestory.shared.contracts.topics import DIRECTORY
+from onestory.shared.outbox import Relay
+from onestory.shared.producer import Producer
 
 GROUP = "onestory-referral"
 
@@ -28,8 +30,13 @@ def run() -> int:
     registry, avro = health.process_registry(), codec(config.schema_registry_url)
     gauges = Gauges(registry)
     connect = partial(connection.connect, config.postgres)
+    producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)
+    relay = Relay(partial(postgres.connect, config.postgres, "referral"), producer, registry)
+    # What else goes on here, each in a thread of its own until `stop` is set.
+    beside = [partial(relay.run, stop)]
     memory.settle()
     with ExitStack() as closing:
+        closing.callback(producer.close)
 
         def open_reader() -> Reader:
             log = KafkaLog(config.kafka, GROUP, [DIRECTORY])
@@ -38,4 +45,4 @@ def run() -> int:
 
         loop = Loop(open_reader, connect, Directory(gauges), gauges.lag, stop)
         closing.enter_context(health.serving(config.host, config.health_port, registry, loop.turns, loop.ready))
-        return run_until_stopped(stop, loop.run)
+        return run_until_stopped(stop, loop.run, *beside)
