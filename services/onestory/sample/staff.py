@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from datetime import date
 from typing import NamedTuple
 
 from onestory.sample import names
 from onestory.sample.chance import fingerprint, stream
 from onestory.sample.elements import SDS_USER, Json, known_as
-from onestory.sample.network import Source
+from onestory.sample.network import PRACTICES, Source
+from onestory.sample.teams import Team, teams
 
 
 class Worker(NamedTuple):
@@ -22,6 +25,16 @@ class Worker(NamedTuple):
     @property
     def display(self) -> str:
         return f"{self.given} {self.family}"
+
+
+class Post(NamedTuple):
+    """A worker's role at teams of an organisation, which is the one that says so; without an `end` it goes on."""
+
+    local_id: str
+    worker: Worker
+    teams: tuple[Team, ...]
+    start: date
+    end: date | None = None
 
 
 _ROLES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -52,7 +65,35 @@ def _worker(source: Source, place: int, role: tuple[str, str]) -> Worker:
     return Worker(f"staff-{place}", given, chance.choice(english.family), f"555{number:09d}", role)
 
 
+def posts(source: Source) -> Iterator[Post]:
+    """Who works in this organisation's teams: its own staff, each in all of one kind, and who comes from elsewhere."""
+    offered = teams(source)
+    kinds = list(dict.fromkeys(team.kind.code for team in offered))
+    for place, worker in enumerate(workers(source)):
+        mine = tuple(team for team in offered if team.kind.code == kinds[place % len(kinds)])
+        began = _BEGAN.replace(year=_BEGAN.year + place)
+        yield Post(f"{source.ods}-{worker.key}-role", worker, mine, began)
+    for visitor, practice, start, end in _VISITS:
+        if practice == source:
+            yield Post(f"{source.ods}-visitor-{visitor.key}-role", visitor, offered[:1], start, end)
+
+
 def signed_by(source: Source, place: int = 0) -> Json:
     """A reference to a member of staff, by SDS user id: no source can know another system's Practitioner ids."""
     worker = workers(source)[place]
     return known_as("Practitioner", SDS_USER, worker.user_id, worker.display)
+
+
+PHARMACIST = _worker(PRACTICES[0], 9, ("R8003", "Health professional"))
+"""Works in all practices of one network, and is on the staff of none."""
+SESSIONAL_GP = workers(PRACTICES[0])[2]
+"""Has sessions at another practice, from one day to another."""
+FORMER_LOCUM = workers(PRACTICES[2])[2]
+"""Was at a practice of another network, and has left it."""
+
+_BEGAN = date(2019, 9, 2)
+_VISITS: tuple[tuple[Worker, Source, date, date | None], ...] = (
+    *((PHARMACIST, practice, date(2024, 4, 2), None) for practice in PRACTICES[:3]),
+    (SESSIONAL_GP, PRACTICES[1], date(2026, 1, 6), date(2027, 12, 31)),
+    (FORMER_LOCUM, PRACTICES[4], date(2025, 10, 1), date(2026, 3, 31)),
+)

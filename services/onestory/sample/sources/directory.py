@@ -8,24 +8,15 @@ from datetime import datetime
 from onestory.sample import bundles, calendar
 from onestory.sample.bundles import Submission
 from onestory.sample.chance import stream
-from onestory.sample.codes.code import Code
-from onestory.sample.elements import ODS_CODE, SDS_USER, Json, concept, identifier, present, term
+from onestory.sample.elements import ODS_CODE, SDS_USER, Json, identifier, known_as, period, present, term
 from onestory.sample.network import SOURCES, Source
-from onestory.sample.staff import Worker, workers
+from onestory.sample.staff import Post, Worker, posts, workers
+from onestory.sample.teams import Team, teams
 
 ODS_SITE = "https://fhir.nhs.uk/Id/ods-site-code"
+DOS_SERVICE = "https://fhir.nhs.uk/Id/dos-service-id"
+ONESTORY = "https://onestory.nhs.uk"
 JOB_ROLE = "https://fhir.hl7.org.uk/CodeSystem/UKCore-SDSJobRoleName"
-
-_SERVICES: dict[str, tuple[Json, ...]] = {
-    "gp": (concept(Code("788007007", "General practice service")),),
-    "community": ({"text": "District nursing"}, {"text": "Health visiting"}),
-    "social-care": ({"text": "Adult social care"},),
-    "mental-health": (concept(Code("788002001", "Adult mental health service")),),
-    "hospital": (
-        concept(Code("789718008", "Cardiology service")),
-        concept(Code("310161006", "Orthopaedic service")),
-    ),
-}
 
 
 def submissions() -> Iterator[Submission]:
@@ -40,11 +31,12 @@ def submissions() -> Iterator[Submission]:
 def _resources(source: Source, at: datetime) -> Iterator[Json]:
     yield _resource(source, at, "Organization", source.ods, _organisation(source))
     yield _resource(source, at, "Location", f"{source.ods}-site", _location(source))
-    for place, kind in enumerate(_SERVICES.get(source.kind, ())):
-        yield _resource(source, at, "HealthcareService", f"{source.ods}-service-{place}", _service(source, kind))
+    for team in teams(source):
+        yield _resource(source, at, "HealthcareService", team.local_id, _service(source, team))
     for worker in workers(source):
         yield _resource(source, at, "Practitioner", f"{source.ods}-{worker.key}", _practitioner(worker))
-        yield _resource(source, at, "PractitionerRole", f"{source.ods}-{worker.key}-role", _role(source, worker))
+    for post in posts(source):
+        yield _resource(source, at, "PractitionerRole", post.local_id, _role(source, post))
 
 
 def _organisation(source: Source) -> Json:
@@ -67,14 +59,33 @@ def _location(source: Source) -> Json:
     }
 
 
-def _service(source: Source, kind: Json) -> Json:
+def _service(source: Source, team: Team) -> Json:
     return {
+        "extension": list(_extensions(source, team)),
+        "identifier": [identifier(DOS_SERVICE, team.dos_service_id)],
         "active": True,
         "providedBy": {"reference": f"Organization/{source.ods}"},
-        "type": [kind],
-        "name": f"{kind['text']}, {source.name}",
+        "category": [term(f"{ONESTORY}/CodeSystem/team-kind", team.kind.code)],
+        "type": [team.kind.type],
+        "name": team.name,
         "location": [{"reference": f"Location/{source.ods}-site"}],
     }
+
+
+def _extensions(source: Source, team: Team) -> Iterator[Json]:
+    if team.network:
+        yield {"url": f"{ONESTORY}/StructureDefinition/team-network", "valueString": team.network}
+    for practice in team.practices:
+        served = identifier(ODS_CODE, practice)
+        yield {"url": f"{ONESTORY}/StructureDefinition/practice-served", "valueIdentifier": served}
+    contact = {
+        "name": f"Duty manager, {source.name}",
+        "telecom": [
+            {"system": "phone", "value": team.phone},
+            {"system": "email", "value": f"duty.{source.ods.lower()}@example.org"},
+        ],
+    }
+    yield {"url": f"{ONESTORY}/StructureDefinition/escalation-contact", "valueContactDetail": contact}
 
 
 def _practitioner(worker: Worker) -> Json:
@@ -85,12 +96,18 @@ def _practitioner(worker: Worker) -> Json:
     }
 
 
-def _role(source: Source, worker: Worker) -> Json:
+def _role(source: Source, post: Post) -> Json:
+    worker = post.worker
     return {
         "active": True,
-        "practitioner": {"reference": f"Practitioner/{source.ods}-{worker.key}"},
+        "period": period(post.start, post.end),
+        # Who comes from elsewhere has no Practitioner in this organisation's own directory.
+        "practitioner": {"reference": f"Practitioner/{source.ods}-{worker.key}"}
+        if worker in workers(source)
+        else known_as("Practitioner", SDS_USER, worker.user_id, worker.display),
         "organization": {"reference": f"Organization/{source.ods}"},
         "code": [term(JOB_ROLE, *worker.role)],
+        "healthcareService": [{"reference": f"HealthcareService/{team.local_id}"} for team in post.teams],
     }
 
 

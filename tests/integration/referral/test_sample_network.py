@@ -1,0 +1,99 @@
+"""The synthetic network's directory, published as its sources publish it, is one that people can act in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import pytest
+from tests.integration.record.waiting import until
+from tests.stack import Services
+
+from onestory.referral.domain.directory import Contact, Role, Team
+from onestory.referral.domain.standing import refusal
+from onestory.referral.store import directory
+from onestory.sample.generate import directory_of
+from onestory.sample.network import PRACTICES, SOURCES
+from onestory.sample.staff import FORMER_LOCUM, PHARMACIST, SESSIONAL_GP, Worker, posts
+from onestory.sample.teams import teams
+from onestory.shared.caller import Caller
+from onestory.shared.database import Database, Queries, create_pool
+from onestory.shared.events import Party
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+Found = TypeVar("Found")
+
+
+@pytest.fixture(scope="module")
+def services_with_directory(services: Services) -> Services:
+    for said in directory_of():
+        with services.client(said.source.ods) as client:
+            headers = {"Content-Type": "application/fhir+json", "X-Source-System": said.source.system}
+            client.post("/fhir", content=said.body, headers=headers).raise_for_status()
+    expected = sum(len(post.teams) for source in SOURCES for post in posts(source))
+    users = [post.worker for source in SOURCES for post in posts(source)]
+    until(lambda: sum(len(roles(services, worker)) for worker in set(users)) == expected)
+    return services
+
+
+def ask(services: Services, question: Callable[[Queries], Awaitable[Found]]) -> Found:
+    """What the directory answers."""
+
+    async def asked() -> Found:
+        async with create_pool(services.postgres) as pool:
+            return await question(Database(pool))
+
+    return asyncio.run(asked())
+
+
+def roles(services: Services, worker: Worker) -> list[Role]:
+    """All roles of somebody."""
+    return ask(services, lambda queries: directory.roles_of(queries, worker.user_id))
+
+
+def team_of(services: Services, ods: str) -> Team:
+    """The first team of an organisation."""
+    source = next(source for source in SOURCES if source.ods == ods)
+    (found,) = ask(services, lambda queries: directory.team_by_dos_id(queries, teams(source)[0].dos_service_id))
+    return found
+
+
+def why_not(services: Services, worker: Worker, organisation: str, at: str) -> str | None:
+    """Why somebody with a token of this organisation may not act for the first team of that one."""
+    team = team_of(services, at)
+    caller = Caller(organisation, "", worker.user_id, "R8000", "", "TREAT")
+    return refusal(caller, Party(team.organisation, team.team_id), team, roles(services, worker), NOW)
+
+
+def test_a_team_is_found_with_all_that_it_says(services_with_directory: Services) -> None:
+    nurses = team_of(services_with_directory, "RZ1")
+
+    assert (nurses.organisation, nurses.kind, nurses.network) == ("RZ1", "community-nursing", "harbour")
+    assert nurses.practices == ("A81001", "A81002", "A81003")
+    assert nurses.escalation == Contact(
+        "Duty manager, Vale Community Health NHS Trust", "01632 960070", "duty.rz1@example.org"
+    )
+    name = ask(services_with_directory, lambda queries: directory.organisation_name(queries, "RZ1"))
+    assert name == "Vale Community Health NHS Trust"
+
+
+def test_a_pharmacist_of_three_practices_acts_for_each_whichever_token_she_has(
+    services_with_directory: Services,
+) -> None:
+    for practice in PRACTICES[:3]:
+        assert why_not(services_with_directory, PHARMACIST, "A81001", practice.ods) is None
+    because = why_not(services_with_directory, PHARMACIST, "A81001", "A81004")
+    assert because == "You hold no role in General practice service, Moorside Group Practice."
+
+
+def test_a_sessional_doctor_acts_at_both_practices(services_with_directory: Services) -> None:
+    assert why_not(services_with_directory, SESSIONAL_GP, "A81001", "A81001") is None
+    assert why_not(services_with_directory, SESSIONAL_GP, "A81001", "A81002") is None
+
+
+def test_who_has_left_is_told_since_when(services_with_directory: Services) -> None:
+    because = why_not(services_with_directory, FORMER_LOCUM, "A81005", "A81005")
+
+    assert because == "Your role in General practice service, Upper Dale Surgery ended on 31 March 2026."
