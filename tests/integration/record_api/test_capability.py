@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.stack import Services
 
+from onestory.shared.contracts.files import folder
 from onestory.shared.fhir.definitions import refused_types
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
@@ -169,6 +171,23 @@ def test_nothing_is_listed_but_what_was_tried_and_every_route_was(practice: Prac
 
     assert promised == {name for interactions, _, _ in TRIALS.values() for name in interactions}
     assert routes(practice.client) == TRIALS.keys() | UNLISTED
+
+
+def test_every_operation_that_is_served_is_listed_with_its_definition(practice: Practice) -> None:
+    statement = practice.client.get("/fhir/metadata").json()
+    ours = {json.loads(path.read_text())["url"] for path in (folder() / "fhir").glob("OperationDefinition-*.json")}
+
+    listed = {
+        (each["type"], operation["name"]): operation["definition"]
+        for each in statement["rest"][0]["resource"]
+        for operation in each.get("operation", ())
+    }
+
+    paths = practice.client.get("/openapi.json").json()["paths"]
+    parts = [path.split("/") for path in paths if path.startswith("/fhir/") and "/$" in path]
+    assert listed.keys() == {(part[2], part[-1].removeprefix("$")) for part in parts}
+    assert ("Task", "accept") in listed
+    assert set(listed.values()) == ours | {"http://hl7.org/fhir/OperationDefinition/Patient-everything"}
 
 
 def test_a_condition_that_is_listed_is_kept_and_another_is_refused(practice: Practice) -> None:

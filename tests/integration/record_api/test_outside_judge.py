@@ -6,15 +6,20 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.people import condition, new_nhs_number, patient, transaction
+from tests.referrals import REASON, act, new_team, read, refer, service_request, task_of
 from tests.stack import Services
 
+from onestory.shared.contracts.files import folder
+
 VALIDATOR = Path(__file__).parents[4] / "shared" / "tools" / "fhirv" / "fhirv"
+DEFINITIONS = sorted([*(folder() / "fhir").glob("*Definition-*.json"), *(folder() / "fhir").glob("CodeSystem-*.json")])
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 ANSWERS = (
     "metadata",
@@ -38,6 +43,16 @@ ANSWERS = (
     "not-found",
     "unknown-parameter",
     "unauthenticated",
+    "referred",
+    "referral-accepted",
+    "referral-on-hold",
+    "referral-passed-on",
+    "referral-withdrawn-from",
+    "referral-rejected",
+    "referral-cancelled",
+    "referral-stale",
+    "referral-not-possible",
+    "referral-lacks-a-reason",
 )
 
 pytestmark = [
@@ -55,8 +70,10 @@ def judged(services: Services, tmp_path_factory: pytest.TempPathFactory) -> dict
     """The validator's errors by the name of the answer. One run judges all."""
     folder = tmp_path_factory.mktemp("answers")
     with services.client("A81001", network="harbour") as practice, services.client("RX001") as hospital:
-        for name, answer in _answers(practice, hospital):
+        for name, answer in [*_answers(practice, hospital), *_of_a_referral(services, practice, hospital)]:
             (folder / f"{name}.json").write_bytes(answer.content)
+    for definition in DEFINITIONS:
+        shutil.copy(definition, folder)
     judge = subprocess.run([VALIDATOR, folder], capture_output=True, text=True, timeout=240)
     verdicts = [json.loads(line) for line in judge.stdout.splitlines()]
     if not verdicts:
@@ -107,6 +124,32 @@ def _answers(practice: httpx.Client, hospital: httpx.Client) -> Iterator[tuple[s
     yield "unauthenticated", practice.get("/fhir/Patient/1", headers={"Authorization": ""})
 
 
+def _of_a_referral(
+    services: Services, practice: httpx.Client, hospital: httpx.Client
+) -> Iterator[tuple[str, httpx.Response]]:
+    """What is said on the way of one that is passed on."""
+    team, other = new_team(services, "RX001"), new_team(services, "RX001")
+    sent = refer(practice, service_request(new_nhs_number(), team))
+    yield "referred", sent
+    task_id, tag = task_of(sent), sent.headers["ETag"]
+    yield "referral-not-possible", act(hospital, task_id, "complete", tag)
+    yield "referral-lacks-a-reason", act(hospital, task_id, "reject", tag)
+    accepted = act(hospital, task_id, "accept", tag)
+    yield "referral-accepted", accepted
+    yield "referral-stale", act(hospital, task_id, "start", tag)
+    started = act(hospital, task_id, "start", accepted.headers["ETag"])
+    until = {"name": "until", "valueInstant": (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")}
+    held = act(hospital, task_id, "hold", started.headers["ETag"], REASON, until)
+    yield "referral-on-hold", held
+    to = {"name": "recipient", "valueReference": {"reference": f"HealthcareService/{other}"}}
+    passed_on = act(hospital, task_id, "redirect", held.headers["ETag"], REASON, to)
+    yield "referral-passed-on", passed_on
+    yield "referral-withdrawn-from", read(hospital, task_id)
+    rejected = act(hospital, passed_on.json()["id"], "reject", passed_on.headers["ETag"], REASON)
+    yield "referral-rejected", rejected
+    yield "referral-cancelled", act(practice, rejected.json()["id"], "cancel", rejected.headers["ETag"], REASON)
+
+
 def _problem(number: str, place: int, text: str = "Heart failure") -> dict[str, Any]:
     status = {"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}
     return condition(number, f"{number}-{place}", text, clinicalStatus={"coding": [status]})
@@ -122,6 +165,6 @@ def _publish(client: httpx.Client, bundle: dict[str, Any], headers: dict[str, st
     return answer
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", [*ANSWERS, *[path.stem for path in DEFINITIONS]])
 def test_a_validator_that_is_not_ours_finds_no_error(judged: dict[str, list[dict[str, Any]]], name: str) -> None:
     assert judged[name] == []

@@ -29,12 +29,7 @@ _OF_RESOURCE = {
 _OF_SYSTEM = {("POST", "/fhir"): ("transaction", "batch"), ("GET", "/fhir/_history"): ("history-system",)}
 _UPDATE_BY_IDENTIFIER = ("PUT", "/fhir/{}")
 _OPERATION = re.compile(r"/fhir/(?P<resource_type>[A-Z][A-Za-z]+)/\{\}/\$(?P<name>[a-z-]+)")
-_DEFINITIONS = {
-    "everything": f"{_TYPE}Patient-everything",
-    "freshness": f"{_OURS}freshness",
-    "merged": f"{_OURS}merged",
-    "summary": f"{_OURS}summary",
-}
+_OF_FHIR = {("Patient", "everything"): f"{_TYPE}Patient-everything"}
 _OF_ALL = {"_id": "token", "_lastUpdated": "date"}
 _IN_RECORD = {"patient": "reference", "subject": "reference", **_OF_ALL}
 
@@ -98,9 +93,15 @@ def _resource(
         "searchInclude": include.known(resource_type) if searches else [],
         "searchRevInclude": include.known_to(resource_type) if searches else [],
         "searchParam": _searched(resource_type) if searches else [],
-        "operation": [{"name": name, "definition": _DEFINITIONS[name]} for name in own if name in _DEFINITIONS],
+        "operation": [{"name": name, "definition": _definition(resource_type, name)} for name in own],
     }
     return {name: part for name, part in resource.items() if part != []}
+
+
+def _definition(resource_type: str, name: str) -> str:
+    """Where the operation is defined: by FHIR, or in schemas/fhir, under the type's name unless it is of a Patient."""
+    ours = name if resource_type == "Patient" else f"{resource_type.lower()}-{name}"
+    return _OF_FHIR.get((resource_type, name), f"{_OURS}{ours}")
 
 
 def _searched(resource_type: str) -> list[dict[str, str]]:

@@ -165,9 +165,13 @@ def _redirected(
     elif referral.status is Status.FAILED:
         sender = referral.requester
     still = referral.status in (Status.REJECTED, Status.FAILED)
+    # The referral goes on with the next Task: this one names no holder and nobody to act, or there would be two.
     ended = replace(
         referral,
+        version=after.version,
         status=referral.status if still else Status.CANCELLED,
+        is_open=False,
+        due_at=None,
         reason=referral.reason if still else command.reason,
         changed_at=doing.at,
         changed_by=doing.event_id,

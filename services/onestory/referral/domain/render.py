@@ -56,7 +56,8 @@ def task(referral: Referral) -> Json:
         "for": subject(referral),
         "authoredOn": format_instant(referral.sent_at or referral.created_at),
         "lastModified": format_instant(referral.changed_at),
-        "requester": reference_to(referral.sender),
+        # A requester can be no HealthcareService: a team that passed it on is named by its organisation.
+        "requester": reference_to(Party(referral.sender.organisation)),
         "owner": reference_to(referral.recipient),
         "restriction": {"period": {"end": format_instant(referral.due_at)}} if referral.due_at else None,
         "output": list(referral.outputs),

@@ -1,0 +1,158 @@
+"""The operations and extensions of referrals: defined as they are, and every state of a referral is valid FHIR."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid5
+
+import orjson
+import pytest
+from fhir.resources.R4B.servicerequest import ServiceRequest
+from fhir.resources.R4B.task import Task
+
+from onestory.referral import clock_table
+from onestory.referral.api.parameters import takes
+from onestory.referral.domain import creation
+from onestory.referral.domain.command import Changed, Command, Doing
+from onestory.referral.domain.decide import decide
+from onestory.referral.domain.event import content
+from onestory.referral.domain.machine import NEEDS_REASON, Action, Side, allowed
+from onestory.referral.domain.referral import Kind, Reason, Status
+from onestory.shared.contracts.files import folder
+from onestory.shared.events import Actor, Party
+from onestory.shared.fhir.validation import check, validate
+from onestory.shared.identity import Keys
+
+KEYS, CLOCKS = Keys(b"a secret for tests, of thirty-two bytes"), clock_table.load()
+PRACTICE, NURSES, THERAPISTS = Party("A81001"), Party("RY001", "nurses"), Party("RY001", "therapists")
+SOME = UUID("01930000-0000-7000-8000-000000000001")
+BEGAN = datetime(2026, 5, 1, 9, tzinfo=UTC)
+REASON = Reason("capacity", {"coding": [{"code": "capacity"}], "text": "No capacity until June"})
+DECIDED = (CLOCKS, partial(creation.task_id, KEYS))
+OUTPUT = {"type": {"text": "output"}, "valueReference": {"reference": "Appointment/1"}}
+EXTENSIONS = "https://onestory.nhs.uk/StructureDefinition/"
+
+
+def definition(kind: str, name: str) -> dict[str, Any]:
+    body = (folder() / "fhir" / f"{kind}-{name}.json").read_bytes()
+    assert validate(body) == []
+    assert check(body, kind, kind) == []
+    said: dict[str, Any] = orjson.loads(body)
+    assert said["url"] == f"https://onestory.nhs.uk/{kind}/{name}"
+    return said
+
+
+@pytest.mark.parametrize("action", Action)
+def test_an_operation_takes_what_it_is_defined_to_take(action: Action) -> None:
+    said = definition("OperationDefinition", f"task-{action}")
+
+    asked = {each["name"]: each for each in said["parameter"] if each["use"] == "in"}
+    (answered,) = [each for each in said["parameter"] if each["use"] == "out"]
+    assert (said["code"], said["resource"], said["affectsState"]) == (action, ["Task"], True)
+    assert (said["system"], said["type"], said["instance"]) == (False, False, True)
+    assert list(asked) == list(takes(action))
+    assert {name for name, each in asked.items() if each["min"]} == (
+        ({"reason"} if action in NEEDS_REASON else set()) | {"recipient"} & asked.keys()
+    )
+    assert {name for name, each in asked.items() if each["max"] == "*"} == {"output", "outcome"} & asked.keys()
+    assert (answered["type"], answered["min"], answered["max"]) == ("Task", 1, "1")
+
+
+def changes() -> Iterator[Changed]:
+    """One change for each way from a state to another, breadth first."""
+    asked = creation.asked(
+        {
+            "resourceType": "ServiceRequest",
+            "status": "draft",
+            "intent": "order",
+            "code": {"text": "District nursing assessment"},
+            "subject": {"reference": "Patient/9990000018"},
+            "performer": [{"reference": "HealthcareService/nurses"}],
+        }
+    )
+    asking = creation.Asking(PRACTICE, "555", "local-1")
+    for kind in Kind:
+        first = creation.create(replace(asked, kind=kind), NURSES, asking, doing(0), CLOCKS, KEYS)
+        yield first
+        known, wait = set[tuple[Status, Status, bool]](), [first]
+        while wait:
+            before = wait.pop(0).referral
+            for action in allowed(before.status, list(Side), is_open=before.is_open):
+                changed = decide(before, command(action, before.recipient), list(Side), doing(before.version), *DECIDED)
+                way = (before.status, changed.referral.status, changed.referral.is_open)
+                if way not in known:
+                    known.add(way)
+                    wait.append(changed)
+                    yield changed
+
+
+def command(action: Action, recipient: Party) -> Command:
+    said = takes(action)
+    return Command(
+        action,
+        reason=REASON if "reason" in said else None,
+        outputs=(OUTPUT,) if "output" in said else (),
+        recipient=(THERAPISTS if recipient == NURSES else NURSES) if "recipient" in said else None,
+        until=BEGAN + timedelta(days=3) if "until" in said else None,
+    )
+
+
+def doing(number: int) -> Doing:
+    return Doing(uuid5(SOME, str(number)), Actor(PRACTICE, "555", "R8000"), BEGAN + timedelta(hours=number), "c-1")
+
+
+def written() -> dict[str, bytes]:
+    return {
+        f"{changed.referral.kind} {changed.referral.version} {changed.action} {place} {each.resource_type}": content(
+            changed, each
+        )
+        for changed in changes()
+        for place, each in enumerate(changed.written)
+    }
+
+
+def test_every_state_of_a_referral_is_valid_fhir() -> None:
+    found = written()
+
+    for name, body in found.items():
+        assert validate(body) == [], name
+        resource = json.loads(body)
+        model: Any = Task if resource["resourceType"] == "Task" else ServiceRequest
+        model.model_validate(resource)
+    statuses = {(each := json.loads(body))["resourceType"] + " " + each["status"] for body in found.values()}
+    assert {f"Task {status}" for status in Status} <= statuses
+    assert {"ServiceRequest active", "ServiceRequest revoked", "ServiceRequest on-hold"} <= statuses
+
+
+def test_each_extension_on_a_task_is_one_that_is_defined_for_it() -> None:
+    used = dict[str, set[str]]()
+    for body in written().values():
+        for each in json.loads(body).get("extension", ()):
+            used.setdefault(each["url"], set()).update(each.keys() - {"url"})
+
+    assert used.keys() == {f"{EXTENSIONS}referral-{name}" for name in ("holder", "next-actor", "version")}
+    for url, values in used.items():
+        said = definition("StructureDefinition", url.removeprefix(EXTENSIONS))
+        (value,) = [each for each in said["differential"]["element"] if each["path"] == "Extension.value[x]"]
+        (kind,) = value["type"]
+        assert values == {f"value{kind['code'][0].upper()}{kind['code'][1:]}"}
+        assert said["context"] == [{"type": "element", "expression": "Task"}]
+
+
+def test_where_a_referral_has_several_tasks_one_alone_names_holder_and_next_actor() -> None:
+    redirected = [changed for changed in changes() if changed.action == Action.REDIRECT]
+
+    assert redirected
+    for changed in redirected:
+        tasks = [each for each in changed.written if each.resource_type == "Task"]
+        named = {each.shared_id: str(each.body["extension"]) for each in tasks if "holder" in str(each.body)}
+        assert len(tasks) == 2
+        assert list(named) == [changed.referral.task_id]
+        assert all("next-actor" in each for each in named.values())
+        assert all(f"'valueInteger': {changed.referral.version}" in str(each.body) for each in tasks)
+        assert [each.shared_id for each in tasks if "restriction" in each.body] == [changed.referral.task_id]
