@@ -14,11 +14,11 @@ from onestory.record.domain.patient import Numbers, SharedPatient, compose
 from onestory.record.domain.patient_disagreement import DISAGREEMENT
 from onestory.record.domain.patient_practice import (
     named_practitioners,
-    ods_code,
     organisations_named,
     registered_practice,
 )
 from onestory.record.domain.patient_statement import PatientStatement, by_standing
+from onestory.shared.fhir.practice import ods_code
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM
 
 NUMBER, OLD = "9990000018", "9990000026"

@@ -15,7 +15,8 @@ import msgspec
 
 from onestory.record.domain.patient_contained import contained, referred, renamed
 from onestory.record.domain.patient_disagreement import disagreements
-from onestory.record.domain.patient_statement import Element, PatientStatement, elements, value
+from onestory.record.domain.patient_statement import PatientStatement
+from onestory.shared.fhir.elements import Element, elements, value
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 
 Said = tuple[PatientStatement, dict[str, Element]]

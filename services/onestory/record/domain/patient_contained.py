@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from onestory.record.domain.patient_statement import Element, value
+from onestory.shared.fhir.elements import Element, value
 
 # A quote inside a JSON string is escaped, so text that looks like a reference does not match.
 _LOCAL = re.compile(rb'("reference"\s*:\s*"#)([^"]+")')

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from onestory.record.domain.patient_statement import Element, PatientStatement
+from onestory.record.domain.patient_statement import PatientStatement
+from onestory.shared.fhir.elements import Element
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 DISAGREEMENT = "https://onestory.nhs.uk/StructureDefinition/patient-disagreement"

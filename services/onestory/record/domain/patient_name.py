@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from onestory.record.domain.patient_statement import elements, value
 from onestory.record.domain.search.names import forms_of_all
+from onestory.shared.fhir.elements import elements, value
 
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
 # Nobody has more names than this, or longer ones; what is beyond is not searched.

@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from onestory.record.domain.patient_practice import named_practice, practitioners, shared_organisation
-from onestory.record.domain.patient_statement import Element, PatientStatement, elements, value
+from onestory.record.domain.patient_statement import PatientStatement
+from onestory.shared.fhir.elements import Element, elements, value
+from onestory.shared.fhir.practice import named_practice, practitioners, shared_organisation
 
 EPISODE = "EpisodeOfCare"
 # What PDS calls the kinds of care; 1 is primary care. The STU3 name is what is published; R4 may drop that part.
@@ -50,7 +51,7 @@ class Registration(NamedTuple):
 
 def registrations(said: PatientStatement, practices: Mapping[str, str]) -> Iterator[Registration]:
     """What a Patient statement tells. `practices` gives the ODS codes of Organizations that are named by reference."""
-    for named in practitioners(said):
+    for named in practitioners(said.content):
         if practice := named_practice(named, practices):
             period = _of(_of(named, "identifier"), "period")
             days = (first_day(period), last_day(period))

@@ -10,7 +10,6 @@ from itertools import chain
 from onestory.record.domain import freshness
 from onestory.record.domain.former_practice import changes_on, former_practices
 from onestory.record.domain.freshness import Freshness, Known, changes_at, last_said
-from onestory.record.domain.patient_practice import practitioners, shared_organisation
 from onestory.record.domain.patient_statement import PatientStatement
 from onestory.record.domain.registration import EPISODE, Registration, manager_by_reference, of_episode, registrations
 from onestory.record.reading import organisations
@@ -19,6 +18,7 @@ from onestory.record.store import entries
 from onestory.record.store import freshness as store
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Database
+from onestory.shared.fhir.practice import practitioners, shared_organisation
 from onestory.shared.settings import Settings
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -64,7 +64,7 @@ class Sources:
         ]
         official = [entry for entry in seen if entry.resource_type == PATIENT and entry.organisation in authorities]
         before = [_statement(entry) for entry in await store.versions(self.database, official, at)]
-        named = [shared_organisation(each) for said in [*patients, *before] for each in practitioners(said)]
+        named = [shared_organisation(each) for said in [*patients, *before] for each in practitioners(said.content)]
         named += [manager_by_reference(said.content) for said in episodes]
         codes = await organisations.codes(self.database, seen, {shared_id for shared_id in named if shared_id})
         present = [each for said in patients for each in registrations(said, codes)]

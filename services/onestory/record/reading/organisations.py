@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from onestory.record.domain.patient_practice import ods_code
 from onestory.record.store import entries, versions
 from onestory.record.store.entries import CurrentEntry
 from onestory.record.store.versions import Resource
 from onestory.shared.database import Database
+from onestory.shared.fhir.practice import ods_code
 
 
 async def codes(database: Database, said: Sequence[CurrentEntry], named: Collection[str]) -> Mapping[str, str]:
