@@ -11,6 +11,7 @@ import yaml
 from onestory.referral.domain.clocks import Clocks, clocks
 from onestory.shared.contracts.files import folder
 from onestory.shared.errors import Misconfigured
+from onestory.shared.events import Party
 from onestory.shared.settings import PREFIX
 
 
@@ -24,6 +25,16 @@ def load(setting: str = "") -> Clocks:
         raise Misconfigured(f"{variable} is no JSON.") from error
     except ValueError as error:
         raise Misconfigured(f"{variable}: {error}") from error
+
+
+def escalation_contact(setting: str) -> Party | None:
+    """Whom ONESTORY_REFERRAL_ESCALATION names: `ODS`, or `ODS/team`; None: nobody. Raises `Misconfigured`."""
+    organisation, _, team = setting.partition("/")
+    if not setting:
+        return None
+    if not organisation.isalnum() or "/" in team:
+        raise Misconfigured(f"{PREFIX}REFERRAL_ESCALATION names an organisation or a team: ODS, or ODS/team.")
+    return Party(organisation.upper(), team)
 
 
 def _over(table: Any, changes: Any) -> Any:

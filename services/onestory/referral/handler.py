@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from onestory.referral.domain import creation
 from onestory.referral.domain.clocks import Clocks
-from onestory.referral.domain.command import Changed, Doing
+from onestory.referral.domain.command import CLOCK, Changed, Doing
 from onestory.referral.domain.creation import Asking, TeamNamed
 from onestory.referral.domain.directory import Team
 from onestory.referral.domain.event import content, event
@@ -34,8 +34,6 @@ from onestory.shared.events import Actor, Party
 from onestory.shared.identity import Keys, parse_shared_id
 
 _KEYED = UUID("6d5a1d0e-4c0b-5f5e-9d3c-2f6f0f3c7a51")
-CLOCK = "clock"
-"""Who acts where nobody did: time itself, or what another source said."""
 
 log = structlog.get_logger()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
+from onestory.referral import clock
 from onestory.referral.directory import Directory
 from onestory.referral.gauges import Gauges
 from onestory.referral.store import connection
@@ -33,7 +35,7 @@ def run() -> int:
     producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)
     relay = Relay(partial(postgres.connect, config.postgres, "referral"), producer, registry)
     # What else goes on here, each in a thread of its own until `stop` is set.
-    beside = [partial(relay.run, stop)]
+    beside: list[Callable[[], None]] = [partial(relay.run, stop), clock.prepared(config, avro, registry, stop)]
     memory.settle()
     with ExitStack() as closing:
         closing.callback(producer.close)

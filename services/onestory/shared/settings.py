@@ -52,6 +52,8 @@ class Settings:
     """The longest silence expected of a source, JSON: `{"A81001": "P1D", "RX1/ward": "PT1H"}` (ISO 8601)."""
     referral_clocks: str = ""
     """How long referrals wait where it differs from `schemas/referral/clocks.yaml`, JSON of the same shape."""
+    referral_escalation: str = ""
+    """Who is told of what is overdue at a team that names no escalation contact: `ODS`, or `ODS/team`."""
     log_level: str = "info"
     """debug, info, warning or error."""
     log_format: str = "json"

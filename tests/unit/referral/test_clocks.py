@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
+from onestory.referral.clock import prepared
 from onestory.referral.clock_table import load
 from onestory.referral.domain.clocks import KINDS, PRIORITIES, WAITING, WorkingDays
+from onestory.referral.domain.referral import ENDED, Kind, Status
 from onestory.referral.domain.working_days import LONDON, is_working_day
+from onestory.shared.contracts.codec import codec
 from onestory.shared.errors import Misconfigured
+from onestory.shared.settings import Settings
 
 CLOCKS = load()
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - aware by `timezones`
@@ -40,6 +46,8 @@ def test_elapsed_time_is_not_changed_by_summer_time() -> None:
 
 
 def test_every_state_that_somebody_has_to_end_has_a_clock() -> None:
+    assert set(KINDS) == set(Kind)
+    assert set(WAITING) == set(Status) - ENDED
     assert set(CLOCKS.waits) == {
         (kind, priority, status) for kind in KINDS for priority in PRIORITIES for status in WAITING
     }
@@ -90,6 +98,12 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_sentence(setting: str, sa
         load(setting)
 
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", [{"referral_clocks": "{"}, {"referral_escalation": "nobody/at/all"}])
+def test_the_clock_of_a_process_does_not_start_with_a_setting_that_cannot_be_used(setting: dict[str, str]) -> None:
+    with pytest.raises(Misconfigured, match="ONESTORY_REFERRAL"):
+        prepared(Settings(**setting), codec(""), CollectorRegistry(), threading.Event())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("priority", ["urgent", "asap", "stat"])

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.referral.made import PAIN, PHYSIO, PRACTICE, SENT, done, sent
 
+from onestory.referral.domain.machine import Action, Side, step
 from onestory.referral.domain.notices import CODES, notices
+from onestory.referral.domain.referral import Referral, Status
 from onestory.shared.events import Notice, Party
 
-PRACTICE, PHYSIO, PAIN = Party("A81001"), Party("RX1", "physio"), Party("RX2", "pain")
-
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """What of a referral decides who is told."""
-
-    requester: Party
-    sender: Party
-    recipient: Party
-    holder: Party | None
-    next_actor: Party | None
-    sent_at: datetime | None = datetime(2026, 11, 27, tzinfo=UTC)
-
-
-WITH_PHYSIO = Sides(PRACTICE, PRACTICE, PHYSIO, PRACTICE, PHYSIO)
-ACCEPTED = replace(WITH_PHYSIO, holder=PHYSIO)
+WITH_PHYSIO = sent()
+ACCEPTED = replace(WITH_PHYSIO, status=Status.ACCEPTED)
 PARTIES = st.sampled_from([PRACTICE, PHYSIO, PAIN, Party("RX1"), Party("RX1", "hands")])
-SIDES = st.builds(
-    Sides,
-    PARTIES,
-    PARTIES,
-    PARTIES,
-    st.none() | PARTIES,
-    st.none() | PARTIES,
-    st.sampled_from([None, datetime(2026, 11, 27, tzinfo=UTC)]),
+REFERRALS = st.builds(
+    replace,
+    st.just(WITH_PHYSIO),
+    requester=PARTIES,
+    sender=PARTIES,
+    recipient=PARTIES,
+    status=st.sampled_from(Status),
+    is_open=st.booleans(),
+    acts_next=st.sampled_from(["", *Side]),
+    sent_at=st.sampled_from([None, SENT]),
 )
 
 
@@ -60,7 +49,7 @@ def test_an_acceptance_is_told_to_who_asked_and_to_the_person() -> None:
 
 
 def test_a_redirection_is_told_to_the_next_team_the_former_one_and_who_asked() -> None:
-    with_pain = replace(WITH_PHYSIO, recipient=PAIN, next_actor=PAIN)
+    with_pain = replace(WITH_PHYSIO, recipient=PAIN)
 
     told = notices("redirect", WITH_PHYSIO, with_pain, PRACTICE)
 
@@ -72,8 +61,8 @@ def test_a_redirection_is_told_to_the_next_team_the_former_one_and_who_asked() -
 
 
 def test_who_passed_it_on_is_told_what_became_of_it() -> None:
-    passed_on = Sides(PRACTICE, PHYSIO, PAIN, PHYSIO, PAIN)
-    rejected = replace(passed_on, next_actor=PHYSIO)
+    passed_on = replace(WITH_PHYSIO, sender=PHYSIO, recipient=PAIN)
+    rejected = replace(passed_on, status=Status.REJECTED)
 
     told = notices("reject", passed_on, rejected, PAIN)
 
@@ -90,16 +79,16 @@ def test_steps_on_the_way_are_not_told_to_the_person(action: str) -> None:
 
 
 def test_a_mistake_is_told_to_the_person_who_would_else_wait() -> None:
-    told = notices("correct", WITH_PHYSIO, replace(WITH_PHYSIO, holder=None, next_actor=None), PRACTICE)
+    told = notices("correct", WITH_PHYSIO, replace(WITH_PHYSIO, is_open=False), PRACTICE)
 
     assert Notice("person", None, "referral-entered-in-error") in told
 
 
 def test_nobody_is_told_of_a_draft_but_who_writes_it() -> None:
-    draft = Sides(PRACTICE, PRACTICE, PHYSIO, PRACTICE, PRACTICE, sent_at=None)
+    draft = sent("draft")
 
     assert notices("draft", draft, draft, PRACTICE) == ()
-    assert notices("cancel", draft, replace(draft, holder=None, next_actor=None), PRACTICE) == ()
+    assert notices("cancel", draft, replace(draft, is_open=False), PRACTICE) == ()
     assert notices("escalate", draft, draft, None) == (Notice("requester", PRACTICE, "referral-overdue"),)
 
 
@@ -118,16 +107,18 @@ def test_what_has_no_code_of_its_own_is_told_as_a_change() -> None:
     assert notices("something", ACCEPTED, ACCEPTED, PHYSIO) == (Notice("requester", PRACTICE, "referral-changed"),)
 
 
-@given(st.sampled_from([*CODES, "something"]), SIDES, SIDES, st.none() | PARTIES)
-def test_the_next_actor_is_told_or_is_the_actor(action: str, before: Sides, after: Sides, actor: Party | None) -> None:
+@given(st.sampled_from([*CODES, "something"]), REFERRALS, REFERRALS, st.none() | PARTIES)
+def test_the_next_actor_is_told_or_is_the_actor(
+    action: str, before: Referral, after: Referral, actor: Party | None
+) -> None:
     told = {notice.party for notice in notices(action, before, after, actor)}
 
     assert after.next_actor in {*told, actor, None}
 
 
-@given(st.sampled_from([*CODES, "claim", "something"]), SIDES, SIDES, st.none() | PARTIES)
+@given(st.sampled_from([*CODES, "claim", "something"]), REFERRALS, REFERRALS, st.none() | PARTIES)
 def test_nobody_is_told_twice_or_of_an_act_of_its_own(
-    action: str, before: Sides, after: Sides, actor: Party | None
+    action: str, before: Referral, after: Referral, actor: Party | None
 ) -> None:
     told = [notice.party for notice in notices(action, before, after, actor)]
 
@@ -135,12 +126,35 @@ def test_nobody_is_told_twice_or_of_an_act_of_its_own(
     assert actor is None or actor not in told
 
 
-@given(st.sampled_from([*CODES]), SIDES, SIDES, st.none() | PARTIES)
-def test_requester_and_holder_are_told_of_every_step(
-    action: str, before: Sides, after: Sides, actor: Party | None
+@given(st.sampled_from([*CODES]), REFERRALS, REFERRALS, st.none() | PARTIES)
+def test_all_sides_are_told_of_every_step_once_it_is_sent(
+    action: str, before: Referral, after: Referral, actor: Party | None
 ) -> None:
-    sent = replace(after, sent_at=datetime(2026, 11, 27, tzinfo=UTC), holder=after.sender)
+    told = {notice.party for notice in notices(action, before, replace(after, sent_at=SENT), actor)}
 
-    told = {notice.party for notice in notices(action, before, sent, actor)}
+    assert {after.requester, after.sender, after.recipient} <= {*told, actor}
 
-    assert {sent.requester, sent.sender, sent.recipient} <= {*told, actor}
+
+STEPS = st.lists(st.tuples(st.sampled_from(Action), st.sampled_from(Side), st.sampled_from([PAIN, PHYSIO])), max_size=9)
+
+
+@given(st.sampled_from(["active", "draft"]), STEPS)
+def test_along_every_way_through_the_machine_whose_turn_it_is_is_told(
+    status: str, steps: list[tuple[Action, Side, Party]]
+) -> None:
+    referral = sent(status)
+    for action, side, to in steps:
+        if not is_possible(referral, action, side, to):
+            continue
+        changed = done(referral, action, side, to=to)
+        referral = changed.referral
+
+        told = {notice.party for notice in changed.notices}
+        assert referral.next_actor in {*told, changed.doing.actor.party, None}
+        assert referral.holder in {*told, changed.doing.actor.party, None}
+
+
+def is_possible(referral: Referral, action: Action, side: Side, to: Party) -> bool:
+    """Whether somebody on this side can do this now."""
+    found = step(referral.status, action, is_open=referral.is_open)
+    return found is not None and side in found.sides and not (action is Action.REDIRECT and to == referral.recipient)

@@ -10,6 +10,9 @@ from onestory.referral.domain.machine import Action
 from onestory.referral.domain.referral import Json, Reason, Referral
 from onestory.shared.events import Actor, Notice, Party
 
+CLOCK = "clock"
+"""Who acts where nobody did: time itself, or what another source said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Doing:
@@ -19,6 +22,11 @@ class Doing:
     actor: Actor
     at: datetime
     correlation_id: str
+
+    @property
+    def by(self) -> Party | None:
+        """Whose act it is; None where nobody acted."""
+        return None if self.actor.subject == CLOCK else self.actor.party
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def finish(before: Referral, after: Referral, action: str, doing: Doing, also: C
     written = [written_task(after), *also]
     if after.version == 1 or service_request(before) != service_request(after):
         written.insert(0, written_request(after))
-    told = notices(action, before, after, doing.actor.party)
+    told = notices(action, before, after, doing.by)
     return Changed(action, reason, doing, after, told, tuple(written))
 
 

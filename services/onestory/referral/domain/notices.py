@@ -1,11 +1,10 @@
-"""Who is told of a change of a referral, and of what. The codes are schemas/fhir/CodeSystem-referral-notice.json."""
+"""Who is told of a change of a referral, and of what. `schemas/fhir/CodeSystem-referral-notice.json` has the codes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Protocol
 
+from onestory.referral.domain.referral import Referral
 from onestory.shared.events import Notice, Party
 
 NOTICE = "https://onestory.nhs.uk/CodeSystem/referral-notice"
@@ -39,26 +38,7 @@ _FOR_THE_PERSON = frozenset(
 )
 
 
-class Standing(Protocol):
-    """What of a referral decides who is told: its sides, and when it was sent; None while it is a draft."""
-
-    @property
-    def requester(self) -> Party: ...
-    @property
-    def sender(self) -> Party: ...
-    @property
-    def recipient(self) -> Party: ...
-    @property
-    def holder(self) -> Party | None: ...
-    @property
-    def next_actor(self) -> Party | None: ...
-    @property
-    def sent_at(self) -> datetime | None: ...
-
-
-def notices(
-    action: str, before: Standing, after: Standing, actor: Party | None, _reason: str = ""
-) -> tuple[Notice, ...]:
+def notices(action: str, before: Referral, after: Referral, actor: Party | None) -> tuple[Notice, ...]:
     """Who is told that `actor` did this (None: the clock); each party once, and never the actor of its own act.
 
     The next actor is always told, unless it is the actor; or unless nothing changed for it, in what a team does within.
@@ -72,7 +52,7 @@ def notices(
     return tuple(told.values())
 
 
-def _parties(action: str, before: Standing, after: Standing) -> Iterator[tuple[Party, str]]:
+def _parties(action: str, before: Referral, after: Referral) -> Iterator[tuple[Party, str]]:
     """Everybody whom it concerns, who has to act first."""
     code = CODES.get(action, CHANGED)
     if action in _INTERNAL:
@@ -93,7 +73,7 @@ def _parties(action: str, before: Standing, after: Standing) -> Iterator[tuple[P
         yield after.next_actor, code
 
 
-def _role(party: Party, after: Standing) -> str:
+def _role(party: Party, after: Referral) -> str:
     if party == after.requester:
         return "requester"
     return "holder" if party == after.holder else "recipient"

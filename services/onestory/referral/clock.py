@@ -1,0 +1,137 @@
+"""The clock of the referrals: finds what is overdue, and escalates it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+
+import psycopg
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from onestory.referral.clock_table import escalation_contact, load
+from onestory.referral.domain.escalation import Overdue, escalate
+from onestory.referral.handler import Handler
+from onestory.referral.store import overdue
+from onestory.referral.store.overdue import FIRST, Place
+from onestory.shared import postgres
+from onestory.shared.contracts.codec import Codec
+from onestory.shared.database import Database, create_pool
+from onestory.shared.errors import Unavailable
+from onestory.shared.events import Party
+from onestory.shared.identity import Keys
+from onestory.shared.settings import Settings
+
+_EVERY_S = 2.0
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 10.0
+_PAGE = 500
+
+log = structlog.get_logger()
+
+
+class Clock:
+    """Escalates what is overdue, each referral in a transaction of its own, under its person's lock.
+
+    Several may run: who comes second finds that it has been done. None has to win an election first, so a process that
+    died, or cannot be reached, keeps nobody from escalating.
+    """
+
+    def __init__(
+        self, database: Database, handler: Handler, deployment: Party | None, registry: CollectorRegistry
+    ) -> None:
+        self._database = database
+        self._handler = handler
+        self._deployment = deployment
+        self._escalations = Counter("onestory_referral_escalations", "Referrals escalated", registry=registry)
+        self._failures = Counter(
+            "onestory_referral_escalations_failed", "Escalations that could not be made, tried again", registry=registry
+        )
+
+    async def tick(self, now: datetime) -> int:
+        """Escalate all that is overdue at this moment; how many were. Raises `Unavailable`.
+
+        What fails is counted and tried again at the next tick; the others do not wait for it.
+        """
+        done, after = 0, FIRST
+        while found := await overdue.not_escalated(self._database, now, after, _PAGE):
+            for each in found:
+                done += await self._escalate(each)
+            after = _place(found[-1])
+        return done
+
+    async def _escalate(self, each: Overdue) -> bool:
+        try:
+            deciding = partial(escalate, overdue=each, deployment=self._deployment)
+            changed = await self._handler.unasked(each.referral_id, deciding)
+        except Unavailable:
+            raise
+        except Exception as error:
+            # One referral that cannot be escalated may not keep all others from it.
+            self._failures.inc()
+            log.error("escalation_failed", referral=each.referral_id, error=type(error).__name__)
+            return False
+        if changed is not None:
+            self._escalations.inc()
+            log.info("referral_escalated", event_id=str(changed.doing.event_id), kind=str(changed.referral.kind))
+        return changed is not None
+
+
+def prepared(
+    settings: Settings, codec: Codec, registry: CollectorRegistry, stop: threading.Event
+) -> Callable[[], None]:
+    """What lets the clock of this deployment tick until `stop` is set. Raises `Misconfigured`."""
+    clocks, deployment = load(settings.referral_clocks), escalation_contact(settings.referral_escalation)
+    keys = Keys(settings.key_secret.encode())
+    OverdueGauges(partial(postgres.connect, settings.postgres, "referral"), registry)
+
+    async def tick() -> None:
+        async with create_pool(settings.postgres) as pool:
+            database = Database(pool)
+            handler = Handler(database, codec, keys, clocks)
+            await _until_stopped(Clock(database, handler, deployment, registry), stop)
+
+    return lambda: asyncio.run(tick())
+
+
+async def _until_stopped(clock: Clock, stop: threading.Event) -> None:
+    # PostgreSQL may go away and come back.
+    pause_s = _FIRST_PAUSE_S
+    while not stop.is_set():
+        try:
+            await clock.tick(datetime.now(UTC))
+            pause_s = _FIRST_PAUSE_S
+            await asyncio.to_thread(stop.wait, _EVERY_S)
+        except Unavailable as error:
+            log.warning("clock_waits", because=type(error).__name__, again_in_s=pause_s)
+            await asyncio.to_thread(stop.wait, pause_s)
+            pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
+
+
+class OverdueGauges(Collector):
+    """What an operator sees of overdue referrals: read from PostgreSQL when the metrics are asked for."""
+
+    def __init__(self, connect: Callable[[], psycopg.Connection], registry: CollectorRegistry) -> None:
+        self._connect = connect
+        registry.register(self)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Prometheus asks for it. There are none while PostgreSQL does not answer."""
+        try:
+            with self._connect() as connection:
+                count, untold, oldest_s = overdue.figures(connection, datetime.now(UTC))
+        except (Unavailable, psycopg.Error) as error:
+            log.warning("overdue_not_read", because=type(error).__name__)
+            return
+        yield GaugeMetricFamily("onestory_referrals_overdue", "Open referrals whose next actor is late", count)
+        yield GaugeMetricFamily("onestory_referrals_overdue_untold", "Those of them not escalated yet", untold)
+        yield GaugeMetricFamily("onestory_referral_overdue_seconds", "For how long the oldest of them is", oldest_s)
+
+
+def _place(last: Overdue) -> Place:
+    return last.due_at, last.referral_id

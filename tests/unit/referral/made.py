@@ -1,0 +1,60 @@
+"""Referrals for tests of what is pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from onestory.referral.clock_table import load
+from onestory.referral.domain.command import Changed, Command, Doing
+from onestory.referral.domain.creation import Asking, asked, create
+from onestory.referral.domain.decide import decide
+from onestory.referral.domain.machine import Action, Side
+from onestory.referral.domain.referral import Reason, Referral
+from onestory.shared.events import Actor, Party
+from onestory.shared.identity import Keys
+
+CLOCKS = load()
+KEYS = Keys(b"a secret for tests, long enough!")
+PRACTICE, PHYSIO, PAIN = Party("A81001"), Party("RX1", "physio"), Party("RX2", "pain")
+SENT = datetime(2026, 11, 27, 9, tzinfo=UTC)
+
+
+def doing(at: datetime = SENT, party: Party = PRACTICE, number: int = 1, subject: str = "somebody") -> Doing:
+    """It is done now, by somebody of this party."""
+    return Doing(UUID(int=number), Actor(party, subject, "R8000"), at, "a-correlation-id")
+
+
+def sent(status: str = "active", **elements: Any) -> Referral:
+    """A referral of the practice to the physiotherapists."""
+    request = {
+        "resourceType": "ServiceRequest",
+        "status": status,
+        "intent": "order",
+        "subject": {"reference": "Patient/9000000009"},
+        "performer": [{"reference": f"HealthcareService/{PHYSIO.team}"}],
+        **elements,
+    }
+    asking = Asking(PRACTICE, "somebody", "one")
+    return create(asked(request), PHYSIO, asking, doing(), CLOCKS, KEYS).referral
+
+
+def done(referral: Referral, action: Action, side: Side, at: datetime = SENT, to: Party = PAIN) -> Changed:
+    """What becomes of it when somebody on this side does this."""
+    command = Command(action, Reason("", {"text": "For a test"}), recipient=to if action is Action.REDIRECT else None)
+    by = doing(at, number=referral.version + 1)
+    return decide(referral, command, {side}, by, CLOCKS, lambda of, number: f"{of.task_id}-{number}")
+
+
+def after(referral: Referral, *steps: tuple[Action, Side], at: datetime = SENT) -> Referral:
+    """The referral after these steps."""
+    for action, side in steps:
+        referral = done(referral, action, side, at).referral
+    return referral
+
+
+def late(referral: Referral, **changes: Any) -> Referral:
+    """The same, its wait over."""
+    return replace(referral, due_at=SENT, **changes)
