@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from onestory.local import environment
+from onestory.record.domain.check import TOPICS
 from onestory.record.domain.difference import described
 from onestory.record.rebuild.display import Display, displayed
 from onestory.record.rebuild.following import Following
@@ -21,7 +22,6 @@ from onestory.record.store.generations import FORMER, LIVE, NEXT
 from onestory.shared import memory, settings
 from onestory.shared.consumer.kafka_log import KafkaLog
 from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import DIRECTORY, RECORD
 from onestory.shared.errors import Conflict
 from onestory.shared.identity import Keys
 from onestory.shared.settings import Settings
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _rebuild(
     alone: psycopg.Connection, config: Settings, keys: Keys, display: Display, arguments: argparse.Namespace
 ) -> None:
-    with closing(KafkaLog(config.kafka, None, [RECORD, DIRECTORY], "onestory-rebuild")) as log:
+    with closing(KafkaLog(config.kafka, None, TOPICS, "onestory-rebuild")) as log:
         following = Following(config, keys, codec(config.schema_registry_url), log, display.progress)
         rebuild = Rebuild(alone, following, display.stage)
         rebuild.check(log.first())

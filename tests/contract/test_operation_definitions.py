@@ -19,14 +19,20 @@ def definition(name: str) -> bytes:
     return (folder() / "fhir" / f"OperationDefinition-{name}.json").read_bytes()
 
 
-@pytest.mark.parametrize("name", [*OPERATIONS, "freshness"])
-def test_a_definition_is_valid_and_is_for_one_patient(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "types"),
+    [
+        *[(name, ["Patient"]) for name in (*OPERATIONS, "freshness")],
+        ("servicerequest-story", ["ServiceRequest", "Task"]),
+    ],
+)
+def test_a_definition_is_valid_and_is_for_one_resource(name: str, types: list[str]) -> None:
     body = definition(name)
 
     assert validate(body) == []
     assert check(body, "OperationDefinition", "OperationDefinition") == []
     said = json.loads(body)
-    assert (said["code"], said["resource"]) == (name, ["Patient"])
+    assert (said["code"], said["resource"]) == (name.rpartition("-")[2], types)
     assert (said["system"], said["type"], said["instance"]) == (False, False, True)
 
 

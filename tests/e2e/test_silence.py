@@ -129,6 +129,8 @@ class Deeds:
                 f"/fhir/Patient/{NUMBER}/$summary?asOf={quote(TEXT)}",
                 f"/fhir/Patient/{NUMBER}/$merged",
                 f"/fhir/Patient/{NUMBER}/$merged?_since={quote(TEXT)}",
+                f"/fhir/ServiceRequest/{NUMBER}/$story",
+                f"/fhir/Task/{FAMILY}/$story?code={quote(TEXT)}",
                 f"/fhir/_history?patient={NUMBER}",
                 f"/fhir/_history?patient={FAMILY}&_cursor={FAMILY}",
                 f"/fhir/Provenance?target={resource[6:]}&patient={NUMBER}",

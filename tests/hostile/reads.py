@@ -182,6 +182,8 @@ class Reads:
                 f"/fhir/Patient/{odd}/$summary",
                 f"/fhir/{known}/$summary",
                 f"/fhir/{known}/$merged",
+                f"/fhir/ServiceRequest/{odd}/$story",
+                f"/fhir/{known}/$story",
                 f"/fhir/{kind}/_history",
                 f"/fhir/Provenance/{odd}",
                 f"/fhir/{kind}/{odd}",

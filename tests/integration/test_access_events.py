@@ -14,7 +14,9 @@ import httpx
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from tests.people import condition, new_nhs_number, patient, said_at
+from tests.referral_events import Made, keys_of, tell
 from tests.stack import Services
+from uuid_utils.compat import uuid7
 
 from onestory.shared.contracts.codec import Codec, codec
 from onestory.shared.contracts.topics import ACCESS, topics
@@ -42,6 +44,8 @@ READS = {
     "merged record": "/fhir/Patient/{number}/$merged",
     "merged record as it was": "/fhir/Patient/{number}/$merged?asOf=2026-01-01T00:00:00Z",
     "what changed of it": "/fhir/Patient/{number}/$merged?_since=2026-01-01",
+    "story of a referral": "/fhir/ServiceRequest/{referral}/$story",
+    "story of a task's referral": "/fhir/Task/{task}/$story",
     "freshness": "/fhir/Patient/{number}/$freshness",
     "provenance of a resource": "/fhir/Provenance?target=Condition/{problem}",
     "what comes along": "/fhir/Condition?patient={number}&_revinclude=Provenance:target",
@@ -66,6 +70,8 @@ TRACED = {
     "merged record": ("$merged", ()),
     "merged record as it was": ("$merged?asOf", ()),
     "what changed of it": ("$merged", ()),
+    "story of a referral": ("$story", ()),
+    "story of a task's referral": ("$story", ()),
     "freshness": ("$freshness", ()),
     "provenance of a resource": ("search-type", ("Provenance",)),
     "what comes along": ("search-type", ("Condition", "Provenance")),
@@ -111,16 +117,18 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody with a practice, and with one problem that her practice knows, as it was published."""
+    """Somebody with a practice, and with one problem that her practice knows, as it was published; and referred."""
 
     number: str
     key: str
     problem: str
     version: str
+    made: Made
 
     def at(self, address: str) -> str:
         """An address with what is known of this person put in."""
-        return address.format(number=self.number, problem=self.problem, version=self.version)
+        known = {"number": self.number, "problem": self.problem, "version": self.version}
+        return address.format(**known, referral=self.made.referral_id, task=self.made.task_id)
 
 
 @pytest.fixture
@@ -150,7 +158,9 @@ def person(services: Services, practice: httpx.Client) -> Person:
     named = parse_shared_id(problem)
     assert named is not None
     assert kind == "Condition"
-    return Person(number, named.person_key, problem, version)
+    made = Made.of_number(keys_of(services), number)
+    tell(services, made.change(uuid7(), 1, "requested", datetime.now(UTC)))
+    return Person(number, named.person_key, problem, version, made)
 
 
 def publish(client: httpx.Client, resource: dict[str, Any]) -> httpx.URL:
@@ -264,7 +274,8 @@ def test_each_page_leaves_a_trace(practice: httpx.Client, person: Person, trail:
         url = next((link["url"] for link in page["link"] if link["relation"] == "next"), "")
         pages += 1
 
-    assert pages == 4  # the shared Patient, those of the authority and of her practice, the problem
+    # The shared Patient, those of the authority and of her practice, the problem, the referral and its Task.
+    assert pages == 6
     assert len(trail.new()) == pages
 
 

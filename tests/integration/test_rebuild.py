@@ -18,18 +18,21 @@ import httpx
 import psycopg
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from tests.integration.record.statements import Said, expected_record, later, statement
+from tests.integration.record.statements import Said, at, expected_record, later, statement
 from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
+from tests.referral_events import Made
 from tests.stack import Services, embedded_stack, running_services
+from uuid_utils.compat import uuid7
 
 from onestory.intake.messages import Messages
 from onestory.local import environment
 from onestory.local.state import secret
+from onestory.record.domain.referral import stated
 from onestory.record.store import generations
 from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import PARKED, RECORD, SUMMARY, topics
-from onestory.shared.events import RecordChanged, Source
+from onestory.shared.contracts.topics import PARKED, RECORD, REFERRAL, SUMMARY, topics
+from onestory.shared.events import RecordChanged, ReferralChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
 from onestory.shared.producer import Message, Producer
 
@@ -52,6 +55,13 @@ class Care:
         self.expected.update(expected_record(self.keys, events))
         self.send(*(messages.of(event, "") for event in events))
 
+    def refer(self, *changes: ReferralChanged) -> None:
+        """Tell of referrals, as their room does."""
+        avro = codec()
+        keyed = [(self.keys.person_key(each.person).encode(), avro.encode(each)) for each in changes]
+        self.expected.update(expected_record(self.keys, [stated(each) for each in changes]))
+        self.send(*(Message(REFERRAL, key, value, []) for key, value in keyed))
+
     def send(self, *messages: Message) -> None:
         """Send to Kafka."""
         with closing(Producer(self.services.kafka, timeout_s=30, client_id="test")) as producer:
@@ -59,7 +69,8 @@ class Care:
 
     def settle(self) -> None:
         """Wait until all that Kafka has is in the record."""
-        wanted = {(RECORD, partition, end) for partition, end in self.ends(RECORD).items() if end}
+        ends = {topic: self.ends(topic) for topic in (RECORD, REFERRAL)}
+        wanted = {(topic, partition, end) for topic in ends for partition, end in ends[topic].items() if end}
         until(lambda: wanted <= set(self.rows("select topic, partition, next_offset from record.position")))
 
     def ends(self, topic: str) -> dict[int, int]:
@@ -197,6 +208,30 @@ def test_what_was_tampered_with_is_told_by_person_and_keeps_the_record_until_it_
     assert (altered[2],) in care.rows("select content from record.statement where shared_id = %s", altered[1])
 
 
+def test_how_referrals_stand_is_rebuilt_too_and_compared(care: Care) -> None:
+    made = Made(care.keys, PersonIdentifier(NHS_NUMBER_SYSTEM, new_nhs_number()))
+    drafted, sent, accepted = (
+        made.change(uuid7(), version, status, at(60 * version))
+        for version, status in enumerate(("draft", "requested", "accepted"), 1)
+    )
+    care.refer(drafted, accepted, sent, accepted)
+    care.settle()
+    before = [care.rows(query) for query in REFERRALS]
+    assert [len(rows) for rows in before] == [1, 1, 1]
+    assert {made.referral_id, made.task_id} <= care.record().keys()
+
+    code, _, errors = care.rebuild()
+
+    assert code == 0, errors
+    assert [care.rows(query) for query in REFERRALS] == before
+    care.rows("update record.referral set holder = 'RZ9'")
+    code, said, _ = care.rebuild()
+    assert code == 1
+    assert re.search(r"\S+ +referrals: other content in 1", said)
+    assert care.rebuild("--accept-differences")[0] == 0
+    assert [care.rows(query) for query in REFERRALS] == before
+
+
 def test_reads_go_on_and_what_is_published_meanwhile_is_in_the_result(care: Care) -> None:
     care.say(*hard_to_order(care.keys))
     number = new_nhs_number()
@@ -295,6 +330,11 @@ def test_no_summary_is_published_again_unless_something_differed(care: Care) -> 
     assert sum(care.ends(SUMMARY).values()) == sum(ends.values()) + 1
 
 
+REFERRALS: tuple[LiteralString, ...] = (
+    "select * from record.referral",
+    "select * from record.referral_sent",
+    "select * from record.referral_task",
+)
 SUMMARIES_WAIT: LiteralString = "select count(*) from record.person_state where due_since is not null"
 PARKED_ROWS: LiteralString = """
     select parked_id, reason, topic, partition, "offset", value, attempts, parked_at, latest_offset, replayed_at,

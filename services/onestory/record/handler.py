@@ -12,10 +12,10 @@ from onestory.record.domain.prepare import Prepared, Sorted, first_of_each, prep
 from onestory.record.gauges import Gauges
 from onestory.record.heartbeat import project_sources
 from onestory.record.parking import Parking, Refused, now
-from onestory.record.projection import project_directory, project_persons
+from onestory.record.projection import project_directory, project_persons, project_referrals
 from onestory.record.store import events, states
 from onestory.shared.consumer.arrival import Arrival
-from onestory.shared.contracts.topics import RECORD
+from onestory.shared.contracts.topics import DIRECTORY
 from onestory.shared.errors import Unprocessable
 from onestory.shared.identity import Keys, is_person_key
 
@@ -50,8 +50,10 @@ class Projector:
         """Project what can be used and park the rest."""
         found = _sort_out(transaction, batch.ready)
         touched = project_persons(transaction, _on(found, persons=True))
+        project_referrals(transaction, found)
         project_directory(transaction, _on(found, persons=False))
-        project_sources(transaction, [*found.new, *found.repeated])
+        # Referrals are made here: nobody falls silent who makes none.
+        project_sources(transaction, [event for event in [*found.new, *found.repeated] if event.referral is None])
         refused = batch.refused + [Refused(event.arrival, _reused()) for event in found.reused]
         self._parking.guard(len(found.new) + len(found.repeated), refused)
         refused += project_links(transaction, found.new, self._gauges)
@@ -69,7 +71,7 @@ class Projector:
 def _person_key(arrival: Arrival) -> str | None:
     """Whom a message is about, by its key: that something of them is parked is shown to those who read of them."""
     key = (arrival.key or b"").decode("ascii", errors="replace")
-    return key if arrival.topic == RECORD and is_person_key(key) else None
+    return key if arrival.topic != DIRECTORY and is_person_key(key) else None
 
 
 def _reused() -> Unprocessable:
@@ -83,4 +85,4 @@ def _sort_out(transaction: psycopg.Connection, ready: list[Prepared]) -> Sorted:
 
 def _on(found: Sorted, *, persons: bool) -> Sorted:
     """The part about persons, or the part about the directory."""
-    return Sorted(*([event for event in part if (event.arrival.topic == RECORD) is persons] for part in found))
+    return Sorted(*([event for event in part if (event.arrival.topic != DIRECTORY) is persons] for part in found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 
+from onestory.record.domain.check import TOPICS
 from onestory.record.gauges import Gauges
 from onestory.record.handler import Projector
 from onestory.record.parking import Parking
@@ -16,7 +17,6 @@ from onestory.shared.consumer.loop import Loop
 from onestory.shared.consumer.process import run_until_stopped, stop_on_signals
 from onestory.shared.consumer.reader import Reader
 from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import DIRECTORY, RECORD
 from onestory.shared.identity import Keys
 from onestory.shared.outbox import Relay
 from onestory.shared.producer import Producer
@@ -44,7 +44,7 @@ def run() -> int:
         closing.callback(producer.close)
 
         def open_reader() -> Reader:
-            log = KafkaLog(config.kafka, GROUP, [RECORD, DIRECTORY])
+            log = KafkaLog(config.kafka, GROUP, TOPICS)
             closing.callback(log.close)
             return Reader(log, avro)
 

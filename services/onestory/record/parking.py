@@ -17,7 +17,7 @@ from onestory.record.store import parked
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.contracts.codec import Codec
 from onestory.shared.errors import Unprocessable
-from onestory.shared.events import DirectoryChanged, Parked, RecordChanged
+from onestory.shared.events import REFERRAL_SYSTEM, DirectoryChanged, Parked, RecordChanged, ReferralChanged
 from onestory.shared.identity import is_keepable
 
 log = structlog.get_logger()
@@ -135,12 +135,16 @@ def _parked(arrival: Arrival, error: Unprocessable, at: datetime) -> Parked:
 def _publisher(arrival: Arrival) -> str | None:
     """The organisation, where a message has one that can be kept and shown: what is parked may say anything there."""
     event = arrival.event
+    if isinstance(event, ReferralChanged):
+        return _shown(event.requester.organisation)
     return _shown(event.source.organisation) if isinstance(event, RecordChanged | DirectoryChanged) else None
 
 
 def _system(arrival: Arrival) -> str | None:
     """Which of the publisher's systems it is, in the same way."""
     event = arrival.event
+    if isinstance(event, ReferralChanged):
+        return REFERRAL_SYSTEM
     return _shown(event.source.system) if isinstance(event, RecordChanged | DirectoryChanged) else None
 
 

@@ -9,6 +9,7 @@ import psycopg
 from onestory.record.domain.owner import claimants, left
 from onestory.record.domain.plan import Group, Plan, groups, plan
 from onestory.record.domain.prepare import Prepared, Sorted
+from onestory.record.domain.referral import in_force, latest, sent
 from onestory.record.domain.statement import Statement
 from onestory.record.store import (
     directory,
@@ -17,6 +18,7 @@ from onestory.record.store import (
     lowering,
     owners,
     patient_names,
+    referrals,
     repeats,
     retirement,
     statements,
@@ -45,6 +47,14 @@ def project_directory(transaction: psycopg.Connection, found: Sorted) -> None:
     directory.add(transaction, [said for event in found.new for said in event.statements])
     directory.lower(transaction, [said for event in found.repeated for said in event.statements])
     directory.stand(transaction, {event.name.message_key for event in [*found.new, *found.repeated]})
+
+
+def project_referrals(transaction: psycopg.Connection, found: Sorted) -> None:
+    """Write how referrals stand; a repetition may be the copy that Kafka had first."""
+    told = [event.referral for event in [*found.new, *found.repeated] if event.referral]
+    referrals.stand(transaction, latest(told))
+    referrals.send(transaction, sent(told))
+    referrals.add_tasks(transaction, in_force(told))
 
 
 def _write_new(transaction: psycopg.Connection, planned: Plan) -> set[str]:

@@ -22,10 +22,9 @@ from onestory.record.reading.view import View
 from onestory.record.store import summaries as store
 from onestory.record.store.summaries import Patience, Published
 from onestory.shared.contracts.codec import Codec
-from onestory.shared.contracts.topics import RECORD, SUMMARY, topics
+from onestory.shared.contracts.topics import SUMMARY, topics
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import SummaryChanged
-from onestory.shared.producer import Position
 from onestory.shared.visibility import to_token
 
 PATIENCE = Patience(
@@ -170,7 +169,7 @@ class Summariser:
         event = SummaryChanged(
             event_id=uuid7(),
             person=person,
-            position=to_token([Position(RECORD, partition, offset) for partition, offset in position]),
+            position=to_token(position),
             digest=summary.digest,
             changed=_changed(before.parts if before else {}, summary.parts),
             summarised_at=datetime.now(UTC),

@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
-from onestory.shared.contracts.topics import DIRECTORY, RECORD, topics
+from onestory.shared.contracts.topics import DIRECTORY, RECORD, REFERRAL, topics
 from onestory.shared.database import Database
 from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.producer import Position
 
-_LETTERS = {RECORD: "r", DIRECTORY: "d"}
+_LETTERS = {RECORD: "r", DIRECTORY: "d", REFERRAL: "f"}
 _TOPICS = {letter: topic for topic, letter in _LETTERS.items()}
 _POLL_S = 0.005
 _MOST_POSITIONS = 5_000

@@ -19,7 +19,7 @@ from onestory.shared import postgres
 from onestory.shared.consumer import positions
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.contracts.codec import codec
-from onestory.shared.events import DirectoryChanged, RecordChanged
+from onestory.shared.events import DirectoryChanged, RecordChanged, ReferralChanged
 from onestory.shared.identity import Keys
 
 
@@ -39,7 +39,10 @@ class Record:
         return Projector(keys, authorities, Parking(codec(), gauges, limit), gauges)
 
     def project(
-        self, keys: Keys, *batches: Sequence[RecordChanged | DirectoryChanged], authorities: Sequence[str] = ()
+        self,
+        keys: Keys,
+        *batches: Sequence[RecordChanged | DirectoryChanged | ReferralChanged],
+        authorities: Sequence[str] = (),
     ) -> None:
         """Write batches, one transaction each."""
         projector, first = self.projector(keys, *authorities), 0

@@ -12,8 +12,8 @@ from uuid import UUID
 from onestory.record.domain.digest import record_digest
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import DIRECTORY, RECORD
-from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, Source
+from onestory.shared.contracts.topics import DIRECTORY, RECORD, REFERRAL
+from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, ReferralChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -83,16 +83,20 @@ def later(event: RecordChanged, *, published: int, recorded: int | None = None) 
     return replace(event, published_at=at(published), recorded_at=at(recorded), entries=entries)
 
 
-def arrivals(keys: Keys, events: Iterable[RecordChanged | DirectoryChanged], first: int = 0) -> list[Arrival]:
+def arrivals(
+    keys: Keys, events: Iterable[RecordChanged | DirectoryChanged | ReferralChanged], first: int = 0
+) -> list[Arrival]:
     """The events as messages of one partition, one second apart."""
     avro = codec()
     found = []
     for offset, event in enumerate(events, first):
-        topic, key = (
-            (RECORD, keys.person_key(event.person))
-            if isinstance(event, RecordChanged)
-            else (DIRECTORY, event.entry.shared_id)
-        )
+        match event:
+            case RecordChanged():
+                topic, key = RECORD, keys.person_key(event.person)
+            case ReferralChanged():
+                topic, key = REFERRAL, keys.person_key(event.person)
+            case DirectoryChanged():
+                topic, key = DIRECTORY, event.entry.shared_id
         found.append(Arrival(topic, 0, offset, at(offset), key.encode(), avro.encode(event), event))
     return found
 

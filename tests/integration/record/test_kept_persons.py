@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.integration.record.record import Record
-from tests.integration.record.statements import Said, statement
+from tests.integration.record.statements import Said, at, statement
 from tests.integration.record.test_aliases import FIRST, PDS, SECOND, THIRD, replacing
 from tests.integration.record.test_any_order import KEYS, history
+from tests.referral_events import Made
 
 from onestory.record.domain.search.person import Asked
 from onestory.record.reading.person import Person, Persons, load
 from onestory.shared.database import Database, create_pool
-from onestory.shared.events import RecordChanged, Source
+from onestory.shared.events import RecordChanged, ReferralChanged, Source
 from onestory.shared.identity import PersonIdentifier, provisional
 
 NUMBERS = (FIRST, SECOND, THIRD)
@@ -24,27 +26,29 @@ PROVISIONAL = provisional("A81001", "emis", "p1")
 
 
 @st.composite
-def _identities(draw: st.DrawFn, event_id: int) -> RecordChanged:
-    """A link made, a link taken back, a number that a source states of its own patient, or what is said of one."""
+def _identities(draw: st.DrawFn, event_id: int) -> RecordChanged | ReferralChanged:
+    """A link made, a link taken back, a number that a source states of its own patient, what is said of one, or a
+    change of a referral.
+    """
     new, old = draw(st.sampled_from([(a, b) for a in NUMBERS for b in NUMBERS if a != b]))
     made = replacing(KEYS, event_id, new, old)
     source = Source("A81001", "emis")
-    return draw(
-        st.sampled_from(
-            [
-                made,
-                statement(KEYS, event_id, new, [Said("Patient", new.value, None, event_id)], source=PDS),
-                statement(KEYS, event_id, new, [Said("Patient", "p1", '"active":true', event_id)], source=source),
-                statement(KEYS, event_id, new, [Said("Patient", "p1", None, event_id)], source=source),
-                statement(KEYS, event_id, new, [Said("Condition", "c", f'"a":{event_id}', event_id)], source=source),
-                statement(KEYS, event_id, PROVISIONAL, [Said("Condition", "d", '"a":1', event_id)], source=source),
-            ]
-        )
-    )
+    status = draw(st.sampled_from(["requested", "accepted", "completed"]))
+    referred = Made(KEYS, new).change(UUID(int=event_id), event_id, status, at(event_id))
+    told: list[RecordChanged | ReferralChanged] = [
+        made,
+        referred,
+        statement(KEYS, event_id, new, [Said("Patient", new.value, None, event_id)], source=PDS),
+        statement(KEYS, event_id, new, [Said("Patient", "p1", '"active":true', event_id)], source=source),
+        statement(KEYS, event_id, new, [Said("Patient", "p1", None, event_id)], source=source),
+        statement(KEYS, event_id, new, [Said("Condition", "c", f'"a":{event_id}', event_id)], source=source),
+        statement(KEYS, event_id, PROVISIONAL, [Said("Condition", "d", '"a":1', event_id)], source=source),
+    ]
+    return draw(st.sampled_from(told))
 
 
 @st.composite
-def changes(draw: st.DrawFn) -> list[RecordChanged]:
+def changes(draw: st.DrawFn) -> list[RecordChanged | ReferralChanged]:
     """What changes records and identities."""
     told = [draw(_identities(100 + place)) for place in range(draw(st.integers(1, 8)))]
     return draw(st.permutations([*told, *draw(history())]))
@@ -53,14 +57,14 @@ def changes(draw: st.DrawFn) -> list[RecordChanged]:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=changes(), order=st.randoms(use_true_random=False))
 def test_what_is_kept_of_a_person_is_what_would_be_loaded(
-    record: Record, events: list[RecordChanged], order: random.Random
+    record: Record, events: list[RecordChanged | ReferralChanged], order: random.Random
 ) -> None:
     record.empty()
 
     asyncio.run(_compare(record, events, order))
 
 
-async def _compare(record: Record, events: Sequence[RecordChanged], order: random.Random) -> None:
+async def _compare(record: Record, events: Sequence[RecordChanged | ReferralChanged], order: random.Random) -> None:
     everybody = {event.person for event in events} | {*NUMBERS, PROVISIONAL}
     async with create_pool(record.dsn) as pool:
         database = Database(pool)
@@ -85,4 +89,4 @@ async def _fresh(database: Database, identifier: PersonIdentifier) -> tuple[obje
 def _shown(person: Person) -> tuple[object, ...]:
     # Links that a link of the past once led to may be there as well, of people who are somebody else.
     among = {each for each in person.successions if {each.older, each.newer} <= set(person.person_keys)}
-    return set(person.person_keys), person.numbers, among, list(person.entries)
+    return set(person.person_keys), person.numbers, among, list(person.entries), person.referrals

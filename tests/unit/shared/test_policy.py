@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from onestory.shared.caller import Caller
-from onestory.shared.policy import Subject, Visibility, may
+from onestory.shared.policy import Referral, Subject, Visibility, may
 
 NETWORKS = {"A81001": "north", "A81002": "north", "B81001": "south"}
 
@@ -36,3 +38,58 @@ def test_no_network_never_matches_no_network() -> None:
 
     assert may(caller("B81001", ""), nobody, NETWORKS).visibility is Visibility.NONE
     assert may(caller("B81001", ""), unlisted, NETWORKS).visibility is Visibility.NONE
+
+
+NURSES = caller("RZ1", "community")
+
+
+def referred(requester: str, practice: str | None = "A81001", *, restricted: bool = False) -> Subject:
+    """Somebody whom this organisation has referred to the nurses."""
+    referrals = (Referral("A81001", frozenset({"RZ9"})), Referral(requester, frozenset({"RZ1", "RZ2"})))
+    return Subject(practice, frozenset({requester}), referrals, restricted)
+
+
+@pytest.mark.parametrize("requester", ["A81001", "A81002"])
+def test_those_to_whom_the_network_has_referred_somebody_see_the_whole_record(requester: str) -> None:
+    decision = may(NURSES, referred(requester), NETWORKS)
+
+    assert (decision.visibility, decision.reason) == (Visibility.ALL, "open-referral")
+
+
+def test_a_practice_without_a_network_refers_its_own_people() -> None:
+    assert may(NURSES, referred("Z99999", "Z99999"), NETWORKS).reason == "open-referral"
+    assert may(NURSES, referred("Z99998", "Z99999"), NETWORKS).visibility is Visibility.NONE
+
+
+@pytest.mark.parametrize("requester", ["B81001", "RX1", "RZ1", ""])
+def test_a_referral_from_outside_the_network_opens_nothing(requester: str) -> None:
+    decision = may(NURSES, referred(requester), NETWORKS)
+
+    assert decision.visibility is (Visibility.OWN if requester == "RZ1" else Visibility.NONE)
+
+
+def test_somebody_without_a_practice_is_opened_by_no_referral() -> None:
+    assert may(NURSES, referred("A81001", None), NETWORKS).visibility is Visibility.NONE
+    assert may(NURSES, referred("", None), NETWORKS).visibility is Visibility.NONE
+    assert may(NURSES, referred("", ""), NETWORKS).visibility is Visibility.NONE
+
+
+def test_a_referral_to_others_opens_nothing() -> None:
+    assert may(caller("RZ3", "community"), referred("A81001"), NETWORKS).visibility is Visibility.NONE
+
+
+def test_a_referral_that_has_ended_opens_nothing() -> None:
+    assert may(NURSES, Subject("A81001", frozenset({"A81001"})), NETWORKS).visibility is Visibility.NONE
+
+
+def test_a_referral_alone_does_not_open_the_record_of_somebody_whom_few_may_see() -> None:
+    subject = referred("A81001", restricted=True)
+
+    assert may(NURSES, subject, NETWORKS).visibility is Visibility.NONE
+    assert may(caller("A81002", "north"), subject, NETWORKS).reason == "registered-practice-network"
+
+
+def test_who_sees_the_whole_record_anyway_does_so_for_the_older_reason() -> None:
+    subject = Subject("A81001", frozenset(), (Referral("A81001", frozenset({"A81002"})),))
+
+    assert may(caller("A81002", "north"), subject, NETWORKS).reason == "registered-practice-network"

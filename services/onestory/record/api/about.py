@@ -62,6 +62,7 @@ _OF_PAGE = {
 }
 _DOCUMENT = Answer(200, "An IPS document.", FHIR_JSON, "Bundle", {**_TAG, **_DIGEST, **_OF_PAGE, "Vary": "Accept"})
 _FACTS = Answer(200, "Facts, or what became of them.", FHIR_JSON, "Parameters")
+_STORY = Answer(200, "Two documents, and what changed between them.", FHIR_JSON, "Parameters")
 _SOURCES = Answer(200, "One part for each source.", FHIR_JSON, "Parameters")
 _NOT_MODIFIED = Answer(304, "The caller has this version.", headers=_TAG)
 
@@ -92,6 +93,8 @@ def _by_interaction() -> dict[tuple[str, str], About]:
         ("GET", "$everything"): _about(_described(IN_EVERYTHING), _SEARCHSET, _NOT_MODIFIED),
         ("GET", "$summary"): _about(_described(IN_SUMMARY), _DOCUMENT, _NOT_MODIFIED),
         ("GET", "$merged"): _about(_described(IN_MERGED), _FACTS),
+        ("GET", "$story"): _about(_described(IN_READ), _STORY),
+        ("GET", "$story of a Task"): replace(_about(_described(IN_READ), _STORY), name="storyOfTask"),
         ("GET", "$freshness"): _about(_described(IN_READ), _SOURCES),
     }
 

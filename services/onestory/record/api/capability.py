@@ -30,6 +30,7 @@ _OF_SYSTEM = {("POST", "/fhir"): ("transaction", "batch"), ("GET", "/fhir/_histo
 _UPDATE_BY_IDENTIFIER = ("PUT", "/fhir/{}")
 _OPERATION = re.compile(r"/fhir/(?P<resource_type>[A-Z][A-Za-z]+)/\{\}/\$(?P<name>[a-z-]+)")
 _OF_FHIR = {("Patient", "everything"): f"{_TYPE}Patient-everything"}
+_OF_ANOTHER_TYPE = {("Task", "story"): "servicerequest-story"}
 _OF_ALL = {"_id": "token", "_lastUpdated": "date"}
 _IN_RECORD = {"patient": "reference", "subject": "reference", **_OF_ALL}
 
@@ -101,7 +102,8 @@ def _resource(
 def _definition(resource_type: str, name: str) -> str:
     """Where the operation is defined: by FHIR, or in schemas/fhir, under the type's name unless it is of a Patient."""
     ours = name if resource_type == "Patient" else f"{resource_type.lower()}-{name}"
-    return _OF_FHIR.get((resource_type, name), f"{_OURS}{ours}")
+    asked = (resource_type, name)
+    return _OF_FHIR.get(asked, f"{_OURS}{_OF_ANOTHER_TYPE.get(asked, ours)}")
 
 
 def _searched(resource_type: str) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from onestory.record.api.metadata import Metadata
 from onestory.record.api.provenance import ProvenanceRead, ProvenanceSearch
 from onestory.record.api.read import Read
 from onestory.record.api.search import SearchType
+from onestory.record.api.story import AskStory
 from onestory.record.api.summary import AskSummary
 from onestory.record.api.vread import VersionRead
 from onestory.record.merge_rules import merge_rules
@@ -31,11 +32,14 @@ def record_routes(resources: Resources) -> list[Route]:
     search, happened = ProvenanceSearch(context, SearchType(context)), PersonsHistory(context)
     sources = Sources(resources.database, resources.settings)
     summaries = Summaries(resources.database, sources, merge_rules(), _fhir(resources))
+    story = AskStory(context, summaries).__call__
     routes = [
         Route("GET", "/fhir/Patient/{id}/$summary", AskSummary(context, summaries).__call__, "$summary", html=True),
         Route("GET", "/fhir/Patient/{id}/$merged", AskMerged(context, summaries).__call__, "$merged"),
         Route("GET", "/fhir/Patient/{id}/$everything", Everything(context).__call__, "$everything"),
         Route("GET", "/fhir/Patient/{id}/$freshness", AskFreshness(context, sources).__call__, "$freshness"),
+        Route("GET", "/fhir/ServiceRequest/{id}/$story", story, "$story", "what was known as it was sent, and is now"),
+        Route("GET", "/fhir/Task/{id}/$story", story, "$story of a Task", "the same, of the referral of this Task"),
         Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", VersionRead(context).__call__, "vread"),
         Route("GET", "/fhir/{resource_type}/{id}/_history", History(context).__call__, "history-instance"),
         Route("GET", "/fhir/{resource_type}/_history", happened.of_type, "history-type"),

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import msgspec
 
+from onestory.record.domain.referral import stated
 from onestory.shared.consumer.arrival import Arrival
-from onestory.shared.contracts.topics import DIRECTORY, RECORD
+from onestory.shared.contracts.topics import DIRECTORY, RECORD, REFERRAL
 from onestory.shared.errors import Unprocessable
-from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, Source
+from onestory.shared.events import (
+    REFERRAL_SYSTEM,
+    DirectoryChanged,
+    Entry,
+    Operation,
+    RecordChanged,
+    ReferralChanged,
+    Source,
+)
 from onestory.shared.fhir.validation import validate
 from onestory.shared.identity import Keys, is_directory_id, is_keepable, parse_shared_id
 
 # Readers take these apart: who the person is, and which practice is theirs.
 _LOOKED_INTO = {"Patient", "Organization"}
-_EXPECTED = {RECORD: RecordChanged, DIRECTORY: DirectoryChanged}
+_EXPECTED = {RECORD: RecordChanged, DIRECTORY: DirectoryChanged, REFERRAL: ReferralChanged}
+TOPICS = tuple(_EXPECTED)
+"""What the record is made of."""
 
 
 class _Object(msgspec.Struct):
@@ -23,16 +34,21 @@ class _Object(msgspec.Struct):
 _OBJECT = msgspec.json.Decoder(_Object)
 
 
-def checked(arrival: Arrival, keys: Keys) -> RecordChanged | DirectoryChanged:
+def checked(arrival: Arrival, keys: Keys) -> RecordChanged | DirectoryChanged | ReferralChanged:
     """The event, once it is known to stand where it belongs. Raises `Unprocessable`; its issue's code is the reason."""
     event = arrival.event
     if isinstance(event, Unprocessable):
         raise event
     if not isinstance(event, _EXPECTED[arrival.topic]):
         raise Unprocessable(f"{type(event).__name__} does not belong on {arrival.topic}.", code="wrong-topic")
-    assert isinstance(event, RecordChanged | DirectoryChanged)
+    assert isinstance(event, RecordChanged | DirectoryChanged | ReferralChanged)
+    if isinstance(event, ReferralChanged):
+        _check_referral(event, _text(arrival.key), keys)
+        return event
     _check_source(event.source)
     if isinstance(event, RecordChanged):
+        if event.source.system == REFERRAL_SYSTEM:
+            raise Unprocessable("A referral is not published as a statement.", code="wrong-topic")
         _check_statement(event, _text(arrival.key), keys)
         return event
     if _text(arrival.key) != event.entry.shared_id or not is_directory_id(event.entry.shared_id):
@@ -53,6 +69,20 @@ def _check_statement(event: RecordChanged, key: str, keys: Keys) -> None:
         _check_entry(entry)
     if len({entry.shared_id for entry in event.entries}) < len(event.entries):
         raise Unprocessable("One event says two things of one resource.", code="same-resource-twice")
+
+
+def _check_referral(event: ReferralChanged, key: str, keys: Keys) -> None:
+    statement = stated(event)
+    _check_source(statement.source)
+    _check_statement(statement, key, keys)
+    for shared_id in (event.referral_id, event.task_id):
+        if not shared_id.startswith(key) or parse_shared_id(shared_id) is None:
+            raise Unprocessable(
+                "The id of the referral or its Task does not begin with the person's key.", code="wrong-key"
+            )
+    parties = [each.organisation for each in (event.recipient, event.holder) if each]
+    if event.version < 1 or not all(map(is_keepable, [event.status, *parties])):
+        raise Unprocessable("The version, the status or a party of the referral cannot be kept.", code="entry-form")
 
 
 def _check_source(source: Source) -> None:

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from onestory.shared.events import DirectoryChanged, Entry, RecordChanged
 
 
-def fingerprint(event: RecordChanged | DirectoryChanged, contents: Sequence[bytes]) -> bytes:
+def fingerprint(
+    event: RecordChanged | DirectoryChanged, contents: Sequence[bytes], beside: Sequence[str] = ()
+) -> bytes:
     """SHA-256 over what the event says, without clocks: a repetition at another time is the same event.
 
-    `contents` are the content digests of its entries.
+    `contents` are the content digests of its entries, `beside` is what it says beside them.
     """
     digest = hashlib.sha256()
-    for part in _about(event):
+    for part in [*_about(event), *[said.encode() for said in beside]]:
         digest.update(b"%d:" % len(part))
         digest.update(part)
     for entry, content in zip(_entries(event), contents, strict=True):

@@ -12,9 +12,10 @@ from onestory.record.domain.content import content_digest
 from onestory.record.domain.fingerprint import fingerprint
 from onestory.record.domain.link import Link, links
 from onestory.record.domain.local_identifier import LocalIdentifier, local_identifiers
+from onestory.record.domain.referral import Changed, beside_statement, changed, stated
 from onestory.record.domain.statement import Statement, WholeList, statements, whole_lists
 from onestory.shared.consumer.arrival import Arrival
-from onestory.shared.events import DirectoryChanged, Operation, RecordChanged
+from onestory.shared.events import DirectoryChanged, Operation, RecordChanged, ReferralChanged
 from onestory.shared.identity import Keys
 
 
@@ -27,7 +28,10 @@ class EventName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An event that can be projected. `for_review`: it has an alias that its source may not make."""
+    """An event that can be projected. `for_review`: it has an alias that its source may not make.
+
+    Of a change of a referral, `event` is the statement that it makes, and `referral` how the referral stands after it.
+    """
 
     arrival: Arrival
     event: RecordChanged | DirectoryChanged
@@ -38,6 +42,7 @@ class Prepared:
     links: tuple[Link, ...]
     for_review: bool
     identifiers: tuple[LocalIdentifier, ...] = ()
+    referral: Changed | None = None
 
 
 def prepare(arrival: Arrival, keys: Keys, authorities: Collection[str]) -> Prepared:
@@ -45,19 +50,21 @@ def prepare(arrival: Arrival, keys: Keys, authorities: Collection[str]) -> Prepa
 
     Raises `Unprocessable`; the code of its issue is the reason to park it.
     """
-    event = checked(arrival, keys)
+    arrived = checked(arrival, keys)
     message_key = (arrival.key or b"").decode("ascii")
+    event = stated(arrived) if isinstance(arrived, ReferralChanged) else arrived
     entries = event.entries if isinstance(event, RecordChanged) else (event.entry,)
     digests = [content_digest(entry) for entry in entries]
     said = tuple(statements(arrival, event, digests))
     name = EventName(message_key, event.event_id)
-    mark = fingerprint(event, digests)
+    mark = fingerprint(event, digests, beside_statement(arrived) if isinstance(arrived, ReferralChanged) else ())
     if isinstance(event, DirectoryChanged):
         return Prepared(arrival, event, name, mark, said, (), (), False)
     lists = tuple(whole_lists(arrival, event, message_key))
     made, for_review = _links(event, keys, event.source.organisation in authorities)
     identifiers = tuple(local_identifiers(event, message_key))
-    return Prepared(arrival, event, name, mark, said, lists, made, for_review, identifiers)
+    referral = changed(arrived, message_key, arrival.broker_time) if isinstance(arrived, ReferralChanged) else None
+    return Prepared(arrival, event, name, mark, said, lists, made, for_review, identifiers, referral)
 
 
 def _links(event: RecordChanged, keys: Keys, authoritative: bool) -> tuple[tuple[Link, ...], bool]:

@@ -18,6 +18,7 @@ from onestory.record.store import entries
 from onestory.record.store import freshness as store
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Database
+from onestory.shared.events import REFERRAL_SYSTEM
 from onestory.shared.fhir.practice import practitioners, shared_organisation
 from onestory.shared.settings import Settings
 
@@ -42,7 +43,10 @@ class Sources:
         """The same, with the time until which it holds. Raises `Unavailable`."""
         rhythms, numbered = self.settings.source_rhythms, self.settings.sequenced_sources
         said = last_said(
-            ((entry.organisation, entry.system), entry.broker_time) for entry in seen if entry.broker_time is not None
+            ((entry.organisation, entry.system), entry.broker_time)
+            for entry in seen
+            # Referrals are made here: nobody falls silent who makes none.
+            if entry.broker_time is not None and entry.system != REFERRAL_SYSTEM
         )
         told = await store.told(self.database, person_keys, said)
         present, past = await self._registrations(seen, at)

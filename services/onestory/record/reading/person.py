@@ -11,9 +11,10 @@ from onestory.record.domain.alias import Succession
 from onestory.record.domain.patient import Numbers
 from onestory.record.domain.search.person import Asked
 from onestory.record.reading.kept import Kept
-from onestory.record.store import as_of, entries, states
+from onestory.record.store import as_of, entries, referrals, states
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.database import Database, Queries
+from onestory.shared.policy import Referral
 
 _KEPT_BYTES = 32_000_000
 _KEPT_CONTENT_BYTES = 100_000
@@ -25,7 +26,8 @@ _ENTRY_BYTES = 800
 class Person:
     """`person_keys` are the identities that are this person, the one asked for among them; `numbers` the NHS numbers
     behind those that have one; `entries` what is part of the record under any of them, by type and id. `versions` has
-    the states that all of this follows from, also of those to whom links lead that join nobody.
+    the states that all of this follows from, also of those to whom links lead that join nobody. `referrals` are those
+    that are open now; of the past none are loaded.
     """
 
     person_keys: Collection[str]
@@ -33,6 +35,7 @@ class Person:
     numbers: Mapping[str, str]
     successions: Collection[Succession]
     entries: Sequence[CurrentEntry]
+    referrals: tuple[Referral, ...] = ()
 
     def numbers_of(self, person_key: str) -> Numbers:
         """The NHS number behind a key, and how it stands to the person's others."""
@@ -89,7 +92,8 @@ async def load(queries: Queries, person_key: str) -> Person:
         found = [entry for entry in found if entry.shared_id not in withdrawn]
     found.sort(key=lambda entry: (entry.resource_type, entry.shared_id))
     versions = await states.versions(queries, reached)
-    return Person(joined, versions, await entries.numbers(queries, joined), successions, found)
+    made = await referrals.standing_open(queries, joined)
+    return Person(joined, versions, await entries.numbers(queries, joined), successions, found, tuple(made))
 
 
 async def load_as_of(queries: Queries, person_key: str, at: datetime) -> Person:

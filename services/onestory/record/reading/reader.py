@@ -12,11 +12,12 @@ from uuid_utils.compat import uuid7
 
 from onestory.record.domain.digest import record_digest
 from onestory.record.domain.local_identifier import candidates
+from onestory.record.domain.patient_confidentiality import is_restricted
 from onestory.record.domain.search.person import Asked
 from onestory.record.reading.kept import Kept
 from onestory.record.reading.person import Person
 from onestory.record.reading.subjects import Subjects
-from onestory.record.reading.view import View, visible
+from onestory.record.reading.view import PATIENT, View, visible
 from onestory.record.store import entries, identifiers
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.audit import AuditTrail
@@ -67,7 +68,7 @@ class Reader:
             found = now if at is None else await self._subjects.load(asked, at)
             practice = registered if at is None else await self._subjects.practice(found)
         sources = frozenset([*speakers, *[entry.organisation for each in (now, found) for entry in each.entries]])
-        decision = may(access.caller, Subject(registered, sources), self._networks)
+        decision = may(access.caller, _subject(now, registered, sources), self._networks)
         own = decision.visibility is Visibility.OWN and access.caller.organisation not in speakers
         if own and (by_another or await self._is_anothers(asked, [now, found], access.caller)):
             decision = Decision(Visibility.NONE, "named-by-another-source")
@@ -156,6 +157,13 @@ class Reader:
             reason=decision.reason,
             correlation_id=access.correlation_id,
         )
+
+
+def _subject(now: Person, practice: str | None, sources: frozenset[str]) -> Subject:
+    restricted = bool(now.referrals) and any(
+        is_restricted(entry.content or b"{}") for entry in now.entries if entry.resource_type == PATIENT
+    )
+    return Subject(practice, sources, now.referrals, restricted)
 
 
 def absent() -> NotFound:

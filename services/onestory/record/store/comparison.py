@@ -52,6 +52,11 @@ PARTS: dict[str, Part] = {
     "links": Part("patient_link", "person_key", "other_key, shared_id, event_id, kind"),
     "names": Part("patient_name", "person_key", "shared_id, event_id, birth_date, forms"),
     "local identifiers": Part("patient_identifier", "person_key", "shared_id, event_id, system, value, organisation"),
+    "referrals": Part(
+        "referral", "person_key", "referral_id, version, event_id, requester, recipient, holder, status, is_open"
+    ),
+    "referrals sent": Part("referral_sent", "person_key", "referral_id, version, event_id, sent_at"),
+    "tasks of referrals": Part("referral_task", "person_key", "task_id, referral_id"),
     "sequence numbers": Part("sequence_seen", "person_key", "organisation, system, sequence"),
     "sequence gaps": Part("sequence_span", "person_key", "organisation, system, lowest, highest, seen"),
     "directory statements": Part(

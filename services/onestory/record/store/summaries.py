@@ -13,9 +13,10 @@ import psycopg
 from onestory.record.domain.summary.known import Summary
 from onestory.shared import outbox
 from onestory.shared.contracts.codec import Codec
-from onestory.shared.contracts.topics import SUMMARY
-from onestory.shared.events import SummaryChanged
+from onestory.shared.contracts.topics import RECORD, REFERRAL, SUMMARY
+from onestory.shared.events import REFERRAL_SYSTEM, SummaryChanged
 from onestory.shared.identity import PersonIdentifier
+from onestory.shared.producer import Position
 
 _CLAIM = 0x5A11
 
@@ -138,13 +139,14 @@ def identifier(transaction: psycopg.Connection, person_key: str) -> PersonIdenti
     return None if row is None else PersonIdentifier(*row)
 
 
-def position(transaction: psycopg.Connection, person_keys: list[str]) -> list[tuple[int, int]]:
-    """The greatest offset of what was said of these persons, for each partition."""
-    return transaction.execute(
-        """select partition, max("offset") from statement
-           where person_key = any(%b::text[]) group by partition order by partition""",
-        [person_keys],
+def position(transaction: psycopg.Connection, person_keys: list[str]) -> list[Position]:
+    """The greatest offset of what was said of these persons, for each topic and partition."""
+    rows = transaction.execute(
+        """select system = %b, partition, max("offset") from statement
+           where person_key = any(%b::text[]) group by 1, 2 order by 1, 2""",
+        [REFERRAL_SYSTEM, person_keys],
     ).fetchall()
+    return [Position(REFERRAL if of_referral else RECORD, *place) for of_referral, *place in rows]
 
 
 def publish(

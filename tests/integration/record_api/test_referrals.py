@@ -1,0 +1,259 @@
+"""Referrals on the record, read over HTTP: whom an open one lets in, and the story that it takes along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from tests.people import condition, new_nhs_number, patient
+from tests.referral_events import Made, keys_of, tell
+from tests.stack import Services
+from uuid_utils.compat import uuid7
+
+from onestory.shared.identity import provisional
+
+SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
+CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+PRACTICE, NURSES = "A81001", "RZ1"
+
+
+@pytest.fixture
+def practice(services: Services) -> Iterator[httpx.Client]:
+    with services.client(PRACTICE, network="harbour", system="emis") as client:
+        yield client
+
+
+@pytest.fixture
+def hospital(services: Services) -> Iterator[httpx.Client]:
+    with services.client("RX001", network="hospitals") as client:
+        yield client
+
+
+@pytest.fixture
+def nurses(services: Services) -> Iterator[httpx.Client]:
+    with services.client(NURSES, network="community") as client:
+        yield client
+
+
+@pytest.fixture
+def number(services: Services, hospital: httpx.Client) -> str:
+    """Somebody with a registered practice, of whom a hospital has said something."""
+    number = new_nhs_number()
+    services.register(number)
+    says(hospital, condition(number, f"{number}-h", "Fall"))
+    return number
+
+
+Tell = Callable[..., str]
+
+
+@pytest.fixture
+def refer(services: Services) -> Tell:
+    """Tells that a referral has come to these states, one after the other; the position of the last one."""
+
+    def told(made: Made, *statuses: str, first: int = 1) -> str:
+        changes = [
+            made.change(uuid7(), version, status, datetime.now(UTC)) for version, status in enumerate(statuses, first)
+        ]
+        return tell(services, *changes)
+
+    return told
+
+
+def made_of(services: Services, number: str, **elements: str) -> Made:
+    return Made.of_number(keys_of(services), number, **elements)
+
+
+def says(source: httpx.Client, resource: dict[str, Any]) -> None:
+    answer = source.put(f"/fhir/{resource['resourceType']}/{resource['id']}", json=resource, headers=SENT)
+    assert answer.is_success, answer.text
+
+
+def problems(client: httpx.Client, number: str, after: str = "") -> list[str]:
+    """What a caller reads of the person's problems; where there is nothing to read, nothing."""
+    answer = client.get("/fhir/Condition", params={"patient": number, **({"after": after} if after else {})})
+    return sorted(entry["resource"]["code"]["text"] for entry in answer.json().get("entry", []))
+
+
+def parameters(client: httpx.Client, address: str) -> dict[str, Any]:
+    answer = client.get(address)
+    assert answer.status_code == 200, answer.text
+    return {each["name"]: each for each in answer.json()["parameter"]}
+
+
+def texts(document: dict[str, Any]) -> set[str]:
+    """What the problems of a summary are called."""
+    resources = [entry["resource"] for entry in document["entry"]]
+    return {each["code"]["text"] for each in resources if each["resourceType"] == "Condition"}
+
+
+def test_an_open_referral_lets_those_in_to_whom_it_has_come_until_it_ends(
+    services: Services, nurses: httpx.Client, number: str, refer: Tell
+) -> None:
+    made = made_of(services, number)
+    assert problems(nurses, number) == []
+
+    assert problems(nurses, number, refer(made, "draft")) == []
+    for version, status in enumerate(["requested", "received", "accepted", "on-hold", "in-progress"], 2):
+        assert problems(nurses, number, refer(made, status, first=version)) == ["Fall"]
+
+    assert problems(nurses, number, refer(made, "completed", first=7)) == []
+
+
+def test_who_has_rejected_it_reads_no_more_and_to_whom_it_is_passed_on_does(
+    services: Services, nurses: httpx.Client, number: str, refer: Tell
+) -> None:
+    made = made_of(services, number)
+    with services.client("RZ2", network="community") as others:
+        assert problems(nurses, number, refer(made, "requested", "rejected")) == []
+        assert problems(others, number) == []
+
+        passed_on = refer(replace(made, task="t2", recipient="RZ2"), "requested", first=3)
+
+        assert (problems(others, number, passed_on), problems(nurses, number)) == (["Fall"], [])
+
+
+def test_nobody_refers_a_stranger_to_themselves(
+    services: Services, hospital: httpx.Client, number: str, refer: Tell
+) -> None:
+    with services.client("RZ7", network="hospitals") as clinic:
+        after = refer(made_of(services, number, requester="RZ7", recipient="RZ7"), "requested", "accepted")
+
+        assert problems(clinic, number, after) == []
+        assert clinic.get(f"/fhir/ServiceRequest?patient={number}").json()["total"] == 1
+
+
+def test_somebody_whom_few_may_see_is_not_opened_by_a_referral(
+    services: Services, practice: httpx.Client, nurses: httpx.Client, number: str, refer: Tell
+) -> None:
+    labelled = {"security": [{"system": CONFIDENTIALITY, "code": "V"}]}
+    says(practice, patient(number, f"{number}-p", meta=labelled))
+
+    assert problems(nurses, number, refer(made_of(services, number), "requested")) == []
+    assert problems(practice, number) == ["Fall"]
+
+    says(practice, patient(number, f"{number}-p"))
+    assert problems(nurses, number) == ["Fall"]
+
+
+def test_a_referral_under_any_identity_of_the_person_counts(
+    services: Services, practice: httpx.Client, nurses: httpx.Client, number: str, refer: Tell
+) -> None:
+    before = Made(keys_of(services), provisional(PRACTICE, "emis", f"{number}-p"), name=f"{number}-r")
+    refer(before, "requested")
+    assert problems(nurses, number) == []
+
+    says(practice, patient(number, f"{number}-p"))
+
+    assert problems(nurses, number) == ["Fall"]
+    assert f"ServiceRequest/{before.referral_id}" in nurses.get(f"/fhir/Patient/{number}/$everything").text
+
+
+def test_referrals_are_found_read_and_told_like_any_statement(
+    services: Services, practice: httpx.Client, number: str, refer: Tell
+) -> None:
+    made = made_of(services, number)
+    after = refer(made, "requested", "accepted")
+
+    task = practice.get(f"/fhir/Task/{made.task_id}", params={"after": after})
+    found = practice.get(f"/fhir/Task?patient={number}&status=accepted&_include=Task:focus").json()
+    versions = practice.get(f"/fhir/Task/{made.task_id}/_history").json()
+    told = practice.get(f"/fhir/Provenance?target=Task/{made.task_id}").json()
+
+    assert task.json()["status"] == "accepted"
+    assert task.headers["ETag"] == f'W/"{task.json()["meta"]["versionId"]}"'
+    assert [each["resource"]["resourceType"] for each in found["entry"]] == ["Task", "ServiceRequest"]
+    assert versions["total"] == 2
+    (author, system) = told["entry"][0]["resource"]["agent"]
+    assert (author["who"]["identifier"]["value"], system["who"]["display"]) == (PRACTICE, "onestory-referral")
+
+
+def test_who_makes_referrals_is_no_source_whose_silence_is_told(
+    services: Services, practice: httpx.Client, number: str, refer: Tell
+) -> None:
+    after = refer(made_of(services, number), "requested")
+
+    answer = practice.get(f"/fhir/Patient/{number}/$freshness", params={"after": after})
+
+    assert "onestory-referral" not in answer.text
+    assert "RX001" in answer.text
+
+
+def test_a_referral_tells_what_was_known_as_it_was_sent_what_is_now_and_what_changed(
+    services: Services, practice: httpx.Client, nurses: httpx.Client, hospital: httpx.Client, number: str, refer: Tell
+) -> None:
+    made = made_of(services, number)
+    refer(made, "requested")
+    practice.get("/fhir/metadata")
+    says(hospital, condition(number, f"{number}-g", "Gout"))
+    refer(made, "accepted", first=2)
+
+    for address in (f"ServiceRequest/{made.referral_id}", f"Task/{made.task_id}", f"ServiceRequest/{made.task_id}"):
+        told = parameters(nurses, f"/fhir/{address}/$story")
+
+        assert told["referral"]["valueReference"]["reference"] == f"ServiceRequest/{made.referral_id}"
+        assert told["sentAt"]["valueInstant"] <= told["asOf"]["valueInstant"]
+        assert texts(told["asSent"]["resource"]) == {"Fall"}
+        assert texts(told["now"]["resource"]) == {"Fall", "Gout"}
+        changed = {part["name"]: part for part in _of_type(told["changed"]["resource"], "Condition")}
+        assert changed["change"]["valueCode"] == "new"
+        assert changed["resource"]["resource"]["code"]["text"] == "Gout"
+    as_of = nurses.get(f"/fhir/Patient/{number}/$summary", params={"asOf": told["asOf"]["valueInstant"]}).json()
+    assert texts(as_of) == {"Fall"}
+
+
+def _of_type(changes: dict[str, Any], resource_type: str) -> list[dict[str, Any]]:
+    """The parts of the one fact of this type."""
+    kind = {"name": "type", "valueCode": resource_type}
+    (fact,) = [each["part"] for each in changes["parameter"] if kind in each["part"]]
+    return list(fact)
+
+
+def test_the_story_of_a_referral_is_listed_with_its_definition(practice: httpx.Client) -> None:
+    resources = practice.get("/fhir/metadata").json()["rest"][0]["resource"]
+
+    listed = {each["type"]: each["operation"] for each in resources if "operation" in each}
+
+    story = {"name": "story", "definition": "https://onestory.nhs.uk/OperationDefinition/servicerequest-story"}
+    assert story in listed["ServiceRequest"]
+    assert story in listed["Task"]
+    assert story not in listed["Patient"]
+
+
+def test_a_draft_has_no_story_but_that_of_today(
+    services: Services, practice: httpx.Client, number: str, refer: Tell
+) -> None:
+    made = made_of(services, number)
+    refer(made, "draft")
+
+    assert parameters(practice, f"/fhir/ServiceRequest/{made.referral_id}/$story").keys() == {"referral", "now"}
+
+
+def test_who_does_not_see_the_referral_is_told_what_one_is_told_of_a_referral_that_is_not_there(
+    services: Services, practice: httpx.Client, hospital: httpx.Client, number: str, refer: Tell
+) -> None:
+    made = made_of(services, number)
+    refer(made, "requested")
+    missing = made.id_of("ServiceRequest", "another")
+
+    with services.client("B99999", network="elsewhere") as stranger:
+        answers = [
+            client.get(f"/fhir/{address}/$story")
+            for client, address in (
+                (stranger, f"ServiceRequest/{made.referral_id}"),
+                (stranger, f"ServiceRequest/{missing}"),
+                (stranger, f"Task/{made.task_id}"),
+                # A source outside the network sees what it said itself, and no referral of others.
+                (hospital, f"ServiceRequest/{made.referral_id}"),
+                (practice, f"ServiceRequest/{missing}"),
+                (practice, f"ServiceRequest/{number}"),
+                (practice, "ServiceRequest/elsewhere"),
+            )
+        ]
+
+    assert {answer.status_code for answer in answers} == {404}
+    assert len({str(answer.json()["issue"]) for answer in answers}) == 1
