@@ -19,6 +19,7 @@ from onestory.referral.domain.escalation import Overdue, escalate
 from onestory.referral.handler import Handler
 from onestory.referral.store import overdue
 from onestory.referral.store.overdue import FIRST, Place
+from onestory.referral.ticking import until_stopped
 from onestory.shared import postgres
 from onestory.shared.contracts.codec import Codec
 from onestory.shared.database import Database, create_pool
@@ -28,8 +29,6 @@ from onestory.shared.identity import Keys
 from onestory.shared.settings import Settings
 
 _EVERY_S = 2.0
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 10.0
 _PAGE = 500
 
 log = structlog.get_logger()
@@ -94,23 +93,10 @@ def prepared(
         async with create_pool(settings.postgres) as pool:
             database = Database(pool)
             handler = Handler(database, codec, keys, clocks)
-            await _until_stopped(Clock(database, handler, deployment, registry), stop)
+            ticking = Clock(database, handler, deployment, registry)
+            await until_stopped(ticking.tick, _EVERY_S, stop)
 
     return lambda: asyncio.run(tick())
-
-
-async def _until_stopped(clock: Clock, stop: threading.Event) -> None:
-    # PostgreSQL may go away and come back.
-    pause_s = _FIRST_PAUSE_S
-    while not stop.is_set():
-        try:
-            await clock.tick(datetime.now(UTC))
-            pause_s = _FIRST_PAUSE_S
-            await asyncio.to_thread(stop.wait, _EVERY_S)
-        except Unavailable as error:
-            log.warning("clock_waits", because=type(error).__name__, again_in_s=pause_s)
-            await asyncio.to_thread(stop.wait, pause_s)
-            pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
 
 
 class OverdueGauges(Collector):

@@ -6,16 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import psycopg
-import structlog
 
 from onestory.referral.domain.listing import listed
 from onestory.referral.domain.statement import DirectoryStatement, each_once, statement
 from onestory.referral.gauges import Gauges
 from onestory.referral.store import listing
+from onestory.referral.unusable import note, note_reused
 from onestory.shared.consumer.arrival import Arrival
+from onestory.shared.contracts.topics import DIRECTORY
 from onestory.shared.errors import Unprocessable
-
-log = structlog.get_logger()
 
 
 class Batch(NamedTuple):
@@ -28,8 +27,7 @@ class Batch(NamedTuple):
 class Directory:
     """Projects teams and roles. The transaction is the caller's and holds the positions too.
 
-    What cannot be used is counted and logged, and stops nobody: whoever published it is told by the record room, which
-    parks what cannot be read at all.
+    What cannot be used is counted and logged, and what was said before still stands.
     """
 
     def __init__(self, gauges: Gauges) -> None:
@@ -61,10 +59,5 @@ class Directory:
 
     def _observe(self, batch: Batch, reused: Sequence[DirectoryStatement], waiting: dict[str, int]) -> None:
         self._gauges.directory_waits(waiting)
-        for arrival, reason in batch.unusable:
-            self._gauges.unusable.labels(reason).inc()
-            place = {"topic": arrival.topic, "partition": arrival.partition, "offset": arrival.offset}
-            log.warning("directory_unusable", reason=reason, **place)
-        for said in reused:
-            self._gauges.unusable.labels("event-id-reused").inc()
-            log.warning("directory_unusable", reason="event-id-reused", event_id=str(said.event_id))
+        note(self._gauges, batch.unusable)
+        note_reused(self._gauges, DIRECTORY, [said.event_id for said in reused])

@@ -14,9 +14,9 @@ class Gauges:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.unusable = Counter(
-            "onestory_directory_unusable",
-            "Messages of the directory that no team or role could be made of",
-            ["reason"],
+            "onestory_referral_unusable",
+            "Messages of the directory, or of demographic authorities, that could not be used here",
+            ["topic", "reason"],
             registry=registry,
         )
         self._waiting = Gauge(

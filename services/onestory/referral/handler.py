@@ -130,7 +130,9 @@ class Handler:
             await self._write(transaction, changed, Asked(request.scoped_key, request.digest), also)
             return await _outcome(transaction, changed.referral)
 
-    async def unasked(self, referral_id: str, deciding: Callable[[Referral, Doing], Changed | None]) -> Changed | None:
+    async def unasked(
+        self, referral_id: str, deciding: Callable[[Referral, Doing], Changed | None], also: Also | None = None
+    ) -> Changed | None:
         """Change a referral though nobody asks, if `deciding` finds that it has to be changed."""
         async with self._database.transaction() as transaction:
             referral = await _locked(transaction, referral_id)
@@ -138,7 +140,7 @@ class Handler:
             actor = Actor(referral.holder or referral.requester, CLOCK, "")
             changed = deciding(referral, Doing(uuid7(), actor, at, referral.correlation_id))
             if changed is not None:
-                await self._write(transaction, changed, Asked(), None)
+                await self._write(transaction, changed, Asked(), also)
             return changed
 
     async def read(self, caller: Caller, shared_id: str) -> Resource:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-from onestory.referral import clock
+from onestory.referral import clock, telling
 from onestory.referral.directory import Directory
 from onestory.referral.gauges import Gauges
+from onestory.referral.persons import Persons
+from onestory.referral.projector import TOPICS, Projector
 from onestory.referral.store import connection
 from onestory.shared import health, logs, memory, postgres, settings
 from onestory.shared.consumer.kafka_log import KafkaLog
@@ -16,7 +18,6 @@ from onestory.shared.consumer.loop import Loop
 from onestory.shared.consumer.process import run_until_stopped, stop_on_signals
 from onestory.shared.consumer.reader import Reader
 from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import DIRECTORY
 from onestory.shared.outbox import Relay
 from onestory.shared.producer import Producer
 
@@ -31,20 +32,25 @@ def run() -> int:
     stop = stop_on_signals()
     registry, avro = health.process_registry(), codec(config.schema_registry_url)
     gauges = Gauges(registry)
+    projector = Projector(Directory(gauges), Persons(config.demographic_authorities, gauges))
     connect = partial(connection.connect, config.postgres)
     producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)
     relay = Relay(partial(postgres.connect, config.postgres, "referral"), producer, registry)
     # What else goes on here, each in a thread of its own until `stop` is set.
-    beside: list[Callable[[], None]] = [partial(relay.run, stop), clock.prepared(config, avro, registry, stop)]
+    beside: list[Callable[[], None]] = [
+        partial(relay.run, stop),
+        clock.prepared(config, avro, registry, stop),
+        telling.prepared(config, avro, registry, stop),
+    ]
     memory.settle()
     with ExitStack() as closing:
         closing.callback(producer.close)
 
         def open_reader() -> Reader:
-            log = KafkaLog(config.kafka, GROUP, [DIRECTORY])
+            log = KafkaLog(config.kafka, GROUP, TOPICS)
             closing.callback(log.close)
             return Reader(log, avro)
 
-        loop = Loop(open_reader, connect, Directory(gauges), gauges.lag, stop)
+        loop = Loop(open_reader, connect, projector, gauges.lag, stop)
         closing.enter_context(health.serving(config.host, config.health_port, registry, loop.turns, loop.ready))
         return run_until_stopped(stop, loop.run, *beside)

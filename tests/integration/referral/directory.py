@@ -157,7 +157,10 @@ class Room:
 
     def counted(self, reason: str) -> float:
         """How many messages could not be used because of this."""
-        return self.registry.get_sample_value("onestory_directory_unusable_total", {"reason": reason}) or 0
+        return (
+            self.registry.get_sample_value("onestory_referral_unusable_total", {"topic": DIRECTORY, "reason": reason})
+            or 0
+        )
 
 
 _TABLES = (

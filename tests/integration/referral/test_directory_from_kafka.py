@@ -36,14 +36,14 @@ def known(services: Services, mark: str) -> set[tuple[str, str, str]]:
 
 def test_a_process_killed_again_and_again_loses_and_doubles_nothing(services: Services) -> None:
     mark = f"{uuid.uuid4().int % 10**8}-"
-    with services.client("RZ1") as trust:
-        publish(trust, "RZ1", range(10), mark)
+    with services.client("R0D01") as trust:
+        publish(trust, "R0D01", range(10), mark)
         until(lambda: bool(known(services, mark)))
         services.kill("refer")
-        publish(trust, "RZ1", range(5, 20), mark)
+        publish(trust, "R0D01", range(5, 20), mark)
         services.start("refer")
         services.kill("refer")
-        publish(trust, "RZ1", range(20, 25), mark)
+        publish(trust, "R0D01", range(20, 25), mark)
         services.start("refer")
 
     expected = {(f"Team {mark}{place}", f"{mark}{place}", f"5{mark}{place}") for place in range(25)}

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from onestory.record.domain.content import served, version_meta
-from onestory.record.domain.order import OrderKey, rank_of
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged
+from onestory.shared.order import OrderKey, rank_of
 
 _KEY_LENGTH = 26
 

@@ -23,6 +23,9 @@ CODES = {
     "redirect": "referral-redirected",
     "correct": "referral-entered-in-error",
     "escalate": "referral-overdue",
+    "person-deceased": "person-deceased",
+    "person-deceased-withdrawn": "person-deceased-withdrawn",
+    "person-moved": "person-moved",
 }
 """What is told of each action; of every other one, `CHANGED`."""
 CHANGED = "referral-changed"

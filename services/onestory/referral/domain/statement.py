@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,8 +13,7 @@ from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import DirectoryChanged, Operation
 from onestory.shared.identity import is_directory_id, is_keepable
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from onestory.shared.order import rank_of
 
 
 class DirectoryStatement(NamedTuple):
@@ -48,12 +47,10 @@ def statement(arrival: Arrival) -> DirectoryStatement | None:
     if (arrival.key or b"") != entry.shared_id.encode() or not is_directory_id(entry.shared_id):
         raise Unprocessable("The message key is not the id of the directory resource.", code="wrong-key")
     _check(event)
-    since = entry.recorded_at - _EPOCH
-    recorded = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     return DirectoryStatement(
         entry.shared_id,
         event.event_id,
-        recorded if event.sequence is None else event.sequence,
+        rank_of(event.sequence, entry.recorded_at),
         event.published_at,
         entry.resource_type,
         event.source.organisation,

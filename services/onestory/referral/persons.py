@@ -1,0 +1,85 @@
+"""Messages of `care.record` become what the parties of open referrals have to be told of the person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import psycopg
+
+from onestory.referral.domain.person import Known, PersonStatement, known, news, person_statements
+from onestory.referral.gauges import Gauges
+from onestory.referral.store import persons
+from onestory.referral.unusable import note, note_reused
+from onestory.shared.consumer.arrival import Arrival
+from onestory.shared.contracts.topics import RECORD
+from onestory.shared.errors import Unprocessable
+
+
+class Batch(NamedTuple):
+    """What authorities say of people, and why the rest cannot be used: (message, reason)."""
+
+    said: list[PersonStatement]
+    unusable: list[tuple[Arrival, str]]
+
+
+class Persons:
+    """Follows what demographic authorities say of people. What cannot be used is counted and logged."""
+
+    def __init__(self, authorities: Collection[str], gauges: Gauges) -> None:
+        self._authorities = frozenset(authorities)
+        self._gauges = gauges
+
+    def prepare(self, arrivals: Sequence[Arrival]) -> Batch:
+        """Which messages say something that matters here, and which cannot be read."""
+        batch = Batch([], [])
+        for arrival in arrivals:
+            try:
+                batch.said.extend(list(person_statements(arrival, self._authorities)))
+            except Unprocessable as error:
+                batch.unusable.append((arrival, error.issues[0].code))
+        return batch
+
+    def write(self, transaction: psycopg.Connection, batch: Batch) -> Callable[[], None]:
+        """Know what is known now, and have told what is new in it."""
+        reused: set[UUID] = set()
+        if batch.said:
+            kept = persons.keep(transaction, _each_once(batch.said))
+            reused = {said.event_id for said in batch.said if said[:3] not in kept}
+            changed = _changed(transaction, {resource_hash for _, resource_hash, _ in kept})
+            persons.put(transaction, {person_key: after for person_key, (_, after) in changed.items()})
+            for person_key, (before, after) in changed.items():
+                for each in news(before, after):
+                    persons.have_told(transaction, person_key, each, after.practice)
+
+        def observe() -> None:
+            note(self._gauges, batch.unusable)
+            note_reused(self._gauges, RECORD, reused)
+
+        return observe
+
+
+def _changed(transaction: psycopg.Connection, hashes: Collection[str]) -> dict[str, tuple[Known, Known]]:
+    """What was known before and is known now, of everybody of whom something else is known now."""
+    person_keys = persons.persons_of(transaction, hashes)
+    before = persons.known(transaction, person_keys)
+    found = {}
+    for person_key, standing in persons.standing(transaction, person_keys).items():
+        former = before.get(person_key, Known())
+        after = known(former, standing)
+        if after != former:
+            found[person_key] = (former, after)
+    return found
+
+
+def _each_once(said: Sequence[PersonStatement]) -> list[PersonStatement]:
+    """Each event once, with the earliest of its clocks; the first stands where the id is used for something else."""
+    once: dict[tuple[str, str, UUID], PersonStatement] = {}
+    for each in said:
+        first = once.setdefault((each.person_key, each.resource_hash, each.event_id), each)
+        if (first.operation, first.digest) == (each.operation, each.digest):
+            once[each.person_key, each.resource_hash, each.event_id] = first._replace(
+                rank=min(first.rank, each.rank), published_at=min(first.published_at, each.published_at)
+            )
+    return list(once.values())

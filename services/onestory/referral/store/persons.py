@@ -1,0 +1,127 @@
+"""What is known of the people who are referred, and which referrals have yet to hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+
+from onestory.referral.domain.person import Known, News, PersonStatement, Standing
+from onestory.shared.database import Queries, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class ToTell:
+    """A row of `to_tell`."""
+
+    id: int
+    referral_id: str
+    news: News
+    practice: str
+
+
+def keep(transaction: psycopg.Connection, said: Sequence[PersonStatement]) -> set[tuple[str, str, UUID]]:
+    """Keep statements, each clock with its earliest value; the names of those kept, also of those known before."""
+    columns = [list(column) for column in zip(*said, strict=True)]
+    rows = transaction.execute(
+        """insert into referral.person_statement (person_key, resource_hash, event_id, rank, published_at, operation,
+               deceased, practice, organisation_id, digest)
+           select * from unnest(%b::text[], %b::text[], %b::uuid[], %b::bigint[], %b::timestamptz[], %b::text[],
+                                %b::boolean[], %b::text[], %b::text[], %b::bytea[])
+           on conflict (person_key, resource_hash, event_id) do update set
+               rank = least(person_statement.rank, excluded.rank),
+               published_at = least(person_statement.published_at, excluded.published_at)
+           where (person_statement.operation, person_statement.digest) = (excluded.operation, excluded.digest)
+           returning person_key, resource_hash, event_id""",
+        columns,
+        binary=True,
+    ).fetchall()
+    return {(person_key, resource_hash, event_id) for person_key, resource_hash, event_id in rows}
+
+
+def persons_of(transaction: psycopg.Connection, resource_hashes: Collection[str]) -> list[str]:
+    """Everybody of whom these resources were ever said, in one order for all who ask."""
+    rows = transaction.execute(
+        "select distinct person_key from referral.person_statement where resource_hash = any(%s) order by person_key",
+        [sorted(resource_hashes)],
+    ).fetchall()
+    return [person_key for (person_key,) in rows]
+
+
+def standing(transaction: psycopg.Connection, person_keys: Sequence[str]) -> Mapping[str, list[Standing]]:
+    """What stands of each person, the newest first."""
+    rows = transaction.execute(
+        """with mine as (
+               select distinct person_key, resource_hash from referral.person_statement where person_key = any(%s)
+           ), owner as (
+               select distinct on (resource_hash) resource_hash, person_key
+               from referral.person_statement
+               where operation = 'assert' and resource_hash in (select resource_hash from mine)
+               order by resource_hash, rank desc, published_at desc, event_id desc
+           ), last as (
+               select distinct on (person_key, resource_hash) s.*
+               from referral.person_statement s join mine using (person_key, resource_hash)
+               order by person_key, resource_hash, rank desc, published_at desc, event_id desc
+           )
+           select l.person_key, l.deceased, case when l.practice <> '' then l.practice else coalesce(o.ods, '') end
+           from last l
+           join owner using (resource_hash, person_key)
+           left join referral.directory_organisation o on o.shared_id = l.organisation_id
+           where l.operation = 'assert'
+           order by l.person_key, l.rank desc, l.published_at desc, l.event_id desc""",
+        [list(person_keys)],
+    ).fetchall()
+    found: dict[str, list[Standing]] = {person_key: [] for person_key in person_keys}
+    for person_key, deceased, practice in rows:
+        found[person_key].append(Standing(deceased, practice))
+    return found
+
+
+def known(transaction: psycopg.Connection, person_keys: Sequence[str]) -> Mapping[str, Known]:
+    """What was known of these people; nothing of those whom nobody spoke of."""
+    rows = transaction.execute(
+        """select person_key, deceased, practice from referral.person_known
+           where person_key = any(%s) order by person_key for update""",
+        [list(person_keys)],
+    ).fetchall()
+    return {person_key: Known(deceased, practice) for person_key, deceased, practice in rows}
+
+
+def put(transaction: psycopg.Connection, now: Mapping[str, Known]) -> None:
+    """This is known of these people now."""
+    transaction.execute(
+        """insert into referral.person_known (person_key, deceased, practice)
+           select * from unnest(%s::text[], %s::boolean[], %s::text[])
+           on conflict (person_key) do update set deceased = excluded.deceased, practice = excluded.practice""",
+        [list(now), [each.deceased for each in now.values()], [each.practice for each in now.values()]],
+    )
+
+
+def have_told(transaction: psycopg.Connection, person_key: str, news: News, practice: str) -> None:
+    """Have the parties of every open referral of the person told.
+
+    Under the person's lock, the one that commands take (`store/referrals.py`): of a referral that is being made, either
+    its row is seen here, or what is known is there before it is.
+    """
+    transaction.execute("select pg_advisory_xact_lock(hashtextextended('referral ' || %s, 0))", [person_key])
+    transaction.execute(
+        """insert into referral.to_tell (referral_id, news, practice)
+           select referral_id, %s, %s from referral.referral
+           where person_key = %s and is_open order by referral_id""",
+        [news.value, practice if news is News.MOVED else "", person_key],
+    )
+
+
+async def to_tell(queries: Queries, after: int, most: int) -> list[ToTell]:
+    """What is yet to be told, in order, after this one."""
+    rows = await queries.fetch(
+        "select id, referral_id, news, practice from referral.to_tell where id > $1 order by id limit $2", after, most
+    )
+    return [ToTell(row["id"], row["referral_id"], News(row["news"]), row["practice"]) for row in rows]
+
+
+async def told(transaction: Transaction, id_: int) -> bool:
+    """Take a row away; whether it was still there."""
+    return await transaction.fetchval("delete from referral.to_tell where id = $1 returning true", id_) is True

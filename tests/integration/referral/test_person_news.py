@@ -1,0 +1,267 @@
+"""Somebody died, did not die after all, or moved: the parties of open referrals are told once, and nothing ends."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psycopg
+import pytest
+from prometheus_client import CollectorRegistry
+from tests.integration.record.waiting import until
+from tests.integration.referral.directory import MIGRATIONS
+from tests.people import new_nhs_number, patient
+from tests.referrals import REASON, act, new_team, read, refer, service_request, task_of
+from tests.stack import Services, Stack
+
+from onestory.referral.gauges import Gauges
+from onestory.referral.persons import Persons
+from onestory.sample.network import DEMOGRAPHICS
+from onestory.shared import postgres
+from onestory.shared.consumer.arrival import Arrival
+from onestory.shared.contracts.topics import RECORD
+from onestory.shared.events import Entry, Operation, RecordChanged, Source
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, Keys, PersonIdentifier
+
+KEYS = Keys(b"a secret for tests, long enough!")
+PDS = Source("X26", "pds")
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+ONE, OTHER = (PersonIdentifier(NHS_NUMBER_SYSTEM, number) for number in ("9990000018", "9990000026"))
+
+
+class People:
+    """What the room knows of people, in PostgreSQL; each of them has one open referral."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self.projector = Persons(["X26"], Gauges(CollectorRegistry()))
+
+    def hear(self, *batches: list[RecordChanged]) -> None:
+        """Write batches, one transaction each."""
+        for events in batches:
+            prepared = self.projector.prepare([arrival(event) for event in events])
+            with postgres.connect(self.dsn, "referral") as transaction:
+                done = self.projector.write(transaction, prepared)
+            done()
+
+    def known(self) -> dict[str, tuple[bool, str]]:
+        """Who is dead, and who is where."""
+        with postgres.connect(self.dsn, "referral") as connection:
+            rows = connection.execute("select person_key, deceased, practice from person_known").fetchall()
+        return {person_key: (deceased, practice) for person_key, deceased, practice in rows}
+
+    def to_tell(self) -> list[tuple[str, str, str]]:
+        """(referral, news, practice), in order."""
+        with postgres.connect(self.dsn, "referral") as connection:
+            return connection.execute("select referral_id, news, practice from to_tell order by id").fetchall()
+
+    def forget(self) -> None:
+        """Know nothing."""
+        with postgres.connect(self.dsn, "referral") as connection:
+            connection.execute("truncate person_statement, person_known, to_tell")
+
+
+def arrival(event: RecordChanged) -> Arrival:
+    """A message with this event."""
+    return Arrival(RECORD, 0, 0, BEGAN, KEYS.person_key(event.person).encode(), b"", event)
+
+
+def said(
+    event_id: int,
+    person: PersonIdentifier = ONE,
+    *,
+    at: int,
+    published: int = 0,
+    practice: str = "A81001",
+    local_id: str = "p",
+    retract: bool = False,
+    **elements: Any,
+) -> RecordChanged:
+    """The authority's Patient of a person."""
+    shared_id = KEYS.shared_id(KEYS.person_key(person), PDS.organisation, PDS.system, "Patient", local_id)
+    moment = BEGAN + timedelta(seconds=at)
+    named = [{"identifier": {"system": ODS_CODE_SYSTEM, "value": practice}}]
+    resource = {"resourceType": "Patient", "id": shared_id, "meta": {}, "generalPractitioner": named, **elements}
+    operation, content = Operation.ASSERT, json.dumps(resource).encode()
+    entry = Entry("Patient", local_id, shared_id, moment, operation, content)
+    if retract:
+        entry = replace(entry, operation=Operation.RETRACT, content=None)
+    sent = BEGAN + timedelta(seconds=published)
+    return RecordChanged(UUID(int=event_id), PDS, person, None, moment, sent, "test", (), (entry,))
+
+
+@pytest.fixture(scope="module")
+def dsn(stack: Stack) -> str:
+    database = stack.fresh_database()
+    postgres.migrate(database, "referral", MIGRATIONS)
+    with psycopg.connect(database) as connection:
+        for person in (ONE, OTHER):
+            key = KEYS.person_key(person)
+            connection.execute(_REFERRAL, {"key": key, "id": referral_of(person), "status": "requested"})
+            connection.execute(_REFERRAL, {"key": key, "id": f"{key}-ended", "status": "completed"})
+    return database
+
+
+@pytest.fixture
+def people(dsn: str) -> People:
+    found = People(dsn)
+    found.forget()
+    return found
+
+
+def referral_of(person: PersonIdentifier) -> str:
+    """The id of the person's open referral."""
+    return f"{KEYS.person_key(person)}-referral"
+
+
+def test_what_is_known_is_the_same_in_any_order_and_with_repetitions(people: People) -> None:
+    events = [
+        said(1, at=1),
+        said(2, at=2, practice="A81002", deceasedBoolean=True),
+        said(3, at=3, practice="A81002", deceasedBoolean=False, published=5),
+        said(4, at=3, practice="A81003", deceasedDateTime="2026-01-01", published=4),
+        said(5, OTHER, at=1, practice="A81004", local_id="q"),
+    ]
+    # The same event, published again: its earliest time counts.
+    events.append(replace(events[2], published_at=BEGAN + timedelta(seconds=2)))
+
+    for seed in range(30):
+        order = random.Random(seed)
+        shuffled = order.sample(events + order.sample(events, 2), len(events) + 2)
+        cut = order.randrange(len(shuffled))
+        people.forget()
+        people.hear(shuffled[:cut], shuffled[cut:])
+
+        assert people.known() == {
+            KEYS.person_key(ONE): (True, "A81003"),
+            KEYS.person_key(OTHER): (False, "A81004"),
+        }
+
+
+def test_each_fact_is_told_once_to_open_referrals_alone(people: People) -> None:
+    people.hear([said(1, at=1)], [said(2, at=2, deceasedBoolean=True)], [said(2, at=2, deceasedBoolean=True)])
+    people.hear([said(3, at=3, deceasedDateTime="2026-01-01")], [said(1, at=1)], [said(4, at=0)])
+
+    assert people.to_tell() == [(referral_of(ONE), "person-deceased", "")]
+
+
+def test_a_move_is_told_with_where_to_and_the_first_practice_is_no_move(people: People) -> None:
+    people.hear([said(1, at=1)], [said(2, at=2, practice="A81002")], [said(3, at=3, practice="A81002")])
+
+    assert people.to_tell() == [(referral_of(ONE), "person-moved", "A81002")]
+
+
+def test_a_death_that_is_taken_back_is_told_too(people: People) -> None:
+    people.hear([said(1, at=1, deceasedBoolean=True)], [said(2, at=2, retract=True)])
+
+    assert [news for _, news, _ in people.to_tell()] == ["person-deceased", "person-deceased-withdrawn"]
+
+
+def test_what_was_said_of_the_wrong_person_is_taken_back_from_them(people: People) -> None:
+    people.hear([said(1, at=1, deceasedBoolean=True)], [said(2, OTHER, at=2, deceasedBoolean=True)])
+
+    told = people.to_tell()
+    assert [news for referral, news, _ in told if referral == referral_of(OTHER)] == ["person-deceased"]
+    assert [news for referral, news, _ in told if referral == referral_of(ONE)] == [
+        "person-deceased",
+        "person-deceased-withdrawn",
+    ]
+
+
+@pytest.fixture
+def surgery(services: Services) -> Iterator[httpx.Client]:
+    with services.client("A81001") as client:
+        yield client
+
+
+def tell_of(services: Services, number: str, practice: str, **elements: Any) -> None:
+    """Have the demographic authority say so."""
+    headers = {"Content-Type": "application/fhir+json", "X-Source-System": DEMOGRAPHICS.system}
+    with services.client(DEMOGRAPHICS.ods) as authority:
+        resource = {**patient(number, f"pds-{number}", practice), **elements}
+        authority.put(f"/fhir/Patient/{resource['id']}", json=resource, headers=headers).raise_for_status()
+
+
+def changes_of(services: Services, task_id: str) -> list[tuple[str, str, str, list[dict[str, Any]]]]:
+    """(action, reason, status, notices) of each change after the first."""
+    with psycopg.connect(services.postgres) as connection:
+        return connection.execute(
+            """select c.action, c.reason, c.status, c.notices
+               from referral.change c join referral.referral r using (person_key, referral_id)
+               where r.task_id = %s and c.version > 1 order by c.version""",
+            [task_id],
+        ).fetchall()
+
+
+def test_everybody_is_told_and_nothing_ends(services: Services, surgery: httpx.Client) -> None:
+    number, team = new_nhs_number(), new_team(services, "RZ1")
+    tell_of(services, number, "A81001")
+    until(lambda: is_known(services, number))
+    sent = refer(surgery, service_request(number, team))
+    task_id = task_of(sent)
+
+    tell_of(services, number, "A81001", deceasedDateTime="2026-11-01")
+    until(lambda: len(changes_of(services, task_id)) == 1)
+    services.kill("refer")
+    tell_of(services, number, "A81001", deceasedDateTime="2026-11-01")
+    tell_of(services, number, "A81002", deceasedBoolean=False)
+    services.start("refer")
+    until(lambda: len(changes_of(services, task_id)) == 3)
+
+    died, lives, moved = changes_of(services, task_id)
+    assert [each[:3] for each in (died, lives, moved)] == [
+        ("person-deceased", "", "requested"),
+        ("person-deceased-withdrawn", "", "requested"),
+        ("person-moved", "A81002", "requested"),
+    ]
+    told = {(each["recipient"], each["party"]["organisation"], each["reason"]) for each in died[3]}
+    assert told == {("requester", "A81001", "person-deceased"), ("recipient", "RZ1", "person-deceased")}
+    now = read(surgery, task_id)
+    assert now.json()["status"] == "requested"
+    with services.client("RZ1") as nurses:
+        accepted = act(nurses, task_id, "accept", now.headers["ETag"])
+        assert accepted.status_code == 200
+        assert act(nurses, task_id, "cancel", accepted.headers["ETag"], REASON).status_code == 200
+    tell_of(services, number, "A81002", deceasedBoolean=True)
+    until(lambda: nothing_waits(services))
+    assert [each[0] for each in changes_of(services, task_id)][3:] == ["accept", "cancel"]
+
+
+def is_known(services: Services, number: str) -> bool:
+    """Whether the room has heard where this person is registered."""
+    keys = Keys((services.home / "key-secret").read_text().encode())
+    key = keys.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, number))
+    with psycopg.connect(services.postgres) as connection:
+        return bool(
+            connection.execute("select from referral.person_known where person_key = %s", [key]).fetchone() is not None
+        )
+
+
+def nothing_waits(services: Services) -> bool:
+    """Whether everything on care.record was read, and everything told."""
+    lag = httpx.get(services.stack.health["refer"] + "/metrics", trust_env=False).text
+    waiting = [line for line in lag.splitlines() if line.startswith("onestory_consumer_lag") and 'care.record"' in line]
+    with psycopg.connect(services.postgres) as connection:
+        row = connection.execute("select count(*) from referral.to_tell").fetchone()
+    assert row is not None
+    return row[0] == 0 and all(line.endswith(" 0.0") for line in waiting)
+
+
+_REFERRAL = """
+insert into referral.referral (person_key, referral_id, local_id, person_system, person_value, task_id, task_number,
+    version, kind, priority, status, business_status, is_open, requester_organisation, requester_team,
+    requester_subject, sender_organisation, sender_team, recipient_organisation, recipient_team, holder_organisation,
+    holder_team, next_organisation, next_team, service_request, correlation_id, created_at, changed_at, changed_by,
+    due_at, request_digest)
+select %(key)s, %(id)s, 'l', '', '', 't', 1, 1, 'referral', 'routine', %(status)s, '', is_open, 'A81001', '', '',
+    'A81001', '', 'RZ1', 'team', organisation, team, organisation, team, '{}', '', now(), now(), gen_random_uuid(),
+    due_at, ''
+from (values (true, 'A81001', '', now()), (false, null, null, null)) as v (is_open, organisation, team, due_at)
+where is_open = (%(status)s = 'requested')
+"""

@@ -1,0 +1,122 @@
+"""What is known of a person, and what of it is news."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from onestory.referral.domain.person import Known, News, PersonStatement, Standing, known, news, person_statements
+from onestory.shared.consumer.arrival import Arrival
+from onestory.shared.contracts.topics import RECORD
+from onestory.shared.errors import Unprocessable
+from onestory.shared.events import Entry, Operation, RecordChanged, Source
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, Keys, PersonIdentifier
+
+KEYS = Keys(b"a secret for tests, long enough!")
+PERSON = PersonIdentifier(NHS_NUMBER_SYSTEM, "9990000018")
+KEY = KEYS.person_key(PERSON)
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+PDS = Source("X26", "pds")
+
+
+def entry(kind: str, local_id: str, **elements: Any) -> Entry:
+    """A resource of the authority."""
+    shared_id = KEYS.shared_id(KEY, PDS.organisation, PDS.system, kind, local_id)
+    content = json.dumps({"resourceType": kind, "id": shared_id, "meta": {}, **elements}).encode()
+    return Entry(kind, local_id, shared_id, AT, Operation.ASSERT, content)
+
+
+def read(*entries: Entry, source: Source = PDS, key: str = KEY) -> list[PersonStatement]:
+    """What a message with these entries says."""
+    event = RecordChanged(UUID(int=1), source, PERSON, None, AT, AT, "test", (), entries)
+    return list(person_statements(Arrival(RECORD, 0, 0, AT, key.encode(), b"", event), {"X26"}))
+
+
+def named(code: str, **period: str) -> dict[str, Any]:
+    """A practice as PDS names it."""
+    return {"identifier": {"system": ODS_CODE_SYSTEM, "value": code, **({"period": period} if period else {})}}
+
+
+@pytest.mark.parametrize(
+    ("elements", "deceased"),
+    [
+        ({"deceasedDateTime": "2026-03-01"}, True),
+        ({"deceasedBoolean": True}, True),
+        ({"deceasedBoolean": False}, False),
+        ({}, None),
+    ],
+)
+def test_an_authority_says_that_a_person_died_or_did_not_or_nothing(
+    elements: dict[str, Any], deceased: bool | None
+) -> None:
+    (said,) = read(entry("Patient", "p", **elements))
+
+    assert said.deceased is deceased
+    assert said.person_key == KEY
+
+
+def test_nobody_elses_patient_counts() -> None:
+    assert read(entry("Patient", "p", deceasedBoolean=True), source=Source("A81001", "emis")) == []
+
+
+def test_of_several_practices_the_one_that_goes_on_counts() -> None:
+    listed = [named("A81001", start="2020-01-01", end="2025-12-31"), named("A81002", start="2026-01-01")]
+
+    (said,) = read(entry("Patient", "p", generalPractitioner=listed))
+
+    assert said.practice == "A81002"
+
+
+def test_a_practice_may_come_along_or_be_in_the_directory() -> None:
+    practice = entry("Organization", "o", identifier=[{"system": ODS_CODE_SYSTEM, "value": "a81003"}])
+    came = [{"reference": f"Organization/{practice.shared_id}"}]
+    elsewhere = KEYS.resource_hash("X26", "pds", "Organization", "o")
+
+    (with_it,) = read(practice, entry("Patient", "p", generalPractitioner=came))
+    (without,) = read(entry("Patient", "p", generalPractitioner=[{"reference": f"Organization/{elsewhere}"}]))
+
+    assert (with_it.practice, with_it.organisation_id) == ("A81003", "")
+    assert (without.practice, without.organisation_id) == ("", elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("said", "key", "reason"),
+    [
+        (entry("Patient", "p", gender=7), KEY, "content-form"),
+        (entry("Patient", "p"), "a" * 26, "wrong-key"),
+    ],
+)
+def test_what_cannot_be_read_says_why(said: Entry, key: str, reason: str) -> None:
+    with pytest.raises(Unprocessable) as caught:
+        read(said, key=key)
+
+    assert caught.value.issues[0].code == reason
+
+
+def test_the_newest_who_says_anything_is_believed() -> None:
+    standing = [Standing(None, ""), Standing(False, "A81002"), Standing(True, "A81001")]
+
+    assert known(Known(), standing) == Known(False, "A81002")
+
+
+def test_a_death_that_nobody_states_any_more_is_taken_back_and_a_practice_is_remembered() -> None:
+    assert known(Known(True, "A81001"), []) == Known(False, "A81001")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (Known(), Known(False, "A81001"), []),
+        (Known(False, "A81001"), Known(False, "A81001"), []),
+        (Known(False, "A81001"), Known(False, "A81002"), [News.MOVED]),
+        (Known(), Known(True), [News.DECEASED]),
+        (Known(True), Known(False), [News.NOT_DECEASED]),
+        (Known(False, "A81001"), Known(True, "A81002"), [News.DECEASED, News.MOVED]),
+    ],
+)
+def test_what_is_news(before: Known, after: Known, told: list[News]) -> None:
+    assert news(before, after) == told
