@@ -9,7 +9,7 @@ import platform
 from collections.abc import Awaitable, Callable
 
 import psutil
-from tests.bench import delay, everything, memory, person, projector, publish, rebuild, search, summary
+from tests.bench import delay, everything, memory, person, projector, publish, rebuild, referral, search, summary
 from tests.bench.figures import Figure, show
 from tests.stack import Services, embedded_stack, running_services
 
@@ -21,6 +21,7 @@ BENCHES: dict[str, Bench] = {
     "everything": everything.run,
     "search": search.run,
     "summary": summary.run,
+    "referral": referral.run,
     "projector": projector.run,
     "memory": memory.run,
     "person": person.run,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import httptools
@@ -32,6 +33,20 @@ async def load(host: str, port: int, requests: Iterable[bytes], connections: int
     return seen
 
 
+async def converse(
+    host: str, port: int, conversations: Iterable[Generator[bytes, str, None]], connections: int, keep: bytes
+) -> Answered:
+    """Hold every conversation, one on each connection at a time: it is sent the header `keep` of the answer before."""
+    seen, queue = Answered(), iter(conversations)
+    opened = [await _Connection.open(host, port, keep) for _ in range(connections)]
+    started = time.perf_counter()
+    await asyncio.gather(*[_hold(connection, queue, seen) for connection in opened])
+    seen.seconds = time.perf_counter() - started
+    for connection in opened:
+        connection.close()
+    return seen
+
+
 def request(method: str, target: str, headers: dict[str, str], body: bytes = b"") -> bytes:
     """The bytes of one HTTP/1.1 request."""
     lines = [f"{method} {target} HTTP/1.1", "Host: bench", f"Content-Length: {len(body)}"]
@@ -41,12 +56,24 @@ def request(method: str, target: str, headers: dict[str, str], body: bytes = b""
 
 async def _drain(connection: _Connection, queue: Iterator[bytes], seen: Answered) -> None:
     for each in queue:
-        started = time.perf_counter()
-        status, kept = await connection.exchange(each)
-        seen.latencies.append(time.perf_counter() - started)
-        seen.statuses[status] = seen.statuses.get(status, 0) + 1
-        if kept:
+        if kept := await _exchange(connection, each, seen):
             seen.headers.append(kept)
+
+
+async def _hold(connection: _Connection, queue: Iterator[Generator[bytes, str, None]], seen: Answered) -> None:
+    for conversation in queue:
+        said = next(conversation)
+        with suppress(StopIteration):
+            while True:
+                said = conversation.send(await _exchange(connection, said, seen))
+
+
+async def _exchange(connection: _Connection, each: bytes, seen: Answered) -> str:
+    started = time.perf_counter()
+    status, kept = await connection.exchange(each)
+    seen.latencies.append(time.perf_counter() - started)
+    seen.statuses[status] = seen.statuses.get(status, 0) + 1
+    return kept
 
 
 class _Connection(asyncio.Protocol):

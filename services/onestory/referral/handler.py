@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -22,7 +22,7 @@ from onestory.referral.domain.machine import Side
 from onestory.referral.domain.referral import Referral
 from onestory.referral.domain.stale import stale
 from onestory.referral.domain.standing import refusal
-from onestory.referral.store import changes, directory, referrals
+from onestory.referral.store import at_once, changes, directory, referrals
 from onestory.referral.store.changes import Asked
 from onestory.referral.store.referrals import Resource
 from onestory.shared.caller import Caller
@@ -104,8 +104,8 @@ class Handler:
             asking = Asking(party, request.caller.subject, name)
             recipient = Party(team.organisation, team.team_id)
             changed = creation.create(asked, recipient, asking, doing, self._clocks, self._keys)
-            await self._write(transaction, changed, Asked(request.scoped_key, request.digest), also)
-            return await _outcome(transaction, changed.referral)
+            written = await self._write(transaction, changed, Asked(request.scoped_key, request.digest), also)
+            return _outcome_of(changed, written)
 
     async def act(
         self, request: Request, shared_id: str, if_match: UUID | None, deciding: Deciding, also: Also | None = None
@@ -116,7 +116,7 @@ class Handler:
         `Unavailable`.
         """
         async with self._database.transaction() as transaction:
-            referral = await _locked(transaction, shared_id)
+            referral, service_request = await _locked(transaction, shared_id)
             # First of all: who has passed a referral on is no party to it any more, and may ask whether that was done.
             if request.key and await _was_done(transaction, referral, request):
                 return await _outcome(transaction, referral, shared_id, repeated=True)
@@ -127,15 +127,15 @@ class Handler:
                 raise Conflict(f"This Task has ended. The one in force is Task/{referral.task_id}.", code="conflict")
             doing = self._doing(request, Party(request.caller.organisation), referral)
             changed = deciding(referral, sides, doing)
-            await self._write(transaction, changed, Asked(request.scoped_key, request.digest), also)
-            return await _outcome(transaction, changed.referral)
+            written = await self._write(transaction, changed, Asked(request.scoped_key, request.digest), also)
+            return _outcome_of(changed, written, service_request)
 
     async def unasked(
         self, referral_id: str, deciding: Callable[[Referral, Doing], Changed | None], also: Also | None = None
     ) -> Changed | None:
         """Change a referral though nobody asks, if `deciding` finds that it has to be changed."""
         async with self._database.transaction() as transaction:
-            referral = await _locked(transaction, referral_id)
+            referral, _ = await _locked(transaction, referral_id)
             at = max(self._now(), referral.changed_at)
             actor = Actor(referral.holder or referral.requester, CLOCK, "")
             changed = deciding(referral, Doing(uuid7(), actor, at, referral.correlation_id))
@@ -191,30 +191,24 @@ class Handler:
             raise Unprocessable(f"{says} Choose another one.", code="business-rule", expression=named.path)
         return active[0]
 
-    async def _write(self, transaction: Transaction, changed: Changed, asked: Asked, also: Also | None) -> None:
+    async def _write(
+        self, transaction: Transaction, changed: Changed, asked: Asked, also: Also | None
+    ) -> list[Resource]:
+        """Write a change; gives what it wrote, as it is read."""
         referral, doing = changed.referral, changed.doing
-        await referrals.save(transaction, referral, asked.digest)
-        await referrals.write(
-            transaction,
-            referral.person_key,
-            [
-                Resource(
-                    each.resource_type,
-                    each.shared_id,
-                    referral.referral_id,
-                    doing.event_id,
-                    doing.at,
-                    content(changed, each),
-                )
-                for each in changed.written
-            ],
-        )
-        await changes.add(transaction, changed, asked)
+        resources = _resources(changed)
+        statements = [
+            referrals.saving(referral, asked.digest),
+            referrals.writing(referral.person_key, resources),
+            changes.adding(changed, asked),
+            referrals.sending(REFERRAL, referral.person_key.encode(), self._codec.encode(event(changed))),
+        ]
+        await at_once.write(transaction, statements)
         if also is not None:
             await also(transaction, changed)
-        await referrals.send(transaction, REFERRAL, referral.person_key.encode(), self._codec.encode(event(changed)))
         _changes.labels(changed.action).inc()
         log.info("referral_changed", event_id=str(doing.event_id), action=changed.action, status=str(referral.status))
+        return resources
 
     async def _again(self, transaction: Transaction, shared_id: str, before: bytes, request: Request) -> Outcome:
         if before != request.digest:
@@ -238,17 +232,32 @@ class Handler:
         return str(uuid5(_KEYED, "\0".join((caller.organisation, caller.system, request.key))))
 
 
-async def _locked(transaction: Transaction, shared_id: str) -> Referral:
-    """The referral to which an id belongs, which nobody else changes until the transaction ends."""
+async def _locked(transaction: Transaction, shared_id: str) -> tuple[Referral, Resource]:
+    """The referral to which an id belongs, which nobody else changes until the transaction ends; its ServiceRequest."""
     parsed = parse_shared_id(shared_id)
     if parsed is None:
         raise _absent()
     await referrals.lock(transaction, parsed.person_key)
-    found = await referrals.resource(transaction, shared_id)
-    referral = await referrals.find(transaction, found.referral_id) if found else None
-    if referral is None:
+    found = await referrals.belonging(transaction, shared_id)
+    if found is None:
         raise _absent()
-    return referral
+    return found
+
+
+def _resources(changed: Changed) -> list[Resource]:
+    """What a change writes, as it is read."""
+    referral_id, event_id, at = changed.referral.referral_id, changed.doing.event_id, changed.doing.at
+    return [
+        Resource(each.resource_type, each.shared_id, referral_id, event_id, at, content(changed, each))
+        for each in changed.written
+    ]
+
+
+def _outcome_of(changed: Changed, resources: Sequence[Resource], request: Resource | None = None) -> Outcome:
+    """After a change. `request` is the ServiceRequest before it, which the change may have left as it was."""
+    known = {each.shared_id: each for each in [*([request] if request else []), *resources]}
+    referral = changed.referral
+    return Outcome(referral, known[referral.task_id], known[referral.referral_id])
 
 
 async def _outcome(queries: Queries, referral: Referral, shared_id: str = "", *, repeated: bool = False) -> Outcome:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import orjson
 
 from onestory.referral.domain.command import Changed
-from onestory.shared.database import Queries, Transaction
+from onestory.referral.store.at_once import Statement
+from onestory.shared.database import Queries
 from onestory.shared.events import Notice, Party
 
 
@@ -19,14 +20,10 @@ class Asked:
     digest: bytes = b""
 
 
-async def add(transaction: Transaction, changed: Changed, asked: Asked) -> None:
+def adding(changed: Changed, asked: Asked) -> Statement:
     """Keep a change."""
     referral, doing = changed.referral, changed.doing
-    await transaction.execute(
-        """insert into referral.change (person_key, referral_id, version, event_id, action, reason, actor_organisation,
-               actor_team, actor_subject, actor_role, status, business_status, task_id, notices, at, request_key,
-               request_digest)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)""",
+    values = [
         referral.person_key,
         referral.referral_id,
         referral.version,
@@ -44,6 +41,13 @@ async def add(transaction: Transaction, changed: Changed, asked: Asked) -> None:
         doing.at,
         asked.key or None,
         asked.digest or None,
+    ]
+    return Statement(
+        """insert into referral.change (person_key, referral_id, version, event_id, action, reason, actor_organisation,
+               actor_team, actor_subject, actor_role, status, business_status, task_id, notices, at, request_key,
+               request_digest)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)""",
+        values,
     )
 
 

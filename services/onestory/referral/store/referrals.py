@@ -6,7 +6,7 @@ its search path.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from uuid import UUID
 import orjson
 
 from onestory.referral.domain.referral import Json, Kind, Reason, Referral, Status
+from onestory.referral.store.at_once import Statement
 from onestory.shared.database import Queries, Transaction
 from onestory.shared.events import Party
 from onestory.shared.identity import PersonIdentifier, parse_shared_id
@@ -63,6 +64,14 @@ values ({", ".join(f"${place}" for place in range(1, len(_COLUMNS) + 1))})
 on conflict (person_key, referral_id) do update set
     {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEPT)}
 """  # noqa: S608 - the columns are our own
+_BELONGING = """
+select referral.*, request.event_id as request_event_id, request.changed_at as request_changed_at,
+    request.content as request_content
+from referral.resource as named
+join referral.referral using (person_key, referral_id)
+join referral.resource as request on request.person_key = named.person_key and request.shared_id = named.referral_id
+where named.person_key = $1 and named.shared_id = $2
+"""
 _FIND = "select * from referral.referral where person_key = $1 and referral_id = $2"
 
 
@@ -89,6 +98,15 @@ async def find(queries: Queries, referral_id: str) -> Referral | None:
     return None if row is None else referral_of(row)
 
 
+async def belonging(queries: Queries, shared_id: str) -> tuple[Referral, Resource] | None:
+    """The referral to which this id belongs, and its ServiceRequest."""
+    row = await queries.fetchrow(_BELONGING, _person_key(shared_id), shared_id)
+    if row is None:
+        return None
+    shown = ("request_event_id", "request_changed_at", "request_content")
+    return referral_of(row), Resource("ServiceRequest", row["referral_id"], row["referral_id"], *map(row.get, shown))
+
+
 async def digest(queries: Queries, referral_id: str) -> bytes | None:
     """The digest of what created a referral; None where there is no such referral."""
     found: bytes | None = await queries.fetchval(
@@ -110,19 +128,14 @@ async def resource(queries: Queries, shared_id: str) -> Resource | None:
     return None if row is None else Resource(*row)
 
 
-async def save(transaction: Transaction, referral: Referral, request_digest: bytes) -> None:
+def saving(referral: Referral, request_digest: bytes) -> Statement:
     """The referral as it stands now. The digest is kept from when it was created."""
-    await transaction.execute(_SAVE, *_values(referral, request_digest))
+    return Statement(_SAVE, _values(referral, request_digest))
 
 
-async def write(transaction: Transaction, person_key: str, resources: list[Resource]) -> None:
+def writing(person_key: str, resources: Sequence[Resource]) -> Statement:
     """These resources as they stand now."""
-    await transaction.execute(
-        """insert into referral.resource
-               (person_key, shared_id, resource_type, referral_id, event_id, changed_at, content)
-           select $1, * from unnest($2::text[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[], $7::bytea[])
-           on conflict (person_key, shared_id) do update set
-               event_id = excluded.event_id, changed_at = excluded.changed_at, content = excluded.content""",
+    values = [
         person_key,
         [each.shared_id for each in resources],
         [each.resource_type for each in resources],
@@ -130,12 +143,26 @@ async def write(transaction: Transaction, person_key: str, resources: list[Resou
         [each.event_id for each in resources],
         [each.changed_at for each in resources],
         [each.content for each in resources],
+    ]
+    return Statement(
+        """insert into referral.resource
+               (person_key, shared_id, resource_type, referral_id, event_id, changed_at, content)
+           select $1, * from unnest($2::text[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[], $7::bytea[])
+           on conflict (person_key, shared_id) do update set
+               event_id = excluded.event_id, changed_at = excluded.changed_at, content = excluded.content""",
+        values,
     )
 
 
-async def send(transaction: Transaction, topic: str, key: bytes, value: bytes) -> None:
+def sending(topic: str, key: bytes, value: bytes) -> Statement:
     """Send this once the transaction has committed."""
-    await transaction.execute("insert into referral.outbox (topic, key, value) values ($1, $2, $3)", topic, key, value)
+    return Statement("insert into referral.outbox (topic, key, value) values ($1, $2, $3)", [topic, key, value])
+
+
+async def send(transaction: Transaction, topic: str, key: bytes, value: bytes) -> None:
+    """The same by itself."""
+    statement = sending(topic, key, value)
+    await transaction.execute(statement.sql, *statement.values)
 
 
 def referral_of(row: Mapping[str, Any]) -> Referral:
