@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -63,3 +64,23 @@ def act(client: httpx.Client, task_id: str, action: str, tag: str, *said: dict[s
 def read(client: httpx.Client, task_id: str) -> httpx.Response:
     """The Task now."""
     return client.get(f"/fhir/Task/{task_id}")
+
+
+def new_role(services: Services, team_id: str, organisation: str, subject: str, ends_at: datetime | None = None) -> str:
+    """A role of this user at a team of this organisation; its id."""
+    role_id = secrets.token_hex(13).translate(str.maketrans("0189", "abcd"))
+    with psycopg.connect(services.postgres) as connection:
+        connection.execute(
+            """insert into referral.directory_role
+                   (shared_id, said_by, practitioner_id, subject, name, code, starts_at, ends_at, active)
+               values (%s, %s, '', %s, %s, 'R8001', null, %s, true)""",
+            [role_id, organisation, subject, f"Nurse {subject}", ends_at],
+        )
+        connection.execute("insert into referral.directory_role_team values (%s, %s, '')", [role_id, team_id])
+    return role_id
+
+
+def end_role(services: Services, role_id: str, at: datetime) -> None:
+    """The role ends then."""
+    with psycopg.connect(services.postgres) as connection:
+        connection.execute("update referral.directory_role set ends_at = %s where shared_id = %s", [at, role_id])

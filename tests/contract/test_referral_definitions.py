@@ -16,8 +16,10 @@ from fhir.resources.R4B.servicerequest import ServiceRequest
 from fhir.resources.R4B.task import Task
 
 from onestory.referral import clock_table
+from onestory.referral.api.claims import TAKES
 from onestory.referral.api.parameters import takes
 from onestory.referral.domain import creation
+from onestory.referral.domain.claim import claim
 from onestory.referral.domain.command import Changed, Command, Doing
 from onestory.referral.domain.decide import decide
 from onestory.referral.domain.event import content
@@ -45,6 +47,14 @@ def definition(kind: str, name: str) -> dict[str, Any]:
     said: dict[str, Any] = orjson.loads(body)
     assert said["url"] == f"https://onestory.nhs.uk/{kind}/{name}"
     return said
+
+
+@pytest.mark.parametrize("action", TAKES)
+def test_a_claim_takes_what_it_is_defined_to_take(action: str) -> None:
+    said = definition("OperationDefinition", f"task-{action}")
+
+    assert (said["code"], said["resource"], said["affectsState"], said["instance"]) == (action, ["Task"], True, True)
+    assert [each["name"] for each in said["parameter"]] == [*TAKES[action], "return"]
 
 
 @pytest.mark.parametrize("action", Action)
@@ -130,12 +140,14 @@ def test_every_state_of_a_referral_is_valid_fhir() -> None:
 
 
 def test_each_extension_on_a_task_is_one_that_is_defined_for_it() -> None:
-    used = dict[str, set[str]]()
-    for body in written().values():
+    used, sides = dict[str, set[str]](), list(Side)
+    (sent, *_) = [each for each in changes() if each.action == Action.REQUEST]
+    claimed = claim(sent.referral, sides, doing(9))
+    for body in (*written().values(), content(claimed, claimed.written[0])):
         for each in json.loads(body).get("extension", ()):
             used.setdefault(each["url"], set()).update(each.keys() - {"url"})
 
-    assert used.keys() == {f"{EXTENSIONS}referral-{name}" for name in ("holder", "next-actor", "version")}
+    assert used.keys() == {f"{EXTENSIONS}referral-{name}" for name in ("holder", "next-actor", "claimed", "version")}
     for url, values in used.items():
         said = definition("StructureDefinition", url.removeprefix(EXTENSIONS))
         (value,) = [each for each in said["differential"]["element"] if each["path"] == "Extension.value[x]"]

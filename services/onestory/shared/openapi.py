@@ -19,6 +19,8 @@ _TEXT = {"type": "string"}
 _IN_PATH: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "resource_type": ("A resource type of FHIR R4, such as Condition.", {"$ref": "#/components/schemas/ResourceType"}),
     "id": ("The id of the resource. A person is read by NHS number too.", _TEXT),
+    "team": ("The id of a team in the directory.", _TEXT),
+    "ods": ("The ODS code of an organisation.", _TEXT),
     "version_id": ("The version: meta.versionId, or what ETag held.", _TEXT),
 }
 
@@ -50,12 +52,14 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer that needs mention. `schema` names a component; without a media type there is no body."""
+    """One answer that needs mention. `schema` is JSON Schema or the name of a component; without a media type there is
+    no body.
+    """
 
     status: int
     description: str
     media_type: str = ""
-    schema: str = ""
+    schema: str | Mapping[str, Any] = ""
     headers: Mapping[str, str] | None = None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from onestory.referral.api.parameters import takes
 from onestory.referral.domain.machine import NEEDS_REASON, Action
 from onestory.shared.body import MEDIA_TYPES
@@ -32,10 +34,14 @@ CREATE = About(
 
 
 def operation(action: Action) -> About:
-    """Of one operation on a Task."""
-    known = ", ".join(takes(action))
-    says = f"Parameters: {known}." if known else "Nothing, or empty Parameters."
-    if action in NEEDS_REASON:
+    """Of one operation of the state machine."""
+    return change(action, takes(action), needs_reason=action in NEEDS_REASON)
+
+
+def change(action: str, takes: Collection[str], *, needs_reason: bool = False) -> About:
+    """Of one operation on a Task, which takes these parameters."""
+    says = f"Parameters: {', '.join(takes)}." if takes else "Nothing, or empty Parameters."
+    if needs_reason:
         says += " reason is required."
     return About(
         f"task{action.capitalize()}",

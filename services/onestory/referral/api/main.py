@@ -5,14 +5,18 @@ from __future__ import annotations
 from functools import partial
 
 from onestory.referral import clock_table
-from onestory.referral.api import about
+from onestory.referral.api import about, worklist_about
+from onestory.referral.api.claims import TAKES, Claim
 from onestory.referral.api.create import Create
 from onestory.referral.api.operations import Operate
 from onestory.referral.api.read import Read
+from onestory.referral.api.task_search import SearchTasks
+from onestory.referral.api.worklists import ListTeams, ReadList, findings
 from onestory.referral.domain.creation import task_id
 from onestory.referral.domain.machine import Action
 from onestory.referral.handler import Handler
 from onestory.referral.trace import Trace
+from onestory.referral.worklists import Worklists
 from onestory.shared.resources import Resources
 from onestory.shared.web import Route
 
@@ -42,4 +46,36 @@ def referral_routes(resources: Resources) -> list[Route]:
             )
             for action in Action
         ],
+        *[
+            Route(
+                "POST",
+                f"/fhir/Task/{{id}}/${action}",
+                Claim(action, handler, trace, fhir, settings.max_body_bytes).__call__,
+                f"${action}",
+                about=about.change(action, takes),
+            )
+            for action, takes in TAKES.items()
+        ],
+        *worklist_routes(resources, trace),
+    ]
+
+
+def worklist_routes(resources: Resources, trace: Trace) -> list[Route]:
+    """Lists of what is open."""
+    base_url, lists = resources.settings.base_url.rstrip("/"), Worklists(resources.database)
+    teams, tasks = ListTeams(lists), SearchTasks(lists, trace, f"{base_url}/fhir")
+    return [
+        Route("GET", "/worklists/teams", teams.__call__, "worklists", "teams with lists", about=worklist_about.TEAMS),
+        *[
+            Route(
+                "GET",
+                path,
+                ReadList(finding, lists, trace, base_url).__call__,
+                "worklist",
+                "what is open",
+                about=worklist_about.page(path),
+            )
+            for path, finding in findings(lists).items()
+        ],
+        Route("GET", "/fhir/Task", tasks.__call__, "search-type", "a team's Tasks", about=worklist_about.TASKS),
     ]

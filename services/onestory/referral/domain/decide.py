@@ -172,6 +172,7 @@ def _redirected(
         status=referral.status if still else Status.CANCELLED,
         is_open=False,
         due_at=None,
+        claimed_by="",
         reason=referral.reason if still else command.reason,
         changed_at=doing.at,
         changed_by=doing.event_id,
@@ -197,4 +198,6 @@ def _timed(after: Referral, doing: Doing, clocks: Clocks) -> Referral:
         due = clocks.review(after.kind, after.priority, after.until, doing.at)
     else:
         due = clocks.due(after.kind, after.priority, after.status, doing.at)
-    return replace(after, due_at=due, escalated_at=None)
+    # Whoever gives it back does not work on it any more.
+    given_back = after.status in (Status.REJECTED, Status.FAILED)
+    return replace(after, due_at=due, escalated_at=None, claimed_by="" if given_back else after.claimed_by)

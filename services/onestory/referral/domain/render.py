@@ -19,6 +19,8 @@ HOLDER = f"{ONESTORY}/referral-holder"
 """Extension on Task: who is clinically responsible."""
 NEXT_ACTOR = f"{ONESTORY}/referral-next-actor"
 """Extension on Task: who has to act until Task.restriction.period.end."""
+CLAIMED = f"{ONESTORY}/referral-claimed"
+"""Extension on Task: somebody of its owner works on it. Who it is, the team's worklist tells."""
 VERSION = f"{ONESTORY}/referral-version"
 """Extension on Task: the count of the referral's changes."""
 
@@ -44,6 +46,7 @@ def task(referral: Referral) -> Json:
         "extension": [
             *([{"url": HOLDER, "valueReference": reference_to(holder)}] if holder else []),
             *([{"url": NEXT_ACTOR, "valueReference": reference_to(next_actor)}] if next_actor else []),
+            *([{"url": CLAIMED, "valueBoolean": True}] if referral.claimed_by else []),
             {"url": VERSION, "valueInteger": referral.version},
         ],
         "status": str(referral.status),

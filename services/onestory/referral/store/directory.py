@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from onestory.referral.domain.directory import Contact, Role, Team
+from onestory.referral.domain.worklist_row import Names
 from onestory.shared.database import Queries
 
 _TEAM = """
@@ -40,6 +42,36 @@ async def organisation_name(queries: Queries, ods: str) -> str | None:
     """What an organisation calls itself; None where it has not said it."""
     name: str | None = await queries.fetchval("select name from referral.organisation where ods = $1", ods)
     return name or None
+
+
+async def teams_of(queries: Queries, organisation: str) -> list[Team]:
+    """The teams of an organisation, by name."""
+    rows = await queries.fetch(f"{_TEAM} where organisation = $1 order by name, team_id", organisation)
+    return [_team(row) for row in rows]
+
+
+async def teams(queries: Queries, team_ids: Collection[str]) -> list[Team]:
+    """The teams with these directory ids, by name."""
+    rows = await queries.fetch(f"{_TEAM} where team_id = any($1::text[]) order by name, team_id", sorted(team_ids))
+    return [_team(row) for row in rows]
+
+
+async def names(
+    queries: Queries, team_ids: Collection[str], organisations: Collection[str], users: Collection[str]
+) -> Names:
+    """What these are called, as far as they have said it."""
+    rows = await queries.fetch(
+        """select 'team', team_id, name from referral.team where team_id = any($1::text[])
+           union all select 'organisation', ods, name from referral.organisation where ods = any($2::text[])
+           union all select distinct 'user', subject, name from referral.role where subject = any($3::text[])""",
+        sorted(team_ids),
+        sorted(organisations),
+        sorted(users),
+    )
+    found: dict[str, dict[str, str]] = {"team": {}, "organisation": {}, "user": {}}
+    for kind, key, name in rows:
+        found[kind][key] = name
+    return Names(found["team"], found["organisation"], found["user"])
 
 
 def _team(row: Any) -> Team:

@@ -57,6 +57,14 @@ _COLUMNS = (
     "outputs",
     "request_digest",
 )
+_CUT_DOWN = {
+    "service_request": "jsonb_build_object('code', service_request->'code', "
+    "'reasonCode', service_request->'reasonCode')",
+    "outputs": "'[]'::jsonb",
+    "request_digest": "''::bytea",
+}
+BRIEF = ", ".join(f"{_CUT_DOWN.get(name, name)} as {name}" for name in _COLUMNS)
+"""The columns of `referral_of`, with no more of what was asked for than a line shows."""
 _KEPT = {"person_key", "referral_id", "request_digest"}
 _SAVE = f"""
 insert into referral.referral ({", ".join(_COLUMNS)})

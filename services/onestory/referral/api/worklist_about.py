@@ -1,0 +1,99 @@
+"""What the routes of worklists take and answer, as the API's description tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from onestory.referral.api.task_search import SORTS
+from onestory.referral.api.worklist_asking import PAGES, PARAMETERS
+from onestory.referral.domain.clocks import KINDS, PRIORITIES
+from onestory.referral.domain.worklist import ACTING, OPEN
+from onestory.shared.openapi import FHIR_JSON, About, Answer, Parameter
+
+_TEXT = {"type": "string"}
+_MOMENT = {"type": ["string", "null"], "format": "date-time"}
+_NUMBER = {"type": "integer", "minimum": 0}
+
+
+def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": [*properties], "properties": properties}
+
+
+def _or_null(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [said, {"type": "null"}]}
+
+
+_PARTY = _object(organisation=_TEXT, organisationName=_TEXT, team=_TEXT, teamName=_TEXT)
+ROW = _object(
+    referral=_TEXT,
+    task=_TEXT,
+    version={**_TEXT, "description": "The ETag of the Task: send it in If-Match."},
+    person=_object(system=_TEXT, value=_TEXT),
+    kind={**_TEXT, "enum": [*KINDS]},
+    priority={**_TEXT, "enum": [*PRIORITIES]},
+    status={**_TEXT, "enum": [*OPEN]},
+    businessStatus=_TEXT,
+    code={**_TEXT, "description": "What is asked for."},
+    reason={**_TEXT, "description": "Why it is asked for."},
+    statusReason={**_TEXT, "description": "Why it is rejected, on hold, passed on."},
+    requester=_PARTY,
+    recipient=_PARTY,
+    holder=_or_null(_PARTY),
+    nextActor=_or_null(_PARTY),
+    yourTurn={"type": "boolean", "description": "Whether it is whose list it is that has to act by dueAt."},
+    claimedBy=_or_null(_object(user=_TEXT, name=_TEXT)),
+    dueAt=_MOMENT,
+    breached={"type": "boolean", "description": "Whether dueAt has passed."},
+    escalatedAt=_MOMENT,
+    sentAt=_MOMENT,
+    changedAt=_MOMENT,
+)
+_BY = {"type": "object", "additionalProperties": _NUMBER}
+_WORKLIST = _object(
+    at=_MOMENT,
+    counts=_object(total=_NUMBER, breached=_NUMBER, unclaimed=_NUMBER, byStatus=_BY, byPriority=_BY),
+    rows={"type": "array", "items": ROW},
+    next={"type": ["string", "null"], "format": "uri"},
+)
+_TEAM = _object(team=_TEXT, name=_TEXT, organisation=_TEXT, dosServiceId=_TEXT, active={"type": "boolean"})
+
+TEAMS = About(
+    "worklists",
+    [Parameter("name", "query", "A part of the name, the id in the directory, or the DoS service id.")],
+    answers=[
+        Answer(
+            200,
+            "The teams whose worklists the caller may read.",
+            "application/json",
+            _object(teams={"type": "array", "items": _TEAM}),
+        )
+    ],
+)
+TASKS = About(
+    "searchTasksOfOwner",
+    [
+        Parameter("owner", "query", "HealthcareService/<id>. Without an owner the record answers, of one person."),
+        Parameter("owner:identifier", "query", "Instead of owner: the system of ODS codes, | and a code."),
+        Parameter("status", "query", f"Of {', '.join(ACTING)}; several, comma separated."),
+        Parameter("priority", "query", f"Of {', '.join(PRIORITIES)}; several, comma separated."),
+        Parameter("_sort", "query", "The default is -priority.", values=[*SORTS]),
+        Parameter("_count", "query", "Tasks on a page."),
+    ],
+    answers=[Answer(200, "What a team was asked, or all teams, and has not given back.", FHIR_JSON, "Bundle")],
+)
+
+
+def page(path: str) -> About:
+    """Of reading one list."""
+    return About(
+        _name(path),
+        [*PARAMETERS, *PAGES],
+        answers=[
+            Answer(200, "A page of rows; counts of all pages; where the next one is.", "application/json", _WORKLIST)
+        ],
+    )
+
+
+def _name(path: str, *more: str) -> str:
+    return "worklist" + "".join(each.capitalize() for each in (path.split("/")[2], *more))

@@ -1,0 +1,155 @@
+"""What a worklist is: whose it is, what of it is asked for, in which order, and from where on."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import orjson
+
+from onestory.referral.domain.referral import Referral, Status
+from onestory.shared.errors import Malformed
+
+ACTING = (Status.REQUESTED, Status.RECEIVED, Status.ACCEPTED, Status.IN_PROGRESS, Status.ON_HOLD)
+"""In which its recipient has a referral: not before it is sent, and not once it is rejected or has failed."""
+OPEN = (*ACTING, Status.DRAFT, Status.REJECTED, Status.FAILED)
+"""In which a referral can be open."""
+
+
+class Sort(StrEnum):
+    """The orders of a list: each ends with the referral's id, so that none is ambiguous."""
+
+    URGENCY = "urgency"
+    """By priority, what is due first before what is due later: so what is overdue comes first in each."""
+    DUE = "due"
+    SENT = "sent"
+    """What has waited longest first."""
+    CHANGED = "changed"
+    """What was changed last first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose list: of these teams, of what this organisation has sent (`requester`), and of what this user (`claimer`)
+    has claimed for these teams.
+
+    A team's list is what it was asked and has not given back, and what it holds otherwise: passed on, and not accepted
+    yet. `received_only` leaves the latter out.
+    """
+
+    teams: tuple[str, ...] = ()
+    requester: str = ""
+    claimer: str = ""
+    claimed_for: tuple[str, ...] = ()
+    received_only: bool = False
+
+    @property
+    def recipients(self) -> frozenset[str]:
+        """The teams on whose side the reader stands."""
+        return frozenset((*self.teams, *self.claimed_for))
+
+    def is_turn(self, referral: Referral) -> bool:
+        """Whether it is whose list it is that has to act."""
+        party = referral.next_actor
+        if party is None:
+            return False
+        return party.organisation == self.requester if self.requester else party.team in self.recipients
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What of a list is asked for; empty: everything. `claimed` is `me`, `nobody` or `anybody`."""
+
+    status: tuple[str, ...] = ()
+    priority: tuple[str, ...] = ()
+    kind: tuple[str, ...] = ()
+    breached: bool | None = None
+    claimed: str = ""
+    requester: str = ""
+    mine_next: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """After which row a page begins: what the order goes by, and the referral's id."""
+
+    keys: tuple[int | datetime, ...]
+    referral_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a reader is who goes through pages. `at` is when the first was made.
+
+    Rows come in rounds. The first is the list as it stands in the database's snapshot `until`; each later one is what
+    was changed after `since`, the snapshot before it. So every version of a row that a reader has not seen comes once,
+    and none is passed over because it has moved meanwhile.
+    """
+
+    at: datetime
+    since: str
+    until: str
+    place: Place | None
+
+
+def to_text(cursor: Cursor, asked: Mapping[str, str]) -> str:
+    """The cursor as an opaque string, which goes with this question only."""
+    place = cursor.place and [_written(cursor.place.keys), cursor.place.referral_id]
+    said = orjson.dumps([_digest(asked), cursor.at.isoformat(), cursor.since, cursor.until, place])
+    return base64.urlsafe_b64encode(said).decode().rstrip("=")
+
+
+def from_text(text: str, asked: Mapping[str, str]) -> Cursor:
+    """The cursor that `to_text` made. Raises `Malformed` for anything else."""
+    try:
+        digest, at, since, until, place = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if digest == _digest(asked) and all(map(_is_snapshot, (since, until))):
+            found = Place(tuple(map(_read, place[0])), str(place[1])) if place else None
+            return Cursor(datetime.fromisoformat(at), since, until, found)
+    except (ValueError, TypeError, KeyError, IndexError, binascii.Error) as error:
+        raise _unknown_cursor() from error
+    raise _unknown_cursor()
+
+
+def keys_of(referral: Referral, sort: Sort, urgency: int) -> tuple[int | datetime, ...]:
+    """What an order goes by."""
+    assert referral.due_at is not None
+    match sort:
+        case Sort.URGENCY:
+            return (urgency, referral.due_at)
+        case Sort.DUE:
+            return (referral.due_at,)
+        case Sort.SENT:
+            return (referral.sent_at or referral.created_at,)
+        case Sort.CHANGED:
+            return (referral.changed_at,)
+
+
+def _written(keys: tuple[int | datetime, ...]) -> list[int | str]:
+    return [key if isinstance(key, int) else key.isoformat() for key in keys]
+
+
+def _read(key: int | str) -> int | datetime:
+    return key if isinstance(key, int) else datetime.fromisoformat(key)
+
+
+def _is_snapshot(text: str) -> bool:
+    """Whether it is empty, or a pg_snapshot: xmin:xmax:xip,xip (PostgreSQL, functions-info.html)."""
+    if not text:
+        return True
+    xmin, xmax, among = text.split(":")
+    first, end, others = int(xmin), int(xmax), [int(each) for each in among.split(",") if each]
+    return 0 < first <= end < 2**62 and others == sorted({each for each in others if first <= each < end})
+
+
+def _digest(asked: Mapping[str, str]) -> str:
+    return hashlib.sha256(orjson.dumps(sorted(asked.items()))).hexdigest()[:16]
+
+
+def _unknown_cursor() -> Malformed:
+    return Malformed("This cursor is of another list or another question: begin again without it.", code="value")

@@ -1,0 +1,132 @@
+"""Worklists: for whom somebody may read them, and what is on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from onestory.referral.domain.directory import Role, Team
+from onestory.referral.domain.referral import Referral
+from onestory.referral.domain.standing import refusal
+from onestory.referral.domain.worklist import Cursor, Filters, Sort, Whose
+from onestory.referral.domain.worklist_row import row, to_name
+from onestory.referral.store import directory, worklists
+from onestory.referral.store.worklists import Count, Listed, Question
+from onestory.shared.caller import Caller
+from onestory.shared.database import Database, Queries
+from onestory.shared.errors import Forbidden, NotFound
+from onestory.shared.events import Party
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a list, how many there are of it in all, and where the next page begins; None: there is none."""
+
+    at: datetime
+    referrals: list[Referral]
+    counts: list[Count]
+    next: Cursor | None
+
+    @property
+    def total(self) -> int:
+        """How many rows all pages have."""
+        return sum(each.number for each in self.counts)
+
+
+class Worklists:
+    """Reads lists. Whose list somebody may read is asked anew each time: roles end."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime] | None = None) -> None:
+        self._database = database
+        self._now = now or (lambda: datetime.now(UTC))
+
+    async def team(self, caller: Caller, team_id: str) -> Whose:
+        """The list of one team. Raises `Forbidden` for a role that is not in force, `NotFound` for strangers."""
+        team = await directory.team(self._database, team_id)
+        roles = await directory.roles_of(self._database, caller.subject)
+        organisation = team.organisation if team else await worklists.organisation_of(self._database, team_id)
+        because = refusal(caller, Party(organisation or "", team_id), team, roles, self._now())
+        if organisation and because is None:
+            return Whose(teams=(team_id,), claimer=caller.subject)
+        if organisation and (caller.organisation == organisation or any(each.team_id == team_id for each in roles)):
+            raise Forbidden(str(because))
+        raise _absent()
+
+    async def organisation(self, caller: Caller, ods: str) -> Whose:
+        """What one's own organisation has sent. Raises `NotFound` for any other."""
+        if ods.upper() != caller.organisation:
+            raise _absent()
+        return Whose(requester=caller.organisation, claimer=caller.subject)
+
+    async def mine(self, caller: Caller) -> Whose:
+        """All teams in which the caller has a role in force, and what the caller has claimed for another."""
+        roles, now = await directory.roles_of(self._database, caller.subject), self._now()
+        teams = sorted({each.team_id for each in roles if each.team_id and each.in_force(now)})
+        claimed = [
+            each for each in await worklists.claimed_for(self._database, caller.subject) if each.team not in teams
+        ]
+        known = {each.team_id: each for each in await directory.teams(self._database, [each.team for each in claimed])}
+        stands = [each.team for each in claimed if not refusal(caller, each, known.get(each.team), roles, now)]
+        return Whose(teams=tuple(teams), claimer=caller.subject, claimed_for=tuple(sorted(stands)))
+
+    async def owned_by(self, caller: Caller, ods: str) -> Whose:
+        """What all teams of an organisation were asked for which the caller stands. Raises `NotFound` for strangers."""
+        teams = await self._standing(caller, await directory.teams_of(self._database, ods.upper()))
+        if not teams:
+            raise _absent()
+        return Whose(teams=tuple(each.team_id for each in teams), claimer=caller.subject, received_only=True)
+
+    async def teams(self, caller: Caller) -> list[Team]:
+        """The teams whose lists the caller may read, by name."""
+        roles = await directory.roles_of(self._database, caller.subject)
+        named = await directory.teams(self._database, {each.team_id for each in roles if each.team_id})
+        own = await directory.teams_of(self._database, caller.organisation)
+        found = {each.team_id: each for each in await self._standing(caller, [*named, *own], roles)}
+        return sorted(found.values(), key=lambda each: (each.name, each.team_id))
+
+    async def page(self, whose: Whose, filters: Filters, sort: Sort, most: int, after: Cursor | None) -> Page:
+        """A page, and counts of the same moment."""
+        async with self._database.snapshot() as queries:
+            now, snapshot = self._now(), await worklists.snapshot(queries)
+            cursor = after or Cursor(now, "", snapshot, None)
+            question = Question(whose, filters, cursor.at)
+            listed, following = await _rows(queries, question, sort, cursor, snapshot, most)
+            counts = await worklists.counts(queries, question)
+        return Page(now, [each.referral for each in listed], counts, following)
+
+    async def written(self, referrals: Sequence[Referral], whose: Whose) -> list[dict[str, Any]]:
+        """Rows as JSON, with the names that the directory has."""
+        names, now = await directory.names(self._database, *to_name(referrals)), self._now()
+        return [row(each, names, whose, now) for each in referrals]
+
+    async def tasks(self, referrals: Sequence[Referral]) -> list[tuple[str, bytes]]:
+        """The id of each Task, and the Task as it is read."""
+        found = await worklists.tasks(self._database, referrals)
+        return [(each.task_id, found[each.task_id]) for each in referrals if each.task_id in found]
+
+    async def _standing(
+        self, caller: Caller, teams: Collection[Team], roles: Sequence[Role] | None = None
+    ) -> list[Team]:
+        if roles is None:
+            roles = await directory.roles_of(self._database, caller.subject)
+        now = self._now()
+        return [each for each in teams if not refusal(caller, Party(each.organisation, each.team_id), each, roles, now)]
+
+
+async def _rows(
+    queries: Queries, question: Question, sort: Sort, cursor: Cursor, snapshot: str, most: int
+) -> tuple[list[Listed], Cursor | None]:
+    """The rows of a page, and where the next one begins: in this round, or in that of what has been changed since."""
+    listed = await worklists.page(queries, question, sort, cursor, most + 1)
+    if len(listed) > most:
+        return listed[:most], Cursor(cursor.at, cursor.since, cursor.until, listed[most - 1].place)
+    if cursor.until == snapshot or not await worklists.is_changed(queries, question, cursor.until):
+        return listed, None
+    again = Cursor(cursor.at, cursor.until, snapshot, None)
+    return (listed, again) if listed else await _rows(queries, question, sort, again, snapshot, most)
+
+
+def _absent() -> NotFound:
+    return NotFound("There is no worklist here that you may read.")
