@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from datetime import datetime
 from typing import Any
 
 import httpx
 import psycopg
-from tests.stack import Services
+from tests.stack import PATIENCE_S, Services
+
+from onestory.shared.identity import ODS_CODE_SYSTEM
 
 FHIR = {"Content-Type": "application/fhir+json"}
 REASON = {"name": "reason", "valueCodeableConcept": {"text": "For a test"}}
 _names = itertools.count(1)
 
 
-def new_team(services: Services, organisation: str, name: str = "") -> str:
-    """A team of this organisation in the directory; its id."""
-    team_id = secrets.token_hex(13).translate(str.maketrans("0189", "abcd"))
-    with psycopg.connect(services.postgres) as connection:
-        connection.execute(
-            """insert into referral.directory_team (shared_id, said_by, ods, organisation_id, name, kind, network,
-                   dos_service_id, practices, escalation_name, escalation_phone, escalation_email, active)
-               values (%s, %s, %s, '', %s, 'community', '', '', '{}', '', '', '', true)""",
-            [team_id, organisation, organisation, name or f"Team {next(_names)}"],
-        )
+def new_team(services: Services, organisation: str, name: str = "", **elements: Any) -> str:
+    """A team of this organisation, published to the directory and known to the referral room; its id."""
+    local_id = f"team-{secrets.token_hex(6)}"
+    provided_by = {"identifier": {"system": ODS_CODE_SYSTEM, "value": organisation}}
+    said = {"resourceType": "HealthcareService", "id": local_id, "active": True, "providedBy": provided_by}
+    said |= {"name": name or f"Team {next(_names)}", **elements}
+    with services.client(organisation) as client:
+        answer = client.put(f"/fhir/HealthcareService/{local_id}", json=said, headers=FHIR).raise_for_status()
+    team_id = str(answer.headers["Location"]).partition("/HealthcareService/")[2].partition("/")[0]
+    await_team(services, team_id)
     return team_id
+
+
+def await_team(services: Services, team_id: str) -> None:
+    """Return when the referral room knows the team."""
+    deadline = time.monotonic() + PATIENCE_S
+    with psycopg.connect(services.postgres, autocommit=True) as connection:
+        while not connection.execute("select from referral.team where team_id = %s", [team_id]).fetchall():
+            assert time.monotonic() < deadline, "the team did not reach the referral room"
+            time.sleep(0.02)
 
 
 def service_request(number: str, team_id: str, **elements: Any) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from uuid import UUID
 import fhirkit
 import orjson
 
-from onestory.record.domain.bundle import Version, history, match, past, remark, searchset
 from onestory.shared.errors import Issue
+from onestory.shared.fhir.bundle import Version, history, match, past, remark, searchset
 from onestory.shared.fhir.outcome import outcome
 
 BASE = "https://care.example.org/fhir"

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onestory.record.domain.bundle import etag
 from onestory.record.domain.search.place import CURSOR, PastPlace, Place, SortedPlace
 from onestory.record.domain.search.question import Parameters, Question
+from onestory.shared.fhir.bundle import etag
 from onestory.shared.openapi import FHIR_JSON
 
 RECORD_DIGEST = "X-OneStory-Record-Digest"

@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from onestory.record.api import answers, asking
 from onestory.record.api.context import Context
-from onestory.record.domain import bundle
 from onestory.record.domain.search.asked import NAMING
 from onestory.record.domain.search.person import Asked, by_reference
 from onestory.record.domain.search.place import CURSOR, from_past_cursor
@@ -22,6 +21,7 @@ from onestory.record.store import happened
 from onestory.record.store.happened import Happened, Persons
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Malformed
+from onestory.shared.fhir import bundle
 from onestory.shared.policy import Visibility
 
 

@@ -15,8 +15,6 @@ from starlette.responses import Response
 from onestory.record.api import answers
 from onestory.record.api.addressed import Addressed, Target
 from onestory.record.api.context import Context
-from onestory.record.domain import bundle
-from onestory.record.domain.bundle import Version
 from onestory.record.domain.search.dates import ANY_TIME, Span
 from onestory.record.domain.search.person import Asked
 from onestory.record.domain.search.place import Place
@@ -26,6 +24,8 @@ from onestory.record.store import versions
 from onestory.shared.caller import Caller
 from onestory.shared.database import Database
 from onestory.shared.errors import Malformed
+from onestory.shared.fhir import bundle
+from onestory.shared.fhir.bundle import Version
 
 # Composing a version takes some milliseconds.
 _MOST_COMPOSED = 50

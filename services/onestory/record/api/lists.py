@@ -10,8 +10,6 @@ from starlette.responses import Response
 
 from onestory.record.api import answers
 from onestory.record.api.context import Context
-from onestory.record.domain import bundle
-from onestory.record.domain.bundle import etag
 from onestory.record.domain.search.place import Place, SortedPlace
 from onestory.record.domain.search.question import Parameters, Question, unknown
 from onestory.record.domain.search.shape import WHOLE, Shape, shaped
@@ -21,6 +19,8 @@ from onestory.record.reading.reader import Access
 from onestory.record.reading.view import View, page, tag
 from onestory.record.store.entries import CurrentEntry
 from onestory.shared.errors import Issue
+from onestory.shared.fhir import bundle
+from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.outcome import outcome
 
 

@@ -17,7 +17,6 @@ from starlette.responses import Response
 from onestory.record.api import answers, asking
 from onestory.record.api.addressed import Addressed, Target
 from onestory.record.api.context import Context
-from onestory.record.domain import bundle
 from onestory.record.domain.provenance import Told, named, provenance_id, provenance_of
 from onestory.record.domain.search.person import by_reference
 from onestory.record.domain.search.place import CURSOR, Place
@@ -27,6 +26,7 @@ from onestory.record.reading.reader import absent
 from onestory.record.store import provenances
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Malformed
+from onestory.shared.fhir import bundle
 from onestory.shared.identity import is_directory_id, is_nhs_number, parse_shared_id
 
 PROVENANCE = "Provenance"

@@ -11,11 +11,11 @@ from starlette.responses import Response
 from onestory.record.api import answers
 from onestory.record.api.context import Context
 from onestory.record.api.operation import Operation
-from onestory.record.domain.bundle import etag
 from onestory.record.domain.search.question import IN_SUMMARY
 from onestory.record.domain.summary.page import page
 from onestory.record.reading.summaries import Summaries, whom
 from onestory.shared.caller import Caller
+from onestory.shared.fhir.bundle import etag
 from onestory.shared.openapi import HTML
 from onestory.shared.policy import Visibility
 from onestory.shared.web import wants_html

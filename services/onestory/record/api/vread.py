@@ -11,12 +11,12 @@ from onestory.record.api import answers
 from onestory.record.api.addressed import Addressed, Target
 from onestory.record.api.context import Context
 from onestory.record.api.history import composed, is_composed
-from onestory.record.domain.bundle import Version
 from onestory.record.domain.search.question import IN_READ
 from onestory.record.reading.reader import absent
 from onestory.record.store import versions
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Gone
+from onestory.shared.fhir.bundle import Version
 
 
 class VersionRead:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-from onestory.record.domain.bundle import Version
 from onestory.record.domain.search.dates import Span
 from onestory.record.domain.search.person import Asked
 from onestory.record.reading.reader import Access, Reader
 from onestory.record.reading.view import View
 from onestory.record.store import as_of
 from onestory.shared.database import Database
+from onestory.shared.fhir.bundle import Version
 from onestory.shared.policy import Visibility
 
 _MOST_MOMENTS = 500

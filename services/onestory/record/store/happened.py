@@ -6,9 +6,9 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
-from onestory.record.domain.bundle import Version
 from onestory.record.domain.search.place import PastPlace
 from onestory.shared.database import Database
+from onestory.shared.fhir.bundle import Version
 
 
 class Happened(NamedTuple):

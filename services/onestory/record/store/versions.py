@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from onestory.record.domain.bundle import Version
 from onestory.shared.database import Database
+from onestory.shared.fhir.bundle import Version
 
 
 class Standing(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from onestory.referral.api.parameters import takes
+from onestory.referral.api.teams import WHAT_IS
 from onestory.referral.domain.machine import NEEDS_REASON, Action
 from onestory.shared.body import MEDIA_TYPES
 from onestory.shared.headers import LONGEST_KEY
@@ -30,6 +31,13 @@ CREATE = About(
         Answer(200, "The same key made it before: as it is now.", FHIR_JSON, "Resource", _TAGGED),
         _UNKNOWN,
     ],
+)
+
+
+TEAMS = About(
+    "findTeams",
+    [Parameter(name, "query", says) for name, says in WHAT_IS.items()],
+    answers=[Answer(200, "A page of teams, in the order of their names.", FHIR_JSON, "Bundle")],
 )
 
 

@@ -11,6 +11,7 @@ from onestory.referral.api.create import Create
 from onestory.referral.api.operations import Operate
 from onestory.referral.api.read import Read
 from onestory.referral.api.task_search import SearchTasks
+from onestory.referral.api.teams import FindTeams
 from onestory.referral.api.worklists import ListTeams, ReadList, findings
 from onestory.referral.domain.creation import task_id
 from onestory.referral.domain.machine import Action
@@ -30,7 +31,9 @@ def referral_routes(resources: Resources) -> list[Route]:
     create = Create(handler, fhir, settings.max_body_bytes)
     reads = {kind: Read(kind, handler, trace, fhir) for kind in ("Task", "ServiceRequest")}
     task_ids = partial(task_id, resources.keys)
+    teams = FindTeams(resources.database, fhir)
     return [
+        Route("GET", "/fhir/HealthcareService", teams.__call__, "search-type", "find a team", about=about.TEAMS),
         Route("POST", "/fhir/ServiceRequest", create.__call__, "create", "refer somebody", about=about.CREATE),
         *[
             Route("GET", f"/fhir/{kind}/{{id}}", read.__call__, "read", f"a referral's {kind}", about=about.read(kind))
