@@ -9,7 +9,7 @@ import platform
 from collections.abc import Awaitable, Callable
 
 import psutil
-from tests.bench import delay, everything, memory, person, projector, publish, rebuild, referral, search, summary
+from tests.bench import clock, delay, everything, memory, person, projector, publish, rebuild, referral, search, summary
 from tests.bench.figures import Figure, show
 from tests.stack import Services, embedded_stack, running_services
 
@@ -25,6 +25,7 @@ BENCHES: dict[str, Bench] = {
     "projector": projector.run,
     "memory": memory.run,
     "person": person.run,
+    "clock": clock.run,
     "rebuild": rebuild.run,
 }
 

@@ -18,7 +18,6 @@ from onestory.referral.clock_table import escalation_contact, load
 from onestory.referral.domain.escalation import Overdue, escalate
 from onestory.referral.handler import Handler
 from onestory.referral.store import overdue
-from onestory.referral.store.overdue import FIRST, Place
 from onestory.referral.ticking import until_stopped
 from onestory.shared import postgres
 from onestory.shared.contracts.codec import Codec
@@ -29,7 +28,7 @@ from onestory.shared.identity import Keys
 from onestory.shared.settings import Settings
 
 _EVERY_S = 2.0
-_PAGE = 500
+_PAGE = 100
 
 log = structlog.get_logger()
 
@@ -42,26 +41,35 @@ class Clock:
     """
 
     def __init__(
-        self, database: Database, handler: Handler, deployment: Party | None, registry: CollectorRegistry
+        self,
+        database: Database,
+        handler: Handler,
+        deployment: Party | None,
+        registry: CollectorRegistry,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
         self._database = database
         self._handler = handler
         self._deployment = deployment
+        self._now = now or (lambda: datetime.now(UTC))
         self._escalations = Counter("onestory_referral_escalations", "Referrals escalated", registry=registry)
         self._failures = Counter(
             "onestory_referral_escalations_failed", "Escalations that could not be made, tried again", registry=registry
         )
 
-    async def tick(self, now: datetime) -> int:
-        """Escalate all that is overdue at this moment; how many were. Raises `Unavailable`.
+    async def tick(self) -> int:
+        """Escalate all that is overdue; how many were. Raises `Unavailable`.
 
-        What fails is counted and tried again at the next tick; the others do not wait for it.
+        They are taken page by page, the most urgent first: what becomes urgent meanwhile does not wait behind the many
+        that are all late at the end of a working day. What fails is counted and tried again at the next tick.
         """
-        done, after = 0, FIRST
-        while found := await overdue.not_escalated(self._database, now, after, _PAGE):
+        done, left = 0, set[str]()
+        while found := await overdue.not_escalated(self._database, self._now(), left, _PAGE):
             for each in found:
-                done += await self._escalate(each)
-            after = _place(found[-1])
+                if await self._escalate(each):
+                    done += 1
+                else:
+                    left.add(each.referral_id)
         return done
 
     async def _escalate(self, each: Overdue) -> bool:
@@ -93,8 +101,8 @@ def prepared(
         async with create_pool(settings.postgres) as pool:
             database = Database(pool)
             handler = Handler(database, codec, keys, clocks)
-            ticking = Clock(database, handler, deployment, registry)
-            await until_stopped(ticking.tick, _EVERY_S, stop)
+            clock = Clock(database, handler, deployment, registry)
+            await until_stopped(lambda _: clock.tick(), _EVERY_S, stop)
 
     return lambda: asyncio.run(tick())
 
@@ -117,7 +125,3 @@ class OverdueGauges(Collector):
         yield GaugeMetricFamily("onestory_referrals_overdue", "Open referrals whose next actor is late", count)
         yield GaugeMetricFamily("onestory_referrals_overdue_untold", "Those of them not escalated yet", untold)
         yield GaugeMetricFamily("onestory_referral_overdue_seconds", "For how long the oldest of them is", oldest_s)
-
-
-def _place(last: Overdue) -> Place:
-    return last.due_at, last.referral_id

@@ -22,7 +22,7 @@ from onestory.referral.domain.machine import Side
 from onestory.referral.domain.referral import Referral
 from onestory.referral.domain.stale import stale
 from onestory.referral.domain.standing import refusal
-from onestory.referral.store import at_once, changes, directory, referrals
+from onestory.referral.store import at_once, changes, directory, referrals, told
 from onestory.referral.store.changes import Asked
 from onestory.referral.store.referrals import Resource
 from onestory.shared.caller import Caller
@@ -201,6 +201,7 @@ class Handler:
             referrals.saving(referral, asked.digest),
             referrals.writing(referral.person_key, resources),
             changes.adding(changed, asked),
+            told.adding(changed),
             referrals.sending(REFERRAL, referral.person_key.encode(), self._codec.encode(event(changed))),
         ]
         await at_once.write(transaction, statements)

@@ -75,14 +75,15 @@ class Room:
             database = Database(pool)
             moment = now or datetime.now(UTC)
             handler = Handler(database, codec(""), KEYS, clock_table.load(), lambda: moment)
-            yield handler, Clock(database, handler, DESK, CollectorRegistry())
+            yield handler, Clock(database, handler, DESK, CollectorRegistry(), lambda: moment)
 
-    def refer(self, *teams: str) -> list[Referral]:
-        """An urgent referral to each of these teams, each of another person."""
+    def refer(self, *teams: str, priority: str = "urgent") -> list[Referral]:
+        """A referral to each of these teams, each of another person."""
 
         async def send() -> list[Referral]:
             async with self.open() as (handler, _):
-                return [(await handler.create(Request(SURGERY, "c"), asked(request(team)))).referral for team in teams]
+                requests = [asked(request(team) | {"priority": priority}) for team in teams]
+                return [(await handler.create(Request(SURGERY, "c"), each)).referral for each in requests]
 
         return asyncio.run(send())
 
@@ -91,7 +92,7 @@ class Room:
 
         async def look() -> int:
             async with self.open(now) as (_, clock):
-                return await clock.tick(now)
+                return await clock.tick()
 
         return asyncio.run(look())
 
@@ -120,7 +121,6 @@ def request(team: str) -> dict[str, Any]:
         "resourceType": "ServiceRequest",
         "status": "active",
         "intent": "order",
-        "priority": "urgent",
         "subject": {"reference": f"Patient/{new_nhs_number()}"},
         "performer": [{"reference": f"HealthcareService/{team}"}],
     }
@@ -163,12 +163,24 @@ def test_many_pages_are_escalated_in_one_tick_and_one_that_fails_keeps_nobody_wa
     assert len(room.sent()) == 4
 
 
+def test_what_is_most_urgent_is_escalated_first_however_many_wait(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onestory.referral.clock._PAGE", 2)
+    room.refer(*[TEAM] * 5, priority="routine")
+    (urgent,) = room.refer(TEAM, priority="urgent")
+    (at_once,) = room.refer(TEAM, priority="stat")
+    room.do("update referral.referral set due_at = now() - interval '1 day' where priority = 'routine'")
+
+    room.tick(FUTURE)
+
+    assert [each.referral_id for each in room.sent()][:2] == [at_once.referral_id, urgent.referral_id]
+
+
 def test_several_clocks_that_look_at_the_same_time_escalate_once(room: Room) -> None:
     referrals = room.refer(*[TEAM] * 20)
 
     async def look() -> list[int]:
         async with room.open(FUTURE) as (_, one), room.open(FUTURE) as (_, other), room.open(FUTURE) as (_, third):
-            return await asyncio.gather(*[clock.tick(FUTURE) for clock in (one, other, third)])
+            return await asyncio.gather(*[clock.tick() for clock in (one, other, third)])
 
     assert sum(asyncio.run(look())) == 20
     assert sorted(each.referral_id for each in room.sent()) == sorted(each.referral_id for each in referrals)

@@ -28,9 +28,8 @@ def by_clock(at: datetime, beside: Party = PRACTICE) -> Doing:
 
 def found(referral: Referral, *, has_contact: bool = False) -> Overdue:
     """What the clock finds of it."""
-    assert referral.due_at is not None
     assert referral.next_actor is not None
-    return Overdue(referral.referral_id, referral.due_at, referral.next_actor, has_contact)
+    return Overdue(referral.referral_id, referral.next_actor, has_contact)
 
 
 def escalations(
@@ -102,7 +101,7 @@ def test_the_holder_is_told_though_the_clock_acts_beside_it() -> None:
     ids=["escalated before", "not due yet", "another one's turn meanwhile"],
 )
 def test_what_is_not_late_or_was_escalated_for_this_wait_is_left_alone(waiting: Referral) -> None:
-    assert escalate(waiting, by_clock(LATER), replace(found(sent()), due_at=SENT), DESK) is None
+    assert escalate(waiting, by_clock(LATER), found(sent()), DESK) is None
 
 
 def test_what_has_ended_is_left_alone() -> None:

@@ -23,7 +23,6 @@ class Overdue:
     """A referral on which `next_actor` did not act in time. `has_contact`: it is a team that names whom to tell."""
 
     referral_id: str
-    due_at: datetime
     next_actor: Party
     has_contact: bool
 
