@@ -13,9 +13,10 @@ import httpx
 import uvicorn
 import uvloop
 
-from onestory.intake.main import intake_routes
+from onestory.intake.main import intake_routes, intake_statements
 from onestory.record.api.main import record_open_routes, record_routes
 from onestory.referral.api.main import referral_routes
+from onestory.referral.bars.main import bars_open_routes
 from onestory.shared import logs, memory, settings
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Tokens
@@ -32,11 +33,12 @@ from onestory.shared.web import OpenRoute, Route, create_app
 
 # The first route that fits answers: those of the referral room name types, the others take any.
 ROOMS: dict[str, Callable[[Resources], Sequence[Route]]] = {
-    "referral": referral_routes,
+    "referral": lambda resources: referral_routes(resources, intake_statements(resources)),
     "intake": intake_routes,
     "record": record_routes,
 }
 OPEN: dict[str, Callable[[Resources], Sequence[OpenRoute]]] = {
+    "referral": bars_open_routes,
     "record": record_open_routes,
 }
 

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 _entries = Counter("onestory_intake_entries", "Entries that were published or refused.", ["outcome"])
 # Above this the work of one publish would be felt by the others that wait for the event loop.
-_LARGE_BODY = 256_000
+LARGE_BODY = 256_000
 # Clients and proxies read headers of a few kilobytes. In the answer to a large batch each entry's ETag is its event.
 MOST_NAMED = 100
 
@@ -122,7 +122,7 @@ class Handler:
 
 
 async def _beside_if_large(body: bytes, work: Callable[[], T]) -> T:
-    return await asyncio.to_thread(work) if len(body) > _LARGE_BODY else work()
+    return await asyncio.to_thread(work) if len(body) > LARGE_BODY else work()
 
 
 def _event_ids(prepared: Prepared) -> dict[str, str]:

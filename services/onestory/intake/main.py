@@ -8,6 +8,7 @@ from onestory.intake.api import Api, routes
 from onestory.intake.domain.submission import Door
 from onestory.intake.handler import Handler
 from onestory.intake.messages import Messages
+from onestory.intake.statements import Statements
 from onestory.shared.contracts.topics import topics
 from onestory.shared.resources import Resources
 from onestory.shared.web import Route
@@ -15,12 +16,21 @@ from onestory.shared.web import Route
 
 def intake_routes(resources: Resources) -> Sequence[Route]:
     """The door's routes on these resources."""
+    door = _door(resources)
+    messages = Messages(resources.codec, resources.keys, topics())
+    handler = Handler(resources.producer, messages, resources.database, resources.visible)
+    return routes(Api(handler, door, resources.settings.max_body_bytes))
+
+
+def intake_statements(resources: Resources) -> Statements:
+    """How another room learns what a submission states."""
+    return Statements(_door(resources), resources.database)
+
+
+def _door(resources: Resources) -> Door:
     settings = resources.settings
-    door = Door(
+    return Door(
         keys=resources.keys,
         base_url=f"{settings.base_url.rstrip('/')}/fhir",
         sequenced_sources=frozenset(settings.sequenced_sources),
     )
-    messages = Messages(resources.codec, resources.keys, topics())
-    handler = Handler(resources.producer, messages, resources.database, resources.visible)
-    return routes(Api(handler, door, settings.max_body_bytes))

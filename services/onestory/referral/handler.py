@@ -28,7 +28,7 @@ from onestory.referral.store.referrals import Resource
 from onestory.shared.caller import Caller
 from onestory.shared.contracts.codec import Codec
 from onestory.shared.contracts.topics import REFERRAL
-from onestory.shared.database import Database, Queries, Transaction
+from onestory.shared.database import Database, Joined, Queries, Transaction
 from onestory.shared.errors import Conflict, Forbidden, NotFound, Unprocessable
 from onestory.shared.events import Actor, Party
 from onestory.shared.identity import Keys, parse_shared_id
@@ -88,6 +88,10 @@ class Handler:
         self._keys = keys
         self._clocks = clocks
         self._now = now or (lambda: datetime.now(UTC))
+
+    def within(self, transaction: Transaction) -> Handler:
+        """The same, as part of a transaction that somebody else has begun, and ends."""
+        return Handler(Joined(transaction), self._codec, self._keys, self._clocks, self._now)
 
     async def create(self, request: Request, asked: creation.Asked, also: Also | None = None) -> Outcome:
         """A new referral, or the one that this key made before. Raises `Unprocessable`, `Conflict`, `Unavailable`."""

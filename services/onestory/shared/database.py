@@ -102,6 +102,19 @@ class Database:
             raise _away() from error
 
 
+class Joined(Database):
+    """A database of which every transaction is part of one that somebody else has begun, and ends."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        super().__init__(transaction)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Within: part of the other one."""
+        yield self._transaction
+
+
 async def _answered(result: Awaitable[Result]) -> Result:
     try:
         return await result

@@ -87,6 +87,18 @@ class Conflict(OneStoryError):
     code = "conflict"
 
 
+class TimedOut(OneStoryError):
+    """It took longer than its limit, and nothing was done, or the answer was lost: 408."""
+
+    code = "timeout"
+
+
+class TooEarly(OneStoryError):
+    """The same request is being worked on: 425 (RFC 8470)."""
+
+    code = "transient"
+
+
 class PreconditionFailed(OneStoryError):
     """A precondition that does not hold, or that an append-only door cannot keep: 412."""
 

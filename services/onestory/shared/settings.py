@@ -62,6 +62,8 @@ class Settings:
     """Largest request body, after decompression."""
     publish_timeout_s: float = 4.0
     """Seconds that a publish waits for Kafka before it answers 503."""
+    message_limit_s: float = 4.0
+    """Seconds that a BaRS message may take before it is given up and answered 408."""
     parking_limit_per_hour: int = 1000
     """Parked messages of one publisher in an hour, past which an alarm is raised (docs/decisions/0003)."""
     local_stack: bool = False

@@ -28,6 +28,8 @@ from onestory.shared.openapi import FHIR_JSON, HTML, NOTHING, About, Answer, Ope
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 OpenEndpoint = Callable[[Request], Awaitable[Response]]
 Check = Callable[[], Awaitable[bool]]
+Wording = Callable[[Sequence[errors.Issue], tuple[str, bytes] | None, int], bytes]
+"""Writes the OperationOutcome of issues, with what it shows, for a status."""
 
 # The one table from error family to status (FHIR R4 http.html#Status-Codes).
 STATUS: dict[type[errors.OneStoryError], int] = {
@@ -37,12 +39,14 @@ STATUS: dict[type[errors.OneStoryError], int] = {
     errors.NotFound: 404,
     errors.NotAllowed: 405,
     errors.NotAcceptable: 406,
+    errors.TimedOut: 408,
     errors.Conflict: 409,
     errors.Gone: 410,
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     errors.WrongMediaType: 415,
     errors.Unprocessable: 422,
+    errors.TooEarly: 425,
     errors.PreconditionRequired: 428,
     errors.Unavailable: 503,
 }
@@ -66,6 +70,8 @@ class Route:
     html: bool = False
     """Whether it answers those who prefer HTML with a page."""
     about: About = NOTHING
+    wording: Wording | None = None
+    """How its errors are said, where a standard asks for more than an OperationOutcome has anyway."""
 
     def described(self) -> Operation:
         """This route as the API's description has it."""
@@ -116,11 +122,12 @@ def create_app(
     return Frame(app)
 
 
-def refusal(error: errors.OneStoryError) -> Response:
+def refusal(error: errors.OneStoryError, wording: Wording | None = None) -> Response:
     """The answer to an error: its status by the table, and an OperationOutcome."""
     status = next(STATUS[family] for family in type(error).__mro__ if family in STATUS)
     headers = {**_EXTRA_HEADERS.get(status, {}), **error.headers}
-    return Response(outcome(error.issues, error.contained), status, headers, FHIR_JSON)
+    says = wording(error.issues, error.contained, status) if wording else outcome(error.issues, error.contained)
+    return Response(says, status, headers, FHIR_JSON)
 
 
 def _served(route: Route | OpenRoute, endpoint: OpenEndpoint) -> StarletteRoute:
@@ -146,6 +153,7 @@ class _InTurn:
         self.served = [_served(route, partial(self._ask, place)) for place, route in enumerate(routes)]
 
     async def _ask(self, place: int, request: Request) -> Response:
+        request.state.wording = self._routes[place].wording
         caller = await self._tokens.caller(request.headers.get("Authorization"))
         structlog.contextvars.bind_contextvars(organisation=caller.organisation)
         asked: int | None = place
@@ -154,6 +162,7 @@ class _InTurn:
                 return await _answer(self._routes[asked], request, caller)
             except Declined:
                 asked = self._next_that_fits(asked, request)
+                request.state.wording = None if asked is None else self._routes[asked].wording
         raise HTTPException(404)
 
     def _next_that_fits(self, declined: int, request: Request) -> int | None:
@@ -209,9 +218,9 @@ def _operations(ready: dict[str, Check]) -> list[OpenRoute]:
     ]
 
 
-async def _refuse(_request: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.OneStoryError)
-    return refusal(error)
+    return refusal(error, getattr(request.state, "wording", None))
 
 
 async def _refuse_http(_request: Request, error: Exception) -> Response:
@@ -222,4 +231,5 @@ async def _refuse_http(_request: Request, error: Exception) -> Response:
 async def _unexpected(request: Request, _error: Exception) -> Response:
     correlation_id = request.state.correlation_id
     issue = errors.Issue("exception", f"Something went wrong here. Quote {correlation_id} when you report it.")
-    return Response(outcome([issue]), 500, media_type=FHIR_JSON)
+    wording: Wording | None = getattr(request.state, "wording", None)
+    return Response(wording([issue], None, 500) if wording else outcome([issue]), 500, media_type=FHIR_JSON)

@@ -130,7 +130,7 @@ TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
 # These are routes for the sake of their answer: the statement itself, and a refusal that says what to send instead.
 UNLISTED = {("GET", "/fhir/metadata"), ("DELETE", "/fhir/{}")}
 # What the referral room answers at addresses of its own is tried in tests/integration/referral_api.
-REFERRALS = ("/fhir/Task", "/fhir/ServiceRequest", "/fhir/HealthcareService")
+REFERRALS = ("/fhir/Task", "/fhir/ServiceRequest", "/fhir/HealthcareService", "/fhir/$process-message")
 
 
 def listed(statement: dict[str, Any], resource_type: str) -> set[str]:
@@ -184,7 +184,8 @@ def test_every_operation_that_is_served_is_listed_with_its_definition(practice: 
     }
 
     paths = practice.client.get("/openapi.json").json()["paths"]
-    parts = [path.split("/") for path in paths if path.startswith("/fhir/") and "/$" in path]
+    # A message is about no type: what is taken of those is told at /metadata.
+    parts = [path.split("/") for path in paths if path.startswith("/fhir/") and "/$" in path and "/fhir/$" not in path]
     assert listed.keys() == {(part[2], part[-1].removeprefix("$")) for part in parts}
     assert ("Task", "accept") in listed
     assert set(listed.values()) == ours | {"http://hl7.org/fhir/OperationDefinition/Patient-everything"}

@@ -87,7 +87,11 @@ REFERRALS = ("/fhir/Task", "/fhir/ServiceRequest/", "/fhir/HealthcareService", "
 def reads(description: dict[str, Any]) -> dict[str, list[str]]:
     """The paths that a caller with a token reads in the record, with the parameters that they take."""
     asked = {path: methods["get"] for path, methods in description["paths"].items() if "get" in methods}
-    record = {path: operation for path, operation in asked.items() if not path.startswith(REFERRALS)}
+    record = {
+        path: operation
+        for path, operation in asked.items()
+        if path.startswith("/fhir") and not path.startswith(REFERRALS)
+    }
     return {path: in_query(operation) for path, operation in record.items() if "security" not in operation}
 
 

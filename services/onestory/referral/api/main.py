@@ -13,6 +13,8 @@ from onestory.referral.api.read import Read
 from onestory.referral.api.task_search import SearchTasks
 from onestory.referral.api.teams import FindTeams
 from onestory.referral.api.worklists import ListTeams, ReadList, findings
+from onestory.referral.bars.main import bars_routes
+from onestory.referral.bars.work import Statements
 from onestory.referral.domain.creation import task_id
 from onestory.referral.domain.machine import Action
 from onestory.referral.handler import Handler
@@ -22,8 +24,8 @@ from onestory.shared.resources import Resources
 from onestory.shared.web import Route
 
 
-def referral_routes(resources: Resources) -> list[Route]:
-    """What a caller with a token may ask."""
+def referral_routes(resources: Resources, statements: Statements) -> list[Route]:
+    """What a caller with a token may ask. `statements` says what a message states for the record."""
     settings = resources.settings
     clocks, fhir = clock_table.load(settings.referral_clocks), f"{settings.base_url.rstrip('/')}/fhir"
     handler = Handler(resources.database, resources.codec, resources.keys, clocks)
@@ -59,6 +61,7 @@ def referral_routes(resources: Resources) -> list[Route]:
             )
             for action, takes in TAKES.items()
         ],
+        *bars_routes(resources, handler, trace, clocks, statements),
         *worklist_routes(resources, trace),
     ]
 

@@ -14,15 +14,16 @@ from onestory.referral.domain.referral import Json, Kind, Referral, Status
 from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.events import REFERRAL_SYSTEM, Party
 from onestory.shared.identity import (
+    DOS_SERVICE_SYSTEM,
     NHS_NUMBER_SYSTEM,
     Keys,
     PersonIdentifier,
+    is_dos_service_system,
     is_nhs_number,
     is_nhs_number_system,
     is_ods_code_system,
 )
 
-DOS_SERVICE_ID = "https://fhir.nhs.uk/Id/dos-service-id"
 _USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 _CATEGORY = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
 _ADVICE = (_USE_CASES, "a8t1")
@@ -61,8 +62,11 @@ class Asking:
     local_id: str
 
 
-def asked(resource: Json) -> Asked:
-    """What a valid ServiceRequest asks for. Raises `Unprocessable` for what makes no referral."""
+def asked(resource: Json, person: PersonIdentifier | None = None, team: TeamNamed | None = None) -> Asked:
+    """What a valid ServiceRequest asks for; for this person and of this team, where it is known that it is for them.
+
+    Raises `Unprocessable` for what makes no referral.
+    """
     status = resource.get("status")
     if status not in ("active", "draft"):
         raise Unprocessable(
@@ -74,8 +78,8 @@ def asked(resource: Json) -> Asked:
         says = "A referral asks for something to be done: leave doNotPerform out."
         raise Unprocessable(says, code="business-rule", expression="ServiceRequest.doNotPerform")
     return Asked(
-        person=_person(resource.get("subject", {})),
-        team=team_named(resource.get("performer", []), "ServiceRequest.performer"),
+        person=person or _person(resource.get("subject", {})),
+        team=team or team_named(resource.get("performer", []), "ServiceRequest.performer"),
         status=Status.REQUESTED if status == "active" else Status.DRAFT,
         kind=_kind(resource),
         priority=resource.get("priority", "routine"),
@@ -142,7 +146,7 @@ def team_named(references: Sequence[Json], path: str) -> TeamNamed:
     if len(found) != 1:
         raise Unprocessable(
             "Name the one team that you ask: HealthcareService/<id in the directory>, or an identifier with system "
-            f"{DOS_SERVICE_ID}. To publish a ServiceRequest of your own system as part of the record, POST it in a "
+            f"{DOS_SERVICE_SYSTEM}. To publish a ServiceRequest of your own system as part of the record, POST it in a "
             "Bundle to /fhir.",
             code="required" if not found else "business-rule",
             expression=path,
@@ -165,14 +169,9 @@ def _team(reference: Mapping[str, Any], path: str) -> TeamNamed | None:
     if kind.endswith("HealthcareService") and name:
         return TeamNamed(name, "", path)
     identifier = reference.get("identifier", {})
-    if is_dos_service_id(identifier.get("system")) and identifier.get("value"):
+    if is_dos_service_system(identifier.get("system")) and identifier.get("value"):
         return TeamNamed("", identifier["value"], path)
     return None
-
-
-def is_dos_service_id(system: object) -> bool:
-    """Whether this is the system of the Directory of Services, in any spelling that the NHS itself has published."""
-    return isinstance(system, str) and system.lower().replace("http:", "https:") == DOS_SERVICE_ID.lower()
 
 
 def _person(subject: Mapping[str, Any]) -> PersonIdentifier:

@@ -6,14 +6,15 @@ our extensions are in schemas/fhir.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
+from onestory.referral.domain.offers import ListedSchedule, ListedSlot, schedule, slot
 from onestory.referral.domain.periods import begins, ends
+from onestory.referral.domain.said import Json, Said, is_active, logical, referenced, value_of
 from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.fhir.validation import validate
 from onestory.shared.identity import (
@@ -27,10 +28,6 @@ TEAM_KIND = "https://onestory.nhs.uk/CodeSystem/team-kind"
 TEAM_NETWORK = "https://onestory.nhs.uk/StructureDefinition/team-network"
 PRACTICE_SERVED = "https://onestory.nhs.uk/StructureDefinition/practice-served"
 ESCALATION_CONTACT = "https://onestory.nhs.uk/StructureDefinition/escalation-contact"
-
-_SHARED = re.compile(r"([A-Za-z]+)/([a-z2-7]{26})")
-
-Json = Mapping[str, Any]
 
 
 class ListedOrganisation(NamedTuple):
@@ -90,17 +87,7 @@ class ListedRole(NamedTuple):
     teams: frozenset[tuple[str, str]]
 
 
-Listed = ListedOrganisation | ListedTeam | ListedPractitioner | ListedRole
-
-
-class Said(NamedTuple):
-    """The assertion that stands of a directory resource. `stands` is False once it has been retracted."""
-
-    shared_id: str
-    resource_type: str
-    said_by: str
-    content: bytes
-    stands: bool
+Listed = ListedOrganisation | ListedTeam | ListedPractitioner | ListedRole | ListedSchedule | ListedSlot
 
 
 def listed(said: Said) -> Listed:
@@ -119,13 +106,13 @@ def listed(said: Said) -> Listed:
 
 
 def _organisation(said: Said, resource: Json) -> ListedOrganisation:
-    ods = _identifier(resource.get("identifier", []), is_ods_code_system).upper()
-    return ListedOrganisation(said.shared_id, said.said_by, ods, resource.get("name", ""), _is_active(said, resource))
+    ods = value_of(resource.get("identifier", []), is_ods_code_system).upper()
+    return ListedOrganisation(said.shared_id, said.said_by, ods, resource.get("name", ""), is_active(said, resource))
 
 
 def _team(said: Said, resource: Json) -> ListedTeam:
     provider = resource.get("providedBy", {})
-    ods, organisation_id = _logical(provider, is_ods_code_system).upper(), _shared_id(provider, "Organization")
+    ods, organisation_id = logical(provider, is_ods_code_system).upper(), referenced(provider, "Organization")
     if provider and not (ods or organisation_id):
         raise Unprocessable("providedBy names no organisation by ODS code or by reference.", code="no-organisation")
     ods = ods or ("" if organisation_id else said.said_by)
@@ -141,30 +128,30 @@ def _team(said: Said, resource: Json) -> ListedTeam:
         resource.get("name") or kind or "a team without a name",
         kind,
         next((each.get("valueString", "") for each in _extensions(resource, TEAM_NETWORK)), ""),
-        _identifier(resource.get("identifier", []), is_dos_service_system),
+        value_of(resource.get("identifier", []), is_dos_service_system),
         sorted(set(_practices(resource))),
         contact.get("name", ""),
         _telecom(contact, "phone"),
         _telecom(contact, "email"),
-        _is_active(said, resource),
+        is_active(said, resource),
     )
 
 
 def _practitioner(said: Said, resource: Json) -> ListedPractitioner:
-    subject = _identifier(resource.get("identifier", []), is_sds_user_system)
+    subject = value_of(resource.get("identifier", []), is_sds_user_system)
     names = sorted(resource.get("name", []), key=lambda name: name.get("use") in ("old", "nickname", "temp"))
     name = names[0] if names else {}
     text = name.get("text") or " ".join(filter(None, [*name.get("given", []), name.get("family")]))
-    return ListedPractitioner(said.shared_id, said.said_by, subject, text, _is_active(said, resource))
+    return ListedPractitioner(said.shared_id, said.said_by, subject, text, is_active(said, resource))
 
 
 def _role(said: Said, resource: Json) -> ListedRole:
     who = resource.get("practitioner", {})
-    practitioner_id, subject = _shared_id(who, "Practitioner"), _logical(who, is_sds_user_system)
+    practitioner_id, subject = referenced(who, "Practitioner"), logical(who, is_sds_user_system)
     if not (practitioner_id or subject):
         raise Unprocessable("practitioner names nobody by SDS user id or by reference.", code="nobody")
     services = resource.get("healthcareService", [])
-    found = {(_shared_id(each, "HealthcareService"), _logical(each, is_dos_service_system)) for each in services}
+    found = {(referenced(each, "HealthcareService"), logical(each, is_dos_service_system)) for each in services}
     # An id is exact; a DoS service id beside it says no more.
     teams = frozenset((team_id, "" if team_id else dos) for team_id, dos in found if team_id or dos)
     if services and not teams:
@@ -179,7 +166,7 @@ def _role(said: Said, resource: Json) -> ListedRole:
         next((code for concept in resource.get("code", []) if (code := _code(concept))), ""),
         begins(period),
         ends(period),
-        _is_active(said, resource),
+        is_active(said, resource),
         True,
         teams,
     )
@@ -190,12 +177,10 @@ LISTED: Mapping[str, Callable[[Said, Json], Listed]] = {
     "HealthcareService": _team,
     "Practitioner": _practitioner,
     "PractitionerRole": _role,
+    "Schedule": schedule,
+    "Slot": slot,
 }
 """What this room uses of the directory."""
-
-
-def _is_active(said: Said, resource: Json) -> bool:
-    return said.stands and bool(resource.get("active", True))
 
 
 def _kind(resource: Json) -> str:
@@ -227,21 +212,6 @@ def _telecom(contact: Json, system: str) -> str:
     return next(found, "")
 
 
-def _identifier(identifiers: list[Json], is_system: Callable[[object], bool]) -> str:
-    found = [each for each in identifiers if is_system(each.get("system")) and each.get("use") != "old"]
-    return next((each["value"] for each in found if each.get("value")), "")
-
-
-def _logical(reference: Json, is_system: Callable[[object], bool]) -> str:
-    identifier = reference.get("identifier")
-    return _identifier([identifier], is_system) if identifier else ""
-
-
-def _shared_id(reference: Json, kind: str) -> str:
-    match = _SHARED.fullmatch(reference.get("reference", ""))
-    return match[2] if match and match[1] == kind else ""
-
-
 def _indexed(row: Listed) -> Iterator[str]:
     match row:
         case ListedOrganisation():
@@ -252,3 +222,5 @@ def _indexed(row: Listed) -> Iterator[str]:
             yield row.subject
         case ListedRole():
             yield from (row.subject, *(dos for _, dos in row.teams))
+        case ListedSchedule():
+            yield from row.dos_service_ids

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from onestory.referral.domain.listing import LISTED, Said, listed
+from onestory.referral.domain.listing import LISTED, listed
+from onestory.referral.domain.said import Said
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import DirectoryChanged, Operation

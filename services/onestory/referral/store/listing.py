@@ -15,8 +15,9 @@ from onestory.referral.domain.listing import (
     ListedPractitioner,
     ListedRole,
     ListedTeam,
-    Said,
 )
+from onestory.referral.domain.offers import ListedSchedule, ListedSlot
+from onestory.referral.domain.said import Said
 from onestory.referral.domain.statement import DirectoryStatement
 
 # Resources of several partitions refer to each other: whoever resolves them sees all that others wrote.
@@ -27,6 +28,8 @@ _TABLES: dict[type[Listed], str] = {
     ListedTeam: "directory_team",
     ListedPractitioner: "directory_practitioner",
     ListedRole: "directory_role",
+    ListedSchedule: "directory_schedule",
+    ListedSlot: "directory_slot",
 }
 
 

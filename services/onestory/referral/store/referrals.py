@@ -136,6 +136,17 @@ async def resource(queries: Queries, shared_id: str) -> Resource | None:
     return None if row is None else Resource(*row)
 
 
+async def requests(queries: Queries, person_key: str) -> list[Resource]:
+    """The ServiceRequests of all referrals of a person, the latest first."""
+    rows = await queries.fetch(
+        """select resource_type, shared_id, referral_id, event_id, changed_at, content
+           from referral.resource where person_key = $1 and resource_type = 'ServiceRequest'
+           order by changed_at desc""",
+        person_key,
+    )
+    return [Resource(*row) for row in rows]
+
+
 def saving(referral: Referral, request_digest: bytes) -> Statement:
     """The referral as it stands now. The digest is kept from when it was created."""
     return Statement(_SAVE, _values(referral, request_digest))

@@ -1,0 +1,206 @@
+"""Bookings: an Appointment in a Slot that a team offers, made, moved or given back by message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from uuid_utils.compat import uuid7
+
+from onestory.referral.bars.domain.people import refuse_other_person
+from onestory.referral.bars.domain.slots import refuse_elsewhere, refuse_other_time, slot_id
+from onestory.referral.bars.store import bookings
+from onestory.referral.bars.store.bookings import Booking, Slot
+from onestory.referral.bars.work import Done, Work
+from onestory.referral.domain.command import Changed, Doing, Written
+from onestory.referral.domain.decide import acting, finish
+from onestory.referral.domain.machine import Side
+from onestory.referral.domain.referral import Kind, Referral
+from onestory.referral.handler import Handler
+from onestory.referral.store import referrals
+from onestory.shared.contracts.codec import Codec
+from onestory.shared.contracts.topics import RECORD
+from onestory.shared.database import Queries, Transaction
+from onestory.shared.errors import Conflict, Malformed, NotFound
+from onestory.shared.events import REFERRAL_SYSTEM, Entry, Operation, RecordChanged, Source
+from onestory.shared.fhir.instants import format_instant
+from onestory.shared.identity import Keys, parse_shared_id
+
+Body = Mapping[str, Any]
+
+
+class Bookings:
+    """Does what booking requests ask for."""
+
+    def __init__(self, keys: Keys, codec: Codec) -> None:
+        self._keys = keys
+        self._codec = codec
+
+    async def book(self, work: Work, transaction: Transaction, handler: Handler) -> Done:
+        """A new appointment, in a free slot."""
+        await referrals.lock(transaction, work.person_key)
+        slot = await _free(work, transaction, slot_id(work.message))
+        body = _body(work, "booked", slot)
+        organisation, local_id = work.caller.organisation, str(work.arrived.said.request_id)
+        name = (organisation, REFERRAL_SYSTEM, "Appointment", local_id)
+        booking = Booking(
+            person_key=work.person_key,
+            appointment_id=self._keys.shared_id(work.person_key, *name),
+            local_id=local_id,
+            organisation=organisation,
+            with_organisation=slot.organisation,
+            team_id=slot.team_id,
+            slot_id=slot.slot_id,
+            referral_id=await _referral_id(transaction, body),
+            status="booked",
+            content=b"",
+            event_id=uuid7(),
+            changed_at=work.arrived.at,
+        )
+        booking = await self._published(work, transaction, handler, booking, body, "book")
+        if not await bookings.take(transaction, booking):
+            raise _taken(work)
+        return _done(work, booking)
+
+    async def amend(self, work: Work, transaction: Transaction, handler: Handler) -> Done:
+        """The appointment is at another time, or something else of it has changed."""
+        booking = await _standing(work, transaction)
+        named = slot_id(work.message) or booking.slot_id
+        slot = await _free(work, transaction, named, own=booking.slot_id)
+        moved = replace(booking, slot_id=slot.slot_id)
+        return await self._changed(work, transaction, handler, moved, _body(work, "booked", slot), "amend-booking")
+
+    async def cancel(self, work: Work, transaction: Transaction, handler: Handler) -> Done:
+        """Nobody comes: the slot is free again."""
+        booking = await _standing(work, transaction)
+        status = work.message.focus.resource["status"]
+        why = {name: each for name, each in work.message.focus.resource.items() if name == "cancelationReason"}
+        body = {**orjson.loads(booking.content), **why, "status": status}
+        ended = replace(booking, status=status)
+        return await self._changed(work, transaction, handler, ended, body, "cancel-booking")
+
+    async def _changed(
+        self, work: Work, transaction: Transaction, handler: Handler, booking: Booking, body: Body, action: str
+    ) -> Done:
+        booking = replace(booking, event_id=uuid7(), changed_at=max(work.arrived.at, booking.changed_at))
+        booking = await self._published(work, transaction, handler, booking, body, action)
+        if not await bookings.change(transaction, booking):
+            raise _taken(work)
+        return _done(work, booking)
+
+    async def _published(
+        self, work: Work, transaction: Transaction, handler: Handler, booking: Booking, body: Body, action: str
+    ) -> Booking:
+        """The booking with its content as it is now, which the record hears of, and the referral that it is part of."""
+        said = {name: value for name, value in body.items() if name not in ("resourceType", "id", "meta")}
+        if booking.referral_id:
+            changes = _Booked(work, Written("Appointment", booking.appointment_id, booking.local_id, said), action)
+            outcome = await handler.act(work.request, booking.referral_id, None, changes)
+            version, at = outcome.referral.changed_by, outcome.referral.changed_at
+        else:
+            version, at = booking.event_id, booking.changed_at
+            event = _statement(work, booking, said, version, at)
+            await referrals.send(transaction, RECORD, booking.person_key.encode(), self._codec.encode(event))
+        return replace(booking, content=_content(booking, said, version, at), event_id=version, changed_at=at)
+
+
+class _Booked:
+    """The change of a referral whose appointment is made, moved or cancelled."""
+
+    def __init__(self, work: Work, written: Written, action: str) -> None:
+        self._work = work
+        self._written = written
+        self._action = action
+
+    def __call__(self, referral: Referral, sides: frozenset[Side], doing: Doing) -> Changed:
+        refuse_other_person(self._work.message, self._work.event.person, referral.person)
+        if not referral.is_open and self._action != "cancel-booking":
+            says = f"The referral is {referral.status}, and has ended: no appointment can be made for it."
+            raise Conflict(says, code="conflict")
+        word = "NOT_BOOKED" if self._action == "cancel-booking" else "BOOKED"
+        if referral.kind is Kind.ADVICE or not referral.is_open:
+            word = referral.business_status
+        after = replace(referral, version=referral.version + 1, business_status=word)
+        return finish(referral, after, self._action, acting(referral, sides, doing), [self._written])
+
+
+async def _free(work: Work, queries: Queries, named: str, own: str = "") -> Slot:
+    """The slot that is named, if it is free, or the booking's own. Raises `Conflict`, and `Malformed` for a misfit."""
+    if not named:
+        says = "A booking is in a Slot: name it in Appointment.slot."
+        raise Malformed(says, code="required", expression=f"{work.message.focus.path}.slot")
+    slot = await bookings.slot(queries, named)
+    if slot is None or (slot.status != "free" and named != own):
+        raise _taken(work)
+    refuse_elsewhere(work.message, work.arrived.said.target, slot.dos_service_id)
+    refuse_other_time(work.message, slot.starts_at, slot.ends_at)
+    return slot
+
+
+async def _standing(work: Work, transaction: Transaction) -> Booking:
+    """The booking that the message is about, while it stands. Raises `NotFound` and `Conflict`."""
+    await referrals.lock(transaction, work.person_key)
+    name = work.message.focus.resource.get("id", "")
+    if not parse_shared_id(name):
+        name = work.before.appointment_id if work.before else ""
+    booking = await bookings.booking(transaction, name) if name else None
+    if booking is None or work.caller.organisation not in (booking.organisation, booking.with_organisation):
+        raise NotFound(
+            "No appointment of yours is known that this updates: send it with the id that the answer to the booking "
+            "gave, or the fullUrl of the booking, and the same Patient.",
+            expression=f"{work.message.focus.path}.id",
+        )
+    if booking.person_key != work.person_key:
+        says = "The appointment is of somebody else: send the Patient for whom it was made."
+        raise Malformed(says, code="invariant", expression=work.message.patient.path)
+    if booking.status != "booked":
+        raise Conflict(f"The appointment is {booking.status}: nothing of it can be changed any more.", code="conflict")
+    return booking
+
+
+async def _referral_id(queries: Queries, body: Body) -> str:
+    """The referral that the appointment is based on, if it is one of this room."""
+    for each in body.get("basedOn", ()):
+        kind, _, name = str(each.get("reference", "")).partition("/")
+        if kind == "ServiceRequest" and parse_shared_id(name) and await referrals.find(queries, name):
+            return name
+    return ""
+
+
+def _body(work: Work, status: str, slot: Slot) -> dict[str, Any]:
+    return {**work.body(work.message.focus), "status": status, "slot": [{"reference": f"Slot/{slot.slot_id}"}]}
+
+
+def _statement(work: Work, booking: Booking, said: Body, event_id: UUID, at: datetime) -> RecordChanged:
+    content = orjson.dumps({"resourceType": "Appointment", "id": booking.appointment_id, "meta": {}, **said})
+    name = ("Appointment", booking.local_id, booking.appointment_id)
+    return RecordChanged(
+        event_id=event_id,
+        source=Source(booking.organisation, REFERRAL_SYSTEM),
+        person=work.event.person,
+        sequence=None,
+        recorded_at=at,
+        published_at=at,
+        correlation_id=work.arrived.correlation_id,
+        complete_types=(),
+        entries=(Entry(*name, at, Operation.ASSERT, content),),
+    )
+
+
+def _content(booking: Booking, said: Body, version: UUID, at: datetime) -> bytes:
+    meta = {"versionId": str(version), "lastUpdated": format_instant(at)}
+    return orjson.dumps({"resourceType": "Appointment", "id": booking.appointment_id, "meta": meta, **said})
+
+
+def _taken(work: Work) -> Conflict:
+    says = "This Slot is not free, or not offered any more: GET /Slot for those that are."
+    return Conflict(says, code="conflict", expression=f"{work.message.focus.path}.slot")
+
+
+def _done(work: Work, booking: Booking) -> Done:
+    owned = {work.message.focus.index: booking.appointment_id}
+    return Done(booking.person_key, booking.content, owned, booking.referral_id, booking.appointment_id)

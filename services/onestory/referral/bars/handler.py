@@ -1,0 +1,160 @@
+"""One message: understood, done in one transaction with what the record hears of it, and answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from prometheus_client import Counter
+
+from onestory.referral.bars.booking import Bookings
+from onestory.referral.bars.domain import carrying
+from onestory.referral.bars.domain.meaning import Meaning, meaning
+from onestory.referral.bars.domain.message import Message
+from onestory.referral.bars.domain.opening import open_message
+from onestory.referral.bars.domain.people import identities, refuse_other_sender, refuse_other_subject
+from onestory.referral.bars.referring import Referring
+from onestory.referral.bars.responding import Responding
+from onestory.referral.bars.store import messages
+from onestory.referral.bars.store.messages import Processed
+from onestory.referral.bars.work import Arrived, Done, Statements, Work
+from onestory.referral.handler import Handler
+from onestory.referral.store import referrals
+from onestory.shared.contracts.codec import Codec
+from onestory.shared.contracts.topics import RECORD
+from onestory.shared.database import Database, Transaction
+from onestory.shared.errors import Malformed, TimedOut, Unprocessable
+from onestory.shared.identity import Keys, parse_shared_id
+
+log = structlog.get_logger()
+
+_messages = Counter("onestory_bars_messages", "BaRS messages that were processed.", ["meaning"])
+
+Doer = Callable[[Work, Transaction, Handler], Awaitable[Done]]
+_NEW = (Meaning.REFER, Meaning.VALIDATE, Meaning.BOOK)
+
+
+class Bars:
+    """Processes messages."""
+
+    def __init__(
+        self,
+        database: Database,
+        handler: Handler,
+        keys: Keys,
+        codec: Codec,
+        statements: Statements,
+        doers: tuple[Referring, Responding, Bookings],
+        limit_s: float,
+    ) -> None:
+        self._database = database
+        self._handler = handler
+        self._keys = keys
+        self._codec = codec
+        self._statements = statements
+        self._limit_s = limit_s
+        referring, responding, bookings = doers
+        self._do: Mapping[Meaning, Doer] = {
+            Meaning.REFER: referring.refer,
+            Meaning.VALIDATE: referring.refer,
+            Meaning.UPDATE: referring.update,
+            Meaning.CANCEL: referring.cancel,
+            Meaning.CORRECT: referring.cancel,
+            Meaning.TAKEN: responding.respond,
+            Meaning.DONE: responding.respond,
+            Meaning.NOT_ATTENDED: responding.respond,
+            Meaning.BOOK: bookings.book,
+            Meaning.AMEND: bookings.amend,
+            Meaning.CANCEL_BOOKING: bookings.cancel,
+        }
+
+    async def process(self, arrived: Arrived) -> tuple[Work, Done]:
+        """Do what a message asks for. Raises the errors of the standard; what was refused has done nothing.
+
+        `Unprocessable` is only said of a version that is not spoken here: everything else that is wrong is `Malformed`.
+        """
+        message = open_message(arrived.body)
+        asked = meaning(message)
+        refuse_other_subject(message)
+        refuse_other_sender(message, arrived.caller.organisation)
+        try:
+            async with asyncio.timeout(self._limit_s):
+                work = await self._understood(message, asked, arrived)
+                done = await self._done(work)
+        except Unprocessable as error:
+            raise Malformed(error.issues[0].diagnostics, issues=error.issues) from error
+        except TimeoutError as error:
+            says = (
+                "This took too long and was given up: send it again with the same X-Request-Id, to hear if it is done."
+            )
+            raise TimedOut(says) from error
+        _messages.labels(asked).inc()
+        log.info("message_processed", meaning=str(asked), referral_id=done.referral_id or None)
+        return work, done
+
+    async def _understood(self, message: Message, asked: Meaning, arrived: Arrived) -> Work:
+        caller = arrived.caller
+        before = await self._before(message, asked, arrived)
+        names = await self._names(caller.organisation, before)
+        foreign = await self._foreign(message, arrived)
+        ours = {*foreign, *(each.index for each in message.carried if _is_kept_here(message, each.resource_type))}
+        collection = carrying.as_collection(arrived.body, ours, names)
+        event = await self._statements(collection, caller, arrived.correlation_id, arrived.key, arrived.at)
+        return Work(message, asked, arrived, event, before, foreign)
+
+    async def _done(self, work: Work) -> Done:
+        """Everything that a message does, or nothing."""
+        message, caller, said = work.message, work.caller, work.arrived.said
+        async with self._database.transaction() as transaction:
+            await messages.claim(transaction, caller.organisation, said.request_id)
+            done = await self._do[work.meaning](work, transaction, self._handler.within(transaction))
+            stated = carrying.to_state(work.event, {**work.foreign, **done.owned})
+            if stated is not None:
+                key = self._keys.person_key(stated.person).encode()
+                await referrals.send(transaction, RECORD, key, self._codec.encode(stated))
+            names = carrying.names_of([each.full_url for each in message.carried], work.event)
+            processed = Processed(
+                caller.organisation, work.meaning, done.person_key, done.referral_id, done.appointment_id, names
+            )
+            await messages.add(transaction, said.request_id, message.message_id, message.focus.full_url, processed)
+            return done
+
+    async def _before(self, message: Message, asked: Meaning, arrived: Arrived) -> Processed | None:
+        """The message that this one is about: by the id of what it is about, by what it responds to, or by fullUrl."""
+        if asked in _NEW:
+            return None
+        caller = arrived.caller
+        people = identities(message, caller.organisation, caller.system)
+        if message.answers:
+            numbers = {self._keys.person_key(each) for each in people if each.is_nhs_number}
+            found = await messages.answered(self._database, message.answers)
+            near = [each for each in found if each.person_key in numbers]
+            return next(iter(near or found), None)
+        name = message.focus.resource.get("id", "")
+        if message.focus.resource_type == "ServiceRequest" and parse_shared_id(name):
+            return Processed(caller.organisation, asked, name[:26], name, "", {})
+        keys = {self._keys.person_key(each) for each in people}
+        known = await messages.about(self._database, caller.organisation, message.focus.full_url, keys)
+        kind = "appointment_id" if message.focus.resource_type == "Appointment" else "referral_id"
+        return next((each for each in known if getattr(each, kind)), None)
+
+    async def _names(self, organisation: str, before: Processed | None) -> dict[str, str]:
+        if before is None or not before.referral_id:
+            return {}
+        return await messages.names(self._database, organisation, before.referral_id)
+
+    async def _foreign(self, message: Message, arrived: Arrived) -> dict[int, str]:
+        """The entries that have an id which we gave to somebody else's: they are not the sender's to state."""
+        given = {each.index: str(each.resource.get("id", "")) for each in message.carried if each is not message.focus}
+        given = {index: name for index, name in given.items() if carrying.is_ours(name)}
+        caller, shared = arrived.caller, {name for name in given.values() if parse_shared_id(name)}
+        others = await messages.foreign(self._database, caller.organisation, caller.system, shared)
+        return {index: name for index, name in given.items() if name in others or name not in shared}
+
+
+def _is_kept_here(message: Message, resource_type: str) -> bool:
+    """Whether this room keeps what a message carries of this type: the record hears of it from here."""
+    if message.event == "booking-request":
+        return resource_type == "Appointment"
+    return resource_type == "ServiceRequest"

@@ -1,0 +1,165 @@
+"""The published BaRS messages, sent one after the other as the standard tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from tests.bars import (
+    RECEIVER,
+    SENDER,
+    answered,
+    issue,
+    message,
+    new_service,
+    new_slot,
+    one,
+    resources,
+    send,
+)
+from tests.contract.shared_data import needs_shared_data
+from tests.people import new_nhs_number
+from tests.stack import Services
+
+pytestmark = needs_shared_data
+
+Json = dict[str, Any]
+_HOLDER = "https://onestory.nhs.uk/StructureDefinition/referral-holder"
+
+
+@pytest.fixture
+def sender(services: Services) -> Iterator[httpx.Client]:
+    with services.client(SENDER) as client:
+        yield client
+
+
+@pytest.fixture
+def receiver(services: Services) -> Iterator[httpx.Client]:
+    with services.client(RECEIVER) as client:
+        yield client
+
+
+@pytest.fixture
+def service(services: Services) -> str:
+    return new_service(services)
+
+
+def request_of(answer: httpx.Response) -> Json:
+    """The ServiceRequest in an answer."""
+    return one(answered(answer), "ServiceRequest")
+
+
+def now(client: httpx.Client, request: Json) -> Json:
+    """The ServiceRequest as it is now."""
+    answer = client.get(f"/ServiceRequest/{request['id']}")
+    assert answer.status_code == 200, answer.text
+    said: Json = answer.json()
+    return said
+
+
+def history(services: Services, request: Json) -> list[str]:
+    """What was done to the referral, in order."""
+    with psycopg.connect(services.postgres) as connection:
+        rows = connection.execute(
+            "select action from referral.change where referral_id = %s order by version", [request["id"]]
+        ).fetchall()
+    return [action for (action,) in rows]
+
+
+@pytest.mark.parametrize("name", ["REFREQ01", "REFREQ03", "REFREQ06"])
+def test_a_published_referral_becomes_a_referral(sender: httpx.Client, service: str, name: str) -> None:
+    sent = message(name, new_nhs_number(), service)
+
+    answer = send(sender, sent)
+
+    said = answered(answer)
+    assert one(said, "MessageHeader")["response"]["identifier"] == sent["id"]
+    request = one(said, "ServiceRequest")
+    assert request["status"] == "active"
+    assert request["category"] == one(sent, "ServiceRequest")["category"]
+    assert now(sender, request) == request
+
+
+def test_what_a_referral_carries_is_on_the_record_and_the_referral_refers_to_it(
+    services: Services, sender: httpx.Client, service: str
+) -> None:
+    number = new_nhs_number()
+    sent = message("REFREQ01", number, service)
+
+    said = answered(send(sender, sent))
+
+    carried = [each["resourceType"] for each in resources(said)]
+    assert sorted(carried) == sorted(each["resourceType"] for each in resources(sent))
+    plan = one(said, "CarePlan")
+    assert one(said, "ServiceRequest")["basedOn"] == [{"reference": f"CarePlan/{plan['id']}"}]
+
+
+def test_a_referral_whose_person_did_not_attend_is_back_with_its_requester(
+    services: Services, sender: httpx.Client, receiver: httpx.Client, service: str
+) -> None:
+    number = new_nhs_number()
+    request = request_of(send(sender, message("REFREQ01", number, service)))
+
+    answer = send(receiver, message("REFRESP01", number, service))
+
+    answered(answer)
+    assert history(services, request) == ["request", "accept", "start", "fail"]
+    assert now(sender, request)["status"] == "active"
+
+
+def test_a_validation_is_taken_and_then_done(
+    services: Services, sender: httpx.Client, receiver: httpx.Client, service: str
+) -> None:
+    number = new_nhs_number()
+    request = request_of(send(sender, message("VALREQ01", number, service)))
+
+    answered(send(receiver, message("VALRESP01A", number, service)))
+    answered(send(receiver, message("VALRESP01B", number, service)))
+
+    assert history(services, request) == ["request", "accept", "start", "complete"]
+    assert now(sender, request)["status"] == "completed"
+
+
+def test_a_validation_that_is_revoked_is_cancelled(services: Services, sender: httpx.Client, service: str) -> None:
+    number = new_nhs_number()
+    request = request_of(send(sender, message("VALREQ01", number, service)))
+
+    answered(send(sender, message("SERVREQ01", number, service)))
+
+    assert history(services, request) == ["request", "cancel"]
+    assert now(sender, request)["status"] == "revoked"
+    assert issue(send(sender, message("SERVREQ01", number, service)))[:2] == (409, "conflict")
+
+
+def test_a_control_room_sends_again_what_it_knows_meanwhile(
+    services: Services, sender: httpx.Client, service: str
+) -> None:
+    number = new_nhs_number()
+    names = ["REFREQ8A", "REFREQ8B", "REFREQ8C", "REFREQ8D"]
+
+    requests = [request_of(send(sender, message(name, number, service))) for name in names]
+
+    assert len({each["id"] for each in requests}) == 1
+    assert history(services, requests[0]) == ["request", "update", "update", "update"]
+    assert requests[-1]["priority"] == "stat"
+
+
+def test_a_booking_takes_a_slot_and_its_cancellation_gives_it_back(
+    services: Services, sender: httpx.Client, service: str
+) -> None:
+    number = new_nhs_number()
+    slot = new_slot(services, service, "2021-10-12T12:30:30+00:00", "2021-10-12T12:40:30+00:00")
+    booking = message("BOOKREQ01", number, service)
+    one(booking, "Slot")["id"] = slot
+
+    made = one(answered(send(sender, booking)), "Appointment")
+    other = send(sender, booking | {"id": "another"})
+    cancelled = one(answered(send(sender, message("BOOKREQ02", number, service))), "Appointment")
+
+    assert made["status"] == "booked"
+    assert issue(other)[:2] == (409, "conflict")
+    assert (cancelled["id"], cancelled["status"]) == (made["id"], "cancelled")
+    answered(send(sender, booking | {"id": "a third"}))
