@@ -10,14 +10,13 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onestory.referral.domain.creation import is_dos_service_id
 from onestory.referral.store import teams
 from onestory.referral.store.teams import START, Place, Sought
 from onestory.shared.caller import Caller
 from onestory.shared.database import Database
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir import bundle
-from onestory.shared.identity import is_ods_code_system
+from onestory.shared.identity import is_dos_service_system, is_ods_code_system
 from onestory.shared.openapi import FHIR_JSON
 from onestory.shared.web import Declined
 
@@ -67,7 +66,7 @@ def _sought(asked: Mapping[str, str]) -> Sought:
         names=tuple(asked.get("name", "").split()),
         organisation=_value(asked.get("organization", ""), is_ods_code_system).upper(),
         kind=asked.get("service-category", "").rpartition("|")[2],
-        dos_service_id=_value(asked.get("identifier", ""), is_dos_service_id),
+        dos_service_id=_value(asked.get("identifier", ""), is_dos_service_system),
         serves=asked.get("serves", "").upper(),
         active=active == "true",
     )
