@@ -32,7 +32,8 @@ def run() -> int:
     stop = stop_on_signals()
     registry, avro = health.process_registry(), codec(config.schema_registry_url)
     gauges = Gauges(registry)
-    projector = Projector(Directory(gauges), Persons(config.demographic_authorities, gauges))
+    persons = Persons(config.demographic_authorities, gauges)
+    projector = Projector(Directory(gauges), persons)
     connect = partial(connection.connect, config.postgres)
     producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)
     relay = Relay(partial(postgres.connect, config.postgres, "referral"), producer, registry)
@@ -49,7 +50,7 @@ def run() -> int:
         def open_reader() -> Reader:
             log = KafkaLog(config.kafka, GROUP, TOPICS)
             closing.callback(log.close)
-            return Reader(log, avro)
+            return Reader(log, avro, persons.passes_by)
 
         loop = Loop(open_reader, connect, projector, gauges.lag, stop)
         closing.enter_context(health.serving(config.host, config.health_port, registry, loop.turns, loop.ready))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 from uuid import UUID
@@ -13,8 +14,11 @@ from onestory.referral.gauges import Gauges
 from onestory.referral.store import persons
 from onestory.referral.unusable import note, note_reused
 from onestory.shared.consumer.arrival import Arrival
+from onestory.shared.consumer.log import Record
 from onestory.shared.contracts.topics import RECORD
 from onestory.shared.errors import Unprocessable
+
+_SOURCE = re.compile(rb"/organisations/([A-Z0-9]+)/")
 
 
 class Batch(NamedTuple):
@@ -30,6 +34,12 @@ class Persons:
     def __init__(self, authorities: Collection[str], gauges: Gauges) -> None:
         self._authorities = frozenset(authorities)
         self._gauges = gauges
+
+    def passes_by(self, topic: str, record: Record) -> bool:
+        """Whether a message says by its header that it is nobody's word that counts: nearly all of `care.record`."""
+        source = next((text for name, text in record.headers if name == "ce_source"), None)
+        match = _SOURCE.match(source or b"") if topic == RECORD else None
+        return match is not None and match[1].decode() not in self._authorities
 
     def prepare(self, arrivals: Sequence[Arrival]) -> Batch:
         """Which messages say something that matters here, and which cannot be read."""

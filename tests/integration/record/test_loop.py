@@ -18,6 +18,7 @@ from tests.unit.shared.memory_log import MemoryLog, MemoryTopic
 from onestory.record.handler import Batch
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.consumer.log import Place
+from onestory.shared.consumer.log import Record as LogRecord
 from onestory.shared.consumer.loop import Handler, Loop
 from onestory.shared.consumer.reader import Reader
 from onestory.shared.contracts.codec import codec
@@ -35,7 +36,13 @@ def some(keys: Keys, count: int) -> list[RecordChanged]:
 class Fixture:
     """A loop that a test can watch."""
 
-    def __init__(self, record: Record, keys: Keys, handler: Handler[Batch]) -> None:
+    def __init__(
+        self,
+        record: Record,
+        keys: Keys,
+        handler: Handler[Batch],
+        passes_by: Callable[[str, LogRecord], bool] | None = None,
+    ) -> None:
         self.topic = MemoryTopic()
         self.log = MemoryLog(self.topic)
         self.log.assign(PLACE)
@@ -43,7 +50,9 @@ class Fixture:
         self.refuse_connections = 0
         self._connect = partial(record.connect, keys)
         self._stop = threading.Event()
-        self.loop = Loop(lambda: Reader(self.log, codec()), self.connect, handler, lambda *_: None, self._stop)
+        self.loop = Loop(
+            lambda: Reader(self.log, codec(), passes_by), self.connect, handler, lambda *_: None, self._stop
+        )
 
     def connect(self) -> psycopg.Connection:
         if self.refuse_connections:
@@ -77,6 +86,19 @@ def test_it_reads_on_from_its_position_after_a_restart(record: Record, keys: Key
 
     assert record.rows("select count(*) from statement") == [(20,)]
     assert record.digest() == expected_digest(keys, events)
+
+
+def test_what_passes_by_moves_the_position_also_when_there_is_nothing_else(record: Record, keys: Keys) -> None:
+    events = some(keys, 20)
+    fixture = Fixture(record, keys, record.projector(keys), lambda _, message: message.offset < 15)
+    fixture.append(keys, events[:10])
+
+    with fixture.running():
+        until(lambda: record.rows("select next_offset from position") == [(10,)])
+        fixture.append(keys, events[10:])
+        until(lambda: record.rows("select next_offset from position") == [(20,)])
+
+    assert record.digest() == expected_digest(keys, events[15:])
 
 
 def test_postgresql_and_kafka_may_go_away_and_come_back(record: Record, keys: Keys) -> None:

@@ -8,9 +8,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from onestory.referral.domain.person import Known, News, PersonStatement, Standing, known, news, person_statements
+from onestory.referral.gauges import Gauges
+from onestory.referral.persons import Persons
 from onestory.shared.consumer.arrival import Arrival
+from onestory.shared.consumer.log import Record
 from onestory.shared.contracts.topics import RECORD
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import Entry, Operation, RecordChanged, Source
@@ -120,3 +124,21 @@ def test_a_death_that_nobody_states_any_more_is_taken_back_and_a_practice_is_rem
 )
 def test_what_is_news(before: Known, after: Known, told: list[News]) -> None:
     assert news(before, after) == told
+
+
+@pytest.mark.parametrize(
+    ("topic", "headers", "passes"),
+    [
+        ("care.record", [("ce_source", b"/organisations/A81001/systems/emis")], True),
+        ("care.record", [("ce_source", b"/organisations/X26/systems/pds")], False),
+        ("care.record", [("ce_source", b"something else")], False),
+        ("care.record", [], False),
+        ("care.directory", [("ce_source", b"/organisations/A81001/systems/emis")], False),
+    ],
+)
+def test_only_what_says_that_it_is_of_somebody_else_is_read_past(
+    topic: str, headers: list[tuple[str, bytes]], passes: bool
+) -> None:
+    persons = Persons(["X26"], Gauges(CollectorRegistry()))
+
+    assert persons.passes_by(topic, Record(0, AT, b"", b"", headers)) is passes

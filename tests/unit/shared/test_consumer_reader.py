@@ -68,6 +68,19 @@ def test_a_partition_that_went_and_came_back_between_two_polls_is_started_anew(
     assert reader.not_started() == {HERE}
 
 
+def test_what_passes_by_moves_the_position_and_is_not_decoded(topic: MemoryTopic, log: MemoryLog) -> None:
+    reader = Reader(log, codec(), lambda name, record: name == "care.record" and record.value == b"not ours")
+    for value in (b"not ours", b"x", b"not ours"):
+        topic.append(HERE, value)
+    log.assign(HERE)
+    reader.start(HERE, Position(0, BEGAN))
+
+    batch = reader.gather(0)
+
+    assert [arrival.offset for arrival in batch.arrivals] == [1]
+    assert (batch.moves[HERE].expected, batch.moves[HERE].to.next_offset) == (0, 3)
+
+
 def test_a_lost_partition_does_not_stop_another(topic: MemoryTopic, log: MemoryLog, reader: Reader) -> None:
     log.assign(HERE, THERE)
     for place in (HERE, THERE):

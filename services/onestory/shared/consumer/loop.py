@@ -92,7 +92,7 @@ class Loop(Generic[Prepared]):
         try:
             self._reader = reader = self._reader or self._open_reader()
             batch = reader.gather(_WAIT_MS)
-            prepared = self._handler.prepare(batch.arrivals) if batch.arrivals else None
+            prepared = self._handler.prepare(batch.arrivals) if batch.moves else None
             self._settle()
             self._start_new(reader)
             if prepared is not None:

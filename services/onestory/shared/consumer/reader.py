@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from onestory.shared.consumer.arrival import Arrival
@@ -32,11 +32,14 @@ class Reader:
 
     The group may take a partition away and give it back between two polls, and kafka-python then reads from somewhere
     else. So the assignment is compared after each poll, and a message that is not next makes its partition start anew.
+
+    Messages that `passes_by` picks are read past: the position moves, and nobody decodes them.
     """
 
-    def __init__(self, log: Log, codec: Codec) -> None:
+    def __init__(self, log: Log, codec: Codec, passes_by: Callable[[str, Record], bool] | None = None) -> None:
         self._log = log
         self._codec = codec
+        self._passes_by = passes_by or (lambda _topic, _record: False)
         self._next: dict[Place, Position] = {}
         self._typical_bytes = _TYPICAL_BYTES
 
@@ -45,11 +48,11 @@ class Reader:
         batch = Batch()
         while batch.size < BATCH_BYTES and len(batch.arrivals) < _MOST_MESSAGES:
             room = (BATCH_BYTES - batch.size) // self._typical_bytes
-            polled = self._log.poll(0 if batch.arrivals else timeout_ms, max(1, min(room, 500)))
+            polled = self._log.poll(0 if batch.moves else timeout_ms, max(1, min(room, 500)))
             self._drop_lost(batch)
             for place, records in polled.items():
                 self._take(batch, place, records)
-            if not polled or not batch.arrivals:
+            if not polled or not batch.moves:
                 break
         return batch
 
@@ -94,7 +97,8 @@ class Reader:
         expected = batch.moves[place].expected if place in batch.moves else position.next_offset
         for record in records:
             position = Position(record.offset + 1, max(position.broker_time, record.time))
-            batch.arrivals.append(self._arrival(place, record, position))
+            if not self._passes_by(place.topic, record):
+                batch.arrivals.append(self._arrival(place, record, position))
             batch.size += len(record.value)
         self._next[place] = position
         batch.moves[place] = Move(place, expected, position)
