@@ -18,6 +18,7 @@ from onestory.intake.domain.prepare import prepare
 from onestory.intake.domain.reception import Arrival, receive
 from onestory.intake.domain.submission import Accepted, Door, Prepared, Refused, Said, Submission
 from onestory.shared.errors import OneStoryError
+from onestory.shared.fhir.definitions import operated_types
 from onestory.shared.identity import Keys
 
 pytestmark = needs_shared_data
@@ -39,6 +40,8 @@ def submission(body: bytes) -> Submission:
     kind, own = resource.get("resourceType", ""), resource.get("id", "")
     if kind == "Bundle":
         return Submission("POST", body)
+    if kind in operated_types():
+        return Submission("POST", b'{"resourceType":"Bundle","type":"collection","entry":[{"resource":%b}]}' % body)
     return Submission("PUT" if own else "POST", body, kind, own)
 
 
@@ -52,13 +55,17 @@ def outcome(name: str) -> str:
     try:
         prepared = publish(name)
     except OneStoryError as error:
-        return _first(error)
+        return _first(error, name)
     refused = [each.error for each in prepared.outcomes if isinstance(each, Refused)]
-    return _first(refused[0]) if refused else "accepted"
+    return _first(refused[0], name) if refused else "accepted"
 
 
-def _first(error: OneStoryError) -> str:
-    return f"{error.issues[0].code} @ {error.issues[0].expression}"
+def _first(error: OneStoryError, name: str) -> str:
+    """The first issue, at its place in the file."""
+    kind, expression = json.loads(example(name)).get("resourceType"), error.issues[0].expression
+    if kind in operated_types():
+        expression = expression.replace("Bundle.entry[0].resource", kind)
+    return f"{error.issues[0].code} @ {expression}"
 
 
 def test_every_example_has_an_expectation() -> None:

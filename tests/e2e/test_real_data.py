@@ -17,6 +17,8 @@ from tests.as_written import Members, as_written, body_of, meta_of
 from tests.contract.shared_data import DATA, needs_shared_data, verdicts
 from tests.stack import Services
 
+from onestory.shared.fhir.definitions import operated_types
+
 pytestmark = needs_shared_data
 
 ORGANISATION = "A81001"
@@ -56,6 +58,10 @@ def publish(http: httpx.Client, body: bytes, name: str) -> httpx.Response:
     }
     if kind == "Bundle":
         return http.post("/fhir", content=body, headers=headers)
+    if kind in operated_types():
+        # By itself it would be a referral.
+        alone = b'{"resourceType":"Bundle","type":"collection","entry":[{"resource":%b}]}' % body
+        return http.post("/fhir", content=alone, headers=headers)
     if own:
         return http.put(f"/fhir/{quote(kind)}/{quote(str(own), safe='')}", content=body, headers=headers)
     return http.post(f"/fhir/{quote(kind)}", content=body, headers=headers)

@@ -60,6 +60,11 @@ def read(content: bytes) -> Submission:
         raise Malformed("The item is no FHIR resource: resourceType is missing or not a name.", code="required")
     tags = _tags(outline.meta)
     bundle = kind == "Bundle"
+    if kind == "ServiceRequest" and not outline.id:
+        # By itself it would be sent as a referral, and a file is kept of what was.
+        raise Malformed(
+            "A ServiceRequest is published in a Bundle: posted by itself it is a referral.", code="business-rule"
+        )
     local_id = outline.id if isinstance(outline.id, str) and outline.id else None
     path = "/fhir" if bundle else f"/fhir/{kind}" + (f"/{quote(local_id, safe='')}" if local_id else "")
     return Submission(

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from onestory.intake.domain.operated import looks_sent
 from onestory.intake.domain.submission import Accepted, Refused
 from onestory.intake.handler import MOST_NAMED, Published, Seen
 from onestory.intake.headers import Preferences
@@ -30,6 +31,12 @@ _SUPERSEDED = Issue(
     "the history.",
     severity="warning",
 )
+_NOT_SENT = Issue(
+    "informational",
+    "An active request of a team was published as part of the record: nobody was sent a referral. To refer somebody, "
+    "POST /fhir/ServiceRequest (a BaRS message: POST /$process-message).",
+    severity="warning",
+)
 _OUTCOME_TAKEN, _OUTCOME_VISIBLE, _OUTCOME_SUPERSEDED = (outcome([each]) for each in (_TAKEN, _VISIBLE, _SUPERSEDED))
 
 
@@ -46,8 +53,12 @@ class Answers:
             headers["Preference-Applied"] = f"wait={prefer.wait_s}"
         if seen.superseded:
             headers["X-OneStory-Superseded"] = ", ".join(sorted(seen.superseded)[:MOST_NAMED])
-        says = outcome([_VISIBLE if seen.visible else _TAKEN, *([_SUPERSEDED] if seen.superseded else [])])
-        match published.prepared.bundle_type:
+        kind = published.prepared.bundle_type
+        told = [_VISIBLE if seen.visible else _TAKEN, *([_SUPERSEDED] if seen.superseded else [])]
+        if any(isinstance(each, Accepted) and looks_sent(each, kind) for each in published.prepared.outcomes):
+            told.append(_NOT_SENT)
+        says = outcome(told)
+        match kind:
             case "":
                 return self._to_resource(published, at, prefer, headers, says)
             case "transaction" | "batch":
@@ -100,7 +111,9 @@ class Answers:
 
 
 def _told(each: Accepted, prefer: Preferences, seen: Seen) -> bytes:
-    """The outcome of one entry: what was asked for, and that it is not what readers see."""
+    """The outcome of one entry: what was asked for, and what is not as it looks."""
+    if looks_sent(each, ""):
+        return outcome([_NOT_SENT, *([_SUPERSEDED] if each.shared_id in seen.superseded else [])])
     if each.shared_id in seen.superseded:
         return _OUTCOME_SUPERSEDED
     if prefer.returns != "OperationOutcome":

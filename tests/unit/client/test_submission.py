@@ -74,3 +74,10 @@ def test_the_key_is_the_same_only_for_the_same_bytes_of_the_same_source() -> Non
 
     assert key == content_key("A81001", "gp", b"{}")
     assert len({key, content_key("A81001", "g", b"p{}"), content_key("A8100", "1gp", b"{}")}) == 3
+
+
+def test_a_file_of_requests_sends_no_referrals() -> None:
+    with pytest.raises(Malformed, match="Bundle"):
+        read(dump({"resourceType": "ServiceRequest", "status": "active"}))
+
+    assert read(dump({"resourceType": "ServiceRequest", "id": "s1"})).method == "PUT"

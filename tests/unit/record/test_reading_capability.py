@@ -51,6 +51,19 @@ def test_what_has_a_route_is_promised() -> None:
     assert [each["name"] for each in patient["operation"]] == ["everything"]
 
 
+def test_a_referral_is_changed_by_operations_and_nothing_else_is_promised() -> None:
+    rest = stated(Address("POST", "/fhir/{}"), Address("PUT", "/fhir/{}/{}"), Address("PUT", "/fhir/{}"))
+
+    resources = {each["type"]: each for each in rest["resource"]}
+    assert "interaction" not in resources["Task"]
+    assert resources["ServiceRequest"]["interaction"] == [{"code": "create"}]
+    for kind in ("Task", "ServiceRequest"):
+        promised = {
+            name for name in ("updateCreate", "conditionalCreate", "conditionalUpdate") if resources[kind][name]
+        }
+        assert promised == set()
+
+
 def test_the_search_parameters_of_a_type_are_those_that_are_answered() -> None:
     rest = stated(Address("GET", "/fhir/{}"))
 

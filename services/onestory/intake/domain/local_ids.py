@@ -10,6 +10,7 @@ from onestory.intake.domain.bundle import Identifier
 from onestory.intake.domain.item import Item
 from onestory.intake.domain.submission import Known, Reception
 from onestory.shared.errors import Forbidden, Unprocessable
+from onestory.shared.events import REFERRAL_SYSTEM
 from onestory.shared.fhir.definitions import instance_identifier_systems
 from onestory.shared.identity import is_directory_id, is_keepable, parse_shared_id
 
@@ -40,6 +41,9 @@ def _named(item: Item, reception: Reception, known: Mapping[str, Known]) -> str:
     if meant is None or meant.resource_type != item.resource_type:
         says = "This has the form of ids that we give, and is not known here (yet): send your own system's id."
         raise Unprocessable(says, code="not-found", expression=path)
+    if meant.source.system == REFERRAL_SYSTEM:
+        says = "This is a referral made here, and changed by operations on its Task alone (POST /fhir/Task/{id}/$...)."
+        raise Forbidden(says, expression=path)
     if meant.source != reception.source:
         raise Forbidden("This id belongs to what another source said: send your own.", expression=path)
     return meant.local_id

@@ -11,6 +11,7 @@ from onestory.intake.domain.bundle import Bundle, read_bundle, refuse_broken, re
 from onestory.intake.domain.entries import open_entry, refused_entry
 from onestory.intake.domain.item import Item
 from onestory.intake.domain.judgement import named_ids
+from onestory.intake.domain.operated import refuse_operated
 from onestory.intake.domain.single import open_resource
 from onestory.intake.domain.submission import Said, Submission
 from onestory.intake.domain.tags import NOTHING, Meta, read_meta, said_in
@@ -58,7 +59,8 @@ class Opened:
 
 
 def open_submission(submission: Submission, base_url: str) -> Opened:
-    """Read it. Raises `Malformed`, `Unprocessable`, `PreconditionFailed`; for a batch only what concerns all of it."""
+    """Read it. Raises `Malformed`, `Unprocessable`, `PreconditionFailed`, `NotAllowed`; for a batch only as a whole."""
+    refuse_operated(submission)
     refuse_preconditions(list(submission.preconditions))
     if submission.if_none_exist and (submission.method != "POST" or not submission.resource_type):
         refuse_preconditions(["If-None-Exist"])

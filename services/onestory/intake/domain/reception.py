@@ -8,8 +8,8 @@ from datetime import datetime
 from uuid import UUID
 
 from onestory.intake.domain.submission import Door, Reception, Said
-from onestory.shared.errors import Unprocessable
-from onestory.shared.events import Source
+from onestory.shared.errors import Forbidden, Unprocessable
+from onestory.shared.events import REFERRAL_SYSTEM, Source
 from onestory.shared.fhir.definitions import patient_compartment
 
 _SYSTEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
@@ -32,7 +32,9 @@ class Arrival:
 
 
 def receive(arrival: Arrival, header: Said, tag: Said) -> Reception:
-    """What was said in a header goes before what was said in a tag. Raises `Unprocessable`."""
+    """What was said in a header goes before what was said in a tag. Raises `Unprocessable`, or `Forbidden` for the name
+    of a system of ours.
+    """
     source = Source(arrival.organisation, _system(header.system or tag.system or arrival.system))
     return Reception(
         door=arrival.door,
@@ -51,6 +53,8 @@ def _system(name: str) -> str:
     if not _SYSTEM.fullmatch(name):
         says = "The name of a system has 1 to 64 characters of A-Z a-z 0-9 . _ : - (X-Source-System, or its tag)."
         raise Unprocessable(says, code="value")
+    if name.lower() == REFERRAL_SYSTEM:
+        raise Forbidden("Referrals that are made here are said by a system of this name: give yours another one.")
     return name
 
 

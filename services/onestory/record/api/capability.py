@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from onestory.record.domain.search import include
-from onestory.shared.fhir.definitions import refused_types, resource_types, search_parameters
+from onestory.shared.fhir.definitions import operated_types, refused_types, resource_types, search_parameters
 
 _TYPE = "http://hl7.org/fhir/OperationDefinition/"
 _OURS = "https://onestory.nhs.uk/OperationDefinition/"
@@ -78,6 +78,8 @@ def _rest(resources: Sequence[dict[str, Any]], system: Sequence[str]) -> dict[st
 def _resource(
     resource_type: str, interactions: Sequence[str], operations: Sequence[re.Match[str]], conditional: bool
 ) -> dict[str, Any]:
+    operated = operated_types().get(resource_type)
+    interactions = [each for each in interactions if not operated or each not in operated.refused]
     own = [match["name"] for match in operations if match["resource_type"] == resource_type]
     searches = "search-type" in interactions
     resource = {
@@ -87,9 +89,9 @@ def _resource(
         "readHistory": "vread" in interactions,
         "updateCreate": "update" in interactions,
         # By identifier, which is identity: a door without tables can keep no other condition.
-        "conditionalCreate": "create" in interactions,
+        "conditionalCreate": "create" in interactions and not operated,
         "conditionalRead": "not-match" if "read" in interactions else "not-supported",
-        "conditionalUpdate": conditional,
+        "conditionalUpdate": conditional and not operated,
         "conditionalDelete": "not-supported",
         "searchInclude": include.known(resource_type) if searches else [],
         "searchRevInclude": include.known_to(resource_type) if searches else [],

@@ -45,6 +45,14 @@ class Outline:
     required: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Operated:
+    """A type that is changed by operations: the interactions that are refused, and what to do instead."""
+
+    refused: frozenset[str]
+    instead: str
+
+
 @cache
 def definitions() -> Definitions:
     """The definitions, read once."""
@@ -85,6 +93,13 @@ def directory_types() -> frozenset[str]:
 def refused_types() -> Mapping[str, str]:
     """Types that are no statement, with what to do instead."""
     return {kind: why for group in _yaml("refused-types.yaml") for kind, why in _each(group)}
+
+
+@cache
+def operated_types() -> Mapping[str, Operated]:
+    """Types whose resources are a referral's when they are sent by themselves."""
+    table = _yaml("operated-types.yaml")
+    return {kind: Operated(frozenset(each["refused"]), each["instead"]) for kind, each in table.items()}
 
 
 @cache
