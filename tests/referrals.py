@@ -15,6 +15,7 @@ from tests.stack import PATIENCE_S, Services
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 FHIR = {"Content-Type": "application/fhir+json"}
+ADVICE = {"coding": [{"system": "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars", "code": "a8t1"}]}
 REASON = {"name": "reason", "valueCodeableConcept": {"text": "For a test"}}
 _names = itertools.count(1)
 
@@ -39,6 +40,11 @@ def await_team(services: Services, team_id: str) -> None:
         while not connection.execute("select from referral.team where team_id = %s", [team_id]).fetchall():
             assert time.monotonic() < deadline, "the team did not reach the referral room"
             time.sleep(0.02)
+
+
+def advice_request(number: str, team_id: str, **elements: Any) -> dict[str, Any]:
+    """A request for advice of this team on this person."""
+    return service_request(number, team_id, **{"category": [ADVICE], "priority": "routine", **elements})
 
 
 def service_request(number: str, team_id: str, **elements: Any) -> dict[str, Any]:
@@ -71,6 +77,18 @@ def act(client: httpx.Client, task_id: str, action: str, tag: str, *said: dict[s
     """Do it, knowing this version."""
     body = {"resourceType": "Parameters", "parameter": list(said)} if said else {"resourceType": "Parameters"}
     return client.post(f"/fhir/Task/{task_id}/${action}", json=body, headers=FHIR | {"If-Match": tag})
+
+
+def say(
+    client: httpx.Client, task_id: str, tag: str, category: str, text: str = "Has she had a Doppler?", *more: Any
+) -> httpx.Response:
+    """Send a message of this category, knowing this version."""
+    return act(client, task_id, "message", tag, {"name": "category", "valueCode": category}, a_text(text), *more)
+
+
+def a_text(text: str) -> dict[str, Any]:
+    """The parameter `text`."""
+    return {"name": "text", "valueString": text}
 
 
 def read(client: httpx.Client, task_id: str) -> httpx.Response:

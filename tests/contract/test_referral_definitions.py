@@ -19,6 +19,7 @@ from onestory.referral import clock_table
 from onestory.referral.api.claims import TAKES
 from onestory.referral.api.parameters import takes
 from onestory.referral.domain import creation
+from onestory.referral.domain.advice import REFERRER_TO_REVIEW_RESPONSE
 from onestory.referral.domain.claim import claim
 from onestory.referral.domain.command import Changed, Command, Doing
 from onestory.referral.domain.decide import decide
@@ -92,7 +93,9 @@ def changes() -> Iterator[Changed]:
         known, wait = set[tuple[Status, Status, bool]](), [first]
         while wait:
             before = wait.pop(0).referral
-            for action in allowed(before.status, list(Side), is_open=before.is_open):
+            for action in allowed(before.status, list(Side), is_open=before.is_open, kind=before.kind):
+                if action is Action.COMPLETE and before.kind is Kind.ADVICE:
+                    before = replace(before, business_status=REFERRER_TO_REVIEW_RESPONSE)
                 changed = decide(before, command(action, before.recipient), list(Side), doing(before.version), *DECIDED)
                 way = (before.status, changed.referral.status, changed.referral.is_open)
                 if way not in known:

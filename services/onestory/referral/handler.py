@@ -149,17 +149,31 @@ class Handler:
 
     async def read(self, caller: Caller, shared_id: str) -> Resource:
         """What belongs to a referral under this id. Raises `NotFound`, also for who is no party to the referral."""
+        return (await self.look(caller, shared_id))[0]
+
+    async def look(self, caller: Caller, shared_id: str) -> tuple[Resource, Referral]:
+        """The same, and the referral to which it belongs."""
         found = await referrals.resource(self._database, shared_id)
         referral = await referrals.find(self._database, found.referral_id) if found else None
         if found is None or referral is None:
             raise _absent()
         await self.sides(self._database, caller, referral)
-        return found
+        return found, referral
 
     async def recipient(self, named: TeamNamed) -> Party:
         """The team that is named, as a party. Raises `Unprocessable` for one that takes no referrals."""
         team = await self._team(self._database, named)
         return Party(team.organisation, team.team_id)
+
+    async def outcome(self, referral_id: str, *, repeated: bool = False) -> Outcome:
+        """What stands of the referral of this id, which is there."""
+        referral = await referrals.find(self._database, referral_id)
+        assert referral is not None
+        return await _outcome(self._database, referral, repeated=repeated)
+
+    async def add(self, transaction: Transaction, changed: Changed) -> None:
+        """Write a change of another referral of the same person, in the transaction of the one that brings it about."""
+        await self._write(transaction, changed, Asked(), None)
 
     async def sides(self, queries: Queries, caller: Caller, referral: Referral) -> frozenset[Side]:
         """On which sides a caller stands. Raises `NotFound` for strangers, `Forbidden` for a role not in force."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from uuid_utils.compat import uuid7
 
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Caller
+from onestory.shared.errors import PreconditionFailed
 from onestory.shared.events import AccessRecorded
 from onestory.shared.identity import parse_shared_id
 
@@ -21,6 +23,15 @@ class Trace:
 
     def __init__(self, audit: AuditTrail) -> None:
         self._audit = audit
+
+    @asynccontextmanager
+    async def stale(self, caller: Caller, task_id: str, interaction: str, correlation_id: str) -> AsyncIterator[None]:
+        """Within: a refusal because of a stale version leaves its trace, for it shows the Task as it is."""
+        try:
+            yield
+        except PreconditionFailed:
+            await self.read(caller, [task_id], interaction, "Task", correlation_id)
+            raise
 
     async def read(
         self,

@@ -130,7 +130,13 @@ TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
 # These are routes for the sake of their answer: the statement itself, and a refusal that says what to send instead.
 UNLISTED = {("GET", "/fhir/metadata"), ("DELETE", "/fhir/{}")}
 # What the referral room answers at addresses of its own is tried in tests/integration/referral_api.
-REFERRALS = ("/fhir/Task", "/fhir/ServiceRequest", "/fhir/HealthcareService", "/fhir/$process-message")
+REFERRALS = (
+    "/fhir/Task",
+    "/fhir/ServiceRequest",
+    "/fhir/Communication/",
+    "/fhir/HealthcareService",
+    "/fhir/$process-message",
+)
 
 
 def listed(statement: dict[str, Any], resource_type: str) -> set[str]:

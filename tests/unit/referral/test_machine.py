@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from onestory.referral.domain.machine import Action, Side, allowed, is_end, step
-from onestory.referral.domain.referral import Status
+from onestory.referral.domain.referral import Kind, Status
 
 R, S, T = "requester", "sender", "recipient"
 # Read from the top: in this state, this may be done by these, and then it is this.
@@ -41,6 +41,25 @@ EXPECTED = {
     ("failed", "redirect"): (R, "requested"),
     ("failed", "cancel"): (R, "failed"),
 }
+
+# Advice moves no responsibility: it has no acceptance, and nothing that comes after one.
+ADVICE = {
+    key: EXPECTED[key]
+    for key in EXPECTED
+    if key[0] in ("draft", "requested", "received", "rejected") and key[1] != "accept"
+} | {("received", "complete"): (R, "completed")}
+
+
+@pytest.mark.parametrize(("status", "action"), list(product(Status, Action)), ids=lambda part: str(part))
+def test_each_state_and_action_of_advice_is_decided(status: Status, action: Action) -> None:
+    found = step(status, action, is_open=True, kind=Kind.ADVICE)
+
+    sides, to = ADVICE.get((str(status), str(action)), ((), None))
+    if action is Action.CORRECT and status is not Status.ENTERED_IN_ERROR:
+        sides, to = R, "entered-in-error"
+    wanted = {sides} if isinstance(sides, str) else set(sides)
+    assert ({str(side) for side in found.sides} if found else set()) == wanted
+    assert (found and str(found.to)) == to
 
 
 @pytest.mark.parametrize(("status", "action"), list(product(Status, Action)), ids=lambda part: str(part))

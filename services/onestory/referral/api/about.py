@@ -33,6 +33,53 @@ CREATE = About(
     ],
 )
 
+_REFUSED = [
+    Answer(412, "It was changed meanwhile: the Task as it is now is contained.", FHIR_JSON, "OperationOutcome"),
+    Answer(428, "Send If-Match.", FHIR_JSON, "OperationOutcome"),
+    _UNKNOWN,
+]
+
+MESSAGE = About(
+    "taskMessage",
+    [_IF_MATCH, _KEY],
+    Body(MEDIA_TYPES, "Parameters", "Parameters: category (question, answer or information), text, attachment, about."),
+    [
+        Answer(
+            200,
+            "The message, a Communication.",
+            FHIR_JSON,
+            "Resource",
+            {**_TAGGED, "ETag": "The version of the Task as it is now: what the next operation sends in If-Match."},
+        ),
+        *_REFUSED,
+    ],
+)
+
+MESSAGES = About(
+    "taskMessages",
+    [
+        Parameter("_count", "query", "At most so many messages on a page; 100 where nothing is said."),
+        Parameter("_cursor", "query", "Where a page begins: taken from a next link as it is."),
+    ],
+    answers=[Answer(200, "The messages of the referral, in the order in which they were sent.", FHIR_JSON, "Resource")],
+)
+
+CONVERT = About(
+    "taskConvert",
+    [_IF_MATCH, _KEY],
+    Body(MEDIA_TYPES, "Parameters", "Parameters: recipient, priority. Nothing: to the team that was asked for advice."),
+    [
+        Answer(
+            200,
+            "The referral that the advice has become. Its Task, which the team works with, is in Link.",
+            FHIR_JSON,
+            "Resource",
+            {**_TAGGED, "Location": "The ServiceRequest.", "Link": "The Task, as rel=related."},
+        ),
+        *_REFUSED,
+    ],
+)
+
 
 TEAMS = About(
     "findTeams",
@@ -57,9 +104,7 @@ def change(action: str, takes: Collection[str], *, needs_reason: bool = False) -
         Body(MEDIA_TYPES, "Parameters", says),
         [
             Answer(200, "The Task as it is now.", FHIR_JSON, "Resource", _TAGGED),
-            Answer(412, "It was changed meanwhile: the Task as it is now is contained.", FHIR_JSON, "OperationOutcome"),
-            Answer(428, "Send If-Match.", FHIR_JSON, "OperationOutcome"),
-            _UNKNOWN,
+            *_REFUSED,
         ],
     )
 

@@ -15,7 +15,6 @@ from onestory.referral.handler import Handler
 from onestory.referral.trace import Trace
 from onestory.shared.body import read_body
 from onestory.shared.caller import Caller
-from onestory.shared.errors import PreconditionFailed
 
 TAKES: dict[str, tuple[str, ...]] = {CLAIM: (), RELEASE: ("reason",)}
 """The operations, and the parameters that each takes."""
@@ -39,10 +38,6 @@ class Claim:
         def deciding(referral: Referral, sides: frozenset[Side], doing: Doing) -> Changed:
             return claim(referral, sides, doing) if self._action == CLAIM else release(referral, sides, doing, reason)
 
-        try:
+        async with self._trace.stale(caller, task_id, f"${self._action}", asked.correlation_id):
             outcome = await self._handler.act(asked, task_id, known, deciding)
-        except PreconditionFailed:
-            # Its answer shows the Task.
-            await self._trace.read(caller, [task_id], f"${self._action}", "Task", asked.correlation_id)
-            raise
         return asking.shown(outcome.task, self._fhir)

@@ -7,7 +7,9 @@ from functools import partial
 from onestory.referral import clock_table
 from onestory.referral.api import about, worklist_about
 from onestory.referral.api.claims import TAKES, Claim
+from onestory.referral.api.convert import Convert
 from onestory.referral.api.create import Create
+from onestory.referral.api.message import Messages, Say
 from onestory.referral.api.operations import Operate
 from onestory.referral.api.read import Read
 from onestory.referral.api.task_search import SearchTasks
@@ -15,6 +17,9 @@ from onestory.referral.api.teams import FindTeams
 from onestory.referral.api.worklists import ListTeams, ReadList, findings
 from onestory.referral.bars.main import bars_routes
 from onestory.referral.bars.work import Statements
+from onestory.referral.conversation import Conversation
+from onestory.referral.conversion import Conversions
+from onestory.referral.domain.clocks import Clocks
 from onestory.referral.domain.creation import task_id
 from onestory.referral.domain.machine import Action
 from onestory.referral.handler import Handler
@@ -31,7 +36,7 @@ def referral_routes(resources: Resources, statements: Statements) -> list[Route]
     handler = Handler(resources.database, resources.codec, resources.keys, clocks)
     trace = Trace(resources.audit)
     create = Create(handler, fhir, settings.max_body_bytes)
-    reads = {kind: Read(kind, handler, trace, fhir) for kind in ("Task", "ServiceRequest")}
+    reads = {kind: Read(kind, handler, trace, fhir) for kind in ("Task", "ServiceRequest", "Communication")}
     task_ids = partial(task_id, resources.keys)
     teams = FindTeams(resources.database, fhir)
     return [
@@ -62,7 +67,21 @@ def referral_routes(resources: Resources, statements: Statements) -> list[Route]
             for action, takes in TAKES.items()
         ],
         *bars_routes(resources, handler, trace, clocks, statements),
+        *conversation_routes(resources, handler, trace, clocks, fhir),
         *worklist_routes(resources, trace),
+    ]
+
+
+def conversation_routes(resources: Resources, handler: Handler, trace: Trace, clocks: Clocks, fhir: str) -> list[Route]:
+    """What the sides of a referral say to each other, and what becomes of advice."""
+    most, database, keys = resources.settings.max_body_bytes, resources.database, resources.keys
+    conversation = Conversation(handler, database, clocks, keys)
+    say, messages = Say(conversation, trace, fhir, most), Messages(conversation, trace, fhir)
+    convert = Convert(Conversions(handler, database, clocks, keys), trace, fhir, most)
+    return [
+        Route("POST", "/fhir/Task/{id}/$message", say.__call__, "$message", about=about.MESSAGE),
+        Route("GET", "/fhir/Task/{id}/$messages", messages.__call__, "$messages", about=about.MESSAGES),
+        Route("POST", "/fhir/Task/{id}/$convert", convert.__call__, "$convert", about=about.CONVERT),
     ]
 
 

@@ -20,7 +20,6 @@ from onestory.referral.handler import Handler
 from onestory.referral.trace import Trace
 from onestory.shared.body import read_body
 from onestory.shared.caller import Caller
-from onestory.shared.errors import PreconditionFailed
 
 
 class Operate:
@@ -51,13 +50,9 @@ class Operate:
         def deciding(referral: Referral, sides: frozenset[Side], doing: Doing) -> Changed:
             return self._decide(referral, command, sides, doing)
 
-        try:
-            outcome = await self._handler.act(asked, request.path_params["id"], known, deciding)
-        except PreconditionFailed:
-            # Its answer shows the Task.
-            shown = [request.path_params["id"]]
-            await self._trace.read(caller, shown, f"${self._action}", "Task", asked.correlation_id)
-            raise
+        task_id = request.path_params["id"]
+        async with self._trace.stale(caller, task_id, f"${self._action}", asked.correlation_id):
+            outcome = await self._handler.act(asked, task_id, known, deciding)
         return asking.shown(outcome.task, self._fhir)
 
     async def _command(self, body: bytes) -> Command:

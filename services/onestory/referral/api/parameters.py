@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +27,8 @@ _TAKES: Mapping[Action, Collection[str]] = {
     Action.START: ("businessStatus",),
     Action.RESUME: ("businessStatus",),
 }
-_REPEATS = ("output", "outcome")
+_OUTPUTS = ("output", "outcome")
+_REPEATS = (*_OUTPUTS, "attachment", "about")
 
 
 def takes(action: Action) -> Collection[str]:
@@ -89,9 +90,21 @@ class Said:
         """What the Task has brought about: each a Task.output (http://hl7.org/fhir/R4/task-definitions.html)."""
         return tuple(
             {"type": {"text": name}, **_output(path, each)}
-            for name in _REPEATS
+            for name in _OUTPUTS
             for path, each in self._values.get(name, ())
         )
+
+    def text(self, name: str) -> str:
+        """A string; empty where none is given, or nothing but spaces."""
+        found = self._value(name, "String", "Markdown")
+        return found[1].strip() if found else ""
+
+    def every(self, name: str, kind: str) -> Iterator[tuple[str, Json]]:
+        """All values of a parameter that repeats, of this type, and where each stands."""
+        for path, each in self._values.get(name, ()):
+            if f"value{kind}" not in each:
+                raise Unprocessable(f"Send it as value{kind}.", code="value", expression=path)
+            yield f"{path}.value{kind}", each[f"value{kind}"]
 
     def _value(self, name: str, *kinds: str) -> tuple[str, Any] | None:
         for path, each in self._values.get(name, ()):

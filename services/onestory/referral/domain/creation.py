@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onestory.referral.domain.advice import PROVIDER_RESPONSE_REQUIRED
 from onestory.referral.domain.clocks import Clocks
 from onestory.referral.domain.command import Changed, Doing
 from onestory.referral.domain.decide import finish, task_local_id
@@ -26,7 +27,8 @@ from onestory.shared.identity import (
 
 _USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 _CATEGORY = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
-_ADVICE = (_USE_CASES, "a8t1")
+ADVICE = (_USE_CASES, "a8t1")
+"""The category that makes a ServiceRequest a request for advice: system and code."""
 _VALIDATION = (_CATEGORY, "validation")
 # What the room says itself, and what is of a version.
 _OURS = ("resourceType", "id", "meta", "status", "subject", "priority", "performer", "text")
@@ -135,6 +137,12 @@ def task_id(keys: Keys, referral: Referral, number: int) -> str:
     return keys.shared_id(referral.person_key, organisation, REFERRAL_SYSTEM, "Task", name)
 
 
+def message_id(keys: Keys, referral: Referral, name: str) -> str:
+    """The shared id of the message of a referral that has this name."""
+    organisation = referral.requester.organisation
+    return keys.shared_id(referral.person_key, organisation, REFERRAL_SYSTEM, "Communication", name)
+
+
 def referral_id(keys: Keys, person: PersonIdentifier, organisation: str, local_id: str) -> str:
     """The shared id of the referral that an organisation gives this name."""
     return keys.shared_id(keys.person_key(person), organisation, REFERRAL_SYSTEM, "ServiceRequest", local_id)
@@ -195,10 +203,10 @@ def _kind(resource: Json) -> Kind:
         for category in resource.get("category", ())
         for coding in category.get("coding", ())
     }
-    if _ADVICE in codings:
+    if ADVICE in codings:
         return Kind.ADVICE
     return Kind.VALIDATION if _VALIDATION in codings else Kind.REFERRAL
 
 
 def _first_word(kind: Kind) -> str:
-    return "PROVIDER_RESPONSE_REQUIRED" if kind is Kind.ADVICE else "AWAITING_TRIAGE"
+    return PROVIDER_RESPONSE_REQUIRED if kind is Kind.ADVICE else "AWAITING_TRIAGE"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from onestory.referral.domain import advice
 from onestory.referral.domain.clocks import Clocks
 from onestory.referral.domain.command import Changed, Command, Doing, Written
 from onestory.referral.domain.machine import NEEDS_REASON, Action, Side, Step, allowed, is_end, step
 from onestory.referral.domain.notices import notices
-from onestory.referral.domain.referral import HELD_BY_RECIPIENT, Referral, Status
+from onestory.referral.domain.referral import HELD_BY_RECIPIENT, Kind, Referral, Status
 from onestory.referral.domain.render import service_request, task
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
 
@@ -61,11 +62,13 @@ def decide(
         version=referral.version + 1,
         status=to,
         is_open=referral.is_open and not is_end(to) and command.action is not Action.CANCEL,
-        business_status=command.business_status or _WORDS.get(command.action, referral.business_status),
+        business_status=command.business_status or _word(referral, command.action),
         reason=command.reason,
         outputs=(*referral.outputs, *command.outputs),
         until=command.until if command.action is Action.HOLD else None,
         acts_next="",
+        question_id="",
+        state_due_at=None,
         sent_at=doing.at if command.action is Action.REQUEST else referral.sent_at,
     )
     former: tuple[Written, ...] = ()
@@ -108,10 +111,11 @@ def task_local_id(local_id: str, number: int) -> str:
 
 
 def _step(referral: Referral, action: Action, sides: Collection[Side]) -> Step:
-    found = step(referral.status, action, is_open=referral.is_open)
+    found = step(referral.status, action, is_open=referral.is_open, kind=referral.kind)
     if found is None:
+        instead = f" {advice.INSTEAD}" if referral.is_open and referral.kind is Kind.ADVICE else ""
         raise Conflict(
-            f"{_standing(referral)}: {action} is not possible. {_possible(referral, sides)}", code="conflict"
+            f"{_standing(referral)}: {action} is not possible. {_possible(referral, sides)}{instead}", code="conflict"
         )
     if found.sides.isdisjoint(sides):
         who = " or ".join(sorted(found.sides))
@@ -126,11 +130,18 @@ def _standing(referral: Referral) -> str:
 
 
 def _possible(referral: Referral, sides: Collection[Side]) -> str:
-    actions = allowed(referral.status, sides, is_open=referral.is_open)
+    actions = allowed(referral.status, sides, is_open=referral.is_open, kind=referral.kind)
     return f"You can: {', '.join(actions)}." if actions else "There is nothing that you can do to it now."
 
 
+def _word(referral: Referral, action: Action) -> str:
+    words = advice.WORDS if referral.kind is Kind.ADVICE else _WORDS
+    return words.get(action, referral.business_status)
+
+
 def _refuse_unfit(referral: Referral, command: Command) -> None:
+    if referral.kind is Kind.ADVICE:
+        advice.refuse_unfit(referral, command)
     if command.action in NEEDS_REASON and command.reason is None:
         raise Unprocessable(
             f"Say why: {command.action} needs the parameter reason, a CodeableConcept with a code or text.",

@@ -1,7 +1,8 @@
 """The state machine of a Task: for every state, side and action, whether it may be done and what becomes of it.
 
 It is the machine of closed-loop referral guides. Requester, sender and recipient are the only sides; the sender is the
-requester, or a former holder who passed the referral on. What the table does not list is refused.
+requester, or a former holder who passed the referral on. What the table does not list is refused. Advice has a table of
+its own: it moves no responsibility, so nobody accepts it, and the requester is the one who says that it is done.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from onestory.referral.domain.referral import ENDED, Status
+from onestory.referral.domain.referral import ENDED, Kind, Status
 
 
 class Side(StrEnum):
@@ -101,20 +102,37 @@ _OF_STATUS: dict[Status, dict[Action, Step]] = {
         Action.CANCEL: Step(_REQUESTER, Status.FAILED),
     },
 }
+_OF_ADVICE: dict[Status, dict[Action, Step]] = {
+    Status.DRAFT: _OF_STATUS[Status.DRAFT],
+    Status.REQUESTED: {
+        Action.RECEIVE: Step(_RECIPIENT, Status.RECEIVED),
+        Action.REJECT: Step(_RECIPIENT, Status.REJECTED),
+        Action.REDIRECT: Step(_EITHER, Status.REQUESTED),
+        Action.CANCEL: Step(_ASKING, Status.CANCELLED),
+    },
+    Status.RECEIVED: {
+        Action.REJECT: Step(_RECIPIENT, Status.REJECTED),
+        Action.COMPLETE: Step(_REQUESTER, Status.COMPLETED),
+        Action.REDIRECT: Step(_EITHER, Status.REQUESTED),
+        Action.CANCEL: Step(_ASKING, Status.CANCELLED),
+    },
+    Status.REJECTED: _OF_STATUS[Status.REJECTED],
+}
 _CORRECT = Step(_REQUESTER, Status.ENTERED_IN_ERROR)
 
 
-def step(status: Status, action: Action, *, is_open: bool) -> Step | None:
+def step(status: Status, action: Action, *, is_open: bool, kind: Kind = Kind.REFERRAL) -> Step | None:
     """The step of the table; None where the state does not allow it to anybody."""
     if action is Action.CORRECT:
         # A mistake, such as the wrong person, can be found out at any time.
         return None if status is Status.ENTERED_IN_ERROR else _CORRECT
-    return _OF_STATUS.get(status, {}).get(action) if is_open else None
+    table = _OF_ADVICE if kind is Kind.ADVICE else _OF_STATUS
+    return table.get(status, {}).get(action) if is_open else None
 
 
-def allowed(status: Status, sides: Collection[Side], *, is_open: bool) -> list[Action]:
+def allowed(status: Status, sides: Collection[Side], *, is_open: bool, kind: Kind = Kind.REFERRAL) -> list[Action]:
     """What somebody on these sides can do now, in the order of `Action`."""
-    steps = ((action, step(status, action, is_open=is_open)) for action in Action)
+    steps = ((action, step(status, action, is_open=is_open, kind=kind)) for action in Action)
     return [action for action, found in steps if found and not found.sides.isdisjoint(sides)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from onestory.referral.domain.referral import Referral
+from onestory.referral.domain.referral import Kind, Referral
 from onestory.shared.events import Notice, Party
 
 NOTICE = "https://onestory.nhs.uk/CodeSystem/referral-notice"
@@ -26,6 +26,11 @@ CODES = {
     "person-deceased": "person-deceased",
     "person-deceased-withdrawn": "person-deceased-withdrawn",
     "person-moved": "person-moved",
+    "message": "referral-message",
+    "ask": "referral-question",
+    "answer": "referral-answered",
+    "advise": "advice-answered",
+    "convert": "advice-converted",
 }
 """What is told of each action; of every other one, `CHANGED`."""
 CHANGED = "referral-changed"
@@ -50,7 +55,8 @@ def notices(action: str, before: Referral, after: Referral, actor: Party | None)
     for party, code in _parties(action, before, after):
         if party != actor:
             told.setdefault(party, Notice(_role(party, after), party, code))
-    if action in _FOR_THE_PERSON and after.sent_at is not None:
+    # A person who is told that a team was asked waits to be seen, and who is asked for advice sees nobody.
+    if action in _FOR_THE_PERSON and after.sent_at is not None and after.kind is not Kind.ADVICE:
         return (*told.values(), Notice("person", None, CODES[action]))
     return tuple(told.values())
 

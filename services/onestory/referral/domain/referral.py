@@ -60,8 +60,9 @@ class Referral:
     `sender` is who asked the present recipient: the requester, or a former holder who passed it on. `service_request`
     is what was asked for, as FHIR JSON without id, meta and status. `outputs` are Task.output. `is_open`: somebody
     holds it still. `acts_next` is a side that has to act though the status would say another one (a conversation).
-    `claimed_by` is the user (`sub`) of the recipient who works on it. `due_at` is until when the next actor acts;
-    `until` when a hold shall end. `changed_by` is the event of the last change, and its version id.
+    While a question waits, `question_id` is the message that asks it, and `state_due_at` until when the state itself
+    gives time. `claimed_by` is the user (`sub`) of the recipient who works on it. `due_at` is until when the next
+    actor acts; `until` when a hold shall end. `changed_by` is the event of the last change, and its version id.
     """
 
     person: PersonIdentifier
@@ -92,6 +93,8 @@ class Referral:
     reason: Reason | None = None
     outputs: tuple[Json, ...] = ()
     acts_next: str = ""
+    question_id: str = ""
+    state_due_at: datetime | None = None
     claimed_by: str = ""
 
     @property
@@ -99,6 +102,9 @@ class Referral:
         """Who is clinically responsible. Never two, and never nobody while it is open."""
         if not self.is_open:
             return None
+        if self.kind is Kind.ADVICE:
+            # Who advises does not take over.
+            return self.requester
         if self.status in HELD_BY_RECIPIENT:
             return self.recipient
         return self.requester if self.status is Status.FAILED else self.sender

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import orjson
 
@@ -56,6 +57,17 @@ async def asked_before(queries: Queries, person_key: str, referral_id: str, key:
     found: bytes | None = await queries.fetchval(
         """select request_digest from referral.change
            where person_key = $1 and referral_id = $2 and request_key = $3""",
+        person_key,
+        referral_id,
+        key,
+    )
+    return found
+
+
+async def event_of(queries: Queries, person_key: str, referral_id: str, key: str) -> UUID | None:
+    """The change that was asked for under this key."""
+    found: UUID | None = await queries.fetchval(
+        "select event_id from referral.change where person_key = $1 and referral_id = $2 and request_key = $3",
         person_key,
         referral_id,
         key,

@@ -42,6 +42,8 @@ _PLAIN = (
     "until",
     "escalated_at",
     "acts_next",
+    "question_id",
+    "state_due_at",
     "claimed_by",
 )
 _COLUMNS = (

@@ -1,0 +1,115 @@
+"""`POST /fhir/Task/{id}/$message`, `GET /fhir/Task/{id}/$messages`: what the sides of a referral say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from onestory.referral.api import asking
+from onestory.referral.api.parameters import Said
+from onestory.referral.conversation import Conversation, Page
+from onestory.referral.domain import message
+from onestory.referral.domain.message import Category, Message
+from onestory.referral.domain.referral import Json
+from onestory.referral.trace import Trace
+from onestory.shared.body import read_body
+from onestory.shared.caller import Caller
+from onestory.shared.errors import Malformed, Unprocessable
+from onestory.shared.identity import parse_shared_id
+from onestory.shared.openapi import FHIR_JSON
+
+MESSAGE = ("category", "text", "attachment", "about")
+"""The parameters of `$message`."""
+MOST = 100
+"""Messages on one page."""
+_CURSOR = "_cursor"
+_COMMUNICATION = "Communication"
+
+
+class Say:
+    """Answers the Communication. Its ETag is that of the Task as it is then: what the next If-Match takes."""
+
+    def __init__(self, conversation: Conversation, trace: Trace, fhir: str, max_body_bytes: int) -> None:
+        self._conversation = conversation
+        self._trace = trace
+        self._fhir = fhir
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, request: Request, caller: Caller) -> Response:
+        known = asking.if_match(request)
+        body = await read_body(request, self._max_body_bytes)
+        said = _message(Said(body, MESSAGE))
+        asked, task_id = asking.request(request, caller, body), request.path_params["id"]
+        async with self._trace.stale(caller, task_id, "$message", asked.correlation_id):
+            sent, outcome = await self._conversation.send(asked, task_id, known, said)
+        return asking.shown(sent, self._fhir, headers={"ETag": f'W/"{outcome.referral.changed_by}"'})
+
+
+class Messages:
+    """Answers a Bundle of Communications, in the order in which they were sent."""
+
+    def __init__(self, conversation: Conversation, trace: Trace, fhir: str) -> None:
+        self._conversation = conversation
+        self._trace = trace
+        self._fhir = fhir
+
+    async def __call__(self, request: Request, caller: Caller) -> Response:
+        task_id, (most, after) = request.path_params["id"], _asked_page(request)
+        page = await self._conversation.page(caller, task_id, after, most)
+        await self._trace.read(caller, [task_id], "$messages", _COMMUNICATION, request.state.correlation_id)
+        return Response(b"".join(self._bundle(page, task_id, most, after)), 200, media_type=FHIR_JSON)
+
+    def _bundle(self, page: Page, task_id: str, most: int, after: str) -> Iterator[bytes]:
+        links = [{"relation": "self", "url": self._address(task_id, most, after)}]
+        if page.more:
+            links.append({"relation": "next", "url": self._address(task_id, most, page.messages[-1].shared_id)})
+        front = {"resourceType": "Bundle", "type": "searchset", "total": page.total, "link": links}
+        yield orjson.dumps(front)[:-1]
+        for place, each in enumerate(page.messages):
+            yield b',"entry":[' if place == 0 else b","
+            url = orjson.dumps(f"{self._fhir}/{_COMMUNICATION}/{each.shared_id}")
+            yield b'{"fullUrl":' + url + b',"resource":' + each.content + b',"search":{"mode":"match"}}'
+        yield b"]}" if page.messages else b"}"
+
+    def _address(self, task_id: str, most: int, after: str) -> str:
+        query = urlencode({"_count": most, **({_CURSOR: after} if after else {})})
+        return f"{self._fhir}/Task/{task_id}/$messages?{query}"
+
+
+def _message(said: Said) -> Message:
+    word, text = said.word("category"), said.text("text")
+    if word not in list(Category):
+        raise Unprocessable(
+            "Say what it is: category question (the other side has to reply), answer (to what was asked of you), or "
+            "information (nobody has to act).",
+            code="code-invalid" if word else "required",
+            expression="Parameters.parameter.where(name='category')",
+        )
+    attachments = list(said.every("attachment", "Attachment"))
+    message.refuse_too_large(sum(message.refuse_unfit(each, path) for path, each in attachments))
+    payload: list[Json] = [{"contentString": text}] if text else []
+    payload += [{"contentAttachment": each} for _, each in attachments]
+    about = tuple(each for _, each in said.every("about", "Reference"))
+    if not payload and not about:
+        raise Unprocessable(
+            "There is nothing in this message: send text, an attachment, or what on the record it is about.",
+            code="required",
+            expression="Parameters.parameter.where(name='text')",
+        )
+    return Message(Category(word), tuple(payload), about)
+
+
+def _asked_page(request: Request) -> tuple[int, str]:
+    asked = dict(request.query_params)
+    if asked.keys() - {"_count", _CURSOR, "_format"}:
+        raise Malformed("$messages takes _count and _cursor.", code="not-supported")
+    count, after = asked.get("_count", str(MOST)), asked.get(_CURSOR, "")
+    if not count.isascii() or not count.isdigit() or not 1 <= int(count[:9]) <= 10**8:
+        raise Malformed("_count is a number from 1.", code="value")
+    if after and parse_shared_id(after) is None:
+        raise Malformed("_cursor is not from a next link of these messages.", code="value")
+    return min(int(count), MOST), after

@@ -1,0 +1,67 @@
+"""The messages of a referral."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from onestory.referral.domain.referral import Referral
+from onestory.referral.store.referrals import Resource
+from onestory.shared.database import Queries
+
+_RESOURCE = "resource_type, shared_id, referral_id, event_id, changed_at, content"
+_MESSAGES = "referral.resource where person_key = $1 and referral_id = $2 and resource_type = 'Communication'"
+
+
+async def written_by(queries: Queries, referral: Referral, event_id: UUID) -> Resource | None:
+    """The message that this change wrote."""
+    row = await queries.fetchrow(
+        f"select {_RESOURCE} from {_MESSAGES} and event_id = $3",  # noqa: S608 - the columns are our own
+        referral.person_key,
+        referral.referral_id,
+        event_id,
+    )
+    return Resource(*row) if row else None
+
+
+async def count(queries: Queries, referral: Referral) -> int:
+    """How many there are."""
+    found: int = await queries.fetchval(
+        f"select count(*) from {_MESSAGES}",  # noqa: S608 - the table is our own
+        referral.person_key,
+        referral.referral_id,
+    )
+    return found
+
+
+async def ids(queries: Queries, referral: Referral) -> list[str]:
+    """The ids of all messages, in the order in which they were sent."""
+    rows = await queries.fetch(
+        f"select shared_id from {_MESSAGES} order by changed_at, event_id",  # noqa: S608 - the table is our own
+        referral.person_key,
+        referral.referral_id,
+    )
+    return [row["shared_id"] for row in rows]
+
+
+async def page(queries: Queries, referral: Referral, after: str, most: int, bytes_: int) -> list[Resource]:
+    """The messages sent after the one of this id (empty: from the first), in order.
+
+    At most so many; and no more once they have so many bytes, but always one.
+    """
+    rows = await queries.fetch(
+        f"""with following as (
+               select {_RESOURCE}, sum(length(content)) over (order by changed_at, event_id) as bytes,
+                   row_number() over (order by changed_at, event_id) as place
+               from {_MESSAGES}
+               and ($3 = '' or (changed_at, event_id) > (
+                   select changed_at, event_id from {_MESSAGES} and shared_id = $3))
+           )
+           select {_RESOURCE} from following where place = 1 or (place <= $4 and bytes <= $5)
+           order by changed_at, event_id""",  # noqa: S608 - the columns are our own
+        referral.person_key,
+        referral.referral_id,
+        after,
+        most,
+        bytes_,
+    )
+    return [Resource(*row) for row in rows]

@@ -1,0 +1,72 @@
+"""The operations of a conversation take what they are defined to take, and what they write is valid FHIR."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from fhir.resources.R4B.communication import Communication
+from fhir.resources.R4B.servicerequest import ServiceRequest
+from tests.unit.referral.conversing import advice, converted, said
+
+from onestory.referral.api.convert import CONVERT
+from onestory.referral.api.message import MESSAGE
+from onestory.referral.domain import message
+from onestory.referral.domain.conversion import MAY_CONVERT
+from onestory.referral.domain.event import content
+from onestory.referral.domain.machine import Side
+from onestory.referral.domain.message import AUTHOR, Category
+from onestory.shared.contracts.files import folder
+from onestory.shared.fhir.validation import check, validate
+
+
+def definition(kind: str, name: str) -> dict[str, Any]:
+    body = (folder() / "fhir" / f"{kind}-{name}.json").read_bytes()
+    assert check(body, kind, kind) == []
+    said: dict[str, Any] = orjson.loads(body)
+    return said
+
+
+@pytest.mark.parametrize(("name", "takes"), [("message", MESSAGE), ("convert", CONVERT)])
+def test_an_operation_takes_what_it_is_defined_to_take(name: str, takes: tuple[str, ...]) -> None:
+    defined = definition("OperationDefinition", f"task-{name}")
+
+    assert (defined["code"], defined["resource"], defined["instance"]) == (name, ["Task"], True)
+    assert tuple(each["name"] for each in defined["parameter"] if each["use"] == "in") == takes
+
+
+def test_a_messages_codes_are_those_that_are_taken() -> None:
+    system = definition("CodeSystem", "referral-message")
+
+    assert system["url"] == message.MESSAGE
+    assert [each["code"] for each in system["concept"]] == list(Category)
+
+
+@pytest.mark.parametrize(("url", "where"), [(AUTHOR, "Communication"), (MAY_CONVERT, "ServiceRequest")])
+def test_an_extension_is_defined_where_it_is_used(url: str, where: str) -> None:
+    defined = definition("StructureDefinition", url.rpartition("/")[2])
+
+    assert defined["url"] == url
+    assert defined["context"] == [{"type": "element", "expression": where}]
+
+
+def test_what_is_said_is_valid_fhir() -> None:
+    question = said(advice(), Side.RECIPIENT, Category.QUESTION)
+    answer = said(question.referral, Side.REQUESTER, Category.ANSWER)
+
+    for changed in (question, answer):
+        (body,) = [content(changed, each) for each in changed.written if each.resource_type == "Communication"]
+        assert validate(body) == []
+        assert check(body, "Communication", "Communication") == []
+        Communication.model_validate(orjson.loads(body))
+
+
+def test_a_referral_that_was_made_of_advice_is_valid_fhir() -> None:
+    question = said(advice(), Side.RECIPIENT, Category.QUESTION)
+
+    _, made = converted(question.referral, Side.REQUESTER)
+
+    (body,) = [content(made, each) for each in made.written if each.resource_type == "ServiceRequest"]
+    assert validate(body) == []
+    ServiceRequest.model_validate(orjson.loads(body))

@@ -1,0 +1,58 @@
+"""What is said of the referrals of `made`, and what becomes of advice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from tests.unit.referral import made
+from tests.unit.referral.made import CLOCKS, KEYS, PHYSIO, SENT
+
+from onestory.referral.domain.command import Changed, Doing
+from onestory.referral.domain.conversation import say
+from onestory.referral.domain.conversion import Conversion, convert
+from onestory.referral.domain.creation import ADVICE, message_id
+from onestory.referral.domain.machine import Action, Side
+from onestory.referral.domain.message import Category, Message
+from onestory.referral.domain.referral import Json, Referral
+
+_CATEGORY = {"coding": [{"system": ADVICE[0], "code": ADVICE[1]}, {"system": "https://example.org", "code": "x"}]}
+
+
+def after(hours: float) -> datetime:
+    """So many hours after the referral was sent."""
+    return SENT + timedelta(hours=hours)
+
+
+def urgent(**elements: Any) -> Referral:
+    """An urgent referral of the practice to the physiotherapists: its clocks run by night too."""
+    return made.sent(**{"priority": "urgent", **elements})
+
+
+def advice(**elements: Any) -> Referral:
+    """An urgent request for advice of the same."""
+    return urgent(category=[_CATEGORY], **elements)
+
+
+def done(referral: Referral, action: Action, side: Side) -> Referral:
+    """What becomes of it when somebody on this side does this."""
+    return made.done(referral, action, side).referral
+
+
+def said(
+    referral: Referral, side: Side | Iterable[Side], category: Category, hours: float = 0, *about: Json
+) -> Changed:
+    """The change that a message makes so many hours after the referral was sent, from who is on this side, or these."""
+    sides = {side} if isinstance(side, Side) else set(side)
+    message = Message(category, ({"contentString": "Has she had a Doppler?"},), about)
+    doing = made.doing(after(hours), number=referral.version + 1)
+    return say(referral, message, sides, doing, CLOCKS, partial(message_id, KEYS))
+
+
+def converted(referral: Referral, side: Side, wanted: Conversion | None = None) -> tuple[Changed, Changed]:
+    """The end of the advice, and the referral that somebody on this side makes of it."""
+    now: Doing = made.doing(after(1), number=referral.version + 1)
+    later: Doing = made.doing(after(1), number=1000)
+    return convert(referral, wanted or Conversion(PHYSIO), ["m-1", "m-2"], {side}, now, later, CLOCKS, KEYS)
