@@ -22,7 +22,7 @@ from onestory.referral.domain.machine import Side
 from onestory.referral.domain.referral import Referral
 from onestory.referral.domain.stale import stale
 from onestory.referral.domain.standing import refusal
-from onestory.referral.store import at_once, changes, directory, referrals, told
+from onestory.referral.store import at_once, changes, directory, persons, referrals, told
 from onestory.referral.store.changes import Asked
 from onestory.referral.store.referrals import Resource
 from onestory.shared.caller import Caller
@@ -109,6 +109,7 @@ class Handler:
             recipient = Party(team.organisation, team.team_id)
             changed = creation.create(asked, recipient, asking, doing, self._clocks, self._keys)
             written = await self._write(transaction, changed, Asked(request.scoped_key, request.digest), also)
+            await persons.warn(transaction, person_key, shared_id)
             return _outcome_of(changed, written)
 
     async def act(

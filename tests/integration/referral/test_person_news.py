@@ -199,7 +199,7 @@ def changes_of(services: Services, task_id: str) -> list[tuple[str, str, str, li
         ).fetchall()
 
 
-def test_everybody_is_told_and_nothing_ends(services: Services, surgery: httpx.Client) -> None:
+def test_everybody_is_told_and_nothing_ends_also_who_refers_the_dead(services: Services, surgery: httpx.Client) -> None:
     number, team = new_nhs_number(), new_team(services, "RZ1")
     tell_of(services, number, "A81001")
     until(lambda: is_known(services, number))
@@ -231,6 +231,10 @@ def test_everybody_is_told_and_nothing_ends(services: Services, surgery: httpx.C
     tell_of(services, number, "A81002", deceasedBoolean=True)
     until(lambda: nothing_waits(services))
     assert [each[0] for each in changes_of(services, task_id)][3:] == ["accept", "cancel"]
+
+    again = task_of(refer(surgery, service_request(number, team)))
+    until(lambda: bool(changes_of(services, again)))
+    assert [each[:3] for each in changes_of(services, again)] == [("person-deceased", "", "requested")]
 
 
 def is_known(services: Services, number: str) -> bool:

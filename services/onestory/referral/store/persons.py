@@ -114,6 +114,17 @@ def have_told(transaction: psycopg.Connection, person_key: str, news: News, prac
     )
 
 
+async def warn(transaction: Transaction, person_key: str, referral_id: str) -> None:
+    """Have the parties of a new referral told where it is known already that the person has died."""
+    await transaction.execute(
+        """insert into referral.to_tell (referral_id, news, practice)
+           select $2, $3, '' from referral.person_known where person_key = $1 and deceased""",
+        person_key,
+        referral_id,
+        News.DECEASED.value,
+    )
+
+
 async def to_tell(queries: Queries, after: int, most: int) -> list[ToTell]:
     """What is yet to be told, in order, after this one."""
     rows = await queries.fetch(
