@@ -82,6 +82,15 @@ def test_what_its_requester_has_to_settle_is_escalated_too() -> None:
     assert escalations(rejected) == [PRACTICE, HOSPITAL]
 
 
+def test_a_draft_is_escalated_to_its_requester_alone() -> None:
+    draft = sent("draft")
+
+    changed = escalate(draft, by_clock(LATER), found(draft), DESK)
+
+    assert changed is not None
+    assert {notice.party for notice in changed.notices} == {PRACTICE}
+
+
 def test_the_holder_is_told_though_the_clock_acts_beside_it() -> None:
     working = after(sent(), (Action.ACCEPT, Side.RECIPIENT), (Action.START, Side.RECIPIENT))
 

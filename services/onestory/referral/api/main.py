@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from onestory.referral import clock_table
-from onestory.referral.api import about, worklist_about
+from onestory.referral.api import about, breaches, late_about, notices, worklist_about
 from onestory.referral.api.claims import TAKES, Claim
 from onestory.referral.api.convert import Convert
 from onestory.referral.api.create import Create
@@ -17,6 +17,7 @@ from onestory.referral.api.teams import FindTeams
 from onestory.referral.api.worklists import ListTeams, ReadList, findings
 from onestory.referral.bars.main import bars_routes
 from onestory.referral.bars.work import Statements
+from onestory.referral.breaches import Breaches
 from onestory.referral.conversation import Conversation
 from onestory.referral.conversion import Conversions
 from onestory.referral.domain.clocks import Clocks
@@ -89,7 +90,11 @@ def worklist_routes(resources: Resources, trace: Trace) -> list[Route]:
     """Lists of what is open."""
     base_url, lists = resources.settings.base_url.rstrip("/"), Worklists(resources.database)
     teams, tasks = ListTeams(lists), SearchTasks(lists, trace, f"{base_url}/fhir")
+    late = breaches.ReadBreaches(Breaches(resources.database, lists), trace, base_url)
+    told = notices.ReadNotices(resources.database, lists, trace, base_url)
     return [
+        Route("GET", breaches.PATH, late.__call__, "worklist", "what is late", about=late_about.BREACHES),
+        Route("GET", notices.PATH, told.__call__, "notices", "what one was told", about=late_about.NOTICES),
         Route("GET", "/worklists/teams", teams.__call__, "worklists", "teams with lists", about=worklist_about.TEAMS),
         *[
             Route(

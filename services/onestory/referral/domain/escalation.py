@@ -46,6 +46,9 @@ def _is_overdue(referral: Referral, at: datetime) -> bool:
 
 def _contacts(referral: Referral, deployment: Party | None, *, has_contact: bool) -> Sequence[Party]:
     """Never nobody: the next actor's own contact, else the deployment's, else both organisations as a whole."""
+    if referral.sent_at is None:
+        # Whom nobody has asked yet knows of no draft.
+        return [Party(referral.requester.organisation)]
     if has_contact and referral.next_actor is not None:
         return [referral.next_actor]
     if deployment is not None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from onestory.referral.domain.command import Changed
+from onestory.referral.domain.place import Place
 from onestory.referral.store.at_once import Statement
 from onestory.shared.database import Queries
 from onestory.shared.events import Party
@@ -33,14 +34,6 @@ class Told:
     change_reason: str
     status: str
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """After which notice a page begins."""
-
-    kept_at: datetime
-    number: int
 
 
 def adding(changed: Changed) -> Statement:
@@ -90,8 +83,8 @@ async def told(
         organisation,
         list(teams),
         since,
-        before.kept_at if before else datetime.max.replace(tzinfo=since.tzinfo),
-        before.number if before else 0,
+        before.moment if before else datetime.max.replace(tzinfo=since.tzinfo),
+        int(before.name) if before else 0,
         most,
     )
     return [
