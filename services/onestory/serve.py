@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import asyncpg
@@ -71,7 +72,7 @@ async def _serve(configured: Settings, rooms: Sequence[str]) -> None:
             {"Kafka": resources.producer.ready, "PostgreSQL": resources.postgres_ready},
             lambda: _open(resources, pool),
         )
-        await Server(_uvicorn(app, configured)).serve()
+        await Server(_uvicorn(app, configured), resources.stopping).serve()
 
 
 def _resources(configured: Settings, pool: asyncpg.Pool) -> Resources:
@@ -91,7 +92,9 @@ def _resources(configured: Settings, pool: asyncpg.Pool) -> Resources:
 
 @contextlib.asynccontextmanager
 async def _open(resources: Resources, pool: asyncpg.Pool) -> AsyncIterator[None]:
-    async with pool:
+    async with pool, contextlib.AsyncExitStack() as beside:
+        for each in resources.beside:
+            await beside.enter_async_context(each())
         yield
     await asyncio.to_thread(resources.producer.close)
 
@@ -111,7 +114,18 @@ def _uvicorn(app: object, configured: Settings) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, except that a stop that was asked for is a success: exit code 0."""
+    """uvicorn's server, except that a stop that was asked for is a success: exit code 0.
+
+    `stopping` is set before it waits for the answers that are under way.
+    """
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping.set()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -69,7 +69,7 @@ class Worklists:
         ]
         known = {each.team_id: each for each in await directory.teams(self._database, [each.team for each in claimed])}
         stands = [each.team for each in claimed if not refusal(caller, each, known.get(each.team), roles, now)]
-        return Whose(teams=tuple(teams), claimer=caller.subject, claimed_for=tuple(sorted(stands)))
+        return Whose(teams=tuple(teams), claimer=caller.subject, claimed_for=tuple(sorted(stands)), across=True)
 
     async def owned_by(self, caller: Caller, ods: str) -> Whose:
         """What all teams of an organisation were asked for which the caller stands. Raises `NotFound` for strangers."""
@@ -100,6 +100,21 @@ class Worklists:
         """Rows as JSON, with the names that the directory has."""
         names, now = await directory.names(self._database, *to_name(referrals)), self._now()
         return [row(each, names, whose, now) for each in referrals]
+
+    async def rows(self, whose: Whose, filters: Filters, referral_ids: Collection[str]) -> list[Referral]:
+        """Those of these referrals that are on the list now."""
+        return await worklists.rows(self._database, Question(whose, filters, self._now()), referral_ids)
+
+    async def gone(self, whose: Whose, filters: Filters, referral_ids: Collection[str]) -> dict[str, str]:
+        """Why these referrals are not on the list: `filtered`, `elsewhere`, or the status with which they left it."""
+        if not referral_ids:
+            return {}
+        found = await worklists.any_of(self._database, referral_ids)
+        still = await self.rows(whose, Filters(), referral_ids) if filters != Filters() else []
+        filtered = {each.referral_id for each in still}
+        # What was never sent, the team has never heard of.
+        told = [each for each in found if whose.requester or each.sent_at is not None]
+        return {each.referral_id: "filtered" if each.referral_id in filtered else whose.left_by(each) for each in told}
 
     async def tasks(self, referrals: Sequence[Referral]) -> list[tuple[str, bytes]]:
         """The id of each Task, and the Task as it is read."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -23,7 +24,7 @@ _TOKEN_KEPT_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Claims of a verified token: `org` (ODS code), `system`, `sub`, `role`, `network`, `purpose`."""
+    """Claims of a verified token: `org` (ODS code), `system`, `sub`, `role`, `network`, `purpose`; and `exp`."""
 
     organisation: str
     system: str
@@ -31,6 +32,8 @@ class Caller:
     role: str
     network: str
     purpose: str
+    # One who comes with a newer token is the same caller.
+    expires_at: float = field(default=math.inf, compare=False)
 
 
 class Tokens:
@@ -129,6 +132,7 @@ def _caller(claims: dict[str, Any]) -> Caller:
         role=_text(claims, "role"),
         network=_text(claims, "network"),
         purpose=_text(claims, "purpose") or "TREAT",
+        expires_at=float(claims["exp"]),
     )
 
 

@@ -11,6 +11,7 @@ from onestory.shared.fhir.definitions import resource_types
 
 FHIR_JSON = "application/fhir+json"
 HTML = "text/html"
+EVENTS = "text/event-stream"
 _PARAMETER = re.compile(r"\{([^}]+)\}")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _BEARER = "bearer"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 
 import asyncpg
 
@@ -28,6 +30,10 @@ class Resources:
     audit: AuditTrail
     database: Database
     visible: VisiblePositions
+    beside: list[Callable[[], AbstractAsyncContextManager[None]]] = field(default_factory=list)
+    """What a room does beside its requests: open while the process serves."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the process is asked to end: then answers that go on for ever end too."""
 
     async def postgres_ready(self) -> bool:
         """Whether PostgreSQL answers with the record's tables."""

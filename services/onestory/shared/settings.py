@@ -60,6 +60,8 @@ class Settings:
     """json, or console for people."""
     max_body_bytes: int = 10_000_000
     """Largest request body, after decompression."""
+    worklist_listeners: int = 500
+    """How many worklists may be followed at once in one process of `serve`."""
     publish_timeout_s: float = 4.0
     """Seconds that a publish waits for Kafka before it answers 503."""
     message_limit_s: float = 4.0

@@ -23,7 +23,7 @@ from onestory.shared import errors
 from onestory.shared.caller import Caller, Tokens
 from onestory.shared.fhir.outcome import outcome
 from onestory.shared.frame import Frame
-from onestory.shared.openapi import FHIR_JSON, HTML, NOTHING, About, Answer, Operation, document
+from onestory.shared.openapi import EVENTS, FHIR_JSON, HTML, NOTHING, About, Answer, Operation, document
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 OpenEndpoint = Callable[[Request], Awaitable[Response]]
@@ -69,6 +69,8 @@ class Route:
     summary: str = ""
     html: bool = False
     """Whether it answers those who prefer HTML with a page."""
+    events: bool = False
+    """Whether it answers with a stream of events."""
     about: About = NOTHING
     wording: Wording | None = None
     """How its errors are said, where a standard asks for more than an OperationOutcome has anyway."""
@@ -177,7 +179,7 @@ class _InTurn:
 
 
 async def _answer(route: Route, request: Request, caller: Caller) -> Response:
-    if not (route.html and wants_html(request)):
+    if not (route.html and wants_html(request)) and not (route.events and EVENTS in _wanted_format(request)):
         _refuse_other_formats(request)
     return await route.endpoint(request, caller)
 

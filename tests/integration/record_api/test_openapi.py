@@ -174,7 +174,8 @@ def test_nothing_that_is_made_up_by_the_description_breaks_the_server(reader: Re
     schema = schemathesis.openapi.from_dict(reader.description())
     checks = [not_a_server_error, content_type_conformance, response_schema_conformance]
 
-    for each in schema.get_all_operations():
+    # A stream of events is not read to its end.
+    for each in schema.exclude(path_regex="/events$").get_all_operations():
         assert isinstance(each, Ok)
         operation = each.ok()
 

@@ -14,6 +14,7 @@ from onestory.referral.api.operations import Operate
 from onestory.referral.api.read import Read
 from onestory.referral.api.task_search import SearchTasks
 from onestory.referral.api.teams import FindTeams
+from onestory.referral.api.worklist_events import FollowList
 from onestory.referral.api.worklists import ListTeams, ReadList, findings
 from onestory.referral.bars.main import bars_routes
 from onestory.referral.bars.work import Statements
@@ -23,6 +24,7 @@ from onestory.referral.conversion import Conversions
 from onestory.referral.domain.clocks import Clocks
 from onestory.referral.domain.creation import task_id
 from onestory.referral.domain.machine import Action
+from onestory.referral.feed import Feed
 from onestory.referral.handler import Handler
 from onestory.referral.trace import Trace
 from onestory.referral.worklists import Worklists
@@ -89,6 +91,9 @@ def conversation_routes(resources: Resources, handler: Handler, trace: Trace, cl
 def worklist_routes(resources: Resources, trace: Trace) -> list[Route]:
     """Lists of what is open."""
     base_url, lists = resources.settings.base_url.rstrip("/"), Worklists(resources.database)
+    feed = Feed(resources.settings.kafka, resources.codec, resources.settings.worklist_listeners, resources.stopping)
+    resources.beside.append(feed.running)
+    found = findings(lists)
     teams, tasks = ListTeams(lists), SearchTasks(lists, trace, f"{base_url}/fhir")
     late = breaches.ReadBreaches(Breaches(resources.database, lists), trace, base_url)
     told = notices.ReadNotices(resources.database, lists, trace, base_url)
@@ -105,7 +110,19 @@ def worklist_routes(resources: Resources, trace: Trace) -> list[Route]:
                 "what is open",
                 about=worklist_about.page(path),
             )
-            for path, finding in findings(lists).items()
+            for path, finding in found.items()
+        ],
+        *[
+            Route(
+                "GET",
+                f"{path}/events",
+                FollowList(finding, lists, trace, feed).__call__,
+                "worklist-events",
+                "what changes, as it changes",
+                events=True,
+                about=worklist_about.events(path),
+            )
+            for path, finding in found.items()
         ],
         Route("GET", "/fhir/Task", tasks.__call__, "search-type", "a team's Tasks", about=worklist_about.TASKS),
     ]

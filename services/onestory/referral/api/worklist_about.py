@@ -9,7 +9,7 @@ from onestory.referral.api.task_search import SORTS
 from onestory.referral.api.worklist_asking import PAGES, PARAMETERS
 from onestory.referral.domain.clocks import KINDS, PRIORITIES
 from onestory.referral.domain.worklist import ACTING, OPEN
-from onestory.shared.openapi import FHIR_JSON, About, Answer, Parameter
+from onestory.shared.openapi import EVENTS, FHIR_JSON, About, Answer, Parameter
 
 _TEXT = {"type": "string"}
 _MOMENT = {"type": ["string", "null"], "format": "date-time"}
@@ -92,6 +92,21 @@ def page(path: str) -> About:
         answers=[
             Answer(200, "A page of rows; counts of all pages; where the next one is.", "application/json", _WORKLIST)
         ],
+    )
+
+
+def events(path: str) -> About:
+    """Of following one list."""
+    resumes = "The id of the last event that arrived: what came after it is sent first, or `reset`."
+    says = (
+        "Server-Sent Events. open: it begins. changed: a row as it is now. gone: a row left, {referral, reason}, where "
+        "reason is the status with which it left, elsewhere or filtered. reset: read the list anew. closed: the token "
+        "or the right to read has ended, {reason}. Heartbeats are comments, every 15 seconds."
+    )
+    return About(
+        _name(path, "events"),
+        [*PARAMETERS, Parameter("Last-Event-ID", "header", resumes)],
+        answers=[Answer(200, says, EVENTS)],
     )
 
 

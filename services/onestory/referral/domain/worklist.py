@@ -39,7 +39,7 @@ class Whose:
     has claimed for these teams.
 
     A team's list is what it was asked and has not given back, and what it holds otherwise: passed on, and not accepted
-    yet. `received_only` leaves the latter out.
+    yet. `received_only` leaves the latter out. `across`: the teams are all of one user, so they may change.
     """
 
     teams: tuple[str, ...] = ()
@@ -47,6 +47,7 @@ class Whose:
     claimer: str = ""
     claimed_for: tuple[str, ...] = ()
     received_only: bool = False
+    across: bool = False
 
     @property
     def recipients(self) -> frozenset[str]:
@@ -59,6 +60,11 @@ class Whose:
         if party is None:
             return False
         return party.organisation == self.requester if self.requester else party.team in self.recipients
+
+    def left_by(self, referral: Referral) -> str:
+        """Why it is on the list no longer: the status with which it left, or that somebody else has it."""
+        theirs = self.requester or referral.recipient.team in self.recipients
+        return str(referral.status) if theirs else "elsewhere"
 
 
 @dataclass(frozen=True, slots=True)

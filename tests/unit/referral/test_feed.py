@@ -1,0 +1,212 @@
+"""What one process tells those who follow lists in it: bounded, and without a gap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from onestory.referral.domain.touch import from_token, to_token, touch
+from onestory.referral.domain.worklist import Whose
+from onestory.referral.feed import _KEPT, _MOST_WAITING, Feed
+from onestory.shared.consumer.following import Heard
+from onestory.shared.contracts.codec import codec
+from onestory.shared.errors import Unavailable
+from onestory.shared.events import Actor, Notice, Party, ReferralChanged
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier
+
+PRACTICE, NURSES, PHYSIOS = Party("A81001"), Party("RZ1", "nurses"), Party("RY2", "physios")
+AT = datetime(2026, 5, 1, tzinfo=UTC)
+LIST = Whose(teams=("nurses",))
+
+
+def change(
+    number: int, recipient: Party = NURSES, status: str = "requested", notices: tuple[Notice, ...] = ()
+) -> ReferralChanged:
+    return ReferralChanged(
+        event_id=UUID(int=number),
+        person=PersonIdentifier(NHS_NUMBER_SYSTEM, "9990000018"),
+        referral_id=f"referral-{number}",
+        task_id=f"task-{number}",
+        version=1,
+        kind="referral",
+        priority="urgent",
+        action="request",
+        reason="",
+        actor=Actor(PRACTICE, "555", ""),
+        status=status,
+        business_status="",
+        is_open=True,
+        requester=PRACTICE,
+        recipient=recipient,
+        holder=PRACTICE,
+        next_actor=recipient if status != "draft" else PRACTICE,
+        due_at=AT,
+        occurred_at=AT,
+        correlation_id="c-1",
+        notices=notices,
+        entries=(),
+    )
+
+
+def run(told: Callable[[Feed], None], most: int = 10) -> None:
+    async def within() -> None:
+        feed = Feed("nowhere:1", codec(), most, asyncio.Event())
+        feed._begin({0: 100, 1: 200})
+        told(feed)
+
+    asyncio.run(within())
+
+
+def hear(feed: Feed, partition: int, offset: int, event: ReferralChanged | None) -> None:
+    changes = [touch(partition, offset, event)] if event else []
+    feed._hear({partition: offset + 1}, changes)
+
+
+def test_each_hears_what_concerns_its_list() -> None:
+    def told(feed: Feed) -> None:
+        nurses, practice = feed.listen(LIST, "RZ1", ""), feed.listen(Whose(requester="A81001"), "A81001", "")
+        hear(feed, 0, 100, change(1))
+        hear(feed, 0, 101, change(2, PHYSIOS))
+
+        assert [each.referral_id for each in nurses.take()[0]] == ["referral-1"]
+        assert [each.referral_id for each in practice.take()[0]] == ["referral-1", "referral-2"]
+
+    run(told)
+
+
+def test_a_team_from_which_it_was_taken_hears_of_it() -> None:
+    def told(feed: Feed) -> None:
+        nurses = feed.listen(LIST, "RZ1", "")
+        withdrawn = Notice("recipient", NURSES, "referral-withdrawn")
+        hear(feed, 0, 100, change(1, PHYSIOS, notices=(withdrawn,)))
+
+        assert [each.referral_id for each in nurses.take()[0]] == ["referral-1"]
+
+    run(told)
+
+
+def test_a_team_does_not_hear_of_a_draft() -> None:
+    def told(feed: Feed) -> None:
+        nurses = feed.listen(LIST, "RZ1", "")
+        hear(feed, 0, 100, change(1, status="draft"))
+
+        assert nurses.take() == ([], False)
+
+    run(told)
+
+
+def test_who_does_not_listen_in_time_reads_the_list_anew_and_is_told_on() -> None:
+    def told(feed: Feed) -> None:
+        slow = feed.listen(LIST, "RZ1", "")
+        for number in range(_MOST_WAITING + 1):
+            hear(feed, 0, 100 + number, change(number))
+
+        assert slow.take() == ([], True)
+        hear(feed, 0, 9_000, change(9_000))
+        assert [each.referral_id for each in slow.take()[0]] == ["referral-9000"]
+
+    run(told)
+
+
+def test_several_changes_of_one_referral_wait_as_one() -> None:
+    def told(feed: Feed) -> None:
+        nurses = feed.listen(LIST, "RZ1", "")
+        for offset in range(100, 100 + 3 * _MOST_WAITING):
+            hear(feed, 0, offset, change(1))
+
+        assert [each.offset for each in nurses.take()[0]] == [100 + 3 * _MOST_WAITING - 1]
+
+    run(told)
+
+
+def test_who_comes_back_is_told_what_came_meanwhile() -> None:
+    def told(feed: Feed) -> None:
+        hear(feed, 0, 100, change(1))
+        left = feed.position
+        hear(feed, 1, 200, change(2))
+        hear(feed, 0, 101, change(3))
+
+        changes, lost = feed.listen(LIST, "RZ1", left).take()
+
+        assert ([each.referral_id for each in changes], lost) == (["referral-2", "referral-3"], False)
+
+    run(told)
+
+
+def test_who_comes_from_a_process_that_has_heard_more_goes_on() -> None:
+    def told(feed: Feed) -> None:
+        assert feed.listen(LIST, "RZ1", to_token({0: 120, 1: 200})).take() == ([], False)
+
+    run(told)
+
+
+@pytest.mark.parametrize(
+    "last_id", ["no token", to_token({0: 99, 1: 200}), to_token({0: 100}), to_token({0: 10**6, 1: 200})]
+)
+def test_who_comes_from_where_nothing_is_known_reads_the_list_anew(last_id: str) -> None:
+    def told(feed: Feed) -> None:
+        listener = feed.listen(LIST, "RZ1", last_id)
+
+        assert listener.position == feed.position
+        assert listener.take() == ([], True)
+
+    run(told)
+
+
+def test_what_is_kept_for_those_who_come_back_is_bounded() -> None:
+    def told(feed: Feed) -> None:
+        left = feed.position
+        for number in range(_KEPT + 1):
+            hear(feed, 0, 100 + number, change(number))
+
+        assert len(feed._kept) == _KEPT
+        assert feed.listen(LIST, "RZ1", left).take() == ([], True)
+        assert feed.listen(LIST, "RZ1", to_token({0: 101, 1: 200})).lost is True
+
+    run(told)
+
+
+def test_there_are_so_many_listeners_and_no_more() -> None:
+    def told(feed: Feed) -> None:
+        first, _ = feed.listen(LIST, "RZ1", ""), feed.listen(LIST, "RZ1", "")
+        with pytest.raises(Unavailable):
+            feed.listen(LIST, "RZ1", "")
+
+        feed.leave(first)
+        feed.listen(LIST, "RZ1", "")
+
+    run(told, most=2)
+
+
+def test_nobody_listens_before_it_is_known_where_changes_are() -> None:
+    async def within() -> None:
+        with pytest.raises(Unavailable):
+            Feed("nowhere:1", codec(), 10, asyncio.Event()).listen(LIST, "RZ1", "")
+
+    asyncio.run(within())
+
+
+def test_messages_come_from_the_thread_that_follows() -> None:
+    async def within() -> None:
+        feed = Feed("nowhere:1", codec(), 10, asyncio.Event())
+        feed._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(feed.begins, {0: 0})
+        await asyncio.sleep(0)
+        listener = feed.listen(LIST, "RZ1", "")
+        await asyncio.to_thread(feed.hears, [Heard(0, 0, change(1)), Heard(0, 1, None)])
+
+        await listener.wait(5)
+
+        assert [each.referral_id for each in listener.take()[0]] == ["referral-1"]
+        assert feed.position == to_token({0: 2})
+
+    asyncio.run(within())
+
+
+@pytest.mark.parametrize("offsets", [{0: 0}, {0: 35, 1: 36, 2: 2**40}])
+def test_a_token_is_read_as_it_was_written(offsets: dict[int, int]) -> None:
+    assert from_token(to_token(offsets)) == offsets
