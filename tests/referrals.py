@@ -73,10 +73,12 @@ def task_of(answer: httpx.Response) -> str:
     return answer.headers["Link"].partition("/fhir/Task/")[2].partition(">")[0]
 
 
-def act(client: httpx.Client, task_id: str, action: str, tag: str, *said: dict[str, Any]) -> httpx.Response:
+def act(
+    client: httpx.Client, task_id: str, action: str, tag: str, *said: dict[str, Any], **headers: str
+) -> httpx.Response:
     """Do it, knowing this version."""
     body = {"resourceType": "Parameters", "parameter": list(said)} if said else {"resourceType": "Parameters"}
-    return client.post(f"/fhir/Task/{task_id}/${action}", json=body, headers=FHIR | {"If-Match": tag})
+    return client.post(f"/fhir/Task/{task_id}/${action}", json=body, headers=FHIR | {"If-Match": tag} | headers)
 
 
 def say(

@@ -1,0 +1,362 @@
+"""One holder always, none lost, none doubled: many actors do whatever they like against the real API.
+
+ONESTORY_TEST_ACTORS says how many courses are tried; without it few are, and the same each time.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from tests.integration.referral_api.model import MAY, WITH_REASON, Actor, Expected, Party
+from tests.integration.referral_api.witnesses import (
+    Record,
+    Topic,
+    disagreeing_events,
+    disagreeing_record,
+    disagreeing_rows,
+    disagreeing_task,
+    disordered,
+)
+from tests.people import new_nhs_number
+from tests.referrals import REASON, act, new_team, read, refer, service_request, task_of
+from tests.stack import Services
+
+COURSES = int(os.environ.get("ONESTORY_TEST_ACTORS", "0"))
+HARBOUR = ("A81001", "A81002")
+PEOPLE = 3
+NAMES = ("surgery", "other surgery", "community", "member", "hospital", "visitor", "stranger")
+ACTIONS = (*MAY, "correct")
+ONWARD = ("request", "receive", "accept", "reject", "start", "hold", "resume", "complete", "fail", "redirect")
+# Most of what is tried shall be possible, or no referral would get far.
+LIKELY = st.sampled_from(NAMES[:5]) | st.sampled_from(NAMES)
+WAY = st.sampled_from(("receive", "accept", "start", "book", "complete")) | st.sampled_from(ACTIONS)
+WHICH, WHERE, KEYED = st.integers(0, 99), st.integers(0, 2), st.booleans()
+
+
+@dataclass
+class World:
+    """Who and what there is, over all courses."""
+
+    services: Services
+    people: list[str]
+    teams: list[Party]
+    clients: dict[str, httpx.Client]
+    topic: Topic
+    record: Record
+    referrals: list[Expected] = field(default_factory=list)
+    reached: set[str] = field(default_factory=set)
+    """Every state in which a referral was, once something was done to it."""
+
+    def actors(self) -> dict[str, Actor]:
+        """Everybody, as they are before a course."""
+        community, other_team, hospital = self.teams
+        member = Actor("member", community[0], {community})
+        self.role_of_member_ends(None)
+        return {
+            each.name: each
+            for each in (
+                Actor("surgery", HARBOUR[0]),
+                Actor("other surgery", HARBOUR[1]),
+                Actor("community", other_team[0]),
+                member,
+                Actor("hospital", hospital[0]),
+                Actor("visitor", "RZV", {hospital}),
+                Actor("stranger", "RZS"),
+            )
+        }
+
+    def role_of_member_ends(self, at: datetime | None) -> None:
+        """Set when it does; None: it does not."""
+        with psycopg.connect(self.services.postgres) as connection:
+            changed = connection.execute(
+                "update referral.directory_role set ends_at = %s where subject = %s", [at, f"m-{self.teams[0][1]}"]
+            )
+            assert changed.rowcount == 1
+
+
+@pytest.fixture(scope="module")
+def world(services: Services) -> Iterator[World]:
+    some = secrets.token_hex(2).upper()
+    teams: list[Party] = [
+        (organisation, new_team(services, organisation)) for organisation in (f"R1{some}", f"R1{some}", f"R2{some}")
+    ]
+    people = [new_nhs_number() for _ in range(PEOPLE)]
+    services.register(*people)
+    users = {"member": f"m-{teams[0][1]}", "visitor": f"v-{teams[2][1]}"}
+    _have_role(services, users["member"], teams[0])
+    _have_role(services, users["visitor"], teams[2])
+    organisations = {
+        "surgery": HARBOUR[0],
+        "other surgery": HARBOUR[1],
+        "community": teams[1][0],
+        "member": teams[0][0],
+        "hospital": teams[2][0],
+        "visitor": "RZV",
+        "stranger": "RZS",
+    }
+    with ExitStack() as closing:
+        clients = {
+            name: closing.enter_context(
+                services.client(ods, network="harbour" if ods in HARBOUR else "elsewhere", sub=users.get(name, ""))
+            )
+            for name, ods in organisations.items()
+        }
+        topic = closing.enter_context(Topic(services.kafka))
+        yield World(services, people, teams, clients, topic, Record(clients["surgery"]))
+
+
+def _have_role(services: Services, subject: str, team: Party) -> None:
+    role_id = f"role-{subject}"
+    with psycopg.connect(services.postgres) as connection:
+        connection.execute(
+            """insert into referral.directory_role
+                   (shared_id, said_by, practitioner_id, subject, name, code, starts_at, ends_at, active)
+               values (%s, %s, '', %s, '', '', null, null, true)""",
+            [role_id, team[0], subject],
+        )
+        connection.execute("insert into referral.directory_role_team values (%s, %s, '')", [role_id, team[1]])
+
+
+class ManyActors(RuleBasedStateMachine):
+    """Each rule does one thing as somebody, and the model says what is answered and what becomes of it."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+        self.begins = len(world.referrals)
+        self.touched: Expected | None = None
+        self.keyed: list[tuple[str, dict[str, Any], str, Expected]] = []
+
+    @initialize()
+    def everybody_is_there(self) -> None:
+        self.actors = self.world.actors()
+
+    @property
+    def referrals(self) -> list[Expected]:
+        return self.world.referrals[self.begins :]
+
+    @rule(who=st.sampled_from(NAMES[:2]), person=WHERE, to=WHERE, draft=st.integers(0, 4), key=KEYED)
+    def refer(self, who: str, person: int, to: int, draft: int, key: bool) -> None:
+        number, team = self.world.people[person], self.world.teams[to]
+        said = service_request(number, team[1], status="draft" if draft == 0 else "active")
+        name = secrets.token_hex(8) if key else ""
+
+        answer = refer(self.world.clients[who], said, **({"Idempotency-Key": name} if key else {}))
+
+        assert answer.status_code == 201, answer.text
+        asks, status = (self.actors[who].organisation, ""), "draft" if draft == 0 else "requested"
+        task, tag, sent = task_of(answer), answer.headers["ETag"], draft != 0
+        made = Expected(number, answer.json()["id"], task, tag, asks, asks, team, status, sent=sent)
+        self.world.referrals.append(made)
+        self.touched = made
+        if key:
+            self.keyed.append((who, said, name, made))
+
+    @precondition(lambda self: self.keyed)
+    @rule(which=WHICH, same=st.booleans())
+    def refer_again(self, which: int, same: bool) -> None:
+        who, said, key, made = self.keyed[which % len(self.keyed)]
+        said = said if same else {**said, "priority": "stat"}
+
+        answer = refer(self.world.clients[who], said, **{"Idempotency-Key": key})
+
+        assert answer.status_code == (200 if same else 409), answer.text
+        assert not same or answer.json()["id"] == made.referral_id
+        self.touched = made
+
+    @rule(who=st.sampled_from(NAMES[:2]), person=WHERE, to=WHERE)
+    def refer_twice_at_once(self, who: str, person: int, to: int) -> None:
+        number, team = self.world.people[person], self.world.teams[to]
+        said, key = service_request(number, team[1]), {"Idempotency-Key": secrets.token_hex(8)}
+
+        answers = self._at_once(*[lambda: refer(self.world.clients[who], said, **key)] * 2)
+
+        assert sorted(answer.status_code for answer in answers) == [200, 201]
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        asks, task, tag = (self.actors[who].organisation, ""), task_of(answers[0]), answers[0].headers["ETag"]
+        made = Expected(number, answers[0].json()["id"], task, tag, asks, asks, team, "requested")
+        self.world.referrals.append(made)
+        self.touched = made
+
+    @precondition(lambda self: self.referrals)
+    @rule(who=LIKELY, which=WHICH, action=WAY, to=WHERE)
+    def do(self, who: str, which: int, action: str, to: int) -> None:
+        referral = self._referral(which)
+
+        answer = self._do(who, referral, action, to)()
+
+        assert answer.status_code == referral.answer(self.actors[who], action), answer.text
+        self._note(referral, action, to, answer)
+
+    @precondition(lambda self: self.referrals)
+    @rule(which=WHICH, course=st.lists(WHICH, min_size=1, max_size=5), to=WHERE)
+    def do_what_is_possible(self, which: int, course: list[int], to: int) -> None:
+        """A few things one after the other, each as somebody who may: so that referrals get somewhere."""
+        referral = self._referral(which)
+        for what in course:
+            if possible := [
+                (who, action)
+                for action in (ACTIONS if what % 8 == 0 else ONWARD)
+                for who, actor in self.actors.items()
+                if referral.answer(actor, action) == 200
+            ]:
+                who, action = possible[what % len(possible)]
+                answer = self._do(who, referral, action, to)()
+                assert answer.status_code == 200, answer.text
+                self._note(referral, action, to, answer)
+                self.what_was_touched_is_as_it_has_to_be()
+
+    @precondition(lambda self: any(each.tags for each in self.referrals))
+    @rule(who=LIKELY, which=WHICH, action=WAY, to=WHERE, earlier=WHICH)
+    def do_it_knowing_an_earlier_version(self, who: str, which: int, action: str, to: int, earlier: int) -> None:
+        changed = [each for each in self.referrals if each.tags]
+        referral = changed[which % len(changed)]
+
+        answer = self._do(who, referral, action, to, tag=referral.tags[earlier % len(referral.tags)])()
+
+        expected = referral.answer(self.actors[who], action, knows_it_as_it_is=False)
+        assert answer.status_code == expected, answer.text
+        assert expected != 412 or answer.headers["ETag"] == referral.tag
+        self.touched = referral
+
+    @precondition(lambda self: any(each.former for each in self.referrals))
+    @rule(who=LIKELY, which=WHICH, action=WAY, to=WHERE)
+    def do_it_to_a_task_that_has_ended(self, who: str, which: int, action: str, to: int) -> None:
+        redirected = [each for each in self.referrals if each.former]
+        referral = redirected[which % len(redirected)]
+
+        answer = self._do(who, referral, action, to, task=referral.former[-1])()
+
+        assert answer.status_code == referral.answer(self.actors[who], action, its_task=False), answer.text
+        self.touched = referral
+
+    @precondition(lambda self: self.referrals)
+    @rule(who=LIKELY, which=WHICH, action=WAY, to=WHERE)
+    def do_it_twice_under_one_key(self, who: str, which: int, action: str, to: int) -> None:
+        referral, key = self._referral(which), secrets.token_hex(8)
+        doing = self._do(who, referral, action, to, key=key)
+        expected = referral.answer(self.actors[who], action)
+
+        answers = [doing(), doing()]
+
+        assert [answer.status_code for answer in answers] == [expected] * 2, answers[1].text
+        self._note(referral, action, to, answers[0])
+
+    @precondition(lambda self: self.referrals)
+    @rule(one=LIKELY, other=LIKELY, which=WHICH, actions=st.tuples(WAY, WAY), to=WHERE)
+    def two_act_at_once(self, one: str, other: str, which: int, actions: tuple[str, str], to: int) -> None:
+        referral = self._referral(which)
+        doers = list(zip((one, other), actions, strict=True))
+        expected = [referral.answer(self.actors[who], action) for who, action in doers]
+
+        answers = self._at_once(*[self._do(who, referral, action, to) for who, action in doers])
+
+        found = [answer.status_code for answer in answers]
+        assert found.count(200) == min(1, expected.count(200)), (found, expected)
+        for answer, action, wanted in zip(answers, actions, expected, strict=True):
+            # Who came second meets what the first has made of it.
+            assert answer.status_code in ({wanted} if 200 not in found else {wanted, 412, 403, 404}), (found, expected)
+            if answer.status_code == 200:
+                self._note(referral, action, to, answer)
+        self.touched = referral
+
+    @rule()
+    def the_role_of_the_member_ends(self) -> None:
+        self.world.role_of_member_ends(datetime.now(UTC) - timedelta(seconds=1))
+        self.actors["member"].ended = set(self.actors["member"].teams)
+
+    @invariant()
+    def what_was_touched_is_as_it_has_to_be(self) -> None:
+        if self.touched is not None:
+            reader = next(name for name, each in self.actors.items() if each.organisation == self.touched.requester[0])
+            task = read(self.world.clients[reader], self.touched.task_id)
+            assert task.status_code == 200, task.text
+            assert disagreeing_task(self.touched, task.json()) == []
+            self.touched = None
+
+    def teardown(self) -> None:
+        """Everybody who was told tells the same."""
+        world = self.world
+        world.topic.await_all(self.referrals)
+        for each in self.referrals:
+            assert disagreeing_events(world.topic, each) == []
+            assert disagreeing_rows(world.services, each) == []
+        world.record.await_all(self.referrals)
+        for number in world.people:
+            assert disordered(world.topic, number) == []
+            assert disagreeing_record(world.record, number, [e for e in world.referrals if e.person == number]) == []
+
+    def _referral(self, which: int) -> Expected:
+        """Mostly one of the latest that are open."""
+        still_open = [each for each in self.referrals if each.is_open]
+        among = self.referrals if which % 8 == 0 or not still_open else still_open[-2:]
+        return among[which % len(among)]
+
+    def _do(
+        self, who: str, referral: Expected, action: str, to: int, task: str = "", tag: str = "", key: str = ""
+    ) -> Callable[[], httpx.Response]:
+        said = [REASON] if action in WITH_REASON else []
+        if action == "redirect":
+            reference = {"reference": f"HealthcareService/{self._other_team(referral, to)[1]}"}
+            said.append({"name": "recipient", "valueReference": reference})
+        task, tag = task or referral.task_id, tag or referral.tag
+        headers = {"Idempotency-Key": key} if key else {}
+        return lambda: act(self.world.clients[who], task, action, tag, *said, **headers)
+
+    def _note(self, referral: Expected, action: str, to: int, answer: httpx.Response) -> None:
+        if answer.status_code == 200:
+            team = self._other_team(referral, to)
+            referral.done(action, answer.json()["id"], answer.headers["ETag"], team)
+            self.world.reached.add(referral.status)
+        self.touched = referral
+
+    def _other_team(self, referral: Expected, to: int) -> Party:
+        others = [each for each in self.world.teams if each != referral.recipient]
+        return others[to % len(others)]
+
+    def _at_once(self, *doing: Callable[[], httpx.Response]) -> list[httpx.Response]:
+        with ThreadPoolExecutor(len(doing)) as pool:
+            return [each.result() for each in [pool.submit(one) for one in doing]]
+
+
+def test_there_is_one_holder_always_and_all_who_were_told_tell_the_same(world: World) -> None:
+    profile = settings(
+        max_examples=COURSES or 20,
+        stateful_step_count=50,
+        derandomize=not COURSES,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+    class Course(ManyActors):
+        def __init__(self) -> None:
+            super().__init__(world)
+
+    run_state_machine_as_test(Course, settings=profile)
+
+    # It was a test of something: referrals got everywhere, and were passed on.
+    assert len(world.referrals) >= 8
+    assert any(each.former for each in world.referrals)
+    assert len(world.reached) >= 7, world.reached
