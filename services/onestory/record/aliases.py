@@ -7,12 +7,12 @@ from collections.abc import Collection
 import psycopg
 import structlog
 
-from onestory.record.domain.link import PROVISIONAL
 from onestory.record.domain.prepare import Prepared
 from onestory.record.gauges import Gauges
 from onestory.record.parking import Refused
 from onestory.record.store import links
 from onestory.shared.errors import Unprocessable
+from onestory.shared.link import PROVISIONAL
 
 log = structlog.get_logger()
 

@@ -18,6 +18,7 @@ from onestory.shared.consumer.loop import Loop
 from onestory.shared.consumer.process import run_until_stopped, stop_on_signals
 from onestory.shared.consumer.reader import Reader
 from onestory.shared.contracts.codec import codec
+from onestory.shared.identity import Keys
 from onestory.shared.outbox import Relay
 from onestory.shared.producer import Producer
 
@@ -32,7 +33,7 @@ def run() -> int:
     stop = stop_on_signals()
     registry, avro = health.process_registry(), codec(config.schema_registry_url)
     gauges = Gauges(registry)
-    persons = Persons(config.demographic_authorities, gauges)
+    persons = Persons(Keys(config.key_secret.encode()), config.demographic_authorities, gauges)
     projector = Projector(Directory(gauges), persons)
     connect = partial(connection.connect, config.postgres)
     producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)

@@ -13,10 +13,12 @@ from onestory.referral.domain.person import Known, PersonStatement, known, news,
 from onestory.referral.gauges import Gauges
 from onestory.referral.store import persons
 from onestory.referral.unusable import note, note_reused
+from onestory.shared.alias import Link, Succession, joined, successions
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.consumer.log import Record
 from onestory.shared.contracts.topics import RECORD
 from onestory.shared.errors import Unprocessable
+from onestory.shared.identity import Keys
 
 _SOURCE = re.compile(rb"/organisations/([A-Z0-9]+)/")
 
@@ -31,7 +33,8 @@ class Batch(NamedTuple):
 class Persons:
     """Follows what demographic authorities say of people. What cannot be used is counted and logged."""
 
-    def __init__(self, authorities: Collection[str], gauges: Gauges) -> None:
+    def __init__(self, keys: Keys, authorities: Collection[str], gauges: Gauges) -> None:
+        self._keys = keys
         self._authorities = frozenset(authorities)
         self._gauges = gauges
 
@@ -46,7 +49,7 @@ class Persons:
         batch = Batch([], [])
         for arrival in arrivals:
             try:
-                batch.said.extend(list(person_statements(arrival, self._authorities)))
+                batch.said.extend(list(person_statements(arrival, self._keys, self._authorities)))
             except Unprocessable as error:
                 batch.unusable.append((arrival, error.issues[0].code))
         return batch
@@ -55,6 +58,7 @@ class Persons:
         """Know what is known now, and have told what is new in it."""
         reused: set[UUID] = set()
         if batch.said:
+            persons.lock(transaction)
             kept = persons.keep(transaction, _each_once(batch.said))
             reused = {said.event_id for said in batch.said if said[:3] not in kept}
             changed = _changed(transaction, {resource_hash for _, resource_hash, _ in kept})
@@ -72,15 +76,29 @@ class Persons:
 
 def _changed(transaction: psycopg.Connection, hashes: Collection[str]) -> dict[str, tuple[Known, Known]]:
     """What was known before and is known now, of everybody of whom something else is known now."""
-    person_keys = persons.persons_of(transaction, hashes)
-    before = persons.known(transaction, person_keys)
+    person_keys, among = _around(transaction, persons.persons_of(transaction, hashes))
+    before, standing = persons.known(transaction, person_keys), persons.standing(transaction, person_keys)
     found = {}
-    for person_key, standing in persons.standing(transaction, person_keys).items():
+    for person_key in person_keys:
         former = before.get(person_key, Known())
-        after = known(former, standing)
+        same = joined(among, person_key)
+        after = known(former, (said for each in same for said in standing.get(each, ())))
         if after != former:
             found[person_key] = (former, after)
     return found
+
+
+def _around(transaction: psycopg.Connection, person_keys: Collection[str]) -> tuple[list[str], frozenset[Succession]]:
+    """These people and whoever is linked to them, however far, in one order for all who ask; and who became whom."""
+    reached: set[str] = set()
+    found: set[Link] = set()
+    ahead = set(person_keys)
+    while ahead:
+        reached |= ahead
+        new = persons.links(transaction, ahead)
+        found |= new
+        ahead = {key for link in new for key in link[:2]} - reached
+    return sorted(reached), successions(found)
 
 
 def _each_once(said: Sequence[PersonStatement]) -> list[PersonStatement]:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, arrivals, at, later, person, statement, whose
 
-from onestory.record.domain import alias
 from onestory.record.reading.person import load, load_as_of
 from onestory.record.store import entries
 from onestory.record.store.entries import CurrentEntry
+from onestory.shared import alias
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.database import Database, Queries, create_pool
 from onestory.shared.events import RecordChanged, Source

@@ -32,7 +32,10 @@ from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, Keys, P
 KEYS = Keys(b"a secret for tests, long enough!")
 PDS = Source("X26", "pds")
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-ONE, OTHER = (PersonIdentifier(NHS_NUMBER_SYSTEM, number) for number in ("9990000018", "9990000026"))
+ONE, OTHER, THIRD = (
+    PersonIdentifier(NHS_NUMBER_SYSTEM, number) for number in ("9990000018", "9990000026", "9990000034")
+)
+REPLACES_ONE = [{"type": "replaces", "other": {"reference": f"Patient/{ONE.value}"}}]
 
 
 class People:
@@ -40,7 +43,7 @@ class People:
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
-        self.projector = Persons(["X26"], Gauges(CollectorRegistry()))
+        self.projector = Persons(KEYS, ["X26"], Gauges(CollectorRegistry()))
 
     def hear(self, *batches: list[RecordChanged]) -> None:
         """Write batches, one transaction each."""
@@ -64,7 +67,7 @@ class People:
     def forget(self) -> None:
         """Know nothing."""
         with postgres.connect(self.dsn, "referral") as connection:
-            connection.execute("truncate person_statement, person_known, to_tell")
+            connection.execute("truncate person_statement, person_link, person_known, to_tell")
 
 
 def arrival(event: RecordChanged) -> Arrival:
@@ -127,6 +130,9 @@ def test_what_is_known_is_the_same_in_any_order_and_with_repetitions(people: Peo
         said(3, at=3, practice="A81002", deceasedBoolean=False, published=5),
         said(4, at=3, practice="A81003", deceasedDateTime="2026-01-01", published=4),
         said(5, OTHER, at=1, practice="A81004", local_id="q"),
+        said(6, OTHER, at=4, practice="A81004", local_id="q", link=REPLACES_ONE),
+        said(7, OTHER, at=5, practice="A81004", local_id="q"),
+        said(8, THIRD, at=2, practice="A81005", local_id="r", deceasedBoolean=False, link=REPLACES_ONE),
     ]
     # The same event, published again: its earliest time counts.
     events.append(replace(events[2], published_at=BEGAN + timedelta(seconds=2)))
@@ -139,7 +145,9 @@ def test_what_is_known_is_the_same_in_any_order_and_with_repetitions(people: Peo
         people.hear(shuffled[:cut], shuffled[cut:])
 
         assert people.known() == {
+            # Of one person under two numbers, the newest statement counts.
             KEYS.person_key(ONE): (True, "A81003"),
+            KEYS.person_key(THIRD): (True, "A81003"),
             KEYS.person_key(OTHER): (False, "A81004"),
         }
 
@@ -172,6 +180,32 @@ def test_what_was_said_of_the_wrong_person_is_taken_back_from_them(people: Peopl
         "person-deceased",
         "person-deceased-withdrawn",
     ]
+
+
+def test_a_death_under_a_number_that_took_this_ones_place_is_told_and_taken_back_with_the_link(
+    people: People,
+) -> None:
+    died: dict[str, Any] = {"practice": "A81001", "local_id": "q", "deceasedBoolean": True}
+    people.hear([said(1, at=1)], [said(2, OTHER, at=2, **died)], [said(3, OTHER, at=3, link=REPLACES_ONE, **died)])
+    assert [news for referral, news, _ in people.to_tell() if referral == referral_of(ONE)] == ["person-deceased"]
+
+    people.hear([said(4, OTHER, at=4, **died)])
+
+    assert [news for referral, news, _ in people.to_tell() if referral == referral_of(ONE)] == [
+        "person-deceased",
+        "person-deceased-withdrawn",
+    ]
+    assert [news for referral, news, _ in people.to_tell() if referral == referral_of(OTHER)] == ["person-deceased"]
+
+
+def test_a_number_that_is_said_to_have_become_two_is_joined_with_neither(people: People) -> None:
+    people.hear(
+        [said(1, at=1)],
+        [said(2, THIRD, at=2, local_id="r", link=REPLACES_ONE)],
+        [said(3, OTHER, at=3, local_id="q", link=REPLACES_ONE, deceasedBoolean=True)],
+    )
+
+    assert [referral for referral, _, _ in people.to_tell()] == [referral_of(OTHER)]
 
 
 @pytest.fixture

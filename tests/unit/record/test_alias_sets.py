@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from onestory.record.domain.alias import Link, Succession, joined, successions
+from onestory.shared.alias import Link, Succession, joined, successions
 
 
 def test_both_ways_of_saying_it_mean_the_same() -> None:

@@ -19,6 +19,7 @@ from onestory.shared.contracts.topics import RECORD
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, Keys, PersonIdentifier
+from onestory.shared.order import OrderKey
 
 KEYS = Keys(b"a secret for tests, long enough!")
 PERSON = PersonIdentifier(NHS_NUMBER_SYSTEM, "9990000018")
@@ -37,12 +38,17 @@ def entry(kind: str, local_id: str, **elements: Any) -> Entry:
 def read(*entries: Entry, source: Source = PDS, key: str = KEY) -> list[PersonStatement]:
     """What a message with these entries says."""
     event = RecordChanged(UUID(int=1), source, PERSON, None, AT, AT, "test", (), entries)
-    return list(person_statements(Arrival(RECORD, 0, 0, AT, key.encode(), b"", event), {"X26"}))
+    return list(person_statements(Arrival(RECORD, 0, 0, AT, key.encode(), b"", event), KEYS, {"X26"}))
 
 
 def named(code: str, **period: str) -> dict[str, Any]:
     """A practice as PDS names it."""
     return {"identifier": {"system": ODS_CODE_SYSTEM, "value": code, **({"period": period} if period else {})}}
+
+
+def stood(rank: int, deceased: bool | None, practice: str) -> Standing:
+    """What a statement says that stands."""
+    return Standing(OrderKey(rank, AT, UUID(int=rank)), deceased, practice)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,18 @@ def test_an_authority_says_that_a_person_died_or_did_not_or_nothing(
 
     assert said.deceased is deceased
     assert said.person_key == KEY
+
+
+def test_a_superseded_number_is_the_same_person_unless_the_person_is_protected() -> None:
+    link = [{"type": "replaces", "other": {"reference": "Patient/9990000026"}}]
+    other = KEYS.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, "9990000026"))
+    protected = {"security": [{"code": "V"}]}
+
+    (said,) = read(entry("Patient", "p", link=link))
+    (of_protected,) = read(entry("Patient", "p", link=link, meta=protected))
+
+    assert said.links == ((other, "replaces"),)
+    assert of_protected.links == ()
 
 
 def test_nobody_elses_patient_counts() -> None:
@@ -102,7 +120,7 @@ def test_what_cannot_be_read_says_why(said: Entry, key: str, reason: str) -> Non
 
 
 def test_the_newest_who_says_anything_is_believed() -> None:
-    standing = [Standing(None, ""), Standing(False, "A81002"), Standing(True, "A81001")]
+    standing = [stood(1, True, "A81001"), stood(3, None, ""), stood(2, False, "A81002")]
 
     assert known(Known(), standing) == Known(False, "A81002")
 
@@ -139,6 +157,6 @@ def test_what_is_news(before: Known, after: Known, told: list[News]) -> None:
 def test_only_what_says_that_it_is_of_somebody_else_is_read_past(
     topic: str, headers: list[tuple[str, bytes]], passes: bool
 ) -> None:
-    persons = Persons(["X26"], Gauges(CollectorRegistry()))
+    persons = Persons(KEYS, ["X26"], Gauges(CollectorRegistry()))
 
     assert persons.passes_by(topic, Record(0, AT, b"", b"", headers)) is passes

@@ -10,13 +10,13 @@ from uuid import UUID
 from onestory.record.domain.check import checked
 from onestory.record.domain.content import content_digest
 from onestory.record.domain.fingerprint import fingerprint
-from onestory.record.domain.link import Link, links
 from onestory.record.domain.local_identifier import LocalIdentifier, local_identifiers
 from onestory.record.domain.referral import Changed, beside_statement, changed, stated
 from onestory.record.domain.statement import Statement, WholeList, statements, whole_lists
 from onestory.shared.consumer.arrival import Arrival
 from onestory.shared.events import DirectoryChanged, Operation, RecordChanged, ReferralChanged
 from onestory.shared.identity import Keys
+from onestory.shared.link import Link, links
 
 
 class EventName(NamedTuple):

@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from onestory.record.domain import alias
-from onestory.record.domain.alias import Succession
 from onestory.record.domain.patient import Numbers
 from onestory.record.domain.search.person import Asked
 from onestory.record.reading.kept import Kept
 from onestory.record.store import as_of, entries, referrals, states
 from onestory.record.store.entries import CurrentEntry
+from onestory.shared import alias
+from onestory.shared.alias import Succession
 from onestory.shared.database import Database, Queries
 from onestory.shared.policy import Referral
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from onestory.record.domain.alias import Link
 from onestory.record.domain.search.dates import Span
 from onestory.record.store.entries import CurrentEntry
+from onestory.shared.alias import Link
 from onestory.shared.database import Queries
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PROVISIONAL_SYSTEM
 

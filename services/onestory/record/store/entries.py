@@ -8,8 +8,8 @@ from sys import intern
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from onestory.record.domain.alias import Link
 from onestory.record.domain.search.place import Place
+from onestory.shared.alias import Link
 from onestory.shared.database import Queries
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PROVISIONAL_SYSTEM
 

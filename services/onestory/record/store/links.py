@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import psycopg
 
-from onestory.record.domain.link import PROVISIONAL, Link
+from onestory.shared.link import PROVISIONAL, Link
 
 # One lock for all aliases: two projectors that each close half of a cycle would not see each other.
 _LOCK = 0xA11A5

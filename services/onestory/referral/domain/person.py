@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,15 +16,17 @@ from onestory.shared.events import Entry, Operation, RecordChanged
 from onestory.shared.fhir.elements import elements, value
 from onestory.shared.fhir.practice import ods_code, practice_in, practitioners, shared_organisation
 from onestory.shared.fhir.validation import validate
-from onestory.shared.identity import SharedId, parse_shared_id
-from onestory.shared.order import rank_of
+from onestory.shared.identity import Keys, SharedId, parse_shared_id
+from onestory.shared.link import PROVISIONAL, links
+from onestory.shared.order import OrderKey, rank_of
 
 
 class PersonStatement(NamedTuple):
     """A row of `person_statement`: one authority's Patient. The greatest (rank, published_at, event_id) stands.
 
     `deceased` is None where it says nothing of that. Its practice is `practice` (ODS code), or what `organisation_id`
-    leads to in the directory; both are empty where it names none.
+    leads to in the directory; both are empty where it names none. `links` are other numbers of the same person: (key,
+    `replaces` or `replaced-by`).
     """
 
     person_key: str
@@ -37,11 +39,13 @@ class PersonStatement(NamedTuple):
     practice: str
     organisation_id: str
     digest: bytes
+    links: tuple[tuple[str, str], ...] = ()
 
 
 class Standing(NamedTuple):
-    """What a statement that stands says; `practice` is empty where it names none."""
+    """What a statement that stands says, since `key`; `practice` is empty where it names none."""
 
+    key: OrderKey
     deceased: bool | None
     practice: str
 
@@ -62,7 +66,7 @@ class News(StrEnum):
     MOVED = "person-moved"
 
 
-def person_statements(arrival: Arrival, authorities: Collection[str]) -> Iterator[PersonStatement]:
+def person_statements(arrival: Arrival, keys: Keys, authorities: Collection[str]) -> Iterator[PersonStatement]:
     """What a message says that matters here: the Patients of demographic authorities, whose word alone counts.
 
     Raises `Unprocessable` for what cannot be read; its issue's code is the reason.
@@ -77,7 +81,7 @@ def person_statements(arrival: Arrival, authorities: Collection[str]) -> Iterato
     patients = [entry for entry in event.entries if entry.resource_type == "Patient"]
     practices = _practices(event.entries) if patients else {}
     for entry in patients:
-        yield _statement(arrival, event, entry, practices)
+        yield _statement(arrival, event, entry, practices)._replace(links=_links(event, entry, keys))
 
 
 def _statement(arrival: Arrival, event: RecordChanged, entry: Entry, practices: Mapping[str, str]) -> PersonStatement:
@@ -101,10 +105,11 @@ def _statement(arrival: Arrival, event: RecordChanged, entry: Entry, practices: 
     )
 
 
-def known(before: Known, standing: Sequence[Standing]) -> Known:
-    """What is known now; `standing` is what stands, the newest first. Who names no practice takes none away."""
-    deceased = next((said.deceased for said in standing if said.deceased is not None), False)
-    return Known(deceased, next((said.practice for said in standing if said.practice), before.practice))
+def known(before: Known, standing: Iterable[Standing]) -> Known:
+    """What is known now; `standing` is what stands, under any number. Who names no practice takes none away."""
+    newest = sorted(standing, key=lambda said: said.key, reverse=True)
+    deceased = next((said.deceased for said in newest if said.deceased is not None), False)
+    return Known(deceased, next((said.practice for said in newest if said.practice), before.practice))
 
 
 def news(before: Known, after: Known) -> list[News]:
@@ -115,6 +120,13 @@ def news(before: Known, after: Known) -> list[News]:
     if before.practice and after.practice != before.practice:
         found.append(News.MOVED)
     return found
+
+
+def _links(event: RecordChanged, entry: Entry, keys: Keys) -> tuple[tuple[str, str], ...]:
+    if entry.content is None:
+        return ()
+    found = links(event, entry, keys, authoritative=True).made
+    return tuple((link.other_key, link.kind) for link in found if link.kind != PROVISIONAL)
 
 
 def _readable(entry: Entry) -> bytes | None:

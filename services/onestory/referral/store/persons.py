@@ -9,7 +9,12 @@ from uuid import UUID
 import psycopg
 
 from onestory.referral.domain.person import Known, News, PersonStatement, Standing
+from onestory.shared.alias import Link
 from onestory.shared.database import Queries, Transaction
+from onestory.shared.order import OrderKey
+
+# What is known of a person may follow from what was said of another: one after the other decides what it is.
+_LOCK = 0x9E50
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +27,14 @@ class ToTell:
     practice: str
 
 
+def lock(transaction: psycopg.Connection) -> None:
+    """Be the only one who works out what is known of people, until this transaction ends."""
+    transaction.execute("select pg_advisory_xact_lock(%s, hashtext(current_schema))", [_LOCK])
+
+
 def keep(transaction: psycopg.Connection, said: Sequence[PersonStatement]) -> set[tuple[str, str, UUID]]:
     """Keep statements, each clock with its earliest value; the names of those kept, also of those known before."""
-    columns = [list(column) for column in zip(*said, strict=True)]
+    columns = [list(column) for column in zip(*[each[:-1] for each in said], strict=True)]
     rows = transaction.execute(
         """insert into referral.person_statement (person_key, resource_hash, event_id, rank, published_at, operation,
                deceased, practice, organisation_id, digest)
@@ -38,20 +48,50 @@ def keep(transaction: psycopg.Connection, said: Sequence[PersonStatement]) -> se
         columns,
         binary=True,
     ).fetchall()
-    return {(person_key, resource_hash, event_id) for person_key, resource_hash, event_id in rows}
+    kept = {(person_key, resource_hash, event_id) for person_key, resource_hash, event_id in rows}
+    linked = [(*each[:3], *link) for each in said if each[:3] in kept for link in each.links]
+    with transaction.cursor() as cursor:
+        cursor.executemany(
+            """insert into referral.person_link (person_key, resource_hash, event_id, other_key, kind)
+               values (%s, %s, %s, %s, %s) on conflict do nothing""",
+            linked,
+        )
+    return kept
 
 
-def persons_of(transaction: psycopg.Connection, resource_hashes: Collection[str]) -> list[str]:
-    """Everybody of whom these resources were ever said, in one order for all who ask."""
+def persons_of(transaction: psycopg.Connection, resource_hashes: Collection[str]) -> set[str]:
+    """Everybody of whom these resources were ever said, and whom they ever named as the same person."""
     rows = transaction.execute(
-        "select distinct person_key from referral.person_statement where resource_hash = any(%s) order by person_key",
-        [sorted(resource_hashes)],
+        """select person_key from referral.person_statement where resource_hash = any(%(hashes)s)
+           union select other_key from referral.person_link where resource_hash = any(%(hashes)s)""",
+        {"hashes": sorted(resource_hashes)},
     ).fetchall()
-    return [person_key for (person_key,) in rows]
+    return {person_key for (person_key,) in rows}
+
+
+def links(transaction: psycopg.Connection, person_keys: Collection[str]) -> set[Link]:
+    """What statements that stand say of these people and others, in either direction."""
+    rows = transaction.execute(
+        """select k.person_key, k.other_key, k.kind
+           from referral.person_link k
+           cross join lateral (
+               select event_id, operation, rank, published_at from referral.person_statement s
+               where s.person_key = k.person_key and s.resource_hash = k.resource_hash
+               order by rank desc, published_at desc, event_id desc limit 1
+           ) as l
+           where (k.person_key = any(%(keys)s) or k.other_key = any(%(keys)s))
+             and l.event_id = k.event_id and l.operation = 'assert'
+             and not exists (
+                 select from referral.person_statement o
+                 where o.resource_hash = k.resource_hash and o.person_key <> k.person_key and o.operation = 'assert'
+                   and (o.rank, o.published_at, o.event_id) > (l.rank, l.published_at, l.event_id))""",
+        {"keys": sorted(person_keys)},
+    ).fetchall()
+    return {Link(*row) for row in rows}
 
 
 def standing(transaction: psycopg.Connection, person_keys: Sequence[str]) -> Mapping[str, list[Standing]]:
-    """What stands of each person, the newest first."""
+    """What stands of each person, under this number alone."""
     rows = transaction.execute(
         """with mine as (
                select distinct person_key, resource_hash from referral.person_statement where person_key = any(%s)
@@ -65,17 +105,17 @@ def standing(transaction: psycopg.Connection, person_keys: Sequence[str]) -> Map
                from referral.person_statement s join mine using (person_key, resource_hash)
                order by person_key, resource_hash, rank desc, published_at desc, event_id desc
            )
-           select l.person_key, l.deceased, case when l.practice <> '' then l.practice else coalesce(o.ods, '') end
+           select l.person_key, l.rank, l.published_at, l.event_id, l.deceased,
+               case when l.practice <> '' then l.practice else coalesce(o.ods, '') end
            from last l
            join owner using (resource_hash, person_key)
            left join referral.directory_organisation o on o.shared_id = l.organisation_id
-           where l.operation = 'assert'
-           order by l.person_key, l.rank desc, l.published_at desc, l.event_id desc""",
+           where l.operation = 'assert'""",
         [list(person_keys)],
     ).fetchall()
     found: dict[str, list[Standing]] = {person_key: [] for person_key in person_keys}
-    for person_key, deceased, practice in rows:
-        found[person_key].append(Standing(deceased, practice))
+    for person_key, rank, published_at, event_id, deceased, practice in rows:
+        found[person_key].append(Standing(OrderKey(rank, published_at, event_id), deceased, practice))
     return found
 
 
