@@ -21,6 +21,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
+from tests.referrals import new_team, service_request, task_of
 from tests.stack import PROCESSES, Services, Stack
 
 from onestory.local.up import answers as well
@@ -225,6 +226,32 @@ class Deeds:
         ):
             self.ask("POST", "/fhir/Condition", json=problem(), headers={**SENT, **headers})
 
+    def be_talked_about(self) -> None:
+        """By those to whom she is referred, and by who may not, or does it wrong."""
+        team = new_team(self.services, "RX001")
+        sent = self.ask(
+            "POST", "/fhir/ServiceRequest", json=service_request(NUMBER, team, code={"text": TEXT}), headers=SENT
+        )
+        task = f"/fhir/Task/{task_of(sent)}"
+        headers = {**SENT, "If-Match": sent.headers["ETag"]}
+        question = {"name": "category", "valueCode": "question"}
+        letter = {"contentType": f"text/{FAMILY}", "title": TEXT, "url": f"https://example.org/{FAMILY}"}
+        self.ask("POST", f"{task}/$convert", json={"resourceType": "Parameters", "id": FAMILY}, headers=headers)
+        for said in (
+            [{"name": "category", "valueCode": FAMILY}, {"name": "text", "valueString": TEXT}],
+            [question, {"name": FAMILY, "valueString": TEXT}],
+            [question, {"name": "text", "valueCode": FAMILY}],
+            [question, {"name": "attachment", "valueAttachment": letter}],
+            [question, {"name": "about", "valueReference": {"reference": f"Patient/{OTHER_NUMBER}", "display": TEXT}}],
+            [{"name": "category", "valueCode": "answer"}, {"name": "text", "valueString": f"{FAMILY} {NUMBER}"}],
+            [question, {"name": "text", "valueString": f"{GIVEN} {FAMILY} {NUMBER} {TEXT}"}],
+        ):
+            body = {"resourceType": "Parameters", "parameter": said}
+            for who in ("stranger", "hospital"):
+                self.ask("POST", f"{task}/$message", who, json=body, headers=headers)
+        for query in ("", f"?_count={FAMILY}", f"?_cursor={FAMILY}", f"?{FAMILY}={NUMBER}"):
+            self.ask("GET", f"{task}/$messages{query}")
+
     def have_it_parked(self) -> None:
         """By the door, which has forgotten a key; and by whoever else writes to the topic."""
         self.put(problem("quill-k"), **{"Idempotency-Key": "quill-key"})
@@ -308,6 +335,7 @@ def evidence(stack: Stack, services: Services) -> Iterator[Evidence]:
         address = deeds.publish()
         deeds.read(address)
         deeds.be_refused(address)
+        deeds.be_talked_about()
         deeds.have_it_parked()
         deeds.fail()
         yield deeds.collect()

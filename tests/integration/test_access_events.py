@@ -15,6 +15,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from tests.people import condition, new_nhs_number, patient, said_at
 from tests.referral_events import Made, keys_of, tell
+from tests.referrals import act, advice_request, new_team, refer, say, task_of
 from tests.stack import Services
 from uuid_utils.compat import uuid7
 
@@ -277,6 +278,30 @@ def test_each_page_leaves_a_trace(practice: httpx.Client, person: Person, trail:
     # The shared Patient, those of the authority and of her practice, the problem, the referral and its Task.
     assert pages == 6
     assert len(trail.new()) == pages
+
+
+def test_what_is_said_of_a_referral_is_read_with_a_trace(
+    services: Services, practice: httpx.Client, person: Person, trail: Trail
+) -> None:
+    sent = refer(practice, advice_request(person.number, new_team(services, "RZ1")))
+    said = say(practice, task_of(sent), sent.headers["ETag"], "information", "Since May.")
+    assert practice.get(f"/fhir/Task/{task_of(sent)}/$messages").json()["total"] == 1
+    assert practice.get(f"/fhir/Communication/{said.json()['id']}").status_code == 200
+    for answer in (
+        say(practice, task_of(sent), sent.headers["ETag"], "information"),
+        act(practice, task_of(sent), "convert", sent.headers["ETag"]),
+    ):
+        assert answer.status_code == 412
+
+    events = [trace.event for trace in trail.new()]
+
+    assert [(each.interaction, each.resource_types) for each in events] == [
+        ("$messages", ("Communication",)),
+        ("read", ("Communication",)),
+        ("$message", ("Task",)),
+        ("$convert", ("Task",)),
+    ]
+    assert {(each.person_key, each.reason) for each in events} == {(person.key, "referral-party")}
 
 
 def test_each_identity_of_a_joined_person_has_its_own_trace(

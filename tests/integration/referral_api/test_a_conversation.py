@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -29,6 +31,7 @@ HOLDER = "https://onestory.nhs.uk/StructureDefinition/referral-holder"
 NEXT = "https://onestory.nhs.uk/StructureDefinition/referral-next-actor"
 MAY_CONVERT = "https://onestory.nhs.uk/StructureDefinition/advice-may-be-converted"
 LARGEST = 5_000_000
+PATIENCE_S = 30.0
 
 
 @pytest.fixture
@@ -413,3 +416,57 @@ def test_advice_becomes_a_referral_to_another_team_that_is_named(
     made = act(surgery, task_of(sent), "convert", sent.headers["ETag"], to)
 
     assert read(surgery, task_of(made)).json()["owner"]["reference"] == f"HealthcareService/{other}"
+
+
+def on_the_record(client: httpx.Client, number: str, how_many: int) -> list[dict[str, Any]]:
+    """The person's Communications as the record has them, once there are so many."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        entries = client.get(f"/fhir/Communication?patient={number}&_sort=sent").json().get("entry", [])
+        if len(entries) >= how_many:
+            return [each["resource"] for each in entries]
+        assert time.monotonic() < deadline, f"{len(entries)} of {how_many} messages reached the record"
+        time.sleep(0.05)
+
+
+def test_what_is_said_stands_on_the_record(surgery: httpx.Client, nurses: httpx.Client, team: str) -> None:
+    number = new_nhs_number()
+    sent = refer(surgery, service_request(number, team))
+    asked = say(nurses, task_of(sent), sent.headers["ETag"], "question")
+    answered = say(surgery, task_of(sent), asked.headers["ETag"], "answer", "Yes.")
+
+    kept = on_the_record(surgery, number, 2)
+
+    for live, recorded in zip((asked.json(), answered.json()), kept, strict=True):
+        assert {**recorded, "meta": {}} == {**live, "meta": {}}
+        assert recorded["meta"]["versionId"] == live["meta"]["versionId"]
+        assert recorded["meta"]["tag"] == live["meta"]["tag"]
+
+
+def test_a_message_is_not_changed_by_publishing_it_anew(surgery: httpx.Client, nurses: httpx.Client, team: str) -> None:
+    number = new_nhs_number()
+    sent = refer(surgery, service_request(number, team))
+    said = say(surgery, task_of(sent), sent.headers["ETag"], "information", "As it was said.").json()
+    on_the_record(surgery, number, 1)
+    changed = said | {"payload": [{"contentString": "As it was not said."}]}
+
+    answer = surgery.put(f"/fhir/Communication/{said['id']}", json=changed, headers=FHIR)
+
+    assert answer.status_code == 403, answer.text
+    assert messages(nurses, task_of(sent))[0]["payload"] == [{"contentString": "As it was said."}]
+
+
+@pytest.mark.parametrize("action", ["convert", "message"])
+def test_of_several_at_once_one_is_done(
+    services: Services, surgery: httpx.Client, nurses: httpx.Client, team: str, action: str
+) -> None:
+    sent = refer(surgery, advice_request(new_nhs_number(), team))
+    said = [{"name": "category", "valueCode": "question"}, a_text("And now?")] if action == "message" else []
+
+    with ThreadPoolExecutor(4) as several:
+        answers = list(
+            several.map(lambda _: act(surgery, task_of(sent), action, sent.headers["ETag"], *said), range(4))
+        )
+
+    assert sorted(each.status_code for each in answers) == [200, 412, 412, 412]
+    assert [each for each, _ in told(services, task_of(sent))] == ["request", {"convert": "convert"}.get(action, "ask")]
