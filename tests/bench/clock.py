@@ -16,10 +16,12 @@ from tests.stack import Services
 
 import onestory.referral
 from onestory.referral import clock_table
+from onestory.referral.breaches import Breaches
 from onestory.referral.clock import Clock
 from onestory.referral.domain.creation import asked
 from onestory.referral.handler import Handler, Request
 from onestory.referral.store import overdue
+from onestory.referral.worklists import Worklists
 from onestory.shared import logs, postgres
 from onestory.shared.caller import Caller
 from onestory.shared.contracts.codec import codec
@@ -29,6 +31,7 @@ from onestory.shared.identity import Keys
 _OPEN = 100_000
 _LATE = 2_000
 _TIMES = 200
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _CALLER = Caller("A81001", "bench", "bench", "R8000", "", "TREAT")
 
 
@@ -48,6 +51,9 @@ async def run(services: Services) -> list[Figure]:
         started = time.perf_counter()
         done = await clock.tick()
         rate = done / (time.perf_counter() - started)
+        breaches = Breaches(database, Worklists(database))
+        whose = await breaches.whose(_CALLER, "")
+        lists = await _milliseconds(lambda: breaches.page(whose, "", _EVER, None, 50))
     with postgres.connect(dsn, "referral") as connection:
         started = time.perf_counter()
         overdue.figures(connection, datetime.now(UTC))
@@ -58,6 +64,8 @@ async def run(services: Services) -> list[Figure]:
         Figure("clock", f"a tick that finds nothing, {named}, p50", percentile(looking, 0.5), "ms"),
         Figure("clock", f"the same, p99 (p50 of {bare}: {percentile(raw, 0.5):.2f})", percentile(looking, 0.99), "ms"),
         Figure("clock", f"{done:,} that are late, escalated {named}", rate, "referrals/s"),
+        Figure("clock", f"the breach list, a page of 50 of {done:,}, p50", percentile(lists, 0.5), "ms"),
+        Figure("clock", "the same, p99", percentile(lists, 0.99), "ms"),
         Figure("clock", f"its metrics with {done:,} that are late", figures_ms, "ms"),
     ]
 

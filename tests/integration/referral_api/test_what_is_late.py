@@ -18,8 +18,8 @@ from tests.stack import PATIENCE_S, Services
 
 from onestory.referral.domain.listing import ESCALATION_CONTACT
 from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import REFERRAL, topics
-from onestory.shared.events import Notice, Party, ReferralChanged
+from onestory.shared.contracts.topics import ACCESS, REFERRAL, topics
+from onestory.shared.events import AccessRecorded, Event, Notice, Party, ReferralChanged
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 WARD_MANAGER: dict[str, Any] = {
@@ -58,11 +58,17 @@ def make_late(services: Services, *sent: httpx.Response) -> None:
                where referral_id = any(%s)""",
             [ids],
         )
-        deadline = time.monotonic() + PATIENCE_S
-        escalated = "select from referral.referral where referral_id = any(%s) and escalated_at is not null"
-        while len(connection.execute(escalated, [ids]).fetchall()) < len(ids):
+    await_escalated(services, ids, len(ids))
+
+
+def await_escalated(services: Services, ids: list[str], least: int) -> None:
+    """Return when so many of these referrals were escalated."""
+    deadline = time.monotonic() + PATIENCE_S
+    escalated = "select from referral.referral where referral_id = any(%s) and escalated_at is not null"
+    with psycopg.connect(services.postgres, autocommit=True) as connection:
+        while len(connection.execute(escalated, [ids]).fetchall()) < least:
             assert time.monotonic() < deadline, services.log("refer")[-2000:]
-            time.sleep(0.05)
+            time.sleep(0.02)
 
 
 def send(surgery: httpx.Client, team: str, **elements: Any) -> httpx.Response:
@@ -100,6 +106,50 @@ def test_what_is_late_is_escalated_once_and_stays_in_the_list_until_somebody_act
     escalations = [each for each in on_topic(services, referral, "accept") if each.action == "escalate"]
     assert [each.version for each in escalations] == [2]
     assert Notice("escalation", Party("RZ1", team), "referral-overdue") in escalations[0].notices
+
+
+def test_a_process_that_is_killed_while_it_escalates_has_told_each_once_in_the_end(
+    services: Services, surgery: httpx.Client, team: str
+) -> None:
+    sent = [send(surgery, team) for _ in range(30)]
+    ids = [each.json()["id"] for each in sent]
+    services.kill("refer")
+    with psycopg.connect(services.postgres, autocommit=True) as connection:
+        connection.execute(
+            "update referral.referral set due_at = now() - interval '1 minute' where referral_id = any(%s)", [ids]
+        )
+        for least in (1, 10, 20):
+            services.start("refer")
+            await_escalated(services, ids, least)
+            services.kill("refer")
+    services.start("refer")
+    await_escalated(services, ids, len(ids))
+    act(surgery, task_of(sent[0]), "cancel", read(surgery, task_of(sent[0])).headers["ETag"], REASON)
+
+    # What was sent twice because the relay died is one event.
+    events = {each.event_id: each for each in on_topic(services, ids[0], "cancel", *ids[1:])}.values()
+    assert sorted(each.referral_id for each in events if each.action == "escalate") == sorted(ids)
+    metrics = httpx.get(f"{services.stack.health['refer']}/metrics", trust_env=False).text
+    assert "onestory_referral_escalations_total" in metrics
+    assert "onestory_referrals_overdue_untold 0.0" in metrics
+
+
+def test_everybody_on_the_list_or_in_a_notice_leaves_a_trace(
+    services: Services, surgery: httpx.Client, nurses: httpx.Client, team: str
+) -> None:
+    sent = send(surgery, team)
+    make_late(services, sent)
+    before = topic_ends(services, ACCESS)
+
+    for address in ("/worklists/breaches", "/notices"):
+        answer(nurses, address, team=team)
+
+    person_key = sent.json()["id"].partition("-")[0]
+    traces = [each for each in new_on(services, ACCESS, before) if isinstance(each, AccessRecorded)]
+    assert [(each.interaction, each.reason) for each in traces if each.person_key == person_key] == [
+        ("worklist", "referral-party"),
+        ("notices", "referral-party"),
+    ]
 
 
 def test_a_row_says_whose_turn_it_is_and_since_when_it_is_late(
@@ -229,17 +279,44 @@ def test_a_cursor_of_one_list_is_refused_by_another(services: Services, surgery:
     assert refused.status_code == 400, refused.text
 
 
-def on_topic(services: Services, referral: str, until: str) -> list[ReferralChanged]:
-    """What Kafka has of a referral, in order, once it has this action of it."""
+def on_topic(services: Services, referral: str, until: str, *others: str) -> list[ReferralChanged]:
+    """What Kafka has of a referral and of others, in order, once it has this action of it."""
     found: list[ReferralChanged] = []
     deadline = time.monotonic() + PATIENCE_S
     with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
         places = [TopicPartition(REFERRAL, number) for number in range(topics()[REFERRAL].partitions)]
         consumer.assign(places)
         consumer.seek_to_beginning(*places)
-        while until not in [each.action for each in found]:
+        while (referral, until) not in [(each.referral_id, each.action) for each in found] or waits(services):
             assert time.monotonic() < deadline
             for messages in consumer.poll(timeout_ms=200).values():
                 events = [codec().decode(message.value) for message in messages]
-                found += [each for each in events if isinstance(each, ReferralChanged) and each.referral_id == referral]
+                found += [each for each in events if isinstance(each, ReferralChanged)]
+    return [each for each in found if each.referral_id in (referral, *others)]
+
+
+def waits(services: Services) -> bool:
+    """Whether anything waits to be sent."""
+    with psycopg.connect(services.postgres) as connection:
+        return bool(connection.execute("select from referral.outbox limit 1").fetchall())
+
+
+def topic_ends(services: Services, topic: str) -> dict[TopicPartition, int]:
+    with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
+        ends: dict[TopicPartition, int] = consumer.end_offsets(
+            [TopicPartition(topic, number) for number in range(topics()[topic].partitions)]
+        )
+        return ends
+
+
+def new_on(services: Services, topic: str, before: dict[TopicPartition, int]) -> list[Event]:
+    """What has come since then."""
+    ends, found = topic_ends(services, topic), []
+    with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
+        consumer.assign(list(before))
+        for place, offset in before.items():
+            consumer.seek(place, offset)
+        while any(consumer.position(place) < ends[place] for place in before):
+            for messages in consumer.poll(timeout_ms=200).values():
+                found += [codec().decode(message.value) for message in messages]
     return found

@@ -10,11 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
+from tests.unit.referral.made import PHYSIO, SENT, after, doing, sent
 
 from onestory.referral.clock import prepared
 from onestory.referral.clock_table import load
 from onestory.referral.domain.clocks import KINDS, PRIORITIES, WAITING, WorkingDays
-from onestory.referral.domain.referral import ENDED, Kind, Status
+from onestory.referral.domain.command import Command
+from onestory.referral.domain.decide import decide
+from onestory.referral.domain.machine import Action, Side
+from onestory.referral.domain.referral import ENDED, Kind, Reason, Status
 from onestory.referral.domain.working_days import LONDON, is_working_day
 from onestory.shared.contracts.codec import codec
 from onestory.shared.errors import Misconfigured
@@ -57,6 +61,16 @@ def test_a_hold_is_looked_at_when_the_holder_said() -> None:
     said = datetime(2026, 12, 22, 9, tzinfo=UTC)
 
     assert CLOCKS.review("referral", "routine", said, FRIDAY_NIGHT) == said
+
+
+@pytest.mark.parametrize("said", [SENT + timedelta(days=9), SENT + timedelta(days=900), None])
+def test_who_puts_a_referral_on_hold_says_until_when_within_the_clock_of_a_hold(said: datetime | None) -> None:
+    working = after(sent(), (Action.ACCEPT, Side.RECIPIENT), (Action.START, Side.RECIPIENT))
+    hold = Command(Action.HOLD, Reason("", {"text": "On holiday"}), until=said)
+
+    held = decide(working, hold, {Side.RECIPIENT}, doing(party=PHYSIO), CLOCKS, lambda of, _: of.task_id).referral
+
+    assert held.due_at == CLOCKS.review("referral", "routine", said, SENT)
 
 
 @pytest.mark.parametrize("said", [datetime(2028, 1, 1, tzinfo=UTC), None])
