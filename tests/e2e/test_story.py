@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
+from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
+from tests.referrals import act, new_team, read, refer, service_request, task_of
 from tests.stack import Services
 
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
@@ -108,6 +111,62 @@ def test_amina_tells_her_story_once(services: Services, teams: dict[str, Team]) 
     assert "Leg ulcer, left" not in texts(practice.reads(amina))
     assert practice.http.get(f"/fhir/Condition/{ulcer}").status_code == 410
     assert practice.http.get(f"/fhir/Condition/{ulcer}/_history").json()["total"] == 2
+
+
+def test_amina_is_referred_with_her_story_and_somebody_is_responsible_all_the_way(
+    services: Services, teams: dict[str, Team]
+) -> None:
+    practice, social_care, hospital = teams["practice"], teams["social care"], teams["hospital"]
+    amina, clinic = new_nhs_number(), new_team(services, "RX001", "Leg ulcer clinic")
+    services.register(amina)
+    practice.says(transaction(patient(amina, "p2", "A81001"), condition(amina, "c2", "Heart failure")))
+    assert hospital.reads(amina).status_code == 404
+
+    # Her practice refers her to the hospital's clinic, and stays responsible; the clinic has to answer by a time.
+    sent = refer(practice.http, service_request(amina, clinic, reasonCode=[{"text": "Leg ulcer, left"}]))
+    task, tag = task_of(sent), sent.headers["ETag"]
+    asked = read(hospital.http, task).json()
+    assert responsible(asked) == "A81001"
+    assert asked["restriction"]["period"]["end"] > asked["authoredOn"]
+
+    # The clinic has no appointment for weeks and says so: the practice knows, and asks another one.
+    full = act(hospital.http, task, "reject", tag, {"name": "reason", "valueString": "No appointment before June"})
+    assert responsible(full.json()) == "A81001"
+    other = {"name": "recipient", "valueReference": {"reference": f"HealthcareService/{new_team(services, 'RX001')}"}}
+    why = {"name": "reason", "valueString": "She cannot wait until June"}
+    asked_again = act(practice.http, task, "redirect", full.headers["ETag"], why, other)
+    task, tag = asked_again.json()["id"], asked_again.headers["ETag"]
+
+    # That one takes her: it is responsible now, and reads what she has told already.
+    taken = act(hospital.http, task, "accept", tag)
+    assert responsible(taken.json()) == asked_again.json()["owner"]["reference"]
+    until(partial(tells, hospital, amina, "Heart failure"))
+
+    # It does what was asked for; the practice and her social worker read the outcome on the record.
+    started = act(hospital.http, task, "start", taken.headers["ETag"])
+    outcome = {"name": "outcome", "valueString": "Healed"}
+    done = act(hospital.http, task, "complete", started.headers["ETag"], outcome)
+    assert responsible(done.json()) == ""
+    for team in (practice, social_care):
+        until(partial(tells, team, amina, "Healed"))
+        referred = [e["resource"] for e in team.reads(amina).json()["entry"]]
+        assert [each["status"] for each in referred if each["resourceType"] == "ServiceRequest"] == ["completed"]
+
+    # What was asked of somebody else first is told too, and nobody is responsible there any more.
+    tasks = [each for each in referred if each["resourceType"] == "Task"]
+    assert {each["status"] for each in tasks} == {"rejected", "completed"}
+    assert [responsible(each) for each in tasks] == ["", ""]
+
+
+def tells(team: Team, nhs_number: str, text: str) -> bool:
+    return text in team.reads(nhs_number).text
+
+
+def responsible(task: dict[str, Any]) -> str:
+    """Who holds a referral: an ODS code, or the team; empty once nobody does."""
+    named = {each["url"].rpartition("/")[2]: each.get("valueReference") for each in task["extension"]}
+    holder = named.get("referral-holder") or {}
+    return str(holder.get("reference") or holder.get("identifier", {}).get("value", ""))
 
 
 def test_what_was_filed_under_the_wrong_person_moves_to_the_right_one(teams: dict[str, Team]) -> None:

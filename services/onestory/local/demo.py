@@ -1,4 +1,4 @@
-"""`onestory demo`: the embedded stack with a synthetic care network in it, one record of it shown, and what to try."""
+"""`onestory demo`: the embedded stack with a synthetic care network in it, a record, a referral, and what to try."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from onestory.client import publish
-from onestory.local import demo_record, down, interruption, processes, state, up
+from onestory.local import demo_record, demo_referral, down, interruption, processes, state, up
 from onestory.local.state import Stack
 from onestory.local.token import fetch_token
 from onestory.sample import main as sample
@@ -66,8 +66,8 @@ class Demo:
 
     def fill(self) -> None:
         """Invent the care network and publish it, unless this directory's record has it already."""
-        done = self.home / "sample-published"
-        if done.exists() and done.read_text() == str(self.people):
+        done, published = self.home / "sample-published", f"{self.people} with teams"
+        if done.exists() and done.read_text() == published:
             self.console.print(f"[green]✓[/] {self.people} people are in the record from last time")
             return
         _command(sample, "--people", str(self.people), "--seed", str(SEED), "--out", str(self._sample))
@@ -76,21 +76,25 @@ class Demo:
         code = _command(publish, str(self._sample / "*.ndjson"), "--report", str(refusals))
         if code == 130:
             raise KeyboardInterrupt
-        done.write_text(str(self.people))
+        done.write_text(published)
 
     def show(self, stack: Stack) -> None:
-        """One person's record, how fast a new fact got there, and what to try."""
+        """One person's record, how fast a new fact got there, a referral from start to end, and what to try."""
         manifest = json.loads((self._sample / "manifest.json").read_text())
         person = _most_told(manifest["people"])
         token = fetch_token(person["practice"], role=CLINICIAN, lifetime=TOKEN_LIFETIME_S, issuer=stack.issuer)
-        reader = demo_record.Reader(stack, token, {each["ods"]: each["name"] for each in manifest["sources"]})
+        names = {each["ods"]: each["name"] for each in manifest["sources"]}
+        reader = demo_record.Reader(stack, token, names)
         delay = reader.tell(person["nhs_number"])
         reader.print_record(self.console, person)
         self.console.print(
             f"\nA new observation was [bold]acknowledged after {delay.acknowledged_ms:.0f} ms[/] "
             f"and [bold]visible to every reader after {delay.visible_ms:.0f} ms[/].\n"
         )
-        for line in _to_try(stack, token, person["nhs_number"]):
+        shown = demo_referral.Referring(stack, person["practice"], names).show(self.console, person["nhs_number"])
+        lines = _to_try(stack, token, person["nhs_number"])
+        lines += ["", *demo_referral.to_try(stack.base_url, person["practice"], person["nhs_number"], shown)]
+        for line in lines:
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def watch(self) -> None:
