@@ -64,6 +64,13 @@ def test_a_draft_is_not_sent_and_a_referral_is_sent_once(record: Record, keys: K
     ]
 
 
+def test_a_draft_that_was_called_off_was_never_sent(record: Record, keys: Keys) -> None:
+    record.project(keys, life(Made(keys, AMINA), "draft", "cancelled"))
+
+    assert record.rows("select * from referral_sent") == []
+    assert [row[5:] for row in stands(record)] == [("cancelled", False)]
+
+
 def test_a_task_leads_to_its_referral_also_when_another_one_is_in_force(record: Record, keys: Keys) -> None:
     first = Made(keys, AMINA)
     second = replace(first, task="t2", recipient="RZ2")

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tests import referrals
+from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient
 from tests.referral_events import Made, keys_of, tell
 from tests.stack import Services
@@ -211,6 +213,26 @@ def _of_type(changes: dict[str, Any], resource_type: str) -> list[dict[str, Any]
     kind = {"name": "type", "valueCode": resource_type}
     (fact,) = [each["part"] for each in changes["parameter"] if kind in each["part"]]
     return list(fact)
+
+
+def test_a_referral_that_was_made_here_lets_its_team_in_and_out_again(
+    services: Services, practice: httpx.Client, nurses: httpx.Client, hospital: httpx.Client, number: str
+) -> None:
+    team = referrals.new_team(services, NURSES)
+    made = referrals.refer(practice, referrals.service_request(number, team))
+    task = referrals.task_of(made)
+    until(lambda: problems(nurses, number) == ["Fall"])
+    says(hospital, condition(number, f"{number}-g", "Gout"))
+
+    told = parameters(nurses, f"/fhir/Task/{task}/$story")
+    accepted = referrals.act(nurses, task, "accept", made.headers["ETag"])
+    started = referrals.act(nurses, task, "start", accepted.headers["ETag"])
+    ended = referrals.act(nurses, task, "complete", started.headers["ETag"])
+
+    assert told["referral"]["valueReference"]["reference"] == f"ServiceRequest/{made.json()['id']}"
+    assert (texts(told["asSent"]["resource"]), texts(told["now"]["resource"])) == ({"Fall"}, {"Fall", "Gout"})
+    assert ended.status_code == 200, ended.text
+    until(lambda: problems(nurses, number) == [])
 
 
 def test_the_story_of_a_referral_is_listed_with_its_definition(practice: httpx.Client) -> None:

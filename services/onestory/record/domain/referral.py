@@ -9,7 +9,8 @@ from uuid import UUID
 
 from onestory.shared.events import REFERRAL_SYSTEM, RecordChanged, ReferralChanged, Source
 
-_DRAFT = "draft"
+# What is called off or marked as a mistake may never have been sent.
+_UNSENT = {"draft", "cancelled", "entered-in-error"}
 _WITH_RECIPIENT = {"requested", "received", "accepted", "in-progress", "on-hold"}
 
 
@@ -34,12 +35,12 @@ class Changed(NamedTuple):
 
     @property
     def is_sent(self) -> bool:
-        """Whether the referral has left its author by this change, or before."""
-        return self.status != _DRAFT
+        """Whether the referral has left its author, by this change or before, as far as this change tells."""
+        return self.status not in _UNSENT
 
 
 class Sent(NamedTuple):
-    """A row of `referral_sent`: the change by which a referral left its author, the least (version, event_id)."""
+    """A row of `referral_sent`: the change by which a referral left its author, with the least (version, event_id)."""
 
     person_key: str
     referral_id: str

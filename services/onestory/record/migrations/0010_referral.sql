@@ -14,7 +14,7 @@ create table referral (
     primary key (person_key, referral_id)
 );
 
--- By which change each of them left its author: the least (version, event_id) that is no draft. broker_time is that of
+-- By which change each of them left its author: the least (version, event_id) that tells so. broker_time is that of
 -- the first copy of it, for the record as it was then.
 create table referral_sent (
     person_key text collate "C" not null,

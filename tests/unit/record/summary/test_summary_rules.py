@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.unit.record.summary.written import (
 
 from onestory.record.domain.merge.fact import Said
 from onestory.record.domain.summary.document import summarise
+from onestory.shared.events import REFERRAL_SYSTEM
 
 LONG_AGO = datetime(2019, 3, 1, tzinfo=UTC)
 
@@ -848,3 +850,48 @@ def test_an_attorney_is_named_with_the_decision() -> None:
 
     assert "Attorney: Chidi Okafor" in texts(summary)["Plans for emergency care, and advance decisions"]
     assert daughter.shared_id.encode() in summary.document
+
+
+def referral(name: str, status: str, task: str, **elements: Any) -> list[Said]:
+    """A referral that was made here, and its Task."""
+    request = said("ServiceRequest", name, status=status, code={"text": name}, authoredOn="2026-05-01", **elements)
+    focus = {"reference": f"ServiceRequest/{request.shared_id}"}
+    of_request = said("Task", f"task-of-{name}", status=task, focus=focus, lastModified="2026-05-02T09:00:00Z")
+    return [replace(each, system=REFERRAL_SYSTEM) for each in (request, of_request)]
+
+
+def test_referrals_that_are_open_stand_in_the_plan_of_care_with_how_far_they_are() -> None:
+    nursing = referral("Nursing", "active", "accepted", priority="urgent", reasonCode=[{"text": "Leg ulcer"}])
+    sections_told = told(*nursing, *referral("Physiotherapy", "on-hold", "on-hold"))
+
+    plan = sections_told["Plan of care"]
+    for words in ("Nursing", "Referral accepted", "urgent", "Leg ulcer", "Dated 1 May 2026", "Referral on-hold"):
+        assert words in plan
+    assert "Also held" not in sections_told
+
+
+def test_of_several_tasks_the_one_that_changed_last_tells_how_far_a_referral_is() -> None:
+    request, first = referral("Nursing", "active", "rejected")
+    later = {**first.content, "status": "requested", "lastModified": "2026-05-03T09:00:00Z"}
+    second = replace(first, shared_id="another", content=later)
+
+    plan = told(request, second, first)["Plan of care"]
+
+    assert "Referral requested" in plan
+    assert "rejected" not in plan
+
+
+@pytest.mark.parametrize(("status", "task"), [("draft", "draft"), ("completed", "completed"), ("revoked", "cancelled")])
+def test_what_was_not_sent_or_has_ended_is_no_open_referral(status: str, task: str) -> None:
+    sections_told = told(*referral("Nursing", status, task))
+
+    assert "Plan of care" not in sections_told
+    assert "ServiceRequest: 1" in sections_told["Also held"]
+    assert "Task" not in sections_told["Also held"]
+
+
+def test_a_request_that_somebody_published_is_no_referral() -> None:
+    sections_told = told(said("ServiceRequest", "order", status="active", code={"text": "Full blood count"}))
+
+    assert "Plan of care" not in sections_told
+    assert "ServiceRequest: 1" in sections_told["Also held"]

@@ -9,6 +9,7 @@ from onestory.record.domain.summary.about_me import is_about_me
 from onestory.record.domain.summary.narrative import listed, paragraph, text
 from onestory.record.domain.summary.plans import is_plan
 from onestory.record.domain.summary.record import Record
+from onestory.record.domain.summary.referrals import is_shown
 from onestory.record.domain.summary.section import OWN, Section
 
 _ELSEWHERE = frozenset(
@@ -63,4 +64,4 @@ def also_held(record: Record) -> Section | None:
 def _is_left_out(record: Record, fact: Fact) -> bool:
     if fact.resource_type in _ELSEWHERE or fact.resource_type in _NOT_CLINICAL:
         return False
-    return not (is_plan(record, fact) or is_about_me(record, fact))
+    return not (is_plan(record, fact) or is_about_me(record, fact) or is_shown(record, fact))
