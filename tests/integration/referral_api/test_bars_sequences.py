@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -108,6 +109,34 @@ def test_a_referral_whose_person_did_not_attend_is_back_with_its_requester(
     answered(answer)
     assert history(services, request) == ["request", "accept", "start", "fail"]
     assert now(sender, request)["status"] == "active"
+
+
+def test_a_response_to_a_request_for_advice_is_the_advice(
+    services: Services, sender: httpx.Client, receiver: httpx.Client, service: str
+) -> None:
+    number = new_nhs_number()
+    asked = json.loads(json.dumps(message("REFREQ01", number, service)).replace("a1t1", "a8t1"))
+    request = request_of(send(sender, asked))
+    response = message("REFRESP01", number, service)
+    refused = send(receiver, response)
+    one(response, "ServiceRequest")["status"] = "completed"
+
+    answered(send(receiver, response))
+
+    assert issue(refused)[:2] == (409, "conflict")
+    assert history(services, request) == ["request", "advise"]
+    (task,) = receiver.get(f"/fhir/Task?owner=HealthcareService/{team_of(services, service)}").json()["entry"]
+    said = sender.get(f"/fhir/Task/{task['resource']['id']}/$messages").json()["entry"][0]["resource"]
+    assert task["resource"]["businessStatus"]["coding"][0]["code"] == "REFERRER_TO_REVIEW_RESPONSE"
+    assert {each["reference"].partition("/")[0] for each in said["about"]} >= {"Encounter"}
+
+
+def team_of(services: Services, service: str) -> str:
+    """The team that goes by this id of the Directory of Services."""
+    with psycopg.connect(services.postgres) as connection:
+        query = "select team_id from referral.team where dos_service_id = %s"
+        (row,) = connection.execute(query, [service]).fetchall()
+    return str(row[0])
 
 
 def test_a_validation_is_taken_and_then_done(

@@ -17,7 +17,7 @@ from onestory.referral.bars.responding import Responding
 from onestory.referral.bars.wording import bars_outcome
 from onestory.referral.bars.work import Statements
 from onestory.referral.domain.clocks import Clocks
-from onestory.referral.domain.creation import task_id
+from onestory.referral.domain.creation import message_id, task_id
 from onestory.referral.handler import Handler
 from onestory.referral.trace import Trace
 from onestory.shared.resources import Resources
@@ -30,7 +30,11 @@ def bars_routes(
     """What senders and receivers of BaRS may ask. Their errors are worded as the standard has it."""
     settings, database, keys = resources.settings, resources.database, resources.keys
     base_url, task_ids = settings.base_url.rstrip("/"), partial(task_id, keys)
-    doers = (Referring(clocks, task_ids), Responding(clocks, task_ids), Bookings(keys, resources.codec))
+    doers = (
+        Referring(clocks, task_ids),
+        Responding(clocks, task_ids, partial(message_id, keys)),
+        Bookings(keys, resources.codec),
+    )
     bars = Bars(database, handler, keys, resources.codec, statements, doers, settings.message_limit_s)
     process = Process(bars, base_url, settings.max_body_bytes).__call__
     requests, slots = Requests(handler, database, trace, keys, base_url), Slots(database, base_url)

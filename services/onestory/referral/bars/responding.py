@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from onestory.referral.bars.advising import advise
 from onestory.referral.bars.domain.meaning import Meaning, receiver_status
 from onestory.referral.bars.domain.people import refuse_other_person
 from onestory.referral.bars.work import Done, Work
 from onestory.referral.domain.clocks import Clocks
 from onestory.referral.domain.command import Changed, Command, Doing
+from onestory.referral.domain.conversation import MessageIds
 from onestory.referral.domain.decide import TaskIds, acting, decide, finish
 from onestory.referral.domain.machine import Action, Side
-from onestory.referral.domain.referral import Json, Reason, Referral, Status
+from onestory.referral.domain.referral import Json, Kind, Reason, Referral, Status
 from onestory.referral.handler import Handler, Outcome
 from onestory.shared.database import Transaction
 from onestory.shared.errors import Conflict, Forbidden, NotFound
@@ -42,8 +44,9 @@ _OUTPUTS = ("Encounter", "CarePlan", "Observation", "Flag", "QuestionnaireRespon
 class Responding:
     """Does what responses say."""
 
-    def __init__(self, clocks: Clocks, task_ids: TaskIds) -> None:
+    def __init__(self, clocks: Clocks, task_ids: TaskIds, message_ids: MessageIds) -> None:
         self._decide = partial(decide, clocks=clocks, task_ids=task_ids)
+        self._advise = partial(advise, clocks=clocks, ids=message_ids)
 
     async def respond(self, work: Work, transaction: Transaction, handler: Handler) -> Done:
         """Move the referral to where the response says that it is."""
@@ -56,7 +59,7 @@ class Responding:
         last: Outcome | None = None
         pending = True
         while pending:
-            steps = _Steps(work, self._decide)
+            steps = _Steps(work, self._decide, self._advise)
             last = await handler.act(work.request, work.before.referral_id, None, steps)
             pending = steps.pending
         assert last is not None
@@ -68,15 +71,19 @@ class Responding:
 class _Steps:
     """The next step of a response. `pending`: there is another one after it."""
 
-    def __init__(self, work: Work, decide_: partial[Changed]) -> None:
+    def __init__(self, work: Work, decide_: partial[Changed], advise_: partial[Changed]) -> None:
         self._work = work
         self._decide = decide_
+        self._advise = advise_
         self.pending = False
 
     def __call__(self, referral: Referral, sides: frozenset[Side], doing: Doing) -> Changed:
         if Side.RECIPIENT not in sides:
             raise Forbidden("Only the team that was asked responds to a referral.")
         refuse_other_person(self._work.message, self._work.event.person, referral.person)
+        if referral.kind is Kind.ADVICE:
+            about = [each["valueReference"] for each in _outputs(self._work)]
+            return self._advise(self._work.meaning, about, referral, {Side.RECIPIENT}, doing)
         if not referral.is_open or referral.status not in _TO_BEGIN:
             says = f"The referral is {referral.status}: no response to it is possible any more."
             raise Conflict(says, code="conflict")
