@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -133,6 +134,22 @@ def test_all_sides_are_told_of_every_step_once_it_is_sent(
     told = {notice.party for notice in notices(action, before, replace(after, sent_at=SENT), actor)}
 
     assert {after.requester, after.sender, after.recipient} <= {*told, actor}
+
+
+@pytest.mark.parametrize("sender", [PRACTICE, Party("RX3", "hands")], ids=["its requester sent it", "passed on"])
+@pytest.mark.parametrize(("status", "side", "action"), list(product(Status, Side, Action)), ids=str)
+def test_in_every_state_and_for_every_side_and_action_whose_turn_it_is_is_told(
+    status: Status, side: Side, action: Action, sender: Party
+) -> None:
+    referral = replace(sent("draft" if status is Status.DRAFT else "active"), status=status, sender=sender)
+    if not is_possible(referral, action, side, PAIN):
+        return
+
+    changed = done(referral, action, side)
+
+    told = {notice.party for notice in changed.notices}
+    assert changed.referral.next_actor in {*told, changed.doing.actor.party, None}
+    assert changed.referral.holder in {*told, changed.doing.actor.party, None}
 
 
 STEPS = st.lists(st.tuples(st.sampled_from(Action), st.sampled_from(Side), st.sampled_from([PAIN, PHYSIO])), max_size=9)

@@ -18,6 +18,7 @@ from onestory.referral.domain.creation import TeamNamed
 from onestory.referral.domain.decide import TaskIds, acting, decide, finish
 from onestory.referral.domain.machine import Action, Side
 from onestory.referral.domain.referral import Reason, Referral
+from onestory.referral.domain.urgency import with_priority
 from onestory.referral.handler import Handler, Outcome
 from onestory.shared.database import Transaction
 from onestory.shared.errors import Conflict, Forbidden, NotFound
@@ -33,6 +34,7 @@ class Referring:
     """Does what requests ask for."""
 
     def __init__(self, clocks: Clocks, task_ids: TaskIds) -> None:
+        self._clocks = clocks
         self._decide = partial(decide, clocks=clocks, task_ids=task_ids)
 
     async def refer(self, work: Work, transaction: Transaction, handler: Handler) -> Done:
@@ -54,7 +56,8 @@ class Referring:
             refuse_other_person(work.message, work.event.person, referral.person)
             if not referral.is_open:
                 raise Conflict(f"The referral is {referral.status}, and has ended: send a new one.", code="conflict")
-            after = replace(referral, version=referral.version + 1, service_request=said.body)
+            hastened = with_priority(referral, said.priority, doing.at, self._clocks)
+            after = replace(hastened, version=referral.version + 1, service_request=said.body)
             return finish(referral, after, "update", acting(referral, {Side.REQUESTER}, doing))
 
         return _done(work, await handler.act(work.request, _before(work), None, deciding))

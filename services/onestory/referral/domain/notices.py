@@ -17,6 +17,8 @@ CODES = {
     "hold": "referral-on-hold",
     "resume": "referral-resumed",
     "book": "referral-booked",
+    "amend-booking": "referral-booking-changed",
+    "cancel-booking": "referral-booking-cancelled",
     "complete": "referral-completed",
     "fail": "referral-failed",
     "cancel": "referral-cancelled",
@@ -42,7 +44,19 @@ _INTERNAL = frozenset({"claim", "release"})
 # A person is told where to go and whom to expect, and not of each step on the way. That it was a mistake they have to
 # know as well: else they wait for somebody who will never come.
 _FOR_THE_PERSON = frozenset(
-    {"request", "accept", "reject", "redirect", "book", "complete", "fail", "cancel", "correct"}
+    [
+        "request",
+        "accept",
+        "reject",
+        "redirect",
+        "book",
+        "amend-booking",
+        "cancel-booking",
+        "complete",
+        "fail",
+        "cancel",
+        "correct",
+    ]
 )
 
 
