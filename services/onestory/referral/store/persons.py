@@ -93,24 +93,21 @@ def links(transaction: psycopg.Connection, person_keys: Collection[str]) -> set[
 def standing(transaction: psycopg.Connection, person_keys: Sequence[str]) -> Mapping[str, list[Standing]]:
     """What stands of each person, under this number alone."""
     rows = transaction.execute(
-        """with mine as (
+        """select m.person_key, l.rank, l.published_at, l.event_id, l.deceased,
+               case when l.practice <> '' then l.practice else coalesce(practice.ods, '') end
+           from (
                select distinct person_key, resource_hash from referral.person_statement where person_key = any(%s)
-           ), owner as (
-               select distinct on (resource_hash) resource_hash, person_key
-               from referral.person_statement
-               where operation = 'assert' and resource_hash in (select resource_hash from mine)
-               order by resource_hash, rank desc, published_at desc, event_id desc
-           ), last as (
-               select distinct on (person_key, resource_hash) s.*
-               from referral.person_statement s join mine using (person_key, resource_hash)
-               order by person_key, resource_hash, rank desc, published_at desc, event_id desc
-           )
-           select l.person_key, l.rank, l.published_at, l.event_id, l.deceased,
-               case when l.practice <> '' then l.practice else coalesce(o.ods, '') end
-           from last l
-           join owner using (resource_hash, person_key)
-           left join referral.directory_organisation o on o.shared_id = l.organisation_id
-           where l.operation = 'assert'""",
+           ) as m
+           cross join lateral (
+               select * from referral.person_statement s
+               where s.person_key = m.person_key and s.resource_hash = m.resource_hash
+               order by rank desc, published_at desc, event_id desc limit 1
+           ) as l
+           left join referral.directory_organisation practice on practice.shared_id = l.organisation_id
+           where l.operation = 'assert' and not exists (
+               select from referral.person_statement o
+               where o.resource_hash = m.resource_hash and o.person_key <> m.person_key and o.operation = 'assert'
+                 and (o.rank, o.published_at, o.event_id) > (l.rank, l.published_at, l.event_id))""",
         [list(person_keys)],
     ).fetchall()
     found: dict[str, list[Standing]] = {person_key: [] for person_key in person_keys}
