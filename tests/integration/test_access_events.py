@@ -203,6 +203,16 @@ def test_a_refused_read_leaves_the_decision_that_its_answer_hides(
     assert (trace.event.visibility, trace.event.reason) == ("none", "no-relationship")
 
 
+def test_who_reads_because_of_a_referral_leaves_that_reason(services: Services, person: Person, trail: Trail) -> None:
+    with services.client(person.made.recipient, network="community") as recipient:
+        answers = [recipient.get(person.at(READS[each])) for each in ("everything", "story of a referral")]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    events = [trace.event for trace in trail.new()]
+    assert {(event.visibility, event.reason) for event in events} == {("all", "open-referral")}
+    assert [event.interaction for event in events] == ["$everything", "$story"]
+
+
 def test_a_search_by_form_leaves_the_trace_of_a_search(practice: httpx.Client, person: Person, trail: Trail) -> None:
     practice.post("/fhir/Condition/_search", data={"patient": person.number})
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests import referrals
 from tests.integration.record.waiting import until
-from tests.people import condition, new_nhs_number, patient
+from tests.people import condition, new_nhs_number, patient, transaction
 from tests.referral_events import Made, keys_of, tell
 from tests.stack import Services
 from uuid_utils.compat import uuid7
@@ -172,6 +172,22 @@ def test_referrals_are_found_read_and_told_like_any_statement(
     assert versions["total"] == 2
     (author, system) = told["entry"][0]["resource"]["agent"]
     assert (author["who"]["identifier"]["value"], system["who"]["display"]) == (PRACTICE, "onestory-referral")
+
+
+def test_no_bundle_overwrites_a_referral_or_takes_it_back(
+    services: Services, practice: httpx.Client, number: str, refer: Tell
+) -> None:
+    made = made_of(services, number)
+    refer(made, "requested", "accepted")
+    forged = {**practice.get(f"/fhir/Task/{made.task_id}").json(), "status": "completed"}
+    taken_back = {"request": {"method": "DELETE", "url": f"ServiceRequest/{made.referral_id}"}}
+
+    for bundle in (transaction(forged), {"resourceType": "Bundle", "type": "transaction", "entry": [taken_back]}):
+        assert practice.post("/fhir", json=bundle, headers=SENT).status_code == 403
+    by_name = practice.post("/fhir", json=transaction(forged), headers={**SENT, "X-Source-System": "onestory-referral"})
+
+    assert by_name.status_code == 403
+    assert practice.get(f"/fhir/Task/{made.task_id}").json()["status"] == "accepted"
 
 
 def test_who_makes_referrals_is_no_source_whose_silence_is_told(
