@@ -18,6 +18,7 @@ from onestory.referral.store import changes, messages
 from onestory.referral.store.referrals import Resource
 from onestory.shared.caller import Caller
 from onestory.shared.database import Database
+from onestory.shared.errors import Malformed
 from onestory.shared.identity import Keys
 
 _PAGE_BYTES = 10_000_000
@@ -58,9 +59,14 @@ class Conversation:
         return sent, outcome
 
     async def page(self, caller: Caller, task_id: str, after: str, most: int) -> Page:
-        """The messages after the one of this id. Raises `NotFound`, also for who is no party to the referral."""
+        """The messages after the one of this id; from the first where it is empty.
+
+        Raises `NotFound`, also for who is no party to the referral, and `Malformed` for an id of no message of it.
+        """
         _, referral = await self._handler.look(caller, task_id)
         async with self._database.snapshot() as queries:
+            if after and not await messages.has(queries, referral, after):
+                raise Malformed("_cursor is not from a next link of these messages.", code="value")
             total = await messages.count(queries, referral)
             found = await messages.page(queries, referral, after, most, _PAGE_BYTES)
             more = bool(found) and bool(await messages.page(queries, referral, found[-1].shared_id, 1, 0))

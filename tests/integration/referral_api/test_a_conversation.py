@@ -137,6 +137,13 @@ def test_a_conversation_is_read_in_order_and_by_pages(surgery: httpx.Client, nur
     assert [each["payload"][0]["contentString"] for each in messages(surgery, task_id)] == texts
 
 
+@pytest.mark.parametrize("asked", ["_count=0", "_count=x", f"_count={'9' * 5000}", "_cursor=x", "_sort=sent"])
+def test_a_page_that_does_not_exist_is_refused(surgery: httpx.Client, team: str, asked: str) -> None:
+    sent = refer(surgery, service_request(new_nhs_number(), team))
+
+    assert surgery.get(f"/fhir/Task/{task_of(sent)}/$messages?{asked}").status_code == 400
+
+
 def test_a_message_carries_attachments_and_names_what_it_is_about(
     surgery: httpx.Client, nurses: httpx.Client, team: str
 ) -> None:
@@ -210,6 +217,11 @@ BAD: dict[str, tuple[list[dict[str, Any]], int, str]] = {
         [{"name": "category", "valueCode": "information"}, {"name": "attachment", "valueAttachment": TOO_LARGE}],
         413,
         "publish them as DocumentReference",
+    ),
+    "a text that is too long": (
+        [{"name": "category", "valueCode": "information"}, a_text("x" * 1_000_001)],
+        413,
+        "send it as an attachment",
     ),
     "an attachment elsewhere": (
         [

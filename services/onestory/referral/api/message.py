@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -19,7 +20,6 @@ from onestory.referral.trace import Trace
 from onestory.shared.body import read_body
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Malformed, Unprocessable
-from onestory.shared.identity import parse_shared_id
 from onestory.shared.openapi import FHIR_JSON
 
 MESSAGE = ("category", "text", "attachment", "about")
@@ -27,6 +27,7 @@ MESSAGE = ("category", "text", "attachment", "about")
 MOST = 100
 """Messages on one page."""
 _CURSOR = "_cursor"
+_COUNT = re.compile(r"[1-9][0-9]{0,8}")
 _COMMUNICATION = "Communication"
 
 
@@ -91,6 +92,7 @@ def _message(said: Said) -> Message:
         )
     attachments = list(said.every("attachment", "Attachment"))
     message.refuse_too_large(sum(message.refuse_unfit(each, path) for path, each in attachments))
+    message.refuse_too_long(text)
     payload: list[Json] = [{"contentString": text}] if text else []
     payload += [{"contentAttachment": each} for _, each in attachments]
     about = tuple(each for _, each in said.every("about", "Reference"))
@@ -108,8 +110,6 @@ def _asked_page(request: Request) -> tuple[int, str]:
     if asked.keys() - {"_count", _CURSOR, "_format"}:
         raise Malformed("$messages takes _count and _cursor.", code="not-supported")
     count, after = asked.get("_count", str(MOST)), asked.get(_CURSOR, "")
-    if not count.isascii() or not count.isdigit() or not 1 <= int(count[:9]) <= 10**8:
+    if not _COUNT.fullmatch(count):
         raise Malformed("_count is a number from 1.", code="value")
-    if after and parse_shared_id(after) is None:
-        raise Malformed("_cursor is not from a next link of these messages.", code="value")
     return min(int(count), MOST), after

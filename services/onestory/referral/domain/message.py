@@ -18,6 +18,8 @@ AUTHOR = f"{ONESTORY}/message-author"
 """Extension on Communication: the user (`sub`) who wrote it."""
 LARGEST = 5_000_000
 """Bytes of all attachments of one message."""
+LONGEST = 1_000_000
+"""Characters of a text: about as many as a FHIR string may have."""
 
 
 class Category(StrEnum):
@@ -55,6 +57,15 @@ def refuse_too_large(size: int) -> None:
             f"The attachments have more than {LARGEST} bytes: publish them as DocumentReference, and name them by "
             "about.",
             expression="Parameters.parameter.where(name='attachment')",
+        )
+
+
+def refuse_too_long(text: str) -> None:
+    """Raise `TooLarge` for a text that nobody can read as a message."""
+    if len(text) > LONGEST:
+        raise TooLarge(
+            f"The text has more than {LONGEST} characters: send it as an attachment.",
+            expression="Parameters.parameter.where(name='text')",
         )
 
 

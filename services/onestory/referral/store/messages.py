@@ -33,6 +33,17 @@ async def count(queries: Queries, referral: Referral) -> int:
     return found
 
 
+async def has(queries: Queries, referral: Referral, shared_id: str) -> bool:
+    """Whether this is the id of a message of the referral."""
+    found: bool = await queries.fetchval(
+        f"select exists (select from {_MESSAGES} and shared_id = $3)",  # noqa: S608 - the table is our own
+        referral.person_key,
+        referral.referral_id,
+        shared_id,
+    )
+    return found
+
+
 async def ids(queries: Queries, referral: Referral) -> list[str]:
     """The ids of all messages, in the order in which they were sent."""
     rows = await queries.fetch(

@@ -1,0 +1,60 @@
+"""However two sides talk and act, there is one who is responsible, one who acts next, and a time."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.referral.conversing import advice, after, said, urgent
+from tests.unit.referral.made import CLOCKS, PAIN, PHYSIO, PRACTICE, SENT, done
+
+from onestory.referral.domain.machine import Action, Side
+from onestory.referral.domain.message import Category
+from onestory.referral.domain.referral import Kind, Referral
+from onestory.shared.errors import Conflict, Forbidden
+
+# Whether the next thing is said or done, by whom, what it is, and how many hours later.
+STEPS = st.lists(
+    st.tuples(st.sampled_from(Side), st.sampled_from([*Category, *Action]), st.integers(1, 40)), max_size=14
+)
+
+
+@given(st.booleans(), STEPS)
+def test_one_holder_one_next_actor_and_a_time(
+    is_advice: bool, steps: list[tuple[Side, Category | Action, int]]
+) -> None:
+    referral, hours = advice() if is_advice else urgent(), 0
+    for side, what, later in steps:
+        hours += later
+        before, referral = referral, step(referral, side, what, hours)
+
+        assert referral.is_open == (referral.holder is not None) == (referral.next_actor is not None)
+        assert referral.is_open == (referral.due_at is not None)
+        assert referral.kind is not Kind.ADVICE or referral.holder in (PRACTICE, None)
+        if isinstance(what, Category):
+            assert (referral.holder, referral.is_open) == (before.holder, before.is_open)
+
+
+@given(st.lists(st.tuples(st.sampled_from(Side), st.sampled_from(Category), st.integers(1, 6)), max_size=14))
+def test_talking_puts_a_referral_off_by_no_more_than_a_look_at_the_last_answer(
+    steps: list[tuple[Side, Category, int]],
+) -> None:
+    referral, hours = done(urgent(), Action.ACCEPT, Side.RECIPIENT).referral, 0
+    own, last = referral.due_at, SENT
+    for side, what, later in steps:
+        hours += later
+        changed = step(referral, side, what, hours)
+        last, referral = (after(hours) if changed is not referral else last), changed
+
+    assert own is not None
+    assert referral.due_at is not None
+    assert referral.due_at <= max(own, CLOCKS.due("referral", "urgent", "requested", last))
+
+
+def step(referral: Referral, side: Side, what: Category | Action, hours: int) -> Referral:
+    """What becomes of it; the same where that is refused."""
+    try:
+        if isinstance(what, Category):
+            return said(referral, side, what, hours).referral
+        return done(referral, what, side, after(hours), PHYSIO if referral.recipient == PAIN else PAIN).referral
+    except (Conflict, Forbidden):
+        return referral
