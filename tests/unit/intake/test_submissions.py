@@ -420,3 +420,14 @@ def test_a_stored_resource_comes_back_under_its_shared_id() -> None:
 
     assert resource["id"] == shared_id(AMINA, "Condition", "c1")
     assert resource["meta"] == {"tag": [{"system": "https://fhir.nhs.uk/Id/ods-organization-code", "code": "A81001"}]}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_message_that_asks_somebody_for_something_is_sent_where_somebody_sees_it(scheme: str) -> None:
+    coding = {"system": f"{scheme}://fhir.nhs.uk/CodeSystem/message-events-bars", "code": "servicerequest-request"}
+    header = {"resourceType": "MessageHeader", "eventCoding": coding, "source": {"endpoint": "urn:x"}}
+
+    error = refused(post(bundle("message", header, patient(AMINA, "p1"))))
+
+    assert place(error) == "Bundle.entry[0].resource.eventCoding"
+    assert "/$process-message" in error.issues[0].diagnostics

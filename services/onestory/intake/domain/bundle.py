@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -14,6 +15,8 @@ from onestory.shared.fhir.outcome import MOST_ISSUES
 TAKEN = ("transaction", "batch", "collection", "document", "message")
 WITH_REQUESTS = ("transaction", "batch")
 
+
+_BARS_EVENTS = re.compile(r"https?://fhir\.nhs\.uk/codesystem/message-events?-(?:bars|servicerequest)", re.I)
 
 # msgspec knows no optional Raw: this one, by identity, is what is not there.
 ABSENT = msgspec.Raw(b"null")
@@ -86,6 +89,28 @@ def refuse_broken(bundle: Bundle) -> None:
     broken = itertools.chain(_envelope(bundle), _first(bundle), _full_urls(bundle.entry), _entries(bundle))
     if issues := list(itertools.islice(broken, MOST_ISSUES + 1)):
         raise Unprocessable(issues[0].diagnostics, issues=issues)
+
+
+class _Coding(msgspec.Struct, gc=False):
+    system: str | None = None
+
+
+class _Header(msgspec.Struct, rename="camel", gc=False):
+    event_coding: _Coding | None = None
+
+
+def refuse_referral_message(bundle: Bundle) -> None:
+    """Raise `Unprocessable` for a BaRS message: as a mere statement it would reach nobody."""
+    if bundle.type != "message" or _first(bundle):
+        return
+    coding = msgspec.json.decode(bundle.entry[0].resource, type=_Header).event_coding
+    if coding and _BARS_EVENTS.fullmatch(coding.system or ""):
+        raise Unprocessable(
+            "This is a message of the Booking and Referral Standard: POST it to /$process-message, where somebody gets "
+            "to see it.",
+            code="not-supported",
+            expression="Bundle.entry[0].resource.eventCoding",
+        )
 
 
 def _envelope(bundle: Bundle) -> list[Issue]:

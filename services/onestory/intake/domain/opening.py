@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from onestory.intake.domain.address import refuse_preconditions
-from onestory.intake.domain.bundle import Bundle, read_bundle, refuse_broken, resource_type
+from onestory.intake.domain.bundle import (
+    Bundle,
+    read_bundle,
+    refuse_broken,
+    refuse_referral_message,
+    resource_type,
+)
 from onestory.intake.domain.entries import open_entry, refused_entry
 from onestory.intake.domain.item import Item
 from onestory.intake.domain.judgement import named_ids
@@ -79,6 +85,7 @@ def _open_bundle(body: bytes, base_url: str) -> Opened:
     if issues and bundle.type != "batch":
         raise Unprocessable(issues[0].diagnostics, issues=issues)
     refuse_broken(bundle)
+    refuse_referral_message(bundle)
     items, errors = _items(bundle, base_url)
     return Opened(
         bundle_type=bundle.type,
