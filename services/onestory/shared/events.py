@@ -14,6 +14,8 @@ from onestory.shared.identity import PersonIdentifier
 
 REFERRAL_SYSTEM = "onestory-referral"
 """The system that referrals made here are said by; no other may take its name."""
+BOOKING_SYSTEM = "onestory-booking"
+"""The same of appointments that were booked here for no referral."""
 
 
 class Operation(StrEnum):

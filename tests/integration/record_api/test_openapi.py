@@ -81,7 +81,7 @@ def in_query(operation: dict[str, Any]) -> list[str]:
 
 
 # What the referral room answers at addresses of its own is tried in tests/integration/referral_api.
-REFERRALS = ("/fhir/Task", "/fhir/ServiceRequest/", "/fhir/HealthcareService", "/worklists/")
+REFERRALS = ("/fhir/Task", "/fhir/ServiceRequest/", "/fhir/HealthcareService", "/fhir/Communication/")
 
 
 def reads(description: dict[str, Any]) -> dict[str, list[str]]:

@@ -419,9 +419,8 @@ def test_a_full_response_comes_once_the_receiver_has_finished(
     answered(send(sender, message("VALREQ01", number, service)))
     said = message("VALRESP01B", number, service)
     header(said)["response"]["identifier"] = published("VALREQ01")["id"]
-    [each["resource"] for each in said["entry"] if each["resource"]["resourceType"] == "Encounter"][1]["status"] = (
-        "planned"
-    )
+    of_receiver = [each for each in resources(said) if each["resourceType"] == "Encounter"][1]
+    of_receiver["status"] = "planned"
 
     assert issue(send(receiver, said))[:2] == (400, "invariant")
 

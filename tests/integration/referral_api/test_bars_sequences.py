@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -167,9 +168,14 @@ def test_a_control_room_sends_again_what_it_knows_meanwhile(
     services: Services, sender: httpx.Client, service: str
 ) -> None:
     number = new_nhs_number()
-    names = ["REFREQ8A", "REFREQ8B", "REFREQ8C", "REFREQ8D"]
+    initial = message("REFREQ8A", number, service) | {"id": str(uuid.uuid4())}
+    requests = [request_of(send(sender, initial))]
 
-    requests = [request_of(send(sender, message(name, number, service))) for name in names]
+    for name in ("REFREQ8B", "REFREQ8C", "REFREQ8D"):
+        update = message(name, number, service)
+        # The published updates have the id that the receiver gave.
+        one(update, "ServiceRequest")["id"] = requests[0]["id"]
+        requests.append(request_of(send(sender, update)))
 
     assert len({each["id"] for each in requests}) == 1
     assert history(services, requests[0]) == ["request", "update", "update", "update"]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from onestory.intake.domain.submission import Door, Reception, Said
 from onestory.shared.errors import Forbidden, Unprocessable
-from onestory.shared.events import REFERRAL_SYSTEM, Source
+from onestory.shared.events import BOOKING_SYSTEM, REFERRAL_SYSTEM, Source
 from onestory.shared.fhir.definitions import patient_compartment
 
 _SYSTEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
@@ -53,8 +53,8 @@ def _system(name: str) -> str:
     if not _SYSTEM.fullmatch(name):
         says = "The name of a system has 1 to 64 characters of A-Z a-z 0-9 . _ : - (X-Source-System, or its tag)."
         raise Unprocessable(says, code="value")
-    if name.lower() == REFERRAL_SYSTEM:
-        raise Forbidden("Referrals that are made here are said by a system of this name: give yours another one.")
+    if name.lower() in (REFERRAL_SYSTEM, BOOKING_SYSTEM):
+        raise Forbidden("What is referred or booked here is said by a system of this name: give yours another one.")
     return name
 
 

@@ -26,7 +26,7 @@ from onestory.shared.contracts.codec import Codec
 from onestory.shared.contracts.topics import RECORD
 from onestory.shared.database import Queries, Transaction
 from onestory.shared.errors import Conflict, Malformed, NotFound
-from onestory.shared.events import REFERRAL_SYSTEM, Entry, Operation, RecordChanged, Source
+from onestory.shared.events import BOOKING_SYSTEM, REFERRAL_SYSTEM, Entry, Operation, RecordChanged, Source
 from onestory.shared.fhir.instants import format_instant
 from onestory.shared.identity import Keys, parse_shared_id
 
@@ -45,8 +45,9 @@ class Bookings:
         await referrals.lock(transaction, work.person_key)
         slot = await _free(work, transaction, slot_id(work.message))
         body = _body(work, "booked", slot)
+        referral_id = await _referral_id(transaction, body)
         organisation, local_id = work.caller.organisation, str(work.arrived.said.request_id)
-        name = (organisation, REFERRAL_SYSTEM, "Appointment", local_id)
+        name = (organisation, REFERRAL_SYSTEM if referral_id else BOOKING_SYSTEM, "Appointment", local_id)
         booking = Booking(
             person_key=work.person_key,
             appointment_id=self._keys.shared_id(work.person_key, *name),
@@ -55,7 +56,7 @@ class Bookings:
             with_organisation=slot.organisation,
             team_id=slot.team_id,
             slot_id=slot.slot_id,
-            referral_id=await _referral_id(transaction, body),
+            referral_id=referral_id,
             status="booked",
             content=b"",
             event_id=uuid7(),
@@ -180,7 +181,7 @@ def _statement(work: Work, booking: Booking, said: Body, event_id: UUID, at: dat
     name = ("Appointment", booking.local_id, booking.appointment_id)
     return RecordChanged(
         event_id=event_id,
-        source=Source(booking.organisation, REFERRAL_SYSTEM),
+        source=Source(booking.organisation, BOOKING_SYSTEM),
         person=work.event.person,
         sequence=None,
         recorded_at=at,

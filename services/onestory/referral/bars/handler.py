@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 from prometheus_client import Counter
@@ -13,7 +13,7 @@ from onestory.referral.bars.domain import carrying
 from onestory.referral.bars.domain.meaning import Meaning, meaning
 from onestory.referral.bars.domain.message import Message
 from onestory.referral.bars.domain.opening import open_message
-from onestory.referral.bars.domain.people import identities, refuse_other_sender, refuse_other_subject
+from onestory.referral.bars.domain.people import numbers, refuse_other_sender, refuse_other_subject
 from onestory.referral.bars.referring import Referring
 from onestory.referral.bars.responding import Responding
 from onestory.referral.bars.store import messages
@@ -24,7 +24,7 @@ from onestory.referral.store import referrals
 from onestory.shared.contracts.codec import Codec
 from onestory.shared.contracts.topics import RECORD
 from onestory.shared.database import Database, Transaction
-from onestory.shared.errors import Malformed, TimedOut, Unprocessable
+from onestory.shared.errors import Conflict, Malformed, TimedOut, Unprocessable
 from onestory.shared.identity import Keys, parse_shared_id
 
 log = structlog.get_logger()
@@ -99,7 +99,7 @@ class Bars:
         names = await self._names(caller.organisation, before)
         foreign = await self._foreign(message, arrived)
         ours = {*foreign, *(each.index for each in message.carried if _is_kept_here(message, each.resource_type))}
-        collection = carrying.as_collection(arrived.body, ours, names)
+        collection = carrying.as_collection(arrived.body, ours, names, arrived.said.request_id)
         event = await self._statements(collection, caller, arrived.correlation_id, arrived.key, arrived.at)
         return Work(message, asked, arrived, event, before, foreign)
 
@@ -124,20 +124,15 @@ class Bars:
         """The message that this one is about: by the id of what it is about, by what it responds to, or by fullUrl."""
         if asked in _NEW:
             return None
-        caller = arrived.caller
-        people = identities(message, caller.organisation, caller.system)
+        organisation, name = arrived.caller.organisation, str(message.focus.resource.get("id", ""))
+        keys = {self._keys.person_key(each) for each in numbers(message)}
         if message.answers:
-            numbers = {self._keys.person_key(each) for each in people if each.is_nhs_number}
-            found = await messages.answered(self._database, message.answers)
-            near = [each for each in found if each.person_key in numbers]
-            return next(iter(near or found), None)
-        name = message.focus.resource.get("id", "")
-        if message.focus.resource_type == "ServiceRequest" and parse_shared_id(name):
-            return Processed(caller.organisation, asked, name[:26], name, "", {})
-        keys = {self._keys.person_key(each) for each in people}
-        known = await messages.about(self._database, caller.organisation, message.focus.full_url, keys)
-        kind = "appointment_id" if message.focus.resource_type == "Appointment" else "referral_id"
-        return next((each for each in known if getattr(each, kind)), None)
+            return _one(message, await messages.answered(self._database, message.answers, keys))
+        is_booking = message.focus.resource_type == "Appointment"
+        if parse_shared_id(name):
+            return Processed(organisation, asked, name[:26], "" if is_booking else name, name if is_booking else "", {})
+        known = await messages.about(self._database, organisation, message.focus.full_url, keys, bookings=is_booking)
+        return _one(message, known)
 
     async def _names(self, organisation: str, before: Processed | None) -> dict[str, str]:
         if before is None or not before.referral_id:
@@ -151,6 +146,18 @@ class Bars:
         caller, shared = arrived.caller, {name for name in given.values() if parse_shared_id(name)}
         others = await messages.foreign(self._database, caller.organisation, caller.system, shared)
         return {index: name for index, name in given.items() if name in others or name not in shared}
+
+
+def _one(message: Message, known: Sequence[Processed]) -> Processed | None:
+    """The message before. Raises `Conflict` where there are several things that still stand and could be meant."""
+    standing = [each for each in known if each.stands]
+    if len({(each.referral_id, each.appointment_id) for each in standing}) > 1:
+        raise Conflict(
+            f"Several could be meant: give the {message.focus.resource_type} the id that the answer to the first gave.",
+            code="conflict",
+            expression=f"{message.focus.path}.id",
+        )
+    return next(iter(standing or known), None)
 
 
 def _is_kept_here(message: Message, resource_type: str) -> bool:

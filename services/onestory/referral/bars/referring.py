@@ -83,7 +83,9 @@ class Referring:
 async def _refuse_again(work: Work, transaction: Transaction) -> None:
     """A message that comes again under another X-Request-Id makes no second referral."""
     for each in await messages.sent(transaction, work.caller.organisation, work.message.message_id):
-        if each.meaning == work.meaning and each.person_key == work.person_key:
+        # Of somebody without a number each message makes another person: there the Bundle's id has to do.
+        is_same = each.person_key == work.person_key or not work.event.person.is_nhs_number
+        if each.meaning == work.meaning and is_same:
             raise Conflict(
                 f"A message with this Bundle.id was processed before, and is ServiceRequest/{each.referral_id}. To ask "
                 "for something else, give the Bundle an id of its own.",

@@ -1,7 +1,7 @@
 """What a message carries, as the statement that its sender makes of the person for the record.
 
-A message names its entries by fullUrl, and FHIR has a UUID there mean the same resource in every message. So that an
-update meets what was said before, an entry without an id gets that UUID for one.
+A message names its entries by fullUrl. Where they have no id of their own, they get one of it and the message, for some
+senders use the same fullUrls in every message, whoever it is about; an update finds those of the message before it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -29,29 +30,26 @@ class _Bundle(msgspec.Struct):
     timestamp: str | None = None
 
 
-def as_collection(body: bytes, owned: Collection[int], names: Mapping[str, str]) -> bytes:
+def as_collection(body: bytes, owned: Collection[int], names: Mapping[str, str], request_id: UUID) -> bytes:
     """The message as a collection for the record, its resources byte for byte apart from their ids.
 
     `owned` are the places of what this room owns: its own ids are not the sender's to give. `names` has, by fullUrl,
-    the ids under which earlier messages of the same referral stated things.
+    the ids under which earlier messages of the same referral stated things; `request_id` is the X-Request-Id.
     """
     bundle = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"), type=_Bundle)
     for index, entry in enumerate(bundle.entry):
-        name = named(entry.full_url, _id(entry), names, ours=index in owned)
-        if name:
-            entry.resource["id"] = msgspec.Raw(msgspec.json.encode(name))
-        else:
-            entry.resource.pop("id", None)
+        name = _named(entry, names, request_id, ours=index in owned)
+        entry.resource["id"] = msgspec.Raw(msgspec.json.encode(name))
     said = {"timestamp": bundle.timestamp} if bundle.timestamp else {}
     return msgspec.json.encode({"resourceType": "Bundle", "type": "collection", **said, "entry": bundle.entry})
 
 
-def named(full_url: str, said: str, names: Mapping[str, str], *, ours: bool) -> str:
-    """What an entry is called within its source; empty where nothing names it."""
-    uuid = full_url.removeprefix("urn:uuid:") if full_url.startswith("urn:uuid:") else ""
-    if ours:
-        return uuid or ("" if is_ours(said) else said)
-    return said if is_ours(said) else names.get(full_url) or said or uuid
+def _named(entry: _Entry, names: Mapping[str, str], request_id: UUID, *, ours: bool) -> str:
+    """What an entry is called within its source."""
+    said, known = _id(entry), names.get(entry.full_url, "")
+    if is_ours(said) and not ours:
+        return said
+    return known or ("" if ours else said) or str(uuid5(request_id, entry.full_url))
 
 
 def is_ours(name: str) -> bool:

@@ -10,17 +10,14 @@ from onestory.shared.identity import (
     is_nhs_number,
     is_nhs_number_system,
     is_ods_code_system,
-    provisional,
 )
 
 
-def identities(message: Message, organisation: str, system: str) -> list[PersonIdentifier]:
-    """By NHS number, and by what the sender called the person before it knew the number."""
-    patient = message.patient
-    numbers = (each.get("value", "") for each in patient.resource.get("identifier", ()) if _is_number(each))
-    found = [PersonIdentifier(NHS_NUMBER_SYSTEM, number) for number in numbers if is_nhs_number(number)]
-    names = {patient.resource.get("id", ""), patient.uuid} - {""}
-    return [*found, *(provisional(organisation, system, name) for name in sorted(names))]
+def numbers(message: Message) -> list[PersonIdentifier]:
+    """The NHS numbers that the Patient says. Without one, only an id that we gave can lead to what is known of them."""
+    said = message.patient.resource.get("identifier", ())
+    found = (each.get("value", "") for each in said if is_nhs_number_system(each.get("system")))
+    return [PersonIdentifier(NHS_NUMBER_SYSTEM, number) for number in found if is_nhs_number(number)]
 
 
 def refuse_other_person(message: Message, said: PersonIdentifier, known: PersonIdentifier) -> None:
@@ -41,10 +38,6 @@ def refuse_other_subject(message: Message) -> None:
     elif message.at(focus.resource.get("subject")) is not message.patient:
         says = f"The subject of the {focus.resource_type} is the Patient of the message: name them by the fullUrl."
         raise Malformed(says, code="invariant", expression=f"{focus.path}.subject")
-
-
-def _is_number(identifier: dict[str, str]) -> bool:
-    return is_nhs_number_system(identifier.get("system"))
 
 
 def refuse_other_sender(message: Message, organisation: str) -> None:

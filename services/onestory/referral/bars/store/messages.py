@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -11,12 +12,29 @@ import orjson
 from onestory.shared.database import Queries, Transaction
 from onestory.shared.errors import Conflict, TooEarly
 
-_KNOWN = "select organisation, meaning, person_key, referral_id, appointment_id, names from referral.bars_message"
+_COLUMNS = "organisation, meaning, person_key, referral_id, appointment_id, names"
+_KNOWN = f"select {_COLUMNS} from referral.bars_message"  # noqa: S608 - the columns are our own
+# With whether what it was about still stands: an open referral, a booked appointment.
+_STANDING = f"""
+select {_COLUMNS},
+    coalesce(
+        (select b.status = 'booked' from referral.booking b
+         where b.person_key = m.person_key and b.appointment_id = m.appointment_id),
+        (select r.is_open from referral.referral r
+         where r.person_key = m.person_key and r.referral_id = m.referral_id),
+        false
+    ) as stands
+from referral.bars_message m
+"""  # noqa: S608 - the columns are our own
+_MOST = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """A message: who sent it, what for, what it was about, and as what its entries were stated, by fullUrl."""
+    """A message: who sent it, what for, what it was about, and as what its entries were stated, by fullUrl.
+
+    `stands`: the referral is still open, or the appointment booked.
+    """
 
     organisation: str
     meaning: str
@@ -24,6 +42,7 @@ class Processed:
     referral_id: str
     appointment_id: str
     names: Mapping[str, str]
+    stands: bool = True
 
 
 async def claim(transaction: Transaction, organisation: str, request_id: UUID) -> None:
@@ -62,16 +81,25 @@ async def sent(queries: Queries, organisation: str, message_id: str) -> list[Pro
     return [_processed(row) for row in rows]
 
 
-async def answered(queries: Queries, message_id: str) -> list[Processed]:
-    """The messages about referrals that have this Bundle id, whoever sent them, the latest first."""
-    rows = await queries.fetch(f"{_KNOWN} where message_id = $1 and referral_id <> '' order by at desc", message_id)
-    return [_processed(row) for row in rows]
-
-
-async def about(queries: Queries, organisation: str, focus_url: str, person_keys: Collection[str]) -> list[Processed]:
-    """What an organisation has sent about a thing of this fullUrl and one of these people, the latest first."""
+async def answered(queries: Queries, message_id: str, person_keys: Collection[str]) -> list[Processed]:
+    """The messages about referrals that have this Bundle id, the latest first: of these people, if there are any."""
     rows = await queries.fetch(
-        f"{_KNOWN} where organisation = $1 and focus_url = $2 and person_key = any($3::text[]) order by at desc",
+        f"{_STANDING} where message_id = $1 and referral_id <> '' order by at desc limit {_MOST}", message_id
+    )
+    found = [_processed(row) for row in rows]
+    return [each for each in found if each.person_key in person_keys] or found
+
+
+async def about(
+    queries: Queries, organisation: str, focus_url: str, person_keys: Collection[str], *, bookings: bool
+) -> list[Processed]:
+    """What an organisation has sent about a referral, or a booking, of this fullUrl and one of these people, the latest
+    first.
+    """
+    kind = "appointment_id" if bookings else "referral_id"
+    rows = await queries.fetch(
+        f"""{_STANDING} where organisation = $1 and focus_url = $2 and person_key = any($3::text[]) and {kind} <> ''
+            order by at desc limit {_MOST}""",
         organisation,
         focus_url,
         sorted(person_keys),
@@ -124,7 +152,7 @@ async def foreign(queries: Queries, organisation: str, system: str, shared_ids: 
     return set(shared_ids) - {row["shared_id"] for row in rows}
 
 
-def _processed(row: Mapping[str, str]) -> Processed:
+def _processed(row: Any) -> Processed:
     return Processed(
         row["organisation"],
         row["meaning"],
@@ -132,4 +160,5 @@ def _processed(row: Mapping[str, str]) -> Processed:
         row["referral_id"],
         row["appointment_id"],
         orjson.loads(row["names"]),
+        row.get("stands", True),
     )

@@ -1,0 +1,51 @@
+"""Whatever comes instead of a message is understood or refused, and nothing else."""
+
+from __future__ import annotations
+
+import random
+from uuid import UUID
+
+import pytest
+from tests.bars import published
+from tests.contract.shared_data import needs_shared_data
+from tests.hostile.mutation import mutated, written
+
+from onestory.referral.bars.domain.carrying import as_collection
+from onestory.referral.bars.domain.meaning import meaning
+from onestory.referral.bars.domain.opening import open_message
+from onestory.referral.bars.domain.people import numbers, refuse_other_sender, refuse_other_subject
+from onestory.referral.bars.domain.services import service
+from onestory.referral.bars.domain.slots import slot_id
+from onestory.referral.bars.domain.urgency import priority
+from onestory.shared.errors import OneStoryError
+
+NAMES = ["REFREQ01", "REFREQ03", "REFREQ8A", "REFRESP01", "VALREQ01", "VALRESP01A", "VALRESP01B", "SERVREQ01"]
+
+
+def understood(body: bytes) -> None:
+    """Everything that is decided of a message before anything is asked of the database."""
+    message = open_message(body)
+    meaning(message)
+    refuse_other_subject(message)
+    refuse_other_sender(message, "RND")
+    service(message, "")
+    slot_id(message)
+    numbers(message)
+    priority(message)
+    as_collection(body, [message.focus.index], {}, UUID(int=1))
+
+
+@needs_shared_data
+@pytest.mark.parametrize("name", [*NAMES, "BOOKREQ01", "BOOKREQ02"])
+def test_a_message_that_was_changed_is_understood_or_refused_with_a_reason(name: str) -> None:
+    chance, said = random.Random(20261127), published(name)
+    refused: list[OneStoryError] = []
+
+    for _ in range(150):
+        try:
+            understood(written(mutated(said, chance)))
+        except OneStoryError as error:
+            refused.append(error)
+
+    assert refused
+    assert all(issue.diagnostics and issue.code for error in refused for issue in error.issues)
