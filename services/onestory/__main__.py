@@ -41,6 +41,8 @@ COMMANDS: dict[str, Command] = {
     # for publishers
     "publish": Command("onestory.client.publish", "publish FHIR files"),
     "sample": Command("onestory.sample.main", "write a synthetic care network as FHIR Bundles"),
+    # for teams
+    "worklist": Command("onestory.client.worklist", "show what is open for a team, and follow it"),
 }
 
 

@@ -9,7 +9,20 @@ import platform
 from collections.abc import Awaitable, Callable
 
 import psutil
-from tests.bench import clock, delay, everything, memory, person, projector, publish, rebuild, referral, search, summary
+from tests.bench import (
+    clock,
+    delay,
+    everything,
+    memory,
+    person,
+    projector,
+    publish,
+    rebuild,
+    referral,
+    search,
+    summary,
+    worklist,
+)
 from tests.bench.figures import Figure, show
 from tests.stack import Services, embedded_stack, running_services
 
@@ -22,6 +35,7 @@ BENCHES: dict[str, Bench] = {
     "search": search.run,
     "summary": summary.run,
     "referral": referral.run,
+    "worklist": worklist.run,
     "projector": projector.run,
     "memory": memory.run,
     "person": person.run,

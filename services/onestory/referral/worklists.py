@@ -116,6 +116,10 @@ class Worklists:
         told = [each for each in found if whose.requester or each.sent_at is not None]
         return {each.referral_id: "filtered" if each.referral_id in filtered else whose.left_by(each) for each in told}
 
+    async def lateness(self) -> float:
+        """By how many seconds those who follow lists hear of changes too late, at least."""
+        return await worklists.lateness(self._database)
+
     async def tasks(self, referrals: Sequence[Referral]) -> list[tuple[str, bytes]]:
         """The id of each Task, and the Task as it is read."""
         found = await worklists.tasks(self._database, referrals)

@@ -242,8 +242,10 @@ def test_an_open_list_survives_a_broker_that_goes_away_and_comes_back(
         stack.kill_kafka()
         # It is said while nobody can hear it.
         second = send(surgery, team)
+        stream.await_event("late", lambda data: bool(data["seconds"] >= 10))
         stack.start_kafka()
 
         stream.await_event("changed", of(second))
+        stream.await_event("late", lambda data: bool(data["seconds"] == 0))
 
     assert {row["referral"] for row in stream.named("changed")} == {each.json()["id"] for each in (first, second)}

@@ -100,7 +100,8 @@ def events(path: str) -> About:
     resumes = "The id of the last event that arrived: what came after it is sent first, or `reset`."
     says = (
         "Server-Sent Events. open: it begins. changed: a row as it is now. gone: a row left, {referral, reason}, where "
-        "reason is the status with which it left, elsewhere or filtered. reset: read the list anew. closed: the token "
+        "reason is the status with which it left, elsewhere or filtered. reset: read the list anew. late: changes "
+        "cannot be told at present, for so many {seconds}; 0 once they can. closed: the token "
         "or the right to read has ended, {reason}. Heartbeats are comments, every 15 seconds."
     )
     return About(

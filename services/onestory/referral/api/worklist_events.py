@@ -1,7 +1,8 @@
 """`GET /worklists/.../events`: changes of a list as they come, as Server-Sent Events.
 
 `open` says from where on. `changed` has the row as it is now; `gone` why it left. `reset`: read the list anew.
-`closed` ends it, because the token or the right to read has ended.
+`late`: changes cannot be told at present, for so many seconds; 0 once they can. `closed` ends it, because the token or
+the right to read has ended.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from onestory.shared.errors import Forbidden, NotFound, Unavailable
 from onestory.shared.event_stream import EventStream, event, heartbeat
 
 _HEARTBEAT_S = 15.0
+_LATE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class FollowList:
         return EventStream(self._events(following), partial(self._feed.leave, listener))
 
     async def _events(self, following: _Following) -> AsyncGenerator[bytes]:
-        listener, expires_at = following.listener, following.caller.expires_at
+        listener, expires_at, was_late = following.listener, following.caller.expires_at, False
         yield event("open", {}, listener.position)
         # Where it can be neither checked nor audited it ends: whoever comes back goes on from the last id.
         with suppress(Unavailable):
@@ -69,7 +71,10 @@ class FollowList:
                     yield event("reset", {}, listener.position)
                 async for each in self._told(following, changes, before):
                     yield each
-                listener.position = position
+                is_late = (seconds := await self._lists.lateness()) >= _LATE_S
+                if is_late or was_late:
+                    yield event("late", {"seconds": int(seconds) if is_late else 0}, listener.position)
+                listener.position, was_late = position, is_late
                 yield heartbeat(position)
                 await listener.wait(min(_HEARTBEAT_S, expires_at - time.time()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import urlencode
@@ -54,8 +55,10 @@ class ReadList:
         whose = await self._finding(request, caller)
         page = await self._lists.page(whose, asked.filters, asked.sort, asked.most, asked.after)
         shown = [each.referral_id for each in page.referrals]
-        await self._trace.read(caller, shown, INTERACTION, "Task", request.state.correlation_id)
-        rows = await self._lists.written(page.referrals, whose)
+        _, rows = await asyncio.gather(
+            self._trace.read(caller, shown, INTERACTION, "Task", request.state.correlation_id),
+            self._lists.written(page.referrals, whose),
+        )
         following = self._next(request, asked, page.next) if page.next else None
         return _json({"at": format_instant(page.at), "counts": _counts(page), "rows": rows, "next": following})
 

@@ -16,8 +16,11 @@ create trigger note_transaction before update on referral for each row execute f
 
 create index referral_by_recipient on referral (recipient_team, urgency, due_at, referral_id)
     include (status, priority, kind, claimed_by) where is_open;
+-- Of what a team holds that is not on its list as the recipient's: the few that it passed on, or that came back to it.
 create index referral_by_holder on referral (holder_team, urgency, due_at, referral_id)
-    include (status, priority, kind, claimed_by) where is_open and holder_team <> '';
+    where is_open and holder_team <> '' and not (
+        holder_team = recipient_team and status in ('requested', 'received', 'accepted', 'in-progress', 'on-hold')
+    );
 create index referral_by_requester on referral (requester_organisation, urgency, due_at, referral_id)
     include (status, priority, kind, claimed_by) where is_open;
 create index referral_by_claim on referral (claimed_by) where is_open and claimed_by <> '';

@@ -16,6 +16,8 @@ from onestory.shared.events import Party
 # Statements are put together of these names and conditions; every value is an argument.
 _TABLE = "referral.referral"
 _ACTING = ", ".join(f"'{each}'" for each in ACTING)
+# As the index on holders has it.
+_HELD = f"holder_team <> '' and not (holder_team = recipient_team and status in ({_ACTING}))"
 _ORDERS = {
     Sort.URGENCY: ("urgency, due_at", ""),
     Sort.DUE: ("due_at", ""),
@@ -147,6 +149,14 @@ async def organisation_of(queries: Queries, team_id: str) -> str | None:
     return found
 
 
+async def lateness(queries: Queries) -> float:
+    """For how many seconds the oldest change has waited to be told to Kafka; 0 where none waits."""
+    found: float | None = await queries.fetchval(
+        "select extract(epoch from now() - at)::float8 from referral.outbox order by id limit 1"
+    )
+    return max(0.0, found or 0.0)
+
+
 class _Asked:
     """A question as SQL conditions, with its values as arguments."""
 
@@ -175,7 +185,7 @@ class _Asked:
         received = f"recipient_team = {teams} and status in ({_ACTING})"
         found = [received]
         if not whose.received_only:
-            found.append(f"holder_team <> '' and holder_team = {teams} and not ({received})")
+            found.append(f"{_HELD} and holder_team = {teams} and not ({received})")
         if whose.claimed_for:
             claimed = f"claimed_by <> '' and claimed_by = {self.value(whose.claimer)}"
             theirs = f"recipient_team = any({self.value(list(whose.claimed_for))}) and status in ({_ACTING})"
