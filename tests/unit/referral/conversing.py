@@ -13,10 +13,11 @@ from tests.unit.referral.made import CLOCKS, KEYS, PHYSIO, SENT
 from onestory.referral.domain.command import Changed, Doing
 from onestory.referral.domain.conversation import say
 from onestory.referral.domain.conversion import Conversion, convert
-from onestory.referral.domain.creation import ADVICE, message_id
+from onestory.referral.domain.creation import message_id
 from onestory.referral.domain.machine import Action, Side
 from onestory.referral.domain.message import Category, Message
 from onestory.referral.domain.referral import Json, Referral
+from onestory.shared.fhir.advice import ADVICE
 
 _CATEGORY = {"coding": [{"system": ADVICE[0], "code": ADVICE[1]}, {"system": "https://example.org", "code": "x"}]}
 

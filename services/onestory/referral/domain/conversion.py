@@ -9,13 +9,14 @@ from typing import Any
 from onestory.referral.domain.advice import ADVICE_CONVERTED
 from onestory.referral.domain.clocks import PRIORITIES, Clocks
 from onestory.referral.domain.command import Changed, Doing
-from onestory.referral.domain.creation import ADVICE, Asked, Asking, TeamNamed, create, referral_id
+from onestory.referral.domain.creation import Asked, Asking, TeamNamed, create, referral_id
 from onestory.referral.domain.decide import acting, finish
 from onestory.referral.domain.machine import Side
 from onestory.referral.domain.referral import Json, Kind, Referral, Status
 from onestory.referral.domain.render import ONESTORY
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
 from onestory.shared.events import Party
+from onestory.shared.fhir.advice import ADVICE
 from onestory.shared.identity import Keys
 
 MAY_CONVERT = f"{ONESTORY}/advice-may-be-converted"

@@ -14,6 +14,7 @@ from onestory.referral.domain.machine import Action
 from onestory.referral.domain.referral import Json, Kind, Referral, Status
 from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.events import REFERRAL_SYSTEM, Party
+from onestory.shared.fhir.advice import asks_for_advice
 from onestory.shared.identity import (
     DOS_SERVICE_SYSTEM,
     NHS_NUMBER_SYSTEM,
@@ -25,10 +26,7 @@ from onestory.shared.identity import (
     is_ods_code_system,
 )
 
-_USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 _CATEGORY = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
-ADVICE = (_USE_CASES, "a8t1")
-"""The category that makes a ServiceRequest a request for advice: system and code."""
 _VALIDATION = (_CATEGORY, "validation")
 # What the room says itself, and what is of a version.
 _OURS = ("resourceType", "id", "meta", "status", "subject", "priority", "performer", "text")
@@ -198,13 +196,13 @@ def _person(subject: Mapping[str, Any]) -> PersonIdentifier:
 
 
 def _kind(resource: Json) -> Kind:
+    if asks_for_advice(resource):
+        return Kind.ADVICE
     codings = {
         (coding.get("system"), coding.get("code"))
         for category in resource.get("category", ())
         for coding in category.get("coding", ())
     }
-    if ADVICE in codings:
-        return Kind.ADVICE
     return Kind.VALIDATION if _VALIDATION in codings else Kind.REFERRAL
 
 

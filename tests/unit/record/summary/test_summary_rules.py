@@ -25,6 +25,7 @@ from tests.unit.record.summary.written import (
 from onestory.record.domain.merge.fact import Said
 from onestory.record.domain.summary.document import summarise
 from onestory.shared.events import REFERRAL_SYSTEM
+from onestory.shared.fhir.advice import ADVICE
 
 LONG_AGO = datetime(2019, 3, 1, tzinfo=UTC)
 
@@ -868,6 +869,16 @@ def test_referrals_that_are_open_stand_in_the_plan_of_care_with_how_far_they_are
     for words in ("Nursing", "Referral accepted", "urgent", "Leg ulcer", "Dated 1 May 2026", "Referral on-hold"):
         assert words in plan
     assert "Also held" not in sections_told
+
+
+def test_advice_that_was_asked_for_is_told_apart_from_a_referral() -> None:
+    category = [{"coding": [{"system": ADVICE[0], "code": ADVICE[1]}]}]
+
+    plan = told(*referral("Dermatology", "active", "received", category=category))["Plan of care"]
+
+    assert "Advice asked for" in plan
+    assert "Request for advice received" in plan
+    assert "Referr" not in plan
 
 
 def test_of_several_tasks_the_one_that_changed_last_tells_how_far_a_referral_is() -> None:

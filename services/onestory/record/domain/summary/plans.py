@@ -13,7 +13,7 @@ from onestory.record.domain.summary.narrative import plain, strong, text
 from onestory.record.domain.summary.person import name_of_person
 from onestory.record.domain.summary.plain import all_named, codes, first, named, objects
 from onestory.record.domain.summary.record import Record
-from onestory.record.domain.summary.referrals import open_referrals
+from onestory.record.domain.summary.referrals import open_advice, open_referrals
 from onestory.record.domain.summary.reviewed import reviewed
 from onestory.record.domain.summary.section import Section
 from onestory.record.domain.summary.wording import in_brief, name_of, notes, period_of, status_of, value_of
@@ -54,7 +54,11 @@ def plans(record: Record) -> Section | None:
 def plan_of_care(record: Record) -> Section | None:
     """Care plans in force, and referrals that are open."""
     held = dates.newest_first(record, (fact for fact in record.facts("CarePlan") if _in_force(record, fact)))
-    groups = [Group("In force", [_line(record, fact) for fact in held]), Group("Referred", open_referrals(record))]
+    groups = [
+        Group("In force", [_line(record, fact) for fact in held]),
+        Group("Referred", open_referrals(record)),
+        Group("Advice asked for", open_advice(record)),
+    ]
     return section(record, _CARE_PLANS, groups)
 
 

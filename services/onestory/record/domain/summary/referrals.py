@@ -1,4 +1,7 @@
-"""Referrals that are open: what was asked for and how far it is. In words alone: IPS refers to no requests here."""
+"""Referrals that are open: what was asked for and how far it is. In words alone: IPS refers to no requests here.
+
+Who was asked for advice takes nobody over: that is told apart, lest the person be thought to be seen to.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,29 @@ from onestory.record.domain.summary.plain import all_named, first
 from onestory.record.domain.summary.record import Record
 from onestory.record.domain.summary.wording import name_of
 from onestory.shared.events import REFERRAL_SYSTEM
+from onestory.shared.fhir.advice import asks_for_advice
 
 _OPEN = {"active", "on-hold"}
 
 
 def open_referrals(record: Record) -> list[Line]:
     """A line for each that was made here and has not ended, the newest first; drafts have been sent to nobody."""
+    return _open(record, of_advice=False)
+
+
+def open_advice(record: Record) -> list[Line]:
+    """The same for what a team was asked for advice on."""
+    return _open(record, of_advice=True)
+
+
+def _open(record: Record, *, of_advice: bool) -> list[Line]:
     tasks = _tasks(record)
     found = [(said, fact) for fact in record.facts("ServiceRequest") if (said := _made_here(record, fact))]
-    found = [(said, fact) for said, fact in found if first(said.content, "status") in _OPEN]
+    found = [
+        (said, fact)
+        for said, fact in found
+        if first(said.content, "status") in _OPEN and asks_for_advice(said.content) == of_advice
+    ]
     found.sort(key=lambda each: (first(each[0].content, "authoredOn"), each[1].id), reverse=True)
     return [_line(said, fact, tasks.get(said.shared_id, {})) for said, fact in found]
 
@@ -53,7 +70,8 @@ def _line(said: Said, fact: Fact, task: Mapping[str, Any]) -> Line:
 
 def _details(request: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]:
     if status := first(task, "status"):
-        yield ": ".join([f"Referral {status}", *all_named(task, "statusReason")])
+        asked = "Request for advice" if asks_for_advice(request) else "Referral"
+        yield ": ".join([f"{asked} {status}", *all_named(task, "statusReason")])
     yield first(request, "priority")
     yield from all_named(request, "reasonCode")
     if written := first(request, "authoredOn"):
