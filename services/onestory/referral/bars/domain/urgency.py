@@ -37,7 +37,8 @@ def _said(message: Message) -> Iterator[str]:
 
 def _within(period: Mapping[str, str]) -> timedelta | None:
     start, end = _moment(period.get("start")), _moment(period.get("end"))
-    return end - start if start and end else None
+    # A period that ends when it begins says when, and not within what time.
+    return end - start if start and end and start < end else None
 
 
 def _moment(told: str | None) -> datetime | None:

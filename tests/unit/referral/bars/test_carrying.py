@@ -1,0 +1,76 @@
+"""What a message carries is stated byte for byte under names that meet what was said before, and nobody else's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+from tests.people import patient
+from tests.unit.intake.door import AMINA, decide, full_url, observation, post, shared_id, statement
+
+from onestory.referral.bars.domain.carrying import as_collection, names_of, to_state
+
+Json = dict[str, Any]
+FIRST, SECOND = UUID(int=1), UUID(int=2)
+URLS = [full_url(place) for place in range(3)]
+WEIGHT = b'{"resourceType":"Observation","status":"final","code":{"text":"Weight"},"valueQuantity":{"value":70.10}}'
+
+
+def message(*raws: bytes) -> bytes:
+    placed = zip(URLS, raws, strict=False)
+    entries = b",".join(b'{"fullUrl":"%b","resource":%b}' % (url.encode(), raw) for url, raw in placed)
+    return b'{"resourceType":"Bundle","type":"message","id":"m","entry":[%b]}' % entries
+
+
+def names(body: bytes) -> list[str]:
+    return [entry["resource"]["id"] for entry in json.loads(body)["entry"]]
+
+
+def test_an_entry_without_an_id_is_named_by_message_and_full_url() -> None:
+    once, again = (as_collection(message(WEIGHT), (), {}, FIRST) for _ in range(2))
+    other = as_collection(message(WEIGHT), (), {}, SECOND)
+
+    assert names(once) == names(again) != names(other)
+
+
+def test_an_entry_keeps_its_own_id_and_every_other_byte() -> None:
+    named = WEIGHT.replace(b'"status"', b'"id":"w1","status"')
+
+    body = as_collection(message(named), (), {}, FIRST)
+
+    assert names(body) == ["w1"]
+    assert b'"value":70.10' in body
+    assert json.loads(body)["type"] == "collection"
+
+
+def test_a_later_message_meets_what_an_earlier_one_of_the_same_referral_stated() -> None:
+    body = as_collection(message(WEIGHT.replace(b'"status"', b'"id":"new","status"')), (), {URLS[0]: "w1"}, SECOND)
+
+    assert names(body) == ["w1"]
+
+
+def test_an_id_of_ours_stays_unless_this_room_keeps_the_entry() -> None:
+    ours = shared_id(AMINA, "Observation", "o1")
+    said = message(WEIGHT.replace(b'"status"', b'"id":"%b","status"' % ours.encode()))
+
+    assert names(as_collection(said, (), {}, FIRST)) == [ours]
+    assert names(as_collection(said, [0], {}, FIRST)) != [ours]
+
+
+def test_what_is_kept_here_is_not_stated_and_what_refers_to_it_leads_there() -> None:
+    subject = {"reference": URLS[0]}
+    request = {"resourceType": "ServiceRequest", "status": "active", "intent": "plan", "subject": subject}
+    weight = observation({"reference": URLS[0]}, "w1", basedOn=[{"reference": URLS[1]}])
+    said = [patient(AMINA, "p1"), {**request, "id": "r1"}, weight]
+    entries = [{"fullUrl": url, "resource": each} for url, each in zip(URLS, said, strict=True)]
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    event = statement(decide(post(bundle)))
+    kept = shared_id(AMINA, "ServiceRequest", "kept")
+
+    stated = to_state(event, {1: kept})
+
+    assert stated is not None
+    assert [entry.resource_type for entry in stated.entries] == ["Patient", "Observation"]
+    assert json.loads(stated.entries[1].content or b"")["basedOn"] == [{"reference": f"ServiceRequest/{kept}"}]
+    assert names_of(URLS, event) == dict(zip(URLS, ["p1", "r1", "w1"], strict=True))
