@@ -98,7 +98,7 @@ class Handler:
         async with self._database.transaction() as transaction:
             person_key = self._keys.person_key(asked.person)
             await referrals.lock(transaction, person_key)
-            name, party = self._local_id(request), Party(request.caller.organisation)
+            name, party = _local_id(request, person_key), Party(request.caller.organisation)
             shared_id = creation.referral_id(self._keys, asked.person, party.organisation, name)
             if (before := await referrals.digest(transaction, shared_id)) is not None:
                 return await self._again(transaction, shared_id, before, request)
@@ -245,11 +245,15 @@ class Handler:
             return Doing(uuid7(), actor, now, request.correlation_id)
         return Doing(uuid7(), actor, max(now, referral.changed_at), referral.correlation_id)
 
-    def _local_id(self, request: Request) -> str:
-        if not request.key:
-            return str(uuid7())
-        caller = request.caller
-        return str(uuid5(_KEYED, "\0".join((caller.organisation, caller.system, request.key))))
+
+def _local_id(request: Request, person_key: str) -> str:
+    """What the referral is called. A key that is used again for another person makes another referral: one name for two
+    persons would be one resource, which moves from the one's record to the other's.
+    """
+    if not request.key:
+        return str(uuid7())
+    caller = request.caller
+    return str(uuid5(_KEYED, "\0".join((caller.organisation, caller.system, request.key, person_key))))
 
 
 async def _locked(transaction: Transaction, shared_id: str) -> tuple[Referral, Resource]:

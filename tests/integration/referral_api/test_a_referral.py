@@ -135,6 +135,15 @@ def test_nobody_refers_in_the_name_of_another_organisation(surgery: httpx.Client
     assert refused.status_code == 403, refused.text
 
 
+def test_the_same_key_for_another_person_makes_another_referral(surgery: httpx.Client, team: str) -> None:
+    key = {"Idempotency-Key": new_nhs_number()}
+
+    answers = [refer(surgery, service_request(new_nhs_number(), team), **key) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert len({task_of(answer).partition("-")[2] for answer in answers}) == 2
+
+
 def test_the_same_key_makes_one_referral(surgery: httpx.Client, team: str) -> None:
     request = service_request(new_nhs_number(), team)
 
