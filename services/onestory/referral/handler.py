@@ -123,8 +123,9 @@ class Handler:
         async with self._database.transaction() as transaction:
             referral, service_request = await _locked(transaction, shared_id)
             # First of all: who has passed a referral on is no party to it any more, and may ask whether that was done.
-            if request.key and await _was_done(transaction, referral, request):
-                return await _outcome(transaction, referral, shared_id, repeated=True)
+            if request.key and (made := await _made_before(transaction, referral, request)):
+                shown = await self._shown_again(transaction, request.caller, referral, made, shared_id)
+                return await _outcome(transaction, referral, shown, repeated=True)
             sides = await self.sides(transaction, request.caller, referral)
             if if_match not in (None, referral.changed_by):
                 raise stale(referral, (await _outcome(transaction, referral)).task.content)
@@ -192,6 +193,16 @@ class Handler:
             near = [side for side, (party, _) in parties.items() if _is_near(caller, party, known)]
             raise Forbidden(str(why_not[near[0]])) if near else _absent()
         return found
+
+    async def _shown_again(
+        self, queries: Queries, caller: Caller, referral: Referral, made: str, asked_for: str
+    ) -> str:
+        """Which Task answers a repetition: that which was answered first, and for who is no party any more its own."""
+        try:
+            await self.sides(queries, caller, referral)
+        except (Forbidden, NotFound):
+            return asked_for
+        return made
 
     async def _team(self, queries: Queries, named: TeamNamed) -> Team:
         teams = (
@@ -294,12 +305,12 @@ async def _outcome(queries: Queries, referral: Referral, shared_id: str = "", *,
     return Outcome(referral, task, service_request, repeated)
 
 
-async def _was_done(queries: Queries, referral: Referral, request: Request) -> bool:
-    """Whether this key was used for the same before. Raises `Conflict` where it was used for something else."""
+async def _made_before(queries: Queries, referral: Referral, request: Request) -> str:
+    """The Task that this key left in force before; empty where it is new. Raises `Conflict` if it asked for another."""
     before = await changes.asked_before(queries, referral.person_key, referral.referral_id, request.scoped_key)
-    if before is not None and before != request.digest:
+    if before is not None and before[0] != request.digest:
         raise _other_content()
-    return before is not None
+    return before[1] if before else ""
 
 
 def _is_near(caller: Caller, party: Party, teams: Collection[str]) -> bool:

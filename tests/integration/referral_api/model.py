@@ -97,7 +97,7 @@ class Expected:
 
     def answer(self, actor: Actor, action: str, *, knows_it_as_it_is: bool = True, its_task: bool = True) -> int:
         """The status of the answer to somebody who does this."""
-        sides = self._sides(actor)
+        sides = self.sides(actor)
         if not sides:
             parties = [self.sender, self.requester, *([self.recipient] if self.sent else [])]
             return 403 if any(actor.may_know_of(party) for party in parties) else 404
@@ -134,6 +134,6 @@ class Expected:
         rows = MAY[action] if self.is_open else []
         return next(((who, to) for states, who, to in rows if self.status in states), None)
 
-    def _sides(self, actor: Actor) -> set[str]:
+    def sides(self, actor: Actor) -> set[str]:
         stands = {REQUESTER: self.requester, SENDER: self.sender, **({RECIPIENT: self.recipient} if self.sent else {})}
         return {side for side, party in stands.items() if actor.acts_for(party)}

@@ -127,6 +127,22 @@ def test_who_has_passed_a_referral_on_may_repeat_the_request_and_does_it_once(
     assert request["performer"] == [{**to, "type": "HealthcareService"}]
 
 
+def test_who_repeats_a_redirection_is_told_of_the_next_task_again(
+    services: Services, surgery: httpx.Client, team: str
+) -> None:
+    sent = refer(surgery, service_request(new_nhs_number(), team))
+    to = {"name": "recipient", "valueReference": {"reference": f"HealthcareService/{new_team(services, 'RZ2')}"}}
+
+    answers = [
+        act(surgery, task_of(sent), "redirect", sent.headers["ETag"], REASON, to, **{"Idempotency-Key": "again"})
+        for _ in range(2)
+    ]
+
+    assert answers[0].json()["id"] != task_of(sent)
+    assert answers[1].json() == answers[0].json()
+    assert answers[1].headers["ETag"] == answers[0].headers["ETag"]
+
+
 def test_nobody_refers_in_the_name_of_another_organisation(surgery: httpx.Client, team: str) -> None:
     other = {"identifier": {"system": "https://fhir.nhs.uk/Id/ods-organization-code", "value": "A81002"}}
 

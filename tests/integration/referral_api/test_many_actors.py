@@ -261,6 +261,8 @@ class ManyActors(RuleBasedStateMachine):
 
         assert [answer.status_code for answer in answers] == [expected] * 2, answers[1].text
         self._note(referral, action, to, answers[0])
+        if expected == 200 and referral.sides(self.actors[who]):
+            assert answers[1].json() == answers[0].json()
 
     @precondition(lambda self: self.referrals)
     @rule(one=LIKELY, other=LIKELY, which=WHICH, actions=st.tuples(WAY, WAY), to=WHERE)

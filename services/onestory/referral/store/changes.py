@@ -52,16 +52,16 @@ def adding(changed: Changed, asked: Asked) -> Statement:
     )
 
 
-async def asked_before(queries: Queries, person_key: str, referral_id: str, key: str) -> bytes | None:
-    """The digest of the change that was asked for under this key, if there was one."""
-    found: bytes | None = await queries.fetchval(
-        """select request_digest from referral.change
+async def asked_before(queries: Queries, person_key: str, referral_id: str, key: str) -> tuple[bytes, str] | None:
+    """The digest of the change that was asked for under this key, and the Task in force after it, if there was one."""
+    row = await queries.fetchrow(
+        """select request_digest, task_id from referral.change
            where person_key = $1 and referral_id = $2 and request_key = $3""",
         person_key,
         referral_id,
         key,
     )
-    return found
+    return None if row is None else (row["request_digest"], row["task_id"])
 
 
 async def event_of(queries: Queries, person_key: str, referral_id: str, key: str) -> UUID | None:
