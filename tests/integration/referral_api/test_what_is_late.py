@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -106,6 +106,21 @@ def test_what_is_late_is_escalated_once_and_stays_in_the_list_until_somebody_act
     escalations = [each for each in on_topic(services, referral, "accept") if each.action == "escalate"]
     assert [each.version for each in escalations] == [2]
     assert Notice("escalation", Party("RZ1", team), "referral-overdue") in escalations[0].notices
+
+
+def test_an_appointment_far_away_is_not_late_before_it_was(
+    services: Services, surgery: httpx.Client, nurses: httpx.Client, team: str
+) -> None:
+    sent = send(surgery, team, priority="routine")
+    accepted = act(nurses, task_of(sent), "accept", sent.headers["ETag"])
+    start = (datetime.now(UTC) + timedelta(weeks=6)).isoformat()
+
+    booked = act(nurses, task_of(sent), "book", accepted.headers["ETag"], {"name": "start", "valueInstant": start})
+
+    assert booked.status_code == 200, booked.text
+    assert booked.json()["restriction"]["period"]["end"] > start
+    past = {"name": "start", "valueInstant": "2020-01-01T09:00:00Z"}
+    assert act(nurses, task_of(sent), "book", booked.headers["ETag"], past).status_code == 422
 
 
 def test_a_process_that_is_killed_while_it_escalates_has_told_each_once_in_the_end(

@@ -14,7 +14,7 @@ from tests.unit.referral.made import PHYSIO, SENT, after, doing, sent
 
 from onestory.referral.clock import prepared
 from onestory.referral.clock_table import load
-from onestory.referral.domain.clocks import KINDS, PRIORITIES, WAITING, WorkingDays
+from onestory.referral.domain.clocks import BOOKED, KINDS, PRIORITIES, WAITING, WorkingDays
 from onestory.referral.domain.command import Command
 from onestory.referral.domain.decide import decide
 from onestory.referral.domain.machine import Action, Side
@@ -52,8 +52,9 @@ def test_elapsed_time_is_not_changed_by_summer_time() -> None:
 def test_every_state_that_somebody_has_to_end_has_a_clock() -> None:
     assert set(KINDS) == set(Kind)
     assert set(WAITING) == set(Status) - ENDED
+    states = (*WAITING, BOOKED)
     assert set(CLOCKS.waits) == {
-        (kind, priority, status) for kind in KINDS for priority in PRIORITIES for status in WAITING
+        (kind, priority, state) for kind in KINDS for priority in PRIORITIES for state in states
     }
 
 
@@ -61,6 +62,44 @@ def test_a_hold_is_looked_at_when_the_holder_said() -> None:
     said = datetime(2026, 12, 22, 9, tzinfo=UTC)
 
     assert CLOCKS.review("referral", "routine", said, FRIDAY_NIGHT) == said
+
+
+def test_an_appointment_gives_the_time_of_the_state_from_then_on() -> None:
+    in_six_weeks = SENT + timedelta(weeks=6)
+
+    due = CLOCKS.seen("referral", "routine", "accepted", in_six_weeks, SENT)
+
+    assert due == CLOCKS.due("referral", "routine", "accepted", in_six_weeks)
+
+
+def test_an_appointment_that_is_too_far_away_is_looked_at_before() -> None:
+    in_two_years = SENT + timedelta(days=730)
+
+    assert CLOCKS.seen("referral", "routine", "accepted", in_two_years, SENT) == SENT + timedelta(days=126)
+    assert CLOCKS.seen("referral", "stat", "accepted", in_two_years, SENT) == SENT + timedelta(hours=4)
+
+
+def test_who_books_has_until_after_the_appointment_and_who_begins_has_the_time_of_the_work() -> None:
+    accepted = after(sent(), (Action.ACCEPT, Side.RECIPIENT))
+    in_six_weeks = SENT + timedelta(weeks=6)
+    book = Command(Action.BOOK, until=in_six_weeks)
+
+    booked = decide(accepted, book, {Side.RECIPIENT}, doing(party=PHYSIO), CLOCKS, lambda of, _: of.task_id).referral
+    begun = after(booked, (Action.START, Side.RECIPIENT), at=in_six_weeks)
+
+    assert booked.due_at == CLOCKS.due("referral", "routine", "accepted", in_six_weeks)
+    assert (begun.until, begun.due_at) == (None, CLOCKS.due("referral", "routine", "in-progress", in_six_weeks))
+
+
+@given(WAITS, MOMENTS, MOMENTS)
+def test_an_appointment_never_takes_time_away_and_never_gives_more_than_its_limit(
+    wait: tuple[str, str, str], at: datetime, appointment: datetime
+) -> None:
+    kind, priority, status = wait
+
+    due = CLOCKS.seen(kind, priority, status, appointment, at)
+
+    assert CLOCKS.due(*wait, at) <= due <= max(CLOCKS.due(*wait, at), CLOCKS.due(kind, priority, BOOKED, at))
 
 
 @pytest.mark.parametrize("said", [SENT + timedelta(days=9), SENT + timedelta(days=900), None])

@@ -65,5 +65,5 @@ class Operate:
             business_status=said.word("businessStatus"),
             outputs=said.outputs(),
             recipient=recipient,
-            until=said.moment("until", datetime.now(UTC)),
+            until=said.moment("until", datetime.now(UTC)) or said.moment("start", datetime.now(UTC)),
         )

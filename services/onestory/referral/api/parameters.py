@@ -21,7 +21,7 @@ _TAKES: Mapping[Action, Collection[str]] = {
     Action.CANCEL: ("reason", "businessStatus"),
     Action.CORRECT: ("reason",),
     Action.REDIRECT: ("reason", "recipient"),
-    Action.BOOK: ("businessStatus", "output"),
+    Action.BOOK: ("businessStatus", "output", "start"),
     Action.COMPLETE: ("businessStatus", "output", "outcome"),
     Action.ACCEPT: ("businessStatus",),
     Action.START: ("businessStatus",),

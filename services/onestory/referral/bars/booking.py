@@ -16,10 +16,11 @@ from onestory.referral.bars.domain.slots import refuse_elsewhere, refuse_other_t
 from onestory.referral.bars.store import bookings
 from onestory.referral.bars.store.bookings import Booking, Slot
 from onestory.referral.bars.work import Done, Work
+from onestory.referral.domain.clocks import Clocks
 from onestory.referral.domain.command import Changed, Doing, Written
-from onestory.referral.domain.decide import acting, finish
+from onestory.referral.domain.decide import acting, finish, timed
 from onestory.referral.domain.machine import Side
-from onestory.referral.domain.referral import Kind, Referral
+from onestory.referral.domain.referral import Kind, Referral, Status
 from onestory.referral.handler import Handler
 from onestory.referral.store import referrals
 from onestory.shared.contracts.codec import Codec
@@ -36,9 +37,10 @@ Body = Mapping[str, Any]
 class Bookings:
     """Does what booking requests ask for."""
 
-    def __init__(self, keys: Keys, codec: Codec) -> None:
+    def __init__(self, keys: Keys, codec: Codec, clocks: Clocks) -> None:
         self._keys = keys
         self._codec = codec
+        self._clocks = clocks
 
     async def book(self, work: Work, transaction: Transaction, handler: Handler) -> Done:
         """A new appointment, in a free slot."""
@@ -62,7 +64,7 @@ class Bookings:
             event_id=uuid7(),
             changed_at=work.arrived.at,
         )
-        booking = await self._published(work, transaction, handler, booking, body, "book")
+        booking = await self._published(work, transaction, handler, booking, body, "book", slot.starts_at)
         if not await bookings.take(transaction, booking):
             raise _taken(work)
         return _done(work, booking)
@@ -73,7 +75,8 @@ class Bookings:
         named = slot_id(work.message) or booking.slot_id
         slot = await _free(work, transaction, named, own=booking.slot_id)
         moved = replace(booking, slot_id=slot.slot_id)
-        return await self._changed(work, transaction, handler, moved, _body(work, "booked", slot), "amend-booking")
+        body = _body(work, "booked", slot)
+        return await self._changed(work, transaction, handler, moved, body, "amend-booking", slot.starts_at)
 
     async def cancel(self, work: Work, transaction: Transaction, handler: Handler) -> Done:
         """Nobody comes: the slot is free again."""
@@ -85,21 +88,36 @@ class Bookings:
         return await self._changed(work, transaction, handler, ended, body, "cancel-booking")
 
     async def _changed(
-        self, work: Work, transaction: Transaction, handler: Handler, booking: Booking, body: Body, action: str
+        self,
+        work: Work,
+        transaction: Transaction,
+        handler: Handler,
+        booking: Booking,
+        body: Body,
+        action: str,
+        starts_at: datetime | None = None,
     ) -> Done:
         booking = replace(booking, event_id=uuid7(), changed_at=max(work.arrived.at, booking.changed_at))
-        booking = await self._published(work, transaction, handler, booking, body, action)
+        booking = await self._published(work, transaction, handler, booking, body, action, starts_at)
         if not await bookings.change(transaction, booking):
             raise _taken(work)
         return _done(work, booking)
 
     async def _published(
-        self, work: Work, transaction: Transaction, handler: Handler, booking: Booking, body: Body, action: str
+        self,
+        work: Work,
+        transaction: Transaction,
+        handler: Handler,
+        booking: Booking,
+        body: Body,
+        action: str,
+        starts_at: datetime | None,
     ) -> Booking:
         """The booking with its content as it is now, which the record hears of, and the referral that it is part of."""
         said = {name: value for name, value in body.items() if name not in ("resourceType", "id", "meta")}
         if booking.referral_id:
-            changes = _Booked(work, Written("Appointment", booking.appointment_id, booking.local_id, said), action)
+            written = Written("Appointment", booking.appointment_id, booking.local_id, said)
+            changes = _Booked(work, written, action, starts_at, self._clocks)
             outcome = await handler.act(work.request, booking.referral_id, None, changes)
             version, at = outcome.referral.changed_by, outcome.referral.changed_at
         else:
@@ -110,12 +128,14 @@ class Bookings:
 
 
 class _Booked:
-    """The change of a referral whose appointment is made, moved or cancelled."""
+    """The change of a referral whose appointment is made, moved or cancelled (`starts_at` is None)."""
 
-    def __init__(self, work: Work, written: Written, action: str) -> None:
+    def __init__(self, work: Work, written: Written, action: str, starts_at: datetime | None, clocks: Clocks) -> None:
         self._work = work
         self._written = written
         self._action = action
+        self._starts_at = starts_at
+        self._clocks = clocks
 
     def __call__(self, referral: Referral, sides: frozenset[Side], doing: Doing) -> Changed:
         refuse_other_person(self._work.message, self._work.event.person, referral.person)
@@ -126,6 +146,10 @@ class _Booked:
         if referral.kind is Kind.ADVICE or not referral.is_open:
             word = referral.business_status
         after = replace(referral, version=referral.version + 1, business_status=word)
+        # Before somebody has accepted it, an appointment does not say that anybody has looked at it; nor is a question
+        # answered by one.
+        if referral.status in (Status.ACCEPTED, Status.IN_PROGRESS) and referral.is_open and not referral.acts_next:
+            after = timed(replace(after, until=self._starts_at), doing.at, self._clocks)
         return finish(referral, after, self._action, acting(referral, sides, doing), [self._written])
 
 

@@ -33,7 +33,7 @@ def bars_routes(
     doers = (
         Referring(clocks, task_ids),
         Responding(clocks, task_ids, partial(message_id, keys)),
-        Bookings(keys, resources.codec),
+        Bookings(keys, resources.codec, clocks),
     )
     bars = Bars(database, handler, keys, resources.codec, statements, doers, settings.message_limit_s)
     process = Process(bars, base_url, settings.max_body_bytes).__call__

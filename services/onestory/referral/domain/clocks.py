@@ -16,6 +16,8 @@ PRIORITIES = ("routine", "urgent", "asap", "stat")
 """From the least to the most urgent (http://hl7.org/fhir/R4/valueset-request-priority.html)."""
 WAITING = ("draft", "requested", "received", "accepted", "in-progress", "on-hold", "rejected", "failed")
 """The states of a Task in which somebody has to do something."""
+BOOKED = "booked"
+"""How long an appointment may keep a referral from being looked at."""
 DAY_ENDS = "day-ends"
 
 # A referral that nobody need look at for longer has died in silence.
@@ -48,6 +50,16 @@ class Clocks:
             return end_of_working_day(at, wait.number, self.day_ends)
         return at.astimezone(UTC) + wait
 
+    def seen(self, kind: str, priority: str, status: str, appointment: datetime, at: datetime) -> datetime:
+        """Until when it is said what came of an appointment, if it is made at `at`: the time of the state begins with
+        it. It never gives less time than the state alone, and not more than `BOOKED`, or an error in a date would be
+        silence.
+        """
+        latest = self.due(kind, priority, BOOKED, at)
+        return max(
+            self.due(kind, priority, status, at), min(self.due(kind, priority, status, max(at, appointment)), latest)
+        )
+
     def review(self, kind: str, priority: str, until: datetime | None, at: datetime) -> datetime:
         """When a referral that is put on hold at `at` is looked at again: when the holder said, but never later than
         the clock of a hold.
@@ -67,10 +79,10 @@ def clocks(table: Mapping[str, object]) -> Clocks:
     for kind, priorities in _named(table, "", (DAY_ENDS, *KINDS)):
         if kind != DAY_ENDS:
             for priority, statuses in _named(priorities, kind, PRIORITIES):
-                for status, text in _named(statuses, f"{kind}.{priority}", WAITING):
+                for status, text in _named(statuses, f"{kind}.{priority}", (*WAITING, BOOKED)):
                     found[kind, priority, status] = _wait(f"{kind}.{priority}.{status}", priority, text)
     for kind in KINDS:
-        for status in WAITING:
+        for status in (*WAITING, BOOKED):
             _refuse_disorder(kind, status, found)
     return Clocks(found, _hour(table[DAY_ENDS]))
 

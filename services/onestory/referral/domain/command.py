@@ -34,7 +34,8 @@ class Command:
     """An action, and what is said with it.
 
     `business_status` is a word of e-RS, empty for the one that goes with the action. `outputs` come to Task.output.
-    `recipient` is the team that a redirection goes to. `until` is when a hold shall end.
+    `recipient` is the team that a redirection goes to. `until` is when a hold shall end, or when an
+    appointment is.
     """
 
     action: Action

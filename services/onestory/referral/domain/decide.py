@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from datetime import datetime
 
 from onestory.referral.domain import advice
 from onestory.referral.domain.clocks import Clocks
@@ -65,7 +66,7 @@ def decide(
         business_status=command.business_status or _word(referral, command.action),
         reason=command.reason,
         outputs=(*referral.outputs, *command.outputs),
-        until=command.until if command.action is Action.HOLD else None,
+        until=command.until if command.action in (Action.HOLD, Action.BOOK) else None,
         acts_next="",
         question_id="",
         state_due_at=None,
@@ -74,7 +75,7 @@ def decide(
     former: tuple[Written, ...] = ()
     if command.action is Action.REDIRECT:
         after, former = _redirected(referral, after, command, doing, task_ids)
-    return finish(referral, _timed(after, doing, clocks), command.action, doing, former)
+    return finish(referral, timed(after, doing.at, clocks), command.action, doing, former)
 
 
 def acting(referral: Referral, sides: Collection[Side], doing: Doing) -> Doing:
@@ -201,14 +202,16 @@ def _redirected(
     return begun, (written_task(ended),)
 
 
-def _timed(after: Referral, doing: Doing, clocks: Clocks) -> Referral:
+def timed(after: Referral, at: datetime, clocks: Clocks) -> Referral:
     """With the time by which the next actor has to act."""
     if not after.is_open:
         return replace(after, due_at=None, until=None, escalated_at=None, claimed_by="")
     if after.status is Status.ON_HOLD:
-        due = clocks.review(after.kind, after.priority, after.until, doing.at)
+        due = clocks.review(after.kind, after.priority, after.until, at)
+    elif after.until is not None:
+        due = clocks.seen(after.kind, after.priority, after.status, after.until, at)
     else:
-        due = clocks.due(after.kind, after.priority, after.status, doing.at)
+        due = clocks.due(after.kind, after.priority, after.status, at)
     # Whoever gives it back does not work on it any more.
     given_back = after.status in (Status.REJECTED, Status.FAILED)
     return replace(after, due_at=due, escalated_at=None, claimed_by="" if given_back else after.claimed_by)

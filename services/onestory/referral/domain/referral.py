@@ -62,7 +62,8 @@ class Referral:
     holds it still. `acts_next` is a side that has to act though the status would say another one (a conversation).
     While a question waits, `question_id` is the message that asks it, and `state_due_at` until when the state itself
     gives time. `claimed_by` is the user (`sub`) of the recipient who works on it. `due_at` is until when the next
-    actor acts; `until` when a hold shall end. `changed_by` is the event of the last change, and its version id.
+    actor acts; `until` when a hold shall end, or the appointment is. `changed_by` is the event of the last change, and
+    its version id.
     """
 
     person: PersonIdentifier
