@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -102,6 +103,11 @@ class Feed:
     def position(self) -> str:
         """The token of where all listeners are that have nothing waiting."""
         return to_token(self._next)
+
+    @property
+    def silent_s(self) -> float:
+        """For how many seconds Kafka has not answered; a few while nothing happens."""
+        return time.monotonic() - self._following.in_contact_at
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

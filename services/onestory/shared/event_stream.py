@@ -39,17 +39,20 @@ class EventStream(Response):
         self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._events) as events:
-            sending = asyncio.create_task(self._send(events, send))
-            leaving = asyncio.create_task(_left(receive))
-            try:
-                await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (sending, leaving):
-                    task.cancel()
+        try:
+            async with aclosing(self._events) as events:
+                sending = asyncio.create_task(self._send(events, send))
+                leaving = asyncio.create_task(_left(receive))
+                try:
+                    await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    leaving.cancel()
+                    sending.cancel()
+                    # Whoever left, or takes nothing, is no error of ours.
                     with suppress(asyncio.CancelledError, TimeoutError):
-                        await task
-                self._ended()
+                        await sending
+        finally:
+            self._ended()
 
     async def _send(self, events: AsyncIterator[bytes], send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

@@ -20,6 +20,7 @@ from tests.referrals import REASON, act, new_role, new_team, refer, service_requ
 from tests.stack import Services
 
 from onestory.__main__ import main
+from onestory.local.state import write_stack
 
 
 @pytest.fixture
@@ -102,6 +103,22 @@ def test_a_token_that_is_none_is_said_to_be(services: Services, capsys: pytest.C
     assert main(["worklist", "nurses", "--base-url", services.base_url, "--token", "none"]) == 1
 
     assert "The token" in capsys.readouterr().err
+
+
+def test_on_the_embedded_stack_the_team_alone_has_to_be_named(
+    services: Services,
+    surgery: httpx.Client,
+    ods: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = f"Rapid response {ods}"
+    send(surgery, new_team(services, ods, name), "Fall")
+    write_stack(tmp_path, services.stack)
+
+    assert main(["worklist", ods.lower()]) == 0
+
+    assert f"{name}: 1 open" in capsys.readouterr().out
 
 
 @contextmanager

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from kafka import KafkaConsumer, TopicPartition
 from tests.event_stream import ACCEPT, following
 from tests.people import new_nhs_number
 from tests.referrals import REASON, act, end_role, new_role, new_team, refer, service_request, task_of
 from tests.stack import Services, Stack
 
 from onestory.local import addresses, environment, processes, up
+from onestory.shared.contracts.codec import codec
+from onestory.shared.contracts.topics import ACCESS, topics
+from onestory.shared.events import AccessRecorded
 
 
 @pytest.fixture
@@ -124,6 +128,32 @@ def test_one_who_works_in_several_teams_hears_of_all_of_them_and_of_no_other(
             stream.await_event("changed", of(each))
 
     assert sent[0].json()["id"] not in str([each.data for each in stream.events])
+
+
+def test_who_is_on_a_row_that_is_sent_has_a_trace_by_then(
+    services: Services, surgery: httpx.Client, nurses: httpx.Client, team: str
+) -> None:
+    with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
+        places = [TopicPartition(ACCESS, number) for number in range(topics()[ACCESS].partitions)]
+        consumer.assign(places)
+        began = consumer.end_offsets(places)
+        with following(nurses, events_of(team)) as stream:
+            sent = send(surgery, team)
+            stream.await_event("changed")
+            ends = consumer.end_offsets(places)
+
+        traces = list[AccessRecorded]()
+        for place in places:
+            consumer.seek(place, began[place])
+        while any(consumer.position(place) < ends[place] for place in places):
+            for messages in consumer.poll(timeout_ms=1000).values():
+                found = [codec().decode(message.value) for message in messages]
+                traces += [each for each in found if isinstance(each, AccessRecorded)]
+
+    person_key = sent.json()["id"].partition("-")[0]
+    assert ("worklist", "RZ1", "referral-party") in {
+        (each.interaction, each.organisation, each.reason) for each in traces if each.person_key == person_key
+    }
 
 
 def test_whoever_lost_the_connection_goes_on_without_a_gap(

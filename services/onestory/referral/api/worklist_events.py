@@ -71,7 +71,7 @@ class FollowList:
                     yield event("reset", {}, listener.position)
                 async for each in self._told(following, changes, before):
                     yield each
-                is_late = (seconds := await self._lists.lateness()) >= _LATE_S
+                is_late = (seconds := max(await self._lists.lateness(), self._feed.silent_s)) >= _LATE_S
                 if is_late or was_late:
                     yield event("late", {"seconds": int(seconds) if is_late else 0}, listener.position)
                 listener.position, was_late = position, is_late

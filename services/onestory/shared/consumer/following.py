@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,8 @@ from onestory.shared.events import Event
 _WAIT_MS = 200
 _MOST = 500
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+# A broker that has gone away looks like one that has nothing to say, unless it is asked.
+_ASKED_AFTER_S = 5.0
 
 log = structlog.get_logger()
 
@@ -51,6 +54,8 @@ class Following:
         self._follower = follower
         self._since = since
         self._next: dict[int, int] = {}
+        self.in_contact_at = time.monotonic()
+        """When Kafka last answered."""
 
     def run(self, stop: threading.Event) -> None:
         """Until stopped."""
@@ -86,8 +91,12 @@ class Following:
             polled = kafka.poll(_WAIT_MS, _MOST)
             messages = [self._heard(place, record) for place, records in polled.items() for record in records]
             if messages:
+                self.in_contact_at = time.monotonic()
                 self._follower.hears(messages)
                 self._next |= {each.partition: each.offset + 1 for each in messages}
+            elif time.monotonic() - self.in_contact_at > _ASKED_AFTER_S:
+                kafka.first()
+                self.in_contact_at = time.monotonic()
 
     def _heard(self, place: Place, record: Record) -> Heard:
         try:
