@@ -240,6 +240,14 @@ BAD: dict[str, tuple[list[dict[str, Any]], int, str]] = {
         422,
         "Name something on this person's record",
     ),
+    "about something that FHIR does not know": (
+        [
+            {"name": "category", "valueCode": "information"},
+            {"name": "about", "valueReference": {"reference": f"Poem/{'a' * 26}-{'b' * 26}"}},
+        ],
+        422,
+        "Name something on this person's record",
+    ),
     "an unknown parameter": ([{"name": "colour", "valueCode": "red"}], 422, "This operation takes category, text"),
 }
 

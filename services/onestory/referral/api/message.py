@@ -20,6 +20,7 @@ from onestory.referral.trace import Trace
 from onestory.shared.body import read_body
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Malformed, Unprocessable
+from onestory.shared.fhir.definitions import resource_types
 from onestory.shared.openapi import FHIR_JSON
 
 MESSAGE = ("category", "text", "attachment", "about")
@@ -95,7 +96,7 @@ def _message(said: Said) -> Message:
     message.refuse_too_long(text)
     payload: list[Json] = [{"contentString": text}] if text else []
     payload += [{"contentAttachment": each} for _, each in attachments]
-    about = tuple(each for _, each in said.every("about", "Reference"))
+    about = tuple(_known(path, each) for path, each in said.every("about", "Reference"))
     if not payload and not about:
         raise Unprocessable(
             "There is nothing in this message: send text, an attachment, or what on the record it is about.",
@@ -103,6 +104,17 @@ def _message(said: Said) -> Message:
             expression="Parameters.parameter.where(name='text')",
         )
     return Message(Category(word), tuple(payload), about)
+
+
+def _known(path: str, reference: Json) -> Json:
+    """A Reference to a type that FHIR has: the record refuses any other."""
+    if str(reference.get("reference", "")).partition("/")[0] not in resource_types():
+        raise Unprocessable(
+            "Name something on this person's record as it is read here, such as Observation/<id>.",
+            code="value",
+            expression=path,
+        )
+    return reference
 
 
 def _asked_page(request: Request) -> tuple[int, str]:
