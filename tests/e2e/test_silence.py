@@ -19,6 +19,8 @@ import httpx
 import psycopg
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from tests.bars import encoded, message, new_service, one
+from tests.contract.shared_data import DATA
 from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.referrals import new_team, service_request, task_of
@@ -256,6 +258,34 @@ class Deeds:
         for query in ("", f"?_count={FAMILY}", f"?_cursor={FAMILY}", f"?{FAMILY}={NUMBER}"):
             self.ask("GET", f"{task}/$messages{query}")
 
+    def be_written_about(self) -> None:
+        """In messages of BaRS, which fit and which do not, and by those who look for them."""
+        said = message("REFREQ03", NUMBER, new_service(self.services, "RX001"))
+        one(said, "MessageHeader").pop("sender")
+        one(said, "Patient")["name"] = her()["name"]
+        one(said, "CarePlan")["description"] = TEXT
+        changed: list[dict[str, Any]] = [
+            {},
+            {"id": FAMILY},
+            {"meta": {**said["meta"], "versionId": FAMILY}},
+            {"meta": {**said["meta"], "profile": [f"https://example.org/{FAMILY}"]}},
+            {"entry": [*said["entry"], {"fullUrl": FAMILY, "resource": her()}]},
+            {"entry": [{**each, "fullUrl": f"{each['fullUrl']}{FAMILY}"} for each in said["entry"]]},
+            {"entry": said["entry"][1:]},
+            {"type": "collection"},
+        ]
+        for each in changed:
+            for headers in ({}, {"NHSD-Target-Identifier": encoded({"value": FAMILY, "system": TEXT})}):
+                sent = {**SENT, **headers, "X-Request-Id": str(uuid.uuid4())}
+                self.ask("POST", "/$process-message", json=said | each, headers=sent)
+        self.ask("POST", "/$process-message", json=said, headers={**SENT, "X-Request-Id": FAMILY})
+        for kind in ("ServiceRequest", "Appointment"):
+            for whom in (f"{NHS_NUMBER_SYSTEM}|{NUMBER}", FAMILY, NO_NUMBER):
+                self.ask("GET", f"/{kind}?patient:identifier={whom}")
+            self.ask("GET", f"/{kind}?{FAMILY}={NUMBER}")
+            self.ask("GET", f"/{kind}/{FAMILY}")
+        self.ask("GET", f"/Slot?Schedule.actor:HealthcareService={FAMILY}&start={FAMILY}&status={FAMILY}")
+
     def have_it_parked(self) -> None:
         """By the door, which has forgotten a key; and by whoever else writes to the topic."""
         self.put(problem("quill-k"), **{"Idempotency-Key": "quill-key"})
@@ -340,6 +370,8 @@ def evidence(stack: Stack, services: Services) -> Iterator[Evidence]:
         deeds.read(address)
         deeds.be_refused(address)
         deeds.be_talked_about()
+        if DATA.is_dir():
+            deeds.be_written_about()
         deeds.have_it_parked()
         deeds.fail()
         yield deeds.collect()

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from kafka import KafkaConsumer, TopicPartition
+from tests.bars import answered, message, new_service, one, send
+from tests.contract.shared_data import needs_shared_data
 from tests.people import condition, new_nhs_number, patient, said_at
 from tests.referral_events import Made, keys_of, tell
 from tests.referrals import act, advice_request, new_team, refer, say, task_of
@@ -311,6 +313,24 @@ def test_what_is_said_of_a_referral_is_read_with_a_trace(
         ("$message", ("Task",)),
         ("$convert", ("Task",)),
     ]
+    assert {(each.person_key, each.reason) for each in events} == {(person.key, "referral-party")}
+
+
+@needs_shared_data
+def test_what_is_read_by_the_addresses_of_bars_is_read_with_a_trace(
+    services: Services, practice: httpx.Client, person: Person, trail: Trail
+) -> None:
+    said = message("REFREQ03", person.number, new_service(services))
+    one(said, "MessageHeader").pop("sender")
+    request = one(answered(send(practice, said)), "ServiceRequest")
+    identifier = f"patient:identifier={NHS_NUMBER_SYSTEM}|{person.number}"
+    for address in (f"/ServiceRequest/{request['id']}", f"/ServiceRequest?{identifier}"):
+        assert practice.get(address).status_code == 200
+    assert practice.get(f"/Appointment?{identifier}").json()["total"] == 0
+
+    events = [trace.event for trace in trail.new()]
+
+    assert [each.interaction for each in events] == ["read", "search-type"]
     assert {(each.person_key, each.reason) for each in events} == {(person.key, "referral-party")}
 
 

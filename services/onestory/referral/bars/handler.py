@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 import structlog
 from prometheus_client import Counter
@@ -32,6 +34,9 @@ log = structlog.get_logger()
 _messages = Counter("onestory_bars_messages", "BaRS messages that were processed.", ["meaning"])
 
 Doer = Callable[[Work, Transaction, Handler], Awaitable[Done]]
+Made = TypeVar("Made")
+# Above this the work on one message would be felt by the others that wait for the event loop.
+_LARGE_BODY = 256_000
 _NEW = (Meaning.REFER, Meaning.VALIDATE, Meaning.BOOK)
 
 
@@ -74,7 +79,7 @@ class Bars:
 
         `Unprocessable` is only said of a version that is not spoken here: everything else that is wrong is `Malformed`.
         """
-        message = open_message(arrived.body)
+        message = await _beside_if_large(arrived.body, partial(open_message, arrived.body))
         asked = meaning(message)
         refuse_other_subject(message)
         refuse_other_sender(message, arrived.caller.organisation)
@@ -99,7 +104,8 @@ class Bars:
         names = await self._names(caller.organisation, before)
         foreign = await self._foreign(message, arrived)
         ours = {*foreign, *(each.index for each in message.carried if _is_kept_here(message, each.resource_type))}
-        collection = carrying.as_collection(arrived.body, ours, names, arrived.said.request_id)
+        making = partial(carrying.as_collection, arrived.body, ours, names, arrived.said.request_id)
+        collection = await _beside_if_large(arrived.body, making)
         event = await self._statements(collection, caller, arrived.correlation_id, arrived.key, arrived.at)
         return Work(message, asked, arrived, event, before, foreign)
 
@@ -146,6 +152,10 @@ class Bars:
         caller, shared = arrived.caller, {name for name in given.values() if parse_shared_id(name)}
         others = await messages.foreign(self._database, caller.organisation, caller.system, shared)
         return {index: name for index, name in given.items() if name in others or name not in shared}
+
+
+async def _beside_if_large(body: bytes, work: Callable[[], Made]) -> Made:
+    return await asyncio.to_thread(work) if len(body) > _LARGE_BODY else work()
 
 
 def _one(message: Message, known: Sequence[Processed]) -> Processed | None:

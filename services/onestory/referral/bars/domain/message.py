@@ -36,7 +36,8 @@ class Message:
     """A message that is valid FHIR and fits its definition's counts.
 
     `message_id` is the Bundle's id, by which a response names it; `version` that of the standard. `focus` is what the
-    message is about. `answers` is the id of the message that it responds to, empty in a request.
+    message is about. `answers` is the id of the message that it responds to, empty in a request. `by_url` has what it
+    carries by fullUrl.
     """
 
     message_id: str
@@ -48,6 +49,7 @@ class Message:
     focus: Carried
     carried: Sequence[Carried]
     answers: str
+    by_url: Mapping[str, Carried]
 
     def of_type(self, resource_type: str) -> Iterator[Carried]:
         """What it carries of this type."""
@@ -60,7 +62,7 @@ class Message:
     def at(self, reference: object) -> Carried | None:
         """What a Reference within the message leads to."""
         target = reference.get("reference") if isinstance(reference, Mapping) else None
-        return next((each for each in self.carried if each.full_url and each.full_url == target), None)
+        return self.by_url.get(target) if isinstance(target, str) else None
 
     @property
     def patient(self) -> Carried:

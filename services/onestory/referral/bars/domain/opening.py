@@ -47,6 +47,7 @@ def open_message(body: bytes) -> Message:
         focus=_focus(header.resource, event, carried),
         carried=carried,
         answers=_answers(header.resource, event),
+        by_url={each.full_url: each for each in carried},
     )
 
 
