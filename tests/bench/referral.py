@@ -207,7 +207,7 @@ async def _insert(pool: asyncpg.Pool, table: str) -> tuple[str, list[object]]:
     source = "referral" if table != "outbox" else ""
     row = await pool.fetchrow(f"select * from referral.{table} limit 1") if source else None  # noqa: S608
     known = (
-        {name: row[name] for name in row.keys() - _ITS_OWN}
+        {name: value for name, value in row.items() if name not in _ITS_OWN}
         if row
         else {"topic": "care.referral", "key": b"k" * 26, "value": b"v" * 1500}
     )

@@ -18,6 +18,7 @@ from onestory.shared.caller import Caller
 from onestory.shared.database import Database, Queries
 from onestory.shared.errors import Forbidden, NotFound
 from onestory.shared.events import Party
+from onestory.shared.identity import is_directory_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Worklists:
 
     async def team(self, caller: Caller, team_id: str) -> Whose:
         """The list of one team. Raises `Forbidden` for a role that is not in force, `NotFound` for strangers."""
+        if not is_directory_id(team_id):
+            raise _absent()
         team = await directory.team(self._database, team_id)
         roles = await directory.roles_of(self._database, caller.subject)
         organisation = team.organisation if team else await worklists.organisation_of(self._database, team_id)
@@ -73,7 +76,8 @@ class Worklists:
 
     async def owned_by(self, caller: Caller, ods: str) -> Whose:
         """What all teams of an organisation were asked for which the caller stands. Raises `NotFound` for strangers."""
-        teams = await self._standing(caller, await directory.teams_of(self._database, ods.upper()))
+        known = await directory.teams_of(self._database, ods.upper()) if ods.isalnum() else []
+        teams = await self._standing(caller, known)
         if not teams:
             raise _absent()
         return Whose(teams=tuple(each.team_id for each in teams), claimer=caller.subject, received_only=True)

@@ -314,6 +314,13 @@ def test_a_list_is_for_who_stands_for_the_team_now(services: Services, surgery: 
     assert "ended on" in ended.json()["issue"][0]["diagnostics"]
 
 
+@pytest.mark.parametrize("named", ["%00", "x", "a" * 200, "%27"])
+def test_what_can_be_no_team_is_not_there(nurses: httpx.Client, named: str) -> None:
+    assert nurses.get(f"/worklists/teams/{named}").status_code == 404
+    assert nurses.get(f"/fhir/Task?owner=HealthcareService/{named}").status_code == 404
+    assert nurses.get(f"/fhir/Task?owner:identifier={ODS}|{named}").status_code in (400, 404)
+
+
 def test_another_organisations_list_is_refused_like_one_that_is_not_there(surgery: httpx.Client) -> None:
     theirs, nobodys = (surgery.get(f"/worklists/organisations/{ods}") for ods in ("RZ1", "Q0Q0Q0"))
 

@@ -49,7 +49,7 @@ class SearchTasks:
             priority=worklist_asking.some(said, "priority", PRIORITIES),
         )
         sort, most = _sort(said), worklist_asking.count(said, "_count")
-        after = from_text(cursor, said) if cursor else None
+        after = from_text(cursor, said, sort) if cursor else None
         page = await self._lists.page(await self._whose(said, caller), filters, sort, most, after)
         shown = [each.referral_id for each in page.referrals]
         await self._trace.read(caller, shown, INTERACTION, "Task", request.state.correlation_id)

@@ -55,11 +55,12 @@ def asked(request: Request) -> Asked:
     """What a page of a list is asked for. Raises `Malformed`."""
     said = _said(request, (*FILTERS, *OF_PAGES))
     cursor = said.pop("cursor", "")
+    sort = Sort(_one(said, "sort", [*Sort]) or Sort.URGENCY)
     return Asked(
         filters=_filters(said),
-        sort=Sort(_one(said, "sort", [*Sort]) or Sort.URGENCY),
+        sort=sort,
         most=_count(said.get("count", str(USUAL)), "count"),
-        after=from_text(cursor, {**said, "": request.url.path}) if cursor else None,
+        after=from_text(cursor, {**said, "": request.url.path}, sort) if cursor else None,
         said=said,
     )
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 import orjson
 
 from onestory.referral.domain.referral import Referral, Status
 from onestory.shared.errors import Malformed
 
+_SNAPSHOT = re.compile(r"[0-9]{1,18}:[0-9]{1,18}:(?:[0-9]{1,18}(?:,[0-9]{1,18})*)?")
+_LONGEST_SNAPSHOT = 4_000
+_ID = re.compile(r"[a-z0-9-]{1,64}")
 ACTING = (Status.REQUESTED, Status.RECEIVED, Status.ACCEPTED, Status.IN_PROGRESS, Status.ON_HOLD)
 """In which its recipient has a referral: not before it is sent, and not once it is rejected or has failed."""
 OPEN = (*ACTING, Status.DRAFT, Status.REJECTED, Status.FAILED)
@@ -110,13 +115,12 @@ def to_text(cursor: Cursor, asked: Mapping[str, str]) -> str:
     return base64.urlsafe_b64encode(said).decode().rstrip("=")
 
 
-def from_text(text: str, asked: Mapping[str, str]) -> Cursor:
-    """The cursor that `to_text` made. Raises `Malformed` for anything else."""
+def from_text(text: str, asked: Mapping[str, str], sort: Sort) -> Cursor:
+    """The cursor that `to_text` made for this question in this order. Raises `Malformed` for anything else."""
     try:
         digest, at, since, until, place = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if digest == _digest(asked) and all(map(_is_snapshot, (since, until))):
-            found = Place(tuple(map(_read, place[0])), str(place[1])) if place else None
-            return Cursor(datetime.fromisoformat(at), since, until, found)
+        if digest == _digest(asked) and _is_snapshot(since or until) and _is_snapshot(until):
+            return Cursor(_moment(at), str(since), until, _place(place, sort) if place else None)
     except (ValueError, TypeError, KeyError, IndexError, binascii.Error) as error:
         raise _unknown_cursor() from error
     raise _unknown_cursor()
@@ -140,17 +144,30 @@ def _written(keys: tuple[int | datetime, ...]) -> list[int | str]:
     return [key if isinstance(key, int) else key.isoformat() for key in keys]
 
 
-def _read(key: int | str) -> int | datetime:
-    return key if isinstance(key, int) else datetime.fromisoformat(key)
+def _place(said: Sequence[Any], sort: Sort) -> Place:
+    keys, referral_id = said
+    if not _ID.fullmatch(referral_id):
+        raise ValueError
+    if sort is not Sort.URGENCY:
+        (moment,) = keys
+        return Place((_moment(moment),), referral_id)
+    urgency, moment = keys
+    if urgency not in range(4):
+        raise ValueError
+    return Place((int(urgency), _moment(moment)), referral_id)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _is_snapshot(text: str) -> bool:
-    """Whether it is empty, or a pg_snapshot: xmin:xmax:xip,xip (PostgreSQL, functions-info.html)."""
-    if not text:
-        return True
+    """Whether it is a pg_snapshot: xmin:xmax:xip,xip (PostgreSQL, functions-info.html)."""
+    if len(text) > _LONGEST_SNAPSHOT or not _SNAPSHOT.fullmatch(text):
+        return False
     xmin, xmax, among = text.split(":")
     first, end, others = int(xmin), int(xmax), [int(each) for each in among.split(",") if each]
-    return 0 < first <= end < 2**62 and others == sorted({each for each in others if first <= each < end})
+    return 0 < first <= end and others == sorted({each for each in others if first <= each < end})
 
 
 def _digest(asked: Mapping[str, str]) -> str:
