@@ -13,8 +13,10 @@ from prometheus_client import Counter
 from uuid_utils.compat import uuid7
 
 from onestory.referral.domain import creation
+from onestory.referral.domain.advice import ADVICE_CONVERTED
 from onestory.referral.domain.clocks import Clocks
 from onestory.referral.domain.command import CLOCK, Changed, Doing
+from onestory.referral.domain.conversion import converted_id
 from onestory.referral.domain.creation import Asking, TeamNamed
 from onestory.referral.domain.directory import Team
 from onestory.referral.domain.event import content, event
@@ -159,8 +161,20 @@ class Handler:
         referral = await referrals.find(self._database, found.referral_id) if found else None
         if found is None or referral is None:
             raise _absent()
-        await self.sides(self._database, caller, referral)
+        await self._let_in(caller, referral)
         return found, referral
+
+    async def _let_in(self, caller: Caller, referral: Referral) -> None:
+        """Raise unless the caller is a party to it, or to the referral that this advice became: it came along."""
+        try:
+            await self.sides(self._database, caller, referral)
+        except NotFound:
+            if referral.business_status != ADVICE_CONVERTED:
+                raise
+            became = await referrals.find(self._database, converted_id(referral, self._keys))
+            if became is None:
+                raise
+            await self.sides(self._database, caller, became)
 
     async def recipient(self, named: TeamNamed) -> Party:
         """The team that is named, as a party. Raises `Unprocessable` for one that takes no referrals."""

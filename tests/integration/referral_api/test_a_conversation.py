@@ -426,16 +426,25 @@ def test_a_conversion_that_cannot_be_made_changes_nothing(services: Services, su
         assert read(surgery, task_of(each)).headers["ETag"] == each.headers["ETag"]
 
 
-def test_advice_becomes_a_referral_to_another_team_that_is_named(
-    services: Services, surgery: httpx.Client, team: str
+def test_another_team_to_which_advice_is_converted_reads_what_was_said_before(
+    services: Services, surgery: httpx.Client, nurses: httpx.Client, team: str
 ) -> None:
     other = new_team(services, "RZ2")
     sent = refer(surgery, advice_request(new_nhs_number(), team))
+    advised = say(nurses, task_of(sent), sent.headers["ETag"], "answer", "The lymphoedema service is the right one.")
     to = {"name": "recipient", "valueReference": {"reference": f"HealthcareService/{other}"}}
+    message = f"/fhir/Communication/{advised.json()['id']}"
 
-    made = act(surgery, task_of(sent), "convert", sent.headers["ETag"], to)
+    with services.client("RZ2", network="elsewhere") as service, services.client("RZ9", network="far") as stranger:
+        before = service.get(message)
+        made = act(surgery, task_of(sent), "convert", advised.headers["ETag"], to)
 
-    assert read(surgery, task_of(made)).json()["owner"]["reference"] == f"HealthcareService/{other}"
+        assert before.status_code == 404
+        assert read(service, task_of(made)).json()["owner"]["reference"] == f"HealthcareService/{other}"
+        assert made.json()["supportingInfo"] == [{"reference": message.removeprefix("/fhir/")}]
+        assert service.get(message).json() == advised.json()
+        assert messages(service, task_of(sent)) == [advised.json()]
+        assert stranger.get(message).status_code == 404
 
 
 def on_the_record(client: httpx.Client, number: str, how_many: int) -> list[dict[str, Any]]:
