@@ -12,11 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.bars import answered, message, new_service, new_slot, one, send
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.referrals import REASON, act, new_team, read, refer, service_request, task_of
 from tests.stack import Services
 
 from onestory.shared.contracts.files import folder
+from onestory.shared.identity import NHS_NUMBER_SYSTEM
 
 VALIDATOR = Path(__file__).parents[4] / "shared" / "tools" / "fhirv" / "fhirv"
 DEFINITIONS = sorted([*(folder() / "fhir").glob("*Definition-*.json"), *(folder() / "fhir").glob("CodeSystem-*.json")])
@@ -53,6 +55,13 @@ ANSWERS = (
     "referral-stale",
     "referral-not-possible",
     "referral-lacks-a-reason",
+    "bars-metadata",
+    "bars-definitions",
+    "bars-requests",
+    "bars-bookings",
+    "bars-slots",
+    "bars-duplicate",
+    "bars-malformed",
 )
 
 pytestmark = [
@@ -70,7 +79,8 @@ def judged(services: Services, tmp_path_factory: pytest.TempPathFactory) -> dict
     """The validator's errors by the name of the answer. One run judges all."""
     folder = tmp_path_factory.mktemp("answers")
     with services.client("A81001", network="harbour") as practice, services.client("RX001") as hospital:
-        for name, answer in [*_answers(practice, hospital), *_of_a_referral(services, practice, hospital)]:
+        answers = [*_answers(practice, hospital), *_of_a_referral(services, practice, hospital)]
+        for name, answer in [*answers, *_of_bars(services, practice)]:
             (folder / f"{name}.json").write_bytes(answer.content)
     for definition in DEFINITIONS:
         shutil.copy(definition, folder)
@@ -148,6 +158,26 @@ def _of_a_referral(
     rejected = act(hospital, passed_on.json()["id"], "reject", passed_on.headers["ETag"], REASON)
     yield "referral-rejected", rejected
     yield "referral-cancelled", act(practice, rejected.json()["id"], "cancel", rejected.headers["ETag"], REASON)
+
+
+def _of_bars(services: Services, practice: httpx.Client) -> Iterator[tuple[str, httpx.Response]]:
+    """What is said by the addresses of BaRS, apart from what a sender's own words come back in."""
+    service, whom = new_service(services), new_nhs_number()
+    times = {"start": "2026-12-01T09:00:00Z", "end": "2026-12-01T09:10:00Z"}
+    slot, said = new_slot(services, service, *times.values()), message("REFREQ03", whom, service)
+    one(said, "MessageHeader").pop("sender")
+    booking = message("BOOKREQ01", whom, service)
+    one(booking, "Slot")["id"] = slot
+    one(booking, "Appointment").update(times)
+    answered(send(practice, said))
+    answered(send(practice, booking))
+    yield "bars-duplicate", send(practice, said)
+    yield "bars-malformed", send(practice, {**said, "type": "collection"})
+    yield "bars-metadata", practice.get("/metadata")
+    yield "bars-definitions", practice.get(f"/MessageDefinition?context={service}")
+    yield "bars-slots", practice.get(f"/Slot?Schedule.actor:HealthcareService={service}")
+    for name, kind in (("bars-requests", "ServiceRequest"), ("bars-bookings", "Appointment")):
+        yield name, practice.get(f"/{kind}?patient:identifier={NHS_NUMBER_SYSTEM}|{whom}")
 
 
 def _problem(number: str, place: int, text: str = "Heart failure") -> dict[str, Any]:

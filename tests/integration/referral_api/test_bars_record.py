@@ -29,6 +29,8 @@ from tests.contract.shared_data import needs_shared_data
 from tests.people import new_nhs_number
 from tests.stack import Services
 
+from onestory.shared.fhir.validation import validate
+
 pytestmark = needs_shared_data
 
 Json = dict[str, Any]
@@ -299,3 +301,21 @@ def test_what_could_be_one_of_several_is_not_guessed(sender: httpx.Client, servi
     one(cancellation, "ServiceRequest")["id"] = first["id"]
 
     assert one(answered(send(sender, cancellation)), "ServiceRequest")["status"] == "revoked"
+
+
+def test_what_is_answered_is_valid_fhir(services: Services, sender: httpx.Client, service: str) -> None:
+    number, slot = new_nhs_number(), new_slot(services, service, "2026-12-01T09:00:00Z", "2026-12-01T09:10:00Z")
+    booking = message("BOOKREQ01", number, service)
+    one(booking, "Slot")["id"] = slot
+    one(booking, "Appointment").update(start="2026-12-01T09:00:00Z", end="2026-12-01T09:10:00Z")
+    of_person = f"patient:identifier={quote(f'{_NUMBER}|{number}')}"
+
+    answers = [send(sender, message(name, number, service)) for name in ("REFREQ01", "REFREQ03", "VALREQ01")]
+    answers += [send(sender, booking), send(sender, booking)]
+    answers += [sender.get(f"/{kind}?{of_person}") for kind in ("ServiceRequest", "Appointment")]
+    answers += [sender.get(f"/Slot?Schedule.actor:HealthcareService={service}"), sender.get("/metadata")]
+    answers.append(sender.get(f"/MessageDefinition?context={service}"))
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 409, 200, 200, 200, 200, 200]
+    for answer in answers:
+        assert validate(answer.content) == [], answer.url
