@@ -138,6 +138,13 @@ class Deeds:
                 f"/notices?cursor={FAMILY}",
                 f"/worklists/breaches?organisation={quote(TEXT)}",
                 f"/worklists/breaches?team={NUMBER}&{FAMILY}={quote(TEXT)}",
+                f"/worklists/teams?name={FAMILY}",
+                f"/worklists/teams/{FAMILY}?priority={quote(TEXT)}",
+                f"/worklists/teams/{FAMILY}/events",
+                f"/worklists/organisations/{FAMILY}?{FAMILY}={NUMBER}",
+                f"/worklists/mine?cursor={FAMILY}&status={quote(TEXT)}",
+                f"/fhir/Task?owner={FAMILY}&status={quote(TEXT)}",
+                f"/fhir/Task?owner:identifier={FAMILY}|{NUMBER}",
                 f"/fhir/_history?patient={NUMBER}",
                 f"/fhir/_history?patient={FAMILY}&_cursor={FAMILY}",
                 f"/fhir/Provenance?target={resource[6:]}&patient={NUMBER}",
@@ -257,6 +264,8 @@ class Deeds:
                 self.ask("POST", f"{task}/$message", who, json=body, headers=headers)
         for query in ("", f"?_count={FAMILY}", f"?_cursor={FAMILY}", f"?{FAMILY}={NUMBER}"):
             self.ask("GET", f"{task}/$messages{query}")
+        for who in ("stranger", "hospital"):
+            self.ask("GET", f"/worklists/teams/{team}", who)
 
     def be_written_about(self) -> None:
         """In messages of BaRS, which fit and which do not, and by those who look for them."""
