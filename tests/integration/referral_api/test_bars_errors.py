@@ -500,3 +500,47 @@ def test_a_cancelled_appointment_is_not_cancelled_again_and_a_strangers_not_at_a
     answered(send(sender, cancellation))
 
     assert issue(send(sender, cancellation))[::3] == (409, "REC_CONFLICT")
+
+
+def test_the_same_message_sent_by_several_at_once_is_done_once(
+    services: Services, sender: httpx.Client, service: str
+) -> None:
+    number, request_id = new_nhs_number(), str(uuid.uuid4())
+    said = message("REFREQ01", number, service)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: send(sender, said, **{"X-Request-Id": request_id}).status_code, range(8)))
+
+    assert answers.count(200) == 1
+    assert set(answers) <= {200, 409, 425}
+    assert count(services, number) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/ServiceRequest/%00", "/Appointment/%00", "/Slot?Schedule.actor:HealthcareService=%00", "/ServiceRequest/x"],
+)
+def test_an_address_that_cannot_be_is_refused(sender: httpx.Client, path: str) -> None:
+    answer = sender.get(path)
+
+    assert answer.status_code in (200, 400, 404), answer.text
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda said: said.update(id="m" * 5000), "Bundle.id"),
+        (lambda said: said.update(id="one two"), "Bundle.id"),
+        (
+            lambda said: said["entry"].append({"fullUrl": "urn:x:" + "u" * 5000, "resource": one(said, "Flag")}),
+            "Bundle.entry[25].fullUrl",
+        ),
+    ],
+)
+def test_a_name_that_cannot_be_kept_is_refused(sender: httpx.Client, service: str, change: Change, place: str) -> None:
+    said = message("REFREQ01", new_nhs_number(), service)
+    change(said)
+
+    refused = send(sender, said)
+
+    assert issue(refused)[:3:2] == (400, place), refused.text

@@ -197,4 +197,4 @@ def test_a_booking_takes_a_slot_and_its_cancellation_gives_it_back(
     assert made["status"] == "booked"
     assert issue(other)[:2] == (409, "conflict")
     assert (cancelled["id"], cancelled["status"]) == (made["id"], "cancelled")
-    answered(send(sender, booking | {"id": "a third"}))
+    answered(send(sender, booking | {"id": "a-third"}))

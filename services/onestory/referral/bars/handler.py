@@ -22,7 +22,7 @@ from onestory.referral.bars.store import messages
 from onestory.referral.bars.store.messages import Processed
 from onestory.referral.bars.work import Arrived, Done, Statements, Work
 from onestory.referral.handler import Handler
-from onestory.referral.store import referrals
+from onestory.referral.store import at_once, referrals
 from onestory.shared.contracts.codec import Codec
 from onestory.shared.contracts.topics import RECORD
 from onestory.shared.database import Database, Transaction
@@ -115,15 +115,16 @@ class Bars:
         async with self._database.transaction() as transaction:
             await messages.claim(transaction, caller.organisation, said.request_id)
             done = await self._do[work.meaning](work, transaction, self._handler.within(transaction))
-            stated = carrying.to_state(work.event, {**work.foreign, **done.owned})
-            if stated is not None:
-                key = self._keys.person_key(stated.person).encode()
-                await referrals.send(transaction, RECORD, key, self._codec.encode(stated))
             names = carrying.names_of([each.full_url for each in message.carried], work.event)
             processed = Processed(
                 caller.organisation, work.meaning, done.person_key, done.referral_id, done.appointment_id, names
             )
-            await messages.add(transaction, said.request_id, message.message_id, message.focus.full_url, processed)
+            kept = [messages.adding(said.request_id, message.message_id, message.focus.full_url, processed)]
+            stated = carrying.to_state(work.event, {**work.foreign, **done.owned})
+            if stated is not None:
+                key = self._keys.person_key(stated.person).encode()
+                kept.append(referrals.sending(RECORD, key, self._codec.encode(stated)))
+            await at_once.write(transaction, kept)
             return done
 
     async def _before(self, message: Message, asked: Meaning, arrived: Arrived) -> Processed | None:

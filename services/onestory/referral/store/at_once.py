@@ -33,7 +33,7 @@ def _joined(statements: tuple[tuple[str, int], ...]) -> str:
         parts.append(_moved(sql, before))
         before += count
     beside = ", ".join(f"part_{place} as ({part})" for place, part in enumerate(parts[:-1]))
-    return f"with {beside} {parts[-1]}"
+    return f"with {beside} {parts[-1]}" if beside else parts[-1]
 
 
 def _moved(sql: str, by: int) -> str:

@@ -128,7 +128,9 @@ async def digest(queries: Queries, referral_id: str) -> bytes | None:
 
 
 async def resource(queries: Queries, shared_id: str) -> Resource | None:
-    """What belongs to a referral under this id."""
+    """What belongs to a referral under this id; nothing, where it is no id that we give."""
+    if not _person_key(shared_id):
+        return None
     row = await queries.fetchrow(
         """select resource_type, shared_id, referral_id, event_id, changed_at, content
            from referral.resource where person_key = $1 and shared_id = $2""",

@@ -16,6 +16,7 @@ from onestory.shared.caller import Caller
 from onestory.shared.database import Database
 from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.fhir.instants import parse_instant
+from onestory.shared.identity import is_keepable
 
 _SERVICE = "Schedule.actor:HealthcareService"
 _KNOWN = (_SERVICE, "status", "start", "_include", "_include:iterate")
@@ -47,7 +48,7 @@ class Slots:
 
 def _service(asked: dict[str, list[str]]) -> str:
     said = asked.get(_SERVICE, [])
-    if len(said) != 1 or not said[0]:
+    if len(said) != 1 or not said[0] or not is_keepable(said[0]):
         says = f"Say whose slots: {_SERVICE}=<id of the service, in the directory or in the Directory of Services>."
         raise Malformed(says, code="required", expression=f"http.{_SERVICE}")
     # A literal reference or system|value: the service's id is what stands last.

@@ -14,7 +14,8 @@ from onestory.referral.bars.definitions import BASE, Count, Definition, bundle_v
 from onestory.referral.bars.domain.message import Carried, Json, Message, codes, is_system
 from onestory.shared.errors import Issue, Malformed, Unprocessable
 from onestory.shared.fhir.outcome import MOST_ISSUES
-from onestory.shared.fhir.validation import validate
+from onestory.shared.fhir.validation import is_id, validate
+from onestory.shared.identity import is_keepable
 
 PROFILE = "https://fhir.nhs.uk/StructureDefinition/BARSBundleMessage"
 EVENTS = "message-events-bars"
@@ -61,9 +62,9 @@ def _bundle(body: bytes) -> dict[str, Any]:
     _refuse_version(bundle.get("meta", {}))
     if PROFILE not in bundle["meta"].get("profile", ()):
         raise Malformed(f"A BaRS message says so: give the profile {PROFILE}.", expression="Bundle.meta.profile")
-    if not bundle.get("id"):
+    if not is_id(bundle.get("id", "")):
         says = "A message needs an id, for its response names it: give the Bundle a UUID as id."
-        raise Malformed(says, code="required", expression="Bundle.id")
+        raise Malformed(says, code="value" if "id" in bundle else "required", expression="Bundle.id")
     return bundle
 
 
@@ -84,6 +85,9 @@ def _carried(entries: Sequence[Json]) -> Iterator[Carried]:
         if not full_url or full_url in seen:
             says = "Each entry has a fullUrl of its own, such as urn:uuid:<UUID>: what refers to it finds it by that."
             raise Malformed(says, code="invariant" if full_url else "required", expression=f"{path}.fullUrl")
+        if not is_keepable(full_url):
+            says = "This fullUrl is too long: send at most 512 characters."
+            raise Malformed(says, code="too-long", expression=f"{path}.fullUrl")
         seen.add(full_url)
         resource = entry.get("resource")
         if not isinstance(resource, Mapping):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from onestory.referral.store.at_once import Statement
 from onestory.shared.database import Queries, Transaction
 from onestory.shared.errors import Conflict, TooEarly
 
@@ -117,23 +118,23 @@ async def names(queries: Queries, organisation: str, referral_id: str) -> dict[s
     return {url: name for row in rows for url, name in orjson.loads(row["names"]).items()}
 
 
-async def add(
-    transaction: Transaction, request_id: UUID, message_id: str, focus_url: str, processed: Processed
-) -> None:
+def adding(request_id: UUID, message_id: str, focus_url: str, processed: Processed) -> Statement:
     """Keep that a message was processed."""
-    await transaction.execute(
+    return Statement(
         """insert into referral.bars_message (organisation, request_id, message_id, focus_url, meaning, person_key,
                referral_id, appointment_id, names)
            values ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
-        processed.organisation,
-        request_id,
-        message_id,
-        focus_url,
-        processed.meaning,
-        processed.person_key,
-        processed.referral_id,
-        processed.appointment_id,
-        orjson.dumps(processed.names).decode(),
+        [
+            processed.organisation,
+            request_id,
+            message_id,
+            focus_url,
+            processed.meaning,
+            processed.person_key,
+            processed.referral_id,
+            processed.appointment_id,
+            orjson.dumps(processed.names).decode(),
+        ],
     )
 
 
