@@ -295,6 +295,56 @@ class Deeds:
             self.ask("GET", f"/{kind}/{FAMILY}")
         self.ask("GET", f"/Slot?Schedule.actor:HealthcareService={FAMILY}&start={FAMILY}&status={FAMILY}")
 
+    def be_referred(self) -> None:
+        """From team to team, by who may and by who may not, with what is hers in every place that takes text."""
+        team, other = new_team(self.services, "RX001"), new_team(self.services, "RX001")
+        for wrong in (
+            {"subject": {"reference": f"Patient/{NO_NUMBER}", "display": FAMILY}},
+            {"subject": {"reference": f"Patient/{FAMILY}"}},
+            {"performer": [{"reference": f"HealthcareService/{FAMILY}"}]},
+            {"performer": [{"reference": f"Practitioner/{FAMILY}", "display": TEXT}]},
+            {"requester": {"identifier": {"value": FAMILY}, "display": TEXT}},
+            {"status": FAMILY},
+            {"priority": TEXT},
+            {"occurrenceDateTime": TEXT},
+            {f"{FAMILY} {GIVEN}": TEXT},
+        ):
+            self.ask("POST", "/fhir/ServiceRequest", json=service_request(NUMBER, team, **wrong), headers=SENT)
+        said = service_request(NUMBER, team, code={"text": TEXT}, note=[{"text": f"{GIVEN} {FAMILY}"}])
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        sent = self.ask("POST", "/fhir/ServiceRequest", json=said, headers={**SENT, **key})
+        self.ask("POST", "/fhir/ServiceRequest", json={**said, "note": [{"text": TEXT}]}, headers={**SENT, **key})
+        task, tag = f"/fhir/Task/{task_of(sent)}", sent.headers["ETag"]
+        reason = {"name": "reason", "valueCodeableConcept": {"coding": [{"code": FAMILY}], "text": TEXT}}
+        for wrong_said in (
+            [],
+            [{"name": "reason", "valueString": " "}],
+            [{"name": FAMILY, "valueString": TEXT}],
+            [reason, {"name": "businessStatus", "valueCode": FAMILY}],
+            [reason, {"name": "until", "valueInstant": TEXT}],
+            [reason, {"name": "recipient", "valueReference": {"reference": f"HealthcareService/{FAMILY}"}}],
+            [reason, {"name": "output", "valueInteger": 1}],
+        ):
+            body = {"resourceType": "Parameters", "parameter": wrong_said}
+            for action in ("reject", "redirect", "complete", "hold", FAMILY):
+                for who in ("practice", "hospital", "stranger"):
+                    self.ask("POST", f"{task}/${action}", who, json=body, headers={**SENT, "If-Match": tag})
+        for known in (f'W/"{FAMILY}"', f'W/"{uuid.uuid4()}"', ""):
+            self.ask("POST", f"{task}/$accept", "hospital", headers={**SENT, "If-Match": known})
+        to = {"name": "recipient", "valueReference": {"reference": f"HealthcareService/{other}", "display": FAMILY}}
+        outcome = {"name": "outcome", "valueString": f"{GIVEN} {TEXT}"}
+        course: list[tuple[str, list[dict[str, Any]]]] = [("reject", [reason]), ("redirect", [reason, to])]
+        course += [("accept", []), ("start", []), ("complete", [outcome])]
+        for action, parameters in course:
+            who = "practice" if action == "redirect" else "hospital"
+            body = {"resourceType": "Parameters", **({"parameter": parameters} if parameters else {})}
+            done = self.ask("POST", f"{task}/${action}", who, json=body, headers={**SENT, "If-Match": tag})
+            assert done.status_code == 200, done.text
+            task, tag = f"/fhir/Task/{done.json()['id']}", done.headers["ETag"]
+        for each in self._clients:
+            for url in (task, f"/fhir/ServiceRequest/{sent.json()['id']}", f"/fhir/Task/{FAMILY}"):
+                self.ask("GET", url, each, headers={"X-Correlation-Id": CORRELATION})
+
     def have_it_parked(self) -> None:
         """By the door, which has forgotten a key; and by whoever else writes to the topic."""
         self.put(problem("quill-k"), **{"Idempotency-Key": "quill-key"})
@@ -381,6 +431,8 @@ def evidence(stack: Stack, services: Services) -> Iterator[Evidence]:
         deeds.be_talked_about()
         if DATA.is_dir():
             deeds.be_written_about()
+
+        deeds.be_referred()
         deeds.have_it_parked()
         deeds.fail()
         yield deeds.collect()
@@ -447,8 +499,12 @@ def test_an_error_repeats_nothing_of_what_was_sent_or_asked(evidence: Evidence) 
 
 
 def _told(answer: httpx.Response) -> str:
-    """Body and headers of an answer; of a search that found something, the warnings in it."""
+    """Body and headers of an answer; of a search that found something, the warnings in it.
+
+    Who knows an earlier version of a referral is shown the one that stands: that is a read, with its trace.
+    """
     told = answer.json()
+    told.pop("contained", None)
     if told["resourceType"] == "Bundle" and told["type"] == "searchset":
         told = [entry["resource"] for entry in told["entry"] if entry["resource"]["resourceType"] == "OperationOutcome"]
     return json.dumps(told, ensure_ascii=False) + str(dict(answer.headers))

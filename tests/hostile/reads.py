@@ -10,9 +10,9 @@ from urllib.parse import quote
 from tests.hostile.odd_values import SHARED_FORM, SQL
 from tests.hostile.wire import Request
 
-_ASCII = "".join(map(chr, range(33, 127)))
+ASCII = "".join(map(chr, range(33, 127)))
 _METHODS = ("GET",) * 12 + ("HEAD", "POST", "PATCH", "OPTIONS", "PUT", "DELETE")
-_ODD = (
+ODD_VALUES = (
     "",
     "0",
     "-1",
@@ -161,11 +161,11 @@ class Reads:
                 name, value = self._chance.choice(_HEADERS)
                 headers[name] = value
             if self._chance.random() < 0.97:
-                path = quote(path, safe=_ASCII)
+                path = quote(path, safe=ASCII)
             yield Request(f"{method} {path[:120]}", method, path.replace(" ", "%20"), headers)
 
     def _path(self) -> str:
-        known, odd = self._chance.choice(self._known), self._chance.choice(_ODD)
+        known, odd = self._chance.choice(self._known), self._chance.choice(ODD_VALUES)
         kind = known.partition("/")[0]
         base = self._chance.choice(
             (
@@ -213,11 +213,11 @@ class Reads:
             case 1:
                 return f"_cursor={_cursor(self._chance.choice(_CURSORS))}"
             case 2:
-                return f"_cursor={self._chance.choice(_ODD)}"
+                return f"_cursor={self._chance.choice(ODD_VALUES)}"
             case 3:
                 return f"patient={self._chance.choice(self._known)}"
             case _:
-                return f"{self._chance.choice(_NAMES)}={self._chance.choice(_ODD)}"
+                return f"{self._chance.choice(_NAMES)}={self._chance.choice(ODD_VALUES)}"
 
 
 def _cursor(text: str) -> str:

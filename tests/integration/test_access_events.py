@@ -17,7 +17,7 @@ from tests.bars import answered, message, new_service, one, send
 from tests.contract.shared_data import needs_shared_data
 from tests.people import condition, new_nhs_number, patient, said_at
 from tests.referral_events import Made, keys_of, tell
-from tests.referrals import act, advice_request, new_team, refer, say, task_of
+from tests.referrals import act, advice_request, new_team, refer, say, service_request, task_of
 from tests.stack import Services
 from uuid_utils.compat import uuid7
 
@@ -290,6 +290,36 @@ def test_each_page_leaves_a_trace(practice: httpx.Client, person: Person, trail:
     # The shared Patient, those of the authority and of her practice, the problem, the referral and its Task.
     assert pages == 6
     assert len(trail.new()) == pages
+
+
+def test_a_party_to_a_referral_reads_it_with_a_trace_and_who_is_refused_leaves_one_too(
+    services: Services, practice: httpx.Client, stranger: httpx.Client, person: Person, trail: Trail
+) -> None:
+    sent = refer(practice, service_request(person.number, new_team(services, "RZ1")))
+    addresses = [f"/fhir/Task/{task_of(sent)}", f"/fhir/ServiceRequest/{sent.json()['id']}"]
+    with services.client("RZ1") as nurses:
+        # A version that the nurses know no more shows them the one that stands.
+        accepted = act(nurses, task_of(sent), "accept", sent.headers["ETag"])
+        stale = act(nurses, task_of(sent), "start", sent.headers["ETag"])
+        trail.new()
+        known = practice.get(addresses[0], headers={"If-None-Match": accepted.headers["ETag"]})
+        read = [client.get(address) for client in (practice, nurses) for address in addresses]
+    events = [trace.event for trace in trail.new()]
+    refused = [stranger.get(address) for address in addresses]
+    hidden = [trace.event for trace in trail.new()]
+
+    assert (stale.status_code, known.status_code) == (412, 304)
+    assert [answer.status_code for answer in (*read, *refused)] == [200] * 4 + [404] * 2
+    kinds = [("Task",), ("Task",), ("ServiceRequest",), ("Task",), ("ServiceRequest",)]
+    assert [each.resource_types for each in events] == kinds
+    assert {(each.interaction, each.reason, each.person_key) for each in events} == {
+        ("read", "referral-party", person.key)
+    }
+    assert [each.organisation for each in events] == ["A81001"] * 3 + ["RZ1"] * 2
+    assert {(each.organisation, each.visibility, each.person_key) for each in hidden} == {
+        ("B99999", "none", person.key)
+    }
+    assert len(hidden) == 2
 
 
 def test_what_is_said_of_a_referral_is_read_with_a_trace(

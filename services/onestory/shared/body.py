@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import zlib
 from collections.abc import AsyncIterator
 
@@ -14,7 +15,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 async def read_body(request: Request, limit: int, *, may_lack: bool = False) -> bytes:
-    """The bytes after decompression; with `may_lack` none may be sent, and then no media type either.
+    """The bytes after decompression, without a byte order mark; with `may_lack` none may be sent, and no media type.
 
     Raises `WrongMediaType`, `TooLarge`, or `Malformed` for broken compression.
     """
@@ -24,11 +25,12 @@ async def read_body(request: Request, limit: int, *, may_lack: bool = False) -> 
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     match encoding:
         case "identity" | "":
-            return await _gather(request.stream(), limit)
+            body = await _gather(request.stream(), limit)
         case "gzip" | "x-gzip":
-            return await _gather(_inflate(request.stream(), limit), limit)
+            body = await _gather(_inflate(request.stream(), limit), limit)
         case _:
             raise WrongMediaType("Send the body as it is, or with Content-Encoding: gzip.")
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
 def refuse_other_media(content_type: str) -> None:

@@ -158,6 +158,7 @@ class _InTurn:
         request.state.wording = self._routes[place].wording
         caller = await self._tokens.caller(request.headers.get("Authorization"))
         structlog.contextvars.bind_contextvars(organisation=caller.organisation)
+        _refuse_nul(request)
         asked: int | None = place
         while asked is not None:
             try:
@@ -176,6 +177,13 @@ class _InTurn:
                 request.scope.update(found, route=self.served[place])
                 return place
         return None
+
+
+def _refuse_nul(request: Request) -> None:
+    """No name has this character, and PostgreSQL does not take it."""
+    said = (part for pair in request.query_params.multi_items() for part in pair)
+    if "\0" in request.scope["path"] or any("\0" in part for part in said):
+        raise errors.Malformed("There is a NUL character (%00) in the address: leave it out.", code="value")
 
 
 async def _answer(route: Route, request: Request, caller: Caller) -> Response:

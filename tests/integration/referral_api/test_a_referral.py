@@ -143,6 +143,16 @@ def test_who_repeats_a_redirection_is_told_of_the_next_task_again(
     assert answers[1].headers["ETag"] == answers[0].headers["ETag"]
 
 
+@pytest.mark.parametrize("said", [{"valueString": "  "}, {"valueCodeableConcept": {"text": "\u00a0"}}])
+def test_a_blank_is_no_reason(surgery: httpx.Client, nurses: httpx.Client, team: str, said: dict[str, Any]) -> None:
+    sent = refer(surgery, service_request(new_nhs_number(), team))
+
+    refused = act(nurses, task_of(sent), "reject", sent.headers["ETag"], {"name": "reason", **said})
+
+    assert refused.status_code == 422, refused.text
+    assert read(nurses, task_of(sent)).json()["status"] == "requested"
+
+
 def test_nobody_refers_in_the_name_of_another_organisation(surgery: httpx.Client, team: str) -> None:
     other = {"identifier": {"system": "https://fhir.nhs.uk/Id/ods-organization-code", "value": "A81002"}}
 

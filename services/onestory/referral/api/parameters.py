@@ -58,8 +58,9 @@ class Said:
             return None
         path, value = found
         concept: Mapping[str, Any] = {"text": value} if isinstance(value, str) else value
-        code = next((coding["code"] for coding in concept.get("coding", ()) if coding.get("code")), "")
-        if not code and not concept.get("text"):
+        codes = [str(coding.get("code", "")).strip() for coding in concept.get("coding", ())]
+        code = next(filter(None, codes), "")
+        if not code and not str(concept.get("text", "")).strip():
             raise Unprocessable("Give the reason a code or a text.", code="required", expression=path)
         return Reason(code, concept)
 
