@@ -112,6 +112,24 @@ def test_a_receiver_answers_with_the_ids_that_it_was_given_and_states_nothing_of
     assert one(given, "Encounter")["id"] not in [each["id"] for each in resources(said)]
 
 
+def test_a_receiver_may_name_at_once_what_it_stated_a_moment_ago(
+    sender: httpx.Client, receiver: httpx.Client, service: str
+) -> None:
+    number = new_nhs_number()
+    answered(send(sender, message("VALREQ01", number, service)))
+    taken = answered(send(receiver, message("VALRESP01A", number, service)))
+    encounters = [each["id"] for each in resources(taken) if each["resourceType"] == "Encounter"]
+    full = message("VALRESP01B", number, service)
+    for each, name in zip(
+        [each for each in resources(full) if each["resourceType"] == "Encounter"], encounters, strict=True
+    ):
+        each["id"] = name
+
+    done = answered(send(receiver, full))
+
+    assert [each["id"] for each in resources(done) if each["resourceType"] == "Encounter"] == encounters
+
+
 def test_the_correlation_id_of_the_request_is_that_of_all_that_follows(
     services: Services, sender: httpx.Client, receiver: httpx.Client, service: str
 ) -> None:

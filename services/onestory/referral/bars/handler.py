@@ -37,6 +37,8 @@ Doer = Callable[[Work, Transaction, Handler], Awaitable[Done]]
 Made = TypeVar("Made")
 # Above this the work on one message would be felt by the others that wait for the event loop.
 _LARGE_BODY = 256_000
+# So many ids are made in a moment; what is carried beside more of them is looked up in the record alone.
+_MOST_NAMES = 1_000
 _NEW = (Meaning.REFER, Meaning.VALIDATE, Meaning.BOOK)
 
 
@@ -102,9 +104,13 @@ class Bars:
         caller = arrived.caller
         before = await self._before(message, asked, arrived)
         names = await self._names(caller.organisation, before)
-        foreign = await self._foreign(message, arrived)
-        ours = {*foreign, *(each.index for each in message.carried if _is_kept_here(message, each.resource_type))}
-        making = partial(carrying.as_collection, arrived.body, ours, names, arrived.said.request_id)
+        again = self._stated_before(message, arrived, before, names)
+        foreign = await self._foreign(message, arrived, again)
+        kept = (each.index for each in message.carried if _is_kept_here(message, each.resource_type))
+        names |= {message.carried[index].full_url: local_id for index, local_id in again.items()}
+        making = partial(
+            carrying.as_collection, arrived.body, {*foreign, *again, *kept}, names, arrived.said.request_id
+        )
         collection = await _beside_if_large(arrived.body, making)
         event = await self._statements(collection, caller, arrived.correlation_id, arrived.key, arrived.at)
         return Work(message, asked, arrived, event, before, foreign)
@@ -146,9 +152,29 @@ class Bars:
             return {}
         return await messages.names(self._database, organisation, before.referral_id)
 
-    async def _foreign(self, message: Message, arrived: Arrived) -> dict[int, str]:
+    def _stated_before(
+        self, message: Message, arrived: Arrived, before: Processed | None, names: Mapping[str, str]
+    ) -> dict[int, str]:
+        """The local ids of entries whose ids we gave in the answer to an earlier message about the same thing.
+
+        The record may not know them yet.
+        """
+        if before is None or len(names) > _MOST_NAMES:
+            return {}
+        caller, people = arrived.caller, [before.person_key, *map(self._keys.person_key, numbers(message))]
+        ours = [each for each in message.carried if carrying.is_ours(str(each.resource.get("id", "")))]
+        given = {
+            self._keys.shared_id(person_key, caller.organisation, caller.system, kind, local_id): local_id
+            for kind in {each.resource_type for each in ours}
+            for local_id in set(names.values())
+            for person_key in set(people)
+        }
+        return {each.index: given[each.resource["id"]] for each in ours if each.resource["id"] in given}
+
+    async def _foreign(self, message: Message, arrived: Arrived, again: Mapping[int, str]) -> dict[int, str]:
         """The entries that have an id which we gave to somebody else's: they are not the sender's to state."""
-        given = {each.index: str(each.resource.get("id", "")) for each in message.carried if each is not message.focus}
+        carried = [each for each in message.carried if not _is_kept_here(message, each.resource_type)]
+        given = {each.index: str(each.resource.get("id", "")) for each in carried if each.index not in again}
         given = {index: name for index, name in given.items() if carrying.is_ours(name)}
         caller, shared = arrived.caller, {name for name in given.values() if parse_shared_id(name)}
         others = await messages.foreign(self._database, caller.organisation, caller.system, shared)
