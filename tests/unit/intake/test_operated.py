@@ -125,8 +125,8 @@ def test_a_message_that_was_published_is_told_to_be_none_whoever_was_to_do_it(do
         "resourceType": "MessageHeader",
         "id": "m1",
         "eventCoding": {
-            "system": "https://fhir.nhs.uk/CodeSystem/message-events-bars",
-            "code": "servicerequest-request",
+            "system": "https://a.example/message-events",
+            "code": "request",
         },
         "source": {"endpoint": "https://a.example"},
         "focus": [{"reference": "urn:uuid:00000000-0000-4000-8000-000000000001"}],
