@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +14,10 @@ from rich.text import Text
 Row = Mapping[str, Any]
 _PRIORITIES = ("stat", "asap", "urgent", "routine")
 _COLUMNS = ("priority", "due", "status", "NHS number", "what for", "from", "with", "claimed by")
+_WHOLE = {"priority", "due", "NHS number"}
+_WIDE = 110
+_LEFT_OUT = {"from"}
+"""Of a narrow terminal: until somebody accepts, it is with whom it is from."""
 
 
 class Board:
@@ -42,19 +47,22 @@ class Board:
         elif event == "late":
             self._late_s = data["seconds"]
 
-    def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         now, rows = self._now(), self.rows
         overdue = sum(_due(row) <= now for row in rows)
         unclaimed = sum(row["claimedBy"] is None for row in rows)
         title = f"{self._title}: {len(rows):,} open, {overdue:,} overdue, {unclaimed:,} unclaimed"
         if self._late_s:
             title += f". Changes do not arrive: this may be {self._late_s:,} s old"
-        table = Table(title=Text(title), title_justify="left", expand=False)
-        for column in _COLUMNS:
-            table.add_column(column, overflow="fold")
+        table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=False)
+        columns = [name for name in _COLUMNS if options.max_width >= _WIDE or name not in _LEFT_OUT]
+        for column in columns:
+            table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
         for row in rows:
+            cells = dict(zip(_COLUMNS, _cells(row, now), strict=True))
             # What somebody wrote is shown as it is: no text of theirs is markup.
-            table.add_row(*map(Text, _cells(row, now)), style="bold red" if _due(row) <= now else "")
+            shown = [Text(cells[column]) for column in columns]
+            table.add_row(*shown, style="bold red" if _due(row) <= now else "")
         yield table
 
 
