@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,23 +31,6 @@ NEXT = "https://onestory.nhs.uk/StructureDefinition/referral-next-actor"
 MAY_CONVERT = "https://onestory.nhs.uk/StructureDefinition/advice-may-be-converted"
 LARGEST = 5_000_000
 PATIENCE_S = 30.0
-
-
-@pytest.fixture
-def surgery(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001") as client:
-        yield client
-
-
-@pytest.fixture
-def nurses(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RZ1") as client:
-        yield client
-
-
-@pytest.fixture
-def team(services: Services) -> str:
-    return new_team(services, "RZ1")
 
 
 def who(task: dict[str, Any], url: str) -> str:

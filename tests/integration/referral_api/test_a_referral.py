@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -13,23 +12,6 @@ from tests.stack import Services
 
 HOLDER = "https://onestory.nhs.uk/StructureDefinition/referral-holder"
 NEXT = "https://onestory.nhs.uk/StructureDefinition/referral-next-actor"
-
-
-@pytest.fixture
-def surgery(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001") as client:
-        yield client
-
-
-@pytest.fixture
-def nurses(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RZ1") as client:
-        yield client
-
-
-@pytest.fixture
-def team(services: Services) -> str:
-    return new_team(services, "RZ1")
 
 
 def extension(task: dict[str, Any], url: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -15,12 +14,6 @@ from tests.referrals import FHIR, act, new_team, read, refer, service_request, t
 from tests.stack import Services
 
 from onestory.shared.identity import SDS_USER_SYSTEM
-
-
-@pytest.fixture
-def surgery(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001") as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -10,12 +9,6 @@ import pytest
 from tests.people import new_nhs_number
 from tests.referrals import new_team
 from tests.stack import Services
-
-
-@pytest.fixture
-def surgery(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001") as client:
-        yield client
 
 
 def found(answer: httpx.Response) -> list[str]:

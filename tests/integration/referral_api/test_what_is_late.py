@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,18 +29,6 @@ WARD_MANAGER: dict[str, Any] = {
         }
     ]
 }
-
-
-@pytest.fixture
-def surgery(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001") as client:
-        yield client
-
-
-@pytest.fixture
-def nurses(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RZ1") as client:
-        yield client
 
 
 @pytest.fixture

@@ -23,23 +23,6 @@ from onestory.shared.contracts.topics import ACCESS, topics
 from onestory.shared.events import AccessRecorded
 
 
-@pytest.fixture
-def surgery(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001") as client:
-        yield client
-
-
-@pytest.fixture
-def nurses(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RZ1") as client:
-        yield client
-
-
-@pytest.fixture
-def team(services: Services) -> str:
-    return new_team(services, "RZ1")
-
-
 def send(surgery: httpx.Client, team: str, priority: str = "urgent") -> httpx.Response:
     sent = refer(surgery, service_request(new_nhs_number(), team, priority=priority))
     assert sent.status_code == 201, sent.text
