@@ -297,7 +297,7 @@ def test_a_list_is_for_who_stands_for_the_team_now(services: Services, surgery: 
     assert "ended on" in ended.json()["issue"][0]["diagnostics"]
 
 
-@pytest.mark.parametrize("named", ["%00", "x", "a" * 200, "%27"])
+@pytest.mark.parametrize("named", ["x", "a" * 200, "%27"])
 def test_what_can_be_no_team_is_not_there(nurses: httpx.Client, named: str) -> None:
     assert nurses.get(f"/worklists/teams/{named}").status_code == 404
     assert nurses.get(f"/fhir/Task?owner=HealthcareService/{named}").status_code == 404
