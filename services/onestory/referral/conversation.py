@@ -12,9 +12,10 @@ from onestory.referral.domain.conversation import say
 from onestory.referral.domain.creation import message_id
 from onestory.referral.domain.machine import Side
 from onestory.referral.domain.message import Message
+from onestory.referral.domain.mistake import message_local_id
 from onestory.referral.domain.referral import Referral
 from onestory.referral.handler import Handler, Outcome, Request
-from onestory.referral.store import changes, messages
+from onestory.referral.store import changes, messages, referrals
 from onestory.referral.store.referrals import Resource
 from onestory.shared.caller import Caller
 from onestory.shared.database import Database
@@ -39,6 +40,7 @@ class Conversation:
     def __init__(self, handler: Handler, database: Database, clocks: Clocks, keys: Keys) -> None:
         self._handler = handler
         self._database = database
+        self._keys = keys
         self._say = partial(say, clocks=clocks, ids=partial(message_id, keys))
 
     async def send(self, request: Request, task_id: str, if_match: UUID, message: Message) -> tuple[Resource, Outcome]:
@@ -49,12 +51,13 @@ class Conversation:
 
         outcome = await self._handler.act(request, task_id, if_match, deciding)
         referral = outcome.referral
-        event_id: UUID | None = referral.changed_by
+        version: int | None = referral.version
         if outcome.repeated:
             key = request.scoped_key
-            event_id = await changes.event_of(self._database, referral.person_key, referral.referral_id, key)
-        assert event_id is not None
-        sent = await messages.written_by(self._database, referral, event_id)
+            version = await changes.version_of(self._database, referral.person_key, referral.referral_id, key)
+        assert version is not None
+        shared_id = message_id(self._keys, referral, message_local_id(referral, version))
+        sent = await referrals.resource(self._database, shared_id)
         assert sent is not None
         return sent, outcome
 

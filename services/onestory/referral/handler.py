@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID, uuid5
 
+import orjson
 import structlog
 from prometheus_client import Counter
 from uuid_utils.compat import uuid7
 
-from onestory.referral.domain import creation
+from onestory.referral.domain import creation, mistake
 from onestory.referral.domain.advice import ADVICE_CONVERTED
 from onestory.referral.domain.clocks import Clocks
 from onestory.referral.domain.command import CLOCK, Changed, Doing
@@ -20,11 +21,12 @@ from onestory.referral.domain.conversion import converted_id
 from onestory.referral.domain.creation import Asking, TeamNamed
 from onestory.referral.domain.directory import Team
 from onestory.referral.domain.event import content, event
-from onestory.referral.domain.machine import Side
+from onestory.referral.domain.machine import Action, Side
 from onestory.referral.domain.referral import Referral
+from onestory.referral.domain.size import refuse_too_large
 from onestory.referral.domain.stale import stale
 from onestory.referral.domain.standing import refusal
-from onestory.referral.store import at_once, changes, directory, persons, referrals, told
+from onestory.referral.store import at_once, changes, directory, messages, persons, referrals, told
 from onestory.referral.store.changes import Asked
 from onestory.referral.store.referrals import Resource
 from onestory.shared.caller import Caller
@@ -35,6 +37,8 @@ from onestory.shared.errors import Conflict, Forbidden, NotFound, Unprocessable
 from onestory.shared.events import Actor, Party
 from onestory.shared.identity import Keys, parse_shared_id
 
+# Whoever has it next has not heard yet of what became of the person.
+_COMES_TO_SOMEBODY = frozenset({"draft", Action.REQUEST, Action.REDIRECT})
 _KEYED = UUID("6d5a1d0e-4c0b-5f5e-9d3c-2f6f0f3c7a51")
 
 log = structlog.get_logger()
@@ -110,8 +114,8 @@ class Handler:
             asking = Asking(party, request.caller.subject, name)
             recipient = Party(team.organisation, team.team_id)
             changed = creation.create(asked, recipient, asking, doing, self._clocks, self._keys)
+            refuse_too_large(None, changed.referral)
             written = await self._write(transaction, changed, Asked(request.scoped_key, request.digest), also)
-            await persons.warn(transaction, person_key, shared_id)
             return _outcome_of(changed, written)
 
     async def act(
@@ -135,6 +139,9 @@ class Handler:
                 raise Conflict(f"This Task has ended. The one in force is Task/{referral.task_id}.", code="conflict")
             doing = self._doing(request, Party(request.caller.organisation), referral)
             changed = deciding(referral, sides, doing)
+            if changed.action == Action.CORRECT:
+                changed = await self._with_all_that_was_said(transaction, changed)
+            refuse_too_large(referral, changed.referral)
             written = await self._write(transaction, changed, Asked(request.scoped_key, request.digest), also)
             return _outcome_of(changed, written, service_request)
 
@@ -249,11 +256,22 @@ class Handler:
             referrals.sending(REFERRAL, referral.person_key.encode(), self._codec.encode(event(changed))),
         ]
         await at_once.write(transaction, statements)
+        if changed.action in _COMES_TO_SOMEBODY:
+            await persons.warn(transaction, referral.person_key, referral.referral_id)
         if also is not None:
             await also(transaction, changed)
         _changes.labels(changed.action).inc()
         log.info("referral_changed", event_id=str(doing.event_id), action=changed.action, status=str(referral.status))
         return resources
+
+    async def _with_all_that_was_said(self, queries: Queries, changed: Changed) -> Changed:
+        """The correction, with all else of the referral that was a mistake too."""
+        referral, tasks = changed.referral, await referrals.former_tasks(queries, changed.referral)
+        ids = {number: creation.task_id(self._keys, referral, number) for number in range(1, referral.task_number)}
+        former = [mistake.former_task(referral, *each, orjson.loads(tasks[each[1]])) for each in ids.items()]
+        said = await messages.every(queries, referral)
+        told = [mistake.message(referral, number, each.shared_id, orjson.loads(each.content)) for number, each in said]
+        return replace(changed, written=(*changed.written, *former, *told))
 
     async def _again(self, transaction: Transaction, shared_id: str, before: bytes, request: Request) -> Outcome:
         if before != request.digest:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ from tests.bars import (
 )
 from tests.contract.shared_data import needs_shared_data
 from tests.people import new_nhs_number
+from tests.referrals import act, say
 from tests.stack import Services
 
 from onestory.shared.fhir.validation import validate
@@ -337,3 +339,64 @@ def test_what_is_answered_is_valid_fhir(services: Services, sender: httpx.Client
     assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 409, 200, 200, 200, 200, 200]
     for answer in answers:
         assert validate(answer.content) == [], answer.url
+
+
+def test_a_message_that_does_not_say_the_number_takes_nothing_from_the_person_who_has_it(
+    sender: httpx.Client, service: str
+) -> None:
+    number = new_nhs_number()
+    first = message("REFREQ8A", number, service)
+    one(first, "Patient")["identifier"] = [{"system": _NUMBER, "value": number}]
+    given = answered(send(sender, first))
+    condition = f"/fhir/Condition/{one(given, 'Condition')['id']}"
+    eventually(sender, condition)
+    nameless = message("REFREQ8C", number, service)
+    one(nameless, "ServiceRequest")["id"] = one(given, "ServiceRequest")["id"]
+    one(nameless, "Patient").pop("identifier")
+
+    said = answered(send(sender, nameless))
+
+    assert one(said, "Condition")["id"] != one(given, "Condition")["id"]
+    eventually(sender, f"/fhir/Condition/{one(said, 'Condition')['id']}")
+    assert sender.get(condition).status_code == 200
+
+
+def test_an_appointment_that_is_cancelled_while_a_question_waits_leaves_no_time_of_its_own(
+    services: Services, sender: httpx.Client, receiver: httpx.Client, service: str
+) -> None:
+    number, times = new_nhs_number(), {"start": _in(100, 9), "end": _in(100, 10)}
+    slot = new_slot(services, service, times["start"], times["end"])
+    asked = message("REFREQ01", number, service)
+    request = one(answered(send(sender, asked)), "ServiceRequest")
+    task_id, tag, _ = state(services, request["id"])
+    accepted = act(receiver, task_id, "accept", tag)
+    unbooked_due = state(services, request["id"])[2]
+    booking = message("BOOKREQ01", number, service)
+    one(booking, "Slot")["id"] = slot
+    one(booking, "Appointment").update(**times, basedOn=[{"reference": f"ServiceRequest/{request['id']}"}])
+    made = one(answered(send(sender, booking)), "Appointment")
+    assert state(services, request["id"])[2] > unbooked_due
+    question = say(receiver, task_id, state(services, request["id"])[1], "question")
+    assert question.status_code == 200, question.text
+
+    ended = message("BOOKREQ02", number, service)
+    one(ended, "Appointment")["id"] = made["id"]
+    answered(send(sender, ended))
+    say(sender, task_id, state(services, request["id"])[1], "answer", "Yes.")
+
+    assert accepted.status_code == 200
+    assert state(services, request["id"])[2] - unbooked_due < timedelta(hours=1)
+
+
+def _in(days: int, hour: int) -> str:
+    return f"{datetime.now(UTC).date() + timedelta(days=days)}T{hour:02}:00:00+00:00"
+
+
+def state(services: Services, referral_id: str) -> tuple[str, str, datetime]:
+    """The Task in force, its ETag, and until when the next actor has time."""
+    with psycopg.connect(services.postgres) as connection:
+        row = connection.execute(
+            "select task_id, changed_by, due_at from referral.referral where referral_id = %s", [referral_id]
+        ).fetchone()
+    assert row is not None
+    return row[0], f'W/"{row[1]}"', row[2]

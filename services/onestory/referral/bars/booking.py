@@ -146,11 +146,19 @@ class _Booked:
         if referral.kind is Kind.ADVICE or not referral.is_open:
             word = referral.business_status
         after = replace(referral, version=referral.version + 1, business_status=word)
-        # Before somebody has accepted it, an appointment does not say that anybody has looked at it; nor is a question
-        # answered by one.
-        if referral.status in (Status.ACCEPTED, Status.IN_PROGRESS) and referral.is_open and not referral.acts_next:
-            after = timed(replace(after, until=self._starts_at), doing.at, self._clocks)
+        # Before somebody has accepted it, an appointment does not say that anybody has looked at it.
+        if referral.status in (Status.ACCEPTED, Status.IN_PROGRESS) and referral.is_open:
+            booked = timed(replace(after, until=self._starts_at), doing.at, self._clocks)
+            after = _beneath_a_question(after, booked) if referral.acts_next else booked
         return finish(referral, after, self._action, acting(referral, sides, doing), [self._written])
+
+
+def _beneath_a_question(asked: Referral, booked: Referral) -> Referral:
+    """An appointment answers no question: it moves the time that the state itself gives, and puts off nobody's turn."""
+    assert asked.due_at is not None
+    assert booked.due_at is not None
+    due_at = min(asked.due_at, booked.due_at) if asked.next_actor == asked.recipient else asked.due_at
+    return replace(asked, until=booked.until, state_due_at=booked.due_at, due_at=due_at)
 
 
 async def _free(work: Work, queries: Queries, named: str, own: str = "") -> Slot:

@@ -103,7 +103,7 @@ class Bars:
     async def _understood(self, message: Message, asked: Meaning, arrived: Arrived) -> Work:
         caller = arrived.caller
         before = await self._before(message, asked, arrived)
-        names = await self._names(caller.organisation, before)
+        names = await self._names(message, caller.organisation, before)
         again = self._stated_before(message, arrived, before, names)
         foreign = await self._foreign(message, arrived, again)
         kept = (each.index for each in message.carried if _is_kept_here(message, each.resource_type))
@@ -147,8 +147,14 @@ class Bars:
         known = await messages.about(self._database, organisation, message.focus.full_url, keys, bookings=is_booking)
         return _one(message, known)
 
-    async def _names(self, organisation: str, before: Processed | None) -> dict[str, str]:
+    async def _names(self, message: Message, organisation: str, before: Processed | None) -> dict[str, str]:
+        """As what the sender has stated things of this person before. A message that does not say the person's number
+        takes nothing away from who has it.
+        """
         if before is None or not before.referral_id:
+            return {}
+        referral = await referrals.find(self._database, before.referral_id)
+        if referral is None or (referral.person.is_nhs_number and referral.person not in numbers(message)):
             return {}
         return await messages.names(self._database, organisation, before.referral_id)
 

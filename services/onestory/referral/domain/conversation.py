@@ -21,6 +21,7 @@ from onestory.referral.domain.command import Changed, Doing, Written
 from onestory.referral.domain.decide import acting, finish
 from onestory.referral.domain.machine import Side
 from onestory.referral.domain.message import Category, Message, communication, refuse_other_person
+from onestory.referral.domain.mistake import message_local_id
 from onestory.referral.domain.referral import Kind, Referral, Status
 from onestory.shared.errors import Conflict
 
@@ -92,7 +93,7 @@ def say(
     refuse_other_person(referral, message)
     camp = _speaking(referral, sides)
     doing = acting(referral, [side for side in sides if _camp(side) is camp], doing)
-    name = f"{referral.local_id}-message-{referral.version + 1}"
+    name = message_local_id(referral, referral.version + 1)
     shared_id = ids(referral, name)
     is_advice = referral.kind is Kind.ADVICE
     after = (_advised if is_advice else _asked)(referral, camp, message.category, doing.at, clocks)

@@ -43,8 +43,9 @@ class Whose:
     """Whose list: of these teams, of what this organisation has sent (`requester`), and of what this user (`claimer`)
     has claimed for these teams.
 
-    A team's list is what it was asked and has not given back, and what it holds otherwise: passed on, and not accepted
-    yet. `received_only` leaves the latter out. `across`: the teams are all of one user, so they may change.
+    A team's list is what it was asked and has not given back, what it holds otherwise (passed on, not accepted yet),
+    and what it passed on and is asked about. `received_only` leaves the latter two out. `across`: the teams are all of
+    one user, so they may change.
     """
 
     teams: tuple[str, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
 
 import orjson
 
@@ -64,10 +63,10 @@ async def asked_before(queries: Queries, person_key: str, referral_id: str, key:
     return None if row is None else (row["request_digest"], row["task_id"])
 
 
-async def event_of(queries: Queries, person_key: str, referral_id: str, key: str) -> UUID | None:
-    """The change that was asked for under this key."""
-    found: UUID | None = await queries.fetchval(
-        "select event_id from referral.change where person_key = $1 and referral_id = $2 and request_key = $3",
+async def version_of(queries: Queries, person_key: str, referral_id: str, key: str) -> int | None:
+    """The version of the referral that the change made which was asked for under this key."""
+    found: int | None = await queries.fetchval(
+        "select version from referral.change where person_key = $1 and referral_id = $2 and request_key = $3",
         person_key,
         referral_id,
         key,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from onestory.referral.domain.referral import Referral
 from onestory.referral.store.referrals import Resource
 from onestory.shared.database import Queries
@@ -12,15 +10,16 @@ _RESOURCE = "resource_type, shared_id, referral_id, event_id, changed_at, conten
 _MESSAGES = "referral.resource where person_key = $1 and referral_id = $2 and resource_type = 'Communication'"
 
 
-async def written_by(queries: Queries, referral: Referral, event_id: UUID) -> Resource | None:
-    """The message that this change wrote."""
-    row = await queries.fetchrow(
-        f"select {_RESOURCE} from {_MESSAGES} and event_id = $3",  # noqa: S608 - the columns are our own
+async def every(queries: Queries, referral: Referral) -> list[tuple[int, Resource]]:
+    """All of them, each with the version of the referral that it made."""
+    rows = await queries.fetch(
+        """select c.version, r.resource_type, r.shared_id, r.referral_id, r.event_id, r.changed_at, r.content
+           from referral.resource r join referral.change c using (person_key, referral_id, event_id)
+           where r.person_key = $1 and r.referral_id = $2 and r.resource_type = 'Communication' order by c.version""",
         referral.person_key,
         referral.referral_id,
-        event_id,
     )
-    return Resource(*row) if row else None
+    return [(version, Resource(*rest)) for version, *rest in rows]
 
 
 async def count(queries: Queries, referral: Referral) -> int:
@@ -47,7 +46,7 @@ async def has(queries: Queries, referral: Referral, shared_id: str) -> bool:
 async def ids(queries: Queries, referral: Referral) -> list[str]:
     """The ids of all messages, in the order in which they were sent."""
     rows = await queries.fetch(
-        f"select shared_id from {_MESSAGES} order by changed_at, event_id",  # noqa: S608 - the table is our own
+        f"select shared_id from {_MESSAGES} order by changed_at, event_id, shared_id",  # noqa: S608 - the table is our own
         referral.person_key,
         referral.referral_id,
     )
@@ -61,14 +60,14 @@ async def page(queries: Queries, referral: Referral, after: str, most: int, byte
     """
     rows = await queries.fetch(
         f"""with following as (
-               select {_RESOURCE}, sum(length(content)) over (order by changed_at, event_id) as bytes,
-                   row_number() over (order by changed_at, event_id) as place
+               select {_RESOURCE}, sum(length(content)) over (order by changed_at, event_id, shared_id) as bytes,
+                   row_number() over (order by changed_at, event_id, shared_id) as place
                from {_MESSAGES}
-               and ($3 = '' or (changed_at, event_id) > (
-                   select changed_at, event_id from {_MESSAGES} and shared_id = $3))
+               and ($3 = '' or (changed_at, event_id, shared_id) > (
+                   select changed_at, event_id, shared_id from {_MESSAGES} and shared_id = $3))
            )
            select {_RESOURCE} from following where place = 1 or (place <= $4 and bytes <= $5)
-           order by changed_at, event_id""",  # noqa: S608 - the columns are our own
+           order by changed_at, event_id, shared_id""",  # noqa: S608 - the columns are our own
         referral.person_key,
         referral.referral_id,
         after,

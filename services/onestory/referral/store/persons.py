@@ -152,7 +152,7 @@ def have_told(transaction: psycopg.Connection, person_key: str, news: News, prac
 
 
 async def warn(transaction: Transaction, person_key: str, referral_id: str) -> None:
-    """Have the parties of a new referral told where it is known already that the person has died."""
+    """Have the parties of a referral that comes to somebody told where it is known already that the person has died."""
     await transaction.execute(
         """insert into referral.to_tell (referral_id, news, practice)
            select $2, $3, '' from referral.person_known where person_key = $1 and deceased""",

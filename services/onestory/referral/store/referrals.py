@@ -16,10 +16,14 @@ import orjson
 
 from onestory.referral.domain.referral import Json, Kind, Reason, Referral, Status
 from onestory.referral.store.at_once import Statement
+from onestory.shared.contracts.topics import topics
 from onestory.shared.database import Queries, Transaction
+from onestory.shared.errors import TooLarge
 from onestory.shared.events import Party
 from onestory.shared.identity import PersonIdentifier, parse_shared_id
 
+# Of a Kafka message beside its value.
+_ENVELOPE_BYTES = 1_000
 _PARTIES = ("requester", "sender", "recipient", "holder", "next")
 # Fields that are columns of the same name.
 _PLAIN = (
@@ -140,6 +144,18 @@ async def resource(queries: Queries, shared_id: str) -> Resource | None:
     return None if row is None else Resource(*row)
 
 
+async def former_tasks(queries: Queries, referral: Referral) -> dict[str, bytes]:
+    """The Tasks of a referral that are not in force any more, by their ids."""
+    rows = await queries.fetch(
+        """select shared_id, content from referral.resource
+           where person_key = $1 and referral_id = $2 and resource_type = 'Task' and shared_id <> $3""",
+        referral.person_key,
+        referral.referral_id,
+        referral.task_id,
+    )
+    return {row["shared_id"]: row["content"] for row in rows}
+
+
 async def requests(queries: Queries, person_key: str) -> list[Resource]:
     """The ServiceRequests of all referrals of a person, the latest first."""
     rows = await queries.fetch(
@@ -178,7 +194,11 @@ def writing(person_key: str, resources: Sequence[Resource]) -> Statement:
 
 
 def sending(topic: str, key: bytes, value: bytes) -> Statement:
-    """Send this once the transaction has committed."""
+    """Send this once the transaction has committed. Raises `TooLarge` for what Kafka will never take: in the outbox, it
+    would keep everything behind it from being sent.
+    """
+    if len(value) > topics()[topic].max_message_bytes - _ENVELOPE_BYTES:
+        raise TooLarge("This is too large for one message: send documents apart, as DocumentReference.")
     return Statement("insert into referral.outbox (topic, key, value) values ($1, $2, $3)", [topic, key, value])
 
 

@@ -18,6 +18,12 @@ _TABLE = "referral.referral"
 _ACTING = ", ".join(f"'{each}'" for each in ACTING)
 # As the index on holders has it.
 _HELD = f"holder_team <> '' and not (holder_team = recipient_team and status in ({_ACTING}))"
+_TURN = "next_team <> '' and next_team <> recipient_team and next_team <> holder_team"
+# A transaction of which this database has not heard is one of before it was restored from a copy.
+_SEEN = (
+    "(pg_visible_in_snapshot(changed_in, {0}::text::pg_snapshot)"
+    " or changed_in >= pg_snapshot_xmax(pg_current_snapshot()))"
+)
 _ORDERS = {
     Sort.URGENCY: ("urgency, due_at", ""),
     Sort.DUE: ("due_at", ""),
@@ -63,9 +69,9 @@ async def page(queries: Queries, question: Question, sort: Sort, cursor: Cursor,
     asked = _Asked(question)
     order, direction = _ORDERS[sort]
     place = cursor.place
-    conditions = [f"pg_visible_in_snapshot(changed_in, {asked.value(cursor.until)}::text::pg_snapshot)"]
+    conditions = [_SEEN.format(asked.value(cursor.until))]
     if cursor.since:
-        conditions.append(f"not pg_visible_in_snapshot(changed_in, {asked.value(cursor.since)}::text::pg_snapshot)")
+        conditions.append(f"not {_SEEN.format(asked.value(cursor.since))}")
     if place:
         comparison = "<" if direction else ">"
         after = ", ".join(asked.value(key) for key in (*place.keys, place.referral_id))
@@ -96,7 +102,7 @@ async def counts(queries: Queries, question: Question) -> list[Count]:
 async def is_changed(queries: Queries, question: Question, since: str) -> bool:
     """Whether anything that is on the list now was changed after this snapshot."""
     asked = _Asked(question)
-    after = f"not pg_visible_in_snapshot(changed_in, {asked.value(since)}::text::pg_snapshot)"
+    after = f"not {_SEEN.format(asked.value(since))}"
     branches = [f"(select from {_TABLE} where {each} limit 1)" for each in asked.branches(after)]
     return bool(await queries.fetchval(f"select exists ({_union(branches)})", *asked.values))
 
@@ -142,9 +148,12 @@ async def claimed_for(queries: Queries, subject: str) -> list[Party]:
 
 
 async def organisation_of(queries: Queries, team_id: str) -> str | None:
-    """The organisation of a team, as the open referrals to it say it; None where there are none."""
+    """The organisation of a team, as what it was asked or holds says it; None where there is nothing."""
     found: str | None = await queries.fetchval(
-        "select recipient_organisation from referral.referral where is_open and recipient_team = $1 limit 1", team_id
+        f"""(select recipient_organisation from {_TABLE} where is_open and recipient_team = $1 limit 1)
+            union all (select holder_organisation from {_TABLE} where is_open and {_HELD} and holder_team = $1 limit 1)
+            limit 1""",  # noqa: S608
+        team_id,
     )
     return found
 
@@ -186,10 +195,15 @@ class _Asked:
         found = [received]
         if not whose.received_only:
             found.append(f"{_HELD} and holder_team = {teams} and not ({received})")
+            asked = f"{_TURN} and next_team = {teams}"
+            found.append(f"{asked} and not (holder_team = {teams}) and not ({received})")
         if whose.claimed_for:
             claimed = f"claimed_by <> '' and claimed_by = {self.value(whose.claimer)}"
             theirs = f"recipient_team = any({self.value(list(whose.claimed_for))}) and status in ({_ACTING})"
-            found.append(f"{claimed} and {theirs} and not ({received}) and not (holder_team = {teams})")
+            found.append(
+                f"{claimed} and {theirs} and not ({received}) and not (holder_team = {teams})"
+                f" and not ({_TURN} and next_team = {teams})"
+            )
         return found
 
     def _conditions(self, question: Question) -> Collection[str]:
