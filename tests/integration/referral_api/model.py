@@ -73,6 +73,7 @@ class Expected:
     is_open: bool = True
     sent: bool = True
     version: int = 1
+    claimed_by: str = ""
     former: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
 
@@ -108,6 +109,26 @@ class Expected:
             return 409
         return 200 if row[0] & sides else 403
 
+    def answer_to_claim(self, actor: Actor, action: str) -> int:
+        """The status of the answer to somebody who claims or releases it, with a reason."""
+        if RECIPIENT not in self.sides(actor):
+            return self.answer(actor, "correct") if not self.sides(actor) else 403
+        if not self.is_open or self.status not in (*ASKED, *HELD):
+            return 409
+        return 409 if (self.claimed_by != "") == (action == "claim") else 200
+
+    def answer_to_information(self, actor: Actor) -> int:
+        """The status of the answer to somebody who sends a message to which nobody has to reply."""
+        if not self.sides(actor):
+            return self.answer(actor, "correct")
+        return 200 if self.is_open and self.status != "draft" else 409
+
+    def changed(self, tag: str) -> None:
+        """Something was done that leaves it with whom it is."""
+        self.version += 1
+        self.tags.append(self.tag)
+        self.tag = tag
+
     def done(self, action: str, task_id: str, tag: str, to: Party | None = None) -> None:
         """It was done, and this is how it is now."""
         row = self._row(action)
@@ -123,6 +144,8 @@ class Expected:
             self.task_id = task_id
         if action in ("cancel", "complete", "correct"):
             self.is_open = False
+        if not self.is_open or action in ("redirect", "reject", "fail"):
+            self.claimed_by = ""
         self.sent = self.sent or action == "request"
         self.status, self.version = row[1], self.version + 1
         self.tags.append(self.tag)

@@ -38,7 +38,7 @@ from tests.integration.referral_api.witnesses import (
     disordered,
 )
 from tests.people import new_nhs_number
-from tests.referrals import REASON, act, new_team, read, refer, service_request, task_of
+from tests.referrals import REASON, act, new_team, read, refer, say, service_request, task_of
 from tests.stack import Services
 
 COURSES = int(os.environ.get("ONESTORY_TEST_ACTORS", "0"))
@@ -280,6 +280,32 @@ class ManyActors(RuleBasedStateMachine):
             assert answer.status_code in ({wanted} if 200 not in found else {wanted, 412, 403, 404}), (found, expected)
             if answer.status_code == 200:
                 self._note(referral, action, to, answer)
+        self.touched = referral
+
+    @precondition(lambda self: self.referrals)
+    @rule(who=st.sampled_from(NAMES[2:5]) | LIKELY, which=WHICH, action=st.sampled_from(("claim", "claim", "release")))
+    def claim(self, who: str, which: int, action: str) -> None:
+        referral = self._referral(which)
+        said = [REASON] if action == "release" else []
+
+        answer = act(self.world.clients[who], referral.task_id, action, referral.tag, *said)
+
+        assert answer.status_code == referral.answer_to_claim(self.actors[who], action), answer.text
+        if answer.status_code == 200:
+            referral.claimed_by = who if action == "claim" else ""
+            referral.changed(answer.headers["ETag"])
+        self.touched = referral
+
+    @precondition(lambda self: self.referrals)
+    @rule(who=LIKELY, which=WHICH)
+    def inform(self, who: str, which: int) -> None:
+        referral = self._referral(which)
+
+        answer = say(self.world.clients[who], referral.task_id, referral.tag, "information", "She is back home.")
+
+        assert answer.status_code == referral.answer_to_information(self.actors[who]), answer.text
+        if answer.status_code == 200:
+            referral.changed(answer.headers["ETag"])
         self.touched = referral
 
     @rule()
