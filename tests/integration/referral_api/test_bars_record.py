@@ -388,6 +388,27 @@ def test_an_appointment_that_is_cancelled_while_a_question_waits_leaves_no_time_
     assert state(services, request["id"])[2] - unbooked_due < timedelta(hours=1)
 
 
+def test_an_appointment_with_another_team_than_was_asked_leaves_the_referrals_clock_alone(
+    services: Services, sender: httpx.Client, receiver: httpx.Client, service: str
+) -> None:
+    number, times, elsewhere = new_nhs_number(), {"start": _in(3, 9), "end": _in(3, 10)}, new_service(services, "RYF")
+    slot = new_slot(services, elsewhere, times["start"], times["end"], "RYF")
+    request = one(answered(send(sender, message("REFREQ01", number, service))), "ServiceRequest")
+    task_id, tag, _ = state(services, request["id"])
+    accepted = act(receiver, task_id, "accept", tag)
+    assert accepted.status_code == 200, accepted.text
+    due = state(services, request["id"])[2]
+    booking = message("BOOKREQ01", number, elsewhere)
+    one(booking, "Slot")["id"] = slot
+    one(booking, "Appointment").update(**times, basedOn=[{"reference": f"ServiceRequest/{request['id']}"}])
+
+    answered(send(sender, booking))
+
+    assert state(services, request["id"])[2] == due
+    task = receiver.get(f"/fhir/Task/{task_id}").json()
+    assert task["businessStatus"]["coding"][0]["code"] == "NOT_BOOKED"
+
+
 def _in(days: int, hour: int) -> str:
     return f"{datetime.now(UTC).date() + timedelta(days=days)}T{hour:02}:00:00+00:00"
 

@@ -117,7 +117,7 @@ class Bookings:
         said = {name: value for name, value in body.items() if name not in ("resourceType", "id", "meta")}
         if booking.referral_id:
             written = Written("Appointment", booking.appointment_id, booking.local_id, said)
-            changes = _Booked(work, written, action, starts_at, self._clocks)
+            changes = _Booked(work, written, action, booking.with_organisation, starts_at, self._clocks)
             outcome = await handler.act(work.request, booking.referral_id, None, changes)
             version, at = outcome.referral.changed_by, outcome.referral.changed_at
         else:
@@ -128,12 +128,24 @@ class Bookings:
 
 
 class _Booked:
-    """The change of a referral whose appointment is made, moved or cancelled (`starts_at` is None)."""
+    """The change of a referral whose appointment is made, moved or cancelled (`starts_at` is None).
 
-    def __init__(self, work: Work, written: Written, action: str, starts_at: datetime | None, clocks: Clocks) -> None:
+    One with somebody else than the referral has come to, such as a team that it was taken from, is told and no more.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        written: Written,
+        action: str,
+        with_organisation: str,
+        starts_at: datetime | None,
+        clocks: Clocks,
+    ) -> None:
         self._work = work
         self._written = written
         self._action = action
+        self._with = with_organisation
         self._starts_at = starts_at
         self._clocks = clocks
 
@@ -143,11 +155,12 @@ class _Booked:
             says = f"The referral is {referral.status}, and has ended: no appointment can be made for it."
             raise Conflict(says, code="conflict")
         word = "NOT_BOOKED" if self._action == "cancel-booking" else "BOOKED"
-        if referral.kind is Kind.ADVICE or not referral.is_open:
+        is_theirs = self._with == referral.recipient.organisation
+        if referral.kind is Kind.ADVICE or not referral.is_open or not is_theirs:
             word = referral.business_status
         after = replace(referral, version=referral.version + 1, business_status=word)
         # Before somebody has accepted it, an appointment does not say that anybody has looked at it.
-        if referral.status in (Status.ACCEPTED, Status.IN_PROGRESS) and referral.is_open:
+        if referral.status in (Status.ACCEPTED, Status.IN_PROGRESS) and referral.is_open and is_theirs:
             booked = timed(replace(after, until=self._starts_at), doing.at, self._clocks)
             after = _beneath_a_question(after, booked) if referral.acts_next else booked
         return finish(referral, after, self._action, acting(referral, sides, doing), [self._written])
