@@ -17,7 +17,7 @@ from tests.bars import answered, message, new_service, one, send
 from tests.contract.shared_data import needs_shared_data
 from tests.people import condition, new_nhs_number, patient, said_at
 from tests.referral_events import Made, keys_of, tell
-from tests.referrals import act, advice_request, new_team, refer, say, service_request, task_of
+from tests.referrals import REASON, act, advice_request, new_team, refer, say, service_request, task_of
 from tests.stack import Services
 from uuid_utils.compat import uuid7
 
@@ -344,6 +344,24 @@ def test_what_is_said_of_a_referral_is_read_with_a_trace(
         ("$convert", ("Task",)),
     ]
     assert {(each.person_key, each.reason) for each in events} == {(person.key, "referral-party")}
+
+
+def test_what_is_asked_for_again_is_answered_with_a_trace(
+    services: Services, practice: httpx.Client, person: Person, trail: Trail
+) -> None:
+    key, again = {"Idempotency-Key": "made"}, {"Idempotency-Key": "again"}
+    request, to = advice_request(person.number, new_team(services, "RZ1")), new_team(services, "RZ2")
+    elsewhere = {"name": "recipient", "valueReference": {"reference": f"HealthcareService/{to}"}}
+    first, other = refer(practice, request, **key), refer(practice, request)
+    for _ in range(2):
+        redirected = act(practice, task_of(first), "redirect", first.headers["ETag"], REASON, elsewhere, **again)
+        converted = act(practice, task_of(other), "convert", other.headers["ETag"], elsewhere, **again)
+        assert (redirected.status_code, converted.status_code) == (200, 200)
+    assert refer(practice, request, **key).status_code == 200
+
+    events = [trace.event for trace in trail.new()]
+
+    assert [each.interaction for each in events] == ["$redirect", "$convert", "create"]
 
 
 @needs_shared_data

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import httpx
 
+from onestory.client.plain import plain
 from onestory.shared.errors import Forbidden, OneStoryError, Unavailable
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
@@ -101,7 +102,7 @@ class Events:
         if event.data.get("reason") == "token-expired":
             # Where a token can be renewed, it is; where not, the server refuses the old one, and says so.
             return True
-        raise Forbidden(str(event.data.get("diagnostics", "The list has been closed.")))
+        raise Forbidden(plain(str(event.data.get("diagnostics", "The list has been closed."))))
 
     def _events(self, lines: Iterable[str]) -> Iterator[Event]:
         name, data = "", ""
@@ -123,5 +124,5 @@ class Events:
 def refusal(answer: httpx.Response) -> str:
     """Why the server refuses."""
     with suppress(ValueError, KeyError, TypeError):
-        return "; ".join(str(issue["diagnostics"]) for issue in answer.json()["issue"])
+        return plain("; ".join(str(issue["diagnostics"]) for issue in answer.json()["issue"]))
     return f"The server answers {answer.status_code}."

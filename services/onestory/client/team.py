@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onestory.client.plain import plain
 from onestory.shared.errors import Unprocessable
 from onestory.shared.identity import is_dos_service_system, is_ods_code_system
 
@@ -56,5 +57,5 @@ def _team(resource: dict[str, Any]) -> Team:
 
 
 def _named(teams: Sequence[Team]) -> str:
-    lines = [f"\n  {each.team_id}  {each.name} ({each.organisation})" for each in teams[:_MOST_NAMED]]
+    lines = [f"\n  {each.team_id}  {plain(each.name)} ({each.organisation})" for each in teams[:_MOST_NAMED]]
     return "".join(lines) + (f"\n  and {len(teams) - _MOST_NAMED} more" if len(teams) > _MOST_NAMED else "")

@@ -11,6 +11,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from onestory.client.plain import plain
+
 Row = Mapping[str, Any]
 _PRIORITIES = ("stat", "asap", "urgent", "routine")
 _COLUMNS = ("priority", "due", "status", "NHS number", "what for", "from", "with", "claimed by")
@@ -51,7 +53,7 @@ class Board:
         now, rows = self._now(), self.rows
         overdue = sum(_due(row) <= now for row in rows)
         unclaimed = sum(row["claimedBy"] is None for row in rows)
-        title = f"{self._title}: {len(rows):,} open, {overdue:,} overdue, {unclaimed:,} unclaimed"
+        title = f"{plain(self._title)}: {len(rows):,} open, {overdue:,} overdue, {unclaimed:,} unclaimed"
         if self._late_s:
             title += f". Changes do not arrive: this may be {self._late_s:,} s old"
         table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=False)
@@ -61,7 +63,7 @@ class Board:
         for row in rows:
             cells = dict(zip(_COLUMNS, _cells(row, now), strict=True))
             # What somebody wrote is shown as it is: no text of theirs is markup.
-            shown = [Text(cells[column]) for column in columns]
+            shown = [Text(plain(cells[column])) for column in columns]
             table.add_row(*shown, style="bold red" if _due(row) <= now else "")
         yield table
 

@@ -18,6 +18,7 @@ from prometheus_client import Gauge
 
 from onestory.referral.domain.touch import Offsets, Touch, from_token, to_token, touch
 from onestory.referral.domain.worklist import Whose
+from onestory.shared.caller import Caller
 from onestory.shared.consumer.following import Following, Heard
 from onestory.shared.contracts.codec import Codec
 from onestory.shared.contracts.topics import REFERRAL
@@ -28,6 +29,8 @@ from onestory.shared.events import ReferralChanged
 _SINCE = timedelta(minutes=5)
 _KEPT = 20_000
 _MOST_WAITING = 500
+# Nobody alone keeps others from listening.
+_PART_OF_ONE, _FEWEST_OF_ONE = 5, 10
 
 log = structlog.get_logger()
 
@@ -37,18 +40,18 @@ _listening = Gauge("onestory_worklist_listeners", "Worklists that are followed i
 class Listener:
     """Somebody who follows a list. What waits to be told is bounded: beyond, the list has to be read anew (`lost`)."""
 
-    def __init__(self, whose: Whose, organisation: str, position: str) -> None:
+    def __init__(self, whose: Whose, caller: Caller, position: str) -> None:
         self.whose = whose
+        self.caller = caller
         self.lost = False
         self.position = position
         """Up to where everything has been told."""
-        self._organisation = organisation
         self._waiting: dict[str, Touch] = {}
         self._woken = asyncio.Event()
 
     def tell(self, change: Touch) -> None:
         """Of a change that may concern the list. What one has claimed can be of any team of one's organisation."""
-        may_be_claimed = self.whose.across and change.recipient == self._organisation
+        may_be_claimed = self.whose.across and change.recipient == self.caller.organisation
         if not may_be_claimed and not change.concerns(self.whose):
             return
         self._waiting[change.referral_id] = change
@@ -123,15 +126,16 @@ class Feed:
             stop.set()
             await asyncio.to_thread(thread.join)
 
-    def listen(self, whose: Whose, organisation: str, last_event_id: str) -> Listener:
+    def listen(self, whose: Whose, caller: Caller, last_event_id: str) -> Listener:
         """Somebody listens from now on, or from where they were. Raises `Unavailable` for one too many, and while it is
         not known where changes are.
         """
-        if len(self._listeners) >= self._most:
+        of_one = sum(each.caller == caller for each in self._listeners)
+        if len(self._listeners) >= self._most or of_one >= max(_FEWEST_OF_ONE, self._most // _PART_OF_ONE):
             raise Unavailable("Too many worklists are followed here. Try again, or read the list from time to time.")
         if not self._next:
             raise Unavailable("Changes cannot be followed yet. Try again.")
-        listener = Listener(whose, organisation, self.position)
+        listener = Listener(whose, caller, self.position)
         if last_event_id:
             self._resume(listener, last_event_id)
         self._listeners.add(listener)

@@ -218,10 +218,15 @@ class Handler:
     async def _shown_again(
         self, queries: Queries, caller: Caller, referral: Referral, made: str, asked_for: str
     ) -> str:
-        """Which Task answers a repetition: that which was answered first, and for who is no party any more its own."""
+        """Which Task answers a repetition: that which was answered first, and for who is no party any more its own.
+
+        That one has ended: of one that goes on without them they hear no more by asking again.
+        """
         try:
             await self.sides(queries, caller, referral)
         except (Forbidden, NotFound):
+            if asked_for in (referral.task_id, referral.referral_id):
+                raise
             return asked_for
         return made
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from uuid_utils.compat import uuid7
 
+from onestory.referral.handler import Outcome
 from onestory.shared.audit import AuditTrail
 from onestory.shared.caller import Caller
 from onestory.shared.errors import PreconditionFailed
@@ -32,6 +33,11 @@ class Trace:
         except PreconditionFailed:
             await self.read(caller, [task_id], interaction, "Task", correlation_id)
             raise
+
+    async def again(self, caller: Caller, outcome: Outcome, interaction: str, correlation_id: str) -> None:
+        """Before the answer to a request that was done before: it changes nothing, and shows what stands by now."""
+        if outcome.repeated:
+            await self.read(caller, [outcome.referral.referral_id], interaction, "Task", correlation_id)
 
     async def read(
         self,

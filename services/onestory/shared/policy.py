@@ -57,7 +57,8 @@ def may(caller: Caller, subject: Subject, networks: Mapping[str, str]) -> Decisi
     if network and caller.network == network:
         return Decision(Visibility.ALL, "registered-practice-network")
     if not subject.is_restricted and any(
-        caller.organisation in referral.hands and _is_of_network(referral.requester, practice, network, networks)
+        caller.organisation in referral.hands - {referral.requester}
+        and _is_of_network(referral.requester, practice, network, networks)
         for referral in subject.referrals
     ):
         return Decision(Visibility.ALL, "open-referral")

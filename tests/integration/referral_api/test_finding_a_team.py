@@ -43,7 +43,12 @@ def test_pages_show_each_team_once(services: Services, surgery: httpx.Client) ->
     assert sorted(seen) == sorted(teams)
 
 
-@pytest.mark.parametrize("asked", [{"nam": "x"}, {"_count": "0"}, {"active": "maybe"}, {"_cursor": "x"}])
+NO_CURSORS = [
+    {"_cursor": cursor} for cursor in ("x", "NQ", "WyJcdTAwMDAiLCJhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYSJd")
+]  # the number 5, and a NUL
+
+
+@pytest.mark.parametrize("asked", [{"nam": "x"}, {"_count": "0"}, {"active": "maybe"}, *NO_CURSORS])
 def test_what_is_asked_wrongly_is_refused_and_says_how_to_ask(surgery: httpx.Client, asked: dict[str, str]) -> None:
     refused = search(surgery, **asked)
 

@@ -12,6 +12,7 @@ import pytest
 from onestory.referral.domain.touch import from_token, to_token, touch
 from onestory.referral.domain.worklist import Whose
 from onestory.referral.feed import _KEPT, _MOST_WAITING, Feed
+from onestory.shared.caller import Caller
 from onestory.shared.consumer.following import Heard
 from onestory.shared.contracts.codec import codec
 from onestory.shared.errors import Unavailable
@@ -21,6 +22,8 @@ from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier
 PRACTICE, NURSES, PHYSIOS = Party("A81001"), Party("RZ1", "nurses"), Party("RY2", "physios")
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 LIST = Whose(teams=("nurses",))
+NURSE = Caller("RZ1", "rio", "555", "R8001", "", "TREAT")
+SECRETARY = Caller("A81001", "emis", "556", "R8008", "", "TREAT")
 
 
 def change(
@@ -68,7 +71,7 @@ def hear(feed: Feed, partition: int, offset: int, event: ReferralChanged | None)
 
 def test_each_hears_what_concerns_its_list() -> None:
     def told(feed: Feed) -> None:
-        nurses, practice = feed.listen(LIST, "RZ1", ""), feed.listen(Whose(requester="A81001"), "A81001", "")
+        nurses, practice = feed.listen(LIST, NURSE, ""), feed.listen(Whose(requester="A81001"), SECRETARY, "")
         hear(feed, 0, 100, change(1))
         hear(feed, 0, 101, change(2, PHYSIOS))
 
@@ -80,7 +83,7 @@ def test_each_hears_what_concerns_its_list() -> None:
 
 def test_a_team_from_which_it_was_taken_hears_of_it() -> None:
     def told(feed: Feed) -> None:
-        nurses = feed.listen(LIST, "RZ1", "")
+        nurses = feed.listen(LIST, NURSE, "")
         withdrawn = Notice("recipient", NURSES, "referral-withdrawn")
         hear(feed, 0, 100, change(1, PHYSIOS, notices=(withdrawn,)))
 
@@ -91,7 +94,7 @@ def test_a_team_from_which_it_was_taken_hears_of_it() -> None:
 
 def test_a_team_does_not_hear_of_a_draft() -> None:
     def told(feed: Feed) -> None:
-        nurses = feed.listen(LIST, "RZ1", "")
+        nurses = feed.listen(LIST, NURSE, "")
         hear(feed, 0, 100, change(1, status="draft"))
 
         assert nurses.take() == ([], False)
@@ -101,7 +104,7 @@ def test_a_team_does_not_hear_of_a_draft() -> None:
 
 def test_who_does_not_listen_in_time_reads_the_list_anew_and_is_told_on() -> None:
     def told(feed: Feed) -> None:
-        slow = feed.listen(LIST, "RZ1", "")
+        slow = feed.listen(LIST, NURSE, "")
         for number in range(_MOST_WAITING + 1):
             hear(feed, 0, 100 + number, change(number))
 
@@ -114,7 +117,7 @@ def test_who_does_not_listen_in_time_reads_the_list_anew_and_is_told_on() -> Non
 
 def test_several_changes_of_one_referral_wait_as_one() -> None:
     def told(feed: Feed) -> None:
-        nurses = feed.listen(LIST, "RZ1", "")
+        nurses = feed.listen(LIST, NURSE, "")
         for offset in range(100, 100 + 3 * _MOST_WAITING):
             hear(feed, 0, offset, change(1))
 
@@ -130,7 +133,7 @@ def test_who_comes_back_is_told_what_came_meanwhile() -> None:
         hear(feed, 1, 200, change(2))
         hear(feed, 0, 101, change(3))
 
-        changes, lost = feed.listen(LIST, "RZ1", left).take()
+        changes, lost = feed.listen(LIST, NURSE, left).take()
 
         assert ([each.referral_id for each in changes], lost) == (["referral-2", "referral-3"], False)
 
@@ -139,7 +142,7 @@ def test_who_comes_back_is_told_what_came_meanwhile() -> None:
 
 def test_who_comes_from_a_process_that_has_heard_more_goes_on() -> None:
     def told(feed: Feed) -> None:
-        assert feed.listen(LIST, "RZ1", to_token({0: 120, 1: 200})).take() == ([], False)
+        assert feed.listen(LIST, NURSE, to_token({0: 120, 1: 200})).take() == ([], False)
 
     run(told)
 
@@ -149,7 +152,7 @@ def test_who_comes_from_a_process_that_has_heard_more_goes_on() -> None:
 )
 def test_who_comes_from_where_nothing_is_known_reads_the_list_anew(last_id: str) -> None:
     def told(feed: Feed) -> None:
-        listener = feed.listen(LIST, "RZ1", last_id)
+        listener = feed.listen(LIST, NURSE, last_id)
 
         assert listener.position == feed.position
         assert listener.take() == ([], True)
@@ -164,28 +167,40 @@ def test_what_is_kept_for_those_who_come_back_is_bounded() -> None:
             hear(feed, 0, 100 + number, change(number))
 
         assert len(feed._kept) == _KEPT
-        assert feed.listen(LIST, "RZ1", left).take() == ([], True)
-        assert feed.listen(LIST, "RZ1", to_token({0: 101, 1: 200})).lost is True
+        assert feed.listen(LIST, NURSE, left).take() == ([], True)
+        assert feed.listen(LIST, NURSE, to_token({0: 101, 1: 200})).lost is True
 
     run(told)
 
 
 def test_there_are_so_many_listeners_and_no_more() -> None:
     def told(feed: Feed) -> None:
-        first, _ = feed.listen(LIST, "RZ1", ""), feed.listen(LIST, "RZ1", "")
+        first, _ = feed.listen(LIST, NURSE, ""), feed.listen(LIST, NURSE, "")
         with pytest.raises(Unavailable):
-            feed.listen(LIST, "RZ1", "")
+            feed.listen(LIST, NURSE, "")
 
         feed.leave(first)
-        feed.listen(LIST, "RZ1", "")
+        feed.listen(LIST, NURSE, "")
 
     run(told, most=2)
+
+
+def test_nobody_takes_the_places_of_all_others() -> None:
+    def told(feed: Feed) -> None:
+        for _ in range(20):
+            feed.listen(LIST, NURSE, "")
+        with pytest.raises(Unavailable):
+            feed.listen(LIST, NURSE, "")
+
+        feed.listen(LIST, SECRETARY, "")
+
+    run(told, most=100)
 
 
 def test_nobody_listens_before_it_is_known_where_changes_are() -> None:
     async def within() -> None:
         with pytest.raises(Unavailable):
-            Feed("nowhere:1", codec(), 10, asyncio.Event()).listen(LIST, "RZ1", "")
+            Feed("nowhere:1", codec(), 10, asyncio.Event()).listen(LIST, NURSE, "")
 
     asyncio.run(within())
 
@@ -196,7 +211,7 @@ def test_messages_come_from_the_thread_that_follows() -> None:
         feed._loop = asyncio.get_running_loop()
         await asyncio.to_thread(feed.begins, {0: 0})
         await asyncio.sleep(0)
-        listener = feed.listen(LIST, "RZ1", "")
+        listener = feed.listen(LIST, NURSE, "")
         await asyncio.to_thread(feed.hears, [Heard(0, 0, change(1)), Heard(0, 1, None)])
 
         await listener.wait(5)

@@ -61,6 +61,13 @@ def test_a_practice_without_a_network_refers_its_own_people() -> None:
     assert may(NURSES, referred("Z99998", "Z99999"), NETWORKS).visibility is Visibility.NONE
 
 
+def test_nobody_sees_more_because_of_a_referral_of_ones_own() -> None:
+    to_oneself = Subject("Z99999", frozenset({"Z99999"}), (Referral("Z99999", frozenset({"Z99999", "RZ1"})),))
+
+    assert may(caller("Z99999", ""), to_oneself, NETWORKS).visibility is Visibility.OWN
+    assert may(NURSES, to_oneself, NETWORKS).reason == "open-referral"
+
+
 @pytest.mark.parametrize("requester", ["B81001", "RX1", "RZ1", ""])
 def test_a_referral_from_outside_the_network_opens_nothing(requester: str) -> None:
     decision = may(NURSES, referred(requester), NETWORKS)

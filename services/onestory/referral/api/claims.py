@@ -40,4 +40,5 @@ class Claim:
 
         async with self._trace.stale(caller, task_id, f"${self._action}", asked.correlation_id):
             outcome = await self._handler.act(asked, task_id, known, deciding)
+        await self._trace.again(caller, outcome, f"${self._action}", asked.correlation_id)
         return asking.shown(outcome.task, self._fhir)

@@ -35,4 +35,5 @@ class Convert:
         asked, task_id = asking.request(request, caller, body), request.path_params["id"]
         async with self._trace.stale(caller, task_id, "$convert", asked.correlation_id):
             made = await self._conversions.convert(asked, task_id, known, team, said.word("priority"))
+        await self._trace.again(caller, made, "$convert", asked.correlation_id)
         return asking.shown(made.service_request, self._fhir, headers=asking.links(made, self._fhir))

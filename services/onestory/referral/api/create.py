@@ -9,6 +9,7 @@ from starlette.responses import Response
 from onestory.referral.api import asking
 from onestory.referral.domain import creation
 from onestory.referral.handler import Handler
+from onestory.referral.trace import Trace
 from onestory.shared.body import read_body
 from onestory.shared.caller import Caller
 from onestory.shared.errors import Issue, Unprocessable
@@ -20,15 +21,17 @@ _TYPE = "ServiceRequest"
 class Create:
     """Answers 201 with the ServiceRequest, and 200 where the same key made it before."""
 
-    def __init__(self, handler: Handler, fhir: str, max_body_bytes: int) -> None:
+    def __init__(self, handler: Handler, trace: Trace, fhir: str, max_body_bytes: int) -> None:
         self._handler = handler
+        self._trace = trace
         self._fhir = fhir
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         body = await read_body(request, self._max_body_bytes)
-        asked = creation.asked(resource_in(body))
-        outcome = await self._handler.create(asking.request(request, caller, body), asked)
+        asked, asks = creation.asked(resource_in(body)), asking.request(request, caller, body)
+        outcome = await self._handler.create(asks, asked)
+        await self._trace.again(caller, outcome, "create", asks.correlation_id)
         status = 200 if outcome.repeated else 201
         return asking.shown(outcome.service_request, self._fhir, status, asking.links(outcome, self._fhir))
 

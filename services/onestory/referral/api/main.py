@@ -38,7 +38,7 @@ def referral_routes(resources: Resources, statements: Statements) -> list[Route]
     clocks, fhir = clock_table.load(settings.referral_clocks), f"{settings.base_url.rstrip('/')}/fhir"
     handler = Handler(resources.database, resources.codec, resources.keys, clocks)
     trace = Trace(resources.audit)
-    create = Create(handler, fhir, settings.max_body_bytes)
+    create = Create(handler, trace, fhir, settings.max_body_bytes)
     reads = {kind: Read(kind, handler, trace, fhir) for kind in ("Task", "ServiceRequest", "Communication")}
     task_ids = partial(task_id, resources.keys)
     teams = FindTeams(resources.database, fhir)

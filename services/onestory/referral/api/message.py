@@ -48,6 +48,7 @@ class Say:
         asked, task_id = asking.request(request, caller, body), request.path_params["id"]
         async with self._trace.stale(caller, task_id, "$message", asked.correlation_id):
             sent, outcome = await self._conversation.send(asked, task_id, known, said)
+        await self._trace.again(caller, outcome, "$message", asked.correlation_id)
         return asking.shown(sent, self._fhir, headers={"ETag": f'W/"{outcome.referral.changed_by}"'})
 
 

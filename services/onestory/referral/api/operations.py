@@ -53,6 +53,7 @@ class Operate:
         task_id = request.path_params["id"]
         async with self._trace.stale(caller, task_id, f"${self._action}", asked.correlation_id):
             outcome = await self._handler.act(asked, task_id, known, deciding)
+        await self._trace.again(caller, outcome, f"${self._action}", asked.correlation_id)
         return asking.shown(outcome.task, self._fhir)
 
     async def _command(self, body: bytes) -> Command:

@@ -16,7 +16,7 @@ from onestory.shared.caller import Caller
 from onestory.shared.database import Database
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir import bundle
-from onestory.shared.identity import is_dos_service_system, is_ods_code_system
+from onestory.shared.identity import is_directory_id, is_dos_service_system, is_ods_code_system
 from onestory.shared.openapi import FHIR_JSON
 from onestory.shared.web import Declined
 
@@ -95,9 +95,15 @@ def _place(cursor: str) -> Place:
         return START
     try:
         name, team_id = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return Place(str(name), str(team_id))
-    except ValueError as error:
-        raise Malformed("Not a cursor: follow the next link as it is.", code="value") from error
+        if "\0" not in name and is_directory_id(team_id):
+            return Place(name, team_id)
+    except (ValueError, TypeError) as error:
+        raise _no_cursor() from error
+    raise _no_cursor()
+
+
+def _no_cursor() -> Malformed:
+    return Malformed("Not a cursor: follow the next link as it is.", code="value")
 
 
 def _url(address: str, parameters: Mapping[str, str]) -> str:

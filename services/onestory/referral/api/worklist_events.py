@@ -53,7 +53,7 @@ class FollowList:
     async def __call__(self, request: Request, caller: Caller) -> Response:
         filters = worklist_asking.filters(request)
         whose = await self._finding(request, caller)
-        listener = self._feed.listen(whose, caller.organisation, request.headers.get("Last-Event-ID", ""))
+        listener = self._feed.listen(whose, caller, request.headers.get("Last-Event-ID", ""))
         following = _Following(request, caller, filters, listener)
         return EventStream(self._events(following), partial(self._feed.leave, listener))
 
@@ -89,18 +89,18 @@ class FollowList:
         return None
 
     async def _told(self, following: _Following, changes: Collection[Touch], before: Whose) -> AsyncGenerator[bytes]:
-        """Rows as they are now, once their persons have their trace; then what is not on the list."""
+        """Rows as they are now, then what is not on the list; once the persons of both have their trace."""
         if not changes:
             return
         listener, ids = following.listener, {each.referral_id for each in changes}
         rows = await self._lists.rows(listener.whose, following.filters, ids)
         shown = {each.referral_id for each in rows}
-        correlation_id = following.request.state.correlation_id
-        await self._trace.read(following.caller, shown, INTERACTION, "Task", correlation_id)
-        for row in await self._lists.written(rows, listener.whose):
-            yield event("changed", row, listener.position)
         # Of what never was on the list nothing is told.
         theirs = {each.referral_id for each in changes if each.concerns(before) or each.concerns(listener.whose)}
         gone = await self._lists.gone(listener.whose, following.filters, theirs - shown)
+        correlation_id = following.request.state.correlation_id
+        await self._trace.read(following.caller, shown | gone.keys(), INTERACTION, "Task", correlation_id)
+        for row in await self._lists.written(rows, listener.whose):
+            yield event("changed", row, listener.position)
         for referral_id, reason in gone.items():
             yield event("gone", {"referral": referral_id, "reason": reason}, listener.position)

@@ -13,11 +13,13 @@ from uuid_utils.compat import uuid7
 
 from onestory.referral.bars.domain.people import refuse_other_person
 from onestory.referral.bars.domain.slots import refuse_elsewhere, refuse_other_time, slot_id
+from onestory.referral.bars.parties import of_ones_own
 from onestory.referral.bars.store import bookings
 from onestory.referral.bars.store.bookings import Booking, Slot
 from onestory.referral.bars.work import Done, Work
 from onestory.referral.domain.clocks import Clocks
 from onestory.referral.domain.command import Changed, Doing, Written
+from onestory.referral.domain.creation import TeamNamed
 from onestory.referral.domain.decide import acting, finish, timed
 from onestory.referral.domain.machine import Side
 from onestory.referral.domain.referral import Kind, Referral, Status
@@ -45,7 +47,7 @@ class Bookings:
     async def book(self, work: Work, transaction: Transaction, handler: Handler) -> Done:
         """A new appointment, in a free slot."""
         await referrals.lock(transaction, work.person_key)
-        slot = await _free(work, transaction, slot_id(work.message))
+        slot = await _free(work, transaction, handler, slot_id(work.message))
         body = _body(work, "booked", slot)
         referral_id = await _referral_id(transaction, body)
         organisation, local_id = work.caller.organisation, str(work.arrived.said.request_id)
@@ -73,7 +75,7 @@ class Bookings:
         """The appointment is at another time, or something else of it has changed."""
         booking = await _standing(work, transaction)
         named = slot_id(work.message) or booking.slot_id
-        slot = await _free(work, transaction, named, own=booking.slot_id)
+        slot = await _free(work, transaction, handler, named, own=booking.slot_id)
         moved = replace(booking, slot_id=slot.slot_id)
         body = _body(work, "booked", slot)
         return await self._changed(work, transaction, handler, moved, body, "amend-booking", slot.starts_at)
@@ -174,7 +176,7 @@ def _beneath_a_question(asked: Referral, booked: Referral) -> Referral:
     return replace(asked, until=booked.until, state_due_at=booked.due_at, due_at=due_at)
 
 
-async def _free(work: Work, queries: Queries, named: str, own: str = "") -> Slot:
+async def _free(work: Work, queries: Queries, handler: Handler, named: str, own: str = "") -> Slot:
     """The slot that is named, if it is free, or the booking's own. Raises `Conflict`, and `Malformed` for a misfit."""
     if not named:
         says = "A booking is in a Slot: name it in Appointment.slot."
@@ -183,6 +185,9 @@ async def _free(work: Work, queries: Queries, named: str, own: str = "") -> Slot
     if slot is None or (slot.status != "free" and named != own):
         raise _taken(work)
     refuse_elsewhere(work.message, work.arrived.said.target, slot.dos_service_id)
+    if named != own:
+        # Two teams with one service id: whose slot it is would be whose says so.
+        await handler.recipient(TeamNamed("", slot.dos_service_id, f"{work.message.focus.path}.slot"))
     refuse_other_time(work.message, slot.starts_at, slot.ends_at)
     return slot
 
@@ -193,8 +198,9 @@ async def _standing(work: Work, transaction: Transaction) -> Booking:
     name = work.message.focus.resource.get("id", "")
     if not parse_shared_id(name):
         name = work.before.appointment_id if work.before else ""
-    booking = await bookings.booking(transaction, name) if name else None
-    if booking is None or work.caller.organisation not in (booking.organisation, booking.with_organisation):
+    made = await bookings.booking(transaction, name) if name else None
+    booking = next(iter(await of_ones_own(transaction, work.caller, [made] if made else [])), None)
+    if booking is None:
         raise NotFound(
             "No appointment of yours is known that this updates: send it with the id that the answer to the booking "
             "gave, or the fullUrl of the booking, and the same Patient.",

@@ -54,6 +54,7 @@ class Referring:
         def deciding(referral: Referral, sides: frozenset[Side], doing: Doing) -> Changed:
             _refuse_not_ones_own(sides)
             refuse_other_person(work.message, work.event.person, referral.person)
+            creation.refuse_other_requester(said, referral.requester)
             if not referral.is_open:
                 raise Conflict(f"The referral is {referral.status}, and has ended: send a new one.", code="conflict")
             hastened = with_priority(referral, said.priority, doing.at, self._clocks)

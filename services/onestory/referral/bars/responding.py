@@ -51,21 +51,29 @@ class Responding:
     async def respond(self, work: Work, transaction: Transaction, handler: Handler) -> Done:
         """Move the referral to where the response says that it is."""
         if work.before is None:
-            raise NotFound(
-                "No referral is known that this responds to: response.identifier is the id of the Bundle with which it "
-                "was asked for, or of your own earlier response.",
-                expression=f"{work.message.header.path}.response.identifier",
-            )
+            raise _unknown(work)
         last: Outcome | None = None
         pending = True
         while pending:
             steps = _Steps(work, self._decide, self._advise)
-            last = await handler.act(work.request, work.before.referral_id, None, steps)
+            try:
+                last = await handler.act(work.request, work.before.referral_id, None, steps)
+            except NotFound as error:
+                # A stranger is told the same, whether there is one or not.
+                raise _unknown(work) from error
             pending = steps.pending
         assert last is not None
         referral = last.referral
         owned = {each.index: referral.referral_id for each in work.message.of_type("ServiceRequest")}
         return Done(referral.person_key, last.service_request.content, owned, referral.referral_id)
+
+
+def _unknown(work: Work) -> NotFound:
+    return NotFound(
+        "No referral is known that this responds to: response.identifier is the id of the Bundle with which it was "
+        "asked for, or of your own earlier response.",
+        expression=f"{work.message.header.path}.response.identifier",
+    )
 
 
 class _Steps:

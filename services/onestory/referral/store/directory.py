@@ -59,11 +59,12 @@ async def teams(queries: Queries, team_ids: Collection[str]) -> list[Team]:
 async def names(
     queries: Queries, team_ids: Collection[str], organisations: Collection[str], users: Collection[str]
 ) -> Names:
-    """What these are called, as far as they have said it."""
+    """What these are called, as far as they have said it; users by one of these teams, for anybody may list anybody."""
     rows = await queries.fetch(
         """select 'team', team_id, name from referral.team where team_id = any($1::text[])
            union all select 'organisation', ods, name from referral.organisation where ods = any($2::text[])
-           union all select distinct 'user', subject, name from referral.role where subject = any($3::text[])""",
+           union all select distinct 'user', subject, name from referral.role
+           where subject = any($3::text[]) and team_id = any($1::text[])""",
         sorted(team_ids),
         sorted(organisations),
         sorted(users),

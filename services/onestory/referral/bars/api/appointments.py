@@ -1,4 +1,4 @@
-"""`GET /Appointment`: the bookings of a person to which the caller's organisation is party."""
+"""`GET /Appointment`: the bookings of a person to which the caller is party."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from onestory.referral.api import asking
 from onestory.referral.bars.api import searching
+from onestory.referral.bars.parties import of_ones_own
 from onestory.referral.bars.store import bookings
 from onestory.referral.store.referrals import Resource
 from onestory.referral.trace import Trace
@@ -31,8 +32,9 @@ class Appointments:
         """One of them."""
         searching.asked(request, ())
         name = request.path_params["id"]
-        found = await bookings.booking(self._database, name) if parse_shared_id(name) else None
-        if found is None or caller.organisation not in (found.organisation, found.with_organisation):
+        made = await bookings.booking(self._database, name) if parse_shared_id(name) else None
+        found = next(iter(await of_ones_own(self._database, caller, [made] if made else [])), None)
+        if found is None:
             raise NotFound("There is nothing here that you may read.")
         await self._trace.read(caller, [name], "read", _TYPE, request.state.correlation_id)
         shown = Resource(_TYPE, name, found.referral_id, found.event_id, found.changed_at, found.content)
@@ -41,7 +43,7 @@ class Appointments:
     async def search(self, request: Request, caller: Caller) -> Response:
         """Those of one person."""
         person_key = self._keys.person_key(searching.person(request))
-        found = await bookings.bookings(self._database, person_key, caller.organisation)
+        found = await of_ones_own(self._database, caller, await bookings.bookings(self._database, person_key))
         if found:
             ids = [each.appointment_id for each in found]
             await self._trace.read(caller, ids, "search-type", _TYPE, request.state.correlation_id)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from onestory.referral.bars.api import searching
 from onestory.referral.bars.store import bookings
 from onestory.referral.bars.store.bookings import MOST_SLOTS, Slot
+from onestory.referral.store import directory
 from onestory.shared.caller import Caller
 from onestory.shared.database import Database
 from onestory.shared.errors import Malformed, Unprocessable
@@ -34,7 +35,9 @@ class Slots:
         """A team's slots. What a team offers is no secret: it is what the directory says, and nothing of people."""
         asked = searching.asked(request, _KNOWN)
         earliest, latest = _within(asked.get("start", []))
-        found = await bookings.slots(self._database, _service(asked), _statuses(asked), earliest, latest)
+        service = _service(asked)
+        await self._refuse_several(service)
+        found = await bookings.slots(self._database, service, _statuses(asked), earliest, latest)
         if len(found) > MOST_SLOTS:
             says = f"There are more than {MOST_SLOTS} slots within these times: ask for fewer days."
             raise Unprocessable(says, code="too-costly", expression="http.start")
@@ -44,6 +47,12 @@ class Slots:
             [(f"{self._base_url}/Slot/{each.slot_id}", _content(each)) for each in found],
             [(f"{self._base_url}/Schedule/{name}", content) for name, content in schedules.items()],
         )
+
+    async def _refuse_several(self, service: str) -> None:
+        """A slot among another team's would be booked as that team's."""
+        if sum(each.active for each in await directory.team_by_dos_id(self._database, service)) > 1:
+            says = "Several teams have this service id: ask by the id of the team in the directory."
+            raise Unprocessable(says, code="business-rule", expression=f"http.{_SERVICE}")
 
 
 def _service(asked: dict[str, list[str]]) -> str:

@@ -64,7 +64,7 @@ def target(headers: Mapping[str, str]) -> str:
     if said is None:
         return ""
     named = dos_id(said)
-    if not named:
+    if not named.isascii() or not named.isprintable() or not named:
         says = (
             f"{TARGET} names a service: base64 of {{system, value}} with system https://fhir.nhs.uk/Id/dos-service-id."
         )

@@ -121,13 +121,9 @@ async def booking(queries: Queries, appointment_id: str) -> Booking | None:
     return _booking(row) if row else None
 
 
-async def bookings(queries: Queries, person_key: str, organisation: str) -> list[Booking]:
-    """A person's bookings to which an organisation is party, the latest first."""
-    rows = await queries.fetch(
-        f"{_BOOKING} where person_key = $1 and (organisation = $2 or with_organisation = $2) order by changed_at desc",
-        person_key,
-        organisation,
-    )
+async def bookings(queries: Queries, person_key: str) -> list[Booking]:
+    """A person's bookings, the latest first."""
+    rows = await queries.fetch(f"{_BOOKING} where person_key = $1 order by changed_at desc", person_key)
     return [_booking(row) for row in rows]
 
 
