@@ -160,6 +160,23 @@ def test_a_team_that_takes_anothers_service_id_gets_none_of_its_bookings(
 
 
 @needs_shared_data
+def test_an_appointment_is_not_moved_to_another_team_which_would_not_hear_of_it(
+    services: Services, sender: httpx.Client
+) -> None:
+    number, service, other = new_nhs_number(), new_service(services), new_service(services, "RZ6")
+    made = booked(services, sender, number, service)
+    moved = message("BOOKREQ01", number, other)
+    one(moved, "MessageHeader")["reason"]["coding"][0]["code"] = "update"
+    times = one(moved, "Appointment")["start"], one(moved, "Appointment")["end"]
+    one(moved, "Appointment")["id"] = made["id"]
+    one(moved, "Slot")["id"] = new_slot(services, other, *times, organisation="RZ6")
+
+    refused = send(sender, moved)
+
+    assert issue(refused)[:2] == (400, "business-rule"), refused.text
+
+
+@needs_shared_data
 def test_a_stranger_who_responds_hears_the_same_whether_there_is_a_referral_or_not(
     services: Services, sender: httpx.Client
 ) -> None:

@@ -76,6 +76,11 @@ class Bookings:
         booking = await _standing(work, transaction)
         named = slot_id(work.message) or booking.slot_id
         slot = await _free(work, transaction, handler, named, own=booking.slot_id)
+        if named != booking.slot_id and slot.team_id != booking.team_id:
+            says = (
+                "An appointment is moved within its team: cancel it, and book with the other, so that both hear of it."
+            )
+            raise Malformed(says, code="business-rule", expression=f"{work.message.focus.path}.slot")
         moved = replace(booking, slot_id=slot.slot_id)
         body = _body(work, "booked", slot)
         return await self._changed(work, transaction, handler, moved, body, "amend-booking", slot.starts_at)
