@@ -177,6 +177,23 @@ def test_an_appointment_is_not_moved_to_another_team_which_would_not_hear_of_it(
 
 
 @needs_shared_data
+def test_a_referral_gets_no_appointment_of_somebody_whose_number_is_not_said(
+    services: Services, sender: httpx.Client
+) -> None:
+    number, service = new_nhs_number(), new_service(services)
+    request = one(answered(send(sender, message("REFREQ01", number, service))), "ServiceRequest")
+    booking = message("BOOKREQ01", number, service)
+    times = one(booking, "Appointment")["start"], one(booking, "Appointment")["end"]
+    one(booking, "Slot")["id"] = new_slot(services, service, *times)
+    one(booking, "Appointment")["basedOn"] = [{"reference": f"ServiceRequest/{request['id']}"}]
+    one(booking, "Patient")["identifier"] = [{"system": "https://example.org/local", "value": "7"}]
+
+    refused = send(sender, booking)
+
+    assert issue(refused)[:2] == (400, "invariant"), refused.text
+
+
+@needs_shared_data
 def test_a_stranger_who_responds_hears_the_same_whether_there_is_a_referral_or_not(
     services: Services, sender: httpx.Client
 ) -> None:
