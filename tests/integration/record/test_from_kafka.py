@@ -19,6 +19,7 @@ from tests.unit.shared.memory_log import MemoryLog, MemoryTopic
 
 from onestory import topics as command
 from onestory.shared import outbox, postgres
+from onestory.shared.consumer import kafka_log
 from onestory.shared.consumer.kafka_log import KafkaLog
 from onestory.shared.consumer.log import Log, Place
 from onestory.shared.contracts.topics import Topic
@@ -50,6 +51,29 @@ def log(request: pytest.FixtureRequest) -> Iterator[tuple[Log, Place, Write]]:
     stack, name = request.getfixturevalue("stack"), request.getfixturevalue("topic")
     with closing(KafkaLog(stack.kafka, name, [name])) as real:
         yield real, Place(name, 0), partial(_write, stack.kafka, name)
+
+
+def test_a_member_whose_heart_has_stopped_joins_again_and_loses_nothing(
+    stack: Stack, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_log, "_LONGEST_BREATH_S", 1.0)
+    place = Place(topic, 0)
+    with closing(KafkaLog(stack.kafka, topic, [topic])) as log:
+        until(lambda: log.poll(100, 1) is not None and log.assigned() == {place})
+        first = log._consumer
+        # As kafka-python leaves it when a broker dies at the wrong moment.
+        first._coordinator._disable_heartbeat()
+
+        until(lambda: log.poll(100, 1) is not None and log._consumer is not first and log.assigned() == {place})
+        log.seek(place, 0)
+        _write(stack.kafka, topic, 3)
+        read: list[int] = []
+
+        def has_all() -> bool:
+            read.extend(each.offset for each in log.poll(100, 5).get(place, ()))
+            return read == [0, 1, 2]
+
+        until(has_all)
 
 
 def test_nobody_joins_a_group_before_its_topics_are_there(stack: Stack) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 
+import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from onestory.shared.consumer.log import Place, Record
 from onestory.shared.errors import Misconfigured, Unavailable
 
+log = structlog.get_logger()
+
 _FETCH_BYTES = 4_000_000
+_SESSION_S = 10
+_LONGEST_BREATH_S = 2.0 * _SESSION_S
 _REACH_S = 3.0
 
 
@@ -24,27 +31,13 @@ class KafkaLog:
     """
 
     def __init__(self, bootstrap: str, group: str | None, topics: Sequence[str], client_id: str = "") -> None:
+        self._open = partial(_consumer, bootstrap, group, client_id or group)
+        self._group, self._topics = group, topics
         reach(bootstrap)
         with _kafka():
-            self._consumer = KafkaConsumer(
-                bootstrap_servers=bootstrap,
-                group_id=group,
-                client_id=client_id or group,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-                # A message above these limits still comes, alone: they bound memory, not messages.
-                fetch_max_bytes=_FETCH_BYTES,
-                receive_message_max_bytes=100_000_000,
-                fetch_max_wait_ms=250,
-                # Positions are safe from a projector that is late, so the group may give up on one soon.
-                session_timeout_ms=10_000,
-                metadata_max_age_ms=30_000,
-                reconnect_backoff_max_ms=1_000,
-                allow_auto_create_topics=False,
-                metrics_enabled=False,
-            )
+            self._consumer = self._open()
             self._begin(group, topics)
+        self._reach = partial(reach, bootstrap)
 
     def _begin(self, group: str | None, topics: Sequence[str]) -> None:
         found = {topic: self._consumer.partitions_for_topic(topic) for topic in topics}
@@ -59,6 +52,8 @@ class KafkaLog:
             self._consumer.assign([TopicPartition(topic, each) for topic in topics for each in sorted(found[topic])])
 
     def poll(self, timeout_ms: int, most: int) -> Mapping[Place, Sequence[Record]]:
+        if self._group and (self._consumer._closed or self._is_out_of_breath()):
+            self._renew(self._group)
         with _kafka():
             polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=most)
         return {
@@ -68,6 +63,26 @@ class KafkaLog:
             ]
             for at, messages in polled.items()
         }
+
+    def _is_out_of_breath(self) -> bool:
+        """Whether the member sends no heartbeats any more, though it should.
+
+        kafka-python 3.0 may stop them for good when a broker dies under it. It then stays without a group, and while it
+        waits for messages it takes as much of a processor as it can get.
+        """
+        coordinator = self._consumer._coordinator
+        heartbeat = coordinator.heartbeat
+        silent_s = time.monotonic() - max(heartbeat.last_send, heartbeat.last_reset)
+        return bool(silent_s > _LONGEST_BREATH_S and coordinator.time_to_next_heartbeat() == 0)
+
+    def _renew(self, group: str) -> None:
+        """Join the group anew. What was assigned is not any more, so every partition is begun again where it stands."""
+        self._reach()
+        log.warning("consumer_joins_again", group=group)
+        self.close()
+        with _kafka():
+            self._consumer = self._open()
+            self._begin(group, self._topics)
 
     def assigned(self) -> set[Place]:
         return {Place(at.topic, at.partition) for at in self._consumer.assignment()}
@@ -107,6 +122,27 @@ class KafkaLog:
         return {
             Place(at.topic, at.partition): (found[at].offset if found.get(at) else end, end) for at, end in ends.items()
         }
+
+
+def _consumer(bootstrap: str, group: str | None, client_id: str | None) -> KafkaConsumer:
+    return KafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        client_id=client_id,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        # A message above these limits still comes, alone: they bound memory, not messages.
+        fetch_max_bytes=_FETCH_BYTES,
+        receive_message_max_bytes=100_000_000,
+        fetch_max_wait_ms=250,
+        # Positions are safe from a projector that is late, so the group may give up on one soon.
+        session_timeout_ms=_SESSION_S * 1_000,
+        metadata_max_age_ms=30_000,
+        reconnect_backoff_max_ms=1_000,
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+    )
 
 
 def reach(bootstrap: str) -> None:
