@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID, uuid5
 
-import orjson
-import structlog
-from prometheus_client import Counter
 from uuid_utils.compat import uuid7
 
-from onestory.referral.domain import creation, mistake
+from onestory.referral import parties
+from onestory.referral.domain import creation
 from onestory.referral.domain.advice import ADVICE_CONVERTED
 from onestory.referral.domain.clocks import Clocks
 from onestory.referral.domain.command import CLOCK, Changed, Doing
 from onestory.referral.domain.conversion import converted_id
 from onestory.referral.domain.creation import Asking, TeamNamed
-from onestory.referral.domain.directory import Team
-from onestory.referral.domain.event import content, event
 from onestory.referral.domain.machine import Action, Side
 from onestory.referral.domain.referral import Referral
 from onestory.referral.domain.size import refuse_too_large
 from onestory.referral.domain.stale import stale
-from onestory.referral.domain.standing import refusal
-from onestory.referral.store import at_once, changes, directory, messages, persons, referrals, told
+from onestory.referral.mistakes import with_all_that_was_said
+from onestory.referral.parties import absent
+from onestory.referral.store import changes, referrals
 from onestory.referral.store.changes import Asked
 from onestory.referral.store.referrals import Resource
+from onestory.referral.writing import Also, write
 from onestory.shared.caller import Caller
 from onestory.shared.contracts.codec import Codec
-from onestory.shared.contracts.topics import REFERRAL
 from onestory.shared.database import Database, Joined, Queries, Transaction
-from onestory.shared.errors import Conflict, Forbidden, NotFound, Unprocessable
+from onestory.shared.errors import Conflict, Forbidden, NotFound
 from onestory.shared.events import Actor, Party
 from onestory.shared.identity import Keys, parse_shared_id
 
-# Whoever has it next has not heard yet of what became of the person.
-_COMES_TO_SOMEBODY = frozenset({"draft", Action.REQUEST, Action.REDIRECT})
 _KEYED = UUID("6d5a1d0e-4c0b-5f5e-9d3c-2f6f0f3c7a51")
-
-log = structlog.get_logger()
-
-_changes = Counter("onestory_referral_changes", "Changes of referrals.", ["action"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +70,6 @@ class Deciding(Protocol):
         """See `decide`."""
 
 
-Also = Callable[[Transaction, Changed], Awaitable[None]]
-"""What else is to be written in the same transaction."""
-
-
 class Handler:
     """Creates and changes referrals."""
 
@@ -109,13 +96,13 @@ class Handler:
             if (before := await referrals.digest(transaction, shared_id)) is not None:
                 return await self._again(transaction, shared_id, before, request)
             creation.refuse_other_requester(asked, party)
-            team = await self._team(transaction, asked.team)
+            team = await parties.team_named(transaction, asked.team)
             doing = self._doing(request, party)
             asking = Asking(party, request.caller.subject, name)
             recipient = Party(team.organisation, team.team_id)
             changed = creation.create(asked, recipient, asking, doing, self._clocks, self._keys)
             refuse_too_large(None, changed.referral)
-            written = await self._write(transaction, changed, Asked(request.scoped_key, request.digest), also)
+            written = await write(transaction, self._codec, changed, Asked(request.scoped_key, request.digest), also)
             return _outcome_of(changed, written)
 
     async def act(
@@ -132,7 +119,7 @@ class Handler:
             if request.key and (made := await _made_before(transaction, referral, request)):
                 shown = await self._shown_again(transaction, request.caller, referral, made, shared_id)
                 return await _outcome(transaction, referral, shown, repeated=True)
-            sides = await self.sides(transaction, request.caller, referral)
+            sides = await parties.sides(transaction, request.caller, referral, self._now())
             if if_match not in (None, referral.changed_by):
                 raise stale(referral, (await _outcome(transaction, referral)).task.content)
             if shared_id not in (referral.task_id, referral.referral_id):
@@ -140,9 +127,9 @@ class Handler:
             doing = self._doing(request, Party(request.caller.organisation), referral)
             changed = deciding(referral, sides, doing)
             if changed.action == Action.CORRECT:
-                changed = await self._with_all_that_was_said(transaction, changed)
+                changed = await with_all_that_was_said(transaction, changed, self._keys)
             refuse_too_large(referral, changed.referral)
-            written = await self._write(transaction, changed, Asked(request.scoped_key, request.digest), also)
+            written = await write(transaction, self._codec, changed, Asked(request.scoped_key, request.digest), also)
             return _outcome_of(changed, written, service_request)
 
     async def unasked(
@@ -155,7 +142,7 @@ class Handler:
             actor = Actor(referral.holder or referral.requester, CLOCK, "")
             changed = deciding(referral, Doing(uuid7(), actor, at, referral.correlation_id))
             if changed is not None:
-                await self._write(transaction, changed, Asked(), also)
+                await write(transaction, self._codec, changed, Asked(), also)
             return changed
 
     async def read(self, caller: Caller, shared_id: str) -> Resource:
@@ -167,25 +154,25 @@ class Handler:
         found = await referrals.resource(self._database, shared_id)
         referral = await referrals.find(self._database, found.referral_id) if found else None
         if found is None or referral is None:
-            raise _absent()
+            raise absent()
         await self._let_in(caller, referral)
         return found, referral
 
     async def _let_in(self, caller: Caller, referral: Referral) -> None:
         """Raise unless the caller is a party to it, or to the referral that this advice became: it came along."""
         try:
-            await self.sides(self._database, caller, referral)
+            await parties.sides(self._database, caller, referral, self._now())
         except NotFound:
             if referral.business_status != ADVICE_CONVERTED:
                 raise
             became = await referrals.find(self._database, converted_id(referral, self._keys))
             if became is None:
                 raise
-            await self.sides(self._database, caller, became)
+            await parties.sides(self._database, caller, became, self._now())
 
     async def recipient(self, named: TeamNamed) -> Party:
         """The team that is named, as a party. Raises `Unprocessable` for one that takes no referrals."""
-        team = await self._team(self._database, named)
+        team = await parties.team_named(self._database, named)
         return Party(team.organisation, team.team_id)
 
     async def outcome(self, referral_id: str, *, repeated: bool = False) -> Outcome:
@@ -196,24 +183,7 @@ class Handler:
 
     async def add(self, transaction: Transaction, changed: Changed) -> None:
         """Write a change of another referral of the same person, in the transaction of the one that brings it about."""
-        await self._write(transaction, changed, Asked(), None)
-
-    async def sides(self, queries: Queries, caller: Caller, referral: Referral) -> frozenset[Side]:
-        """On which sides a caller stands. Raises `NotFound` for strangers, `Forbidden` for a role not in force."""
-        roles = await directory.roles_of(queries, caller.subject)
-        team = await directory.team(queries, referral.recipient.team)
-        passed_on = await directory.team(queries, referral.sender.team) if referral.sender.team else None
-        parties = {Side.SENDER: (referral.sender, passed_on), Side.REQUESTER: (referral.requester, None)}
-        if referral.sent_at is not None:
-            # Whom nobody has asked yet knows of no draft.
-            parties = {Side.RECIPIENT: (referral.recipient, team), **parties}
-        why_not = {side: refusal(caller, party, team, roles, self._now()) for side, (party, team) in parties.items()}
-        found = frozenset(side for side, because in why_not.items() if because is None)
-        if not found:
-            known = {role.team_id for role in roles}
-            near = [side for side, (party, _) in parties.items() if _is_near(caller, party, known)]
-            raise Forbidden(str(why_not[near[0]])) if near else _absent()
-        return found
+        await write(transaction, self._codec, changed, Asked())
 
     async def _shown_again(
         self, queries: Queries, caller: Caller, referral: Referral, made: str, asked_for: str
@@ -223,60 +193,12 @@ class Handler:
         That one has ended: of one that goes on without them they hear no more by asking again.
         """
         try:
-            await self.sides(queries, caller, referral)
+            await parties.sides(queries, caller, referral, self._now())
         except (Forbidden, NotFound):
             if asked_for in (referral.task_id, referral.referral_id):
                 raise
             return asked_for
         return made
-
-    async def _team(self, queries: Queries, named: TeamNamed) -> Team:
-        teams = (
-            await directory.team_by_dos_id(queries, named.dos_id)
-            if named.dos_id
-            else [team]
-            if (team := await directory.team(queries, named.team_id))
-            else []
-        )
-        if not teams:
-            says = "The directory has no such team: check the id, or publish the HealthcareService first."
-            raise Unprocessable(says, code="not-found", expression=named.path)
-        active = [team for team in teams if team.active]
-        if len(active) != 1:
-            says = "This team takes no referrals any more." if not active else "Several teams have this service id."
-            raise Unprocessable(f"{says} Choose another one.", code="business-rule", expression=named.path)
-        return active[0]
-
-    async def _write(
-        self, transaction: Transaction, changed: Changed, asked: Asked, also: Also | None
-    ) -> list[Resource]:
-        """Write a change; gives what it wrote, as it is read."""
-        referral, doing = changed.referral, changed.doing
-        resources = _resources(changed)
-        statements = [
-            referrals.saving(referral, asked.digest),
-            referrals.writing(referral.person_key, resources),
-            changes.adding(changed, asked),
-            told.adding(changed),
-            referrals.sending(REFERRAL, referral.person_key.encode(), self._codec.encode(event(changed))),
-        ]
-        await at_once.write(transaction, statements)
-        if changed.action in _COMES_TO_SOMEBODY:
-            await persons.warn(transaction, referral.person_key, referral.referral_id)
-        if also is not None:
-            await also(transaction, changed)
-        _changes.labels(changed.action).inc()
-        log.info("referral_changed", event_id=str(doing.event_id), action=changed.action, status=str(referral.status))
-        return resources
-
-    async def _with_all_that_was_said(self, queries: Queries, changed: Changed) -> Changed:
-        """The correction, with all else of the referral that was a mistake too."""
-        referral, tasks = changed.referral, await referrals.former_tasks(queries, changed.referral)
-        ids = {number: creation.task_id(self._keys, referral, number) for number in range(1, referral.task_number)}
-        former = [mistake.former_task(referral, *each, orjson.loads(tasks[each[1]])) for each in ids.items()]
-        said = await messages.every(queries, referral)
-        told = [mistake.message(referral, number, each.shared_id, orjson.loads(each.content)) for number, each in said]
-        return replace(changed, written=(*changed.written, *former, *told))
 
     async def _again(self, transaction: Transaction, shared_id: str, before: bytes, request: Request) -> Outcome:
         if before != request.digest:
@@ -308,21 +230,12 @@ async def _locked(transaction: Transaction, shared_id: str) -> tuple[Referral, R
     """The referral to which an id belongs, which nobody else changes until the transaction ends; its ServiceRequest."""
     parsed = parse_shared_id(shared_id)
     if parsed is None:
-        raise _absent()
+        raise absent()
     await referrals.lock(transaction, parsed.person_key)
     found = await referrals.belonging(transaction, shared_id)
     if found is None:
-        raise _absent()
+        raise absent()
     return found
-
-
-def _resources(changed: Changed) -> list[Resource]:
-    """What a change writes, as it is read."""
-    referral_id, event_id, at = changed.referral.referral_id, changed.doing.event_id, changed.doing.at
-    return [
-        Resource(each.resource_type, each.shared_id, referral_id, event_id, at, content(changed, each))
-        for each in changed.written
-    ]
 
 
 def _outcome_of(changed: Changed, resources: Sequence[Resource], request: Resource | None = None) -> Outcome:
@@ -350,14 +263,5 @@ async def _made_before(queries: Queries, referral: Referral, request: Request) -
     return before[1] if before else ""
 
 
-def _is_near(caller: Caller, party: Party, teams: Collection[str]) -> bool:
-    """Whether somebody may know that there is something of this party: of its organisation, or once in its team."""
-    return caller.organisation == party.organisation or (party.team != "" and party.team in teams)
-
-
 def _other_content() -> Conflict:
     return Conflict("This Idempotency-Key was used for something else: take a new one.", code="duplicate")
-
-
-def _absent() -> NotFound:
-    return NotFound("There is nothing here that you may read.")
