@@ -56,7 +56,7 @@ def log(request: pytest.FixtureRequest) -> Iterator[tuple[Log, Place, Write]]:
 def test_a_member_whose_heart_has_stopped_joins_again_and_loses_nothing(
     stack: Stack, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka_log, "_LONGEST_BREATH_S", 1.0)
+    monkeypatch.setattr(kafka_log, "_LONGEST_BREATH_S", 2.0)
     place = Place(topic, 0)
     with closing(KafkaLog(stack.kafka, topic, [topic])) as log:
         until(lambda: log.poll(100, 1) is not None and log.assigned() == {place})

@@ -21,6 +21,7 @@ log = structlog.get_logger()
 _FETCH_BYTES = 4_000_000
 _SESSION_S = 10
 _LONGEST_BREATH_S = 2.0 * _SESSION_S
+_JOINING = 6
 _REACH_S = 3.0
 
 
@@ -73,7 +74,9 @@ class KafkaLog:
         coordinator = self._consumer._coordinator
         heartbeat = coordinator.heartbeat
         silent_s = time.monotonic() - max(heartbeat.last_send, heartbeat.last_reset)
-        return bool(silent_s > _LONGEST_BREATH_S and coordinator.time_to_next_heartbeat() == 0)
+        # Who joins sends none either, and may have to wait for a member that the group has not given up yet.
+        longest_s = _LONGEST_BREATH_S * (1 if coordinator.stable() else _JOINING)
+        return bool(silent_s > longest_s and coordinator.time_to_next_heartbeat() == 0)
 
     def _renew(self, group: str) -> None:
         """Join the group anew. What was assigned is not any more, so every partition is begun again where it stands."""
