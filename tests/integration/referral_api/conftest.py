@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from tests.bars import RECEIVER, SENDER, new_service
 from tests.referrals import new_team
 from tests.stack import Services
 
@@ -28,3 +29,23 @@ def nurses(services: Services) -> Iterator[httpx.Client]:
 def team(services: Services) -> str:
     """A team of the trust; its id."""
     return new_team(services, "RZ1")
+
+
+@pytest.fixture
+def sender(services: Services) -> Iterator[httpx.Client]:
+    """The system that sends the published messages."""
+    with services.client(SENDER) as client:
+        yield client
+
+
+@pytest.fixture
+def receiver(services: Services) -> Iterator[httpx.Client]:
+    """The system that they are sent to."""
+    with services.client(RECEIVER) as client:
+        yield client
+
+
+@pytest.fixture
+def service(services: Services) -> str:
+    """A service of the receiver; its id in the Directory of Services."""
+    return new_service(services)

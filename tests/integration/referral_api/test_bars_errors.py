@@ -14,7 +14,6 @@ import httpx
 import psycopg
 import pytest
 from tests.bars import (
-    RECEIVER,
     SENDER,
     answered,
     encoded,
@@ -42,23 +41,6 @@ Change = Callable[[Json], object]
 _REASONS = "https://fhir.nhs.uk/CodeSystem/message-reason-bars"
 _CATEGORY = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
 _DEFINITION = "https://fhir.nhs.uk/MessageDefinition/"
-
-
-@pytest.fixture
-def sender(services: Services) -> Iterator[httpx.Client]:
-    with services.client(SENDER) as client:
-        yield client
-
-
-@pytest.fixture
-def receiver(services: Services) -> Iterator[httpx.Client]:
-    with services.client(RECEIVER) as client:
-        yield client
-
-
-@pytest.fixture
-def service(services: Services) -> str:
-    return new_service(services)
 
 
 def header(said: Json) -> Json:

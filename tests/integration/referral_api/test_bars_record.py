@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +14,6 @@ import psycopg
 import pytest
 from tests.bars import (
     DOS,
-    RECEIVER,
     SENDER,
     answered,
     issue,
@@ -38,23 +36,6 @@ pytestmark = needs_shared_data
 Json = dict[str, Any]
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 _NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
-
-
-@pytest.fixture
-def sender(services: Services) -> Iterator[httpx.Client]:
-    with services.client(SENDER) as client:
-        yield client
-
-
-@pytest.fixture
-def receiver(services: Services) -> Iterator[httpx.Client]:
-    with services.client(RECEIVER) as client:
-        yield client
-
-
-@pytest.fixture
-def service(services: Services) -> str:
-    return new_service(services)
 
 
 def eventually(client: httpx.Client, path: str) -> Json:

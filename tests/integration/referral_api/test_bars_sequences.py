@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 from tests.bars import (
-    RECEIVER,
-    SENDER,
     answered,
     issue,
     message,
-    new_service,
     new_slot,
     one,
     resources,
@@ -30,23 +26,6 @@ pytestmark = needs_shared_data
 
 Json = dict[str, Any]
 _HOLDER = "https://onestory.nhs.uk/StructureDefinition/referral-holder"
-
-
-@pytest.fixture
-def sender(services: Services) -> Iterator[httpx.Client]:
-    with services.client(SENDER) as client:
-        yield client
-
-
-@pytest.fixture
-def receiver(services: Services) -> Iterator[httpx.Client]:
-    with services.client(RECEIVER) as client:
-        yield client
-
-
-@pytest.fixture
-def service(services: Services) -> str:
-    return new_service(services)
 
 
 def request_of(answer: httpx.Response) -> Json:

@@ -24,20 +24,9 @@ def surgery(services: Services) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def nurses(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RZ1") as client:
-        yield client
-
-
-@pytest.fixture
 def physios(services: Services) -> Iterator[httpx.Client]:
     with services.client("RY2") as client:
         yield client
-
-
-@pytest.fixture
-def team(services: Services) -> str:
-    return new_team(services, "RZ1")
 
 
 def to(team_id: str) -> dict[str, Any]:

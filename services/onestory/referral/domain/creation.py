@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from onestory.referral.domain.advice import PROVIDER_RESPONSE_REQUIRED
@@ -98,14 +99,14 @@ def refuse_other_requester(wanted: Asked, party: Party) -> None:
 def create(wanted: Asked, recipient: Party, asking: Asking, doing: Doing, clocks: Clocks, keys: Keys) -> Changed:
     """The referral's first change."""
     person_key = keys.person_key(wanted.person)
-    ids = _Ids(keys, person_key, asking)
+    owned = partial(_owned_id, keys, person_key, asking.party.organisation)
     sent = wanted.status is Status.REQUESTED
     referral = Referral(
         person=wanted.person,
         person_key=person_key,
         local_id=asking.local_id,
-        referral_id=ids.of("ServiceRequest", asking.local_id),
-        task_id=ids.of("Task", task_local_id(asking.local_id, 1)),
+        referral_id=owned("ServiceRequest", asking.local_id),
+        task_id=owned("Task", task_local_id(asking.local_id, 1)),
         task_number=1,
         version=1,
         kind=wanted.kind,
@@ -131,19 +132,17 @@ def create(wanted: Asked, recipient: Party, asking: Asking, doing: Doing, clocks
 def task_id(keys: Keys, referral: Referral, number: int) -> str:
     """The shared id of a referral's Task of this number."""
     name = task_local_id(referral.local_id, number)
-    organisation = referral.requester.organisation
-    return keys.shared_id(referral.person_key, organisation, REFERRAL_SYSTEM, "Task", name)
+    return _owned_id(keys, referral.person_key, referral.requester.organisation, "Task", name)
 
 
 def message_id(keys: Keys, referral: Referral, name: str) -> str:
     """The shared id of the message of a referral that has this name."""
-    organisation = referral.requester.organisation
-    return keys.shared_id(referral.person_key, organisation, REFERRAL_SYSTEM, "Communication", name)
+    return _owned_id(keys, referral.person_key, referral.requester.organisation, "Communication", name)
 
 
 def referral_id(keys: Keys, person: PersonIdentifier, organisation: str, local_id: str) -> str:
     """The shared id of the referral that an organisation gives this name."""
-    return keys.shared_id(keys.person_key(person), organisation, REFERRAL_SYSTEM, "ServiceRequest", local_id)
+    return _owned_id(keys, keys.person_key(person), organisation, "ServiceRequest", local_id)
 
 
 def team_named(references: Sequence[Json], path: str) -> TeamNamed:
@@ -160,14 +159,9 @@ def team_named(references: Sequence[Json], path: str) -> TeamNamed:
     return found[0]
 
 
-class _Ids:
-    """Shared ids of what belongs to a referral."""
-
-    def __init__(self, keys: Keys, person_key: str, asking: Asking) -> None:
-        self._keys, self._person_key, self._organisation = keys, person_key, asking.party.organisation
-
-    def of(self, resource_type: str, local_id: str) -> str:
-        return self._keys.shared_id(self._person_key, self._organisation, REFERRAL_SYSTEM, resource_type, local_id)
+def _owned_id(keys: Keys, person_key: str, organisation: str, resource_type: str, name: str) -> str:
+    """The shared id of what belongs to a referral."""
+    return keys.shared_id(person_key, organisation, REFERRAL_SYSTEM, resource_type, name)
 
 
 def _team(reference: Mapping[str, Any], path: str) -> TeamNamed | None:
