@@ -19,7 +19,7 @@ from tests.stack import (
     running_services,
 )
 
-from onestory.local import addresses
+from onestory.local import state
 
 COMPOSE = Path(__file__).parent.parent / "deploy" / "compose.deps.yaml"
 
@@ -76,7 +76,7 @@ def _docker(request: pytest.FixtureRequest, cleanup: contextlib.ExitStack, or_no
     environment = cleanup.enter_context(pytest.MonkeyPatch.context())
     taken: set[int] = set()
     for variable in DOCKER_PORTS.values():
-        port = addresses.free_port(taken)
+        port = state.free_port(taken)
         taken.add(port)
         environment.setenv(variable, str(port))
     compose = _compose(request)

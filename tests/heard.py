@@ -12,27 +12,25 @@ from uuid import UUID
 
 import msgspec
 
-from onestory.intake.domain.opening import open_submission
+from onestory.intake.domain.parse import open_submission
 from onestory.intake.domain.prepare import prepare
-from onestory.intake.domain.reception import Arrival as AtTheDoor
-from onestory.intake.domain.reception import receive
-from onestory.intake.domain.submission import Door, Submission
-from onestory.intake.domain.submission import Said as Tagged
-from onestory.record.domain.content import content_digest
-from onestory.record.domain.freshness import Freshness
-from onestory.record.domain.merge.fact import Merged, Said
-from onestory.record.domain.merge.merge import merge
-from onestory.record.domain.patient import Numbers, compose
-from onestory.record.domain.patient_statement import PatientStatement, by_standing
-from onestory.record.domain.plan import greatest
-from onestory.record.domain.statement import Statement, statements
-from onestory.record.domain.summary.known import Known
-from onestory.record.merge_rules import merge_rules
-from onestory.sample.generate import generate
-from onestory.shared.consumer.arrival import Arrival
+from onestory.intake.domain.request import Door, Submission, receive
+from onestory.intake.domain.request import PublisherClaims as Tagged
+from onestory.intake.domain.request import RequestContext as AtTheDoor
+from onestory.record.freshness.domain import Freshness
+from onestory.record.merge.engine import merge
+from onestory.record.merge.model import Merged, Statement
+from onestory.record.merge.rules import merge_rules
+from onestory.record.person.composition import Numbers, compose
+from onestory.record.person.statements import PatientStatement, by_standing
+from onestory.record.projector.prepare import greatest
+from onestory.record.projector.rows import StatementRow, content_digest, statements
+from onestory.record.summary.model import SummaryInput
+from onestory.sample.main import generate
 from onestory.shared.errors import OneStoryError
 from onestory.shared.events import RecordChanged
 from onestory.shared.identity import Keys
+from onestory.shared.kafka.reader import ConsumedEvent
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BASE = "https://care.example/fhir"
@@ -55,9 +53,9 @@ class Person:
     """`number` is the NHS number; of whom nobody knows it, any. `standing` are the current entries."""
 
     number: str
-    standing: tuple[Statement, ...]
+    standing: tuple[StatementRow, ...]
 
-    def said(self) -> list[Said]:
+    def said(self) -> list[Statement]:
         """What merging reads."""
         return [_said(each) for each in self.standing if each.resource_type != "Patient"]
 
@@ -65,9 +63,9 @@ class Person:
         """The facts of the person."""
         return merge(self.said(), merge_rules())
 
-    def known(self) -> Known:
+    def known(self) -> SummaryInput:
         """What a summary is made of."""
-        return Known(
+        return SummaryInput(
             patient=compose(Numbers(self.number), by_standing(self._patients(), (), None)).content,
             merged=self.merged(),
             contents={each.shared_id: each.content for each in self.standing if each.content},
@@ -100,13 +98,13 @@ def network(people: int, seed: int = 7) -> list[Person]:
 
 def heard(published: Iterable[Published]) -> list[Person]:
     """The people of whom something is said, by person key; what the door refuses is left out."""
-    said: defaultdict[str, list[Statement]] = defaultdict(list)
+    said: defaultdict[str, list[StatementRow]] = defaultdict(list)
     numbers: dict[str, str] = {}
     for count, each in enumerate(published):
         for event in _events(each, count):
             key = KEYS.person_key(event.person)
             numbers[key] = event.person.value if event.person.is_nhs_number else _NOBODY
-            arrival = Arrival("care.record", 0, count, NOW + timedelta(milliseconds=count), None, b"", event)
+            arrival = ConsumedEvent("care.record", 0, count, NOW + timedelta(milliseconds=count), None, b"", event)
             said[key] += statements(arrival, event, [content_digest(entry) for entry in event.entries])
     return [Person(numbers[key], _standing(said[key])) for key in sorted(said)]
 
@@ -130,14 +128,14 @@ def _events(published: Published, count: int) -> list[RecordChanged]:
     return [event for event in prepared.events if isinstance(event, RecordChanged)]
 
 
-def _standing(said: Iterable[Statement]) -> tuple[Statement, ...]:
+def _standing(said: Iterable[StatementRow]) -> tuple[StatementRow, ...]:
     current = greatest(list(said))
     return tuple(current[key] for key in sorted(current) if current[key].asserts)
 
 
-def _said(each: Statement) -> Said:
+def _said(each: StatementRow) -> Statement:
     assert each.content is not None
-    return Said(
+    return Statement(
         each.shared_id,
         each.resource_type,
         each.organisation,

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from tests.people import patient
 
-from onestory.local import addresses, kafka, postgres, processes, state, up
+from onestory.local import kafka, postgres, processes, state, up
 from onestory.local.token import fetch_token
 from onestory.sample.network import DEMOGRAPHICS
 
@@ -74,7 +74,7 @@ def temporary_home() -> Iterator[Path]:
 def embedded_stack() -> Iterator[Stack]:
     """Kafka and PostgreSQL of the embedded stack, in a directory of their own, stopped at the end."""
     with temporary_home() as home:
-        placed = addresses.choose(home, None, {}, lambda name: False)
+        placed = state.choose(home, None, {}, lambda name: False)
 
         def start_kafka() -> None:
             kafka.start(home, placed)
@@ -225,7 +225,7 @@ def running_services(stack: Stack) -> Iterator[Services]:
     with temporary_home() as home, pytest.MonkeyPatch.context() as environment:
         environment.setenv("ONESTORY_SEQUENCED_SOURCES", "/".join(NUMBERED))
         environment.setenv("ONESTORY_SOURCE_RHYTHMS", json.dumps({BRISK: "PT1S", SLOW: "P1D"}))
-        free = addresses.choose(home, None, {}, lambda name: False)
+        free = state.choose(home, None, {}, lambda name: False)
         services = Services(home, replace(free, kafka=stack.kafka, postgres=stack.fresh_database()))
         try:
             up.start_all(up.Start(home, services.stack, PROCESSES))

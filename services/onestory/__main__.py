@@ -11,38 +11,40 @@ from typing import NamedTuple
 from onestory.shared.errors import Misconfigured, OneStoryError
 
 
-class Command(NamedTuple):
+class CliCommand(NamedTuple):
     """A module with `add_arguments(parser)` and `run(args) -> exit code`, imported only when it is called."""
 
     module: str
     help: str
 
 
-COMMANDS: dict[str, Command] = {
+COMMANDS: dict[str, CliCommand] = {
     # processes
-    "serve": Command("onestory.serve", "serve the HTTP APIs of one or several rooms under one base URL"),
-    "project": Command("onestory.project", "project the topics of a room into PostgreSQL"),
-    "summarise": Command("onestory.record.summarise", "publish the summaries of those who changed"),
-    "issuer": Command("onestory.local.issuer", "the development token issuer (embedded stack only)"),
+    "serve": CliCommand("onestory.serve", "serve the HTTP APIs of one or several rooms under one base URL"),
+    "project": CliCommand("onestory.project", "project the topics of a room into PostgreSQL"),
+    "summarise": CliCommand("onestory.record.summary.publisher", "publish the summaries of those who changed"),
+    "issuer": CliCommand("onestory.local.issuer", "the development token issuer (embedded stack only)"),
     # set-up
-    "topics": Command("onestory.topics", "show or make the Kafka topics that schemas/topics describes"),
-    "migrate": Command("onestory.migrate", "bring the PostgreSQL schemas up to date"),
+    "topics": CliCommand("onestory.admin.topics", "show or make the Kafka topics that schemas/topics describes"),
+    "migrate": CliCommand("onestory.admin.migrate", "bring the PostgreSQL schemas up to date"),
     # for operators
-    "parked": Command("onestory.parked", "list what could not be used, or replay it"),
-    "record": Command("onestory.moved", "list what left a person, and who read it there"),
-    "rebuild": Command("onestory.rebuild", "build the record anew from Kafka, compare it, and put it into place"),
+    "parked": CliCommand("onestory.admin.parked", "list what could not be used, or replay it"),
+    "record": CliCommand("onestory.admin.moved", "list what left a person, and who read it there"),
+    "rebuild": CliCommand(
+        "onestory.admin.rebuild", "build the record anew from Kafka, compare it, and put it into place"
+    ),
     # the embedded stack
-    "up": Command("onestory.local.up", "start the embedded stack: Kafka, PostgreSQL and every process"),
-    "down": Command("onestory.local.down", "stop the embedded stack"),
-    "status": Command("onestory.local.status", "what of the embedded stack runs, and where"),
-    "logs": Command("onestory.local.logs", "show the logs of the embedded stack"),
-    "token": Command("onestory.local.token", "print a demo token"),
-    "demo": Command("onestory.local.demo", "the embedded stack with a synthetic care network in it"),
+    "up": CliCommand("onestory.local.up", "start the embedded stack: Kafka, PostgreSQL and every process"),
+    "down": CliCommand("onestory.local.down", "stop the embedded stack"),
+    "status": CliCommand("onestory.local.status", "what of the embedded stack runs, and where"),
+    "logs": CliCommand("onestory.local.logs", "show the logs of the embedded stack"),
+    "token": CliCommand("onestory.local.token", "print a demo token"),
+    "demo": CliCommand("onestory.local.demo", "the embedded stack with a synthetic care network in it"),
     # for publishers
-    "publish": Command("onestory.client.publish", "publish FHIR files"),
-    "sample": Command("onestory.sample.main", "write a synthetic care network as FHIR Bundles"),
+    "publish": CliCommand("onestory.client.publish", "publish FHIR files"),
+    "sample": CliCommand("onestory.sample.main", "write a synthetic care network as FHIR Bundles"),
     # for teams
-    "worklist": Command("onestory.client.worklist", "show what is open for a team, and follow it"),
+    "worklist": CliCommand("onestory.client.worklist", "show what is open for a team, and follow it"),
 }
 
 

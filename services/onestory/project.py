@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-ROOMS = {"record": "onestory.record.main", "referral": "onestory.referral.main"}
+ROOMS = {"record": "onestory.record.projector.main", "referral": "onestory.referral.main"}
 """Modules with `run() -> exit code`, imported only when they are called."""
 
 

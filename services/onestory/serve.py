@@ -15,22 +15,22 @@ import uvicorn
 import uvloop
 
 from onestory.intake.main import intake_routes, intake_statements
-from onestory.record.api.main import record_open_routes, record_routes
-from onestory.referral.api.main import referral_routes
+from onestory.record.main import record_open_routes, record_routes
 from onestory.referral.bars.main import bars_open_routes
-from onestory.shared import logs, memory, settings
+from onestory.referral.routes import referral_routes
+from onestory.shared import logs, runtime, settings
 from onestory.shared.audit import AuditTrail
-from onestory.shared.caller import Tokens
-from onestory.shared.connection import Connection
-from onestory.shared.contracts.codec import codec
-from onestory.shared.database import Database, create_pool
+from onestory.shared.dependencies import Resources
 from onestory.shared.errors import Misconfigured
+from onestory.shared.http.app import OpenRoute, Route, create_app
+from onestory.shared.http.caller import Tokens
+from onestory.shared.http.middleware import Connection
 from onestory.shared.identity import Keys
-from onestory.shared.producer import Producer
-from onestory.shared.resources import Resources
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.producer import Producer
+from onestory.shared.postgres.database import Database, create_pool
 from onestory.shared.settings import Settings
-from onestory.shared.visibility import VisiblePositions
-from onestory.shared.web import OpenRoute, Route, create_app
+from onestory.shared.visible_positions import VisiblePositions
 
 # The first route that fits answers: those of the referral room name types, the others take any.
 ROOMS: dict[str, Callable[[Resources], Sequence[Route]]] = {
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     configured = settings.read()
     settings.require(configured, "key_secret", "oidc_issuer", "oidc_jwks_url")
     logs.configure(configured.log_level, configured.log_format)
-    memory.settle()
+    runtime.tune_gc()
     uvloop.run(_serve(configured, arguments.room or list(ROOMS)))
     return 0
 

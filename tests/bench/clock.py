@@ -15,18 +15,19 @@ from tests.people import new_nhs_number
 from tests.stack import Services
 
 import onestory.referral
-from onestory.referral import clock_table
-from onestory.referral.breaches import Breaches
-from onestory.referral.clock import Clock
-from onestory.referral.domain.creation import asked
-from onestory.referral.handler import Handler, Request
-from onestory.referral.store import overdue
-from onestory.referral.worklists import Worklists
-from onestory.shared import logs, postgres
-from onestory.shared.caller import Caller
-from onestory.shared.contracts.codec import codec
-from onestory.shared.database import Database, create_pool
+from onestory.referral.clocks import clock as clocks_clock
+from onestory.referral.clocks import store as clocks_store
+from onestory.referral.clocks.api import Breaches
+from onestory.referral.clocks.clock import Clock
+from onestory.referral.lifecycle.creation import asked
+from onestory.referral.lifecycle.handler import CommandRequest, ReferralHandler
+from onestory.referral.worklist.service import Worklists
+from onestory.shared import logs
+from onestory.shared.http.caller import Caller
 from onestory.shared.identity import Keys
+from onestory.shared.kafka.codec import codec
+from onestory.shared.postgres import database as postgres_database
+from onestory.shared.postgres.database import Database, create_pool
 
 _OPEN = 100_000
 _LATE = 2_000
@@ -41,8 +42,8 @@ async def run(services: Services) -> list[Figure]:
     logs.configure("warning", "json")
     async with create_pool(dsn) as pool:
         database, keys = Database(pool), Keys(b"a secret for tests, long enough!")
-        handler = Handler(database, codec(""), keys, clock_table.load())
-        await handler.create(Request(_CALLER, str(uuid.uuid4())), asked(_request()))
+        handler = ReferralHandler(database, codec(""), keys, clocks_clock.load())
+        await handler.create(CommandRequest(_CALLER, str(uuid.uuid4())), asked(_request()))
         _multiply(dsn)
         clock = Clock(database, handler, None, CollectorRegistry())
         looking = await _milliseconds(clock.tick)
@@ -54,9 +55,9 @@ async def run(services: Services) -> list[Figure]:
         breaches = Breaches(database, Worklists(database))
         whose = await breaches.whose(_CALLER, "")
         lists = await _milliseconds(lambda: breaches.page(whose, "", _EVER, None, 50))
-    with postgres.connect(dsn, "referral") as connection:
+    with postgres_database.connect(dsn, "referral") as connection:
         started = time.perf_counter()
-        overdue.figures(connection, datetime.now(UTC))
+        clocks_store.figures(connection, datetime.now(UTC))
         figures_ms = (time.perf_counter() - started) * 1000
     named = f"with {_OPEN:,} open referrals"
     bare = "a query that asks for nothing"
@@ -75,7 +76,7 @@ def _database(beside: str) -> str:
     with psycopg.connect(beside, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
     dsn = beside.rpartition("/")[0] + "/" + name
-    postgres.migrate(dsn, "referral", Path(onestory.referral.__file__).parent / "migrations")
+    postgres_database.migrate(dsn, "referral", Path(onestory.referral.__file__).parent / "migrations")
     with psycopg.connect(dsn) as connection:
         connection.execute(
             """insert into referral.directory_team (shared_id, said_by, ods, organisation_id, name, kind, network,

@@ -11,7 +11,7 @@ from tests.bench import load, wire
 from tests.bench.figures import Figure, percentile
 from tests.stack import Services
 
-from onestory.local.addresses import free_port
+from onestory.local.state import free_port
 
 PEOPLE = 200
 RESOURCES = 30

@@ -11,11 +11,11 @@ from tests.bench.figures import Figure
 from tests.heard import NOW, Person, network
 from tests.stack import Services
 
-from onestory.record.domain.merge.merge import merge
-from onestory.record.domain.merged_view import merged_view
-from onestory.record.domain.summary.document import summarise
-from onestory.record.domain.summary.page import page
-from onestory.record.merge_rules import merge_rules
+from onestory.record.merge.engine import merge
+from onestory.record.merge.rules import merge_rules
+from onestory.record.merge.view import merged_view
+from onestory.record.summary.api import page
+from onestory.record.summary.document import summarise
 from onestory.shared.fhir.definitions import is_about_a_person
 
 _ENTRIES = (50, 200, 2000)

@@ -18,10 +18,10 @@ from tests.bench.figures import Figure
 from tests.stack import Services
 
 from onestory.local.state import secret
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import RECORD
 from onestory.shared.events import Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.schemas import RECORD
 
 STATEMENTS = 12_000
 ENTRIES = 25

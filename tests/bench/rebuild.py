@@ -19,7 +19,7 @@ from tests.bench import projector
 from tests.bench.figures import Figure
 from tests.stack import Services
 
-from onestory.local import environment
+from onestory.local import up
 
 ENTRIES = int(os.environ.get("ONESTORY_BENCH_ENTRIES", "1000000"))
 PATIENCE_S = 1200
@@ -55,7 +55,7 @@ def _measure(services: Services) -> list[Figure]:
 
 
 def _rebuilt(services: Services) -> Took:
-    told = environment.of("command", services.home, services.stack)
+    told = up.of("command", services.home, services.stack)
     began, most = time.monotonic(), 0
     process = subprocess.Popen([sys.executable, "-m", "onestory", "rebuild", "record"], env=told)
     while process.poll() is None:

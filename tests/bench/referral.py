@@ -20,9 +20,9 @@ from tests.people import new_nhs_number
 from tests.referrals import new_team, service_request
 from tests.stack import Services
 
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import REFERRAL, topics
 from onestory.shared.events import ReferralChanged
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.schemas import REFERRAL, topics
 
 CONNECTIONS = (4, 8)
 REFERRALS = 800

@@ -17,7 +17,7 @@ from tests.bench.figures import Figure, percentile
 from tests.stack import Services
 
 from onestory.local.token import fetch_token
-from onestory.shared.contracts.topics import SUMMARY, topics
+from onestory.shared.kafka.schemas import SUMMARY, topics
 
 RATE = 10
 CHANGES = 100

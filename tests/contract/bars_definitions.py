@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from tests.contract.shared_data import DATA
 
-from onestory.shared.contracts.files import folder
+from onestory.shared.kafka.schemas import folder
 
 FILE = folder() / "bars" / "message-definitions.yaml"
 _HEAD = "# Made of the MessageDefinitions and messages that the NHS has published. Do not edit: make it again.\n"

@@ -7,7 +7,7 @@ from tests.bars import published
 from tests.contract import bars_definitions
 from tests.contract.shared_data import needs_shared_data
 
-from onestory.referral.bars.definitions import Count, bundle_versions, definitions
+from onestory.referral.bars.definitions import Cardinality, bundle_versions, definitions
 
 REFERRAL = "bars-message-servicerequest-request-referral"
 
@@ -33,8 +33,8 @@ def test_the_versions_of_published_messages_are_spoken(name: str) -> None:
 def test_several_profiles_of_one_type_count_together() -> None:
     counts = definitions()[REFERRAL].counts
 
-    assert counts["Location"] == Count(0, None)
-    assert counts["Flag"] == Count(0, None)
+    assert counts["Location"] == Cardinality(0, None)
+    assert counts["Flag"] == Cardinality(0, None)
     assert "Bundle" not in counts
 
 
@@ -42,16 +42,16 @@ def test_a_referral_bundle_counts_as_its_rules_say() -> None:
     counts = definitions()[REFERRAL].counts
 
     once = ("MessageHeader", "ServiceRequest", "Patient", "Encounter", "CarePlan")
-    assert {counts[kind] for kind in once} == {Count(1, 1)}
-    assert counts["Organization"] == Count(2, None)
+    assert {counts[kind] for kind in once} == {Cardinality(1, 1)}
+    assert counts["Organization"] == Cardinality(2, None)
     at_least_once = ("Practitioner", "PractitionerRole", "Consent", "HealthcareService")
-    assert {counts[kind] for kind in at_least_once} == {Count(1, None)}
-    assert counts["Device"] == Count(0, 1)
-    assert counts["RelatedPerson"] == Count(0, None)
+    assert {counts[kind] for kind in at_least_once} == {Cardinality(1, None)}
+    assert counts["Device"] == Cardinality(0, 1)
+    assert counts["RelatedPerson"] == Cardinality(0, None)
 
 
 def test_an_update_may_carry_the_encounter_of_the_receiver_too() -> None:
     definition = definitions()[REFERRAL]
 
-    assert definition.of("new")["Encounter"] == Count(1, 1)
-    assert definition.of("update")["Encounter"] == Count(1, 2)
+    assert definition.of("new")["Encounter"] == Cardinality(1, 1)
+    assert definition.of("update")["Encounter"] == Cardinality(1, 2)

@@ -10,15 +10,14 @@ from fhir.resources.R4B.communication import Communication
 from fhir.resources.R4B.servicerequest import ServiceRequest
 from tests.unit.referral.conversing import advice, converted, said
 
-from onestory.referral.api.convert import CONVERT
-from onestory.referral.api.message import MESSAGE
-from onestory.referral.domain import message
-from onestory.referral.domain.conversion import MAY_CONVERT
-from onestory.referral.domain.event import content
-from onestory.referral.domain.machine import Side
-from onestory.referral.domain.message import AUTHOR, Category
-from onestory.shared.contracts.files import folder
-from onestory.shared.fhir.validation import check, validate
+from onestory.referral.conversation import domain as conversation_domain
+from onestory.referral.conversation.api import CONVERT, MESSAGE
+from onestory.referral.conversation.conversion import MAY_CONVERT
+from onestory.referral.conversation.domain import AUTHOR, Category
+from onestory.referral.lifecycle.machine import Side
+from onestory.referral.lifecycle.render import content
+from onestory.shared.fhir.validate import check, validate
+from onestory.shared.kafka.schemas import folder
 
 
 def definition(kind: str, name: str) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def test_an_operation_takes_what_it_is_defined_to_take(name: str, takes: tuple[s
 def test_a_messages_codes_are_those_that_are_taken() -> None:
     system = definition("CodeSystem", "referral-message")
 
-    assert system["url"] == message.MESSAGE
+    assert system["url"] == conversation_domain.MESSAGE
     assert [each["code"] for each in system["concept"]] == list(Category)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from onestory.intake.domain.judgement import JUDGEMENT, KEEP_APART, KEPT_APART
-from onestory.record.domain.provenance import RECEIVED
-from onestory.referral.domain.notices import CHANGED, CODES, NOTICE, WITHDRAWN
-from onestory.shared.contracts.files import folder
-from onestory.shared.fhir.validation import validate
+from onestory.record.provenance.domain import RECEIVED
+from onestory.referral.notices.domain import CHANGED, CODES, NOTICE, WITHDRAWN
+from onestory.shared.fhir.validate import validate
+from onestory.shared.kafka.schemas import folder
 
 CANONICAL = "https://onestory.nhs.uk"
 FILES = sorted((folder() / "fhir").glob("[A-Z]*.json"))

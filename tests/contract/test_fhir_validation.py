@@ -12,7 +12,7 @@ from tests.contract.shared_data import example, needs_shared_data, verdicts
 from onestory.intake.domain.item import Item, members_of, refuse_unfit
 from onestory.shared.errors import Issue, Unprocessable
 from onestory.shared.fhir.definitions import refused_types, resource_types
-from onestory.shared.fhir.validation import check, validate
+from onestory.shared.fhir.validate import check, validate
 
 pytestmark = needs_shared_data
 

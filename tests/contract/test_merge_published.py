@@ -13,10 +13,10 @@ import orjson
 import pytest
 from tests.contract.shared_data import DATA, needs_shared_data
 
-from onestory.record.domain.merge.fact import Said
-from onestory.record.domain.merge.merge import merge
-from onestory.record.domain.merge.reading import Reader
-from onestory.record.merge_rules import merge_rules
+from onestory.record.merge.engine import merge
+from onestory.record.merge.model import Statement
+from onestory.record.merge.reading import StatementReader
+from onestory.record.merge.rules import merge_rules
 
 RULES = merge_rules()
 GROUPS = ("synthea-gb", "ips", "ukcore", "scr", "uk-patient-summary", "pathology", "hl7-r4-examples", "bars-messages")
@@ -40,14 +40,14 @@ def resources(path: Path) -> Iterator[dict[str, Any]]:
             yield resource
 
 
-def statements(path: Path) -> list[Said]:
+def statements(path: Path) -> list[Statement]:
     return [
-        Said(f"a{place:05}", each["resourceType"], "A81001", "emis-web", UUID(int=place), AT, AT, each)
+        Statement(f"a{place:05}", each["resourceType"], "A81001", "emis-web", UUID(int=place), AT, AT, each)
         for place, each in enumerate(resources(path))
     ]
 
 
-def another(told: list[Said]) -> list[Said]:
+def another(told: list[Statement]) -> list[Statement]:
     """The same, as another source says it."""
     return [replace(each, shared_id=f"b{each.shared_id}", organisation="RYE", system="cerner") for each in told]
 
@@ -75,7 +75,7 @@ def test_what_two_sources_both_say_of_a_synthetic_person_is_said_once() -> None:
         assert len(single) <= len(told) // 50, path.name
 
 
-def _has_a_value(each: Said) -> bool:
-    reading = Reader(RULES, []).read(0, each)
+def _has_a_value(each: Statement) -> bool:
+    reading = StatementReader(RULES, []).read(0, each)
     found = {name for name in each.content if name.startswith(("value", "component"))}
     return bool(reading.codes) and (each.resource_type != "Observation" or bool(found))

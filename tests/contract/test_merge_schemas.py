@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from onestory.record.merge_rules import merge_rules
+from onestory.record.merge.rules import merge_rules
 from onestory.shared.fhir.definitions import definitions, resource_types
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "merge"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.heard import network
 
-from onestory.record.domain.merged_view import merged_view
-from onestory.shared.contracts.files import folder
-from onestory.shared.fhir.validation import check, validate
+from onestory.record.merge.view import merged_view
+from onestory.shared.fhir.validate import check, validate
+from onestory.shared.kafka.schemas import folder
 
 OPERATIONS = ("summary", "merged")
 

@@ -13,10 +13,18 @@ import pytest
 import yaml
 from tests.contract.shared_data import example, needs_shared_data, verdicts
 
-from onestory.intake.domain.opening import open_submission
+from onestory.intake.domain.parse import open_submission
 from onestory.intake.domain.prepare import prepare
-from onestory.intake.domain.reception import Arrival, receive
-from onestory.intake.domain.submission import Accepted, Door, Prepared, Refused, Said, Submission
+from onestory.intake.domain.request import (
+    AcceptedEntry,
+    Door,
+    PreparedSubmission,
+    PublisherClaims,
+    RefusedEntry,
+    RequestContext,
+    Submission,
+    receive,
+)
 from onestory.shared.errors import OneStoryError
 from onestory.shared.fhir.definitions import operated_types
 from onestory.shared.identity import Keys
@@ -45,10 +53,10 @@ def submission(body: bytes) -> Submission:
     return Submission("PUT" if own else "POST", body, kind, own)
 
 
-def publish(name: str) -> Prepared:
-    arrival = Arrival(_DOOR, "A81001", "emis-web", datetime.now(UTC), UUID(int=1), "correlation")
+def publish(name: str) -> PreparedSubmission:
+    arrival = RequestContext(_DOOR, "A81001", "emis-web", datetime.now(UTC), UUID(int=1), "correlation")
     opened = open_submission(submission(example(name)), _DOOR.base_url)
-    return prepare(opened, receive(arrival, Said(), opened.said()), {}, uuid4)
+    return prepare(opened, receive(arrival, PublisherClaims(), opened.said()), {}, uuid4)
 
 
 def outcome(name: str) -> str:
@@ -56,7 +64,7 @@ def outcome(name: str) -> str:
         prepared = publish(name)
     except OneStoryError as error:
         return _first(error, name)
-    refused = [each.error for each in prepared.outcomes if isinstance(each, Refused)]
+    refused = [each.error for each in prepared.outcomes if isinstance(each, RefusedEntry)]
     return _first(refused[0], name) if refused else "accepted"
 
 
@@ -103,7 +111,7 @@ def test_an_accepted_example_comes_back_as_it_went_in(name: str) -> None:
     sent = _as_written(example(name))
     resources = [entry["resource"] for entry in sent["entry"]] if sent["resourceType"] == "Bundle" else [sent]
 
-    stored = [each.content for each in publish(name).outcomes if isinstance(each, Accepted)]
+    stored = [each.content for each in publish(name).outcomes if isinstance(each, AcceptedEntry)]
 
     assert len(stored) == len(resources)
     for content, resource in zip(stored, resources, strict=True):

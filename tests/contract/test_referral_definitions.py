@@ -15,23 +15,29 @@ import pytest
 from fhir.resources.R4B.servicerequest import ServiceRequest
 from fhir.resources.R4B.task import Task
 
-from onestory.referral import clock_table
-from onestory.referral.api.claims import TAKES
-from onestory.referral.api.parameters import takes
-from onestory.referral.domain import creation
-from onestory.referral.domain.advice import REFERRER_TO_REVIEW_RESPONSE
-from onestory.referral.domain.claim import claim
-from onestory.referral.domain.command import Changed, Command, Doing
-from onestory.referral.domain.decide import decide
-from onestory.referral.domain.event import content
-from onestory.referral.domain.machine import NEEDS_REASON, Action, Side, allowed
-from onestory.referral.domain.referral import Kind, Reason, Status
-from onestory.shared.contracts.files import folder
+from onestory.referral.clocks import clock
+from onestory.referral.lifecycle import creation
+from onestory.referral.lifecycle.decide import decide
+from onestory.referral.lifecycle.machine import (
+    NEEDS_REASON,
+    REFERRER_TO_REVIEW_RESPONSE,
+    Action,
+    Command,
+    Doing,
+    ReferralChange,
+    Side,
+    allowed,
+)
+from onestory.referral.lifecycle.model import Reason, ReferralKind, Status
+from onestory.referral.lifecycle.render import content
+from onestory.referral.lifecycle.request import takes
+from onestory.referral.worklist.claims import TAKES, claim
 from onestory.shared.events import Actor, Party
-from onestory.shared.fhir.validation import check, validate
+from onestory.shared.fhir.validate import check, validate
 from onestory.shared.identity import Keys
+from onestory.shared.kafka.schemas import folder
 
-KEYS, CLOCKS = Keys(b"a secret for tests, of thirty-two bytes"), clock_table.load()
+KEYS, CLOCKS = Keys(b"a secret for tests, of thirty-two bytes"), clock.load()
 PRACTICE, NURSES, THERAPISTS = Party("A81001"), Party("RY001", "nurses"), Party("RY001", "therapists")
 SOME = UUID("01930000-0000-7000-8000-000000000001")
 BEGAN = datetime(2026, 5, 1, 9, tzinfo=UTC)
@@ -74,7 +80,7 @@ def test_an_operation_takes_what_it_is_defined_to_take(action: Action) -> None:
     assert (answered["type"], answered["min"], answered["max"]) == ("Task", 1, "1")
 
 
-def changes() -> Iterator[Changed]:
+def changes() -> Iterator[ReferralChange]:
     """One change for each way from a state to another, breadth first."""
     asked = creation.asked(
         {
@@ -87,14 +93,14 @@ def changes() -> Iterator[Changed]:
         }
     )
     asking = creation.Asking(PRACTICE, "555", "local-1")
-    for kind in Kind:
+    for kind in ReferralKind:
         first = creation.create(replace(asked, kind=kind), NURSES, asking, doing(0), CLOCKS, KEYS)
         yield first
         known, wait = set[tuple[Status, Status, bool]](), [first]
         while wait:
             before = wait.pop(0).referral
             for action in allowed(before.status, list(Side), is_open=before.is_open, kind=before.kind):
-                if action is Action.COMPLETE and before.kind is Kind.ADVICE:
+                if action is Action.COMPLETE and before.kind is ReferralKind.ADVICE:
                     before = replace(before, business_status=REFERRER_TO_REVIEW_RESPONSE)
                 changed = decide(before, command(action, before.recipient), list(Side), doing(before.version), *DECIDED)
                 way = (before.status, changed.referral.status, changed.referral.is_open)

@@ -13,9 +13,9 @@ import pytest
 from tests.contract.shared_data import example, needs_shared_data, verdicts
 from tests.heard import NOW, Published, heard, network
 
-from onestory.intake.domain.submission import Submission
-from onestory.record.domain.summary.document import summarise
-from onestory.shared.contracts.files import folder
+from onestory.intake.domain.request import Submission
+from onestory.record.summary.document import summarise
+from onestory.shared.kafka.schemas import folder
 
 VALIDATOR = Path(__file__).parents[3] / "shared" / "tools" / "fhirv" / "fhirv"
 PEOPLE = 24

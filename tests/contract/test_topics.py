@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from onestory.shared.contracts.topics import topics
+from onestory.shared.kafka.schemas import topics
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 FILES = sorted((SCHEMAS / "topics").glob("*.yaml"))

@@ -19,7 +19,7 @@ from tests.hostile.wire import Answer, Request, exchange, exchange_bytes, read_r
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
 from tests.stack import Services
 
-from onestory.shared.fhir.validation import validate
+from onestory.shared.fhir.validate import validate
 
 SUBMISSIONS = int(os.environ.get("ONESTORY_TEST_HOSTILE", "3000"))
 READS = SUBMISSIONS // 2

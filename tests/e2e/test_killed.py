@@ -23,10 +23,10 @@ import pytest
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
 from tests.stack import Services, Stack, embedded_stack, running_services
 
-from onestory.client.answer import Receipt
 from onestory.client.publisher import Publisher
-from onestory.intake.domain.tags import COMPLETE_TYPE_TAG
-from onestory.local import environment
+from onestory.client.submission import Receipt
+from onestory.intake.domain.bundle import COMPLETE_TYPE_TAG
+from onestory.local import up
 from onestory.sample.network import DEMOGRAPHICS
 from onestory.shared.errors import Unavailable
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
@@ -304,7 +304,7 @@ def _number(services: Services, query: LiteralString) -> int:
 @pytest.fixture
 def keys(services: Services, monkeypatch: pytest.MonkeyPatch) -> Keys:
     """One key secret for both runs, so that ids are the same."""
-    secret = environment.of("serve", services.home, services.stack)["ONESTORY_KEY_SECRET"]
+    secret = up.of("serve", services.home, services.stack)["ONESTORY_KEY_SECRET"]
     monkeypatch.setenv("ONESTORY_KEY_SECRET", secret)
     return Keys(secret.encode())
 

@@ -24,9 +24,9 @@ from tests.people import new_nhs_number
 from tests.referrals import FHIR, REASON, new_team, service_request
 from tests.stack import Services, Stack, embedded_stack, running_services
 
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import REFERRAL, topics
 from onestory.shared.events import ReferralChanged
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.schemas import REFERRAL, topics
 
 REFERRALS = int(os.environ.get("ONESTORY_TEST_REFERRALS", "100"))
 PEOPLE = 10

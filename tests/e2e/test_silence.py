@@ -27,8 +27,8 @@ from tests.referrals import new_team, service_request, task_of
 from tests.stack import PROCESSES, Services, Stack
 
 from onestory.local.up import answers as well
-from onestory.shared.contracts.topics import RECORD, topics
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
+from onestory.shared.kafka.schemas import RECORD, topics
 
 NUMBER = new_nhs_number()
 OTHER_NUMBER = new_nhs_number()

@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 from tests.hostile.submissions import ORGANISATION
 from tests.stack import Services
 
-from onestory.shared.contracts.topics import DIRECTORY, RECORD
+from onestory.shared.kafka.schemas import DIRECTORY, RECORD
 
 DEADLINE_S = 60.0
 

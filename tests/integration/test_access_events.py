@@ -21,10 +21,10 @@ from tests.referrals import REASON, act, advice_request, new_team, refer, say, s
 from tests.stack import Services
 from uuid_utils.compat import uuid7
 
-from onestory.shared.contracts.codec import Codec, codec
-from onestory.shared.contracts.topics import ACCESS, topics
 from onestory.shared.events import AccessRecorded
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, parse_shared_id
+from onestory.shared.kafka.codec import Codec, codec
+from onestory.shared.kafka.schemas import ACCESS, topics
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=30"}
 READS = {

@@ -25,16 +25,16 @@ from tests.referral_events import Made
 from tests.stack import Services, embedded_stack, running_services
 from uuid_utils.compat import uuid7
 
-from onestory.intake.messages import Messages
-from onestory.local import environment
+from onestory.intake.publish import EventMessages
+from onestory.local import up
 from onestory.local.state import secret
-from onestory.record.domain.referral import stated
-from onestory.record.store import generations
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import PARKED, RECORD, REFERRAL, SUMMARY, topics
+from onestory.record.projector.referral import stated
+from onestory.record.rebuild import store as rebuild_store
 from onestory.shared.events import RecordChanged, ReferralChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
-from onestory.shared.producer import Message, Producer
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.producer import KafkaMessage, Producer
+from onestory.shared.kafka.schemas import PARKED, RECORD, REFERRAL, SUMMARY, topics
 
 WAIT = {"Content-Type": "application/fhir+json", "Prefer": "wait=30"}
 _event_ids = count(1)
@@ -51,7 +51,7 @@ class Care:
 
     def say(self, *events: RecordChanged) -> None:
         """Publish, as intake does; each call about people of its own."""
-        messages = Messages(codec(), self.keys, topics())
+        messages = EventMessages(codec(), self.keys, topics())
         self.expected.update(expected_record(self.keys, events))
         self.send(*(messages.of(event, "") for event in events))
 
@@ -60,9 +60,9 @@ class Care:
         avro = codec()
         keyed = [(self.keys.person_key(each.person).encode(), avro.encode(each)) for each in changes]
         self.expected.update(expected_record(self.keys, [stated(each) for each in changes]))
-        self.send(*(Message(REFERRAL, key, value, []) for key, value in keyed))
+        self.send(*(KafkaMessage(REFERRAL, key, value, []) for key, value in keyed))
 
-    def send(self, *messages: Message) -> None:
+    def send(self, *messages: KafkaMessage) -> None:
         """Send to Kafka."""
         with closing(Producer(self.services.kafka, timeout_s=30, client_id="test")) as producer:
             asyncio.run(producer.send(messages))
@@ -100,7 +100,7 @@ class Care:
     def begin(self, *options: str) -> subprocess.Popen[str]:
         """`onestory rebuild record`, as an operator starts it."""
         command = [sys.executable, "-m", "onestory", "rebuild", "record", *options]
-        told = environment.of("command", self.services.home, self.services.stack)
+        told = up.of("command", self.services.home, self.services.stack)
         return subprocess.Popen(command, env=told, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def rebuild(self, *options: str) -> tuple[int, str, str]:
@@ -276,7 +276,7 @@ def test_a_rebuild_that_was_killed_goes_on_where_it_was(care: Care) -> None:
 
 
 def test_of_two_rebuilds_the_second_is_told(care: Care) -> None:
-    with generations.alone(care.services.postgres):
+    with rebuild_store.alone(care.services.postgres):
         for options in ([], ["--drop"]):
             assert care.rebuild(*options) == (
                 1,
@@ -286,7 +286,7 @@ def test_of_two_rebuilds_the_second_is_told(care: Care) -> None:
 
 
 def test_what_is_parked_stays_parked_and_is_told_once(care: Care) -> None:
-    care.send(*(Message(RECORD, b"nobody", b"no statement %d" % each, [], each) for each in range(3)))
+    care.send(*(KafkaMessage(RECORD, b"nobody", b"no statement %d" % each, [], each) for each in range(3)))
     until(lambda: len(care.rows("select 1 from record.parked")) == 3)
     (replayed,) = care.rows("select parked_id from record.parked order by partition limit 1")
     assert operate(care, "parked", "replay", str(replayed[0])) == 0
@@ -377,7 +377,7 @@ def started(care: Care) -> list[tuple[Any, ...]]:
 
 
 def operate(care: Care, *command: str) -> int:
-    told = environment.of("command", care.services.home, care.services.stack)
+    told = up.of("command", care.services.home, care.services.stack)
     return subprocess.run([sys.executable, "-m", "onestory", *command], env=told, timeout=60).returncode
 
 

@@ -22,15 +22,14 @@ from tests.stack import Services, Stack
 
 import onestory.record
 from onestory.__main__ import main
-from onestory.intake.messages import Messages
+from onestory.intake.publish import EventMessages
 from onestory.local.state import secret
-from onestory.shared import postgres
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.files import folder, load_schema
-from onestory.shared.contracts.topics import topics
 from onestory.shared.events import Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
-from onestory.shared.producer import Message, Position, Producer
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
+from onestory.shared.kafka.schemas import folder, load_schema, topics
+from onestory.shared.postgres import database as postgres_database
 
 SOURCE = Source("A81001", "emis")
 NEW_SCHEMA = 77
@@ -49,12 +48,14 @@ class Operator:
         said = self._capsys.readouterr()
         return code, said.out, said.err.splitlines()
 
-    def listed(self, *positions: Position) -> list[dict[str, Any]]:
+    def listed(self, *positions: MessagePosition) -> list[dict[str, Any]]:
         """What is parked of these messages."""
         found: list[dict[str, Any]] = json.loads(self("--json")[1])
-        return [each for each in found if Position(each["topic"], each["partition"], each["offset"]) in positions]
+        return [
+            each for each in found if MessagePosition(each["topic"], each["partition"], each["offset"]) in positions
+        ]
 
-    def states(self, *positions: Position) -> list[str]:
+    def states(self, *positions: MessagePosition) -> list[str]:
         """What became of them."""
         return [each["state"] for each in self.listed(*positions)]
 
@@ -77,7 +78,7 @@ def practice(services: Services) -> Iterator[httpx.Client]:
         yield client
 
 
-def of_a_later_release(keys: Keys, number: str, local_id: str) -> Message:
+def of_a_later_release(keys: Keys, number: str, local_id: str) -> KafkaMessage:
     """A statement whose schema id only a registry knows, as intake writes it otherwise."""
     person = PersonIdentifier(NHS_NUMBER_SYSTEM, number)
     shared_id = keys.shared_id(keys.person_key(person), SOURCE.organisation, SOURCE.system, "Condition", local_id)
@@ -87,16 +88,18 @@ def of_a_later_release(keys: Keys, number: str, local_id: str) -> Message:
     now = datetime.now(UTC)
     entry = Entry("Condition", local_id, shared_id, now, Operation.ASSERT, content.encode())
     event = RecordChanged(uuid4(), SOURCE, person, None, now, now, "test", (), (entry,))
-    message = Messages(codec(), keys, topics()).of(event, "")
-    return Message(message.topic, message.key, struct.pack(">bI", 0, NEW_SCHEMA) + message.value[5:], message.headers)
+    message = EventMessages(codec(), keys, topics()).of(event, "")
+    return KafkaMessage(
+        message.topic, message.key, struct.pack(">bI", 0, NEW_SCHEMA) + message.value[5:], message.headers
+    )
 
 
-def send(kafka: str, *messages: Message) -> list[Position]:
+def send(kafka: str, *messages: KafkaMessage) -> list[MessagePosition]:
     with closing(Producer(kafka, timeout_s=10, client_id="test")) as producer:
         return asyncio.run(producer.send(messages))
 
 
-def copies(kafka: str, position: Position, value: bytes) -> list[Message]:
+def copies(kafka: str, position: MessagePosition, value: bytes) -> list[KafkaMessage]:
     """The messages with these bytes, from a position on."""
     place = TopicPartition(position.topic, position.partition)
     with closing(KafkaConsumer(bootstrap_servers=kafka)) as consumer:
@@ -106,7 +109,7 @@ def copies(kafka: str, position: Position, value: bytes) -> list[Message]:
         found = []
         while consumer.position(place) < end:
             found += consumer.poll(timeout_ms=500).get(place, [])
-    return [Message(m.topic, m.key, m.value, m.headers, m.partition) for m in found if m.value == value]
+    return [KafkaMessage(m.topic, m.key, m.value, m.headers, m.partition) for m in found if m.value == value]
 
 
 def hold(registry: Registry) -> None:
@@ -264,7 +267,7 @@ def test_nothing_parked_is_nothing_to_replay(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     operator, database = Operator(capsys), stack.fresh_database()
-    postgres.migrate(database, "record", Path(onestory.record.__file__).parent / "migrations")
+    postgres_database.migrate(database, "record", Path(onestory.record.__file__).parent / "migrations")
     monkeypatch.setenv("ONESTORY_POSTGRES", database)
 
     assert operator() == (0, "Nothing is parked.\n", [])

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-from onestory.client.plain import plain
+from onestory.client.report import plain
 from onestory.shared.errors import Forbidden, OneStoryError, Unavailable
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0

@@ -11,14 +11,11 @@ from pathlib import Path
 
 import httpx
 
-from onestory.client import sources
-from onestory.client.flow import Run
-from onestory.client.journal import Journal
-from onestory.client.patience import Patience
-from onestory.client.progress import display, following
-from onestory.client.reading import read_files
-from onestory.client.report import RefusalReport, Tally
-from onestory.client.stopping import Stop
+from onestory.client import files
+from onestory.client.files import read_files
+from onestory.client.publisher import Backoff
+from onestory.client.report import Journal, RefusalReport, RunTotals, display, following
+from onestory.client.run import Run, Stop
 from onestory.client.target import Publishers, find_target
 
 REPORT = Path("publish-refusals.ndjson")
@@ -56,14 +53,14 @@ def run(args: argparse.Namespace, transport: httpx.AsyncBaseTransport | None = N
     Raises a `OneStoryError` when the run could not begin or go on. `transport` stands in for the network.
     """
     report: Path = args.report
-    paths = [path for path in sources.find(args.paths) if path.resolve() != report.resolve()]
+    paths = [path for path in files.find(args.paths) if path.resolve() != report.resolve()]
     target = find_target(args.base_url, args.token)
     source = target.source(args.org, args.system)
     with Journal(target.journal(paths, source), fresh=args.fresh) as journal, RefusalReport(report) as refusals:
         if journal.published:
             print(f"{journal.published:,} items were published by an interrupted run; going on (--fresh begins again).")
-        stop, tally = Stop(), Tally()
-        patience = Patience(sleep=stop.sleep)
+        stop, tally = Stop(), RunTotals()
+        patience = Backoff(sleep=stop.sleep)
         publishers = Publishers(target, patience, args.connections, transport)
         publishing = Run(publishers, journal, refusals, tally, stop, source)
         # Cancelled by a second Ctrl-C.
@@ -72,7 +69,7 @@ def run(args: argparse.Namespace, transport: httpx.AsyncBaseTransport | None = N
         return _conclude(publishing)
 
 
-async def _publish(paths: Sequence[Path], run: Run, publishers: Publishers, patience: Patience, width: int) -> None:
+async def _publish(paths: Sequence[Path], run: Run, publishers: Publishers, patience: Backoff, width: int) -> None:
     shown = display(sys.stderr, sum(path.stat().st_size for path in paths))
     async with publishers.client, following(shown, run.tally, lambda: patience.waiting_for):
         with run.stop.on_signals():

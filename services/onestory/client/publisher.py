@@ -3,21 +3,82 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import gzip
 import itertools
+import random
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
 
 import httpx
 
-from onestory.client import answer, submission
-from onestory.client.answer import Receipt, Refusal
+from onestory.client import submission
 from onestory.client.loopback import LoopbackTransport
-from onestory.client.patience import Patience, retry_after_s
-from onestory.client.submission import Submission
-from onestory.shared.errors import Misconfigured, Unauthenticated, Unprocessable
+from onestory.client.submission import PublishRequest, Receipt, Refusal
+from onestory.shared.errors import Misconfigured, Unauthenticated, Unavailable, Unprocessable
+
+# How long to go on asking a door that does not answer.
+
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 15.0
+
+
+class Backoff:
+    """Pauses between attempts, growing and jittered, until nothing at all has succeeded for `limit_s` seconds.
+
+    One is shared by everything that talks to the same door, so that a slow item gives up only when all others do.
+    """
+
+    def __init__(
+        self,
+        limit_s: float = 120.0,
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.waiting_for = ""
+        """Why the last attempt failed; empty once one has succeeded."""
+        self._limit_s = limit_s
+        self._sleep = sleep
+        self._clock = clock
+        self._jitter = jitter
+        self._failing_since: float | None = None
+
+    def succeeded(self) -> None:
+        """The door answered: the count of seconds begins anew."""
+        self._failing_since = None
+        self.waiting_for = ""
+
+    async def pause(self, attempt: int, why: str, retry_after_s: float = 0.0) -> None:
+        """Wait before the attempt after `attempt` (from 0), at least as long as the door asked.
+
+        Raises `Unavailable`, saying `why`, when patience would end before that.
+        """
+        now = self._clock()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        self.waiting_for = why
+        backoff = min(FIRST_PAUSE_S * 2 ** min(attempt, 16), LONGEST_PAUSE_S)
+        seconds = retry_after_s + backoff * (0.5 + self._jitter() / 2)
+        if now + seconds - self._failing_since > self._limit_s:
+            raise Unavailable(f"Gave up after {self._limit_s:.0f} s without any progress: {why}.")
+        await self._sleep(seconds)
+
+
+def retry_after_s(header: str | None) -> float:
+    """Seconds that a Retry-After header asks for (RFC 9110, section 10.2.3): a number or a date; else 0."""
+    if not header:
+        return 0.0
+    if header.strip().isdigit():
+        return float(header)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return 0.0
+
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 FAULT_TRIES = 3
@@ -55,7 +116,7 @@ class Publisher:
         token: str | Callable[[], str],
         *,
         system: str = "",
-        patience: Patience | None = None,
+        patience: Backoff | None = None,
         client: httpx.AsyncClient | None = None,
     ) -> None:
         local = _is_here(base_url)
@@ -64,7 +125,7 @@ class Publisher:
         self._base_url = base_url.rstrip("/")
         self._client = client or open_client(base_url)
         self._owns_client = client is None
-        self._patience = patience or Patience()
+        self._patience = patience or Backoff()
         self._system = system
         # On one machine compression costs more than it saves.
         self._compresses = not local
@@ -90,9 +151,9 @@ class Publisher:
         (the outcome is unknown: repeat with the same key), `Unauthenticated` when it does not take the token,
         `Misconfigured` when what answers is not OneStory.
         """
-        return await self.send(submission.read(content), content, idempotency_key or uuid.uuid4().hex)
+        return await self.send(submission.read_request(content), content, idempotency_key or uuid.uuid4().hex)
 
-    async def send(self, request: Submission, content: bytes, idempotency_key: str) -> Receipt:
+    async def send(self, request: PublishRequest, content: bytes, idempotency_key: str) -> Receipt:
         """`publish` for content that has been read already."""
         headers = self._headers(idempotency_key)
         body = gzip.compress(content, compresslevel=1) if self._compresses else content
@@ -169,4 +230,4 @@ def _receipt(response: httpx.Response) -> Receipt:
     if response.status_code == 500:
         why = f"The door failed on this {FAULT_TRIES} times, so whether it was taken is unknown."
         return Receipt(500, refusals=(Refusal(why, 500),))
-    return answer.read(response)
+    return submission.read_receipt(response)

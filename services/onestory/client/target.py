@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import httpx
 import jwt
 
-from onestory.client.flow import Source
-from onestory.client.patience import Patience
-from onestory.client.publisher import Publisher, open_client
+from onestory.client.publisher import Backoff, Publisher, open_client
+from onestory.client.run import ClaimedSource
 from onestory.shared.errors import Misconfigured, Unprocessable
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PublishTarget:
     """A door. Without a `token`, the embedded stack's issuer gives one for each organisation that is asked for."""
 
     base_url: str
@@ -30,11 +29,11 @@ class Target:
     state: Path
     """Directory of the journals."""
 
-    def source(self, organisation: str, system: str) -> Source:
+    def source(self, organisation: str, system: str) -> ClaimedSource:
         """The source of all items, as far as the arguments or the token's `org` claim name it."""
-        return Source(organisation or _claimed_organisation(self.token), system)
+        return ClaimedSource(organisation or _claimed_organisation(self.token), system)
 
-    def journal(self, paths: Sequence[Path], source: Source) -> Path:
+    def journal(self, paths: Sequence[Path], source: ClaimedSource) -> Path:
         """Where the journal of this very run is: the same files, for the same source, at the same door."""
         identity = (
             self.base_url,
@@ -46,7 +45,7 @@ class Target:
         return self.state / f"publish-{digest}.journal"
 
 
-def find_target(base_url: str | None, token: str | None, environment: Mapping[str, str] | None = None) -> Target:
+def find_target(base_url: str | None, token: str | None, environment: Mapping[str, str] | None = None) -> PublishTarget:
     """The door that arguments, ONESTORY_BASE_URL and ONESTORY_TOKEN name, in this order; else the embedded stack.
 
     Raises `Misconfigured` when another door is named without a token, or none is named and there is no stack.
@@ -57,26 +56,30 @@ def find_target(base_url: str | None, token: str | None, environment: Mapping[st
     stack = _embedded_stack()
     if stack is not None and named.rstrip("/") in ("", stack.base_url.rstrip("/")):
         # Its journals lie with its data: they shall not outlive it.
-        return Target(stack.base_url, token, Path(stack.home) / "publish")
+        return PublishTarget(stack.base_url, token, Path(stack.home) / "publish")
     if not named:
         raise Misconfigured("There is no embedded stack here: give --base-url and --token, or start one: onestory up")
     if not token:
         raise Misconfigured("There is no token for this door: give --token or set ONESTORY_TOKEN.")
-    return Target(named, token, _state_folder(environment) / "publish")
+    return PublishTarget(named, token, _state_folder(environment) / "publish")
 
 
 class Publishers:
     """One publisher for each source, over one pool of connections."""
 
     def __init__(
-        self, target: Target, patience: Patience, connections: int, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        target: PublishTarget,
+        patience: Backoff,
+        connections: int,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.client = open_client(target.base_url, connections, transport)
         self._target = target
         self._patience = patience
-        self._known: dict[Source, Publisher] = {}
+        self._known: dict[ClaimedSource, Publisher] = {}
 
-    def __call__(self, source: Source) -> Publisher:
+    def __call__(self, source: ClaimedSource) -> Publisher:
         """Raises `Unprocessable` when nothing says which organisation it is for."""
         if source not in self._known:
             token = self._target.token or _issued(source.organisation)

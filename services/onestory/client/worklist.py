@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,10 +15,64 @@ from rich.console import Console
 from rich.live import Live
 
 from onestory.client.event_source import Event, Events, refusal
-from onestory.client.target import Target, find_target
-from onestory.client.team import Team, choose, teams_of_stack
+from onestory.client.report import plain
+from onestory.client.target import PublishTarget, find_target
 from onestory.client.worklist_view import Board
 from onestory.shared.errors import Forbidden, OneStoryError, Unavailable, Unprocessable
+from onestory.shared.identity import is_dos_service_system, is_ods_code_system
+
+# Which team is meant: by id, DoS service id, or a part of its name.
+
+_MOST_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTeam:
+    """A team of the directory."""
+
+    team_id: str
+    name: str
+    dos_service_id: str
+    organisation: str
+
+    def is_called(self, wanted: str) -> bool:
+        """Whether exactly this is meant."""
+        return wanted in (self.team_id, self.dos_service_id) or wanted.casefold() == self.name.casefold()
+
+
+def choose(wanted: str, teams: Sequence[FoundTeam]) -> FoundTeam:
+    """The one team that is meant. Raises `Unprocessable` with those that could be."""
+    found = [each for each in teams if each.is_called(wanted)]
+    found = found or [each for each in teams if wanted.casefold() in each.name.casefold()]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise Unprocessable(f"There is no team that you may read and that is called {wanted}.{_named(teams)}")
+    raise Unprocessable(f"Several teams are called {wanted}: say which, by its id.{_named(found)}")
+
+
+def teams_of_stack(get: Callable[[str, str], dict[str, Any]], token: str) -> list[FoundTeam]:
+    """All teams of the directory. `get` reads JSON at an address, with a token."""
+    found, address = list[FoundTeam](), "/fhir/HealthcareService?_count=100"
+    while address:
+        page = get(address, token)
+        found += [_found_team(each["resource"]) for each in page.get("entry", ())]
+        address = next((link["url"] for link in page["link"] if link["relation"] == "next"), "")
+    return found
+
+
+def _found_team(resource: dict[str, Any]) -> FoundTeam:
+    services = [
+        each.get("value", "") for each in resource.get("identifier", ()) if is_dos_service_system(each["system"])
+    ]
+    tags = [each["code"] for each in resource["meta"].get("tag", ()) if is_ods_code_system(each.get("system"))]
+    return FoundTeam(resource["id"], str(resource.get("name", "")), next(iter(services), ""), next(iter(tags), ""))
+
+
+def _named(teams: Sequence[FoundTeam]) -> str:
+    lines = [f"\n  {each.team_id}  {plain(each.name)} ({each.organisation})" for each in teams[:_MOST_NAMED]]
+    return "".join(lines) + (f"\n  and {len(teams) - _MOST_NAMED} more" if len(teams) > _MOST_NAMED else "")
+
 
 _REDRAW_S = 5.0
 _ROWS = 200
@@ -57,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class Reader:
+class WorklistClient:
     """Reads one list, with a token that is renewed where the embedded stack gives it."""
 
     def __init__(self, http: httpx.Client, path: str, title: str, token: Callable[[], str]) -> None:
@@ -80,27 +135,27 @@ class Reader:
         return Events(self._http, f"{self._path}/events", self._token, heard)
 
 
-def _reader(http: httpx.Client, target: Target, args: argparse.Namespace) -> Reader:
+def _reader(http: httpx.Client, target: PublishTarget, args: argparse.Namespace) -> WorklistClient:
     if args.mine:
         if not target.token and not (args.org and args.sub):
             raise Unprocessable("Say whose list: give --org and --sub, or a --token.")
-        return Reader(http, "/worklists/mine", "My worklist", _tokens(target, args.org, args.sub))
+        return WorklistClient(http, "/worklists/mine", "My worklist", _tokens(target, args.org, args.sub))
     team = _team(http, target, args)
     token = _tokens(target, args.org or team.organisation, args.sub)
-    return Reader(http, f"/worklists/teams/{team.team_id}", team.name, token)
+    return WorklistClient(http, f"/worklists/teams/{team.team_id}", team.name, token)
 
 
-def _team(http: httpx.Client, target: Target, args: argparse.Namespace) -> Team:
+def _team(http: httpx.Client, target: PublishTarget, args: argparse.Namespace) -> FoundTeam:
     """The team that is meant, of those whose lists may be read."""
     if target.token or args.org:
         found = get(http, "/worklists/teams", _tokens(target, args.org, args.sub)())["teams"]
-        teams = [Team(each["team"], each["name"], each["dosServiceId"], each["organisation"]) for each in found]
+        teams = [FoundTeam(each["team"], each["name"], each["dosServiceId"], each["organisation"]) for each in found]
     else:
         teams = teams_of_stack(partial(get, http), _tokens(target, "ONESTORY", "")())
     return choose(args.team, teams)
 
 
-def _tokens(target: Target, organisation: str, subject: str) -> Callable[[], str]:
+def _tokens(target: PublishTarget, organisation: str, subject: str) -> Callable[[], str]:
     def issued() -> str:
         from onestory.local.token import fetch_token
 
@@ -121,7 +176,7 @@ def get(http: httpx.Client, address: str, token: str) -> dict[str, Any]:
     return found
 
 
-def _follow(reader: Reader, board: Board, *, as_json: bool) -> int:
+def _follow(reader: WorklistClient, board: Board, *, as_json: bool) -> int:
     heard: queue.SimpleQueue[Event | OneStoryError] = queue.SimpleQueue()
     console = Console(quiet=as_json)
     # It listens before it reads: what changes in between comes too.

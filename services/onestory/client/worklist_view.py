@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from onestory.client.plain import plain
+from onestory.client.report import plain
 
 Row = Mapping[str, Any]
 _PRIORITIES = ("stat", "asap", "urgent", "routine")

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onestory.intake.api import Api, routes
-from onestory.intake.domain.submission import Door
-from onestory.intake.handler import Handler
-from onestory.intake.messages import Messages
-from onestory.intake.statements import Statements
-from onestory.shared.contracts.topics import topics
-from onestory.shared.resources import Resources
-from onestory.shared.web import Route
+from onestory.intake.domain.request import Door
+from onestory.intake.publish import EventMessages, PublishHandler, Statements
+from onestory.shared.dependencies import Resources
+from onestory.shared.http.app import Route
+from onestory.shared.kafka.schemas import topics
 
 
 def intake_routes(resources: Resources) -> Sequence[Route]:
     """The door's routes on these resources."""
     door = _door(resources)
-    messages = Messages(resources.codec, resources.keys, topics())
-    handler = Handler(resources.producer, messages, resources.database, resources.visible)
+    messages = EventMessages(resources.codec, resources.keys, topics())
+    handler = PublishHandler(resources.producer, messages, resources.database, resources.visible)
     return routes(Api(handler, door, resources.settings.max_body_bytes))
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from onestory.intake.domain.submission import Accepted, Known
-from onestory.shared.database import Database
+from onestory.intake.domain.request import AcceptedEntry, KnownResource
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import Source
 from onestory.shared.identity import PersonIdentifier
+from onestory.shared.postgres.database import Database
 
 _KNOWN = """
     select shared_id, person_system, person_value, organisation, system, resource_type, local_id
@@ -46,7 +46,7 @@ _KEY_LENGTH = 26
 _TIMEOUT_S = 0.8
 
 
-async def known_resources(database: Database, shared_ids: Iterable[str]) -> dict[str, Known]:
+async def known_resources(database: Database, shared_ids: Iterable[str]) -> dict[str, KnownResource]:
     """What these ids stand for, as far as the record has seen them. Raises `Unavailable`."""
     wanted = sorted(shared_ids)
     if not wanted:
@@ -59,7 +59,7 @@ async def known_resources(database: Database, shared_ids: Iterable[str]) -> dict
     return {row["shared_id"]: _known(row) for row in rows}
 
 
-async def with_identities(database: Database, known: Mapping[str, Known]) -> dict[str, Known]:
+async def with_identities(database: Database, known: Mapping[str, KnownResource]) -> dict[str, KnownResource]:
     """The same, each with the keys of all identities that are its person. Raises `Unavailable`."""
     rows = await database.fetch(_IDENTITIES, sorted({each[:_KEY_LENGTH] for each in known}))
     joined: dict[str, set[str]] = {}
@@ -77,7 +77,7 @@ async def judgements(database: Database, shared_ids: Iterable[str]) -> frozenset
     return frozenset(hashes[row["resource_hash"]] for row in rows)
 
 
-async def standing(database: Database, stated: Iterable[Accepted]) -> dict[str, UUID]:
+async def standing(database: Database, stated: Iterable[AcceptedEntry]) -> dict[str, UUID]:
     """By shared id, the event whose statement stands for each of these resources of persons. Raises `Unavailable`."""
     wanted = [(each.shared_id[:_KEY_LENGTH], each.resource_type, each.shared_id) for each in stated]
     if not wanted:
@@ -87,8 +87,8 @@ async def standing(database: Database, stated: Iterable[Accepted]) -> dict[str, 
     return {row["shared_id"]: UUID(str(row["event_id"])) for row in rows}
 
 
-def _known(row: Any) -> Known:
-    return Known(
+def _known(row: Any) -> KnownResource:
+    return KnownResource(
         person=PersonIdentifier(row["person_system"], row["person_value"]),
         source=Source(row["organisation"], row["system"]),
         resource_type=row["resource_type"],

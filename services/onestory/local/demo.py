@@ -14,10 +14,10 @@ from typing import Any
 from rich.console import Console
 
 from onestory.client import publish
-from onestory.local import demo_record, demo_referral, down, interruption, processes, state, up
+from onestory.local import demo_record, demo_referral, down, processes, state, up
 from onestory.local.state import Stack
 from onestory.local.token import fetch_token
-from onestory.sample import main as sample
+from onestory.sample import main as sample_main
 from onestory.shared.errors import Unavailable
 
 SEED = 1
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until Ctrl-C or SIGTERM, then stop everything; with `--detach` return when everything is ready."""
-    interruption.once()
+    processes.once()
     demo = Demo(state.find_home(), arguments.people, Console())
     try:
         stack = demo.start()
@@ -70,7 +70,7 @@ class Demo:
         if done.exists() and done.read_text() == published:
             self.console.print(f"[green]✓[/] {self.people} people are in the record from last time")
             return
-        _command(sample, "--people", str(self.people), "--seed", str(SEED), "--out", str(self._sample))
+        _command(sample_main, "--people", str(self.people), "--seed", str(SEED), "--out", str(self._sample))
         refusals = self.home / "publish-refusals.ndjson"
         # The pattern leaves out the manifest, which is about the sample and not of it.
         code = _command(publish, str(self._sample / "*.ndjson"), "--report", str(refusals))
@@ -84,14 +84,14 @@ class Demo:
         person = _most_told(manifest["people"])
         token = fetch_token(person["practice"], role=CLINICIAN, lifetime=TOKEN_LIFETIME_S, issuer=stack.issuer)
         names = {each["ods"]: each["name"] for each in manifest["sources"]}
-        reader = demo_record.Reader(stack, token, names)
+        reader = demo_record.DemoReader(stack, token, names)
         delay = reader.tell(person["nhs_number"])
         reader.print_record(self.console, person)
         self.console.print(
             f"\nA new observation was [bold]acknowledged after {delay.acknowledged_ms:.0f} ms[/] "
             f"and [bold]visible to every reader after {delay.visible_ms:.0f} ms[/].\n"
         )
-        shown = demo_referral.Referring(stack, person["practice"], names).show(self.console, person["nhs_number"])
+        shown = demo_referral.DemoReferral(stack, person["practice"], names).show(self.console, person["nhs_number"])
         lines = _to_try(stack, token, person["nhs_number"])
         lines += ["", *demo_referral.to_try(stack.base_url, person["practice"], person["nhs_number"], shown)]
         for line in lines:

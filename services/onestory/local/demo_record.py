@@ -51,7 +51,7 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class DemoReader:
     """A clinician at the record. `names` are those of the organisations, by ODS code."""
 
     stack: Stack

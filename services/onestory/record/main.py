@@ -1,53 +1,62 @@
-"""`onestory project record`: the projector's composition root."""
+"""The read API of the record room: its interactions in one list, and what they are built of."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from functools import partial
-
-from onestory.record.domain.check import TOPICS
-from onestory.record.gauges import Gauges
-from onestory.record.handler import Projector
-from onestory.record.parking import Parking
-from onestory.record.source_gauges import SourceGauges
-from onestory.record.store import connection
-from onestory.shared import health, logs, memory, postgres, settings
-from onestory.shared.consumer.kafka_log import KafkaLog
-from onestory.shared.consumer.loop import Loop
-from onestory.shared.consumer.process import run_until_stopped, stop_on_signals
-from onestory.shared.consumer.reader import Reader
-from onestory.shared.contracts.codec import codec
-from onestory.shared.identity import Keys
-from onestory.shared.outbox import Relay
-from onestory.shared.producer import Producer
-
-GROUP = "onestory-record"
+from onestory.record.freshness.service import Sources
+from onestory.record.merge.rules import merge_rules
+from onestory.record.person.load import Demographics
+from onestory.record.provenance.api import ProvenanceRead, ProvenanceSearch
+from onestory.record.read.access import RecordAccess, Subjects
+from onestory.record.read.history import History, PersonsHistory, VersionRead
+from onestory.record.read.metadata import Metadata, about_metadata, described
+from onestory.record.read.operations import AskFreshness, AskMerged, Everything
+from onestory.record.read.request import Context
+from onestory.record.read.resource import ReadResource
+from onestory.record.search.api import SearchType
+from onestory.record.summary.api import AskStory, AskSummary
+from onestory.record.summary.service import Summaries
+from onestory.shared.dependencies import Resources
+from onestory.shared.http.app import OpenRoute, Route
 
 
-def run() -> int:
-    """Project until SIGTERM. The exit code is not 0 when it stopped for another reason."""
-    config = settings.read()
-    settings.require(config, "key_secret")
-    logs.configure(config.log_level, config.log_format)
-    stop = stop_on_signals()
-    keys, registry = Keys(config.key_secret.encode()), health.process_registry()
-    gauges, avro = Gauges(registry), codec(config.schema_registry_url)
-    projector = Projector(
-        keys, config.demographic_authorities, Parking(avro, gauges, config.parking_limit_per_hour), gauges
-    )
-    producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)
-    connect = partial(postgres.connect, config.postgres, "record")
-    relay = Relay(connect, producer, registry)
-    SourceGauges(connect, config, registry)
-    memory.settle()
-    with ExitStack() as closing:
-        closing.callback(producer.close)
+def record_routes(resources: Resources) -> list[Route]:
+    """What a caller with a token may ask."""
+    context = _context(resources)
+    search, happened = ProvenanceSearch(context, SearchType(context)), PersonsHistory(context)
+    sources = Sources(resources.database, resources.settings)
+    summaries = Summaries(resources.database, sources, merge_rules(), _fhir(resources))
+    story = AskStory(context, summaries).__call__
+    routes = [
+        Route("GET", "/fhir/Patient/{id}/$summary", AskSummary(context, summaries).__call__, "$summary", html=True),
+        Route("GET", "/fhir/Patient/{id}/$merged", AskMerged(context, summaries).__call__, "$merged"),
+        Route("GET", "/fhir/Patient/{id}/$everything", Everything(context).__call__, "$everything"),
+        Route("GET", "/fhir/Patient/{id}/$freshness", AskFreshness(context, sources).__call__, "$freshness"),
+        Route("GET", "/fhir/ServiceRequest/{id}/$story", story, "$story", "what was known as it was sent, and is now"),
+        Route("GET", "/fhir/Task/{id}/$story", story, "$story of a Task", "the same, of the referral of this Task"),
+        Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", VersionRead(context).__call__, "vread"),
+        Route("GET", "/fhir/{resource_type}/{id}/_history", History(context).__call__, "history-instance"),
+        Route("GET", "/fhir/{resource_type}/_history", happened.of_type, "history-type"),
+        Route("GET", "/fhir/_history", happened.of_all, "history-system"),
+        Route("POST", "/fhir/{resource_type}/_search", search.__call__, "search-type"),
+        Route("GET", "/fhir/{resource_type}/{id}", ProvenanceRead(context, ReadResource(context)).__call__, "read"),
+        Route("GET", "/fhir/{resource_type}", search.__call__, "search-type"),
+    ]
+    return described(routes)
 
-        def open_reader() -> Reader:
-            log = KafkaLog(config.kafka, GROUP, TOPICS)
-            closing.callback(log.close)
-            return Reader(log, avro)
 
-        loop = Loop(open_reader, partial(connection.connect, config.postgres, keys), projector, gauges.lag, stop)
-        closing.enter_context(health.serving(config.host, config.health_port, registry, loop.turns, loop.ready))
-        return run_until_stopped(stop, loop.run, partial(relay.run, stop))
+def record_open_routes(resources: Resources) -> list[OpenRoute]:
+    """What anybody may ask."""
+    metadata = Metadata(_fhir(resources))
+    return [OpenRoute("GET", "/fhir/metadata", metadata.__call__, "capabilities", about_metadata())]
+
+
+def _context(resources: Resources) -> Context:
+    configured = resources.settings
+    demographics = Demographics(configured.demographic_authorities, configured.sequenced_sources)
+    subjects = Subjects(resources.database, demographics)
+    reader = RecordAccess(resources.database, resources.audit, subjects, configured.networks)
+    return Context(reader, resources.database, resources.keys, resources.visible, _fhir(resources))
+
+
+def _fhir(resources: Resources) -> str:
+    return f"{resources.settings.base_url.rstrip('/')}/fhir"

@@ -3,20 +3,128 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import orjson
 
-from onestory.sample.bundles import Submission
-from onestory.sample.generate import directory_of, submissions
-from onestory.sample.manifest import Manifest
-from onestory.sample.network import SOURCES, Source
-from onestory.sample.nhs_numbers import LARGEST_POPULATION
-from onestory.sample.people import person
+from onestory.sample import community, directory, hospital, practice
+from onestory.sample.chance import LARGEST_POPULATION
+from onestory.sample.difficulties import later_submissions, wrongly_filed
+from onestory.sample.network import HOSPITAL, SOURCES, SourceSystem
+from onestory.sample.people import TROUBLES, Person, person
+from onestory.sample.resources import Case, Json, PublishedBundle
 from onestory.sample.story import story
 from onestory.shared.errors import Misconfigured
+
+# The whole synthetic care network, one published Bundle after the other.
+
+_NIGHT = 4
+"""People whose laboratory results come in one batch."""
+
+
+def generate(people: int, seed: int) -> Iterator[tuple[SourceSystem, bytes]]:
+    """The Bundles of `people` people in publishing order, the directory first, each with the source that publishes it.
+
+    The bytes depend on the seed alone, and a larger population contains every Bundle of a smaller one.
+    Raises `ValueError` for more people than there are NHS numbers for.
+    """
+    for submission in itertools.chain(directory_of(), submissions(people, seed)):
+        yield submission.source, submission.body
+
+
+def directory_of() -> Iterator[PublishedBundle]:
+    """What the organisations say of themselves; about no person, and to be published first."""
+    return directory.directory_submissions()
+
+
+def submissions(people: int, seed: int) -> Iterator[PublishedBundle]:
+    """What all sources say of these people, person by person."""
+    for index in range(people):
+        yield from of_person(person(seed, index))
+        if index % _NIGHT == _NIGHT - 1:
+            yield hospital.results([person(seed, each) for each in range(index - _NIGHT + 1, index + 1)])
+
+
+def of_person(who: Person) -> Iterator[PublishedBundle]:
+    """What each source says of one person, in the order in which that source publishes it."""
+    told = story(who)
+    yield from practice.practice_submissions(who, told)
+    yield from practice.former_practice_submissions(who, told)
+    for kind in told.care:
+        yield from _CARE[kind](who, told)
+    # After the community team has filed under the old number: a supersession must join what is already there.
+    yield from practice.pds_submissions(who)
+    yield from later_submissions(who, told)
+    if "wrong-person" in who.troubles:
+        yield from wrongly_filed(who, HOSPITAL)
+
+
+_CARE = {
+    "community": community.community_submissions,
+    "social-care": community.social_care_submissions,
+    "mental-health": community.mental_health_submissions,
+    "hospital": hospital.hospital_submissions,
+}
+
+
+# What a run wrote: enough for a demo or a test to pick an interesting person.
+
+
+class Manifest:
+    """Collects while the run writes; `as_json` is the content of manifest.json."""
+
+    def __init__(self, people: int, seed: int) -> None:
+        self._counts = {"people": people, "bundles": 0, "entries": 0}
+        self._seed = seed
+        self._people: list[Json] = []
+        self._cases: dict[str, list[Json]] = {trouble: [] for trouble in TROUBLES}
+
+    def add_person(self, who: Person, kinds: tuple[str, ...]) -> None:
+        entry = {
+            "nhs_number": who.nhs_number,
+            "name": who.name,
+            "practice": who.practice.ods,
+            "network": who.practice.network,
+            "former_practice": who.former_practice.ods if who.former_practice else "",
+            "born": who.born.isoformat(),
+            "superseded": who.superseded,
+            "known_to": ["demographics", "gp", *kinds],
+            "troubles": list(who.troubles),
+        }
+        self._people.append(entry)
+
+    def add(self, submission: PublishedBundle) -> None:
+        self._counts["bundles"] += 1
+        self._counts["entries"] += submission.entries
+        for case in submission.cases:
+            self._cases[case.trouble].append(_case(case))
+
+    def as_json(self) -> Json:
+        return {
+            "seed": self._seed,
+            "counts": self._counts,
+            "troubles": {name: trouble.meaning for name, trouble in TROUBLES.items()},
+            "cases": self._cases,
+            "sources": [
+                {"ods": each.ods, "system": each.system, "name": each.name, "kind": each.kind, "network": each.network}
+                for each in SOURCES
+            ],
+            "people": self._people,
+        }
+
+
+def _case(case: Case) -> Json:
+    return {
+        "nhs_number": case.nhs_number,
+        "source": case.source.ods,
+        "system": case.source.system,
+        "resource": case.resource,
+        "note": case.note,
+    }
+
 
 MANIFEST = "manifest.json"
 
@@ -52,7 +160,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def file_name(source: Source, *, directory: bool = False) -> str:
+def file_name(source: SourceSystem, *, directory: bool = False) -> str:
     """`<nn>-<ODS>.ndjson`; the directory sorts before everyone, and the demographic authority last.
 
     The authority comes last, so that a superseded number joins histories that are already there.
@@ -63,7 +171,7 @@ def file_name(source: Source, *, directory: bool = False) -> str:
     return f"{place:02d}-{source.ods}.ndjson"
 
 
-def _write(out: Path, published: Iterable[Submission], manifest: Manifest, *, directory: bool = False) -> None:
+def _write(out: Path, published: Iterable[PublishedBundle], manifest: Manifest, *, directory: bool = False) -> None:
     files = {name: (out / name).open("wb") for name in _names(directory)}
     try:
         for submission in published:

@@ -9,7 +9,7 @@ Kind = Literal["gp", "community", "social-care", "mental-health", "hospital", "d
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceSystem:
     """One system of one organisation. `ods` and `system` together name it in every Bundle that it publishes."""
 
     ods: str
@@ -22,23 +22,25 @@ class Source:
     """ZZ99 is the pseudo area of the NHS Postcode Directory: no letter ever arrives there."""
 
 
-PRACTICES: tuple[Source, ...] = (
-    Source("A81001", "emis-web", "Harbour Street Surgery", "gp", "harbour", "ZZ99 1AA"),
-    Source("A81002", "systmone", "Lantern Quay Medical Centre", "gp", "harbour", "ZZ99 1AB"),
-    Source("A81003", "emis-web", "Old Lighthouse Practice", "gp", "harbour", "ZZ99 1AD"),
-    Source("A81004", "systmone", "Moorside Group Practice", "gp", "moor", "ZZ99 2AA"),
-    Source("A81005", "emis-web", "Upper Dale Surgery", "gp", "moor", "ZZ99 2AB"),
-    Source("A81006", "systmone", "Weir Lane Family Doctors", "gp", "weir", "ZZ99 3AA"),
+PRACTICES: tuple[SourceSystem, ...] = (
+    SourceSystem("A81001", "emis-web", "Harbour Street Surgery", "gp", "harbour", "ZZ99 1AA"),
+    SourceSystem("A81002", "systmone", "Lantern Quay Medical Centre", "gp", "harbour", "ZZ99 1AB"),
+    SourceSystem("A81003", "emis-web", "Old Lighthouse Practice", "gp", "harbour", "ZZ99 1AD"),
+    SourceSystem("A81004", "systmone", "Moorside Group Practice", "gp", "moor", "ZZ99 2AA"),
+    SourceSystem("A81005", "emis-web", "Upper Dale Surgery", "gp", "moor", "ZZ99 2AB"),
+    SourceSystem("A81006", "systmone", "Weir Lane Family Doctors", "gp", "weir", "ZZ99 3AA"),
 )
-COMMUNITY = Source("RZ1", "rio", "Vale Community Health NHS Trust", "community", postcode="ZZ99 4AA")
-SOCIAL_CARE = Source("990", "mosaic", "Vale County Council Adult Social Care", "social-care", postcode="ZZ99 4AB")
-MENTAL_HEALTH = Source(
+COMMUNITY = SourceSystem("RZ1", "rio", "Vale Community Health NHS Trust", "community", postcode="ZZ99 4AA")
+SOCIAL_CARE = SourceSystem("990", "mosaic", "Vale County Council Adult Social Care", "social-care", postcode="ZZ99 4AB")
+MENTAL_HEALTH = SourceSystem(
     "RZ2", "carenotes", "Dale and Harbour Mental Health NHS Trust", "mental-health", postcode="ZZ99 4AD"
 )
-HOSPITAL = Source("RZ3", "millennium", "Vale Royal Hospital NHS Foundation Trust", "hospital", postcode="ZZ99 4AE")
-DEMOGRAPHICS = Source("X26", "pds", "Personal Demographics Service", "demographics", postcode="ZZ99 4AF")
+HOSPITAL = SourceSystem(
+    "RZ3", "millennium", "Vale Royal Hospital NHS Foundation Trust", "hospital", postcode="ZZ99 4AE"
+)
+DEMOGRAPHICS = SourceSystem("X26", "pds", "Personal Demographics Service", "demographics", postcode="ZZ99 4AF")
 
-SOURCES: tuple[Source, ...] = (DEMOGRAPHICS, *PRACTICES, COMMUNITY, SOCIAL_CARE, MENTAL_HEALTH, HOSPITAL)
+SOURCES: tuple[SourceSystem, ...] = (DEMOGRAPHICS, *PRACTICES, COMMUNITY, SOCIAL_CARE, MENTAL_HEALTH, HOSPITAL)
 
 NETWORKS: dict[str, str] = {practice.ods: practice.network for practice in PRACTICES}
 """Practice ODS code -> network, for the setting ONESTORY_NETWORKS."""

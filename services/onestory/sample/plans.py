@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from random import Random
 
-from onestory.sample.codes import findings
-from onestory.sample.codes.code import Code
-from onestory.sample.elements import Json, concept, narrative, organisation, term
+from onestory.sample import codes as sample_codes
+from onestory.sample.codes import Code
+from onestory.sample.resources import Json, concept, narrative, organisation, term
 from onestory.sample.staff import signed_by
 from onestory.sample.statements import provider
 from onestory.sample.voice import Voice
@@ -85,11 +85,11 @@ def flag(voice: Voice, key: str, recorded: datetime, kind: str, chance: Random) 
         ),
         "child-protection": (
             [term(f"{ENGLAND}England-FlagCategoryPatient", "child-protection-information-system-flag")],
-            concept(findings.CHILD_PROTECTION),
+            concept(sample_codes.CHILD_PROTECTION),
         ),
         "respect": (
             [term("https://fhir.nhs.uk/CodeSystem/flag-categories-bars", "RT", "ReSPECT")],
-            concept(findings.HAS_RESPECT),
+            concept(sample_codes.HAS_RESPECT),
         ),
     }[kind]
     fields = {
@@ -109,7 +109,7 @@ def about_me(voice: Voice, key: str, recorded: datetime, chance: Random) -> Json
     fields = {
         "text": narrative(words),
         "status": "final",
-        "type": concept(findings.ABOUT_ME, "About Me"),
+        "type": concept(sample_codes.ABOUT_ME, "About Me"),
         "subject": voice.subject,
         "date": voice.instant(recorded),
         "author": [voice.subject],
@@ -128,7 +128,7 @@ def respect_form(voice: Voice, key: str, recorded: datetime, chance: Random) -> 
     fields = {
         "status": "current",
         "docStatus": "final",
-        "type": concept(findings.RESPECT_FORM),
+        "type": concept(sample_codes.RESPECT_FORM),
         "subject": voice.subject,
         "date": voice.instant(recorded),
         "author": [signed_by(voice.source)],

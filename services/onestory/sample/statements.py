@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from random import Random
 
-from onestory.sample.codes import findings
-from onestory.sample.codes.code import Code
-from onestory.sample.codes.findings import Measure
-from onestory.sample.elements import Json, coding, concept, organisation, period, quantity, term
+from onestory.sample import codes as sample_codes
+from onestory.sample.codes import Code, Measure
+from onestory.sample.resources import Json, coding, concept, organisation, period, quantity, term
 from onestory.sample.staff import signed_by
 from onestory.sample.story import Allergy, Medicine, Problem, Vaccination
 from onestory.sample.voice import Voice
@@ -150,7 +149,7 @@ def measurement(voice: Voice, key: str, measure: Measure, day: date, recorded: d
 
 
 def weighed(voice: Voice, key: str, day: date, recorded: datetime, chance: Random) -> Json:
-    return observed(voice, key, findings.WEIGHT, day, recorded, voice.person.weight + chance.uniform(-2, 2))
+    return observed(voice, key, sample_codes.WEIGHT, day, recorded, voice.person.weight + chance.uniform(-2, 2))
 
 
 def observed(voice: Voice, key: str, measure: Measure, day: date, recorded: datetime, number: float) -> Json:
@@ -167,11 +166,11 @@ def observed(voice: Voice, key: str, measure: Measure, day: date, recorded: date
 
 
 def blood_pressure(voice: Voice, key: str, day: date, recorded: datetime, chance: Random) -> Json:
-    pairs = ((findings.SYSTOLIC, 104, 168), (findings.DIASTOLIC, 58, 96))
+    pairs = ((sample_codes.SYSTOLIC, 104, 168), (sample_codes.DIASTOLIC, 58, 96))
     fields = {
         "status": "final",
         "category": [term("observation-category", "vital-signs")],
-        "code": concept(findings.BLOOD_PRESSURE),
+        "code": concept(sample_codes.BLOOD_PRESSURE),
         "subject": voice.subject,
         "effectiveDateTime": day.isoformat(),
         "performer": [organisation(voice.source)],
@@ -210,5 +209,5 @@ def _course(medicine: Medicine) -> str:
 
 
 def _category(measure: Measure) -> str:
-    laboratory = measure in findings.BLOOD_TESTS
-    return "laboratory" if laboratory else "survey" if measure is findings.NEWS2 else "vital-signs"
+    laboratory = measure in sample_codes.BLOOD_TESTS
+    return "laboratory" if laboratory else "survey" if measure is sample_codes.NEWS2 else "vital-signs"

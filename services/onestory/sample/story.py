@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
-from onestory.sample import calendar
+from onestory.sample import chance as sample_chance
+from onestory.sample import codes as sample_codes
 from onestory.sample.chance import stream
-from onestory.sample.codes import problems, treatments
-from onestory.sample.codes.code import Code
+from onestory.sample.codes import Code
 from onestory.sample.people import Person
 
 
@@ -71,53 +71,57 @@ def story(person: Person) -> Story:
 
 def _problems(chance: Random, person: Person) -> tuple[Problem, ...]:
     pool, most = {
-        "frail": (problems.LONG_TERM_FRAIL, 7),
-        "adult": (problems.LONG_TERM_ADULT, 4),
-        "child": (problems.LONG_TERM_CHILD, 2),
+        "frail": (sample_codes.LONG_TERM_FRAIL, 7),
+        "adult": (sample_codes.LONG_TERM_ADULT, 4),
+        "child": (sample_codes.LONG_TERM_CHILD, 2),
     }[person.age]
     lasting = [
         Problem(code, _past(chance, person, 5000)) for code in chance.sample(pool, chance.randrange(2, most + 1))
     ]
     passing: list[Problem] = []
-    for code in chance.sample(problems.SHORT_TERM, chance.randrange(1, 3)):
+    for code in chance.sample(sample_codes.SHORT_TERM, chance.randrange(1, 3)):
         onset = _past(chance, person, 1500)
         passing.append(
-            Problem(code, onset, min(onset + timedelta(days=chance.randrange(7, 40)), calendar.days_ago(67)))
+            Problem(code, onset, min(onset + timedelta(days=chance.randrange(7, 40)), sample_chance.days_ago(67)))
         )
     return (*lasting, *passing)
 
 
 def _allergies(chance: Random, person: Person) -> tuple[Allergy, ...]:
     since = _past(chance, person, 6000)
-    penicillin = Allergy(problems.PENICILLIN_ALLERGY, problems.PENICILLIN, problems.RASH, False, since)
+    penicillin = Allergy(sample_codes.PENICILLIN_ALLERGY, sample_codes.PENICILLIN, sample_codes.RASH, False, since)
     if "conflict-allergy" in person.troubles or "complete-list" in person.troubles or chance.random() < 0.4:
-        peanut = Allergy(problems.PEANUT_ALLERGY, None, problems.ANAPHYLAXIS, True, since)
+        peanut = Allergy(sample_codes.PEANUT_ALLERGY, None, sample_codes.ANAPHYLAXIS, True, since)
         return (penicillin, peanut) if chance.random() < 0.3 else (penicillin,)
     if chance.random() < 0.3:
-        return (Allergy(problems.ASPIRIN_ALLERGY, problems.ASPIRIN, problems.BREATHLESSNESS, True, since),)
-    return (Allergy(problems.NO_KNOWN_ALLERGY, None, None, False, since),)
+        return (
+            Allergy(
+                sample_codes.ASPIRIN_ALLERGY, sample_codes.ASPIRIN_SUBSTANCE, sample_codes.BREATHLESSNESS, True, since
+            ),
+        )
+    return (Allergy(sample_codes.NO_KNOWN_ALLERGY, None, None, False, since),)
 
 
 def _medicines(chance: Random, conditions: tuple[Problem, ...]) -> list[Medicine]:
     medicines: list[Medicine] = []
     for problem in conditions:
-        if choices := treatments.MEDICINES_FOR.get(problem.code):
+        if choices := sample_codes.MEDICINES_FOR.get(problem.code):
             code = chance.choice(choices)
             if all(medicine.code != code for medicine in medicines):
                 medicines.append(
-                    Medicine(code, problem, treatments.TIMES_A_DAY.get(code, 1), problem.onset, problem.ended)
+                    Medicine(code, problem, sample_codes.TIMES_A_DAY.get(code, 1), problem.onset, problem.ended)
                 )
     if not medicines:
-        medicines.append(Medicine(treatments.PARACETAMOL, conditions[0], 4, conditions[0].onset))
+        medicines.append(Medicine(sample_codes.PARACETAMOL, conditions[0], 4, conditions[0].onset))
     return medicines
 
 
 def _vaccinations(chance: Random, person: Person) -> tuple[Vaccination, ...]:
     if person.age == "child":
-        return (Vaccination(treatments.MMR_VACCINE, person.born + timedelta(days=360)),)
+        return (Vaccination(sample_codes.MMR_VACCINE, person.born + timedelta(days=360)),)
     day = date(2021, 3, 1) + timedelta(days=chance.randrange(90))
-    winters = [Vaccination(treatments.FLU_VACCINE, date(year, 10, chance.randrange(1, 31))) for year in (2024, 2025)]
-    return (Vaccination(treatments.COVID_VACCINE, day), *winters)
+    winters = [Vaccination(sample_codes.FLU_VACCINE, date(year, 10, chance.randrange(1, 31))) for year in (2024, 2025)]
+    return (Vaccination(sample_codes.COVID_VACCINE, day), *winters)
 
 
 def _care(chance: Random, person: Person) -> tuple[str, ...]:
@@ -141,5 +145,5 @@ _NEEDED_BY: dict[str, tuple[str, ...]] = {
 
 def _past(chance: Random, person: Person, furthest: int) -> date:
     """A day of the person's life, at most `furthest` days ago and at least 70: later days are for later statements."""
-    lived = (calendar.TODAY - person.born).days
-    return calendar.days_ago(chance.randrange(70, max(80, min(furthest, lived))))
+    lived = (sample_chance.TODAY - person.born).days
+    return sample_chance.days_ago(chance.randrange(70, max(80, min(furthest, lived))))

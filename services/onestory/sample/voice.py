@@ -7,11 +7,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from onestory.sample import calendar
+from onestory.sample import chance
+from onestory.sample import resources as sample_resources
 from onestory.sample.chance import fingerprint, uuid_of
-from onestory.sample.elements import NHS_NUMBER, Json, known_as, labels, present
-from onestory.sample.network import Source
+from onestory.sample.network import SourceSystem
 from onestory.sample.people import Person
+from onestory.sample.resources import (
+    NHS_NUMBER,
+    UK_CORE,
+    Case,
+    Json,
+    PublishedBundle,
+    identifier,
+    known_as,
+    labels,
+    organisation,
+    period,
+    present,
+    term,
+)
 
 Subject = Literal["entry", "number", "logical", "conditional"]
 
@@ -39,7 +53,7 @@ MANNERS: dict[str, Manner] = {
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    source: Source
+    source: SourceSystem
     person: Person
     nhs_number: str
     """The number under which this source files: not always the person's current one, nor always the right person's."""
@@ -108,8 +122,130 @@ class Voice:
                 return known_as("Patient", NHS_NUMBER, self.nhs_number)
 
     def instant(self, at: datetime) -> str:
-        return calendar.instant(at, self.source.system)
+        return chance.instant(at, self.source.system)
 
 
-def voice(source: Source, person: Person, **others: Any) -> Voice:
+def voice(source: SourceSystem, person: Person, **others: Any) -> Voice:
     return Voice(source, person, others.pop("nhs_number", person.nhs_number), **others)
+
+
+# The Patient as each source knows the person: with its own id, and often with less, or older, detail.
+
+VERIFIED = term(
+    "https://fhir.hl7.org.uk/CodeSystem/UKCore-NHSNumberVerificationStatusEngland",
+    "01",
+    "Number present and verified",
+)
+
+
+def patient(voice: Voice, recorded: datetime, *, verified: bool = False, replaces: str = "") -> Json:
+    """`verified`: the source traced the number with PDS. `replaces`: the NHS number that this one supersedes."""
+    person = voice.person
+    fields: Json = {
+        "identifier": _identifiers(voice, verified),
+        "active": True,
+        "name": [{"use": "official", "family": person.family, "given": [person.given]}],
+        "gender": person.gender,
+        "birthDate": person.born.isoformat(),
+        "deceasedDateTime": person.died.isoformat() if person.died and _heard_of_death(voice, recorded) else None,
+        **({} if person.protected else _whereabouts(voice)),
+        "generalPractitioner": [_registered(voice)] if _may_name_practice(voice) else None,
+        "link": [_replaced(replaces)] if replaces else None,
+    }
+    resource = voice.resource("Patient", "patient", recorded, fields, secrecy=("R",) if person.protected else ())
+    # The NHS number stands beside the system's own identifier, not instead of it.
+    resource["identifier"] = fields["identifier"]
+    return resource
+
+
+def _identifiers(voice: Voice, verified: bool) -> list[Json]:
+    number = identifier(NHS_NUMBER, voice.nhs_number)
+    if verified:
+        status = {"url": f"{UK_CORE}Extension-UKCore-NHSNumberVerificationStatus", "valueCodeableConcept": VERIFIED}
+        number = {"extension": [status], **number}
+    if voice.source.kind == "demographics":
+        return [number]
+    return [number, voice.business_identifier("Patient", "patient")]
+
+
+def _registered(voice: Voice) -> Json:
+    """The registered practice; the authority also says since when, of those who have moved."""
+    person = voice.person
+    named = organisation(person.practice)
+    if person.moved is None or voice.source.kind != "demographics":
+        return named
+    return {**named, "identifier": {**named["identifier"], "period": period(person.moved)}}
+
+
+def _whereabouts(voice: Voice) -> Json:
+    person = voice.person
+    home = {"use": "home", "line": [person.address[0]], "city": person.address[1], "postalCode": person.postcode}
+    email = f"person{person.index}@example.org"
+    return {
+        "telecom": [
+            {"system": "phone", "value": person.phone, "use": "mobile" if person.phone.startswith("07") else "home"},
+            {"system": "email", "value": email, "use": "home"},
+        ],
+        "address": [home],
+    }
+
+
+def _heard_of_death(voice: Voice, recorded: datetime) -> bool:
+    """The others hear of it later, or never: what they publish still speaks of a living person."""
+    died = voice.person.died
+    return died is not None and recorded.date() >= died and voice.source.kind in ("demographics", "gp")
+
+
+def _may_name_practice(voice: Voice) -> bool:
+    """Of a protected person nobody says where the person is registered, except that practice itself."""
+    return voice.source.kind == "gp" or not voice.person.protected
+
+
+def _replaced(number: str) -> Json:
+    return {"other": known_as("Patient", NHS_NUMBER, number), "type": "replaces"}
+
+
+# What a source says of one person, wrapped as that source wraps it.
+
+
+def transact(
+    voice: Voice,
+    at: datetime,
+    resources: Sequence[Json],
+    *,
+    cases: Sequence[Case] = (),
+    complete: Sequence[str] = (),
+    deleted: Sequence[Json] = (),
+) -> PublishedBundle:
+    """A transaction. The Patient comes first where the source refers to it as an entry of the same Bundle."""
+    known = [patient(voice, at)] if (voice.subject_as or voice.manner.subject) == "entry" else []
+    entries = [requested(voice, resource) for resource in (*known, *resources)]
+    bundle = sample_resources.transaction(voice.source, at, [*entries, *deleted], complete=complete)
+    return sample_resources.submission(voice.source, bundle, cases)
+
+
+def requested(voice: Voice, resource: Json) -> Json:
+    """An entry with the request that this system makes: PUT by id, POST, or POST unless the identifier is known."""
+    url = voice.address_of(resource)
+    if not voice.manner.ids:
+        return sample_resources.post(url, resource, if_none_exist=resource["identifier"][-1])
+    return (
+        sample_resources.post(url, resource)
+        if voice.source.system == "systmone"
+        else sample_resources.put(url, resource)
+    )
+
+
+def collect(voice: Voice, at: datetime, resources: Sequence[Json], *, cases: Sequence[Case] = ()) -> PublishedBundle:
+    entries = [sample_resources.entry(voice.address_of(resource), resource) for resource in resources]
+    return sample_resources.submission(voice.source, sample_resources.collection(voice.source, at, entries), cases)
+
+
+def case(voice: Voice, trouble: str, resource: Json, note: str) -> Case:
+    """An example for the manifest: this resource shows that difficulty."""
+    kind = resource["resourceType"]
+    if "id" in resource:
+        return Case(trouble, voice.nhs_number, voice.source, f"{kind}/{resource['id']}", note)
+    named = resource["identifier"][-1]
+    label = f"{kind}?identifier={named['system']}|{named['value']}"
+    return Case(trouble, voice.nhs_number, voice.source, label, note)

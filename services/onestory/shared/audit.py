@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 
 import structlog
 
-from onestory.shared.contracts.codec import Codec
-from onestory.shared.contracts.topics import ACCESS
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import AccessRecorded
-from onestory.shared.producer import Message, Producer
+from onestory.shared.kafka.codec import Codec
+from onestory.shared.kafka.producer import KafkaMessage, Producer
+from onestory.shared.kafka.schemas import ACCESS
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ class AuditTrail:
         self._producer = producer
         self._codec = codec
         self._partition: int | None = None
-        self._waiting: list[tuple[Message, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[KafkaMessage, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._begun = 0
         self._all_here = asyncio.Event()
@@ -52,7 +52,9 @@ class AuditTrail:
         """Return once all in-sync replicas have the event. Raises `Unavailable`: then nothing may be shown."""
         if self._partition is None:
             self._partition = secrets.randbelow(max(1, await self._producer.partitions(ACCESS)))
-        message = Message(ACCESS, access.person_key.encode(), self._codec.encode(access), partition=self._partition)
+        message = KafkaMessage(
+            ACCESS, access.person_key.encode(), self._codec.encode(access), partition=self._partition
+        )
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((message, written))
         if self._writing is None:
@@ -77,7 +79,7 @@ class AuditTrail:
         # The last read that was expected gets its turn to record.
         await asyncio.sleep(0)
 
-    async def _write_group(self, group: list[tuple[Message, asyncio.Future[None]]]) -> None:
+    async def _write_group(self, group: list[tuple[KafkaMessage, asyncio.Future[None]]]) -> None:
         failure: Unavailable | None = None
         try:
             await self._producer.send([message for message, _ in group])

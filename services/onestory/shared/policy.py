@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from onestory.shared.caller import Caller
+from onestory.shared.http.caller import Caller
 
 
 class Visibility(StrEnum):
@@ -18,7 +18,7 @@ class Visibility(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Referral:
+class OpenReferral:
     """An open referral of a person: the organisation that asked for it, and those that have it in their hands."""
 
     requester: str
@@ -33,7 +33,7 @@ class Subject:
 
     registered_practice: str | None
     sources: frozenset[str]
-    referrals: tuple[Referral, ...] = ()
+    referrals: tuple[OpenReferral, ...] = ()
     is_restricted: bool = False
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from onestory.local import addresses
+from onestory.local import state
 from onestory.local.state import Stack
 from onestory.shared.errors import Misconfigured
 
@@ -29,14 +29,14 @@ def occupied() -> Iterator[int]:
 
 
 def _choose(before: Stack | None = None, **environment: str) -> Stack:
-    return addresses.choose(HOME, before, environment, nothing_lives)
+    return state.choose(HOME, before, environment, nothing_lives)
 
 
 def test_all_ports_differ() -> None:
     chosen = _choose()
 
     listed = [chosen.kafka, chosen.controller, chosen.postgres, *chosen.health.values()]
-    assert len({addresses.port_of(address) for address in listed}) == len(listed)
+    assert len({state.port_of(address) for address in listed}) == len(listed)
 
 
 def test_the_ports_of_last_time_are_taken_again() -> None:
@@ -51,12 +51,12 @@ def test_a_port_that_somebody_took_since_is_replaced(occupied: int) -> None:
 
     again = _choose(before)
 
-    assert addresses.port_of(again.kafka) != occupied
+    assert state.port_of(again.kafka) != occupied
     assert again.postgres == before.postgres
 
 
 def test_a_port_that_the_environment_fixes_is_used() -> None:
-    port = addresses.free_port(set())
+    port = state.free_port(set())
 
     chosen = _choose(ONESTORY_PORT=str(port))
 
@@ -73,7 +73,7 @@ def test_a_fixed_port_in_use_is_refused_in_one_sentence(occupied: int) -> None:
 def test_a_fixed_port_that_its_own_process_holds_is_no_conflict(occupied: int) -> None:
     environment = {"ONESTORY_PORT": str(occupied)}
 
-    chosen = addresses.choose(HOME, None, environment, lambda name: name == "serve")
+    chosen = state.choose(HOME, None, environment, lambda name: name == "serve")
 
     assert chosen.base_url.endswith(f":{occupied}")
 

@@ -9,8 +9,8 @@ import pytest
 from tests.stack import Stack
 
 import onestory.record
-from onestory.shared import postgres
 from onestory.shared.identity import Keys
+from onestory.shared.postgres import database
 
 if TYPE_CHECKING:
     from tests.integration.record.record import Record
@@ -22,7 +22,7 @@ def record_of_module(stack: Stack) -> Record:
     from tests.integration.record.record import Record
 
     dsn = stack.fresh_database()
-    postgres.migrate(dsn, "record", Path(onestory.record.__file__).parent / "migrations")
+    database.migrate(dsn, "record", Path(onestory.record.__file__).parent / "migrations")
     return Record(dsn)
 
 

@@ -10,17 +10,17 @@ import psycopg
 from prometheus_client import CollectorRegistry
 from tests.integration.record.statements import arrivals
 
-from onestory.record.domain.digest import record_digest
-from onestory.record.gauges import Gauges
-from onestory.record.handler import Projector
-from onestory.record.parking import Parking
-from onestory.record.store import connection
-from onestory.shared import postgres
-from onestory.shared.consumer import positions
-from onestory.shared.consumer.arrival import Arrival
-from onestory.shared.contracts.codec import codec
+from onestory.record.parking.park import Parking
+from onestory.record.projector import main as projector_main
+from onestory.record.projector.handler import RecordProjector
+from onestory.record.projector.metrics import ProjectorMetrics
+from onestory.record.projector.rows import record_digest
 from onestory.shared.events import DirectoryChanged, RecordChanged, ReferralChanged
 from onestory.shared.identity import Keys
+from onestory.shared.kafka import reader
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.postgres import database
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Record:
 
     def connect(self, keys: Keys) -> psycopg.Connection:
         """A projector's connection."""
-        return connection.connect(self.dsn, keys)
+        return projector_main.connect_projector(self.dsn, keys)
 
-    def projector(self, keys: Keys, *authorities: str, limit: int = 1000) -> Projector:
+    def projector(self, keys: Keys, *authorities: str, limit: int = 1000) -> RecordProjector:
         """A projector."""
-        gauges = Gauges(CollectorRegistry())
-        return Projector(keys, authorities, Parking(codec(), gauges, limit), gauges)
+        gauges = ProjectorMetrics(CollectorRegistry())
+        return RecordProjector(keys, authorities, Parking(codec(), gauges, limit), gauges)
 
     def project(
         self,
@@ -50,10 +50,10 @@ class Record:
             self.project_arrivals(projector, keys, arrivals(keys, events, first))
             first += len(events)
 
-    def project_arrivals(self, projector: Projector, keys: Keys, batch: Sequence[Arrival]) -> None:
+    def project_arrivals(self, projector: RecordProjector, keys: Keys, batch: Sequence[ConsumedEvent]) -> None:
         """Write one batch in one transaction."""
         prepared = projector.prepare(batch)
-        with self.connect(keys) as connected, positions.transaction(connected) as transaction:
+        with self.connect(keys) as connected, reader.transaction(connected) as transaction:
             projector.write(transaction, prepared)()
 
     def digest(self) -> str:
@@ -62,12 +62,12 @@ class Record:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What a query gives."""
-        with postgres.connect(self.dsn, "record") as connected:
+        with database.connect(self.dsn, "record") as connected:
             return connected.execute(query.encode()).fetchall()
 
     def empty(self) -> None:
         """Forget everything."""
-        with postgres.connect(self.dsn, "record") as connected:
+        with database.connect(self.dsn, "record") as connected:
             tables = connected.execute(_TABLES).fetchone()
             assert tables is not None
             connected.execute(f"truncate {tables[0]}".encode())

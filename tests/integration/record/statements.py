@@ -9,12 +9,12 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from onestory.record.domain.digest import record_digest
-from onestory.shared.consumer.arrival import Arrival
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import DIRECTORY, RECORD, REFERRAL
+from onestory.record.projector.rows import record_digest
 from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, ReferralChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.kafka.schemas import DIRECTORY, RECORD, REFERRAL
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 PRACTICE = Source("A81001", "emis")
@@ -85,7 +85,7 @@ def later(event: RecordChanged, *, published: int, recorded: int | None = None) 
 
 def arrivals(
     keys: Keys, events: Iterable[RecordChanged | DirectoryChanged | ReferralChanged], first: int = 0
-) -> list[Arrival]:
+) -> list[ConsumedEvent]:
     """The events as messages of one partition, one second apart."""
     avro = codec()
     found = []
@@ -97,7 +97,7 @@ def arrivals(
                 topic, key = REFERRAL, keys.person_key(event.person)
             case DirectoryChanged():
                 topic, key = DIRECTORY, event.entry.shared_id
-        found.append(Arrival(topic, 0, offset, at(offset), key.encode(), avro.encode(event), event))
+        found.append(ConsumedEvent(topic, 0, offset, at(offset), key.encode(), avro.encode(event), event))
     return found
 
 

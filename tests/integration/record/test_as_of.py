@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, arrivals, at, later, person, statement, whose
 
-from onestory.record.reading.person import load, load_as_of
-from onestory.record.store import entries
-from onestory.record.store.entries import CurrentEntry
-from onestory.shared import alias
-from onestory.shared.consumer.arrival import Arrival
-from onestory.shared.database import Database, Queries, create_pool
+from onestory.record.person.load import load, load_as_of
+from onestory.record.read import store as read_store
+from onestory.record.read.store import CurrentEntry
+from onestory.shared import person_links
 from onestory.shared.events import RecordChanged, Source
 from onestory.shared.identity import Keys, PersonIdentifier, provisional
+from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.postgres.database import Database, Queries, create_pool
 
 KEYS = Keys(b"a secret for tests, long enough!")
 PDS = Source("X26", "pds")
@@ -71,7 +71,7 @@ def _event(draw: st.DrawFn, event_id: int) -> RecordChanged:
 
 
 @st.composite
-def busy_hour(draw: st.DrawFn) -> list[list[Arrival]]:
+def busy_hour(draw: st.DrawFn) -> list[list[ConsumedEvent]]:
     """Batches as they arrive. Some messages repeat what was said, with other clocks; some share their broker time."""
     ids = draw(st.permutations(range(1, 1 + draw(st.integers(3, 12)))))
     events = [draw(_event(event_id)) for event_id in ids]
@@ -105,7 +105,7 @@ async def shown_now(queries: Queries) -> Shown:
     """What the record says now, by what serves readers."""
     joined, among = {}, {}
     for key in PERSON_KEYS:
-        joined[key] = alias.joined(alias.successions(await entries.links(queries, key)), key)
+        joined[key] = person_links.joined(person_links.successions(await read_store.links(queries, key)), key)
     for size in range(1, len(PERSON_KEYS) + 1):
         for keys in itertools.combinations(PERSON_KEYS, size):
             among[frozenset(keys)] = await _together(queries, keys)
@@ -115,13 +115,13 @@ async def shown_now(queries: Queries) -> Shown:
 
 
 async def _together(queries: Queries, keys: Collection[str]) -> list[CurrentEntry]:
-    found = [entry for key in keys for entry in await entries.current(queries, key, MANY)]
-    withdrawn = await entries.withdrawn(queries, keys) if len(keys) > 1 else frozenset()
+    found = [entry for key in keys for entry in await read_store.current(queries, key, MANY)]
+    withdrawn = await read_store.withdrawn(queries, keys) if len(keys) > 1 else frozenset()
     kept = [entry for entry in found if entry.shared_id not in withdrawn]
     return sorted(kept, key=lambda entry: (entry.resource_type, entry.shared_id))
 
 
-def project(record: Record, batches: Sequence[Sequence[Arrival]]) -> dict[datetime, Shown]:
+def project(record: Record, batches: Sequence[Sequence[ConsumedEvent]]) -> dict[datetime, Shown]:
     """Write the batches; what was shown at the end of each moment. As-of cannot tell what was seen within one."""
     projector, kept = record.projector(KEYS, PDS.organisation), {}
     for place, batch in enumerate(batches):
@@ -141,7 +141,7 @@ def project(record: Record, batches: Sequence[Sequence[Arrival]]) -> dict[dateti
 )
 @given(batches=busy_hour())
 def test_as_of_gives_again_what_was_shown_but_for_what_was_of_somebody_else(
-    record: Record, batches: list[list[Arrival]]
+    record: Record, batches: list[list[ConsumedEvent]]
 ) -> None:
     record.empty()
     kept = project(record, batches)

@@ -10,10 +10,10 @@ import pytest
 from tests.integration.record.record import Record
 from tests.integration.record.statements import Said, at, later, person, statement
 
-from onestory.record.reading.person import Person, load_as_of
-from onestory.shared.database import Database, create_pool
+from onestory.record.person.load import PersonRecord, load_as_of
 from onestory.shared.events import RecordChanged, Source
 from onestory.shared.identity import Keys, PersonIdentifier
+from onestory.shared.postgres.database import Database, create_pool
 
 AMINA, JOE = person(18), person(26)
 PDS = Source("X26", "pds")
@@ -24,17 +24,17 @@ def project(record: Record, keys: Keys, *events: RecordChanged) -> None:
     record.project(keys, *[[event] for event in events], authorities=[PDS.organisation])
 
 
-def as_of(record: Record, keys: Keys, second: int, about: PersonIdentifier = AMINA) -> Person:
+def as_of(record: Record, keys: Keys, second: int, about: PersonIdentifier = AMINA) -> PersonRecord:
     """The person as the record was when this second had come."""
 
-    async def run() -> Person:
+    async def run() -> PersonRecord:
         async with create_pool(record.dsn) as pool, Database(pool).snapshot() as queries:
             return await load_as_of(queries, keys.person_key(about), at(second))
 
     return asyncio.run(run())
 
 
-def texts(found: Person) -> list[str]:
+def texts(found: PersonRecord) -> list[str]:
     """What is shown, as the text after `meta`."""
     return [(entry.content or b"").decode().rpartition("},")[2].rstrip("}") for entry in found.entries]
 

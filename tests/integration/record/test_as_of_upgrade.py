@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import onestory.record
-from onestory.shared import postgres
+from onestory.shared.postgres import database as postgres_database
 
 MIGRATIONS = Path(onestory.record.__file__).parent / "migrations"
 _STATEMENT = """
@@ -35,14 +35,14 @@ def test_an_upgrade_knows_when_it_got_a_list_by_its_statements_or_by_when_it_was
     database: str, before: Path
 ) -> None:
     listing, of_nothing = (f"00000000-0000-0000-0000-00000000000{number}" for number in (1, 2))
-    postgres.migrate(database, "record", before)
-    with postgres.connect(database, "record") as connection:
+    postgres_database.migrate(database, "record", before)
+    with postgres_database.connect(database, "record") as connection:
         connection.execute(_STATEMENT)
         for event_id in (listing, of_nothing):
             connection.execute(_LIST, [event_id])
 
-    postgres.migrate(database, "record", MIGRATIONS)
+    postgres_database.migrate(database, "record", MIGRATIONS)
 
-    with postgres.connect(database, "record") as connection:
+    with postgres_database.connect(database, "record") as connection:
         got = connection.execute("select event_id::text, (broker_time at time zone 'UTC')::date::text from whole_list")
         assert dict(got.fetchall()) == {listing: "2026-01-02", of_nothing: "2026-01-01"}

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, arrivals, at, person, statement
 
-from onestory.record.domain.freshness import Freshness
-from onestory.record.reading.freshness import Sources
-from onestory.record.store import entries
-from onestory.shared.database import Database, create_pool
+from onestory.record.freshness.domain import Freshness
+from onestory.record.freshness.service import Sources
+from onestory.record.read import store as read_store
 from onestory.shared.events import Source
 from onestory.shared.identity import Keys
+from onestory.shared.postgres.database import Database, create_pool
 from onestory.shared.settings import Settings
 
 GP = (PRACTICE.organisation, PRACTICE.system)
@@ -33,7 +33,7 @@ def lines(record: Record, keys: Keys, now: datetime, hidden: Sequence[str] = ())
         async with create_pool(record.dsn) as pool:
             database, person_key = Database(pool), keys.person_key(AMINA)
             seen = [
-                entry for entry in await entries.current(database, person_key, 0) if entry.organisation not in hidden
+                entry for entry in await read_store.current(database, person_key, 0) if entry.organisation not in hidden
             ]
             return await Sources(database, SETTINGS).of([person_key], seen, now)
 

@@ -17,15 +17,14 @@ from tests.integration.record.waiting import until
 from tests.stack import Stack
 from tests.unit.shared.memory_log import MemoryLog, MemoryTopic
 
-from onestory import topics as command
-from onestory.shared import outbox, postgres
-from onestory.shared.consumer import kafka_log
-from onestory.shared.consumer.kafka_log import KafkaLog
-from onestory.shared.consumer.log import Log, Place
-from onestory.shared.contracts.topics import Topic
+from onestory.admin import topics
 from onestory.shared.errors import Misconfigured, Unavailable
 from onestory.shared.identity import Keys
-from onestory.shared.producer import Producer
+from onestory.shared.kafka import consumer as kafka_consumer
+from onestory.shared.kafka.consumer import KafkaLog, Log, Partition
+from onestory.shared.kafka.producer import Producer
+from onestory.shared.kafka.schemas import Topic
+from onestory.shared.postgres import database, outbox
 
 Write = Callable[[int], None]
 
@@ -40,24 +39,24 @@ def topic(stack: Stack) -> str:
 
 
 @pytest.fixture(params=["memory", "kafka"])
-def log(request: pytest.FixtureRequest) -> Iterator[tuple[Log, Place, Write]]:
+def log(request: pytest.FixtureRequest) -> Iterator[tuple[Log, Partition, Write]]:
     """A log, its one partition, and what writes n messages to it: the fake, and the real thing."""
     if request.param == "memory":
         memory = MemoryTopic()
         member = MemoryLog(memory)
-        member.assign(Place("test", 0))
-        yield member, Place("test", 0), partial(_append, memory, Place("test", 0))
+        member.assign(Partition("test", 0))
+        yield member, Partition("test", 0), partial(_append, memory, Partition("test", 0))
         return
     stack, name = request.getfixturevalue("stack"), request.getfixturevalue("topic")
     with closing(KafkaLog(stack.kafka, name, [name])) as real:
-        yield real, Place(name, 0), partial(_write, stack.kafka, name)
+        yield real, Partition(name, 0), partial(_write, stack.kafka, name)
 
 
 def test_a_member_whose_heart_has_stopped_joins_again_and_loses_nothing(
     stack: Stack, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka_log, "_LONGEST_BREATH_S", 4.0)
-    place = Place(topic, 0)
+    monkeypatch.setattr(kafka_consumer, "_LONGEST_BREATH_S", 4.0)
+    place = Partition(topic, 0)
     with closing(KafkaLog(stack.kafka, topic, [topic])) as log:
         until(lambda: log.poll(100, 1) is not None and log.assigned() == {place})
         first = log._consumer
@@ -89,7 +88,7 @@ def test_nobody_joins_a_group_before_its_topics_are_there(stack: Stack) -> None:
         assert "onestory topics apply" in caught.value.issues[0].diagnostics
 
 
-def test_a_log_reads_on_from_where_it_was_told_to(log: tuple[Log, Place, Write]) -> None:
+def test_a_log_reads_on_from_where_it_was_told_to(log: tuple[Log, Partition, Write]) -> None:
     reading, place, write = log
     write(5)
     until(lambda: _polled(reading) is not None and place in reading.assigned())
@@ -102,7 +101,7 @@ def test_a_log_reads_on_from_where_it_was_told_to(log: tuple[Log, Place, Write])
     assert reading.end(place) == 5
 
 
-def test_a_log_refuses_an_offset_that_it_does_not_have(log: tuple[Log, Place, Write]) -> None:
+def test_a_log_refuses_an_offset_that_it_does_not_have(log: tuple[Log, Partition, Write]) -> None:
     reading, place, write = log
     write(1)
     until(lambda: _polled(reading) is not None and place in reading.assigned())
@@ -114,11 +113,11 @@ def test_a_log_refuses_an_offset_that_it_does_not_have(log: tuple[Log, Place, Wr
 def test_what_stands_in_the_outbox_goes_to_kafka_in_order_and_is_deleted_afterwards(
     stack: Stack, record: Record, topic: str, keys: Keys
 ) -> None:
-    with postgres.connect(record.dsn, "record") as connection:
+    with database.connect(record.dsn, "record") as connection:
         for number in range(500):
             outbox.append(connection, topic, b"key", b"%d" % number)
     producer = Producer(stack.kafka, timeout_s=10, client_id="test")
-    relay = outbox.Relay(partial(postgres.connect, record.dsn, "record"), producer, CollectorRegistry())
+    relay = outbox.Relay(partial(database.connect, record.dsn, "record"), producer, CollectorRegistry())
     stop = threading.Event()
     thread = threading.Thread(target=relay.run, args=[stop])
     thread.start()
@@ -136,20 +135,20 @@ def test_topics_are_made_once_and_a_changed_setting_is_put_right(stack: Stack) -
     with closing(KafkaAdminClient(bootstrap_servers=stack.kafka)) as admin:
         assert [each.missing for each in _differences(admin, wanted)] == [True]
 
-        command._create(admin, [wanted], 1)
+        topics._create(admin, [wanted], 1)
         assert _differences(admin, wanted) == []
 
         longer = Topic(wanted.name, "RecordChanged", 2, 86_400_000, "delete", 1_000_000)
         (difference,) = _differences(admin, longer)
         assert list(difference.lines()) == [f"{wanted.name}: retention.ms is -1, will be 86400000"]
-        command._alter(admin, [difference])
+        topics._alter(admin, [difference])
         assert _differences(admin, longer) == []
 
 
 def test_another_partition_count_is_told_and_refused(stack: Stack) -> None:
     name = f"test.{uuid.uuid4().hex[:8]}"
     with closing(KafkaAdminClient(bootstrap_servers=stack.kafka)) as admin:
-        command._create(admin, [Topic(name, "RecordChanged", 2, -1, "delete", 1_000_000)], 1)
+        topics._create(admin, [Topic(name, "RecordChanged", 2, -1, "delete", 1_000_000)], 1)
 
         (difference,) = _differences(admin, Topic(name, "RecordChanged", 3, -1, "delete", 1_000_000))
 
@@ -158,15 +157,15 @@ def test_another_partition_count_is_told_and_refused(stack: Stack) -> None:
 
 
 def test_kafka_away_is_unavailable() -> None:
-    with pytest.raises(Unavailable), command._admin("127.0.0.1:1"):
+    with pytest.raises(Unavailable), topics._admin("127.0.0.1:1"):
         pass
 
 
-def _differences(admin: KafkaAdminClient, wanted: Topic) -> list[command.Difference]:
-    return command.differences([wanted], command._existing(admin, [wanted.name]))
+def _differences(admin: KafkaAdminClient, wanted: Topic) -> list[topics.TopicDifference]:
+    return topics.differences([wanted], topics._existing(admin, [wanted.name]))
 
 
-def _append(topic: MemoryTopic, place: Place, messages: int) -> None:
+def _append(topic: MemoryTopic, place: Partition, messages: int) -> None:
     for _ in range(messages):
         topic.append(place, b"x")
 
@@ -182,7 +181,7 @@ def _polled(log: Log) -> int:
     return sum(len(records) for records in log.poll(100, 100).values())
 
 
-def _all(log: Log, place: Place, wanted: int) -> list[int]:
+def _all(log: Log, place: Partition, wanted: int) -> list[int]:
     """Offsets of the next messages."""
     found: list[int] = []
 

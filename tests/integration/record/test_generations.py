@@ -16,14 +16,16 @@ from tests.integration.record.statements import Said, arrivals, person, statemen
 from tests.integration.record.waiting import until
 
 import onestory.record
-from onestory.record.store import comparison, connection, generations
-from onestory.record.store.generations import FORMER, LIVE, NEXT
-from onestory.shared import postgres
-from onestory.shared.consumer import positions
-from onestory.shared.database import create_pool
+from onestory.record.projector import main as projector_main
+from onestory.record.rebuild import comparison
+from onestory.record.rebuild import store as rebuild_store
+from onestory.record.rebuild.store import FORMER, LIVE, NEXT
 from onestory.shared.errors import Conflict, Misconfigured, Unavailable
 from onestory.shared.events import Source
 from onestory.shared.identity import Keys
+from onestory.shared.kafka import reader as kafka_reader
+from onestory.shared.postgres import database as postgres_database
+from onestory.shared.postgres.database import create_pool
 
 MIGRATIONS = Path(onestory.record.__file__).parent / "migrations"
 ASKED = """
@@ -40,7 +42,7 @@ PATIENT = 30.0
 @pytest.fixture
 def dsn(database: str) -> str:
     """A record whose rows say which generation they are of."""
-    postgres.migrate(database, LIVE, MIGRATIONS)
+    postgres_database.migrate(database, LIVE, MIGRATIONS)
     fill(database, LIVE, 0)
     return database
 
@@ -91,14 +93,14 @@ def test_a_projector_under_way_writes_all_of_its_batch_or_waits_with_all_of_it(d
 
 def test_somebody_who_keeps_the_tables_busy_puts_a_takeover_off_and_nothing_has_changed(dsn: str) -> None:
     prepare_next(dsn, 1)
-    with psycopg.connect(dsn) as reader, generations.alone(dsn) as alone:
+    with psycopg.connect(dsn) as reader, rebuild_store.alone(dsn) as alone:
         reader.execute("select from record.current")
 
         with pytest.raises(Unavailable, match="keeps the record's tables busy"):
             replace(alone, 0.3)
 
         assert reader.execute("select system from record.current").fetchall() == [("0",)]
-        assert generations.there(alone) == {LIVE, NEXT}
+        assert rebuild_store.there(alone) == {LIVE, NEXT}
 
 
 def test_what_other_roles_may_do_they_may_do_after_a_takeover(dsn: str) -> None:
@@ -149,26 +151,26 @@ def test_every_table_is_compared_or_said_why_not(dsn: str) -> None:
 
 
 def test_a_record_without_this_release_s_tables_is_told(database: str) -> None:
-    with generations.alone(database) as alone, pytest.raises(Misconfigured, match="run `onestory migrate` first"):
-        generations.prepare(alone, database)
+    with rebuild_store.alone(database) as alone, pytest.raises(Misconfigured, match="run `onestory migrate` first"):
+        rebuild_store.prepare(alone, database)
 
 
 def test_a_half_built_generation_of_another_release_is_begun_anew(dsn: str) -> None:
     prepare_next(dsn, 1)
-    with generations.alone(dsn) as alone:
+    with rebuild_store.alone(dsn) as alone:
         alone.execute("insert into record_next.position values ('care.record', 0, 5, now())")
-        assert generations.prepare(alone, dsn)
+        assert rebuild_store.prepare(alone, dsn)
         alone.execute("delete from record_next.migration where name ~ '^0003'")
 
-        assert not generations.prepare(alone, dsn)
+        assert not rebuild_store.prepare(alone, dsn)
 
-        assert generations.positions(alone, NEXT) == {}
+        assert rebuild_store.positions(alone, NEXT) == {}
 
 
 def test_there_is_one_rebuild_at_a_time(dsn: str) -> None:
-    with generations.alone(dsn), pytest.raises(Conflict), generations.alone(dsn):
+    with rebuild_store.alone(dsn), pytest.raises(Conflict), rebuild_store.alone(dsn):
         pass
-    with generations.alone(dsn):
+    with rebuild_store.alone(dsn):
         pass
 
 
@@ -192,20 +194,20 @@ class Asking:
 def take_over(dsn: str, number: int) -> None:
     """Put a generation whose rows say this number into place."""
     prepare_next(dsn, number)
-    with generations.alone(dsn) as alone:
-        generations.drop(alone, FORMER)
+    with rebuild_store.alone(dsn) as alone:
+        rebuild_store.drop(alone, FORMER)
         replace(alone, PATIENT)
 
 
 def replace(alone: psycopg.Connection, patience_s: float) -> None:
     with alone.transaction():
-        generations.hold_writers(alone, patience_s)
-        generations.take_over(alone, patience_s)
+        rebuild_store.hold_writers(alone, patience_s)
+        rebuild_store.take_over(alone, patience_s)
 
 
 def prepare_next(dsn: str, number: int) -> None:
-    with generations.alone(dsn) as alone:
-        generations.prepare(alone, dsn)
+    with rebuild_store.alone(dsn) as alone:
+        rebuild_store.prepare(alone, dsn)
     fill(dsn, NEXT, number)
 
 
@@ -213,7 +215,10 @@ def fill(dsn: str, generation: str, number: int) -> None:
     """One resource of one person."""
     said = statement(KEYS, 1, AMINA, [Said("Condition", "a", '"n":1', 1)], source=Source("A81001", str(number)))
     projector = Record(dsn).projector(KEYS)
-    with connection.connect(dsn, KEYS, generation) as connected, positions.transaction(connected) as transaction:
+    with (
+        projector_main.connect_projector(dsn, KEYS, generation) as connected,
+        kafka_reader.transaction(connected) as transaction,
+    ):
         projector.write(transaction, projector.prepare(arrivals(KEYS, [said])))()
 
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, arrivals, at, person, statement
 
-from onestory.record.domain.replay import headers_of
-from onestory.shared.consumer import positions
-from onestory.shared.consumer.arrival import Arrival
+from onestory.record.parking.replay import headers_of
 from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import Keys
+from onestory.shared.kafka import reader
+from onestory.shared.kafka.reader import ConsumedEvent
 
 KEYS = Keys(b"a secret for tests, long enough!")
 AMINA, JOE = person(1), person(2)
@@ -45,7 +45,7 @@ def missing(record: Record) -> list[int]:
     return [int(row[0]) for row in record.rows("select missing from sequence_span order by person_key")]
 
 
-def project(record: Record, *batches: Sequence[Arrival]) -> None:
+def project(record: Record, *batches: Sequence[ConsumedEvent]) -> None:
     """Write batches, one transaction each."""
     for batch in batches:
         record.project_arrivals(record.projector(KEYS), KEYS, batch)
@@ -86,9 +86,9 @@ def test_projectors_of_other_partitions_do_not_wait_for_each_other_to_note_the_s
     )
     projector = record.projector(KEYS)
 
-    with record.connect(KEYS) as one, record.connect(KEYS) as other, positions.transaction(one) as unfinished:
+    with record.connect(KEYS) as one, record.connect(KEYS) as other, reader.transaction(one) as unfinished:
         projector.write(unfinished, projector.prepare([first]))
-        with positions.transaction(other) as transaction:
+        with reader.transaction(other) as transaction:
             transaction.execute("set local lock_timeout = '5s'")
             projector.write(transaction, projector.prepare([replace(second, partition=1)]))
 

@@ -15,11 +15,11 @@ from tests.integration.record.test_aliases import FIRST, PDS, SECOND, THIRD, rep
 from tests.integration.record.test_any_order import KEYS, history
 from tests.referral_events import Made
 
-from onestory.record.domain.search.person import Asked
-from onestory.record.reading.person import Person, Persons, load
-from onestory.shared.database import Database, create_pool
+from onestory.record.person.identifiers import PersonRef
+from onestory.record.person.load import PersonLoader, PersonRecord, load
 from onestory.shared.events import RecordChanged, ReferralChanged, Source
 from onestory.shared.identity import PersonIdentifier, provisional
+from onestory.shared.postgres.database import Database, create_pool
 
 NUMBERS = (FIRST, SECOND, THIRD)
 PROVISIONAL = provisional("A81001", "emis", "p1")
@@ -68,7 +68,7 @@ async def _compare(record: Record, events: Sequence[RecordChanged | ReferralChan
     everybody = {event.person for event in events} | {*NUMBERS, PROVISIONAL}
     async with create_pool(record.dsn) as pool:
         database = Database(pool)
-        kept = Persons(database)
+        kept = PersonLoader(database)
         for first in range(0, len(events), 2):
             record.project(KEYS, events[first : first + 2], authorities=["X26"])
             for identifier in sorted(everybody):
@@ -77,8 +77,8 @@ async def _compare(record: Record, events: Sequence[RecordChanged | ReferralChan
                     assert await _kept(kept, identifier) == await _fresh(database, identifier)
 
 
-async def _kept(kept: Persons, identifier: PersonIdentifier) -> tuple[object, ...]:
-    return _shown(await kept.load(Asked(KEYS.person_key(identifier))))
+async def _kept(kept: PersonLoader, identifier: PersonIdentifier) -> tuple[object, ...]:
+    return _shown(await kept.load(PersonRef(KEYS.person_key(identifier))))
 
 
 async def _fresh(database: Database, identifier: PersonIdentifier) -> tuple[object, ...]:
@@ -86,7 +86,7 @@ async def _fresh(database: Database, identifier: PersonIdentifier) -> tuple[obje
         return _shown(await load(queries, KEYS.person_key(identifier)))
 
 
-def _shown(person: Person) -> tuple[object, ...]:
+def _shown(person: PersonRecord) -> tuple[object, ...]:
     # Links that a link of the past once led to may be there as well, of people who are somebody else.
     among = {each for each in person.successions if {each.older, each.newer} <= set(person.person_keys)}
     return set(person.person_keys), person.numbers, among, list(person.entries), person.referrals

@@ -9,8 +9,8 @@ from tests.integration.record.record import Record
 from tests.integration.record.statements import Said, person, statement
 
 import onestory.record
-from onestory.shared import postgres
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys
+from onestory.shared.postgres import database
 
 MIGRATION = Path(onestory.record.__file__).parent / "migrations" / "0008_local_identifiers.sql"
 HELD = "select system, value, person_key, shared_id, event_id, organisation from patient_identifier order by 1, 2, 3"
@@ -33,7 +33,7 @@ def test_what_was_there_before_the_table_was_is_in_it_as_if_it_came_now(record: 
     assert [row[:2] for row in held] == [("http://h.example/mrn", "M1")]
 
     backfill = MIGRATION.read_text().partition("insert into")
-    with postgres.connect(record.dsn, "record") as connection:
+    with database.connect(record.dsn, "record") as connection:
         connection.execute(b"truncate patient_identifier")
         connection.execute((backfill[1] + backfill[2]).encode())
 

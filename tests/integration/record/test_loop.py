@@ -15,18 +15,17 @@ from tests.integration.record.statements import Said, arrivals, expected_digest,
 from tests.integration.record.waiting import until
 from tests.unit.shared.memory_log import MemoryLog, MemoryTopic
 
-from onestory.record.handler import Batch
-from onestory.shared.consumer.arrival import Arrival
-from onestory.shared.consumer.log import Place
-from onestory.shared.consumer.log import Record as LogRecord
-from onestory.shared.consumer.loop import Handler, Loop
-from onestory.shared.consumer.reader import Reader
-from onestory.shared.contracts.codec import codec
+from onestory.record.projector.handler import RecordBatch
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import RecordChanged
 from onestory.shared.identity import Keys
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.consumer import LogRecord as LogRecord
+from onestory.shared.kafka.consumer import Partition
+from onestory.shared.kafka.loop import EventHandler, Loop
+from onestory.shared.kafka.reader import ConsumedEvent, LogReader
 
-PLACE = Place("care.record", 0)
+PLACE = Partition("care.record", 0)
 
 
 def some(keys: Keys, count: int) -> list[RecordChanged]:
@@ -40,7 +39,7 @@ class Fixture:
         self,
         record: Record,
         keys: Keys,
-        handler: Handler[Batch],
+        handler: EventHandler[RecordBatch],
         passes_by: Callable[[str, LogRecord], bool] | None = None,
     ) -> None:
         self.topic = MemoryTopic()
@@ -51,7 +50,7 @@ class Fixture:
         self._connect = partial(record.connect, keys)
         self._stop = threading.Event()
         self.loop = Loop(
-            lambda: Reader(self.log, codec(), passes_by), self.connect, handler, lambda *_: None, self._stop
+            lambda: LogReader(self.log, codec(), passes_by), self.connect, handler, lambda *_: None, self._stop
         )
 
     def connect(self) -> psycopg.Connection:
@@ -138,12 +137,12 @@ def test_what_nobody_foresaw_stops_it_and_nothing_of_the_batch_stays(record: Rec
 class Failing:
     """Writes, and then fails."""
 
-    def __init__(self, handler: Handler[Batch]) -> None:
+    def __init__(self, handler: EventHandler[RecordBatch]) -> None:
         self._handler = handler
 
-    def prepare(self, arrivals: Sequence[Arrival]) -> Batch:
+    def prepare(self, arrivals: Sequence[ConsumedEvent]) -> RecordBatch:
         return self._handler.prepare(arrivals)
 
-    def write(self, transaction: psycopg.Connection, batch: Batch) -> Callable[[], None]:
+    def write(self, transaction: psycopg.Connection, batch: RecordBatch) -> Callable[[], None]:
         self._handler.write(transaction, batch)
         raise ZeroDivisionError

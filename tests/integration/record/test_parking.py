@@ -9,23 +9,23 @@ from structlog.testing import capture_logs
 from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, arrivals, person, statement
 
-from onestory.record.parking import EverythingParked
-from onestory.shared.consumer.arrival import Arrival
-from onestory.shared.contracts.codec import codec
+from onestory.record.parking.park import EverythingParked
 from onestory.shared.errors import Misconfigured, Unprocessable
 from onestory.shared.events import Parked, Source
 from onestory.shared.identity import Keys
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.reader import ConsumedEvent
 
 AMINA, JOE = person(1), person(2)
 HOSPITAL = Source("RXX01", "pas")
 
 
-def good(keys: Keys, number: int) -> Arrival:
+def good(keys: Keys, number: int) -> ConsumedEvent:
     """A message that can be used."""
     return arrivals(keys, [statement(keys, number, AMINA, [Said("Condition", "a", '"a":1', number)])], number)[0]
 
 
-def bad(keys: Keys, number: int, source: Source = PRACTICE) -> Arrival:
+def bad(keys: Keys, number: int, source: Source = PRACTICE) -> ConsumedEvent:
     """A message under the wrong key."""
     event = statement(keys, number, AMINA, [Said("Condition", "a", '"a":1', number)], source=source)
     return replace(arrivals(keys, [event], number)[0], key=keys.person_key(JOE).encode())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from tests.integration.record.record import Record
 from tests.integration.record.statements import Said, person, statement
 
-from onestory.record.store import patient_names
-from onestory.shared import postgres
+from onestory.record.person import store as person_store
 from onestory.shared.identity import Keys
+from onestory.shared.postgres import database
 
 AMINA = person(1)
 NAMED = '"name":[{"family":"Okafor-Brown","given":["Zoë"]}],"birthDate":"1941-03-02"'
@@ -31,14 +31,14 @@ def test_every_patient_statement_is_kept_with_its_names(record: Record, keys: Ke
 def test_what_was_there_before_is_filled_in_once(record: Record, keys: Keys) -> None:
     record.project(keys, [statement(keys, 1, AMINA, [Said("Patient", "a", NAMED, 1)])])
     before = kept(record)
-    with postgres.connect(record.dsn, "record") as connection:
+    with database.connect(record.dsn, "record") as connection:
         connection.execute("delete from patient_name")
         connection.execute("insert into unfilled values ('patient_name')")
     # One arrives before the rest is filled in.
     record.project(keys, [statement(keys, 2, AMINA, [Said("Patient", "a", RENAMED, 2)])])
 
-    with postgres.connect(record.dsn, "record") as connection:
-        assert patient_names.fill(connection) == 2
-        assert patient_names.fill(connection) == 0
+    with database.connect(record.dsn, "record") as connection:
+        assert person_store.fill_names(connection) == 2
+        assert person_store.fill_names(connection) == 0
 
     assert kept(record) == [*before, ("1941-03-02", ["green"])]

@@ -28,20 +28,19 @@ from tests.integration.record.test_any_order import KEYS, history
 from tests.stack import Stack
 
 import onestory.record
-from onestory.record.domain.replay import headers_of, state
-from onestory.record.gauges import Gauges
-from onestory.record.handler import Projector
-from onestory.record.parking import Parking
-from onestory.record.replay import replay
-from onestory.record.store import replays
-from onestory.record.store.replays import Listed
-from onestory.shared import postgres
-from onestory.shared.consumer.arrival import Arrival
-from onestory.shared.contracts.codec import codec
+from onestory.record.parking import store as parking_store
+from onestory.record.parking.park import Parking, replay
+from onestory.record.parking.replay import headers_of, state
+from onestory.record.parking.store import ParkedMessage
+from onestory.record.projector.handler import RecordProjector
+from onestory.record.projector.metrics import ProjectorMetrics
 from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.events import Parked, RecordChanged, Source
 from onestory.shared.identity import Keys
-from onestory.shared.producer import Position, Producer
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.producer import MessagePosition, Producer
+from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.postgres import database
 
 AMINA, JOE = person(1), person(2)
 HOSPITAL = Source("RXX01", "pas")
@@ -56,26 +55,26 @@ class Partition:
     keys: Keys
     end: int = 0
 
-    def reads(self, events: Sequence[RecordChanged], projector: Projector, *, readable: bool = True) -> None:
+    def reads(self, events: Sequence[RecordChanged], projector: RecordProjector, *, readable: bool = True) -> None:
         """The events arrive, one transaction each; `readable`: to this release."""
         for arrival in arrivals(self.keys, events, self.end):
             self.end += 1
             self.record.project_arrivals(projector, self.keys, [arrival if readable else unreadable(arrival)])
 
     def replays(
-        self, projector: Projector, chosen: Iterable[Listed] | None = None, *, readable: bool = True
-    ) -> list[Arrival]:
+        self, projector: RecordProjector, chosen: Iterable[ParkedMessage] | None = None, *, readable: bool = True
+    ) -> list[ConsumedEvent]:
         """What waits, or these, is sent again and read again; the messages."""
-        with replays.opened(self.record.dsn) as connection:
+        with parking_store.opened(self.record.dsn) as connection:
             ids = [each.parked_id for each in (parked(self.record) if chosen is None else chosen)]
-            messages = replays.messages(connection, ids)
-            sent = [Position(messages[each].topic, 0, self.end + place) for place, each in enumerate(ids)]
-            replays.mark(connection, ids, sent)
+            messages = parking_store.messages(connection, ids)
+            sent = [MessagePosition(messages[each].topic, 0, self.end + place) for place, each in enumerate(ids)]
+            parking_store.mark(connection, ids, sent)
         found = []
         for each, position in zip(ids, sent, strict=True):
             key, value, headers = messages[each].key, messages[each].value, messages[each].headers
             event = codec().decode(value)
-            found.append(Arrival(position.topic, 0, position.offset, at(self.end), key, value, event, headers))
+            found.append(ConsumedEvent(position.topic, 0, position.offset, at(self.end), key, value, event, headers))
             self.end += 1
         self.record.project_arrivals(
             projector, self.keys, [arrival if readable else unreadable(arrival) for arrival in found]
@@ -88,14 +87,14 @@ def partition(record: Record, keys: Keys) -> Partition:
     return Partition(record, keys)
 
 
-def unreadable(arrival: Arrival) -> Arrival:
+def unreadable(arrival: ConsumedEvent) -> ConsumedEvent:
     """The message as a release sees it that is older than its schema."""
     return replace(arrival, event=Unprocessable("Schema id 77 is not known.", code="unknown-schema"))
 
 
-def parked(record: Record) -> list[Listed]:
-    with replays.opened(record.dsn) as connection:
-        return replays.listed(connection)
+def parked(record: Record) -> list[ParkedMessage]:
+    with parking_store.opened(record.dsn) as connection:
+        return parking_store.listed(connection)
 
 
 def states(record: Record) -> list[str]:
@@ -106,11 +105,11 @@ def some(keys: Keys, ids: Collection[int], source: Source = PRACTICE) -> list[Re
     return [statement(keys, n, AMINA, [Said("Condition", f"c{n}", f'"n":{n}', n)], source=source) for n in ids]
 
 
-def watched(keys: Keys, limit: int = 1000) -> tuple[Projector, CollectorRegistry]:
+def watched(keys: Keys, limit: int = 1000) -> tuple[RecordProjector, CollectorRegistry]:
     """A projector, and its metrics."""
     registry = CollectorRegistry()
-    gauges = Gauges(registry)
-    return Projector(keys, [], Parking(codec(), gauges, limit), gauges), registry
+    gauges = ProjectorMetrics(registry)
+    return RecordProjector(keys, [], Parking(codec(), gauges, limit), gauges), registry
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -198,9 +197,9 @@ def test_a_replay_that_is_parked_before_it_is_marked_is_told_as_parked_again(
     partition.reads(some(keys, [1]), projector, readable=False)
     (again,) = partition.replays(projector, readable=False)
 
-    with replays.opened(record.dsn) as connection:
-        (one,) = replays.listed(connection)
-        replays.mark(connection, [one.parked_id], [Position(again.topic, 0, again.offset)])
+    with parking_store.opened(record.dsn) as connection:
+        (one,) = parking_store.listed(connection)
+        parking_store.mark(connection, [one.parked_id], [MessagePosition(again.topic, 0, again.offset)])
 
     assert states(record) == ["parked again"]
 
@@ -243,9 +242,9 @@ def test_a_replay_has_the_bytes_the_key_and_the_headers_of_the_message(record: R
 
     record.project_arrivals(record.projector(keys), keys, [unreadable(arrival) for arrival in sent])
 
-    with replays.opened(record.dsn) as connection:
-        ids = [each.parked_id for each in replays.listed(connection)]
-        found = [replays.messages(connection, ids)[parked_id] for parked_id in ids]
+    with parking_store.opened(record.dsn) as connection:
+        ids = [each.parked_id for each in parking_store.listed(connection)]
+        found = [parking_store.messages(connection, ids)[parked_id] for parked_id in ids]
     assert [(m.topic, m.partition, m.key, m.value) for m in found] == [(a.topic, 0, a.key, a.value) for a in sent]
     assert [list(message.headers[:-1]) for message in found] == [HEADERS, []]
 
@@ -256,11 +255,11 @@ def test_without_an_acknowledgement_nothing_is_marked(stack: Stack, record: Reco
     record.project_arrivals(record.projector(keys), keys, [unreadable(arrival) for arrival in lost])
 
     with (
-        replays.opened(record.dsn) as connection,
+        parking_store.opened(record.dsn) as connection,
         closing(Producer(stack.kafka, timeout_s=1, client_id="test")) as producer,
         pytest.raises(Unavailable) as caught,
     ):
-        replay(connection, producer, replays.listed(connection))
+        replay(connection, producer, parking_store.listed(connection))
 
     assert str(caught.value).startswith("Kafka did not acknowledge: 0 of 2 parked messages were replayed and marked.")
     assert states(record) == ["parked", "parked"]
@@ -277,7 +276,7 @@ def test_who_waits_for_a_parked_message_is_told_until_the_record_has_it(
     (again,) = partition.replays(projector)
     assert record.rows(told) == [(0,)]
 
-    with postgres.connect(record.dsn, "record") as connection:
+    with database.connect(record.dsn, "record") as connection:
         connection.execute("insert into position values (%s, 0, %s, now())", [again.topic, again.offset + 1])
     assert record.rows(told) == []
 
@@ -291,15 +290,15 @@ def test_a_publishers_name_that_no_table_holds_stops_nothing(partition: Partitio
 def test_what_was_parked_before_messages_could_be_replayed_waits(stack: Stack, tmp_path: Path) -> None:
     migrations, dsn = Path(onestory.record.__file__).parent / "migrations", stack.fresh_database()
     (tmp_path / "0001_record.sql").write_text((migrations / "0001_record.sql").read_text())
-    postgres.migrate(dsn, "record", tmp_path)
-    with postgres.connect(dsn, "record") as connection:
+    database.migrate(dsn, "record", tmp_path)
+    with database.connect(dsn, "record") as connection:
         connection.execute(
             """insert into parked
                values (%s, 'encrypted', 'No keys.', 'care.record', 3, 7, 'A81001', null, '', 1, now())""",
             [UUID(int=1)],
         )
 
-    postgres.migrate(dsn, "record", migrations)
+    database.migrate(dsn, "record", migrations)
 
     assert states(Record(dsn)) == ["parked"]
     assert [(each.partition, each.offset) for each in parked(Record(dsn))] == [(3, 7)]

@@ -16,20 +16,20 @@ from tests.integration.record.statements import PRACTICE, Said, arrivals, person
 from tests.integration.record.test_aliases import FIRST, PDS, SECOND, replacing
 from tests.integration.record.waiting import until
 
-from onestory.record.domain.search.person import Asked
-from onestory.record.merge_rules import merge_rules
-from onestory.record.reading.demographics import Demographics
-from onestory.record.reading.freshness import Sources
-from onestory.record.reading.subjects import Subjects
-from onestory.record.reading.summaries import Summaries
-from onestory.record.store import summaries as store
-from onestory.record.store.summaries import Patience
-from onestory.record.summariser import PATIENCE, Summariser
-from onestory.shared import postgres
-from onestory.shared.contracts.codec import codec
-from onestory.shared.database import Database, create_pool
+from onestory.record.freshness.service import Sources
+from onestory.record.merge.rules import merge_rules
+from onestory.record.person.identifiers import PersonRef
+from onestory.record.person.load import Demographics
+from onestory.record.read.access import Subjects
+from onestory.record.summary import store as summary_store
+from onestory.record.summary.publisher import PATIENCE, Summariser
+from onestory.record.summary.service import Summaries
+from onestory.record.summary.store import QuietPeriod
 from onestory.shared.events import RecordChanged, SummaryChanged
 from onestory.shared.identity import Keys
+from onestory.shared.kafka.codec import codec
+from onestory.shared.postgres import database as postgres_database
+from onestory.shared.postgres.database import Database, create_pool
 from onestory.shared.settings import Settings
 
 # The same rules, without a test's waiting for seconds.
@@ -38,14 +38,14 @@ ALLERGY = '"code":{"text":"Penicillin"},"clinicalStatus":{"coding":[{"code":"act
 
 
 @asynccontextmanager
-async def summarising(record: Record, patience: Patience = IMPATIENT) -> AsyncIterator[Summariser]:
+async def summarising(record: Record, patience: QuietPeriod = IMPATIENT) -> AsyncIterator[Summariser]:
     """A summariser of this record, not yet running."""
     async with create_pool(record.dsn) as pool:
         database = Database(pool)
         yield Summariser(
             Subjects(database, Demographics((), ())),
             Summaries(database, Sources(database, Settings()), merge_rules(), "https://care.example/fhir"),
-            partial(postgres.connect, record.dsn, "record"),
+            partial(postgres_database.connect, record.dsn, "record"),
             codec(),
             CollectorRegistry(),
             patience,
@@ -151,10 +151,10 @@ def test_whoever_changed_in_between_is_not_overwritten(record: Record, keys: Key
 
     async def slow() -> None:
         async with create_pool(record.dsn) as pool:
-            view = await Subjects(Database(pool), Demographics((), ())).unfiltered(Asked(key))
+            view = await Subjects(Database(pool), Demographics((), ())).unfiltered(PersonRef(key))
             record.project(keys, [allergy(keys, 2, 1, ALLERGY.replace("Penicillin", "Aspirin"))])
             with record.connect(keys) as connection, connection.transaction():
-                assert not store.settle(connection, view.person.versions)
+                assert not summary_store.settle(connection, view.person.versions)
 
     asyncio.run(slow())
     summarise(record)
@@ -198,11 +198,11 @@ def test_joined_numbers_each_have_the_summary_of_both_and_lose_it_with_the_join(
 def test_a_summary_is_made_again_when_its_time_has_passed(record: Record, keys: Keys) -> None:
     record.project(keys, [allergy(keys, 1, 1)])
     summarise(record)
-    with postgres.connect(record.dsn, "record") as connection:
+    with postgres_database.connect(record.dsn, "record") as connection:
         connection.execute("update summary set valid_until = now() - interval '1 second', digest = 'of yesterday'")
 
-    with postgres.connect(record.dsn, "record") as connection:
-        store.expire(connection, 10)
+    with postgres_database.connect(record.dsn, "record") as connection:
+        summary_store.expire(connection, 10)
     assert waiting(record) == 1
     summarise(record)
 
@@ -214,10 +214,10 @@ def test_a_summary_that_has_run_out_and_says_the_same_is_sent_again_with_its_new
 ) -> None:
     record.project(keys, [acute(keys)])
     summarise(record)
-    with postgres.connect(record.dsn, "record") as connection:
+    with postgres_database.connect(record.dsn, "record") as connection:
         connection.execute("update summary set valid_until = now() - interval '1 second'")
         connection.commit()
-        store.expire(connection, 10)
+        summary_store.expire(connection, 10)
 
     summarise(record)
 
@@ -230,7 +230,7 @@ def test_a_summary_that_has_run_out_and_says_the_same_is_sent_again_with_its_new
 def test_what_is_not_sent_again_holds_no_longer_than_what_was_sent(record: Record, keys: Keys) -> None:
     record.project(keys, [acute(keys)])
     summarise(record)
-    with postgres.connect(record.dsn, "record") as connection:
+    with postgres_database.connect(record.dsn, "record") as connection:
         connection.execute("update summary set valid_until = now() + interval '1 hour'")
 
     record.project_arrivals(record.projector(keys), keys, arrivals(keys, [acute(keys)], 1))
@@ -254,13 +254,16 @@ def test_summaries_that_run_out_together_are_taken_step_by_step_and_nobody_is_wa
     summarise(record)
     record.rows("update summary set valid_until = now() - interval '1 second' returning 1")
 
-    with postgres.connect(record.dsn, "record") as writer, postgres.connect(record.dsn, "record") as connection:
+    with (
+        postgres_database.connect(record.dsn, "record") as writer,
+        postgres_database.connect(record.dsn, "record") as connection,
+    ):
         writer.execute("select from person_state where person_key = %s for update", [keys.person_key(person(1))])
         connection.execute("set lock_timeout = '2s'")
-        taken = [store.expire(connection, 2) for _ in range(3)]
+        taken = [summary_store.expire(connection, 2) for _ in range(3)]
         connection.commit()
         writer.rollback()
-        left = store.expire(connection, 2)
+        left = summary_store.expire(connection, 2)
 
     assert (taken, left) == ([2, 1, 0], 1)
     assert waiting(record) == 4

@@ -16,18 +16,17 @@ from tests.integration.record.statements import Said, arrivals, expected_digest,
 from tests.integration.record.waiting import until
 from tests.unit.shared.memory_log import BEGAN, MemoryLog, MemoryTopic
 
-from onestory.record.handler import Projector
-from onestory.shared.consumer import positions
-from onestory.shared.consumer.log import Place
-from onestory.shared.consumer.loop import Loop
-from onestory.shared.consumer.positions import Move, Position, PositionMoved
-from onestory.shared.consumer.reader import Reader
-from onestory.shared.contracts.codec import codec
+from onestory.record.projector.handler import RecordProjector
 from onestory.shared.events import RecordChanged
 from onestory.shared.identity import Keys
+from onestory.shared.kafka import reader as kafka_reader
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.consumer import Partition
+from onestory.shared.kafka.loop import Loop
+from onestory.shared.kafka.reader import LogReader, Move, PositionMoved, StoredPosition
 
 AMINA, JOE = person(1), person(2)
-PLACE = Place("care.record", 0)
+PLACE = Partition("care.record", 0)
 
 
 def test_two_projectors_that_fight_over_a_partition_write_nothing_twice(record: Record, keys: Keys) -> None:
@@ -53,14 +52,14 @@ def test_two_projectors_that_fight_over_a_partition_write_nothing_twice(record: 
 
 def test_a_projector_that_lost_its_partition_writes_nothing(record: Record, keys: Keys) -> None:
     with record.connect(keys) as connection:
-        positions.stored(connection, [PLACE])
+        kafka_reader.stored(connection, [PLACE])
         connection.commit()
-        move = Move(PLACE, 0, Position(1, BEGAN))
-        with positions.transaction(connection) as transaction:
-            positions.move(transaction, [move])
+        move = Move(PLACE, 0, StoredPosition(1, BEGAN))
+        with kafka_reader.transaction(connection) as transaction:
+            kafka_reader.move(transaction, [move])
 
-        with pytest.raises(PositionMoved), positions.transaction(connection) as transaction:
-            positions.move(transaction, [move])
+        with pytest.raises(PositionMoved), kafka_reader.transaction(connection) as transaction:
+            kafka_reader.move(transaction, [move])
 
 
 @pytest.mark.parametrize("second_is_newer", [True, False])
@@ -104,7 +103,7 @@ def test_a_retraction_beside_a_move(record: Record, keys: Keys) -> None:
 class Counting:
     """A projector that counts the messages that it committed."""
 
-    def __init__(self, projector: Projector) -> None:
+    def __init__(self, projector: RecordProjector) -> None:
         self._projector = projector
         self.prepare = projector.prepare
         self.committed = 0
@@ -123,7 +122,7 @@ class Counting:
 def _loop(topic: MemoryTopic, record: Record, keys: Keys, projector: Counting, stop: threading.Event) -> Loop[object]:
     log = MemoryLog(topic)
     log.assign(PLACE)
-    reader = Reader(log, codec())
+    reader = LogReader(log, codec())
     return Loop(lambda: reader, partial(record.connect, keys), projector, lambda place, lag: None, stop)
 
 
@@ -139,7 +138,7 @@ def _overlap(record: Record, keys: Keys, first: Sequence[RecordChanged], second:
 @contextmanager
 def _written(record: Record, keys: Keys, events: Sequence[RecordChanged]) -> Iterator[None]:
     projector = record.projector(keys)
-    with record.connect(keys) as connection, positions.transaction(connection) as transaction:
+    with record.connect(keys) as connection, kafka_reader.transaction(connection) as transaction:
         projector.write(transaction, projector.prepare(arrivals(keys, events)))
         yield
 

@@ -12,8 +12,8 @@ import pytest
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.stack import Services
 
-from onestory.shared.contracts.files import folder
 from onestory.shared.fhir.definitions import refused_types
+from onestory.shared.kafka.schemas import folder
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 SYSTEM = "https://practice.example.org/problems"

@@ -13,10 +13,10 @@ from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.stack import BRISK, NUMBERED, SLOW, Services
 
-from onestory.sample.generate import of_person
+from onestory.sample.main import of_person
 from onestory.sample.network import DEMOGRAPHICS
 from onestory.sample.people import person
-from onestory.shared.fhir.instants import parse_instant
+from onestory.shared.fhir.dates import parse_instant
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}

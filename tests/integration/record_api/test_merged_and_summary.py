@@ -13,9 +13,9 @@ from tests.integration.record.waiting import until
 from tests.people import SNOMED, condition, new_nhs_number, said_at
 from tests.stack import Services
 
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import SUMMARY, topics
 from onestory.shared.events import SummaryChanged
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.schemas import SUMMARY, topics
 
 CLINICAL = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}

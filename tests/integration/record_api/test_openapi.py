@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.stack import Services
 
-from onestory.record.api.provenance import IN_TARGET_SEARCH
+from onestory.record.provenance.api import IN_TARGET_SEARCH
 from onestory.shared.fhir.definitions import resource_types, search_parameters
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}

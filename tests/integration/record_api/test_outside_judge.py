@@ -17,8 +17,8 @@ from tests.people import condition, new_nhs_number, patient, transaction
 from tests.referrals import REASON, act, new_team, read, refer, service_request, task_of
 from tests.stack import Services
 
-from onestory.shared.contracts.files import folder
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
+from onestory.shared.kafka.schemas import folder
 
 VALIDATOR = Path(__file__).parents[4] / "shared" / "tools" / "fhirv" / "fhirv"
 DEFINITIONS = sorted([*(folder() / "fhir").glob("*Definition-*.json"), *(folder() / "fhir").glob("CodeSystem-*.json")])

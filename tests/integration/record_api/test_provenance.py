@@ -11,7 +11,7 @@ import pytest
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
 from tests.stack import Services
 
-from onestory.record.domain.provenance import EVENT_SYSTEM
+from onestory.record.provenance.domain import EVENT_SYSTEM
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20", "X-Source-System": "theatre"}
 

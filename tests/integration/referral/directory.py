@@ -15,17 +15,17 @@ from prometheus_client import CollectorRegistry
 from psycopg import sql
 
 import onestory.referral
-from onestory.referral.directory import Directory
-from onestory.referral.domain.directory import Role, Team
-from onestory.referral.gauges import Gauges
-from onestory.referral.store import directory
-from onestory.shared import postgres
-from onestory.shared.consumer import positions
-from onestory.shared.consumer.arrival import Arrival
-from onestory.shared.contracts.topics import DIRECTORY
-from onestory.shared.database import Database, Queries, create_pool
+from onestory.referral.directory import store as directory_store
+from onestory.referral.directory.model import Role, Team
+from onestory.referral.directory.projection import Directory
+from onestory.referral.metrics import ReferralMetrics
 from onestory.shared.events import DirectoryChanged, Entry, Operation, Source
 from onestory.shared.identity import DOS_SERVICE_SYSTEM, ODS_CODE_SYSTEM, SDS_USER_SYSTEM, Keys
+from onestory.shared.kafka import reader
+from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.kafka.schemas import DIRECTORY
+from onestory.shared.postgres import database
+from onestory.shared.postgres.database import Database, Queries, create_pool
 
 MIGRATIONS = Path(onestory.referral.__file__).parent / "migrations"
 KEYS = Keys(b"a secret for tests, long enough!")
@@ -111,19 +111,19 @@ class Room:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def __post_init__(self) -> None:
-        self.projector = Directory(Gauges(self.registry))
+        self.projector = Directory(ReferralMetrics(self.registry))
 
     def project(self, *batches: Sequence[DirectoryChanged]) -> None:
         """Write batches, one transaction each."""
         for events in batches:
             self.take([arrival(event) for event in events])
 
-    def take(self, arrivals: Sequence[Arrival]) -> None:
+    def take(self, arrivals: Sequence[ConsumedEvent]) -> None:
         """Write one batch of messages in one transaction."""
         prepared = self.projector.prepare(arrivals)
         with (
-            postgres.connect(self.dsn, "referral") as connection,
-            positions.transaction(connection) as transaction,
+            database.connect(self.dsn, "referral") as connection,
+            reader.transaction(connection) as transaction,
         ):
             done = self.projector.write(transaction, prepared)
         done()
@@ -139,20 +139,20 @@ class Room:
 
     def team(self, local_id: str = "nurses") -> Team | None:
         """One of the trust's teams."""
-        return self.ask(lambda queries: directory.team(queries, id_of("HealthcareService", local_id)))
+        return self.ask(lambda queries: directory_store.team(queries, id_of("HealthcareService", local_id)))
 
     def roles(self, user: str = "555000000001") -> list[Role]:
         """The roles of a user."""
-        return self.ask(lambda queries: directory.roles_of(queries, user))
+        return self.ask(lambda queries: directory_store.roles_of(queries, user))
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """All that is read, and what it is made of."""
-        with postgres.connect(self.dsn, "referral") as connection:
+        with database.connect(self.dsn, "referral") as connection:
             return {name: connection.execute(_every(name)).fetchall() for name in _ALL}
 
     def empty(self) -> None:
         """Forget everything."""
-        with postgres.connect(self.dsn, "referral") as connection:
+        with database.connect(self.dsn, "referral") as connection:
             connection.execute(f"truncate {', '.join(_TABLES)}".encode())
 
     def counted(self, reason: str) -> float:
@@ -178,6 +178,6 @@ def _every(table: str) -> sql.Composed:
     return sql.SQL("select * from {} order by 1, 2, 3").format(sql.Identifier(table))
 
 
-def arrival(event: DirectoryChanged) -> Arrival:
+def arrival(event: DirectoryChanged) -> ConsumedEvent:
     """A message with this event."""
-    return Arrival(DIRECTORY, 0, 0, BEGAN, event.entry.shared_id.encode(), b"", event)
+    return ConsumedEvent(DIRECTORY, 0, 0, BEGAN, event.entry.shared_id.encode(), b"", event)

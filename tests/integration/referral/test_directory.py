@@ -24,12 +24,12 @@ from tests.integration.referral.directory import (
 )
 from tests.stack import Stack
 
-from onestory.referral.domain.directory import Contact, Role
-from onestory.referral.store import directory
-from onestory.shared import postgres
+from onestory.referral.directory import store as directory_store
+from onestory.referral.directory.model import Contact, Role
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import DirectoryChanged, Source
 from onestory.shared.identity import DOS_SERVICE_SYSTEM, ODS_CODE_SYSTEM, SDS_USER_SYSTEM
+from onestory.shared.postgres import database as postgres_database
 
 OTHER = Source("RZ2", "carenotes")
 NURSES = id_of("HealthcareService", "nurses")
@@ -38,7 +38,7 @@ NURSES = id_of("HealthcareService", "nurses")
 @pytest.fixture(scope="module")
 def dsn(stack: Stack) -> str:
     database = stack.fresh_database()
-    postgres.migrate(database, "referral", MIGRATIONS)
+    postgres_database.migrate(database, "referral", MIGRATIONS)
     return database
 
 
@@ -232,7 +232,7 @@ def test_nobody_lists_a_team_of_another_organisation(room: Room) -> None:
 
     room.project([*everybody(), *theirs.values()])
 
-    found = room.ask(lambda queries: directory.team_by_dos_id(queries, "200001"))
+    found = room.ask(lambda queries: directory_store.team_by_dos_id(queries, "200001"))
     assert [team.team_id for team in found] == [NURSES]
     assert room.counted("not-ones-own") == 1
 
@@ -242,8 +242,8 @@ def test_an_organisation_is_called_what_it_calls_itself(room: Room) -> None:
 
     room.project([*everybody(), theirs])
 
-    assert room.ask(lambda queries: directory.organisation_name(queries, "RZ1")) == "Vale Community Health"
-    assert room.ask(lambda queries: directory.organisation_name(queries, "RZ2")) is None
+    assert room.ask(lambda queries: directory_store.organisation_name(queries, "RZ1")) == "Vale Community Health"
+    assert room.ask(lambda queries: directory_store.organisation_name(queries, "RZ2")) is None
 
 
 def test_what_cannot_be_used_is_counted_and_what_was_said_before_still_stands(room: Room) -> None:

@@ -20,17 +20,17 @@ from tests.people import new_nhs_number
 from tests.stack import Stack
 
 import onestory.referral
-from onestory.referral import clock_table
-from onestory.referral.clock import Clock, OverdueGauges
-from onestory.referral.domain.creation import asked
-from onestory.referral.domain.referral import Referral
-from onestory.referral.handler import Handler, Request
-from onestory.shared import postgres
-from onestory.shared.caller import Caller
-from onestory.shared.contracts.codec import codec
-from onestory.shared.database import Database, create_pool
+from onestory.referral.clocks import clock as clocks_clock
+from onestory.referral.clocks.clock import Clock, OverdueGauges
+from onestory.referral.lifecycle.creation import asked
+from onestory.referral.lifecycle.handler import CommandRequest, ReferralHandler
+from onestory.referral.lifecycle.model import Referral
 from onestory.shared.events import Notice, Party, ReferralChanged
+from onestory.shared.http.caller import Caller
 from onestory.shared.identity import Keys
+from onestory.shared.kafka.codec import codec
+from onestory.shared.postgres import database as postgres_database
+from onestory.shared.postgres.database import Database, create_pool
 
 KEYS = Keys(b"a secret for tests, long enough!")
 TEAM, PLAIN_TEAM = "physio", "pain"
@@ -42,7 +42,7 @@ FUTURE = datetime(2040, 1, 1, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def dsn(stack: Stack) -> str:
     dsn = stack.fresh_database()
-    postgres.migrate(dsn, "referral", Path(onestory.referral.__file__).parent / "migrations")
+    postgres_database.migrate(dsn, "referral", Path(onestory.referral.__file__).parent / "migrations")
     with psycopg.connect(dsn) as connection:
         for team_id, contact in ((TEAM, "Ward manager"), (PLAIN_TEAM, "")):
             connection.execute(
@@ -69,12 +69,12 @@ class Room:
         self.registry = CollectorRegistry()
 
     @asynccontextmanager
-    async def open(self, now: datetime | None = None) -> AsyncIterator[tuple[Handler, Clock]]:
+    async def open(self, now: datetime | None = None) -> AsyncIterator[tuple[ReferralHandler, Clock]]:
         """A handler and a clock, for whom it is now."""
         async with create_pool(self.dsn) as pool:
             database = Database(pool)
             moment = now or datetime.now(UTC)
-            handler = Handler(database, codec(""), KEYS, clock_table.load(), lambda: moment)
+            handler = ReferralHandler(database, codec(""), KEYS, clocks_clock.load(), lambda: moment)
             yield handler, Clock(database, handler, DESK, CollectorRegistry(), lambda: moment)
 
     def refer(self, *teams: str, priority: str = "urgent") -> list[Referral]:
@@ -83,7 +83,7 @@ class Room:
         async def send() -> list[Referral]:
             async with self.open() as (handler, _):
                 requests = [asked(request(team) | {"priority": priority}) for team in teams]
-                return [(await handler.create(Request(SURGERY, "c"), each)).referral for each in requests]
+                return [(await handler.create(CommandRequest(SURGERY, "c"), each)).referral for each in requests]
 
         return asyncio.run(send())
 
@@ -112,7 +112,7 @@ class Room:
     def metrics(self) -> dict[str, float]:
         """What an operator is told."""
         registry = CollectorRegistry()
-        OverdueGauges(lambda: postgres.connect(self.dsn, "referral"), registry)
+        OverdueGauges(lambda: postgres_database.connect(self.dsn, "referral"), registry)
         return {family.name: family.samples[0].value for family in registry.collect()}
 
 
@@ -155,7 +155,7 @@ def test_what_is_overdue_is_escalated_once_and_named_contacts_are_told(room: Roo
 def test_many_pages_are_escalated_in_one_tick_and_one_that_fails_keeps_nobody_waiting(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onestory.referral.clock._PAGE", 2)
+    monkeypatch.setattr("onestory.referral.clocks.clock._PAGE", 2)
     first, *_ = room.refer(*[TEAM] * 5)
     room.do("delete from referral.resource where referral_id = %s", first.referral_id)
 
@@ -164,7 +164,7 @@ def test_many_pages_are_escalated_in_one_tick_and_one_that_fails_keeps_nobody_wa
 
 
 def test_what_is_most_urgent_is_escalated_first_however_many_wait(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onestory.referral.clock._PAGE", 2)
+    monkeypatch.setattr("onestory.referral.clocks.clock._PAGE", 2)
     room.refer(*[TEAM] * 5, priority="routine")
     (urgent,) = room.refer(TEAM, priority="urgent")
     (at_once,) = room.refer(TEAM, priority="stat")
@@ -236,8 +236,8 @@ def wait_until(fulfilled: Any) -> None:
 _PROCESS = """
 import sys, threading
 from prometheus_client import CollectorRegistry
-from onestory.referral import clock
-from onestory.shared.contracts.codec import codec
+from onestory.referral.clocks import clock
+from onestory.shared.kafka.codec import codec
 from onestory.shared.settings import Settings
 
 settings = Settings(postgres=sys.argv[1], key_secret="a secret for tests, long enough!")

@@ -20,14 +20,14 @@ from tests.people import new_nhs_number, patient
 from tests.referrals import REASON, act, new_team, read, refer, service_request, task_of
 from tests.stack import Services, Stack
 
-from onestory.referral.gauges import Gauges
-from onestory.referral.persons import Persons
+from onestory.referral.metrics import ReferralMetrics
+from onestory.referral.person_news.handler import PersonNewsProjection
 from onestory.sample.network import DEMOGRAPHICS
-from onestory.shared import postgres
-from onestory.shared.consumer.arrival import Arrival
-from onestory.shared.contracts.topics import RECORD
 from onestory.shared.events import Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, Keys, PersonIdentifier
+from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.kafka.schemas import RECORD
+from onestory.shared.postgres import database as postgres_database
 
 KEYS = Keys(b"a secret for tests, long enough!")
 PDS = Source("X26", "pds")
@@ -43,36 +43,36 @@ class People:
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
-        self.projector = Persons(KEYS, ["X26"], Gauges(CollectorRegistry()))
+        self.projector = PersonNewsProjection(KEYS, ["X26"], ReferralMetrics(CollectorRegistry()))
 
     def hear(self, *batches: list[RecordChanged]) -> None:
         """Write batches, one transaction each."""
         for events in batches:
             prepared = self.projector.prepare([arrival(event) for event in events])
-            with postgres.connect(self.dsn, "referral") as transaction:
+            with postgres_database.connect(self.dsn, "referral") as transaction:
                 done = self.projector.write(transaction, prepared)
             done()
 
     def known(self) -> dict[str, tuple[bool, str]]:
         """Who is dead, and who is where."""
-        with postgres.connect(self.dsn, "referral") as connection:
+        with postgres_database.connect(self.dsn, "referral") as connection:
             rows = connection.execute("select person_key, deceased, practice from person_known").fetchall()
         return {person_key: (deceased, practice) for person_key, deceased, practice in rows}
 
     def to_tell(self) -> list[tuple[str, str, str]]:
         """(referral, news, practice), in order."""
-        with postgres.connect(self.dsn, "referral") as connection:
+        with postgres_database.connect(self.dsn, "referral") as connection:
             return connection.execute("select referral_id, news, practice from to_tell order by id").fetchall()
 
     def forget(self) -> None:
         """Know nothing."""
-        with postgres.connect(self.dsn, "referral") as connection:
+        with postgres_database.connect(self.dsn, "referral") as connection:
             connection.execute("truncate person_statement, person_link, person_known, to_tell")
 
 
-def arrival(event: RecordChanged) -> Arrival:
+def arrival(event: RecordChanged) -> ConsumedEvent:
     """A message with this event."""
-    return Arrival(RECORD, 0, 0, BEGAN, KEYS.person_key(event.person).encode(), b"", event)
+    return ConsumedEvent(RECORD, 0, 0, BEGAN, KEYS.person_key(event.person).encode(), b"", event)
 
 
 def said(
@@ -102,7 +102,7 @@ def said(
 @pytest.fixture(scope="module")
 def dsn(stack: Stack) -> str:
     database = stack.fresh_database()
-    postgres.migrate(database, "referral", MIGRATIONS)
+    postgres_database.migrate(database, "referral", MIGRATIONS)
     with psycopg.connect(database) as connection:
         for person in (ONE, OTHER):
             key = KEYS.person_key(person)

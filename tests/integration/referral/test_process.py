@@ -14,9 +14,9 @@ from tests.people import new_nhs_number
 from tests.referrals import act, new_team, refer, service_request, task_of
 from tests.stack import Services
 
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import REFERRAL
 from onestory.shared.events import ReferralChanged
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.schemas import REFERRAL
 
 
 def test_killed_while_it_relays_it_loses_nothing_and_keeps_the_order(services: Services) -> None:

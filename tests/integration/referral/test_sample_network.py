@@ -11,16 +11,15 @@ import pytest
 from tests.integration.record.waiting import until
 from tests.stack import Services
 
-from onestory.referral.domain.directory import Contact, Role, Team
-from onestory.referral.domain.standing import refusal
-from onestory.referral.store import directory
-from onestory.sample.generate import directory_of
+from onestory.referral.directory import store as directory_store
+from onestory.referral.directory.model import Contact, Role, Team
+from onestory.referral.lifecycle.parties import refusal
+from onestory.sample.main import directory_of
 from onestory.sample.network import PRACTICES, SOURCES
-from onestory.sample.staff import FORMER_LOCUM, PHARMACIST, SESSIONAL_GP, Worker, posts
-from onestory.sample.teams import teams
-from onestory.shared.caller import Caller
-from onestory.shared.database import Database, Queries, create_pool
+from onestory.sample.staff import FORMER_LOCUM, PHARMACIST, SESSIONAL_GP, Worker, posts, teams
 from onestory.shared.events import Party
+from onestory.shared.http.caller import Caller
+from onestory.shared.postgres.database import Database, Queries, create_pool
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 Found = TypeVar("Found")
@@ -50,13 +49,13 @@ def ask(services: Services, question: Callable[[Queries], Awaitable[Found]]) -> 
 
 def roles(services: Services, worker: Worker) -> list[Role]:
     """All roles of somebody."""
-    return ask(services, lambda queries: directory.roles_of(queries, worker.user_id))
+    return ask(services, lambda queries: directory_store.roles_of(queries, worker.user_id))
 
 
 def team_of(services: Services, ods: str) -> Team:
     """The first team of an organisation."""
     source = next(source for source in SOURCES if source.ods == ods)
-    (found,) = ask(services, lambda queries: directory.team_by_dos_id(queries, teams(source)[0].dos_service_id))
+    (found,) = ask(services, lambda queries: directory_store.team_by_dos_id(queries, teams(source)[0].dos_service_id))
     return found
 
 
@@ -75,7 +74,7 @@ def test_a_team_is_found_with_all_that_it_says(services_with_directory: Services
     assert nurses.escalation == Contact(
         "Duty manager, Vale Community Health NHS Trust", "01632 960070", "duty.rz1@example.org"
     )
-    name = ask(services_with_directory, lambda queries: directory.organisation_name(queries, "RZ1"))
+    name = ask(services_with_directory, lambda queries: directory_store.organisation_name(queries, "RZ1"))
     assert name == "Vale Community Health NHS Trust"
 
 

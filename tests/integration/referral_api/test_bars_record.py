@@ -29,7 +29,7 @@ from tests.people import new_nhs_number
 from tests.referrals import act, say
 from tests.stack import Services
 
-from onestory.shared.fhir.validation import validate
+from onestory.shared.fhir.validate import validate
 
 pytestmark = needs_shared_data
 

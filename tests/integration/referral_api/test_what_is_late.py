@@ -15,10 +15,10 @@ from tests.people import new_nhs_number
 from tests.referrals import REASON, act, end_role, new_role, new_team, read, refer, service_request, task_of
 from tests.stack import PATIENCE_S, Services
 
-from onestory.referral.domain.listing import ESCALATION_CONTACT
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import ACCESS, REFERRAL, topics
+from onestory.referral.directory.rows import ESCALATION_CONTACT
 from onestory.shared.events import AccessRecorded, Event, Notice, Party, ReferralChanged
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.schemas import ACCESS, REFERRAL, topics
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 WARD_MANAGER: dict[str, Any] = {

@@ -17,10 +17,10 @@ from tests.people import new_nhs_number
 from tests.referrals import REASON, act, end_role, new_role, new_team, refer, service_request, task_of
 from tests.stack import Services, Stack
 
-from onestory.local import addresses, environment, processes, up
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import ACCESS, topics
+from onestory.local import processes, state, up
 from onestory.shared.events import AccessRecorded
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.schemas import ACCESS, topics
 
 
 def send(surgery: httpx.Client, team: str, priority: str = "urgent") -> httpx.Response:
@@ -214,9 +214,9 @@ def test_strangers_and_misspelt_questions_are_refused_before_anything_streams(
 @contextmanager
 def another_replica(services: Services) -> Iterator[Services]:
     """A second process of `serve` on the same Kafka and PostgreSQL."""
-    port = addresses.free_port(set())
+    port = state.free_port(set())
     at = f"http://127.0.0.1:{port}"
-    told = {**environment.of("serve", services.home, services.stack), "ONESTORY_PORT": str(port)}
+    told = {**up.of("serve", services.home, services.stack), "ONESTORY_PORT": str(port)}
     processes.start(services.home, "serve-2", [*up.onestory(), "serve"], environment=told)
     try:
         processes.await_ready(services.home, "serve-2", lambda: up.answers(f"{at}/health/ready"), 60)

@@ -16,9 +16,9 @@ from tests.people import new_nhs_number
 from tests.referrals import REASON, act, end_role, new_role, new_team, refer, service_request, task_of
 from tests.stack import Services
 
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import ACCESS, topics
 from onestory.shared.events import AccessRecorded
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.schemas import ACCESS, topics
 
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 

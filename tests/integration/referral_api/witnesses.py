@@ -15,9 +15,9 @@ from psycopg.rows import dict_row
 from tests.integration.referral_api.model import Expected, Party
 from tests.stack import Services
 
-from onestory.shared import events
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import REFERRAL, topics
+from onestory.shared import events as shared_events
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.schemas import REFERRAL, topics
 
 VERSION = "https://onestory.nhs.uk/StructureDefinition/referral-version"
 HOLDER = "https://onestory.nhs.uk/StructureDefinition/referral-holder"
@@ -36,7 +36,7 @@ class Topic:
         self._consumer.seek_to_end(*places)
         for place in places:
             self._consumer.position(place)
-        self.events: dict[str, list[events.ReferralChanged]] = defaultdict(list)
+        self.events: dict[str, list[shared_events.ReferralChanged]] = defaultdict(list)
         """By NHS number, in the order of the topic; what came twice is there twice."""
 
     def read(self) -> None:
@@ -44,10 +44,10 @@ class Topic:
         for messages in self._consumer.poll(timeout_ms=100).values():
             for message in messages:
                 event = self._codec.decode(message.value)
-                assert isinstance(event, events.ReferralChanged)
+                assert isinstance(event, shared_events.ReferralChanged)
                 self.events[event.person.value].append(event)
 
-    def of(self, number: str, referral_id: str) -> list[events.ReferralChanged]:
+    def of(self, number: str, referral_id: str) -> list[shared_events.ReferralChanged]:
         """The events of one referral."""
         return [each for each in self.events[number] if each.referral_id == referral_id]
 
@@ -198,7 +198,7 @@ def _reference(party: Party | None) -> dict[str, Any] | None:
     return {"type": "Organization", "identifier": {"system": system, "value": party[0]}}
 
 
-def _party(party: events.Party | None) -> Party | None:
+def _party(party: shared_events.Party | None) -> Party | None:
     return None if party is None else (party.organisation, party.team)
 
 

@@ -14,11 +14,11 @@ import pytest
 from tests.registry import Registry, running_registry
 from tests.stack import Stack
 
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.files import load_schema
 from onestory.shared.errors import Misconfigured, Unavailable, Unprocessable
 from onestory.shared.events import RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.schemas import load_schema
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 PERSON = PersonIdentifier(NHS_NUMBER_SYSTEM, "9990000018")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from onestory.client.lanes import Lanes
+from onestory.client.run import Lanes
 
 
 class Work:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onestory.client.plain import plain
+from onestory.client.report import plain
 
 
 @pytest.mark.parametrize("control", ["\x1b[2J", "\x9b2J", "\x07", "\x7f", "\u202e", "\u2066", "\u200f"])

@@ -4,8 +4,7 @@ import io
 
 from rich.console import Console
 
-from onestory.client.progress import Bar, Lines, display
-from onestory.client.report import Tally
+from onestory.client.report import Bar, Lines, RunTotals, display
 
 
 def test_a_pipe_gets_a_line_every_few_seconds() -> None:
@@ -16,7 +15,7 @@ def test_a_pipe_gets_a_line_every_few_seconds() -> None:
     with lines:
         for second in range(12):
             now[0] = float(second)
-            lines.show(Tally(items=second), "")
+            lines.show(RunTotals(items=second), "")
 
     assert [line.split("  ")[0] for line in stream.getvalue().splitlines()] == ["5 items", "10 items"]
 
@@ -26,7 +25,7 @@ def test_a_terminal_gets_a_bar_that_says_why_it_stands_still() -> None:
     bar = Bar(Console(file=stream, force_terminal=True, width=160), bytes_in_all=100)
 
     with bar:
-        bar.show(Tally(items=3, bytes_read=50), "the door is not available")
+        bar.show(RunTotals(items=3, bytes_read=50), "the door is not available")
 
     assert "3 items" in stream.getvalue()
     assert "50%" in stream.getvalue()

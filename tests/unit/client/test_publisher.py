@@ -12,9 +12,8 @@ import pytest
 from tests.unit.client.fake_door import BASE_URL, FakeDoor, Script, bundle_answer, outcome, refused
 from tests.unit.client.fhir import bundle, dump, patient
 
-from onestory.client.answer import Receipt, Refusal
-from onestory.client.patience import Patience, retry_after_s
-from onestory.client.publisher import Publisher
+from onestory.client.publisher import Backoff, Publisher, retry_after_s
+from onestory.client.submission import Receipt, Refusal
 from onestory.shared.errors import Misconfigured, Unauthenticated, Unavailable, Unprocessable
 
 
@@ -58,7 +57,7 @@ def publish(
     clock = clock or Clock()
 
     async def run() -> Receipt:
-        patience = Patience(60, sleep=clock.sleep, clock=clock, jitter=lambda: 1.0)
+        patience = Backoff(60, sleep=clock.sleep, clock=clock, jitter=lambda: 1.0)
         async with httpx.AsyncClient(transport=door) as client:
             publisher = Publisher(base_url, token or "t", system="gp", patience=patience, client=client)
             return await (use(publisher) if use else publisher.publish(content, idempotency_key="k"))
@@ -143,7 +142,7 @@ def test_patience_ends_when_nothing_succeeds() -> None:
 
 def test_patience_begins_anew_when_something_else_succeeds() -> None:
     clock = Clock()
-    patience = Patience(1.0, sleep=clock.sleep, clock=clock, jitter=lambda: 1.0)
+    patience = Backoff(1.0, sleep=clock.sleep, clock=clock, jitter=lambda: 1.0)
 
     async def run() -> None:
         for _ in range(20):

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from onestory.client.reading import Item, Origin, Unreadable, read_files
-from onestory.client.sources import find
+from onestory.client.files import FileItem, Origin, Unreadable, find, read_files
 from onestory.client.submission import MAX_BYTES
 from onestory.shared.errors import Malformed, NotFound
 
@@ -23,14 +22,14 @@ def _tar(path: Path, members: dict[str, bytes]) -> None:
 
 def _places(path: Path) -> list[tuple[str, int, bytes]]:
     items = list(read_files([path]))
-    return [(item.origin.member, item.origin.line, item.content) for item in items if isinstance(item, Item)]
+    return [(item.origin.member, item.origin.line, item.content) for item in items if isinstance(item, FileItem)]
 
 
 def test_a_json_file_is_one_item_without_its_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "one.json"
     path.write_bytes(b"\xef\xbb\xbf{}")
 
-    assert list(read_files([path])) == [Item(Origin(str(path)), b"{}")]
+    assert list(read_files([path])) == [FileItem(Origin(str(path)), b"{}")]
 
 
 def test_each_line_of_ndjson_is_an_item_and_empty_ones_are_passed_over(tmp_path: Path) -> None:
@@ -75,7 +74,7 @@ def test_a_damaged_file_is_named_and_the_next_one_is_read(tmp_path: Path) -> Non
     items = list(read_files([cut, whole]))
 
     assert [item.origin.file for item in items if isinstance(item, Unreadable)] == [str(cut)]
-    assert items[-1] == Item(Origin(str(whole)), b"{}")
+    assert items[-1] == FileItem(Origin(str(whole)), b"{}")
 
 
 def test_of_an_oversize_line_no_more_is_kept_than_shows_that_it_is_and_the_next_line_is_read(tmp_path: Path) -> None:

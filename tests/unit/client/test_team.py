@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from onestory.client.team import Team, choose
+from onestory.client.worklist import FoundTeam, choose
 from onestory.shared.errors import Unprocessable
 
-NORTH = Team("aaa", "Rapid response North", "2001", "RZ1")
-SOUTH = Team("bbb", "Rapid response South", "2002", "RZ1")
-RAPID = Team("ccc", "Rapid response", "", "RY2")
+NORTH = FoundTeam("aaa", "Rapid response North", "2001", "RZ1")
+SOUTH = FoundTeam("bbb", "Rapid response South", "2002", "RZ1")
+RAPID = FoundTeam("ccc", "Rapid response", "", "RY2")
 
 
 @pytest.mark.parametrize(
     ("wanted", "team"), [("aaa", NORTH), ("2002", SOUTH), ("south", SOUTH), ("rapid RESPONSE", RAPID)]
 )
-def test_a_team_is_meant_by_its_ids_its_name_or_a_part_of_it(wanted: str, team: Team) -> None:
+def test_a_team_is_meant_by_its_ids_its_name_or_a_part_of_it(wanted: str, team: FoundTeam) -> None:
     assert choose(wanted, [NORTH, SOUTH, RAPID]) == team
 
 

@@ -11,10 +11,17 @@ from uuid import UUID
 
 import pytest
 
-from onestory.intake.domain.opening import open_submission
+from onestory.intake.domain.parse import open_submission
 from onestory.intake.domain.prepare import prepare
-from onestory.intake.domain.reception import Arrival, receive
-from onestory.intake.domain.submission import Door, Known, Prepared, Said, Submission
+from onestory.intake.domain.request import (
+    Door,
+    KnownResource,
+    PreparedSubmission,
+    PublisherClaims,
+    RequestContext,
+    Submission,
+    receive,
+)
 from onestory.shared.errors import OneStoryError
 from onestory.shared.events import DirectoryChanged, Entry, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
@@ -26,7 +33,7 @@ SOURCE = Source(ORGANISATION, "emis-web")
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KEYS = Keys(b"a secret of the tests, long enough")
 DOOR = Door(KEYS, "http://door/fhir", frozenset({"X26/pds"}))
-NOTHING_SAID = Said()
+NOTHING_SAID = PublisherClaims()
 
 Json = dict[str, Any]
 
@@ -50,13 +57,13 @@ def decide(
     organisation: str = ORGANISATION,
     system: str = SOURCE.system,
     key: str = "",
-    said: Said = NOTHING_SAID,
-    known: Mapping[str, Known] | None = None,
+    said: PublisherClaims = NOTHING_SAID,
+    known: Mapping[str, KnownResource] | None = None,
     number: int = 1,
     role: str = "",
-) -> Prepared:
+) -> PreparedSubmission:
     """What the door makes of it. `number` tells one submission from the next."""
-    arrival = Arrival(DOOR, organisation, system, NOW, UUID(int=number), "correlation", key, role)
+    arrival = RequestContext(DOOR, organisation, system, NOW, UUID(int=number), "correlation", key, role)
     opened = open_submission(submission, DOOR.base_url)
     return prepare(opened, receive(arrival, said, opened.said()), known or {}, _ids(number).__next__)
 
@@ -85,14 +92,14 @@ def place(error: OneStoryError) -> str:
     return error.issues[0].expression
 
 
-def statement(prepared: Prepared) -> RecordChanged:
+def statement(prepared: PreparedSubmission) -> RecordChanged:
     """The one event, which is about a person."""
     (event,) = prepared.events
     assert isinstance(event, RecordChanged)
     return event
 
 
-def directory(prepared: Prepared) -> list[Entry]:
+def directory(prepared: PreparedSubmission) -> list[Entry]:
     """The entries of events that are all for the directory."""
     assert all(isinstance(event, DirectoryChanged) for event in prepared.events)
     return [event.entry for event in prepared.events if isinstance(event, DirectoryChanged)]
@@ -105,7 +112,7 @@ def content(entry: Entry) -> Json:
     return resource
 
 
-def contents(prepared: Prepared) -> list[Json]:
+def contents(prepared: PreparedSubmission) -> list[Json]:
     return [content(entry) for entry in statement(prepared).entries]
 
 

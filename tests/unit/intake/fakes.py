@@ -10,37 +10,36 @@ from uuid import UUID
 
 from tests.unit.intake.door import KEYS
 
-from onestory.intake.domain.submission import Known
-from onestory.intake.handler import Handler
-from onestory.intake.messages import Messages
-from onestory.shared.contracts.codec import codec
-from onestory.shared.contracts.topics import topics
-from onestory.shared.database import Database
+from onestory.intake.domain.request import KnownResource
+from onestory.intake.publish import EventMessages, PublishHandler
 from onestory.shared.errors import Unavailable, Unprocessable
-from onestory.shared.producer import Message, Position, Producer
-from onestory.shared.visibility import VisiblePositions
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
+from onestory.shared.kafka.schemas import topics
+from onestory.shared.postgres.database import Database
+from onestory.shared.visible_positions import VisiblePositions
 
 
 class FakeBroker(Producer):
     """Keeps what is sent; `away` makes every outcome unknown."""
 
     def __init__(self) -> None:
-        self.sent: list[Message] = []
+        self.sent: list[KafkaMessage] = []
         self.away = False
 
-    async def send(self, messages: Sequence[Message]) -> list[Position]:
+    async def send(self, messages: Sequence[KafkaMessage]) -> list[MessagePosition]:
         if self.away:
             raise Unavailable("Kafka did not acknowledge in time.")
         offsets = itertools.count(len(self.sent))
         self.sent += messages
-        return [Position(message.topic, 0, next(offsets)) for message in messages]
+        return [MessagePosition(message.topic, 0, next(offsets)) for message in messages]
 
 
 class FakeRecord(Database):
     """Answers the two questions that the door has for the record; `away` is a database that does not answer."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Known] = {}
+        self.known: dict[str, KnownResource] = {}
         self.stands: dict[str, UUID] = {}
         self.away = False
         self.asked = 0
@@ -56,7 +55,7 @@ class FakeRecord(Database):
         return [_row(each, self.known[each]) for each in shared_ids if each in self.known]
 
 
-def _row(shared_id: str, known: Known) -> Mapping[str, str]:
+def _row(shared_id: str, known: KnownResource) -> Mapping[str, str]:
     return {
         "shared_id": shared_id,
         "person_system": known.person.system,
@@ -75,7 +74,7 @@ class FakeVisibility(VisiblePositions):
         self.becomes = "visible"
         self.waited_s: list[float] = []
 
-    async def wait(self, positions: Sequence[Position], timeout_s: float) -> bool:
+    async def wait(self, positions: Sequence[MessagePosition], timeout_s: float) -> bool:
         self.waited_s.append(timeout_s)
         if self.becomes == "parked":
             raise Unprocessable("Kafka has it, but it was parked.", code="processing")
@@ -84,10 +83,10 @@ class FakeVisibility(VisiblePositions):
         return self.becomes == "visible"
 
 
-def fake_handler(broker: FakeBroker, record: Any, visible: FakeVisibility) -> Handler:
-    return Handler(broker, _messages(), record, visible)
+def fake_handler(broker: FakeBroker, record: Any, visible: FakeVisibility) -> PublishHandler:
+    return PublishHandler(broker, _messages(), record, visible)
 
 
 @cache
-def _messages() -> Messages:
-    return Messages(codec(), KEYS, topics())
+def _messages() -> EventMessages:
+    return EventMessages(codec(), KEYS, topics())

@@ -22,22 +22,22 @@ from tests.unit.intake.door import (
     shared_id,
 )
 
-from onestory.intake.domain.submission import Accepted, Prepared, Refused, Said
+from onestory.intake.domain.request import AcceptedEntry, PreparedSubmission, PublisherClaims, RefusedEntry
 from onestory.shared.events import DirectoryChanged, RecordChanged
 
 
-def batch(*resources: Json) -> Prepared:
+def batch(*resources: Json) -> PreparedSubmission:
     return decide(post(posted("batch", *resources)))
 
 
-def people(prepared: Prepared) -> list[str]:
+def people(prepared: PreparedSubmission) -> list[str]:
     return [event.person.value for event in prepared.events if isinstance(event, RecordChanged)]
 
 
-def refused_at(prepared: Prepared) -> dict[int, str]:
+def refused_at(prepared: PreparedSubmission) -> dict[int, str]:
     """Where the refused entries are, and what their first issue points at."""
     outcomes = enumerate(prepared.outcomes)
-    return {index: place(outcome.error) for index, outcome in outcomes if isinstance(outcome, Refused)}
+    return {index: place(outcome.error) for index, outcome in outcomes if isinstance(outcome, RefusedEntry)}
 
 
 def test_each_person_of_a_batch_is_an_event_of_its_own() -> None:
@@ -45,7 +45,7 @@ def test_each_person_of_a_batch_is_an_event_of_its_own() -> None:
 
     assert people(prepared) == [AMINA, BEN]
     assert len({event.event_id for event in prepared.events}) == 2
-    assert [outcome.shared_id for outcome in prepared.outcomes if isinstance(outcome, Accepted)] == [
+    assert [outcome.shared_id for outcome in prepared.outcomes if isinstance(outcome, AcceptedEntry)] == [
         shared_id(AMINA, "Condition", "c1"),
         shared_id(BEN, "Condition", "c2"),
         shared_id(AMINA, "Condition", "c3"),
@@ -136,7 +136,7 @@ def test_a_batch_that_is_broken_as_a_bundle_is_refused_whole() -> None:
 
 
 def test_a_whole_list_is_about_one_person() -> None:
-    said = Said(complete_types=("Condition",))
+    said = PublisherClaims(complete_types=("Condition",))
 
     assert decide(post(posted("batch", condition(AMINA, "c1"))), said=said).events
     assert refused(post(posted("batch", condition(AMINA, "c1"), condition(BEN, "c2"))), said=said)
@@ -154,7 +154,7 @@ def test_a_whole_list_with_a_refused_entry_is_refused_whole() -> None:
     both = posted("batch", condition(AMINA, "c1"), condition(AMINA, "c2"))
     both["entry"][1]["request"]["ifMatch"] = 'W/"1"'
 
-    error = refused(post(both), said=Said(complete_types=("Condition",)))
+    error = refused(post(both), said=PublisherClaims(complete_types=("Condition",)))
 
     assert [issue.expression for issue in error.issues] == ["Bundle", "Bundle.entry[1].request"]
 

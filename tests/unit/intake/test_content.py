@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.people import condition
 from tests.unit.intake.door import AMINA, Json, decide, put, shared_id, statement
 
-from onestory.intake.domain.submission import Submission
+from onestory.intake.domain.request import Submission
 
 OUR_TAG = {"system": "https://fhir.nhs.uk/Id/ods-organization-code", "code": "A81001"}
 BEGINNING = f'{{"resourceType":"Observation","id":"{shared_id(AMINA, "Observation", "o1")}","meta":{{'.encode()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.people import condition, patient, transaction
 from tests.unit.intake.door import AMINA, BEN, Json, decide, observation, place, posted, refused, statement
 
-from onestory.intake.domain.submission import Refused, Submission
+from onestory.intake.domain.request import RefusedEntry, Submission
 from onestory.shared.errors import Malformed, OneStoryError
 from onestory.shared.events import RecordChanged
 from onestory.shared.fhir.outcome import outcome
@@ -126,7 +126,7 @@ def _refusals(body: bytes) -> list[OneStoryError | None]:
         outcomes = decide(Submission("POST", body)).outcomes
     except OneStoryError as error:
         return [error]
-    return [each.error if isinstance(each, Refused) else None for each in outcomes]
+    return [each.error if isinstance(each, RefusedEntry) else None for each in outcomes]
 
 
 def test_a_type_that_is_no_name_has_a_place_too() -> None:

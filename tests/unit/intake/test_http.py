@@ -32,11 +32,11 @@ from tests.unit.intake.door import (
 from tests.unit.intake.fakes import FakeBroker, FakeRecord, FakeVisibility, fake_handler
 
 from onestory.intake.api import Api, routes
-from onestory.intake.domain.submission import Known
-from onestory.shared.caller import Caller, Tokens
-from onestory.shared.contracts.codec import codec
+from onestory.intake.domain.request import KnownResource
 from onestory.shared.events import RecordChanged, Source
-from onestory.shared.web import create_app
+from onestory.shared.http.app import create_app
+from onestory.shared.http.caller import Caller, Tokens
+from onestory.shared.kafka.codec import codec
 
 CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
 FHIR = {"Content-Type": "application/fhir+json"}
@@ -379,7 +379,7 @@ def test_identity_by_identifier_works_over_http(door: HttpDoor) -> None:
 
 def test_the_record_is_asked_only_about_ids_in_our_own_form(door: HttpDoor) -> None:
     own = shared_id(AMINA, "Condition", "c1")
-    door.record.known[own] = Known(person(AMINA), SOURCE, "Condition", "c1")
+    door.record.known[own] = KnownResource(person(AMINA), SOURCE, "Condition", "c1")
     door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"), Prefer="return=minimal")
     assert door.record.asked == 0
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from onestory.shared.fhir.instants import format_instant, parse_instant
+from onestory.shared.fhir.dates import format_instant, parse_instant
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from tests.unit.intake.door import (
 )
 
 from onestory.intake.domain.judgement import JUDGEMENT, KEPT_APART
-from onestory.intake.domain.submission import Known, Said, Submission
+from onestory.intake.domain.request import KnownResource, PublisherClaims, Submission
 from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.events import Operation, Source
 from onestory.shared.identity import PersonIdentifier, provisional
@@ -35,10 +35,10 @@ OTHERS = Source("RX001", "epr")
 AUTHOR = {"identifier": {"system": "https://fhir.nhs.uk/Id/sds-user-id", "value": "555021935107"}}
 
 
-def known_as(who: PersonIdentifier, local_id: str, source: Source = SOURCE) -> dict[str, Known]:
+def known_as(who: PersonIdentifier, local_id: str, source: Source = SOURCE) -> dict[str, KnownResource]:
     """A problem of this person, as the record knows it."""
     name = (source.organisation, source.system, "Condition", local_id)
-    return {KEYS.shared_id(KEYS.person_key(who), *name): Known(who, source, "Condition", local_id)}
+    return {KEYS.shared_id(KEYS.person_key(who), *name): KnownResource(who, source, "Condition", local_id)}
 
 
 KNOWN = {**known_as(person(AMINA), "c1"), **known_as(person(AMINA), "c2", OTHERS), **known_as(person(BEN), "c3")}
@@ -114,8 +114,8 @@ def test_nobody_but_a_clinician_takes_a_judgement_back(kind: str) -> None:
 def test_nobody_but_a_clinician_retires_judgements_by_a_whole_list(kind: str) -> None:
     listed = post(posted("transaction", condition(AMINA, "c9")))
 
-    assert isinstance(refused(listed, said=Said(complete_types=(kind,)), role=RECEPTIONIST), Forbidden)
-    assert decide(listed, said=Said(complete_types=(kind,)), role=CLINICIAN).events
+    assert isinstance(refused(listed, said=PublisherClaims(complete_types=(kind,)), role=RECEPTIONIST), Forbidden)
+    assert decide(listed, said=PublisherClaims(complete_types=(kind,)), role=CLINICIAN).events
 
 
 def test_a_basic_that_is_no_judgement_needs_no_clinician() -> None:
@@ -169,7 +169,7 @@ def test_identities_that_the_record_has_as_one_person_are_one_person(judgement: 
     before = provisional(OTHERS.organisation, OTHERS.system, "p7")
     keys = frozenset({KEYS.person_key(before), KEYS.person_key(person(AMINA))})
     both = {**known_as(before, "c7", OTHERS), **known_as(person(AMINA), "c1")}
-    joined = {each: Known(*_parts(known), joined=keys) for each, known in both.items()}
+    joined = {each: KnownResource(*_parts(known), joined=keys) for each, known in both.items()}
     named = [f"Condition/{each}" for each in both]
 
     assert statement(decide(put(judgement(*named)), role=CLINICIAN, known=joined)).person == person(AMINA)
@@ -193,5 +193,5 @@ def test_a_code_of_ours_that_there_is_not_is_refused() -> None:
     assert place(refused(put(wrong), role=CLINICIAN, known=KNOWN)) == "Basic.code"
 
 
-def _parts(known: Known) -> tuple[PersonIdentifier, Source, str, str]:
+def _parts(known: KnownResource) -> tuple[PersonIdentifier, Source, str, str]:
     return known.person, known.source, known.resource_type, known.local_id

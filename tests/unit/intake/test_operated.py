@@ -23,7 +23,7 @@ from tests.unit.intake.door import (
 )
 from tests.unit.intake.test_http import HttpDoor, issues
 
-from onestory.intake.domain.submission import Known, Said, Submission
+from onestory.intake.domain.request import KnownResource, PublisherClaims, Submission
 from onestory.shared.errors import Forbidden, NotAllowed
 from onestory.shared.events import REFERRAL_SYSTEM, Source
 
@@ -143,7 +143,7 @@ def test_a_message_that_was_published_is_told_to_be_none_whoever_was_to_do_it(do
 def test_a_referral_made_here_is_not_overwritten_by_a_bundle_either(method: str, resource: dict[str, Any]) -> None:
     kind = resource["resourceType"]
     own = shared_id(AMINA, kind, "r1", REFERRALS)
-    known = {own: Known(person(AMINA), REFERRALS, kind, "r1")}
+    known = {own: KnownResource(person(AMINA), REFERRALS, kind, "r1")}
     entry: dict[str, Any] = {"request": {"method": method, "url": f"{kind}/{own}"}}
     if method == "PUT":
         entry["resource"] = {**resource, "id": own}
@@ -163,7 +163,7 @@ def test_nobody_speaks_as_the_system_that_says_referrals(where: str, name: str) 
     error = refused(
         post(said),
         system=name if where == "token" else SOURCE.system,
-        said=Said(system=name if where == "header" else None),
+        said=PublisherClaims(system=name if where == "header" else None),
     )
 
     assert isinstance(error, Forbidden)

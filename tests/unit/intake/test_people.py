@@ -29,7 +29,7 @@ from tests.unit.intake.door import (
     unnumbered,
 )
 
-from onestory.intake.domain.submission import Known
+from onestory.intake.domain.request import KnownResource
 from onestory.shared.errors import Unprocessable
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, provisional
 
@@ -163,7 +163,9 @@ def test_a_provisional_person_is_found_again_by_the_id_that_we_gave() -> None:
     own = KEYS.shared_id(KEYS.person_key(who), SOURCE.organisation, SOURCE.system, "Patient", "p1")
 
     event = statement(
-        decide(put(observation({"reference": f"Patient/{own}"})), known={own: Known(who, SOURCE, "Patient", "p1")})
+        decide(
+            put(observation({"reference": f"Patient/{own}"})), known={own: KnownResource(who, SOURCE, "Patient", "p1")}
+        )
     )
 
     assert event.person == who

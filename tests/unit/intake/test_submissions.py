@@ -33,7 +33,7 @@ from tests.unit.intake.door import (
     statement,
 )
 
-from onestory.intake.domain.submission import Accepted, Known, Said, Submission
+from onestory.intake.domain.request import AcceptedEntry, KnownResource, PublisherClaims, Submission
 from onestory.shared.errors import Forbidden, Malformed, NotFound, PreconditionFailed, Unprocessable
 from onestory.shared.events import Operation, Source
 
@@ -52,7 +52,7 @@ def test_a_transaction_about_one_person_is_one_event() -> None:
     prepared = decide(post(transaction(patient(AMINA, "p1"), condition(AMINA, "c1"), condition(AMINA, "c2"))))
 
     assert [entry.local_id for entry in statement(prepared).entries] == ["p1", "c1", "c2"]
-    assert {outcome.event_id for outcome in prepared.outcomes if isinstance(outcome, Accepted)} == {
+    assert {outcome.event_id for outcome in prepared.outcomes if isinstance(outcome, AcceptedEntry)} == {
         statement(prepared).event_id
     }
 
@@ -182,7 +182,7 @@ def test_a_retraction_in_a_transaction_belongs_to_the_person_of_the_transaction(
 
 def test_a_retraction_by_our_own_id_is_the_sources_own_resource() -> None:
     own = shared_id(AMINA, "Condition", "c1")
-    known = {own: Known(person(AMINA), SOURCE, "Condition", "c1")}
+    known = {own: KnownResource(person(AMINA), SOURCE, "Condition", "c1")}
 
     (entry,) = statement(decide(Submission("DELETE", b"", "Condition", own), known=known)).entries
 
@@ -191,7 +191,7 @@ def test_a_retraction_by_our_own_id_is_the_sources_own_resource() -> None:
 
 def test_an_id_of_our_own_is_recognised_and_not_hashed_again() -> None:
     own = shared_id(AMINA, "Condition", "c1")
-    known = {own: Known(person(AMINA), SOURCE, "Condition", "c1")}
+    known = {own: KnownResource(person(AMINA), SOURCE, "Condition", "c1")}
 
     (entry,) = statement(decide(put(condition(AMINA, own)), known=known)).entries
 
@@ -202,7 +202,9 @@ def test_an_id_of_another_source_is_forbidden() -> None:
     other = Source("B99999", "emis-web")
     theirs = shared_id(AMINA, "Condition", "c1", other)
 
-    error = refused(put(condition(AMINA, theirs)), known={theirs: Known(person(AMINA), other, "Condition", "c1")})
+    error = refused(
+        put(condition(AMINA, theirs)), known={theirs: KnownResource(person(AMINA), other, "Condition", "c1")}
+    )
 
     assert isinstance(error, Forbidden)
     assert place(error) == "Condition.id"
@@ -358,14 +360,14 @@ def test_the_system_and_the_whole_lists_can_be_named_in_headers_or_tags() -> Non
     tagged = post({**transaction(condition(AMINA, "c1")), "meta": {"tag": tags}})
 
     by_tag = statement(decide(tagged))
-    by_header = statement(decide(tagged, said=Said("vision", None, ("Observation",))))
+    by_header = statement(decide(tagged, said=PublisherClaims("vision", None, ("Observation",))))
 
     assert (by_tag.source.system, by_tag.complete_types) == ("systmone", ("Condition",))
     assert (by_header.source.system, by_header.complete_types) == ("vision", ("Observation",))
 
 
 def test_a_sequence_is_for_sources_that_declared_it() -> None:
-    said = Said(sequence="7")
+    said = PublisherClaims(sequence="7")
 
     assert statement(decide(put(condition(AMINA, "c1")), organisation="X26", system="pds", said=said)).sequence == 7
     assert refused(put(condition(AMINA, "c1")), organisation="X26", system="pds").issues[0].code == "required"
@@ -374,7 +376,7 @@ def test_a_sequence_is_for_sources_that_declared_it() -> None:
 
 @pytest.mark.parametrize("sequence", ["-1", "1.0", "٣", str(2**63), "9" * 5_000])
 def test_a_sequence_is_a_whole_number_that_can_be_kept(sequence: str) -> None:
-    said = Said(sequence=sequence)
+    said = PublisherClaims(sequence=sequence)
 
     assert (
         refused(put(condition(AMINA, "c1")), organisation="X26", system="pds", said=said).issues[0].code == "required"
@@ -392,7 +394,7 @@ def test_an_identifier_that_the_record_could_not_keep_names_nothing() -> None:
 
 
 def test_a_whole_list_of_no_known_type_is_refused() -> None:
-    assert refused(put(condition(AMINA, "c1")), said=Said(complete_types=("Conditions",)))
+    assert refused(put(condition(AMINA, "c1")), said=PublisherClaims(complete_types=("Conditions",)))
 
 
 def test_a_body_that_claims_another_organisation_is_forbidden() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from onestory.local import jars
-from onestory.local.jars import Pin
+from onestory.local import kafka
+from onestory.local.kafka import Pin
 from onestory.shared.errors import Misconfigured
 
 
@@ -20,7 +20,7 @@ def _put(repository: Path, pin: Pin, content: bytes) -> Path:
 
 
 def test_every_pin_has_coordinates_with_a_fixed_version_and_a_checksum() -> None:
-    pins = jars.read_pins()
+    pins = kafka.read_pins()
 
     assert "org.apache.kafka:kafka_2.13" in {pin.coordinates.rpartition(":")[0] for pin in pins}
     for pin in pins:
@@ -33,7 +33,7 @@ def test_every_pin_has_coordinates_with_a_fixed_version_and_a_checksum() -> None
 
 
 def test_no_artifact_is_pinned_twice() -> None:
-    names = [pin.coordinates.rpartition(":")[0] for pin in jars.read_pins()]
+    names = [pin.coordinates.rpartition(":")[0] for pin in kafka.read_pins()]
 
     assert len(names) == len(set(names))
 
@@ -42,7 +42,7 @@ def test_a_jar_that_is_what_its_pin_says_is_used_from_the_cache(tmp_path: Path) 
     pin = Pin("org.example:thing:1.0", hashlib.sha256(b"as published").hexdigest())
     jar = _put(tmp_path, pin, b"as published")
 
-    assert jars.resolve([pin], tmp_path) == [jar]
+    assert kafka.resolve([pin], tmp_path) == [jar]
 
 
 def test_a_jar_with_a_wrong_checksum_is_refused_in_one_sentence_and_deleted(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_jar_with_a_wrong_checksum_is_refused_in_one_sentence_and_deleted(tmp_
     jar = _put(tmp_path, pin, b"tampered with")
 
     with pytest.raises(Misconfigured, match=r"org\.example:thing:1\.0 does not have the checksum") as raised:
-        jars.resolve([pin], tmp_path)
+        kafka.resolve([pin], tmp_path)
 
     assert "\n" not in str(raised.value)
     assert not jar.exists()

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from onestory.shared.alias import Link, Succession, joined, successions
+from onestory.shared.person_links import PersonLink, Succession, joined, successions
 
 
 def test_both_ways_of_saying_it_mean_the_same() -> None:
-    said_by_the_new = successions([Link("new", "old", "replaces")])
-    said_by_the_old = successions([Link("old", "new", "replaced-by")])
+    said_by_the_new = successions([PersonLink("new", "old", "replaces")])
+    said_by_the_old = successions([PersonLink("old", "new", "replaced-by")])
 
     assert said_by_the_new == said_by_the_old == {Succession("old", "new", True)}
 
 
 def test_chains_are_followed_in_both_directions() -> None:
-    among = successions([Link("b", "a", "replaces"), Link("c", "b", "replaces"), Link("z", "y", "replaces")])
+    among = successions(
+        [PersonLink("b", "a", "replaces"), PersonLink("c", "b", "replaces"), PersonLink("z", "y", "replaces")]
+    )
 
     assert joined(among, "a") == joined(among, "b") == joined(among, "c") == {"a", "b", "c"}
 
 
 def test_a_provisional_identity_belongs_to_the_person_it_became() -> None:
-    among = successions([Link("number", "provisional", "provisional")])
+    among = successions([PersonLink("number", "provisional", "provisional")])
 
     assert joined(among, "provisional") == {"number", "provisional"}
     assert not next(iter(among)).numbered
@@ -29,10 +31,10 @@ def test_a_provisional_identity_belongs_to_the_person_it_became() -> None:
 
 def test_links_on_a_cycle_join_nobody_in_any_order() -> None:
     links = [
-        Link("b", "a", "replaces"),
-        Link("c", "b", "replaces"),
-        Link("a", "c", "replaces"),
-        Link("d", "c", "replaces"),
+        PersonLink("b", "a", "replaces"),
+        PersonLink("c", "b", "replaces"),
+        PersonLink("a", "c", "replaces"),
+        PersonLink("d", "c", "replaces"),
     ]
 
     for order in permutations(links):
@@ -42,7 +44,7 @@ def test_links_on_a_cycle_join_nobody_in_any_order() -> None:
 
 
 def test_a_number_that_is_said_to_have_become_two_joins_neither() -> None:
-    links = [Link("i", "h", "replaces"), Link("j", "h", "replaces"), Link("h", "g", "replaces")]
+    links = [PersonLink("i", "h", "replaces"), PersonLink("j", "h", "replaces"), PersonLink("h", "g", "replaces")]
 
     for order in permutations(links):
         among = successions(order)
@@ -51,11 +53,13 @@ def test_a_number_that_is_said_to_have_become_two_joins_neither() -> None:
 
 
 def test_a_shortcut_along_a_chain_is_no_fork() -> None:
-    among = successions([Link("b", "a", "replaces"), Link("c", "b", "replaces"), Link("c", "a", "replaces")])
+    among = successions(
+        [PersonLink("b", "a", "replaces"), PersonLink("c", "b", "replaces"), PersonLink("c", "a", "replaces")]
+    )
 
     assert joined(among, "a") == {"a", "b", "c"}
 
 
 def test_a_number_cannot_replace_itself() -> None:
-    assert successions([Link("a", "a", "replaces")]) == frozenset()
+    assert successions([PersonLink("a", "a", "replaces")]) == frozenset()
     assert joined(frozenset(), "a") == {"a"}

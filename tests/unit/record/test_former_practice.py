@@ -12,9 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onestory.record.domain.former_practice import former_practices
-from onestory.record.domain.patient_statement import PatientStatement
-from onestory.record.domain.registration import Registration, manager_by_reference, of_episode, registrations
+from onestory.record.person.registration import (
+    Registration,
+    former_practices,
+    manager_by_reference,
+    of_episode,
+    registrations,
+)
+from onestory.record.person.statements import PatientStatement
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 TODAY = date(2026, 11, 27)

@@ -8,11 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onestory.record.domain.freshness import (
+from onestory.record.freshness.domain import (
     Freshness,
     Rhythms,
     Source,
-    Told,
+    SourceState,
     changes_at,
     freshness,
     last_said,
@@ -29,26 +29,28 @@ def ago(**amount: float) -> datetime:
     return NOW - timedelta(**amount)
 
 
-def lines(*told: Told, said: dict[Source, datetime], rhythms: Rhythms = RHYTHMS, **former: date) -> list[Freshness]:
+def lines(
+    *told: SourceState, said: dict[Source, datetime], rhythms: Rhythms = RHYTHMS, **former: date
+) -> list[Freshness]:
     """What a reader is shown; the practice numbers its statements."""
     return freshness(told, said, NOW, rhythms=rhythms, sequenced=["A81001/emis"], former=former)
 
 
 def test_a_source_that_spoke_of_somebody_else_was_heard_of_though_it_said_nothing_of_this_person() -> None:
-    (line,) = lines(Told(*GP, ago(hours=2), 0, 0), said={GP: ago(days=90)})
+    (line,) = lines(SourceState(*GP, ago(hours=2), 0, 0), said={GP: ago(days=90)})
 
     assert (line.heard_at, line.said_at, line.stale) == (ago(hours=2), ago(days=90), False)
 
 
 def test_a_source_is_stale_once_it_was_silent_for_longer_than_is_expected_of_it() -> None:
-    just_in_time, too_late = Told(*GP, ago(days=1), 0, 0), Told(*GP, ago(days=1, seconds=1), 0, 0)
+    just_in_time, too_late = SourceState(*GP, ago(days=1), 0, 0), SourceState(*GP, ago(days=1, seconds=1), 0, 0)
 
     assert [line.stale for line in lines(just_in_time, said={GP: ago(days=90)})] == [False]
     assert [line.stale for line in lines(too_late, said={GP: ago(days=90)})] == [True]
 
 
 def test_a_source_of_which_nothing_is_expected_is_never_stale() -> None:
-    (line,) = lines(Told(*GP, ago(days=9000), 0, 0), said={GP: ago(days=9000)}, rhythms={})
+    (line,) = lines(SourceState(*GP, ago(days=9000), 0, 0), said={GP: ago(days=9000)}, rhythms={})
 
     assert not line.stale
 
@@ -60,7 +62,7 @@ def test_a_system_has_its_own_rhythm_and_else_that_of_its_organisation() -> None
 
 
 def test_numbers_are_missing_only_of_a_source_that_says_that_its_numbers_have_no_holes() -> None:
-    told = (Told(*GP, NOW, 2, 0), Told(*WARD, NOW, 5, 1))
+    told = (SourceState(*GP, NOW, 2, 0), SourceState(*WARD, NOW, 5, 1))
 
     clerk, practice = sorted(lines(*told, said={GP: NOW, WARD: NOW}), key=lambda line: line.missing)
 
@@ -69,15 +71,15 @@ def test_numbers_are_missing_only_of_a_source_that_says_that_its_numbers_have_no
 
 
 def test_a_source_of_which_the_reader_sees_nothing_leaves_no_trace() -> None:
-    hidden = Told(*WARD, ago(days=30), 4, 3)
+    hidden = SourceState(*WARD, ago(days=30), 4, 3)
 
-    assert lines(Told(*GP, NOW, 0, 0), hidden, said={GP: NOW}, RX1=date(2020, 1, 1)) == lines(
-        Told(*GP, NOW, 0, 0), said={GP: NOW}
+    assert lines(SourceState(*GP, NOW, 0, 0), hidden, said={GP: NOW}, RX1=date(2020, 1, 1)) == lines(
+        SourceState(*GP, NOW, 0, 0), said={GP: NOW}
     )
 
 
 def test_of_a_source_known_from_replays_alone_it_counts_when_they_came() -> None:
-    (line,) = lines(Told(*GP, None, 0, 0), said={GP: ago(days=3)})
+    (line,) = lines(SourceState(*GP, None, 0, 0), said={GP: ago(days=3)})
 
     assert (line.heard_at, line.stale) == (ago(days=3), True)
 
@@ -90,7 +92,9 @@ def test_every_system_of_a_former_practice_is_labelled() -> None:
 
 def test_the_lines_hold_until_the_first_source_has_been_silent_for_too_long() -> None:
     found = lines(
-        Told(*GP, ago(hours=3), 0, 0), Told(*WARD, ago(hours=3), 0, 0), said={GP: NOW, WARD: NOW, CLINIC: NOW}
+        SourceState(*GP, ago(hours=3), 0, 0),
+        SourceState(*WARD, ago(hours=3), 0, 0),
+        said={GP: NOW, WARD: NOW, CLINIC: NOW},
     )
 
     assert changes_at(found, RHYTHMS) == ago(hours=3) + timedelta(days=1)
@@ -98,13 +102,13 @@ def test_the_lines_hold_until_the_first_source_has_been_silent_for_too_long() ->
 
 
 def test_of_a_past_moment_only_that_is_told_which_is_certain() -> None:
-    (line,) = lines(Told(*GP, NOW + timedelta(days=30), 0, 0), said={GP: ago(days=3)})
+    (line,) = lines(SourceState(*GP, NOW + timedelta(days=30), 0, 0), said={GP: ago(days=3)})
 
     assert (line.heard_at, line.stale) == (ago(days=3), False)
 
 
 def test_a_broker_whose_clock_is_ahead_takes_no_source_for_silent() -> None:
-    (line,) = lines(Told(*GP, NOW + timedelta(seconds=20), 0, 0), said={GP: ago(days=3)})
+    (line,) = lines(SourceState(*GP, NOW + timedelta(seconds=20), 0, 0), said={GP: ago(days=3)})
 
     assert line.heard_at == NOW + timedelta(seconds=20)
 
@@ -118,7 +122,7 @@ statements = st.lists(
 def test_order_and_repetition_change_nothing(
     said: list[tuple[Source, datetime]], order: random.Random, told: list[Source]
 ) -> None:
-    known = [Told(*source, ago(days=2), 0, 0) for source in told]
+    known = [SourceState(*source, ago(days=2), 0, 0) for source in told]
     again = said + order.sample(said, len(said))
     order.shuffle(again)
 

@@ -9,17 +9,17 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onestory.record.domain.merge.fact import Certainty, Conflict, Fact, Join, Merged, Said
-from onestory.record.domain.merge_changes import changes
+from onestory.record.merge.model import Certainty, Fact, FactConflict, Join, Merged, Statement
+from onestory.record.merge.view import changes
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def said(shared_id: str, version: int = 1) -> Said:
-    return Said(shared_id, "Condition", "A81001", "emis", UUID(int=version), AT, AT, {})
+def said(shared_id: str, version: int = 1) -> Statement:
+    return Statement(shared_id, "Condition", "A81001", "emis", UUID(int=version), AT, AT, {})
 
 
-def fact(*members: Said, conflicts: tuple[Conflict, ...] = ()) -> Fact:
+def fact(*members: Statement, conflicts: tuple[FactConflict, ...] = ()) -> Fact:
     ids = sorted(each.shared_id for each in members)
     joins = tuple(Join(ids[0], other, "same-code", Certainty.LIKELY) for other in ids[1:])
     return Fact(ids[0], "Condition", members, joins, conflicts)
@@ -79,7 +79,7 @@ def test_facts_that_are_kept_apart_are_changed_and_none_of_them_is_new() -> None
 
 
 def test_a_new_contradiction_changes_the_facts_on_its_sides() -> None:
-    conflict = Conflict("refuted", "One source has refuted it.", (("a",), ("c",)))
+    conflict = FactConflict("refuted", "One source has refuted it.", (("a",), ("c",)))
     contradicted = replace(GOUT, conflicts=(conflict,))
 
     since = changes(merged(GOUT), merged(contradicted, replace(FALL, conflicts=(conflict,))))
@@ -92,7 +92,7 @@ def test_a_new_contradiction_changes_the_facts_on_its_sides() -> None:
 def records(draw: st.DrawFn) -> Merged:
     """A few statements in some of their versions, joined in some way."""
     ids = draw(st.lists(st.sampled_from("abcdef"), unique=True))
-    groups: dict[int, list[Said]] = {}
+    groups: dict[int, list[Statement]] = {}
     for shared_id in ids:
         groups.setdefault(draw(st.integers(0, 2)), []).append(said(shared_id, draw(st.integers(1, 2))))
     return merged(*sorted((fact(*members) for members in groups.values()), key=lambda each: each.id))

@@ -7,17 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from onestory.record.domain.merge.fact import Certainty, Conflict, Fact, Join, Merged, Said
-from onestory.record.domain.merge_changes import changes
-from onestory.record.domain.merged_view import changes_view, merged_view
-from onestory.shared.fhir.validation import validate
+from onestory.record.merge.model import Certainty, Fact, FactConflict, Join, Merged, Statement
+from onestory.record.merge.view import changes, changes_view, merged_view
+from onestory.shared.fhir.validate import validate
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
 
-def said(shared_id: str, organisation: str, content: dict[str, Any], heard: datetime = NOW) -> Said:
+def said(shared_id: str, organisation: str, content: dict[str, Any], heard: datetime = NOW) -> Statement:
     full = {"resourceType": "Observation", "id": shared_id, **content}
-    return Said(shared_id, "Observation", organisation, "system", UUID(int=1), NOW, heard, full)
+    return Statement(shared_id, "Observation", organisation, "system", UUID(int=1), NOW, heard, full)
 
 
 def view(merged: Merged, contents: dict[str, bytes]) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def test_the_resource_is_carried_byte_for_byte() -> None:
 
 def test_a_conflict_names_the_statements_on_each_side_and_what_is_withdrawn_is_said() -> None:
     one, other = said("a", "A81001", WEIGHT), said("b", "RZ3", WEIGHT)
-    conflict = Conflict("value", "The values differ.", (("a",), ("b",)))
+    conflict = FactConflict("value", "The values differ.", (("a",), ("b",)))
     fact = Fact("a", "Observation", (one, other), (), (conflict,), beside=("c",), withdrawn=("b",))
 
     (shown,) = view(Merged((fact,)), {"a": STORED})["parameter"]

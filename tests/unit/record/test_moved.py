@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from onestory.record.domain.moved import SAID_OF_ANOTHER, SETTLING, Left, Tally, begin, may_have_shown
+from onestory.record.person.moved import SAID_OF_ANOTHER, SETTLING, Left, ReaderTally, begin, may_have_shown
 from onestory.shared.events import AccessRecorded
 
 CAME = datetime(2026, 10, 1, 9, 0, tzinfo=UTC)
@@ -67,7 +67,7 @@ def test_only_an_answer_that_may_have_held_it_counts(changed: dict[str, Any], sh
 
 
 def test_each_reader_is_one_line_with_the_first_and_the_last_time() -> None:
-    tally = Tally([EPILEPSY])
+    tally = ReaderTally([EPILEPSY])
     later = MEANWHILE + timedelta(minutes=5)
 
     for at in (later, MEANWHILE, later):
@@ -81,7 +81,7 @@ def test_each_reader_is_one_line_with_the_first_and_the_last_time() -> None:
 
 
 def test_who_read_just_after_it_left_is_told_apart() -> None:
-    tally = Tally([EPILEPSY])
+    tally = ReaderTally([EPILEPSY])
 
     tally.add(access(), MEANWHILE)
     tally.add(access(), LEFT_AT + timedelta(seconds=1))

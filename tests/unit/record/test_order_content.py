@@ -7,8 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from onestory.record.domain.content import content_digest, served, version_meta
-from onestory.record.domain.digest import record_digest
+from onestory.record.projector.rows import content_digest, record_digest, served, version_meta
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import Entry, Operation
 

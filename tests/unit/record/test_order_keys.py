@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onestory.shared.order import OrderKey, rank_of
+from onestory.shared.events import OrderKey, rank_of
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 times = st.integers(-(10**15), 10**15).map(lambda micros: MOMENT + timedelta(microseconds=micros))

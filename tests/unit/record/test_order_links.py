@@ -11,7 +11,7 @@ import pytest
 
 from onestory.shared.events import Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional
-from onestory.shared.link import Links, links
+from onestory.shared.person_links import Links, links
 
 KEYS = Keys(b"a secret for tests, long enough!")
 AT = datetime(2026, 1, 1, tzinfo=UTC)

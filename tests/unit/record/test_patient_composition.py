@@ -10,15 +10,10 @@ from uuid import UUID
 import fhirkit
 import orjson
 
-from onestory.record.domain.patient import Numbers, SharedPatient, compose
-from onestory.record.domain.patient_disagreement import DISAGREEMENT
-from onestory.record.domain.patient_practice import (
-    named_practitioners,
-    organisations_named,
-    registered_practice,
-)
-from onestory.record.domain.patient_statement import PatientStatement, by_standing
-from onestory.shared.fhir.practice import ods_code
+from onestory.record.person.composition import Numbers, SharedPatient, compose
+from onestory.record.person.registration import named_practitioners, organisations_named, registered_practice
+from onestory.record.person.statements import DISAGREEMENT, PatientStatement, by_standing
+from onestory.shared.fhir.references import ods_code
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM
 
 NUMBER, OLD = "9990000018", "9990000026"

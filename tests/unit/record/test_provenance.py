@@ -12,16 +12,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from onestory.record.domain.provenance import EVENT_SYSTEM, RECEIVED, Named, Told, named, provenance_id, provenance_of
+from onestory.record.provenance.domain import (
+    EVENT_SYSTEM,
+    RECEIVED,
+    Named,
+    StatementOrigin,
+    named,
+    provenance_id,
+    provenance_of,
+)
 from onestory.shared.events import Operation
-from onestory.shared.fhir.validation import is_id
+from onestory.shared.fhir.validate import is_id
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 RECORDED = datetime(2026, 10, 1, 8, 30, 0, 123456, tzinfo=UTC)
 RECEIVED_AT = RECORDED + timedelta(minutes=7)
 EVENT = UUID("01998f2e-8d6a-7c31-9e60-2b7f1c4f0d11")
 PERSON, RESOURCE = "a" * 26, "b" * 26
-TOLD = Told(
+TOLD = StatementOrigin(
     resource_type="Condition",
     shared_id=f"{PERSON}-{RESOURCE}",
     event_id=EVENT,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from onestory.record.domain.search.as_of import as_of
+from onestory.record.search.parameters import as_of
 from onestory.shared.errors import Malformed
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)

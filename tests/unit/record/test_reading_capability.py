@@ -8,12 +8,12 @@ from typing import Any
 import fhirkit
 import orjson
 
-from onestory.record.api.capability import Address, capability_statement
-from onestory.record.domain.search.filters import Asked, named
-from onestory.record.domain.search.include import include
+from onestory.record.read.metadata import RouteAddress, capability_statement
+from onestory.record.search.filters import SearchParameter, named
+from onestory.record.search.include import include
 
 
-def stated(*addresses: Address) -> dict[str, Any]:
+def stated(*addresses: RouteAddress) -> dict[str, Any]:
     statement = capability_statement(
         addresses, "https://care.example.org/fhir", "1.0", datetime(2026, 1, 1, tzinfo=UTC)
     )
@@ -23,7 +23,7 @@ def stated(*addresses: Address) -> dict[str, Any]:
 
 
 def test_what_has_no_route_is_not_promised() -> None:
-    rest = stated(Address("GET", "/fhir/{}/{}"))
+    rest = stated(RouteAddress("GET", "/fhir/{}/{}"))
 
     (patient,) = [each for each in rest["resource"] if each["type"] == "Patient"]
     assert patient["interaction"] == [{"code": "read"}]
@@ -34,12 +34,12 @@ def test_what_has_no_route_is_not_promised() -> None:
 
 def test_what_has_a_route_is_promised() -> None:
     rest = stated(
-        Address("POST", "/fhir"),
-        Address("PUT", "/fhir/{}/{}"),
-        Address("GET", "/fhir/{}"),
-        Address("GET", "/fhir/Patient/{}/$everything"),
-        Address("GET", "/fhir/{}/_history"),
-        Address("GET", "/fhir/_history"),
+        RouteAddress("POST", "/fhir"),
+        RouteAddress("PUT", "/fhir/{}/{}"),
+        RouteAddress("GET", "/fhir/{}"),
+        RouteAddress("GET", "/fhir/Patient/{}/$everything"),
+        RouteAddress("GET", "/fhir/{}/_history"),
+        RouteAddress("GET", "/fhir/_history"),
     )
 
     (patient,) = [each for each in rest["resource"] if each["type"] == "Patient"]
@@ -52,7 +52,7 @@ def test_what_has_a_route_is_promised() -> None:
 
 
 def test_a_referral_is_changed_by_operations_and_nothing_else_is_promised() -> None:
-    rest = stated(Address("POST", "/fhir/{}"), Address("PUT", "/fhir/{}/{}"), Address("PUT", "/fhir/{}"))
+    rest = stated(RouteAddress("POST", "/fhir/{}"), RouteAddress("PUT", "/fhir/{}/{}"), RouteAddress("PUT", "/fhir/{}"))
 
     resources = {each["type"]: each for each in rest["resource"]}
     assert "interaction" not in resources["Task"]
@@ -65,7 +65,7 @@ def test_a_referral_is_changed_by_operations_and_nothing_else_is_promised() -> N
 
 
 def test_the_search_parameters_of_a_type_are_those_that_are_answered() -> None:
-    rest = stated(Address("GET", "/fhir/{}"))
+    rest = stated(RouteAddress("GET", "/fhir/{}"))
 
     (condition,) = [each for each in rest["resource"] if each["type"] == "Condition"]
     promised = {each["name"]: each["type"] for each in condition["searchParam"]}
@@ -73,7 +73,7 @@ def test_the_search_parameters_of_a_type_are_those_that_are_answered() -> None:
     assert promised["patient"] == "reference"
     assert "date" not in promised
     for name in promised.keys() - {"patient", "subject", "_id", "_lastUpdated"}:
-        assert isinstance(named("Condition", name, "https://care.example.org/fhir"), Asked)
+        assert isinstance(named("Condition", name, "https://care.example.org/fhir"), SearchParameter)
     for name in condition["searchInclude"]:
         assert include(name, "Condition")
     for name in condition["searchRevInclude"]:

@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from onestory.record.domain.search.dates import Span, last_updated, since
-from onestory.record.domain.search.person import Asked, by_address, by_reference
-from onestory.record.domain.search.place import Place, from_cursor
-from onestory.record.domain.search.question import IN_EVERYTHING, IN_SEARCH, MOST, question
-from onestory.record.domain.search.types import in_parameter
+from onestory.record.person.identifiers import PersonRef, by_address, by_reference
+from onestory.record.search.dates import TimeRange, last_updated, since
+from onestory.record.search.parameters import IN_EVERYTHING, IN_SEARCH, MOST, in_parameter, question
+from onestory.record.search.sorting import EntryPlace, from_cursor
 from onestory.shared.errors import Malformed
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional
 
@@ -54,7 +53,7 @@ def test_a_page_has_a_greatest_size() -> None:
 
 
 def test_a_cursor_survives_its_way_through_a_url() -> None:
-    place = Place("Condition", f"{'a' * 26}-{'b' * 26}")
+    place = EntryPlace("Condition", f"{'a' * 26}-{'b' * 26}")
 
     assert from_cursor(place.to_cursor()) == place
 
@@ -68,12 +67,12 @@ def test_a_cursor_that_is_not_ours_is_refused(cursor: str) -> None:
 def test_a_comparison_with_a_date_covers_all_of_the_date() -> None:
     day, next_day = datetime(2026, 2, 28, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
 
-    assert last_updated("2026-02-28") == Span(day, next_day)
-    assert last_updated("gt2026-02-28") == Span(since=next_day)
-    assert last_updated("ge2026-02-28") == Span(since=day)
-    assert last_updated("lt2026-02-28") == Span(before=day)
-    assert last_updated("le2026-02") == Span(before=next_day)
-    assert last_updated("2026") == Span(datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+    assert last_updated("2026-02-28") == TimeRange(day, next_day)
+    assert last_updated("gt2026-02-28") == TimeRange(since=next_day)
+    assert last_updated("ge2026-02-28") == TimeRange(since=day)
+    assert last_updated("lt2026-02-28") == TimeRange(before=day)
+    assert last_updated("le2026-02") == TimeRange(before=next_day)
+    assert last_updated("2026") == TimeRange(datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
 
 
 def test_an_instant_may_have_a_zone_whose_plus_sign_became_a_space() -> None:
@@ -91,16 +90,16 @@ def test_what_is_no_date_is_refused(value: str) -> None:
     [NUMBER, f"Patient/{NUMBER}", f"{FHIR}/Patient/{NUMBER}", f"{NHS_NUMBER_SYSTEM}|{NUMBER}"],
 )
 def test_a_person_can_be_named_in_every_usual_way(value: str) -> None:
-    assert by_reference(value, KEYS, FHIR) == Asked(KEY, NUMBER)
+    assert by_reference(value, KEYS, FHIR) == PersonRef(KEY, NUMBER)
 
 
 def test_a_person_can_be_named_by_a_sources_patient_or_a_provisional_identity() -> None:
     shared_id = f"{KEY}-{'b' * 26}"
     nobody_knows = provisional("RZ3", "millennium", "42")
 
-    assert by_reference(f"Patient/{shared_id}", KEYS, FHIR) == Asked(KEY)
-    assert by_reference("|".join(nobody_knows), KEYS, FHIR) == Asked(KEYS.person_key(nobody_knows))
-    assert by_address("Condition", shared_id, KEYS) == Asked(KEY)
+    assert by_reference(f"Patient/{shared_id}", KEYS, FHIR) == PersonRef(KEY)
+    assert by_reference("|".join(nobody_knows), KEYS, FHIR) == PersonRef(KEYS.person_key(nobody_knows))
+    assert by_address("Condition", shared_id, KEYS) == PersonRef(KEY)
     assert by_address("Condition", NUMBER, KEYS) is None
 
 

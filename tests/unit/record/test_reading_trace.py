@@ -8,15 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from onestory.record.reading.demographics import Demographics
-from onestory.record.reading.person import Person
-from onestory.record.reading.reader import Access, Reader
-from onestory.record.reading.subjects import Subjects
-from onestory.record.reading.view import View
+from onestory.record.person.load import Demographics, PersonRecord
+from onestory.record.read.access import Access, RecordAccess, Subjects, View
 from onestory.shared.audit import AuditTrail
-from onestory.shared.caller import Caller
 from onestory.shared.errors import NotFound, Unavailable
 from onestory.shared.events import AccessRecorded
+from onestory.shared.http.caller import Caller
 from onestory.shared.policy import Decision, Visibility
 
 CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
@@ -37,12 +34,12 @@ class Trail:
         self.events.append(access)
 
 
-def reader(trail: Trail) -> Reader:
-    return Reader(cast(Any, None), cast(AuditTrail, trail), Subjects(cast(Any, None), Demographics((), ())), {})
+def reader(trail: Trail) -> RecordAccess:
+    return RecordAccess(cast(Any, None), cast(AuditTrail, trail), Subjects(cast(Any, None), Demographics((), ())), {})
 
 
 def view(visibility: Visibility, person_keys: Sequence[str] = ("person-1",)) -> View:
-    person = Person(person_keys, {}, {}, (), ())
+    person = PersonRecord(person_keys, {}, {}, (), ())
     return View(person, Decision(visibility, "why"), (), ())
 
 

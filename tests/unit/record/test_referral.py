@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from onestory.record.domain.patient_confidentiality import is_restricted
-from onestory.record.domain.referral import hands
+from onestory.record.person.composition import is_restricted
+from onestory.record.projector.referral import hands
 
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 

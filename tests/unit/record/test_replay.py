@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from onestory.record.domain.replay import REPLAY_OF, State, headers_of, portions, replay_of, state
+from onestory.record.parking.replay import REPLAY_OF, State, headers_of, portions, replay_of, state
 
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 

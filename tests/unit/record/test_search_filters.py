@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from onestory.record.domain.search.asked import Search, search
+from onestory.record.search.parameters import Search, search
 from onestory.shared.errors import Malformed
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onestory.record.domain.search.asked import search
-from onestory.record.domain.search.include import include, targets
-from onestory.record.domain.search.shape import Shape, shaped
-from onestory.record.reading.opened import opened
-from onestory.record.store.entries import CurrentEntry
+from onestory.record.read.store import CurrentEntry
+from onestory.record.search.execute import opened
+from onestory.record.search.include import Shape, include, shaped, targets
+from onestory.record.search.parameters import search
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.definitions import search_parameters
 

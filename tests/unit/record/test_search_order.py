@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onestory.record.domain.search.place import SortedPlace, from_sorted_cursor
-from onestory.record.domain.search.sorting import Placed, order
+from onestory.record.search.sorting import Placed, SortedPlace, from_sorted_cursor, order
 from onestory.shared.errors import Malformed
 
 NOW = datetime(2026, 11, 27, 9, 0, 0, 123000, tzinfo=UTC)

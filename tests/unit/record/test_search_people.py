@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onestory.record.domain.patient_name import PatientName, patient_name
-from onestory.record.domain.search.asked import search
-from onestory.record.domain.search.names import forms, is_met
-from onestory.record.domain.search.people import People, people
+from onestory.record.person.identifiers import PatientName, forms, name_matches, patient_name
+from onestory.record.search.parameters import search
+from onestory.record.search.people import PeopleQuery, people
 from onestory.shared.errors import Malformed
 
 
-def asked(*parameters: tuple[str, str]) -> People:
+def asked(*parameters: tuple[str, str]) -> PeopleQuery:
     return people(search(parameters, "Patient", "https://care.example.org/fhir", lenient=False))
 
 
@@ -64,8 +63,8 @@ def test_a_name_without_end_is_searched_by_its_beginning() -> None:
 
 @given(st.text(max_size=30))
 def test_every_name_that_has_letters_is_found_by_itself(name: str) -> None:
-    assert is_met(name, forms(name)) is bool(forms(name))
-    assert is_met(name.upper(), forms(name)) is bool(forms(name.upper()))
+    assert name_matches(name, forms(name)) is bool(forms(name))
+    assert name_matches(name.upper(), forms(name)) is bool(forms(name.upper()))
 
 
 def test_the_first_word_and_all_words_as_one_are_looked_up() -> None:

@@ -9,7 +9,7 @@ import fhirkit
 import orjson
 import pytest
 
-from onestory.record.domain.search.shape import WHOLE, Shape, shaped
+from onestory.record.search.include import WHOLE, Shape, shaped
 
 PRESCRIPTION = {
     "resourceType": "MedicationRequest",

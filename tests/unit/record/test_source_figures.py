@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from onestory.record.domain.source_figures import Figures, figures
+from onestory.record.projector.metrics import Figures, figures
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 RHYTHMS = {"A81001": timedelta(days=1), "RX1/ward": timedelta(hours=1)}

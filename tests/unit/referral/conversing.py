@@ -10,14 +10,12 @@ from typing import Any
 from tests.unit.referral import made
 from tests.unit.referral.made import CLOCKS, KEYS, PHYSIO, SENT
 
-from onestory.referral.domain.command import Changed, Doing
-from onestory.referral.domain.conversation import say
-from onestory.referral.domain.conversion import Conversion, convert
-from onestory.referral.domain.creation import message_id
-from onestory.referral.domain.machine import Action, Side
-from onestory.referral.domain.message import Category, Message
-from onestory.referral.domain.referral import Json, Referral
-from onestory.shared.fhir.advice import ADVICE
+from onestory.referral.conversation.conversion import Conversion, convert
+from onestory.referral.conversation.domain import Category, ConversationMessage, say
+from onestory.referral.lifecycle.creation import message_id
+from onestory.referral.lifecycle.machine import Action, Doing, ReferralChange, Side
+from onestory.referral.lifecycle.model import Json, Referral
+from onestory.shared.fhir.references import ADVICE
 
 _CATEGORY = {"coding": [{"system": ADVICE[0], "code": ADVICE[1]}, {"system": "https://example.org", "code": "x"}]}
 
@@ -44,15 +42,17 @@ def done(referral: Referral, action: Action, side: Side) -> Referral:
 
 def said(
     referral: Referral, side: Side | Iterable[Side], category: Category, hours: float = 0, *about: Json
-) -> Changed:
+) -> ReferralChange:
     """The change that a message makes so many hours after the referral was sent, from who is on this side, or these."""
     sides = {side} if isinstance(side, Side) else set(side)
-    message = Message(category, ({"contentString": "Has she had a Doppler?"},), about)
+    message = ConversationMessage(category, ({"contentString": "Has she had a Doppler?"},), about)
     doing = made.doing(after(hours), number=referral.version + 1)
     return say(referral, message, sides, doing, CLOCKS, partial(message_id, KEYS))
 
 
-def converted(referral: Referral, side: Side, wanted: Conversion | None = None) -> tuple[Changed, Changed]:
+def converted(
+    referral: Referral, side: Side, wanted: Conversion | None = None
+) -> tuple[ReferralChange, ReferralChange]:
     """The end of the advice, and the referral that somebody on this side makes of it."""
     now: Doing = made.doing(after(1), number=referral.version + 1)
     later: Doing = made.doing(after(1), number=1000)

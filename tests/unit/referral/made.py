@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from onestory.referral.clock_table import load
-from onestory.referral.domain.command import Changed, Command, Doing
-from onestory.referral.domain.creation import Asking, asked, create
-from onestory.referral.domain.decide import decide
-from onestory.referral.domain.machine import Action, Side
-from onestory.referral.domain.referral import Reason, Referral
+from onestory.referral.clocks.clock import load
+from onestory.referral.lifecycle.creation import Asking, asked, create
+from onestory.referral.lifecycle.decide import decide
+from onestory.referral.lifecycle.machine import Action, Command, Doing, ReferralChange, Side
+from onestory.referral.lifecycle.model import Reason, Referral
 from onestory.shared.events import Actor, Party
 from onestory.shared.identity import Keys
 
@@ -41,7 +40,7 @@ def sent(status: str = "active", **elements: Any) -> Referral:
     return create(asked(request), PHYSIO, asking, doing(), CLOCKS, KEYS).referral
 
 
-def done(referral: Referral, action: Action, side: Side, at: datetime = SENT, to: Party = PAIN) -> Changed:
+def done(referral: Referral, action: Action, side: Side, at: datetime = SENT, to: Party = PAIN) -> ReferralChange:
     """What becomes of it when somebody on this side does this."""
     command = Command(action, Reason("", {"text": "For a test"}), recipient=to if action is Action.REDIRECT else None)
     by = doing(at, number=referral.version + 1)

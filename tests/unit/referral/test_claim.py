@@ -9,18 +9,17 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from onestory.referral import clock_table
-from onestory.referral.domain import creation
-from onestory.referral.domain.claim import claim, release
-from onestory.referral.domain.command import Changed, Command, Doing
-from onestory.referral.domain.decide import decide
-from onestory.referral.domain.machine import Action, Side
-from onestory.referral.domain.referral import Reason, Referral, Status
+from onestory.referral.clocks import clock
+from onestory.referral.lifecycle import creation
+from onestory.referral.lifecycle.decide import decide
+from onestory.referral.lifecycle.machine import Action, Command, Doing, ReferralChange, Side
+from onestory.referral.lifecycle.model import Reason, Referral, Status
+from onestory.referral.worklist.claims import claim, release
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
 from onestory.shared.events import Actor, Party
 from onestory.shared.identity import Keys
 
-KEYS, CLOCKS = Keys(b"a secret for tests, of thirty-two bytes"), clock_table.load()
+KEYS, CLOCKS = Keys(b"a secret for tests, of thirty-two bytes"), clock.load()
 PRACTICE, NURSES, THERAPISTS = Party("A81001"), Party("RY001", "nurses"), Party("RY001", "therapists")
 SOME = UUID("01930000-0000-7000-8000-000000000001")
 BEGAN = datetime(2026, 5, 1, 9, tzinfo=UTC)
@@ -47,7 +46,7 @@ def sent() -> Referral:
     return creation.create(asked, NURSES, asking, doing(0), CLOCKS, KEYS).referral
 
 
-def extensions(changed: Changed) -> str:
+def extensions(changed: ReferralChange) -> str:
     (task,) = [each for each in changed.written if each.resource_type == "Task"]
     return str(task.body["extension"])
 

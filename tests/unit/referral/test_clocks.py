@@ -12,16 +12,13 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from tests.unit.referral.made import PHYSIO, SENT, after, doing, sent
 
-from onestory.referral.clock import prepared
-from onestory.referral.clock_table import load
-from onestory.referral.domain.clocks import BOOKED, KINDS, PRIORITIES, WAITING, WorkingDays
-from onestory.referral.domain.command import Command
-from onestory.referral.domain.decide import decide
-from onestory.referral.domain.machine import Action, Side
-from onestory.referral.domain.referral import ENDED, Kind, Reason, Status
-from onestory.referral.domain.working_days import LONDON, is_working_day
-from onestory.shared.contracts.codec import codec
+from onestory.referral.clocks.clock import load, prepared
+from onestory.referral.clocks.domain import BOOKED, KINDS, LONDON, PRIORITIES, WAITING, WorkingDays, is_working_day
+from onestory.referral.lifecycle.decide import decide
+from onestory.referral.lifecycle.machine import Action, Command, Side
+from onestory.referral.lifecycle.model import ENDED, Reason, ReferralKind, Status
 from onestory.shared.errors import Misconfigured
+from onestory.shared.kafka.codec import codec
 from onestory.shared.settings import Settings
 
 CLOCKS = load()
@@ -50,7 +47,7 @@ def test_elapsed_time_is_not_changed_by_summer_time() -> None:
 
 
 def test_every_state_that_somebody_has_to_end_has_a_clock() -> None:
-    assert set(KINDS) == set(Kind)
+    assert set(KINDS) == set(ReferralKind)
     assert set(WAITING) == set(Status) - ENDED
     states = (*WAITING, BOOKED)
     assert set(CLOCKS.waits) == {

@@ -10,10 +10,9 @@ from tests.unit.referral import made
 from tests.unit.referral.conversing import advice, after, done, said, urgent
 from tests.unit.referral.made import CLOCKS, PAIN, PHYSIO, PRACTICE
 
-from onestory.referral.domain.conversation import Camp, turn_after, word_after
-from onestory.referral.domain.machine import Action, Side
-from onestory.referral.domain.message import Category
-from onestory.referral.domain.referral import ENDED, HELD_BY_RECIPIENT, Kind, Referral, Status
+from onestory.referral.conversation.domain import Camp, Category, turn_after, word_after
+from onestory.referral.lifecycle.machine import Action, Side
+from onestory.referral.lifecycle.model import ENDED, HELD_BY_RECIPIENT, Referral, ReferralKind, Status
 from onestory.shared.errors import Conflict, Unprocessable
 from onestory.shared.events import Notice
 
@@ -272,6 +271,6 @@ def test_advice_given_is_told_as_such() -> None:
 
 
 def test_a_validation_is_talked_about_like_a_referral() -> None:
-    asked = said(replace(urgent(), kind=Kind.VALIDATION), Side.RECIPIENT, Q).referral
+    asked = said(replace(urgent(), kind=ReferralKind.VALIDATION), Side.RECIPIENT, Q).referral
 
     assert (asked.next_actor, asked.business_status) == (PRACTICE, "AWAITING_TRIAGE")

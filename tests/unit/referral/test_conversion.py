@@ -9,10 +9,10 @@ import pytest
 from tests.unit.referral.conversing import advice, converted, done, said, urgent
 from tests.unit.referral.made import PAIN, PHYSIO, PRACTICE
 
-from onestory.referral.domain.conversion import MAY_CONVERT, Conversion
-from onestory.referral.domain.machine import Action, Side
-from onestory.referral.domain.message import Category
-from onestory.referral.domain.referral import Kind, Referral, Status
+from onestory.referral.conversation.conversion import MAY_CONVERT, Conversion
+from onestory.referral.conversation.domain import Category
+from onestory.referral.lifecycle.machine import Action, Side
+from onestory.referral.lifecycle.model import Referral, ReferralKind, Status
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
 
 ALLOWED: dict[str, Any] = {"extension": [{"url": MAY_CONVERT, "valueBoolean": True}]}
@@ -25,7 +25,11 @@ def test_the_advice_ends_where_the_referral_begins() -> None:
 
     assert (ended.referral.status, ended.referral.business_status) == (Status.COMPLETED, "ADVICE_CONVERTED")
     assert (ended.referral.holder, ended.referral.next_actor, ended.referral.due_at) == (None, None, None)
-    assert (made.referral.kind, made.referral.status, made.referral.version) == (Kind.REFERRAL, Status.REQUESTED, 1)
+    assert (made.referral.kind, made.referral.status, made.referral.version) == (
+        ReferralKind.REFERRAL,
+        Status.REQUESTED,
+        1,
+    )
     assert (made.referral.holder, made.referral.next_actor) == (PRACTICE, PHYSIO)
     assert made.referral.person == asked.person
     assert made.referral.correlation_id == asked.correlation_id
@@ -91,7 +95,7 @@ def test_the_team_that_advises_converts_only_where_it_was_allowed_to() -> None:
     "other",
     [
         urgent(),
-        replace(urgent(), kind=Kind.VALIDATION),
+        replace(urgent(), kind=ReferralKind.VALIDATION),
         replace(advice(), status=Status.DRAFT),
         done(advice(), Action.REJECT, Side.RECIPIENT),
         done(advice(), Action.CANCEL, Side.REQUESTER),

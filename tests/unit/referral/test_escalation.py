@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 import pytest
 from tests.unit.referral.made import CLOCKS, PHYSIO, PRACTICE, SENT, after, doing, done, late, sent
 
-from onestory.referral.clock_table import escalation_contact
-from onestory.referral.domain.command import CLOCK, Doing
-from onestory.referral.domain.escalation import Overdue, escalate
-from onestory.referral.domain.machine import Action, Side
-from onestory.referral.domain.referral import Referral
+from onestory.referral.clocks.clock import escalation_contact
+from onestory.referral.clocks.escalation import Overdue, escalate
+from onestory.referral.lifecycle.machine import CLOCK, Action, Doing, Side
+from onestory.referral.lifecycle.model import Referral
 from onestory.shared.errors import Misconfigured
 from onestory.shared.events import Notice, Party
 

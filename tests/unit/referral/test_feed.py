@@ -9,15 +9,14 @@ from uuid import UUID
 
 import pytest
 
-from onestory.referral.domain.touch import from_token, to_token, touch
-from onestory.referral.domain.worklist import Whose
-from onestory.referral.feed import _KEPT, _MOST_WAITING, Feed
-from onestory.shared.caller import Caller
-from onestory.shared.consumer.following import Heard
-from onestory.shared.contracts.codec import codec
+from onestory.referral.worklist.domain import Whose
+from onestory.referral.worklist.feed import _KEPT, _MOST_WAITING, Feed, from_token, to_token, touch
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import Actor, Notice, Party, ReferralChanged
+from onestory.shared.http.caller import Caller
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.follower import Heard
 
 PRACTICE, NURSES, PHYSIOS = Party("A81001"), Party("RZ1", "nurses"), Party("RY2", "physios")
 AT = datetime(2026, 5, 1, tzinfo=UTC)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from onestory.referral.domain.listing import (
+from onestory.referral.directory.model import DirectoryResource
+from onestory.referral.directory.rows import (
     ESCALATION_CONTACT,
     PRACTICE_SERVED,
     TEAM_KIND,
@@ -19,8 +20,7 @@ from onestory.referral.domain.listing import (
     ListedTeam,
     listed,
 )
-from onestory.referral.domain.periods import begins, ends
-from onestory.referral.domain.said import Said
+from onestory.referral.directory.slots import begins, ends
 from onestory.shared.errors import Unprocessable
 from onestory.shared.identity import DOS_SERVICE_SYSTEM, ODS_CODE_SYSTEM, SDS_USER_SYSTEM
 
@@ -31,7 +31,7 @@ NOTHING = {"extension": [{"url": "https://example.org/why", "valueString": "not 
 def read(kind: str, **elements: Any) -> Listed:
     """The row of a resource of the organisation RZ1."""
     content = json.dumps({"resourceType": kind, "id": "x", **elements}).encode()
-    return listed(Said("x", kind, "RZ1", content, True))
+    return listed(DirectoryResource("x", kind, "RZ1", content, True))
 
 
 def team(**elements: Any) -> ListedTeam:
@@ -121,7 +121,7 @@ def test_what_is_of_no_use_says_why(kind: str, elements: dict[str, Any], reason:
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'"text"', b'{"resourceType":"Location","id":"x"}', b"\xff"])
 def test_what_is_no_such_resource_is_refused(content: bytes) -> None:
     with pytest.raises(Unprocessable):
-        listed(Said("x", "HealthcareService", "RZ1", content, True))
+        listed(DirectoryResource("x", "HealthcareService", "RZ1", content, True))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from tests.unit.referral.conversing import advice, after, said, urgent
 from tests.unit.referral.made import CLOCKS, PAIN, PHYSIO, PRACTICE, SENT, done
 
-from onestory.referral.domain.machine import Action, Side
-from onestory.referral.domain.message import Category
-from onestory.referral.domain.referral import Kind, Referral
+from onestory.referral.conversation.domain import Category
+from onestory.referral.lifecycle.machine import Action, Side
+from onestory.referral.lifecycle.model import Referral, ReferralKind
 from onestory.shared.errors import Conflict, Forbidden
 
 # Whether the next thing is said or done, by whom, what it is, and how many hours later.
@@ -29,7 +29,7 @@ def test_one_holder_one_next_actor_and_a_time(
 
         assert referral.is_open == (referral.holder is not None) == (referral.next_actor is not None)
         assert referral.is_open == (referral.due_at is not None)
-        assert referral.kind is not Kind.ADVICE or referral.holder in (PRACTICE, None)
+        assert referral.kind is not ReferralKind.ADVICE or referral.holder in (PRACTICE, None)
         if isinstance(what, Category):
             assert (referral.holder, referral.is_open) == (before.holder, before.is_open)
 

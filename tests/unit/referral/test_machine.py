@@ -6,8 +6,8 @@ from itertools import product
 
 import pytest
 
-from onestory.referral.domain.machine import Action, Side, allowed, is_end, step
-from onestory.referral.domain.referral import Kind, Status
+from onestory.referral.lifecycle.machine import Action, Side, allowed, is_end, step
+from onestory.referral.lifecycle.model import ReferralKind, Status
 
 R, S, T = "requester", "sender", "recipient"
 # Read from the top: in this state, this may be done by these, and then it is this.
@@ -52,7 +52,7 @@ ADVICE = {
 
 @pytest.mark.parametrize(("status", "action"), list(product(Status, Action)), ids=lambda part: str(part))
 def test_each_state_and_action_of_advice_is_decided(status: Status, action: Action) -> None:
-    found = step(status, action, is_open=True, kind=Kind.ADVICE)
+    found = step(status, action, is_open=True, kind=ReferralKind.ADVICE)
 
     sides, to = ADVICE.get((str(status), str(action)), ((), None))
     if action is Action.CORRECT and status is not Status.ENTERED_IN_ERROR:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.referral.made import PAIN, PHYSIO, PRACTICE, SENT, done, sent
 
-from onestory.referral.domain.machine import Action, Side, step
-from onestory.referral.domain.notices import CODES, notices
-from onestory.referral.domain.referral import Referral, Status
+from onestory.referral.lifecycle.machine import Action, Side, step
+from onestory.referral.lifecycle.model import Referral, Status
+from onestory.referral.notices.domain import CODES, notices
 from onestory.shared.events import Notice, Party
 
 WITH_PHYSIO = sent()

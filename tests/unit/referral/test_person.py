@@ -10,16 +10,23 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from onestory.referral.domain.person import Known, News, PersonStatement, Standing, known, news, person_statements
-from onestory.referral.gauges import Gauges
-from onestory.referral.persons import Persons
-from onestory.shared.consumer.arrival import Arrival
-from onestory.shared.consumer.log import Record
-from onestory.shared.contracts.topics import RECORD
+from onestory.referral.metrics import ReferralMetrics
+from onestory.referral.person_news.domain import (
+    CurrentPersonStatement,
+    KnownPerson,
+    News,
+    PersonStatement,
+    known,
+    news,
+    person_statements,
+)
+from onestory.referral.person_news.handler import PersonNewsProjection
 from onestory.shared.errors import Unprocessable
-from onestory.shared.events import Entry, Operation, RecordChanged, Source
+from onestory.shared.events import Entry, Operation, OrderKey, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, Keys, PersonIdentifier
-from onestory.shared.order import OrderKey
+from onestory.shared.kafka.consumer import LogRecord
+from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.kafka.schemas import RECORD
 
 KEYS = Keys(b"a secret for tests, long enough!")
 PERSON = PersonIdentifier(NHS_NUMBER_SYSTEM, "9990000018")
@@ -38,7 +45,7 @@ def entry(kind: str, local_id: str, **elements: Any) -> Entry:
 def read(*entries: Entry, source: Source = PDS, key: str = KEY) -> list[PersonStatement]:
     """What a message with these entries says."""
     event = RecordChanged(UUID(int=1), source, PERSON, None, AT, AT, "test", (), entries)
-    return list(person_statements(Arrival(RECORD, 0, 0, AT, key.encode(), b"", event), KEYS, {"X26"}))
+    return list(person_statements(ConsumedEvent(RECORD, 0, 0, AT, key.encode(), b"", event), KEYS, {"X26"}))
 
 
 def named(code: str, **period: str) -> dict[str, Any]:
@@ -46,9 +53,9 @@ def named(code: str, **period: str) -> dict[str, Any]:
     return {"identifier": {"system": ODS_CODE_SYSTEM, "value": code, **({"period": period} if period else {})}}
 
 
-def stood(rank: int, deceased: bool | None, practice: str) -> Standing:
+def stood(rank: int, deceased: bool | None, practice: str) -> CurrentPersonStatement:
     """What a statement says that stands."""
-    return Standing(OrderKey(rank, AT, UUID(int=rank)), deceased, practice)
+    return CurrentPersonStatement(OrderKey(rank, AT, UUID(int=rank)), deceased, practice)
 
 
 @pytest.mark.parametrize(
@@ -122,25 +129,25 @@ def test_what_cannot_be_read_says_why(said: Entry, key: str, reason: str) -> Non
 def test_the_newest_who_says_anything_is_believed() -> None:
     standing = [stood(1, True, "A81001"), stood(3, None, ""), stood(2, False, "A81002")]
 
-    assert known(Known(), standing) == Known(False, "A81002")
+    assert known(KnownPerson(), standing) == KnownPerson(False, "A81002")
 
 
 def test_a_death_that_nobody_states_any_more_is_taken_back_and_a_practice_is_remembered() -> None:
-    assert known(Known(True, "A81001"), []) == Known(False, "A81001")
+    assert known(KnownPerson(True, "A81001"), []) == KnownPerson(False, "A81001")
 
 
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        (Known(), Known(False, "A81001"), []),
-        (Known(False, "A81001"), Known(False, "A81001"), []),
-        (Known(False, "A81001"), Known(False, "A81002"), [News.MOVED]),
-        (Known(), Known(True), [News.DECEASED]),
-        (Known(True), Known(False), [News.NOT_DECEASED]),
-        (Known(False, "A81001"), Known(True, "A81002"), [News.DECEASED, News.MOVED]),
+        (KnownPerson(), KnownPerson(False, "A81001"), []),
+        (KnownPerson(False, "A81001"), KnownPerson(False, "A81001"), []),
+        (KnownPerson(False, "A81001"), KnownPerson(False, "A81002"), [News.MOVED]),
+        (KnownPerson(), KnownPerson(True), [News.DECEASED]),
+        (KnownPerson(True), KnownPerson(False), [News.NOT_DECEASED]),
+        (KnownPerson(False, "A81001"), KnownPerson(True, "A81002"), [News.DECEASED, News.MOVED]),
     ],
 )
-def test_what_is_news(before: Known, after: Known, told: list[News]) -> None:
+def test_what_is_news(before: KnownPerson, after: KnownPerson, told: list[News]) -> None:
     assert news(before, after) == told
 
 
@@ -157,6 +164,6 @@ def test_what_is_news(before: Known, after: Known, told: list[News]) -> None:
 def test_only_what_says_that_it_is_of_somebody_else_is_read_past(
     topic: str, headers: list[tuple[str, bytes]], passes: bool
 ) -> None:
-    persons = Persons(KEYS, ["X26"], Gauges(CollectorRegistry()))
+    persons = PersonNewsProjection(KEYS, ["X26"], ReferralMetrics(CollectorRegistry()))
 
-    assert persons.passes_by(topic, Record(0, AT, b"", b"", headers)) is passes
+    assert persons.passes_by(topic, LogRecord(0, AT, b"", b"", headers)) is passes

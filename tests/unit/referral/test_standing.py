@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from onestory.referral.domain.directory import Role, Team
-from onestory.referral.domain.standing import refusal, require_standing
-from onestory.shared.caller import Caller
+from onestory.referral.directory.model import Role, Team
+from onestory.referral.lifecycle.parties import refusal, require_standing
 from onestory.shared.errors import Forbidden
 from onestory.shared.events import Party
+from onestory.shared.http.caller import Caller
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 NURSES = Team("nurses", "RZ1", "District nursing, Vale")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.referral.made import CLOCKS, SENT, sent
 
-from onestory.referral.domain.clocks import PRIORITIES
-from onestory.referral.domain.urgency import with_priority
+from onestory.referral.clocks.domain import PRIORITIES
+from onestory.referral.lifecycle.decide import with_priority
 
 LATER = SENT + timedelta(minutes=1)
 

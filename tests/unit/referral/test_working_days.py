@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onestory.referral.domain.working_days import LONDON, end_of_working_day, is_working_day
+from onestory.referral.clocks.domain import LONDON, end_of_working_day, is_working_day
 
 FIVE = time(17)
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - aware by `timezones`

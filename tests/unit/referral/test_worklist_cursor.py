@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
-from onestory.referral.domain.worklist import Cursor, Place, Sort, from_text, to_text
+from onestory.referral.worklist.domain import Cursor, RowPlace, Sort, from_text, to_text
 from onestory.shared.errors import Malformed
 
 AT = datetime(2026, 5, 1, 9, 30, 0, 123456, tzinfo=UTC)
 ASKED = {"priority": "stat", "": "/worklists/teams/nurses"}
-FIRST = Cursor(AT, "", "10:20:11,12", Place((2, AT), "person-referral"))
+FIRST = Cursor(AT, "", "10:20:11,12", RowPlace((2, AT), "person-referral"))
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ FIRST = Cursor(AT, "", "10:20:11,12", Place((2, AT), "person-referral"))
     [
         (FIRST, Sort.URGENCY),
         (Cursor(AT, "10:10:", "20:20:", None), Sort.URGENCY),
-        (Cursor(AT, "10:10:", "20:20:", Place((AT,), "person-referral")), Sort.CHANGED),
+        (Cursor(AT, "10:10:", "20:20:", RowPlace((AT,), "person-referral")), Sort.CHANGED),
     ],
 )
 def test_a_cursor_is_read_as_it_was_written(cursor: Cursor, sort: Sort) -> None:

@@ -7,9 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from onestory.sample.bundles import Submission
-from onestory.sample.elements import NHS_NUMBER
-from onestory.sample.generate import directory_of, submissions
+from onestory.sample.main import directory_of, submissions
+from onestory.sample.resources import NHS_NUMBER, PublishedBundle
 
 SEED = 7
 Json = dict[str, Any]
@@ -38,11 +37,11 @@ def published(people: int, seed: int) -> Iterator[Published]:
 
 
 @functools.cache
-def _said() -> tuple[Submission, ...]:
+def _said() -> tuple[PublishedBundle, ...]:
     return tuple(submissions(20, SEED))
 
 
-def named(trouble: str) -> list[tuple[Submission, Json]]:
+def named(trouble: str) -> list[tuple[PublishedBundle, Json]]:
     """The resources that the manifest names for this difficulty, each with its submission; DELETEs have no resource."""
     found = []
     for submission in _said():
@@ -69,5 +68,5 @@ def nhs_number(patient: Json) -> str:
     return next(str(each["value"]) for each in patient["identifier"] if each["system"] == NHS_NUMBER)
 
 
-def _read(submission: Submission) -> Published:
+def _read(submission: PublishedBundle) -> Published:
     return Published(submission.source.ods, submission.source.kind, submission.body, json.loads(submission.body))

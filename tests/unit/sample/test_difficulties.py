@@ -9,11 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.sample.network_of_twenty import SEED, named, nhs_number, statements_of, twenty
 
-from onestory.sample.awkward import TEXTS
-from onestory.sample.bundles import COMPLETE_TYPE
-from onestory.sample.elements import CONFIDENTIALITY, NHS_NUMBER
-from onestory.sample.people import person
-from onestory.sample.troubles import TROUBLES
+from onestory.sample.people import TEXTS, TROUBLES, person
+from onestory.sample.resources import COMPLETE_TYPE, CONFIDENTIALITY, NHS_NUMBER
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

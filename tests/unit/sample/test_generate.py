@@ -11,17 +11,16 @@ import fhirkit
 import orjson
 from tests.unit.sample.network_of_twenty import SEED, twenty
 
-from onestory.sample import calendar
-from onestory.sample.bundles import SOURCE_SYSTEM
-from onestory.sample.codes import findings, problems, treatments
-from onestory.sample.codes.code import SNOMED, Code
-from onestory.sample.elements import ODS_CODE
-from onestory.sample.generate import generate
+from onestory.sample import chance
+from onestory.sample import codes as sample_codes
+from onestory.sample.codes import SNOMED, Code
+from onestory.sample.main import generate
 from onestory.sample.network import SOURCES
+from onestory.sample.resources import ODS_CODE, SOURCE_SYSTEM
 
 _DIGEST = """
 import hashlib
-from onestory.sample.generate import generate
+from onestory.sample.main import generate
 print(hashlib.sha256(b"".join(body for _, body in generate(20, 7))).hexdigest())
 """
 
@@ -95,7 +94,7 @@ def test_a_resource_of_one_bundle_refers_to_nothing_that_is_missing() -> None:
 def test_nothing_is_recorded_after_the_last_day_of_the_network() -> None:
     for bundle in twenty():
         for resource in bundle.resources:
-            assert resource["meta"]["lastUpdated"][:10] <= calendar.TODAY.isoformat()
+            assert resource["meta"]["lastUpdated"][:10] <= chance.TODAY.isoformat()
 
 
 def test_no_source_knows_of_a_condition_before_its_onset() -> None:
@@ -107,9 +106,9 @@ def test_no_source_knows_of_a_condition_before_its_onset() -> None:
 
 
 def test_every_snomed_code_has_a_right_check_digit() -> None:
-    values = [value for module in (findings, problems, treatments) for value in vars(module).values()]
+    values = list(vars(sample_codes).values())
     codes = [value for value in values if isinstance(value, Code)]
-    codes += [value.code for value in values if isinstance(value, findings.Measure)]
+    codes += [value.code for value in values if isinstance(value, sample_codes.Measure)]
 
     assert len(codes) > 60
     assert [code for code in codes if code.system == SNOMED and not _has_check_digit(code.code)] == []

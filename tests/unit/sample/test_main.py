@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from onestory.__main__ import main
-from onestory.sample.generate import generate
-from onestory.sample.troubles import TROUBLES
+from onestory.sample.main import generate
+from onestory.sample.people import TROUBLES
 
 
 def test_the_files_hold_every_bundle_and_the_manifest_describes_them(tmp_path: Path) -> None:

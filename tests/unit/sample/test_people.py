@@ -6,8 +6,8 @@ import pytest
 from nhs_number import is_valid  # type: ignore[attr-defined]
 from tests.unit.sample import network_of_twenty
 
+from onestory.sample.chance import LARGEST_POPULATION, numbers_of
 from onestory.sample.network import DEMOGRAPHIC_AUTHORITIES, NETWORKS
-from onestory.sample.nhs_numbers import LARGEST_POPULATION, numbers_of
 from onestory.sample.people import person
 
 

@@ -6,9 +6,8 @@ import json
 from datetime import date
 
 from onestory.sample.network import NETWORKS, PRACTICES, SOURCES
-from onestory.sample.staff import FORMER_LOCUM, PHARMACIST, SESSIONAL_GP, Post, Worker, posts
-from onestory.sample.teams import teams
-from onestory.shared.contracts.files import folder
+from onestory.sample.staff import FORMER_LOCUM, PHARMACIST, SESSIONAL_GP, Post, Worker, posts, teams
+from onestory.shared.kafka.schemas import folder
 
 EVERY_TEAM = [team for source in SOURCES for team in teams(source)]
 

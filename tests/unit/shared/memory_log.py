@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from onestory.shared.consumer.log import Place, Record
 from onestory.shared.errors import Misconfigured, Unavailable
+from onestory.shared.kafka.consumer import LogRecord, Partition
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -16,13 +16,13 @@ class MemoryTopic:
     """What several logs read."""
 
     def __init__(self) -> None:
-        self.records: dict[Place, list[Record]] = defaultdict(list)
+        self.records: dict[Partition, list[LogRecord]] = defaultdict(list)
 
-    def append(self, place: Place, value: bytes, key: bytes | None = None, seconds: int | None = None) -> None:
+    def append(self, place: Partition, value: bytes, key: bytes | None = None, seconds: int | None = None) -> None:
         """A message; its time is one second after the one before it unless it is given."""
         offset = len(self.records[place])
         at = BEGAN + timedelta(seconds=offset if seconds is None else seconds)
-        self.records[place].append(Record(offset, at, key, value))
+        self.records[place].append(LogRecord(offset, at, key, value))
 
 
 class MemoryLog:
@@ -30,14 +30,14 @@ class MemoryLog:
 
     def __init__(self, topic: MemoryTopic) -> None:
         self._topic = topic
-        self._at: dict[Place, int] = {}
+        self._at: dict[Partition, int] = {}
         self.away = False
 
-    def assign(self, *places: Place) -> None:
+    def assign(self, *places: Partition) -> None:
         """What the group gives; as in kafka-python, a partition that is new begins at its first message."""
         self._at = {place: self._at.get(place, 0) for place in places}
 
-    def poll(self, timeout_ms: int, most: int) -> Mapping[Place, Sequence[Record]]:
+    def poll(self, timeout_ms: int, most: int) -> Mapping[Partition, Sequence[LogRecord]]:
         if self.away:
             raise Unavailable("The log is away.")
         polled = {}
@@ -49,13 +49,13 @@ class MemoryLog:
                 polled[place] = records
         return polled
 
-    def assigned(self) -> set[Place]:
+    def assigned(self) -> set[Partition]:
         return set(self._at)
 
-    def seek(self, place: Place, offset: int) -> None:
+    def seek(self, place: Partition, offset: int) -> None:
         if offset > len(self._topic.records[place]):
             raise Misconfigured("The log has no such offset.")
         self._at[place] = offset
 
-    def end(self, place: Place) -> int | None:
+    def end(self, place: Partition) -> int | None:
         return len(self._topic.records[place])

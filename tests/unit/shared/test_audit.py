@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 
 from onestory.shared.audit import AuditTrail
-from onestory.shared.contracts.codec import codec
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import AccessRecorded
-from onestory.shared.producer import Message, Position, Producer
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
 
 ACCESS = AccessRecorded(
     access_id=UUID(int=1),
@@ -35,7 +35,7 @@ class Broker(Producer):
     """A fake of the producer: it holds every group until it is told to acknowledge."""
 
     def __init__(self, *, fails: bool = False) -> None:
-        self.groups: list[Sequence[Message]] = []
+        self.groups: list[Sequence[KafkaMessage]] = []
         self.sent = asyncio.Event()
         self.acknowledge = asyncio.Event()
         self.fails = fails
@@ -43,7 +43,7 @@ class Broker(Producer):
     async def partitions(self, topic: str) -> int:
         return 6
 
-    async def send(self, messages: Sequence[Message]) -> list[Position]:
+    async def send(self, messages: Sequence[KafkaMessage]) -> list[MessagePosition]:
         self.groups.append(messages)
         self.sent.set()
         await self.acknowledge.wait()

@@ -15,8 +15,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from onestory.shared.caller import Caller, Tokens
 from onestory.shared.errors import Unauthenticated, Unavailable
+from onestory.shared.http.caller import Caller, Tokens
 
 ISSUER = "https://issuer.example"
 KEY = ec.generate_private_key(ec.SECP256R1())

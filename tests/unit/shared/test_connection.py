@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from onestory.shared.connection import MOST_HEAD_BYTES, Connection
+from onestory.shared.http.middleware import MOST_HEAD_BYTES, Connection
 
 
 class Wire(asyncio.Transport):

@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 from structlog.testing import capture_logs
 
-from onestory.shared.consumer.process import run_until_stopped
 from onestory.shared.errors import Misconfigured
+from onestory.shared.kafka.loop import run_until_stopped
 
 
 def test_stopping_is_success() -> None:

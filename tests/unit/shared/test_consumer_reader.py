@@ -7,13 +7,12 @@ from datetime import timedelta
 import pytest
 from tests.unit.shared.memory_log import BEGAN, MemoryLog, MemoryTopic
 
-from onestory.shared.consumer.log import Place
-from onestory.shared.consumer.positions import Position
-from onestory.shared.consumer.reader import BATCH_BYTES, Reader
-from onestory.shared.contracts.codec import codec
 from onestory.shared.errors import Misconfigured, Unprocessable
+from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.consumer import Partition
+from onestory.shared.kafka.reader import BATCH_BYTES, LogReader, StoredPosition
 
-HERE, THERE = Place("care.record", 0), Place("care.record", 1)
+HERE, THERE = Partition("care.record", 0), Partition("care.record", 1)
 
 
 @pytest.fixture
@@ -27,17 +26,17 @@ def log(topic: MemoryTopic) -> MemoryLog:
 
 
 @pytest.fixture
-def reader(log: MemoryLog) -> Reader:
-    return Reader(log, codec())
+def reader(log: MemoryLog) -> LogReader:
+    return LogReader(log, codec())
 
 
-def offsets(reader: Reader) -> list[tuple[int, int]]:
+def offsets(reader: LogReader) -> list[tuple[int, int]]:
     """(partition, offset) of the next batch."""
     return [(arrival.partition, arrival.offset) for arrival in reader.gather(0).arrivals]
 
 
 def test_messages_of_a_partition_that_was_not_started_are_dropped_and_come_after_its_start(
-    topic: MemoryTopic, log: MemoryLog, reader: Reader
+    topic: MemoryTopic, log: MemoryLog, reader: LogReader
 ) -> None:
     for _ in range(3):
         topic.append(HERE, b"x")
@@ -46,19 +45,19 @@ def test_messages_of_a_partition_that_was_not_started_are_dropped_and_come_after
     assert offsets(reader) == []
     assert reader.not_started() == {HERE}
 
-    reader.start(HERE, Position(1, BEGAN))
+    reader.start(HERE, StoredPosition(1, BEGAN))
 
     assert offsets(reader) == [(0, 1), (0, 2)]
     assert reader.not_started() == set()
 
 
 def test_a_partition_that_went_and_came_back_between_two_polls_is_started_anew(
-    topic: MemoryTopic, log: MemoryLog, reader: Reader
+    topic: MemoryTopic, log: MemoryLog, reader: LogReader
 ) -> None:
     for _ in range(3):
         topic.append(HERE, b"x")
     log.assign(HERE)
-    reader.start(HERE, Position(0, BEGAN))
+    reader.start(HERE, StoredPosition(0, BEGAN))
     assert offsets(reader) == [(0, 0), (0, 1), (0, 2)]
 
     log.assign()
@@ -69,11 +68,11 @@ def test_a_partition_that_went_and_came_back_between_two_polls_is_started_anew(
 
 
 def test_what_passes_by_moves_the_position_and_is_not_decoded(topic: MemoryTopic, log: MemoryLog) -> None:
-    reader = Reader(log, codec(), lambda name, record: name == "care.record" and record.value == b"not ours")
+    reader = LogReader(log, codec(), lambda name, record: name == "care.record" and record.value == b"not ours")
     for value in (b"not ours", b"x", b"not ours"):
         topic.append(HERE, value)
     log.assign(HERE)
-    reader.start(HERE, Position(0, BEGAN))
+    reader.start(HERE, StoredPosition(0, BEGAN))
 
     batch = reader.gather(0)
 
@@ -81,33 +80,33 @@ def test_what_passes_by_moves_the_position_and_is_not_decoded(topic: MemoryTopic
     assert (batch.moves[HERE].expected, batch.moves[HERE].to.next_offset) == (0, 3)
 
 
-def test_a_lost_partition_does_not_stop_another(topic: MemoryTopic, log: MemoryLog, reader: Reader) -> None:
+def test_a_lost_partition_does_not_stop_another(topic: MemoryTopic, log: MemoryLog, reader: LogReader) -> None:
     log.assign(HERE, THERE)
     for place in (HERE, THERE):
         topic.append(place, b"x")
-        reader.start(place, Position(0, BEGAN))
+        reader.start(place, StoredPosition(0, BEGAN))
 
     log.assign(THERE)
 
     assert offsets(reader) == [(1, 0)]
 
 
-def test_a_batch_says_what_it_does_to_each_position(topic: MemoryTopic, log: MemoryLog, reader: Reader) -> None:
+def test_a_batch_says_what_it_does_to_each_position(topic: MemoryTopic, log: MemoryLog, reader: LogReader) -> None:
     for _ in range(3):
         topic.append(HERE, b"x")
     log.assign(HERE)
-    reader.start(HERE, Position(1, BEGAN))
+    reader.start(HERE, StoredPosition(1, BEGAN))
 
     (move,) = reader.gather(0).moves.values()
 
-    assert (move.place, move.expected, move.to) == (HERE, 1, Position(3, BEGAN + timedelta(seconds=2)))
+    assert (move.place, move.expected, move.to) == (HERE, 1, StoredPosition(3, BEGAN + timedelta(seconds=2)))
 
 
-def test_broker_time_never_goes_backwards(topic: MemoryTopic, log: MemoryLog, reader: Reader) -> None:
+def test_broker_time_never_goes_backwards(topic: MemoryTopic, log: MemoryLog, reader: LogReader) -> None:
     for seconds in (5, 3, 8):
         topic.append(HERE, b"x", seconds=seconds)
     log.assign(HERE)
-    reader.start(HERE, Position(0, BEGAN + timedelta(seconds=4)))
+    reader.start(HERE, StoredPosition(0, BEGAN + timedelta(seconds=4)))
 
     times = [(arrival.broker_time - BEGAN).seconds for arrival in reader.gather(0).arrivals]
 
@@ -115,22 +114,24 @@ def test_broker_time_never_goes_backwards(topic: MemoryTopic, log: MemoryLog, re
 
 
 def test_a_batch_is_bounded_by_bytes_but_a_large_message_comes_alone(
-    topic: MemoryTopic, log: MemoryLog, reader: Reader
+    topic: MemoryTopic, log: MemoryLog, reader: LogReader
 ) -> None:
     for _ in range(6):
         topic.append(HERE, bytes(BATCH_BYTES + 1))
     log.assign(HERE)
-    reader.start(HERE, Position(0, BEGAN))
+    reader.start(HERE, StoredPosition(0, BEGAN))
     assert len(reader.gather(0).arrivals) < 6
 
     assert len(reader.gather(0).arrivals) == 1
 
 
-def test_bytes_that_cannot_be_read_arrive_with_the_reason(topic: MemoryTopic, log: MemoryLog, reader: Reader) -> None:
+def test_bytes_that_cannot_be_read_arrive_with_the_reason(
+    topic: MemoryTopic, log: MemoryLog, reader: LogReader
+) -> None:
     topic.append(HERE, b"x")
     topic.append(HERE, b"\0\0\0\1\0more")
     log.assign(HERE)
-    reader.start(HERE, Position(0, BEGAN))
+    reader.start(HERE, StoredPosition(0, BEGAN))
 
     reasons = [
         arrival.event.issues[0].code
@@ -141,17 +142,17 @@ def test_bytes_that_cannot_be_read_arrive_with_the_reason(topic: MemoryTopic, lo
     assert reasons == ["not-decodable", "unknown-schema"]
 
 
-def test_a_position_that_the_log_does_not_have_is_refused(log: MemoryLog, reader: Reader) -> None:
+def test_a_position_that_the_log_does_not_have_is_refused(log: MemoryLog, reader: LogReader) -> None:
     log.assign(HERE)
 
     with pytest.raises(Misconfigured):
-        reader.start(HERE, Position(7, BEGAN))
+        reader.start(HERE, StoredPosition(7, BEGAN))
 
 
-def test_lag_is_what_was_not_gathered_yet(topic: MemoryTopic, log: MemoryLog, reader: Reader) -> None:
+def test_lag_is_what_was_not_gathered_yet(topic: MemoryTopic, log: MemoryLog, reader: LogReader) -> None:
     for _ in range(3):
         topic.append(HERE, b"x")
     log.assign(HERE)
-    reader.start(HERE, Position(1, BEGAN))
+    reader.start(HERE, StoredPosition(1, BEGAN))
 
     assert list(reader.lag()) == [(HERE, 2)]

@@ -8,8 +8,8 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from onestory.shared.database import Database
 from onestory.shared.errors import Unavailable
+from onestory.shared.postgres.database import Database
 
 
 class Away:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from onestory.shared.durations import duration
+from onestory.shared.settings import duration
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator
 import pytest
 from starlette.types import Message
 
-from onestory.shared import event_stream
-from onestory.shared.event_stream import EventStream, event, heartbeat
+from onestory.shared.http import sse
+from onestory.shared.http.sse import EventStream, event, heartbeat
 
 
 class Connection:
@@ -87,7 +87,7 @@ def test_it_ends_when_the_reader_leaves() -> None:
 
 
 def test_a_reader_who_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "_SLOWEST_S", 0.01)
+    monkeypatch.setattr(sse, "_SLOWEST_S", 0.01)
 
     async def within() -> Connection:
         connection = Connection(takes=False)

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from onestory.shared import health
 from onestory.shared.errors import Misconfigured
+from onestory.shared.http import health
 
 
 def test_port_zero_turns_it_off() -> None:

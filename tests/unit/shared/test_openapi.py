@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from onestory.shared.openapi import FHIR_JSON, HTML, About, Answer, Body, Operation, Parameter, document
+from onestory.shared.http.openapi import (
+    FHIR_JSON,
+    HTML,
+    Answer,
+    Body,
+    Parameter,
+    RouteDescription,
+    RouteOperation,
+    document,
+)
 
-GREETING = About(
+GREETING = RouteDescription(
     parameters=[Parameter("loud", "query", "How.", values=("yes", "no")), Parameter("X-Whom", "header", "Whom.", True)],
     body=Body([FHIR_JSON, "application/json"], "Resource", "What to say."),
     answers=[Answer(200, "Said.", FHIR_JSON, "Bundle", {"ETag": "Which."}), Answer(204, "Nothing was said.")],
 )
 
 
-def described(*operations: Operation) -> dict[str, dict[str, dict[str, object]]]:
+def described(*operations: RouteOperation) -> dict[str, dict[str, dict[str, object]]]:
     paths: dict[str, dict[str, dict[str, object]]] = document("Test", "1", operations)["paths"]
     return paths
 
 
 def test_an_operation_tells_what_it_takes() -> None:
-    paths = described(Operation("PUT", "/hello/{id}", "say-hello", "greet", GREETING))
+    paths = described(RouteOperation("PUT", "/hello/{id}", "say-hello", "greet", GREETING))
 
     said = paths["/hello/{id}"]["put"]
     assert said["operationId"] == "sayHello"
@@ -49,7 +58,7 @@ def test_an_operation_tells_what_it_takes() -> None:
 
 
 def test_an_operation_tells_what_it_answers_and_that_it_may_refuse() -> None:
-    paths = described(Operation("GET", "/hello", "greet", "greet", GREETING, html=True))
+    paths = described(RouteOperation("GET", "/hello", "greet", "greet", GREETING, html=True))
 
     correlation = {"$ref": "#/components/headers/CorrelationId"}
     tag = {"description": "Which.", "schema": {"type": "string"}}
@@ -68,10 +77,11 @@ def test_an_operation_tells_what_it_answers_and_that_it_may_refuse() -> None:
 
 
 def test_only_what_is_open_needs_no_token() -> None:
-    nothing = About()
+    nothing = RouteDescription()
 
     paths = described(
-        Operation("GET", "/closed", "closed", "", nothing), Operation("GET", "/open", "open", "", nothing, is_open=True)
+        RouteOperation("GET", "/closed", "closed", "", nothing),
+        RouteOperation("GET", "/open", "open", "", nothing, is_open=True),
     )
 
     assert "security" not in paths["/closed"]["get"]

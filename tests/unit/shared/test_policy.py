@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from onestory.shared.caller import Caller
-from onestory.shared.policy import Referral, Subject, Visibility, may
+from onestory.shared.http.caller import Caller
+from onestory.shared.policy import OpenReferral, Subject, Visibility, may
 
 NETWORKS = {"A81001": "north", "A81002": "north", "B81001": "south"}
 
@@ -45,7 +45,7 @@ NURSES = caller("RZ1", "community")
 
 def referred(requester: str, practice: str | None = "A81001", *, restricted: bool = False) -> Subject:
     """Somebody whom this organisation has referred to the nurses."""
-    referrals = (Referral("A81001", frozenset({"RZ9"})), Referral(requester, frozenset({"RZ1", "RZ2"})))
+    referrals = (OpenReferral("A81001", frozenset({"RZ9"})), OpenReferral(requester, frozenset({"RZ1", "RZ2"})))
     return Subject(practice, frozenset({requester}), referrals, restricted)
 
 
@@ -62,7 +62,7 @@ def test_a_practice_without_a_network_refers_its_own_people() -> None:
 
 
 def test_nobody_sees_more_because_of_a_referral_of_ones_own() -> None:
-    to_oneself = Subject("Z99999", frozenset({"Z99999"}), (Referral("Z99999", frozenset({"Z99999", "RZ1"})),))
+    to_oneself = Subject("Z99999", frozenset({"Z99999"}), (OpenReferral("Z99999", frozenset({"Z99999", "RZ1"})),))
 
     assert may(caller("Z99999", ""), to_oneself, NETWORKS).visibility is Visibility.OWN
     assert may(NURSES, to_oneself, NETWORKS).reason == "open-referral"
@@ -97,6 +97,6 @@ def test_a_referral_alone_does_not_open_the_record_of_somebody_whom_few_may_see(
 
 
 def test_who_sees_the_whole_record_anyway_does_so_for_the_older_reason() -> None:
-    subject = Subject("A81001", frozenset(), (Referral("A81001", frozenset({"A81002"})),))
+    subject = Subject("A81001", frozenset(), (OpenReferral("A81001", frozenset({"A81002"})),))
 
     assert may(caller("A81002", "north"), subject, NETWORKS).reason == "registered-practice-network"

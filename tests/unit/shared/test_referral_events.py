@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from onestory.shared.contracts.codec import codec
 from onestory.shared.events import Actor, Entry, Notice, Operation, Party, ReferralChanged
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier
+from onestory.shared.kafka.codec import codec
 
 AT = datetime(2026, 5, 1, 9, 30, 0, 123, tzinfo=UTC)
 SURGERY, NURSES = Party("A81001"), Party("RZ1", "team")

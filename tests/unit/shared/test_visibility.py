@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from onestory.shared.contracts.topics import DIRECTORY, RECORD
 from onestory.shared.errors import Malformed
-from onestory.shared.producer import Position
-from onestory.shared.visibility import from_token, to_token
+from onestory.shared.kafka.producer import MessagePosition
+from onestory.shared.kafka.schemas import DIRECTORY, RECORD
+from onestory.shared.visible_positions import from_token, to_token
 
 
 def test_a_token_holds_the_highest_offset_of_each_partition() -> None:
-    positions = [Position(RECORD, 3, 17), Position(RECORD, 3, 12), Position(DIRECTORY, 0, 4)]
+    positions = [MessagePosition(RECORD, 3, 17), MessagePosition(RECORD, 3, 12), MessagePosition(DIRECTORY, 0, 4)]
 
     token = to_token(positions)
 
     assert token == "d0-4.r3-17"
-    assert from_token(token) == [Position(DIRECTORY, 0, 4), Position(RECORD, 3, 17)]
+    assert from_token(token) == [MessagePosition(DIRECTORY, 0, 4), MessagePosition(RECORD, 3, 17)]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as StarletteRoute
 
 from onestory.shared import errors
-from onestory.shared.caller import Caller, Tokens
-from onestory.shared.web import STATUS, Declined, OpenRoute, Route, create_app, refusal
+from onestory.shared.http.app import STATUS, Declined, OpenRoute, Route, create_app, refusal
+from onestory.shared.http.caller import Caller, Tokens
 
 CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
 

@@ -8,9 +8,71 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from onestory.intake.domain.tags import NOTHING, Meta
-from onestory.shared.errors import Issue, Unprocessable
+from onestory.intake.domain.request import PublisherClaims
+from onestory.shared.errors import Forbidden, Issue, Unprocessable
 from onestory.shared.fhir.outcome import MOST_ISSUES
+from onestory.shared.identity import is_ods_code_system
+
+# What `meta` says of the source: claims that the token must bear out, and what a publisher may say in tags.
+
+SYSTEM_TAG = "https://onestory.nhs.uk/CodeSystem/source-system"
+SEQUENCE_TAG = "https://onestory.nhs.uk/CodeSystem/sequence"
+COMPLETE_TYPE_TAG = "https://onestory.nhs.uk/CodeSystem/complete-type"
+
+_OUR_SOURCE = re.compile(r"(?:https://onestory\.nhs\.uk)?/organisations/(?P<organisation>[^/]+)(?:/.*)?")
+
+
+class Tag(msgspec.Struct, frozen=True):
+    """A Coding in meta.tag."""
+
+    system: str | None = None
+    code: str | None = None
+
+
+class Meta(msgspec.Struct, rename="camel", frozen=True):
+    """What of a resource's meta decides anything here."""
+
+    last_updated: str | None = None
+    source: str | None = None
+    tag: tuple[Tag, ...] = ()
+
+
+_META = msgspec.json.Decoder(Meta)
+NOTHING = Meta()
+
+
+def read_meta(raw: msgspec.Raw | None) -> Meta:
+    """The meta of a resource that the validator has accepted."""
+    return _META.decode(raw) if raw is not None else NOTHING
+
+
+def is_organisation_tag(tag: Tag) -> bool:
+    """Whether a tag names the organisation that says this."""
+    return is_ods_code_system(tag.system)
+
+
+def refuse_other_source(meta: Meta, organisation: str, path: str) -> None:
+    """Raise `Forbidden` where the body claims to come from another organisation than the token says."""
+    for index, tag in enumerate(meta.tag):
+        if is_organisation_tag(tag) and (tag.code or "").upper() != organisation:
+            raise Forbidden("The token is of another organisation than this tag.", expression=f"{path}.tag[{index}]")
+    ours = _OUR_SOURCE.fullmatch(meta.source or "")
+    if ours and ours["organisation"].upper() != organisation:
+        raise Forbidden("The token is of another organisation than this source.", expression=f"{path}.source")
+
+
+def said_in(meta: Meta) -> PublisherClaims:
+    """What the tags say of the statement."""
+    return PublisherClaims(
+        system=next(_codes(meta, SYSTEM_TAG), None),
+        sequence=next(_codes(meta, SEQUENCE_TAG), None),
+        complete_types=tuple(_codes(meta, COMPLETE_TYPE_TAG)) or None,
+    )
+
+
+def _codes(meta: Meta, system: str) -> Iterator[str]:
+    return (tag.code for tag in meta.tag if tag.system == system and tag.code)
+
 
 TAKEN = ("transaction", "batch", "collection", "document", "message")
 WITH_REQUESTS = ("transaction", "batch")
@@ -22,7 +84,7 @@ _BARS_EVENTS = re.compile(r"https?://fhir\.nhs\.uk/codesystem/message-events?-(?
 ABSENT = msgspec.Raw(b"null")
 
 
-class Request(msgspec.Struct, rename="camel", gc=False):
+class EntryRequest(msgspec.Struct, rename="camel", gc=False):
     """Bundle.entry.request."""
 
     method: str
@@ -38,7 +100,7 @@ class BundleEntry(msgspec.Struct, rename="camel", gc=False):
 
     full_url: str = ""
     resource: msgspec.Raw = ABSENT
-    request: Request | None = None
+    request: EntryRequest | None = None
     response: msgspec.Raw = ABSENT
     search: msgspec.Raw = ABSENT
 
@@ -91,12 +153,12 @@ def refuse_broken(bundle: Bundle) -> None:
         raise Unprocessable(issues[0].diagnostics, issues=issues)
 
 
-class _Coding(msgspec.Struct, gc=False):
+class _EventCoding(msgspec.Struct, gc=False):
     system: str | None = None
 
 
 class _Header(msgspec.Struct, rename="camel", gc=False):
-    event_coding: _Coding | None = None
+    event_coding: _EventCoding | None = None
 
 
 def refuse_referral_message(bundle: Bundle) -> None:

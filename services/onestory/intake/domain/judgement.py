@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from onestory.intake.domain.index import Index, relative
+from onestory.intake.domain.ids import Index, relative
 from onestory.intake.domain.item import Item
-from onestory.intake.domain.submission import Known
+from onestory.intake.domain.request import KnownResource
 from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.events import Entry, Operation
 from onestory.shared.identity import parse_shared_id
@@ -37,7 +37,7 @@ class Judged(NamedTuple):
 
     path: str
     shared_id: str
-    known: Known
+    known: KnownResource
 
 
 def is_judgement(item: Item) -> bool:
@@ -79,12 +79,12 @@ def refuse_overwritten(shared_ids: Collection[str]) -> None:
         raise _only_clinicians(BASIC)
 
 
-def judged(item: Item, index: Index, known: Mapping[str, Known]) -> list[Judged]:
+def judged(item: Item, index: Index, known: Mapping[str, KnownResource]) -> list[Judged]:
     """What the judgement names, in order. Raises `Unprocessable` for what the record does not have."""
     return [_judged(path, reference, index, known) for path, reference in _references(item)]
 
 
-def about(item: Item, index: Index, known: Mapping[str, Known]) -> Judged:
+def about(item: Item, index: Index, known: Mapping[str, KnownResource]) -> Judged:
     """The named statement whose person a Linkage is about: by preference one with an NHS number."""
     named = judged(item, index, known)
     if not named:
@@ -92,7 +92,7 @@ def about(item: Item, index: Index, known: Mapping[str, Known]) -> Judged:
     return next((each for each in named if each.known.person.is_nhs_number), named[0])
 
 
-def refuse_unfounded(item: Item, person_key: str, index: Index, known: Mapping[str, Known]) -> None:
+def refuse_unfounded(item: Item, person_key: str, index: Index, known: Mapping[str, KnownResource]) -> None:
     """Raise `Unprocessable` for a judgement without author, of fewer than two statements, or of a second person."""
     if item.resource_type == BASIC and not _is_keep_apart(item):
         says = f"The one judgement of this kind is {KEEP_APART}: correct the code."
@@ -114,7 +114,7 @@ def refuse_unfounded(item: Item, person_key: str, index: Index, known: Mapping[s
         raise _too_few(item)
 
 
-def _judged(path: str, reference: Any, index: Index, known: Mapping[str, Known]) -> Judged:
+def _judged(path: str, reference: Any, index: Index, known: Mapping[str, KnownResource]) -> Judged:
     target = relative(index.plain(str(reference.get("reference", "")))) if isinstance(reference, dict) else None
     if target is None or not parse_shared_id(target[1]):
         says = "Name what the record has: Type/id, with the id that a read or a search gave."

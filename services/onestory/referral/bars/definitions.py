@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 
-from onestory.shared.contracts.files import folder
+from onestory.shared.kafka.schemas import folder
 
 BASE = "https://fhir.nhs.uk/MessageDefinition/"
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class Cardinality:
     """How often a resource type stands in a message. `most` is None where there is no limit."""
 
     least: int
@@ -31,8 +31,8 @@ class Definition:
 
     name: str
     event: str
-    counts: Mapping[str, Count]
-    by_reason: Mapping[str, Mapping[str, Count]]
+    counts: Mapping[str, Cardinality]
+    by_reason: Mapping[str, Mapping[str, Cardinality]]
     published: Mapping[str, Any]
 
     @property
@@ -40,7 +40,7 @@ class Definition:
         """Its canonical URL."""
         return BASE + self.name
 
-    def of(self, reason: str) -> Mapping[str, Count]:
+    def of(self, reason: str) -> Mapping[str, Cardinality]:
         """The counts for a message that is sent for this reason."""
         return {**self.counts, **self.by_reason.get(reason, {})}
 
@@ -77,20 +77,20 @@ def _definition(published: Mapping[str, Any], rules: Sequence[Mapping[str, Any]]
     )
 
 
-def _merged(focus: Sequence[Mapping[str, Any]]) -> dict[str, Count]:
+def _merged(focus: Sequence[Mapping[str, Any]]) -> dict[str, Cardinality]:
     """Several profiles of one type count together."""
-    merged: dict[str, Count] = {}
+    merged: dict[str, Cardinality] = {}
     for each in focus:
-        own, so_far = _count(each), merged.get(each["code"], Count(0, 0))
+        own, so_far = _count(each), merged.get(each["code"], Cardinality(0, 0))
         most = None if own.most is None or so_far.most is None else own.most + so_far.most
-        merged[each["code"]] = Count(own.least + so_far.least, most)
+        merged[each["code"]] = Cardinality(own.least + so_far.least, most)
     return {kind: count for kind, count in merged.items() if kind != "Bundle"}
 
 
-def _ruled(rules: Sequence[Mapping[str, Any]], reason: str) -> dict[str, Count]:
+def _ruled(rules: Sequence[Mapping[str, Any]], reason: str) -> dict[str, Cardinality]:
     of_reason = (rule for rule in rules if rule.get("reason", "") == reason)
     return {kind: _count(count) for rule in of_reason for kind, count in rule["counts"].items()}
 
 
-def _count(said: Mapping[str, Any]) -> Count:
-    return Count(said["min"], None if said["max"] == "*" else int(said["max"]))
+def _count(said: Mapping[str, Any]) -> Cardinality:
+    return Cardinality(said["min"], None if said["max"] == "*" else int(said["max"]))

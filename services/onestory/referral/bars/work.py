@@ -7,15 +7,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
-from onestory.referral.bars.domain.carrying import body_of
-from onestory.referral.bars.domain.headers import Said
-from onestory.referral.bars.domain.meaning import Meaning
-from onestory.referral.bars.domain.message import Carried, Message
-from onestory.referral.bars.store.messages import Processed
-from onestory.referral.handler import Request
-from onestory.shared.caller import Caller
+import orjson
+
+from onestory.referral.bars import message
+from onestory.referral.bars.http import BarsHeaders
+from onestory.referral.bars.meaning import Meaning
+from onestory.referral.bars.message import BarsMessage, Carried, body_of
+from onestory.referral.bars.parse import EVENTS, PROFILE
+from onestory.referral.bars.store import Processed
+from onestory.referral.lifecycle.handler import CommandRequest
 from onestory.shared.events import RecordChanged
+from onestory.shared.fhir.dates import format_instant
+from onestory.shared.http.caller import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Arrived:
     """A message as it came: its bytes, what its headers say, from whom and when."""
 
     body: bytes
-    said: Said
+    said: BarsHeaders
     caller: Caller
     correlation_id: str
     at: datetime
@@ -46,7 +51,7 @@ class Work:
     about, or the latest of the same thing. `foreign` are the places of what others have said, with its shared ids.
     """
 
-    message: Message
+    message: BarsMessage
     meaning: Meaning
     arrived: Arrived
     event: RecordChanged
@@ -59,15 +64,15 @@ class Work:
         return self.arrived.caller
 
     @property
-    def request(self) -> Request:
+    def request(self) -> CommandRequest:
         """Who asks, as commands have it: that a message is processed once is made sure of for all of them together."""
-        return Request(self.caller, self.arrived.correlation_id)
+        return CommandRequest(self.caller, self.arrived.correlation_id)
 
     @property
-    def creating(self) -> Request:
+    def creating(self) -> CommandRequest:
         """The same for what it makes new, whose name follows from X-Request-Id."""
         digest = hashlib.sha256(self.arrived.body).digest()
-        return Request(self.caller, self.arrived.correlation_id, self.arrived.key, digest)
+        return CommandRequest(self.caller, self.arrived.correlation_id, self.arrived.key, digest)
 
     @property
     def person_key(self) -> str:
@@ -96,3 +101,50 @@ class Done:
     owned: Mapping[int, str]
     referral_id: str = ""
     appointment_id: str = ""
+
+
+# The answer to a message that was processed: a message too, with everything under the ids that it has here.
+
+_SYSTEM = f"https://fhir.nhs.uk/CodeSystem/{EVENTS}"
+
+
+def answer(work: Work, done: Done, base_url: str) -> bytes:
+    """The Bundle: MessageHeader with response `ok`, then the ServiceRequest or Appointment, then what was stated."""
+    kind = "Appointment" if done.appointment_id else "ServiceRequest"
+    about = f"{base_url}/{kind}/{done.appointment_id or done.referral_id}"
+    entries = [_entry(f"urn:uuid:{uuid4()}", orjson.dumps(_header(work, about))), _entry(about, done.resource)]
+    stated = message.to_state(work.event, {**work.foreign, **done.owned})
+    for each in stated.entries if stated else ():
+        assert each.content is not None
+        entries.append(_entry(f"{base_url}/{each.resource_type}/{each.shared_id}", each.content))
+    meta = orjson.dumps({"versionId": work.message.version, "profile": [PROFILE]})
+    return b'{"resourceType":"Bundle","id":"%b","meta":%b,"type":"message","timestamp":"%b","entry":[%b]}' % (
+        str(uuid4()).encode(),
+        meta,
+        format_instant(work.arrived.at).encode(),
+        b",".join(entries),
+    )
+
+
+def _header(work: Work, about: str) -> dict[str, Any]:
+    said = work.message.header.resource
+    sender = said.get("source", {}).get("endpoint", "")
+    return {
+        "resourceType": "MessageHeader",
+        "id": str(uuid4()),
+        "eventCoding": {"system": _SYSTEM, "code": f"{work.message.event.partition('-')[0]}-response"},
+        **({"destination": [{"endpoint": sender}]} if sender else {}),
+        "source": {"name": "OneStory", "software": "OneStory", "endpoint": _endpoint(work)},
+        "reason": said["reason"],
+        "response": {"identifier": work.message.message_id, "code": "ok"},
+        "focus": [{"reference": about}],
+    }
+
+
+def _endpoint(work: Work) -> str:
+    destinations = work.message.header.resource.get("destination", ())
+    return str(destinations[0].get("endpoint", "")) if destinations else ""
+
+
+def _entry(full_url: str, content: bytes) -> bytes:
+    return b'{"fullUrl":%b,"resource":%b}' % (orjson.dumps(full_url), content)

@@ -11,7 +11,7 @@ from typing import Any
 import fhirkit
 import yaml
 
-from onestory.shared.contracts.files import folder
+from onestory.shared.kafka.schemas import folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Definitions:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchParameter:
+class SearchParameterDefinition:
     """A search parameter: its kind (token, date, reference, string), and the elements that it looks at, as steps."""
 
     kind: str
@@ -109,11 +109,11 @@ def instance_identifier_systems() -> frozenset[str]:
 
 
 @cache
-def search_parameters(resource_type: str) -> Mapping[str, SearchParameter]:
+def search_parameters(resource_type: str) -> Mapping[str, SearchParameterDefinition]:
     """The search parameters of a type by name, but for those that name the person."""
     table = _yaml("search-parameters.yaml")
     known = {**table["Resource"], **table.get(resource_type, {})}
-    return {name: SearchParameter(kind, _steps(paths)) for name, (kind, *paths) in sorted(known.items())}
+    return {name: SearchParameterDefinition(kind, _steps(paths)) for name, (kind, *paths) in sorted(known.items())}
 
 
 @cache

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from tests.unit.record.merge.words import said
 
-from onestory.record.domain.merge.fact import Conflict, Merged
-from onestory.record.domain.merge.merge import merge
-from onestory.record.merge_rules import merge_rules
+from onestory.record.merge.engine import merge
+from onestory.record.merge.model import FactConflict, Merged
+from onestory.record.merge.rules import merge_rules
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "cases.yaml").read_text())
 KEYS = {"case", "said", "lines", "rule", "certainty", "conflicts", "beside", "withdrawn", "onset"}
@@ -37,7 +37,7 @@ def shown(merged: Merged) -> dict[str, Any]:
     }
 
 
-def _words(conflict: Conflict) -> str:
+def _words(conflict: FactConflict) -> str:
     return f"{conflict.kind} {' | '.join(' '.join(side) for side in conflict.sides)}"
 
 

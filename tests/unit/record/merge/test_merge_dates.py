@@ -6,10 +6,10 @@ from datetime import datetime
 
 import pytest
 
-from onestory.record.domain.merge.when import Span, microseconds, span
+from onestory.record.merge.dates import ClinicalSpan, microseconds, span
 
 
-def known(value: str) -> Span:
+def known(value: str) -> ClinicalSpan:
     found = span(value)
     assert found is not None
     return found

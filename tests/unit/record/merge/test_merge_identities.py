@@ -8,17 +8,17 @@ from uuid import UUID
 
 import pytest
 
-from onestory.record.domain.merge.fact import Said
-from onestory.record.domain.merge.judgement import JUDGEMENT_SYSTEM, KEEP_APART, KEPT_APART, decided, judged
+from onestory.record.merge.judgement import JUDGEMENT_SYSTEM, KEEP_APART, KEPT_APART, decided, judged
+from onestory.record.merge.model import Statement
 
 BEFORE, NUMBERED = "a" * 26, "b" * 26
 ASTHMA, WHEEZE = "c" * 26, "d" * 26
 JUDGED = (f"{BEFORE}-{ASTHMA}", f"{BEFORE}-{WHEEZE}")
 
 
-def said(resource_type: str, content: dict[str, Any]) -> Said:
+def said(resource_type: str, content: dict[str, Any]) -> Statement:
     at = datetime(2026, 10, 1, tzinfo=UTC)
-    return Said(
+    return Statement(
         shared_id="j",
         resource_type=resource_type,
         organisation="A81001",
@@ -30,11 +30,11 @@ def said(resource_type: str, content: dict[str, Any]) -> Said:
     )
 
 
-def same(*named: str) -> Said:
+def same(*named: str) -> Statement:
     return said("Linkage", {"item": [{"resource": {"reference": f"Condition/{each}"}} for each in named]})
 
 
-def apart(*named: str) -> Said:
+def apart(*named: str) -> Statement:
     extensions = [{"url": KEPT_APART, "valueReference": {"reference": f"Condition/{each}"}} for each in named]
     code = {"coding": [{"system": JUDGEMENT_SYSTEM, "code": KEEP_APART}]}
     return said("Basic", {"code": code, "extension": extensions})

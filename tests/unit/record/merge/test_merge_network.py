@@ -10,18 +10,18 @@ from uuid import UUID
 import orjson
 import pytest
 
-from onestory.record.domain.merge.fact import Fact, Merged, Said
-from onestory.record.domain.merge.merge import merge
-from onestory.record.merge_rules import merge_rules
-from onestory.sample.bundles import Submission
-from onestory.sample.generate import of_person
+from onestory.record.merge.engine import merge
+from onestory.record.merge.model import Fact, Merged, Statement
+from onestory.record.merge.rules import merge_rules
+from onestory.sample.main import of_person
 from onestory.sample.people import person
+from onestory.sample.resources import PublishedBundle
 
 SEED, PEOPLE = 7, 20
 
 
 @cache
-def submissions(index: int) -> tuple[Submission, ...]:
+def submissions(index: int) -> tuple[PublishedBundle, ...]:
     return tuple(of_person(person(SEED, index)))
 
 
@@ -70,17 +70,17 @@ def test_what_was_entered_in_error_is_marked() -> None:
     assert all(fact.withdrawn == (fact.id,) for fact in disputed("entered-in-error"))
 
 
-def _statements(submission: Submission) -> Iterator[Said]:
+def _statements(submission: PublishedBundle) -> Iterator[Statement]:
     for entry in orjson.loads(submission.body)["entry"]:
         resource = entry.get("resource")
         if resource and "id" in resource:
             source, kind = submission.source, resource["resourceType"]
             at = datetime.fromisoformat(resource["meta"]["lastUpdated"])
             name = _name(submission, f"{kind}/{resource['id']}")
-            yield Said(name, kind, source.ods, source.system, UUID(int=0), at, at, resource)
+            yield Statement(name, kind, source.ods, source.system, UUID(int=0), at, at, resource)
 
 
-def _name(submission: Submission, resource: str) -> str:
+def _name(submission: PublishedBundle, resource: str) -> str:
     return f"{submission.source.ods}/{resource}"
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.hostile.odd_values import ODD
 
-from onestory.record.domain.merge.fact import Said
-from onestory.record.domain.merge.merge import merge
-from onestory.record.merge_rules import merge_rules
+from onestory.record.merge.engine import merge
+from onestory.record.merge.model import Statement
+from onestory.record.merge.rules import merge_rules
 
 RULES = merge_rules()
 TYPES = """
@@ -63,9 +63,9 @@ values: st.SearchStrategy[Any] = st.recursive(
 contents = st.dictionaries(st.sampled_from(ELEMENTS.split()), values, max_size=8)
 
 
-def statement(place: int, kind: str, content: dict[str, Any]) -> Said:
+def statement(place: int, kind: str, content: dict[str, Any]) -> Statement:
     at = datetime(2026, 11, 1, tzinfo=UTC)
-    return Said(f"s{place}", kind, "RYE" if place % 2 else "A81001", "system", UUID(int=place), at, at, content)
+    return Statement(f"s{place}", kind, "RYE" if place % 2 else "A81001", "system", UUID(int=place), at, at, content)
 
 
 @settings(max_examples=300, deadline=None)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.record.merge.words import said
 
-from onestory.record.domain.merge.fact import Fact, Merged, Said
-from onestory.record.domain.merge.merge import merge
-from onestory.record.domain.merge.reading import Reader
-from onestory.record.merge_rules import merge_rules
+from onestory.record.merge.engine import merge
+from onestory.record.merge.model import Fact, Merged, Statement
+from onestory.record.merge.reading import StatementReader
+from onestory.record.merge.rules import merge_rules
 
 RULES = merge_rules()
 BY_WORD = {"same-identifier", "clinician-same"}
@@ -61,7 +61,7 @@ clinical = st.one_of(
 
 
 @st.composite
-def records(draw: st.DrawFn, *, judged: bool = True) -> list[Said]:
+def records(draw: st.DrawFn, *, judged: bool = True) -> list[Statement]:
     told = draw(st.lists(clinical, min_size=1, max_size=9))
     names = draw(st.permutations([f"s{place:02}" for place in range(len(told))]))
     found = [said(name, each, place) for place, (name, each) in enumerate(zip(names, told, strict=True))]
@@ -75,7 +75,7 @@ def records(draw: st.DrawFn, *, judged: bool = True) -> list[Said]:
 
 @EXAMPLES
 @given(records(), st.randoms())
-def test_any_order_and_any_repetition_give_the_same_record(told: list[Said], chance: Random) -> None:
+def test_any_order_and_any_repetition_give_the_same_record(told: list[Statement], chance: Random) -> None:
     again = [*told, *chance.choices(told, k=3)]
     chance.shuffle(again)
 
@@ -84,7 +84,7 @@ def test_any_order_and_any_repetition_give_the_same_record(told: list[Said], cha
 
 @EXAMPLES
 @given(records())
-def test_every_statement_is_in_exactly_one_fact_and_every_judgement_in_none(told: list[Said]) -> None:
+def test_every_statement_is_in_exactly_one_fact_and_every_judgement_in_none(told: list[Statement]) -> None:
     merged = merge(told, RULES)
 
     members = [member.shared_id for fact in merged.facts for member in fact.members]
@@ -95,7 +95,7 @@ def test_every_statement_is_in_exactly_one_fact_and_every_judgement_in_none(told
 
 @EXAMPLES
 @given(records())
-def test_a_fact_is_explained_by_one_join_fewer_than_it_has_members(told: list[Said]) -> None:
+def test_a_fact_is_explained_by_one_join_fewer_than_it_has_members(told: list[Statement]) -> None:
     for fact in merge(told, RULES).facts:
         assert len(fact.joins) == len(fact.members) - 1
         assert len(_parts(fact, {join.rule for join in fact.joins})) == 1
@@ -106,7 +106,7 @@ def test_a_fact_is_explained_by_one_join_fewer_than_it_has_members(told: list[Sa
 
 @EXAMPLES
 @given(records())
-def test_what_content_joined_is_of_different_sources(told: list[Said]) -> None:
+def test_what_content_joined_is_of_different_sources(told: list[Statement]) -> None:
     for fact in merge(told, RULES).facts:
         sources_of = {member.shared_id: member.source for member in fact.members}
         parts = [{sources_of[name] for name in part} for part in _parts(fact, BY_WORD)]
@@ -115,9 +115,9 @@ def test_what_content_joined_is_of_different_sources(told: list[Said]) -> None:
 
 @EXAMPLES
 @given(records())
-def test_yes_and_no_withdrawn_and_said_and_two_plans_are_never_one(told: list[Said]) -> None:
+def test_yes_and_no_withdrawn_and_said_and_two_plans_are_never_one(told: list[Statement]) -> None:
     clinical_only = [each for each in told if not each.shared_id.startswith("j")]
-    reader = Reader(RULES, clinical_only)
+    reader = StatementReader(RULES, clinical_only)
     readings = {each.shared_id: reader.read(0, each) for each in clinical_only}
 
     for fact in merge(told, RULES).facts:
@@ -129,7 +129,7 @@ def test_yes_and_no_withdrawn_and_said_and_two_plans_are_never_one(told: list[Sa
 
 @EXAMPLES
 @given(records(judged=False), st.data())
-def test_those_kept_apart_are_never_one_by_whatever_chain(told: list[Said], data: st.DataObject) -> None:
+def test_those_kept_apart_are_never_one_by_whatever_chain(told: list[Statement], data: st.DataObject) -> None:
     names = sorted(each.shared_id for each in told)
     pairs = list(combinations(names, 2)) or [(names[0], "s99")]
     chosen = data.draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=4))
@@ -142,7 +142,7 @@ def test_those_kept_apart_are_never_one_by_whatever_chain(told: list[Said], data
 
 @EXAMPLES
 @given(records(judged=False), st.data())
-def test_a_judgement_taken_back_leaves_the_record_as_it_was(told: list[Said], data: st.DataObject) -> None:
+def test_a_judgement_taken_back_leaves_the_record_as_it_was(told: list[Statement], data: st.DataObject) -> None:
     before = merge(told, RULES)
     one, other = data.draw(st.sampled_from(told)), data.draw(st.sampled_from(told))
     kind = data.draw(st.sampled_from(["same", "apart"]))
@@ -155,7 +155,7 @@ def test_a_judgement_taken_back_leaves_the_record_as_it_was(told: list[Said], da
 
 @EXAMPLES
 @given(records(), st.data())
-def test_what_is_hidden_or_taken_back_leaves_no_trace(told: list[Said], data: st.DataObject) -> None:
+def test_what_is_hidden_or_taken_back_leaves_no_trace(told: list[Statement], data: st.DataObject) -> None:
     hidden = data.draw(st.sets(st.sampled_from([each.shared_id for each in told])))
     visible = [each for each in told if each.shared_id not in hidden]
 
@@ -169,7 +169,7 @@ def test_what_is_hidden_or_taken_back_leaves_no_trace(told: list[Said], data: st
 
 @EXAMPLES
 @given(records())
-def test_a_conflict_has_sides_and_is_told_by_every_fact_on_one(told: list[Said]) -> None:
+def test_a_conflict_has_sides_and_is_told_by_every_fact_on_one(told: list[Statement]) -> None:
     facts = merge(told, RULES).facts
 
     for fact in facts:

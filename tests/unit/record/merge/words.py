@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from onestory.record.domain.merge.fact import Said
-from onestory.sample.codes import findings, problems, treatments
-from onestory.sample.codes.code import LOINC, Code
+from onestory.record.merge.model import Statement
+from onestory.sample import codes as sample_codes
+from onestory.sample.codes import LOINC, Code
 
 Json = dict[str, Any]
 
@@ -27,73 +27,73 @@ SOURCES = {
 }
 _VAGUE = Code("14L..", "H/O: drug allergy", "http://read.info/readv2")
 CODES: dict[str, tuple[Code, ...]] = {
-    "penicillin-allergy": (problems.PENICILLIN_ALLERGY,),
-    "penicillin": (problems.PENICILLIN,),
-    "amoxicillin-allergy": (problems.AMOXICILLIN_ALLERGY,),
-    "amoxicillin": (problems.AMOXICILLIN,),
-    "peanut-allergy": (problems.PEANUT_ALLERGY,),
-    "aspirin-allergy": (problems.ASPIRIN_ALLERGY,),
-    "nothing-known": (problems.NO_KNOWN_ALLERGY,),
+    "penicillin-allergy": (sample_codes.PENICILLIN_ALLERGY,),
+    "penicillin": (sample_codes.PENICILLIN,),
+    "amoxicillin-allergy": (sample_codes.AMOXICILLIN_ALLERGY,),
+    "amoxicillin": (sample_codes.AMOXICILLIN,),
+    "peanut-allergy": (sample_codes.PEANUT_ALLERGY,),
+    "aspirin-allergy": (sample_codes.ASPIRIN_ALLERGY,),
+    "nothing-known": (sample_codes.NO_KNOWN_ALLERGY,),
     "no-drug-allergy": (Code("409137002", "No known drug allergy"),),
     "no-problems": (Code("160245001", "No current problems or disability"),),
     "no-medicines": (Code("787481004", "No known medications"),),
     "penicillin-allergy-read": (Code("14L1.", "H/O: penicillin allergy", "http://read.info/readv2"),),
     "penicillin-allergy-both": (
-        problems.PENICILLIN_ALLERGY,
+        sample_codes.PENICILLIN_ALLERGY,
         Code("14L1.", "H/O: penicillin allergy", "http://read.info/readv2"),
     ),
-    "penicillins-amoxicillin": (problems.PENICILLIN_ALLERGY, problems.AMOXICILLIN_ALLERGY),
-    "penicillins-ampicillin": (problems.PENICILLIN_ALLERGY, Code("294506009", "Allergy to ampicillin")),
+    "penicillins-amoxicillin": (sample_codes.PENICILLIN_ALLERGY, sample_codes.AMOXICILLIN_ALLERGY),
+    "penicillins-ampicillin": (sample_codes.PENICILLIN_ALLERGY, Code("294506009", "Allergy to ampicillin")),
     "warfarin-and-1mg": (Code("48603004", "Warfarin"), Code("319733000", "Warfarin 1mg tablets")),
     "warfarin-and-5mg": (Code("48603004", "Warfarin"), Code("319735007", "Warfarin 5mg tablets")),
     "vaguely": (_VAGUE,),
-    "penicillin-vaguely": (problems.PENICILLIN_ALLERGY, _VAGUE),
-    "amoxicillin-vaguely": (problems.AMOXICILLIN_ALLERGY, _VAGUE),
-    "asthma": (problems.ASTHMA,),
+    "penicillin-vaguely": (sample_codes.PENICILLIN_ALLERGY, _VAGUE),
+    "amoxicillin-vaguely": (sample_codes.AMOXICILLIN_ALLERGY, _VAGUE),
+    "asthma": (sample_codes.ASTHMA,),
     "asthma-edition": (Code("195967001", "Asthma", "http://snomed.info/sct/83821000000107"),),
-    "diabetes": (problems.DIABETES,),
-    "hip-fracture": (problems.HIP_FRACTURE,),
-    "urine-infection": (problems.URINARY_INFECTION,),
-    "pneumonia": (problems.PNEUMONIA,),
-    "stroke": (problems.STROKE,),
-    "gout": (problems.GOUT,),
+    "diabetes": (sample_codes.DIABETES,),
+    "hip-fracture": (sample_codes.HIP_FRACTURE,),
+    "urine-infection": (sample_codes.URINARY_INFECTION,),
+    "pneumonia": (sample_codes.PNEUMONIA,),
+    "stroke": (sample_codes.STROKE,),
+    "gout": (sample_codes.GOUT,),
     "left-hip": (Code("287679003", "Left hip region structure"),),
     "right-hip": (Code("287579007", "Right hip region structure"),),
     "words-only": (),
     "degraded-allergy": (Code("196461000000101", "Transfer-degraded drug allergy"),),
     "some-drug": (Code("416098002", "Allergy to drug"),),
     "unknown": (Code("UNK", "Unknown", _HL7 + "v3-NullFlavor"),),
-    "warfarin-1mg": (treatments.WARFARIN,),
+    "warfarin-1mg": (sample_codes.WARFARIN,),
     "warfarin-4mg": (Code("375374009", "Warfarin 4mg tablets"),),
     "warfarin-4mg-dmd": (Code("375374009", "Warfarin 4mg tablets", "https://dmd.nhs.uk"),),
-    "metformin": (treatments.METFORMIN,),
-    "apixaban": (treatments.APIXABAN,),
-    "clarithromycin": (treatments.CLARITHROMYCIN,),
-    "flu-vaccine": (treatments.FLU_VACCINE,),
-    "covid-vaccine": (treatments.COVID_VACCINE,),
-    "mmr-vaccine": (treatments.MMR_VACCINE,),
+    "metformin": (sample_codes.METFORMIN,),
+    "apixaban": (sample_codes.APIXABAN,),
+    "clarithromycin": (sample_codes.CLARITHROMYCIN,),
+    "flu-vaccine": (sample_codes.FLU_VACCINE,),
+    "covid-vaccine": (sample_codes.COVID_VACCINE,),
+    "mmr-vaccine": (sample_codes.MMR_VACCINE,),
     "flu-given": (Code("822851000000102", "Seasonal influenza vaccination"),),
-    "weight": (findings.WEIGHT.code,),
-    "heart-rate": (findings.HEART_RATE.code,),
-    "pressure": (findings.BLOOD_PRESSURE,),
-    "sodium": (findings.SODIUM.code,),
-    "potassium": (findings.POTASSIUM.code,),
-    "creatinine": (findings.CREATININE.code,),
-    "blood-count": (findings.FULL_BLOOD_COUNT,),
+    "weight": (sample_codes.WEIGHT.code,),
+    "heart-rate": (sample_codes.HEART_RATE.code,),
+    "pressure": (sample_codes.BLOOD_PRESSURE,),
+    "sodium": (sample_codes.SODIUM.code,),
+    "potassium": (sample_codes.POTASSIUM.code,),
+    "creatinine": (sample_codes.CREATININE.code,),
+    "blood-count": (sample_codes.FULL_BLOOD_COUNT,),
     "smoking": (Code("365981007", "Tobacco smoking behaviour"),),
-    "never": (findings.NEVER_SMOKED,),
-    "ex-smoker": (findings.EX_SMOKER,),
-    "systolic": (findings.SYSTOLIC,),
-    "diastolic": (findings.DIASTOLIC,),
+    "never": (sample_codes.NEVER_SMOKED,),
+    "ex-smoker": (sample_codes.EX_SMOKER,),
+    "systolic": (sample_codes.SYSTOLIC,),
+    "diastolic": (sample_codes.DIASTOLIC,),
     "serum": (Code("119364003", "Serum specimen"),),
     "urine": (Code("122575003", "Urine specimen"),),
     "hip-replacement": (Code("52734007", "Total replacement of hip"),),
-    "referral": (findings.SOCIAL_PRESCRIBING,),
-    "respect-form": (findings.RESPECT_FORM,),
-    "has-respect": (findings.HAS_RESPECT,),
+    "referral": (sample_codes.SOCIAL_PRESCRIBING,),
+    "respect-form": (sample_codes.RESPECT_FORM,),
+    "has-respect": (sample_codes.HAS_RESPECT,),
     "not-for-cpr": (Code("450476008", "Not for attempted cardiopulmonary resuscitation"),),
     "for-cpr": (Code("450475007", "For attempted cardiopulmonary resuscitation"),),
-    "care-plan": (findings.CARE_PLAN,),
+    "care-plan": (sample_codes.CARE_PLAN,),
     "about-me": (Code("81338-6", "About me", LOINC),),
 }
 KINDS = {
@@ -126,14 +126,14 @@ UNITS = {"kg": "kg", "bpm": "/min", "mmol/L": "mmol/L", "umol/L": "umol/L", "mmH
 _FIRST = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def said(name: str, words: str, place: int) -> Said:
+def said(name: str, words: str, place: int) -> Statement:
     """The statement that a case calls `name`, recorded a day after the one before it unless it says otherwise."""
     head, *parts = (part.strip() for part in words.split(";"))
     source, kind, *about = head.split()
     details = [(part.partition(" ")[0], part.partition(" ")[2]) for part in parts]
     recorded = dict(details).get("recorded")
     organisation, system = SOURCES[source]
-    return Said(
+    return Statement(
         shared_id=name,
         resource_type=KINDS[kind],
         organisation=organisation,

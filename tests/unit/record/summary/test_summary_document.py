@@ -22,9 +22,9 @@ from tests.unit.record.summary.written import (
     told,
 )
 
-from onestory.record.domain.freshness import Freshness
-from onestory.record.domain.summary.document import summarise
-from onestory.record.domain.summary.page import page
+from onestory.record.freshness.domain import Freshness
+from onestory.record.summary.api import page
+from onestory.record.summary.document import summarise
 
 LATER = NOW + timedelta(hours=1)
 AMOXICILLIN = said("AllergyIntolerance", "amoxicillin", code=code("372687004", "Amoxicillin"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onestory.record.domain.summary.narrative import plain
+from onestory.record.summary.narrative import plain
 
 
 def test_scripts_styles_and_comments_are_no_text() -> None:

@@ -22,12 +22,12 @@ from tests.unit.record.summary.written import (
     texts,
 )
 
-from onestory.record.domain.freshness import Freshness
-from onestory.record.domain.merge.fact import Fact, Merged, Said
-from onestory.record.domain.merge.merge import merge
-from onestory.record.domain.summary.document import summarise
-from onestory.record.domain.summary.page import page
-from onestory.record.merge_rules import merge_rules
+from onestory.record.freshness.domain import Freshness
+from onestory.record.merge.engine import merge
+from onestory.record.merge.model import Fact, Merged, Statement
+from onestory.record.merge.rules import merge_rules
+from onestory.record.summary.api import page
+from onestory.record.summary.document import summarise
 
 TYPES = (
     "AllergyIntolerance",
@@ -117,7 +117,7 @@ STATEMENTS = st.lists(
 )
 
 
-def statements(drawn: list[tuple[str, str, datetime, dict[str, Any]]]) -> list[Said]:
+def statements(drawn: list[tuple[str, str, datetime, dict[str, Any]]]) -> list[Statement]:
     """Encoded as far as JSON can: a lone surrogate cannot be published."""
     clean = json.loads(json.dumps([content for *_, content in drawn]).encode().decode(errors="replace"))
     return [

@@ -22,15 +22,15 @@ from tests.unit.record.summary.written import (
     told,
 )
 
-from onestory.record.domain.merge.fact import Said
-from onestory.record.domain.summary.document import summarise
+from onestory.record.merge.model import Statement
+from onestory.record.summary.document import summarise
 from onestory.shared.events import REFERRAL_SYSTEM
-from onestory.shared.fhir.advice import ADVICE
+from onestory.shared.fhir.references import ADVICE
 
 LONG_AGO = datetime(2019, 3, 1, tzinfo=UTC)
 
 
-def medicine(name: str, organisation: str = GP, *, course: str = "continuous", **elements: Any) -> Said:
+def medicine(name: str, organisation: str = GP, *, course: str = "continuous", **elements: Any) -> Statement:
     elements = {"status": "active", "intent": "order", "authoredOn": "2019-03-01", **elements}
     return said(
         "MedicationRequest",
@@ -43,7 +43,7 @@ def medicine(name: str, organisation: str = GP, *, course: str = "continuous", *
     )
 
 
-def result(name: str, day: str, *, category: str = "laboratory", test: str = "HbA1c", **elements: Any) -> Said:
+def result(name: str, day: str, *, category: str = "laboratory", test: str = "HbA1c", **elements: Any) -> Statement:
     return said(
         "Observation",
         name,
@@ -55,7 +55,7 @@ def result(name: str, day: str, *, category: str = "laboratory", test: str = "Hb
     )
 
 
-def nil_known(code_of_list: str, recorded: datetime = NOW) -> Said:
+def nil_known(code_of_list: str, recorded: datetime = NOW) -> Statement:
     return said(
         "List",
         "list",
@@ -185,7 +185,7 @@ def test_an_acute_medicine_that_was_stopped_is_not_among_the_acute_ones(status: 
 
 
 def test_sides_of_a_dose_conflict_show_what_differs_also_where_the_words_are_the_same() -> None:
-    def prescribed(organisation: str, milligrams: int) -> Said:
+    def prescribed(organisation: str, milligrams: int) -> Statement:
         dose = {"text": "As directed", "doseAndRate": [{"doseQuantity": {"value": milligrams, "unit": "mg"}}]}
         warfarin = code("48603004", "Warfarin")
         return said(
@@ -206,7 +206,7 @@ def test_sides_of_a_dose_conflict_show_what_differs_also_where_the_words_are_the
 
 
 def test_a_dose_that_the_newest_source_does_not_say_is_told_by_who_does() -> None:
-    def prescribed(organisation: str, recorded: datetime, **dose: Any) -> Said:
+    def prescribed(organisation: str, recorded: datetime, **dose: Any) -> Statement:
         warfarin = code("48603004", "Warfarin")
         elements = {"status": "active", "intent": "order", "medicationCodeableConcept": warfarin, **dose}
         return said("MedicationRequest", "warfarin", organisation, recorded=recorded, **elements)
@@ -329,7 +329,7 @@ def test_results_count_for_six_months_and_those_of_microbiology_and_the_like_for
     assert ("value one" in told(result("one", day) if specialty == "CH" else _of(category, day))["Results"]) is shown
 
 
-def _of(category: list[Any], day: str) -> Said:
+def _of(category: list[Any], day: str) -> Statement:
     return said(
         "Observation",
         "one",
@@ -417,7 +417,7 @@ def test_immunisations_are_those_that_were_given() -> None:
 # What comes first
 
 
-def flag(name: str, category: dict[str, Any], **elements: Any) -> Said:
+def flag(name: str, category: dict[str, Any], **elements: Any) -> Statement:
     return said(
         "Flag", name, **{"status": "active", "category": [category], "code": {"text": f"Flag {name}"}, **elements}
     )
@@ -428,7 +428,7 @@ SG = {"coding": [{"system": "https://fhir.nhs.uk/CodeSystem/flag-categories-bars
 RT = {"coding": [{"system": "https://fhir.nhs.uk/CodeSystem/flag-categories-bars", "code": "RT"}]}
 
 
-def respect(name: str, decision: str, organisation: str = GP, **elements: Any) -> Said:
+def respect(name: str, decision: str, organisation: str = GP, **elements: Any) -> Statement:
     return said(
         "DocumentReference",
         name,
@@ -443,7 +443,7 @@ def respect(name: str, decision: str, organisation: str = GP, **elements: Any) -
     )
 
 
-def about_me() -> Said:
+def about_me() -> Statement:
     words = '<div xmlns="http://www.w3.org/1999/xhtml"><p>My dog <b>Bryn</b></p><script>x()</script></div>'
     return said(
         "Composition",
@@ -547,7 +547,7 @@ def test_what_has_no_section_is_counted() -> None:
     assert "DocumentReference: 1" in also
 
 
-def measured(organisation: str, **elements: Any) -> Said:
+def measured(organisation: str, **elements: Any) -> Statement:
     potassium = code("6298-4", "Potassium", "http://loinc.org")
     value = {"value": 6.9, "unit": "mmol/L"}
     when = "2026-11-01T10:00:00Z"
@@ -574,7 +574,7 @@ def test_what_the_laboratory_makes_of_a_result_is_shown_beside_a_copy_of_its_val
 
 
 def test_of_two_severities_of_one_problem_none_hides_the_other() -> None:
-    def asthma(organisation: str, severity: str) -> Said:
+    def asthma(organisation: str, severity: str) -> Statement:
         elements: dict[str, Any] = {"code": code("195967001", "Asthma"), "severity": {"text": severity}}
         return said("Condition", "asthma", organisation, onsetDateTime="2020-01-01", **elements)
 
@@ -585,7 +585,7 @@ def test_of_two_severities_of_one_problem_none_hides_the_other() -> None:
 
 
 def test_why_another_source_stopped_a_medicine_stands_beside_the_conflict() -> None:
-    def prescribed(organisation: str, **elements: Any) -> Said:
+    def prescribed(organisation: str, **elements: Any) -> Statement:
         warfarin = code("48603004", "Warfarin")
         elements = {"intent": "order", "authoredOn": "2026-06-01", **elements}
         return said("MedicationRequest", "w", organisation, medicationCodeableConcept=warfarin, **elements)
@@ -853,7 +853,7 @@ def test_an_attorney_is_named_with_the_decision() -> None:
     assert daughter.shared_id.encode() in summary.document
 
 
-def referral(name: str, status: str, task: str, **elements: Any) -> list[Said]:
+def referral(name: str, status: str, task: str, **elements: Any) -> list[Statement]:
     """A referral that was made here, and its Task."""
     request = said("ServiceRequest", name, status=status, code={"text": name}, authoredOn="2026-05-01", **elements)
     focus = {"reference": f"ServiceRequest/{request.shared_id}"}

@@ -9,13 +9,13 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from onestory.record.domain.freshness import Freshness
-from onestory.record.domain.merge.fact import Merged, Said
-from onestory.record.domain.merge.merge import merge
-from onestory.record.domain.summary.document import summarise
-from onestory.record.domain.summary.known import Known, Summary
-from onestory.record.domain.summary.narrative import plain
-from onestory.record.merge_rules import merge_rules
+from onestory.record.freshness.domain import Freshness
+from onestory.record.merge.engine import merge
+from onestory.record.merge.model import Merged, Statement
+from onestory.record.merge.rules import merge_rules
+from onestory.record.summary.document import summarise
+from onestory.record.summary.model import Summary, SummaryInput
+from onestory.record.summary.narrative import plain
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 SNOMED = "http://snomed.info/sct"
@@ -42,16 +42,18 @@ def term(system: str, value: str) -> Json:
 
 def said(
     resource_type: str, local_id: str, organisation: str = GP, *, recorded: datetime = NOW, **elements: Any
-) -> Said:
+) -> Statement:
     """A statement whose shared id begins with its local id."""
     shared_id = f"{local_id}-{organisation.lower()}"
     content = {"resourceType": resource_type, "id": shared_id, "meta": {}, **elements}
-    return Said(shared_id, resource_type, organisation, "system", UUID(int=1), recorded, recorded, content)
+    return Statement(shared_id, resource_type, organisation, "system", UUID(int=1), recorded, recorded, content)
 
 
-def known(*statements: Said, patient: Json = PATIENT, merged: Merged | None = None, **circumstances: Any) -> Known:
+def known(
+    *statements: Statement, patient: Json = PATIENT, merged: Merged | None = None, **circumstances: Any
+) -> SummaryInput:
     """What a reader knows who may see these statements."""
-    return Known(
+    return SummaryInput(
         patient=json.dumps(patient).encode(),
         merged=merged or merge(statements, merge_rules()),
         contents={each.shared_id: stored(each) for each in statements},
@@ -61,7 +63,7 @@ def known(*statements: Said, patient: Json = PATIENT, merged: Merged | None = No
     )
 
 
-def stored(statement: Said) -> bytes:
+def stored(statement: Statement) -> bytes:
     return json.dumps(statement.content).encode()
 
 
@@ -69,7 +71,7 @@ def former(until: date, organisation: str = GP) -> Freshness:
     return Freshness(organisation, "system", NOW, NOW, former_until=until)
 
 
-def told(*statements: Said, at: datetime = NOW, **circumstances: Any) -> dict[str, str]:
+def told(*statements: Statement, at: datetime = NOW, **circumstances: Any) -> dict[str, str]:
     """The sections of the summary as plain text, by title."""
     return texts(summarise(known(*statements, **circumstances), at))
 
@@ -88,7 +90,7 @@ def entries(section: Json) -> list[str]:
     return [each["reference"].rpartition("/")[2] for each in section.get("entry", [])]
 
 
-def heard_at(statement: Said, moment: datetime) -> Said:
+def heard_at(statement: Statement, moment: datetime) -> Statement:
     return replace(statement, broker_time=moment)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from tests.people import patient
 from tests.unit.intake.door import AMINA, decide, full_url, observation, post, shared_id, statement
 
-from onestory.referral.bars.domain.carrying import as_collection, names_of, to_state
+from onestory.referral.bars.message import as_collection, names_of, to_state
 
 Json = dict[str, Any]
 FIRST, SECOND = UUID(int=1), UUID(int=2)

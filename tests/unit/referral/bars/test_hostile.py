@@ -10,13 +10,10 @@ from tests.bars import published
 from tests.contract.shared_data import needs_shared_data
 from tests.hostile.mutation import mutated, written
 
-from onestory.referral.bars.domain.carrying import as_collection
-from onestory.referral.bars.domain.meaning import meaning
-from onestory.referral.bars.domain.opening import open_message
-from onestory.referral.bars.domain.people import numbers, refuse_other_sender, refuse_other_subject
-from onestory.referral.bars.domain.services import service
-from onestory.referral.bars.domain.slots import slot_id
-from onestory.referral.bars.domain.urgency import priority
+from onestory.referral.bars.matching import numbers, refuse_other_sender, refuse_other_subject, service, slot_id
+from onestory.referral.bars.meaning import meaning, priority
+from onestory.referral.bars.message import as_collection
+from onestory.referral.bars.parse import open_message
 from onestory.shared.errors import OneStoryError
 
 NAMES = ["REFREQ01", "REFREQ03", "REFREQ8A", "REFRESP01", "VALREQ01", "VALRESP01A", "VALRESP01B", "SERVREQ01"]

@@ -9,10 +9,9 @@ import pytest
 from tests.bars import one, published, resources
 from tests.contract.shared_data import needs_shared_data
 
-from onestory.referral.bars.domain.meaning import Meaning, meaning
-from onestory.referral.bars.domain.message import Message
-from onestory.referral.bars.domain.opening import open_message
-from onestory.referral.bars.domain.urgency import priority
+from onestory.referral.bars.meaning import Meaning, meaning, priority
+from onestory.referral.bars.message import BarsMessage
+from onestory.referral.bars.parse import open_message
 from onestory.shared.errors import Malformed
 
 pytestmark = needs_shared_data
@@ -39,13 +38,13 @@ PUBLISHED = {
 }
 
 
-def opened(said: Json) -> Message:
+def opened(said: Json) -> BarsMessage:
     for resource in resources(said):
         resource.pop("_id", None)
     return open_message(json.dumps(said).encode())
 
 
-def changed(name: str, *, reason: str = "", **statuses: str) -> Message:
+def changed(name: str, *, reason: str = "", **statuses: str) -> BarsMessage:
     """A published message with another reason, or other statuses by resource type."""
     said = published(name)
     for kind, status in statuses.items():

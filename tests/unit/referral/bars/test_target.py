@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from onestory.referral.bars.domain.headers import TARGET, target
+from onestory.referral.bars.http import TARGET, target
 from onestory.shared.errors import Malformed
 
 

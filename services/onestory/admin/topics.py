@@ -1,0 +1,169 @@
+"""`onestory topics apply|diff`: make Kafka match `schemas/topics/`, or say where it does not.
+
+Nothing is deleted, and a partition count is never changed: that would send a person to another partition.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from onestory.shared import settings
+from onestory.shared.errors import Unavailable
+from onestory.shared.kafka.consumer import reach
+from onestory.shared.kafka.schemas import Topic, topics
+
+_TIMEOUT_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingTopic:
+    """A topic as Kafka has it."""
+
+    partitions: int
+    configs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDifference:
+    """What of one topic is not as its file says. `configs`: setting to (in Kafka, in the file)."""
+
+    topic: Topic
+    missing: bool
+    partitions: int | None
+    configs: Mapping[str, tuple[str, str]]
+
+    def lines(self) -> Iterator[str]:
+        """The difference, for a person."""
+        if self.missing:
+            yield f"{self.topic.name}: is missing ({self.topic.partitions} partitions)"
+        if self.partitions is not None:
+            yield (
+                f"{self.topic.name}: has {self.partitions} partitions and the file says {self.topic.partitions}. "
+                "A partition count is for the life of a deployment: change the file back."
+            )
+        for name, (there, wanted) in self.configs.items():
+            yield f"{self.topic.name}: {name} is {there or 'not set'}, will be {wanted}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do."""
+    parser.add_argument("action", choices=["apply", "diff"], help="make Kafka match, or only show the difference")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the difference, and for `apply` make it none. Not 0: a partition count differs, or `diff` found any."""
+    config = settings.read()
+    wanted = topics()
+    with _admin(config.kafka) as admin:
+        found = differences(wanted.values(), _existing(admin, wanted))
+        for line in (line for difference in found for line in difference.lines()):
+            print(line)
+        refused = any(difference.partitions is not None for difference in found)
+        if refused or arguments.action == "diff":
+            return int(bool(found))
+        _create(admin, [each.topic for each in found if each.missing], config.replication_factor)
+        _alter(admin, [each for each in found if each.configs])
+    print(f"{len(wanted)} topics are as schemas/topics says.")
+    return 0
+
+
+def differences(wanted: Collection[Topic], existing: Mapping[str, ExistingTopic]) -> list[TopicDifference]:
+    """Where Kafka is not as the files say; topics that no file names are nobody's business here."""
+    found = [_difference(topic, existing.get(topic.name)) for topic in wanted]
+    return [each for each in found if each.missing or each.partitions is not None or each.configs]
+
+
+def _difference(topic: Topic, found: ExistingTopic | None) -> TopicDifference:
+    if found is None:
+        return TopicDifference(topic, True, None, {})
+    configs = {
+        name: (found.configs.get(name, ""), value)
+        for name, value in configs_of(topic).items()
+        if found.configs.get(name) != value
+    }
+    return TopicDifference(topic, False, None if found.partitions == topic.partitions else found.partitions, configs)
+
+
+def configs_of(topic: Topic) -> dict[str, str]:
+    """A topic's settings, by Kafka's names."""
+    return {
+        "cleanup.policy": topic.cleanup,
+        "retention.ms": str(topic.retention_ms),
+        "max.message.bytes": str(topic.max_message_bytes),
+        # The broker's clock is the one that every rebuild sees again.
+        "message.timestamp.type": "LogAppendTime",
+        # As the producer compressed it: the broker need not do it again.
+        "compression.type": "producer",
+    }
+
+
+def _existing(admin: KafkaAdminClient, wanted: Collection[str]) -> dict[str, ExistingTopic]:
+    there = [topic for topic in admin.describe_topics() if topic["name"] in wanted]
+    if not there:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic["name"]) for topic in there]
+    configs = admin.describe_configs(resources, config_filter="all")["topic"]
+    return {
+        topic["name"]: ExistingTopic(
+            len(topic["partitions"]), {name: each["value"] for name, each in configs[topic["name"]].items()}
+        )
+        for topic in there
+    }
+
+
+def _create(admin: KafkaAdminClient, missing: Collection[Topic], replicas: int) -> None:
+    wanted = {
+        topic.name: {
+            "num_partitions": topic.partitions,
+            "replication_factor": replicas,
+            "configs": configs_of(topic),
+        }
+        for topic in missing
+    }
+    if wanted:
+        try:
+            admin.create_topics(wanted, wait_for_metadata=True)
+        except TopicAlreadyExistsError:
+            # Somebody else applies at the same time; what they made is what the files say.
+            admin.wait_for_topics(list(wanted))
+
+
+def _alter(admin: KafkaAdminClient, changed: Collection[TopicDifference]) -> None:
+    resources = [
+        ConfigResource(
+            ConfigResourceType.TOPIC, each.topic.name, {name: wanted for name, (_, wanted) in each.configs.items()}
+        )
+        for each in changed
+    ]
+    if resources:
+        outcome = admin.alter_configs(resources)["topic"]
+        for name, result in outcome.items():
+            if result != "OK":
+                print(f"{name}: Kafka refused: {result}", file=sys.stderr)
+                raise Unavailable(f"Kafka did not change {name}.")
+
+
+@contextmanager
+def _admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
+    reach(bootstrap)
+    admin = None
+    try:
+        admin = KafkaAdminClient(
+            bootstrap_servers=bootstrap,
+            client_id="onestory-topics",
+            bootstrap_timeout_ms=_TIMEOUT_MS,
+            request_timeout_ms=_TIMEOUT_MS,
+        )
+        yield admin
+    except KafkaError as error:
+        raise Unavailable(f"Kafka at {bootstrap} does not answer as it should ({type(error).__name__}).") from error
+    finally:
+        if admin is not None:
+            admin.close()

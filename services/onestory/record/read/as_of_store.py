@@ -1,0 +1,228 @@
+"""A person's record as it was at a time: what had arrived by then, by the rules of the record (docs/decisions/0009).
+
+Nothing here is a copy of the past. What stood follows from the statements, the whole lists and the claims whose broker
+time is not later, with their keys as they were before later repetitions lowered them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from onestory.record.read.store import CurrentEntry
+from onestory.record.search.dates import TimeRange
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, PROVISIONAL_SYSTEM
+from onestory.shared.person_links import PersonLink
+from onestory.shared.postgres.database import Queries
+
+# $1 are the persons, $2 the time.
+_STANDING = """
+lowered as (
+    select person_key, shared_id, event_id,
+        max(rank) as rank, max(published_at) as published_at, max(recorded_at) as recorded_at
+    from lowering where person_key = any($1) and broker_time > $2
+    group by person_key, shared_id, event_id
+), standing as (
+    select distinct on (s.person_key, s.shared_id)
+        s.person_key, s.resource_type, s.shared_id, s.event_id,
+        coalesce(l.rank, s.rank) as rank, coalesce(l.published_at, s.published_at) as published_at,
+        coalesce(l.recorded_at, s.recorded_at) as recorded_at,
+        s.broker_time, s.organisation, s.system, s.operation, s.content_digest
+    from statement s
+    left join lowered l using (person_key, shared_id, event_id)
+    where s.person_key = any($1) and s.broker_time <= $2
+    order by s.person_key, s.shared_id,
+        coalesce(l.rank, s.rank) desc, coalesce(l.published_at, s.published_at) desc, s.event_id desc
+), list_lowered as (
+    select person_key, organisation, system, resource_type, event_id,
+        max(rank) as rank, max(published_at) as published_at
+    from whole_list_lowering where person_key = any($1) and broker_time > $2
+    group by person_key, organisation, system, resource_type, event_id
+), list as (
+    select distinct on (w.person_key, w.organisation, w.system, w.resource_type)
+        w.person_key, w.organisation, w.system, w.resource_type, w.event_id,
+        coalesce(l.rank, w.rank) as rank, coalesce(l.published_at, w.published_at) as published_at
+    from whole_list w
+    left join list_lowered l using (person_key, organisation, system, resource_type, event_id)
+    where w.person_key = any($1) and w.broker_time <= $2
+    order by w.person_key, w.organisation, w.system, w.resource_type,
+        coalesce(l.rank, w.rank) desc, coalesce(l.published_at, w.published_at) desc, w.event_id desc
+), visible as (
+    select s.*
+    from standing s
+    left join list using (person_key, organisation, system, resource_type)
+    where s.operation = 'assert'
+        and (list.event_id is null
+            or (s.rank, s.published_at, s.event_id) >= (list.rank, list.published_at, list.event_id)
+            or exists (
+                select from statement listed
+                where (listed.person_key, listed.shared_id, listed.event_id)
+                    = (s.person_key, s.shared_id, list.event_id)))
+)"""
+
+# A source may take back under one identity what it said under another one of the same person; and its whole list under
+# the number that it came to know leaves out what it said before.
+_ENTRIES = f"""
+with {_STANDING}, taken_back as materialized (
+    select * from standing where operation = 'retract' and cardinality($1) > 1
+), left_out as materialized (
+    select v.shared_id
+    from visible v
+    join person unnumbered on unnumbered.person_key = v.person_key and unnumbered.system = $4
+        and starts_with(unnumbered.value, v.organisation || '|' || v.system || '|')
+    join patient_link link on link.other_key = v.person_key and link.kind = 'provisional' and link.person_key = any($1)
+    join statement made
+        on (made.person_key, made.shared_id, made.event_id) = (link.person_key, link.shared_id, link.event_id)
+        and made.broker_time <= $2
+    join list on list.person_key = link.person_key and list.organisation = v.organisation and list.system = v.system
+        and list.resource_type = v.resource_type
+    where (v.rank, v.published_at, v.event_id) < (list.rank, list.published_at, list.event_id)
+        and not exists (
+            select from statement s
+            where s.person_key = list.person_key and s.event_id = list.event_id
+                and s.shared_id = list.person_key || '-' || substr(v.shared_id, 28))
+)
+select v.person_key, v.resource_type, v.shared_id, v.event_id, v.rank, v.published_at, v.recorded_at, v.broker_time,
+    v.organisation, v.system, v.content_digest,
+    case when v.resource_type = 'Patient' or sum(octet_length(s.content)) over () <= $3 then s.content end as content
+from visible v
+join statement s using (person_key, shared_id, event_id)
+where not exists (
+    select from taken_back t
+    where substr(t.shared_id, 28) = substr(v.shared_id, 28)
+        and (v.rank, v.published_at, v.event_id) < (t.rank, t.published_at, t.event_id))
+    and not exists (select from left_out where left_out.shared_id = v.shared_id)
+order by v.resource_type, v.shared_id
+"""  # noqa: S608 - no value is part of it
+
+# As now, a provisional identity of which nobody has spoken is nobody.
+_LINKS = f"""
+with {_STANDING}
+select link.shared_id, link.person_key, link.other_key, link.kind
+from visible v
+join patient_link link using (person_key, shared_id, event_id)
+where v.resource_type = 'Patient' and (link.kind <> 'provisional'
+    or exists (select from statement said where said.person_key = link.other_key and said.broker_time <= $2)
+    or exists (select from whole_list said where said.person_key = link.other_key and said.broker_time <= $2))
+"""  # noqa: S608
+
+# $3 is everybody who is the same person now; null: whoever it is said of now. Only what was said of several counts.
+_ELSEWHERE = """
+with contested as (
+    select distinct resource_hash from claimant where person_key = any($1)
+), claim as (
+    select distinct on (contested.resource_hash) contested.resource_hash, s.person_key
+    from contested
+    join claimant c using (resource_hash)
+    join statement s on s.person_key = c.person_key and s.shared_id = c.person_key || '-' || contested.resource_hash
+    left join lateral (
+        select max(rank) as rank, max(published_at) as published_at
+        from lowering later
+        where (later.person_key, later.shared_id, later.event_id) = (s.person_key, s.shared_id, s.event_id)
+            and later.broker_time > $2
+    ) l on true
+    where s.operation = 'assert' and s.broker_time <= $2
+    order by contested.resource_hash,
+        coalesce(l.rank, s.rank) desc, coalesce(l.published_at, s.published_at) desc, s.event_id desc
+)
+select claimant.person_key || '-' || claimant.resource_hash as shared_id
+from claim
+join claimant using (resource_hash)
+join owner using (resource_hash)
+where claimant.person_key = any($1)
+    and (claimant.person_key <> claim.person_key or owner.person_key <> all($3::text[]))
+"""
+
+_REACHED = """
+with recursive reached (person_key) as (
+    select $1::text collate "C"
+    union
+    select next.person_key
+    from reached
+    cross join lateral (
+        select link.other_key as person_key from patient_link link where link.person_key = reached.person_key
+        union all
+        select link.person_key from patient_link link where link.other_key = reached.person_key
+    ) next
+)
+select person_key from reached
+"""
+
+# Of whom nothing had been said, the number was not known.
+_NUMBERS = """
+select person_key, value from person
+where person_key = any($1) and system = $2
+    and (exists (select from statement said where said.person_key = person.person_key and said.broker_time <= $3)
+        or exists (select from whole_list said where said.person_key = person.person_key and said.broker_time <= $3))
+"""
+
+# When the shared Patient may have become another one: a Patient was stated or listed, or a number first spoken of.
+_MOMENTS = """
+with moments as (
+    select broker_time from statement
+    where person_key = any($1) and resource_type = 'Patient' and ($2::text is null or organisation = $2)
+    union
+    select broker_time from whole_list
+    where person_key = any($1) and resource_type = 'Patient' and ($2::text is null or organisation = $2)
+    union
+    select l.broker_time from lowering l
+    join statement s using (person_key, shared_id, event_id)
+    where l.person_key = any($1) and s.resource_type = 'Patient' and ($2::text is null or s.organisation = $2)
+    union
+    select min(broker_time) from statement
+    where person_key = any($1) and ($2::text is null or organisation = $2)
+    group by person_key
+)
+select broker_time from moments
+where ($3::timestamptz is null or broker_time >= $3) and ($4::timestamptz is null or broker_time < $4)
+order by broker_time desc
+limit $5
+"""
+
+
+async def current(
+    queries: Queries, person_keys: Collection[str], at: datetime, same_now: Collection[str], content_bytes: int
+) -> list[CurrentEntry]:
+    """What was part of the record under these keys, by type and id; with its contents if they are not more bytes.
+
+    What its source has since said of somebody who is not one of `same_now` is left out.
+    """
+    rows = await queries.fetch(_ENTRIES, list(person_keys), at, content_bytes, PROVISIONAL_SYSTEM)
+    elsewhere = await _elsewhere(queries, person_keys, at, same_now)
+    return [CurrentEntry(*row) for row in rows if row["shared_id"] not in elsewhere]
+
+
+async def links(queries: Queries, person_key: str, at: datetime) -> list[PersonLink]:
+    """The links that were in force among all identities that could ever be reached from this one."""
+    reached = [row["person_key"] for row in await queries.fetch(_REACHED, person_key)]
+    if len(reached) == 1:
+        return []
+    rows = await queries.fetch(_LINKS, reached, at)
+    elsewhere = await _elsewhere(queries, reached, at, None)
+    return [PersonLink(*link) for shared_id, *link in rows if shared_id not in elsewhere]
+
+
+async def _elsewhere(
+    queries: Queries, person_keys: Collection[str], at: datetime, same_now: Collection[str] | None
+) -> frozenset[str]:
+    """Shared ids of what was said of another person by then, or is by now of none of `same_now`."""
+    now = None if same_now is None else list(same_now)
+    return frozenset(row["shared_id"] for row in await queries.fetch(_ELSEWHERE, list(person_keys), at, now))
+
+
+async def numbers(queries: Queries, person_keys: Collection[str], at: datetime) -> Mapping[str, str]:
+    """The NHS numbers behind those keys that stand for one, as far as anybody had spoken of them."""
+    rows = await queries.fetch(_NUMBERS, list(person_keys), NHS_NUMBER_SYSTEM, at)
+    return {row["person_key"]: row["value"] for row in rows}
+
+
+async def moments(
+    queries: Queries,
+    person_keys: Collection[str],
+    organisation: str | None,
+    span: TimeRange,
+    most: int,
+) -> list[datetime]:
+    """When what is said of who the person is may have changed, latest first; by one organisation, if it is named."""
+    rows = await queries.fetch(_MOMENTS, list(person_keys), organisation, *span, most)
+    return [row["broker_time"] for row in rows]

@@ -1,0 +1,73 @@
+"""The audit trail of what is read of referrals: acknowledged before the answer leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from uuid_utils.compat import uuid7
+
+from onestory.referral.lifecycle.handler import Outcome
+from onestory.shared.audit import AuditTrail
+from onestory.shared.errors import PreconditionFailed
+from onestory.shared.events import AccessRecorded
+from onestory.shared.http.caller import Caller
+from onestory.shared.identity import parse_shared_id
+
+_PARTY = "referral-party"
+
+
+class Trace:
+    """Writes one access event for each person of whose referral something is shown."""
+
+    def __init__(self, audit: AuditTrail) -> None:
+        self._audit = audit
+
+    @asynccontextmanager
+    async def stale(self, caller: Caller, task_id: str, interaction: str, correlation_id: str) -> AsyncIterator[None]:
+        """Within: a refusal because of a stale version leaves its trace, for it shows the Task as it is."""
+        try:
+            yield
+        except PreconditionFailed:
+            await self.read(caller, [task_id], interaction, "Task", correlation_id)
+            raise
+
+    async def again(self, caller: Caller, outcome: Outcome, interaction: str, correlation_id: str) -> None:
+        """Before the answer to a request that was done before: it changes nothing, and shows what stands by now."""
+        if outcome.repeated:
+            await self.read(caller, [outcome.referral.referral_id], interaction, "Task", correlation_id)
+
+    async def read(
+        self,
+        caller: Caller,
+        shared_ids: Collection[str],
+        interaction: str,
+        resource_type: str,
+        correlation_id: str,
+        reason: str = _PARTY,
+    ) -> None:
+        """Return once Kafka has the events. Raises `Unavailable`: then nothing may be shown."""
+        persons = {parsed.person_key for each in shared_ids if (parsed := parse_shared_id(each))}
+        await asyncio.gather(
+            *[
+                self._audit.record(
+                    AccessRecorded(
+                        access_id=uuid7(),
+                        person_key=person_key,
+                        occurred_at=datetime.now(UTC),
+                        organisation=caller.organisation,
+                        subject=caller.subject,
+                        role=caller.role,
+                        purpose=caller.purpose,
+                        interaction=interaction,
+                        resource_types=(resource_type,),
+                        visibility="own",
+                        reason=reason,
+                        correlation_id=correlation_id,
+                    )
+                )
+                for person_key in sorted(persons)
+            ]
+        )
