@@ -1,0 +1,176 @@
+"""`docs/tutorial/first-hour.md` runs from top to bottom, and shows the output that it really has."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TUTORIAL = ROOT / "docs" / "tutorial" / "first-hour.md"
+PATIENCE_S = 120.0
+
+_BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)
+_PLACEHOLDER = re.compile(r"<(?:id|time|port|text)>")
+_DONE = "done with a block of the tutorial"
+
+
+class Step(NamedTuple):
+    """A block of commands, the output that the page shows for it (None when it shows none), and its line."""
+
+    commands: str
+    output: str | None
+    line: int
+
+
+def steps(page: str) -> list[Step]:
+    """Blocks `sh` in order, each with the block `text` that follows. `console` is what the reader has done before."""
+    found: list[Step] = []
+    for block in _BLOCK.finditer(page):
+        match block["kind"]:
+            case "sh":
+                found.append(Step(block["body"], None, page.count("\n", 0, block.start()) + 2))
+            case "text":
+                found[-1] = found[-1]._replace(output=block["body"])
+            case "console":
+                pass
+            case other:
+                raise AssertionError(f"A block is sh, text or console, not {other!r}.")
+    return found
+
+
+def pattern(shown: str) -> str:
+    """What matches: runs of spaces are equal, `...` is any lines, and `<id>`, `<time>`, ... are any text in a line."""
+    parts = []
+    for line in shown.splitlines():
+        if line.strip() == "...":
+            parts.append(r"(?:.*\n)*?")
+        else:
+            literals = [re.escape(each) for each in _PLACEHOLDER.split(" ".join(line.split()))]
+            parts.append(r".+?".join(literals) + r"\n")
+    return "".join(parts)
+
+
+def is_shown(shown: str, output: str) -> bool:
+    """Whether the command's output is what the page shows."""
+    lines = (" ".join(line.split()) for line in output.splitlines())
+    return re.fullmatch(pattern(shown), "".join(f"{line}\n" for line in lines)) is not None
+
+
+class Shell:
+    """One bash in a directory. It ends at the first command that fails, as a careful reader would."""
+
+    def __init__(self, directory: Path) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ONESTORY_")}
+        self._bash = subprocess.Popen(
+            ["bash", "-eu"],
+            cwd=directory,
+            env={**kept, "COLUMNS": "110"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def run(self, commands: str) -> str:
+        """The output of these commands, standard error with it. Fails when one of them fails or hangs."""
+        assert self._bash.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._bash.stdin.write(f"{commands}\necho '{_DONE}'\n")
+            self._bash.stdin.flush()
+        output = ""
+        while True:
+            try:
+                line = self._lines.get(timeout=PATIENCE_S)
+            except queue.Empty:
+                raise AssertionError(f"This hangs:\n{commands}\nSo far it printed:\n{output}") from None
+            if line is None:
+                raise AssertionError(f"This fails:\n{commands}\nIt printed:\n{output}")
+            if line == f"{_DONE}\n":
+                return output
+            output += line
+
+    def close(self) -> None:
+        """End bash and what it left in the background."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._bash.pid, signal.SIGKILL)
+        self._reader.join()
+        with contextlib.suppress(BrokenPipeError):
+            self._bash.__exit__(None, None, None)
+
+    def _read(self) -> None:
+        assert self._bash.stdout is not None
+        for line in self._bash.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+
+def follow(page: str, directory: Path) -> None:
+    """Run all blocks of the page. Fails at the first one that fails or prints something else than the page shows."""
+    with contextlib.closing(Shell(directory)) as shell:
+        for step in steps(page):
+            output = shell.run(step.commands)
+            assert is_shown(step.output or "", output), (
+                f"{TUTORIAL.name}, line {step.line}:\n{step.commands}\nThe page shows:\n{step.output or 'nothing'}\n"
+                f"It printed:\n{output or 'nothing'}"
+            )
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """An empty directory with a virtual environment, as after `make setup`. PostgreSQL's account can reach it too."""
+    directory = Path(tempfile.mkdtemp(prefix="onestory-tutorial-"))
+    directory.chmod(0o755)
+    (directory / ".venv").symlink_to(sys.prefix)
+    try:
+        yield directory
+    finally:
+        home = {**os.environ, "ONESTORY_HOME": str(directory / ".onestory" / "tutorial")}
+        subprocess.run([sys.executable, "-m", "onestory", "down"], env=home, capture_output=True, check=False)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def test_the_tutorial_does_what_it_shows(place: Path) -> None:
+    page = TUTORIAL.read_text()
+    assert len(steps(page)) > 25, "blocks of the tutorial are not found"
+
+    follow(page, place)
+
+    assert sorted(path.name for path in place.iterdir()) == [".onestory", ".venv"], "the tutorial leaves files"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ("```sh\necho one\n```\n\n```text\ntwo\n```\n", "The page shows"),
+        ("```sh\necho one\n```\n", "The page shows"),
+        ("```sh\ntrue\n```\n\n```text\n...\nnever\n```\n", "The page shows"),
+        ("```sh\nfalse\necho one\n```\n\n```text\none\n```\n", "This fails"),
+        ("```sh\nA=$(no-such-command)\n```\n", "This fails"),
+        ("```sh\necho $NEVER_SET\n```\n", "This fails"),
+    ],
+)
+def test_a_wrong_line_of_a_page_is_found(wrong: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=why):
+        follow(wrong, tmp_path)
+
+
+def test_placeholders_and_left_out_lines_match_what_differs_each_time(tmp_path: Path) -> None:
+    follow("```sh\nA=1\necho a   b; echo c; echo d $$\n```\n\n```text\na b\n...\nd <id>\n```\n", tmp_path)
+    follow("```sh\necho $A\n```\n".replace("$A", "x > /dev/null"), tmp_path)
