@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
 from onestory.shared.errors import Misconfigured
 from onestory.shared.settings import PREFIX, Settings, read, require
-
-DOCUMENT = Path(__file__).parents[3] / "docs" / "settings.md"
 
 
 def test_every_setting_is_read_in_its_own_type() -> None:
@@ -48,11 +43,3 @@ def test_a_short_secret_is_refused_without_showing_it() -> None:
 def test_a_setting_that_a_process_needs_is_asked_for_by_name() -> None:
     with pytest.raises(Misconfigured, match="ONESTORY_OIDC_ISSUER"):
         require(Settings(), "oidc_issuer")
-
-
-def test_the_document_explains_every_setting_and_no_other() -> None:
-    explained = set(re.findall(rf"^\| `{PREFIX}(\w+)`", DOCUMENT.read_text(), re.MULTILINE))
-
-    of_tests = {name for name in explained if name.startswith("TEST_")}
-    assert explained - of_tests == {name.upper() for name in Settings.__annotations__} | {"HOME"}
-    assert "TEST_STACK" in of_tests
