@@ -12,30 +12,30 @@ from uuid import UUID
 
 import msgspec
 
-from onestory.intake.domain.parse import open_submission
+from onestory.intake.domain.parse import parse_submission
 from onestory.intake.domain.prepare import prepare
-from onestory.intake.domain.request import Door, Submission, receive
+from onestory.intake.domain.request import Deployment, Submission, apply_claims
 from onestory.intake.domain.request import PublisherClaims as Tagged
 from onestory.intake.domain.request import RequestContext as AtTheDoor
 from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.engine import merge
-from onestory.record.merge.model import Merged, Statement
+from onestory.record.merge.model import MergedRecord, Statement
 from onestory.record.merge.rules import merge_rules
-from onestory.record.person.composition import Numbers, compose
-from onestory.record.person.statements import PatientStatement, by_standing
-from onestory.record.projector.prepare import greatest
-from onestory.record.projector.rows import StatementRow, content_digest, statements
+from onestory.record.person.composition import NhsNumbers, compose
+from onestory.record.person.statements import PatientStatement, by_precedence
+from onestory.record.projector.prepare import greatest_statements
+from onestory.record.projector.rows import StatementRow, content_digest, statement_rows
 from onestory.record.summary.model import SummaryInput
 from onestory.sample.main import generate
 from onestory.shared.errors import OneStoryError
 from onestory.shared.events import RecordChanged
 from onestory.shared.identity import Keys
-from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.kafka.reader import ConsumedMessage
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BASE = "https://care.example/fhir"
 KEYS = Keys(b"a secret of the tests, long enough")
-_DOOR = Door(KEYS, BASE)
+_DOOR = Deployment(KEYS, BASE)
 _NOBODY = "9990000018"
 _decoded = msgspec.json.Decoder(dict[str, Any])
 
@@ -59,17 +59,17 @@ class Person:
         """What merging reads."""
         return [_said(each) for each in self.standing if each.resource_type != "Patient"]
 
-    def merged(self) -> Merged:
+    def merged(self) -> MergedRecord:
         """The facts of the person."""
         return merge(self.said(), merge_rules())
 
     def known(self) -> SummaryInput:
         """What a summary is made of."""
         return SummaryInput(
-            patient=compose(Numbers(self.number), by_standing(self._patients(), (), None)).content,
+            patient=compose(NhsNumbers(self.number), by_precedence(self._patients(), (), None)).content,
             merged=self.merged(),
             contents={each.shared_id: each.content for each in self.standing if each.content},
-            base=BASE,
+            base_url=BASE,
             freshness=self._freshness(),
         )
 
@@ -104,8 +104,8 @@ def heard(published: Iterable[Published]) -> list[Person]:
         for event in _events(each, count):
             key = KEYS.person_key(event.person)
             numbers[key] = event.person.value if event.person.is_nhs_number else _NOBODY
-            arrival = ConsumedEvent("care.record", 0, count, NOW + timedelta(milliseconds=count), None, b"", event)
-            said[key] += statements(arrival, event, [content_digest(entry) for entry in event.entries])
+            arrival = ConsumedMessage("care.record", 0, count, NOW + timedelta(milliseconds=count), None, b"", event)
+            said[key] += statement_rows(arrival, event, [content_digest(entry) for entry in event.entries])
     return [Person(numbers[key], _standing(said[key])) for key in sorted(said)]
 
 
@@ -121,15 +121,15 @@ def _events(published: Published, count: int) -> list[RecordChanged]:
     )
     ids = itertools.count(count * 10_000)
     try:
-        opened = open_submission(published.submission, _DOOR.base_url)
-        prepared = prepare(opened, receive(arrival, Tagged(), opened.said()), {}, lambda: UUID(int=next(ids)))
+        opened = parse_submission(published.submission, _DOOR.base_url)
+        prepared = prepare(opened, apply_claims(arrival, Tagged(), opened.claims()), {}, lambda: UUID(int=next(ids)))
     except OneStoryError:
         return []
     return [event for event in prepared.events if isinstance(event, RecordChanged)]
 
 
 def _standing(said: Iterable[StatementRow]) -> tuple[StatementRow, ...]:
-    current = greatest(list(said))
+    current = greatest_statements(list(said))
     return tuple(current[key] for key in sorted(current) if current[key].asserts)
 
 

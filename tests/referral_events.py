@@ -15,10 +15,10 @@ from onestory.local.state import secret
 from onestory.shared.events import REFERRAL_SYSTEM, Actor, Entry, Operation, Party, ReferralChanged
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, Keys, PersonIdentifier
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import KafkaMessage, Producer
-from onestory.shared.kafka.schemas import REFERRAL
-from onestory.shared.visible_positions import to_token
+from onestory.shared.kafka.schemas import REFERRAL_TOPIC
+from onestory.shared.visible_positions import position_token
 
 
 def keys_of(services: Services) -> Keys:
@@ -28,12 +28,12 @@ def keys_of(services: Services) -> Keys:
 
 def tell(services: Services, *changes: ReferralChanged) -> str:
     """Send these to Kafka, and give their position once readers see it."""
-    avro, keys = codec(), keys_of(services)
+    avro, keys = create_codec(), keys_of(services)
     messages = [
-        KafkaMessage(REFERRAL, keys.person_key(each.person).encode(), avro.encode(each), []) for each in changes
+        KafkaMessage(REFERRAL_TOPIC, keys.person_key(each.person).encode(), avro.encode(each), []) for each in changes
     ]
     with closing(Producer(services.kafka, timeout_s=30, client_id="test")) as producer:
-        position = to_token(asyncio.run(producer.send(messages)))
+        position = position_token(asyncio.run(producer.send(messages)))
     with services.client("A81001") as client:
         seen = client.get("/fhir/Task", params={"patient": "9990000018", "after": position})
         # Whose it is does not matter: the answer waits.

@@ -63,7 +63,7 @@ def temporary_home() -> Iterator[Path]:
     """A stack's directory that the account of PostgreSQL can reach too, which pytest's own tmp_path does not allow."""
     home = Path(tempfile.mkdtemp(prefix="onestory-test-"))
     home.chmod(0o755)
-    state.prepare(home)
+    state.prepare_home(home)
     try:
         yield home
     finally:
@@ -74,7 +74,7 @@ def temporary_home() -> Iterator[Path]:
 def embedded_stack() -> Iterator[Stack]:
     """Kafka and PostgreSQL of the embedded stack, in a directory of their own, stopped at the end."""
     with temporary_home() as home:
-        placed = state.choose(home, None, {}, lambda name: False)
+        placed = state.choose_addresses(home, None, {}, lambda name: False)
 
         def start_kafka() -> None:
             kafka.start(home, placed)
@@ -205,7 +205,7 @@ class Services:
 
     def start(self, name: str) -> None:
         """Start a process that was stopped or killed, and return when it is ready."""
-        up.Start(self.home, self.stack, (name,)).process(name)
+        up.StackStart(self.home, self.stack, (name,)).process(name)
 
     def restart(self, name: str) -> None:
         """Stop and start."""
@@ -225,10 +225,10 @@ def running_services(stack: Stack) -> Iterator[Services]:
     with temporary_home() as home, pytest.MonkeyPatch.context() as environment:
         environment.setenv("ONESTORY_SEQUENCED_SOURCES", "/".join(NUMBERED))
         environment.setenv("ONESTORY_SOURCE_RHYTHMS", json.dumps({BRISK: "PT1S", SLOW: "P1D"}))
-        free = state.choose(home, None, {}, lambda name: False)
+        free = state.choose_addresses(home, None, {}, lambda name: False)
         services = Services(home, replace(free, kafka=stack.kafka, postgres=stack.fresh_database()))
         try:
-            up.start_all(up.Start(home, services.stack, PROCESSES))
+            up.start_all(up.StackStart(home, services.stack, PROCESSES))
             yield services
         finally:
             processes.stop(home, PROCESSES)

@@ -1,4 +1,4 @@
-"""`onestory <command>`: the table of processes and commands."""
+"""`onestory <command>`: the table of commands, and the function that runs one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onestory.shared.errors import Misconfigured, OneStoryError
 
 
 class CliCommand(NamedTuple):
-    """A module with `add_arguments(parser)` and `run(args) -> exit code`, imported only when it is called."""
+    """A command. Its module has `add_arguments(parser)` and `run(args) -> exit code`; it is imported to run."""
 
     module: str
     help: str
@@ -49,7 +49,7 @@ COMMANDS: dict[str, CliCommand] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0 when it did what was asked, 2 for bad arguments, else 1."""
+    """Run one command. The exit code is 0 for success, 2 for bad arguments, 130 for Ctrl-C, else 1."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="onestory", description="OneStory: a shared care record.")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)

@@ -1,4 +1,4 @@
-"""`onestory serve [room...]`: the HTTP APIs of one or several rooms under one base URL, in one process."""
+"""`onestory serve [service...]`: the HTTP APIs of one or several services under one base URL, in one process."""
 
 from __future__ import annotations
 
@@ -8,95 +8,106 @@ import contextlib
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 
 import asyncpg
 import httpx
 import uvicorn
 import uvloop
 
-from onestory.intake.main import intake_routes, intake_statements
+from onestory.intake.main import intake_routes, record_event_builder
 from onestory.record.main import record_open_routes, record_routes
 from onestory.referral.bars.main import bars_open_routes
 from onestory.referral.routes import referral_routes
 from onestory.shared import logs, runtime, settings
 from onestory.shared.audit import AuditTrail
-from onestory.shared.dependencies import Resources
-from onestory.shared.errors import Misconfigured
+from onestory.shared.dependencies import Dependencies
+from onestory.shared.errors import Misconfigured, Unavailable
 from onestory.shared.http.app import OpenRoute, Route, create_app
-from onestory.shared.http.caller import Tokens
-from onestory.shared.http.middleware import Connection
+from onestory.shared.http.caller import TokenVerifier
+from onestory.shared.http.middleware import HttpConnection
 from onestory.shared.identity import Keys
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import Producer
 from onestory.shared.postgres.database import Database, create_pool
 from onestory.shared.settings import Settings
 from onestory.shared.visible_positions import VisiblePositions
 
-# The first route that fits answers: those of the referral room name types, the others take any.
-ROOMS: dict[str, Callable[[Resources], Sequence[Route]]] = {
-    "referral": lambda resources: referral_routes(resources, intake_statements(resources)),
+# The first matching route answers. The referral routes name resource types, so they come before routes for any type.
+ROUTES: dict[str, Callable[[Dependencies], Sequence[Route]]] = {
+    "referral": lambda dependencies: referral_routes(dependencies, record_event_builder(dependencies)),
     "intake": intake_routes,
     "record": record_routes,
 }
-OPEN: dict[str, Callable[[Resources], Sequence[OpenRoute]]] = {
+OPEN_ROUTES: dict[str, Callable[[Dependencies], Sequence[OpenRoute]]] = {
     "referral": bars_open_routes,
     "record": record_open_routes,
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The rooms to serve; none means all."""
-    parser.add_argument("room", nargs="*", help=f"of {', '.join(ROOMS)}; all when none is named")
+    """Add the names of the services to serve. Without a name the process serves all."""
+    parser.add_argument("service", metavar="room", nargs="*", help=f"of {', '.join(ROUTES)}; all when none is named")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT: then no new request is taken and those in flight are answered."""
-    if unknown := set(arguments.room) - set(ROOMS):
-        raise Misconfigured(f"No such room: {', '.join(sorted(unknown))}. There is {', '.join(ROOMS)}.")
+    """Serve until SIGTERM or SIGINT. Then take no new request, and answer the open ones."""
+    if unknown := set(arguments.service) - set(ROUTES):
+        raise Misconfigured(f"No such room: {', '.join(sorted(unknown))}. There is {', '.join(ROUTES)}.")
     configured = settings.read()
     settings.require(configured, "key_secret", "oidc_issuer", "oidc_jwks_url")
     logs.configure(configured.log_level, configured.log_format)
     runtime.tune_gc()
-    uvloop.run(_serve(configured, arguments.room or list(ROOMS)))
+    uvloop.run(_serve(configured, arguments.service or list(ROUTES)))
     return 0
 
 
-async def _serve(configured: Settings, rooms: Sequence[str]) -> None:
-    async with httpx.AsyncClient() as http:
-        pool = create_pool(configured.postgres)
-        resources = _resources(configured, pool)
+async def _serve(configured: Settings, services: Sequence[str]) -> None:
+    async with httpx.AsyncClient() as http_client:
+        pool = create_pool(configured.postgres, "record")
+        dependencies = _dependencies(configured, pool)
         app = create_app(
-            [route for room in ROOMS if room in rooms for route in ROOMS[room](resources)],
-            [route for room in rooms if room in OPEN for route in OPEN[room](resources)],
-            Tokens(configured.oidc_issuer, configured.oidc_audience, configured.oidc_jwks_url, http),
-            {"Kafka": resources.producer.ready, "PostgreSQL": resources.postgres_ready},
-            lambda: _open(resources, pool),
+            [route for name in ROUTES if name in services for route in ROUTES[name](dependencies)],
+            [route for name in services if name in OPEN_ROUTES for route in OPEN_ROUTES[name](dependencies)],
+            TokenVerifier(configured.oidc_issuer, configured.oidc_audience, configured.oidc_jwks_url, http_client),
+            {"Kafka": dependencies.producer.ready, "PostgreSQL": partial(_postgres_ready, dependencies.database)},
+            lambda: _open(dependencies, pool),
         )
-        await Server(_uvicorn(app, configured), resources.stopping).serve()
+        await Server(_uvicorn(app, configured), dependencies.stopping).serve()
 
 
-def _resources(configured: Settings, pool: asyncpg.Pool) -> Resources:
+def _dependencies(configured: Settings, pool: asyncpg.Pool) -> Dependencies:
     database = Database(pool)
     producer = Producer(configured.kafka, timeout_s=configured.publish_timeout_s, client_id="onestory-serve")
-    contract = codec(configured.schema_registry_url)
-    return Resources(
+    codec = create_codec(configured.schema_registry_url)
+    return Dependencies(
         settings=configured,
         keys=Keys(configured.key_secret.encode()),
-        codec=contract,
+        codec=codec,
         producer=producer,
-        audit=AuditTrail(producer, contract),
+        audit=AuditTrail(producer, codec),
         database=database,
-        visible=VisiblePositions(database),
+        visible_positions=VisiblePositions(database, "record"),
     )
 
 
+async def _postgres_ready(database: Database) -> bool:
+    """Return whether PostgreSQL answers and has the record's tables."""
+    try:
+        async with asyncio.timeout(2.0):
+            return await database.fetchval("select count(*) >= 0 from record.visible_position") is True
+    except (Unavailable, TimeoutError, asyncpg.UndefinedTableError):
+        return False
+
+
 @contextlib.asynccontextmanager
-async def _open(resources: Resources, pool: asyncpg.Pool) -> AsyncIterator[None]:
-    async with pool, contextlib.AsyncExitStack() as beside:
-        for each in resources.beside:
-            await beside.enter_async_context(each())
+async def _open(dependencies: Dependencies, pool: asyncpg.Pool) -> AsyncIterator[None]:
+    """Keep the pool and the background work open while the process serves; close the producer at the end."""
+    async with pool, contextlib.AsyncExitStack() as background:
+        for context in dependencies.background:
+            await background.enter_async_context(context())
         yield
-    await asyncio.to_thread(resources.producer.close)
+    await asyncio.to_thread(dependencies.producer.close)
 
 
 def _uvicorn(app: object, configured: Settings) -> uvicorn.Config:
@@ -104,7 +115,7 @@ def _uvicorn(app: object, configured: Settings) -> uvicorn.Config:
         app,  # type: ignore[arg-type]
         host=configured.host,
         port=configured.port,
-        http=Connection,
+        http=HttpConnection,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -114,9 +125,9 @@ def _uvicorn(app: object, configured: Settings) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, except that a stop that was asked for is a success: exit code 0.
+    """A uvicorn server that treats a stop by signal as a success: exit code 0.
 
-    `stopping` is set before it waits for the answers that are under way.
+    It sets `stopping` before it waits for open answers.
     """
 
     def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:

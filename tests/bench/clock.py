@@ -17,15 +17,15 @@ from tests.stack import Services
 import onestory.referral
 from onestory.referral.clocks import clock as clocks_clock
 from onestory.referral.clocks import store as clocks_store
-from onestory.referral.clocks.api import Breaches
-from onestory.referral.clocks.clock import Clock
-from onestory.referral.lifecycle.creation import asked
+from onestory.referral.clocks.api import BreachList
+from onestory.referral.clocks.clock import Escalator
+from onestory.referral.lifecycle.creation import parse_service_request
 from onestory.referral.lifecycle.handler import CommandRequest, ReferralHandler
 from onestory.referral.worklist.service import Worklists
 from onestory.shared import logs
 from onestory.shared.http.caller import Caller
 from onestory.shared.identity import Keys
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.postgres import database as postgres_database
 from onestory.shared.postgres.database import Database, create_pool
 
@@ -40,24 +40,24 @@ async def run(services: Services) -> list[Figure]:
     """Milliseconds a tick, and escalations a second, in a database of its own."""
     dsn = _database(services.postgres)
     logs.configure("warning", "json")
-    async with create_pool(dsn) as pool:
+    async with create_pool(dsn, "record") as pool:
         database, keys = Database(pool), Keys(b"a secret for tests, long enough!")
-        handler = ReferralHandler(database, codec(""), keys, clocks_clock.load())
-        await handler.create(CommandRequest(_CALLER, str(uuid.uuid4())), asked(_request()))
+        handler = ReferralHandler(database, create_codec(""), keys, clocks_clock.load_clocks())
+        await handler.create(CommandRequest(_CALLER, str(uuid.uuid4())), parse_service_request(_request()))
         _multiply(dsn)
-        clock = Clock(database, handler, None, CollectorRegistry())
+        clock = Escalator(database, handler, None, CollectorRegistry())
         looking = await _milliseconds(clock.tick)
         raw = await _milliseconds(lambda: database.fetchval("select 1"))
         _make_late(dsn)
         started = time.perf_counter()
         done = await clock.tick()
         rate = done / (time.perf_counter() - started)
-        breaches = Breaches(database, Worklists(database))
-        whose = await breaches.whose(_CALLER, "")
-        lists = await _milliseconds(lambda: breaches.page(whose, "", _EVER, None, 50))
+        breaches = BreachList(database, Worklists(database))
+        scope = await breaches.scope(_CALLER, "")
+        lists = await _milliseconds(lambda: breaches.page(scope, "", _EVER, None, 50))
     with postgres_database.connect(dsn, "referral") as connection:
         started = time.perf_counter()
-        clocks_store.figures(connection, datetime.now(UTC))
+        clocks_store.overdue_figures(connection, datetime.now(UTC))
         figures_ms = (time.perf_counter() - started) * 1000
     named = f"with {_OPEN:,} open referrals"
     bare = "a query that asks for nothing"

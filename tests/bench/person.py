@@ -14,7 +14,7 @@ from tests.stack import Services
 from onestory.record.merge.engine import merge
 from onestory.record.merge.rules import merge_rules
 from onestory.record.merge.view import merged_view
-from onestory.record.summary.api import page
+from onestory.record.summary.api import summary_page
 from onestory.record.summary.document import summarise
 from onestory.shared.fhir.definitions import is_about_a_person
 
@@ -44,7 +44,7 @@ def _measured(person: Person) -> Iterator[Figure]:
         "merge": lambda: merge(said, rules),
         "$merged": lambda: merged_view(known.merged, known.contents),
         "summary": lambda: summarise(known, NOW),
-        "page": lambda: page(document),
+        "page": lambda: summary_page(document),
     }
     for what, make in made.items():
         rate = _per_second(make)

@@ -20,8 +20,8 @@ from tests.stack import Services
 from onestory.local.state import secret
 from onestory.shared.events import Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.schemas import RECORD
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.schemas import RECORD_TOPIC
 
 STATEMENTS = 12_000
 ENTRIES = 25
@@ -51,12 +51,12 @@ def _measure(services: Services) -> tuple[float, float]:
 
 def publish(services: Services, statements: int = STATEMENTS) -> None:
     """Fill the topic."""
-    avro, keys = codec(), Keys(secret(services.home, "key-secret").encode())
+    avro, keys = create_codec(), Keys(secret(services.home, "key-secret").encode())
     producer = KafkaProducer(
         bootstrap_servers=services.kafka, acks="all", compression_type="lz4", batch_size=262_144, linger_ms=5
     )
     for key, event in _events(keys, statements):
-        producer.send(RECORD, avro.encode(event), key.encode())
+        producer.send(RECORD_TOPIC, avro.encode(event), key.encode())
     producer.flush()
     producer.close()
 

@@ -55,7 +55,7 @@ def _measure(services: Services) -> list[Figure]:
 
 
 def _rebuilt(services: Services) -> Took:
-    told = up.of("command", services.home, services.stack)
+    told = up.process_environment("command", services.home, services.stack)
     began, most = time.monotonic(), 0
     process = subprocess.Popen([sys.executable, "-m", "onestory", "rebuild", "record"], env=told)
     while process.poll() is None:

@@ -21,8 +21,8 @@ from tests.referrals import new_team, service_request
 from tests.stack import Services
 
 from onestory.shared.events import ReferralChanged
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.schemas import REFERRAL, topics
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.schemas import REFERRAL_TOPIC, topics
 
 CONNECTIONS = (4, 8)
 REFERRALS = 800
@@ -150,9 +150,9 @@ class _Listener:
     """Follows `care.referral` from its end on."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._codec = codec("")
+        self._codec = create_codec("")
         self._consumer = KafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=20)
-        places = [TopicPartition(REFERRAL, number) for number in range(topics()[REFERRAL].partitions)]
+        places = [TopicPartition(REFERRAL_TOPIC, number) for number in range(topics()[REFERRAL_TOPIC].partitions)]
         self._consumer.assign(places)
         self._consumer.seek_to_end(*places)
         for place in places:

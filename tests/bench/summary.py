@@ -17,7 +17,7 @@ from tests.bench.figures import Figure, percentile
 from tests.stack import Services
 
 from onestory.local.token import fetch_token
-from onestory.shared.kafka.schemas import SUMMARY, topics
+from onestory.shared.kafka.schemas import SUMMARY_TOPIC, topics
 
 RATE = 10
 CHANGES = 100
@@ -80,7 +80,7 @@ def _delays(services: Services) -> Sequence[float]:
         closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer,
         httpx.Client(base_url=services.base_url, headers=headers, timeout=60, trust_env=False) as http,
     ):
-        places = [TopicPartition(SUMMARY, number) for number in range(topics()[SUMMARY].partitions)]
+        places = [TopicPartition(SUMMARY_TOPIC, number) for number in range(topics()[SUMMARY_TOPIC].partitions)]
         consumer.assign(places)
         consumer.seek_to_end(*places)
         for place in places:

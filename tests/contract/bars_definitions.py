@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 from tests.contract.shared_data import DATA
 
-from onestory.shared.kafka.schemas import folder
+from onestory.shared.kafka.schemas import schemas_folder
 
-FILE = folder() / "bars" / "message-definitions.yaml"
+FILE = schemas_folder() / "bars" / "message-definitions.yaml"
 _HEAD = "# Made of the MessageDefinitions and messages that the NHS has published. Do not edit: make it again.\n"
 _USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 

@@ -53,5 +53,5 @@ def test_a_referral_bundle_counts_as_its_rules_say() -> None:
 def test_an_update_may_carry_the_encounter_of_the_receiver_too() -> None:
     definition = definitions()[REFERRAL]
 
-    assert definition.of("new")["Encounter"] == Cardinality(1, 1)
-    assert definition.of("update")["Encounter"] == Cardinality(1, 2)
+    assert definition.counts_for("new")["Encounter"] == Cardinality(1, 1)
+    assert definition.counts_for("update")["Encounter"] == Cardinality(1, 2)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from onestory.intake.domain.judgement import JUDGEMENT, KEEP_APART, KEPT_APART
+from onestory.intake.domain.judgement import JUDGEMENT_SYSTEM, KEEP_APART, KEPT_APART_EXTENSION
 from onestory.record.provenance.domain import RECEIVED
-from onestory.referral.notices.domain import CHANGED, CODES, NOTICE, WITHDRAWN
+from onestory.referral.notices.domain import CHANGED, NOTICE_CODES, NOTICE_SYSTEM, WITHDRAWN
 from onestory.shared.fhir.validate import validate
-from onestory.shared.kafka.schemas import folder
+from onestory.shared.kafka.schemas import schemas_folder
 
 CANONICAL = "https://onestory.nhs.uk"
-FILES = sorted((folder() / "fhir").glob("[A-Z]*.json"))
+FILES = sorted((schemas_folder() / "fhir").glob("[A-Z]*.json"))
 
 
 def held(path: Path) -> dict[str, Any]:
@@ -32,20 +32,20 @@ def test_a_definition_is_valid_and_named_as_its_file_is(path: Path) -> None:
     assert definition["url"] == f"{CANONICAL}/{definition['resourceType']}/{definition['id']}"
 
 
-@pytest.mark.parametrize("url", [KEPT_APART, RECEIVED, JUDGEMENT, NOTICE])
+@pytest.mark.parametrize("url", [KEPT_APART_EXTENSION, RECEIVED, JUDGEMENT_SYSTEM, NOTICE_SYSTEM])
 def test_what_the_code_writes_and_reads_is_defined(url: str) -> None:
     assert url in {held(path)["url"] for path in FILES}
 
 
 def test_a_judgements_codes_are_those_that_the_door_takes() -> None:
-    (system,) = [held(path) for path in FILES if held(path)["url"] == JUDGEMENT]
+    (system,) = [held(path) for path in FILES if held(path)["url"] == JUDGEMENT_SYSTEM]
 
     assert [concept["code"] for concept in system["concept"]] == [KEEP_APART]
 
 
 def test_a_notices_codes_are_those_that_are_told() -> None:
-    (system,) = [held(path) for path in FILES if held(path)["url"] == NOTICE]
+    (system,) = [held(path) for path in FILES if held(path)["url"] == NOTICE_SYSTEM]
 
     codes = [concept["code"] for concept in system["concept"]]
     assert len(codes) == len(set(codes)) == system["count"]
-    assert set(codes) == {*CODES.values(), CHANGED, WITHDRAWN}
+    assert set(codes) == {*NOTICE_CODES.values(), CHANGED, WITHDRAWN}

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from tests.contract.shared_data import example, needs_shared_data, verdicts
 
-from onestory.intake.domain.item import Item, members_of, refuse_unfit
+from onestory.intake.domain.item import Item, members_of, refuse_invalid_item
 from onestory.shared.errors import Issue, Unprocessable
 from onestory.shared.fhir.definitions import refused_types, resource_types
-from onestory.shared.fhir.validate import check, validate
+from onestory.shared.fhir.validate import check_resource, validate
 
 pytestmark = needs_shared_data
 
@@ -61,9 +61,9 @@ def _item(index: int, raw: msgspec.Raw, path: str) -> Item:
 
 def _own_findings(item: Item) -> list[Issue]:
     if item.resource_type in refused_types():
-        return check(item.raw, item.resource_type, item.path)
+        return check_resource(item.raw, item.resource_type, item.path)
     try:
-        refuse_unfit(item)
+        refuse_invalid_item(item)
     except Unprocessable as error:
         return list(error.issues)
     return []
@@ -109,4 +109,4 @@ def test_a_code_that_hapi_requires_is_required_here() -> None:
 
 def test_every_type_of_fhir_r4_has_its_table() -> None:
     for kind in sorted(resource_types()):
-        check(b'{"resourceType":"%b"}' % kind.encode(), kind, kind)
+        check_resource(b'{"resourceType":"%b"}' % kind.encode(), kind, kind)

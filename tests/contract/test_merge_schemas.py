@@ -59,8 +59,10 @@ def snomed_codes() -> Iterator[str]:
 def test_every_file_is_read() -> None:
     rules = merge_rules()
 
-    assert all([rules.unique, rules.same_system, rules.negations, rules.none_known, rules.substances, rules.sides])
-    assert all([rules.plan_elements, rules.plans, rules.standing, rules.empty_codes, rules.empty_systems])
+    assert all(
+        [rules.unique_systems, rules.system_aliases, rules.negations, rules.none_known, rules.substances, rules.sides]
+    )
+    assert all([rules.plan_elements, rules.plans, rules.phases, rules.empty_codes, rules.empty_systems])
     assert len(FILES) == 9
 
 
@@ -80,21 +82,21 @@ def test_an_identifier_system_says_why_it_is_unique() -> None:
 def test_what_several_resources_carry_is_not_unique() -> None:
     shared = {"https://fhir.nhs.uk/Id/prescription-order-number", "https://fhir.nhs.uk/Id/nhs-number"}
 
-    assert shared.isdisjoint(merge_rules().unique)
-    assert not any("accession" in system.casefold() for system in merge_rules().unique)
+    assert shared.isdisjoint(merge_rules().unique_systems)
+    assert not any("accession" in system.casefold() for system in merge_rules().unique_systems)
 
 
 def test_types_and_elements_are_those_of_fhir() -> None:
     rules, known = merge_rules(), definitions().types
 
-    assert {*rules.negations, *rules.none_known, *rules.standing, *rules.plan_elements} <= resource_types()
+    assert {*rules.negations, *rules.none_known, *rules.phases, *rules.plan_elements} <= resource_types()
     for kind, elements in [*rules.negations.items(), *rules.plan_elements.items()]:
         # What has a plain value is not among the elements that we check.
         assert set(elements) - {"doNotPerform"} <= known[kind].keys(), kind
 
 
 def test_the_standing_of_a_status_is_one_that_merging_knows() -> None:
-    said = {standing for statuses in merge_rules().standing.values() for standing in statuses.values()}
+    said = {standing for statuses in merge_rules().phases.values() for standing in statuses.values()}
 
     assert said == {"current", "paused", "completed", "stopped"}
 

@@ -9,14 +9,14 @@ import pytest
 from tests.heard import network
 
 from onestory.record.merge.view import merged_view
-from onestory.shared.fhir.validate import check, validate
-from onestory.shared.kafka.schemas import folder
+from onestory.shared.fhir.validate import check_resource, validate
+from onestory.shared.kafka.schemas import schemas_folder
 
 OPERATIONS = ("summary", "merged")
 
 
 def definition(name: str) -> bytes:
-    return (folder() / "fhir" / f"OperationDefinition-{name}.json").read_bytes()
+    return (schemas_folder() / "fhir" / f"OperationDefinition-{name}.json").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_definition_is_valid_and_is_for_one_resource(name: str, types: list[st
     body = definition(name)
 
     assert validate(body) == []
-    assert check(body, "OperationDefinition", "OperationDefinition") == []
+    assert check_resource(body, "OperationDefinition", "OperationDefinition") == []
     said = json.loads(body)
     assert (said["code"], said["resource"]) == (name.rpartition("-")[2], types)
     assert (said["system"], said["type"], said["instance"]) == (False, False, True)

@@ -13,25 +13,25 @@ import pytest
 import yaml
 from tests.contract.shared_data import example, needs_shared_data, verdicts
 
-from onestory.intake.domain.parse import open_submission
+from onestory.intake.domain.parse import parse_submission
 from onestory.intake.domain.prepare import prepare
 from onestory.intake.domain.request import (
     AcceptedEntry,
-    Door,
+    Deployment,
     PreparedSubmission,
     PublisherClaims,
     RefusedEntry,
     RequestContext,
     Submission,
-    receive,
+    apply_claims,
 )
 from onestory.shared.errors import OneStoryError
-from onestory.shared.fhir.definitions import operated_types
+from onestory.shared.fhir.definitions import operation_only_types
 from onestory.shared.identity import Keys
 
 pytestmark = needs_shared_data
 
-_DOOR = Door(Keys(b"a secret of the tests, long enough"), "http://door/fhir")
+_DOOR = Deployment(Keys(b"a secret of the tests, long enough"), "http://door/fhir")
 _EXPECTED = Path(__file__).parent / "published-examples.yaml"
 
 
@@ -48,15 +48,15 @@ def submission(body: bytes) -> Submission:
     kind, own = resource.get("resourceType", ""), resource.get("id", "")
     if kind == "Bundle":
         return Submission("POST", body)
-    if kind in operated_types():
+    if kind in operation_only_types():
         return Submission("POST", b'{"resourceType":"Bundle","type":"collection","entry":[{"resource":%b}]}' % body)
     return Submission("PUT" if own else "POST", body, kind, own)
 
 
 def publish(name: str) -> PreparedSubmission:
     arrival = RequestContext(_DOOR, "A81001", "emis-web", datetime.now(UTC), UUID(int=1), "correlation")
-    opened = open_submission(submission(example(name)), _DOOR.base_url)
-    return prepare(opened, receive(arrival, PublisherClaims(), opened.said()), {}, uuid4)
+    opened = parse_submission(submission(example(name)), _DOOR.base_url)
+    return prepare(opened, apply_claims(arrival, PublisherClaims(), opened.claims()), {}, uuid4)
 
 
 def outcome(name: str) -> str:
@@ -71,7 +71,7 @@ def outcome(name: str) -> str:
 def _first(error: OneStoryError, name: str) -> str:
     """The first issue, at its place in the file."""
     kind, expression = json.loads(example(name)).get("resourceType"), error.issues[0].expression
-    if kind in operated_types():
+    if kind in operation_only_types():
         expression = expression.replace("Bundle.entry[0].resource", kind)
     return f"{error.issues[0].code} @ {expression}"
 

@@ -18,26 +18,26 @@ from fhir.resources.R4B.task import Task
 from onestory.referral.clocks import clock
 from onestory.referral.lifecycle import creation
 from onestory.referral.lifecycle.decide import decide
-from onestory.referral.lifecycle.machine import (
-    NEEDS_REASON,
-    REFERRER_TO_REVIEW_RESPONSE,
+from onestory.referral.lifecycle.machine import NEEDS_REASON, REFERRER_TO_REVIEW_RESPONSE, allowed_actions
+from onestory.referral.lifecycle.model import (
     Action,
+    ChangeContext,
     Command,
-    Doing,
+    Reason,
     ReferralChange,
+    ReferralKind,
     Side,
-    allowed,
+    Status,
 )
-from onestory.referral.lifecycle.model import Reason, ReferralKind, Status
-from onestory.referral.lifecycle.render import content
-from onestory.referral.lifecycle.request import takes
-from onestory.referral.worklist.claims import TAKES, claim
+from onestory.referral.lifecycle.render import resource_content
+from onestory.referral.lifecycle.request import accepted_parameters
+from onestory.referral.worklist.claims import OPERATION_PARAMETERS, claim
 from onestory.shared.events import Actor, Party
-from onestory.shared.fhir.validate import check, validate
+from onestory.shared.fhir.validate import check_resource, validate
 from onestory.shared.identity import Keys
-from onestory.shared.kafka.schemas import folder
+from onestory.shared.kafka.schemas import schemas_folder
 
-KEYS, CLOCKS = Keys(b"a secret for tests, of thirty-two bytes"), clock.load()
+KEYS, CLOCKS = Keys(b"a secret for tests, of thirty-two bytes"), clock.load_clocks()
 PRACTICE, NURSES, THERAPISTS = Party("A81001"), Party("RY001", "nurses"), Party("RY001", "therapists")
 SOME = UUID("01930000-0000-7000-8000-000000000001")
 BEGAN = datetime(2026, 5, 1, 9, tzinfo=UTC)
@@ -48,20 +48,20 @@ EXTENSIONS = "https://onestory.nhs.uk/StructureDefinition/"
 
 
 def definition(kind: str, name: str) -> dict[str, Any]:
-    body = (folder() / "fhir" / f"{kind}-{name}.json").read_bytes()
+    body = (schemas_folder() / "fhir" / f"{kind}-{name}.json").read_bytes()
     assert validate(body) == []
-    assert check(body, kind, kind) == []
+    assert check_resource(body, kind, kind) == []
     said: dict[str, Any] = orjson.loads(body)
     assert said["url"] == f"https://onestory.nhs.uk/{kind}/{name}"
     return said
 
 
-@pytest.mark.parametrize("action", TAKES)
+@pytest.mark.parametrize("action", OPERATION_PARAMETERS)
 def test_a_claim_takes_what_it_is_defined_to_take(action: str) -> None:
     said = definition("OperationDefinition", f"task-{action}")
 
     assert (said["code"], said["resource"], said["affectsState"], said["instance"]) == (action, ["Task"], True, True)
-    assert [each["name"] for each in said["parameter"]] == [*TAKES[action], "return"]
+    assert [each["name"] for each in said["parameter"]] == [*OPERATION_PARAMETERS[action], "return"]
 
 
 @pytest.mark.parametrize("action", Action)
@@ -72,7 +72,7 @@ def test_an_operation_takes_what_it_is_defined_to_take(action: Action) -> None:
     (answered,) = [each for each in said["parameter"] if each["use"] == "out"]
     assert (said["code"], said["resource"], said["affectsState"]) == (action, ["Task"], True)
     assert (said["system"], said["type"], said["instance"]) == (False, False, True)
-    assert list(asked) == list(takes(action))
+    assert list(asked) == list(accepted_parameters(action))
     assert {name for name, each in asked.items() if each["min"]} == (
         ({"reason"} if action in NEEDS_REASON else set()) | {"recipient"} & asked.keys()
     )
@@ -82,7 +82,7 @@ def test_an_operation_takes_what_it_is_defined_to_take(action: Action) -> None:
 
 def changes() -> Iterator[ReferralChange]:
     """One change for each way from a state to another, breadth first."""
-    asked = creation.asked(
+    asked = creation.parse_service_request(
         {
             "resourceType": "ServiceRequest",
             "status": "draft",
@@ -92,14 +92,14 @@ def changes() -> Iterator[ReferralChange]:
             "performer": [{"reference": "HealthcareService/nurses"}],
         }
     )
-    asking = creation.Asking(PRACTICE, "555", "local-1")
+    asking = creation.ReferralOrigin(PRACTICE, "555", "local-1")
     for kind in ReferralKind:
-        first = creation.create(replace(asked, kind=kind), NURSES, asking, doing(0), CLOCKS, KEYS)
+        first = creation.create_referral(replace(asked, kind=kind), NURSES, asking, doing(0), CLOCKS, KEYS)
         yield first
         known, wait = set[tuple[Status, Status, bool]](), [first]
         while wait:
             before = wait.pop(0).referral
-            for action in allowed(before.status, list(Side), is_open=before.is_open, kind=before.kind):
+            for action in allowed_actions(before.status, list(Side), is_open=before.is_open, kind=before.kind):
                 if action is Action.COMPLETE and before.kind is ReferralKind.ADVICE:
                     before = replace(before, business_status=REFERRER_TO_REVIEW_RESPONSE)
                 changed = decide(before, command(action, before.recipient), list(Side), doing(before.version), *DECIDED)
@@ -111,7 +111,7 @@ def changes() -> Iterator[ReferralChange]:
 
 
 def command(action: Action, recipient: Party) -> Command:
-    said = takes(action)
+    said = accepted_parameters(action)
     return Command(
         action,
         reason=REASON if "reason" in said else None,
@@ -121,18 +121,19 @@ def command(action: Action, recipient: Party) -> Command:
     )
 
 
-def doing(number: int) -> Doing:
-    return Doing(uuid5(SOME, str(number)), Actor(PRACTICE, "555", "R8000"), BEGAN + timedelta(hours=number), "c-1")
+def doing(number: int) -> ChangeContext:
+    return ChangeContext(
+        uuid5(SOME, str(number)), Actor(PRACTICE, "555", "R8000"), BEGAN + timedelta(hours=number), "c-1"
+    )
 
 
 def written() -> dict[str, bytes]:
-    return {
-        f"{changed.referral.kind} {changed.referral.version} {changed.action} {place} {each.resource_type}": content(
-            changed, each
-        )
-        for changed in changes()
-        for place, each in enumerate(changed.written)
-    }
+    found = {}
+    for changed in changes():
+        name = f"{changed.referral.kind} {changed.referral.version} {changed.action}"
+        for place, resource in enumerate(changed.resources):
+            found[f"{name} {place} {resource.resource_type}"] = resource_content(changed, resource)
+    return found
 
 
 def test_every_state_of_a_referral_is_valid_fhir() -> None:
@@ -152,7 +153,7 @@ def test_each_extension_on_a_task_is_one_that_is_defined_for_it() -> None:
     used, sides = dict[str, set[str]](), list(Side)
     (sent, *_) = [each for each in changes() if each.action == Action.REQUEST]
     claimed = claim(sent.referral, sides, doing(9))
-    for body in (*written().values(), content(claimed, claimed.written[0])):
+    for body in (*written().values(), resource_content(claimed, claimed.resources[0])):
         for each in json.loads(body).get("extension", ()):
             used.setdefault(each["url"], set()).update(each.keys() - {"url"})
 
@@ -170,7 +171,7 @@ def test_where_a_referral_has_several_tasks_one_alone_names_holder_and_next_acto
 
     assert redirected
     for changed in redirected:
-        tasks = [each for each in changed.written if each.resource_type == "Task"]
+        tasks = [each for each in changed.resources if each.resource_type == "Task"]
         named = {each.shared_id: str(each.body["extension"]) for each in tasks if "holder" in str(each.body)}
         assert len(tasks) == 2
         assert list(named) == [changed.referral.task_id]

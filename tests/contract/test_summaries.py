@@ -15,7 +15,7 @@ from tests.heard import NOW, Published, heard, network
 
 from onestory.intake.domain.request import Submission
 from onestory.record.summary.document import summarise
-from onestory.shared.kafka.schemas import folder
+from onestory.shared.kafka.schemas import schemas_folder
 
 VALIDATOR = Path(__file__).parents[3] / "shared" / "tools" / "fhirv" / "fhirv"
 PEOPLE = 24
@@ -57,7 +57,10 @@ def _documents() -> Iterator[tuple[str, bytes]]:
                 summarise(person.known(), NOW).document,
             )
     for operation in ("summary", "merged"):
-        yield f"operation-{operation}", (folder() / "fhir" / f"OperationDefinition-{operation}.json").read_bytes()
+        yield (
+            f"operation-{operation}",
+            (schemas_folder() / "fhir" / f"OperationDefinition-{operation}.json").read_bytes(),
+        )
 
 
 def _submission(name: str) -> Submission:

@@ -141,7 +141,7 @@ class Stream:
                     await opened.wait()
             publisher = publishers[statement.organisation]
             receipt = await publisher.publish(statement.content, idempotency_key=statement.key)
-            assert receipt.taken, receipt
+            assert receipt.accepted, receipt
             assert not receipt.refusals
             self.acknowledged.append((statement, receipt))
 
@@ -304,7 +304,7 @@ def _number(services: Services, query: LiteralString) -> int:
 @pytest.fixture
 def keys(services: Services, monkeypatch: pytest.MonkeyPatch) -> Keys:
     """One key secret for both runs, so that ids are the same."""
-    secret = up.of("serve", services.home, services.stack)["ONESTORY_KEY_SECRET"]
+    secret = up.process_environment("serve", services.home, services.stack)["ONESTORY_KEY_SECRET"]
     monkeypatch.setenv("ONESTORY_KEY_SECRET", secret)
     return Keys(secret.encode())
 

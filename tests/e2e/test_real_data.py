@@ -17,7 +17,7 @@ from tests.as_written import Members, as_written, body_of, meta_of
 from tests.contract.shared_data import DATA, needs_shared_data, verdicts
 from tests.stack import Services
 
-from onestory.shared.fhir.definitions import operated_types
+from onestory.shared.fhir.definitions import operation_only_types
 
 pytestmark = needs_shared_data
 
@@ -58,7 +58,7 @@ def publish(http: httpx.Client, body: bytes, name: str) -> httpx.Response:
     }
     if kind == "Bundle":
         return http.post("/fhir", content=body, headers=headers)
-    if kind in operated_types():
+    if kind in operation_only_types():
         # By itself it would be a referral.
         alone = b'{"resourceType":"Bundle","type":"collection","entry":[{"resource":%b}]}' % body
         return http.post("/fhir", content=alone, headers=headers)

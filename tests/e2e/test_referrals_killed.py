@@ -25,8 +25,8 @@ from tests.referrals import FHIR, REASON, new_team, service_request
 from tests.stack import Services, Stack, embedded_stack, running_services
 
 from onestory.shared.events import ReferralChanged
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.schemas import REFERRAL, topics
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.schemas import REFERRAL_TOPIC, topics
 
 REFERRALS = int(os.environ.get("ONESTORY_TEST_REFERRALS", "100"))
 PEOPLE = 10
@@ -180,9 +180,9 @@ async def under_fire(stack: Stack, services: Services, parties: Parties) -> None
 
 def told(bootstrap: str) -> list[tuple[bytes, ReferralChanged]]:
     """Everything on `care.referral`, in the order of its partitions, each with its bytes."""
-    contract, found = codec(""), list[tuple[bytes, ReferralChanged]]()
+    contract, found = create_codec(""), list[tuple[bytes, ReferralChanged]]()
     with closing(KafkaConsumer(bootstrap_servers=bootstrap)) as consumer:
-        places = [TopicPartition(REFERRAL, number) for number in range(topics()[REFERRAL].partitions)]
+        places = [TopicPartition(REFERRAL_TOPIC, number) for number in range(topics()[REFERRAL_TOPIC].partitions)]
         consumer.assign(places)
         consumer.seek_to_beginning(*places)
         ends = consumer.end_offsets(places)

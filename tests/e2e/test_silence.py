@@ -26,9 +26,9 @@ from tests.people import condition, new_nhs_number, patient, transaction
 from tests.referrals import new_team, service_request, task_of
 from tests.stack import PROCESSES, Services, Stack
 
-from onestory.local.up import answers as well
+from onestory.local.up import answers_200 as well
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
-from onestory.shared.kafka.schemas import RECORD, topics
+from onestory.shared.kafka.schemas import RECORD_TOPIC, topics
 
 NUMBER = new_nhs_number()
 OTHER_NUMBER = new_nhs_number()
@@ -353,10 +353,12 @@ class Deeds:
         assert told.status_code == 422, told.text
 
         with closing(KafkaConsumer(bootstrap_servers=self.services.kafka)) as consumer:
-            said = next(message.value for message in _messages(consumer, RECORD) if GIVEN.encode() in message.value)
+            said = next(
+                message.value for message in _messages(consumer, RECORD_TOPIC) if GIVEN.encode() in message.value
+            )
         with closing(KafkaProducer(bootstrap_servers=self.services.kafka)) as producer:
             written = [
-                producer.send(RECORD, value, b"nobody").get(timeout=30)
+                producer.send(RECORD_TOPIC, value, b"nobody").get(timeout=30)
                 for value in (json.dumps(her()).encode(), said, said[:-7], b"\0\0\0\0\1" + her().__repr__().encode())
             ]
         until(lambda: all(self._is_parked(each) for each in written))

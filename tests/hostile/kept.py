@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 from tests.hostile.submissions import ORGANISATION
 from tests.stack import Services
 
-from onestory.shared.kafka.schemas import DIRECTORY, RECORD
+from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC
 
 DEADLINE_S = 60.0
 
@@ -30,7 +30,7 @@ def await_no_lag(services: Services) -> None:
     """Return when the record has all that Kafka has."""
     consumer = KafkaConsumer(bootstrap_servers=services.kafka)
     try:
-        topics = {topic: consumer.partitions_for_topic(topic) for topic in (RECORD, DIRECTORY)}
+        topics = {topic: consumer.partitions_for_topic(topic) for topic in (RECORD_TOPIC, DIRECTORY_TOPIC)}
         places = [TopicPartition(topic, each) for topic, partitions in topics.items() for each in partitions]
         ends = {(at.topic, at.partition): end for at, end in consumer.end_offsets(places).items() if end}
     finally:

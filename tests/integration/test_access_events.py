@@ -23,8 +23,8 @@ from uuid_utils.compat import uuid7
 
 from onestory.shared.events import AccessRecorded
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, parse_shared_id
-from onestory.shared.kafka.codec import Codec, codec
-from onestory.shared.kafka.schemas import ACCESS, topics
+from onestory.shared.kafka.codec import Codec, create_codec
+from onestory.shared.kafka.schemas import ACCESS_TOPIC, topics
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=30"}
 READS = {
@@ -96,7 +96,7 @@ class Trail:
     def __init__(self, consumer: KafkaConsumer, contract: Codec) -> None:
         self._consumer = consumer
         self._codec = contract
-        self._places = [TopicPartition(ACCESS, number) for number in range(topics()[ACCESS].partitions)]
+        self._places = [TopicPartition(ACCESS_TOPIC, number) for number in range(topics()[ACCESS_TOPIC].partitions)]
         consumer.assign(self._places)
         self._seen: dict[TopicPartition, int] = consumer.end_offsets(self._places)
 
@@ -137,7 +137,7 @@ class Person:
 @pytest.fixture
 def trail(services: Services) -> Iterator[Trail]:
     with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
-        yield Trail(consumer, codec())
+        yield Trail(consumer, create_codec())
 
 
 @pytest.fixture

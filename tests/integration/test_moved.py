@@ -170,7 +170,7 @@ def test_what_names_nobody_is_refused_in_one_sentence(operator: Operator, named:
 def test_somebody_nobody_spoke_of_is_refused(operator: Operator) -> None:
     code, _, err = operator("--person", new_nhs_number())
 
-    assert (code, err) == (1, "onestory record: Nobody has spoken of this person.\n")
+    assert (code, err) == (1, "onestory record: The record has no statement of this person.\n")
 
 
 def test_without_a_stack_it_says_so(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.stack import Services, Stack
 
-from onestory.local.up import answers
+from onestory.local.up import answers_200
 
 FHIR_JSON = {"Content-Type": "application/fhir+json"}
 WAIT = {**FHIR_JSON, "Prefer": "wait=30"}
@@ -52,7 +52,7 @@ def away(kill: Callable[[], None], start: Callable[[], None], services: Services
     finally:
         start()
         for name in ("serve", "project"):
-            until(lambda name=name: answers(f"{services.stack.health[name]}/health/ready"))  # type: ignore[misc]
+            until(lambda name=name: answers_200(f"{services.stack.health[name]}/health/ready"))  # type: ignore[misc]
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def test_a_door_that_starts_without_kafka_answers_in_time_and_finds_it_later(
         with kafka_away(stack, services):
             services.stop("serve")
             starting = beside.submit(services.start, "serve")  # returns when it is ready, which it is not without Kafka
-            until(lambda: answers(f"{services.base_url}/health/live"))
+            until(lambda: answers_200(f"{services.base_url}/health/live"))
             began = time.monotonic()
             answer = publish(practice, person, "Gout", f"{person}-gout")
             seconds = time.monotonic() - began

@@ -28,13 +28,13 @@ from uuid_utils.compat import uuid7
 from onestory.intake.publish import EventMessages
 from onestory.local import up
 from onestory.local.state import secret
-from onestory.record.projector.referral import stated
+from onestory.record.projector.referral import record_changed_from
 from onestory.record.rebuild import store as rebuild_store
 from onestory.shared.events import RecordChanged, ReferralChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import KafkaMessage, Producer
-from onestory.shared.kafka.schemas import PARKED, RECORD, REFERRAL, SUMMARY, topics
+from onestory.shared.kafka.schemas import PARKED_TOPIC, RECORD_TOPIC, REFERRAL_TOPIC, SUMMARY_TOPIC, topics
 
 WAIT = {"Content-Type": "application/fhir+json", "Prefer": "wait=30"}
 _event_ids = count(1)
@@ -51,16 +51,16 @@ class Care:
 
     def say(self, *events: RecordChanged) -> None:
         """Publish, as intake does; each call about people of its own."""
-        messages = EventMessages(codec(), self.keys, topics())
+        messages = EventMessages(create_codec(), self.keys, topics())
         self.expected.update(expected_record(self.keys, events))
-        self.send(*(messages.of(event, "") for event in events))
+        self.send(*(messages.message(event, "") for event in events))
 
     def refer(self, *changes: ReferralChanged) -> None:
         """Tell of referrals, as their room does."""
-        avro = codec()
+        avro = create_codec()
         keyed = [(self.keys.person_key(each.person).encode(), avro.encode(each)) for each in changes]
-        self.expected.update(expected_record(self.keys, [stated(each) for each in changes]))
-        self.send(*(KafkaMessage(REFERRAL, key, value, []) for key, value in keyed))
+        self.expected.update(expected_record(self.keys, [record_changed_from(each) for each in changes]))
+        self.send(*(KafkaMessage(REFERRAL_TOPIC, key, value, []) for key, value in keyed))
 
     def send(self, *messages: KafkaMessage) -> None:
         """Send to Kafka."""
@@ -69,7 +69,7 @@ class Care:
 
     def settle(self) -> None:
         """Wait until all that Kafka has is in the record."""
-        ends = {topic: self.ends(topic) for topic in (RECORD, REFERRAL)}
+        ends = {topic: self.ends(topic) for topic in (RECORD_TOPIC, REFERRAL_TOPIC)}
         wanted = {(topic, partition, end) for topic in ends for partition, end in ends[topic].items() if end}
         until(lambda: wanted <= set(self.rows("select topic, partition, next_offset from record.position")))
 
@@ -100,7 +100,7 @@ class Care:
     def begin(self, *options: str) -> subprocess.Popen[str]:
         """`onestory rebuild record`, as an operator starts it."""
         command = [sys.executable, "-m", "onestory", "rebuild", "record", *options]
-        told = up.of("command", self.services.home, self.services.stack)
+        told = up.process_environment("command", self.services.home, self.services.stack)
         return subprocess.Popen(command, env=told, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def rebuild(self, *options: str) -> tuple[int, str, str]:
@@ -155,7 +155,7 @@ def test_a_rebuilt_record_is_the_record(care: Care) -> None:
 
     assert (code, said) == (
         0,
-        "The rebuilt record is the one that is read now. The one before is kept until --drop or the next rebuild.\n",
+        "Readers now see the rebuilt record. The former one is kept until --drop or the next rebuild.\n",
     ), errors
     assert care.record() == before
     assert care.generation() != tables
@@ -174,7 +174,7 @@ def test_a_dry_run_changes_nothing_and_what_it_built_is_dropped(care: Care) -> N
     code, said, _ = care.rebuild("--dry-run")
 
     assert code == 0
-    assert said.startswith("Nothing was replaced.")
+    assert said.startswith("The live record was not replaced.")
     assert (care.record(), care.generation()) == (before, tables)
     assert care.rebuild("--drop")[1] == "Dropped the half-built generation.\n"
     assert care.rebuild("--drop")[1] == "There is nothing to drop.\n"
@@ -276,7 +276,7 @@ def test_a_rebuild_that_was_killed_goes_on_where_it_was(care: Care) -> None:
 
 
 def test_of_two_rebuilds_the_second_is_told(care: Care) -> None:
-    with rebuild_store.alone(care.services.postgres):
+    with rebuild_store.exclusive_connection(care.services.postgres):
         for options in ([], ["--drop"]):
             assert care.rebuild(*options) == (
                 1,
@@ -286,7 +286,7 @@ def test_of_two_rebuilds_the_second_is_told(care: Care) -> None:
 
 
 def test_what_is_parked_stays_parked_and_is_told_once(care: Care) -> None:
-    care.send(*(KafkaMessage(RECORD, b"nobody", b"no statement %d" % each, [], each) for each in range(3)))
+    care.send(*(KafkaMessage(RECORD_TOPIC, b"nobody", b"no statement %d" % each, [], each) for each in range(3)))
     until(lambda: len(care.rows("select 1 from record.parked")) == 3)
     (replayed,) = care.rows("select parked_id from record.parked order by partition limit 1")
     assert operate(care, "parked", "replay", str(replayed[0])) == 0
@@ -295,7 +295,7 @@ def test_what_is_parked_stays_parked_and_is_told_once(care: Care) -> None:
     before = care.rows(PARKED_ROWS)
     # This one is on its way while the projector, which sends it, is stopped.
     care.services.stop("project")
-    care.rows("insert into record.outbox (topic, key, value) values (%s, 'k', 'on its way')", PARKED)
+    care.rows("insert into record.outbox (topic, key, value) values (%s, 'k', 'on its way')", PARKED_TOPIC)
 
     code, _, errors = care.rebuild()
 
@@ -313,7 +313,7 @@ def test_no_summary_is_published_again_unless_something_differed(care: Care) -> 
     care.say(*hard_to_order(care.keys))
     care.settle()
     until(lambda: care.rows(SUMMARIES_WAIT) == [(0,)] and care.rows("select 1 from record.outbox") == [])
-    ends, kept = care.ends(SUMMARY), care.rows("select * from record.summary order by person_key")
+    ends, kept = care.ends(SUMMARY_TOPIC), care.rows("select * from record.summary order by person_key")
     assert kept
 
     assert care.rebuild()[0] == 0
@@ -325,9 +325,12 @@ def test_no_summary_is_published_again_unless_something_differed(care: Care) -> 
     with care.services.client("A81001", network="harbour") as practice:
         publish(practice, patient(number, f"{number}-p"), condition(number, f"{number}-c"))
     until(
-        lambda: care.rows("select 1 from record.outbox") == [] and sum(care.ends(SUMMARY).values()) > sum(ends.values())
+        lambda: (
+            care.rows("select 1 from record.outbox") == []
+            and sum(care.ends(SUMMARY_TOPIC).values()) > sum(ends.values())
+        )
     )
-    assert sum(care.ends(SUMMARY).values()) == sum(ends.values()) + 1
+    assert sum(care.ends(SUMMARY_TOPIC).values()) == sum(ends.values()) + 1
 
 
 REFERRALS: tuple[LiteralString, ...] = (
@@ -377,14 +380,14 @@ def started(care: Care) -> list[tuple[Any, ...]]:
 
 
 def operate(care: Care, *command: str) -> int:
-    told = up.of("command", care.services.home, care.services.stack)
+    told = up.process_environment("command", care.services.home, care.services.stack)
     return subprocess.run([sys.executable, "-m", "onestory", *command], env=told, timeout=60).returncode
 
 
 def notices(care: Care) -> list[bytes]:
     """All that stands on care.parked."""
     with closing(KafkaConsumer(bootstrap_servers=care.services.kafka)) as consumer:
-        places = [TopicPartition(PARKED, each) for each in range(topics()[PARKED].partitions)]
+        places = [TopicPartition(PARKED_TOPIC, each) for each in range(topics()[PARKED_TOPIC].partitions)]
         consumer.assign(places)
         ends = consumer.end_offsets(places)
         consumer.seek_to_beginning(*places)

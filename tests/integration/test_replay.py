@@ -26,9 +26,9 @@ from onestory.intake.publish import EventMessages
 from onestory.local.state import secret
 from onestory.shared.events import Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
-from onestory.shared.kafka.schemas import folder, load_schema, topics
+from onestory.shared.kafka.schemas import load_schema, schemas_folder, topics
 from onestory.shared.postgres import database as postgres_database
 
 SOURCE = Source("A81001", "emis")
@@ -88,7 +88,7 @@ def of_a_later_release(keys: Keys, number: str, local_id: str) -> KafkaMessage:
     now = datetime.now(UTC)
     entry = Entry("Condition", local_id, shared_id, now, Operation.ASSERT, content.encode())
     event = RecordChanged(uuid4(), SOURCE, person, None, now, now, "test", (), (entry,))
-    message = EventMessages(codec(), keys, topics()).of(event, "")
+    message = EventMessages(create_codec(), keys, topics()).message(event, "")
     return KafkaMessage(
         message.topic, message.key, struct.pack(">bI", 0, NEW_SCHEMA) + message.value[5:], message.headers
     )
@@ -114,7 +114,7 @@ def copies(kafka: str, position: MessagePosition, value: bytes) -> list[KafkaMes
 
 def hold(registry: Registry) -> None:
     """Have the ids of the checked-in file, and that of the later release."""
-    for name, schema_id in json.loads((folder() / "avro" / "ids.json").read_text()).items():
+    for name, schema_id in json.loads((schemas_folder() / "avro" / "ids.json").read_text()).items():
         registry.hold(schema_id, json.dumps(load_schema(name)))
     registry.hold(NEW_SCHEMA, json.dumps({**load_schema("RecordChanged"), "doc": "Of a later release."}))
 
@@ -236,7 +236,7 @@ def test_an_id_under_which_nothing_is_parked_replays_nothing(operator: Operator)
     code, said, errors = operator("replay", str(UUID(int=1)))
 
     assert (code, said) == (1, "")
-    assert errors == [f"onestory parked: Nothing is parked under {UUID(int=1)}. Nothing was replayed."]
+    assert errors == [f"onestory parked: No parked message has the id {UUID(int=1)}. Nothing was replayed."]
 
 
 @pytest.mark.parametrize("arguments", [["replay"], ["replay", "everything"], ["replay", "--all", str(UUID(int=1))]])
@@ -272,4 +272,4 @@ def test_nothing_parked_is_nothing_to_replay(
 
     assert operator() == (0, "Nothing is parked.\n", [])
     assert operator("--json") == (0, "[]\n", [])
-    assert operator("replay", "--all") == (0, "Nothing waits to be replayed.\n", [])
+    assert operator("replay", "--all") == (0, "No parked message waits for a replay.\n", [])

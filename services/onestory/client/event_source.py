@@ -1,52 +1,59 @@
-"""Server-Sent Events as a client reads them (html.spec.whatwg.org, server-sent-events): it comes back where it was."""
+"""Reads Server-Sent Events, and reconnects after the last event id.
+
+Specification: https://html.spec.whatwg.org/multipage/server-sent-events.html. The library `httpx-sse` parses the
+stream.
+"""
 
 from __future__ import annotations
 
 import json
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import httpx_sse
 
-from onestory.client.report import plain
+from onestory.client.worklist_view import printable_text
 from onestory.shared.errors import Forbidden, OneStoryError, Unavailable
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
-_ATTEMPTS = 20
-# The server gives a sign of life every 15 s.
-_SILENCE_S = 40.0
+_MIN_PAUSE_S, _MAX_PAUSE_S = 0.5, 15.0
+_MAX_FAILURES = 20
+# The server sends a heartbeat every 15 s.
+_READ_TIMEOUT_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One event."""
+class ServerEvent:
+    """One event: its name, and its data as parsed JSON."""
 
     name: str
     data: dict[str, Any]
 
 
-class Events:
-    """Reads in a thread of its own, within `with`. `heard` gets each event, and at last the error that ended it.
+class EventSource:
+    """Reads events in its own thread while the `with` block is open.
 
-    A connection that breaks is opened anew from the last id. `open` is told once only, as what came meanwhile follows.
+    `events` gets each event, and at the end the error that ended the stream. When a connection breaks, the next one
+    continues after the last event id. Only the first event `open` is passed on, because after a new connection the
+    missed events follow.
     """
 
     def __init__(
         self,
         http: httpx.Client,
-        address: str,
+        url: str,
         token: Callable[[], str],
-        heard: queue.SimpleQueue[Event | OneStoryError],
+        events: queue.SimpleQueue[ServerEvent | OneStoryError],
     ) -> None:
         self._http = http
-        self._address = address
+        self._url = url
         self._token = token
-        self._heard = heard
+        self._events = events
         self._last_id = ""
         self._opened = False
         self._stop = threading.Event()
@@ -66,63 +73,53 @@ class Events:
         while not self._stop.is_set():
             try:
                 before = self._last_id
-                self._read()
+                self._read_connection()
                 failures = 0 if self._last_id != before else failures + 1
             except httpx.HTTPError:
                 failures += 1
             except OneStoryError as error:
-                self._heard.put(error)
+                self._events.put(error)
                 return
-            if failures >= _ATTEMPTS:
-                self._heard.put(Unavailable("The server does not answer any more."))
+            if failures >= _MAX_FAILURES:
+                self._events.put(Unavailable("The server does not answer any more."))
                 return
-            self._stop.wait(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(failures, 8)))
+            self._stop.wait(min(_MAX_PAUSE_S, _MIN_PAUSE_S * 2 ** min(failures, 8)))
 
-    def _read(self) -> None:
-        """One connection, until it ends."""
+    def _read_connection(self) -> None:
+        """Read one connection until it ends. Raises `Forbidden` when the server refuses it."""
         headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {self._token()}"}
         if self._last_id:
             headers["Last-Event-ID"] = self._last_id
-        with self._http.stream("GET", self._address, headers=headers, timeout=_SILENCE_S) as answer:
-            if answer.status_code == 503:
+        with self._http.stream("GET", self._url, headers=headers, timeout=_READ_TIMEOUT_S) as response:
+            if response.status_code == 503:
                 return
-            if answer.status_code != 200:
-                answer.read()
-                raise Forbidden(refusal(answer))
-            for event in self._events(answer.iter_lines()):
-                if self._stop.is_set() or self._is_over(event):
+            if response.status_code != 200:
+                response.read()
+                raise Forbidden(refusal_text(response))
+            for message in httpx_sse.EventSource(response).iter_sse():
+                # A heartbeat has an id but no data.
+                self._last_id = message.id or self._last_id
+                if not message.data:
+                    continue
+                event = ServerEvent(message.event, json.loads(message.data))
+                if self._stop.is_set() or self._must_reconnect(event):
                     return
                 if event.name != "open" or not self._opened:
-                    self._heard.put(event)
+                    self._events.put(event)
                 self._opened = True
 
-    def _is_over(self, event: Event) -> bool:
+    def _must_reconnect(self, event: ServerEvent) -> bool:
+        """Return whether the server closed the stream because the token expired. Raises `Forbidden` if it must end."""
         if event.name != "closed":
             return False
         if event.data.get("reason") == "token-expired":
-            # Where a token can be renewed, it is; where not, the server refuses the old one, and says so.
+            # The next connection gets a new token. A fixed token is refused then, and that ends the stream.
             return True
-        raise Forbidden(plain(str(event.data.get("diagnostics", "The list has been closed."))))
-
-    def _events(self, lines: Iterable[str]) -> Iterator[Event]:
-        name, data = "", ""
-        for line in lines:
-            field, _, value = line.partition(":")
-            value = value.removeprefix(" ")
-            if field == "id":
-                self._last_id = value
-            elif field == "event":
-                name = value
-            elif field == "data":
-                data += value
-            elif not line:
-                if data:
-                    yield Event(name, json.loads(data))
-                name, data = "", ""
+        raise Forbidden(printable_text(str(event.data.get("diagnostics", "The list has been closed."))))
 
 
-def refusal(answer: httpx.Response) -> str:
-    """Why the server refuses."""
+def refusal_text(response: httpx.Response) -> str:
+    """Return the diagnostics of an OperationOutcome, or the status when the response has none."""
     with suppress(ValueError, KeyError, TypeError):
-        return plain("; ".join(str(issue["diagnostics"]) for issue in answer.json()["issue"]))
-    return f"The server answers {answer.status_code}."
+        return printable_text("; ".join(str(issue["diagnostics"]) for issue in response.json()["issue"]))
+    return f"The server answers {response.status_code}."

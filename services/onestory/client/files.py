@@ -1,4 +1,7 @@
-"""Items out of files, one at a time: nothing is unpacked to disk, and no more than one item is held."""
+"""Finds the files that the user names, and reads items from them one at a time.
+
+Archives are not unpacked to disk, and no more than one item is in memory.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,9 @@ from typing import IO
 from onestory.client.submission import MAX_BYTES
 from onestory.shared.errors import Malformed, NotFound
 
-# The files that a publisher names: paths, folders (all below them) and patterns, in path order.
-
 
 class FileKind(Enum):
-    """How a file holds its items."""
+    """The kinds of files that can be read."""
 
     ONE = "one resource"
     LINES = "one resource a line"
@@ -42,22 +43,23 @@ _SUFFIXES = {
 }
 
 
-def kind_of(name: str) -> FileKind | None:
-    """How the file of this name holds its items; None for a name that we do not read."""
+def file_kind(name: str) -> FileKind | None:
+    """Return the kind of the file with this name, or None when its suffix is not supported."""
     lowered = name.lower()
     return next((kind for suffix, kind in _SUFFIXES.items() if lowered.endswith(suffix)), None)
 
 
-def find(arguments: Sequence[str]) -> list[Path]:
-    """The files behind `arguments`, each once: in the order given, a folder's or pattern's in path order.
+def find_files(arguments: Sequence[str]) -> list[Path]:
+    """Return the files that arguments name, each once. An argument is a file, a folder or a pattern.
 
-    In folders, other kinds of files and hidden ones are passed over. Raises `NotFound` for an argument that leads to
-    no file, `Malformed` for a file named outright whose suffix we do not read.
+    They are in the order of the arguments; those of a folder or pattern are in path order. Unsupported and hidden files
+    in folders are skipped. Raises `NotFound` for an argument without a file. Raises `Malformed` for an argument that is
+    a file with an unsupported suffix.
     """
     found: dict[Path, Path] = {}
     for argument in arguments:
         before = len(found)
-        for path in _behind(argument):
+        for path in _files_of_argument(argument):
             found.setdefault(path.resolve(), path)
         if len(found) == before and not Path(argument).exists():
             raise NotFound(f"There is no file, folder or pattern of files: {argument}")
@@ -66,38 +68,41 @@ def find(arguments: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
-def _behind(argument: str) -> Iterator[Path]:
+def _files_of_argument(argument: str) -> Iterator[Path]:
     path = Path(argument)
     if path.is_dir():
-        yield from _below(path)
+        yield from _files_in_folder(path)
     elif path.exists():
-        if kind_of(path.name) is None:
+        if file_kind(path.name) is None:
             raise Malformed(f"{argument} is none of the files that can be published: {', '.join(_SUFFIXES)}")
         yield path
     else:
         for match in sorted(glob.glob(argument, recursive=True)):
-            yield from _below(Path(match)) if Path(match).is_dir() else _readable(Path(match))
+            yield from _files_in_folder(Path(match)) if Path(match).is_dir() else _if_supported(Path(match))
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _files_in_folder(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not hidden and path.is_file():
-            yield from _readable(path)
+            yield from _if_supported(path)
 
 
-def _readable(path: Path) -> Iterator[Path]:
-    if kind_of(path.name) is not None:
+def _if_supported(path: Path) -> Iterator[Path]:
+    if file_kind(path.name) is not None:
         yield path
 
 
 _Stream = IO[bytes] | gzip.GzipFile
-_DAMAGED = (EOFError, OSError, lzma.LZMAError, tarfile.TarError, zlib.error)
+_READ_ERRORS = (EOFError, OSError, lzma.LZMAError, tarfile.TarError, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an item stands: the file as it was named, the archive's member, the line (from 1; 0: the whole of it)."""
+    """The origin of an item: the path of the file, the archive's member, and the line.
+
+    Lines count from 1. 0 means that the item is the whole file or member.
+    """
 
     file: str
     member: str = ""
@@ -105,61 +110,64 @@ class Origin:
 
     @property
     def item(self) -> str:
-        """What is meant within the file; empty when it is the file itself."""
+        """Return member and line as text, or an empty string for a whole file."""
         return " ".join(part for part in (self.member, f"line {self.line}" if self.line else "") if part)
 
 
 @dataclass(frozen=True, slots=True)
 class FileItem:
-    """One resource as it was written. Of an item over `MAX_BYTES` only one byte more than that is kept."""
+    """One resource as its file has it. Content larger than `MAX_BYTES` is cut one byte after that limit."""
 
     origin: Origin
     content: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A file or member that gave no more items, and why."""
+class UnreadableFile:
+    """A file or member whose remaining items cannot be read, and the reason."""
 
     origin: Origin
     reason: str
 
 
 def read_files(
-    paths: Sequence[Path], metered: Callable[[int], None] = lambda _: None
-) -> Iterator[FileItem | Unreadable]:
-    """Every item of `paths`, in order. `metered` hears how many bytes were read from disk.
+    paths: Sequence[Path], on_read: Callable[[int], None] = lambda _: None
+) -> Iterator[FileItem | UnreadableFile]:
+    """Yield every item of the files, in order. `on_read` gets the number of bytes after each read from disk.
 
-    A damaged file ends in an `Unreadable`, and the next file follows. The members of an archive come in the archive's
-    own order; those that are not JSON are passed over.
+    A damaged file ends with an `UnreadableFile`, then the next file follows. The members of an archive come in the
+    archive's own order; members that are not JSON are skipped.
     """
     for path in paths:
         origin = Origin(str(path))
         try:
-            with path.open("rb", buffering=0) as raw, io.BufferedReader(_Metered(raw, metered), 1 << 18) as stream:
+            with (
+                path.open("rb", buffering=0) as raw,
+                io.BufferedReader(_CountingReader(raw, on_read), 1 << 18) as stream,
+            ):
                 yield from _items(stream, path.name, origin)
-        except _DAMAGED as error:
-            yield Unreadable(origin, _reason(error))
+        except _READ_ERRORS as error:
+            yield UnreadableFile(origin, _reason(error))
 
 
-class _Metered(io.RawIOBase):
-    """A file that says how far it was read."""
+class _CountingReader(io.RawIOBase):
+    """A file that reports the bytes of each read."""
 
-    def __init__(self, raw: io.FileIO, metered: Callable[[int], None]) -> None:
+    def __init__(self, raw: io.FileIO, on_read: Callable[[int], None]) -> None:
         self._raw = raw
-        self._metered = metered
+        self._on_read = on_read
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         count = self._raw.readinto(buffer) or 0
-        self._metered(count)
+        self._on_read(count)
         return count
 
 
-def _items(stream: _Stream, name: str, origin: Origin) -> Iterator[FileItem | Unreadable]:
-    kind = kind_of(name)
+def _items(stream: _Stream, name: str, origin: Origin) -> Iterator[FileItem | UnreadableFile]:
+    kind = file_kind(name)
     if kind is FileKind.ARCHIVE:
         yield from _members(stream, origin)
     elif name.lower().endswith(".gz"):
@@ -171,13 +179,13 @@ def _items(stream: _Stream, name: str, origin: Origin) -> Iterator[FileItem | Un
         yield FileItem(origin, stream.read(MAX_BYTES + 1).removeprefix(codecs.BOM_UTF8))
 
 
-def _members(stream: _Stream, origin: Origin) -> Iterator[FileItem | Unreadable]:
+def _members(stream: _Stream, origin: Origin) -> Iterator[FileItem | UnreadableFile]:
     with tarfile.open(fileobj=stream, mode="r|*") as archive:
         while member := archive.next():
-            # Otherwise tarfile keeps the headers of all members that it has passed.
+            # tarfile would keep the headers of all earlier members in memory.
             archive.members.clear()  # type: ignore[attr-defined]
             name = member.name.rpartition("/")[2]
-            if member.isfile() and not name.startswith(".") and kind_of(name) in (FileKind.ONE, FileKind.LINES):
+            if member.isfile() and not name.startswith(".") and file_kind(name) in (FileKind.ONE, FileKind.LINES):
                 content = archive.extractfile(member)
                 assert content is not None
                 yield from _items(content, name, replace(origin, member=member.name))

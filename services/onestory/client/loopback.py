@@ -1,7 +1,7 @@
-"""HTTP/1.1 to a door on this machine, for httpx.
+"""An httpx transport for a server on the same machine: plain HTTP/1.1 to one host.
 
-There publisher and service share the cores, and most of a small request's cost was httpx's own transport: this one
-costs a third of it. It speaks plain HTTP to one host; everywhere else httpx's transport, with TLS and proxies, is used.
+On one machine, client and server share the cores, and httpx's own transport was most of the cost of a small request.
+This one costs a third of that. For other hosts `publisher.py` uses httpx's transport, with TLS and proxies.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ READ_TIMEOUT_S = 60.0
 
 
 class LoopbackTransport(httpx.AsyncBaseTransport):
-    """At most `connections` connections, kept open between requests. Failures are those of httpx."""
+    """Keeps at most `connections` connections open between requests. Raises the errors of httpx."""
 
     def __init__(self, connections: int) -> None:
-        self._room = asyncio.Semaphore(connections)
+        self._free = asyncio.Semaphore(connections)
         self._idle: list[_Connection] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        async with self._room:
+        async with self._free:
             connection = await self._connection(request.url)
             try:
                 async with asyncio.timeout(READ_TIMEOUT_S):
@@ -56,21 +56,21 @@ class LoopbackTransport(httpx.AsyncBaseTransport):
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, one exchange at a time. The `on_` methods are what httptools calls while it parses."""
+    """One connection with one exchange at a time. The parser of httptools calls the `on_` methods."""
 
     def __init__(self) -> None:
         self.reusable = False
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[httpx.Response] | None = None
+        self._response: asyncio.Future[httpx.Response] | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
 
     async def exchange(self, request: httpx.Request) -> httpx.Response:
-        """Send the request and await its whole answer. Raises an `httpx.TransportError` when there will be none."""
+        """Send the request and return the whole response. Raises `httpx.TransportError` when there is none."""
         assert self._transport is not None
         self.reusable = False
-        self._answer = asyncio.get_running_loop().create_future()
+        self._response = asyncio.get_running_loop().create_future()
         self._parser = httptools.HttpResponseParser(self)
         self._headers, self._body = [], []
         lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
@@ -78,7 +78,7 @@ class _Connection(asyncio.Protocol):
         self._transport.writelines([b"\r\n".join(lines), b"\r\n\r\n", request.content])
         if self._transport.is_closing():
             raise httpx.WriteError("the connection was closed")
-        return await self._answer
+        return await self._response
 
     def close(self) -> None:
         if self._transport is not None:
@@ -107,12 +107,12 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
         if status < 200:
-            # An interim answer: the real one follows.
+            # An interim response: the final one follows.
             self._headers, self._body = [], []
-        elif self._answer is not None and not self._answer.done():
+        elif self._response is not None and not self._response.done():
             self.reusable = self._parser.should_keep_alive()
-            self._answer.set_result(httpx.Response(status, headers=self._headers, content=b"".join(self._body)))
+            self._response.set_result(httpx.Response(status, headers=self._headers, content=b"".join(self._body)))
 
     def _fail(self, error: httpx.TransportError) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(error)

@@ -1,4 +1,4 @@
-"""`onestory publish`: publish FHIR files, and be able to go on where an interrupted run stopped."""
+"""The command `onestory publish`: publishes FHIR files. The same command resumes an interrupted run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ import httpx
 from onestory.client import files
 from onestory.client.files import read_files
 from onestory.client.publisher import Backoff
-from onestory.client.report import Journal, RefusalReport, RunTotals, display, following
-from onestory.client.run import Run, Stop
-from onestory.client.target import Publishers, find_target
+from onestory.client.report import Journal, RefusalReport, RunTotals, progress_display, show_progress
+from onestory.client.run import PublishRun, Stop
+from onestory.client.target import SourcePublishers, find_target
 
-REPORT = Path("publish-refusals.ndjson")
+DEFAULT_REPORT = Path("publish-refusals.ndjson")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument(
         "paths",
         nargs="+",
@@ -42,55 +43,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--connections", type=_positive, default=4, metavar="N", help="requests side by side (default: 4)"
     )
     parser.add_argument(
-        "--report", type=Path, default=REPORT, metavar="FILE", help=f"refusals, as NDJSON (default: {REPORT})"
+        "--report",
+        type=Path,
+        default=DEFAULT_REPORT,
+        metavar="FILE",
+        help=f"refusals, as NDJSON (default: {DEFAULT_REPORT})",
     )
     parser.add_argument("--fresh", action="store_true", help="begin again, whatever an interrupted run has published")
 
 
 def run(args: argparse.Namespace, transport: httpx.AsyncBaseTransport | None = None) -> int:
-    """0 when everything was taken, 1 when something was refused, 130 when interrupted.
+    """Publish the files. Return 0 when all was accepted, 1 when something was refused, 130 when interrupted.
 
-    Raises a `OneStoryError` when the run could not begin or go on. `transport` stands in for the network.
+    Raises a `OneStoryError` when the run cannot begin or continue. `transport` replaces the network in tests.
     """
     report: Path = args.report
-    paths = [path for path in files.find(args.paths) if path.resolve() != report.resolve()]
+    paths = [path for path in files.find_files(args.paths) if path.resolve() != report.resolve()]
     target = find_target(args.base_url, args.token)
     source = target.source(args.org, args.system)
     with Journal(target.journal(paths, source), fresh=args.fresh) as journal, RefusalReport(report) as refusals:
         if journal.published:
             print(f"{journal.published:,} items were published by an interrupted run; going on (--fresh begins again).")
-        stop, tally = Stop(), RunTotals()
-        patience = Backoff(sleep=stop.sleep)
-        publishers = Publishers(target, patience, args.connections, transport)
-        publishing = Run(publishers, journal, refusals, tally, stop, source)
-        # Cancelled by a second Ctrl-C.
+        stop, totals = Stop(), RunTotals()
+        backoff = Backoff(sleep=stop.sleep)
+        publishers = SourcePublishers(target, backoff, args.connections, transport)
+        publishing = PublishRun(publishers, journal, refusals, totals, stop, source)
+        # A second Ctrl-C cancels the run.
         with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(_publish(paths, publishing, publishers, patience, args.connections))
+            asyncio.run(_publish(paths, publishing, publishers, backoff, args.connections))
         return _conclude(publishing)
 
 
-async def _publish(paths: Sequence[Path], run: Run, publishers: Publishers, patience: Backoff, width: int) -> None:
-    shown = display(sys.stderr, sum(path.stat().st_size for path in paths))
-    async with publishers.client, following(shown, run.tally, lambda: patience.waiting_for):
+async def _publish(
+    paths: Sequence[Path], run: PublishRun, publishers: SourcePublishers, backoff: Backoff, width: int
+) -> None:
+    display = progress_display(sys.stderr, sum(path.stat().st_size for path in paths))
+    async with publishers.client, show_progress(display, run.totals, lambda: backoff.waiting_for):
         with run.stop.on_signals():
-            await run.publish(read_files(paths, run.tally.read), width)
+            await run.publish(read_files(paths, run.totals.add_bytes), width)
 
 
-def _conclude(run: Run) -> int:
-    report, tally = run.report, run.tally
-    for words in report.first:
-        print(words)
+def _conclude(run: PublishRun) -> int:
+    report, totals = run.report, run.totals
+    for line in report.first:
+        print(line)
     if report.refusals:
         more = report.refusals - len(report.first)
         print(f"{f'... and {more:,} more. ' if more else ''}All refusals, with reasons: {report.path}")
-    print(tally.summary())
+    print(totals.summary())
     if run.stop:
         print("Not finished. The same command goes on from here.")
     else:
         run.journal.finish()
     if run.failure is not None:
         raise run.failure
-    return 130 if run.stop.interrupted else int(tally.refused > 0)
+    return 130 if run.stop.interrupted else int(totals.refused > 0)
 
 
 def _positive(text: str) -> int:

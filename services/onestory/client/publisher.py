@@ -1,4 +1,4 @@
-"""`Publisher`: what a clinical system imports to publish FHIR to OneStory."""
+"""`Publisher`, the class with which a clinical system publishes FHIR to OneStory, and `Backoff`, its pauses."""
 
 from __future__ import annotations
 
@@ -20,70 +20,11 @@ from onestory.client.loopback import LoopbackTransport
 from onestory.client.submission import PublishRequest, Receipt, Refusal
 from onestory.shared.errors import Misconfigured, Unauthenticated, Unavailable, Unprocessable
 
-# How long to go on asking a door that does not answer.
-
-FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 15.0
-
-
-class Backoff:
-    """Pauses between attempts, growing and jittered, until nothing at all has succeeded for `limit_s` seconds.
-
-    One is shared by everything that talks to the same door, so that a slow item gives up only when all others do.
-    """
-
-    def __init__(
-        self,
-        limit_s: float = 120.0,
-        *,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-        clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self.waiting_for = ""
-        """Why the last attempt failed; empty once one has succeeded."""
-        self._limit_s = limit_s
-        self._sleep = sleep
-        self._clock = clock
-        self._jitter = jitter
-        self._failing_since: float | None = None
-
-    def succeeded(self) -> None:
-        """The door answered: the count of seconds begins anew."""
-        self._failing_since = None
-        self.waiting_for = ""
-
-    async def pause(self, attempt: int, why: str, retry_after_s: float = 0.0) -> None:
-        """Wait before the attempt after `attempt` (from 0), at least as long as the door asked.
-
-        Raises `Unavailable`, saying `why`, when patience would end before that.
-        """
-        now = self._clock()
-        self._failing_since = now if self._failing_since is None else self._failing_since
-        self.waiting_for = why
-        backoff = min(FIRST_PAUSE_S * 2 ** min(attempt, 16), LONGEST_PAUSE_S)
-        seconds = retry_after_s + backoff * (0.5 + self._jitter() / 2)
-        if now + seconds - self._failing_since > self._limit_s:
-            raise Unavailable(f"Gave up after {self._limit_s:.0f} s without any progress: {why}.")
-        await self._sleep(seconds)
-
-
-def retry_after_s(header: str | None) -> float:
-    """Seconds that a Retry-After header asks for (RFC 9110, section 10.2.3): a number or a date; else 0."""
-    if not header:
-        return 0.0
-    if header.strip().isdigit():
-        return float(header)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return 0.0
-
-
+MIN_PAUSE_S = 0.25
+MAX_PAUSE_S = 15.0
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-FAULT_TRIES = 3
-
-_RETRIED: Mapping[int, str] = {
+MAX_FAULTS = 3
+_RETRY_REASONS: Mapping[int, str] = {
     408: "the door timed out",
     425: "the door is still busy with this item",
     429: "the door asks for fewer requests",
@@ -91,11 +32,11 @@ _RETRIED: Mapping[int, str] = {
     503: "the door is not available",
     504: "the gateway waited for the door in vain",
 }
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Publisher:
-    """Publishes FHIR R4 JSON as one source, and repeats safely until each submission has an answer.
+    """Publishes FHIR R4 JSON as one source. It repeats a request safely until it has an answer.
 
         async def main() -> None:
             async with Publisher("https://record.example.nhs.uk", token, system="ward-system") as publisher:
@@ -105,9 +46,9 @@ class Publisher:
 
         asyncio.run(main())
 
-    It may be used by many tasks at once. `token` is a bearer token, or a function that gets one (called in a thread,
-    and again when the door no longer takes the last one). `client` stays the caller's to close; without one, the
-    publisher opens its own.
+    Many tasks may use it at the same time. `token` is a bearer token, or a function that returns one; it is called in
+    a thread, and again when OneStory refuses the last token. The caller closes `client`; without one, the publisher
+    opens and closes its own.
     """
 
     def __init__(
@@ -116,18 +57,18 @@ class Publisher:
         token: str | Callable[[], str],
         *,
         system: str = "",
-        patience: Backoff | None = None,
+        backoff: Backoff | None = None,
         client: httpx.AsyncClient | None = None,
     ) -> None:
-        local = _is_here(base_url)
+        local = _is_local(base_url)
         if not (system.isascii() and system.isprintable()):
             raise Unprocessable("The source system's name must be printable ASCII: it travels in a header.")
         self._base_url = base_url.rstrip("/")
         self._client = client or open_client(base_url)
         self._owns_client = client is None
-        self._patience = patience or Backoff()
+        self._backoff = backoff or Backoff()
         self._system = system
-        # On one machine compression costs more than it saves.
+        # On one machine, compression costs more than it saves.
         self._compresses = not local
         self._get_token = token if callable(token) else None
         self._token = "" if callable(token) else token
@@ -143,18 +84,19 @@ class Publisher:
             await self._client.aclose()
 
     async def publish(self, content: bytes, *, idempotency_key: str | None = None) -> Receipt:
-        """Publish one resource or Bundle, as it is written, and give the door's receipt: taken, or refused and why.
+        """Publish one resource or Bundle without a change to its bytes, and return the receipt.
 
-        Once a receipt says it was taken, it is in Kafka on all in-sync replicas. The same `idempotency_key` makes a
-        repeat harmless, in another process too; without one each call is a statement of its own. Raises `Malformed` or
-        `TooLarge` for what cannot be sent, `Unavailable` when the door gave no answer for as long as patience lasts
-        (the outcome is unknown: repeat with the same key), `Unauthenticated` when it does not take the token,
-        `Misconfigured` when what answers is not OneStory.
+        An accepted item is in Kafka on all in-sync replicas. A repetition with the same `idempotency_key` is harmless,
+        also from another process. Without a key each call makes a statement of its own.
+
+        Raises `Malformed` or `TooLarge` for content that cannot be sent, `Unauthenticated` when OneStory refuses the
+        token, and `Misconfigured` when another server answers. Raises `Unavailable` when no answer came before
+        `backoff` gave up: the outcome is unknown, so repeat the call with the same key.
         """
-        return await self.send(submission.read_request(content), content, idempotency_key or uuid.uuid4().hex)
+        return await self.send(submission.build_request(content), content, idempotency_key or uuid.uuid4().hex)
 
     async def send(self, request: PublishRequest, content: bytes, idempotency_key: str) -> Receipt:
-        """`publish` for content that has been read already."""
+        """Publish content whose request was built before."""
         headers = self._headers(idempotency_key)
         body = gzip.compress(content, compresslevel=1) if self._compresses else content
         faults = 0
@@ -167,16 +109,16 @@ class Publisher:
                     request.method, self._base_url + request.path, content=body, headers=headers
                 )
             except httpx.TransportError as error:
-                await self._patience.pause(attempt, f"the door cannot be reached ({type(error).__name__})")
+                await self._backoff.pause(attempt, f"the door cannot be reached ({type(error).__name__})")
                 continue
             if response.status_code == 401 and self._get_token and not renewed:
                 renewed = bool(await self._renew(token))
-            elif response.status_code == 500 and (faults := faults + 1) < FAULT_TRIES:
-                await self._patience.pause(attempt, "the door failed")
-            elif why := _RETRIED.get(response.status_code):
-                await self._patience.pause(attempt, why, retry_after_s(response.headers.get("Retry-After")))
+            elif response.status_code == 500 and (faults := faults + 1) < MAX_FAULTS:
+                await self._backoff.pause(attempt, "the door failed")
+            elif why := _RETRY_REASONS.get(response.status_code):
+                await self._backoff.pause(attempt, why, retry_after_s(response.headers.get("Retry-After")))
             else:
-                self._patience.succeeded()
+                self._backoff.succeeded()
                 return _receipt(response)
         raise AssertionError("unreachable")
 
@@ -196,38 +138,92 @@ class Publisher:
         return headers
 
     async def _renew(self, refused: str) -> str:
-        """A token other than `refused`, got once however many tasks find out at the same time."""
+        """Return a token other than `refused`. Tasks that need one at the same time share one renewal."""
         async with self._renewing:
             if self._get_token is not None and self._token == refused:
                 self._token = await asyncio.to_thread(self._get_token)
             return self._token
 
 
+def _receipt(response: httpx.Response) -> Receipt:
+    if response.status_code == 401:
+        raise Unauthenticated("The door does not take the token: it may have expired, or be for another place.")
+    if response.status_code == 500:
+        why = f"The door failed on this {MAX_FAULTS} times, so whether it was taken is unknown."
+        return Receipt(500, refusals=(Refusal(why, 500),))
+    return submission.read_receipt(response)
+
+
 def open_client(
     base_url: str, connections: int = 100, transport: httpx.AsyncBaseTransport | None = None
 ) -> httpx.AsyncClient:
-    """A client for publishers at `base_url`, with at most that many connections; proxies are for other machines."""
-    if transport is None and _is_here(base_url) and base_url.startswith("http:"):
+    """Return a client for publishers at `base_url` with at most `connections` connections. Locally it uses no proxy."""
+    if transport is None and _is_local(base_url) and base_url.startswith("http:"):
         transport = LoopbackTransport(connections)
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.AsyncClient(timeout=TIMEOUT, limits=limits, transport=transport, trust_env=not _is_here(base_url))
+    return httpx.AsyncClient(timeout=TIMEOUT, limits=limits, transport=transport, trust_env=not _is_local(base_url))
 
 
-def _is_here(base_url: str) -> bool:
-    """Whether the door is on this machine. Raises `Misconfigured` for what is no base URL."""
+def _is_local(base_url: str) -> bool:
+    """Return whether the server is on this machine. Raises `Misconfigured` for a text that is no base URL."""
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme not in ("http", "https") or not url.host:
         raise Misconfigured("The base URL must look like https://host[:port].")
-    return url.host in _LOOPBACK
+    return url.host in _LOCAL_HOSTS
 
 
-def _receipt(response: httpx.Response) -> Receipt:
-    if response.status_code == 401:
-        raise Unauthenticated("The door does not take the token: it may have expired, or be for another place.")
-    if response.status_code == 500:
-        why = f"The door failed on this {FAULT_TRIES} times, so whether it was taken is unknown."
-        return Receipt(500, refusals=(Refusal(why, 500),))
-    return submission.read_receipt(response)
+class Backoff:
+    """Growing pauses with jitter between attempts. It gives up when no request has succeeded for `limit_s` seconds.
+
+    All publishers of one server share one, so that an item gives up only when no other item succeeds either.
+    """
+
+    def __init__(
+        self,
+        limit_s: float = 120.0,
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.waiting_for = ""
+        """Why the last attempt failed, or empty after a success."""
+        self._limit_s = limit_s
+        self._sleep = sleep
+        self._clock = clock
+        self._jitter = jitter
+        self._failing_since: float | None = None
+
+    def succeeded(self) -> None:
+        """Begin to count `limit_s` again, because the server answered."""
+        self._failing_since = None
+        self.waiting_for = ""
+
+    async def pause(self, attempt: int, why: str, retry_after_s: float = 0.0) -> None:
+        """Wait before the attempt that follows `attempt` (from 0), for at least `retry_after_s` seconds.
+
+        Raises `Unavailable` with the reason `why` when the limit would pass before that.
+        """
+        now = self._clock()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        self.waiting_for = why
+        pause_s = min(MIN_PAUSE_S * 2 ** min(attempt, 16), MAX_PAUSE_S)
+        seconds = retry_after_s + pause_s * (0.5 + self._jitter() / 2)
+        if now + seconds - self._failing_since > self._limit_s:
+            raise Unavailable(f"Gave up after {self._limit_s:.0f} s without any progress: {why}.")
+        await self._sleep(seconds)
+
+
+def retry_after_s(header: str | None) -> float:
+    """Return the seconds in a Retry-After header, a number or a date (RFC 9110, section 10.2.3); else 0."""
+    if not header:
+        return 0.0
+    if header.strip().isdigit():
+        return float(header)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return 0.0

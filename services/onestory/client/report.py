@@ -1,11 +1,10 @@
-"""The refusal report, and the running totals."""
+"""The outputs of a run of `onestory publish`: totals, the refusal report, the journal, and the progress display."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,45 +19,47 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from onestory.client.files import Origin
 from onestory.client.submission import Receipt, Refusal
 
-SHOWN = 10
+MAX_PRINTED = 10
 
 
 @dataclass(slots=True)
 class RunTotals:
-    """What a run has done so far."""
+    """The running totals of a run."""
 
     items: int = 0
-    """Items of which something was taken."""
+    """Items of which at least a part was accepted."""
     resources: int = 0
-    """Resources that were taken."""
+    """Resources that were accepted."""
     refused_items: int = 0
     refused_entries: int = 0
-    """Entries refused within batches that were taken otherwise."""
+    """Refused entries of batches of which a part was accepted."""
     skipped: int = 0
-    """Items that an interrupted run had published before."""
+    """Items that an earlier, interrupted run had published."""
     bytes_read: int = 0
     started: float = field(default_factory=time.monotonic)
 
     @property
     def seconds(self) -> float:
+        """Return the seconds since the start."""
         return time.monotonic() - self.started
 
     @property
     def rate(self) -> float:
-        """Resources per second since the start."""
+        """Return the accepted resources per second since the start."""
         return self.resources / max(self.seconds, 1e-6)
 
     @property
     def refused(self) -> int:
+        """Return the refused items and the refused entries of batches."""
         return self.refused_items + self.refused_entries
 
-    def read(self, count: int) -> None:
-        """So many more bytes of the input have been read."""
+    def add_bytes(self, count: int) -> None:
+        """Add the bytes that were read from the input."""
         self.bytes_read += count
 
-    def count(self, receipt: Receipt, resources: int) -> None:
-        """One item with that many resources has its receipt."""
-        if not receipt.taken:
+    def add(self, receipt: Receipt, resources: int) -> None:
+        """Add one item: its receipt, and the number of resources in it."""
+        if not receipt.accepted:
             self.refused_items += 1
             return
         refused = len({refusal.entry for refusal in receipt.refusals})
@@ -67,29 +68,29 @@ class RunTotals:
         self.refused_entries += refused
 
     def summary(self) -> str:
-        """One line for people."""
+        """Return the totals as one line of text."""
         before = f", {self.skipped:,} items published before" if self.skipped else ""
         return (
-            f"{self.items:,} items, {self.resources:,} resources published{before}; {self._refused_words()}; "
+            f"{self.items:,} items, {self.resources:,} resources published{before}; {self._refused_text()}; "
             f"{self.seconds:.1f} s, {self.rate:,.0f} resources/s"
         )
 
-    def _refused_words(self) -> str:
+    def _refused_text(self) -> str:
         if not self.refused:
             return "nothing refused"
         return f"refused: {self.refused_items:,} items and {self.refused_entries:,} entries of batches"
 
 
 class RefusalReport:
-    """NDJSON, one line for each refusal: file, item, entry, field, reason, status. Written only if there is one.
+    """The refusals of a run as NDJSON: file, item, entry, field, reason and status. Without one there is no file.
 
-    It holds nothing of a resource but paths and positions; `file` is as the publisher named it.
+    It holds no content of a resource, only FHIRPaths and indexes. `file` is the path that the user gave.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.first: list[str] = []
-        """The first `SHOWN` refusals, in words."""
+        """The first `MAX_PRINTED` refusals, as text."""
         self.refusals = 0
         self._stream: TextIO | None = None
         path.unlink(missing_ok=True)
@@ -104,15 +105,15 @@ class RefusalReport:
             self._stream.close()
 
     def add(self, origin: Origin, refusals: Sequence[Refusal]) -> None:
-        """Write down why something of the item at `origin` was refused."""
+        """Add the refusals of the item at `origin`."""
         if self._stream is None and refusals:
             self._stream = self.path.open("w", encoding="utf-8", buffering=1)
         for refusal in refusals:
             assert self._stream is not None
             self._stream.write(json.dumps(_line(origin, refusal), ensure_ascii=False) + "\n")
             self.refusals += 1
-            if len(self.first) < SHOWN:
-                self.first.append(_words(origin, refusal))
+            if len(self.first) < MAX_PRINTED:
+                self.first.append(_refusal_text(origin, refusal))
 
 
 def _line(origin: Origin, refusal: Refusal) -> dict[str, str | int | None]:
@@ -126,22 +127,23 @@ def _line(origin: Origin, refusal: Refusal) -> dict[str, str | int | None]:
     }
 
 
-def _words(origin: Origin, refusal: Refusal) -> str:
+def _refusal_text(origin: Origin, refusal: Refusal) -> str:
     entry = "" if refusal.entry is None else f"entry {refusal.entry}"
-    place = ", ".join(part for part in (origin.file, origin.item, entry) if part)
-    field_ = f"{refusal.field}: " if refusal.field else ""
-    return f"{place}\n    {refusal.status}  {field_}{refusal.reason}"
+    location = ", ".join(part for part in (origin.file, origin.item, entry) if part)
+    field = f"{refusal.field}: " if refusal.field else ""
+    return f"{location}\n    {refusal.status}  {field}{refusal.reason}"
 
-
-# The journal of an unfinished run: the keys of the items that are published already.
-#
-# It holds digests only. SQLite keeps it sound when the process is killed, and out of memory however long the run.
 
 _TABLE = "create table if not exists done (key blob primary key, run integer not null) without rowid"
 
 
 class Journal:
-    """Which items an earlier, interrupted run has published. `fresh` forgets what that run did."""
+    """The idempotency keys of the published items, kept until a run ends, so that the next run can resume.
+
+    It is a SQLite file: a killed process does not damage it, and a long run does not fill the memory. A key is a
+    digest, so the file holds no content. `fresh` deletes the journal of an interrupted run. `published` is the number
+    of keys from earlier runs.
+    """
 
     def __init__(self, path: Path, *, fresh: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -150,7 +152,7 @@ class Journal:
             self._remove()
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.execute("pragma journal_mode = wal")
-        # The worst that a power cut can do is that some items are sent again, with the same key.
+        # After a power cut the last keys can be missing. Then those items are sent again with the same key.
         self._database.execute("pragma synchronous = normal")
         self._database.execute(_TABLE)
         self.published, last = self._database.execute("select count(*), coalesce(max(run), 0) from done").fetchone()
@@ -165,16 +167,16 @@ class Journal:
         self._database.close()
 
     def has(self, key: str) -> bool:
-        """Whether an earlier run published it. Repeats within one run are meant: the door shall see them."""
+        """Return whether an earlier run published the item. Repetitions in one run are sent: they may be intended."""
         query = "select 1 from done where key = ? and run < ?"
         return self._database.execute(query, (bytes.fromhex(key), self._run)).fetchone() is not None
 
     def add(self, key: str) -> None:
-        """The item is published."""
+        """Add a published item."""
         self._database.execute("insert or ignore into done values (?, ?)", (bytes.fromhex(key), self._run))
 
     def finish(self) -> None:
-        """The run reached its end: a next one publishes everything again, which the keys make harmless."""
+        """Delete the journal at the end of a run. A next run sends all items again; their keys make that harmless."""
         self._database.close()
         self._remove()
 
@@ -183,14 +185,12 @@ class Journal:
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
 
-# What a publisher sees while it runs: a bar on a terminal, else a line now and then.
-
 LINE_EVERY_S = 5.0
 REFRESH_EVERY_S = 0.2
 
 
 class ProgressDisplay(Protocol):
-    """Shows how far a run is. `waiting_for` is why it stands still, or empty."""
+    """Shows the progress of a run. `waiting_for` is the reason of a pause, or empty."""
 
     def __enter__(self) -> Self: ...
 
@@ -198,13 +198,13 @@ class ProgressDisplay(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def show(self, tally: RunTotals, waiting_for: str) -> None: ...
+    def show(self, totals: RunTotals, waiting_for: str) -> None: ...
 
 
-class Bar:
+class ProgressBar:
     """A progress bar over the bytes of the input files."""
 
-    def __init__(self, console: Console, bytes_in_all: int) -> None:
+    def __init__(self, console: Console, total_bytes: int) -> None:
         columns = (
             BarColumn(),
             TaskProgressColumn(),
@@ -212,7 +212,7 @@ class Bar:
             TimeElapsedColumn(),
         )
         self._progress = Progress(*columns, console=console)
-        self._task = self._progress.add_task("", total=bytes_in_all)
+        self._task = self._progress.add_task("", total=total_bytes)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -223,12 +223,12 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
-    def show(self, tally: RunTotals, waiting_for: str) -> None:
-        self._progress.update(self._task, completed=tally.bytes_read, description=_progress_words(tally, waiting_for))
+    def show(self, totals: RunTotals, waiting_for: str) -> None:
+        self._progress.update(self._task, completed=totals.bytes_read, description=_progress_text(totals, waiting_for))
 
 
-class Lines:
-    """A plain line every few seconds, for logs and pipes."""
+class ProgressLines:
+    """A line of text every `LINE_EVERY_S` seconds, for logs and pipes."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -243,47 +243,38 @@ class Lines:
     ) -> None:
         self._stream.flush()
 
-    def show(self, tally: RunTotals, waiting_for: str) -> None:
+    def show(self, totals: RunTotals, waiting_for: str) -> None:
         if self._clock() >= self._next:
             self._next = self._clock() + LINE_EVERY_S
-            print(_progress_words(tally, waiting_for), file=self._stream, flush=True)
+            print(_progress_text(totals, waiting_for), file=self._stream, flush=True)
 
 
-def display(stream: TextIO, bytes_in_all: int) -> ProgressDisplay:
-    """A bar when `stream` is a terminal, else lines."""
+def progress_display(stream: TextIO, total_bytes: int) -> ProgressDisplay:
+    """Return a bar when `stream` is a terminal, else lines."""
     console = Console(file=stream)
-    return Bar(console, bytes_in_all) if console.is_terminal else Lines(stream)
+    return ProgressBar(console, total_bytes) if console.is_terminal else ProgressLines(stream)
 
 
 @contextlib.asynccontextmanager
-async def following(shown: ProgressDisplay, tally: RunTotals, waiting_for: Callable[[], str]) -> AsyncIterator[None]:
-    """Within: the display follows the tally."""
+async def show_progress(
+    display: ProgressDisplay, totals: RunTotals, waiting_for: Callable[[], str]
+) -> AsyncIterator[None]:
+    """Show the totals every `REFRESH_EVERY_S` seconds while the block runs. `waiting_for` is the reason of a pause."""
 
     async def follow() -> None:
         while True:
-            shown.show(tally, waiting_for())
+            display.show(totals, waiting_for())
             await asyncio.sleep(REFRESH_EVERY_S)
 
-    with shown:
+    with display:
         task = asyncio.create_task(follow())
         try:
             yield
         finally:
             task.cancel()
-            shown.show(tally, "")
+            display.show(totals, "")
 
 
-def _progress_words(tally: RunTotals, waiting_for: str) -> str:
-    words = f"{tally.items:,} items  {tally.resources:,} resources  {tally.rate:,.0f}/s  {tally.refused:,} refused"
-    return f"{words}  waiting: {waiting_for}" if waiting_for else words
-
-
-# What somebody wrote, as a terminal may show it: as text, and on one line.
-
-# A terminal obeys the first, and the second turns a line around: "5 mg" of "gm 5".
-_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-
-
-def plain(text: str) -> str:
-    """The text without what a terminal would obey; a sign stands where something was left out."""
-    return _NOT_SHOWN.sub("\ufffd", " ".join(text.splitlines()).replace("\t", " "))
+def _progress_text(totals: RunTotals, waiting_for: str) -> str:
+    text = f"{totals.items:,} items  {totals.resources:,} resources  {totals.rate:,.0f}/s  {totals.refused:,} refused"
+    return f"{text}  waiting: {waiting_for}" if waiting_for else text

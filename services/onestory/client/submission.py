@@ -1,6 +1,6 @@
-"""What one piece of FHIR JSON asks of the door: the request that carries it, and whom it speaks for.
+"""Builds the publish request for one resource or Bundle, and reads the receipt in the response.
 
-Only the outermost fields are read; whether it is good FHIR is decided at the door, once.
+Only the outermost elements are read here. Intake validates the FHIR, once.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ import orjson
 from onestory.shared.errors import Malformed, Misconfigured, TooLarge
 
 MAX_BYTES = 10_000_000
-"""The largest body that the door takes, after decompression."""
+"""The largest body that intake accepts, after decompression."""
 
 ORGANISATION_TAG = "https://fhir.nhs.uk/Id/ods-organization-code"
 SYSTEM_TAG = "https://onestory.nhs.uk/CodeSystem/source-system"
 
 _RESOURCE_TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
-_PERSON = re.compile(rb'nhs-number"\s*,\s*"value"\s*:\s*"(\d{10})"|"Patient/(\d{10})"')
+_NHS_NUMBER = re.compile(rb'nhs-number"\s*,\s*"value"\s*:\s*"(\d{10})"|"Patient/(\d{10})"')
 
 
 @dataclass(frozen=True, slots=True)
 class PublishRequest:
-    """One request: `method` and `path` (below the base URL), and what the content says of itself."""
+    """One request: `method`, `path` below the base URL, and properties of the content."""
 
     method: str
     path: str
     resources: int
-    """Entries of a Bundle; 1 for another resource."""
+    """The number of entries of a Bundle, or 1 for another resource."""
     organisation: str
-    """ODS code in `meta.tag`, or empty."""
+    """The ODS code in `meta.tag`, or empty."""
     system: str
-    """Name of the source system in `meta.tag`, or empty."""
+    """The name of the source system in `meta.tag`, or empty."""
     person: str
-    """The first NHS number found, or empty. Only for keeping one person's items in order: never shown or stored."""
+    """The first NHS number in the content, or empty. It only orders a person's items. Never show or store it."""
 
 
 class _Outline(msgspec.Struct, rename="camel"):
-    """A resource's outermost fields, of any type: what is wrong with them is for the door to say."""
+    """The outermost elements of a resource, with values of any type: intake reports their faults."""
 
     resource_type: object = None
     id: object = None
@@ -52,8 +52,8 @@ class _Outline(msgspec.Struct, rename="camel"):
     entry: msgspec.Raw = msgspec.Raw(b"[]")
 
 
-def read_request(content: bytes) -> PublishRequest:
-    """The request for `content`. Raises `TooLarge`, or `Malformed` with line and column, when it cannot be one."""
+def build_request(content: bytes) -> PublishRequest:
+    """Return the request for `content`. Raises `TooLarge`, or `Malformed` with the line and column of the fault."""
     if len(content) > MAX_BYTES:
         raise TooLarge(f"The item is larger than {MAX_BYTES // 1_000_000} MB: split it.")
     outline = _outline(content)
@@ -63,7 +63,7 @@ def read_request(content: bytes) -> PublishRequest:
     tags = _tags(outline.meta)
     bundle = kind == "Bundle"
     if kind == "ServiceRequest" and not outline.id:
-        # By itself it would be sent as a referral, and a file is kept of what was.
+        # As a single resource it would send a referral, but files hold statements about the past.
         raise Malformed(
             "A ServiceRequest is published in a Bundle: posted by itself it is a referral.", code="business-rule"
         )
@@ -72,15 +72,15 @@ def read_request(content: bytes) -> PublishRequest:
     return PublishRequest(
         method="PUT" if local_id and not bundle else "POST",
         path=path,
-        resources=_length(outline.entry) if bundle else 1,
+        resources=_entry_count(outline.entry) if bundle else 1,
         organisation=tags.get(ORGANISATION_TAG, ""),
         system=tags.get(SYSTEM_TAG, ""),
-        person=_person(content),
+        person=_first_nhs_number(content),
     )
 
 
 def content_key(organisation: str, system: str, content: bytes) -> str:
-    """An idempotency key that is the same whenever the same source says the same bytes."""
+    """Return an idempotency key that is the same for the same bytes from the same source."""
     digest = hashlib.sha256()
     for part in (organisation.encode(), system.encode(), content):
         digest.update(len(part).to_bytes(8))
@@ -94,11 +94,11 @@ def _outline(content: bytes) -> _Outline:
     except msgspec.ValidationError as error:
         raise Malformed("The item is no FHIR resource: it is not a JSON object.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"The item is not JSON{_whereabouts(content)}.") from error
+        raise Malformed(f"The item is not JSON{_position_of_fault(content)}.") from error
 
 
-def _whereabouts(content: bytes) -> str:
-    """Line and column of the fault. Its own words are left out: they could quote the resource."""
+def _position_of_fault(content: bytes) -> str:
+    """Return line and column of the fault, without the parser's message, which could quote the resource."""
     try:
         orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -115,53 +115,51 @@ def _tags(meta: object) -> dict[str, str]:
     return found
 
 
-def _length(entries: msgspec.Raw) -> int:
+def _entry_count(entries: msgspec.Raw) -> int:
     try:
         return len(msgspec.json.decode(entries, type=list[msgspec.Raw]))
     except msgspec.DecodeError:
         return 0
 
 
-def _person(content: bytes) -> str:
-    match = _PERSON.search(content)
+def _first_nhs_number(content: bytes) -> str:
+    match = _NHS_NUMBER.search(content)
     return (match[1] or match[2]).decode() if match else ""
 
-
-# The door's answer, read: what was taken, and what was refused and why.
 
 EVENT_ID_HEADER = "X-OneStory-Event-Id"
 POSITION_HEADER = "X-OneStory-Position"
 
-_NUMBER = re.compile(r"\b\d{3}[ -]?\d{3}[ -]?\d{4}\b")
-_LONGEST_REASON = 500
+_TEN_DIGITS = re.compile(r"\b\d{3}[ -]?\d{3}[ -]?\d{4}\b")
+_MAX_REASON_LENGTH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One reason for which something was not taken. Holds no value from a resource."""
+    """One reason why an item or an entry was refused. It holds no value from a resource."""
 
     reason: str
     status: int
-    """HTTP status of the item or entry; one that we refused ourselves gets the status that the door would give."""
+    """The HTTP status of the item or entry. A refusal by this client has the status that intake would give."""
     field: str = ""
-    """FHIRPath of the field, where one is to blame."""
+    """The FHIRPath of the field, or empty."""
     entry: int | None = None
-    """Index in Bundle.entry when this entry was refused; None when the whole item was."""
+    """The index in Bundle.entry of the refused entry, or None when the whole item was refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the door said of one item."""
+    """The response of intake to one item."""
 
     status: int
     event_ids: tuple[str, ...] = ()
     position: str = ""
-    """Token for `?after=`, to read what was just published."""
+    """The position token: a read with `?after=` waits until it sees the statement."""
     refusals: tuple[Refusal, ...] = ()
 
     @property
-    def taken(self) -> bool:
-        """Whether something of the item was taken: all of it, or some entries of a batch."""
+    def accepted(self) -> bool:
+        """Return whether at least a part of the item was accepted: all of it, or some entries of a batch."""
         return self.status < 400
 
 
@@ -198,15 +196,15 @@ class _Body(msgspec.Struct, rename="camel"):
 
 
 def read_receipt(response: httpx.Response) -> Receipt:
-    """The receipt in a final answer (not one to be retried).
+    """Return the receipt in a final response, which is not one to retry.
 
-    Raises `Misconfigured` when it cannot have come from a OneStory door: nothing is taken for published on trust.
+    Raises `Misconfigured` for a response that does not come from OneStory: such an item must not count as published.
     """
     body = _body(response)
-    # 413 often comes from a gateway in front of the door, which speaks no FHIR.
+    # 413 often comes from a gateway in front of OneStory, which sends no FHIR.
     if body is None and EVENT_ID_HEADER not in response.headers and response.status_code != 413:
         raise Misconfigured(
-            f"{_place(response)} answered {response.status_code} and no FHIR: is it OneStory's base URL?"
+            f"{_base_url(response)} answered {response.status_code} and no FHIR: is it OneStory's base URL?"
         )
     if response.status_code >= 400:
         issues = body.issue if body else []
@@ -228,7 +226,7 @@ def _body(response: httpx.Response) -> _Body | None:
     return body if body.resource_type else None
 
 
-def _place(response: httpx.Response) -> str:
+def _base_url(response: httpx.Response) -> str:
     return str(response.request.url.copy_with(raw_path=b"/"))
 
 
@@ -241,12 +239,12 @@ def _refused_entries(entries: Iterable[_ResponseEntry]) -> Iterable[Refusal]:
 
 
 def _refusals(issues: Iterable[_Issue], status: int, entry: int | None = None) -> Iterable[Refusal]:
-    to_blame = [issue for issue in issues if issue.severity in ("error", "fatal")]
-    for issue in to_blame or [_Issue(diagnostics="The door gave no reason.")]:
+    faults = [issue for issue in issues if issue.severity in ("error", "fatal")]
+    for issue in faults or [_Issue(diagnostics="The door gave no reason.")]:
         reason = _without_numbers(issue.diagnostics or issue.details.text or "The door gave no reason.")
         yield Refusal(reason, status, _without_numbers(", ".join(issue.expression)), entry)
 
 
 def _without_numbers(text: str) -> str:
-    """OneStory quotes no NHS number, but a gateway before it might."""
-    return _NUMBER.sub("[number]", text)[:_LONGEST_REASON]
+    """Return the text without NHS numbers, cut to a limit. OneStory quotes none, but a gateway in front of it might."""
+    return _TEN_DIGITS.sub("[number]", text)[:_MAX_REASON_LENGTH]

@@ -1,4 +1,4 @@
-"""Which door to publish to, with which tokens: as told, else the embedded stack on this machine."""
+"""Finds the server and the tokens of a client command: from arguments and the environment, else the embedded stack."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PublishTarget:
-    """A door. Without a `token`, the embedded stack's issuer gives one for each organisation that is asked for."""
+    """A server. If `token` is empty, the issuer of the embedded stack gives a token for each organisation."""
 
     base_url: str
     token: str
     state: Path
-    """Directory of the journals."""
+    """The folder of the journals."""
 
     def source(self, organisation: str, system: str) -> ClaimedSource:
-        """The source of all items, as far as the arguments or the token's `org` claim name it."""
-        return ClaimedSource(organisation or _claimed_organisation(self.token), system)
+        """Return the source of all items, as the arguments or the token's `org` claim name it."""
+        return ClaimedSource(organisation or _organisation_in_token(self.token), system)
 
     def journal(self, paths: Sequence[Path], source: ClaimedSource) -> Path:
-        """Where the journal of this very run is: the same files, for the same source, at the same door."""
+        """Return the path of the journal for these files, this source and this server."""
         identity = (
             self.base_url,
             source.organisation or self.token,
@@ -46,16 +46,16 @@ class PublishTarget:
 
 
 def find_target(base_url: str | None, token: str | None, environment: Mapping[str, str] | None = None) -> PublishTarget:
-    """The door that arguments, ONESTORY_BASE_URL and ONESTORY_TOKEN name, in this order; else the embedded stack.
+    """Return the server that the arguments name, else ONESTORY_BASE_URL and ONESTORY_TOKEN, else the embedded stack.
 
-    Raises `Misconfigured` when another door is named without a token, or none is named and there is no stack.
+    Raises `Misconfigured` for a named server without a token, and when no server is named and there is no stack.
     """
     environment = os.environ if environment is None else environment
     token = token or environment.get("ONESTORY_TOKEN", "")
     named = base_url or environment.get("ONESTORY_BASE_URL", "")
     stack = _embedded_stack()
     if stack is not None and named.rstrip("/") in ("", stack.base_url.rstrip("/")):
-        # Its journals lie with its data: they shall not outlive it.
+        # The journals are deleted together with the data of the stack.
         return PublishTarget(stack.base_url, token, Path(stack.home) / "publish")
     if not named:
         raise Misconfigured("There is no embedded stack here: give --base-url and --token, or start one: onestory up")
@@ -64,32 +64,32 @@ def find_target(base_url: str | None, token: str | None, environment: Mapping[st
     return PublishTarget(named, token, _state_folder(environment) / "publish")
 
 
-class Publishers:
-    """One publisher for each source, over one pool of connections."""
+class SourcePublishers:
+    """The publishers of a run: one for each source, over one pool of connections."""
 
     def __init__(
         self,
         target: PublishTarget,
-        patience: Backoff,
+        backoff: Backoff,
         connections: int,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.client = open_client(target.base_url, connections, transport)
         self._target = target
-        self._patience = patience
+        self._backoff = backoff
         self._known: dict[ClaimedSource, Publisher] = {}
 
     def __call__(self, source: ClaimedSource) -> Publisher:
-        """Raises `Unprocessable` when nothing says which organisation it is for."""
+        """Return the publisher of a source. Raises `Unprocessable` when neither token nor organisation is known."""
         if source not in self._known:
-            token = self._target.token or _issued(source.organisation)
+            token = self._target.token or _token_from_stack(source.organisation)
             self._known[source] = Publisher(
-                self._target.base_url, token, system=source.system, patience=self._patience, client=self.client
+                self._target.base_url, token, system=source.system, backoff=self._backoff, client=self.client
             )
         return self._known[source]
 
 
-def _issued(organisation: str) -> Callable[[], str]:
+def _token_from_stack(organisation: str) -> Callable[[], str]:
     if not organisation:
         raise Unprocessable("Nothing says which organisation the item is from: give --org, or tag it in meta.tag.")
 
@@ -103,14 +103,14 @@ def _issued(organisation: str) -> Callable[[], str]:
 
 def _embedded_stack() -> Stack | None:
     try:
-        # Not every machine that publishes can run the stack.
+        # The stack is an optional dependency, so its modules may be missing.
         from onestory.local.state import find_home, read_stack
     except ImportError:
         return None
     return read_stack(find_home())
 
 
-def _claimed_organisation(token: str) -> str:
+def _organisation_in_token(token: str) -> str:
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
     except jwt.PyJWTError:

@@ -1,4 +1,4 @@
-"""`onestory worklist TEAM`: what is open for a team, on the terminal; `--follow` keeps it as it is."""
+"""The command `onestory worklist TEAM`: shows a team's worklist on the terminal. `--follow` keeps it up to date."""
 
 from __future__ import annotations
 
@@ -14,71 +14,19 @@ import httpx
 from rich.console import Console
 from rich.live import Live
 
-from onestory.client.event_source import Event, Events, refusal
-from onestory.client.report import plain
+from onestory.client.event_source import EventSource, ServerEvent, refusal_text
 from onestory.client.target import PublishTarget, find_target
-from onestory.client.worklist_view import Board
+from onestory.client.worklist_view import WorklistTable, printable_text
 from onestory.shared.errors import Forbidden, OneStoryError, Unavailable, Unprocessable
 from onestory.shared.identity import is_dos_service_system, is_ods_code_system
 
-# Which team is meant: by id, DoS service id, or a part of its name.
-
-_MOST_NAMED = 10
-
-
-@dataclass(frozen=True, slots=True)
-class FoundTeam:
-    """A team of the directory."""
-
-    team_id: str
-    name: str
-    dos_service_id: str
-    organisation: str
-
-    def is_called(self, wanted: str) -> bool:
-        """Whether exactly this is meant."""
-        return wanted in (self.team_id, self.dos_service_id) or wanted.casefold() == self.name.casefold()
-
-
-def choose(wanted: str, teams: Sequence[FoundTeam]) -> FoundTeam:
-    """The one team that is meant. Raises `Unprocessable` with those that could be."""
-    found = [each for each in teams if each.is_called(wanted)]
-    found = found or [each for each in teams if wanted.casefold() in each.name.casefold()]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise Unprocessable(f"There is no team that you may read and that is called {wanted}.{_named(teams)}")
-    raise Unprocessable(f"Several teams are called {wanted}: say which, by its id.{_named(found)}")
-
-
-def teams_of_stack(get: Callable[[str, str], dict[str, Any]], token: str) -> list[FoundTeam]:
-    """All teams of the directory. `get` reads JSON at an address, with a token."""
-    found, address = list[FoundTeam](), "/fhir/HealthcareService?_count=100"
-    while address:
-        page = get(address, token)
-        found += [_found_team(each["resource"]) for each in page.get("entry", ())]
-        address = next((link["url"] for link in page["link"] if link["relation"] == "next"), "")
-    return found
-
-
-def _found_team(resource: dict[str, Any]) -> FoundTeam:
-    services = [
-        each.get("value", "") for each in resource.get("identifier", ()) if is_dos_service_system(each["system"])
-    ]
-    tags = [each["code"] for each in resource["meta"].get("tag", ()) if is_ods_code_system(each.get("system"))]
-    return FoundTeam(resource["id"], str(resource.get("name", "")), next(iter(services), ""), next(iter(tags), ""))
-
-
-def _named(teams: Sequence[FoundTeam]) -> str:
-    lines = [f"\n  {each.team_id}  {plain(each.name)} ({each.organisation})" for each in teams[:_MOST_NAMED]]
-    return "".join(lines) + (f"\n  and {len(teams) - _MOST_NAMED} more" if len(teams) > _MOST_NAMED else "")
-
-
+_MAX_LISTED = 10
+_PAGE_SIZE = 200
 _REDRAW_S = 5.0
-_ROWS = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument(
         "team", nargs="?", default="", metavar="TEAM", help="its id, DoS service id, or part of its name"
     )
@@ -94,26 +42,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when the list was shown. Raises a `OneStoryError` when it cannot be."""
+    """Show the worklist, and return 0. Raises a `OneStoryError` when it cannot be shown."""
     if bool(args.team) == args.mine:
         raise Unprocessable("Name a TEAM, or give --mine for all in which you have a role.")
     target = find_target(args.base_url, args.token)
     with httpx.Client(base_url=target.base_url, timeout=30, trust_env=False) as http:
-        reader = _reader(http, target, args)
-        board = Board(reader.title)
+        client = _worklist_client(http, target, args)
+        table = WorklistTable(client.title)
         if args.follow:
-            return _follow(reader, board, as_json=args.json)
-        board.load(reader.page())
+            return _follow(client, table, as_json=args.json)
+        table.load(client.page())
     if args.json:
-        for row in board.rows:
+        for row in table.rows:
             print(json.dumps(row))
     else:
-        Console().print(board)
+        Console().print(table)
     return 0
 
 
+def _follow(client: WorklistClient, table: WorklistTable, *, as_json: bool) -> int:
+    events: queue.SimpleQueue[ServerEvent | OneStoryError] = queue.SimpleQueue()
+    console = Console(quiet=as_json)
+    # The event stream opens before the list is read, so no change in between is missed.
+    with client.events(events), Live(table, console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        while True:
+            try:
+                event = events.get(timeout=_REDRAW_S)
+            except queue.Empty:
+                # The remaining times have changed.
+                live.refresh()
+                continue
+            if isinstance(event, OneStoryError):
+                raise event
+            if event.name in ("open", "reset"):
+                table.load(client.page())
+                for row in table.rows if as_json else ():
+                    print(json.dumps({"event": "changed", **row}), flush=True)
+            else:
+                table.apply(event.name, event.data)
+                if as_json:
+                    print(json.dumps({"event": event.name, **event.data}), flush=True)
+            live.refresh()
+
+
 class WorklistClient:
-    """Reads one list, with a token that is renewed where the embedded stack gives it."""
+    """Reads one worklist. `token` returns the bearer token for the next request."""
 
     def __init__(self, http: httpx.Client, path: str, title: str, token: Callable[[], str]) -> None:
         self.title = title
@@ -122,80 +95,114 @@ class WorklistClient:
         self._token = token
 
     def page(self) -> dict[str, Any]:
-        """All rows with their counts. A row that was changed while it was read comes as it is now."""
-        first = page = get(self._http, f"{self._path}?count={_ROWS}", self._token())
+        """Return the first page with the rows of all pages. A row on two pages counts as the later page has it."""
+        first = page = get_json(self._http, f"{self._path}?count={_PAGE_SIZE}", self._token())
         rows = {row["referral"]: row for row in page["rows"]}
         while page["next"]:
-            page = get(self._http, page["next"], self._token())
+            page = get_json(self._http, page["next"], self._token())
             rows |= {row["referral"]: row for row in page["rows"]}
         return {**first, "rows": list(rows.values())}
 
-    def events(self, heard: queue.SimpleQueue[Event | OneStoryError]) -> Events:
-        """Changes of the list, each put into the queue as it comes."""
-        return Events(self._http, f"{self._path}/events", self._token, heard)
+    def events(self, events: queue.SimpleQueue[ServerEvent | OneStoryError]) -> EventSource:
+        """Return a reader that puts each change of the list into the queue."""
+        return EventSource(self._http, f"{self._path}/events", self._token, events)
 
 
-def _reader(http: httpx.Client, target: PublishTarget, args: argparse.Namespace) -> WorklistClient:
+def _worklist_client(http: httpx.Client, target: PublishTarget, args: argparse.Namespace) -> WorklistClient:
     if args.mine:
         if not target.token and not (args.org and args.sub):
             raise Unprocessable("Say whose list: give --org and --sub, or a --token.")
-        return WorklistClient(http, "/worklists/mine", "My worklist", _tokens(target, args.org, args.sub))
-    team = _team(http, target, args)
-    token = _tokens(target, args.org or team.organisation, args.sub)
+        return WorklistClient(http, "/worklists/mine", "My worklist", _token_source(target, args.org, args.sub))
+    team = _find_team(http, target, args)
+    token = _token_source(target, args.org or team.organisation, args.sub)
     return WorklistClient(http, f"/worklists/teams/{team.team_id}", team.name, token)
 
 
-def _team(http: httpx.Client, target: PublishTarget, args: argparse.Namespace) -> FoundTeam:
-    """The team that is meant, of those whose lists may be read."""
+@dataclass(frozen=True, slots=True)
+class TeamChoice:
+    """A team that the argument TEAM can name. `dos_service_id` is empty for a team without one."""
+
+    team_id: str
+    name: str
+    dos_service_id: str
+    organisation: str
+
+    def matches_exactly(self, wanted: str) -> bool:
+        """Return whether this is the team's id, its DoS service id, or its whole name."""
+        return wanted in (self.team_id, self.dos_service_id) or wanted.casefold() == self.name.casefold()
+
+
+def choose_team(wanted: str, teams: Sequence[TeamChoice]) -> TeamChoice:
+    """Return the one team with this id, DoS service id, or part of a name.
+
+    Raises `Unprocessable`, with the possible teams, when none or several match.
+    """
+    matches = [team for team in teams if team.matches_exactly(wanted)]
+    matches = matches or [team for team in teams if wanted.casefold() in team.name.casefold()]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        raise Unprocessable(f"There is no team that you may read and that is called {wanted}.{_listed(teams)}")
+    raise Unprocessable(f"Several teams are called {wanted}: say which, by its id.{_listed(matches)}")
+
+
+def _listed(teams: Sequence[TeamChoice]) -> str:
+    lines = [f"\n  {team.team_id}  {printable_text(team.name)} ({team.organisation})" for team in teams[:_MAX_LISTED]]
+    return "".join(lines) + (f"\n  and {len(teams) - _MAX_LISTED} more" if len(teams) > _MAX_LISTED else "")
+
+
+def _find_team(http: httpx.Client, target: PublishTarget, args: argparse.Namespace) -> TeamChoice:
+    """Return the team that TEAM names, among those whose worklists the caller may read."""
     if target.token or args.org:
-        found = get(http, "/worklists/teams", _tokens(target, args.org, args.sub)())["teams"]
-        teams = [FoundTeam(each["team"], each["name"], each["dosServiceId"], each["organisation"]) for each in found]
+        rows = get_json(http, "/worklists/teams", _token_source(target, args.org, args.sub)())["teams"]
+        teams = [TeamChoice(row["team"], row["name"], row["dosServiceId"], row["organisation"]) for row in rows]
     else:
-        teams = teams_of_stack(partial(get, http), _tokens(target, "ONESTORY", "")())
-    return choose(args.team, teams)
+        teams = all_teams(partial(get_json, http), _token_source(target, "ONESTORY", "")())
+    return choose_team(args.team, teams)
 
 
-def _tokens(target: PublishTarget, organisation: str, subject: str) -> Callable[[], str]:
-    def issued() -> str:
+def all_teams(get: Callable[[str, str], dict[str, Any]], token: str) -> list[TeamChoice]:
+    """Return all teams of the directory. `get` returns the JSON at a URL; its arguments are URL and token."""
+    teams, url = list[TeamChoice](), "/fhir/HealthcareService?_count=100"
+    while url:
+        page = get(url, token)
+        teams += [_team_choice(entry["resource"]) for entry in page.get("entry", ())]
+        url = next((link["url"] for link in page["link"] if link["relation"] == "next"), "")
+    return teams
+
+
+def _team_choice(resource: dict[str, Any]) -> TeamChoice:
+    dos_ids = [
+        identifier.get("value", "")
+        for identifier in resource.get("identifier", ())
+        if is_dos_service_system(identifier["system"])
+    ]
+    tags = resource["meta"].get("tag", ())
+    organisations = [tag["code"] for tag in tags if is_ods_code_system(tag.get("system"))]
+    return TeamChoice(
+        team_id=resource["id"],
+        name=str(resource.get("name", "")),
+        dos_service_id=next(iter(dos_ids), ""),
+        organisation=next(iter(organisations), ""),
+    )
+
+
+def _token_source(target: PublishTarget, organisation: str, subject: str) -> Callable[[], str]:
+    def from_stack() -> str:
         from onestory.local.token import fetch_token
 
         return fetch_token(organisation, role="R8001", sub=subject or None)
 
-    return (lambda: target.token) if target.token else issued
+    return (lambda: target.token) if target.token else from_stack
 
 
-def get(http: httpx.Client, address: str, token: str) -> dict[str, Any]:
-    """The JSON at an address. Raises `Unavailable` or `Forbidden` with what the server says."""
+def get_json(http: httpx.Client, url: str, token: str) -> dict[str, Any]:
+    """Return the JSON at a URL. Raises `Unavailable`, or `Forbidden` with the server's diagnostics."""
     try:
-        answer = http.get(address, headers={"Authorization": f"Bearer {token}"})
+        response = http.get(url, headers={"Authorization": f"Bearer {token}"})
     except httpx.HTTPError as error:
         raise Unavailable(f"{http.base_url} does not answer ({type(error).__name__}).") from error
-    if answer.status_code != 200:
-        raise Forbidden(refusal(answer))
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def _follow(reader: WorklistClient, board: Board, *, as_json: bool) -> int:
-    heard: queue.SimpleQueue[Event | OneStoryError] = queue.SimpleQueue()
-    console = Console(quiet=as_json)
-    # It listens before it reads: what changes in between comes too.
-    with reader.events(heard), Live(board, console=console, auto_refresh=False, screen=console.is_terminal) as live:
-        while True:
-            try:
-                event = heard.get(timeout=_REDRAW_S)
-            except queue.Empty:
-                # Time passes, and with it what is due.
-                live.refresh()
-                continue
-            if isinstance(event, OneStoryError):
-                raise event
-            if event.name in ("open", "reset"):
-                board.load(reader.page())
-                for row in board.rows if as_json else ():
-                    print(json.dumps({"event": "changed", **row}), flush=True)
-            else:
-                board.take(event.name, event.data)
-                if as_json:
-                    print(json.dumps({"event": event.name, **event.data}), flush=True)
-            live.refresh()
+    if response.status_code != 200:
+        raise Forbidden(refusal_text(response))
+    body: dict[str, Any] = response.json()
+    return body

@@ -1,7 +1,8 @@
-"""A worklist as a table on the terminal: what is overdue is red."""
+"""Shows a worklist as a table on the terminal. Overdue rows are red."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,19 +12,24 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from onestory.client.report import plain
-
 Row = Mapping[str, Any]
 _PRIORITIES = ("stat", "asap", "urgent", "routine")
 _COLUMNS = ("priority", "due", "status", "NHS number", "what for", "from", "with", "claimed by")
-_WHOLE = {"priority", "due", "NHS number"}
-_WIDE = 110
-_LEFT_OUT = {"from"}
-"""Of a narrow terminal: until somebody accepts, it is with whom it is from."""
+_NO_WRAP = {"priority", "due", "NHS number"}
+_WIDE_TERMINAL = 110
+_ONLY_IF_WIDE = {"from"}
+"""Until a team accepts, the holder is the requester, so a narrow terminal shows the holder only."""
+# Control characters, which a terminal obeys, and marks that turn text around: they can show "5 mg" as "gm 5".
+_NOT_PRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-class Board:
-    """The rows of a list as they are known, in order of urgency."""
+def printable_text(text: str) -> str:
+    """Return the text on one line. U+FFFD replaces each character that a terminal would obey."""
+    return _NOT_PRINTABLE.sub("\ufffd", " ".join(text.splitlines()).replace("\t", " "))
+
+
+class WorklistTable:
+    """The rows of a worklist, as read and then changed by events. `rich` renders it."""
 
     def __init__(self, title: str, now: Callable[[], datetime] | None = None) -> None:
         self._title = title
@@ -33,15 +39,15 @@ class Board:
 
     @property
     def rows(self) -> list[Row]:
-        """By priority, and by what is due first."""
-        return sorted(self._rows.values(), key=_order)
+        """Return the rows by priority, then by due time."""
+        return sorted(self._rows.values(), key=_sort_key)
 
     def load(self, page: Mapping[str, Any]) -> None:
-        """The whole list anew."""
+        """Replace all rows by those of a page."""
         self._rows = {row["referral"]: row for row in page["rows"]}
 
-    def take(self, event: str, data: Mapping[str, Any]) -> None:
-        """What an event says of one row."""
+    def apply(self, event: str, data: Mapping[str, Any]) -> None:
+        """Apply an event: `changed` or `gone` for one row, `late` for the age of the list in seconds."""
         if event == "changed":
             self._rows[data["referral"]] = data
         elif event == "gone":
@@ -53,43 +59,44 @@ class Board:
         now, rows = self._now(), self.rows
         overdue = sum(_due(row) <= now for row in rows)
         unclaimed = sum(row["claimedBy"] is None for row in rows)
-        title = f"{plain(self._title)}: {len(rows):,} open, {overdue:,} overdue, {unclaimed:,} unclaimed"
+        title = f"{printable_text(self._title)}: {len(rows):,} open, {overdue:,} overdue, {unclaimed:,} unclaimed"
         if self._late_s:
             title += f". Changes do not arrive: this may be {self._late_s:,} s old"
         table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=False)
-        columns = [name for name in _COLUMNS if options.max_width >= _WIDE or name not in _LEFT_OUT]
+        is_wide = options.max_width >= _WIDE_TERMINAL
+        columns = [name for name in _COLUMNS if is_wide or name not in _ONLY_IF_WIDE]
         for column in columns:
-            table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
+            table.add_column(column, overflow="fold", no_wrap=column in _NO_WRAP)
         for row in rows:
             cells = dict(zip(_COLUMNS, _cells(row, now), strict=True))
-            # What somebody wrote is shown as it is: no text of theirs is markup.
-            shown = [Text(plain(cells[column])) for column in columns]
-            table.add_row(*shown, style="bold red" if _due(row) <= now else "")
+            # `Text` shows free text as it is: rich would read markup in a plain string.
+            texts = [Text(printable_text(cells[column])) for column in columns]
+            table.add_row(*texts, style="bold red" if _due(row) <= now else "")
         yield table
 
 
 def _cells(row: Row, now: datetime) -> tuple[str, ...]:
-    what = ": ".join(filter(None, (row["code"], row["reason"])))
-    state = f"{row['status']}{' (escalated)' if row['escalatedAt'] else ''}"
-    claimed = row["claimedBy"]
+    what_for = ": ".join(filter(None, (row["code"], row["reason"])))
+    status = f"{row['status']}{' (escalated)' if row['escalatedAt'] else ''}"
+    claim = row["claimedBy"]
     return (
         row["priority"],
-        _until(_due(row) - now),
-        f"{'> ' if row['yourTurn'] else ''}{state}",
+        _time_left(_due(row) - now),
+        f"{'> ' if row['yourTurn'] else ''}{status}",
         row["person"]["value"],
-        what if row["kind"] == "referral" else f"[{row['kind']}] {what}",
+        what_for if row["kind"] == "referral" else f"[{row['kind']}] {what_for}",
         _party(row["requester"]),
         _party(row["holder"]),
-        (claimed["name"] or claimed["user"]) if claimed else "",
+        (claim["name"] or claim["user"]) if claim else "",
     )
 
 
-def _until(left: timedelta) -> str:
-    """How long, in its two greatest units."""
+def _time_left(left: timedelta) -> str:
+    """Return a time in its two greatest units, such as `1 d 4 h`, with `over` when it is not positive."""
     minutes = int(abs(left).total_seconds() // 60)
     days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
-    said = f"{days} d {hours} h" if days else f"{hours} h {rest} min" if hours else f"{rest} min"
-    return f"{said} over" if left <= timedelta(0) else said
+    text = f"{days} d {hours} h" if days else f"{hours} h {rest} min" if hours else f"{rest} min"
+    return f"{text} over" if left <= timedelta(0) else text
 
 
 def _party(party: Mapping[str, str] | None) -> str:
@@ -102,5 +109,5 @@ def _due(row: Row) -> datetime:
     return datetime.fromisoformat(row["dueAt"])
 
 
-def _order(row: Row) -> tuple[int, datetime, str]:
+def _sort_key(row: Row) -> tuple[int, datetime, str]:
     return _PRIORITIES.index(row["priority"]), _due(row), row["referral"]

@@ -1,129 +1,149 @@
-"""The routes of the door."""
+"""The HTTP routes of intake, with their OpenAPI descriptions.
+
+To follow one Bundle from `POST /fhir` to Kafka, read these files once each, in this order: this one, `publish.py`, and
+in `domain/` `parse.py`, `prepare.py`, `validate.py`, `owner.py`, `events.py`, `references.py`. The values between them
+are in `domain/request.py` and `domain/item.py`, the rules of Bundles in `domain/bundle.py`. `responses.py` writes the
+response.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from onestory.intake import responses
-from onestory.intake.domain.request import Door, RequestContext, Submission
-from onestory.intake.publish import MOST_NAMED, PublishedSubmission, PublishHandler, Seen
-from onestory.intake.responses import LONGEST_WAIT_S, UNSTATED, Answers, Preferences
+from onestory.intake.domain.request import Deployment, PublisherClaims, RequestContext, Submission
+from onestory.intake.publish import MAX_EVENT_IDS, PublishedSubmission, PublishHandler, PublishVisibility
+from onestory.intake.responses import DEFAULT_FOR_RESOURCE, MAX_WAIT_S, Preferences, PublishResponses, preferences
 from onestory.shared.errors import Unavailable
 from onestory.shared.http.app import Route
 from onestory.shared.http.caller import Caller
-from onestory.shared.http.openapi import FHIR_JSON, Answer, Body, Parameter, RouteDescription
-from onestory.shared.http.request import LONGEST_KEY, MEDIA_TYPES, idempotency_key, read_body
+from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
+from onestory.shared.http.request import MAX_IDEMPOTENCY_KEY_LENGTH, MEDIA_TYPES, idempotency_key, read_body
 
-# What the door's routes take and answer, as its description tells it.
+# Conditional headers. An append-only API cannot check their conditions.
+_PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
-_TAKEN = [
-    Parameter("Idempotency-Key", "header", f"1 to {LONGEST_KEY} printable ASCII characters. Repeating is harmless."),
+# The OpenAPI descriptions of the routes.
+_HEADERS = [
+    Parameter(
+        "Idempotency-Key",
+        "header",
+        f"1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters. Repeating is harmless.",
+    ),
     Parameter(
         "Prefer",
         "header",
         f"return=minimal, representation or OperationOutcome; wait=N, to be answered once readers see it, or after N "
-        f"seconds (at most {LONGEST_WAIT_S}). Without it one resource comes back as it is here, and a Bundle in brief.",
+        f"seconds (at most {MAX_WAIT_S}). Without it one resource comes back as it is here, and a Bundle in brief.",
     ),
     Parameter("X-Source-System", "header", "Which of the organisation's systems speaks, before what the token says."),
     Parameter("X-Sequence", "header", "A whole number from 0, of a source that has declared that it always sends one."),
     Parameter("X-Complete-Types", "header", "Resource types, separated by commas, of which this is the whole list."),
     Parameter("traceparent", "header", "W3C trace context: it goes along with the events."),
 ]
-_PACKED = Parameter("Content-Encoding", "header", "How the body is packed.", values=("identity", "gzip"))
-_IF_NONE = Parameter("If-None-Exist", "header", "identifier=system|value: the resource is named by it.")
+_CONTENT_ENCODING = Parameter("Content-Encoding", "header", "How the body is packed.", values=("identity", "gzip"))
+_IF_NONE_EXIST = Parameter("If-None-Exist", "header", "identifier=system|value: the resource is named by it.")
 _FORMAT = [
     Parameter("_format", "query", "json: nothing else is written."),
     Parameter("_pretty", "query", "Passed over."),
 ]
 _IDENTIFIER = Parameter("identifier", "query", "system|value: the resource is named by it.", required=True)
-_PERSON = Parameter("patient", "query", "Of whom it was said: an NHS number. It is needed with an id of your own.")
+_PATIENT = Parameter("patient", "query", "Of whom it was said: an NHS number. It is needed with an id of your own.")
 
-_PUBLISHED = {
-    "X-OneStory-Event-Id": f"The events, separated by commas: the first {MOST_NAMED}.",
+_PUBLISH_HEADERS = {
+    "X-OneStory-Event-Id": f"The events, separated by commas: the first {MAX_EVENT_IDS}.",
     "X-OneStory-Position": "What a read takes as `after`, to see this.",
     "X-OneStory-Superseded": "The ids for which another statement of the same source stands, where readers see it.",
     "Preference-Applied": "The wait, where readers see it.",
 }
-_OF_RESOURCE = {
-    **_PUBLISHED,
+_RESOURCE_HEADERS = {
+    **_PUBLISH_HEADERS,
     "Location": "The version that this is.",
     "ETag": "Its version.",
     "Last-Modified": "When it was received.",
 }
-_UNKNOWN = Answer(
+_OUTCOME_UNKNOWN = ResponseDescription(
     503,
     "The outcome is unknown: repeat with the same key.",
     FHIR_JSON,
     "OperationOutcome",
-    {"Retry-After": "Seconds.", "X-OneStory-Event-Id": _PUBLISHED["X-OneStory-Event-Id"]},
+    {"Retry-After": "Seconds.", "X-OneStory-Event-Id": _PUBLISH_HEADERS["X-OneStory-Event-Id"]},
 )
 
 
-def _about(name: str, answers: Sequence[Answer], parameters: Sequence[Parameter], schema: str = "") -> RouteDescription:
-    body = Body(MEDIA_TYPES, schema, "FHIR R4, in UTF-8.") if schema else None
-    sent = [*_TAKEN, _PACKED] if schema else _TAKEN
-    return RouteDescription(name, [*parameters, *_FORMAT, *sent], body, [*answers, _UNKNOWN])
+def _describe(
+    name: str, answers: Sequence[ResponseDescription], parameters: Sequence[Parameter], schema: str = ""
+) -> RouteDescription:
+    body = BodyDescription(MEDIA_TYPES, schema, "FHIR R4, in UTF-8.") if schema else None
+    sent = [*_HEADERS, _CONTENT_ENCODING] if schema else _HEADERS
+    return RouteDescription(name, [*parameters, *_FORMAT, *sent], body, [*answers, _OUTCOME_UNKNOWN])
 
 
-_CREATED = Answer(
-    201, "Kafka has it: the resource as it is here, or what Prefer asks for.", FHIR_JSON, "Resource", _OF_RESOURCE
+_CREATED = ResponseDescription(
+    201, "Kafka has it: the resource as it is here, or what Prefer asks for.", FHIR_JSON, "Resource", _RESOURCE_HEADERS
 )
 _UPDATED = replace(_CREATED, status=200)
-_WITHDRAWN = Answer(204, "Kafka has it.", headers=_OF_RESOURCE)
-_WITHDRAWN_TOLD = Answer(200, "The same, to who prefers an outcome.", FHIR_JSON, "OperationOutcome", _OF_RESOURCE)
-_ANSWERED = Answer(200, "One answer to each entry of a transaction or batch.", FHIR_JSON, "Bundle", _PUBLISHED)
-_ACCEPTED = Answer(202, "Kafka has a Bundle of another kind.", FHIR_JSON, "OperationOutcome", _PUBLISHED)
+_RETRACTED = ResponseDescription(204, "Kafka has it.", headers=_RESOURCE_HEADERS)
+_RETRACTED_WITH_OUTCOME = ResponseDescription(
+    200, "The same, to who prefers an outcome.", FHIR_JSON, "OperationOutcome", _RESOURCE_HEADERS
+)
+_BUNDLE_RESPONSE = ResponseDescription(
+    200, "One answer to each entry of a transaction or batch.", FHIR_JSON, "Bundle", _PUBLISH_HEADERS
+)
+_ACCEPTED = ResponseDescription(
+    202, "Kafka has a Bundle of another kind.", FHIR_JSON, "OperationOutcome", _PUBLISH_HEADERS
+)
 
-BUNDLE = _about("publishBundle", [_ANSWERED, _ACCEPTED], [], "Bundle")
-CREATE = _about("create", [_CREATED], [_IF_NONE], "Resource")
-UPDATE = _about("update", [_UPDATED], [], "Resource")
-NAMED = _about("updateByIdentifier", [_UPDATED], [_IDENTIFIER], "Resource")
-DELETE = _about("delete", [_WITHDRAWN, _WITHDRAWN_TOLD], [_PERSON])
-REFUSED = RouteDescription("deleteBySearch")
+_POST_BUNDLE = _describe("publishBundle", [_BUNDLE_RESPONSE, _ACCEPTED], [], "Bundle")
+_POST = _describe("create", [_CREATED], [_IF_NONE_EXIST], "Resource")
+_PUT = _describe("update", [_UPDATED], [], "Resource")
+_PUT_BY_IDENTIFIER = _describe("updateByIdentifier", [_UPDATED], [_IDENTIFIER], "Resource")
+_DELETE = _describe("delete", [_RETRACTED, _RETRACTED_WITH_OUTCOME], [_PATIENT])
+_DELETE_MANY = RouteDescription("deleteBySearch")
 
 
-class Api:
-    """HTTP in and out."""
+class IntakeApi:
+    """Reads requests and writes responses. The handler publishes."""
 
-    def __init__(self, handler: PublishHandler, door: Door, max_body_bytes: int) -> None:
+    def __init__(self, handler: PublishHandler, deployment: Deployment, max_body_bytes: int) -> None:
         self._handler = handler
-        self._door = door
+        self._deployment = deployment
         self._max_body_bytes = max_body_bytes
-        self._answers = Answers(door.base_url)
+        self._responses = PublishResponses(deployment.base_url)
 
     async def publish(self, request: Request, caller: Caller) -> Response:
-        """Any of the routes: what is meant is in the method and the path."""
-        arrival = self._arrival(request, caller)
-        published = await self._handler.publish(
-            await self._submission(request),
-            arrival,
-            responses.said(request.headers),
-            responses.traceparent(request.headers),
-        )
-        of_bundle = bool(published.prepared.bundle_type)
-        prefer = responses.preferences(request.headers) or (Preferences() if of_bundle else UNSTATED)
-        return self._answers.to(published, arrival.received_at, prefer, await self._seen(published, prefer))
+        """Publish the submission of any route. Its method and path say which interaction it is."""
+        context = self._request_context(request, caller)
+        submission = await self._submission(request)
+        claims = _claims_in_headers(request.headers)
+        published = await self._handler.publish(submission, context, claims, _traceparent(request.headers))
+        is_bundle = bool(published.prepared.bundle_type)
+        prefer = preferences(request.headers) or (Preferences() if is_bundle else DEFAULT_FOR_RESOURCE)
+        visibility = await self._visibility(published, prefer)
+        return self._responses.write(published, context.received_at, prefer, visibility)
 
-    async def _seen(self, published: PublishedSubmission, prefer: Preferences) -> Seen:
+    async def _visibility(self, published: PublishedSubmission, prefer: Preferences) -> PublishVisibility:
         if prefer.wait_s == 0 or not published.positions:
-            return Seen()
+            return PublishVisibility()
         try:
-            return await self._handler.seen(published, prefer.wait_s)
+            return await self._handler.wait_until_visible(published, prefer.wait_s)
         except Unavailable:
             if prefer.stated:
                 raise
-            # Kafka has it, and nobody asked whether readers see it.
-            return Seen()
+            # Kafka has the statement, and the caller did not ask for a wait.
+            return PublishVisibility()
 
-    def _arrival(self, request: Request, caller: Caller) -> RequestContext:
+    def _request_context(self, request: Request, caller: Caller) -> RequestContext:
         return RequestContext(
-            door=self._door,
+            deployment=self._deployment,
             organisation=caller.organisation,
             system=caller.system,
             received_at=datetime.now(UTC),
@@ -141,23 +161,48 @@ class Api:
             resource_id=request.path_params.get("id", ""),
             search=_search(request.url.query),
             if_none_exist=request.headers.get("If-None-Exist", ""),
-            preconditions=responses.preconditions(request.headers),
+            preconditions=[name for name in _PRECONDITIONS if name in request.headers],
         )
 
 
 def _search(query: str) -> str:
-    # How the answer is written has nothing to do with what is published.
+    # _format and _pretty concern the response, not the submission.
     return "&".join(part for part in query.split("&") if part and not part.startswith(("_format=", "_pretty=")))
 
 
-def routes(api: Api) -> list[Route]:
-    """What the door offers. Conditional forms that it cannot keep have a route too: their refusal says why."""
+def _claims_in_headers(headers: Headers) -> PublisherClaims:
+    types = tuple(part.strip() for part in headers.get("X-Complete-Types", "").split(",") if part.strip())
+    return PublisherClaims(headers.get("X-Source-System"), headers.get("X-Sequence"), types or None)
+
+
+def _traceparent(headers: Headers) -> str:
+    """Return the W3C trace context of the request, or an empty string when it is absent or not valid."""
+    traceparent = headers.get("traceparent", "")
+    return traceparent if _TRACEPARENT.fullmatch(traceparent) else ""
+
+
+def routes(api: IntakeApi) -> list[Route]:
+    """Return the routes. A conditional delete has a route too, so that its refusal can say why."""
     publish = api.publish
     return [
-        Route("POST", "/fhir", publish, "transaction", "publish a Bundle", about=BUNDLE),
-        Route("POST", "/fhir/{resource_type}", publish, "create", "publish one resource", about=CREATE),
-        Route("PUT", "/fhir/{resource_type}", publish, "update", "publish one by its identifier", about=NAMED),
-        Route("PUT", "/fhir/{resource_type}/{id}", publish, "update", "publish one by its id", about=UPDATE),
-        Route("DELETE", "/fhir/{resource_type}", publish, "delete", "refused: say what to delete", about=REFUSED),
-        Route("DELETE", "/fhir/{resource_type}/{id}", publish, "delete", "retract one resource", about=DELETE),
+        Route("POST", "/fhir", publish, "transaction", "publish a Bundle", description=_POST_BUNDLE),
+        Route("POST", "/fhir/{resource_type}", publish, "create", "publish one resource", description=_POST),
+        Route(
+            "PUT",
+            "/fhir/{resource_type}",
+            publish,
+            "update",
+            "publish one by its identifier",
+            description=_PUT_BY_IDENTIFIER,
+        ),
+        Route("PUT", "/fhir/{resource_type}/{id}", publish, "update", "publish one by its id", description=_PUT),
+        Route(
+            "DELETE",
+            "/fhir/{resource_type}",
+            publish,
+            "delete",
+            "refused: say what to delete",
+            description=_DELETE_MANY,
+        ),
+        Route("DELETE", "/fhir/{resource_type}/{id}", publish, "delete", "retract one resource", description=_DELETE),
     ]

@@ -1,34 +1,34 @@
-"""The composition root of intake."""
+"""Builds intake from the dependencies of the process."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onestory.intake.api import Api, routes
-from onestory.intake.domain.request import Door
-from onestory.intake.publish import EventMessages, PublishHandler, Statements
-from onestory.shared.dependencies import Resources
+from onestory.intake.api import IntakeApi, routes
+from onestory.intake.domain.request import Deployment
+from onestory.intake.publish import EventMessages, PublishHandler, RecordEventBuilder
+from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import Route
 from onestory.shared.kafka.schemas import topics
 
 
-def intake_routes(resources: Resources) -> Sequence[Route]:
-    """The door's routes on these resources."""
-    door = _door(resources)
-    messages = EventMessages(resources.codec, resources.keys, topics())
-    handler = PublishHandler(resources.producer, messages, resources.database, resources.visible)
-    return routes(Api(handler, door, resources.settings.max_body_bytes))
+def intake_routes(dependencies: Dependencies) -> Sequence[Route]:
+    """Return the HTTP routes of intake."""
+    deployment = _deployment(dependencies)
+    messages = EventMessages(dependencies.codec, dependencies.keys, topics())
+    handler = PublishHandler(dependencies.producer, messages, dependencies.database, dependencies.visible_positions)
+    return routes(IntakeApi(handler, deployment, dependencies.settings.max_body_bytes))
 
 
-def intake_statements(resources: Resources) -> Statements:
-    """How another room learns what a submission states."""
-    return Statements(_door(resources), resources.database)
+def record_event_builder(dependencies: Dependencies) -> RecordEventBuilder:
+    """Return the builder with which another service makes a `RecordChanged` event that it publishes itself."""
+    return RecordEventBuilder(_deployment(dependencies), dependencies.database)
 
 
-def _door(resources: Resources) -> Door:
-    settings = resources.settings
-    return Door(
-        keys=resources.keys,
+def _deployment(dependencies: Dependencies) -> Deployment:
+    settings = dependencies.settings
+    return Deployment(
+        keys=dependencies.keys,
         base_url=f"{settings.base_url.rstrip('/')}/fhir",
         sequenced_sources=frozenset(settings.sequenced_sources),
     )

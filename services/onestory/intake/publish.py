@@ -1,4 +1,7 @@
-"""One publish: decide, write to Kafka, and only then say so."""
+"""One publish, in order: parse, look up, prepare, send to Kafka, and only then answer.
+
+`PublishHandler.publish` shows the whole way of a Bundle. `domain/parse.py` and `domain/prepare.py` decide without I/O.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,21 @@ import structlog
 from prometheus_client import Counter
 from uuid_utils.compat import uuid7
 
-from onestory.intake.domain.judgement import overwriting, refuse_overwritten
-from onestory.intake.domain.parse import Opened, open_submission
+from onestory.intake.domain.judgement import ids_that_may_be_judgements, refuse_replacing_judgements
+from onestory.intake.domain.parse import ParsedSubmission, parse_submission
 from onestory.intake.domain.prepare import prepare
 from onestory.intake.domain.request import (
     AcceptedEntry,
-    Door,
+    Deployment,
     KnownResource,
     PreparedSubmission,
     PublisherClaims,
-    Reception,
     RequestContext,
     Submission,
-    receive,
+    SubmissionContext,
+    apply_claims,
 )
-from onestory.intake.store import judgements, known_resources, standing, with_identities
+from onestory.intake.store import current_event_ids, current_judgements, known_resources, with_linked_identities
 from onestory.shared.errors import OneStoryError, TooLarge, Unprocessable
 from onestory.shared.events import DirectoryChanged, RecordChanged
 from onestory.shared.fhir.dates import format_instant
@@ -37,68 +40,152 @@ from onestory.shared.http.caller import Caller
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
-from onestory.shared.kafka.schemas import DIRECTORY, RECORD, Topic
+from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC, Topic
 from onestory.shared.postgres.database import Database
-from onestory.shared.visible_positions import VisiblePositions, to_token
+from onestory.shared.visible_positions import VisiblePositions, position_token
 
-# Which idempotency keys this process has published, and with what: a repetition is harmless, a mix-up is not.
+log = structlog.get_logger()
 
-_KEPT = 20_000
+T = TypeVar("T")
 
-
-class Repeats:
-    """Remembers the latest keys of each client. What it has forgotten, the projector still notices."""
-
-    def __init__(self, kept: int = _KEPT) -> None:
-        self._kept = kept
-        self._published: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
-
-    def refuse_mix_up(self, submission: Submission, reception: Reception) -> None:
-        """Raise `Unprocessable` when this client's key has been published with another content."""
-        known = self._published.get(_client_key(reception))
-        if known is not None and known != _digest(submission, reception):
-            says = "This Idempotency-Key was used with another content: send a new key for new content."
-            raise Unprocessable(says, code="duplicate")
-
-    def remember(self, submission: Submission, reception: Reception) -> None:
-        """Keep what has just been published, and forget the oldest when there are too many."""
-        if not reception.idempotency_key:
-            return
-        self._published[_client_key(reception)] = _digest(submission, reception)
-        self._published.move_to_end(_client_key(reception))
-        if len(self._published) > self._kept:
-            self._published.popitem(last=False)
+_entries = Counter("onestory_intake_entries", "Entries that were published or refused.", ["outcome"])
+# The work on a larger body would delay other requests that wait for the event loop, so it runs in a thread.
+LARGE_BODY = 256_000
+# Clients and proxies accept headers of a few kilobytes. For a larger batch the ETag of each entry names its event.
+MAX_EVENT_IDS = 100
+_MAX_KEYS = 20_000
 
 
-def _client_key(reception: Reception) -> tuple[str, str, str]:
-    return reception.source.organisation, reception.source.system, reception.idempotency_key
+@dataclass(frozen=True, slots=True)
+class PublishedSubmission:
+    """A submission that Kafka has acknowledged, and the positions of its messages."""
+
+    prepared: PreparedSubmission
+    positions: Sequence[MessagePosition]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers with the first event ids and the position token."""
+        if not self.positions:
+            return {}
+        return {**_event_id_header(self.prepared), "X-OneStory-Position": position_token(self.positions)}
 
 
-def _digest(submission: Submission, reception: Reception) -> bytes:
-    address = (submission.method, submission.resource_type, submission.resource_id, submission.search)
-    said = (submission.if_none_exist, str(reception.sequence), *sorted(reception.complete_types))
-    digest = hashlib.sha256("\0".join((*address, *said, "")).encode())
-    digest.update(submission.body)
-    return digest.digest()
+@dataclass(frozen=True, slots=True)
+class PublishVisibility:
+    """Whether readers saw the publish within the wait.
+
+    `superseded` are the shared ids whose current statement is another one of the same source.
+    """
+
+    visible: bool = False
+    superseded: frozenset[str] = frozenset()
 
 
-# Events as Kafka messages: key, Avro value, CloudEvents 1.0 attributes and trace context in headers.
+class PublishHandler:
+    """Publishes submissions."""
+
+    def __init__(
+        self, producer: Producer, messages: EventMessages, record: Database, visible: VisiblePositions
+    ) -> None:
+        self._producer = producer
+        self._messages = messages
+        self._record = record
+        self._visible = visible
+        self._published_keys = PublishedKeys()
+
+    async def publish(
+        self, submission: Submission, request: RequestContext, header: PublisherClaims, traceparent: str
+    ) -> PublishedSubmission:
+        """Publish a submission, and return when all in-sync replicas have it.
+
+        Raises the error that refuses it. `Unavailable` after the send means that the outcome is unknown. Its headers
+        then name the events, and the publisher must repeat the request with the same idempotency key.
+        """
+        body = submission.body
+        parsed = await _in_thread_if_large(body, lambda: parse_submission(submission, request.deployment.base_url))
+        context = apply_claims(request, header, parsed.claims())
+        self._published_keys.refuse_other_content(submission, context)
+        known = await known_resources(self._record, parsed.shared_ids())
+        if judged := parsed.judged_ids() & known.keys():
+            known |= await with_linked_identities(self._record, {shared_id: known[shared_id] for shared_id in judged})
+        prepared, messages = await _in_thread_if_large(body, lambda: self._prepare(parsed, context, known, traceparent))
+        await self._refuse_replacing_judgements(prepared, context.role)
+        positions = await self._send(prepared, messages)
+        self._published_keys.add(submission, context)
+        _log_published(prepared)
+        return PublishedSubmission(prepared, positions)
+
+    async def wait_until_visible(self, published: PublishedSubmission, wait_s: int) -> PublishVisibility:
+        """Return what readers see within `wait_s` seconds. Raises `Unprocessable` when a message was parked instead."""
+        try:
+            if not await self._visible.wait(published.positions, wait_s):
+                return PublishVisibility()
+            return PublishVisibility(True, await self._superseded(published.prepared))
+        except OneStoryError as error:
+            error.headers |= published.headers
+            raise
+
+    async def _superseded(self, prepared: PreparedSubmission) -> frozenset[str]:
+        entries = [outcome for outcome in prepared.outcomes if isinstance(outcome, AcceptedEntry)]
+        current = await current_event_ids(self._record, entries)
+        return frozenset(
+            entry.shared_id for entry in entries if current.get(entry.shared_id, entry.event_id) != entry.event_id
+        )
+
+    def _prepare(
+        self, parsed: ParsedSubmission, context: SubmissionContext, known: dict[str, KnownResource], traceparent: str
+    ) -> tuple[PreparedSubmission, list[KafkaMessage]]:
+        prepared = prepare(parsed, context, known, uuid7)
+        return prepared, [self._messages.message(event, traceparent) for event in prepared.events]
+
+    async def _refuse_replacing_judgements(self, prepared: PreparedSubmission, role: str) -> None:
+        entries = [entry for event in prepared.events if isinstance(event, RecordChanged) for entry in event.entries]
+        shared_ids = ids_that_may_be_judgements(entries, role)
+        refuse_replacing_judgements(await current_judgements(self._record, shared_ids))
+
+    async def _send(self, prepared: PreparedSubmission, messages: Sequence[KafkaMessage]) -> list[MessagePosition]:
+        try:
+            return await self._producer.send(messages) if messages else []
+        except OneStoryError as error:
+            error.headers |= _event_id_header(prepared)
+            log.warning("publish_unknown", event_ids=[str(event.event_id) for event in prepared.events[:10]])
+            raise
+
+
+async def _in_thread_if_large(body: bytes, work: Callable[[], T]) -> T:
+    return await asyncio.to_thread(work) if len(body) > LARGE_BODY else work()
+
+
+def _event_id_header(prepared: PreparedSubmission) -> dict[str, str]:
+    return {"X-OneStory-Event-Id": ", ".join(str(event.event_id) for event in prepared.events[:MAX_EVENT_IDS])}
+
+
+def _log_published(prepared: PreparedSubmission) -> None:
+    accepted = sum(isinstance(outcome, AcceptedEntry) for outcome in prepared.outcomes)
+    _entries.labels("accepted").inc(accepted)
+    _entries.labels("refused").inc(len(prepared.outcomes) - accepted)
+    ids = [str(event.event_id) for event in prepared.events[:10]]
+    log.info("published", event_ids=ids, events=len(prepared.events), entries=accepted)
 
 
 class EventMessages:
-    """Makes messages of events."""
+    """Makes Kafka messages of events: key, Avro value, and CloudEvents 1.0 attributes as headers."""
 
     def __init__(self, codec: Codec, keys: Keys, topics: Mapping[str, Topic]) -> None:
         self._codec = codec
         self._keys = keys
         self._topics = topics
 
-    def of(self, event: RecordChanged | DirectoryChanged, traceparent: str) -> KafkaMessage:
-        """The message, within one trace or beginning one. Raises `TooLarge` for more than its topic takes."""
+    def message(self, event: RecordChanged | DirectoryChanged, traceparent: str) -> KafkaMessage:
+        """Return the message of an event. An empty `traceparent` begins a new trace.
+
+        Raises `TooLarge` when the value is larger than the topic allows.
+        """
         if isinstance(event, RecordChanged):
-            topic, kind, subject = RECORD, "record-changed", self._keys.person_key(event.person)
+            topic, kind, subject = RECORD_TOPIC, "record-changed", self._keys.person_key(event.person)
         else:
-            topic, kind, subject = DIRECTORY, "directory-changed", event.entry.shared_id
+            topic, kind, subject = DIRECTORY_TOPIC, "directory-changed", event.entry.shared_id
         value = self._codec.encode(event)
         if len(value) > self._topics[topic].max_message_bytes:
             raise TooLarge("What is said of one person is too large for one message: split it.")
@@ -117,141 +204,64 @@ class EventMessages:
         )
 
 
-log = structlog.get_logger()
+class PublishedKeys:
+    """The latest idempotency keys that this process has published, each with a digest of its content.
 
-T = TypeVar("T")
+    A repetition with the same content is harmless. The projector notices a repetition of an older key.
+    """
 
-_entries = Counter("onestory_intake_entries", "Entries that were published or refused.", ["outcome"])
-# Above this the work of one publish would be felt by the others that wait for the event loop.
-LARGE_BODY = 256_000
-# Clients and proxies read headers of a few kilobytes. In the answer to a large batch each entry's ETag is its event.
-MOST_NAMED = 100
+    def __init__(self, max_keys: int = _MAX_KEYS) -> None:
+        self._max_keys = max_keys
+        self._digests: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
 
+    def refuse_other_content(self, submission: Submission, context: SubmissionContext) -> None:
+        """Raise `Unprocessable` when the same source has published other content with this key."""
+        digest = self._digests.get(_key_of_source(context))
+        if digest is not None and digest != _digest(submission, context):
+            text = "This Idempotency-Key was used with another content: send a new key for new content."
+            raise Unprocessable(text, code="duplicate")
 
-@dataclass(frozen=True, slots=True)
-class PublishedSubmission:
-    """What Kafka has acknowledged."""
-
-    prepared: PreparedSubmission
-    positions: Sequence[MessagePosition]
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The first event ids and the position token, for the answer."""
-        if not self.positions:
-            return {}
-        return {**_event_ids(self.prepared), "X-OneStory-Position": to_token(self.positions)}
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What readers see of a publish: whether it was visible in time, and for which shared ids another one stands."""
-
-    visible: bool = False
-    superseded: frozenset[str] = frozenset()
+    def add(self, submission: Submission, context: SubmissionContext) -> None:
+        """Add the key of a submission that was published. The oldest key goes when there are too many."""
+        if not context.idempotency_key:
+            return
+        self._digests[_key_of_source(context)] = _digest(submission, context)
+        self._digests.move_to_end(_key_of_source(context))
+        if len(self._digests) > self._max_keys:
+            self._digests.popitem(last=False)
 
 
-class PublishHandler:
-    """Publishes submissions."""
-
-    def __init__(
-        self, producer: Producer, messages: EventMessages, record: Database, visible: VisiblePositions
-    ) -> None:
-        self._producer = producer
-        self._messages = messages
-        self._record = record
-        self._visible = visible
-        self._repeats = Repeats()
-
-    async def publish(
-        self, submission: Submission, arrival: RequestContext, said: PublisherClaims, traceparent: str
-    ) -> PublishedSubmission:
-        """Publish it, or raise. `Unavailable` carries the event ids: the outcome is unknown, so repeat with the key."""
-        body = submission.body
-        opened = await _beside_if_large(body, lambda: open_submission(submission, arrival.door.base_url))
-        reception = receive(arrival, said, opened.said())
-        self._repeats.refuse_mix_up(submission, reception)
-        known = await known_resources(self._record, opened.own_ids())
-        if judged := opened.judged_ids() & known.keys():
-            known |= await with_identities(self._record, {each: known[each] for each in judged})
-        prepared, messages = await _beside_if_large(body, lambda: self._prepare(opened, reception, known, traceparent))
-        await self._refuse_overwriting(prepared, reception.role)
-        positions = await self._send(prepared, messages)
-        self._repeats.remember(submission, reception)
-        _record(prepared)
-        return PublishedSubmission(prepared, positions)
-
-    async def seen(self, published: PublishedSubmission, wait_s: int) -> Seen:
-        """What readers see of it within the time. Raises `Unprocessable` when it was parked instead."""
-        try:
-            if not await self._visible.wait(published.positions, wait_s):
-                return Seen()
-            return Seen(True, await self._superseded(published.prepared))
-        except OneStoryError as error:
-            error.headers |= published.headers
-            raise
-
-    async def _superseded(self, prepared: PreparedSubmission) -> frozenset[str]:
-        stated = [each for each in prepared.outcomes if isinstance(each, AcceptedEntry)]
-        stands = await standing(self._record, stated)
-        return frozenset(
-            each.shared_id for each in stated if stands.get(each.shared_id, each.event_id) != each.event_id
-        )
-
-    def _prepare(
-        self, opened: Opened, reception: Reception, known: dict[str, KnownResource], traceparent: str
-    ) -> tuple[PreparedSubmission, list[KafkaMessage]]:
-        prepared = prepare(opened, reception, known, uuid7)
-        return prepared, [self._messages.of(event, traceparent) for event in prepared.events]
-
-    async def _refuse_overwriting(self, prepared: PreparedSubmission, role: str) -> None:
-        entries = [entry for event in prepared.events if isinstance(event, RecordChanged) for entry in event.entries]
-        refuse_overwritten(await judgements(self._record, overwriting(entries, role)))
-
-    async def _send(self, prepared: PreparedSubmission, messages: Sequence[KafkaMessage]) -> list[MessagePosition]:
-        try:
-            return await self._producer.send(messages) if messages else []
-        except OneStoryError as error:
-            error.headers |= _event_ids(prepared)
-            log.warning("publish_unknown", event_ids=[str(event.event_id) for event in prepared.events[:10]])
-            raise
+def _key_of_source(context: SubmissionContext) -> tuple[str, str, str]:
+    return context.source.organisation, context.source.system, context.idempotency_key
 
 
-async def _beside_if_large(body: bytes, work: Callable[[], T]) -> T:
-    return await asyncio.to_thread(work) if len(body) > LARGE_BODY else work()
+def _digest(submission: Submission, context: SubmissionContext) -> bytes:
+    url = (submission.method, submission.resource_type, submission.resource_id, submission.search)
+    claims = (submission.if_none_exist, str(context.sequence), *sorted(context.complete_types))
+    digest = hashlib.sha256("\0".join((*url, *claims, "")).encode())
+    digest.update(submission.body)
+    return digest.digest()
 
 
-def _event_ids(prepared: PreparedSubmission) -> dict[str, str]:
-    return {"X-OneStory-Event-Id": ", ".join(str(event.event_id) for event in prepared.events[:MOST_NAMED])}
+class RecordEventBuilder:
+    """Builds the event of a Bundle about one person, by the rules of a publish, without sending it.
 
+    Another service publishes the event together with its own.
+    """
 
-def _record(prepared: PreparedSubmission) -> None:
-    accepted = sum(isinstance(outcome, AcceptedEntry) for outcome in prepared.outcomes)
-    _entries.labels("accepted").inc(accepted)
-    _entries.labels("refused").inc(len(prepared.outcomes) - accepted)
-    ids = [str(event.event_id) for event in prepared.events[:10]]
-    log.info("published", event_ids=ids, events=len(prepared.events), entries=accepted)
-
-
-# What a submission of one person states, for another room that publishes it together with what it does itself.
-
-
-class Statements:
-    """Judges a submission as the door does, and publishes nothing."""
-
-    def __init__(self, door: Door, record: Database) -> None:
-        self._door = door
+    def __init__(self, deployment: Deployment, record: Database) -> None:
+        self._deployment = deployment
         self._record = record
 
     async def __call__(
         self, body: bytes, caller: Caller, correlation_id: str, key: str, received_at: datetime
     ) -> RecordChanged:
-        """The event that a collection of one person is, with an entry for each of its own, in their order.
+        """Return the event of a Bundle of type collection about one person, with its entries in their order.
 
-        Raises what the door refuses with. `key` is an idempotency key.
+        `key` is an idempotency key. Raises the errors of a publish.
         """
-        arrival = RequestContext(
-            door=self._door,
+        request = RequestContext(
+            deployment=self._deployment,
             organisation=caller.organisation,
             system=caller.system,
             received_at=received_at,
@@ -260,17 +270,13 @@ class Statements:
             idempotency_key=key,
             role=caller.role,
         )
-        opened = open_submission(Submission("POST", body), self._door.base_url)
-        known = await known_resources(self._record, opened.own_ids())
-        if len(body) > LARGE_BODY:
-            prepared = await asyncio.to_thread(_prepared, opened, arrival, known)
-        else:
-            prepared = _prepared(opened, arrival, known)
+        parsed = parse_submission(Submission("POST", body), self._deployment.base_url)
+        known = await known_resources(self._record, parsed.shared_ids())
+        prepared = await _in_thread_if_large(
+            body, lambda: prepare(parsed, apply_claims(request, PublisherClaims(), parsed.claims()), known, uuid7)
+        )
         (event,) = prepared.events
         assert isinstance(event, RecordChanged)
-        refuse_overwritten(await judgements(self._record, overwriting(event.entries, caller.role)))
+        shared_ids = ids_that_may_be_judgements(event.entries, caller.role)
+        refuse_replacing_judgements(await current_judgements(self._record, shared_ids))
         return event
-
-
-def _prepared(opened: Opened, arrival: RequestContext, known: Mapping[str, KnownResource]) -> PreparedSubmission:
-    return prepare(opened, receive(arrival, PublisherClaims(), opened.said()), known, uuid7)

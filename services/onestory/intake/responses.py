@@ -1,8 +1,7 @@
-"""What the publisher is told: the answers of a FHIR server (http://hl7.org/fhir/R4/http.html)."""
+"""Writes the responses of a publish (http://hl7.org/fhir/R4/http.html), as the Prefer header asks (RFC 7240)."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -12,74 +11,23 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from onestory.intake.domain.item import looks_sent
-from onestory.intake.domain.request import AcceptedEntry, PublisherClaims, RefusedEntry
-from onestory.intake.publish import MOST_NAMED, PublishedSubmission, Seen
+from onestory.intake.domain.request import AcceptedEntry, RefusedEntry
+from onestory.intake.publish import MAX_EVENT_IDS, PublishedSubmission, PublishVisibility
 from onestory.shared.errors import Issue
+from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.dates import format_instant
-from onestory.shared.fhir.outcome import outcome
-from onestory.shared.http.app import refusal
+from onestory.shared.fhir.outcome import operation_outcome
+from onestory.shared.http.app import error_response
 from onestory.shared.http.openapi import FHIR_JSON
 
-# What the headers of a publish say (FHIR R4 http.html, RFC 7240 Prefer, and our own).
-
-# The headers that ask for something which an append-only door cannot keep.
-_PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
-_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-LONGEST_WAIT_S = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Preferences:
-    """`returns` is minimal, representation or OperationOutcome; `wait_s` is 0 where nothing shall be waited for.
-
-    `stated`: the caller said so.
-    """
-
-    returns: str = "minimal"
-    wait_s: int = 0
-    stated: bool = True
-
-
-UNSTATED = Preferences("representation", 2, stated=False)
-"""For one resource, to whoever states nothing: FHIR clients take ids from the answer, and read what they wrote."""
-
-
-def said(headers: Headers) -> PublisherClaims:
-    """What the headers say of the statement."""
-    types = tuple(part.strip() for part in headers.get("X-Complete-Types", "").split(",") if part.strip())
-    return PublisherClaims(headers.get("X-Source-System"), headers.get("X-Sequence"), types or None)
-
-
-def preconditions(headers: Headers) -> list[str]:
-    """The names of those that were sent."""
-    return [name for name in _PRECONDITIONS if name in headers]
-
-
-def preferences(headers: Headers) -> Preferences | None:
-    """What the caller would like, if anything. As RFC 7240 has it, a preference that makes no sense is none."""
-    if "Prefer" not in headers:
-        return None
-    asked = [part.strip() for part in ",".join(headers.getlist("Prefer")).replace(";", ",").split(",")]
-    stated = dict(part.partition("=")[::2] for part in reversed(asked))
-    returns, wait = stated.get("return", ""), stated.get("wait", "")
-    return Preferences(
-        returns=returns if returns in ("representation", "OperationOutcome") else "minimal",
-        wait_s=min(int(wait), LONGEST_WAIT_S) if wait.isascii() and wait.isdecimal() and len(wait) < 9 else 0,
-    )
-
-
-def traceparent(headers: Headers) -> str:
-    """The W3C trace context that came with the request, or empty."""
-    given = headers.get("traceparent", "")
-    return given if _TRACEPARENT.fullmatch(given) else ""
-
-
+MAX_WAIT_S = 60
+_REQUEST = "ServiceRequest"
+_TEAM = "HealthcareService"
 _REASONS = {
     200: "OK", 201: "Created", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 412: "Precondition Failed",
     413: "Content Too Large", 415: "Unsupported Media Type", 422: "Unprocessable Content",
 }  # fmt: skip
-_TAKEN = Issue("informational", "Kafka has it; readers see it a moment later.", severity="information")
+_ACKNOWLEDGED = Issue("informational", "Kafka has it; readers see it a moment later.", severity="information")
 _VISIBLE = Issue("informational", "Kafka has it, and readers see it.", severity="information")
 _SUPERSEDED = Issue(
     "informational",
@@ -93,109 +41,180 @@ _NOT_SENT = Issue(
     "POST /fhir/ServiceRequest (a BaRS message: POST /$process-message).",
     severity="warning",
 )
-_OUTCOME_TAKEN, _OUTCOME_VISIBLE, _OUTCOME_SUPERSEDED = (outcome([each]) for each in (_TAKEN, _VISIBLE, _SUPERSEDED))
+_OUTCOME_ACKNOWLEDGED, _OUTCOME_VISIBLE, _OUTCOME_SUPERSEDED = (
+    operation_outcome([issue]) for issue in (_ACKNOWLEDGED, _VISIBLE, _SUPERSEDED)
+)
 
 
-class Answers:
-    """Makes answers. `base_url` is that of FHIR."""
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """The caller's preferences for the response.
+
+    `returns` is minimal, representation or OperationOutcome. `wait_s` is the longest wait for readers, in seconds; 0
+    means no wait. `stated` is False when the caller sent no Prefer header.
+    """
+
+    returns: str = "minimal"
+    wait_s: int = 0
+    stated: bool = True
+
+
+DEFAULT_FOR_RESOURCE = Preferences("representation", 2, stated=False)
+"""For one resource without Prefer. FHIR clients take the id from the response, and read the resource at once."""
+
+
+def preferences(headers: Headers) -> Preferences | None:
+    """Return the preferences in Prefer, or None without that header. An unknown value is ignored (RFC 7240)."""
+    if "Prefer" not in headers:
+        return None
+    parts = [part.strip() for part in ",".join(headers.getlist("Prefer")).replace(";", ",").split(",")]
+    # RFC 7240: the first of two equal preferences counts.
+    by_name = dict(part.partition("=")[::2] for part in reversed(parts))
+    returns, wait = by_name.get("return", ""), by_name.get("wait", "")
+    return Preferences(
+        returns=returns if returns in ("representation", "OperationOutcome") else "minimal",
+        wait_s=min(int(wait), MAX_WAIT_S) if wait.isascii() and wait.isdecimal() and len(wait) < 9 else 0,
+    )
+
+
+class PublishResponses:
+    """Writes the responses of a deployment with this FHIR base URL."""
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
 
-    def to(self, published: PublishedSubmission, at: datetime, prefer: Preferences, seen: Seen) -> Response:
-        """The answer to a publish that Kafka has acknowledged."""
+    def write(
+        self, published: PublishedSubmission, received_at: datetime, prefer: Preferences, visibility: PublishVisibility
+    ) -> Response:
+        """Return the response to a publish that Kafka has acknowledged."""
         headers = dict(published.headers)
-        if seen.visible and prefer.stated:
+        if visibility.visible and prefer.stated:
             headers["Preference-Applied"] = f"wait={prefer.wait_s}"
-        if seen.superseded:
-            headers["X-OneStory-Superseded"] = ", ".join(sorted(seen.superseded)[:MOST_NAMED])
+        if visibility.superseded:
+            headers["X-OneStory-Superseded"] = ", ".join(sorted(visibility.superseded)[:MAX_EVENT_IDS])
         kind = published.prepared.bundle_type
-        told = [_VISIBLE if seen.visible else _TAKEN, *([_SUPERSEDED] if seen.superseded else [])]
-        if any(isinstance(each, AcceptedEntry) and looks_sent(each, kind) for each in published.prepared.outcomes):
-            told.append(_NOT_SENT)
-        says = outcome(told)
-        match kind:
-            case "":
-                return self._to_resource(published, at, prefer, headers, says)
-            case "transaction" | "batch":
-                return self._to_bundle(published, at, prefer, headers, seen)
-            case _:
-                return Response(says, 202, headers, FHIR_JSON)
+        if kind in ("transaction", "batch"):
+            return self._bundle(published, received_at, prefer, headers, visibility)
+        outcome = _outcome(published, visibility)
+        if kind:
+            return Response(outcome, 202, headers, FHIR_JSON)
+        return self._resource(published, received_at, prefer, headers, outcome)
 
-    def _to_resource(
-        self, published: PublishedSubmission, at: datetime, prefer: Preferences, headers: dict[str, str], says: bytes
+    def _resource(
+        self,
+        published: PublishedSubmission,
+        received_at: datetime,
+        prefer: Preferences,
+        headers: dict[str, str],
+        outcome: bytes,
     ) -> Response:
         accepted = published.prepared.outcomes[0]
         assert isinstance(accepted, AcceptedEntry)
         headers |= {
             "Location": self._location(accepted),
-            "ETag": _etag(accepted),
-            "Last-Modified": format_datetime(at, usegmt=True),
+            "ETag": etag(accepted.event_id),
+            "Last-Modified": format_datetime(received_at, usegmt=True),
         }
         status = _status(accepted)
         if prefer.returns == "OperationOutcome":
-            return Response(says, 200 if status == 204 else status, headers, FHIR_JSON)
+            return Response(outcome, 200 if status == 204 else status, headers, FHIR_JSON)
         if prefer.returns == "representation" and accepted.content is not None:
             return Response(_representation(accepted), status, headers, FHIR_JSON)
         return Response(None, status, headers)
 
-    def _to_bundle(
-        self, published: PublishedSubmission, at: datetime, prefer: Preferences, headers: dict[str, str], seen: Seen
+    def _bundle(
+        self,
+        published: PublishedSubmission,
+        received_at: datetime,
+        prefer: Preferences,
+        headers: dict[str, str],
+        visibility: PublishVisibility,
     ) -> Response:
         kind = published.prepared.bundle_type
-        entries = [self._entry(each, at, prefer, seen) for each in published.prepared.outcomes]
+        entries = [self._entry(entry, received_at, prefer, visibility) for entry in published.prepared.outcomes]
         body = b'{"resourceType":"Bundle","type":"%b-response","entry":[%b]}' % (kind.encode(), b",".join(entries))
         return Response(body, 200, headers, FHIR_JSON)
 
-    def _entry(self, each: AcceptedEntry | RefusedEntry, at: datetime, prefer: Preferences, seen: Seen) -> bytes:
-        if isinstance(each, RefusedEntry):
-            answer = refusal(each.error)
-            return _response({"status": _line(answer.status_code)}, bytes(answer.body))
+    def _entry(
+        self,
+        entry: AcceptedEntry | RefusedEntry,
+        received_at: datetime,
+        prefer: Preferences,
+        visibility: PublishVisibility,
+    ) -> bytes:
+        if isinstance(entry, RefusedEntry):
+            refusal = error_response(entry.error)
+            return _entry_response({"status": _status_line(refusal.status_code)}, bytes(refusal.body))
         response = {
-            "status": _line(_status(each)),
-            "location": self._location(each),
-            "etag": _etag(each),
-            "lastModified": format_instant(at),
+            "status": _status_line(_status(entry)),
+            "location": self._location(entry),
+            "etag": etag(entry.event_id),
+            "lastModified": format_instant(received_at),
         }
-        written = _response(response, _told(each, prefer, seen))
-        if prefer.returns == "representation" and each.content is not None:
-            return b'{"resource":%b,%b' % (_representation(each), written[1:])
+        written = _entry_response(response, _entry_outcome(entry, prefer, visibility))
+        if prefer.returns == "representation" and entry.content is not None:
+            return b'{"resource":%b,%b' % (_representation(entry), written[1:])
         return written
 
     def _location(self, accepted: AcceptedEntry) -> str:
         return f"{self._base_url}/{accepted.resource_type}/{accepted.shared_id}/_history/{accepted.event_id}"
 
 
-def _told(each: AcceptedEntry, prefer: Preferences, seen: Seen) -> bytes:
-    """The outcome of one entry: what was asked for, and what is not as it looks."""
-    if looks_sent(each, ""):
-        return outcome([_NOT_SENT, *([_SUPERSEDED] if each.shared_id in seen.superseded else [])])
-    if each.shared_id in seen.superseded:
+def _outcome(published: PublishedSubmission, visibility: PublishVisibility) -> bytes:
+    """Return the OperationOutcome about the whole publish."""
+    issues = [_VISIBLE if visibility.visible else _ACKNOWLEDGED, *([_SUPERSEDED] if visibility.superseded else [])]
+    kind = published.prepared.bundle_type
+    accepted = (outcome for outcome in published.prepared.outcomes if isinstance(outcome, AcceptedEntry))
+    if any(_looks_like_sent_referral(entry, kind) for entry in accepted):
+        issues.append(_NOT_SENT)
+    return operation_outcome(issues)
+
+
+def _entry_outcome(entry: AcceptedEntry, prefer: Preferences, visibility: PublishVisibility) -> bytes:
+    """Return the OperationOutcome of one entry: always with a warning, else only if Prefer asks for it, or empty."""
+    superseded = entry.shared_id in visibility.superseded
+    if _looks_like_sent_referral(entry, ""):
+        return operation_outcome([_NOT_SENT, *([_SUPERSEDED] if superseded else [])])
+    if superseded:
         return _OUTCOME_SUPERSEDED
     if prefer.returns != "OperationOutcome":
         return b""
-    return _OUTCOME_VISIBLE if seen.visible else _OUTCOME_TAKEN
+    return _OUTCOME_VISIBLE if visibility.visible else _OUTCOME_ACKNOWLEDGED
 
 
-def _response(response: dict[str, Any], said: bytes) -> bytes:
+def _entry_response(response: dict[str, Any], outcome: bytes) -> bytes:
     written = orjson.dumps(response)
-    return b'{"response":%b}' % (written[:-1] + b',"outcome":%b}' % said if said else written)
+    return b'{"response":%b}' % (written[:-1] + b',"outcome":%b}' % outcome if outcome else written)
 
 
 def _status(accepted: AcceptedEntry) -> int:
-    # An append-only door cannot know whether a PUT is the first of its kind: it is an update.
+    # Intake does not know whether a PUT is the first for its resource, so it answers as for an update.
     return {"PUT": 200, "DELETE": 204}.get(accepted.method, 201)
 
 
-def _line(status: int) -> str:
+def _status_line(status: int) -> str:
     return f"{status} {_REASONS.get(status, '')}".rstrip()
 
 
-def _etag(accepted: AcceptedEntry) -> str:
-    return f'W/"{accepted.event_id}"'
-
-
 def _representation(accepted: AcceptedEntry) -> bytes:
-    # Without lastUpdated: that is the broker's time, which readers get to see.
+    # Without lastUpdated: readers get the broker's time there, and intake does not know it.
     assert accepted.content is not None
     return accepted.content.replace(b'"meta":{', b'"meta":{"versionId":"%b",' % str(accepted.event_id).encode(), 1)
+
+
+def _looks_like_sent_referral(accepted: AcceptedEntry, bundle_type: str) -> bool:
+    """Return whether a statement looks like a referral that was sent: an active request to a team, or in a message.
+
+    The publisher is warned, because no team was informed.
+    """
+    if accepted.resource_type != _REQUEST or accepted.content is None:
+        return False
+    request: dict[str, Any] = orjson.loads(accepted.content)
+    is_to_team = bundle_type == "message" or any(map(_is_team, request.get("performer", ())))
+    return request.get("status") == "active" and is_to_team
+
+
+def _is_team(performer: dict[str, Any]) -> bool:
+    if performer.get("type") == _TEAM or f"{_TEAM}/" in performer.get("reference", ""):
+        return True
+    return str(performer.get("identifier", {}).get("system", "")).lower().endswith("/dos-service-id")

@@ -1,4 +1,4 @@
-"""The record's views that intake reads: what ids in our own form stand for, and what stands. It owns no tables."""
+"""The SQL of intake: it reads four views of the record service. Intake owns no tables."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _KNOWN = """
     where person_key = any($1::text[]) and shared_id = any($2::text[])
 """
 _JUDGEMENTS = "select resource_hash from record.standing_judgement where resource_hash = any($1::text[])"
-_STANDING = """
+_CURRENT = """
     select shared_id, event_id
     from record.standing_statement
     where person_key = any($1::text[]) and resource_type = any($2::text[]) and shared_id = any($3::text[])
 """
-# Contradictory links, which join nobody to a reader, are followed here too: a judgement alone joins nobody.
+# Readers ignore identity links that contradict each other. Here they count too, because a judgement joins no one.
 _IDENTITIES = """
     with recursive reached (start, person_key) as (
         select asked, asked collate "C" from unnest($1::text[]) asked
@@ -42,52 +42,61 @@ _IDENTITIES = """
     select start, person_key from reached
 """
 _KEY_LENGTH = 26
-# A publisher waits at most five seconds for an answer, and most of them are Kafka's.
+# A publisher waits at most five seconds for an answer, and Kafka needs most of that time.
 _TIMEOUT_S = 0.8
 
 
 async def known_resources(database: Database, shared_ids: Iterable[str]) -> dict[str, KnownResource]:
-    """What these ids stand for, as far as the record has seen them. Raises `Unavailable`."""
+    """Return the resources behind these shared ids, without those that the record does not have.
+
+    Raises `Unavailable`.
+    """
     wanted = sorted(shared_ids)
     if not wanted:
         return {}
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            rows = await database.fetch(_KNOWN, sorted({each[:_KEY_LENGTH] for each in wanted}), wanted)
+            rows = await database.fetch(_KNOWN, sorted({shared_id[:_KEY_LENGTH] for shared_id in wanted}), wanted)
     except TimeoutError as error:
         raise Unavailable("The record's database does not answer in time. Try again.") from error
-    return {row["shared_id"]: _known(row) for row in rows}
+    return {row["shared_id"]: _known_resource(row) for row in rows}
 
 
-async def with_identities(database: Database, known: Mapping[str, KnownResource]) -> dict[str, KnownResource]:
-    """The same, each with the keys of all identities that are its person. Raises `Unavailable`."""
-    rows = await database.fetch(_IDENTITIES, sorted({each[:_KEY_LENGTH] for each in known}))
-    joined: dict[str, set[str]] = {}
+async def with_linked_identities(database: Database, known: Mapping[str, KnownResource]) -> dict[str, KnownResource]:
+    """Return the resources, each with the person keys of all identities of its person. Raises `Unavailable`."""
+    rows = await database.fetch(_IDENTITIES, sorted({shared_id[:_KEY_LENGTH] for shared_id in known}))
+    linked: dict[str, set[str]] = {}
     for row in rows:
-        joined.setdefault(row["start"], set()).add(row["person_key"])
-    return {each: replace(meant, joined=frozenset(joined.get(each[:_KEY_LENGTH], ()))) for each, meant in known.items()}
+        linked.setdefault(row["start"], set()).add(row["person_key"])
+    return {
+        shared_id: replace(resource, linked_person_keys=frozenset(linked.get(shared_id[:_KEY_LENGTH], ())))
+        for shared_id, resource in known.items()
+    }
 
 
-async def judgements(database: Database, shared_ids: Iterable[str]) -> frozenset[str]:
-    """Those of these shared ids whose resource stands as a clinician's judgement. Raises `Unavailable`."""
-    hashes = {each.rpartition("-")[2]: each for each in shared_ids}
-    if not hashes:
+async def current_judgements(database: Database, shared_ids: Iterable[str]) -> frozenset[str]:
+    """Return those of the shared ids whose current statement is a clinician's judgement. Raises `Unavailable`."""
+    by_hash = {shared_id.rpartition("-")[2]: shared_id for shared_id in shared_ids}
+    if not by_hash:
         return frozenset()
-    rows = await database.fetch(_JUDGEMENTS, sorted(hashes))
-    return frozenset(hashes[row["resource_hash"]] for row in rows)
+    rows = await database.fetch(_JUDGEMENTS, sorted(by_hash))
+    return frozenset(by_hash[row["resource_hash"]] for row in rows)
 
 
-async def standing(database: Database, stated: Iterable[AcceptedEntry]) -> dict[str, UUID]:
-    """By shared id, the event whose statement stands for each of these resources of persons. Raises `Unavailable`."""
-    wanted = [(each.shared_id[:_KEY_LENGTH], each.resource_type, each.shared_id) for each in stated]
+async def current_event_ids(database: Database, entries: Iterable[AcceptedEntry]) -> dict[str, UUID]:
+    """Return, by shared id, the event id of each resource's current statement. Raises `Unavailable`.
+
+    Directory resources are left out.
+    """
+    wanted = [(entry.shared_id[:_KEY_LENGTH], entry.resource_type, entry.shared_id) for entry in entries]
     if not wanted:
         return {}
     columns = [sorted(set(column)) for column in zip(*wanted, strict=True)]
-    rows = await database.fetch(_STANDING, *columns)
+    rows = await database.fetch(_CURRENT, *columns)
     return {row["shared_id"]: UUID(str(row["event_id"])) for row in rows}
 
 
-def _known(row: Any) -> KnownResource:
+def _known_resource(row: Any) -> KnownResource:
     return KnownResource(
         person=PersonIdentifier(row["person_system"], row["person_value"]),
         source=Source(row["organisation"], row["system"]),

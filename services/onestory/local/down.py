@@ -1,4 +1,4 @@
-"""`onestory down`: stop the embedded stack and leave nothing of it running."""
+"""`onestory down`: stops every process of the embedded stack."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from onestory.local import kafka, postgres, processes, state
 
-OURS = ("serve", "summarise", "project", "refer", "issuer")
-ALL = (*OURS, "kafka", "postgres")
+OWN_PROCESSES = ("serve", "summarise", "project", "refer", "issuer")
+STOP_ORDER = (*OWN_PROCESSES, "kafka", "postgres")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,22 +20,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Stop everything, and say what ran. Exit code 0, also when nothing did."""
-    state.require()
+    """Stop everything, and print what was stopped. The exit code is 0, also when nothing ran."""
+    state.require_packages()
     home = state.find_home()
     if not home.exists():
         print(f"There is no embedded stack in {home}.")
         return 0
-    with state.only_one(home):
-        stopped = stop_all(home, ALL)
+    with state.stack_lock(home):
+        stopped = stop_all(home, STOP_ORDER)
     print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
     return 0
 
 
 def stop_all(home: Path, names: Collection[str]) -> list[str]:
-    """Stop these processes, those first that need the others; gives those that lived."""
-    with _undisturbed():
-        stopped = processes.stop(home, [name for name in OURS if name in names])
+    """Stop these processes, each before those that it needs. Returns the names of those that ran."""
+    with _signals_ignored():
+        stopped = processes.stop(home, [name for name in OWN_PROCESSES if name in names])
         engines = [engine for engine in (kafka, postgres) if engine.NAME in names]
         with ThreadPoolExecutor() as pool:
             for ended in pool.map(lambda engine: engine.stop(home), engines):
@@ -44,8 +44,8 @@ def stop_all(home: Path, names: Collection[str]) -> list[str]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A second Ctrl-C, of somebody who finds that stopping takes long, must not leave half of it running."""
+def _signals_ignored() -> Iterator[None]:
+    """Ignores SIGINT and SIGTERM: a second, impatient Ctrl-C must not leave half of the stack running."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

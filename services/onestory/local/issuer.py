@@ -1,7 +1,7 @@
-"""`onestory issuer`: a development OpenID provider. Whoever asks gets a token: it runs in the embedded stack only.
+"""`onestory issuer`: a development OpenID provider. Every client gets a token, so only the embedded stack runs it.
 
-What it serves: OpenID Connect Discovery 1.0, a JWK set (RFC 7517), and a token endpoint in the shape of the client
-credentials grant (RFC 6749, section 4.4) that takes what the token shall claim from the form.
+It serves OpenID Connect Discovery 1.0, a JWK set (RFC 7517) and a token endpoint. The endpoint has the shape of the
+client credentials grant (RFC 6749, section 4.4), and takes the claims of the token from the form.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DEFAULT_SCOPE = "system/*.cruds"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Everything comes from the environment."""
+    """`issuer` has no options: its settings come from the environment."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,22 +48,25 @@ def run(arguments: argparse.Namespace) -> int:
             "(onestory up); elsewhere set ONESTORY_OIDC_ISSUER to a real one."
         )
     home = state.find_home()
-    state.prepare(home)
+    state.prepare_home(home)
     issuer = Issuer(configured.oidc_issuer, configured.oidc_audience, load_key(home / "issuer-key.pem"))
-    uvicorn.run(app(issuer), host="127.0.0.1", port=configured.port, log_level="warning", access_log=False)
+    uvicorn.run(create_app(issuer), host="127.0.0.1", port=configured.port, log_level="warning", access_log=False)
     return 0
 
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Who signs, and for whom."""
+    """The issuer's URL, the audience of its tokens, and its signing key."""
 
     url: str
     audience: str
     key: ec.EllipticCurvePrivateKey
 
     def token(self, wanted: Mapping[str, str], now: int) -> str:
-        """A signed token (RFC 7519) with the claims that were asked for. Raises `ValueError` for a wrong lifetime."""
+        """A signed token (RFC 7519) with the wanted claims. `now` and the lifetime are in seconds.
+
+        Raises `ValueError` for a wrong lifetime.
+        """
         lifetime = int(wanted.get("lifetime") or 3600)
         if not 0 < lifetime <= LONGEST_LIFETIME_S:
             raise ValueError(f"lifetime must be 1 to {LONGEST_LIFETIME_S} seconds")
@@ -85,7 +88,7 @@ class Issuer:
         return {"keys": [{**public, "kid": KEY_ID, "alg": ALGORITHM, "use": "sig"}]}
 
 
-def app(issuer: Issuer) -> Starlette:
+def create_app(issuer: Issuer) -> Starlette:
     """The routes of one issuer."""
 
     async def configuration(request: Request) -> Response:
@@ -125,7 +128,7 @@ def app(issuer: Issuer) -> Starlette:
 
 
 def load_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """The signing key of this stack, made at its first start, readable by its owner only."""
+    """The signing key of this stack, made at its first start. Only the owner of the file can read it."""
     if not path.exists():
         fresh = ec.generate_private_key(ec.SECP256R1())
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8

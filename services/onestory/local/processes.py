@@ -1,4 +1,7 @@
-"""Detached processes with a known identity: started, found again later, watched and stopped."""
+"""Starts detached processes, finds them again by pid and start time, waits for them and stops them.
+
+`interrupt_once` makes the first Ctrl-C of a command the only one, so that its clean-up is not interrupted.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from onestory.shared.errors import Unavailable
 
 try:
     import psutil
-except ImportError:  # `extra.require` says it in a sentence before anything here is called.
+except ImportError:  # `state.require_packages` reports it before any function here is called.
     psutil = None  # type: ignore[assignment]
 
 SAME_START_S = 1.0
@@ -33,7 +36,7 @@ class Account:
     gid: int
 
     def options(self) -> dict[str, Any]:
-        """For `subprocess`; it starts at the root because the account may not reach the directory we are in."""
+        """Arguments for `subprocess`. The directory is the root, as the account may not reach the current one."""
         return {"user": self.uid, "group": self.gid, "extra_groups": [], "cwd": "/"}
 
 
@@ -45,7 +48,7 @@ def start(
     environment: Mapping[str, str] | None = None,
     account: Account | None = None,
 ) -> int:
-    """Start a process that outlives us, its output appended to `logs/<name>.log`. Gives its pid."""
+    """Start a process that outlives this one; its output is appended to `logs/<name>.log`. Returns its pid."""
     with log_file(home, name).open("ab") as log:
         child = subprocess.Popen(
             command,
@@ -56,7 +59,7 @@ def start(
             start_new_session=True,
             **(account.options() if account else {"cwd": home}),
         )
-    # It is meant to outlive us: without this Popen warns that nobody waited for it.
+    # It shall outlive this process. Without this, Popen warns that it was not waited for.
     child.returncode = 0
     identity = {"pid": child.pid, "created": psutil.Process(child.pid).create_time()}
     (home / "run" / f"{name}.json").write_text(json.dumps(identity))
@@ -64,12 +67,12 @@ def start(
 
 
 def log_file(home: Path, name: str) -> Path:
-    """Where the output of a process goes."""
+    """The log file of a process."""
     return home / "logs" / f"{name}.log"
 
 
 def find(home: Path, name: str) -> psutil.Process | None:
-    """The process that was started under this name, while it lives; never another one that got its pid."""
+    """The process that was started under this name, or None when it has ended. A reused pid is not taken for it."""
     identity = _identity(home, name)
     if identity is None:
         return None
@@ -83,7 +86,7 @@ def find(home: Path, name: str) -> psutil.Process | None:
 
 
 def memory_mb(process: psutil.Process) -> float:
-    """Memory of a process and its children in MB; where the system tells, shared pages are counted once."""
+    """The memory of a process and its children in MB. Shared pages count once where the system reports it (PSS)."""
     total = 0
     for member in [process, *process.children(recursive=True)]:
         with contextlib.suppress(psutil.Error):
@@ -93,7 +96,7 @@ def memory_mb(process: psutil.Process) -> float:
 
 
 def await_ready(home: Path, name: str, probe: Callable[[], bool], seconds: float) -> None:
-    """Return when `probe` is true. Raises `Unavailable` when the process ends before, or after `seconds`."""
+    """Return when `probe` is true. Raises `Unavailable` when the process ends first, or after `seconds`."""
     deadline = time.monotonic() + seconds
     while not probe():
         if find(home, name) is None:
@@ -104,45 +107,48 @@ def await_ready(home: Path, name: str, probe: Callable[[], bool], seconds: float
 
 
 def last_line(home: Path, name: str) -> str:
-    """The last line that a process wrote and where the rest is: how an operator learns why it ended."""
+    """The last line that a process wrote, and the path of its log: it shows why the process ended."""
     log = log_file(home, name)
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return f"{lines[-1][:300] if lines else 'it wrote nothing'} (log: {log})"
 
 
 def stop(home: Path, names: Iterable[str], *, by: signal.Signals = signal.SIGTERM, seconds: float = 20.0) -> list[str]:
-    """Ask the named processes together to end, and kill what is left after `seconds`; gives those that lived."""
-    lived = []
+    """Send the signal `by` to the named processes, and kill their sessions after `seconds`.
+
+    Returns the names of the processes that ran.
+    """
+    running = []
     members: list[psutil.Process] = []
     for name in names:
         leader = find(home, name)
         members += _session(home, name)
         if leader is not None:
-            lived.append(name)
+            running.append(name)
             with contextlib.suppress(psutil.NoSuchProcess):
                 leader.send_signal(by)
-    _, left = psutil.wait_procs(members, timeout=seconds if lived else 0)
-    kill(left)
+    _, remaining = psutil.wait_procs(members, timeout=seconds if running else 0)
+    kill(remaining)
     for name in names:
         (home / "run" / f"{name}.json").unlink(missing_ok=True)
-    return lived
+    return running
 
 
 def kill(members: Sequence[psutil.Process]) -> None:
-    """End these processes at once, and return when they are gone."""
+    """Kill these processes; return when they have ended, after 10 s at the latest."""
     for process in members:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(members, timeout=10)
 
 
-def titled(name: str, title: str) -> list[psutil.Process]:
+def find_by_title(name: str, title: str) -> list[psutil.Process]:
     """The processes of this program name with `title` in their command line, which every account may read."""
-    found = []
-    for process in psutil.process_iter(["name", "cmdline"]):
-        if process.info["name"] == name and title in " ".join(process.info["cmdline"] or ()):
-            found.append(process)
-    return found
+    return [
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == name and title in " ".join(process.info["cmdline"] or ())
+    ]
 
 
 def _identity(home: Path, name: str) -> tuple[int, float] | None:
@@ -154,17 +160,17 @@ def _identity(home: Path, name: str) -> tuple[int, float] | None:
 
 
 def _session(home: Path, name: str) -> list[psutil.Process]:
-    """Everything that lives in the session that the named process began, also when that process itself is dead."""
+    """All running processes in the session of the named process, also when that process itself has ended."""
     identity = _identity(home, name)
     if identity is None:
         return []
     pid, created = identity
     if find(home, name) is None and psutil.pid_exists(pid) and not _is_zombie(pid):
-        return []  # the pid belongs to somebody else now, and so may its session
-    return [process for process in psutil.process_iter(["create_time"]) if _belongs(process, pid, created)]
+        return []  # the pid belongs to another process now, and the session may too
+    return [process for process in psutil.process_iter(["create_time"]) if _in_session(process, pid, created)]
 
 
-def _belongs(process: psutil.Process, session: int, created: float) -> bool:
+def _in_session(process: psutil.Process, session: int, created: float) -> bool:
     try:
         return os.getsid(process.pid) == session and process.create_time() > created - SAME_START_S
     except (OSError, psutil.Error):
@@ -178,11 +184,8 @@ def _is_zombie(pid: int) -> bool:
         return True
 
 
-# How a command that starts processes is interrupted: once, so that what it does to leave nothing running is not.
-
-
-def once() -> None:
-    """From now on the first Ctrl-C or SIGTERM raises `KeyboardInterrupt`; all that follow change nothing."""
+def interrupt_once() -> None:
+    """From now on the first Ctrl-C or SIGTERM raises `KeyboardInterrupt`; later ones are ignored."""
     interrupted = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

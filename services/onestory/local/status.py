@@ -1,24 +1,40 @@
-"""`onestory status`: what of the embedded stack runs, and where."""
+"""`onestory status`: which processes of the embedded stack run, and where.
+
+Operators' commands (`topics`, `migrate`, `parked`, `record`, `rebuild`) read their settings from the environment alone.
+`eval "$(onestory status --env)"` points them at the embedded stack.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 from onestory.local import processes, state
-from onestory.local.down import ALL
+from onestory.local.down import STOP_ORDER
+from onestory.local.up import deployment_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--json` is for scripts."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    """`--json` and `--env` are for scripts."""
+    formats = parser.add_mutually_exclusive_group()
+    formats.add_argument("--json", action="store_true", help="print one JSON object")
+    formats.add_argument("--env", action="store_true", help="print its settings as `export` lines for a shell")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print it. Exit code 0 when everything runs, else 1."""
-    state.require()
+    """Print the state. The exit code is 0 when everything runs, else 1.
+
+    Raises `Unavailable` when `--env` finds no stack.
+    """
+    state.require_packages()
+    if arguments.env:
+        home = state.find_home()
+        for name, value in deployment_settings(home, state.require_stack(home)).items():
+            print(f"export {name}={shlex.quote(value)}")
+        return 0
     described = describe(state.find_home())
     if arguments.json:
         print(json.dumps(described, indent=2))
@@ -28,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def describe(home: Path) -> dict[str, Any]:
-    """The addresses (null before the first start) and each process with pid, state and memory in MB."""
+    """The addresses (None before the first start), and each process with pid, state and memory in MB."""
     stack = state.read_stack(home)
     return {
         "base_url": stack and stack.base_url,
@@ -36,7 +52,7 @@ def describe(home: Path) -> dict[str, Any]:
         "postgres": stack and stack.postgres,
         "issuer": stack and stack.issuer,
         "home": str(home),
-        "processes": [_process(home, name) for name in ALL],
+        "processes": [_process(home, name) for name in STOP_ORDER],
     }
 
 
@@ -48,7 +64,7 @@ def _process(home: Path, name: str) -> dict[str, Any]:
 
 
 def _print_table(described: dict[str, Any]) -> None:
-    from rich.console import Console  # late: scripts ask for JSON often, and wait for it
+    from rich.console import Console  # late: scripts often ask for JSON, and the import is slow
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0))

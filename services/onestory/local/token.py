@@ -1,4 +1,4 @@
-"""`onestory token`: a demo token from the embedded stack's issuer."""
+"""`onestory token`: prints a demo token of the embedded stack's issuer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onestory.shared.errors import Unavailable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Who the token speaks for."""
+    """The claims of the token: organisation, role, network, system, user and purpose."""
     parser.add_argument("--org", required=True, help="ODS code of the organisation")
     parser.add_argument("--role", required=True, help="role code, for example R8000 (clinical practitioner)")
     parser.add_argument("--network", help="care network; without it, that of the organisation in the synthetic network")
@@ -49,23 +49,23 @@ def fetch_token(
     lifetime: int = 3600,
     issuer: str | None = None,
 ) -> str:
-    """A signed token for this organisation, from `issuer`, else from the embedded stack's.
+    """A signed token (JWT) for this organisation, from `issuer` or else from the embedded stack's issuer.
 
-    Raises `Unavailable` when that does not answer or refuses.
+    `lifetime` is in seconds. Raises `Unavailable` when the issuer does not answer, or refuses.
     """
-    wanted = {
+    claims = {
         "grant_type": "client_credentials",
         "org": org,
         "role": role,
-        "network": network_of(org) if network is None else network,
+        "network": organisation_network(org) if network is None else network,
         "system": system or "",
         "sub": sub or "",
         "purpose": purpose,
         "lifetime": str(lifetime),
     }
-    issuer = issuer or state.the_stack(state.find_home()).issuer
+    issuer = issuer or state.require_stack(state.find_home()).issuer
     try:
-        answer = httpx.post(f"{issuer}/token", data=wanted, timeout=5, trust_env=False)
+        answer = httpx.post(f"{issuer}/token", data=claims, timeout=5, trust_env=False)
     except httpx.HTTPError as error:
         raise Unavailable(f"The development issuer at {issuer} does not answer. Start it with: onestory up") from error
     if answer.status_code != 200:
@@ -75,6 +75,6 @@ def fetch_token(
     return str(answer.json()["access_token"])
 
 
-def network_of(org: str) -> str:
-    """The network of an organisation in the synthetic care network; empty when it is in none."""
+def organisation_network(org: str) -> str:
+    """The network of a practice in the synthetic care network; empty for any other organisation."""
     return NETWORKS.get(org, "")

@@ -1,4 +1,4 @@
-"""`onestory up`: start what of the embedded stack does not run, and return when all of it is ready."""
+"""`onestory up`: starts each process of the embedded stack that does not run; returns when all of them are ready."""
 
 from __future__ import annotations
 
@@ -17,74 +17,28 @@ from pathlib import Path
 
 from onestory.local import kafka, postgres, processes, state
 from onestory.local.down import stop_all
-from onestory.local.state import LOOPBACK, Stack, find_home, port_of, read_stack, secret
+from onestory.local.state import LOOPBACK, Stack, port_of, secret
 from onestory.sample.network import DEMOGRAPHIC_AUTHORITIES, NETWORKS
-from onestory.shared import settings
 from onestory.shared.errors import Unavailable
-from onestory.shared.settings import PREFIX, Settings
 
-# What each process of the embedded stack is told through its environment.
-
-
-def of(name: str, home: Path, stack: Stack) -> dict[str, str]:
-    """The environment of one process: the caller's own, with the stack's addresses; the caller's other settings win."""
-    own_port = port_of(stack.health[name]) if name in stack.health else 0
-    return {
-        "ONESTORY_HOST": LOOPBACK,
-        "ONESTORY_LOG_LEVEL": "info",
-        "ONESTORY_BASE_URL": stack.base_url,
-        "ONESTORY_OIDC_ISSUER": stack.issuer,
-        "ONESTORY_OIDC_JWKS_URL": f"{stack.issuer}/jwks",
-        "ONESTORY_KEY_SECRET": secret(home, "key-secret"),
-        **_network(),
-        **os.environ,
-        "ONESTORY_HOME": str(home),
-        "ONESTORY_KAFKA": stack.kafka,
-        "ONESTORY_POSTGRES": stack.postgres,
-        "ONESTORY_PORT": str(own_port),
-        "ONESTORY_HEALTH_PORT": str(own_port),
-        "ONESTORY_LOCAL_STACK": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
-def command() -> Settings:
-    """The settings of a command that does a process's work: the environment's; those of the embedded stack here where
-    the environment names neither Kafka nor PostgreSQL.
-    """
-    home = find_home()
-    stack = read_stack(home)
-    if stack is None or any(PREFIX + name in os.environ for name in ("KAFKA", "POSTGRES")):
-        return settings.read()
-    return settings.read(of("command", home, stack))
-
-
-def _network() -> dict[str, str]:
-    """The practices of the synthetic care network, so that its records can be read at once."""
-    return {
-        "ONESTORY_NETWORKS": json.dumps(NETWORKS),
-        "ONESTORY_DEMOGRAPHIC_AUTHORITIES": ",".join(DEMOGRAPHIC_AUTHORITIES),
-    }
-
-
-COMMANDS: dict[str, list[str]] = {
+PROCESS_COMMANDS: dict[str, list[str]] = {
     "issuer": ["issuer"],
     "serve": ["serve"],
     "project": ["project", "record"],
     "refer": ["project", "referral"],
     "summarise": ["summarise", "record"],
 }
-ALL = ("kafka", "postgres", *COMMANDS)
-PATIENCE_S = 120.0
+START_ORDER = ("kafka", "postgres", *PROCESS_COMMANDS)
+READY_TIMEOUT_S = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`up` has no options: ports and places come from the environment."""
+    """`up` has no options: ports and the directory come from the environment."""
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Start, and say where it is. Exit code 0 when everything is ready."""
-    processes.once()
+    """Start the stack and print its base URL. The exit code is 0 when everything is ready."""
+    processes.interrupt_once()
     began = time.monotonic()
     home = state.find_home()
     stack, started = bring_up(home)
@@ -96,111 +50,35 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def bring_up(home: Path) -> tuple[Stack, list[str]]:
-    """The stack in `home`, everything of it ready, and the names of the processes that had to be started.
+    """Start what does not run of the stack in `home`. Returns its addresses and the names of the started processes.
 
-    What was started is stopped again when anything fails or the caller interrupts, so it is up or as it was.
+    When a step fails or the caller interrupts, all processes that this call started are stopped again.
     """
-    state.require()
-    state.prepare(home)
-    with state.only_one(home):
+    state.require_packages()
+    state.prepare_home(home)
+    with state.stack_lock(home):
         before = state.read_stack(home)
-        dead = [name for name in ALL if processes.find(home, name) is None]
+        dead = [name for name in START_ORDER if processes.find(home, name) is None]
         if before is not None and not dead:
             return before, []
-        stack = state.choose(home, before, os.environ, lambda name: name not in dead)
+        stack = state.choose_addresses(home, before, os.environ, lambda name: name not in dead)
         if before is not None and stack != before:
-            # They were told addresses that are no longer true.
-            dead += processes.stop(home, [name for name in COMMANDS if name not in dead])
+            # They still have the old addresses in their environment.
+            dead += processes.stop(home, [name for name in PROCESS_COMMANDS if name not in dead])
         state.write_stack(home, stack)
-        start_all(Start(home, stack, tuple(name for name in ALL if name in dead)))
-        return stack, [name for name in ALL if name in dead]
+        start_all(StackStart(home, stack, tuple(name for name in START_ORDER if name in dead)))
+        return stack, [name for name in START_ORDER if name in dead]
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """One start of what is dead of one stack. Once it is `given_up`, no step of it goes on or starts anything."""
-
-    home: Path
-    stack: Stack
-    dead: tuple[str, ...]
-    given_up: threading.Event = field(default_factory=threading.Event)
-
-    def kafka(self) -> None:
-        """The broker, then the topics in it."""
-        if "kafka" in self.dead:
-            self.unless_given_up()
-            kafka.start(self.home, self.stack)
-            self.wait("kafka", lambda: kafka.ready(self.stack))
-        self.prepare("topics", "apply")
-
-    def postgres(self) -> None:
-        """The database server, then the tables in it."""
-        if "postgres" in self.dead:
-            self.unless_given_up()
-            postgres.start(self.home, self.stack)
-            self.wait("postgres", lambda: postgres.ready(self.stack))
-        self.prepare("migrate")
-
-    def process(self, name: str) -> None:
-        """One of our own processes."""
-        if name in self.dead:
-            self.unless_given_up()
-            surroundings = of(name, self.home, self.stack)
-            processes.start(self.home, name, [*onestory(), *COMMANDS[name]], environment=surroundings)
-            self.wait(name, lambda: answers(self.stack.health[name] + "/health/ready"))
-
-    def wait(self, name: str, probe: Callable[[], bool]) -> None:
-        """Until it is ready."""
-
-        def ready() -> bool:
-            self.unless_given_up()
-            return probe()
-
-        processes.await_ready(self.home, name, ready, PATIENCE_S)
-
-    def prepare(self, *command: str) -> None:
-        """Run one of our commands to its end. Raises `Unavailable` with what it said."""
-        self.unless_given_up()
-        with processes.log_file(self.home, command[0]).open("ab") as log:
-            surroundings = of(command[0], self.home, self.stack)
-            running = subprocess.Popen([*onestory(), *command], stdout=log, stderr=log, env=surroundings)
-        with running:
-            while running.poll() is None:
-                if self.given_up.wait(processes.POLL_S):
-                    running.kill()
-        if running.returncode != 0:
-            raise Unavailable(f"onestory {' '.join(command)} failed: {processes.last_line(self.home, command[0])}")
-
-    def unless_given_up(self) -> None:
-        """Raises `Unavailable` once this start is to leave nothing behind."""
-        if self.given_up.is_set():
-            raise Unavailable("The start was given up.")
-
-
-def onestory() -> list[str]:
-    """How this installation is called."""
-    return [sys.executable, "-m", "onestory"]
-
-
-def answers(url: str) -> bool:
-    """Whether a GET is answered with 200."""
-    import httpx  # late: a second `up` asks nobody
-
-    try:
-        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-def start_all(start: Start) -> None:
-    """Start what is dead, each as soon as what it needs is ready; on any failure stop what this started."""
+def start_all(start: StackStart) -> None:
+    """Start the dead processes, each as soon as those that it needs are ready. On any failure stop them again."""
     pool = ThreadPoolExecutor()
     try:
         _in_parallel(pool, start.kafka, start.postgres, lambda: start.process("issuer"))
-        _in_parallel(pool, *[partial(start.process, name) for name in COMMANDS if name != "issuer"])
+        _in_parallel(pool, *[partial(start.process, name) for name in PROCESS_COMMANDS if name != "issuer"])
     except BaseException:
-        # No step may start one more thing behind the back of those who stop what there is.
-        start.given_up.set()
+        # No step may start another process while the started ones are stopped.
+        start.cancelled.set()
         pool.shutdown(cancel_futures=True)
         stop_all(start.home, start.dead)
         raise
@@ -208,5 +86,118 @@ def start_all(start: Start) -> None:
 
 
 def _in_parallel(pool: ThreadPoolExecutor, *steps: Callable[[], None]) -> None:
+    """Return when all steps have ended. Raises the error of the first step, in the given order, that fails."""
     for future in [pool.submit(step) for step in steps]:
         future.result()
+
+
+@dataclass(frozen=True, slots=True)
+class StackStart:
+    """One start of the processes of one stack that do not run. When `cancelled` is set, no step starts anything."""
+
+    home: Path
+    stack: Stack
+    dead: tuple[str, ...]
+    """The names of the processes to start."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def kafka(self) -> None:
+        """Start the broker, then apply the topics."""
+        if "kafka" in self.dead:
+            self.check_cancelled()
+            kafka.start(self.home, self.stack)
+            self.wait("kafka", lambda: kafka.ready(self.stack))
+        self.prepare("topics", "apply")
+
+    def postgres(self) -> None:
+        """Start the database server, then apply the migrations."""
+        if "postgres" in self.dead:
+            self.check_cancelled()
+            postgres.start(self.home, self.stack)
+            self.wait("postgres", lambda: postgres.ready(self.stack))
+        self.prepare("migrate")
+
+    def process(self, name: str) -> None:
+        """Start one process of OneStory."""
+        if name in self.dead:
+            self.check_cancelled()
+            environment = process_environment(name, self.home, self.stack)
+            processes.start(self.home, name, [*onestory_command(), *PROCESS_COMMANDS[name]], environment=environment)
+            self.wait(name, lambda: answers_200(self.stack.health[name] + "/health/ready"))
+
+    def wait(self, name: str, probe: Callable[[], bool]) -> None:
+        """Return when `probe` is true. Raises `Unavailable` when the process ends, or when the start is cancelled."""
+
+        def ready() -> bool:
+            self.check_cancelled()
+            return probe()
+
+        processes.await_ready(self.home, name, ready, READY_TIMEOUT_S)
+
+    def prepare(self, *command: str) -> None:
+        """Run an `onestory` command to its end. Raises `Unavailable` with its last line when it fails."""
+        self.check_cancelled()
+        with processes.log_file(self.home, command[0]).open("ab") as log:
+            environment = process_environment(command[0], self.home, self.stack)
+            running = subprocess.Popen([*onestory_command(), *command], stdout=log, stderr=log, env=environment)
+        with running:
+            while running.poll() is None:
+                if self.cancelled.wait(processes.POLL_S):
+                    running.kill()
+        if running.returncode != 0:
+            raise Unavailable(f"onestory {' '.join(command)} failed: {processes.last_line(self.home, command[0])}")
+
+    def check_cancelled(self) -> None:
+        """Raises `Unavailable` when this start was cancelled."""
+        if self.cancelled.is_set():
+            raise Unavailable("The start was given up.")
+
+
+def onestory_command() -> list[str]:
+    """The command line that runs `onestory` in this environment."""
+    return [sys.executable, "-m", "onestory"]
+
+
+def answers_200(url: str) -> bool:
+    """Whether a GET is answered with 200."""
+    import httpx  # late: a second `up` needs no client
+
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def process_environment(name: str, home: Path, stack: Stack) -> dict[str, str]:
+    """The environment of one process. The caller's own settings win, except for addresses and ports."""
+    own_port = port_of(stack.health[name]) if name in stack.health else 0
+    return {
+        "ONESTORY_HOST": LOOPBACK,
+        "ONESTORY_LOG_LEVEL": "info",
+        **deployment_settings(home, stack),
+        **os.environ,
+        "ONESTORY_HOME": str(home),
+        "ONESTORY_KAFKA": stack.kafka,
+        "ONESTORY_POSTGRES": stack.postgres,
+        "ONESTORY_PORT": str(own_port),
+        "ONESTORY_HEALTH_PORT": str(own_port),
+        "ONESTORY_LOCAL_STACK": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def deployment_settings(home: Path, stack: Stack) -> dict[str, str]:
+    """The settings that every process of the stack shares, as environment variables.
+
+    They name the practices of the synthetic care network, so that its records can be read at once.
+    """
+    return {
+        "ONESTORY_KAFKA": stack.kafka,
+        "ONESTORY_POSTGRES": stack.postgres,
+        "ONESTORY_BASE_URL": stack.base_url,
+        "ONESTORY_OIDC_ISSUER": stack.issuer,
+        "ONESTORY_OIDC_JWKS_URL": f"{stack.issuer}/jwks",
+        "ONESTORY_KEY_SECRET": secret(home, "key-secret"),
+        "ONESTORY_NETWORKS": json.dumps(NETWORKS),
+        "ONESTORY_DEMOGRAPHIC_AUTHORITIES": ",".join(DEMOGRAPHIC_AUTHORITIES),
+    }

@@ -1,4 +1,4 @@
-"""The audit trail of what is read of referrals: acknowledged before the answer leaves."""
+"""Access events for everything that is shown of a referral: Kafka has acknowledged them before the answer leaves."""
 
 from __future__ import annotations
 
@@ -19,27 +19,29 @@ from onestory.shared.identity import parse_shared_id
 _PARTY = "referral-party"
 
 
-class Trace:
+class ReferralAudit:
     """Writes one access event for each person of whose referral something is shown."""
 
     def __init__(self, audit: AuditTrail) -> None:
         self._audit = audit
 
     @asynccontextmanager
-    async def stale(self, caller: Caller, task_id: str, interaction: str, correlation_id: str) -> AsyncIterator[None]:
-        """Within: a refusal because of a stale version leaves its trace, for it shows the Task as it is."""
+    async def record_stale(
+        self, caller: Caller, task_id: str, interaction: str, correlation_id: str
+    ) -> AsyncIterator[None]:
+        """Records a read when the block raises `PreconditionFailed`: this answer contains the current Task."""
         try:
             yield
         except PreconditionFailed:
-            await self.read(caller, [task_id], interaction, "Task", correlation_id)
+            await self.record_read(caller, [task_id], interaction, "Task", correlation_id)
             raise
 
-    async def again(self, caller: Caller, outcome: Outcome, interaction: str, correlation_id: str) -> None:
-        """Before the answer to a request that was done before: it changes nothing, and shows what stands by now."""
+    async def record_repeat(self, caller: Caller, outcome: Outcome, interaction: str, correlation_id: str) -> None:
+        """Records a read if the request is a repetition: it changes nothing, and its answer shows the current state."""
         if outcome.repeated:
-            await self.read(caller, [outcome.referral.referral_id], interaction, "Task", correlation_id)
+            await self.record_read(caller, [outcome.referral.referral_id], interaction, "Task", correlation_id)
 
-    async def read(
+    async def record_read(
         self,
         caller: Caller,
         shared_ids: Collection[str],
@@ -48,8 +50,8 @@ class Trace:
         correlation_id: str,
         reason: str = _PARTY,
     ) -> None:
-        """Return once Kafka has the events. Raises `Unavailable`: then nothing may be shown."""
-        persons = {parsed.person_key for each in shared_ids if (parsed := parse_shared_id(each))}
+        """Returns once Kafka has acknowledged the events. Raises `Unavailable`: then nothing may be shown."""
+        persons = {parsed.person_key for shared_id in shared_ids if (parsed := parse_shared_id(shared_id))}
         await asyncio.gather(
             *[
                 self._audit.record(

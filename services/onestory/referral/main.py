@@ -1,4 +1,8 @@
-"""`onestory project referral`: the composition root of what the referral room does without being asked."""
+"""`onestory project referral`: builds the process of the referral service and runs it.
+
+It reads the directory and the record from Kafka, sends the outbox, escalates overdue referrals and sends news about
+people.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import NamedTuple
 import psycopg
 
 from onestory.referral.clocks import clock
-from onestory.referral.directory.projection import Directory, DirectoryBatch
+from onestory.referral.directory.projection import DirectoryBatch, DirectoryProjection
 from onestory.referral.metrics import ReferralMetrics
 from onestory.referral.person_news import handler as person_news_handler
 from onestory.referral.person_news.handler import PersonNewsBatch, PersonNewsProjection
@@ -18,102 +22,97 @@ from onestory.shared import logs, runtime, settings
 from onestory.shared.errors import Misconfigured
 from onestory.shared.http import health
 from onestory.shared.identity import Keys
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.consumer import KafkaLog
-from onestory.shared.kafka.loop import Loop, run_until_stopped, stop_on_signals
+from onestory.shared.kafka.loop import ConsumerLoop, run_until_stopped, stop_on_signals
 from onestory.shared.kafka.producer import Producer
-from onestory.shared.kafka.reader import ConsumedEvent, LogReader
-from onestory.shared.kafka.schemas import DIRECTORY, RECORD
+from onestory.shared.kafka.reader import ConsumedMessage, LogReader
+from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC
 from onestory.shared.postgres import database
 from onestory.shared.postgres.outbox import Relay
 
-# What one transaction of `onestory project referral` does with a batch: each topic has its own part.
-
-TOPICS = [DIRECTORY, RECORD]
+GROUP = "onestory-referral"
+TOPICS = [DIRECTORY_TOPIC, RECORD_TOPIC]
 
 
 class ReferralBatch(NamedTuple):
-    """A batch by topic."""
+    """The prepared messages of one batch, by topic."""
 
     directory: DirectoryBatch
     persons: PersonNewsBatch
 
 
 class ReferralProjector:
-    """The directory first: who speaks of people may name a practice that came with the same batch."""
+    """Writes one batch in one transaction: the directory first, because a Patient may name a practice of the batch."""
 
-    def __init__(self, of_directory: Directory, of_persons: PersonNewsProjection) -> None:
-        self._directory = of_directory
-        self._persons = of_persons
+    def __init__(self, directory: DirectoryProjection, persons: PersonNewsProjection) -> None:
+        self._directory = directory
+        self._persons = persons
 
-    def prepare(self, arrivals: Sequence[ConsumedEvent]) -> ReferralBatch:
-        """Everything that needs no database."""
+    def prepare(self, messages: Sequence[ConsumedMessage]) -> ReferralBatch:
+        """Does the work that needs no database."""
         return ReferralBatch(
-            self._directory.prepare([each for each in arrivals if each.topic == DIRECTORY]),
-            self._persons.prepare([each for each in arrivals if each.topic == RECORD]),
+            self._directory.prepare([message for message in messages if message.topic == DIRECTORY_TOPIC]),
+            self._persons.prepare([message for message in messages if message.topic == RECORD_TOPIC]),
         )
 
     def write(self, transaction: psycopg.Connection, batch: ReferralBatch) -> Callable[[], None]:
-        """Write both."""
-        done = [
+        """Writes a prepared batch. Returns a function that updates the metrics, to be called after the commit."""
+        observers = [
             self._directory.write(transaction, batch.directory),
             self._persons.write(transaction, batch.persons),
         ]
 
         def observe() -> None:
-            for each in done:
-                each()
+            for observer in observers:
+                observer()
 
         return observe
 
 
-# The connection of `onestory project referral`.
-
-
 def connect_referral(dsn: str) -> psycopg.Connection:
-    """A connection to the room's tables. Raises `Unavailable`; `Misconfigured` when they are not there."""
-    with ExitStack() as unless_ready:
-        connection = unless_ready.enter_context(closing(database.connect(dsn, "referral")))
+    """A connection to the tables of this service. Raises `Unavailable`, `Misconfigured` where they are missing."""
+    with ExitStack() as stack:
+        connection = stack.enter_context(closing(database.connect(dsn, "referral")))
         try:
             connection.execute("select from directory_statement limit 1")
         except psycopg.errors.UndefinedTable as error:
             raise Misconfigured("The database has no referrals yet: run `onestory migrate` first.") from error
         connection.commit()
-        unless_ready.pop_all()
+        stack.pop_all()
         return connection
 
 
-GROUP = "onestory-referral"
-
-
 def run() -> int:
-    """Work until SIGTERM. The exit code is not 0 when it stopped for another reason."""
+    """Runs until SIGTERM and returns the exit code, which is not 0 if the process stopped for another reason."""
     config = settings.read()
     settings.require(config, "key_secret")
     logs.configure(config.log_level, config.log_format)
     stop = stop_on_signals()
-    registry, avro = health.process_registry(), codec(config.schema_registry_url)
+    registry, avro = health.process_registry(), create_codec(config.schema_registry_url)
     gauges = ReferralMetrics(registry)
     persons = PersonNewsProjection(Keys(config.key_secret.encode()), config.demographic_authorities, gauges)
-    projector = ReferralProjector(Directory(gauges), persons)
+    projector = ReferralProjector(DirectoryProjection(gauges), persons)
     connect = partial(connect_referral, config.postgres)
     producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)
     relay = Relay(partial(database.connect, config.postgres, "referral"), producer, registry)
-    # What else goes on here, each in a thread of its own until `stop` is set.
-    beside: list[Callable[[], None]] = [
+    # Each runs in a thread of its own until `stop` is set.
+    background: list[Callable[[], None]] = [
         partial(relay.run, stop),
-        clock.prepared(config, avro, registry, stop),
-        person_news_handler.prepared(config, avro, registry, stop),
+        clock.escalation_loop(config, avro, registry, stop),
+        person_news_handler.news_loop(config, avro, registry, stop),
     ]
     runtime.tune_gc()
-    with ExitStack() as closing:
-        closing.callback(producer.close)
+    with ExitStack() as stack:
+        stack.callback(producer.close)
 
         def open_reader() -> LogReader:
             log = KafkaLog(config.kafka, GROUP, TOPICS)
-            closing.callback(log.close)
-            return LogReader(log, avro, persons.passes_by)
+            stack.callback(log.close)
+            return LogReader(log, avro, persons.can_skip)
 
-        loop = Loop(open_reader, connect, projector, gauges.lag, stop)
-        closing.enter_context(health.serving(config.host, config.health_port, registry, loop.turns, loop.ready))
-        return run_until_stopped(stop, loop.run, *beside)
+        loop = ConsumerLoop(open_reader, connect, projector, gauges.lag, stop)
+        stack.enter_context(
+            health.serve_health(config.host, config.health_port, registry, loop.is_alive, loop.is_ready)
+        )
+        return run_until_stopped(stop, loop.run, *background)

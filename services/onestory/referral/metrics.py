@@ -1,4 +1,8 @@
-"""What an operator sees of `onestory project referral`. Labels hold topics, types and reasons, never a person."""
+"""Metrics of `onestory project referral`, and its loop. Labels hold topics, types and reasons, never a person.
+
+A message that cannot be used is counted and logged, and the process goes on. Its publisher learns of it from the
+record, which parks what cannot be read (docs/explanation/decisions/0018).
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from onestory.shared.errors import Unavailable
 from onestory.shared.kafka.consumer import Partition
-from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.kafka.reader import ConsumedMessage
+
+log = structlog.get_logger()
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 10.0
 
 
 class ReferralMetrics:
-    """The process's own figures; the outbox brings its own."""
+    """The metrics of this process, without those of its outbox relay."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.unusable = Counter(
@@ -39,46 +48,36 @@ class ReferralMetrics:
             registry=registry,
         )
 
-    def lag(self, place: Partition, messages: int) -> None:
-        """What a partition has left."""
-        self._lag.labels(place.topic, place.partition).set(messages)
+    def lag(self, partition: Partition, messages: int) -> None:
+        """Sets the number of messages that a partition has left."""
+        self._lag.labels(partition.topic, partition.number).set(messages)
 
     def directory_waits(self, waiting: Mapping[str, int]) -> None:
-        """How many of each type wait."""
-        for kind, count in waiting.items():
-            self._waiting.labels(kind).set(count)
+        """Sets the number of unresolved statements for each resource type."""
+        for resource_type, count in waiting.items():
+            self._waiting.labels(resource_type).set(count)
 
 
-# What cannot be used is counted and logged, and stops nobody.
-#
-# Its publisher hears of it from the record room, which parks what cannot be read (docs/decisions/0018).
-
-log = structlog.get_logger()
-
-
-def note(gauges: ReferralMetrics, unusable: Collection[tuple[ConsumedEvent, str]]) -> None:
-    """Messages, and why each cannot be used."""
-    for arrival, reason in unusable:
-        gauges.unusable.labels(arrival.topic, reason).inc()
-        place = {"topic": arrival.topic, "partition": arrival.partition, "offset": arrival.offset}
-        log.warning("message_unusable", reason=reason, **place)
+def count_unusable(gauges: ReferralMetrics, unusable: Collection[tuple[ConsumedMessage, str]]) -> None:
+    """Counts and logs messages that cannot be used. `unusable` has pairs of message and reason."""
+    for consumed, reason in unusable:
+        gauges.unusable.labels(consumed.topic, reason).inc()
+        position = {"topic": consumed.topic, "partition": consumed.partition, "offset": consumed.offset}
+        log.warning("message_unusable", reason=reason, **position)
 
 
-def note_reused(gauges: ReferralMetrics, topic: str, event_ids: Collection[UUID]) -> None:
-    """Events under whose id something else was said before."""
+def count_reused_event_ids(gauges: ReferralMetrics, topic: str, event_ids: Collection[UUID]) -> None:
+    """Counts and logs events whose id was used before for other content."""
     for event_id in event_ids:
         gauges.unusable.labels(topic, "event-id-reused").inc()
         log.warning("message_unusable", reason="event-id-reused", topic=topic, event_id=str(event_id))
 
 
-# What the referral room does again and again without being asked.
+async def run_periodically(tick: Callable[[datetime], Awaitable[int]], every_s: float, stop: threading.Event) -> None:
+    """Calls `tick` with the current time every `every_s` seconds, until `stop` is set.
 
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 10.0
-
-
-async def until_stopped(tick: Callable[[datetime], Awaitable[int]], every_s: float, stop: threading.Event) -> None:
-    """Tick with the time that it is then. PostgreSQL may go away and come back."""
+    While PostgreSQL does not answer it waits, up to 10 s between two attempts.
+    """
     pause_s = _FIRST_PAUSE_S
     while not stop.is_set():
         try:

@@ -1,4 +1,4 @@
-"""What a coded value is."""
+"""The codes of the synthetic network: SNOMED CT (UK edition), dm+d and LOINC, with UCUM units for measurements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Code(NamedTuple):
     system: str = SNOMED
 
 
-# Measurements, findings, plans and services: SNOMED CT and LOINC, with UCUM units.
+# Measurements, findings, plans and services.
 
 BLOOD_PRESSURE = Code("75367002", "Blood pressure")
 SYSTOLIC = Code("72313002", "Systolic arterial pressure")
@@ -24,11 +24,10 @@ DIASTOLIC = Code("1091811000000102", "Diastolic arterial pressure")
 NEVER_SMOKED = Code("266919005", "Never smoked tobacco")
 EX_SMOKER = Code("8517006", "Ex-smoker")
 FULL_BLOOD_COUNT = Code("26604007", "Full blood count")
-RENAL_PANEL = Code("252167001", "Urea and electrolytes")
 
 
 class Measure(NamedTuple):
-    """Something measured: its unit (UCUM), and the range of usual values with the decimals a laboratory prints."""
+    """A measurement: its unit (also as UCUM), the range of usual values, and the decimals that a laboratory prints."""
 
     code: Code
     unit: str
@@ -83,7 +82,7 @@ DISCHARGE_SUMMARY = Code("373942005", "Discharge summary")
 ABOUT_ME = Code("81338-6", "Patient Goals, preferences, and priorities for care experience", LOINC)
 
 
-# Conditions and allergies: SNOMED CT, UK edition.
+# Conditions and allergies.
 
 HYPERTENSION = Code("59621000", "Essential hypertension")
 DIABETES = Code("44054006", "Type 2 diabetes mellitus")
@@ -139,7 +138,7 @@ ANAPHYLAXIS = Code("39579001", "Anaphylaxis")
 BREATHLESSNESS = Code("267036007", "Dyspnoea")
 
 
-# Medicines and vaccines: dm+d. A virtual product where GPs prescribe by name, an actual one where a brand is meant.
+# Medicines and vaccines (dm+d): a virtual product for a prescription by name, an actual product for a brand.
 
 AMLODIPINE = Code("39732011000001102", "Amlodipine 5mg tablets")
 RAMIPRIL = Code("318902004", "Ramipril 5mg capsules")

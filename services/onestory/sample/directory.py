@@ -1,25 +1,34 @@
-"""The directory of each organisation: itself, its places, services and staff. It is about no person."""
+"""The directory of each organisation: its site, teams and staff, and the Bundle that publishes them.
+
+It holds no statement about a person, and it is the same for every seed. References to staff come from here too.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
+from typing import NamedTuple
 
-from onestory.sample import chance, resources
-from onestory.sample.chance import stream
-from onestory.sample.network import SOURCES, SourceSystem
+from onestory.sample.chance import days_ago, fhir_instant, fingerprint, random_stream, working_time
+from onestory.sample.codes import Code
+from onestory.sample.network import PRACTICES, SOURCES, SourceSystem
+from onestory.sample.people import NAMES
 from onestory.sample.resources import (
     ODS_CODE,
     SDS_USER,
     Json,
-    PublishedBundle,
+    SampleSubmission,
+    concept,
+    concept_from,
     identifier,
-    known_as,
+    logical_reference,
+    make_submission,
     period,
-    present,
-    term,
+    put_entry,
+    transaction_bundle,
+    without_empty,
 )
-from onestory.sample.staff import Post, SampleTeam, Worker, posts, teams, workers
 
 ODS_SITE = "https://fhir.nhs.uk/Id/ods-site-code"
 DOS_SERVICE = "https://fhir.nhs.uk/Id/dos-service-id"
@@ -27,13 +36,13 @@ ONESTORY = "https://onestory.nhs.uk"
 JOB_ROLE = "https://fhir.hl7.org.uk/CodeSystem/UKCore-SDSJobRoleName"
 
 
-def directory_submissions() -> Iterator[PublishedBundle]:
-    """One transaction for each organisation; the authority for demographics has no directory."""
+def directory_submissions() -> Iterator[SampleSubmission]:
+    """One transaction for each organisation. The demographic authority has no directory."""
     for source in SOURCES:
         if source.kind != "demographics":
-            at = chance.moment(chance.days_ago(900), stream("directory", source.ods))
+            at = working_time(days_ago(900), random_stream("directory", source.ods))
             entries = [_entry(resource) for resource in _resources(source, at)]
-            yield resources.submission(source, resources.transaction(source, at, entries))
+            yield make_submission(source, transaction_bundle(source, at, entries))
 
 
 def _resources(source: SourceSystem, at: datetime) -> Iterator[Json]:
@@ -73,7 +82,7 @@ def _service(source: SourceSystem, team: SampleTeam) -> Json:
         "identifier": [identifier(DOS_SERVICE, team.dos_service_id)],
         "active": True,
         "providedBy": {"reference": f"Organization/{source.ods}"},
-        "category": [term(f"{ONESTORY}/CodeSystem/team-kind", team.kind.code)],
+        "category": [concept_from(f"{ONESTORY}/CodeSystem/team-kind", team.kind.code)],
         "type": [team.kind.type],
         "name": team.name,
         "location": [{"reference": f"Location/{source.ods}-site"}],
@@ -109,22 +118,178 @@ def _role(source: SourceSystem, post: Post) -> Json:
     return {
         "active": True,
         "period": period(post.start, post.end),
-        # Who comes from elsewhere has no Practitioner in this organisation's own directory.
+        # A worker of another organisation has no Practitioner in this directory.
         "practitioner": {"reference": f"Practitioner/{source.ods}-{worker.key}"}
         if worker in workers(source)
-        else known_as("Practitioner", SDS_USER, worker.user_id, worker.display),
+        else logical_reference("Practitioner", SDS_USER, worker.user_id, worker.display),
         "organization": {"reference": f"Organization/{source.ods}"},
-        "code": [term(JOB_ROLE, *worker.role)],
+        "code": [concept_from(JOB_ROLE, *worker.role)],
         "healthcareService": [{"reference": f"HealthcareService/{team.local_id}"} for team in post.teams],
     }
 
 
 def _resource(source: SourceSystem, at: datetime, kind: str, local_id: str, fields: Json) -> Json:
-    meta = {"lastUpdated": chance.instant(at, source.system)}
-    return {"resourceType": kind, "id": local_id, "meta": meta, **present(fields)}
+    meta = {"lastUpdated": fhir_instant(at, source.system)}
+    return {"resourceType": kind, "id": local_id, "meta": meta, **without_empty(fields)}
 
 
 def _entry(resource: Json) -> Json:
     # Full URLs are addresses here, so that the relative references between these entries resolve.
     kind, local_id = resource["resourceType"], resource["id"]
-    return resources.put(f"https://directory.example.org/fhir/{kind}/{local_id}", resource)
+    return put_entry(f"https://directory.example.org/fhir/{kind}/{local_id}", resource)
+
+
+class TeamKind(NamedTuple):
+    """The kind of a team: a code of the CodeSystem team-kind, and the type of its service."""
+
+    code: str
+    type: Json
+
+
+class SampleTeam(NamedTuple):
+    """A HealthcareService that takes referrals from `practices` (ODS codes).
+
+    `network` is the network of these practices, or empty when they belong to several.
+    """
+
+    local_id: str
+    name: str
+    kind: TeamKind
+    network: str
+    practices: tuple[str, ...]
+    dos_service_id: str
+    phone: str
+
+
+_GENERAL = TeamKind("general-practice", concept(Code("788007007", "General practice service")))
+_NURSING = TeamKind("community-nursing", {"text": "District nursing"})
+_VISITING = TeamKind("health-visiting", {"text": "Health visiting"})
+_SOCIAL = TeamKind("adult-social-care", {"text": "Adult social care"})
+_MENTAL = TeamKind("adult-mental-health", concept(Code("788002001", "Adult mental health service")))
+_CARDIOLOGY = TeamKind("cardiology", concept(Code("789718008", "Cardiology service")))
+_ORTHOPAEDICS = TeamKind("orthopaedics", concept(Code("310161006", "Orthopaedic service")))
+
+_ALL_NETWORKS = ""
+_OFFERED_TEAMS: dict[str, tuple[tuple[TeamKind, str], ...]] = {
+    "community": (
+        (_NURSING, "harbour"),
+        (_VISITING, _ALL_NETWORKS),
+        (_NURSING, "moor"),
+        (_NURSING, "weir"),
+    ),
+    "social-care": ((_SOCIAL, _ALL_NETWORKS),),
+    "mental-health": ((_MENTAL, _ALL_NETWORKS),),
+    "hospital": ((_CARDIOLOGY, _ALL_NETWORKS), (_ORTHOPAEDICS, _ALL_NETWORKS)),
+}
+"""Kind of organisation -> the teams that it offers, each with the network that it serves."""
+
+
+@functools.cache
+def teams(source: SourceSystem) -> tuple[SampleTeam, ...]:
+    """The teams of an organisation, in the order of its directory."""
+    return tuple(_teams(source))
+
+
+def _teams(source: SourceSystem) -> Iterator[SampleTeam]:
+    offered = ((_GENERAL, source.network),) if source.kind == "gp" else _OFFERED_TEAMS.get(source.kind, ())
+    for index, (kind, network) in enumerate(offered):
+        number = SOURCES.index(source) * 10 + index
+        serves = tuple(practice.ods for practice in PRACTICES if network in (_ALL_NETWORKS, practice.network))
+        area = network.title() if source.kind != "gp" else ""
+        yield SampleTeam(
+            local_id=f"{source.ods}-service-{index}",
+            name=", ".join(filter(None, (kind.type["text"], area, source.name))),
+            kind=kind,
+            network=network,
+            practices=(source.ods,) if source.kind == "gp" else serves,
+            # Ofcom keeps 01632 960000 to 960999 for fiction.
+            dos_service_id=f"2000{number:06d}",
+            phone=f"01632 960{number:03d}",
+        )
+
+
+class Worker(NamedTuple):
+    """A member of staff. `key` names the worker within the organisation; `user_id` is the SDS user id."""
+
+    key: str
+    given: str
+    family: str
+    user_id: str
+    role: tuple[str, str]
+    """NHS job role code and name."""
+
+    @property
+    def display(self) -> str:
+        return f"{self.given} {self.family}"
+
+
+class Post(NamedTuple):
+    """A PractitionerRole: a worker at teams of one organisation, as that organisation states it. No `end`: open."""
+
+    local_id: str
+    worker: Worker
+    teams: tuple[SampleTeam, ...]
+    start: date
+    end: date | None = None
+
+
+_ROLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "gp": (
+        ("R0260", "General Medical Practitioner"),
+        ("R0600", "Specialist Nurse Practitioner"),
+        ("R0260", "General Medical Practitioner"),
+    ),
+    "community": (("R0570", "Community Nurse"), ("R0560", "Health Visitor")),
+    "social-care": (("R1690", "Social Worker"),),
+    "mental-health": (("R0050", "Consultant"), ("R0550", "Community Mental Health Nurse")),
+    "hospital": (("R0050", "Consultant"), ("R0600", "Specialist Nurse Practitioner")),
+    "demographics": (),
+}
+
+
+@functools.cache
+def workers(source: SourceSystem) -> tuple[Worker, ...]:
+    """The staff of this organisation, in the order of its directory."""
+    return tuple(_worker(source, index, role) for index, role in enumerate(_ROLES[source.kind]))
+
+
+def _worker(source: SourceSystem, index: int, role: tuple[str, str]) -> Worker:
+    chance = random_stream("staff", source.ods, index)
+    english = NAMES[0]
+    number = int.from_bytes(fingerprint("user", source.ods, index)[:4]) % 1_000_000
+    given = chance.choice(english.female + english.male)
+    return Worker(f"staff-{index}", given, chance.choice(english.family), f"555{number:09d}", role)
+
+
+def posts(source: SourceSystem) -> Iterator[Post]:
+    """The roles in this organisation's teams: its own staff, each in all teams of one kind, then visiting staff."""
+    offered = teams(source)
+    kinds = list(dict.fromkeys(team.kind.code for team in offered))
+    for index, worker in enumerate(workers(source)):
+        own_teams = tuple(team for team in offered if team.kind.code == kinds[index % len(kinds)])
+        start = _FIRST_POST_START.replace(year=_FIRST_POST_START.year + index)
+        yield Post(f"{source.ods}-{worker.key}-role", worker, own_teams, start)
+    for visitor, practice, first_day, last_day in _SECOND_POSTS:
+        if practice == source:
+            yield Post(f"{source.ods}-visitor-{visitor.key}-role", visitor, offered[:1], first_day, last_day)
+
+
+def staff_reference(source: SourceSystem, index: int = 0) -> Json:
+    """A logical reference to a Practitioner by SDS user id: no source knows another system's Practitioner ids."""
+    worker = workers(source)[index]
+    return logical_reference("Practitioner", SDS_USER, worker.user_id, worker.display)
+
+
+PHARMACIST = _worker(PRACTICES[0], 9, ("R8003", "Health professional"))
+"""Works in all practices of one network, and is on the staff of none of them."""
+SESSIONAL_GP = workers(PRACTICES[0])[2]
+"""Also works at a second practice, for a limited period."""
+FORMER_LOCUM = workers(PRACTICES[2])[2]
+"""Worked at a practice of another network, and has left it."""
+
+_FIRST_POST_START = date(2019, 9, 2)
+_SECOND_POSTS: tuple[tuple[Worker, SourceSystem, date, date | None], ...] = (
+    *((PHARMACIST, practice, date(2024, 4, 2), None) for practice in PRACTICES[:3]),
+    (SESSIONAL_GP, PRACTICES[1], date(2026, 1, 6), date(2027, 12, 31)),
+    (FORMER_LOCUM, PRACTICES[4], date(2025, 10, 1), date(2026, 3, 31)),
+)

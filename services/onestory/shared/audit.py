@@ -1,4 +1,7 @@
-"""The audit trail: access events on `care.access`, acknowledged before the answer that they are about leaves."""
+"""The audit trail: writes access events to the topic `care.access`.
+
+A read is answered only after Kafka has acknowledged its access event.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,19 @@ from onestory.shared.errors import Unavailable
 from onestory.shared.events import AccessRecorded
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.producer import KafkaMessage, Producer
-from onestory.shared.kafka.schemas import ACCESS
+from onestory.shared.kafka.schemas import ACCESS_TOPIC
 
 log = structlog.get_logger()
 
-# How long a group waits at most for reads that have begun.
+# The longest time that a group waits for reads that have begun.
 _GATHERING_S = 0.002
 
 
 class AuditTrail:
-    """Writes access events in groups: while one group is on its way, the next one gathers.
+    """Writes access events in groups. While one group is being sent, the next one gathers.
 
-    A writer keeps to one partition, so its events are in order there, and a group is one batch for the broker. What a
-    group costs does not depend on its size, so it waits a moment for reads that have begun (docs/decisions/0004).
+    One process writes to one partition, so its events stay in order and a group is one batch for the broker. A group
+    costs the same at any size, so it waits up to 2 ms for reads that have begun (docs/explanation/decisions/0004).
     """
 
     def __init__(self, producer: Producer, codec: Codec) -> None:
@@ -34,26 +37,26 @@ class AuditTrail:
         self._partition: int | None = None
         self._waiting: list[tuple[KafkaMessage, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
-        self._begun = 0
-        self._all_here = asyncio.Event()
+        self._open_reads = 0
+        self._all_recorded = asyncio.Event()
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
-        """Around the part of a read that comes before its `record`."""
-        self._begun += 1
+        """Mark a read as begun: wrap the part of the read before its `record`."""
+        self._open_reads += 1
         try:
             yield
         finally:
-            self._begun -= 1
-            if not self._begun:
-                self._all_here.set()
+            self._open_reads -= 1
+            if not self._open_reads:
+                self._all_recorded.set()
 
     async def record(self, access: AccessRecorded) -> None:
-        """Return once all in-sync replicas have the event. Raises `Unavailable`: then nothing may be shown."""
+        """Return after all in-sync replicas have the event. Raises `Unavailable`; then the read must show nothing."""
         if self._partition is None:
-            self._partition = secrets.randbelow(max(1, await self._producer.partitions(ACCESS)))
+            self._partition = secrets.randbelow(max(1, await self._producer.partitions(ACCESS_TOPIC)))
         message = KafkaMessage(
-            ACCESS, access.person_key.encode(), self._codec.encode(access), partition=self._partition
+            ACCESS_TOPIC, access.person_key.encode(), self._codec.encode(access), partition=self._partition
         )
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((message, written))
@@ -71,12 +74,12 @@ class AuditTrail:
             self._writing = None
 
     async def _gather(self) -> None:
-        if self._begun:
-            self._all_here.clear()
+        if self._open_reads:
+            self._all_recorded.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_GATHERING_S):
-                    await self._all_here.wait()
-        # The last read that was expected gets its turn to record.
+                    await self._all_recorded.wait()
+        # Yield once, so that the last expected read can call `record`.
         await asyncio.sleep(0)
 
     async def _write_group(self, group: list[tuple[KafkaMessage, asyncio.Future[None]]]) -> None:
@@ -84,12 +87,12 @@ class AuditTrail:
         try:
             await self._producer.send([message for message, _ in group])
         except Exception as error:
-            # Whatever it was: nobody may be left waiting, and nothing may be shown.
+            # After any error every waiting read must get an answer, and must show nothing.
             if not isinstance(error, Unavailable):
                 log.error("audit_failed", error=type(error).__name__)
             failure = Unavailable("The access could not be audited, so nothing is shown. Try again.")
         for _, written in group:
-            if written.done():  # its reader has gone away
+            if written.done():  # the caller has disconnected
                 continue
             if failure:
                 written.set_exception(failure)

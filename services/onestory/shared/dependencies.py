@@ -1,4 +1,4 @@
-"""What the rooms that one process serves have in common, built once by the composition root."""
+"""The objects that all services of one `serve` process share. The process builds them once, at its start."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-import asyncpg
-
 from onestory.shared.audit import AuditTrail
-from onestory.shared.errors import Unavailable
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.producer import Producer
@@ -20,8 +17,8 @@ from onestory.shared.visible_positions import VisiblePositions
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
-    """Settings and the adapters behind them."""
+class Dependencies:
+    """Settings, and the adapters for Kafka, PostgreSQL and the audit trail."""
 
     settings: Settings
     keys: Keys
@@ -29,16 +26,8 @@ class Resources:
     producer: Producer
     audit: AuditTrail
     database: Database
-    visible: VisiblePositions
-    beside: list[Callable[[], AbstractAsyncContextManager[None]]] = field(default_factory=list)
-    """What a room does beside its requests: open while the process serves."""
+    visible_positions: VisiblePositions
+    background: list[Callable[[], AbstractAsyncContextManager[None]]] = field(default_factory=list)
+    """Context managers of background work. They stay open while the process serves."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the process is asked to end: then answers that go on for ever end too."""
-
-    async def postgres_ready(self) -> bool:
-        """Whether PostgreSQL answers with the record's tables."""
-        try:
-            async with asyncio.timeout(2.0):
-                return await self.database.fetchval("select count(*) >= 0 from record.visible_position") is True
-        except (Unavailable, TimeoutError, asyncpg.UndefinedTableError):
-            return False
+    """Set when the process begins to stop, so that event streams end."""

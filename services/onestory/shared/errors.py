@@ -1,4 +1,7 @@
-"""The families of errors. Each edge turns a family into its own answer, in one table."""
+"""The families of errors. HTTP maps each family to a status, in one table; consumers retry or park.
+
+A status in a docstring below is the HTTP status of the family.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One thing that is wrong: an OperationOutcome issue (FHIR R4, http://hl7.org/fhir/R4/operationoutcome.html).
+    """One issue of an OperationOutcome (FHIR R4, http://hl7.org/fhir/R4/operationoutcome.html).
 
-    `code` is from http://hl7.org/fhir/issue-type. `expression` is the FHIRPath of the field. `diagnostics` says what is
-    wrong and how to mend it, and never quotes a value from a resource.
+    `code` is from http://hl7.org/fhir/issue-type. `expression` is the FHIRPath of the field. `diagnostics` explains the
+    fault and its remedy. It never quotes a value from a resource.
     """
 
     code: str
@@ -21,9 +24,10 @@ class Issue:
 
 
 class OneStoryError(Exception):
-    """Anything that we raise on purpose. `issues` is what the caller may be told, `headers` what goes beside it.
+    """Every error that OneStory raises on purpose.
 
-    `contained` is a resource that the answer shows, as JSON, and the URL of the extension that points to it.
+    `issues` is safe to show to the caller. `headers` are extra headers of the HTTP answer. `contained` is a resource
+    that the answer shows: the URL of the extension that points to it, and its JSON.
     """
 
     code = "processing"
@@ -36,100 +40,100 @@ class OneStoryError(Exception):
 
 
 class Misconfigured(OneStoryError):
-    """The operator must change a setting; the process does not start."""
+    """The operator must change a setting. The process does not start."""
 
 
 class Malformed(OneStoryError):
-    """The request cannot be read at all: 400."""
+    """400: the request cannot be read."""
 
     code = "structure"
 
 
 class Unauthenticated(OneStoryError):
-    """No token, or one that does not verify: 401."""
+    """401: the token is missing or does not verify."""
 
     code = "login"
 
 
 class Forbidden(OneStoryError):
-    """The caller may not do this: 403."""
+    """403: the caller may not do this."""
 
     code = "forbidden"
 
 
 class NotFound(OneStoryError):
-    """No such thing, or none that the caller may know of: 404."""
+    """404: it does not exist, or the caller may not see it."""
 
     code = "not-found"
 
 
 class Gone(OneStoryError):
-    """It was here, and its source has withdrawn it: 410."""
+    """410: it existed, and its source has retracted it."""
 
     code = "deleted"
 
 
 class NotAllowed(OneStoryError):
-    """The route has no such method: 405."""
+    """405: the address does not support this method."""
 
     code = "not-supported"
 
 
 class NotAcceptable(OneStoryError):
-    """The caller asks for a format that we do not write: 406."""
+    """406: the caller requests a format that is not supported."""
 
     code = "not-supported"
 
 
 class Conflict(OneStoryError):
-    """It contradicts what already stands: 409."""
+    """409: the request contradicts the current state."""
 
     code = "conflict"
 
 
 class TimedOut(OneStoryError):
-    """It took longer than its limit, and nothing was done, or the answer was lost: 408."""
+    """408: the time limit has passed. Nothing was done, or the answer was lost."""
 
     code = "timeout"
 
 
 class TooEarly(OneStoryError):
-    """The same request is being worked on: 425 (RFC 8470)."""
+    """425 (RFC 8470): the same request is still being processed."""
 
     code = "transient"
 
 
 class PreconditionFailed(OneStoryError):
-    """A precondition that does not hold, or that an append-only door cannot keep: 412."""
+    """412: a precondition does not hold, or an append-only API cannot check it."""
 
     code = "conflict"
 
 
 class PreconditionRequired(OneStoryError):
-    """The request lacks the version that it is about: 428 (RFC 6585)."""
+    """428 (RFC 6585): the request must name the version that it changes."""
 
     code = "required"
 
 
 class TooLarge(OneStoryError):
-    """Larger than a limit: 413."""
+    """413: the request is larger than a limit."""
 
     code = "too-long"
 
 
 class WrongMediaType(OneStoryError):
-    """A content type or encoding that we do not read: 415."""
+    """415: the content type or encoding is not supported."""
 
     code = "not-supported"
 
 
 class Unprocessable(OneStoryError):
-    """Readable, but it can never be used as it is: 422 at a door, parked in a consumer."""
+    """422: readable, but it can never be used as it is. A consumer parks such a message."""
 
     code = "invalid"
 
 
 class Unavailable(OneStoryError):
-    """Something we depend on does not answer; the same call may succeed later: 503 at a door, retried in a consumer."""
+    """503: Kafka, PostgreSQL or another dependency does not answer. A consumer tries again later."""
 
     code = "transient"

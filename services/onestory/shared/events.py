@@ -1,6 +1,6 @@
-"""The vocabulary: what happened, as frozen values. `schemas/avro/` holds the same, as the contract on the wire.
+"""The events on Kafka topics, as frozen values. `schemas/avro/` defines their wire format.
 
-All times are aware UTC datetimes with microseconds.
+All times are aware UTC datetimes with microseconds. `OrderKey` decides which of two statements is newer.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from uuid import UUID
 from onestory.shared.identity import PersonIdentifier
 
 REFERRAL_SYSTEM = "onestory-referral"
-"""The system that referrals made here are said by; no other may take its name."""
+"""The system name in statements about referrals made in OneStory. No other source may use it."""
 BOOKING_SYSTEM = "onestory-booking"
-"""The same of appointments that were booked here for no referral."""
+"""The system name in statements about appointments that were booked in OneStory without a referral."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Operation(StrEnum):
-    """What an entry says of its resource: it is so, or it is no longer said."""
+    """Whether an entry states its resource, or takes the earlier statement back."""
 
     ASSERT = "assert"
     RETRACT = "retract"
@@ -28,7 +30,7 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Who says it: the organisation's ODS code and the name of its system."""
+    """The source of a statement: the organisation's ODS code and the name of its system."""
 
     organisation: str
     system: str
@@ -36,11 +38,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One resource of a statement.
+    """One resource inside an event.
 
-    `content` is the resource's FHIR JSON as it was published, apart from its id (the shared id), rewritten references
-    and `meta.versionId` / `meta.lastUpdated` (left out); it begins `{"resourceType":"T","id":"I","meta":{`. None when
-    the operation is a retraction. `key_id` names the key that the content is encrypted with; None: not encrypted.
+    `content` is the resource's FHIR JSON as it was published, with three changes: the id is the shared id, references
+    are rewritten, and `meta.versionId` and `meta.lastUpdated` are left out. It begins
+    `{"resourceType":"T","id":"I","meta":{`. A retraction has None. `key_id` names the key that encrypts the content;
+    None: not encrypted.
     """
 
     resource_type: str
@@ -54,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class RecordChanged:
-    """One source's statement about one person. `sequence` is there for sources that always send it."""
+    """One source's statement about one person. `sequence` is None for a source that does not send it."""
 
     event_id: UUID
     source: Source
@@ -69,7 +72,7 @@ class RecordChanged:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryChanged:
-    """One source's statement about one resource of the directory, about no person."""
+    """One source's statement about one directory resource. It is about no person."""
 
     event_id: UUID
     source: Source
@@ -82,10 +85,10 @@ class DirectoryChanged:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A message that could not be used: why, where it stood, its bytes (key and value), how often it was tried.
+    """A message that could not be used: the reason, its position, its bytes, and the number of attempts.
 
-    `reason` is a code such as `not-decodable`; `explanation` says it to a person and holds nothing of the content.
-    `publisher` is the organisation, where it is known.
+    `reason` is a code such as `not-decodable`. `explanation` is the same for a reader, without any content of the
+    message. `publisher` is the ODS code of the publisher, or None when it is not known.
     """
 
     parked_id: UUID
@@ -103,10 +106,10 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class AccessRecorded:
-    """Somebody asked to read of a person: who, in which role, what for, the decision and its reason.
+    """A request to read data of a person: the caller, the purpose, the decision and its reason.
 
-    `interaction` is the FHIR interaction or operation (`read`, `search-type`, `$everything`); `resource_types` is what
-    was asked for. `visibility` is what the caller could see: `all`, `own` or `none`.
+    `interaction` is the FHIR interaction or operation (`read`, `search-type`, `$everything`). `resource_types` are the
+    requested types. `visibility` is the part of the record that the caller could see: `all`, `own` or `none`.
     """
 
     access_id: UUID
@@ -125,12 +128,12 @@ class AccessRecorded:
 
 @dataclass(frozen=True, slots=True)
 class SummaryChanged:
-    """A person's whole summary, because it says something else than before. Unfiltered: for the deployment's own use.
+    """A person's whole summary, sent when its content has changed. It is unfiltered: for use inside the deployment.
 
-    `position` is a position token of the latest statement that it follows from, empty where there is none. `digest` is
-    the same where two summaries say the same. `changed` are the LOINC codes of the sections that say something else
-    than in the summary before, and `patient` for who it is. From `valid_until` on it may say something else though
-    nothing new was said; None: never. `document` is an IPS 2.0 document Bundle as FHIR JSON.
+    `position` is the position token of the latest statement in it, or empty. Two summaries with equal content have the
+    same `digest`. `changed` holds the LOINC codes of the changed sections, and `patient` when the demographics changed.
+    From `valid_until` on the content may change without a new statement; None: it does not. `document` is an IPS 2.0
+    document Bundle as FHIR JSON.
     """
 
     event_id: UUID
@@ -145,7 +148,7 @@ class SummaryChanged:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Who takes part in a referral: an organisation (ODS code), and its team (directory id), where one is named."""
+    """A party of a referral: an organisation (ODS code) and its team (directory id), empty for the organisation."""
 
     organisation: str
     team: str = ""
@@ -153,7 +156,7 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did it: for which party, as which user (`sub` of the token) in which role; `clock` where nobody did."""
+    """The author of a change: party, user (`sub` of the token) and role. The subject is `clock` for a passed limit."""
 
     party: Party
     subject: str
@@ -162,8 +165,10 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Somebody is to be told: who (`party`; None: the person), as what (`requester`, `recipient`, `holder`, `person`,
-    `escalation`), and of what (`reason`, a code such as `referral-rejected`).
+    """A message about a change of a referral, to `party`; None: to the person.
+
+    `recipient` is the party's part in the referral: `requester`, `recipient`, `holder`, `person` or `escalation`.
+    `reason` is a code such as `referral-rejected`.
     """
 
     recipient: str
@@ -173,12 +178,12 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class ReferralChanged:
-    """A referral of a person was changed. What has the greater `version` is newer; the first is 1.
+    """A change of a person's referral. The greater `version` is newer; the first one is 1.
 
-    `referral_id` is the shared id of the ServiceRequest, `task_id` that of the Task that is in force. `action` is what
-    was done (`request`, `accept`, ...), `reason` its code, empty where none was given. `status` and `business_status`
-    are those of the Task. `holder` is clinically responsible, `next_actor` has to act by `due_at`; all three are None
-    once the referral has ended (`is_open` is false). `entries` are the resources that the change wrote.
+    `referral_id` is the shared id of the ServiceRequest, and `task_id` that of the current Task. `action` is the
+    command (`request`, `accept`, ...). `reason` is its code, or empty. `status` and `business_status` are those of the
+    Task. The `holder` is clinically responsible, and the `next_actor` must act by `due_at`. All three are None when the
+    referral has ended (`is_open` is false). `entries` are the resources that the change wrote.
     """
 
     event_id: UUID
@@ -208,13 +213,11 @@ class ReferralChanged:
 Event = RecordChanged | DirectoryChanged | Parked | AccessRecorded | SummaryChanged | ReferralChanged
 
 
-# Which of two statements is newer (design section 6): sequence or recorded_at, then published_at, then event id.
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 class OrderKey(NamedTuple):
-    """Compares as a tuple; no two events have the same. PostgreSQL compares (rank, published_at, event_id) alike."""
+    """Orders statements: the greater key is newer (design section 6). No two events have the same key.
+
+    It compares as a tuple. PostgreSQL compares (rank, published_at, event_id) in the same way.
+    """
 
     rank: int
     published_at: datetime
@@ -222,8 +225,8 @@ class OrderKey(NamedTuple):
 
 
 def rank_of(sequence: int | None, recorded_at: datetime) -> int:
-    """The sequence, where the source declares one, else `recorded_at` in microseconds since 1970."""
+    """Return the sequence, or `recorded_at` in microseconds since 1970 for a source without a sequence."""
     if sequence is not None:
         return sequence
-    since = recorded_at - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    elapsed = recorded_at - _EPOCH
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds

@@ -1,6 +1,6 @@
-"""structlog set-up, and the redaction that stands behind the rule that no log line holds a person's data.
+"""Configures structlog, and redacts log lines. No log line may hold data of a person.
 
-A log line is an event name plus ids. The rule is kept by the code that logs; the processor here is the net below it.
+A log line is an event name plus ids. The code that logs must follow this rule; `redact` is a second safeguard.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-# Ten digits in the shapes that people write NHS numbers in.
+# Ten digits, with the spaces or hyphens that people write in NHS numbers.
 _TEN_DIGITS = re.compile(r"(?<![\w.-])\d{3}[ -]?\d{3}[ -]?\d{4}(?![\w-])")
 _REDACTED = "[redacted]"
 
 
 def configure(level: str = "info", log_format: str = "json") -> None:
-    """Log to standard error: JSON lines, or `console` for people. Standard library loggers go the same way."""
+    """Log to standard error: JSON lines, or `console` text for people. Standard library loggers use the same output."""
     renderer = structlog.dev.ConsoleRenderer() if log_format == "console" else _json
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -39,7 +39,7 @@ def configure(level: str = "info", log_format: str = "json") -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     root = logging.getLogger()
     root.handlers = [handler]
-    # Libraries speak at warning and above: their lower levels print what passes through them.
+    # Libraries log at warning and above only, because their lower levels print the data that they process.
     root.setLevel(logging.WARNING)
 
 
@@ -48,7 +48,7 @@ def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Bytes never, and nothing that looks like an NHS number."""
+    """Replace bytes, and all text that looks like an NHS number, by `[redacted]`."""
     return {key: _clean(value) for key, value in event.items()}
 
 

@@ -1,4 +1,7 @@
-"""Who may see what: one pure decision with its reason. By network, referral and source; the access room widens it."""
+"""Decides how much of a person's record a caller may see, with the reason for the audit event. Pure.
+
+The decision follows from the caller's network, the person's open referrals, and the sources of the record.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from onestory.shared.http.caller import Caller
 
 
 class Visibility(StrEnum):
-    """What of a person's record a caller sees: all of it, what the caller's organisation said itself, or nothing."""
+    """The part of a record that a caller sees: all, the statements of the caller's own organisation, or nothing."""
 
     ALL = "all"
     OWN = "own"
@@ -19,16 +22,18 @@ class Visibility(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OpenReferral:
-    """An open referral of a person: the organisation that asked for it, and those that have it in their hands."""
+    """An open referral of a person: the requester, and the organisations that are responsible for it (ODS codes)."""
 
     requester: str
-    hands: frozenset[str]
+    responsible: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What the policy needs to know of a person: the registered practice (ODS code), who has said something, and the
-    open referrals. `is_restricted`: a source says that the person is to be shown to few (v3-Confidentiality R or V).
+class PolicySubject:
+    """The facts about a person that the decision needs.
+
+    `sources` are the organisations with statements in the record; all organisations are ODS codes. `is_restricted` is
+    true when a source marks the person as confidential (v3-Confidentiality R or V).
     """
 
     registered_practice: str | None
@@ -39,26 +44,30 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the caller sees, and the reason that goes to the audit event."""
+    """The visibility, and the reason that goes into the audit event."""
 
     visibility: Visibility
     reason: str
 
 
-def may(caller: Caller, subject: Subject, networks: Mapping[str, str]) -> Decision:
-    """All of the record within the network of the registered practice, and for those to whom that network has referred
-    the person, until the referral ends; what one said oneself; else nothing.
+def decide(caller: Caller, subject: PolicySubject, networks: Mapping[str, str]) -> Decision:
+    """Return how much of the record the caller sees. `networks` maps a practice's ODS code to its network.
 
-    `networks` maps a practice's ODS code to its network. Nobody opens a record by a referral who does not see all of it
-    as things are, so nobody gains anything by referring somebody to themselves.
+    - All: the caller is in the network of the registered practice.
+    - All: that network has an open referral with the caller's organisation, and the person is not restricted.
+    - Own statements: the caller's organisation is a source of the record.
+    - Nothing: otherwise.
+
+    A referral grants access only if its requester is in the registered practice's network. So no organisation gains
+    access when it refers a person to itself.
     """
     practice = subject.registered_practice
     network = networks.get(practice) if practice else None
     if network and caller.network == network:
         return Decision(Visibility.ALL, "registered-practice-network")
     if not subject.is_restricted and any(
-        caller.organisation in referral.hands - {referral.requester}
-        and _is_of_network(referral.requester, practice, network, networks)
+        caller.organisation in referral.responsible - {referral.requester}
+        and _is_in_network(referral.requester, practice, network, networks)
         for referral in subject.referrals
     ):
         return Decision(Visibility.ALL, "open-referral")
@@ -67,6 +76,6 @@ def may(caller: Caller, subject: Subject, networks: Mapping[str, str]) -> Decisi
     return Decision(Visibility.NONE, "no-relationship")
 
 
-def _is_of_network(requester: str, practice: str | None, network: str | None, networks: Mapping[str, str]) -> bool:
-    """Whether a referral was asked for by the registered practice, or by another practice of its network."""
+def _is_in_network(requester: str, practice: str | None, network: str | None, networks: Mapping[str, str]) -> bool:
+    """Return whether the requester is the registered practice, or another practice of its network."""
     return bool(practice) and (requester == practice or (bool(network) and networks.get(requester) == network))

@@ -1,4 +1,4 @@
-"""Settings: the environment, read once, into one frozen object. Every name has the prefix ONESTORY_."""
+"""Reads the settings from environment variables, once, into one frozen object. Each name begins with ONESTORY_."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any, NamedTuple
 
 from onestory.shared.errors import Misconfigured
 
-# Lengths of time as people write them in settings (ISO 8601).
+PREFIX = "ONESTORY_"
 
 _DURATION = re.compile(
     r"P(?=.)(?:(?P<weeks>\d{1,4})W|(?:(?P<days>\d{1,5})D)?"
@@ -19,81 +20,172 @@ _DURATION = re.compile(
 )
 
 
-def duration(text: str) -> timedelta:
-    """`P1D`, `PT12H`, `P2W`, `P1DT6H`: longer than nothing; no months or years, which have no fixed length.
+class SettingHelp(NamedTuple):
+    """The text of one setting for its reader, in Markdown. `docs/reference/settings.md` is generated from it."""
 
-    Raises `ValueError`.
-    """
-    found = _DURATION.fullmatch(text)
-    length = timedelta(**{unit: int(amount) for unit, amount in found.groupdict().items() if amount}) if found else None
-    if not length:
-        raise ValueError(f"{text!r} is no length of time in days, hours, minutes and seconds.")
-    return length
+    unit: str
+    effect: str
+    change: str
+    """When a deployment changes it."""
 
 
-PREFIX = "ONESTORY_"
+def _setting(default: Any, unit: str, effect: str, change: str) -> Any:
+    """Return a dataclass field that carries its help text."""
+    metadata = {"help": SettingHelp(unit, effect, change)}
+    if default == {}:
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a deployment decides. `docs/settings.md` explains each; tests hold the two together."""
+    """The settings of a deployment."""
 
-    kafka: str = "127.0.0.1:9092"
-    """Bootstrap servers, `host:port[,host:port]`."""
-    postgres: str = "postgresql://postgres@127.0.0.1:5432/onestory"
-    """A libpq connection string."""
-    key_secret: str = ""
-    """Secret behind person keys and shared ids, at least 32 characters. Fixed for the life of a deployment."""
-    host: str = "127.0.0.1"
-    """Address that `serve` and the health endpoints of other processes listen on."""
-    port: int = 8080
-    """Port of `serve`."""
-    health_port: int = 8081
-    """Port of live, ready and metrics for processes that serve nothing else. 0 turns it off."""
-    base_url: str = "http://127.0.0.1:8080"
-    """Where callers reach `serve`; it begins every Location and fullUrl."""
-    oidc_issuer: str = ""
-    """The `iss` that a token must carry."""
-    oidc_audience: str = "onestory"
-    """The `aud` that a token must carry."""
-    oidc_jwks_url: str = ""
-    """Where the issuer's public keys are."""
-    schema_registry_url: str = ""
-    """A Confluent-compatible schema registry; empty: ids come from `schemas/avro/ids.json`."""
-    replication_factor: int = 1
-    """Replicas of each topic that `topics apply` creates."""
-    networks: Mapping[str, str] = field(default_factory=dict)
-    """Which network each practice belongs to, JSON: `{"A81001": "north", ...}`."""
-    demographic_authorities: tuple[str, ...] = ()
-    """ODS codes that may supersede an NHS number and say where a person is registered, comma separated."""
-    sequenced_sources: tuple[str, ...] = ()
-    """Sources that declare that they always send a sequence, `ODS/system`, comma separated."""
-    source_rhythms: Mapping[str, timedelta] = field(default_factory=dict)
-    """The longest silence expected of a source, JSON: `{"A81001": "P1D", "RX1/ward": "PT1H"}` (ISO 8601)."""
-    referral_clocks: str = ""
-    """How long referrals wait where it differs from `schemas/referral/clocks.yaml`, JSON of the same shape."""
-    referral_escalation: str = ""
-    """Who is told of what is overdue at a team that names no escalation contact: `ODS`, or `ODS/team`."""
-    log_level: str = "info"
-    """debug, info, warning or error."""
-    log_format: str = "json"
-    """json, or console for people."""
-    max_body_bytes: int = 10_000_000
-    """Largest request body, after decompression."""
-    worklist_listeners: int = 500
-    """How many worklists may be followed at once in one process of `serve`."""
-    publish_timeout_s: float = 4.0
-    """Seconds that a publish waits for Kafka before it answers 503."""
-    message_limit_s: float = 4.0
-    """Seconds that a BaRS message may take before it is given up and answered 408."""
-    parking_limit_per_hour: int = 1000
-    """Parked messages of one publisher in an hour, past which an alarm is raised (docs/decisions/0003)."""
-    local_stack: bool = False
-    """True only in the embedded stack; the development issuer refuses to start without it."""
+    kafka: str = _setting(
+        "127.0.0.1:9092",
+        "`host:port[,host:port]`",
+        "The bootstrap servers of Kafka.",
+        "Always beyond the embedded stack.",
+    )
+    postgres: str = _setting(
+        "postgresql://postgres@127.0.0.1:5432/onestory",
+        "libpq connection string",
+        "The PostgreSQL database.",
+        "Always beyond the embedded stack.",
+    )
+    key_secret: str = _setting(
+        "",
+        "at least 32 characters",
+        "The secret behind person keys and shared ids. Keep it as you keep the database's backup.",
+        "Set it once. **It is fixed for the life of a deployment**: another secret is another set of people.",
+    )
+    host: str = _setting(
+        "127.0.0.1",
+        "address",
+        "The address on which `serve` and the health endpoints of other processes listen.",
+        "When callers or probes come from another machine.",
+    )
+    port: int = _setting(8080, "port", "The port of `serve`.", "When the port is taken.")
+    health_port: int = _setting(
+        8081,
+        "port",
+        "The port of `/health/live`, `/health/ready` and `/metrics` of processes that serve nothing else. `0` turns it "
+        "off.",
+        "When several processes run on one machine: one port for each.",
+    )
+    base_url: str = _setting(
+        "http://127.0.0.1:8080",
+        "URL",
+        "The URL at which callers reach `serve`. Every `Location` and `fullUrl` begins with it.",
+        "Always beyond the embedded stack.",
+    )
+    oidc_issuer: str = _setting("", "URL", "The `iss` that a token must carry.", "Set it: `serve` needs it.")
+    oidc_audience: str = _setting(
+        "onestory", "text", "The `aud` that a token must carry.", "When the issuer gives another audience."
+    )
+    oidc_jwks_url: str = _setting("", "URL", "The URL of the issuer's public keys.", "Set it: `serve` needs it.")
+    schema_registry_url: str = _setting(
+        "",
+        "URL",
+        "A Confluent-compatible schema registry. If it is empty, schema ids come from `schemas/avro/ids.json`.",
+        "When other consumers read schemas from a registry.",
+    )
+    replication_factor: int = _setting(
+        1, "replicas", "The replicas of each topic that `onestory topics apply` creates.", "Use 3 beyond one machine."
+    )
+    networks: Mapping[str, str] = _setting(
+        {},
+        'JSON: practice ODS code to network, `{"A81001": "north"}`',
+        "The network of each practice. The network of a person's registered practice reads the whole record, and its "
+        "referrals let their recipients read it.",
+        "When a practice joins or leaves a network.",
+    )
+    demographic_authorities: tuple[str, ...] = _setting(
+        (),
+        "ODS codes, separated by commas",
+        "The organisations that may supersede an NHS number, and state where a person is registered and that a person "
+        "died or moved. No other `Patient.link` joins two people, and no other `Patient.generalPractitioner` opens a "
+        "record to a network.",
+        "Set it before live use. If it is empty, no people are joined, and **any publisher** may name the practice "
+        "([decision 11](../explanation/decisions/0011-registered-practice.md)).",
+    )
+    sequenced_sources: tuple[str, ...] = _setting(
+        (),
+        "`ODS/system`, separated by commas",
+        "The sources that always send `X-Sequence`: 1, 2, 3 and so on for each person, as NEMS numbers its messages. "
+        "Readers see a missing number between two others as a statement that did not arrive.",
+        "When a source declares that it numbers its statements. Never name a source whose numbers have gaps.",
+    )
+    source_rhythms: Mapping[str, timedelta] = _setting(
+        {},
+        'JSON: `ODS` or `ODS/system` to an ISO 8601 duration, `{"A81001": "P1D", "RX1/ward": "PT1H"}`',
+        "The longest silence that is expected of a source. The value of an organisation holds for each of its systems "
+        "that is not named itself. A source that is silent for longer is stale, for readers and in the metrics. A "
+        "source without a rhythm never is.",
+        "When a source is connected, or goes out of use.",
+    )
+    referral_clocks: str = _setting(
+        "",
+        "JSON in the shape of `schemas/referral/clocks.yaml`",
+        "The waits that differ from that file; name only what changes: "
+        '`{"day-ends": "18:00", "referral": {"routine": {"requested": "3 working days"}}}`. A wait is an ISO 8601 '
+        "duration, which also runs by night and on holidays, or a number of English working days, which is over when "
+        "the last of them ends; the day on which it began does not count. Only routine waits may have working days. "
+        "No wait may be longer than a year, or longer than the wait of something less urgent.",
+        "When local agreements differ. **No clinician has reviewed the values of the file.**",
+    )
+    referral_escalation: str = _setting(
+        "",
+        "`ODS` or `ODS/team` (the team's id in the directory)",
+        "The escalation contact for a team that names none, and for a requester. If it is empty, the organisations of "
+        "requester and recipient get the notice.",
+        "When the deployment has a duty desk.",
+    )
+    log_level: str = _setting(
+        "info", "`debug`, `info`, `warning` or `error`", "The least level that is logged.", "To find a fault."
+    )
+    log_format: str = _setting(
+        "json", "`json` or `console`", "The form of log lines.", "Use `console` for reading by eye."
+    )
+    max_body_bytes: int = _setting(
+        10_000_000, "bytes", "The largest request body, after decompression.", "When a publisher's Bundles are larger."
+    )
+    worklist_listeners: int = _setting(
+        500,
+        "worklists",
+        "How many worklists clients may follow at the same time (`/worklists/.../events`) in one process of `serve`. "
+        "One more is answered with 503. One user follows at most a fifth of them, and at least ten.",
+        "When `onestory_worklist_listeners` comes near it.",
+    )
+    publish_timeout_s: float = _setting(
+        4.0,
+        "seconds",
+        "How long a publish waits for Kafka before it is answered with 503.",
+        "When Kafka is far away.",
+    )
+    message_limit_s: float = _setting(
+        4.0,
+        "seconds",
+        "How long a BaRS message (`$process-message`) may take before it is rolled back and answered with 408.",
+        "When senders wait for longer or shorter.",
+    )
+    parking_limit_per_hour: int = _setting(
+        1000,
+        "messages of one publisher",
+        "How many messages of one publisher may be parked in an hour before an alarm is raised "
+        "([decision 3](../explanation/decisions/0003-parking-limit.md)).",
+        "When a publisher's normal number of faults is known.",
+    )
+    local_stack: bool = _setting(
+        False,
+        "`true` or `false`",
+        "True only in the embedded stack. The development issuer refuses to start without it.",
+        "Never.",
+    )
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process. Raises `Misconfigured` with the variable's name and what it should hold."""
+    """Return the settings of this process. Raises `Misconfigured` with the name of the wrong variable."""
     environment = os.environ if environment is None else environment
     values: dict[str, object] = {}
     for name, kind in Settings.__annotations__.items():
@@ -107,10 +199,10 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def require(settings: Settings, *names: str) -> None:
-    """Raise `Misconfigured` for a setting that this process needs and nobody gave."""
+    """Raise `Misconfigured` when one of these settings is empty."""
     for name in names:
         if not getattr(settings, name):
-            raise Misconfigured(f"{PREFIX}{name.upper()} is not set; docs/settings.md says what it is for.")
+            raise Misconfigured(f"{PREFIX}{name.upper()} is not set; docs/reference/settings.md says what it is for.")
 
 
 def _parse(variable: str, raw: str, kind: str) -> object:
@@ -127,7 +219,7 @@ def _parse(variable: str, raw: str, kind: str) -> object:
             case "Mapping[str, str]":
                 return _string_map(raw)
             case "Mapping[str, timedelta]":
-                return {name: duration(text) for name, text in _string_map(raw).items()}
+                return {name: parse_duration(text) for name, text in _string_map(raw).items()}
             case _:
                 return raw
     except (ValueError, KeyError) as error:
@@ -139,3 +231,15 @@ def _string_map(raw: str) -> dict[str, str]:
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
         raise ValueError
     return table
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return an ISO 8601 duration such as `P1D`, `PT12H`, `P2W` or `P1DT6H`.
+
+    Raises `ValueError` for zero, and for months and years, which have no fixed length.
+    """
+    match = _DURATION.fullmatch(text)
+    length = timedelta(**{unit: int(amount) for unit, amount in match.groupdict().items() if amount}) if match else None
+    if not length:
+        raise ValueError(f"{text!r} is no length of time in days, hours, minutes and seconds.")
+    return length

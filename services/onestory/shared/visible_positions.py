@@ -1,4 +1,7 @@
-"""Position tokens: where Kafka put a publish, and whether readers see it yet."""
+"""Position tokens: the offsets of a publish in Kafka, and the wait until readers see them.
+
+A publish answers with a token. A read with `?after=<token>` waits until the projector has written those offsets.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +11,29 @@ from collections.abc import Mapping, Sequence
 
 from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.kafka.producer import MessagePosition
-from onestory.shared.kafka.schemas import DIRECTORY, RECORD, REFERRAL, topics
+from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC, REFERRAL_TOPIC, topics
 from onestory.shared.postgres.database import Database
 
-_LETTERS = {RECORD: "r", DIRECTORY: "d", REFERRAL: "f"}
+_LETTERS = {RECORD_TOPIC: "r", DIRECTORY_TOPIC: "d", REFERRAL_TOPIC: "f"}
 _TOPICS = {letter: topic for topic, letter in _LETTERS.items()}
 _POLL_S = 0.005
-_MOST_POSITIONS = 5_000
+_MAX_POSITIONS = 5_000
 
 
-def to_token(positions: Sequence[MessagePosition]) -> str:
-    """A position token such as `r3-1234.d0-17`: the highest offset of each partition that a publish went to."""
+def position_token(positions: Sequence[MessagePosition]) -> str:
+    """Return a token such as `r3-1234.d0-17`: the highest offset in each partition of the publish."""
     highest: dict[tuple[str, int], int] = {}
     for position in positions:
-        place = (_LETTERS[position.topic], position.partition)
-        highest[place] = max(position.offset, highest.get(place, 0))
+        partition = (_LETTERS[position.topic], position.partition)
+        highest[partition] = max(position.offset, highest.get(partition, 0))
     return ".".join(f"{letter}{partition}-{offset}" for (letter, partition), offset in sorted(highest.items()))
 
 
-def from_token(token: str) -> list[MessagePosition]:
-    """The positions in a token. Raises `Malformed`."""
+def parse_position_token(token: str) -> list[MessagePosition]:
+    """Return the positions in a token. Raises `Malformed`."""
     parts = token.split(".")
     try:
-        if len(parts) > _MOST_POSITIONS or not token.isascii():
+        if len(parts) > _MAX_POSITIONS or not token.isascii():
             raise ValueError
         return [_position(part) for part in parts]
     except (KeyError, ValueError, IndexError) as error:
@@ -48,15 +51,22 @@ def _position(part: str) -> MessagePosition:
 
 
 class VisiblePositions:
-    """Waits until the record shows what stands at a position. One poll serves all who wait in a process."""
+    """Waits until the projector of `schema` has written a position. All waits of a process share one poll.
 
-    def __init__(self, database: Database) -> None:
+    The schema has the tables `visible_position` and `parked_position`.
+    """
+
+    def __init__(self, database: Database, schema: str) -> None:
         self._database = database
+        self._visible = f"select topic, partition, next_offset from {schema}.visible_position"  # noqa: S608
+        self._parked = f"""select explanation from {schema}.parked_position
+               join unnest($1::text[], $2::int[], $3::bigint[]) as asked (topic, partition, "offset")
+               using (topic, partition, "offset")"""  # noqa: S608
         self._next: Mapping[tuple[str, int], int] = {}
         self._polling: asyncio.Task[None] | None = None
 
     async def wait(self, positions: Sequence[MessagePosition], timeout_s: float) -> bool:
-        """Whether all of them became visible in time. Raises `Unprocessable` when one of them was parked."""
+        """Return whether all positions became visible in time. Raises `Unprocessable` when one was parked."""
         deadline = time.monotonic() + timeout_s
         while not self._reached(positions):
             if time.monotonic() > deadline:
@@ -71,19 +81,17 @@ class VisiblePositions:
     async def _next_poll(self) -> None:
         if self._polling is None or self._polling.done():
             self._polling = asyncio.create_task(self._poll())
-        # One waiter that gives up may not end the poll of the others.
+        # A waiter that gives up must not cancel the poll that others wait for.
         await asyncio.shield(self._polling)
 
     async def _poll(self) -> None:
         await asyncio.sleep(_POLL_S)
-        rows = await self._database.fetch("select topic, partition, next_offset from record.visible_position")
+        rows = await self._database.fetch(self._visible)
         self._next = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
     async def _refuse_parked(self, positions: Sequence[MessagePosition]) -> None:
         rows = await self._database.fetch(
-            """select explanation from record.parked_position
-               join unnest($1::text[], $2::int[], $3::bigint[]) as asked (topic, partition, "offset")
-               using (topic, partition, "offset")""",
+            self._parked,
             [at.topic for at in positions],
             [at.partition for at in positions],
             [at.offset for at in positions],

@@ -29,7 +29,7 @@ def occupied() -> Iterator[int]:
 
 
 def _choose(before: Stack | None = None, **environment: str) -> Stack:
-    return state.choose(HOME, before, environment, nothing_lives)
+    return state.choose_addresses(HOME, before, environment, nothing_lives)
 
 
 def test_all_ports_differ() -> None:
@@ -73,7 +73,7 @@ def test_a_fixed_port_in_use_is_refused_in_one_sentence(occupied: int) -> None:
 def test_a_fixed_port_that_its_own_process_holds_is_no_conflict(occupied: int) -> None:
     environment = {"ONESTORY_PORT": str(occupied)}
 
-    chosen = state.choose(HOME, None, environment, lambda name: name == "serve")
+    chosen = state.choose_addresses(HOME, None, environment, lambda name: name == "serve")
 
     assert chosen.base_url.endswith(f":{occupied}")
 

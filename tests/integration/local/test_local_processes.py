@@ -21,7 +21,7 @@ SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    state.prepare(tmp_path)
+    state.prepare_home(tmp_path)
     yield tmp_path
     processes.stop(tmp_path, ["sleeper"], by=signal.SIGKILL)
 

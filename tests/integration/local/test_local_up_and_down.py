@@ -21,7 +21,7 @@ import pytest
 from kafka import KafkaAdminClient
 from tests.stack import temporary_home
 
-from onestory.local.down import ALL
+from onestory.local.down import STOP_ORDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _gone(pid: int) -> bool:
 def test_up_starts_every_process_and_status_tells_where(running: Operator) -> None:
     status = running.status()
 
-    assert {each["name"] for each in status["processes"]} == set(ALL)
+    assert {each["name"] for each in status["processes"]} == set(STOP_ORDER)
     for each in status["processes"]:
         assert each["state"] == "running", each
         assert psutil.pid_exists(each["pid"])

@@ -18,8 +18,8 @@ from onestory.record.projector.rows import record_digest
 from onestory.shared.events import DirectoryChanged, RecordChanged, ReferralChanged
 from onestory.shared.identity import Keys
 from onestory.shared.kafka import reader
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.postgres import database
 
 
@@ -36,7 +36,7 @@ class Record:
     def projector(self, keys: Keys, *authorities: str, limit: int = 1000) -> RecordProjector:
         """A projector."""
         gauges = ProjectorMetrics(CollectorRegistry())
-        return RecordProjector(keys, authorities, Parking(codec(), gauges, limit), gauges)
+        return RecordProjector(keys, authorities, Parking(create_codec(), gauges, limit), gauges)
 
     def project(
         self,
@@ -50,7 +50,7 @@ class Record:
             self.project_arrivals(projector, keys, arrivals(keys, events, first))
             first += len(events)
 
-    def project_arrivals(self, projector: RecordProjector, keys: Keys, batch: Sequence[ConsumedEvent]) -> None:
+    def project_arrivals(self, projector: RecordProjector, keys: Keys, batch: Sequence[ConsumedMessage]) -> None:
         """Write one batch in one transaction."""
         prepared = projector.prepare(batch)
         with self.connect(keys) as connected, reader.transaction(connected) as transaction:

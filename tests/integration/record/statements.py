@@ -12,9 +12,9 @@ from uuid import UUID
 from onestory.record.projector.rows import record_digest
 from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, ReferralChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.reader import ConsumedEvent
-from onestory.shared.kafka.schemas import DIRECTORY, RECORD, REFERRAL
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.reader import ConsumedMessage
+from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC, REFERRAL_TOPIC
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 PRACTICE = Source("A81001", "emis")
@@ -85,19 +85,19 @@ def later(event: RecordChanged, *, published: int, recorded: int | None = None) 
 
 def arrivals(
     keys: Keys, events: Iterable[RecordChanged | DirectoryChanged | ReferralChanged], first: int = 0
-) -> list[ConsumedEvent]:
+) -> list[ConsumedMessage]:
     """The events as messages of one partition, one second apart."""
-    avro = codec()
+    avro = create_codec()
     found = []
     for offset, event in enumerate(events, first):
         match event:
             case RecordChanged():
-                topic, key = RECORD, keys.person_key(event.person)
+                topic, key = RECORD_TOPIC, keys.person_key(event.person)
             case ReferralChanged():
-                topic, key = REFERRAL, keys.person_key(event.person)
+                topic, key = REFERRAL_TOPIC, keys.person_key(event.person)
             case DirectoryChanged():
-                topic, key = DIRECTORY, event.entry.shared_id
-        found.append(ConsumedEvent(topic, 0, offset, at(offset), key.encode(), avro.encode(event), event))
+                topic, key = DIRECTORY_TOPIC, event.entry.shared_id
+        found.append(ConsumedMessage(topic, 0, offset, at(offset), key.encode(), avro.encode(event), event))
     return found
 
 

@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, arrivals, at, later, person, statement, whose
 
-from onestory.record.person.load import load, load_as_of
+from onestory.record.person.load import load_person, load_person_as_of
 from onestory.record.read import store as read_store
 from onestory.record.read.store import CurrentEntry
-from onestory.shared import person_links
+from onestory.shared import identity_links
 from onestory.shared.events import RecordChanged, Source
-from onestory.shared.identity import Keys, PersonIdentifier, provisional
-from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.identity import Keys, PersonIdentifier, provisional_identity
+from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.postgres.database import Database, Queries, create_pool
 
 KEYS = Keys(b"a secret for tests, long enough!")
 PDS = Source("X26", "pds")
 SOURCES = (PRACTICE, PRACTICE, Source("RXX01", "pas"), PDS)
 # With valid numbers: a link to another one counts for nothing.
-PEOPLE = (person(18), person(26), person(34), provisional(PRACTICE.organisation, PRACTICE.system, "a"))
+PEOPLE = (person(18), person(26), person(34), provisional_identity(PRACTICE.organisation, PRACTICE.system, "a"))
 PERSON_KEYS = tuple(KEYS.person_key(each) for each in PEOPLE)
 KINDS = ("Condition", "Condition", "Medication", "Patient", "Patient")
 TIMES = st.integers(0, 5)
@@ -71,7 +71,7 @@ def _event(draw: st.DrawFn, event_id: int) -> RecordChanged:
 
 
 @st.composite
-def busy_hour(draw: st.DrawFn) -> list[list[ConsumedEvent]]:
+def busy_hour(draw: st.DrawFn) -> list[list[ConsumedMessage]]:
     """Batches as they arrive. Some messages repeat what was said, with other clocks; some share their broker time."""
     ids = draw(st.permutations(range(1, 1 + draw(st.integers(3, 12)))))
     events = [draw(_event(event_id)) for event_id in ids]
@@ -95,7 +95,7 @@ def reading(record: Record, read: Callable[[Queries], Awaitable[Found]]) -> Foun
     """What is read in one snapshot."""
 
     async def run() -> Found:
-        async with create_pool(record.dsn) as pool, Database(pool).snapshot() as queries:
+        async with create_pool(record.dsn, "record") as pool, Database(pool).snapshot() as queries:
             return await read(queries)
 
     return asyncio.run(run())
@@ -105,23 +105,25 @@ async def shown_now(queries: Queries) -> Shown:
     """What the record says now, by what serves readers."""
     joined, among = {}, {}
     for key in PERSON_KEYS:
-        joined[key] = person_links.joined(person_links.successions(await read_store.links(queries, key)), key)
+        joined[key] = identity_links.linked_keys(
+            identity_links.successions(await read_store.links_in_force(queries, key)), key
+        )
     for size in range(1, len(PERSON_KEYS) + 1):
         for keys in itertools.combinations(PERSON_KEYS, size):
             among[frozenset(keys)] = await _together(queries, keys)
     for key in PERSON_KEYS:
-        assert (await load(queries, key)).entries == among[joined[key] & {*PERSON_KEYS}]
+        assert (await load_person(queries, key)).entries == among[joined[key] & {*PERSON_KEYS}]
     return Shown(joined, among)
 
 
 async def _together(queries: Queries, keys: Collection[str]) -> list[CurrentEntry]:
-    found = [entry for key in keys for entry in await read_store.current(queries, key, MANY)]
-    withdrawn = await read_store.withdrawn(queries, keys) if len(keys) > 1 else frozenset()
+    found = [entry for key in keys for entry in await read_store.current_entries(queries, key, MANY)]
+    withdrawn = await read_store.withdrawn_ids(queries, keys) if len(keys) > 1 else frozenset()
     kept = [entry for entry in found if entry.shared_id not in withdrawn]
     return sorted(kept, key=lambda entry: (entry.resource_type, entry.shared_id))
 
 
-def project(record: Record, batches: Sequence[Sequence[ConsumedEvent]]) -> dict[datetime, Shown]:
+def project(record: Record, batches: Sequence[Sequence[ConsumedMessage]]) -> dict[datetime, Shown]:
     """Write the batches; what was shown at the end of each moment. As-of cannot tell what was seen within one."""
     projector, kept = record.projector(KEYS, PDS.organisation), {}
     for place, batch in enumerate(batches):
@@ -141,7 +143,7 @@ def project(record: Record, batches: Sequence[Sequence[ConsumedEvent]]) -> dict[
 )
 @given(batches=busy_hour())
 def test_as_of_gives_again_what_was_shown_but_for_what_was_of_somebody_else(
-    record: Record, batches: list[list[ConsumedEvent]]
+    record: Record, batches: list[list[ConsumedMessage]]
 ) -> None:
     record.empty()
     kept = project(record, batches)
@@ -150,7 +152,7 @@ def test_as_of_gives_again_what_was_shown_but_for_what_was_of_somebody_else(
     belongs = whose(KEYS, said)
 
     for moment, key in itertools.product(kept, PERSON_KEYS):
-        again = reading(record, partial(load_as_of, person_key=key, at=moment))
+        again = reading(record, partial(load_person_as_of, person_key=key, at=moment))
 
         same = kept[moment].joined[key] & now.joined[key]
         stays = [

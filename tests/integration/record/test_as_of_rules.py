@@ -10,7 +10,7 @@ import pytest
 from tests.integration.record.record import Record
 from tests.integration.record.statements import Said, at, later, person, statement
 
-from onestory.record.person.load import PersonRecord, load_as_of
+from onestory.record.person.load import PersonRecord, load_person_as_of
 from onestory.shared.events import RecordChanged, Source
 from onestory.shared.identity import Keys, PersonIdentifier
 from onestory.shared.postgres.database import Database, create_pool
@@ -28,8 +28,8 @@ def as_of(record: Record, keys: Keys, second: int, about: PersonIdentifier = AMI
     """The person as the record was when this second had come."""
 
     async def run() -> PersonRecord:
-        async with create_pool(record.dsn) as pool, Database(pool).snapshot() as queries:
-            return await load_as_of(queries, keys.person_key(about), at(second))
+        async with create_pool(record.dsn, "record") as pool, Database(pool).snapshot() as queries:
+            return await load_person_as_of(queries, keys.person_key(about), at(second))
 
     return asyncio.run(run())
 

@@ -11,7 +11,7 @@ from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, arrivals, at, person, statement
 
 from onestory.record.freshness.domain import Freshness
-from onestory.record.freshness.service import Sources
+from onestory.record.freshness.service import FreshnessService
 from onestory.record.read import store as read_store
 from onestory.shared.events import Source
 from onestory.shared.identity import Keys
@@ -30,12 +30,14 @@ def lines(record: Record, keys: Keys, now: datetime, hidden: Sequence[str] = ())
     """What a reader of Amina's record is shown, who sees nothing of the hidden organisations."""
 
     async def ask() -> list[Freshness]:
-        async with create_pool(record.dsn) as pool:
+        async with create_pool(record.dsn, "record") as pool:
             database, person_key = Database(pool), keys.person_key(AMINA)
             seen = [
-                entry for entry in await read_store.current(database, person_key, 0) if entry.organisation not in hidden
+                entry
+                for entry in await read_store.current_entries(database, person_key, 0)
+                if entry.organisation not in hidden
             ]
-            return await Sources(database, SETTINGS).of([person_key], seen, now)
+            return await FreshnessService(database, SETTINGS).sources([person_key], seen, now)
 
     return asyncio.run(ask())
 
@@ -44,8 +46,8 @@ def test_the_practice_that_spoke_of_somebody_else_since_was_heard_of_since(recor
     of_joe = statement(keys, 2, JOE, [Said("Condition", "b", '"a":1', 1)])
     record.project(keys, [statement(keys, 1, AMINA, PROBLEM)], [of_joe])
 
-    assert lines(record, keys, at(61)) == [Freshness(*GP, heard_at=at(1), said_at=at(0))]
-    assert lines(record, keys, at(62)) == [Freshness(*GP, heard_at=at(1), said_at=at(0), stale=True)]
+    assert lines(record, keys, at(61)) == [Freshness(*GP, heard_at=at(1), last_statement_at=at(0))]
+    assert lines(record, keys, at(62)) == [Freshness(*GP, heard_at=at(1), last_statement_at=at(0), stale=True)]
 
 
 def test_numbers_that_are_missing_of_somebody_else_are_not_missing_of_this_person(record: Record, keys: Keys) -> None:
@@ -91,4 +93,4 @@ def test_who_sees_nothing_of_a_source_learns_nothing_of_what_it_lacks(record: Re
 
     assert [line.organisation for line in lines(record, keys, at(3))] == ["A81001", "RX1"]
     (shown,) = lines(record, keys, at(3), hidden=["A81001"])
-    assert shown == Freshness("RX1", "emis", heard_at=at(0), said_at=at(0))
+    assert shown == Freshness("RX1", "emis", heard_at=at(0), last_statement_at=at(0))

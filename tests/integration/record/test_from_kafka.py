@@ -55,7 +55,7 @@ def log(request: pytest.FixtureRequest) -> Iterator[tuple[Log, Partition, Write]
 def test_a_member_whose_heart_has_stopped_joins_again_and_loses_nothing(
     stack: Stack, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka_consumer, "_LONGEST_BREATH_S", 4.0)
+    monkeypatch.setattr(kafka_consumer, "_MAX_SILENCE_S", 4.0)
     place = Partition(topic, 0)
     with closing(KafkaLog(stack.kafka, topic, [topic])) as log:
         until(lambda: log.poll(100, 1) is not None and log.assigned() == {place})
@@ -98,7 +98,7 @@ def test_a_log_reads_on_from_where_it_was_told_to(log: tuple[Log, Partition, Wri
     assert _all(reading, place, 2) == [3, 4]
     reading.seek(place, 0)
     assert _all(reading, place, 5) == [0, 1, 2, 3, 4]
-    assert reading.end(place) == 5
+    assert reading.end_offset(place) == 5
 
 
 def test_a_log_refuses_an_offset_that_it_does_not_have(log: tuple[Log, Partition, Write]) -> None:

@@ -52,7 +52,7 @@ def test_a_query_sees_one_generation_whole_and_prepared_ones_see_the_new_one(dsn
         unprepared = asyncpg.create_pool(
             dsn, statement_cache_size=0, min_size=4, max_size=4, server_settings={"search_path": LIVE}
         )
-        async with create_pool(dsn) as prepared, unprepared:
+        async with create_pool(dsn, "record") as prepared, unprepared:
             asking = [Asking(pool) for pool in (prepared, unprepared) for _ in range(4)]
             async with asyncio.TaskGroup() as tasks:
                 for each in asking:
@@ -93,14 +93,14 @@ def test_a_projector_under_way_writes_all_of_its_batch_or_waits_with_all_of_it(d
 
 def test_somebody_who_keeps_the_tables_busy_puts_a_takeover_off_and_nothing_has_changed(dsn: str) -> None:
     prepare_next(dsn, 1)
-    with psycopg.connect(dsn) as reader, rebuild_store.alone(dsn) as alone:
+    with psycopg.connect(dsn) as reader, rebuild_store.exclusive_connection(dsn) as alone:
         reader.execute("select from record.current")
 
         with pytest.raises(Unavailable, match="keeps the record's tables busy"):
             replace(alone, 0.3)
 
         assert reader.execute("select system from record.current").fetchall() == [("0",)]
-        assert rebuild_store.there(alone) == {LIVE, NEXT}
+        assert rebuild_store.existing_generations(alone) == {LIVE, NEXT}
 
 
 def test_what_other_roles_may_do_they_may_do_after_a_takeover(dsn: str) -> None:
@@ -151,13 +151,16 @@ def test_every_table_is_compared_or_said_why_not(dsn: str) -> None:
 
 
 def test_a_record_without_this_release_s_tables_is_told(database: str) -> None:
-    with rebuild_store.alone(database) as alone, pytest.raises(Misconfigured, match="run `onestory migrate` first"):
+    with (
+        rebuild_store.exclusive_connection(database) as alone,
+        pytest.raises(Misconfigured, match="run `onestory migrate` first"),
+    ):
         rebuild_store.prepare(alone, database)
 
 
 def test_a_half_built_generation_of_another_release_is_begun_anew(dsn: str) -> None:
     prepare_next(dsn, 1)
-    with rebuild_store.alone(dsn) as alone:
+    with rebuild_store.exclusive_connection(dsn) as alone:
         alone.execute("insert into record_next.position values ('care.record', 0, 5, now())")
         assert rebuild_store.prepare(alone, dsn)
         alone.execute("delete from record_next.migration where name ~ '^0003'")
@@ -168,9 +171,9 @@ def test_a_half_built_generation_of_another_release_is_begun_anew(dsn: str) -> N
 
 
 def test_there_is_one_rebuild_at_a_time(dsn: str) -> None:
-    with rebuild_store.alone(dsn), pytest.raises(Conflict), rebuild_store.alone(dsn):
+    with rebuild_store.exclusive_connection(dsn), pytest.raises(Conflict), rebuild_store.exclusive_connection(dsn):
         pass
-    with rebuild_store.alone(dsn):
+    with rebuild_store.exclusive_connection(dsn):
         pass
 
 
@@ -194,7 +197,7 @@ class Asking:
 def take_over(dsn: str, number: int) -> None:
     """Put a generation whose rows say this number into place."""
     prepare_next(dsn, number)
-    with rebuild_store.alone(dsn) as alone:
+    with rebuild_store.exclusive_connection(dsn) as alone:
         rebuild_store.drop(alone, FORMER)
         replace(alone, PATIENT)
 
@@ -206,7 +209,7 @@ def replace(alone: psycopg.Connection, patience_s: float) -> None:
 
 
 def prepare_next(dsn: str, number: int) -> None:
-    with rebuild_store.alone(dsn) as alone:
+    with rebuild_store.exclusive_connection(dsn) as alone:
         rebuild_store.prepare(alone, dsn)
     fill(dsn, NEXT, number)
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, arrivals, at, person, statement
 
-from onestory.record.parking.replay import headers_of
+from onestory.record.parking.replay import replay_headers
 from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import Keys
 from onestory.shared.kafka import reader
-from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.kafka.reader import ConsumedMessage
 
 KEYS = Keys(b"a secret for tests, long enough!")
 AMINA, JOE = person(1), person(2)
@@ -45,7 +45,7 @@ def missing(record: Record) -> list[int]:
     return [int(row[0]) for row in record.rows("select missing from sequence_span order by person_key")]
 
 
-def project(record: Record, *batches: Sequence[ConsumedEvent]) -> None:
+def project(record: Record, *batches: Sequence[ConsumedMessage]) -> None:
     """Write batches, one transaction each."""
     for batch in batches:
         record.project_arrivals(record.projector(KEYS), KEYS, batch)
@@ -98,7 +98,7 @@ def test_projectors_of_other_partitions_do_not_wait_for_each_other_to_note_the_s
 def test_what_is_parked_and_what_an_operator_sends_again_is_no_sign_of_life(record: Record) -> None:
     usable, parked, replayed = arrivals(KEYS, [said(1), said(2), said(3)])
     wrong_key = replace(parked, key=KEYS.person_key(JOE).encode())
-    by_hand = replace(replayed, headers=headers_of(said(9).event_id, []))
+    by_hand = replace(replayed, headers=replay_headers(said(9).event_id, []))
 
     project(record, [usable], [wrong_key, by_hand])
 

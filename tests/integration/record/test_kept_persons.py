@@ -16,13 +16,13 @@ from tests.integration.record.test_any_order import KEYS, history
 from tests.referral_events import Made
 
 from onestory.record.person.identifiers import PersonRef
-from onestory.record.person.load import PersonLoader, PersonRecord, load
+from onestory.record.person.load import PersonLoader, PersonRecord, load_person
 from onestory.shared.events import RecordChanged, ReferralChanged, Source
-from onestory.shared.identity import PersonIdentifier, provisional
+from onestory.shared.identity import PersonIdentifier, provisional_identity
 from onestory.shared.postgres.database import Database, create_pool
 
 NUMBERS = (FIRST, SECOND, THIRD)
-PROVISIONAL = provisional("A81001", "emis", "p1")
+PROVISIONAL = provisional_identity("A81001", "emis", "p1")
 
 
 @st.composite
@@ -66,7 +66,7 @@ def test_what_is_kept_of_a_person_is_what_would_be_loaded(
 
 async def _compare(record: Record, events: Sequence[RecordChanged | ReferralChanged], order: random.Random) -> None:
     everybody = {event.person for event in events} | {*NUMBERS, PROVISIONAL}
-    async with create_pool(record.dsn) as pool:
+    async with create_pool(record.dsn, "record") as pool:
         database = Database(pool)
         kept = PersonLoader(database)
         for first in range(0, len(events), 2):
@@ -83,7 +83,7 @@ async def _kept(kept: PersonLoader, identifier: PersonIdentifier) -> tuple[objec
 
 async def _fresh(database: Database, identifier: PersonIdentifier) -> tuple[object, ...]:
     async with database.snapshot() as queries:
-        return _shown(await load(queries, KEYS.person_key(identifier)))
+        return _shown(await load_person(queries, KEYS.person_key(identifier)))
 
 
 def _shown(person: PersonRecord) -> tuple[object, ...]:

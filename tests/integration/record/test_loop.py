@@ -19,11 +19,11 @@ from onestory.record.projector.handler import RecordBatch
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import RecordChanged
 from onestory.shared.identity import Keys
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.consumer import LogRecord as LogRecord
 from onestory.shared.kafka.consumer import Partition
-from onestory.shared.kafka.loop import EventHandler, Loop
-from onestory.shared.kafka.reader import ConsumedEvent, LogReader
+from onestory.shared.kafka.loop import ConsumerLoop, EventHandler
+from onestory.shared.kafka.reader import ConsumedMessage, LogReader
 
 PLACE = Partition("care.record", 0)
 
@@ -49,8 +49,8 @@ class Fixture:
         self.refuse_connections = 0
         self._connect = partial(record.connect, keys)
         self._stop = threading.Event()
-        self.loop = Loop(
-            lambda: LogReader(self.log, codec(), passes_by), self.connect, handler, lambda *_: None, self._stop
+        self.loop = ConsumerLoop(
+            lambda: LogReader(self.log, create_codec(), passes_by), self.connect, handler, lambda *_: None, self._stop
         )
 
     def connect(self) -> psycopg.Connection:
@@ -115,7 +115,7 @@ def test_postgresql_and_kafka_may_go_away_and_come_back(record: Record, keys: Ke
         fixture.append(keys, events[10:15])
         until(lambda: record.rows("select next_offset from position") == [(15,)])
         fixture.log.away = True
-        until(lambda: not fixture.loop.ready())
+        until(lambda: not fixture.loop.is_ready())
         fixture.append(keys, events[15:])
         fixture.log.away = False
         until(lambda: record.rows("select next_offset from position") == [(20,)])
@@ -140,7 +140,7 @@ class Failing:
     def __init__(self, handler: EventHandler[RecordBatch]) -> None:
         self._handler = handler
 
-    def prepare(self, arrivals: Sequence[ConsumedEvent]) -> RecordBatch:
+    def prepare(self, arrivals: Sequence[ConsumedMessage]) -> RecordBatch:
         return self._handler.prepare(arrivals)
 
     def write(self, transaction: psycopg.Connection, batch: RecordBatch) -> Callable[[], None]:

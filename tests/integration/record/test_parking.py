@@ -13,19 +13,19 @@ from onestory.record.parking.park import EverythingParked
 from onestory.shared.errors import Misconfigured, Unprocessable
 from onestory.shared.events import Parked, Source
 from onestory.shared.identity import Keys
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.reader import ConsumedMessage
 
 AMINA, JOE = person(1), person(2)
 HOSPITAL = Source("RXX01", "pas")
 
 
-def good(keys: Keys, number: int) -> ConsumedEvent:
+def good(keys: Keys, number: int) -> ConsumedMessage:
     """A message that can be used."""
     return arrivals(keys, [statement(keys, number, AMINA, [Said("Condition", "a", '"a":1', number)])], number)[0]
 
 
-def bad(keys: Keys, number: int, source: Source = PRACTICE) -> ConsumedEvent:
+def bad(keys: Keys, number: int, source: Source = PRACTICE) -> ConsumedMessage:
     """A message under the wrong key."""
     event = statement(keys, number, AMINA, [Said("Condition", "a", '"a":1', number)], source=source)
     return replace(arrivals(keys, [event], number)[0], key=keys.person_key(JOE).encode())
@@ -40,7 +40,7 @@ def test_a_parked_message_keeps_its_bytes_and_goes_to_the_outbox_in_the_same_tra
 
     assert record.rows("select reason, publisher, value from parked") == [("not-decodable", None, b"\xff")]
     ((topic, value),) = record.rows("select topic, value from outbox")
-    sent = codec().decode(value)
+    sent = create_codec().decode(value)
     assert isinstance(sent, Parked)
     assert (topic, sent.reason, sent.value, sent.offset) == ("care.parked", "not-decodable", b"\xff", 1)
     assert record.rows("select count(*) from current") == [(1,)]

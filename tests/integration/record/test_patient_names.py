@@ -38,7 +38,7 @@ def test_what_was_there_before_is_filled_in_once(record: Record, keys: Keys) -> 
     record.project(keys, [statement(keys, 2, AMINA, [Said("Patient", "a", RENAMED, 2)])])
 
     with database.connect(record.dsn, "record") as connection:
-        assert person_store.fill_names(connection) == 2
-        assert person_store.fill_names(connection) == 0
+        assert person_store.backfill_patient_names(connection) == 2
+        assert person_store.backfill_patient_names(connection) == 0
 
     assert kept(record) == [*before, ("1941-03-02", ["green"])]

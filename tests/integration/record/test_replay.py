@@ -30,16 +30,16 @@ from tests.stack import Stack
 import onestory.record
 from onestory.record.parking import store as parking_store
 from onestory.record.parking.park import Parking, replay
-from onestory.record.parking.replay import headers_of, state
+from onestory.record.parking.replay import parked_state, replay_headers
 from onestory.record.parking.store import ParkedMessage
 from onestory.record.projector.handler import RecordProjector
 from onestory.record.projector.metrics import ProjectorMetrics
 from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.events import Parked, RecordChanged, Source
 from onestory.shared.identity import Keys
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import MessagePosition, Producer
-from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.postgres import database
 
 AMINA, JOE = person(1), person(2)
@@ -63,18 +63,18 @@ class Partition:
 
     def replays(
         self, projector: RecordProjector, chosen: Iterable[ParkedMessage] | None = None, *, readable: bool = True
-    ) -> list[ConsumedEvent]:
+    ) -> list[ConsumedMessage]:
         """What waits, or these, is sent again and read again; the messages."""
-        with parking_store.opened(self.record.dsn) as connection:
+        with parking_store.open_connection(self.record.dsn) as connection:
             ids = [each.parked_id for each in (parked(self.record) if chosen is None else chosen)]
-            messages = parking_store.messages(connection, ids)
+            messages = parking_store.messages_to_replay(connection, ids)
             sent = [MessagePosition(messages[each].topic, 0, self.end + place) for place, each in enumerate(ids)]
-            parking_store.mark(connection, ids, sent)
+            parking_store.mark_replayed(connection, ids, sent)
         found = []
         for each, position in zip(ids, sent, strict=True):
             key, value, headers = messages[each].key, messages[each].value, messages[each].headers
-            event = codec().decode(value)
-            found.append(ConsumedEvent(position.topic, 0, position.offset, at(self.end), key, value, event, headers))
+            event = create_codec().decode(value)
+            found.append(ConsumedMessage(position.topic, 0, position.offset, at(self.end), key, value, event, headers))
             self.end += 1
         self.record.project_arrivals(
             projector, self.keys, [arrival if readable else unreadable(arrival) for arrival in found]
@@ -87,18 +87,18 @@ def partition(record: Record, keys: Keys) -> Partition:
     return Partition(record, keys)
 
 
-def unreadable(arrival: ConsumedEvent) -> ConsumedEvent:
+def unreadable(arrival: ConsumedMessage) -> ConsumedMessage:
     """The message as a release sees it that is older than its schema."""
     return replace(arrival, event=Unprocessable("Schema id 77 is not known.", code="unknown-schema"))
 
 
 def parked(record: Record) -> list[ParkedMessage]:
-    with parking_store.opened(record.dsn) as connection:
-        return parking_store.listed(connection)
+    with parking_store.open_connection(record.dsn) as connection:
+        return parking_store.list_parked(connection)
 
 
 def states(record: Record) -> list[str]:
-    return [str(state(each.waiting, each.attempts)) for each in parked(record)]
+    return [str(parked_state(each.waiting, each.attempts)) for each in parked(record)]
 
 
 def some(keys: Keys, ids: Collection[int], source: Source = PRACTICE) -> list[RecordChanged]:
@@ -109,7 +109,7 @@ def watched(keys: Keys, limit: int = 1000) -> tuple[RecordProjector, CollectorRe
     """A projector, and its metrics."""
     registry = CollectorRegistry()
     gauges = ProjectorMetrics(registry)
-    return RecordProjector(keys, [], Parking(codec(), gauges, limit), gauges), registry
+    return RecordProjector(keys, [], Parking(create_codec(), gauges, limit), gauges), registry
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -158,7 +158,7 @@ def test_what_is_still_of_no_use_is_the_same_parked_message_and_says_so(
 
     assert states(record) == ["parked again"]
     assert record.rows('select "offset", latest_offset, replayed_offset, attempts from parked') == [(0, 1, 1, 2)]
-    notices = [codec().decode(value) for (value,) in record.rows("select value from outbox order by id")]
+    notices = [create_codec().decode(value) for (value,) in record.rows("select value from outbox order by id")]
     assert len(notices) == 2
     first, second = (notice for notice in notices if isinstance(notice, Parked))
     assert (second.parked_id, second.offset, second.attempts) == (first.parked_id, 0, 2)
@@ -197,9 +197,9 @@ def test_a_replay_that_is_parked_before_it_is_marked_is_told_as_parked_again(
     partition.reads(some(keys, [1]), projector, readable=False)
     (again,) = partition.replays(projector, readable=False)
 
-    with parking_store.opened(record.dsn) as connection:
-        (one,) = parking_store.listed(connection)
-        parking_store.mark(connection, [one.parked_id], [MessagePosition(again.topic, 0, again.offset)])
+    with parking_store.open_connection(record.dsn) as connection:
+        (one,) = parking_store.list_parked(connection)
+        parking_store.mark_replayed(connection, [one.parked_id], [MessagePosition(again.topic, 0, again.offset)])
 
     assert states(record) == ["parked again"]
 
@@ -210,7 +210,7 @@ def test_nobodys_word_is_taken_for_what_a_message_replays(partition: Partition, 
     (one,) = parked(record)
     (other,) = arrivals(keys, some(keys, [2]), partition.end)
 
-    record.project_arrivals(projector, keys, [replace(unreadable(other), headers=headers_of(one.parked_id, []))])
+    record.project_arrivals(projector, keys, [replace(unreadable(other), headers=replay_headers(one.parked_id, []))])
 
     assert states(record) == ["parked", "parked"]
 
@@ -242,9 +242,9 @@ def test_a_replay_has_the_bytes_the_key_and_the_headers_of_the_message(record: R
 
     record.project_arrivals(record.projector(keys), keys, [unreadable(arrival) for arrival in sent])
 
-    with parking_store.opened(record.dsn) as connection:
-        ids = [each.parked_id for each in parking_store.listed(connection)]
-        found = [parking_store.messages(connection, ids)[parked_id] for parked_id in ids]
+    with parking_store.open_connection(record.dsn) as connection:
+        ids = [each.parked_id for each in parking_store.list_parked(connection)]
+        found = [parking_store.messages_to_replay(connection, ids)[parked_id] for parked_id in ids]
     assert [(m.topic, m.partition, m.key, m.value) for m in found] == [(a.topic, 0, a.key, a.value) for a in sent]
     assert [list(message.headers[:-1]) for message in found] == [HEADERS, []]
 
@@ -255,11 +255,11 @@ def test_without_an_acknowledgement_nothing_is_marked(stack: Stack, record: Reco
     record.project_arrivals(record.projector(keys), keys, [unreadable(arrival) for arrival in lost])
 
     with (
-        parking_store.opened(record.dsn) as connection,
+        parking_store.open_connection(record.dsn) as connection,
         closing(Producer(stack.kafka, timeout_s=1, client_id="test")) as producer,
         pytest.raises(Unavailable) as caught,
     ):
-        replay(connection, producer, parking_store.listed(connection))
+        replay(connection, producer, parking_store.list_parked(connection))
 
     assert str(caught.value).startswith("Kafka did not acknowledge: 0 of 2 parked messages were replayed and marked.")
     assert states(record) == ["parked", "parked"]

@@ -16,37 +16,37 @@ from tests.integration.record.statements import PRACTICE, Said, arrivals, person
 from tests.integration.record.test_aliases import FIRST, PDS, SECOND, replacing
 from tests.integration.record.waiting import until
 
-from onestory.record.freshness.service import Sources
+from onestory.record.freshness.service import FreshnessService
 from onestory.record.merge.rules import merge_rules
 from onestory.record.person.identifiers import PersonRef
 from onestory.record.person.load import Demographics
-from onestory.record.read.access import Subjects
+from onestory.record.read.access import PersonReader
 from onestory.record.summary import store as summary_store
-from onestory.record.summary.publisher import PATIENCE, Summariser
+from onestory.record.summary.publisher import QUIET_PERIOD, Summariser
 from onestory.record.summary.service import Summaries
 from onestory.record.summary.store import QuietPeriod
 from onestory.shared.events import RecordChanged, SummaryChanged
 from onestory.shared.identity import Keys
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.postgres import database as postgres_database
 from onestory.shared.postgres.database import Database, create_pool
 from onestory.shared.settings import Settings
 
 # The same rules, without a test's waiting for seconds.
-IMPATIENT = PATIENCE._replace(quiet_in_bulk=timedelta(seconds=1), recent=timedelta(0))
+IMPATIENT = QUIET_PERIOD._replace(quiet_in_bulk=timedelta(seconds=1), recent=timedelta(0))
 ALLERGY = '"code":{"text":"Penicillin"},"clinicalStatus":{"coding":[{"code":"active"}]}'
 
 
 @asynccontextmanager
 async def summarising(record: Record, patience: QuietPeriod = IMPATIENT) -> AsyncIterator[Summariser]:
     """A summariser of this record, not yet running."""
-    async with create_pool(record.dsn) as pool:
+    async with create_pool(record.dsn, "record") as pool:
         database = Database(pool)
         yield Summariser(
-            Subjects(database, Demographics((), ())),
-            Summaries(database, Sources(database, Settings()), merge_rules(), "https://care.example/fhir"),
+            PersonReader(database, Demographics((), ())),
+            Summaries(database, FreshnessService(database, Settings()), merge_rules(), "https://care.example/fhir"),
             partial(postgres_database.connect, record.dsn, "record"),
-            codec(),
+            create_codec(),
             CollectorRegistry(),
             patience,
         )
@@ -77,7 +77,7 @@ def waiting(record: Record) -> int:
 def sent(record: Record) -> list[SummaryChanged]:
     """What waits for Kafka, in order."""
     rows = record.rows("select value from outbox where topic = 'care.summary' order by id")
-    events = [codec().decode(value) for (value,) in rows]
+    events = [create_codec().decode(value) for (value,) in rows]
     return [event for event in events if isinstance(event, SummaryChanged)]
 
 
@@ -128,7 +128,7 @@ def test_a_load_costs_hardly_more_than_one_summary_for_each_person(record: Recor
     stop = threading.Event()
 
     async def run() -> None:
-        async with summarising(record, PATIENCE) as made:
+        async with summarising(record, QUIET_PERIOD) as made:
             await made.run(stop)
 
     thread = threading.Thread(target=asyncio.run, args=[run()])
@@ -150,11 +150,11 @@ def test_whoever_changed_in_between_is_not_overwritten(record: Record, keys: Key
     key = keys.person_key(person(1))
 
     async def slow() -> None:
-        async with create_pool(record.dsn) as pool:
-            view = await Subjects(Database(pool), Demographics((), ())).unfiltered(PersonRef(key))
+        async with create_pool(record.dsn, "record") as pool:
+            view = await PersonReader(Database(pool), Demographics((), ())).unfiltered_view(PersonRef(key))
             record.project(keys, [allergy(keys, 2, 1, ALLERGY.replace("Penicillin", "Aspirin"))])
             with record.connect(keys) as connection, connection.transaction():
-                assert not summary_store.settle(connection, view.person.versions)
+                assert not summary_store.lock_if_unchanged(connection, view.person.versions)
 
     asyncio.run(slow())
     summarise(record)
@@ -202,7 +202,7 @@ def test_a_summary_is_made_again_when_its_time_has_passed(record: Record, keys: 
         connection.execute("update summary set valid_until = now() - interval '1 second', digest = 'of yesterday'")
 
     with postgres_database.connect(record.dsn, "record") as connection:
-        summary_store.expire(connection, 10)
+        summary_store.requeue_expired(connection, 10)
     assert waiting(record) == 1
     summarise(record)
 
@@ -217,7 +217,7 @@ def test_a_summary_that_has_run_out_and_says_the_same_is_sent_again_with_its_new
     with postgres_database.connect(record.dsn, "record") as connection:
         connection.execute("update summary set valid_until = now() - interval '1 second'")
         connection.commit()
-        summary_store.expire(connection, 10)
+        summary_store.requeue_expired(connection, 10)
 
     summarise(record)
 
@@ -260,10 +260,10 @@ def test_summaries_that_run_out_together_are_taken_step_by_step_and_nobody_is_wa
     ):
         writer.execute("select from person_state where person_key = %s for update", [keys.person_key(person(1))])
         connection.execute("set lock_timeout = '2s'")
-        taken = [summary_store.expire(connection, 2) for _ in range(3)]
+        taken = [summary_store.requeue_expired(connection, 2) for _ in range(3)]
         connection.commit()
         writer.rollback()
-        left = summary_store.expire(connection, 2)
+        left = summary_store.requeue_expired(connection, 2)
 
     assert (taken, left) == ([2, 1, 0], 1)
     assert waiting(record) == 4

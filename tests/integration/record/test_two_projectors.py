@@ -20,10 +20,10 @@ from onestory.record.projector.handler import RecordProjector
 from onestory.shared.events import RecordChanged
 from onestory.shared.identity import Keys
 from onestory.shared.kafka import reader as kafka_reader
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.consumer import Partition
-from onestory.shared.kafka.loop import Loop
-from onestory.shared.kafka.reader import LogReader, Move, PositionMoved, StoredPosition
+from onestory.shared.kafka.loop import ConsumerLoop
+from onestory.shared.kafka.reader import LogReader, PositionMove, PositionMoved, StoredPosition
 
 AMINA, JOE = person(1), person(2)
 PLACE = Partition("care.record", 0)
@@ -52,14 +52,14 @@ def test_two_projectors_that_fight_over_a_partition_write_nothing_twice(record: 
 
 def test_a_projector_that_lost_its_partition_writes_nothing(record: Record, keys: Keys) -> None:
     with record.connect(keys) as connection:
-        kafka_reader.stored(connection, [PLACE])
+        kafka_reader.stored_positions(connection, [PLACE])
         connection.commit()
-        move = Move(PLACE, 0, StoredPosition(1, BEGAN))
+        move = PositionMove(PLACE, 0, StoredPosition(1, BEGAN))
         with kafka_reader.transaction(connection) as transaction:
-            kafka_reader.move(transaction, [move])
+            kafka_reader.move_positions(transaction, [move])
 
         with pytest.raises(PositionMoved), kafka_reader.transaction(connection) as transaction:
-            kafka_reader.move(transaction, [move])
+            kafka_reader.move_positions(transaction, [move])
 
 
 @pytest.mark.parametrize("second_is_newer", [True, False])
@@ -119,11 +119,13 @@ class Counting:
         return count
 
 
-def _loop(topic: MemoryTopic, record: Record, keys: Keys, projector: Counting, stop: threading.Event) -> Loop[object]:
+def _loop(
+    topic: MemoryTopic, record: Record, keys: Keys, projector: Counting, stop: threading.Event
+) -> ConsumerLoop[object]:
     log = MemoryLog(topic)
     log.assign(PLACE)
-    reader = LogReader(log, codec())
-    return Loop(lambda: reader, partial(record.connect, keys), projector, lambda place, lag: None, stop)
+    reader = LogReader(log, create_codec())
+    return ConsumerLoop(lambda: reader, partial(record.connect, keys), projector, lambda place, lag: None, stop)
 
 
 def _overlap(record: Record, keys: Keys, first: Sequence[RecordChanged], second: Sequence[RecordChanged]) -> None:

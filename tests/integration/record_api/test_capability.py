@@ -13,7 +13,7 @@ from tests.people import condition, new_nhs_number, patient, transaction
 from tests.stack import Services
 
 from onestory.shared.fhir.definitions import refused_types
-from onestory.shared.kafka.schemas import folder
+from onestory.shared.kafka.schemas import schemas_folder
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 SYSTEM = "https://practice.example.org/problems"
@@ -181,7 +181,9 @@ def test_nothing_is_listed_but_what_was_tried_and_every_route_was(practice: Prac
 
 def test_every_operation_that_is_served_is_listed_with_its_definition(practice: Practice) -> None:
     statement = practice.client.get("/fhir/metadata").json()
-    ours = {json.loads(path.read_text())["url"] for path in (folder() / "fhir").glob("OperationDefinition-*.json")}
+    ours = {
+        json.loads(path.read_text())["url"] for path in (schemas_folder() / "fhir").glob("OperationDefinition-*.json")
+    }
 
     listed = {
         (each["type"], operation["name"]): operation["definition"]

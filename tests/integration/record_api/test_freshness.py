@@ -13,9 +13,9 @@ from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.stack import BRISK, NUMBERED, SLOW, Services
 
-from onestory.sample.main import of_person
+from onestory.sample.main import person_submissions
 from onestory.sample.network import DEMOGRAPHICS
-from onestory.sample.people import person
+from onestory.sample.people import make_person
 from onestory.shared.fhir.dates import parse_instant
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
@@ -156,11 +156,11 @@ def test_the_practice_that_a_person_has_left_is_labelled_and_on_return_it_is_not
 
 
 def test_in_the_synthetic_network_the_practice_that_somebody_has_left_says_so_itself(services: Services) -> None:
-    who = person(SEED, 0)
+    who = make_person(SEED, 0)
     assert who.former_practice is not None
-    assert who.moved is not None
-    until = (who.moved - timedelta(days=1)).isoformat()
-    for submission in of_person(who):
+    assert who.registered_since is not None
+    until = (who.registered_since - timedelta(days=1)).isoformat()
+    for submission in person_submissions(who):
         with services.client(submission.source.ods) as source:
             source.post("/fhir", content=submission.body, headers=SENT).raise_for_status()
 

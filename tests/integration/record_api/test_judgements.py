@@ -10,7 +10,7 @@ import pytest
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
 from tests.stack import Services
 
-from onestory.intake.domain.judgement import JUDGEMENT, KEPT_APART
+from onestory.intake.domain.judgement import JUDGEMENT_SYSTEM, KEPT_APART_EXTENSION
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
@@ -56,8 +56,8 @@ def apart(local_id: str, number: str, *named: str) -> dict[str, Any]:
     return {
         "resourceType": "Basic",
         "id": local_id,
-        "extension": [{"url": KEPT_APART, "valueReference": {"reference": each}} for each in named],
-        "code": {"coding": [{"system": JUDGEMENT, "code": "keep-apart"}]},
+        "extension": [{"url": KEPT_APART_EXTENSION, "valueReference": {"reference": each}} for each in named],
+        "code": {"coding": [{"system": JUDGEMENT_SYSTEM, "code": "keep-apart"}]},
         "subject": {"reference": f"Patient/{number}"},
         "author": AUTHOR,
     }

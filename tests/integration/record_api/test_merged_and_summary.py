@@ -14,8 +14,8 @@ from tests.people import SNOMED, condition, new_nhs_number, said_at
 from tests.stack import Services
 
 from onestory.shared.events import SummaryChanged
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.schemas import SUMMARY, topics
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.schemas import SUMMARY_TOPIC, topics
 
 CLINICAL = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
@@ -197,14 +197,14 @@ def _latest(services: Services, key: bytes) -> bytes:
     """The document of this person's latest summary, read from the beginning of the topic."""
     consumer = KafkaConsumer(bootstrap_servers=services.kafka)
     try:
-        places = [TopicPartition(SUMMARY, number) for number in range(topics()[SUMMARY].partitions)]
+        places = [TopicPartition(SUMMARY_TOPIC, number) for number in range(topics()[SUMMARY_TOPIC].partitions)]
         consumer.assign(places)
         consumer.seek_to_beginning(*places)
         ends, found = consumer.end_offsets(places), b""
         while any(consumer.position(place) < ends[place] for place in places):
             for messages in consumer.poll(timeout_ms=500).values():
                 for message in messages:
-                    event = codec().decode(message.value)
+                    event = create_codec().decode(message.value)
                     if message.key == key and isinstance(event, SummaryChanged):
                         found = event.document
         return found

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.stack import Services
 
-from onestory.record.provenance.api import IN_TARGET_SEARCH
+from onestory.record.provenance.api import TARGET_SEARCH_PARAMETERS
 from onestory.shared.fhir.definitions import resource_types, search_parameters
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
@@ -140,7 +140,7 @@ def test_every_parameter_of_a_search_is_taken_for_some_type(reader: Reader) -> N
         answer = reader.client.get(f"/fhir/{resource_type}", params={**whose, name: value})
         assert_taken(name, answer)
 
-    assert {*names} >= {name for each in types for name in search_parameters(each)} | IN_TARGET_SEARCH
+    assert {*names} >= {name for each in types for name in search_parameters(each)} | TARGET_SEARCH_PARAMETERS
 
 
 def test_a_search_takes_the_same_by_form(reader: Reader) -> None:

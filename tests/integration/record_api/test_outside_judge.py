@@ -18,10 +18,12 @@ from tests.referrals import REASON, act, new_team, read, refer, service_request,
 from tests.stack import Services
 
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
-from onestory.shared.kafka.schemas import folder
+from onestory.shared.kafka.schemas import schemas_folder
 
 VALIDATOR = Path(__file__).parents[4] / "shared" / "tools" / "fhirv" / "fhirv"
-DEFINITIONS = sorted([*(folder() / "fhir").glob("*Definition-*.json"), *(folder() / "fhir").glob("CodeSystem-*.json")])
+DEFINITIONS = sorted(
+    [*(schemas_folder() / "fhir").glob("*Definition-*.json"), *(schemas_folder() / "fhir").glob("CodeSystem-*.json")]
+)
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 ANSWERS = (
     "metadata",

@@ -16,7 +16,7 @@ from tests.referral_events import Made, keys_of, tell
 from tests.stack import Services
 from uuid_utils.compat import uuid7
 
-from onestory.shared.identity import provisional
+from onestory.shared.identity import provisional_identity
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
@@ -145,7 +145,7 @@ def test_somebody_whom_few_may_see_is_not_opened_by_a_referral(
 def test_a_referral_under_any_identity_of_the_person_counts(
     services: Services, practice: httpx.Client, nurses: httpx.Client, number: str, refer: Tell
 ) -> None:
-    before = Made(keys_of(services), provisional(PRACTICE, "emis", f"{number}-p"), name=f"{number}-r")
+    before = Made(keys_of(services), provisional_identity(PRACTICE, "emis", f"{number}-p"), name=f"{number}-r")
     refer(before, "requested")
     assert problems(nurses, number) == []
 

@@ -17,13 +17,13 @@ from psycopg import sql
 import onestory.referral
 from onestory.referral.directory import store as directory_store
 from onestory.referral.directory.model import Role, Team
-from onestory.referral.directory.projection import Directory
+from onestory.referral.directory.projection import DirectoryProjection
 from onestory.referral.metrics import ReferralMetrics
 from onestory.shared.events import DirectoryChanged, Entry, Operation, Source
 from onestory.shared.identity import DOS_SERVICE_SYSTEM, ODS_CODE_SYSTEM, SDS_USER_SYSTEM, Keys
 from onestory.shared.kafka import reader
-from onestory.shared.kafka.reader import ConsumedEvent
-from onestory.shared.kafka.schemas import DIRECTORY
+from onestory.shared.kafka.reader import ConsumedMessage
+from onestory.shared.kafka.schemas import DIRECTORY_TOPIC
 from onestory.shared.postgres import database
 from onestory.shared.postgres.database import Database, Queries, create_pool
 
@@ -111,14 +111,14 @@ class Room:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def __post_init__(self) -> None:
-        self.projector = Directory(ReferralMetrics(self.registry))
+        self.projector = DirectoryProjection(ReferralMetrics(self.registry))
 
     def project(self, *batches: Sequence[DirectoryChanged]) -> None:
         """Write batches, one transaction each."""
         for events in batches:
             self.take([arrival(event) for event in events])
 
-    def take(self, arrivals: Sequence[ConsumedEvent]) -> None:
+    def take(self, arrivals: Sequence[ConsumedMessage]) -> None:
         """Write one batch of messages in one transaction."""
         prepared = self.projector.prepare(arrivals)
         with (
@@ -132,18 +132,18 @@ class Room:
         """What the directory answers."""
 
         async def asked() -> Found:
-            async with create_pool(self.dsn) as pool:
+            async with create_pool(self.dsn, "record") as pool:
                 return await question(Database(pool))
 
         return asyncio.run(asked())
 
     def team(self, local_id: str = "nurses") -> Team | None:
         """One of the trust's teams."""
-        return self.ask(lambda queries: directory_store.team(queries, id_of("HealthcareService", local_id)))
+        return self.ask(lambda queries: directory_store.find_team(queries, id_of("HealthcareService", local_id)))
 
     def roles(self, user: str = "555000000001") -> list[Role]:
         """The roles of a user."""
-        return self.ask(lambda queries: directory_store.roles_of(queries, user))
+        return self.ask(lambda queries: directory_store.roles_of_user(queries, user))
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """All that is read, and what it is made of."""
@@ -158,7 +158,9 @@ class Room:
     def counted(self, reason: str) -> float:
         """How many messages could not be used because of this."""
         return (
-            self.registry.get_sample_value("onestory_referral_unusable_total", {"topic": DIRECTORY, "reason": reason})
+            self.registry.get_sample_value(
+                "onestory_referral_unusable_total", {"topic": DIRECTORY_TOPIC, "reason": reason}
+            )
             or 0
         )
 
@@ -178,6 +180,6 @@ def _every(table: str) -> sql.Composed:
     return sql.SQL("select * from {} order by 1, 2, 3").format(sql.Identifier(table))
 
 
-def arrival(event: DirectoryChanged) -> ConsumedEvent:
+def arrival(event: DirectoryChanged) -> ConsumedMessage:
     """A message with this event."""
-    return ConsumedEvent(DIRECTORY, 0, 0, BEGAN, event.entry.shared_id.encode(), b"", event)
+    return ConsumedMessage(DIRECTORY_TOPIC, 0, 0, BEGAN, event.entry.shared_id.encode(), b"", event)

@@ -232,7 +232,7 @@ def test_nobody_lists_a_team_of_another_organisation(room: Room) -> None:
 
     room.project([*everybody(), *theirs.values()])
 
-    found = room.ask(lambda queries: directory_store.team_by_dos_id(queries, "200001"))
+    found = room.ask(lambda queries: directory_store.teams_by_dos_id(queries, "200001"))
     assert [team.team_id for team in found] == [NURSES]
     assert room.counted("not-ones-own") == 1
 
@@ -283,5 +283,5 @@ def test_a_role_that_ended_and_one_to_come_are_both_told(room: Room) -> None:
     found: list[Role] = room.roles()
     now = datetime(2026, 6, 1, tzinfo=UTC)
     assert len(found) == 2
-    assert not any(each.in_force(now) for each in found)
+    assert not any(each.is_in_force(now) for each in found)
     assert TRUST.organisation == found[0].organisation

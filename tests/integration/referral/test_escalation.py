@@ -21,14 +21,14 @@ from tests.stack import Stack
 
 import onestory.referral
 from onestory.referral.clocks import clock as clocks_clock
-from onestory.referral.clocks.clock import Clock, OverdueGauges
-from onestory.referral.lifecycle.creation import asked
+from onestory.referral.clocks.clock import Escalator, OverdueGauges
+from onestory.referral.lifecycle.creation import parse_service_request
 from onestory.referral.lifecycle.handler import CommandRequest, ReferralHandler
 from onestory.referral.lifecycle.model import Referral
 from onestory.shared.events import Notice, Party, ReferralChanged
 from onestory.shared.http.caller import Caller
 from onestory.shared.identity import Keys
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.postgres import database as postgres_database
 from onestory.shared.postgres.database import Database, create_pool
 
@@ -69,20 +69,20 @@ class Room:
         self.registry = CollectorRegistry()
 
     @asynccontextmanager
-    async def open(self, now: datetime | None = None) -> AsyncIterator[tuple[ReferralHandler, Clock]]:
+    async def open(self, now: datetime | None = None) -> AsyncIterator[tuple[ReferralHandler, Escalator]]:
         """A handler and a clock, for whom it is now."""
-        async with create_pool(self.dsn) as pool:
+        async with create_pool(self.dsn, "record") as pool:
             database = Database(pool)
             moment = now or datetime.now(UTC)
-            handler = ReferralHandler(database, codec(""), KEYS, clocks_clock.load(), lambda: moment)
-            yield handler, Clock(database, handler, DESK, CollectorRegistry(), lambda: moment)
+            handler = ReferralHandler(database, create_codec(""), KEYS, clocks_clock.load_clocks(), lambda: moment)
+            yield handler, Escalator(database, handler, DESK, CollectorRegistry(), lambda: moment)
 
     def refer(self, *teams: str, priority: str = "urgent") -> list[Referral]:
         """A referral to each of these teams, each of another person."""
 
         async def send() -> list[Referral]:
             async with self.open() as (handler, _):
-                requests = [asked(request(team) | {"priority": priority}) for team in teams]
+                requests = [parse_service_request(request(team) | {"priority": priority}) for team in teams]
                 return [(await handler.create(CommandRequest(SURGERY, "c"), each)).referral for each in requests]
 
         return asyncio.run(send())
@@ -98,7 +98,9 @@ class Room:
 
     def sent(self, action: str = "escalate") -> list[ReferralChanged]:
         """What Kafka is to hear of this action."""
-        events = [codec("").decode(value) for (value,) in self.rows("select value from referral.outbox order by id")]
+        events = [
+            create_codec("").decode(value) for (value,) in self.rows("select value from referral.outbox order by id")
+        ]
         return [each for each in events if isinstance(each, ReferralChanged) and each.action == action]
 
     def rows(self, query: str, *values: object) -> list[Any]:

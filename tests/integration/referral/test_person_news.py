@@ -25,8 +25,8 @@ from onestory.referral.person_news.handler import PersonNewsProjection
 from onestory.sample.network import DEMOGRAPHICS
 from onestory.shared.events import Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, Keys, PersonIdentifier
-from onestory.shared.kafka.reader import ConsumedEvent
-from onestory.shared.kafka.schemas import RECORD
+from onestory.shared.kafka.reader import ConsumedMessage
+from onestory.shared.kafka.schemas import RECORD_TOPIC
 from onestory.shared.postgres import database as postgres_database
 
 KEYS = Keys(b"a secret for tests, long enough!")
@@ -70,9 +70,9 @@ class People:
             connection.execute("truncate person_statement, person_link, person_known, to_tell")
 
 
-def arrival(event: RecordChanged) -> ConsumedEvent:
+def arrival(event: RecordChanged) -> ConsumedMessage:
     """A message with this event."""
-    return ConsumedEvent(RECORD, 0, 0, BEGAN, KEYS.person_key(event.person).encode(), b"", event)
+    return ConsumedMessage(RECORD_TOPIC, 0, 0, BEGAN, KEYS.person_key(event.person).encode(), b"", event)
 
 
 def said(

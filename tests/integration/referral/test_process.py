@@ -15,8 +15,8 @@ from tests.referrals import act, new_team, refer, service_request, task_of
 from tests.stack import Services
 
 from onestory.shared.events import ReferralChanged
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.schemas import REFERRAL
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.schemas import REFERRAL_TOPIC
 
 
 def test_killed_while_it_relays_it_loses_nothing_and_keeps_the_order(services: Services) -> None:
@@ -72,9 +72,11 @@ def waiting(services: Services) -> int:
 
 def on_kafka(services: Services) -> list[ReferralChanged]:
     """Everything on care.referral, in the order of each partition."""
-    avro, found = codec(), []
+    avro, found = create_codec(), []
     with closing(KafkaConsumer(bootstrap_servers=services.kafka, auto_offset_reset="earliest")) as consumer:
-        consumer.assign([TopicPartition(REFERRAL, each) for each in consumer.partitions_for_topic(REFERRAL)])
+        consumer.assign(
+            [TopicPartition(REFERRAL_TOPIC, each) for each in consumer.partitions_for_topic(REFERRAL_TOPIC)]
+        )
         ends = consumer.end_offsets(consumer.assignment())
         while any(consumer.position(place) < end for place, end in ends.items()):
             for messages in consumer.poll(timeout_ms=500).values():

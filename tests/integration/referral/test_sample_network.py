@@ -13,10 +13,17 @@ from tests.stack import Services
 
 from onestory.referral.directory import store as directory_store
 from onestory.referral.directory.model import Contact, Role, Team
-from onestory.referral.lifecycle.parties import refusal
-from onestory.sample.main import directory_of
+from onestory.referral.lifecycle.parties import refusal_reason
+from onestory.sample.directory import (
+    FORMER_LOCUM,
+    PHARMACIST,
+    SESSIONAL_GP,
+    Worker,
+    directory_submissions,
+    posts,
+    teams,
+)
 from onestory.sample.network import PRACTICES, SOURCES
-from onestory.sample.staff import FORMER_LOCUM, PHARMACIST, SESSIONAL_GP, Worker, posts, teams
 from onestory.shared.events import Party
 from onestory.shared.http.caller import Caller
 from onestory.shared.postgres.database import Database, Queries, create_pool
@@ -27,7 +34,7 @@ Found = TypeVar("Found")
 
 @pytest.fixture(scope="module")
 def services_with_directory(services: Services) -> Services:
-    for said in directory_of():
+    for said in directory_submissions():
         with services.client(said.source.ods) as client:
             headers = {"Content-Type": "application/fhir+json", "X-Source-System": said.source.system}
             client.post("/fhir", content=said.body, headers=headers).raise_for_status()
@@ -41,7 +48,7 @@ def ask(services: Services, question: Callable[[Queries], Awaitable[Found]]) -> 
     """What the directory answers."""
 
     async def asked() -> Found:
-        async with create_pool(services.postgres) as pool:
+        async with create_pool(services.postgres, "record") as pool:
             return await question(Database(pool))
 
     return asyncio.run(asked())
@@ -49,13 +56,13 @@ def ask(services: Services, question: Callable[[Queries], Awaitable[Found]]) -> 
 
 def roles(services: Services, worker: Worker) -> list[Role]:
     """All roles of somebody."""
-    return ask(services, lambda queries: directory_store.roles_of(queries, worker.user_id))
+    return ask(services, lambda queries: directory_store.roles_of_user(queries, worker.user_id))
 
 
 def team_of(services: Services, ods: str) -> Team:
     """The first team of an organisation."""
     source = next(source for source in SOURCES if source.ods == ods)
-    (found,) = ask(services, lambda queries: directory_store.team_by_dos_id(queries, teams(source)[0].dos_service_id))
+    (found,) = ask(services, lambda queries: directory_store.teams_by_dos_id(queries, teams(source)[0].dos_service_id))
     return found
 
 
@@ -63,7 +70,7 @@ def why_not(services: Services, worker: Worker, organisation: str, at: str) -> s
     """Why somebody with a token of this organisation may not act for the first team of that one."""
     team = team_of(services, at)
     caller = Caller(organisation, "", worker.user_id, "R8000", "", "TREAT")
-    return refusal(caller, Party(team.organisation, team.team_id), team, roles(services, worker), NOW)
+    return refusal_reason(caller, Party(team.organisation, team.team_id), team, roles(services, worker), NOW)
 
 
 def test_a_team_is_found_with_all_that_it_says(services_with_directory: Services) -> None:

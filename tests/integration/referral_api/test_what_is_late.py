@@ -17,8 +17,8 @@ from tests.stack import PATIENCE_S, Services
 
 from onestory.referral.directory.rows import ESCALATION_CONTACT
 from onestory.shared.events import AccessRecorded, Event, Notice, Party, ReferralChanged
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.schemas import ACCESS, REFERRAL, topics
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.schemas import ACCESS_TOPIC, REFERRAL_TOPIC, topics
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 WARD_MANAGER: dict[str, Any] = {
@@ -141,13 +141,13 @@ def test_everybody_on_the_list_or_in_a_notice_leaves_a_trace(
 ) -> None:
     sent = send(surgery, team)
     make_late(services, sent)
-    before = topic_ends(services, ACCESS)
+    before = topic_ends(services, ACCESS_TOPIC)
 
     for address in ("/worklists/breaches", "/notices"):
         answer(nurses, address, team=team)
 
     person_key = sent.json()["id"].partition("-")[0]
-    traces = [each for each in new_on(services, ACCESS, before) if isinstance(each, AccessRecorded)]
+    traces = [each for each in new_on(services, ACCESS_TOPIC, before) if isinstance(each, AccessRecorded)]
     assert [(each.interaction, each.reason) for each in traces if each.person_key == person_key] == [
         ("worklist", "referral-party"),
         ("notices", "referral-party"),
@@ -286,13 +286,13 @@ def on_topic(services: Services, referral: str, until: str, *others: str) -> lis
     found: list[ReferralChanged] = []
     deadline = time.monotonic() + PATIENCE_S
     with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
-        places = [TopicPartition(REFERRAL, number) for number in range(topics()[REFERRAL].partitions)]
+        places = [TopicPartition(REFERRAL_TOPIC, number) for number in range(topics()[REFERRAL_TOPIC].partitions)]
         consumer.assign(places)
         consumer.seek_to_beginning(*places)
         while (referral, until) not in [(each.referral_id, each.action) for each in found] or waits(services):
             assert time.monotonic() < deadline
             for messages in consumer.poll(timeout_ms=200).values():
-                events = [codec().decode(message.value) for message in messages]
+                events = [create_codec().decode(message.value) for message in messages]
                 found += [each for each in events if isinstance(each, ReferralChanged)]
     return [each for each in found if each.referral_id in (referral, *others)]
 
@@ -320,5 +320,5 @@ def new_on(services: Services, topic: str, before: dict[TopicPartition, int]) ->
             consumer.seek(place, offset)
         while any(consumer.position(place) < ends[place] for place in before):
             for messages in consumer.poll(timeout_ms=200).values():
-                found += [codec().decode(message.value) for message in messages]
+                found += [create_codec().decode(message.value) for message in messages]
     return found

@@ -19,8 +19,8 @@ from tests.stack import Services, Stack
 
 from onestory.local import processes, state, up
 from onestory.shared.events import AccessRecorded
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.schemas import ACCESS, topics
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.schemas import ACCESS_TOPIC, topics
 
 
 def send(surgery: httpx.Client, team: str, priority: str = "urgent") -> httpx.Response:
@@ -117,7 +117,7 @@ def test_who_is_on_a_row_that_is_sent_has_a_trace_by_then(
     services: Services, surgery: httpx.Client, nurses: httpx.Client, team: str
 ) -> None:
     with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
-        places = [TopicPartition(ACCESS, number) for number in range(topics()[ACCESS].partitions)]
+        places = [TopicPartition(ACCESS_TOPIC, number) for number in range(topics()[ACCESS_TOPIC].partitions)]
         consumer.assign(places)
         began = consumer.end_offsets(places)
         with following(nurses, events_of(team)) as stream:
@@ -130,7 +130,7 @@ def test_who_is_on_a_row_that_is_sent_has_a_trace_by_then(
             consumer.seek(place, began[place])
         while any(consumer.position(place) < ends[place] for place in places):
             for messages in consumer.poll(timeout_ms=1000).values():
-                found = [codec().decode(message.value) for message in messages]
+                found = [create_codec().decode(message.value) for message in messages]
                 traces += [each for each in found if isinstance(each, AccessRecorded)]
 
     person_key = sent.json()["id"].partition("-")[0]
@@ -216,10 +216,10 @@ def another_replica(services: Services) -> Iterator[Services]:
     """A second process of `serve` on the same Kafka and PostgreSQL."""
     port = state.free_port(set())
     at = f"http://127.0.0.1:{port}"
-    told = {**up.of("serve", services.home, services.stack), "ONESTORY_PORT": str(port)}
-    processes.start(services.home, "serve-2", [*up.onestory(), "serve"], environment=told)
+    told = {**up.process_environment("serve", services.home, services.stack), "ONESTORY_PORT": str(port)}
+    processes.start(services.home, "serve-2", [*up.onestory_command(), "serve"], environment=told)
     try:
-        processes.await_ready(services.home, "serve-2", lambda: up.answers(f"{at}/health/ready"), 60)
+        processes.await_ready(services.home, "serve-2", lambda: up.answers_200(f"{at}/health/ready"), 60)
         yield Services(services.home, replace(services.stack, base_url=at))
     finally:
         processes.stop(services.home, ["serve-2"])

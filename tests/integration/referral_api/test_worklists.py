@@ -17,8 +17,8 @@ from tests.referrals import REASON, act, end_role, new_role, new_team, refer, se
 from tests.stack import Services
 
 from onestory.shared.events import AccessRecorded
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.schemas import ACCESS, topics
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.schemas import ACCESS_TOPIC, topics
 
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
@@ -428,7 +428,7 @@ def test_who_is_on_a_page_leaves_a_trace_each(
     correlation_id = str(uuid.uuid4())
 
     with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
-        places = [TopicPartition(ACCESS, number) for number in range(topics()[ACCESS].partitions)]
+        places = [TopicPartition(ACCESS_TOPIC, number) for number in range(topics()[ACCESS_TOPIC].partitions)]
         consumer.assign(places)
         consumer.seek_to_end(*places)
         for place in places:
@@ -441,7 +441,7 @@ def test_who_is_on_a_page_leaves_a_trace_each(
         traces = []
         while any(consumer.position(place) < ends[place] for place in places):
             for messages in consumer.poll(timeout_ms=1000).values():
-                traces += [codec().decode(message.value) for message in messages]
+                traces += [create_codec().decode(message.value) for message in messages]
 
     found = [each for each in traces if isinstance(each, AccessRecorded) and each.correlation_id == correlation_id]
     assert sorted(each.person_key for each in found) == sorted(each.partition("-")[0] for each in referrals(page))

@@ -16,8 +16,8 @@ from tests.integration.referral_api.model import Expected, Party
 from tests.stack import Services
 
 from onestory.shared import events as shared_events
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.schemas import REFERRAL, topics
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.schemas import REFERRAL_TOPIC, topics
 
 VERSION = "https://onestory.nhs.uk/StructureDefinition/referral-version"
 HOLDER = "https://onestory.nhs.uk/StructureDefinition/referral-holder"
@@ -29,9 +29,9 @@ class Topic:
     """Reads `care.referral` from now on: every event, where it stands in its partition."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._codec = codec("")
+        self._codec = create_codec("")
         self._consumer = KafkaConsumer(bootstrap_servers=bootstrap)
-        places = [TopicPartition(REFERRAL, number) for number in range(topics()[REFERRAL].partitions)]
+        places = [TopicPartition(REFERRAL_TOPIC, number) for number in range(topics()[REFERRAL_TOPIC].partitions)]
         self._consumer.assign(places)
         self._consumer.seek_to_end(*places)
         for place in places:

@@ -17,7 +17,7 @@ from tests.stack import Stack
 from onestory.shared.errors import Misconfigured, Unavailable, Unprocessable
 from onestory.shared.events import RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.schemas import load_schema
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,16 +55,16 @@ def with_id(value: bytes, other: int) -> bytes:
 
 
 def test_every_process_gets_the_same_id_and_reads_what_another_wrote(url: str) -> None:
-    written = codec(url).encode(EVENT)
+    written = create_codec(url).encode(EVENT)
 
-    another = codec(url)
+    another = create_codec(url)
 
     assert another.encode(EVENT) == written
     assert another.decode(written) == EVENT
 
 
 def test_an_id_that_the_registry_does_not_know_cannot_be_used(url: str) -> None:
-    contract = codec(url)
+    contract = create_codec(url)
 
     with pytest.raises(Unprocessable) as caught:
         contract.decode(with_id(contract.encode(EVENT), 987_654))
@@ -73,19 +73,19 @@ def test_an_id_that_the_registry_does_not_know_cannot_be_used(url: str) -> None:
 
 
 def test_ids_are_the_registrys_and_each_subject_is_that_of_a_topic(registry: Registry) -> None:
-    written = codec(registry.url).encode(EVENT)
+    written = create_codec(registry.url).encode(EVENT)
 
     assert registry.subjects.keys() == {
         f"care.{name}-value" for name in ("record", "directory", "parked", "access", "summary", "referral")
     }
     assert [schema_id(written)] == registry.subjects["care.record-value"]
-    assert schema_id(written) != schema_id(codec().encode(EVENT))
+    assert schema_id(written) != schema_id(create_codec().encode(EVENT))
 
 
 def test_what_an_older_schema_wrote_is_read_and_its_schema_is_asked_for_once(registry: Registry) -> None:
     older = {**load_schema("RecordChanged"), "doc": "As it was in an earlier release."}
     registry.register("care.record-value", json.dumps(older), first_id=77)
-    contract = codec(registry.url)
+    contract = create_codec(registry.url)
 
     events = [contract.decode(with_id(contract.encode(EVENT), 77)) for _ in range(3)]
 
@@ -106,7 +106,7 @@ def test_a_message_of_somebody_elses_schema_cannot_be_used_and_stops_nothing(
     registry: Registry, schema: str, kind: str
 ) -> None:
     registry.hold(77, schema, kind)
-    contract = codec(registry.url)
+    contract = create_codec(registry.url)
 
     with pytest.raises(Unprocessable):
         contract.decode(with_id(contract.encode(EVENT), 77))
@@ -115,7 +115,7 @@ def test_a_message_of_somebody_elses_schema_cannot_be_used_and_stops_nothing(
 def test_a_registry_that_goes_away_is_asked_again_later(registry: Registry) -> None:
     registry.hold(77, json.dumps(load_schema("RecordChanged")))
     with running_registry() as going:
-        contract = codec(going.url)
+        contract = create_codec(going.url)
         port = int(going.url.rpartition(":")[2])
     value = with_id(contract.encode(EVENT), 77)
 
@@ -132,12 +132,12 @@ def test_a_schema_that_the_registry_finds_incompatible_is_a_matter_for_the_opera
     registry.register("care.record-value", json.dumps(other))
 
     with pytest.raises(Misconfigured, match=r"care\.record-value"):
-        codec(registry.url)
+        create_codec(registry.url)
 
 
 def test_an_address_that_is_no_registrys_is_told(registry: Registry) -> None:
     with pytest.raises(Unavailable, match="ONESTORY_SCHEMA_REGISTRY_URL answers 404"):
-        codec(f"{registry.url}/somewhere/else")
+        create_codec(f"{registry.url}/somewhere/else")
 
 
 @pytest.mark.parametrize("command", [["serve"], ["project", "record"], ["project", "referral"]])

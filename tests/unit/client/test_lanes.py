@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from onestory.client.run import Lanes
+from onestory.client.run import OrderedLanes
 
 
 class Work:
@@ -26,7 +26,7 @@ def test_work_of_one_lane_keeps_its_order_and_lanes_run_side_by_side() -> None:
     work = Work()
 
     async def run() -> None:
-        async with Lanes(4) as lanes:
+        async with OrderedLanes(4) as lanes:
             for name in ("a1", "a2", "b1", "a3"):
                 await lanes.submit(name[0], lambda name=name: work.do(name))  # type: ignore[misc]
 
@@ -41,7 +41,7 @@ def test_no_more_runs_at_once_than_the_width() -> None:
     work = Work()
 
     async def run() -> None:
-        async with Lanes(3) as lanes:
+        async with OrderedLanes(3) as lanes:
             for number in range(20):
                 await lanes.submit(str(number), lambda number=number: work.do(str(number)))  # type: ignore[misc]
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from onestory.client.report import plain
+from onestory.client.worklist_view import printable_text
 
 
 @pytest.mark.parametrize("control", ["\x1b[2J", "\x9b2J", "\x07", "\x7f", "\u202e", "\u2066", "\u200f"])
 def test_what_a_terminal_would_obey_is_left_out_and_the_rest_is_shown(control: str) -> None:
-    assert plain(f"Leg{control} ulcer") == f"Leg\ufffd{control[1:]} ulcer"
+    assert printable_text(f"Leg{control} ulcer") == f"Leg\ufffd{control[1:]} ulcer"
 
 
 def test_several_lines_become_one() -> None:
-    assert plain("Leg ulcer\nstat  9990000018\r\n\tCall") == "Leg ulcer stat  9990000018  Call"
+    assert printable_text("Leg ulcer\nstat  9990000018\r\n\tCall") == "Leg ulcer stat  9990000018  Call"
 
 
 @pytest.mark.parametrize("name", ["Zéphyrine O'Brien", "慢性病管理", "میڈیکل سینٹر", "👩\u200d⚕️", "[red]Ulcer[/red]"])
 def test_names_of_all_scripts_are_shown_as_they_are(name: str) -> None:
-    assert plain(name) == name
+    assert printable_text(name) == name

@@ -4,13 +4,13 @@ import io
 
 from rich.console import Console
 
-from onestory.client.report import Bar, Lines, RunTotals, display
+from onestory.client.report import ProgressBar, ProgressLines, RunTotals, progress_display
 
 
 def test_a_pipe_gets_a_line_every_few_seconds() -> None:
     now = [0.0]
     stream = io.StringIO()
-    lines = Lines(stream, clock=lambda: now[0])
+    lines = ProgressLines(stream, clock=lambda: now[0])
 
     with lines:
         for second in range(12):
@@ -22,7 +22,7 @@ def test_a_pipe_gets_a_line_every_few_seconds() -> None:
 
 def test_a_terminal_gets_a_bar_that_says_why_it_stands_still() -> None:
     stream = io.StringIO()
-    bar = Bar(Console(file=stream, force_terminal=True, width=160), bytes_in_all=100)
+    bar = ProgressBar(Console(file=stream, force_terminal=True, width=160), total_bytes=100)
 
     with bar:
         bar.show(RunTotals(items=3, bytes_read=50), "the door is not available")
@@ -33,4 +33,4 @@ def test_a_terminal_gets_a_bar_that_says_why_it_stands_still() -> None:
 
 
 def test_what_is_no_terminal_gets_lines() -> None:
-    assert isinstance(display(io.StringIO(), 1), Lines)
+    assert isinstance(progress_display(io.StringIO(), 1), ProgressLines)

@@ -40,7 +40,7 @@ def write(name: str, *resources: dict[str, Any]) -> Path:
 
 
 def report() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in publish.REPORT.read_text().splitlines()]
+    return [json.loads(line) for line in publish.DEFAULT_REPORT.read_text().splitlines()]
 
 
 def journals() -> list[Path]:
@@ -56,7 +56,7 @@ def test_all_taken_is_exit_0_with_a_summary_and_no_report(capsys: pytest.Capture
 
     assert sorted(door.calls) == ["POST /fhir", "POST /fhir/Patient", "PUT /fhir/Patient/p-1"]
     assert "3 items, 4 resources published; nothing refused" in capsys.readouterr().out
-    assert not publish.REPORT.exists()
+    assert not publish.DEFAULT_REPORT.exists()
     assert journals() == []
 
 
@@ -110,18 +110,18 @@ def test_refused_items_and_entries_are_reported_and_the_rest_is_published(
     printed = capsys.readouterr().out
     assert "b.json, entry 1\n    422  Bundle.entry[1].resource.gender: no such code" in printed
     assert "2 items, 2 resources published; refused: 3 items and 1 entries of batches" in printed
-    for said in (publish.REPORT.read_text(), printed):
+    for said in (publish.DEFAULT_REPORT.read_text(), printed):
         assert FIRST_PERSON not in said
         assert "Okonkwo" not in said
 
 
 def test_a_report_of_an_earlier_run_is_not_left_behind() -> None:
-    publish.REPORT.write_text("old")
+    publish.DEFAULT_REPORT.write_text("old")
     write("a.json", patient())
 
     assert run(FakeDoor(), ".") == 0
 
-    assert not publish.REPORT.exists()
+    assert not publish.DEFAULT_REPORT.exists()
 
 
 def test_the_source_is_what_the_arguments_say_else_what_the_item_says() -> None:

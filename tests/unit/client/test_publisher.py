@@ -59,7 +59,7 @@ def publish(
     async def run() -> Receipt:
         patience = Backoff(60, sleep=clock.sleep, clock=clock, jitter=lambda: 1.0)
         async with httpx.AsyncClient(transport=door) as client:
-            publisher = Publisher(base_url, token or "t", system="gp", patience=patience, client=client)
+            publisher = Publisher(base_url, token or "t", system="gp", backoff=patience, client=client)
             return await (use(publisher) if use else publisher.publish(content, idempotency_key="k"))
 
     return asyncio.run(run())
@@ -98,7 +98,7 @@ def test_what_has_no_outcome_yet_is_repeated_with_the_same_key(trouble: int | Ex
 
     receipt = publish(door, dump(patient()), clock=clock)
 
-    assert receipt.taken
+    assert receipt.accepted
     assert door.keys == ["k", "k", "k"]
     assert clock.slept == [0.25, 0.5]
 
@@ -157,7 +157,7 @@ def test_a_door_that_keeps_failing_on_one_item_ends_in_a_refusal() -> None:
     receipt = publish(FakeDoor(answers(*[500] * 9)), dump(patient()))
 
     assert receipt.status == 500
-    assert not receipt.taken
+    assert not receipt.accepted
 
 
 def test_a_refusal_tells_field_and_reason() -> None:
@@ -177,7 +177,7 @@ def test_entries_refused_in_a_batch_are_named_by_their_index() -> None:
 
     receipt = publish(FakeDoor(lambda _request, _resource: bundle_answer(entries)), dump(bundle(kind="batch")))
 
-    assert receipt.taken
+    assert receipt.accepted
     assert [(refusal.entry, refusal.status, refusal.field) for refusal in receipt.refusals] == [
         (1, 422, "Bundle.entry[1].resource.status"),
         (2, 403, ""),
@@ -209,7 +209,7 @@ def test_a_token_that_expired_is_renewed_once() -> None:
 
     receipt = publish(door, dump(patient()), token=lambda: next(tokens))
 
-    assert receipt.taken
+    assert receipt.accepted
     assert door.keys == ["k", "k"]
 
 

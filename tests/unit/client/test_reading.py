@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from onestory.client.files import FileItem, Origin, Unreadable, find, read_files
+from onestory.client.files import FileItem, Origin, UnreadableFile, find_files, read_files
 from onestory.client.submission import MAX_BYTES
 from onestory.shared.errors import Malformed, NotFound
 
@@ -73,7 +73,7 @@ def test_a_damaged_file_is_named_and_the_next_one_is_read(tmp_path: Path) -> Non
 
     items = list(read_files([cut, whole]))
 
-    assert [item.origin.file for item in items if isinstance(item, Unreadable)] == [str(cut)]
+    assert [item.origin.file for item in items if isinstance(item, UnreadableFile)] == [str(cut)]
     assert items[-1] == FileItem(Origin(str(whole)), b"{}")
 
 
@@ -99,7 +99,7 @@ def test_files_come_in_path_order_each_once(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
 
-    found = find([str(tmp_path / "b" / "*.json"), str(tmp_path)])
+    found = find_files([str(tmp_path / "b" / "*.json"), str(tmp_path)])
 
     assert [str(path.relative_to(tmp_path)) for path in found] == ["b/2.json", "a.json.gz", "b/1.ndjson", "c.tar.xz"]
 
@@ -108,8 +108,8 @@ def test_an_argument_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
 
     with pytest.raises(NotFound):
-        find([str(tmp_path / "missing.json")])
+        find_files([str(tmp_path / "missing.json")])
     with pytest.raises(NotFound):
-        find([str(tmp_path)])
+        find_files([str(tmp_path)])
     with pytest.raises(Malformed):
-        find([str(tmp_path / "notes.txt")])
+        find_files([str(tmp_path / "notes.txt")])

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 from tests.unit.client.fhir import FIRST_PERSON, bundle, dump, patient, tags
 
-from onestory.client.submission import MAX_BYTES, content_key, read_request
+from onestory.client.submission import MAX_BYTES, build_request, content_key
 from onestory.shared.errors import Malformed, TooLarge
 
 
 def test_a_bundle_goes_to_the_root_and_counts_its_entries() -> None:
-    request = read_request(dump(bundle(patient(), patient(), meta=tags("A81001", "gp"))))
+    request = build_request(dump(bundle(patient(), patient(), meta=tags("A81001", "gp"))))
 
     assert (request.method, request.path, request.resources) == ("POST", "/fhir", 2)
     assert (request.organisation, request.system, request.person) == ("A81001", "gp", FIRST_PERSON)
@@ -26,7 +26,7 @@ def test_a_bundle_goes_to_the_root_and_counts_its_entries() -> None:
 def test_a_resource_with_an_id_is_put_and_one_without_is_posted(
     resource: dict[str, object], method: str, path: str
 ) -> None:
-    request = read_request(dump(resource))
+    request = build_request(dump(resource))
 
     assert (request.method, request.path) == (method, path)
 
@@ -42,18 +42,18 @@ def test_a_resource_with_an_id_is_put_and_one_without_is_posted(
     ],
 )
 def test_the_person_is_found_by_reference_too(resource: dict[str, object]) -> None:
-    assert read_request(dump(resource)).person == FIRST_PERSON
+    assert build_request(dump(resource)).person == FIRST_PERSON
 
 
 def test_what_is_wrong_inside_is_left_to_the_door() -> None:
     odd = {"resourceType": "Bundle", "id": 7, "meta": {"tag": [None, {"system": 1}]}, "entry": {"not": "a list"}}
 
-    assert read_request(dump(odd)).resources == 0
+    assert build_request(dump(odd)).resources == 0
 
 
 def test_unreadable_json_is_refused_with_line_and_column() -> None:
     with pytest.raises(Malformed, match="line 2, column 10") as caught:
-        read_request(b'{"resourceType": "Patient",\n  "name" "Okonkwo"}')
+        build_request(b'{"resourceType": "Patient",\n  "name" "Okonkwo"}')
 
     assert "Okonkwo" not in str(caught.value)
 
@@ -61,12 +61,12 @@ def test_unreadable_json_is_refused_with_line_and_column() -> None:
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{}", b'{"resourceType": 5}', b'{"resourceType": "../x"}'])
 def test_what_is_no_resource_is_refused(content: bytes) -> None:
     with pytest.raises(Malformed):
-        read_request(content)
+        build_request(content)
 
 
 def test_an_item_over_the_limit_is_refused() -> None:
     with pytest.raises(TooLarge, match="10 MB"):
-        read_request(b" " * (MAX_BYTES + 1))
+        build_request(b" " * (MAX_BYTES + 1))
 
 
 def test_the_key_is_the_same_only_for_the_same_bytes_of_the_same_source() -> None:
@@ -78,6 +78,6 @@ def test_the_key_is_the_same_only_for_the_same_bytes_of_the_same_source() -> Non
 
 def test_a_file_of_requests_sends_no_referrals() -> None:
     with pytest.raises(Malformed, match="Bundle"):
-        read_request(dump({"resourceType": "ServiceRequest", "status": "active"}))
+        build_request(dump({"resourceType": "ServiceRequest", "status": "active"}))
 
-    assert read_request(dump({"resourceType": "ServiceRequest", "id": "s1"})).method == "PUT"
+    assert build_request(dump({"resourceType": "ServiceRequest", "id": "s1"})).method == "PUT"

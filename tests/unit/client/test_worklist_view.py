@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from onestory.client.worklist_view import Board
+from onestory.client.worklist_view import WorklistTable
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NURSES = {"organisation": "RZ1", "organisationName": "", "team": "t", "teamName": "District nursing"}
@@ -34,14 +34,14 @@ def row(name: str, priority: str = "urgent", due: timedelta = timedelta(hours=2)
     }
 
 
-def shown(board: Board, *, colour: bool = False) -> str:
+def shown(board: WorklistTable, *, colour: bool = False) -> str:
     written = io.StringIO()
     Console(file=written, width=200, force_terminal=colour, color_system="standard" if colour else None).print(board)
     return written.getvalue()
 
 
 def test_rows_are_shown_by_urgency_with_what_is_overdue_counted() -> None:
-    board = Board("Nurses", lambda: NOW)
+    board = WorklistTable("Nurses", lambda: NOW)
     board.load({"rows": [row("calm", "routine"), row("late", due=timedelta(days=-1)), row("soon"), row("now", "stat")]})
 
     said = shown(board)
@@ -55,7 +55,7 @@ def test_rows_are_shown_by_urgency_with_what_is_overdue_counted() -> None:
 
 
 def test_what_is_overdue_is_red() -> None:
-    board = Board("Nurses", lambda: NOW)
+    board = WorklistTable("Nurses", lambda: NOW)
     board.load({"rows": [row("late", due=timedelta(minutes=-1)), row("soon")]})
 
     lines = shown(board, colour=True).splitlines()
@@ -67,20 +67,20 @@ def test_what_is_overdue_is_red() -> None:
 
 
 def test_events_change_the_rows() -> None:
-    board = Board("Nurses", lambda: NOW)
+    board = WorklistTable("Nurses", lambda: NOW)
     board.load({"rows": [row("a"), row("b")]})
 
-    board.take("changed", row("c", "stat"))
-    board.take("changed", row("a", claimedBy={"user": "u-1", "name": "Ngozi Okafor"}))
-    board.take("gone", {"referral": "b", "reason": "completed"})
-    board.take("gone", {"referral": "unknown", "reason": "completed"})
+    board.apply("changed", row("c", "stat"))
+    board.apply("changed", row("a", claimedBy={"user": "u-1", "name": "Ngozi Okafor"}))
+    board.apply("gone", {"referral": "b", "reason": "completed"})
+    board.apply("gone", {"referral": "unknown", "reason": "completed"})
 
     assert [each["referral"] for each in board.rows] == ["c", "a"]
     assert "Ngozi Okafor" in shown(board)
 
 
 def test_text_of_others_is_shown_as_it_is() -> None:
-    board = Board("[red]Nurses", lambda: NOW)
+    board = WorklistTable("[red]Nurses", lambda: NOW)
     board.load({"rows": [row("[bold]x[/bold]", kind="advice")]})
 
     assert "[advice] Wound care: [bold]x[/bold]" in shown(board)
@@ -88,11 +88,11 @@ def test_text_of_others_is_shown_as_it_is() -> None:
 
 
 def test_a_list_that_is_old_says_so() -> None:
-    board = Board("Nurses", lambda: NOW)
+    board = WorklistTable("Nurses", lambda: NOW)
 
-    board.take("late", {"seconds": 90})
+    board.apply("late", {"seconds": 90})
     old = shown(board)
-    board.take("late", {"seconds": 0})
+    board.apply("late", {"seconds": 0})
 
     assert "Changes do not arrive: this may be 90 s old" in " ".join(old.split())
     assert "do not arrive" not in shown(board)

@@ -11,16 +11,16 @@ from uuid import UUID
 
 import pytest
 
-from onestory.intake.domain.parse import open_submission
+from onestory.intake.domain.parse import parse_submission
 from onestory.intake.domain.prepare import prepare
 from onestory.intake.domain.request import (
-    Door,
+    Deployment,
     KnownResource,
     PreparedSubmission,
     PublisherClaims,
     RequestContext,
     Submission,
-    receive,
+    apply_claims,
 )
 from onestory.shared.errors import OneStoryError
 from onestory.shared.events import DirectoryChanged, Entry, RecordChanged, Source
@@ -32,7 +32,7 @@ ORGANISATION = "A81001"
 SOURCE = Source(ORGANISATION, "emis-web")
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KEYS = Keys(b"a secret of the tests, long enough")
-DOOR = Door(KEYS, "http://door/fhir", frozenset({"X26/pds"}))
+DOOR = Deployment(KEYS, "http://door/fhir", frozenset({"X26/pds"}))
 NOTHING_SAID = PublisherClaims()
 
 Json = dict[str, Any]
@@ -64,8 +64,8 @@ def decide(
 ) -> PreparedSubmission:
     """What the door makes of it. `number` tells one submission from the next."""
     arrival = RequestContext(DOOR, organisation, system, NOW, UUID(int=number), "correlation", key, role)
-    opened = open_submission(submission, DOOR.base_url)
-    return prepare(opened, receive(arrival, said, opened.said()), known or {}, _ids(number).__next__)
+    opened = parse_submission(submission, DOOR.base_url)
+    return prepare(opened, apply_claims(arrival, said, opened.claims()), known or {}, _ids(number).__next__)
 
 
 def _ids(number: int) -> Iterator[UUID]:

@@ -13,7 +13,7 @@ from tests.unit.intake.door import KEYS
 from onestory.intake.domain.request import KnownResource
 from onestory.intake.publish import EventMessages, PublishHandler
 from onestory.shared.errors import Unavailable, Unprocessable
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
 from onestory.shared.kafka.schemas import topics
 from onestory.shared.postgres.database import Database
@@ -89,4 +89,4 @@ def fake_handler(broker: FakeBroker, record: Any, visible: FakeVisibility) -> Pu
 
 @cache
 def _messages() -> EventMessages:
-    return EventMessages(codec(), KEYS, topics())
+    return EventMessages(create_codec(), KEYS, topics())

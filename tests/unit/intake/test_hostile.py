@@ -16,7 +16,7 @@ from tests.unit.intake.door import AMINA, BEN, Json, decide, observation, place,
 from onestory.intake.domain.request import RefusedEntry, Submission
 from onestory.shared.errors import Malformed, OneStoryError
 from onestory.shared.events import RecordChanged
-from onestory.shared.fhir.outcome import outcome
+from onestory.shared.fhir.outcome import operation_outcome
 
 CONDITION = json.dumps(condition(AMINA, "c1"))
 
@@ -181,7 +181,7 @@ def test_of_a_body_that_is_wrong_everywhere_the_first_places_are_told(entry: byt
 
     error = refused(Submission("POST", b'{"resourceType":"Bundle","type":"batch","entry":[%b]}' % entries))
 
-    told = json.loads(outcome(error.issues))["issue"]
+    told = json.loads(operation_outcome(error.issues))["issue"]
     assert told[0]["expression"] == [at]
     assert len(error.issues) == len(told) == 101
     assert "more than these 100" in told[100]["diagnostics"]

@@ -31,18 +31,18 @@ from tests.unit.intake.door import (
 )
 from tests.unit.intake.fakes import FakeBroker, FakeRecord, FakeVisibility, fake_handler
 
-from onestory.intake.api import Api, routes
+from onestory.intake.api import IntakeApi, routes
 from onestory.intake.domain.request import KnownResource
 from onestory.shared.events import RecordChanged, Source
 from onestory.shared.http.app import create_app
-from onestory.shared.http.caller import Caller, Tokens
-from onestory.shared.kafka.codec import codec
+from onestory.shared.http.caller import Caller, TokenVerifier
+from onestory.shared.kafka.codec import create_codec
 
 CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
 FHIR = {"Content-Type": "application/fhir+json"}
 
 
-class AnyToken(Tokens):
+class AnyToken(TokenVerifier):
     """A fake of Tokens: everybody is the same practice."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class HttpDoor:
 
     def __init__(self) -> None:
         self.broker, self.record, self.visible = FakeBroker(), FakeRecord(), FakeVisibility()
-        api = Api(fake_handler(self.broker, self.record, self.visible), DOOR, max_body_bytes=1_000_000)
+        api = IntakeApi(fake_handler(self.broker, self.record, self.visible), DOOR, max_body_bytes=1_000_000)
         self._app = create_app(routes(api), [], AnyToken(), {}, nothing)
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
@@ -77,7 +77,7 @@ class HttpDoor:
         return asyncio.run(call())
 
     def events(self) -> list[Any]:
-        return [codec().decode(message.value) for message in self.broker.sent]
+        return [create_codec().decode(message.value) for message in self.broker.sent]
 
 
 @pytest.fixture

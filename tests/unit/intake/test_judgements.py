@@ -24,11 +24,11 @@ from tests.unit.intake.door import (
     statement,
 )
 
-from onestory.intake.domain.judgement import JUDGEMENT, KEPT_APART
+from onestory.intake.domain.judgement import JUDGEMENT_SYSTEM, KEPT_APART_EXTENSION
 from onestory.intake.domain.request import KnownResource, PublisherClaims, Submission
 from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.events import Operation, Source
-from onestory.shared.identity import PersonIdentifier, provisional
+from onestory.shared.identity import PersonIdentifier, provisional_identity
 
 CLINICIAN, RECEPTIONIST = "R8000", "R8010"
 OTHERS = Source("RX001", "epr")
@@ -54,8 +54,8 @@ def apart(*named: str, **elements: Any) -> Json:
     return {
         "resourceType": "Basic",
         "id": "j1",
-        "extension": [{"url": KEPT_APART, "valueReference": {"reference": each}} for each in named],
-        "code": {"coding": [{"system": JUDGEMENT, "code": "keep-apart"}]},
+        "extension": [{"url": KEPT_APART_EXTENSION, "valueReference": {"reference": each}} for each in named],
+        "code": {"coding": [{"system": JUDGEMENT_SYSTEM, "code": "keep-apart"}]},
         "subject": {"reference": f"Patient/{AMINA}"},
         "author": AUTHOR,
         **elements,
@@ -166,10 +166,10 @@ def test_a_same_does_not_join_two_nhs_numbers_even_with_a_third_statement_betwee
 
 @pytest.mark.parametrize("judgement", JUDGEMENTS)
 def test_identities_that_the_record_has_as_one_person_are_one_person(judgement: Any) -> None:
-    before = provisional(OTHERS.organisation, OTHERS.system, "p7")
+    before = provisional_identity(OTHERS.organisation, OTHERS.system, "p7")
     keys = frozenset({KEYS.person_key(before), KEYS.person_key(person(AMINA))})
     both = {**known_as(before, "c7", OTHERS), **known_as(person(AMINA), "c1")}
-    joined = {each: KnownResource(*_parts(known), joined=keys) for each, known in both.items()}
+    joined = {each: KnownResource(*_parts(known), linked_person_keys=keys) for each, known in both.items()}
     named = [f"Condition/{each}" for each in both]
 
     assert statement(decide(put(judgement(*named)), role=CLINICIAN, known=joined)).person == person(AMINA)
@@ -188,7 +188,7 @@ def test_a_judgement_that_does_not_say_who_judges_is_refused(judgement: Any, aut
 
 
 def test_a_code_of_ours_that_there_is_not_is_refused() -> None:
-    wrong = apart(*BOTH, code={"coding": [{"system": JUDGEMENT, "code": "same"}]})
+    wrong = apart(*BOTH, code={"coding": [{"system": JUDGEMENT_SYSTEM, "code": "same"}]})
 
     assert place(refused(put(wrong), role=CLINICIAN, known=KNOWN)) == "Basic.code"
 

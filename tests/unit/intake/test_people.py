@@ -31,7 +31,7 @@ from tests.unit.intake.door import (
 
 from onestory.intake.domain.request import KnownResource
 from onestory.shared.errors import Unprocessable
-from onestory.shared.identity import NHS_NUMBER_SYSTEM, provisional
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, provisional_identity
 
 NUMBER = {"system": NHS_NUMBER_SYSTEM, "value": AMINA}
 WRONG_CHECK_DIGIT = "9990000019"
@@ -152,14 +152,14 @@ def test_a_second_person_who_is_only_mentioned_is_no_second_subject() -> None:
 def test_a_patient_without_a_number_is_a_person_of_that_source_alone() -> None:
     event = statement(decide(post(transaction(unnumbered("p1"), observation({"reference": "Patient/p1"})))))
 
-    assert event.person == provisional(SOURCE.organisation, SOURCE.system, "p1")
+    assert event.person == provisional_identity(SOURCE.organisation, SOURCE.system, "p1")
     own = KEYS.shared_id(KEYS.person_key(event.person), SOURCE.organisation, SOURCE.system, "Patient", "p1")
     assert event.entries[0].shared_id == own
     assert f'"reference": "Patient/{own}"'.encode() in (event.entries[1].content or b"")
 
 
 def test_a_provisional_person_is_found_again_by_the_id_that_we_gave() -> None:
-    who = provisional(SOURCE.organisation, SOURCE.system, "p1")
+    who = provisional_identity(SOURCE.organisation, SOURCE.system, "p1")
     own = KEYS.shared_id(KEYS.person_key(who), SOURCE.organisation, SOURCE.system, "Patient", "p1")
 
     event = statement(
@@ -180,7 +180,7 @@ def test_an_nhs_number_and_a_patient_without_one_are_two_people() -> None:
 def test_a_local_id_that_looks_like_an_nhs_number_is_none() -> None:
     whose = statement(decide(put(unnumbered(AMINA)))).person
 
-    assert whose == provisional(SOURCE.organisation, SOURCE.system, AMINA)
+    assert whose == provisional_identity(SOURCE.organisation, SOURCE.system, AMINA)
 
 
 def test_what_names_nobody_belongs_to_the_one_person_of_the_submission() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from onestory.__main__ import main
 from onestory.local import state
 from onestory.local.state import Stack
+from onestory.record.parking import store as parking_store
 from onestory.shared.errors import Misconfigured, Unavailable
-from onestory.shared.settings import Settings
 
 STACK = Stack("/somewhere", "http://b", "k:1", "c:2", "postgresql://p:3/onestory", "http://i", {"serve": "http://b"})
 
@@ -28,7 +30,7 @@ def test_a_secret_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) ->
 
 def test_two_stacks_have_different_secrets(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        state.prepare(tmp_path / name)
+        state.prepare_home(tmp_path / name)
 
     assert state.secret(tmp_path / "one", "key-secret") != state.secret(tmp_path / "two", "key-secret")
 
@@ -36,7 +38,7 @@ def test_two_stacks_have_different_secrets(tmp_path: Path) -> None:
 def test_addresses_come_back_as_they_were_written(tmp_path: Path) -> None:
     state.write_stack(tmp_path, STACK)
 
-    assert state.the_stack(tmp_path) == STACK
+    assert state.require_stack(tmp_path) == STACK
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"kafka": "k:1"}'])
@@ -48,14 +50,14 @@ def test_an_unreadable_address_file_is_as_good_as_none(tmp_path: Path, content: 
 
 def test_without_a_stack_the_caller_is_told_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="onestory up"):
-        state.the_stack(tmp_path)
+        state.require_stack(tmp_path)
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     more_than_there_is = 10**18
 
     with pytest.raises(Misconfigured, match=r"The disk that holds .* is full: \d+ MB free") as raised:
-        state.prepare(tmp_path / "home", least_free_bytes=more_than_there_is)
+        state.prepare_home(tmp_path / "home", least_free_bytes=more_than_there_is)
 
     assert "\n" not in str(raised.value)
 
@@ -64,7 +66,7 @@ def test_a_home_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(Misconfigured, match="cannot be made"):
-        state.prepare(tmp_path / "file" / "home")
+        state.prepare_home(tmp_path / "file" / "home")
 
 
 def test_all_who_ask_at_once_for_a_secret_get_the_same(tmp_path: Path) -> None:
@@ -75,19 +77,38 @@ def test_all_who_ask_at_once_for_a_secret_get_the_same(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["key-secret"]
 
 
-def test_a_command_finds_the_stack_here_unless_the_environment_names_another_deployment(
+def test_an_operators_command_does_not_read_the_stack_that_lies_in_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = state.Stack(str(tmp_path), "http://127.0.0.1:1", "127.0.0.1:2", "", "postgresql://127.0.0.1:3/x", "", {})
-    monkeypatch.setenv("ONESTORY_HOME", str(tmp_path))
-    monkeypatch.delenv("ONESTORY_KAFKA", raising=False)
-    monkeypatch.delenv("ONESTORY_POSTGRES", raising=False)
-    assert state.deployment(Settings()) == Settings()
+    (tmp_path / ".onestory").mkdir()
+    state.write_stack(tmp_path / ".onestory", stack)
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "KAFKA", "POSTGRES"):
+        monkeypatch.delenv(f"ONESTORY_{name}", raising=False)
+    monkeypatch.setenv("ONESTORY_POSTGRES", "postgresql://postgres@127.0.0.1:9/elsewhere")
+    opened: list[str] = []
 
+    def open_connection(dsn: str) -> NoReturn:
+        opened.append(dsn)
+        raise Unavailable("not there")
+
+    monkeypatch.setattr(parking_store, "open_connection", open_connection)
+    for command in (["parked"], ["record", "moved"]):
+        assert main(command) == 1
+    assert opened == ["postgresql://postgres@127.0.0.1:9/elsewhere"] * 2
+
+
+def test_status_prints_the_settings_of_the_stack_as_shell_exports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = state.Stack(str(tmp_path), "http://127.0.0.1:1", "127.0.0.1:2", "", "postgresql://127.0.0.1:3/x y", "", {})
     state.write_stack(tmp_path, stack)
-    found = state.deployment(Settings())
-    assert (found.kafka, found.postgres) == (stack.kafka, stack.postgres)
+    monkeypatch.setenv("ONESTORY_HOME", str(tmp_path))
 
-    # Never half of one and half of the other: one deployment's messages would go to another's Kafka.
-    monkeypatch.setenv("ONESTORY_POSTGRES", "postgresql://db.example.org/onestory")
-    assert state.deployment(Settings()) == Settings()
+    assert main(["status", "--env"]) == 0
+
+    exports = dict(line.removeprefix("export ").split("=", 1) for line in capsys.readouterr().out.splitlines())
+    assert exports["ONESTORY_KAFKA"] == "127.0.0.1:2"
+    assert exports["ONESTORY_POSTGRES"] == "'postgresql://127.0.0.1:3/x y'"
+    assert len(exports["ONESTORY_KEY_SECRET"]) >= 32

@@ -9,8 +9,15 @@ import fhirkit
 import orjson
 
 from onestory.shared.errors import Issue
-from onestory.shared.fhir.bundle import Version, history, match, past, remark, searchset
-from onestory.shared.fhir.outcome import outcome
+from onestory.shared.fhir.bundle import (
+    ResourceVersion,
+    history_bundle,
+    history_entry,
+    match_entry,
+    outcome_entry,
+    searchset_bundle,
+)
+from onestory.shared.fhir.outcome import operation_outcome
 
 BASE = "https://care.example.org/fhir"
 STORED = '{"resourceType":"Basic","id":"b1","meta":{},"code":{"text":"é ☂ \\"reference\\":\\"Patient/1\\""}}'.encode()
@@ -18,14 +25,14 @@ EVENT = UUID("01a204f9-7d0e-75ca-8a51-402c8e99cb16")
 
 
 def test_stored_bytes_come_back_as_they_are_stored() -> None:
-    written = searchset(1, f"{BASE}/Basic?patient=1", None, [match(f"{BASE}/Basic/b1", STORED)])
+    written = searchset_bundle(1, f"{BASE}/Basic?patient=1", None, [match_entry(f"{BASE}/Basic/b1", STORED)])
 
     assert STORED in written
     assert fhirkit.validate(written.decode()) == []
 
 
 def test_a_page_says_where_the_next_one_is_and_how_many_there_are_in_all() -> None:
-    bundle = orjson.loads(searchset(7, f"{BASE}/Basic?a=1&b=2", f"{BASE}/Basic?_cursor=x", []))
+    bundle = orjson.loads(searchset_bundle(7, f"{BASE}/Basic?a=1&b=2", f"{BASE}/Basic?_cursor=x", []))
 
     assert bundle["total"] == 7
     assert {link["relation"]: link["url"] for link in bundle["link"]} == {
@@ -38,9 +45,11 @@ def test_a_page_says_where_the_next_one_is_and_how_many_there_are_in_all() -> No
 
 
 def test_what_was_passed_over_is_told_as_an_outcome() -> None:
-    entry = remark(outcome([Issue("not-supported", "The search parameter 'code' is not known here.", "", "warning")]))
+    entry = outcome_entry(
+        operation_outcome([Issue("not-supported", "The search parameter 'code' is not known here.", "", "warning")])
+    )
 
-    bundle = searchset(0, BASE, None, [entry])
+    bundle = searchset_bundle(0, BASE, None, [entry])
 
     assert orjson.loads(bundle)["entry"][0]["search"]["mode"] == "outcome"
     assert fhirkit.validate(bundle.decode()) == []
@@ -48,9 +57,11 @@ def test_what_was_passed_over_is_told_as_an_outcome() -> None:
 
 def test_a_history_shows_a_retraction_as_a_delete() -> None:
     at = datetime(2026, 11, 22, 20, 36, 29, 34000, tzinfo=UTC)
-    versions = [Version(EVENT, at, None), Version(EVENT, at, STORED)]
+    versions = [ResourceVersion(EVENT, at, None), ResourceVersion(EVENT, at, STORED)]
 
-    written = history(2, BASE, None, [past(f"{BASE}/Basic/b1", "Basic", "b1", version) for version in versions])
+    written = history_bundle(
+        2, BASE, None, [history_entry(f"{BASE}/Basic/b1", "Basic", "b1", version) for version in versions]
+    )
 
     retraction, assertion = orjson.loads(written)["entry"]
     assert "resource" not in retraction

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from onestory.record.person.registration import (
     Registration,
     former_practices,
-    manager_by_reference,
-    of_episode,
-    registrations,
+    managing_organisation_id,
+    registration_from_episode,
+    registrations_from_patient,
 )
 from onestory.record.person.statements import PatientStatement
 from onestory.shared.identity import ODS_CODE_SYSTEM
@@ -45,7 +45,7 @@ def at(practice: str, start: str = "", end: str = "") -> dict[str, Any]:
 
 def patient(by: str, day: str, *named: dict[str, Any]) -> list[Registration]:
     """What a Patient statement tells."""
-    return list(registrations(told(by, day, f"patient-{by}", generalPractitioner=list(named)), {}))
+    return list(registrations_from_patient(told(by, day, f"patient-{by}", generalPractitioner=list(named)), {}))
 
 
 def episode(
@@ -57,13 +57,13 @@ def episode(
     if manager:
         parts["managingOrganization"] = {"identifier": {"system": ODS_CODE_SYSTEM, "value": manager}}
     shared_id = f"episode-{by}-{start}-{status}"
-    found = of_episode(told(by, day, shared_id, **parts), {}, [PDS])
+    found = registration_from_episode(told(by, day, shared_id, **parts), {}, [PDS])
     return [found] if found else []
 
 
 def former(*said: list[Registration], past: Sequence[list[Registration]] = ()) -> dict[str, str]:
     """The former practices by these statements, where PDS is the authority."""
-    official = [each for each in said if each and each[0].by == PDS and not each[0].episode]
+    official = [each for each in said if each and each[0].stated_by == PDS and not each[0].is_episode]
     found = former_practices([one for each in said for one in each], [*past, *official], [PDS], TODAY)
     return {practice: until.isoformat() for practice, until in found.items()}
 
@@ -194,9 +194,9 @@ def test_the_practice_is_known_through_the_organization_that_the_episode_refers_
         HARBOUR, "2026-03-02", "e", managingOrganization={"reference": f"Organization/{shared_id}"}, **parts
     )
 
-    assert manager_by_reference(by_reference.content) == shared_id
-    assert of_episode(by_reference, {}, [PDS]) is None
-    found = of_episode(by_reference, {shared_id: HARBOUR}, [PDS])
+    assert managing_organisation_id(by_reference.content) == shared_id
+    assert registration_from_episode(by_reference, {}, [PDS]) is None
+    found = registration_from_episode(by_reference, {shared_id: HARBOUR}, [PDS])
     assert found is not None
     assert (found.practice, found.end) == (HARBOUR, date(2026, 3, 1))
 
@@ -207,8 +207,8 @@ def test_an_episode_with_anything_in_it_breaks_nothing(name: str, odd: object) -
     parts = {"status": "finished", "period": {"end": "2026-03-01"}, "type": PRIMARY_CARE, name: odd}
     said = told(HARBOUR, "2026-03-02", "e", **parts)
 
-    assert of_episode(said, {}, [PDS]) is None
-    assert manager_by_reference(said.content) is None
+    assert registration_from_episode(said, {}, [PDS]) is None
+    assert managing_organisation_id(said.content) is None
 
 
 @pytest.mark.parametrize("status", ["planned", "waitlist", "cancelled", "entered-in-error"])
@@ -244,8 +244,8 @@ def test_order_and_repetition_change_nothing_and_whoever_is_registered_today_has
 
     assert former(*again) == found
     assert all(date.fromisoformat(until) <= TODAY for until in found.values())
-    official = [one for each in said for one in each if one.by == PDS and one.goes_on(TODAY)]
-    newest = max((one.said_at for one in official), default=None)
-    lists = [each for each in said if each and each[0].by == PDS and each[0].said_at == newest]
+    official = [one for each in said for one in each if one.stated_by == PDS and one.is_current_on(TODAY)]
+    newest = max((one.stated_at_us for one in official), default=None)
+    lists = [each for each in said if each and each[0].stated_by == PDS and each[0].stated_at_us == newest]
     if len(lists) == 1:
-        assert not {one.practice for one in lists[0] if one.goes_on(TODAY)} & found.keys()
+        assert not {one.practice for one in lists[0] if one.is_current_on(TODAY)} & found.keys()

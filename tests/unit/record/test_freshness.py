@@ -13,9 +13,9 @@ from onestory.record.freshness.domain import (
     Rhythms,
     Source,
     SourceState,
-    changes_at,
     freshness,
-    last_said,
+    last_statement_times,
+    next_stale_at,
     rhythm_of,
 )
 
@@ -33,13 +33,13 @@ def lines(
     *told: SourceState, said: dict[Source, datetime], rhythms: Rhythms = RHYTHMS, **former: date
 ) -> list[Freshness]:
     """What a reader is shown; the practice numbers its statements."""
-    return freshness(told, said, NOW, rhythms=rhythms, sequenced=["A81001/emis"], former=former)
+    return freshness(told, said, NOW, rhythms=rhythms, sequenced=["A81001/emis"], former_practices=former)
 
 
 def test_a_source_that_spoke_of_somebody_else_was_heard_of_though_it_said_nothing_of_this_person() -> None:
     (line,) = lines(SourceState(*GP, ago(hours=2), 0, 0), said={GP: ago(days=90)})
 
-    assert (line.heard_at, line.said_at, line.stale) == (ago(hours=2), ago(days=90), False)
+    assert (line.heard_at, line.last_statement_at, line.stale) == (ago(hours=2), ago(days=90), False)
 
 
 def test_a_source_is_stale_once_it_was_silent_for_longer_than_is_expected_of_it() -> None:
@@ -97,8 +97,8 @@ def test_the_lines_hold_until_the_first_source_has_been_silent_for_too_long() ->
         said={GP: NOW, WARD: NOW, CLINIC: NOW},
     )
 
-    assert changes_at(found, RHYTHMS) == ago(hours=3) + timedelta(days=1)
-    assert changes_at(found, {}) is None
+    assert next_stale_at(found, RHYTHMS) == ago(hours=3) + timedelta(days=1)
+    assert next_stale_at(found, {}) is None
 
 
 def test_of_a_past_moment_only_that_is_told_which_is_certain() -> None:
@@ -126,5 +126,5 @@ def test_order_and_repetition_change_nothing(
     again = said + order.sample(said, len(said))
     order.shuffle(again)
 
-    assert last_said(again) == last_said(said)
-    assert lines(*known, said=last_said(again)) == lines(*reversed(known), said=last_said(said))
+    assert last_statement_times(again) == last_statement_times(said)
+    assert lines(*known, said=last_statement_times(again)) == lines(*reversed(known), said=last_statement_times(said))

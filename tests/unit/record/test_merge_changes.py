@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onestory.record.merge.model import Certainty, Fact, FactConflict, Join, Merged, Statement
+from onestory.record.merge.model import Certainty, Fact, FactConflict, Join, MergedRecord, Statement
 from onestory.record.merge.view import changes
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,8 +25,8 @@ def fact(*members: Statement, conflicts: tuple[FactConflict, ...] = ()) -> Fact:
     return Fact(ids[0], "Condition", members, joins, conflicts)
 
 
-def merged(*facts: Fact) -> Merged:
-    return Merged(facts)
+def merged(*facts: Fact) -> MergedRecord:
+    return MergedRecord(facts)
 
 
 GOUT, ASTHMA, FALL = fact(said("a")), fact(said("b")), fact(said("c"))
@@ -49,7 +49,7 @@ def test_a_corrected_statement_changes_its_fact() -> None:
 
     (change,) = changes(merged(GOUT), merged(corrected)).changed
 
-    assert (change.fact, change.was) == (corrected, (GOUT,))
+    assert (change.fact, change.previous) == (corrected, (GOUT,))
 
 
 def test_a_second_source_changes_the_fact_that_it_confirms() -> None:
@@ -57,7 +57,7 @@ def test_a_second_source_changes_the_fact_that_it_confirms() -> None:
 
     (change,) = changes(merged(GOUT), merged(confirmed)).changed
 
-    assert (change.fact, change.was) == (confirmed, (GOUT,))
+    assert (change.fact, change.previous) == (confirmed, (GOUT,))
 
 
 def test_facts_that_are_joined_are_changed_and_none_of_them_is_gone() -> None:
@@ -65,7 +65,7 @@ def test_facts_that_are_joined_are_changed_and_none_of_them_is_gone() -> None:
 
     since = changes(merged(GOUT, ASTHMA), merged(joined))
 
-    assert [(change.fact, change.was) for change in since.changed] == [(joined, (GOUT, ASTHMA))]
+    assert [(change.fact, change.previous) for change in since.changed] == [(joined, (GOUT, ASTHMA))]
     assert (since.new, since.gone) == ((), ())
 
 
@@ -74,7 +74,7 @@ def test_facts_that_are_kept_apart_are_changed_and_none_of_them_is_new() -> None
 
     since = changes(merged(joined), merged(GOUT, ASTHMA))
 
-    assert [(change.fact, change.was) for change in since.changed] == [(GOUT, (joined,)), (ASTHMA, (joined,))]
+    assert [(change.fact, change.previous) for change in since.changed] == [(GOUT, (joined,)), (ASTHMA, (joined,))]
     assert (since.new, since.gone) == ((), ())
 
 
@@ -89,7 +89,7 @@ def test_a_new_contradiction_changes_the_facts_on_its_sides() -> None:
 
 
 @st.composite
-def records(draw: st.DrawFn) -> Merged:
+def records(draw: st.DrawFn) -> MergedRecord:
     """A few statements in some of their versions, joined in some way."""
     ids = draw(st.lists(st.sampled_from("abcdef"), unique=True))
     groups: dict[int, list[Statement]] = {}
@@ -99,7 +99,7 @@ def records(draw: st.DrawFn) -> Merged:
 
 
 @given(before=records(), now=records())
-def test_who_knows_the_changes_and_what_was_knows_what_is(before: Merged, now: Merged) -> None:
+def test_who_knows_the_changes_and_what_was_knows_what_is(before: MergedRecord, now: MergedRecord) -> None:
     since = changes(before, now)
 
     stays = [each for each in before.facts if each in now.facts]
@@ -109,5 +109,5 @@ def test_who_knows_the_changes_and_what_was_knows_what_is(before: Merged, now: M
 
 
 @given(before=records(), now=records())
-def test_what_is_new_one_way_is_gone_the_other_way(before: Merged, now: Merged) -> None:
+def test_what_is_new_one_way_is_gone_the_other_way(before: MergedRecord, now: MergedRecord) -> None:
     assert changes(before, now).new == changes(now, before).gone

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from onestory.record.merge.model import Certainty, Fact, FactConflict, Join, Merged, Statement
+from onestory.record.merge.model import Certainty, Fact, FactConflict, Join, MergedRecord, Statement
 from onestory.record.merge.view import changes, changes_view, merged_view
 from onestory.shared.fhir.validate import validate
 
@@ -19,7 +19,7 @@ def said(shared_id: str, organisation: str, content: dict[str, Any], heard: date
     return Statement(shared_id, "Observation", organisation, "system", UUID(int=1), NOW, heard, full)
 
 
-def view(merged: Merged, contents: dict[str, bytes]) -> dict[str, Any]:
+def view(merged: MergedRecord, contents: dict[str, bytes]) -> dict[str, Any]:
     answer = merged_view(merged, contents)
     assert validate(answer) == []
     read: dict[str, Any] = json.loads(answer)
@@ -38,14 +38,14 @@ STORED = (
 
 
 def test_a_record_without_facts_has_no_parameters() -> None:
-    assert view(Merged(()), {}) == {"resourceType": "Parameters"}
+    assert view(MergedRecord(()), {}) == {"resourceType": "Parameters"}
 
 
 def test_a_fact_shows_all_its_sources_and_the_rule_that_joined_them() -> None:
     one, other = said("a", "A81001", WEIGHT), said("b", "RZ3", {**WEIGHT, "code": {"text": "Body weight"}})
     fact = Fact("a", "Observation", (one, other), (Join("a", "b", "same-observation", Certainty.LIKELY),), ())
 
-    (shown,) = view(Merged((fact,)), {"a": STORED})["parameter"]
+    (shown,) = view(MergedRecord((fact,)), {"a": STORED})["parameter"]
 
     assert [part["valueCode"] for part in parts(shown, "rule")] == ["same-observation"]
     assert [part["valueCode"] for part in parts(shown, "certainty")] == ["likely"]
@@ -58,15 +58,15 @@ def test_a_fact_shows_all_its_sources_and_the_rule_that_joined_them() -> None:
 def test_the_resource_is_carried_byte_for_byte() -> None:
     fact = Fact("a", "Observation", (said("a", "A81001", WEIGHT),), (), ())
 
-    assert STORED in merged_view(Merged((fact,)), {"a": STORED})
+    assert STORED in merged_view(MergedRecord((fact,)), {"a": STORED})
 
 
 def test_a_conflict_names_the_statements_on_each_side_and_what_is_withdrawn_is_said() -> None:
     one, other = said("a", "A81001", WEIGHT), said("b", "RZ3", WEIGHT)
     conflict = FactConflict("value", "The values differ.", (("a",), ("b",)))
-    fact = Fact("a", "Observation", (one, other), (), (conflict,), beside=("c",), withdrawn=("b",))
+    fact = Fact("a", "Observation", (one, other), (), (conflict,), related=("c",), withdrawn=("b",))
 
-    (shown,) = view(Merged((fact,)), {"a": STORED})["parameter"]
+    (shown,) = view(MergedRecord((fact,)), {"a": STORED})["parameter"]
 
     (disagreement,) = parts(shown, "conflict")
     sides = [[each["valueReference"]["reference"] for each in side["part"]] for side in parts(disagreement, "side")]
@@ -78,7 +78,7 @@ def test_a_conflict_names_the_statements_on_each_side_and_what_is_withdrawn_is_s
 def test_since_a_look_it_says_what_is_new_changed_and_gone() -> None:
     gone, kept, grown, new = (Fact(name, "Observation", (said(name, "A81001", WEIGHT),), (), ()) for name in "abcd")
     more = Fact("c", "Observation", (*grown.members, said("e", "RZ3", WEIGHT)), (), ())
-    before, now = Merged((gone, kept, grown)), Merged((kept, more, new))
+    before, now = MergedRecord((gone, kept, grown)), MergedRecord((kept, more, new))
 
     answer = changes_view(changes(before, now), now, {"c": STORED})
 

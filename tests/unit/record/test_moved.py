@@ -9,14 +9,21 @@ from uuid import UUID
 
 import pytest
 
-from onestory.record.person.moved import SAID_OF_ANOTHER, SETTLING, Left, ReaderTally, begin, may_have_shown
+from onestory.record.person.moved import (
+    ASSERTED_FOR_ANOTHER,
+    READ_GRACE,
+    MovedResource,
+    ReaderTally,
+    first_since,
+    may_have_shown,
+)
 from onestory.shared.events import AccessRecorded
 
 CAME = datetime(2026, 10, 1, 9, 0, tzinfo=UTC)
 LEFT_AT = CAME + timedelta(hours=3)
 MEANWHILE = CAME + timedelta(hours=1)
 WRONG, RIGHT = "a" * 26, "b" * 26
-EPILEPSY = Left(WRONG, RIGHT, "Condition", f"{WRONG}-{'c' * 26}", "RX001", SAID_OF_ANOTHER, CAME, LEFT_AT)
+EPILEPSY = MovedResource(WRONG, RIGHT, "Condition", f"{WRONG}-{'c' * 26}", "RX001", ASSERTED_FOR_ANOTHER, CAME, LEFT_AT)
 
 
 def access(**changed: Any) -> AccessRecorded:
@@ -44,8 +51,8 @@ def access(**changed: Any) -> AccessRecorded:
         (CAME, True),
         (MEANWHILE, True),
         (LEFT_AT, True),
-        (LEFT_AT + SETTLING, True),
-        (LEFT_AT + SETTLING + timedelta(seconds=1), False),
+        (LEFT_AT + READ_GRACE, True),
+        (LEFT_AT + READ_GRACE + timedelta(seconds=1), False),
     ],
 )
 def test_a_read_counts_from_when_it_came_until_the_record_has_surely_followed(at: datetime, shown: bool) -> None:
@@ -90,5 +97,5 @@ def test_who_read_just_after_it_left_is_told_apart() -> None:
 
 
 def test_the_access_events_are_read_from_when_the_first_of_them_came() -> None:
-    assert begin([EPILEPSY, EPILEPSY._replace(since=MEANWHILE)]) == CAME
-    assert begin([]) is None
+    assert first_since([EPILEPSY, EPILEPSY._replace(since=MEANWHILE)]) == CAME
+    assert first_since([]) is None

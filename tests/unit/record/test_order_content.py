@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from onestory.record.projector.rows import content_digest, record_digest, served, version_meta
+from onestory.record.projector.rows import content_digest, record_digest, served_content, version_meta
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import Entry, Operation
 
@@ -22,7 +22,7 @@ def entry(content: bytes | None) -> Entry:
 
 
 def test_version_and_time_stand_before_the_meta_that_was_published() -> None:
-    content = served(entry(START + b'"profile":["p"]},"dose":1.00}'), META)
+    content = served_content(entry(START + b'"profile":["p"]},"dose":1.00}'), META)
 
     assert content == (
         b'{"resourceType":"Condition","id":"shared","meta":{"versionId":"00000000-0000-0000-0000-000000000007",'
@@ -31,14 +31,14 @@ def test_version_and_time_stand_before_the_meta_that_was_published() -> None:
 
 
 def test_an_empty_meta_gets_no_comma() -> None:
-    content = served(entry(START + b"}}"), META)
+    content = served_content(entry(START + b"}}"), META)
 
     assert content is not None
     assert content.endswith(b'"lastUpdated":"2026-03-01T09:30:00.123Z"}}')
 
 
 def test_a_retraction_has_no_content() -> None:
-    assert served(entry(None), META) is None
+    assert served_content(entry(None), META) is None
     assert content_digest(entry(None)) == b""
 
 
@@ -56,7 +56,7 @@ def test_a_retraction_has_no_content() -> None:
 )
 def test_content_in_another_form_is_unprocessable(content: bytes) -> None:
     with pytest.raises(Unprocessable) as refused:
-        served(entry(content), META)
+        served_content(entry(content), META)
 
     assert refused.value.issues[0].code == "content-form"
 

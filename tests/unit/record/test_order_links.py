@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from onestory.shared.events import Entry, Operation, RecordChanged, Source
-from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional
-from onestory.shared.person_links import Links, links
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional_identity
+from onestory.shared.identity_links import StatedLinks, stated_links
 
 KEYS = Keys(b"a secret for tests, long enough!")
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -19,10 +19,10 @@ NEW, OLD = "9990000018", "9990000026"
 PERSON = PersonIdentifier(NHS_NUMBER_SYSTEM, NEW)
 
 
-def found(patient: dict[str, Any], *, authoritative: bool = True, person: PersonIdentifier = PERSON) -> Links:
+def found(patient: dict[str, Any], *, authoritative: bool = True, person: PersonIdentifier = PERSON) -> StatedLinks:
     entry = Entry("Patient", "p1", "shared", AT, Operation.ASSERT, json.dumps(patient).encode())
     event = RecordChanged(UUID(int=1), Source("X26", "pds"), person, None, AT, AT, "c", (), (entry,))
-    return links(event, entry, KEYS, authoritative)
+    return stated_links(event, entry, KEYS, authoritative)
 
 
 def replaces(other: dict[str, Any], kind: str = "replaces") -> dict[str, Any]:
@@ -33,8 +33,8 @@ def by_number(number: str) -> dict[str, Any]:
     return {"identifier": {"system": NHS_NUMBER_SYSTEM, "value": number}}
 
 
-def kinds(made: Links) -> dict[str, str]:
-    return {link.other_key: link.kind for link in made.made}
+def kinds(made: StatedLinks) -> dict[str, str]:
+    return {link.other_key: link.kind for link in made.links}
 
 
 @pytest.mark.parametrize("other", [by_number(OLD), {"reference": f"Patient/{OLD}"}])
@@ -42,31 +42,31 @@ def test_an_authority_supersedes_a_number(other: dict[str, Any]) -> None:
     made = found(replaces(other))
 
     assert kinds(made)[KEYS.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, OLD))] == "replaces"
-    assert not made.for_review
+    assert not made.needs_review
 
 
 def test_anybody_elses_link_is_for_review_and_joins_nothing() -> None:
     made = found(replaces(by_number(OLD)), authoritative=False)
 
     assert set(kinds(made).values()) == {"provisional"}
-    assert made.for_review
+    assert made.needs_review
 
 
 def test_a_known_number_leads_back_to_the_provisional_identity_of_the_same_source() -> None:
     made = found({"resourceType": "Patient"})
 
-    assert kinds(made) == {KEYS.person_key(provisional("X26", "pds", "p1")): "provisional"}
+    assert kinds(made) == {KEYS.person_key(provisional_identity("X26", "pds", "p1")): "provisional"}
 
 
 def test_a_provisional_person_has_no_provisional_link() -> None:
-    assert found({"resourceType": "Patient"}, person=provisional("X26", "pds", "p1")).made == ()
+    assert found({"resourceType": "Patient"}, person=provisional_identity("X26", "pds", "p1")).links == ()
 
 
 @pytest.mark.parametrize("code", ["V", "S"])
 def test_a_protected_registration_gets_no_alias(code: str) -> None:
     protected = {**replaces(by_number(OLD)), "meta": {"security": [{"code": code}]}}
 
-    assert found(protected) == Links((), False)
+    assert found(protected) == StatedLinks((), False)
 
 
 def test_other_kinds_of_link_and_wrong_numbers_are_no_alias() -> None:

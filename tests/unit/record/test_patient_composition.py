@@ -10,9 +10,15 @@ from uuid import UUID
 import fhirkit
 import orjson
 
-from onestory.record.person.composition import Numbers, SharedPatient, compose
-from onestory.record.person.registration import named_practitioners, organisations_named, registered_practice
-from onestory.record.person.statements import DISAGREEMENT, PatientStatement, by_standing
+from onestory.record.person.composition import NhsNumbers, SharedPatient, compose
+from onestory.record.person.statements import (
+    DISAGREEMENT,
+    PatientStatement,
+    by_precedence,
+    practice_references,
+    practitioners_by_precedence,
+    registered_practice,
+)
 from onestory.shared.fhir.references import ods_code
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM
 
@@ -31,8 +37,8 @@ def said(organisation: str, said_at: int, **elements: Any) -> PatientStatement:
     return PatientStatement(body["id"], UUID(int=said_at), organisation, said_at, at, orjson.dumps(body))
 
 
-def composed(*statements: PatientStatement, numbers: Numbers = Numbers(NUMBER)) -> tuple[SharedPatient, Any]:  # noqa: B008
-    heard = by_standing(statements, AUTHORITIES, PRACTICE)
+def composed(*statements: PatientStatement, numbers: NhsNumbers = NhsNumbers(NUMBER)) -> tuple[SharedPatient, Any]:  # noqa: B008
+    heard = by_precedence(statements, AUTHORITIES, PRACTICE)
     patient = compose(numbers, heard)
     assert fhirkit.validate(patient.content.decode()) == []
     return patient, orjson.loads(patient.content)
@@ -55,7 +61,7 @@ def test_an_element_keeps_its_bytes_and_what_is_written_beside_it() -> None:
         b'{"resourceType":"Patient","id":"p1","meta":{},"birthDate":"1980-01-01","_birthDate":{"id":"b"},'
         b'"address":[{"extension":[{"url":"https://example.org/x","valueDecimal":1.00}],"city":"Bath"}]}'
     )
-    patient = compose(Numbers(NUMBER), [PatientStatement("p1", UUID(int=1), PDS, 1, None, content)])
+    patient = compose(NhsNumbers(NUMBER), [PatientStatement("p1", UUID(int=1), PDS, 1, None, content)])
 
     assert b'"valueDecimal":1.00}' in patient.content
     assert b'"_birthDate":{"id":"b"}' in patient.content
@@ -103,7 +109,7 @@ def test_the_nhs_number_comes_first_as_it_was_verified_and_the_sources_own_numbe
 
 
 def test_a_superseded_number_points_to_the_one_that_stands_and_is_not_active() -> None:
-    _, body = composed(said(PRACTICE, 1, active=True), numbers=Numbers(OLD, replaced_by=(NUMBER,)))
+    _, body = composed(said(PRACTICE, 1, active=True), numbers=NhsNumbers(OLD, replaced_by=(NUMBER,)))
 
     assert body["id"] == OLD
     assert body["active"] is False
@@ -147,7 +153,7 @@ def test_the_version_changes_with_any_statement_and_not_with_their_order() -> No
 
 
 def registered(*statements: PatientStatement, authorities: Sequence[str] = AUTHORITIES) -> str | None:
-    return registered_practice(named_practitioners(statements, authorities), authorities, {})
+    return registered_practice(practitioners_by_precedence(statements, authorities), authorities, {})
 
 
 def test_the_registered_practice_is_what_the_authority_says_and_nobody_elses_word_makes_one() -> None:
@@ -181,12 +187,12 @@ def test_of_several_practices_that_the_authority_lists_it_is_the_one_where_the_r
 
 def test_a_practice_named_by_reference_is_found_through_its_organization() -> None:
     shared_id = "a" * 26 + "-" + "b" * 26
-    named = named_practitioners(
+    named = practitioners_by_precedence(
         [said(PRACTICE, 1, generalPractitioner=[{"reference": f"Organization/{shared_id}"}])], ()
     )
     organization = orjson.dumps(
         {"resourceType": "Organization", "identifier": [{"system": ODS_CODE_SYSTEM, "value": PRACTICE}]}
     )
 
-    assert organisations_named(named) == {shared_id}
+    assert practice_references(named) == {shared_id}
     assert registered_practice(named, (), {shared_id: ods_code(organization) or ""}) == PRACTICE

@@ -15,14 +15,14 @@ from hypothesis import strategies as some
 from onestory.record.provenance.domain import (
     EVENT_SYSTEM,
     RECEIVED,
-    Named,
+    ParsedProvenanceId,
     StatementOrigin,
-    named,
+    parse_provenance_id,
     provenance_id,
-    provenance_of,
+    provenance_resource,
 )
 from onestory.shared.events import Operation
-from onestory.shared.fhir.validate import is_id
+from onestory.shared.fhir.validate import is_fhir_id
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 RECORDED = datetime(2026, 10, 1, 8, 30, 0, 123456, tzinfo=UTC)
@@ -44,7 +44,7 @@ KEYS = some.text(alphabet="abcdefghijklmnopqrstuvwxyz234567", min_size=26, max_s
 
 
 def told(**changed: Any) -> dict[str, Any]:
-    provenance: dict[str, Any] = orjson.loads(provenance_of(TOLD._replace(**changed)))
+    provenance: dict[str, Any] = orjson.loads(provenance_resource(TOLD._replace(**changed)))
     assert fhirkit.validate(orjson.dumps(provenance).decode()) == []
     return provenance
 
@@ -79,12 +79,12 @@ def test_what_was_done_is_a_creation_an_update_or_a_deletion(operation: Operatio
 def test_an_id_leads_back_to_the_statement_and_is_an_id_of_fhir(person: str, resource: str, event: UUID) -> None:
     of_person, of_directory = provenance_id(f"{person}-{resource}", event), provenance_id(resource, event)
 
-    assert named(of_person) == Named(person, event, resource[:10])
-    assert named(of_directory) == Named(None, event, resource)
-    assert is_id(of_person)
-    assert is_id(of_directory)
+    assert parse_provenance_id(of_person) == ParsedProvenanceId(person, event, resource[:10])
+    assert parse_provenance_id(of_directory) == ParsedProvenanceId(None, event, resource)
+    assert is_fhir_id(of_person)
+    assert is_fhir_id(of_directory)
 
 
 @pytest.mark.parametrize("other", ["", "prov-1", f"{PERSON}-{RESOURCE}", f"{PERSON}-{'9' * 26}-{'b' * 10}"])
 def test_an_id_in_another_form_stands_for_no_statement(other: str) -> None:
-    assert named(other) is None
+    assert parse_provenance_id(other) is None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from onestory.record.search.parameters import as_of
+from onestory.record.search.parameters import parse_as_of
 from onestory.shared.errors import Malformed
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -23,11 +23,11 @@ NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
     ],
 )
 def test_a_moment_is_read_in_any_zone(value: str, moment: datetime) -> None:
-    assert as_of([("asOf", value)], NOW) == moment
+    assert parse_as_of([("asOf", value)], NOW) == moment
 
 
 def test_without_it_the_record_is_asked_for_as_it_is() -> None:
-    assert as_of([("_count", "5")], NOW) is None
+    assert parse_as_of([("_count", "5")], NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,14 @@ def test_without_it_the_record_is_asked_for_as_it_is() -> None:
 )
 def test_what_is_not_one_moment_is_refused(value: str) -> None:
     with pytest.raises(Malformed, match="a moment with date, time and zone"):
-        as_of([("asOf", value)], NOW)
+        parse_as_of([("asOf", value)], NOW)
 
 
 def test_the_future_is_refused_and_the_time_told() -> None:
     with pytest.raises(Malformed, match=r"in the future: it is 2026-11-22T09:00:00\.000Z here"):
-        as_of([("asOf", "2026-11-22T09:00:00.001Z")], NOW)
+        parse_as_of([("asOf", "2026-11-22T09:00:00.001Z")], NOW)
 
 
 def test_it_may_be_given_once() -> None:
     with pytest.raises(Malformed, match="once"):
-        as_of([("asOf", "2026-11-22T08:00:00Z"), ("asOf", "2026-11-21T08:00:00Z")], NOW)
+        parse_as_of([("asOf", "2026-11-22T08:00:00Z"), ("asOf", "2026-11-21T08:00:00Z")], NOW)

@@ -9,8 +9,8 @@ import fhirkit
 import orjson
 
 from onestory.record.read.metadata import RouteAddress, capability_statement
-from onestory.record.search.filters import SearchParameter, named
-from onestory.record.search.include import include
+from onestory.record.search.filters import SearchParameter, supported_parameter
+from onestory.record.search.include import parse_include
 
 
 def stated(*addresses: RouteAddress) -> dict[str, Any]:
@@ -73,8 +73,8 @@ def test_the_search_parameters_of_a_type_are_those_that_are_answered() -> None:
     assert promised["patient"] == "reference"
     assert "date" not in promised
     for name in promised.keys() - {"patient", "subject", "_id", "_lastUpdated"}:
-        assert isinstance(named("Condition", name, "https://care.example.org/fhir"), SearchParameter)
+        assert isinstance(supported_parameter("Condition", name, "https://care.example.org/fhir"), SearchParameter)
     for name in condition["searchInclude"]:
-        assert include(name, "Condition")
+        assert parse_include(name, "Condition")
     for name in condition["searchRevInclude"]:
-        assert include(name, "Condition")
+        assert parse_include(name, "Condition")

@@ -6,12 +6,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from onestory.record.person.identifiers import PersonRef, by_address, by_reference
+from onestory.record.person.identifiers import PersonRef, ref_from_address, ref_from_reference
 from onestory.record.search.dates import TimeRange, last_updated, since
-from onestory.record.search.parameters import IN_EVERYTHING, IN_SEARCH, MOST, in_parameter, question
-from onestory.record.search.sorting import EntryPlace, from_cursor
+from onestory.record.search.parameters import (
+    EVERYTHING_PARAMETERS,
+    MAX_COUNT,
+    SEARCH_PARAMETERS,
+    parse_query,
+    resource_types_in_parameter,
+)
+from onestory.record.search.sorting import EntryCursor, parse_entry_cursor
 from onestory.shared.errors import Malformed
-from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional_identity
 
 KEYS = Keys(b"a secret of at least thirty-two bytes")
 NUMBER = "9990000018"
@@ -21,47 +27,47 @@ FHIR = "https://care.example.org/fhir"
 
 def test_an_unknown_parameter_is_refused_by_name() -> None:
     with pytest.raises(Malformed) as refused:
-        question([("_id", NUMBER), ("code", "x")], IN_SEARCH, lenient=False)
+        parse_query([("_id", NUMBER), ("code", "x")], SEARCH_PARAMETERS, lenient=False)
 
     assert "'code'" in refused.value.issues[0].diagnostics
 
 
 def test_a_lenient_caller_is_told_what_was_passed_over() -> None:
-    assert question([("code", "x"), ("_count", "5")], IN_SEARCH, lenient=True).ignored == ("code",)
+    assert parse_query([("code", "x"), ("_count", "5")], SEARCH_PARAMETERS, lenient=True).ignored == ("code",)
 
 
 def test_the_parameters_become_one_question() -> None:
-    asked = question(
+    asked = parse_query(
         [("_type", "Condition,Observation"), ("_since", "2026-01-01T00:00:00Z"), ("_count", "7")],
-        IN_EVERYTHING,
+        EVERYTHING_PARAMETERS,
         lenient=False,
     )
 
     assert asked.types == ("Condition", "Observation")
-    assert asked.span.since == datetime(2026, 1, 1, tzinfo=UTC)
+    assert asked.time_range.since == datetime(2026, 1, 1, tzinfo=UTC)
     assert asked.count == 7
 
 
 @pytest.mark.parametrize("count", ["-1", "1.5", "x", "", "1" * 10, "١"])
 def test_a_count_that_is_no_number_is_refused(count: str) -> None:
     with pytest.raises(Malformed):
-        question([("_count", count)], IN_SEARCH, lenient=False)
+        parse_query([("_count", count)], SEARCH_PARAMETERS, lenient=False)
 
 
 def test_a_page_has_a_greatest_size() -> None:
-    assert question([("_count", "999999")], IN_SEARCH, lenient=False).count == MOST
+    assert parse_query([("_count", "999999")], SEARCH_PARAMETERS, lenient=False).count == MAX_COUNT
 
 
 def test_a_cursor_survives_its_way_through_a_url() -> None:
-    place = EntryPlace("Condition", f"{'a' * 26}-{'b' * 26}")
+    place = EntryCursor("Condition", f"{'a' * 26}-{'b' * 26}")
 
-    assert from_cursor(place.to_cursor()) == place
+    assert parse_entry_cursor(place.encode()) == place
 
 
 @pytest.mark.parametrize("cursor", ["", "%", "AAAA", "Q29uZGl0aW9uL1gnOw", "é"])
 def test_a_cursor_that_is_not_ours_is_refused(cursor: str) -> None:
     with pytest.raises(Malformed):
-        from_cursor(cursor)
+        parse_entry_cursor(cursor)
 
 
 def test_a_comparison_with_a_date_covers_all_of_the_date() -> None:
@@ -90,25 +96,25 @@ def test_what_is_no_date_is_refused(value: str) -> None:
     [NUMBER, f"Patient/{NUMBER}", f"{FHIR}/Patient/{NUMBER}", f"{NHS_NUMBER_SYSTEM}|{NUMBER}"],
 )
 def test_a_person_can_be_named_in_every_usual_way(value: str) -> None:
-    assert by_reference(value, KEYS, FHIR) == PersonRef(KEY, NUMBER)
+    assert ref_from_reference(value, KEYS, FHIR) == PersonRef(KEY, NUMBER)
 
 
 def test_a_person_can_be_named_by_a_sources_patient_or_a_provisional_identity() -> None:
     shared_id = f"{KEY}-{'b' * 26}"
-    nobody_knows = provisional("RZ3", "millennium", "42")
+    nobody_knows = provisional_identity("RZ3", "millennium", "42")
 
-    assert by_reference(f"Patient/{shared_id}", KEYS, FHIR) == PersonRef(KEY)
-    assert by_reference("|".join(nobody_knows), KEYS, FHIR) == PersonRef(KEYS.person_key(nobody_knows))
-    assert by_address("Condition", shared_id, KEYS) == PersonRef(KEY)
-    assert by_address("Condition", NUMBER, KEYS) is None
+    assert ref_from_reference(f"Patient/{shared_id}", KEYS, FHIR) == PersonRef(KEY)
+    assert ref_from_reference("|".join(nobody_knows), KEYS, FHIR) == PersonRef(KEYS.person_key(nobody_knows))
+    assert ref_from_address("Condition", shared_id, KEYS) == PersonRef(KEY)
+    assert ref_from_address("Condition", NUMBER, KEYS) is None
 
 
 @pytest.mark.parametrize("value", ["", "9990000019", f"{NHS_NUMBER_SYSTEM}|9990000019", "Condition/1", "|", "a|"])
 def test_who_is_not_named_rightly_is_refused(value: str) -> None:
     with pytest.raises(Malformed):
-        by_reference(value, KEYS, FHIR)
+        ref_from_reference(value, KEYS, FHIR)
 
 
 def test_a_mistyped_resource_type_is_not_an_empty_list() -> None:
     with pytest.raises(Malformed):
-        in_parameter(["Condition", "Allergy"])
+        resource_types_in_parameter(["Condition", "Allergy"])

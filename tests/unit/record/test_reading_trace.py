@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from onestory.record.person.load import Demographics, PersonRecord
-from onestory.record.read.access import Access, RecordAccess, Subjects, View
+from onestory.record.read.access import Access, PersonReader, RecordAccess, RecordView
 from onestory.shared.audit import AuditTrail
 from onestory.shared.errors import NotFound, Unavailable
 from onestory.shared.events import AccessRecorded
@@ -35,18 +35,20 @@ class Trail:
 
 
 def reader(trail: Trail) -> RecordAccess:
-    return RecordAccess(cast(Any, None), cast(AuditTrail, trail), Subjects(cast(Any, None), Demographics((), ())), {})
+    return RecordAccess(
+        cast(Any, None), cast(AuditTrail, trail), PersonReader(cast(Any, None), Demographics((), ())), {}
+    )
 
 
-def view(visibility: Visibility, person_keys: Sequence[str] = ("person-1",)) -> View:
+def view(visibility: Visibility, person_keys: Sequence[str] = ("person-1",)) -> RecordView:
     person = PersonRecord(person_keys, {}, {}, (), ())
-    return View(person, Decision(visibility, "why"), (), ())
+    return RecordView(person, Decision(visibility, "why"), (), ())
 
 
 def test_the_answer_waits_for_the_trace() -> None:
     trail = Trail()
 
-    answer = asyncio.run(reader(trail).show(view(Visibility.ALL), ACCESS, lambda: "the record"))
+    answer = asyncio.run(reader(trail).answer_audited(view(Visibility.ALL), ACCESS, lambda: "the record"))
 
     assert answer == "the record"
     (event,) = trail.events
@@ -57,14 +59,16 @@ def test_the_answer_waits_for_the_trace() -> None:
 def test_without_a_trace_nothing_is_shown_and_nothing_is_refused() -> None:
     for visibility in Visibility:
         with pytest.raises(Unavailable):
-            asyncio.run(reader(Trail(kafka_answers=False)).show(view(visibility), ACCESS, lambda: "the record"))
+            asyncio.run(
+                reader(Trail(kafka_answers=False)).answer_audited(view(visibility), ACCESS, lambda: "the record")
+            )
 
 
 def test_a_refusal_leaves_a_trace_too() -> None:
     trail = Trail()
 
     with pytest.raises(NotFound):
-        asyncio.run(reader(trail).show(view(Visibility.NONE), ACCESS, lambda: "the record"))
+        asyncio.run(reader(trail).answer_audited(view(Visibility.NONE), ACCESS, lambda: "the record"))
 
     assert [event.visibility for event in trail.events] == ["none"]
 
@@ -72,6 +76,6 @@ def test_a_refusal_leaves_a_trace_too() -> None:
 def test_each_identity_that_was_shown_has_its_own_trace() -> None:
     trail = Trail()
 
-    asyncio.run(reader(trail).show(view(Visibility.ALL, ["new", "old"]), ACCESS, lambda: "the record"))
+    asyncio.run(reader(trail).answer_audited(view(Visibility.ALL, ["new", "old"]), ACCESS, lambda: "the record"))
 
     assert [event.person_key for event in trail.events] == ["new", "old"]

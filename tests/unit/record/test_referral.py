@@ -7,20 +7,20 @@ import json
 import pytest
 
 from onestory.record.person.composition import is_restricted
-from onestory.record.projector.referral import hands
+from onestory.record.projector.referral import responsible_organisations
 
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 
 
 @pytest.mark.parametrize("status", ["requested", "received", "accepted", "in-progress", "on-hold"])
 def test_a_referral_is_with_its_holder_and_with_whom_it_has_come_to(status: str) -> None:
-    assert hands("RZ1", "A81001", status) == {"A81001", "RZ1"}
+    assert responsible_organisations("RZ1", "A81001", status) == {"A81001", "RZ1"}
 
 
 @pytest.mark.parametrize("status", ["draft", "rejected", "failed", "cancelled", "entered-in-error", "completed", "?"])
 def test_who_has_not_got_it_or_has_given_it_back_does_not_have_it(status: str) -> None:
-    assert hands("RZ1", "A81001", status) == {"A81001"}
-    assert hands("RZ1", None, status) == set()
+    assert responsible_organisations("RZ1", "A81001", status) == {"A81001"}
+    assert responsible_organisations("RZ1", None, status) == set()
 
 
 def _labelled(*labels: dict[str, str]) -> bytes:

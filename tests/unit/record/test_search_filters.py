@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from onestory.record.search.parameters import Search, search
+from onestory.record.search.parameters import Search, parse_search
 from onestory.shared.errors import Malformed
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 
@@ -33,11 +33,11 @@ SURVEY = {
 
 
 def asked(resource_type: str, *parameters: tuple[str, str], lenient: bool = False) -> Search:
-    return search(parameters, resource_type, FHIR, lenient=lenient)
+    return parse_search(parameters, resource_type, FHIR, lenient=lenient)
 
 
 def finds(resource: dict[str, Any], *parameters: tuple[str, str]) -> bool:
-    return asked(resource["resourceType"], *parameters).is_met(resource)
+    return asked(resource["resourceType"], *parameters).matches(resource)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_what_is_not_known_is_refused_with_what_is(parameter: tuple[str, str]) -
 
     assert "is not known here." in refused.value.issues[0].diagnostics
     lenient = asked("Condition", parameter, ("code", "1"), lenient=True)
-    assert [issue.severity for issue in lenient.remarks] == ["warning"]
+    assert [issue.severity for issue in lenient.warnings] == ["warning"]
     assert list(lenient.used) == [("code", "1")]
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onestory.record.read.store import CurrentEntry
-from onestory.record.search.execute import opened
-from onestory.record.search.include import Shape, include, shaped, targets
-from onestory.record.search.parameters import search
+from onestory.record.search.execute import decoded_resource
+from onestory.record.search.include import Shape, apply_shape, included_targets, parse_include
+from onestory.record.search.parameters import parse_search
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.definitions import search_parameters
 
@@ -77,7 +77,7 @@ TOP = [
 @given(st.sampled_from(TYPES), st.lists(st.tuples(FULL_NAMES, VALUES), max_size=4), st.booleans())
 def test_a_question_is_read_or_refused(kind: str, parameters: list[tuple[str, str]], lenient: bool) -> None:
     with contextlib.suppress(Malformed):
-        search(parameters, kind, FHIR, lenient=lenient)
+        parse_search(parameters, kind, FHIR, lenient=lenient)
 
 
 ASKED = [
@@ -96,18 +96,18 @@ ASKED = [
 @given(st.dictionaries(st.sampled_from(TOP), JSON))
 def test_contents_that_are_not_fhir_are_searched_like_any_others(elements: dict[str, Any]) -> None:
     resource = {**elements, "resourceType": "Observation", "id": "1"}
-    wanted = include("*", "Observation")
+    wanted = parse_include("*", "Observation")
     assert wanted
 
     for parameter in ASKED:
-        search([parameter], "Observation", FHIR, lenient=False).is_met(resource)
+        parse_search([parameter], "Observation", FHIR, lenient=False).matches(resource)
     for name in ("date", "-code", "encounter", "_lastUpdated", "identifier"):
-        asked = search([("_sort", name)], "Observation", FHIR, lenient=False)
+        asked = parse_search([("_sort", name)], "Observation", FHIR, lenient=False)
         assert asked.order
         asked.order.keys(resource)
-    list(targets(resource, [wanted], FHIR))
-    search([("name", "Zoe")], "Patient", FHIR, lenient=False).is_met({**resource, "resourceType": "Patient"})
-    search([("family:exact", "Zoe")], "Patient", FHIR, lenient=False).is_met({"name": elements.get("name")})
+    list(included_targets(resource, [wanted], FHIR))
+    parse_search([("name", "Zoe")], "Patient", FHIR, lenient=False).matches({**resource, "resourceType": "Patient"})
+    parse_search([("family:exact", "Zoe")], "Patient", FHIR, lenient=False).matches({"name": elements.get("name")})
 
 
 @pytest.mark.parametrize("shape", [Shape("true"), Shape("text"), Shape("data"), Shape(elements=frozenset(["code"]))])
@@ -118,11 +118,11 @@ def test_contents_that_are_not_fhir_are_shown_in_part_like_any_others(shape: Sha
         {"resourceType": "Observation", "id": "1", **elements, "meta": {"tag": elements.get("meta")}}
     )
 
-    assert orjson.loads(shaped(content, shape))["id"] == "1"
+    assert orjson.loads(apply_shape(content, shape))["id"] == "1"
 
 
 @pytest.mark.parametrize("content", [b'{"code":"\\ud800"}', b"[]", b"", b"{", None])
 def test_contents_that_cannot_be_read_say_nothing(content: bytes | None) -> None:
     entry = CurrentEntry("k", "Condition", "k-r", "1", 0, None, None, None, "A81001", "emis", b"", content)
 
-    assert opened(entry) == {"resourceType": "Condition", "id": "k-r"}
+    assert decoded_resource(entry) == {"resourceType": "Condition", "id": "k-r"}

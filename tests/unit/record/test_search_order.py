@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onestory.record.search.sorting import Placed, SortedPlace, from_sorted_cursor, order
+from onestory.record.search.sorting import SortCursor, SortedEntry, parse_sort_cursor, sort_order
 from onestory.shared.errors import Malformed
 
 NOW = datetime(2026, 11, 27, 9, 0, 0, 123000, tzinfo=UTC)
 
 
-def placed(*resources: dict[str, Any], by: str) -> list[Placed]:
-    asked = order("Observation", by.split(","))
+def placed(*resources: dict[str, Any], by: str) -> list[SortedEntry]:
+    asked = sort_order("Observation", by.split(","))
     assert asked
-    listed = [Placed(asked.keys(each), "Observation", each["id"]) for each in resources]
+    listed = [SortedEntry(asked.keys(each), "Observation", each["id"]) for each in resources]
     asked.sort(listed)
     return listed
 
@@ -49,7 +49,7 @@ def test_what_is_equal_goes_by_the_next_rule_and_then_by_id() -> None:
 
 
 def test_an_order_by_what_is_not_known_is_none() -> None:
-    assert order("Observation", ["date", "colour"]) is None
+    assert sort_order("Observation", ["date", "colour"]) is None
 
 
 LISTED = st.lists(
@@ -62,26 +62,26 @@ def test_a_place_divides_a_list_into_what_came_before_and_what_comes_after(
     listed: list[tuple[str | None, str]], by: str
 ) -> None:
     resources = [taken(f"{place:02}", when, code) for place, (when, code) in enumerate(listed)]
-    asked = order("Observation", by.split(","))
+    asked = sort_order("Observation", by.split(","))
     assert asked
     in_order = placed(*resources, by=by)
 
     for at, here in enumerate(in_order):
-        cursor = SortedPlace(*here, NOW).to_cursor()
-        place = from_sorted_cursor(cursor, len(here.keys))
-        assert place == SortedPlace(*here, NOW)
+        cursor = SortCursor(*here, NOW).encode()
+        place = parse_sort_cursor(cursor, len(here.keys))
+        assert place == SortCursor(*here, NOW)
         assert [asked.is_after(each, place) for each in in_order] == [later > at for later in range(len(in_order))]
 
 
 @pytest.mark.parametrize("cursor", ["", "%", "AAAA", "W10", "é", "bnVsbA", "WyJhIiwxLDIsM10"])
 def test_a_cursor_that_is_not_ours_is_refused(cursor: str) -> None:
     with pytest.raises(Malformed):
-        from_sorted_cursor(cursor, 1)
+        parse_sort_cursor(cursor, 1)
 
 
 def test_a_cursor_of_another_order_is_refused() -> None:
-    cursor = SortedPlace(("a", None), "Observation", "1", NOW).to_cursor()
+    cursor = SortCursor(("a", None), "Observation", "1", NOW).encode()
 
     for keys in itertools.chain([1], [3]):
         with pytest.raises(Malformed):
-            from_sorted_cursor(cursor, keys)
+            parse_sort_cursor(cursor, keys)

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onestory.record.person.identifiers import PatientName, forms, name_matches, patient_name
-from onestory.record.search.parameters import search
-from onestory.record.search.people import PeopleQuery, people
+from onestory.record.person.identifiers import PatientName, name_forms, name_matches, patient_name_row
+from onestory.record.search.parameters import parse_search
+from onestory.record.search.people import PeopleQuery, parse_people_query
 from onestory.shared.errors import Malformed
 
 
 def asked(*parameters: tuple[str, str]) -> PeopleQuery:
-    return people(search(parameters, "Patient", "https://care.example.org/fhir", lenient=False))
+    return parse_people_query(parse_search(parameters, "Patient", "https://care.example.org/fhir", lenient=False))
 
 
 def row(**elements: Any) -> PatientName | None:
-    return patient_name("k", "k-r", uuid4(), orjson.dumps({"resourceType": "Patient", **elements}))
+    return patient_name_row("k", "k-r", uuid4(), orjson.dumps({"resourceType": "Patient", **elements}))
 
 
 def test_a_statement_is_found_by_the_words_of_all_its_names() -> None:
@@ -51,7 +51,7 @@ def test_a_statement_without_a_name_or_a_birth_date_is_not_found_by_them(element
 
 def test_a_statement_that_cannot_be_read_is_not_found() -> None:
     for content in (b'{"birthDate":"1941","name":[{"family":"\\ud800"}]}', b"", b"[]", b'{"birthDate":"19'):
-        assert patient_name("k", "k-r", uuid4(), content) is None
+        assert patient_name_row("k", "k-r", uuid4(), content) is None
 
 
 def test_a_name_without_end_is_searched_by_its_beginning() -> None:
@@ -63,15 +63,15 @@ def test_a_name_without_end_is_searched_by_its_beginning() -> None:
 
 @given(st.text(max_size=30))
 def test_every_name_that_has_letters_is_found_by_itself(name: str) -> None:
-    assert name_matches(name, forms(name)) is bool(forms(name))
-    assert name_matches(name.upper(), forms(name)) is bool(forms(name.upper()))
+    assert name_matches(name, name_forms(name)) is bool(name_forms(name))
+    assert name_matches(name.upper(), name_forms(name)) is bool(name_forms(name.upper()))
 
 
 def test_the_first_word_and_all_words_as_one_are_looked_up() -> None:
     who = asked(("name", "O'Brien,Zoë Okafor"), ("birthdate", "1941-03-02"))
 
     assert who.birth_dates == ["1941-03-02", "1941-03", "1941"]
-    assert who.beginnings == ["o", "obrien", "zoe", "zoeokafor"]
+    assert who.name_prefixes == ["o", "obrien", "zoe", "zoeokafor"]
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_a_partial_birth_date_is_not_held_against_a_person(stated: str | None, f
     who = asked(("family", "okafor"), ("gender", "female"), ("birthdate", "1941-03-02"))
     said = {"resourceType": "Patient", "name": [{"family": "Okafor"}], "gender": "female", "birthDate": stated}
 
-    assert who.is_met(said) is found
-    assert not who.is_met({**said, "gender": "male"})
-    assert not who.is_met({**said, "name": [{"given": ["Okafor"]}]})
+    assert who.matches(said) is found
+    assert not who.matches({**said, "gender": "male"})
+    assert not who.matches({**said, "name": [{"given": ["Okafor"]}]})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import fhirkit
 import orjson
 import pytest
 
-from onestory.record.search.include import WHOLE, Shape, shaped
+from onestory.record.search.include import WHOLE, Shape, apply_shape
 
 PRESCRIPTION = {
     "resourceType": "MedicationRequest",
@@ -31,7 +31,7 @@ PRESCRIPTION = {
 
 
 def shown(shape: Shape, resource: dict[str, Any] = PRESCRIPTION) -> dict[str, Any]:
-    content = shaped(orjson.dumps(resource), shape)
+    content = apply_shape(orjson.dumps(resource), shape)
     assert fhirkit.validate(content.decode()) == []
     found: dict[str, Any] = orjson.loads(content)
     return found
@@ -40,7 +40,7 @@ def shown(shape: Shape, resource: dict[str, Any] = PRESCRIPTION) -> dict[str, An
 def test_what_is_shown_whole_keeps_its_bytes() -> None:
     content = b'{"resourceType": "Condition",  "id":"1"}'
 
-    assert shaped(content, WHOLE) is content
+    assert apply_shape(content, WHOLE) is content
 
 
 @pytest.mark.parametrize(
@@ -84,5 +84,5 @@ def test_data_is_all_but_the_narrative_and_text_is_the_narrative() -> None:
 def test_of_a_type_whose_summary_is_not_known_everything_is_shown() -> None:
     unknown = {"resourceType": "SubstancePolymer", "id": "1", "class": {"text": "x"}, "modification": ["y"]}
 
-    assert shaped(orjson.dumps(unknown), Shape("true")) == orjson.dumps(unknown)
+    assert apply_shape(orjson.dumps(unknown), Shape("true")) == orjson.dumps(unknown)
     assert importlib.util.find_spec("fhir.resources.R4B.substancepolymer") is None

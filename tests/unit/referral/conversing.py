@@ -11,13 +11,17 @@ from tests.unit.referral import made
 from tests.unit.referral.made import CLOCKS, KEYS, PHYSIO, SENT
 
 from onestory.referral.conversation.conversion import Conversion, convert
-from onestory.referral.conversation.domain import Category, ConversationMessage, say
+from onestory.referral.conversation.domain import Category, ConversationMessage, decide_message
 from onestory.referral.lifecycle.creation import message_id
-from onestory.referral.lifecycle.machine import Action, Doing, ReferralChange, Side
-from onestory.referral.lifecycle.model import Json, Referral
-from onestory.shared.fhir.references import ADVICE
+from onestory.referral.lifecycle.model import Action, ChangeContext, Json, Referral, ReferralChange, Side
+from onestory.shared.fhir.references import ADVICE_CATEGORY
 
-_CATEGORY = {"coding": [{"system": ADVICE[0], "code": ADVICE[1]}, {"system": "https://example.org", "code": "x"}]}
+_CATEGORY = {
+    "coding": [
+        {"system": ADVICE_CATEGORY[0], "code": ADVICE_CATEGORY[1]},
+        {"system": "https://example.org", "code": "x"},
+    ]
+}
 
 
 def after(hours: float) -> datetime:
@@ -47,13 +51,13 @@ def said(
     sides = {side} if isinstance(side, Side) else set(side)
     message = ConversationMessage(category, ({"contentString": "Has she had a Doppler?"},), about)
     doing = made.doing(after(hours), number=referral.version + 1)
-    return say(referral, message, sides, doing, CLOCKS, partial(message_id, KEYS))
+    return decide_message(referral, message, sides, doing, CLOCKS, partial(message_id, KEYS))
 
 
 def converted(
     referral: Referral, side: Side, wanted: Conversion | None = None
 ) -> tuple[ReferralChange, ReferralChange]:
     """The end of the advice, and the referral that somebody on this side makes of it."""
-    now: Doing = made.doing(after(1), number=referral.version + 1)
-    later: Doing = made.doing(after(1), number=1000)
+    now: ChangeContext = made.doing(after(1), number=referral.version + 1)
+    later: ChangeContext = made.doing(after(1), number=1000)
     return convert(referral, wanted or Conversion(PHYSIO), ["m-1", "m-2"], {side}, now, later, CLOCKS, KEYS)

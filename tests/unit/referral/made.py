@@ -7,23 +7,22 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from onestory.referral.clocks.clock import load
-from onestory.referral.lifecycle.creation import Asking, asked, create
+from onestory.referral.clocks.clock import load_clocks
+from onestory.referral.lifecycle.creation import ReferralOrigin, create_referral, parse_service_request
 from onestory.referral.lifecycle.decide import decide
-from onestory.referral.lifecycle.machine import Action, Command, Doing, ReferralChange, Side
-from onestory.referral.lifecycle.model import Reason, Referral
+from onestory.referral.lifecycle.model import Action, ChangeContext, Command, Reason, Referral, ReferralChange, Side
 from onestory.shared.events import Actor, Party
 from onestory.shared.identity import Keys
 
-CLOCKS = load()
+CLOCKS = load_clocks()
 KEYS = Keys(b"a secret for tests, long enough!")
 PRACTICE, PHYSIO, PAIN = Party("A81001"), Party("RX1", "physio"), Party("RX2", "pain")
 SENT = datetime(2026, 11, 27, 9, tzinfo=UTC)
 
 
-def doing(at: datetime = SENT, party: Party = PRACTICE, number: int = 1, subject: str = "somebody") -> Doing:
+def doing(at: datetime = SENT, party: Party = PRACTICE, number: int = 1, subject: str = "somebody") -> ChangeContext:
     """It is done now, by somebody of this party."""
-    return Doing(UUID(int=number), Actor(party, subject, "R8000"), at, "a-correlation-id")
+    return ChangeContext(UUID(int=number), Actor(party, subject, "R8000"), at, "a-correlation-id")
 
 
 def sent(status: str = "active", **elements: Any) -> Referral:
@@ -36,8 +35,8 @@ def sent(status: str = "active", **elements: Any) -> Referral:
         "performer": [{"reference": f"HealthcareService/{PHYSIO.team}"}],
         **elements,
     }
-    asking = Asking(PRACTICE, "somebody", "one")
-    return create(asked(request), PHYSIO, asking, doing(), CLOCKS, KEYS).referral
+    asking = ReferralOrigin(PRACTICE, "somebody", "one")
+    return create_referral(parse_service_request(request), PHYSIO, asking, doing(), CLOCKS, KEYS).referral
 
 
 def done(referral: Referral, action: Action, side: Side, at: datetime = SENT, to: Party = PAIN) -> ReferralChange:

@@ -12,14 +12,22 @@ import pytest
 from onestory.referral.clocks import clock
 from onestory.referral.lifecycle import creation
 from onestory.referral.lifecycle.decide import decide
-from onestory.referral.lifecycle.machine import Action, Command, Doing, ReferralChange, Side
-from onestory.referral.lifecycle.model import Reason, Referral, Status
+from onestory.referral.lifecycle.model import (
+    Action,
+    ChangeContext,
+    Command,
+    Reason,
+    Referral,
+    ReferralChange,
+    Side,
+    Status,
+)
 from onestory.referral.worklist.claims import claim, release
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
 from onestory.shared.events import Actor, Party
 from onestory.shared.identity import Keys
 
-KEYS, CLOCKS = Keys(b"a secret for tests, of thirty-two bytes"), clock.load()
+KEYS, CLOCKS = Keys(b"a secret for tests, of thirty-two bytes"), clock.load_clocks()
 PRACTICE, NURSES, THERAPISTS = Party("A81001"), Party("RY001", "nurses"), Party("RY001", "therapists")
 SOME = UUID("01930000-0000-7000-8000-000000000001")
 BEGAN = datetime(2026, 5, 1, 9, tzinfo=UTC)
@@ -27,13 +35,13 @@ TEAM = frozenset({Side.RECIPIENT})
 AWAY = Reason("", {"text": "On leave until June"})
 
 
-def doing(number: int, user: str = "555") -> Doing:
-    return Doing(uuid5(SOME, str(number)), Actor(NURSES, user, "R8001"), BEGAN + timedelta(hours=number), "c-1")
+def doing(number: int, user: str = "555") -> ChangeContext:
+    return ChangeContext(uuid5(SOME, str(number)), Actor(NURSES, user, "R8001"), BEGAN + timedelta(hours=number), "c-1")
 
 
 @pytest.fixture
 def sent() -> Referral:
-    asked = creation.asked(
+    asked = creation.parse_service_request(
         {
             "resourceType": "ServiceRequest",
             "status": "active",
@@ -42,12 +50,12 @@ def sent() -> Referral:
             "performer": [{"reference": "HealthcareService/nurses"}],
         }
     )
-    asking = creation.Asking(PRACTICE, "1", "local-1")
-    return creation.create(asked, NURSES, asking, doing(0), CLOCKS, KEYS).referral
+    asking = creation.ReferralOrigin(PRACTICE, "1", "local-1")
+    return creation.create_referral(asked, NURSES, asking, doing(0), CLOCKS, KEYS).referral
 
 
 def extensions(changed: ReferralChange) -> str:
-    (task,) = [each for each in changed.written if each.resource_type == "Task"]
+    (task,) = [each for each in changed.resources if each.resource_type == "Task"]
     return str(task.body["extension"])
 
 
@@ -63,7 +71,7 @@ def test_a_claim_is_seen_on_the_task_without_who_made_it_and_nobody_is_told(sent
     changed = claim(sent, TEAM, doing(1))
 
     assert "referral-claimed" in extensions(changed)
-    assert "555" not in str([each.body for each in changed.written])
+    assert "555" not in str([each.body for each in changed.resources])
     assert changed.notices == ()
 
 
@@ -119,7 +127,7 @@ def test_a_claim_ends_when_the_team_has_it_no_longer(sent: Referral, action: Act
     changed = decide(claimed, command, list(Side), doing(2), CLOCKS, partial(creation.task_id, KEYS))
 
     assert changed.referral.claimed_by == ""
-    assert "referral-claimed" not in str([each.body for each in changed.written])
+    assert "referral-claimed" not in str([each.body for each in changed.resources])
 
 
 def test_a_claim_stays_while_the_team_goes_on(sent: Referral) -> None:

@@ -12,18 +12,25 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from tests.unit.referral.made import PHYSIO, SENT, after, doing, sent
 
-from onestory.referral.clocks.clock import load, prepared
-from onestory.referral.clocks.domain import BOOKED, KINDS, LONDON, PRIORITIES, WAITING, WorkingDays, is_working_day
+from onestory.referral.clocks.clock import escalation_loop, load_clocks
+from onestory.referral.clocks.domain import (
+    BOOKED,
+    KINDS,
+    LONDON,
+    PRIORITIES,
+    WAITING_STATUSES,
+    WorkingDays,
+    is_working_day,
+)
 from onestory.referral.lifecycle.decide import decide
-from onestory.referral.lifecycle.machine import Action, Command, Side
-from onestory.referral.lifecycle.model import ENDED, Reason, ReferralKind, Status
+from onestory.referral.lifecycle.model import ENDED, Action, Command, Reason, ReferralKind, Side, Status
 from onestory.shared.errors import Misconfigured
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.settings import Settings
 
-CLOCKS = load()
+CLOCKS = load_clocks()
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - aware by `timezones`
-WAITS = st.tuples(st.sampled_from(KINDS), st.sampled_from(PRIORITIES), st.sampled_from(WAITING))
+WAITS = st.tuples(st.sampled_from(KINDS), st.sampled_from(PRIORITIES), st.sampled_from(WAITING_STATUSES))
 FRIDAY_NIGHT = datetime(2026, 12, 18, 23, tzinfo=UTC)
 
 
@@ -48,8 +55,8 @@ def test_elapsed_time_is_not_changed_by_summer_time() -> None:
 
 def test_every_state_that_somebody_has_to_end_has_a_clock() -> None:
     assert set(KINDS) == set(ReferralKind)
-    assert set(WAITING) == set(Status) - ENDED
-    states = (*WAITING, BOOKED)
+    assert set(WAITING_STATUSES) == set(Status) - ENDED
+    states = (*WAITING_STATUSES, BOOKED)
     assert set(CLOCKS.waits) == {
         (kind, priority, state) for kind in KINDS for priority in PRIORITIES for state in states
     }
@@ -58,13 +65,13 @@ def test_every_state_that_somebody_has_to_end_has_a_clock() -> None:
 def test_a_hold_is_looked_at_when_the_holder_said() -> None:
     said = datetime(2026, 12, 22, 9, tzinfo=UTC)
 
-    assert CLOCKS.review("referral", "routine", said, FRIDAY_NIGHT) == said
+    assert CLOCKS.due_on_hold("referral", "routine", said, FRIDAY_NIGHT) == said
 
 
 def test_an_appointment_gives_the_time_of_the_state_from_then_on() -> None:
     in_six_weeks = SENT + timedelta(weeks=6)
 
-    due = CLOCKS.seen("referral", "routine", "accepted", in_six_weeks, SENT)
+    due = CLOCKS.due_after_appointment("referral", "routine", "accepted", in_six_weeks, SENT)
 
     assert due == CLOCKS.due("referral", "routine", "accepted", in_six_weeks)
 
@@ -72,8 +79,10 @@ def test_an_appointment_gives_the_time_of_the_state_from_then_on() -> None:
 def test_an_appointment_that_is_too_far_away_is_looked_at_before() -> None:
     in_two_years = SENT + timedelta(days=730)
 
-    assert CLOCKS.seen("referral", "routine", "accepted", in_two_years, SENT) == SENT + timedelta(days=126)
-    assert CLOCKS.seen("referral", "stat", "accepted", in_two_years, SENT) == SENT + timedelta(hours=4)
+    assert CLOCKS.due_after_appointment("referral", "routine", "accepted", in_two_years, SENT) == SENT + timedelta(
+        days=126
+    )
+    assert CLOCKS.due_after_appointment("referral", "stat", "accepted", in_two_years, SENT) == SENT + timedelta(hours=4)
 
 
 def test_who_books_has_until_after_the_appointment_and_who_begins_has_the_time_of_the_work() -> None:
@@ -94,7 +103,7 @@ def test_an_appointment_never_takes_time_away_and_never_gives_more_than_its_limi
 ) -> None:
     kind, priority, status = wait
 
-    due = CLOCKS.seen(kind, priority, status, appointment, at)
+    due = CLOCKS.due_after_appointment(kind, priority, status, appointment, at)
 
     assert CLOCKS.due(*wait, at) <= due <= max(CLOCKS.due(*wait, at), CLOCKS.due(kind, priority, BOOKED, at))
 
@@ -106,18 +115,18 @@ def test_who_puts_a_referral_on_hold_says_until_when_within_the_clock_of_a_hold(
 
     held = decide(working, hold, {Side.RECIPIENT}, doing(party=PHYSIO), CLOCKS, lambda of, _: of.task_id).referral
 
-    assert held.due_at == CLOCKS.review("referral", "routine", said, SENT)
+    assert held.due_at == CLOCKS.due_on_hold("referral", "routine", said, SENT)
 
 
 @pytest.mark.parametrize("said", [datetime(2028, 1, 1, tzinfo=UTC), None])
 def test_no_hold_is_longer_than_the_clock_of_a_hold(said: datetime | None) -> None:
     latest = CLOCKS.due("referral", "routine", "on-hold", FRIDAY_NIGHT)
 
-    assert CLOCKS.review("referral", "routine", said, FRIDAY_NIGHT) == latest
+    assert CLOCKS.due_on_hold("referral", "routine", said, FRIDAY_NIGHT) == latest
 
 
 def test_a_deployment_changes_what_it_names_and_nothing_else() -> None:
-    changed = load('{"day-ends": "18:30", "referral": {"routine": {"requested": "3 working days"}}}')
+    changed = load_clocks('{"day-ends": "18:30", "referral": {"routine": {"requested": "3 working days"}}}')
 
     differing = {name for name, wait in changed.waits.items() if CLOCKS.waits[name] != wait}
     assert differing == {("referral", "routine", "requested")}
@@ -145,7 +154,7 @@ def test_a_deployment_changes_what_it_names_and_nothing_else() -> None:
 )
 def test_a_table_that_cannot_be_used_is_refused_in_one_sentence(setting: str, said: str) -> None:
     with pytest.raises(Misconfigured, match="ONESTORY_REFERRAL_CLOCKS") as caught:
-        load(setting)
+        load_clocks(setting)
 
     assert said in str(caught.value)
 
@@ -153,14 +162,14 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_sentence(setting: str, sa
 @pytest.mark.parametrize("setting", [{"referral_clocks": "{"}, {"referral_escalation": "nobody/at/all"}])
 def test_the_clock_of_a_process_does_not_start_with_a_setting_that_cannot_be_used(setting: dict[str, str]) -> None:
     with pytest.raises(Misconfigured, match="ONESTORY_REFERRAL"):
-        prepared(Settings(**setting), codec(""), CollectorRegistry(), threading.Event())  # type: ignore[arg-type]
+        escalation_loop(Settings(**setting), create_codec(""), CollectorRegistry(), threading.Event())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("priority", ["urgent", "asap", "stat"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_urgent_may_rest_by_night_and_on_holidays(kind: str, priority: str) -> None:
     with pytest.raises(Misconfigured, match="only what is routine"):
-        load(json.dumps({kind: {priority: {"requested": "1 working day"}}}))
+        load_clocks(json.dumps({kind: {priority: {"requested": "1 working day"}}}))
 
 
 @given(WAITS, MOMENTS, MOMENTS)
@@ -186,4 +195,4 @@ def test_working_days_end_on_a_working_day(wait: tuple[str, str, str], at: datet
 def test_a_hold_never_outlasts_its_clock(wait: tuple[str, str, str], at: datetime, until: datetime | None) -> None:
     kind, priority, _ = wait
 
-    assert CLOCKS.review(kind, priority, until, at) <= CLOCKS.due(kind, priority, "on-hold", at)
+    assert CLOCKS.due_on_hold(kind, priority, until, at) <= CLOCKS.due(kind, priority, "on-hold", at)

@@ -10,13 +10,12 @@ from tests.unit.referral import made
 from tests.unit.referral.conversing import advice, after, done, said, urgent
 from tests.unit.referral.made import CLOCKS, PAIN, PHYSIO, PRACTICE
 
-from onestory.referral.conversation.domain import Camp, Category, turn_after, word_after
-from onestory.referral.lifecycle.machine import Action, Side
-from onestory.referral.lifecycle.model import ENDED, HELD_BY_RECIPIENT, Referral, ReferralKind, Status
+from onestory.referral.conversation.domain import Category, ConversationSide, business_status_after, turn_after
+from onestory.referral.lifecycle.model import ENDED, HELD_BY_RECIPIENT, Action, Referral, ReferralKind, Side, Status
 from onestory.shared.errors import Conflict, Unprocessable
 from onestory.shared.events import Notice
 
-R, T = Camp.ASKING, Camp.ASKED
+R, T = ConversationSide.ASKING, ConversationSide.ASKED
 Q, A, I = Category  # noqa: E741 - question, answer, information
 PROVIDER, FURTHER, REVIEW = (
     "PROVIDER_RESPONSE_REQUIRED",
@@ -52,19 +51,23 @@ SIDES = {R: Side.REQUESTER, T: Side.RECIPIENT}
 
 
 @pytest.mark.parametrize(
-    ("word", "camp", "category"), list(product((PROVIDER, FURTHER, REVIEW, *ENDS), Camp, Category)), ids=str
+    ("word", "camp", "category"), list(product((PROVIDER, FURTHER, REVIEW, *ENDS), ConversationSide, Category)), ids=str
 )
-def test_each_state_of_advice_side_and_kind_of_message_is_decided(word: str, camp: Camp, category: Category) -> None:
-    assert word_after(word, camp, category) == (word if category is I else ADVISED.get((word, camp, category)))
+def test_each_state_of_advice_side_and_kind_of_message_is_decided(
+    word: str, camp: ConversationSide, category: Category
+) -> None:
+    assert business_status_after(word, camp, category) == (
+        word if category is I else ADVISED.get((word, camp, category))
+    )
 
 
 @pytest.mark.parametrize(
     ("status", "acts_next", "camp", "category"),
-    list(product(set(Status) - ENDED - {Status.DRAFT}, ("", "sender", "recipient"), Camp, Category)),
+    list(product(set(Status) - ENDED - {Status.DRAFT}, ("", "sender", "recipient"), ConversationSide, Category)),
     ids=str,
 )
 def test_each_state_of_a_referral_side_and_kind_of_message_is_decided(
-    status: Status, acts_next: str, camp: Camp, category: Category
+    status: Status, acts_next: str, camp: ConversationSide, category: Category
 ) -> None:
     expected = acts_next if category is I else ASKED.get((acts_next, camp, category))
     if status in (Status.REJECTED, Status.FAILED) and category is not I:
@@ -193,7 +196,7 @@ def test_an_answer_names_what_it_answers() -> None:
     asked = said(in_status(Status.REQUESTED), Side.RECIPIENT, Q)
     replied = said(asked.referral, Side.REQUESTER, A)
 
-    question, answer = asked.written[-1], replied.written[-1]
+    question, answer = asked.resources[-1], replied.resources[-1]
     assert answer.body["inResponseTo"] == [{"reference": f"Communication/{question.shared_id}"}]
     assert "inResponseTo" not in question.body
 
@@ -222,15 +225,15 @@ def test_a_message_is_about_this_persons_record(reference: str) -> None:
         said(in_status(Status.REQUESTED), Side.REQUESTER, I, 0, {"reference": reference})
 
 
-@pytest.mark.parametrize(("camp", "category"), list(product(Camp, Category)), ids=str)
+@pytest.mark.parametrize(("camp", "category"), list(product(ConversationSide, Category)), ids=str)
 @pytest.mark.parametrize("word", [PROVIDER, FURTHER, REVIEW])
 def test_advice_has_one_next_actor_with_a_time_and_the_requester_holds_it(
-    word: str, camp: Camp, category: Category
+    word: str, camp: ConversationSide, category: Category
 ) -> None:
     before = replace(
         advice(), status=Status.RECEIVED, business_status=word, acts_next="" if word == PROVIDER else "sender"
     )
-    expected = word_after(word, camp, category)
+    expected = business_status_after(word, camp, category)
     if expected is None:
         with pytest.raises(Conflict):
             said(before, SIDES[camp], category, 1)

@@ -9,13 +9,12 @@ import pytest
 from tests.unit.referral.conversing import advice, converted, done, said, urgent
 from tests.unit.referral.made import PAIN, PHYSIO, PRACTICE
 
-from onestory.referral.conversation.conversion import MAY_CONVERT, Conversion
+from onestory.referral.conversation.conversion import MAY_CONVERT_EXTENSION, Conversion
 from onestory.referral.conversation.domain import Category
-from onestory.referral.lifecycle.machine import Action, Side
-from onestory.referral.lifecycle.model import Referral, ReferralKind, Status
+from onestory.referral.lifecycle.model import Action, Referral, ReferralKind, Side, Status
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
 
-ALLOWED: dict[str, Any] = {"extension": [{"url": MAY_CONVERT, "valueBoolean": True}]}
+ALLOWED: dict[str, Any] = {"extension": [{"url": MAY_CONVERT_EXTENSION, "valueBoolean": True}]}
 
 
 def test_the_advice_ends_where_the_referral_begins() -> None:
@@ -83,11 +82,11 @@ def test_the_team_that_advises_converts_only_where_it_was_allowed_to() -> None:
     with pytest.raises(Forbidden):
         converted(advice(), Side.RECIPIENT)
     with pytest.raises(Forbidden):
-        converted(advice(extension=[{"url": MAY_CONVERT, "valueBoolean": False}]), Side.RECIPIENT)
+        converted(advice(extension=[{"url": MAY_CONVERT_EXTENSION, "valueBoolean": False}]), Side.RECIPIENT)
 
     ended, made = converted(advice(**ALLOWED), Side.RECIPIENT)
 
-    assert ended.doing.actor.party == made.doing.actor.party == PHYSIO
+    assert ended.context.actor.party == made.context.actor.party == PHYSIO
     assert made.referral.requester == PRACTICE
 
 

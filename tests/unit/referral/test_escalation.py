@@ -10,8 +10,7 @@ from tests.unit.referral.made import CLOCKS, PHYSIO, PRACTICE, SENT, after, doin
 
 from onestory.referral.clocks.clock import escalation_contact
 from onestory.referral.clocks.escalation import Overdue, escalate
-from onestory.referral.lifecycle.machine import CLOCK, Action, Doing, Side
-from onestory.referral.lifecycle.model import Referral
+from onestory.referral.lifecycle.model import CLOCK_SUBJECT, Action, ChangeContext, Referral, Side
 from onestory.shared.errors import Misconfigured
 from onestory.shared.events import Notice, Party
 
@@ -20,9 +19,9 @@ DESK = Party("RX9", "referral-desk")
 LATER = SENT + timedelta(days=60)
 
 
-def by_clock(at: datetime, beside: Party = PRACTICE) -> Doing:
+def by_clock(at: datetime, beside: Party = PRACTICE) -> ChangeContext:
     """The clock does it, beside whoever holds the referral."""
-    return doing(at, beside, subject=CLOCK)
+    return doing(at, beside, subject=CLOCK_SUBJECT)
 
 
 def found(referral: Referral, *, has_contact: bool = False) -> Overdue:
@@ -46,7 +45,7 @@ def test_an_escalation_changes_nothing_but_that_it_was_made() -> None:
     changed = escalate(waiting, by_clock(LATER), found(waiting), None)
 
     assert changed is not None
-    expected = replace(waiting, version=2, escalated_at=LATER, changed_at=LATER, changed_by=changed.doing.event_id)
+    expected = replace(waiting, version=2, escalated_at=LATER, changed_at=LATER, changed_by=changed.context.event_id)
     assert changed.referral == expected
     assert (changed.action, changed.reason) == ("escalate", "")
 

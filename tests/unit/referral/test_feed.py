@@ -9,18 +9,25 @@ from uuid import UUID
 
 import pytest
 
-from onestory.referral.worklist.domain import Whose
-from onestory.referral.worklist.feed import _KEPT, _MOST_WAITING, Feed, from_token, to_token, touch
+from onestory.referral.worklist.domain import WorklistScope
+from onestory.referral.worklist.feed import (
+    _MAX_BUFFERED,
+    _MAX_PENDING,
+    WorklistFeed,
+    offsets_from_token,
+    offsets_to_token,
+    to_list_change,
+)
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import Actor, Notice, Party, ReferralChanged
 from onestory.shared.http.caller import Caller
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier
-from onestory.shared.kafka.codec import codec
-from onestory.shared.kafka.follower import Heard
+from onestory.shared.kafka.codec import create_codec
+from onestory.shared.kafka.follower import FollowedMessage
 
 PRACTICE, NURSES, PHYSIOS = Party("A81001"), Party("RZ1", "nurses"), Party("RY2", "physios")
 AT = datetime(2026, 5, 1, tzinfo=UTC)
-LIST = Whose(teams=("nurses",))
+LIST = WorklistScope(teams=("nurses",))
 NURSE = Caller("RZ1", "rio", "555", "R8001", "", "TREAT")
 SECRETARY = Caller("A81001", "emis", "556", "R8008", "", "TREAT")
 
@@ -54,23 +61,26 @@ def change(
     )
 
 
-def run(told: Callable[[Feed], None], most: int = 10) -> None:
+def run(told: Callable[[WorklistFeed], None], most: int = 10) -> None:
     async def within() -> None:
-        feed = Feed("nowhere:1", codec(), most, asyncio.Event())
-        feed._begin({0: 100, 1: 200})
+        feed = WorklistFeed("nowhere:1", create_codec(), most, asyncio.Event())
+        feed._start({0: 100, 1: 200})
         told(feed)
 
     asyncio.run(within())
 
 
-def hear(feed: Feed, partition: int, offset: int, event: ReferralChanged | None) -> None:
-    changes = [touch(partition, offset, event)] if event else []
-    feed._hear({partition: offset + 1}, changes)
+def hear(feed: WorklistFeed, partition: int, offset: int, event: ReferralChanged | None) -> None:
+    changes = [to_list_change(partition, offset, event)] if event else []
+    feed._add({partition: offset + 1}, changes)
 
 
 def test_each_hears_what_concerns_its_list() -> None:
-    def told(feed: Feed) -> None:
-        nurses, practice = feed.listen(LIST, NURSE, ""), feed.listen(Whose(requester="A81001"), SECRETARY, "")
+    def told(feed: WorklistFeed) -> None:
+        nurses, practice = (
+            feed.add_listener(LIST, NURSE, ""),
+            feed.add_listener(WorklistScope(requester="A81001"), SECRETARY, ""),
+        )
         hear(feed, 0, 100, change(1))
         hear(feed, 0, 101, change(2, PHYSIOS))
 
@@ -81,8 +91,8 @@ def test_each_hears_what_concerns_its_list() -> None:
 
 
 def test_a_team_from_which_it_was_taken_hears_of_it() -> None:
-    def told(feed: Feed) -> None:
-        nurses = feed.listen(LIST, NURSE, "")
+    def told(feed: WorklistFeed) -> None:
+        nurses = feed.add_listener(LIST, NURSE, "")
         withdrawn = Notice("recipient", NURSES, "referral-withdrawn")
         hear(feed, 0, 100, change(1, PHYSIOS, notices=(withdrawn,)))
 
@@ -92,8 +102,8 @@ def test_a_team_from_which_it_was_taken_hears_of_it() -> None:
 
 
 def test_a_team_does_not_hear_of_a_draft() -> None:
-    def told(feed: Feed) -> None:
-        nurses = feed.listen(LIST, NURSE, "")
+    def told(feed: WorklistFeed) -> None:
+        nurses = feed.add_listener(LIST, NURSE, "")
         hear(feed, 0, 100, change(1, status="draft"))
 
         assert nurses.take() == ([], False)
@@ -102,9 +112,9 @@ def test_a_team_does_not_hear_of_a_draft() -> None:
 
 
 def test_who_does_not_listen_in_time_reads_the_list_anew_and_is_told_on() -> None:
-    def told(feed: Feed) -> None:
-        slow = feed.listen(LIST, NURSE, "")
-        for number in range(_MOST_WAITING + 1):
+    def told(feed: WorklistFeed) -> None:
+        slow = feed.add_listener(LIST, NURSE, "")
+        for number in range(_MAX_PENDING + 1):
             hear(feed, 0, 100 + number, change(number))
 
         assert slow.take() == ([], True)
@@ -115,24 +125,24 @@ def test_who_does_not_listen_in_time_reads_the_list_anew_and_is_told_on() -> Non
 
 
 def test_several_changes_of_one_referral_wait_as_one() -> None:
-    def told(feed: Feed) -> None:
-        nurses = feed.listen(LIST, NURSE, "")
-        for offset in range(100, 100 + 3 * _MOST_WAITING):
+    def told(feed: WorklistFeed) -> None:
+        nurses = feed.add_listener(LIST, NURSE, "")
+        for offset in range(100, 100 + 3 * _MAX_PENDING):
             hear(feed, 0, offset, change(1))
 
-        assert [each.offset for each in nurses.take()[0]] == [100 + 3 * _MOST_WAITING - 1]
+        assert [each.offset for each in nurses.take()[0]] == [100 + 3 * _MAX_PENDING - 1]
 
     run(told)
 
 
 def test_who_comes_back_is_told_what_came_meanwhile() -> None:
-    def told(feed: Feed) -> None:
+    def told(feed: WorklistFeed) -> None:
         hear(feed, 0, 100, change(1))
         left = feed.position
         hear(feed, 1, 200, change(2))
         hear(feed, 0, 101, change(3))
 
-        changes, lost = feed.listen(LIST, NURSE, left).take()
+        changes, lost = feed.add_listener(LIST, NURSE, left).take()
 
         assert ([each.referral_id for each in changes], lost) == (["referral-2", "referral-3"], False)
 
@@ -140,18 +150,19 @@ def test_who_comes_back_is_told_what_came_meanwhile() -> None:
 
 
 def test_who_comes_from_a_process_that_has_heard_more_goes_on() -> None:
-    def told(feed: Feed) -> None:
-        assert feed.listen(LIST, NURSE, to_token({0: 120, 1: 200})).take() == ([], False)
+    def told(feed: WorklistFeed) -> None:
+        assert feed.add_listener(LIST, NURSE, offsets_to_token({0: 120, 1: 200})).take() == ([], False)
 
     run(told)
 
 
 @pytest.mark.parametrize(
-    "last_id", ["no token", to_token({0: 99, 1: 200}), to_token({0: 100}), to_token({0: 10**6, 1: 200})]
+    "last_id",
+    ["no token", offsets_to_token({0: 99, 1: 200}), offsets_to_token({0: 100}), offsets_to_token({0: 10**6, 1: 200})],
 )
 def test_who_comes_from_where_nothing_is_known_reads_the_list_anew(last_id: str) -> None:
-    def told(feed: Feed) -> None:
-        listener = feed.listen(LIST, NURSE, last_id)
+    def told(feed: WorklistFeed) -> None:
+        listener = feed.add_listener(LIST, NURSE, last_id)
 
         assert listener.position == feed.position
         assert listener.take() == ([], True)
@@ -160,38 +171,38 @@ def test_who_comes_from_where_nothing_is_known_reads_the_list_anew(last_id: str)
 
 
 def test_what_is_kept_for_those_who_come_back_is_bounded() -> None:
-    def told(feed: Feed) -> None:
+    def told(feed: WorklistFeed) -> None:
         left = feed.position
-        for number in range(_KEPT + 1):
+        for number in range(_MAX_BUFFERED + 1):
             hear(feed, 0, 100 + number, change(number))
 
-        assert len(feed._kept) == _KEPT
-        assert feed.listen(LIST, NURSE, left).take() == ([], True)
-        assert feed.listen(LIST, NURSE, to_token({0: 101, 1: 200})).lost is True
+        assert len(feed._buffer) == _MAX_BUFFERED
+        assert feed.add_listener(LIST, NURSE, left).take() == ([], True)
+        assert feed.add_listener(LIST, NURSE, offsets_to_token({0: 101, 1: 200})).missed is True
 
     run(told)
 
 
 def test_there_are_so_many_listeners_and_no_more() -> None:
-    def told(feed: Feed) -> None:
-        first, _ = feed.listen(LIST, NURSE, ""), feed.listen(LIST, NURSE, "")
+    def told(feed: WorklistFeed) -> None:
+        first, _ = feed.add_listener(LIST, NURSE, ""), feed.add_listener(LIST, NURSE, "")
         with pytest.raises(Unavailable):
-            feed.listen(LIST, NURSE, "")
+            feed.add_listener(LIST, NURSE, "")
 
-        feed.leave(first)
-        feed.listen(LIST, NURSE, "")
+        feed.remove_listener(first)
+        feed.add_listener(LIST, NURSE, "")
 
     run(told, most=2)
 
 
 def test_nobody_takes_the_places_of_all_others() -> None:
-    def told(feed: Feed) -> None:
+    def told(feed: WorklistFeed) -> None:
         for _ in range(20):
-            feed.listen(LIST, NURSE, "")
+            feed.add_listener(LIST, NURSE, "")
         with pytest.raises(Unavailable):
-            feed.listen(LIST, NURSE, "")
+            feed.add_listener(LIST, NURSE, "")
 
-        feed.listen(LIST, SECRETARY, "")
+        feed.add_listener(LIST, SECRETARY, "")
 
     run(told, most=100)
 
@@ -199,28 +210,28 @@ def test_nobody_takes_the_places_of_all_others() -> None:
 def test_nobody_listens_before_it_is_known_where_changes_are() -> None:
     async def within() -> None:
         with pytest.raises(Unavailable):
-            Feed("nowhere:1", codec(), 10, asyncio.Event()).listen(LIST, NURSE, "")
+            WorklistFeed("nowhere:1", create_codec(), 10, asyncio.Event()).add_listener(LIST, NURSE, "")
 
     asyncio.run(within())
 
 
 def test_messages_come_from_the_thread_that_follows() -> None:
     async def within() -> None:
-        feed = Feed("nowhere:1", codec(), 10, asyncio.Event())
+        feed = WorklistFeed("nowhere:1", create_codec(), 10, asyncio.Event())
         feed._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(feed.begins, {0: 0})
+        await asyncio.to_thread(feed.on_start, {0: 0})
         await asyncio.sleep(0)
-        listener = feed.listen(LIST, NURSE, "")
-        await asyncio.to_thread(feed.hears, [Heard(0, 0, change(1)), Heard(0, 1, None)])
+        listener = feed.add_listener(LIST, NURSE, "")
+        await asyncio.to_thread(feed.on_messages, [FollowedMessage(0, 0, change(1)), FollowedMessage(0, 1, None)])
 
         await listener.wait(5)
 
         assert [each.referral_id for each in listener.take()[0]] == ["referral-1"]
-        assert feed.position == to_token({0: 2})
+        assert feed.position == offsets_to_token({0: 2})
 
     asyncio.run(within())
 
 
 @pytest.mark.parametrize("offsets", [{0: 0}, {0: 35, 1: 36, 2: 2**40}])
 def test_a_token_is_read_as_it_was_written(offsets: dict[int, int]) -> None:
-    assert from_token(to_token(offsets)) == offsets
+    assert offsets_from_token(offsets_to_token(offsets)) == offsets

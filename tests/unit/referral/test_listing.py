@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from onestory.referral.directory.model import DirectoryResource
+from onestory.referral.directory.model import CurrentDirectoryStatement
 from onestory.referral.directory.rows import (
     ESCALATION_CONTACT,
     PRACTICE_SERVED,
     TEAM_KIND,
     TEAM_NETWORK,
-    Listed,
-    ListedPractitioner,
-    ListedRole,
-    ListedTeam,
-    listed,
+    DirectoryRow,
+    PractitionerRow,
+    RoleRow,
+    TeamRow,
+    to_row,
 )
-from onestory.referral.directory.slots import begins, ends
+from onestory.referral.directory.slots import period_end, period_start
 from onestory.shared.errors import Unprocessable
 from onestory.shared.identity import DOS_SERVICE_SYSTEM, ODS_CODE_SYSTEM, SDS_USER_SYSTEM
 
@@ -28,16 +28,16 @@ USER = {"identifier": {"system": SDS_USER_SYSTEM, "value": "555"}}
 NOTHING = {"extension": [{"url": "https://example.org/why", "valueString": "not known"}]}
 
 
-def read(kind: str, **elements: Any) -> Listed:
+def read(kind: str, **elements: Any) -> DirectoryRow:
     """The row of a resource of the organisation RZ1."""
     content = json.dumps({"resourceType": kind, "id": "x", **elements}).encode()
-    return listed(DirectoryResource("x", kind, "RZ1", content, True))
+    return to_row(CurrentDirectoryStatement("x", kind, "RZ1", content, True))
 
 
-def team(**elements: Any) -> ListedTeam:
+def team(**elements: Any) -> TeamRow:
     """The row of a HealthcareService."""
     row = read("HealthcareService", **elements)
-    assert isinstance(row, ListedTeam)
+    assert isinstance(row, TeamRow)
     return row
 
 
@@ -75,7 +75,7 @@ def test_an_extension_with_another_kind_of_value_says_nothing() -> None:
 def test_a_name_of_which_parts_are_not_known_is_what_is_known() -> None:
     row = read("Practitioner", name=[{"given": [None, "Ann"], "_given": [NOTHING, None]}])
 
-    assert isinstance(row, ListedPractitioner)
+    assert isinstance(row, PractitionerRow)
     assert row.name == "Ann"
 
 
@@ -84,8 +84,8 @@ def test_a_role_names_its_user_itself_or_by_its_practitioner() -> None:
     named = read("PractitionerRole", practitioner={**USER, "reference": f"Practitioner/{shared_id}"})
     by_reference = read("PractitionerRole", practitioner={"reference": f"Practitioner/{shared_id}"})
 
-    assert isinstance(named, ListedRole)
-    assert isinstance(by_reference, ListedRole)
+    assert isinstance(named, RoleRow)
+    assert isinstance(by_reference, RoleRow)
     assert (named.subject, named.practitioner_id) == ("555", "")
     assert (by_reference.subject, by_reference.practitioner_id) == ("", shared_id)
 
@@ -121,7 +121,7 @@ def test_what_is_of_no_use_says_why(kind: str, elements: dict[str, Any], reason:
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'"text"', b'{"resourceType":"Location","id":"x"}', b"\xff"])
 def test_what_is_no_such_resource_is_refused(content: bytes) -> None:
     with pytest.raises(Unprocessable):
-        listed(DirectoryResource("x", "HealthcareService", "RZ1", content, True))
+        to_row(CurrentDirectoryStatement("x", "HealthcareService", "RZ1", content, True))
 
 
 @pytest.mark.parametrize(
@@ -152,4 +152,4 @@ def test_what_is_no_such_resource_is_refused(content: bytes) -> None:
 def test_a_period_is_two_moments_and_its_days_are_those_of_england(
     period: dict[str, str], first: datetime | None, after: datetime | None
 ) -> None:
-    assert (begins(period), ends(period)) == (first, after)
+    assert (period_start(period), period_end(period)) == (first, after)

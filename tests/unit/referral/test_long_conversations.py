@@ -8,8 +8,7 @@ from tests.unit.referral.conversing import advice, after, said, urgent
 from tests.unit.referral.made import CLOCKS, PAIN, PHYSIO, PRACTICE, SENT, done
 
 from onestory.referral.conversation.domain import Category
-from onestory.referral.lifecycle.machine import Action, Side
-from onestory.referral.lifecycle.model import Referral, ReferralKind
+from onestory.referral.lifecycle.model import Action, Referral, ReferralKind, Side
 from onestory.shared.errors import Conflict, Forbidden
 
 # Whether the next thing is said or done, by whom, what it is, and how many hours later.

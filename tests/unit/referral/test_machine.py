@@ -6,8 +6,8 @@ from itertools import product
 
 import pytest
 
-from onestory.referral.lifecycle.machine import Action, Side, allowed, is_end, step
-from onestory.referral.lifecycle.model import ReferralKind, Status
+from onestory.referral.lifecycle.machine import allowed_actions, transition_for
+from onestory.referral.lifecycle.model import ENDED, Action, ReferralKind, Side, Status
 
 R, S, T = "requester", "sender", "recipient"
 # Read from the top: in this state, this may be done by these, and then it is this.
@@ -52,7 +52,7 @@ ADVICE = {
 
 @pytest.mark.parametrize(("status", "action"), list(product(Status, Action)), ids=lambda part: str(part))
 def test_each_state_and_action_of_advice_is_decided(status: Status, action: Action) -> None:
-    found = step(status, action, is_open=True, kind=ReferralKind.ADVICE)
+    found = transition_for(status, action, is_open=True, kind=ReferralKind.ADVICE)
 
     sides, to = ADVICE.get((str(status), str(action)), ((), None))
     if action is Action.CORRECT and status is not Status.ENTERED_IN_ERROR:
@@ -64,7 +64,7 @@ def test_each_state_and_action_of_advice_is_decided(status: Status, action: Acti
 
 @pytest.mark.parametrize(("status", "action"), list(product(Status, Action)), ids=lambda part: str(part))
 def test_each_state_and_action_is_decided(status: Status, action: Action) -> None:
-    found = step(status, action, is_open=True)
+    found = transition_for(status, action, is_open=True)
 
     sides, to = EXPECTED.get((str(status), str(action)), ((), None))
     if action is Action.CORRECT and status is not Status.ENTERED_IN_ERROR:
@@ -76,13 +76,13 @@ def test_each_state_and_action_is_decided(status: Status, action: Action) -> Non
 
 @pytest.mark.parametrize("status", Status)
 def test_what_has_ended_can_only_be_declared_a_mistake(status: Status) -> None:
-    possible = allowed(status, list(Side), is_open=False)
+    possible = allowed_actions(status, list(Side), is_open=False)
 
     assert possible == ([] if status is Status.ENTERED_IN_ERROR else [Action.CORRECT])
 
 
-@pytest.mark.parametrize("status", [each for each in Status if not is_end(each)])
+@pytest.mark.parametrize("status", [each for each in Status if each not in ENDED])
 def test_whoever_is_responsible_for_an_open_referral_can_do_something(status: Status) -> None:
     holder = Side.RECIPIENT if status in ("accepted", "in-progress", "on-hold") else Side.REQUESTER
 
-    assert allowed(status, [holder], is_open=True)
+    assert allowed_actions(status, [holder], is_open=True)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.referral.made import PAIN, PHYSIO, PRACTICE, SENT, done, sent
 
-from onestory.referral.lifecycle.machine import Action, Side, step
-from onestory.referral.lifecycle.model import Referral, Status
-from onestory.referral.notices.domain import CODES, notices
+from onestory.referral.lifecycle.machine import transition_for
+from onestory.referral.lifecycle.model import Action, Referral, Side, Status
+from onestory.referral.notices.domain import NOTICE_CODES, notices
 from onestory.shared.events import Notice, Party
 
 WITH_PHYSIO = sent()
@@ -108,7 +108,7 @@ def test_what_has_no_code_of_its_own_is_told_as_a_change() -> None:
     assert notices("something", ACCEPTED, ACCEPTED, PHYSIO) == (Notice("requester", PRACTICE, "referral-changed"),)
 
 
-@given(st.sampled_from([*CODES, "something"]), REFERRALS, REFERRALS, st.none() | PARTIES)
+@given(st.sampled_from([*NOTICE_CODES, "something"]), REFERRALS, REFERRALS, st.none() | PARTIES)
 def test_the_next_actor_is_told_or_is_the_actor(
     action: str, before: Referral, after: Referral, actor: Party | None
 ) -> None:
@@ -117,7 +117,7 @@ def test_the_next_actor_is_told_or_is_the_actor(
     assert after.next_actor in {*told, actor, None}
 
 
-@given(st.sampled_from([*CODES, "claim", "something"]), REFERRALS, REFERRALS, st.none() | PARTIES)
+@given(st.sampled_from([*NOTICE_CODES, "claim", "something"]), REFERRALS, REFERRALS, st.none() | PARTIES)
 def test_nobody_is_told_twice_or_of_an_act_of_its_own(
     action: str, before: Referral, after: Referral, actor: Party | None
 ) -> None:
@@ -127,7 +127,7 @@ def test_nobody_is_told_twice_or_of_an_act_of_its_own(
     assert actor is None or actor not in told
 
 
-@given(st.sampled_from([*CODES]), REFERRALS, REFERRALS, st.none() | PARTIES)
+@given(st.sampled_from([*NOTICE_CODES]), REFERRALS, REFERRALS, st.none() | PARTIES)
 def test_all_sides_are_told_of_every_step_once_it_is_sent(
     action: str, before: Referral, after: Referral, actor: Party | None
 ) -> None:
@@ -148,8 +148,8 @@ def test_in_every_state_and_for_every_side_and_action_whose_turn_it_is_is_told(
     changed = done(referral, action, side)
 
     told = {notice.party for notice in changed.notices}
-    assert changed.referral.next_actor in {*told, changed.doing.actor.party, None}
-    assert changed.referral.holder in {*told, changed.doing.actor.party, None}
+    assert changed.referral.next_actor in {*told, changed.context.actor.party, None}
+    assert changed.referral.holder in {*told, changed.context.actor.party, None}
 
 
 STEPS = st.lists(st.tuples(st.sampled_from(Action), st.sampled_from(Side), st.sampled_from([PAIN, PHYSIO])), max_size=9)
@@ -167,11 +167,11 @@ def test_along_every_way_through_the_machine_whose_turn_it_is_is_told(
         referral = changed.referral
 
         told = {notice.party for notice in changed.notices}
-        assert referral.next_actor in {*told, changed.doing.actor.party, None}
-        assert referral.holder in {*told, changed.doing.actor.party, None}
+        assert referral.next_actor in {*told, changed.context.actor.party, None}
+        assert referral.holder in {*told, changed.context.actor.party, None}
 
 
 def is_possible(referral: Referral, action: Action, side: Side, to: Party) -> bool:
     """Whether somebody on this side can do this now."""
-    found = step(referral.status, action, is_open=referral.is_open)
+    found = transition_for(referral.status, action, is_open=referral.is_open)
     return found is not None and side in found.sides and not (action is Action.REDIRECT and to == referral.recipient)

@@ -16,17 +16,17 @@ from onestory.referral.person_news.domain import (
     KnownPerson,
     News,
     PersonStatement,
-    known,
     news,
     person_statements,
+    update_known,
 )
 from onestory.referral.person_news.handler import PersonNewsProjection
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import Entry, Operation, OrderKey, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, Keys, PersonIdentifier
 from onestory.shared.kafka.consumer import LogRecord
-from onestory.shared.kafka.reader import ConsumedEvent
-from onestory.shared.kafka.schemas import RECORD
+from onestory.shared.kafka.reader import ConsumedMessage
+from onestory.shared.kafka.schemas import RECORD_TOPIC
 
 KEYS = Keys(b"a secret for tests, long enough!")
 PERSON = PersonIdentifier(NHS_NUMBER_SYSTEM, "9990000018")
@@ -45,7 +45,7 @@ def entry(kind: str, local_id: str, **elements: Any) -> Entry:
 def read(*entries: Entry, source: Source = PDS, key: str = KEY) -> list[PersonStatement]:
     """What a message with these entries says."""
     event = RecordChanged(UUID(int=1), source, PERSON, None, AT, AT, "test", (), entries)
-    return list(person_statements(ConsumedEvent(RECORD, 0, 0, AT, key.encode(), b"", event), KEYS, {"X26"}))
+    return list(person_statements(ConsumedMessage(RECORD_TOPIC, 0, 0, AT, key.encode(), b"", event), KEYS, {"X26"}))
 
 
 def named(code: str, **period: str) -> dict[str, Any]:
@@ -129,11 +129,11 @@ def test_what_cannot_be_read_says_why(said: Entry, key: str, reason: str) -> Non
 def test_the_newest_who_says_anything_is_believed() -> None:
     standing = [stood(1, True, "A81001"), stood(3, None, ""), stood(2, False, "A81002")]
 
-    assert known(KnownPerson(), standing) == KnownPerson(False, "A81002")
+    assert update_known(KnownPerson(), standing) == KnownPerson(False, "A81002")
 
 
 def test_a_death_that_nobody_states_any_more_is_taken_back_and_a_practice_is_remembered() -> None:
-    assert known(KnownPerson(True, "A81001"), []) == KnownPerson(False, "A81001")
+    assert update_known(KnownPerson(True, "A81001"), []) == KnownPerson(False, "A81001")
 
 
 @pytest.mark.parametrize(
@@ -166,4 +166,4 @@ def test_only_what_says_that_it_is_of_somebody_else_is_read_past(
 ) -> None:
     persons = PersonNewsProjection(KEYS, ["X26"], ReferralMetrics(CollectorRegistry()))
 
-    assert persons.passes_by(topic, LogRecord(0, AT, b"", b"", headers)) is passes
+    assert persons.can_skip(topic, LogRecord(0, AT, b"", b"", headers)) is passes

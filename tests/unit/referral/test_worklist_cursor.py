@@ -9,32 +9,32 @@ from typing import Any
 import orjson
 import pytest
 
-from onestory.referral.worklist.domain import Cursor, RowPlace, Sort, from_text, to_text
+from onestory.referral.worklist.domain import Sort, SortKey, WorklistCursor, decode_cursor, encode_cursor
 from onestory.shared.errors import Malformed
 
 AT = datetime(2026, 5, 1, 9, 30, 0, 123456, tzinfo=UTC)
 ASKED = {"priority": "stat", "": "/worklists/teams/nurses"}
-FIRST = Cursor(AT, "", "10:20:11,12", RowPlace((2, AT), "person-referral"))
+FIRST = WorklistCursor(AT, "", "10:20:11,12", SortKey((2, AT), "person-referral"))
 
 
 @pytest.mark.parametrize(
     ("cursor", "sort"),
     [
         (FIRST, Sort.URGENCY),
-        (Cursor(AT, "10:10:", "20:20:", None), Sort.URGENCY),
-        (Cursor(AT, "10:10:", "20:20:", RowPlace((AT,), "person-referral")), Sort.CHANGED),
+        (WorklistCursor(AT, "10:10:", "20:20:", None), Sort.URGENCY),
+        (WorklistCursor(AT, "10:10:", "20:20:", SortKey((AT,), "person-referral")), Sort.CHANGED),
     ],
 )
-def test_a_cursor_is_read_as_it_was_written(cursor: Cursor, sort: Sort) -> None:
-    assert from_text(to_text(cursor, ASKED), ASKED, sort) == cursor
+def test_a_cursor_is_read_as_it_was_written(cursor: WorklistCursor, sort: Sort) -> None:
+    assert decode_cursor(encode_cursor(cursor, ASKED), ASKED, sort) == cursor
 
 
 def test_a_cursor_of_another_question_is_refused() -> None:
     with pytest.raises(Malformed):
-        from_text(to_text(FIRST, ASKED), {**ASKED, "priority": "routine"}, Sort.URGENCY)
+        decode_cursor(encode_cursor(FIRST, ASKED), {**ASKED, "priority": "routine"}, Sort.URGENCY)
 
 
-DIGEST, AS_OF, _, UNTIL, PLACE = orjson.loads(base64.urlsafe_b64decode(to_text(FIRST, ASKED) + "=="))
+DIGEST, AS_OF, _, UNTIL, PLACE = orjson.loads(base64.urlsafe_b64decode(encode_cursor(FIRST, ASKED) + "=="))
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_what_we_did_not_write_is_refused(said: Any) -> None:
     text = base64.urlsafe_b64encode(orjson.dumps(said)).decode()
 
     with pytest.raises(Malformed):
-        from_text(text, ASKED, Sort.URGENCY)
+        decode_cursor(text, ASKED, Sort.URGENCY)
 
 
 @pytest.mark.parametrize("text", ["", "no", "%%%", "\u00e9", "bm8", "x" * 10_000])
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(Malformed):
-        from_text(text, ASKED, Sort.URGENCY)
+        decode_cursor(text, ASKED, Sort.URGENCY)

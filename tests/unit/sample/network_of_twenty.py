@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from onestory.sample.main import directory_of, submissions
-from onestory.sample.resources import NHS_NUMBER, PublishedBundle
+from onestory.sample.directory import directory_submissions
+from onestory.sample.main import people_submissions
+from onestory.sample.resources import NHS_NUMBER, SampleSubmission
 
 SEED = 7
 Json = dict[str, Any]
@@ -32,16 +33,16 @@ def twenty() -> tuple[Published, ...]:
 
 def published(people: int, seed: int) -> Iterator[Published]:
     """The directory first, then what is said of the people."""
-    for submission in (*directory_of(), *submissions(people, seed)):
+    for submission in (*directory_submissions(), *people_submissions(people, seed)):
         yield _read(submission)
 
 
 @functools.cache
-def _said() -> tuple[PublishedBundle, ...]:
-    return tuple(submissions(20, SEED))
+def _said() -> tuple[SampleSubmission, ...]:
+    return tuple(people_submissions(20, SEED))
 
 
-def named(trouble: str) -> list[tuple[PublishedBundle, Json]]:
+def named(trouble: str) -> list[tuple[SampleSubmission, Json]]:
     """The resources that the manifest names for this difficulty, each with its submission; DELETEs have no resource."""
     found = []
     for submission in _said():
@@ -68,5 +69,5 @@ def nhs_number(patient: Json) -> str:
     return next(str(each["value"]) for each in patient["identifier"] if each["system"] == NHS_NUMBER)
 
 
-def _read(submission: PublishedBundle) -> Published:
+def _read(submission: SampleSubmission) -> Published:
     return Published(submission.source.ods, submission.source.kind, submission.body, json.loads(submission.body))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.sample.network_of_twenty import SEED, named, nhs_number, statements_of, twenty
 
-from onestory.sample.people import TEXTS, TROUBLES, person
+from onestory.sample.people import TROUBLES, UNUSUAL_TEXTS, make_person
 from onestory.sample.resources import COMPLETE_TYPE, CONFIDENTIALITY, NHS_NUMBER
 
 
@@ -117,7 +117,7 @@ def test_the_authority_supersedes_a_number_under_which_another_source_filed() ->
 
 def test_a_practice_that_a_person_has_left_ended_the_registration_and_not_the_repeat_medicine() -> None:
     submission, repeat = named("moved-practice")[0]
-    who = person(SEED, 0)
+    who = make_person(SEED, 0)
     resources = [entry["resource"] for entry in json.loads(submission.body)["entry"]]
     (episode,) = [resource for resource in resources if resource["resourceType"] == "EpisodeOfCare"]
     registered = [
@@ -181,7 +181,7 @@ def test_unusual_text_arrives_as_it_was_typed() -> None:
     notes = [resource["note"][0]["text"] for _, resource in named("unusual-text")]
 
     assert len(notes) == 4
-    assert all(note in TEXTS for note in notes)
+    assert all(note in UNUSUAL_TEXTS for note in notes)
 
 
 def test_decimals_keep_their_zeros_and_times_their_offsets() -> None:
@@ -220,5 +220,5 @@ def _same_code(kind: str, resource: dict[str, Any], trouble: str) -> list[dict[s
 
 
 def _current(number: str) -> Any:
-    people = [person(SEED, index) for index in range(20)]
+    people = [make_person(SEED, index) for index in range(20)]
     return next(each for each in people if number in (each.nhs_number, each.superseded))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from datetime import date
 
+from onestory.sample.directory import FORMER_LOCUM, PHARMACIST, SESSIONAL_GP, Post, Worker, posts, teams
 from onestory.sample.network import NETWORKS, PRACTICES, SOURCES
-from onestory.sample.staff import FORMER_LOCUM, PHARMACIST, SESSIONAL_GP, Post, Worker, posts, teams
-from onestory.shared.kafka.schemas import folder
+from onestory.shared.kafka.schemas import schemas_folder
 
 EVERY_TEAM = [team for source in SOURCES for team in teams(source)]
 
@@ -18,7 +18,7 @@ def posts_of(worker: Worker) -> dict[str, Post]:
 
 
 def test_every_team_has_an_id_and_a_telephone_of_its_own_and_a_kind_that_is_defined() -> None:
-    defined = json.loads((folder() / "fhir" / "CodeSystem-team-kind.json").read_text())["concept"]
+    defined = json.loads((schemas_folder() / "fhir" / "CodeSystem-team-kind.json").read_text())["concept"]
 
     assert {team.kind.code for team in EVERY_TEAM} <= {each["code"] for each in defined}
     for names in ("local_id", "dos_service_id", "name", "phone"):

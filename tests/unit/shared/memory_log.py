@@ -57,5 +57,5 @@ class MemoryLog:
             raise Misconfigured("The log has no such offset.")
         self._at[place] = offset
 
-    def end(self, place: Partition) -> int | None:
+    def end_offset(self, place: Partition) -> int | None:
         return len(self._topic.records[place])

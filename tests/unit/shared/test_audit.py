@@ -12,7 +12,7 @@ import pytest
 from onestory.shared.audit import AuditTrail
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import AccessRecorded
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
 
 ACCESS = AccessRecorded(
@@ -60,7 +60,7 @@ async def turn() -> None:
 def test_a_read_waits_for_the_acknowledgement() -> None:
     async def story() -> None:
         broker = Broker()
-        reading = asyncio.create_task(AuditTrail(broker, codec()).record(ACCESS))
+        reading = asyncio.create_task(AuditTrail(broker, create_codec()).record(ACCESS))
         await broker.sent.wait()
         assert not reading.done()
 
@@ -74,7 +74,7 @@ def test_a_read_waits_for_the_acknowledgement() -> None:
 def test_events_that_arrive_while_a_group_is_on_its_way_make_up_the_next() -> None:
     async def story() -> list[int]:
         broker = Broker()
-        trail = AuditTrail(broker, codec())
+        trail = AuditTrail(broker, create_codec())
         first = asyncio.create_task(trail.record(ACCESS))
         await broker.sent.wait()
         others = [asyncio.create_task(trail.record(ACCESS)) for _ in range(5)]
@@ -91,7 +91,7 @@ def test_a_group_waits_for_a_read_that_has_begun() -> None:
     async def story() -> list[int]:
         broker = Broker()
         broker.acknowledge.set()
-        trail = AuditTrail(broker, codec())
+        trail = AuditTrail(broker, create_codec())
         with trail.expecting():
             first = asyncio.create_task(trail.record(ACCESS))
             await turn()
@@ -105,7 +105,7 @@ def test_a_read_that_takes_its_time_holds_up_nobody() -> None:
     async def story() -> list[int]:
         broker = Broker()
         broker.acknowledge.set()
-        trail = AuditTrail(broker, codec())
+        trail = AuditTrail(broker, create_codec())
         with trail.expecting():
             await asyncio.wait_for(trail.record(ACCESS), 10)
         return [len(group) for group in broker.groups]
@@ -117,7 +117,7 @@ def test_without_an_acknowledgement_nothing_may_be_shown_and_the_next_read_tries
     async def story() -> None:
         broker = Broker(fails=True)
         broker.acknowledge.set()
-        trail = AuditTrail(broker, codec())
+        trail = AuditTrail(broker, create_codec())
         with pytest.raises(Unavailable, match="nothing is shown"):
             await trail.record(ACCESS)
 
@@ -130,7 +130,7 @@ def test_without_an_acknowledgement_nothing_may_be_shown_and_the_next_read_tries
 def test_a_reader_that_goes_away_does_not_stop_the_others() -> None:
     async def story() -> None:
         broker = Broker()
-        trail = AuditTrail(broker, codec())
+        trail = AuditTrail(broker, create_codec())
         leaving = asyncio.create_task(trail.record(ACCESS))
         staying = asyncio.create_task(trail.record(ACCESS))
         await turn()

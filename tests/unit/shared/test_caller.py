@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from onestory.shared.errors import Unauthenticated, Unavailable
-from onestory.shared.http.caller import Caller, Tokens
+from onestory.shared.http.caller import Caller, TokenVerifier
 
 ISSUER = "https://issuer.example"
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -39,7 +39,7 @@ def verify(authorization: str | None, answer: Callable[[httpx.Request], httpx.Re
 
     async def call() -> Caller:
         async with httpx.AsyncClient(transport=httpx.MockTransport(issuer)) as http:
-            return await Tokens(ISSUER, "onestory", f"{ISSUER}/jwks", http).caller(authorization)
+            return await TokenVerifier(ISSUER, "onestory", f"{ISSUER}/jwks", http).caller(authorization)
 
     return asyncio.run(call())
 
@@ -119,7 +119,7 @@ def test_a_flood_of_unknown_key_ids_asks_the_issuer_once() -> None:
 
     async def flood() -> None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
-            tokens = Tokens(ISSUER, "onestory", f"{ISSUER}/jwks", http)
+            tokens = TokenVerifier(ISSUER, "onestory", f"{ISSUER}/jwks", http)
             for number in range(20):
                 with pytest.raises(Unauthenticated):
                     await tokens.caller(f"Bearer {signed(kid=f'made-up-{number}')}")

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from onestory.shared.http.middleware import MOST_HEAD_BYTES, Connection
+from onestory.shared.http.middleware import MAX_HEAD_BYTES, HttpConnection
 
 
 class Wire(asyncio.Transport):
@@ -42,7 +42,7 @@ def after(parts: Iterable[bytes]) -> Wire:
 
     async def converse() -> Wire:
         wire = Wire()
-        connection = Connection(uvicorn.Config(app, log_config=None), ServerState(), {})
+        connection = HttpConnection(uvicorn.Config(app, log_config=None), ServerState(), {})
         connection.connection_made(wire)
         for part in parts:
             if not wire.closed:
@@ -68,7 +68,7 @@ def test_what_is_no_http_is_refused_in_fhir(sent: bytes) -> None:
 
 
 def test_an_endless_head_is_not_read_to_its_end() -> None:
-    wire = after([b"GET /fhir HTTP/1.1\r\nX: ", *[b"x" * 100_000] * (MOST_HEAD_BYTES // 100_000 + 1)])
+    wire = after([b"GET /fhir HTTP/1.1\r\nX: ", *[b"x" * 100_000] * (MAX_HEAD_BYTES // 100_000 + 1)])
 
     assert wire.written.startswith(b"HTTP/1.1 431 ")
     assert wire.closed

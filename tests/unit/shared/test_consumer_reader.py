@@ -8,7 +8,7 @@ import pytest
 from tests.unit.shared.memory_log import BEGAN, MemoryLog, MemoryTopic
 
 from onestory.shared.errors import Misconfigured, Unprocessable
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.consumer import Partition
 from onestory.shared.kafka.reader import BATCH_BYTES, LogReader, StoredPosition
 
@@ -27,12 +27,12 @@ def log(topic: MemoryTopic) -> MemoryLog:
 
 @pytest.fixture
 def reader(log: MemoryLog) -> LogReader:
-    return LogReader(log, codec())
+    return LogReader(log, create_codec())
 
 
 def offsets(reader: LogReader) -> list[tuple[int, int]]:
     """(partition, offset) of the next batch."""
-    return [(arrival.partition, arrival.offset) for arrival in reader.gather(0).arrivals]
+    return [(arrival.partition, arrival.offset) for arrival in reader.gather(0).messages]
 
 
 def test_messages_of_a_partition_that_was_not_started_are_dropped_and_come_after_its_start(
@@ -68,7 +68,7 @@ def test_a_partition_that_went_and_came_back_between_two_polls_is_started_anew(
 
 
 def test_what_passes_by_moves_the_position_and_is_not_decoded(topic: MemoryTopic, log: MemoryLog) -> None:
-    reader = LogReader(log, codec(), lambda name, record: name == "care.record" and record.value == b"not ours")
+    reader = LogReader(log, create_codec(), lambda name, record: name == "care.record" and record.value == b"not ours")
     for value in (b"not ours", b"x", b"not ours"):
         topic.append(HERE, value)
     log.assign(HERE)
@@ -76,8 +76,8 @@ def test_what_passes_by_moves_the_position_and_is_not_decoded(topic: MemoryTopic
 
     batch = reader.gather(0)
 
-    assert [arrival.offset for arrival in batch.arrivals] == [1]
-    assert (batch.moves[HERE].expected, batch.moves[HERE].to.next_offset) == (0, 3)
+    assert [arrival.offset for arrival in batch.messages] == [1]
+    assert (batch.moves[HERE].expected_offset, batch.moves[HERE].new_position.next_offset) == (0, 3)
 
 
 def test_a_lost_partition_does_not_stop_another(topic: MemoryTopic, log: MemoryLog, reader: LogReader) -> None:
@@ -99,7 +99,11 @@ def test_a_batch_says_what_it_does_to_each_position(topic: MemoryTopic, log: Mem
 
     (move,) = reader.gather(0).moves.values()
 
-    assert (move.place, move.expected, move.to) == (HERE, 1, StoredPosition(3, BEGAN + timedelta(seconds=2)))
+    assert (move.partition, move.expected_offset, move.new_position) == (
+        HERE,
+        1,
+        StoredPosition(3, BEGAN + timedelta(seconds=2)),
+    )
 
 
 def test_broker_time_never_goes_backwards(topic: MemoryTopic, log: MemoryLog, reader: LogReader) -> None:
@@ -108,7 +112,7 @@ def test_broker_time_never_goes_backwards(topic: MemoryTopic, log: MemoryLog, re
     log.assign(HERE)
     reader.start(HERE, StoredPosition(0, BEGAN + timedelta(seconds=4)))
 
-    times = [(arrival.broker_time - BEGAN).seconds for arrival in reader.gather(0).arrivals]
+    times = [(arrival.broker_time - BEGAN).seconds for arrival in reader.gather(0).messages]
 
     assert times == [5, 5, 8]
 
@@ -120,9 +124,9 @@ def test_a_batch_is_bounded_by_bytes_but_a_large_message_comes_alone(
         topic.append(HERE, bytes(BATCH_BYTES + 1))
     log.assign(HERE)
     reader.start(HERE, StoredPosition(0, BEGAN))
-    assert len(reader.gather(0).arrivals) < 6
+    assert len(reader.gather(0).messages) < 6
 
-    assert len(reader.gather(0).arrivals) == 1
+    assert len(reader.gather(0).messages) == 1
 
 
 def test_bytes_that_cannot_be_read_arrive_with_the_reason(
@@ -135,7 +139,7 @@ def test_bytes_that_cannot_be_read_arrive_with_the_reason(
 
     reasons = [
         arrival.event.issues[0].code
-        for arrival in reader.gather(0).arrivals
+        for arrival in reader.gather(0).messages
         if isinstance(arrival.event, Unprocessable)
     ]
 

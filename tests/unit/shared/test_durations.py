@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from onestory.shared.settings import duration
+from onestory.shared.settings import parse_duration
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from onestory.shared.settings import duration
     ],
 )
 def test_days_hours_minutes_seconds_and_weeks_are_lengths_of_time(text: str, length: timedelta) -> None:
-    assert duration(text) == length
+    assert parse_duration(text) == length
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ def test_days_hours_minutes_seconds_and_weeks_are_lengths_of_time(text: str, len
 )
 def test_what_has_no_fixed_length_or_none_at_all_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no length of time"):
-        duration(text)
+        parse_duration(text)

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message
 
 from onestory.shared.http import sse
-from onestory.shared.http.sse import EventStream, event, heartbeat
+from onestory.shared.http.sse import EventStreamResponse, encode_event, encode_heartbeat
 
 
 class Connection:
@@ -44,7 +44,7 @@ class Connection:
             finally:
                 self.closed = True
 
-        stream = EventStream(told(), self._end)
+        stream = EventStreamResponse(told(), self._end)
         async with asyncio.timeout(10):
             await stream({"type": "http"}, self.receive, self.send)
 
@@ -55,7 +55,7 @@ class Connection:
 def test_events_are_sent_as_they_come_and_then_it_ends() -> None:
     async def within() -> Connection:
         connection = Connection()
-        await connection.answer(event("changed", {"a": 1}, "7"), heartbeat("8"))
+        await connection.answer(encode_event("changed", {"a": 1}, "7"), encode_heartbeat("8"))
         return connection
 
     connection = asyncio.run(within())
@@ -75,7 +75,7 @@ def test_events_are_sent_as_they_come_and_then_it_ends() -> None:
 def test_it_ends_when_the_reader_leaves() -> None:
     async def within() -> Connection:
         connection = Connection()
-        answering = asyncio.create_task(connection.answer(heartbeat("1"), endless=True))
+        answering = asyncio.create_task(connection.answer(encode_heartbeat("1"), endless=True))
         await connection.took.wait()
         connection.left.set()
         await answering
@@ -91,7 +91,7 @@ def test_a_reader_who_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) 
 
     async def within() -> Connection:
         connection = Connection(takes=False)
-        await connection.answer(heartbeat("1"), heartbeat("2"), endless=True)
+        await connection.answer(encode_heartbeat("1"), encode_heartbeat("2"), endless=True)
         return connection
 
     connection = asyncio.run(within())
@@ -103,13 +103,13 @@ def test_a_reader_who_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) 
 def test_it_ends_too_where_something_goes_wrong() -> None:
     async def within() -> None:
         async def fails() -> AsyncGenerator[bytes]:
-            yield heartbeat("1")
+            yield encode_heartbeat("1")
             raise ArithmeticError
 
         ended = list[bool]()
         connection = Connection()
         with pytest.raises(ArithmeticError):
-            await EventStream(fails(), lambda: ended.append(True))(
+            await EventStreamResponse(fails(), lambda: ended.append(True))(
                 {"type": "http"}, connection.receive, connection.send
             )
         assert ended == [True]

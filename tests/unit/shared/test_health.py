@@ -11,7 +11,7 @@ from onestory.shared.http import health
 
 
 def test_port_zero_turns_it_off() -> None:
-    with health.serving("127.0.0.1", 0, health.process_registry(), lambda: True, lambda: True) as port:
+    with health.serve_health("127.0.0.1", 0, health.process_registry(), lambda: True, lambda: True) as port:
         assert port == 0
 
 
@@ -23,6 +23,6 @@ def test_a_port_in_use_is_one_clear_sentence() -> None:
 
         with (
             pytest.raises(Misconfigured, match="ONESTORY_HEALTH_PORT"),
-            health.serving("127.0.0.1", port, health.process_registry(), lambda: True, lambda: True),
+            health.serve_health("127.0.0.1", port, health.process_registry(), lambda: True, lambda: True),
         ):
             pass

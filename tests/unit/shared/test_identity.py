@@ -11,7 +11,7 @@ from onestory.shared.identity import (
     is_directory_id,
     is_nhs_number,
     parse_shared_id,
-    provisional,
+    provisional_identity,
 )
 
 PERSON = PersonIdentifier(NHS_NUMBER_SYSTEM, "9990000018")
@@ -54,7 +54,7 @@ def test_without_the_secret_no_key_can_be_computed() -> None:
 
 
 def test_a_provisional_identity_belongs_to_one_source_and_is_no_nhs_number(keys: Keys) -> None:
-    one, other = provisional("A81001", "emis-web", "p1"), provisional("A81002", "emis-web", "p1")
+    one, other = provisional_identity("A81001", "emis-web", "p1"), provisional_identity("A81002", "emis-web", "p1")
 
     assert not one.is_nhs_number
     assert keys.person_key(one) != keys.person_key(other)

@@ -5,23 +5,26 @@ from __future__ import annotations
 from onestory.shared.http.openapi import (
     FHIR_JSON,
     HTML,
-    Answer,
-    Body,
+    BodyDescription,
     Parameter,
+    ResponseDescription,
     RouteDescription,
     RouteOperation,
-    document,
+    openapi_document,
 )
 
 GREETING = RouteDescription(
     parameters=[Parameter("loud", "query", "How.", values=("yes", "no")), Parameter("X-Whom", "header", "Whom.", True)],
-    body=Body([FHIR_JSON, "application/json"], "Resource", "What to say."),
-    answers=[Answer(200, "Said.", FHIR_JSON, "Bundle", {"ETag": "Which."}), Answer(204, "Nothing was said.")],
+    body=BodyDescription([FHIR_JSON, "application/json"], "Resource", "What to say."),
+    responses=[
+        ResponseDescription(200, "Said.", FHIR_JSON, "Bundle", {"ETag": "Which."}),
+        ResponseDescription(204, "Nothing was said."),
+    ],
 )
 
 
 def described(*operations: RouteOperation) -> dict[str, dict[str, dict[str, object]]]:
-    paths: dict[str, dict[str, dict[str, object]]] = document("Test", "1", operations)["paths"]
+    paths: dict[str, dict[str, dict[str, object]]] = openapi_document("Test", "1", operations)["paths"]
     return paths
 
 
@@ -86,4 +89,4 @@ def test_only_what_is_open_needs_no_token() -> None:
 
     assert "security" not in paths["/closed"]["get"]
     assert paths["/open"]["get"]["security"] == []
-    assert document("Test", "1", [])["security"] == [{"bearer": []}]
+    assert openapi_document("Test", "1", [])["security"] == [{"bearer": []}]

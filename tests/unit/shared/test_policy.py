@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from onestory.shared.http.caller import Caller
-from onestory.shared.policy import OpenReferral, Subject, Visibility, may
+from onestory.shared.policy import OpenReferral, PolicySubject, Visibility, decide
 
 NETWORKS = {"A81001": "north", "A81002": "north", "B81001": "south"}
 
@@ -15,88 +15,88 @@ def caller(organisation: str, network: str) -> Caller:
 
 
 def test_the_network_of_the_registered_practice_sees_the_whole_record() -> None:
-    subject = Subject("A81001", frozenset({"A81001"}))
+    subject = PolicySubject("A81001", frozenset({"A81001"}))
 
-    assert may(caller("A81002", "north"), subject, NETWORKS).visibility is Visibility.ALL
+    assert decide(caller("A81002", "north"), subject, NETWORKS).visibility is Visibility.ALL
 
 
 def test_a_source_outside_the_network_sees_what_it_said_itself() -> None:
-    subject = Subject("A81001", frozenset({"A81001", "RX1"}))
+    subject = PolicySubject("A81001", frozenset({"A81001", "RX1"}))
 
-    assert may(caller("RX1", "hospitals"), subject, NETWORKS).visibility is Visibility.OWN
+    assert decide(caller("RX1", "hospitals"), subject, NETWORKS).visibility is Visibility.OWN
 
 
 def test_anybody_else_sees_nothing() -> None:
-    subject = Subject("A81001", frozenset({"A81001"}))
+    subject = PolicySubject("A81001", frozenset({"A81001"}))
 
-    assert may(caller("B81001", "south"), subject, NETWORKS).visibility is Visibility.NONE
+    assert decide(caller("B81001", "south"), subject, NETWORKS).visibility is Visibility.NONE
 
 
 def test_no_network_never_matches_no_network() -> None:
-    nobody = Subject(None, frozenset())
-    unlisted = Subject("Z99999", frozenset())
+    nobody = PolicySubject(None, frozenset())
+    unlisted = PolicySubject("Z99999", frozenset())
 
-    assert may(caller("B81001", ""), nobody, NETWORKS).visibility is Visibility.NONE
-    assert may(caller("B81001", ""), unlisted, NETWORKS).visibility is Visibility.NONE
+    assert decide(caller("B81001", ""), nobody, NETWORKS).visibility is Visibility.NONE
+    assert decide(caller("B81001", ""), unlisted, NETWORKS).visibility is Visibility.NONE
 
 
 NURSES = caller("RZ1", "community")
 
 
-def referred(requester: str, practice: str | None = "A81001", *, restricted: bool = False) -> Subject:
+def referred(requester: str, practice: str | None = "A81001", *, restricted: bool = False) -> PolicySubject:
     """Somebody whom this organisation has referred to the nurses."""
     referrals = (OpenReferral("A81001", frozenset({"RZ9"})), OpenReferral(requester, frozenset({"RZ1", "RZ2"})))
-    return Subject(practice, frozenset({requester}), referrals, restricted)
+    return PolicySubject(practice, frozenset({requester}), referrals, restricted)
 
 
 @pytest.mark.parametrize("requester", ["A81001", "A81002"])
 def test_those_to_whom_the_network_has_referred_somebody_see_the_whole_record(requester: str) -> None:
-    decision = may(NURSES, referred(requester), NETWORKS)
+    decision = decide(NURSES, referred(requester), NETWORKS)
 
     assert (decision.visibility, decision.reason) == (Visibility.ALL, "open-referral")
 
 
 def test_a_practice_without_a_network_refers_its_own_people() -> None:
-    assert may(NURSES, referred("Z99999", "Z99999"), NETWORKS).reason == "open-referral"
-    assert may(NURSES, referred("Z99998", "Z99999"), NETWORKS).visibility is Visibility.NONE
+    assert decide(NURSES, referred("Z99999", "Z99999"), NETWORKS).reason == "open-referral"
+    assert decide(NURSES, referred("Z99998", "Z99999"), NETWORKS).visibility is Visibility.NONE
 
 
 def test_nobody_sees_more_because_of_a_referral_of_ones_own() -> None:
-    to_oneself = Subject("Z99999", frozenset({"Z99999"}), (OpenReferral("Z99999", frozenset({"Z99999", "RZ1"})),))
+    to_oneself = PolicySubject("Z99999", frozenset({"Z99999"}), (OpenReferral("Z99999", frozenset({"Z99999", "RZ1"})),))
 
-    assert may(caller("Z99999", ""), to_oneself, NETWORKS).visibility is Visibility.OWN
-    assert may(NURSES, to_oneself, NETWORKS).reason == "open-referral"
+    assert decide(caller("Z99999", ""), to_oneself, NETWORKS).visibility is Visibility.OWN
+    assert decide(NURSES, to_oneself, NETWORKS).reason == "open-referral"
 
 
 @pytest.mark.parametrize("requester", ["B81001", "RX1", "RZ1", ""])
 def test_a_referral_from_outside_the_network_opens_nothing(requester: str) -> None:
-    decision = may(NURSES, referred(requester), NETWORKS)
+    decision = decide(NURSES, referred(requester), NETWORKS)
 
     assert decision.visibility is (Visibility.OWN if requester == "RZ1" else Visibility.NONE)
 
 
 def test_somebody_without_a_practice_is_opened_by_no_referral() -> None:
-    assert may(NURSES, referred("A81001", None), NETWORKS).visibility is Visibility.NONE
-    assert may(NURSES, referred("", None), NETWORKS).visibility is Visibility.NONE
-    assert may(NURSES, referred("", ""), NETWORKS).visibility is Visibility.NONE
+    assert decide(NURSES, referred("A81001", None), NETWORKS).visibility is Visibility.NONE
+    assert decide(NURSES, referred("", None), NETWORKS).visibility is Visibility.NONE
+    assert decide(NURSES, referred("", ""), NETWORKS).visibility is Visibility.NONE
 
 
 def test_a_referral_to_others_opens_nothing() -> None:
-    assert may(caller("RZ3", "community"), referred("A81001"), NETWORKS).visibility is Visibility.NONE
+    assert decide(caller("RZ3", "community"), referred("A81001"), NETWORKS).visibility is Visibility.NONE
 
 
 def test_a_referral_that_has_ended_opens_nothing() -> None:
-    assert may(NURSES, Subject("A81001", frozenset({"A81001"})), NETWORKS).visibility is Visibility.NONE
+    assert decide(NURSES, PolicySubject("A81001", frozenset({"A81001"})), NETWORKS).visibility is Visibility.NONE
 
 
 def test_a_referral_alone_does_not_open_the_record_of_somebody_whom_few_may_see() -> None:
     subject = referred("A81001", restricted=True)
 
-    assert may(NURSES, subject, NETWORKS).visibility is Visibility.NONE
-    assert may(caller("A81002", "north"), subject, NETWORKS).reason == "registered-practice-network"
+    assert decide(NURSES, subject, NETWORKS).visibility is Visibility.NONE
+    assert decide(caller("A81002", "north"), subject, NETWORKS).reason == "registered-practice-network"
 
 
 def test_who_sees_the_whole_record_anyway_does_so_for_the_older_reason() -> None:
-    subject = Subject("A81001", frozenset(), (OpenReferral("A81001", frozenset({"A81002"})),))
+    subject = PolicySubject("A81001", frozenset(), (OpenReferral("A81001", frozenset({"A81002"})),))
 
-    assert may(caller("A81002", "north"), subject, NETWORKS).reason == "registered-practice-network"
+    assert decide(caller("A81002", "north"), subject, NETWORKS).reason == "registered-practice-network"

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from onestory.shared.events import Actor, Entry, Notice, Operation, Party, ReferralChanged
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 
 AT = datetime(2026, 5, 1, 9, 30, 0, 123, tzinfo=UTC)
 SURGERY, NURSES = Party("A81001"), Party("RZ1", "team")
@@ -39,13 +39,13 @@ ACCEPTED = ReferralChanged(
 
 
 def test_a_change_of_a_referral_comes_back_as_it_was_written() -> None:
-    contract = codec()
+    contract = create_codec()
 
     assert contract.decode(contract.encode(ACCEPTED)) == ACCEPTED
 
 
 def test_a_referral_that_has_ended_has_nobody_who_holds_it() -> None:
-    contract = codec()
+    contract = create_codec()
     ended = replace(ACCEPTED, is_open=False, holder=None, next_actor=None, due_at=None, notices=(), entries=())
 
     assert contract.decode(contract.encode(ended)) == ended

@@ -6,17 +6,21 @@ import pytest
 
 from onestory.shared.errors import Malformed
 from onestory.shared.kafka.producer import MessagePosition
-from onestory.shared.kafka.schemas import DIRECTORY, RECORD
-from onestory.shared.visible_positions import from_token, to_token
+from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC
+from onestory.shared.visible_positions import parse_position_token, position_token
 
 
 def test_a_token_holds_the_highest_offset_of_each_partition() -> None:
-    positions = [MessagePosition(RECORD, 3, 17), MessagePosition(RECORD, 3, 12), MessagePosition(DIRECTORY, 0, 4)]
+    positions = [
+        MessagePosition(RECORD_TOPIC, 3, 17),
+        MessagePosition(RECORD_TOPIC, 3, 12),
+        MessagePosition(DIRECTORY_TOPIC, 0, 4),
+    ]
 
-    token = to_token(positions)
+    token = position_token(positions)
 
     assert token == "d0-4.r3-17"
-    assert from_token(token) == [MessagePosition(DIRECTORY, 0, 4), MessagePosition(RECORD, 3, 17)]
+    assert parse_position_token(token) == [MessagePosition(DIRECTORY_TOPIC, 0, 4), MessagePosition(RECORD_TOPIC, 3, 17)]
 
 
 @pytest.mark.parametrize(
@@ -24,4 +28,4 @@ def test_a_token_holds_the_highest_offset_of_each_partition() -> None:
 )
 def test_what_no_publish_was_told_is_refused_at_once(token: str) -> None:
     with pytest.raises(Malformed):
-        from_token(token)
+        parse_position_token(token)

@@ -13,13 +13,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as StarletteRoute
 
 from onestory.shared import errors
-from onestory.shared.http.app import STATUS, Declined, OpenRoute, Route, create_app, refusal
-from onestory.shared.http.caller import Caller, Tokens
+from onestory.shared.http.app import STATUS_BY_ERROR, OpenRoute, Route, TryNextRoute, create_app, error_response
+from onestory.shared.http.caller import Caller, TokenVerifier
 
 CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
 
 
-class KnowsOneToken(Tokens):
+class KnowsOneToken(TokenVerifier):
     """A fake of Tokens: one token is good."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ async def explode(_request: Request, _caller: Caller) -> Response:
 
 
 async def decline(_request: Request, _caller: Caller) -> Response:
-    raise Declined
+    raise TryNextRoute
 
 
 async def parameters(request: Request, _caller: Caller) -> Response:
@@ -189,5 +189,5 @@ def test_every_error_family_has_its_status() -> None:
         kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.OneStoryError)
     }
 
-    assert families - set(STATUS) == {errors.OneStoryError, errors.Misconfigured}
-    assert refusal(errors.Unavailable("later")).headers["Retry-After"]
+    assert families - set(STATUS_BY_ERROR) == {errors.OneStoryError, errors.Misconfigured}
+    assert error_response(errors.Unavailable("later")).headers["Retry-After"]

@@ -1,4 +1,11 @@
-"""Entries become events: one about a person, or one for each entry of the directory."""
+"""Builds entries from valid items, and events from entries: one for a person, or one for each directory entry.
+
+`validate.py` comes before this, and `intake/publish.py` sends the events. `references.py` rewrites the references in an
+entry's content.
+
+The content of an entry begins `{"resourceType":"T","id":"<shared id>","meta":{`. The projector inserts versionId and
+lastUpdated right after that.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +18,9 @@ import msgspec
 
 from onestory.intake.domain.bundle import Meta, is_organisation_tag
 from onestory.intake.domain.item import Item
-from onestory.intake.domain.references import Target, Targets, rewrite
-from onestory.intake.domain.request import AcceptedEntry, Reception
-from onestory.intake.domain.validate import Examination, Examined
+from onestory.intake.domain.references import ReferenceTargets, Target, rewrite_references
+from onestory.intake.domain.request import AcceptedEntry, SubmissionContext
+from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import OneStoryError, Unprocessable
 from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged
 from onestory.shared.fhir.definitions import directory_types
@@ -21,157 +28,165 @@ from onestory.shared.identity import ODS_CODE_SYSTEM, PersonIdentifier
 
 NewId = Callable[[], UUID]
 
-# The namespace of event ids that follow from an idempotency key (RFC 9562, UUIDv5). Fixed for ever: a repetition years
-# later must meet its event.
-_KEYED = UUID("5b0d8f9e-6c0f-4e1c-9a7e-0f3d6f0c2a11")
-
-
-def person_event(
-    entries: Sequence[Entry], person: PersonIdentifier, recorded_at: datetime, reception: Reception, new_id: NewId
-) -> RecordChanged:
-    """The event that says these entries of the person."""
-    return RecordChanged(
-        event_id=_event_id(reception, new_id, *person),
-        source=reception.source,
-        person=person,
-        sequence=reception.sequence,
-        recorded_at=recorded_at,
-        published_at=reception.received_at,
-        correlation_id=reception.correlation_id,
-        complete_types=reception.complete_types,
-        entries=tuple(entries),
-    )
-
-
-def directory_event(entry: Entry, reception: Reception, new_id: NewId) -> DirectoryChanged:
-    """The event that says this entry to the directory."""
-    return DirectoryChanged(
-        event_id=_event_id(reception, new_id, entry.resource_type, entry.local_id),
-        source=reception.source,
-        sequence=reception.sequence,
-        recorded_at=entry.recorded_at,
-        published_at=reception.received_at,
-        correlation_id=reception.correlation_id,
-        entry=entry,
-    )
-
-
-def accepted(each: Examined, entry: Entry, event_id: UUID) -> AcceptedEntry:
-    """The outcome of an entry that went into an event."""
-    return AcceptedEntry(each.item.method, entry.resource_type, entry.shared_id, event_id, entry.content)
-
-
-def refuse_outside_directory(each: Examined) -> None:
-    """Raise `Unprocessable` for a resource that must be about a person, and names nobody."""
-    kind = each.item.resource_type
-    if kind not in directory_types():
-        raise Unprocessable(
-            f"This {kind} names nobody: include the person's Patient, or reference Patient/<NHS number>, or give an "
-            "identifier with the NHS number where it says whose it is.",
-            code="required",
-            expression=each.item.path,
-        )
-
-
-def refuse_whole_list(reception: Reception) -> None:
-    """Raise `Unprocessable` if this was said to be the whole list of something: only one person's record has that."""
-    if reception.complete_types:
-        says = "X-Complete-Types is about one person: send a submission for each person, or leave it out."
-        raise Unprocessable(says, code="business-rule")
-
-
-def _event_id(reception: Reception, new_id: NewId, *about: str) -> UUID:
-    if not reception.idempotency_key:
-        return new_id()
-    source = reception.source
-    return uuid5(_KEYED, "\0".join((source.organisation, source.system, reception.idempotency_key, *about)))
-
-
-# A resource's bytes as they travel: its own, with the shared id in front and a tag that names the verified source.
-#
-# They begin `{"resourceType":"T","id":"I","meta":{`; the projector puts versionId and lastUpdated right behind that.
-
+# The namespace of event ids that follow from an idempotency key (RFC 9562, UUIDv5). It must never change: a repetition
+# years later must give the same event id.
+_EVENT_ID_NAMESPACE = UUID("5b0d8f9e-6c0f-4e1c-9a7e-0f3d6f0c2a11")
 _META = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_IN_FRONT = ("resourceType", "id", "meta")
-# The record gives each version its own; the publisher's lastUpdated lives on as recorded_at.
+_WRITTEN_FIRST = ("resourceType", "id", "meta")
+# The record gives each version its own. The publisher's lastUpdated is kept as recorded_at.
 _REPLACED = ("versionId", "lastUpdated", "_versionId", "_lastUpdated")
 
 
-def assemble(item: Item, meta: Meta, shared_id: str, organisation: str) -> bytes:
-    """The content of an entry; its references are still the publisher's."""
+@dataclass(frozen=True, slots=True)
+class BuiltEntries:
+    """The entries of one statement, and the errors of items that could not become one. Both are by item index."""
+
+    entries: dict[int, Entry]
+    errors: dict[int, OneStoryError]
+
+
+def build_entries(
+    items: Sequence[ValidItem], person: PersonIdentifier | None, validation: SubmissionValidation
+) -> BuiltEntries:
+    """Return the entries for one person, or for the directory when `person` is None."""
+    context = validation.context
+    person_key = context.deployment.keys.person_key(person) if person else None
+    shared_ids = {item.item.index: _shared_id(item, person_key, context) for item in items}
+
+    def patient_id(item: Item) -> str:
+        return _patient_id(item, validation)
+
+    targets = ReferenceTargets(validation.index, validation.people, context, person_key, shared_ids, patient_id)
+    cache: dict[bytes, Target] = {}
+    built = BuiltEntries({}, {})
+    for item in items:
+        index = item.item.index
+        try:
+            built.entries[index] = _entry(item, shared_ids[index], targets, cache, context)
+        except OneStoryError as error:
+            built.errors[index] = error
+    return built
+
+
+def _shared_id(valid_item: ValidItem, person_key: str | None, context: SubmissionContext) -> str:
+    keys, source = context.deployment.keys, context.source
+    name = (source.organisation, source.system, valid_item.item.resource_type, valid_item.local_id)
+    return keys.shared_id(person_key, *name) if person_key else keys.resource_hash(*name)
+
+
+def _patient_id(item: Item, validation: SubmissionValidation) -> str:
+    person = validation.people.person_of_patient(item)
+    if person.is_nhs_number:
+        return person.value
+    valid_item = validation.valid[item.index]
+    return _shared_id(valid_item, validation.context.deployment.keys.person_key(person), validation.context)
+
+
+def _entry(
+    valid_item: ValidItem,
+    shared_id: str,
+    targets: ReferenceTargets,
+    cache: dict[bytes, Target],
+    context: SubmissionContext,
+) -> Entry:
+    item = valid_item.item
+    content = None
+    if item.operation is Operation.ASSERT:
+        assembled = assemble_content(item, valid_item.meta, shared_id, context.source.organisation)
+        content = rewrite_references(assembled, item, targets, cache)
+    return Entry(item.resource_type, valid_item.local_id, shared_id, valid_item.recorded_at, item.operation, content)
+
+
+def assemble_content(item: Item, meta: Meta, shared_id: str, organisation: str) -> bytes:
+    """Return the resource's bytes with the shared id, and with a tag that names the verified source.
+
+    The references are still the publisher's.
+    """
     parts: list[bytes | msgspec.Raw] = [
         f'{{"resourceType":"{item.resource_type}","id":"{shared_id}","meta":{{'.encode(),
         _meta(item.members.get("meta"), meta, organisation),
         b"}",
     ]
     for name, raw in item.members.items():
-        if name not in _IN_FRONT:
+        if name not in _WRITTEN_FIRST:
             parts += (b',"', name.encode(), b'":', raw)
     parts.append(b"}")
     return b"".join(parts)
 
 
 def _meta(raw: msgspec.Raw | None, meta: Meta, organisation: str) -> bytes:
-    own = b'{"system":"%b","code":"%b"}' % (ODS_CODE_SYSTEM.encode(), organisation.encode())
+    tag = b'{"system":"%b","code":"%b"}' % (ODS_CODE_SYSTEM.encode(), organisation.encode())
     if raw is None:
-        return b'"tag":[%b]' % own
+        return b'"tag":[%b]' % tag
     members = {name: bytes(value) for name, value in _META.decode(raw).items() if name not in _REPLACED}
     if "tag" not in members:
-        members["tag"] = b"[%b]" % own
-    elif not any(is_organisation_tag(tag) for tag in meta.tag):
-        members["tag"] = b"%b,%b]" % (members["tag"].rstrip()[:-1], own)
+        members["tag"] = b"[%b]" % tag
+    elif not any(is_organisation_tag(own) for own in meta.tag):
+        members["tag"] = b"%b,%b]" % (members["tag"].rstrip()[:-1], tag)
     return b",".join(b'"%b":%b' % (name.encode(), value) for name, value in members.items())
 
 
-# Items become entries: with shared ids, and with content whose references lead where the record has things.
+def person_event(
+    entries: Sequence[Entry],
+    person: PersonIdentifier,
+    recorded_at: datetime,
+    context: SubmissionContext,
+    new_id: NewId,
+) -> RecordChanged:
+    """Return the event with these entries about the person."""
+    return RecordChanged(
+        event_id=_event_id(context, new_id, *person),
+        source=context.source,
+        person=person,
+        sequence=context.sequence,
+        recorded_at=recorded_at,
+        published_at=context.received_at,
+        correlation_id=context.correlation_id,
+        complete_types=context.complete_types,
+        entries=tuple(entries),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Stated:
-    """The entries of a statement by their items' place, and the errors of those that could not be stated."""
-
-    entries: dict[int, Entry]
-    errors: dict[int, OneStoryError]
-
-
-def state(items: Sequence[Examined], person: PersonIdentifier | None, examination: Examination) -> Stated:
-    """The entries for one person, or for the directory when `person` is None."""
-    reception = examination.reception
-    person_key = reception.door.keys.person_key(person) if person else None
-    shared_ids = {each.item.index: _shared_id(each, person_key, reception) for each in items}
-
-    def patient_id(item: Item) -> str:
-        return _patient_id(item, examination)
-
-    targets = Targets(examination.index, examination.people, reception, person_key, shared_ids, patient_id)
-    cache: dict[bytes, Target] = {}
-    stated = Stated({}, {})
-    for each in items:
-        try:
-            stated.entries[each.item.index] = _entry(each, shared_ids[each.item.index], targets, cache, reception)
-        except OneStoryError as error:
-            stated.errors[each.item.index] = error
-    return stated
+def directory_event(entry: Entry, context: SubmissionContext, new_id: NewId) -> DirectoryChanged:
+    """Return the event with this entry of the directory."""
+    return DirectoryChanged(
+        event_id=_event_id(context, new_id, entry.resource_type, entry.local_id),
+        source=context.source,
+        sequence=context.sequence,
+        recorded_at=entry.recorded_at,
+        published_at=context.received_at,
+        correlation_id=context.correlation_id,
+        entry=entry,
+    )
 
 
-def _shared_id(each: Examined, person_key: str | None, reception: Reception) -> str:
-    keys, source = reception.door.keys, reception.source
-    name = (source.organisation, source.system, each.item.resource_type, each.local_id)
-    return keys.shared_id(person_key, *name) if person_key else keys.resource_hash(*name)
+def _event_id(context: SubmissionContext, new_id: NewId, *subject: str) -> UUID:
+    if not context.idempotency_key:
+        return new_id()
+    source = context.source
+    name = "\0".join((source.organisation, source.system, context.idempotency_key, *subject))
+    return uuid5(_EVENT_ID_NAMESPACE, name)
 
 
-def _patient_id(item: Item, examination: Examination) -> str:
-    person = examination.people.of_patient(item)
-    if person.is_nhs_number:
-        return person.value
-    examined = examination.fit[item.index]
-    return _shared_id(examined, examination.reception.door.keys.person_key(person), examination.reception)
+def accepted_entry(valid_item: ValidItem, entry: Entry, event_id: UUID) -> AcceptedEntry:
+    """Return the outcome of an item that went into an event."""
+    return AcceptedEntry(valid_item.item.method, entry.resource_type, entry.shared_id, event_id, entry.content)
 
 
-def _entry(each: Examined, shared_id: str, targets: Targets, cache: dict[bytes, Target], reception: Reception) -> Entry:
-    item = each.item
-    content = None
-    if item.operation is Operation.ASSERT:
-        assembled = assemble(item, each.meta, shared_id, reception.source.organisation)
-        content = rewrite(assembled, item, targets, cache)
-    return Entry(item.resource_type, each.local_id, shared_id, each.recorded_at, item.operation, content)
+def refuse_without_person(valid_item: ValidItem) -> None:
+    """Raise `Unprocessable` for an item without a person whose type does not belong in the directory."""
+    kind = valid_item.item.resource_type
+    if kind not in directory_types():
+        raise Unprocessable(
+            f"This {kind} names nobody: include the person's Patient, or reference Patient/<NHS number>, or give an "
+            "identifier with the NHS number where it says whose it is.",
+            code="required",
+            expression=valid_item.item.path,
+        )
+
+
+def refuse_complete_types(context: SubmissionContext) -> None:
+    """Raise `Unprocessable` when the submission claims a whole list: only one person's statement can be one."""
+    if context.complete_types:
+        text = "X-Complete-Types is about one person: send a submission for each person, or leave it out."
+        raise Unprocessable(text, code="business-rule")

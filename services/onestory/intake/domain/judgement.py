@@ -1,8 +1,8 @@
-"""What a clinician judges of a person's statements: these say the same (Linkage), or they are to be kept apart (Basic).
+"""The rules of judgements: statements of a clinician that facts of one person are the same, or must be kept apart.
 
-http://hl7.org/fhir/R4/linkage.html, http://hl7.org/fhir/R4/basic.html; `schemas/fhir/` has the profiles. A judgement is
-a statement like any other: corrected by an update, undone by a retraction, there again after a rebuild. It may be about
-what other sources said. It is about facts of one person: nobody is joined by it.
+"Same" is a Linkage (http://hl7.org/fhir/R4/linkage.html), "keep apart" a Basic (http://hl7.org/fhir/R4/basic.html).
+`schemas/fhir/` has the profiles. A judgement is a statement like any other: an update corrects it, a retraction undoes
+it, and a rebuild restores it. It may be about statements of other sources. It never joins two people.
 """
 
 from __future__ import annotations
@@ -13,27 +13,26 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from onestory.intake.domain.ids import Index, relative
-from onestory.intake.domain.item import Item
+from onestory.intake.domain.item import Item, ItemIndex, parse_relative_reference
 from onestory.intake.domain.request import KnownResource
 from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.events import Entry, Operation
 from onestory.shared.identity import parse_shared_id
 
 LINKAGE, BASIC = "Linkage", "Basic"
-JUDGEMENT = "https://onestory.nhs.uk/CodeSystem/record-judgement"
+JUDGEMENT_SYSTEM = "https://onestory.nhs.uk/CodeSystem/record-judgement"
 KEEP_APART = "keep-apart"
-KEPT_APART = "https://onestory.nhs.uk/StructureDefinition/kept-apart"
-"""Extension on Basic: one of the statements that are kept apart."""
+KEPT_APART_EXTENSION = "https://onestory.nhs.uk/StructureDefinition/kept-apart"
+"""An extension of Basic: it names one of the statements that must be kept apart."""
 
-# Job roles of clinicians (NHS National RBAC Database), which a token may give with what stands above them.
+# Job roles of clinicians (NHS National RBAC Database). A token may give a role with its parents before it.
 _CLINICIANS = {"R8000", "R8001", "R8003"}
 _SHARED_ID = re.compile(rb"/([a-z2-7]{26}-[a-z2-7]{26})\b")
 _KEY_LENGTH = 26
 
 
-class Judged(NamedTuple):
-    """A statement that a judgement names: where, and what the record has there."""
+class JudgedStatement(NamedTuple):
+    """A statement that a judgement names: the FHIRPath of the reference, and the resource in the record."""
 
     path: str
     shared_id: str
@@ -41,110 +40,119 @@ class Judged(NamedTuple):
 
 
 def is_judgement(item: Item) -> bool:
-    """Whether the item is a "same" or a "keep apart". A retraction cannot be told: it has no content."""
+    """Return whether the item is a judgement. For a retraction this is False, because it has no content."""
     if item.resource_type == LINKAGE:
         return bool(item.members)
-    codes = _of(item, "code").get("coding", ()) if item.resource_type == BASIC and "code" in item.members else ()
-    return any(coding.get("system") == JUDGEMENT for coding in codes)
+    codes = _member(item, "code").get("coding", ()) if item.resource_type == BASIC and "code" in item.members else ()
+    return any(coding.get("system") == JUDGEMENT_SYSTEM for coding in codes)
 
 
-def named_ids(item: Item) -> set[str]:
-    """The ids in our own form that a judgement may name: what they stand for decides."""
+def ids_in_judgement(item: Item) -> set[str]:
+    """Return the shared ids in an item that may be a judgement. The decision looks them up in the record."""
     if item.resource_type not in (LINKAGE, BASIC):
         return set()
     return {match.decode() for match in _SHARED_ID.findall(bytes(item.raw))}
 
 
 def refuse_unless_clinician(item: Item, role: str) -> None:
-    """Raise `Forbidden` for a judgement of anybody else, and for a retraction that may undo one."""
-    undoes = item.operation is Operation.RETRACT and item.resource_type in (LINKAGE, BASIC)
-    if (undoes or is_judgement(item)) and not _is_clinician(role):
+    """Raise `Forbidden` when a role that is no clinician's sends a judgement, or a retraction that may undo one."""
+    may_undo = item.operation is Operation.RETRACT and item.resource_type in (LINKAGE, BASIC)
+    if (may_undo or is_judgement(item)) and not _is_clinician(role):
         raise _only_clinicians(item.path)
 
 
 def refuse_list_unless_clinician(complete_types: Collection[str], role: str) -> None:
-    """Raise `Forbidden` for a whole list that may retire judgements."""
+    """Raise `Forbidden` when a role that is no clinician's sends a whole list that may retire judgements."""
     if not {LINKAGE, BASIC}.isdisjoint(complete_types) and not _is_clinician(role):
         raise _only_clinicians("X-Complete-Types")
 
 
-def overwriting(entries: Iterable[Entry], role: str) -> list[str]:
-    """Shared ids under which somebody who is no clinician says a Basic: they may stand as a judgement."""
-    return [] if _is_clinician(role) else [each.shared_id for each in entries if each.resource_type == BASIC]
+def ids_that_may_be_judgements(entries: Iterable[Entry], role: str) -> list[str]:
+    """Return the shared ids of Basic resources that a role publishes which is no clinician's.
+
+    The current statement under such an id may be a judgement, which only a clinician may replace.
+    """
+    return [] if _is_clinician(role) else [entry.shared_id for entry in entries if entry.resource_type == BASIC]
 
 
-def refuse_overwritten(shared_ids: Collection[str]) -> None:
-    """Raise `Forbidden` if there are any that stand as a judgement."""
+def refuse_replacing_judgements(shared_ids: Collection[str]) -> None:
+    """Raise `Forbidden` if there are any of these shared ids, whose current statements are judgements."""
     if shared_ids:
         raise _only_clinicians(BASIC)
 
 
-def judged(item: Item, index: Index, known: Mapping[str, KnownResource]) -> list[Judged]:
-    """What the judgement names, in order. Raises `Unprocessable` for what the record does not have."""
-    return [_judged(path, reference, index, known) for path, reference in _references(item)]
+def subject_of_linkage(item: Item, index: ItemIndex, known: Mapping[str, KnownResource]) -> JudgedStatement:
+    """Return the named statement whose person a Linkage is about: the first with an NHS number, else the first.
 
-
-def about(item: Item, index: Index, known: Mapping[str, KnownResource]) -> Judged:
-    """The named statement whose person a Linkage is about: by preference one with an NHS number."""
-    named = judged(item, index, known)
-    if not named:
+    Raises `Unprocessable` for a Linkage without statements, and for a statement that the record does not have.
+    """
+    statements = judged_statements(item, index, known)
+    if not statements:
         raise _too_few(item)
-    return next((each for each in named if each.known.person.is_nhs_number), named[0])
+    return next((statement for statement in statements if statement.known.person.is_nhs_number), statements[0])
 
 
-def refuse_unfounded(item: Item, person_key: str, index: Index, known: Mapping[str, KnownResource]) -> None:
-    """Raise `Unprocessable` for a judgement without author, of fewer than two statements, or of a second person."""
+def refuse_invalid_judgement(item: Item, person_key: str, index: ItemIndex, known: Mapping[str, KnownResource]) -> None:
+    """Raise `Unprocessable` for a judgement without author, of fewer than two statements, or about a second person."""
     if item.resource_type == BASIC and not _is_keep_apart(item):
-        says = f"The one judgement of this kind is {KEEP_APART}: correct the code."
-        raise Unprocessable(says, code="code-invalid", expression=f"{item.path}.code")
-    author = _of(item, "author") if "author" in item.members else {}
+        text = f"The one judgement of this kind is {KEEP_APART}: correct the code."
+        raise Unprocessable(text, code="code-invalid", expression=f"{item.path}.code")
+    author = _member(item, "author") if "author" in item.members else {}
     if not (author.get("display") or author.get("identifier", {}).get("value")):
-        says = "Say who judges: give author an identifier or a display."
-        raise Unprocessable(says, code="required", expression=f"{item.path}.author")
-    named = judged(item, index, known)
-    for each in named:
-        if person_key not in {each.shared_id[:_KEY_LENGTH], *each.known.joined}:
+        text = "Say who judges: give author an identifier or a display."
+        raise Unprocessable(text, code="required", expression=f"{item.path}.author")
+    statements = judged_statements(item, index, known)
+    for statement in statements:
+        if person_key not in {statement.shared_id[:_KEY_LENGTH], *statement.known.linked_person_keys}:
             raise Unprocessable(
                 "This is of a second person. A judgement is about facts of one person: that two numbers are one person "
                 "is for a demographic authority to say.",
                 code="business-rule",
-                expression=each.path,
+                expression=statement.path,
             )
-    if len({each.shared_id for each in named}) < 2:
+    if len({statement.shared_id for statement in statements}) < 2:
         raise _too_few(item)
 
 
-def _judged(path: str, reference: Any, index: Index, known: Mapping[str, KnownResource]) -> Judged:
-    target = relative(index.plain(str(reference.get("reference", "")))) if isinstance(reference, dict) else None
+def judged_statements(item: Item, index: ItemIndex, known: Mapping[str, KnownResource]) -> list[JudgedStatement]:
+    """Return the statements that a judgement names, in order. Raises `Unprocessable` if the record lacks one."""
+    return [_judged_statement(path, reference, index, known) for path, reference in _references(item)]
+
+
+def _judged_statement(
+    path: str, reference: Any, index: ItemIndex, known: Mapping[str, KnownResource]
+) -> JudgedStatement:
+    literal = str(reference.get("reference", "")) if isinstance(reference, dict) else None
+    target = parse_relative_reference(index.normalise(literal)) if literal is not None else None
     if target is None or not parse_shared_id(target[1]):
-        says = "Name what the record has: Type/id, with the id that a read or a search gave."
-        raise Unprocessable(says, code="value", expression=path)
+        text = "Name what the record has: Type/id, with the id that a read or a search gave."
+        raise Unprocessable(text, code="value", expression=path)
     if target[0] == "Patient":
-        says = "Patients are not judged: that they are one person is for a demographic authority to say."
-        raise Unprocessable(says, code="business-rule", expression=path)
-    meant = known.get(target[1])
-    if meant is None or meant.resource_type != target[0]:
-        says = "The record does not have this (yet): correct the reference, or send it again later."
-        raise Unprocessable(says, code="not-found", expression=path)
-    return Judged(path, target[1], meant)
+        text = "Patients are not judged: that they are one person is for a demographic authority to say."
+        raise Unprocessable(text, code="business-rule", expression=path)
+    known_resource = known.get(target[1])
+    if known_resource is None or known_resource.resource_type != target[0]:
+        text = "The record does not have this (yet): correct the reference, or send it again later."
+        raise Unprocessable(text, code="not-found", expression=path)
+    return JudgedStatement(path, target[1], known_resource)
 
 
 def _references(item: Item) -> Iterator[tuple[str, Any]]:
     if item.resource_type == LINKAGE:
-        for place, each in enumerate(_of(item, "item")):
-            yield f"{item.path}.item[{place}].resource", each.get("resource")
+        for index, linked in enumerate(_member(item, "item")):
+            yield f"{item.path}.item[{index}].resource", linked.get("resource")
         return
-    for place, each in enumerate(_of(item, "extension") if "extension" in item.members else ()):
-        if each.get("url") == KEPT_APART:
-            yield f"{item.path}.extension[{place}].valueReference", each.get("valueReference")
+    for index, extension in enumerate(_member(item, "extension") if "extension" in item.members else ()):
+        if extension.get("url") == KEPT_APART_EXTENSION:
+            yield f"{item.path}.extension[{index}].valueReference", extension.get("valueReference")
 
 
 def _is_keep_apart(item: Item) -> bool:
-    codes = _of(item, "code").get("coding", ())
-    return any((coding.get("system"), coding.get("code")) == (JUDGEMENT, KEEP_APART) for coding in codes)
+    codes = _member(item, "code").get("coding", ())
+    return any((coding.get("system"), coding.get("code")) == (JUDGEMENT_SYSTEM, KEEP_APART) for coding in codes)
 
 
-def _of(item: Item, name: str) -> Any:
+def _member(item: Item, name: str) -> Any:
     return msgspec.json.decode(item.members[name])
 
 
@@ -154,10 +162,10 @@ def _is_clinician(role: str) -> bool:
 
 def _only_clinicians(path: str) -> Forbidden:
     roles = ", ".join(sorted(_CLINICIANS))
-    says = f"That facts are the same or apart is for a clinician to say or take back: send a token with role {roles}."
-    return Forbidden(says, expression=path)
+    text = f"That facts are the same or apart is for a clinician to say or take back: send a token with role {roles}."
+    return Forbidden(text, expression=path)
 
 
 def _too_few(item: Item) -> Unprocessable:
-    says = "A judgement is about two statements or more: name each of them."
-    return Unprocessable(says, code="required", expression=item.path)
+    text = "A judgement is about two statements or more: name each of them."
+    return Unprocessable(text, code="required", expression=item.path)

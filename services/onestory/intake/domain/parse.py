@@ -1,56 +1,299 @@
-"""A submission taken apart: its items, and what went wrong with those of a batch."""
+"""Splits a submission into items: one resource, or the entries of a Bundle.
+
+This is the first pure step of a publish: `intake/publish.py` comes before it, and `prepare.py` after it.
+
+Specification: http://hl7.org/fhir/R4/http.html for create, update and delete, its section #transaction for
+Bundle.entry.request.
+"""
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from onestory.intake.domain.bundle import (
-    NOTHING,
+    ABSENT,
+    EMPTY_META,
     Bundle,
+    BundleEntry,
+    EntryRequest,
     Meta,
+    claims_in_tags,
     read_bundle,
     read_meta,
-    refuse_broken,
+    refuse_invalid_bundle,
     refuse_referral_message,
-    resource_type,
-    said_in,
+    resource_type_of,
 )
-from onestory.intake.domain.item import (
-    Item,
-    members_of,
-    open_entry,
-    refuse_bad_id,
-    refuse_operated,
-    refuse_type,
-    refused_entry,
-    text,
+from onestory.intake.domain.item import Item, members_of, refuse_invalid_id, refuse_unsupported_type, string_member
+from onestory.intake.domain.judgement import ids_in_judgement
+from onestory.intake.domain.request import (
+    PublisherClaims,
+    RequestUrl,
+    Submission,
+    identifier_condition,
+    parse_request_url,
+    patient_parameter,
+    refuse_operation_only_type,
+    refuse_preconditions,
 )
-from onestory.intake.domain.judgement import named_ids
-from onestory.intake.domain.request import PublisherClaims, Submission, identifier_in, person_in, refuse_preconditions
 from onestory.shared.errors import Issue, Malformed, NotFound, OneStoryError, Unprocessable
 from onestory.shared.fhir.definitions import resource_types
 from onestory.shared.fhir.validate import validate
 from onestory.shared.identity import parse_shared_id
 
-# A submission of one resource: create, update or delete (http://hl7.org/fhir/R4/http.html).
+_ENTRY_PATH = re.compile(r"Bundle\.entry\[(\d+)\]\.resource\b")
+_PATIENT_REFERENCE = re.compile(rb"Patient/([a-z2-7]{26}-[a-z2-7]{26})")
+_ADVICE_BY_METHOD = {
+    "GET": "Reads are not answered here: send them by themselves.",
+    "HEAD": "Reads are not answered here: send them by themselves.",
+    "PATCH": "A statement is whole: send the resource as it now is, with PUT.",
+}
 
 
-def open_resource(submission: Submission) -> Item:
-    """The one item. Raises `Malformed`, `Unprocessable` or `PreconditionFailed`."""
+@dataclass(frozen=True, slots=True)
+class ParsedSubmission:
+    """The items that could be read, and the errors of refused entries, by their index in Bundle.entry.
+
+    An entry of a batch can have both an item and an error. `bundle_type` is empty for one resource. `meta` and
+    `timestamp` are those of the Bundle. `size` is the number of its entries.
+    """
+
+    bundle_type: str
+    size: int
+    items: Sequence[Item]
+    errors: Mapping[int, OneStoryError] = field(default_factory=dict)
+    meta: Meta = EMPTY_META
+    timestamp: str | None = None
+    body: bytes = b""
+
+    @property
+    def is_batch(self) -> bool:
+        """Return whether entries can be refused one by one."""
+        return self.bundle_type == "batch"
+
+    def claims(self) -> PublisherClaims:
+        """Return the claims in the tags of the Bundle, or of the one resource."""
+        if self.bundle_type or not self.items:
+            return claims_in_tags(self.meta)
+        return claims_in_tags(read_meta(self.items[0].members.get("meta")))
+
+    def shared_ids(self) -> set[str]:
+        """Return the shared ids that the decision must look up: of items, of their persons, and in judgements."""
+        ids = {name for item in self.items for name in (item.resource_id, item.person) if parse_shared_id(name)}
+        return ids | self.judged_ids() | {match.decode() for match in _PATIENT_REFERENCE.findall(self.body)}
+
+    def judged_ids(self) -> set[str]:
+        """Return the shared ids in judgements. For these, all identities of the person are needed too."""
+        return {shared_id for item in self.items for shared_id in ids_in_judgement(item)}
+
+
+def parse_submission(submission: Submission, base_url: str) -> ParsedSubmission:
+    """Return the items of a submission.
+
+    Raises `Malformed`, `Unprocessable`, `PreconditionFailed`, `NotFound` or `NotAllowed`. For a batch it raises only
+    for faults of the whole Bundle; a fault of one entry goes into `errors`.
+    """
+    refuse_operation_only_type(submission)
+    refuse_preconditions(list(submission.preconditions))
+    if submission.if_none_exist and (submission.method != "POST" or not submission.resource_type):
+        refuse_preconditions(["If-None-Exist"])
+    body = submission.body.removeprefix(codecs.BOM_UTF8)
+    if not submission.resource_type:
+        return _parse_bundle(body, base_url)
+    return ParsedSubmission("", 1, [_parse_resource(replace(submission, body=body))], body=body)
+
+
+def _parse_bundle(body: bytes, base_url: str) -> ParsedSubmission:
+    issues = validate(body)
+    if issues and not all(_ENTRY_PATH.match(issue.expression) for issue in issues):
+        raise Unprocessable(issues[0].diagnostics, issues=issues)
+    _refuse_other_resource(body)
+    bundle = read_bundle(body)
+    if issues and bundle.type != "batch":
+        raise Unprocessable(issues[0].diagnostics, issues=issues)
+    refuse_invalid_bundle(bundle)
+    refuse_referral_message(bundle)
+    items, errors = _items(bundle, base_url)
+    return ParsedSubmission(
+        bundle_type=bundle.type,
+        size=len(bundle.entry),
+        items=items,
+        errors={**errors, **_errors_by_entry(issues)},
+        meta=bundle.meta,
+        timestamp=bundle.timestamp,
+        body=body,
+    )
+
+
+def _refuse_other_resource(body: bytes) -> None:
+    kind = resource_type_of(body)
+    if kind != "Bundle":
+        text = f"Only a Bundle can be sent here: send this resource to /fhir/{kind}."
+        raise Malformed(text, code="value", expression="Resource")
+
+
+def _items(bundle: Bundle, base_url: str) -> tuple[list[Item], dict[int, OneStoryError]]:
+    items, errors = [], {}
+    for index, entry in enumerate(bundle.entry):
+        try:
+            items.append(_item_of_entry(index, entry, base_url))
+        except OneStoryError as error:
+            errors[index] = error
+            items += _item_of_refused_entry(index, entry, base_url)
+    if errors and bundle.type != "batch":
+        raise combined_error(list(errors.values()))
+    return items, errors
+
+
+def _errors_by_entry(issues: Sequence[Issue]) -> dict[int, OneStoryError]:
+    by_entry: dict[int, list[Issue]] = {}
+    for issue in issues:
+        match = _ENTRY_PATH.match(issue.expression)
+        assert match is not None
+        by_entry.setdefault(int(match[1]), []).append(issue)
+    return {index: Unprocessable(group[0].diagnostics, issues=group) for index, group in by_entry.items()}
+
+
+def combined_error(errors: Sequence[OneStoryError]) -> OneStoryError:
+    """Return one error with the issues of all errors of the first one's family, each issue once."""
+    first = errors[0]
+    issues = (issue for error in errors if type(error) is type(first) for issue in error.issues)
+    return type(first)(first.issues[0].diagnostics, issues=list(dict.fromkeys(issues)))
+
+
+def _item_of_entry(index: int, entry: BundleEntry, base_url: str) -> Item:
+    """Return the item of an entry. Raises `Malformed`, `Unprocessable` or `PreconditionFailed`."""
+    path = f"Bundle.entry[{index}]"
+    if entry.request is None:
+        return _item_of_resource(index, entry, path)
+    _refuse_conditions(entry.request, f"{path}.request")
+    if entry.request.method not in ("POST", "PUT", "DELETE"):
+        advice = _ADVICE_BY_METHOD.get(entry.request.method, "There is no such method: send POST, PUT or DELETE.")
+        raise Unprocessable(advice, code="not-supported", expression=f"{path}.request.method")
+    return _item_of_request(index, entry, entry.request, path, base_url)
+
+
+def _item_of_refused_entry(index: int, entry: BundleEntry, base_url: str) -> list[Item]:
+    """Return the readable part of a refused entry, so that its person can be found; an empty list if there is none."""
+    path = f"Bundle.entry[{index}]"
+    with suppress(OneStoryError):
+        if entry.request and entry.request.method == "DELETE":
+            return [_item_of_request(index, entry, entry.request, path, base_url)]
+    with suppress(OneStoryError, msgspec.MsgspecError):
+        return [_item_of_resource(index, entry, path)]
+    return []
+
+
+def _refuse_conditions(request: EntryRequest, path: str) -> None:
+    conditions = {
+        "ifMatch": request.if_match,
+        "ifNoneMatch": request.if_none_match,
+        "ifModifiedSince": request.if_modified_since,
+        "ifNoneExist": request.if_none_exist if request.method != "POST" else None,
+    }
+    refuse_preconditions([name for name, value in conditions.items() if value is not None], path)
+
+
+def _item_of_resource(
+    index: int, entry: BundleEntry, path: str, method: str = "", *, identifier: str = "", person: str = ""
+) -> Item:
+    resource_path = f"{path}.resource"
+    members = members_of(entry.resource)
+    kind, resource_id = string_member(members, "resourceType"), string_member(members, "id")
+    if resource_id:
+        refuse_invalid_id(resource_id, f"{resource_path}.id")
+        _refuse_other_full_url(entry.full_url, kind, resource_id, path)
+    return Item(
+        index=index,
+        method=method,
+        resource_type=kind,
+        path=resource_path,
+        request_path=f"{path}.request.url",
+        resource_id=resource_id,
+        identifier=identifier,
+        person=person,
+        full_url=entry.full_url,
+        members=members,
+        raw=entry.resource,
+    )
+
+
+def _refuse_other_full_url(full_url: str, kind: str, resource_id: str, path: str) -> None:
+    if full_url.startswith("http") and not full_url.endswith(f"/{resource_id}"):
+        raise Unprocessable(
+            f"The fullUrl must end with {kind}/ and the resource's id, for references find it by both.",
+            code="invariant",
+            expression=f"{path}.fullUrl",
+        )
+
+
+def _item_of_request(index: int, entry: BundleEntry, request: EntryRequest, path: str, base_url: str) -> Item:
+    url_path = f"{path}.request.url"
+    url = parse_request_url(request.url, base_url + "/", url_path)
+    if request.method == "DELETE":
+        return _item_of_delete(index, entry, url, path)
+    identifier = ""
+    if request.method == "PUT" and not url.resource_id:
+        identifier = identifier_condition(url.search, url_path)
+    elif url.search or (request.method == "POST" and url.resource_id):
+        raise Unprocessable("POST goes to Type, PUT to Type/id.", code="value", expression=url_path)
+    if request.method == "POST" and request.if_none_exist:
+        identifier = identifier_condition(request.if_none_exist, f"{path}.request.ifNoneExist")
+    return _matching(url, _item_of_resource(index, entry, path, request.method, identifier=identifier))
+
+
+def _item_of_delete(index: int, entry: BundleEntry, url: RequestUrl, path: str) -> Item:
+    url_path = f"{path}.request.url"
+    person = patient_parameter(url.search, url_path)
+    refuse_unsupported_type(url.resource_type, url_path)
+    refuse_invalid_id(url.resource_id, url_path)
+    if entry.resource is not ABSENT:
+        # A DELETE may carry the deleted resource: its content names the person.
+        return _matching(url, _item_of_resource(index, entry, path, "DELETE", person=person))
+    return Item(
+        index=index,
+        method="DELETE",
+        resource_type=url.resource_type,
+        path=path,
+        request_path=url_path,
+        resource_id=url.resource_id,
+        full_url=entry.full_url,
+        person=person,
+    )
+
+
+def _matching(url: RequestUrl, item: Item) -> Item:
+    """Return the item. Raises `Unprocessable` unless it has the type and the id of its URL."""
+    if url.resource_type != item.resource_type:
+        text = "The type differs from the resourceType: send them alike."
+        raise Unprocessable(text, code="value", expression=item.request_path)
+    if url.resource_id and url.resource_id != item.resource_id:
+        text = "The id in the resource must be the one in the URL."
+        raise Unprocessable(text, code="value", expression=item.request_path)
+    return item
+
+
+def _parse_resource(submission: Submission) -> Item:
+    """Return the item of a submission that is one resource.
+
+    Raises `Malformed`, `NotFound`, `Unprocessable` or `PreconditionFailed`.
+    """
     if submission.resource_type not in resource_types():
         raise NotFound("The URL names no FHIR R4 resource type: send to /fhir/<type>, or a Bundle to /fhir.")
-    refuse_type(submission.resource_type, submission.resource_type)
+    refuse_unsupported_type(submission.resource_type, submission.resource_type)
     if submission.resource_id:
-        refuse_bad_id(submission.resource_id, f"{submission.resource_type}.id")
+        refuse_invalid_id(submission.resource_id, f"{submission.resource_type}.id")
     return _retraction(submission) if submission.method == "DELETE" else _assertion(submission)
 
 
 def _retraction(submission: Submission) -> Item:
-    person = person_in(submission.search, "")
+    person = patient_parameter(submission.search, "")
     if not submission.resource_id:
         raise Unprocessable("Say what to delete: Type/id.", code="required")
     kind = submission.resource_type
@@ -61,14 +304,14 @@ def _assertion(submission: Submission) -> Item:
     if issues := validate(submission.body):
         raise Unprocessable(issues[0].diagnostics, issues=issues)
     members, kind = members_of(submission.body), submission.resource_type
-    if text(members, "resourceType") != kind:
+    if string_member(members, "resourceType") != kind:
         raise Malformed("The type in the URL and the resourceType differ: send them alike.", expression="Resource")
     return Item(
         index=0,
         method=submission.method,
         resource_type=kind,
         path=kind,
-        resource_id=_resource_id(submission, text(members, "id")),
+        resource_id=_resource_id(submission, string_member(members, "id")),
         identifier=_identifier(submission),
         members=members,
         raw=msgspec.Raw(submission.body),
@@ -77,125 +320,16 @@ def _assertion(submission: Submission) -> Item:
 
 def _identifier(submission: Submission) -> str:
     if submission.method == "PUT" and not submission.resource_id:
-        return identifier_in(submission.search, "")
+        return identifier_condition(submission.search, "")
     if submission.search:
         raise Unprocessable("A search has no place in this URL: leave it out.", code="not-supported")
-    return identifier_in(submission.if_none_exist, "") if submission.if_none_exist else ""
+    return identifier_condition(submission.if_none_exist, "") if submission.if_none_exist else ""
 
 
-def _resource_id(submission: Submission, own: str) -> str:
+def _resource_id(submission: Submission, id_in_body: str) -> str:
     path = f"{submission.resource_type}.id"
-    if submission.method == "PUT" and submission.resource_id and own != submission.resource_id:
+    if submission.method == "PUT" and submission.resource_id and id_in_body != submission.resource_id:
         raise Malformed("The id in the resource must be the one in the URL.", code="value", expression=path)
-    if own:
-        refuse_bad_id(own, path)
-    return own
-
-
-_RESOURCE = re.compile(r"Bundle\.entry\[(\d+)\]\.resource\b")
-_PATIENT = re.compile(rb"Patient/([a-z2-7]{26}-[a-z2-7]{26})")
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The items that could be read, by their place, and the errors of those that are refused already.
-
-    `bundle_type` is empty for one resource. `meta` and `timestamp` are the Bundle's; `size` counts its entries.
-    """
-
-    bundle_type: str
-    size: int
-    items: Sequence[Item]
-    errors: Mapping[int, OneStoryError] = field(default_factory=dict)
-    meta: Meta = NOTHING
-    timestamp: str | None = None
-    body: bytes = b""
-
-    @property
-    def is_batch(self) -> bool:
-        return self.bundle_type == "batch"
-
-    def said(self) -> PublisherClaims:
-        """What the tags of the Bundle, or of the one resource, say of the statement."""
-        if self.bundle_type or not self.items:
-            return said_in(self.meta)
-        return said_in(read_meta(self.items[0].members.get("meta")))
-
-    def own_ids(self) -> set[str]:
-        """The ids in our own form whose meaning decides something here: of resources, and of whom they are about."""
-        ids = {each for item in self.items for each in (item.resource_id, item.person) if parse_shared_id(each)}
-        return ids | self.judged_ids() | {match.decode() for match in _PATIENT.findall(self.body)}
-
-    def judged_ids(self) -> set[str]:
-        """Those of them that judgements name: of whom each is, under all of that person's identities, decides too."""
-        return {each for item in self.items for each in named_ids(item)}
-
-
-def open_submission(submission: Submission, base_url: str) -> Opened:
-    """Read it. Raises `Malformed`, `Unprocessable`, `PreconditionFailed`, `NotAllowed`; for a batch only as a whole."""
-    refuse_operated(submission)
-    refuse_preconditions(list(submission.preconditions))
-    if submission.if_none_exist and (submission.method != "POST" or not submission.resource_type):
-        refuse_preconditions(["If-None-Exist"])
-    if not submission.resource_type:
-        return _open_bundle(submission.body.removeprefix(b"\xef\xbb\xbf"), base_url)
-    plain = replace(submission, body=submission.body.removeprefix(b"\xef\xbb\xbf"))
-    return Opened("", 1, [open_resource(plain)], body=plain.body)
-
-
-def _open_bundle(body: bytes, base_url: str) -> Opened:
-    issues = validate(body)
-    if issues and not all(_RESOURCE.match(issue.expression) for issue in issues):
-        raise Unprocessable(issues[0].diagnostics, issues=issues)
-    _refuse_other_resource(body)
-    bundle = read_bundle(body)
-    if issues and bundle.type != "batch":
-        raise Unprocessable(issues[0].diagnostics, issues=issues)
-    refuse_broken(bundle)
-    refuse_referral_message(bundle)
-    items, errors = _items(bundle, base_url)
-    return Opened(
-        bundle_type=bundle.type,
-        size=len(bundle.entry),
-        items=items,
-        errors={**errors, **_by_entry(issues)},
-        meta=bundle.meta,
-        timestamp=bundle.timestamp,
-        body=body,
-    )
-
-
-def _refuse_other_resource(body: bytes) -> None:
-    kind = resource_type(body)
-    if kind != "Bundle":
-        says = f"Only a Bundle can be sent here: send this resource to /fhir/{kind}."
-        raise Malformed(says, code="value", expression="Resource")
-
-
-def _items(bundle: Bundle, base_url: str) -> tuple[list[Item], dict[int, OneStoryError]]:
-    items, errors = [], {}
-    for index, entry in enumerate(bundle.entry):
-        try:
-            items.append(open_entry(index, entry, base_url))
-        except OneStoryError as error:
-            errors[index] = error
-            items += refused_entry(index, entry, base_url)
-    if errors and bundle.type != "batch":
-        raise all_of(list(errors.values()))
-    return items, errors
-
-
-def _by_entry(issues: Sequence[Issue]) -> dict[int, OneStoryError]:
-    found: dict[int, list[Issue]] = {}
-    for issue in issues:
-        match = _RESOURCE.match(issue.expression)
-        assert match is not None
-        found.setdefault(int(match[1]), []).append(issue)
-    return {index: Unprocessable(those[0].diagnostics, issues=those) for index, those in found.items()}
-
-
-def all_of(errors: Sequence[OneStoryError]) -> OneStoryError:
-    """One error that says what all of the first one's family say, each once."""
-    first = errors[0]
-    alike = (issue for error in errors if type(error) is type(first) for issue in error.issues)
-    return type(first)(first.issues[0].diagnostics, issues=list(dict.fromkeys(alike)))
+    if id_in_body:
+        refuse_invalid_id(id_in_body, path)
+    return id_in_body

@@ -1,4 +1,9 @@
-"""A submission becomes what to publish: the whole decision of the door, without clock or I/O."""
+"""Decides what a submission becomes: events to publish, or a refusal. It is pure: no clock and no I/O.
+
+`parse.py` comes before this. `prepare` is all or nothing for one person, or for the directory. It validates the items
+(`validate.py`) and builds entries and events from them (`events.py`). A batch may be about several people: it is all or
+nothing for each of them (design: intake).
+"""
 
 from __future__ import annotations
 
@@ -9,171 +14,60 @@ import msgspec
 
 from onestory.intake.domain.events import (
     NewId,
-    accepted,
+    accepted_entry,
+    build_entries,
     directory_event,
     person_event,
-    refuse_outside_directory,
-    refuse_whole_list,
-    state,
+    refuse_complete_types,
+    refuse_without_person,
 )
 from onestory.intake.domain.item import Item
-from onestory.intake.domain.parse import Opened, all_of
-from onestory.intake.domain.request import AcceptedEntry, KnownResource, PreparedSubmission, Reception, RefusedEntry
-from onestory.intake.domain.validate import Examination, Examined
+from onestory.intake.domain.parse import ParsedSubmission, combined_error
+from onestory.intake.domain.request import (
+    AcceptedEntry,
+    KnownResource,
+    PreparedSubmission,
+    RefusedEntry,
+    SubmissionContext,
+)
+from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import Issue, OneStoryError, Unprocessable
 from onestory.shared.events import DirectoryChanged, Entry, RecordChanged
 from onestory.shared.identity import PersonIdentifier
 
-# A batch: several people in one Bundle, all or nothing for each of them (design: intake).
-
 _REFERENCE = re.compile(rb'"reference"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.S)
 
 
-def prepare_batch(opened: Opened, examination: Examination, new_id: NewId) -> PreparedSubmission:
-    """The events of the people whose entries are all good, and what became of each entry."""
-    batch = _Batch(opened, examination, new_id)
-    people = batch.people()
-    if len(people) != 1:
-        refuse_whole_list(examination.reception)
-    for person, own in people.items():
-        batch.state_person(person, own)
-    batch.state_directory()
-    batch.refuse_part_of_a_whole_list()
-    outcomes = [batch.outcome(index) for index in range(opened.size)]
-    return PreparedSubmission("batch", tuple(batch.events), tuple(outcomes))
-
-
-class _Batch:
-    """What has been decided so far."""
-
-    def __init__(self, opened: Opened, examination: Examination, new_id: NewId) -> None:
-        self._items = {item.index: item for item in opened.items}
-        self._examination = examination
-        self._new_id = new_id
-        self._errors = dict(examination.errors)
-        self._accepted: dict[int, AcceptedEntry] = {}
-        # Entries that some person's entry leads to: they are no part of the directory.
-        self._taken: set[int] = set()
-        self.events: list[RecordChanged | DirectoryChanged] = []
-
-    def people(self) -> dict[PersonIdentifier, list[int]]:
-        """Who owns which entries, refused ones among them where it can be told whose they are."""
-        found: dict[PersonIdentifier, list[int]] = {}
-        for index, item in self._items.items():
-            fit = self._examination.fit.get(index)
-            owner = fit.owner if fit else self._examination.owner_of_refused(item)
-            if owner:
-                found.setdefault(owner.person, []).append(index)
-        return found
-
-    def state_person(self, person: PersonIdentifier, own: Sequence[int]) -> None:
-        indexes = sorted({*own, *self._supporting(own)})
-        self._taken |= set(indexes)
-        if broken := [index for index in indexes if index in self._examination.errors]:
-            self._refuse_with(indexes, broken[0])
-            return
-        items = [self._examination.fit[index] for index in indexes]
-        stated = state(items, person, self._examination)
-        if stated.errors:
-            self._errors |= stated.errors
-            self._refuse_with(indexes, min(stated.errors))
-            return
-        entries = list(stated.entries.values())
-        event = person_event(entries, person, self._examination.said_at, self._examination.reception, self._new_id)
-        self.events.append(event)
-        for each, entry in zip(items, entries, strict=True):
-            # What supports two people has one answer: the first one's.
-            self._accepted.setdefault(each.item.index, accepted(each, entry, event.event_id))
-
-    def state_directory(self) -> None:
-        """What is about nobody, and nobody's entries lead to."""
-        free = [each for index, each in self._examination.fit.items() if index not in self._taken]
-        fit = []
-        for each in free:
-            try:
-                refuse_outside_directory(each)
-                fit.append(each)
-            except OneStoryError as error:
-                self._errors[each.item.index] = error
-        stated = state(fit, None, self._examination)
-        self._errors |= stated.errors
-        for each in fit:
-            entry = stated.entries.get(each.item.index)
-            if entry:
-                event = directory_event(entry, self._examination.reception, self._new_id)
-                self.events.append(event)
-                self._accepted[each.item.index] = accepted(each, entry, event.event_id)
-
-    def refuse_part_of_a_whole_list(self) -> None:
-        """Raise `Unprocessable` where this is a whole list, and entries are refused: they would count as left out."""
-        if self._errors and self._examination.reception.complete_types:
-            causes = self._examination.errors or self._errors
-            issues = [issue for index in sorted(causes) for issue in causes[index].issues]
-            says = "It is said to be a whole list, and entries of it are refused: mend them, and send all of it again."
-            raise Unprocessable(says, issues=[Issue("business-rule", says, "Bundle"), *issues])
-
-    def outcome(self, index: int) -> AcceptedEntry | RefusedEntry:
-        return self._accepted.get(index) or RefusedEntry(self._errors[index])
-
-    def _refuse_with(self, indexes: Sequence[int], broken: int) -> None:
-        for index in indexes:
-            self._errors.setdefault(index, _because_of(broken))
-
-    def _supporting(self, own: Sequence[int]) -> set[int]:
-        """The entries that belong to nobody and that these lead to, directly or through each other."""
-        found: set[int] = set()
-        waiting = list(own)
-        while waiting:
-            for item in self._referenced(self._items[waiting.pop()]):
-                fit = self._examination.fit.get(item.index)
-                if item.index not in found and item.index not in own and not (fit and fit.owner):
-                    found.add(item.index)
-                    waiting.append(item.index)
-        return found
-
-    def _referenced(self, item: Item) -> list[Item]:
-        references = {msgspec.json.decode(literal) for literal in _REFERENCE.findall(item.raw)}
-        targets = [self._examination.index.find(reference) for reference in sorted(references)]
-        return [target for target in targets if target is not None]
-
-
-def _because_of(index: int) -> OneStoryError:
-    return Unprocessable(
-        "It is all or nothing for each person, and this entry is refused: mend it, and send all of this person again.",
-        code="business-rule",
-        expression=f"Bundle.entry[{index}]",
-    )
-
-
 def prepare(
-    opened: Opened, reception: Reception, known: Mapping[str, KnownResource], new_id: NewId
+    parsed: ParsedSubmission, context: SubmissionContext, known: Mapping[str, KnownResource], new_id: NewId
 ) -> PreparedSubmission:
-    """The events, and what became of each entry. `known` has what the ids in our own form stand for.
+    """Return the events, and the outcome of each entry. `known` has the resources behind the shared ids.
 
-    Raises the error families of the door: for a batch only for what concerns all of it, else for anything.
+    Raises the error of the first fault, with the issues of all faults of the same family. For a batch it raises only
+    for faults of the whole Bundle.
     """
-    examination = Examination(opened, reception, known)
-    if opened.is_batch:
-        return prepare_batch(opened, examination, new_id)
-    if examination.errors:
-        raise all_of([examination.errors[index] for index in sorted(examination.errors)])
-    items = [examination.fit[item.index] for item in opened.items]
-    person = _the_person(items)
-    stated = state(items, person, examination)
-    if stated.errors:
-        raise all_of(list(stated.errors.values()))
-    entries = list(stated.entries.values())
+    validation = SubmissionValidation(parsed, context, known)
+    if parsed.is_batch:
+        return _prepare_batch(parsed, validation, new_id)
+    if validation.errors:
+        raise combined_error([validation.errors[index] for index in sorted(validation.errors)])
+    items = [validation.valid[item.index] for item in parsed.items]
+    person = _single_person(items)
+    built = build_entries(items, person, validation)
+    if built.errors:
+        raise combined_error(list(built.errors.values()))
+    entries = list(built.entries.values())
     if person is None:
-        return _to_directory(opened, items, entries, reception, new_id)
-    # One resource was recorded when it says; a Bundle when the Bundle says.
-    moment = examination.said_at if opened.bundle_type else entries[0].recorded_at
-    event = person_event(entries, person, moment, reception, new_id)
-    outcomes = [accepted(each, entry, event.event_id) for each, entry in zip(items, entries, strict=True)]
-    return PreparedSubmission(opened.bundle_type, (event,), tuple(outcomes))
+        return _prepare_directory(parsed, items, entries, context, new_id)
+    # A Bundle has one time of recording; one resource has its own.
+    recorded_at = validation.recorded_at if parsed.bundle_type else entries[0].recorded_at
+    event = person_event(entries, person, recorded_at, context, new_id)
+    outcomes = [accepted_entry(item, entry, event.event_id) for item, entry in zip(items, entries, strict=True)]
+    return PreparedSubmission(parsed.bundle_type, (event,), tuple(outcomes))
 
 
-def _the_person(items: Sequence[Examined]) -> PersonIdentifier | None:
-    owners = [each.owner for each in items if each.owner]
+def _single_person(items: Sequence[ValidItem]) -> PersonIdentifier | None:
+    owners = [item.owner for item in items if item.owner]
     for owner in owners:
         if owner.person != owners[0].person:
             raise Unprocessable(
@@ -185,13 +79,136 @@ def _the_person(items: Sequence[Examined]) -> PersonIdentifier | None:
     return owners[0].person if owners else None
 
 
-def _to_directory(
-    opened: Opened, items: Sequence[Examined], entries: Sequence[Entry], reception: Reception, new_id: NewId
+def _prepare_directory(
+    parsed: ParsedSubmission,
+    items: Sequence[ValidItem],
+    entries: Sequence[Entry],
+    context: SubmissionContext,
+    new_id: NewId,
 ) -> PreparedSubmission:
-    refuse_whole_list(reception)
-    for each in items:
-        refuse_outside_directory(each)
-    events = [directory_event(entry, reception, new_id) for entry in entries]
-    said = zip(items, entries, events, strict=True)
-    outcomes = [accepted(each, entry, event.event_id) for each, entry, event in said]
-    return PreparedSubmission(opened.bundle_type, tuple(events), tuple(outcomes))
+    refuse_complete_types(context)
+    for item in items:
+        refuse_without_person(item)
+    events = [directory_event(entry, context, new_id) for entry in entries]
+    outcomes = [
+        accepted_entry(item, entry, event.event_id) for item, entry, event in zip(items, entries, events, strict=True)
+    ]
+    return PreparedSubmission(parsed.bundle_type, tuple(events), tuple(outcomes))
+
+
+def _prepare_batch(parsed: ParsedSubmission, validation: SubmissionValidation, new_id: NewId) -> PreparedSubmission:
+    batch = _BatchDecision(parsed, validation, new_id)
+    indexes_by_person = batch.indexes_by_person()
+    if len(indexes_by_person) != 1:
+        refuse_complete_types(validation.context)
+    for person, indexes in indexes_by_person.items():
+        batch.add_person(person, indexes)
+    batch.add_directory()
+    batch.refuse_incomplete_whole_list()
+    outcomes = [batch.outcome(index) for index in range(parsed.size)]
+    return PreparedSubmission("batch", tuple(batch.events), tuple(outcomes))
+
+
+class _BatchDecision:
+    """The events of a batch, and the outcome of each entry by its index. It grows person by person."""
+
+    def __init__(self, parsed: ParsedSubmission, validation: SubmissionValidation, new_id: NewId) -> None:
+        self._items = {item.index: item for item in parsed.items}
+        self._validation = validation
+        self._new_id = new_id
+        self._errors = dict(validation.errors)
+        self._accepted: dict[int, AcceptedEntry] = {}
+        # Entries that are part of a person's statement, so they are not for the directory.
+        self._with_person: set[int] = set()
+        self.events: list[RecordChanged | DirectoryChanged] = []
+
+    def indexes_by_person(self) -> dict[PersonIdentifier, list[int]]:
+        """Return the indexes of each person's entries, also of refused ones whose person can be found."""
+        by_person: dict[PersonIdentifier, list[int]] = {}
+        for index, item in self._items.items():
+            valid_item = self._validation.valid.get(index)
+            owner = valid_item.owner if valid_item else self._validation.owner_of_refused(item)
+            if owner:
+                by_person.setdefault(owner.person, []).append(index)
+        return by_person
+
+    def add_person(self, person: PersonIdentifier, own: Sequence[int]) -> None:
+        """Add the event of one person, or refuse all entries of that person when one of them is refused."""
+        indexes = sorted({*own, *self._supporting(own)})
+        self._with_person |= set(indexes)
+        if refused := [index for index in indexes if index in self._validation.errors]:
+            self._refuse_all(indexes, refused[0])
+            return
+        items = [self._validation.valid[index] for index in indexes]
+        built = build_entries(items, person, self._validation)
+        if built.errors:
+            self._errors |= built.errors
+            self._refuse_all(indexes, min(built.errors))
+            return
+        entries = list(built.entries.values())
+        event = person_event(entries, person, self._validation.recorded_at, self._validation.context, self._new_id)
+        self.events.append(event)
+        for valid_item, entry in zip(items, entries, strict=True):
+            # An entry that supports two people is in both events, and its outcome names the first.
+            self._accepted.setdefault(valid_item.item.index, accepted_entry(valid_item, entry, event.event_id))
+
+    def add_directory(self) -> None:
+        """Add one event for each remaining entry of a directory type, and refuse the others."""
+        remaining = [item for index, item in self._validation.valid.items() if index not in self._with_person]
+        items = []
+        for valid_item in remaining:
+            try:
+                refuse_without_person(valid_item)
+                items.append(valid_item)
+            except OneStoryError as error:
+                self._errors[valid_item.item.index] = error
+        built = build_entries(items, None, self._validation)
+        self._errors |= built.errors
+        for valid_item in items:
+            entry = built.entries.get(valid_item.item.index)
+            if entry:
+                event = directory_event(entry, self._validation.context, self._new_id)
+                self.events.append(event)
+                self._accepted[valid_item.item.index] = accepted_entry(valid_item, entry, event.event_id)
+
+    def refuse_incomplete_whole_list(self) -> None:
+        """Raise `Unprocessable` when a whole list has refused entries: the record would retire them as left out."""
+        if self._errors and self._validation.context.complete_types:
+            causes = self._validation.errors or self._errors
+            issues = [issue for index in sorted(causes) for issue in causes[index].issues]
+            text = "It is said to be a whole list, and entries of it are refused: mend them, and send all of it again."
+            raise Unprocessable(text, issues=[Issue("business-rule", text, "Bundle"), *issues])
+
+    def outcome(self, index: int) -> AcceptedEntry | RefusedEntry:
+        """Return the outcome of the entry at this index."""
+        return self._accepted.get(index) or RefusedEntry(self._errors[index])
+
+    def _refuse_all(self, indexes: Sequence[int], cause: int) -> None:
+        for index in indexes:
+            self._errors.setdefault(index, _refused_with_person(cause))
+
+    def _supporting(self, own: Sequence[int]) -> set[int]:
+        """Return the entries without a person that these entries refer to, directly or through each other."""
+        supporting: set[int] = set()
+        waiting = list(own)
+        while waiting:
+            for item in self._referenced(self._items[waiting.pop()]):
+                valid_item = self._validation.valid.get(item.index)
+                has_person = valid_item and valid_item.owner
+                if item.index not in supporting and item.index not in own and not has_person:
+                    supporting.add(item.index)
+                    waiting.append(item.index)
+        return supporting
+
+    def _referenced(self, item: Item) -> list[Item]:
+        references = {msgspec.json.decode(literal) for literal in _REFERENCE.findall(item.raw)}
+        targets = [self._validation.index.find(reference) for reference in sorted(references)]
+        return [target for target in targets if target is not None]
+
+
+def _refused_with_person(index: int) -> OneStoryError:
+    return Unprocessable(
+        "It is all or nothing for each person, and this entry is refused: mend it, and send all of this person again.",
+        code="business-rule",
+        expression=f"Bundle.entry[{index}]",
+    )

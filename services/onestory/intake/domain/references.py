@@ -1,7 +1,10 @@
-"""A resource's references rewritten in its bytes, so that all other bytes stay as they were.
+"""Rewrites the references of a resource to the record's ids, in its bytes. All other bytes stay as they were.
 
-A name before a colon can only be an element's, and only References have a string element `reference`, apart from three
-types that are looked at closely. Text that merely looks like a reference has its quotes escaped, and is never touched.
+Specification: http://hl7.org/fhir/R4/references.html.
+
+In the bytes, `"reference"` before a colon can only be the name of an element. Only References have a string element of
+this name, apart from three types of element. A resource that may hold one of those is parsed. Text that merely looks
+like a reference has its quotes escaped, so it never matches.
 """
 
 from __future__ import annotations
@@ -14,25 +17,29 @@ from urllib.parse import unquote
 
 import msgspec
 
-from onestory.intake.domain.ids import Index, relative
-from onestory.intake.domain.item import Item
+from onestory.intake.domain.item import Item, ItemIndex, parse_relative_reference
 from onestory.intake.domain.owner import PersonResolver
-from onestory.intake.domain.request import Reception, identifier_in
+from onestory.intake.domain.request import SubmissionContext, identifier_condition
 from onestory.shared.errors import PreconditionFailed, Unprocessable
 from onestory.shared.fhir.definitions import directory_types, resource_types
-from onestory.shared.fhir.references import FoundReference, references_in
+from onestory.shared.fhir.references import ReferenceObject, references_in
 from onestory.shared.identity import is_directory_id, is_nhs_number, is_nhs_number_system, parse_shared_id
 
-# What a publisher's reference becomes in the record (http://hl7.org/fhir/R4/references.html).
-
-_WHAT_TO_SEND = (
+_ADVICE = (
     "Send Type/id, an absolute URL, Type?identifier=system|value, the fullUrl of an entry in the submission, or "
     "#id of a contained resource."
 )
+_NAME = b'"reference"'
+_VALUE = re.compile(rb'(\s*:\s*)("[^"\\]*(?:\\.[^"\\]*)*")', re.S)
+# The rest of a Reference that has no element after `reference` but display.
+_REST_OF_LITERAL = re.compile(rb'\s*(?:,\s*"display"\s*:\s*"[^"\\]*(?:\\.[^"\\]*)*"\s*)?\}', re.S)
+_COMMA = re.compile(rb"\s*,\s*")
+# In Expression (also in criteria and triggers), DetectedIssue and Immunization.education, `reference` is a uri.
+_MAY_HOLD_URI = (b'xpression"', b"rigger", b'criteria"', b'"education"', b"DetectedIssue")
 
 
 @dataclass(frozen=True, slots=True)
-class Logical:
+class LogicalReference:
     """A reference by identifier (http://hl7.org/fhir/R4/references.html#logical)."""
 
     resource_type: str
@@ -40,48 +47,66 @@ class Logical:
     value: str
 
 
-Target = str | Logical
+Target = str | LogicalReference
+"""A literal reference in the record, or a logical one. An empty string: the reference keeps its bytes."""
 
 
-class Targets:
-    """Where the references of one statement lead. `person_key` is None in the directory.
+def rewrite_references(content: bytes, item: Item, targets: ReferenceTargets, cache: dict[bytes, Target]) -> bytes:
+    """Return the content with the record's references. `cache` belongs to one statement.
 
-    `shared_ids` has those of the statement's own items, by index; `patient_id` gives a Patient's id in the record.
+    Raises `Unprocessable` with the path of the first reference that leads nowhere.
+    """
+    if _NAME not in content:
+        return content
+    pieces = content.split(_NAME)
+    parsed = _reference_objects(content, item) if any(mark in content for mark in _MAY_HOLD_URI) else None
+    rewritten = _rewrite_pieces(pieces, parsed, item, targets, cache)
+    if rewritten is None:
+        rewritten = _rewrite_pieces(pieces, _reference_objects(content, item), item, targets, cache)
+    assert rewritten is not None
+    return b"".join(rewritten)
+
+
+class ReferenceTargets:
+    """Finds the target of each reference in one statement.
+
+    `person_key` is None in the directory. `shared_ids` has the shared ids of the statement's items, by index.
+    `patient_id` returns the id of a Patient in the record.
     """
 
     def __init__(
         self,
-        index: Index,
+        index: ItemIndex,
         people: PersonResolver,
-        reception: Reception,
+        context: SubmissionContext,
         person_key: str | None,
         shared_ids: Mapping[int, str],
         patient_id: Callable[[Item], str],
     ) -> None:
         self._index = index
         self._people = people
-        self._reception = reception
+        self._context = context
         self._person_key = person_key
         self._shared_ids = shared_ids
         self._patient_id = patient_id
 
-    def of(self, reference: str) -> Target:
-        """What stands in its place. Raises `Unprocessable` for one that leads nowhere."""
+    def find(self, reference: str) -> Target:
+        """Return the target of a reference. Raises `Unprocessable` for one that leads nowhere."""
         item = self._index.find(reference)
         if item is not None:
             return self._item(item)
-        plain = self._index.plain(reference)
-        if plain.startswith(("http://", "https://")):
-            return reference if plain == reference or "/_history/" in reference else plain
-        if "?" in plain:
-            return self._conditional(plain)
-        target = relative(plain)
+        normalised = self._index.normalise(reference)
+        if normalised.startswith(("http://", "https://")):
+            return reference if normalised == reference or "/_history/" in reference else normalised
+        if "?" in normalised:
+            return self._conditional(normalised)
+        target = parse_relative_reference(normalised)
         if target:
             return self._relative(*target)
-        if plain.startswith("urn:"):
-            says = f"No entry of the submission has this fullUrl: include what it means. {_WHAT_TO_SEND}"
-            raise Unprocessable(says, code="not-found")
-        raise Unprocessable(f"This is no reference. {_WHAT_TO_SEND}", code="value")
+        if normalised.startswith("urn:"):
+            text = f"No entry of the submission has this fullUrl: include what it means. {_ADVICE}"
+            raise Unprocessable(text, code="not-found")
+        raise Unprocessable(f"This is no reference. {_ADVICE}", code="value")
 
     def _item(self, item: Item) -> Target:
         if item.resource_type == "Patient":
@@ -92,19 +117,19 @@ class Targets:
 
     def _relative(self, kind: str, target_id: str) -> Target:
         if kind not in resource_types():
-            raise Unprocessable(f"This names no FHIR R4 resource type. {_WHAT_TO_SEND}", code="value")
+            raise Unprocessable(f"This names no FHIR R4 resource type. {_ADVICE}", code="value")
         if kind == "Patient":
             return self._patient(target_id)
         if parse_shared_id(target_id) or is_directory_id(target_id):
             return f"{kind}/{target_id}"
-        source, keys = self._reception.source, self._reception.door.keys
-        # What is about no person was said to the directory, by itself.
+        source, keys = self._context.source, self._context.deployment.keys
+        # A directory resource was published without a person, so its id has no person key.
         if self._person_key is None or kind in directory_types():
             return f"{kind}/{keys.resource_hash(source.organisation, source.system, kind, target_id)}"
         return f"{kind}/{keys.shared_id(self._person_key, source.organisation, source.system, kind, target_id)}"
 
     def _patient(self, target_id: str) -> Target:
-        if is_nhs_number(target_id) or self._people.at_reference(f"Patient/{target_id}"):
+        if is_nhs_number(target_id) or self._people.person_at_reference(f"Patient/{target_id}"):
             return f"Patient/{target_id}"
         raise Unprocessable(
             "This leads to nobody we know: include the Patient in the submission, or send Patient/<NHS number>.",
@@ -114,81 +139,63 @@ class Targets:
     def _conditional(self, reference: str) -> Target:
         kind, _, search = reference.partition("?")
         if kind not in resource_types():
-            raise Unprocessable(f"This names no FHIR R4 resource type. {_WHAT_TO_SEND}", code="value")
+            raise Unprocessable(f"This names no FHIR R4 resource type. {_ADVICE}", code="value")
         try:
-            system, _, value = identifier_in(search, "").partition("|")
+            system, _, value = identifier_condition(search, "").partition("|")
         except PreconditionFailed as error:
-            says = "Only Type?identifier=system|value can stand in a reference: it becomes a reference by identifier."
-            raise Unprocessable(says, code="not-supported") from error
+            text = "Only Type?identifier=system|value can stand in a reference: it becomes a reference by identifier."
+            raise Unprocessable(text, code="not-supported") from error
         if kind == "Patient" and is_nhs_number_system(system):
             return self._patient(unquote(value))
-        return Logical(kind, system, value)
+        return LogicalReference(kind, system, value)
 
 
-_NAME = b'"reference"'
-_VALUE = re.compile(rb'(\s*:\s*)("[^"\\]*(?:\\.[^"\\]*)*")', re.S)
-# A Reference that begins with `reference` and has nothing else that a logical reference would need.
-_ALONE = re.compile(rb'\s*(?:,\s*"display"\s*:\s*"[^"\\]*(?:\\.[^"\\]*)*"\s*)?\}', re.S)
-_COMMA = re.compile(rb"\s*,\s*")
-# Expressions (also in criteria and triggers), DetectedIssue and Immunization.education have a URI of this name.
-_LOOK_CLOSELY = (b'xpression"', b"rigger", b'criteria"', b'"education"', b"DetectedIssue")
-
-
-def rewrite(content: bytes, item: Item, targets: Targets, cache: dict[bytes, Target]) -> bytes:
-    """The content with its references as they are in the record. `cache` is that of one statement.
-
-    Raises `Unprocessable` with the path of the first reference that leads nowhere.
-    """
-    if _NAME not in content:
-        return content
-    pieces = content.split(_NAME)
-    found = _found(content, item) if any(mark in content for mark in _LOOK_CLOSELY) else None
-    rewritten = _pieces(pieces, found, item, targets, cache)
-    if rewritten is None:
-        rewritten = _pieces(pieces, _found(content, item), item, targets, cache)
-    assert rewritten is not None
-    return b"".join(rewritten)
-
-
-def _pieces(
-    pieces: list[bytes], found: list[FoundReference] | None, item: Item, targets: Targets, cache: dict[bytes, Target]
+def _rewrite_pieces(
+    pieces: list[bytes],
+    parsed: list[ReferenceObject] | None,
+    item: Item,
+    targets: ReferenceTargets,
+    cache: dict[bytes, Target],
 ) -> list[bytes] | None:
-    """The pieces between the names, each with its reference; None when one needs `found` to be rewritten rightly."""
+    """Return the parts of the new content. `pieces` are the bytes between the names `"reference"`.
+
+    None: a logical reference must be merged into a Reference with other elements, and for that `parsed` is needed.
+    """
     out = [pieces[0]]
-    at = 0
+    position = 0
     for piece in pieces[1:]:
         match = _VALUE.match(piece)
         if match is None:
             out += (_NAME, piece)
             continue
-        place = found[at] if found is not None else None
-        at += 1
-        if place is not None and not place.is_reference:
+        element = parsed[position] if parsed is not None else None
+        position += 1
+        if element is not None and not element.is_reference:
             out += (_NAME, piece)
             continue
         target, rest = _target(match[2], item, targets, cache), piece[match.end() :]
         if isinstance(target, str):
             out.append(b'%b%b"%b"%b' % (_NAME, match[1], target.encode(), rest) if target else _NAME + piece)
-        elif place is not None:
-            _put_logical(out, target, rest, place.members)
-        elif out[-1].rstrip().endswith(b"{") and _ALONE.match(rest):
-            out.append(_logical(target, ()) + rest)
+        elif element is not None:
+            _append_logical(out, target, rest, element.members)
+        elif out[-1].rstrip().endswith(b"{") and _REST_OF_LITERAL.match(rest):
+            out.append(_logical_members(target, ()) + rest)
         else:
             return None
     return out
 
 
-def _target(literal: bytes, item: Item, targets: Targets, cache: dict[bytes, Target]) -> Target:
-    """What stands in place of a JSON string; an empty string keeps its bytes."""
-    known = cache.get(literal)
-    if known is not None:
-        return known
+def _target(literal: bytes, item: Item, targets: ReferenceTargets, cache: dict[bytes, Target]) -> Target:
+    """Return the target of a reference, given as a JSON string."""
+    cached = cache.get(literal)
+    if cached is not None:
+        return cached
     reference: str = msgspec.json.decode(literal)
     try:
         if reference.startswith("#"):
             _refuse_uncontained(reference, item, cache)
             return ""
-        target = targets.of(reference)
+        target = targets.find(reference)
     except Unprocessable as error:
         issue = error.issues[0]
         raise Unprocessable(issue.diagnostics, code=issue.code, expression=_path(item, reference)) from error
@@ -197,21 +204,21 @@ def _target(literal: bytes, item: Item, targets: Targets, cache: dict[bytes, Tar
 
 
 def _refuse_uncontained(reference: str, item: Item, cache: dict[bytes, Target]) -> None:
-    # What an item contains is read once, however often it is referenced. No JSON string begins like these keys.
-    mine = b"#%d " % item.index
-    if mine not in cache:
+    # `contained` is parsed once for each item. A JSON string begins with a quote, so these keys cannot clash with one.
+    prefix = b"#%d " % item.index
+    if prefix not in cache:
         contained = msgspec.json.decode(item.members.get("contained", b"[]"))
-        cache |= {mine: "", **{mine + str(each.get("id")).encode(): "" for each in contained}}
-    if reference != "#" and mine + reference[1:].encode() not in cache:
+        cache |= {prefix: "", **{prefix + str(resource.get("id")).encode(): "" for resource in contained}}
+    if reference != "#" and prefix + reference[1:].encode() not in cache:
         raise Unprocessable("No contained resource has this id: include it, or send Type/id.", code="not-found")
 
 
-def _put_logical(out: list[bytes], target: Logical, rest: bytes, members: Mapping[str, Any]) -> None:
-    written = _logical(target, members)
+def _append_logical(out: list[bytes], target: LogicalReference, rest: bytes, members: Mapping[str, Any]) -> None:
+    written = _logical_members(target, members)
     if written:
         out.append(written + rest)
         return
-    # The Reference has type and identifier already: the member goes, and one of the commas beside it.
+    # The Reference already has type and identifier. So `reference` goes, with one comma.
     comma = _COMMA.match(rest)
     if comma:
         out.append(rest[comma.end() :])
@@ -220,16 +227,17 @@ def _put_logical(out: list[bytes], target: Logical, rest: bytes, members: Mappin
         out.append(rest)
 
 
-def _logical(target: Logical, members: Mapping[str, Any] | tuple[()]) -> bytes:
-    said = {"type": target.resource_type, "identifier": {"system": target.system, "value": target.value}}
-    return msgspec.json.encode({name: value for name, value in said.items() if name not in members})[1:-1]
+def _logical_members(target: LogicalReference, present: Mapping[str, Any] | tuple[()]) -> bytes:
+    """Return type and identifier as JSON members, without those that are present already."""
+    members = {"type": target.resource_type, "identifier": {"system": target.system, "value": target.value}}
+    return msgspec.json.encode({name: value for name, value in members.items() if name not in present})[1:-1]
 
 
-def _found(content: bytes, item: Item) -> list[FoundReference]:
+def _reference_objects(content: bytes, item: Item) -> list[ReferenceObject]:
     return list(references_in(msgspec.json.decode(content), item.path))
 
 
 def _path(item: Item, reference: str) -> str:
     resource = msgspec.json.decode(item.raw)
-    places = (found.path for found in references_in(resource, item.path) if found.members["reference"] == reference)
-    return f"{next(places, item.path)}.reference"
+    paths = (found.path for found in references_in(resource, item.path) if found.members["reference"] == reference)
+    return f"{next(paths, item.path)}.reference"

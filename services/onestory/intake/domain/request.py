@@ -1,4 +1,8 @@
-"""What came through the door, before anything is decided: values only."""
+"""The values that enter and leave the decision of intake, and the reading of a request's URL and conditions.
+
+A `Submission` and its `RequestContext` enter. `apply_claims` adds what the publisher claims, and gives the
+`SubmissionContext` that all later steps use. A `PreparedSubmission` leaves.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,25 @@ from datetime import datetime
 from urllib.parse import unquote
 from uuid import UUID
 
-from onestory.shared.errors import Forbidden, OneStoryError, PreconditionFailed, Unprocessable
+from onestory.shared.errors import Forbidden, NotAllowed, OneStoryError, PreconditionFailed, Unprocessable
 from onestory.shared.events import BOOKING_SYSTEM, REFERRAL_SYSTEM, DirectoryChanged, RecordChanged, Source
-from onestory.shared.fhir.definitions import patient_compartment
+from onestory.shared.fhir.definitions import operation_only_types, patient_compartment
 from onestory.shared.identity import Keys, PersonIdentifier
+
+_SYSTEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_SEQUENCE = re.compile(r"[0-9]{1,19}")
+_SEQUENCE_LIMIT = 2**63
+# Identifier.system is a uri, Identifier.value is a string (http://hl7.org/fhir/R4/datatypes.html).
+_URI = re.compile(r"[^\s\x00-\x1f]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One request. `resource_type` is empty for `POST /fhir`; `search` is the query string as it was sent.
+    """One publish request.
 
-    `preconditions` are the names of the conditional headers that came with it.
+    `resource_type` is empty for `POST /fhir`. `search` is the query string, still encoded. `preconditions` are the
+    names of the conditional headers in the request.
     """
 
     method: str
@@ -33,7 +45,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class PublisherClaims:
-    """What a publisher may say about its statement, in headers or in tags. None: not said."""
+    """The optional claims of a publisher about its statement, from headers or from tags. None: no claim."""
 
     system: str | None = None
     sequence: str | None = None
@@ -41,8 +53,12 @@ class PublisherClaims:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """What a deployment is: its keys, its own FHIR base URL (no slash at the end), who must send a sequence."""
+class Deployment:
+    """The settings that decide about submissions.
+
+    `base_url` is the FHIR base URL of this deployment, without a slash at the end. `sequenced_sources` are the
+    sources that must send a sequence, as `<organisation>/<system>`.
+    """
 
     keys: Keys
     base_url: str
@@ -50,13 +66,27 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True)
-class Reception:
-    """The circumstances of one submission. `submission_id` is new for each; `idempotency_key` is empty without one.
+class RequestContext:
+    """What is known before the body is read. `organisation`, `system` and `role` come from the verified token."""
 
-    `role` is the caller's, as the token gives it.
+    deployment: Deployment
+    organisation: str
+    system: str
+    received_at: datetime
+    submission_id: UUID
+    correlation_id: str
+    idempotency_key: str = ""
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionContext:
+    """The circumstances of one submission after the publisher's claims are applied.
+
+    `submission_id` is new for each request. `idempotency_key` is empty when the request has none.
     """
 
-    door: Door
+    deployment: Deployment
     source: Source
     received_at: datetime
     submission_id: UUID
@@ -66,23 +96,27 @@ class Reception:
     complete_types: tuple[str, ...] = ()
     role: str = ""
 
-    def instance_id(self, index: int) -> str:
-        """The local id of the entry at this place when nothing else names it: the same on a keyed repetition."""
+    def fallback_local_id(self, index: int) -> str:
+        """Return the local id of the entry at this index when nothing else names it.
+
+        A repetition with the same idempotency key gives the same id.
+        """
         return f"{self.idempotency_key or self.submission_id}/{index}"
 
 
 @dataclass(frozen=True, slots=True)
 class KnownResource:
-    """What an id in our own form stands for, as the record knows it.
+    """The person, the source and the local id behind a shared id, as the record knows them.
 
-    `joined` are keys of the identities that are the same person, where they were asked for.
+    `linked_person_keys` are the person keys of all identities that are the same person. It is filled only for
+    statements that a judgement names.
     """
 
     person: PersonIdentifier
     source: Source
     resource_type: str
     local_id: str
-    joined: frozenset[str] = frozenset()
+    linked_person_keys: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +132,14 @@ class AcceptedEntry:
 
 @dataclass(frozen=True, slots=True)
 class RefusedEntry:
-    """An entry of a batch that did not."""
+    """An entry of a batch that went into no event."""
 
     error: OneStoryError
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedSubmission:
-    """What to publish, and what became of each entry, in the order in which they came.
+    """The events to publish, and the outcome of each entry in the order of the submission.
 
     `bundle_type` is empty when the submission was one resource.
     """
@@ -115,90 +149,66 @@ class PreparedSubmission:
     outcomes: tuple[AcceptedEntry | RefusedEntry, ...] = field(default=())
 
 
-# The circumstances of a submission: who says it, in what sequence, as the whole of what.
+def apply_claims(request: RequestContext, header: PublisherClaims, tag: PublisherClaims) -> SubmissionContext:
+    """Return the context with the publisher's claims. A claim in a header takes precedence over one in a tag.
 
-_SYSTEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
-_SEQUENCE = re.compile(r"[0-9]{1,19}")
-_MOST = 2**63
-
-
-@dataclass(frozen=True, slots=True)
-class RequestContext:
-    """What is known of a submission before it is read: the verified organisation and its system by the token."""
-
-    door: Door
-    organisation: str
-    system: str
-    received_at: datetime
-    submission_id: UUID
-    correlation_id: str
-    idempotency_key: str = ""
-    role: str = ""
-
-
-def receive(arrival: RequestContext, header: PublisherClaims, tag: PublisherClaims) -> Reception:
-    """What was said in a header goes before what was said in a tag. Raises `Unprocessable`, or `Forbidden` for the name
-    of a system of ours.
+    Raises `Unprocessable` for a claim that is not valid, and `Forbidden` for a system name that OneStory reserves.
     """
-    source = Source(arrival.organisation, _system(header.system or tag.system or arrival.system))
-    return Reception(
-        door=arrival.door,
+    source = Source(request.organisation, _system(header.system or tag.system or request.system))
+    return SubmissionContext(
+        deployment=request.deployment,
         source=source,
-        received_at=arrival.received_at,
-        submission_id=arrival.submission_id,
-        correlation_id=arrival.correlation_id,
-        idempotency_key=arrival.idempotency_key,
-        sequence=_sequence(header.sequence or tag.sequence, source, arrival.door),
+        received_at=request.received_at,
+        submission_id=request.submission_id,
+        correlation_id=request.correlation_id,
+        idempotency_key=request.idempotency_key,
+        sequence=_sequence(header.sequence or tag.sequence, source, request.deployment),
         complete_types=_complete_types(header.complete_types or tag.complete_types or ()),
-        role=arrival.role,
+        role=request.role,
     )
 
 
 def _system(name: str) -> str:
     if not _SYSTEM.fullmatch(name):
-        says = "The name of a system has 1 to 64 characters of A-Z a-z 0-9 . _ : - (X-Source-System, or its tag)."
-        raise Unprocessable(says, code="value")
+        text = "The name of a system has 1 to 64 characters of A-Z a-z 0-9 . _ : - (X-Source-System, or its tag)."
+        raise Unprocessable(text, code="value")
     if name.lower() in (REFERRAL_SYSTEM, BOOKING_SYSTEM):
         raise Forbidden("What is referred or booked here is said by a system of this name: give yours another one.")
     return name
 
 
-def _sequence(said: str | None, source: Source, door: Door) -> int | None:
-    declared = f"{source.organisation}/{source.system}" in door.sequenced_sources
-    if not declared and said is not None:
-        says = "This source has not declared that it always sends a sequence: leave X-Sequence out."
-        raise Unprocessable(says, code="business-rule")
-    if declared and not (said is not None and _SEQUENCE.fullmatch(said) and int(said) < _MOST):
-        says = "This source has declared that it always sends a sequence: send X-Sequence, a whole number from 0."
-        raise Unprocessable(says, code="required")
-    return int(said) if said is not None else None
+def _sequence(claimed: str | None, source: Source, deployment: Deployment) -> int | None:
+    declared = f"{source.organisation}/{source.system}" in deployment.sequenced_sources
+    if not declared and claimed is not None:
+        text = "This source has not declared that it always sends a sequence: leave X-Sequence out."
+        raise Unprocessable(text, code="business-rule")
+    if declared and not (claimed is not None and _SEQUENCE.fullmatch(claimed) and int(claimed) < _SEQUENCE_LIMIT):
+        text = "This source has declared that it always sends a sequence: send X-Sequence, a whole number from 0."
+        raise Unprocessable(text, code="required")
+    return int(claimed) if claimed is not None else None
 
 
 def _complete_types(types: tuple[str, ...]) -> tuple[str, ...]:
     if any(kind not in patient_compartment() for kind in types):
-        says = "X-Complete-Types names what is not in the Patient compartment: send resource types such as Condition."
-        raise Unprocessable(says, code="value")
+        text = "X-Complete-Types names what is not in the Patient compartment: send resource types such as Condition."
+        raise Unprocessable(text, code="value")
     return tuple(sorted(set(types)))
-
-
-# What an address asks for: the URL of a request, in HTTP or in an entry (http://hl7.org/fhir/R4/http.html).
-
-# What an Identifier can hold: its system is a uri, its value a string (http://hl7.org/fhir/R4/datatypes.html).
-_URI = re.compile(r"[^\s\x00-\x1f]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestUrl:
-    """`Condition/c1?patient=...` taken apart. `search` is still encoded."""
+    """The parts of a URL such as `Condition/c1?patient=...`. `search` is still encoded."""
 
     resource_type: str
     resource_id: str
     search: str
 
 
-def parse_address(url: str, base_url: str, path: str) -> RequestUrl:
-    """The parts of a relative URL, or of one below our own base. Raises `Unprocessable` for any other."""
+def parse_request_url(url: str, base_url: str, path: str) -> RequestUrl:
+    """Return the parts of the URL in Bundle.entry.request (http://hl7.org/fhir/R4/http.html).
+
+    The URL is relative, or begins with `base_url`. Raises `Unprocessable`, at `path`, for any other URL.
+    """
     relative, _, search = url.removeprefix(base_url).removeprefix("/").partition("?")
     kind, _, rest = relative.partition("/")
     if "$" in relative:
@@ -208,15 +218,16 @@ def parse_address(url: str, base_url: str, path: str) -> RequestUrl:
     return RequestUrl(kind, rest, search)
 
 
-def identifier_in(search: str, path: str) -> str:
-    """The `system|value` of `identifier=system|value`: the one condition that can name a resource for good.
+def identifier_condition(search: str, path: str) -> str:
+    """Return `system|value` from the condition `identifier=system|value`.
 
-    Raises `PreconditionFailed` for any other search: its answer could change before the statement is read.
+    Raises `PreconditionFailed` for any other search: its result could change before the projector reads the
+    statement. An identifier names the same resource for good.
     """
     name, _, value = search.partition("=")
     system, bar, code = unquote(value).partition("|")
-    sayable = _URI.fullmatch(system) and code.strip() and not _CONTROL.search(code)
-    if name != "identifier" or "&" in search or not bar or not sayable or "," in code:
+    is_storable_pair = _URI.fullmatch(system) and code.strip() and not _CONTROL.search(code)
+    if name != "identifier" or "&" in search or not bar or not is_storable_pair or "," in code:
         raise PreconditionFailed(
             "Only identifier=system|value can be kept as a condition, for it names the resource: send that, or an id.",
             expression=path,
@@ -224,8 +235,11 @@ def identifier_in(search: str, path: str) -> str:
     return f"{system}|{code}"
 
 
-def person_in(search: str, path: str) -> str:
-    """What `?patient=` says, without `Patient/`; empty when there is no query. Raises `PreconditionFailed` for more."""
+def patient_parameter(search: str, path: str) -> str:
+    """Return the value of `?patient=` without `Patient/`, or an empty string when there is no query.
+
+    Raises `PreconditionFailed` for any other parameter.
+    """
     if not search:
         return ""
     name, _, value = search.partition("=")
@@ -238,10 +252,26 @@ def person_in(search: str, path: str) -> str:
 
 
 def refuse_preconditions(names: list[str], path: str = "") -> None:
-    """Raise `PreconditionFailed` if there are any."""
+    """Raise `PreconditionFailed` if there are any: an append-only API cannot check them."""
     if names:
         raise PreconditionFailed(
             f"{', '.join(names)} cannot be kept: statements are only ever added, and which one stands is decided by "
             "when its source recorded it. Leave it out.",
             expression=path,
         )
+
+
+def refuse_operation_only_type(submission: Submission) -> None:
+    """Raise `NotAllowed` for one resource of a type that only operations of a referral create and change.
+
+    As a mere statement it would look like a referral that was sent, and no team would get it. Such a type may be part
+    of a Bundle (http://hl7.org/fhir/R4/http.html#Status-Codes). A POST of a ServiceRequest comes here only when the
+    referral service, which has that route, is not served.
+    """
+    operation_only = operation_only_types().get(submission.resource_type)
+    if operation_only is None:
+        return
+    error = NotAllowed(operation_only.instead, expression=submission.resource_type)
+    creates = "create" not in operation_only.refused and submission.method != "POST" and not submission.resource_id
+    error.headers["Allow"] = "GET, POST" if creates else "GET"
+    raise error

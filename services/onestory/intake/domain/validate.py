@@ -1,4 +1,7 @@
-"""What each item is on its own: fit, of this source, about whom, called what, recorded when."""
+"""Validates each item of a submission: its content, source, person, local id and time of recording.
+
+`prepare.py` comes before this, and `events.py` after it. Whose an item is, `owner.py` decides.
+"""
 
 from __future__ import annotations
 
@@ -9,44 +12,26 @@ from datetime import datetime, timedelta
 import msgspec
 
 from onestory.intake.domain.bundle import Meta, read_meta, refuse_other_source
-from onestory.intake.domain.ids import Index, local_id
-from onestory.intake.domain.item import Item, refuse_unfit
+from onestory.intake.domain.item import Item, ItemIndex, local_id_of, refuse_invalid_item
 from onestory.intake.domain.judgement import (
     is_judgement,
+    refuse_invalid_judgement,
     refuse_list_unless_clinician,
-    refuse_unfounded,
     refuse_unless_clinician,
 )
 from onestory.intake.domain.owner import Owner, PersonResolver
-from onestory.intake.domain.parse import Opened
-from onestory.intake.domain.request import KnownResource, Reception
+from onestory.intake.domain.parse import ParsedSubmission
+from onestory.intake.domain.request import KnownResource, SubmissionContext
 from onestory.shared.errors import OneStoryError, Unprocessable
 from onestory.shared.fhir.dates import parse_instant
 
-# When a source recorded what it says; never a clinical date.
-
-# Clocks of publishers run ahead by as much without harm; more, and what they say next could not correct it.
-TOLERANCE = timedelta(minutes=5)
-
-
-def recorded_at(instant: str | None, path: str, received_at: datetime) -> datetime | None:
-    """The moment, or None where none is given. Raises `Unprocessable` for one in the future or in no calendar."""
-    if instant is None:
-        return None
-    try:
-        moment = parse_instant(instant)
-    except ValueError as error:
-        says = "This is no moment of the calendar: send date, time and time zone."
-        raise Unprocessable(says, code="value", expression=path) from error
-    if moment > received_at + TOLERANCE:
-        says = "This lies in the future by more than five minutes: send when it was recorded, and check the clock."
-        raise Unprocessable(says, code="value", expression=path)
-    return moment
+# A publisher's clock may run ahead by this much. A later time of recording would outrank the source's next statement.
+CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """An item that may be stated. `owner` is None for what names nobody."""
+class ValidItem:
+    """An item that can become an entry. `owner` is None when the item names no person."""
 
     item: Item
     meta: Meta
@@ -55,67 +40,93 @@ class Examined:
     recorded_at: datetime
 
 
-class Examination:
-    """All items of one submission: those that may be stated by their place, and the errors of the others."""
+class SubmissionValidation:
+    """The result of validating all items of one submission.
 
-    def __init__(self, opened: Opened, reception: Reception, known: Mapping[str, KnownResource]) -> None:
-        self.reception = reception
-        self.index = Index(opened.items, reception.door.base_url)
-        self.people = PersonResolver(self.index, reception, known, opened.errors)
+    `valid` has the valid items, and `errors` the errors of the others, both by index. `recorded_at` is the time of the
+    Bundle, for items without a time of their own. `index` and `people` serve the steps that follow.
+
+    Raises `Forbidden` or `Unprocessable` for faults of the whole submission.
+    """
+
+    def __init__(
+        self, parsed: ParsedSubmission, context: SubmissionContext, known: Mapping[str, KnownResource]
+    ) -> None:
+        self.context = context
+        self.index = ItemIndex(parsed.items, context.deployment.base_url)
+        self.people = PersonResolver(self.index, context, known, parsed.errors)
         self._known = known
-        refuse_other_source(opened.meta, reception.source.organisation, "Bundle.meta")
-        refuse_list_unless_clinician(reception.complete_types, reception.role)
-        self.said_at = self._bundle_time(opened)
-        self.fit: dict[int, Examined] = {}
-        self.errors: dict[int, OneStoryError] = dict(opened.errors)
-        names: set[tuple[str, str]] = set()
-        for item in opened.items:
+        refuse_other_source(parsed.meta, context.source.organisation, "Bundle.meta")
+        refuse_list_unless_clinician(context.complete_types, context.role)
+        self.recorded_at = self._time_of_bundle(parsed)
+        self.valid: dict[int, ValidItem] = {}
+        self.errors: dict[int, OneStoryError] = dict(parsed.errors)
+        earlier: set[tuple[str, str]] = set()
+        for item in parsed.items:
             if item.index not in self.errors:
-                self._add(item, names)
+                self._add(item, earlier)
 
     def owner_of_refused(self, item: Item) -> Owner | None:
-        """Whose a refused item is, if that can be told: it takes that person's other entries with it."""
+        """Return the owner of a refused item, or None. The other entries about that person are refused with it."""
         try:
             if item.resource_type == "Patient":
-                return Owner(self.people.identify(item), item.path)
-            return self.people.owner(item)
+                return Owner(self.people.identify_patient(item), item.path)
+            return self.people.owner_of(item)
         except (OneStoryError, AttributeError, TypeError, ValueError, LookupError, msgspec.MsgspecError):
-            # An item that is not even valid FHIR may hold anything where its owner should be.
+            # An item that is not valid FHIR may hold any JSON where its owner should be.
             return None
 
-    def _add(self, item: Item, names: set[tuple[str, str]]) -> None:
+    def _add(self, item: Item, earlier: set[tuple[str, str]]) -> None:
         try:
-            examined = self._examine(item)
-            name = (item.resource_type, examined.local_id)
-            if name in names:
-                says = "Another entry of the submission is the same resource: send one of them."
-                raise Unprocessable(says, code="duplicate", expression=item.path)
+            valid_item = self._validate(item)
+            name = (item.resource_type, valid_item.local_id)
+            if name in earlier:
+                text = "Another entry of the submission is the same resource: send one of them."
+                raise Unprocessable(text, code="duplicate", expression=item.path)
         except OneStoryError as error:
             self.errors[item.index] = error
         else:
-            names.add(name)
-            self.fit[item.index] = examined
+            earlier.add(name)
+            self.valid[item.index] = valid_item
 
-    def _examine(self, item: Item) -> Examined:
-        refuse_unfit(item)
-        refuse_unless_clinician(item, self.reception.role)
+    def _validate(self, item: Item) -> ValidItem:
+        refuse_invalid_item(item)
+        refuse_unless_clinician(item, self.context.role)
         meta = read_meta(item.members.get("meta"))
-        refuse_other_source(meta, self.reception.source.organisation, f"{item.path}.meta")
-        moment = recorded_at(meta.last_updated, f"{item.path}.meta.lastUpdated", self.reception.received_at)
-        name = local_id(item, self.reception, self._known)
-        return Examined(item, meta, name, self._owner(item), moment or self.said_at)
+        refuse_other_source(meta, self.context.source.organisation, f"{item.path}.meta")
+        moment = parse_recorded_at(meta.last_updated, f"{item.path}.meta.lastUpdated", self.context.received_at)
+        local_id = local_id_of(item, self.context, self._known)
+        return ValidItem(item, meta, local_id, self._owner(item), moment or self.recorded_at)
 
     def _owner(self, item: Item) -> Owner | None:
-        owner = self.people.owner(item)
+        owner = self.people.owner_of(item)
         if is_judgement(item):
-            person_key = self.reception.door.keys.person_key(owner.person) if owner else ""
-            refuse_unfounded(item, person_key, self.index, self._known)
+            person_key = self.context.deployment.keys.person_key(owner.person) if owner else ""
+            refuse_invalid_judgement(item, person_key, self.index, self._known)
         return owner
 
-    def _bundle_time(self, opened: Opened) -> datetime:
-        received_at = self.reception.received_at
+    def _time_of_bundle(self, parsed: ParsedSubmission) -> datetime:
+        received_at = self.context.received_at
         return (
-            recorded_at(opened.timestamp, "Bundle.timestamp", received_at)
-            or recorded_at(opened.meta.last_updated, "Bundle.meta.lastUpdated", received_at)
+            parse_recorded_at(parsed.timestamp, "Bundle.timestamp", received_at)
+            or parse_recorded_at(parsed.meta.last_updated, "Bundle.meta.lastUpdated", received_at)
             or received_at
         )
+
+
+def parse_recorded_at(instant: str | None, path: str, received_at: datetime) -> datetime | None:
+    """Return when the source recorded its statement, or None when it gives no time. It is never a clinical date.
+
+    Raises `Unprocessable` for a time that is no instant, and for one in the future.
+    """
+    if instant is None:
+        return None
+    try:
+        moment = parse_instant(instant)
+    except ValueError as error:
+        text = "This is no moment of the calendar: send date, time and time zone."
+        raise Unprocessable(text, code="value", expression=path) from error
+    if moment > received_at + CLOCK_TOLERANCE:
+        text = "This lies in the future by more than five minutes: send when it was recorded, and check the clock."
+        raise Unprocessable(text, code="value", expression=path)
+    return moment

@@ -1,4 +1,8 @@
-"""How fresh what a source says is: honest about silence and gaps (design section 1, promise 5)."""
+"""How fresh each source of a record is: when it was last heard, and what is missing (design section 1, promise 5).
+
+Pure. The first part is what a reader sees of one person's sources. The second part is what a batch of events shows of
+sources.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from onestory.record.parking.replay import replay_of
+from onestory.record.parking.replay import replayed_id
 from onestory.record.projector.prepare import PreparedEvent
 from onestory.shared.events import RecordChanged
 from onestory.shared.fhir.dates import format_instant
@@ -17,28 +21,28 @@ from onestory.shared.identity import ODS_CODE_SYSTEM
 
 Source = tuple[str, str]
 """Organisation (ODS code) and system."""
-
 Rhythms = Mapping[str, timedelta]
 """The longest silence that is expected of `ODS/system`, or of each system of `ODS`."""
 
-# How far this clock may be behind the broker's.
-_CLOCKS = timedelta(minutes=5)
+# This clock may be as far as this behind the broker's.
+_CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """One source, as far as a reader may know of it.
+    """The freshness of one source, as far as the reader may know it.
 
-    `heard_at`: when the source was last heard of at all, whoever it spoke of; `said_at`: when it last said something of
-    this person. `missing`: how many statements its sequence shows to be missing. `parked`: how many of its statements
-    of this person wait because they could not be used. `stale`: it has been silent for longer than is expected of it.
-    `former_until`: it is a practice where the person was registered until that day; None: it is not.
+    `heard_at`: broker time at which the source last sent anything, about any person. `last_statement_at`: broker time
+    of its newest statement that the reader sees. `missing`: how many of its statements are missing, by the numbers that
+    the source gives them. `parked`: how many of its messages about this person are parked. `stale`: it has been silent
+    for longer than settings expect. `former_until`: the last day of the person's registration with this practice; None
+    when it is no former practice.
     """
 
     organisation: str
     system: str
     heard_at: datetime
-    said_at: datetime
+    last_statement_at: datetime
     missing: int = 0
     parked: int = 0
     stale: bool = False
@@ -46,15 +50,18 @@ class Freshness:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownSources:
-    """The sources of what a reader sees, and until when that holds if nobody says anything; None: for ever."""
+class FreshnessReport:
+    """The sources of what a reader sees. `valid_until` is when this changes if no event arrives; None: never."""
 
     sources: tuple[Freshness, ...]
-    until: datetime | None
+    valid_until: datetime | None
 
 
 class SourceState(NamedTuple):
-    """What is known of a source, and of its statements of one person. `heard_at` None: only replays were heard of."""
+    """What is stored about a source, and about its statements of one person.
+
+    `heard_at` is None when only replays were heard.
+    """
 
     organisation: str
     system: str
@@ -64,96 +71,99 @@ class SourceState(NamedTuple):
 
 
 def freshness(
-    told: Iterable[SourceState],
-    said: Mapping[Source, datetime],
+    states: Iterable[SourceState],
+    last_statements: Mapping[Source, datetime],
     at: datetime,
     *,
     rhythms: Rhythms,
     sequenced: Collection[str],
-    former: Mapping[str, date],
+    former_practices: Mapping[str, date],
 ) -> list[Freshness]:
-    """The sources in `said`, by organisation and system; nothing follows from any other source.
+    """The freshness of the sources in `last_statements`, by organisation and system; no other source counts.
 
-    `said` is when each source last said what the reader sees. `sequenced` are sources, `ODS/system`, whose numbers have
-    no holes. `former` are former practices by ODS code, with the last day of the registration.
+    `last_statements` has the broker time of each source's newest statement that the reader sees. `sequenced` are the
+    sources, as `ODS/system`, that number their statements without holes. `former_practices` has, by ODS code, the last
+    day of the registration.
 
-    When sources were heard of is not kept for past moments. For one of those, `heard_at` is what is certain: when the
-    source had last said something of this person; and nobody is called stale.
+    The times at which sources were heard are not stored for past moments. So when `at` is in the past, `heard_at` is
+    what is certain, the time of the last statement about this person, and no source is stale.
     """
-    known = {(each.organisation, each.system): each for each in told}
-    return [_line(known.get(source), source, said[source], at, rhythms, sequenced, former) for source in sorted(said)]
-
-
-def last_said(said: Iterable[tuple[Source, datetime]]) -> dict[Source, datetime]:
-    """When each source last said something, of what the reader sees: pairs of source and broker time."""
-    found: dict[Source, datetime] = {}
-    for source, at in said:
-        found[source] = max(found.get(source, at), at)
-    return found
-
-
-def rhythm_of(source: Source, rhythms: Rhythms) -> timedelta | None:
-    """The longest silence that is expected of a source; None: any."""
-    organisation, system = source
-    return rhythms.get(f"{organisation}/{system}", rhythms.get(organisation))
-
-
-def changes_at(lines: Iterable[Freshness], rhythms: Rhythms) -> datetime | None:
-    """When the first of these sources goes stale, if no more is heard of it; None: never."""
-    silent = [
-        line.heard_at + rhythm
-        for line in lines
-        if not line.stale and (rhythm := rhythm_of((line.organisation, line.system), rhythms)) is not None
+    by_source = {(state.organisation, state.system): state for state in states}
+    return [
+        _freshness_of(by_source.get(source), source, last_statements[source], at, rhythms, sequenced, former_practices)
+        for source in sorted(last_statements)
     ]
-    return min(silent, default=None)
 
 
-def _line(
-    told: SourceState | None,
+def _freshness_of(
+    state: SourceState | None,
     source: Source,
-    said_at: datetime,
+    last_statement_at: datetime,
     at: datetime,
     rhythms: Rhythms,
     sequenced: Collection[str],
-    former: Mapping[str, date],
+    former_practices: Mapping[str, date],
 ) -> Freshness:
     organisation, system = source
-    heard_at = (told and told.heard_at) or said_at
-    if heard_at > at + _CLOCKS:
-        heard_at, rhythms = said_at, {}
+    heard_at = (state and state.heard_at) or last_statement_at
+    if heard_at > at + _CLOCK_SKEW:
+        heard_at, rhythms = last_statement_at, {}
     rhythm = rhythm_of(source, rhythms)
     return Freshness(
         organisation,
         system,
         heard_at,
-        said_at,
-        missing=told.missing if told and f"{organisation}/{system}" in sequenced else 0,
-        parked=told.parked if told else 0,
+        last_statement_at,
+        missing=state.missing if state and f"{organisation}/{system}" in sequenced else 0,
+        parked=state.parked if state else 0,
         stale=rhythm is not None and at - heard_at > rhythm,
-        former_until=former.get(organisation),
+        former_until=former_practices.get(organisation),
     )
 
 
-# Freshness as FHIR: the Parameters that `$freshness` answers with.
-#
-# The operation is `schemas/fhir/OperationDefinition-freshness.json`.
+def rhythm_of(source: Source, rhythms: Rhythms) -> timedelta | None:
+    """The longest silence that settings expect of a source; None when they expect nothing."""
+    organisation, system = source
+    return rhythms.get(f"{organisation}/{system}", rhythms.get(organisation))
 
-_LARGEST_UNSIGNED = 2**31 - 1
+
+def last_statement_times(statements: Iterable[tuple[Source, datetime]]) -> dict[Source, datetime]:
+    """The greatest broker time of each source, from pairs of source and broker time."""
+    latest: dict[Source, datetime] = {}
+    for source, at in statements:
+        latest[source] = max(latest.get(source, at), at)
+    return latest
+
+
+def next_stale_at(lines: Iterable[Freshness], rhythms: Rhythms) -> datetime | None:
+    """When the first of these sources becomes stale if it stays silent; None: never."""
+    times = [
+        line.heard_at + rhythm
+        for line in lines
+        if not line.stale and (rhythm := rhythm_of((line.organisation, line.system), rhythms)) is not None
+    ]
+    return min(times, default=None)
+
+
+_MAX_UNSIGNED_INT = 2**31 - 1
 
 
 def freshness_parameters(sources: Iterable[Freshness], at: datetime) -> bytes:
-    """One `source` for each."""
-    asked = {"name": "at", "valueInstant": format_instant(at)}
-    return orjson.dumps({"resourceType": "Parameters", "parameter": [asked, *map(_source, sources)]})
+    """The Parameters resource that `$freshness` answers with, as JSON bytes: `at`, and one `source` for each source.
+
+    The operation is `schemas/fhir/OperationDefinition-freshness.json`.
+    """
+    moment = {"name": "at", "valueInstant": format_instant(at)}
+    return orjson.dumps({"resourceType": "Parameters", "parameter": [moment, *map(_source_part, sources)]})
 
 
-def _source(source: Freshness) -> dict[str, Any]:
+def _source_part(source: Freshness) -> dict[str, Any]:
     parts: list[dict[str, Any]] = [
         {"name": "organisation", "valueIdentifier": {"system": ODS_CODE_SYSTEM, "value": source.organisation}},
         {"name": "system", "valueString": source.system},
         {"name": "heard", "valueInstant": format_instant(source.heard_at)},
-        {"name": "said", "valueInstant": format_instant(source.said_at)},
-        {"name": "missing", "valueUnsignedInt": min(source.missing, _LARGEST_UNSIGNED)},
+        {"name": "said", "valueInstant": format_instant(source.last_statement_at)},
+        {"name": "missing", "valueUnsignedInt": min(source.missing, _MAX_UNSIGNED_INT)},
         {"name": "parked", "valueUnsignedInt": source.parked},
         {"name": "stale", "valueBoolean": source.stale},
     ]
@@ -162,11 +172,11 @@ def _source(source: Freshness) -> dict[str, Any]:
     return {"name": "source", "part": parts}
 
 
-# What a batch tells of the sources themselves: that they were heard of, and which numbers their statements have.
+# What a batch of events shows of its sources.
 
 
 class SourcePartition(NamedTuple):
-    """A row of `source_heard`: a source in one partition."""
+    """A source in one partition: the key of a row of `source_heard`."""
 
     organisation: str
     system: str
@@ -174,8 +184,8 @@ class SourcePartition(NamedTuple):
     partition: int
 
 
-class Numbered(NamedTuple):
-    """A row of `sequence_seen`: a number that a source gave to a statement of a person."""
+class SequenceNumber(NamedTuple):
+    """A row of `sequence_seen`: the number that a source gave to a statement of a person."""
 
     person_key: str
     organisation: str
@@ -183,25 +193,27 @@ class Numbered(NamedTuple):
     sequence: int
 
 
-def heard(events: Iterable[PreparedEvent]) -> dict[SourcePartition, datetime]:
-    """The greatest broker time at which each source was heard of.
+def last_heard_by_partition(events: Iterable[PreparedEvent]) -> dict[SourcePartition, datetime]:
+    """The greatest broker time at which each source was heard.
 
-    A statement that is repeated counts, and so does one about the directory. Not so a replay, which an operator sends,
-    and what is parked: a source of which nothing can be used is as good as silent.
+    Repetitions count, and so do statements about the directory. A replay does not count, because an operator sends it.
+    A parked message does not count either: a source whose messages cannot be used is as good as silent.
     """
-    found: dict[SourcePartition, datetime] = {}
+    heard: dict[SourcePartition, datetime] = {}
     for event in events:
-        arrival, source = event.arrival, event.event.source
-        if replay_of(arrival.headers) is None:
-            place = SourcePartition(source.organisation, source.system, arrival.topic, arrival.partition)
-            found[place] = max(found.get(place, arrival.broker_time), arrival.broker_time)
-    return found
+        message, source = event.message, event.body.source
+        if replayed_id(message.headers) is None:
+            key = SourcePartition(source.organisation, source.system, message.topic, message.partition)
+            heard[key] = max(heard.get(key, message.broker_time), message.broker_time)
+    return heard
 
 
-def numbered(events: Iterable[PreparedEvent]) -> set[Numbered]:
-    """The numbers of statements about persons, where their sources give any."""
+def sequence_numbers(events: Iterable[PreparedEvent]) -> set[SequenceNumber]:
+    """The sequence numbers of events about persons, where their sources number them."""
     return {
-        Numbered(each.name.message_key, each.event.source.organisation, each.event.source.system, each.event.sequence)
-        for each in events
-        if isinstance(each.event, RecordChanged) and each.event.sequence is not None
+        SequenceNumber(
+            event.key.message_key, event.body.source.organisation, event.body.source.system, event.body.sequence
+        )
+        for event in events
+        if isinstance(event.body, RecordChanged) and event.body.sequence is not None
     }

@@ -1,4 +1,4 @@
-"""How fresh sources are, as a reader asks it of one person."""
+"""SQL of freshness: what a reader sees of one person's sources, and what the projector writes about sources."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import datetime
 
 import psycopg
 
-from onestory.record.freshness.domain import Numbered, Source, SourcePartition, SourceState
+from onestory.record.freshness.domain import SequenceNumber, Source, SourcePartition, SourceState
 from onestory.record.read.store import CurrentEntry
 from onestory.shared.postgres.database import Queries
 
-# What cannot be decoded is known by its headers. A replay waits until the projector has passed it. A cycle of aliases
-# is a notice: its statement is in the record.
-_TOLD = """
+# The source of a message that cannot be decoded is in its headers. A replayed message counts as parked until the
+# projector has read past the replay. A cycle of identity links is parked as a notice: its statement is in the record.
+_SOURCE_STATES = """
 select source.organisation, source.system,
     (select max(heard.broker_time) from source_heard heard
      where heard.organisation = source.organisation and heard.system = source.system) as heard_at,
@@ -36,7 +36,23 @@ select source.organisation, source.system,
 from unnest($2::text[], $3::text[]) as source (organisation, system)
 """
 
-_VERSIONS = """
+
+async def source_states(
+    queries: Queries, person_keys: Collection[str], sources: Collection[Source]
+) -> list[SourceState]:
+    """What is stored about these sources, and about their statements of the person with these keys. One round trip."""
+    if not sources:
+        return []
+    rows = await queries.fetch(
+        _SOURCE_STATES, list(person_keys), *[list(column) for column in zip(*sources, strict=True)]
+    )
+    return [
+        SourceState(organisation, system, heard_at, int(missing), parked)
+        for organisation, system, heard_at, missing, parked in rows
+    ]
+
+
+_ASSERTED_VERSIONS = """
 select s.person_key, s.resource_type, s.shared_id, s.event_id, s.rank, s.published_at, s.recorded_at, s.broker_time,
     s.organisation, s.system, s.content_digest, s.content
 from unnest($1::text[], $2::text[]) as wanted (person_key, shared_id)
@@ -45,31 +61,20 @@ where s.operation = 'assert' and s.broker_time <= $3
 """
 
 
-async def told(queries: Queries, person_keys: Collection[str], sources: Collection[Source]) -> list[SourceState]:
-    """What is known of these sources, and of their statements of the person with these keys. One round trip."""
-    if not sources:
+async def asserted_versions(queries: Queries, entries: Collection[CurrentEntry], until: datetime) -> list[CurrentEntry]:
+    """All assertions of these resources by their sources up to a broker time, in no order."""
+    if not entries:
         return []
-    rows = await queries.fetch(_TOLD, list(person_keys), *[list(column) for column in zip(*sources, strict=True)])
-    return [
-        SourceState(organisation, system, heard_at, int(missing), parked)
-        for organisation, system, heard_at, missing, parked in rows
-    ]
-
-
-async def versions(queries: Queries, of: Collection[CurrentEntry], until: datetime) -> list[CurrentEntry]:
-    """All that their sources asserted of these resources until a moment, in no order."""
-    if not of:
-        return []
-    wanted = [(entry.person_key, entry.shared_id) for entry in of]
-    rows = await queries.fetch(_VERSIONS, *[list(column) for column in zip(*wanted, strict=True)], until)
+    wanted = [(entry.person_key, entry.shared_id) for entry in entries]
+    rows = await queries.fetch(_ASSERTED_VERSIONS, *[list(column) for column in zip(*wanted, strict=True)], until)
     return list(map(CurrentEntry._make, ((*row, False) for row in rows)))
 
 
-# What is known of the sources themselves, written by the projector: when they were heard of, and their numbering.
+# Written by the projector.
 
 
-def hear(connection: psycopg.Connection, heard: Mapping[SourcePartition, datetime]) -> None:
-    """Note when sources were heard of; an earlier time than is known changes nothing."""
+def update_last_heard(connection: psycopg.Connection, heard: Mapping[SourcePartition, datetime]) -> None:
+    """Write when sources were last heard; an earlier time than the stored one changes nothing."""
     if heard:
         connection.execute(
             """insert into source_heard as h (organisation, system, topic, partition, broker_time)
@@ -80,8 +85,8 @@ def hear(connection: psycopg.Connection, heard: Mapping[SourcePartition, datetim
         )
 
 
-def number(connection: psycopg.Connection, numbered: Collection[Numbered]) -> None:
-    """Note the numbers of statements; one that is known already changes nothing."""
+def add_sequence_numbers(connection: psycopg.Connection, numbered: Collection[SequenceNumber]) -> None:
+    """Add the sequence numbers of statements, and count them for each person and source."""
     if numbered:
         connection.execute(
             """with added as (
@@ -100,15 +105,18 @@ def number(connection: psycopg.Connection, numbered: Collection[Numbered]) -> No
         )
 
 
-def heard_of(connection: psycopg.Connection) -> list[tuple[Source, datetime]]:
-    """When each source was last heard of."""
+# Read for the projector's metrics.
+
+
+def last_heard(connection: psycopg.Connection) -> list[tuple[Source, datetime]]:
+    """The broker time at which each source was last heard."""
     rows = connection.execute("select organisation, system, max(broker_time) from source_heard group by 1, 2")
     return [((organisation, system), at) for organisation, system, at in rows]
 
 
-def missing(connection: psycopg.Connection) -> list[tuple[Source, int]]:
-    """How many statements are missing of each source that numbers them, of all persons; of others nothing."""
+def missing_counts(connection: psycopg.Connection) -> list[tuple[Source, int]]:
+    """How many statements of all persons are missing, of each source that has numbered statements and lacks some."""
     rows = connection.execute(
         "select organisation, system, sum(missing) from sequence_span where missing > 0 group by 1, 2"
     )
-    return [((organisation, system), int(numbers)) for organisation, system, numbers in rows]
+    return [((organisation, system), int(count)) for organisation, system, count in rows]

@@ -1,14 +1,14 @@
-"""AllergyIntolerance: one line for one substance. Rule `same-substance`."""
+"""Merges AllergyIntolerances: one fact for one substance. Rule `same-substance`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from onestory.record.merge.conflicts import opposed, two_sided
+from onestory.record.merge.conflicts import negation_conflict, two_sided_conflict
 from onestory.record.merge.model import Certainty, FactConflict
-from onestory.record.merge.pairs import Clusters, buckets, offered
+from onestory.record.merge.pairs import Clusters, buckets, joinable_pairs
 from onestory.record.merge.reading import Reading
-from onestory.record.merge.rules import Rules
+from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import Code, codes, exclude, objects
 
 RULE = "same-substance"
@@ -17,42 +17,48 @@ _STATUS = "One says that this allergy is there, another that it has gone."
 
 
 class Allergies:
-    """The allergies of one person. A missing status counts as active: nobody said that the allergy has gone."""
+    """Joins the allergies of one person, and finds their conflicts.
 
-    def __init__(self, readings: Sequence[Reading], rules: Rules) -> None:
+    A missing status counts as active, because no source states that the allergy has gone.
+    """
+
+    def __init__(self, readings: Sequence[Reading], rules: MergeRules) -> None:
         self._rules = rules
         self._readings = [each for each in readings if each.comparable]
-        self._substances = {each.place: self._all_substances(each) for each in self._readings}
-        self._buckets = buckets(self._readings, lambda each: self._substances[each.place])
+        self._substances = {each.ordinal: self._substances_of(each) for each in self._readings}
+        self._buckets = buckets(self._readings, lambda each: self._substances[each.ordinal])
 
     def join(self, clusters: Clusters) -> None:
-        for one, other in offered(self._buckets.values(), clusters):
-            if certainty := self._same(one, other):
-                clusters.join(one.place, other.place, RULE, certainty)
+        """Joins allergies to one substance."""
+        for one, other in joinable_pairs(self._buckets.values(), clusters):
+            if certainty := self._join_certainty(one, other):
+                clusters.join(one.ordinal, other.ordinal, RULE, certainty)
 
     def conflicts(self, clusters: Clusters) -> Iterator[FactConflict]:
-        def clash(one: Reading, other: Reading) -> bool:
-            return clusters.together(one, other) or self._same(one, other) is not None
+        """Yields conflicts of an allergy with its denial, and of a current allergy with one that has gone."""
 
-        for bucket in [*self._buckets.values(), *clusters.groups(self._readings)]:
-            yield from opposed(_REFUTED, bucket, clash)
+        def contradict(one: Reading, other: Reading) -> bool:
+            return clusters.are_joined(one, other) or self._join_certainty(one, other) is not None
+
+        for bucket in [*self._buckets.values(), *clusters.joined_groups(self._readings)]:
+            yield from negation_conflict(_REFUTED, bucket, contradict)
             gone = [each for each in bucket if _gone(each) and not each.negative]
-            there = [each for each in bucket if not _gone(each) and not each.negative]
-            yield from two_sided("status", _STATUS, there, gone, clash)
+            active = [each for each in bucket if not _gone(each) and not each.negative]
+            yield from two_sided_conflict("status", _STATUS, active, gone, contradict)
 
-    def _same(self, one: Reading, other: Reading) -> Certainty | None:
-        # Both say by code what it is to, and not the same: a reaction to one substance must not hide the other.
+    def _join_certainty(self, one: Reading, other: Reading) -> Certainty | None:
+        # Both are coded, for different substances: a reaction to one substance must not hide the other.
         if exclude(one.codes, other.codes):
             return None
         if not one.codes.isdisjoint(other.codes):
             return Certainty.EXACT
-        return None if self._substances[one.place].isdisjoint(self._substances[other.place]) else Certainty.LIKELY
+        return None if self._substances[one.ordinal].isdisjoint(self._substances[other.ordinal]) else Certainty.LIKELY
 
-    def _all_substances(self, reading: Reading) -> frozenset[Code]:
+    def _substances_of(self, reading: Reading) -> frozenset[Code]:
         reactions = objects(reading.content.get("reaction"))
-        coded = (code for each in reactions for code in codes(each.get("substance"), self._rules.same_system))
-        return reading.codes.union(code for code in coded if self._rules.tells(code))
+        coded = (code for each in reactions for code in codes(each.get("substance"), self._rules.system_aliases))
+        return reading.codes.union(code for code in coded if self._rules.is_specific(code))
 
 
 def _gone(reading: Reading) -> bool:
-    return reading.standing == "completed"
+    return reading.phase == "completed"

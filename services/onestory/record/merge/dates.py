@@ -1,6 +1,6 @@
-"""Clinical dates, of any precision (http://hl7.org/fhir/R4/datatypes.html#dateTime), as spans of time.
+"""Reads FHIR dates of any precision as spans of time (http://hl7.org/fhir/R4/datatypes.html#dateTime).
 
-A date without a time zone is the United Kingdom's day, month or year; a time without one is its clock's.
+A date without a time zone is a day, month or year in the United Kingdom; a time without one is UK clock time.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ _FIRST = date(1970, 1, 1).toordinal()
 
 
 class ClinicalSpan(NamedTuple):
-    """From `since` (included) to `before` (excluded), in microseconds since 1970 (UTC). `day` is the UK's day of
-    `since`, counted from 1970; None: the date is not known to the day. `moment`: it is known to the minute or better.
+    """A span of time from `since` (included) to `before` (excluded), in microseconds since 1970 UTC.
+
+    `day` is the UK day of `since`, counted in days from 1970; None if the date is not known to the day. `moment`: the
+    time is known to the minute or better.
     """
 
     since: int
@@ -29,16 +31,17 @@ class ClinicalSpan(NamedTuple):
     moment: bool
 
     def overlaps(self, other: ClinicalSpan) -> bool:
+        """Whether the two spans have a moment in common."""
         return self.since < other.before and other.since < self.before
 
 
 def span(value: object) -> ClinicalSpan | None:
-    """The time that a date or dateTime stands for; None for what is not there or no date."""
+    """The span of time of a FHIR date or dateTime; None for anything else."""
     return _span(value) if isinstance(value, str) and len(value) <= 40 else None
 
 
 def microseconds(moment: datetime) -> int:
-    """A moment with a time zone, in microseconds since 1970."""
+    """A date-time with a time zone, in microseconds since 1970 UTC."""
     offset = moment.utcoffset() or timedelta()
     return (moment.replace(tzinfo=None) - _EPOCH - offset) // timedelta(microseconds=1)
 
@@ -65,14 +68,14 @@ def _days(value: str) -> ClinicalSpan:
 
 
 def _moment(value: str) -> ClinicalSpan:
-    said = datetime.fromisoformat(value)
-    begin = microseconds(said)
-    if said.tzinfo is None and _is_summer(begin, said.year):
+    stated = datetime.fromisoformat(value)
+    begin = microseconds(stated)
+    if stated.tzinfo is None and _is_summer(begin, stated.year):
         begin -= _HOUR
-    # The clock's precision: a minute, a second, or what is finer.
+    # The length of the span is the precision of the clock time: a minute, a second, or a microsecond.
     clock = value.partition("T")[2].rstrip("Z").partition("+")[0].partition("-")[0]
     length = 60 * _SECOND if len(clock) == len("09:00") else _SECOND if len(clock) == len("09:00:00") else 1
-    local = begin + (_HOUR if _is_summer(begin, said.year) else 0)
+    local = begin + (_HOUR if _is_summer(begin, stated.year) else 0)
     return ClinicalSpan(begin, begin + length, local // _DAY, True)
 
 

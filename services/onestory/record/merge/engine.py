@@ -1,15 +1,15 @@
-"""One line for one fact, whoever said it (design section 6, "Merged view"). Pure, and the same for any order.
+"""Merges the statements of one person into facts. Pure code; the result does not depend on the order of statements.
 
-What clinicians judge comes first, then what an identifier says, then what each type's own rule finds alike. A pair that
-is offered is joined unless the union would hold two statements of one source (other than by identifier or by a
-clinician's word) or a pair that a clinician keeps apart. What says yes is never joined with what says no, plans are
-never joined, and what is entered in error joins nothing.
+Joins are tried in this order: judgements of clinicians, then shared identifiers, then the rule of each resource type.
+A pair is not joined if the fact would then hold two statements of one source; only identifiers and judgements may join
+those. It is also not joined if the fact would hold a pair that a clinician keeps apart. A statement and its negation
+are never joined. Emergency plans and statements that are entered in error are never joined with anything.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from onestory.record.merge import condition, judgement, pairs
@@ -18,177 +18,183 @@ from onestory.record.merge.allergy_intolerance import Allergies
 from onestory.record.merge.condition import Conditions
 from onestory.record.merge.dates import span
 from onestory.record.merge.immunization import Immunisations
-from onestory.record.merge.judgement import Decided, decided, judged, kept_apart, verdict
+from onestory.record.merge.judgement import Verdicts, kept_apart, latest_verdicts, read_judgements, verdict_of
 from onestory.record.merge.medication import Medicines
-from onestory.record.merge.model import Fact, FactConflict, Join, Merged, Statement
+from onestory.record.merge.model import Fact, FactConflict, Join, MergedRecord, Statement
 from onestory.record.merge.observation import Observations
-from onestory.record.merge.pairs import Clusters, in_order
-from onestory.record.merge.reading import Reading, StatementReader, one_of
-from onestory.record.merge.rules import Rules
+from onestory.record.merge.pairs import Clusters, by_ordinal
+from onestory.record.merge.reading import Reading, StatementReader, first_present
+from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import bare_codes, first, objects, text
 
-# Which statement stands for a fact: the one that is safest to read first; the others stand behind it.
-#
-# What is there comes before what has gone, the worse before the milder, the surer before the less sure, then the
-# newest.
+RelatedPairs = Sequence[tuple[Reading, Reading]]
 
-_STANDING = {"current": 3, "": 2, "paused": 2, "completed": 1, "stopped": 1}
+# Ranks for the choice of the statement that is shown for a fact. The safest to read first has the greatest rank:
+# present before past, more severe before milder, more certain before less certain, then the newest.
+_PHASE = {"current": 3, "": 2, "paused": 2, "completed": 1, "stopped": 1}
 _CRITICALITY = {"high": 3, "unable-to-assess": 2, "low": 1}
 _SEVERITY = {"severe": 3, "moderate": 2, "mild": 1}
-_SURE = {"confirmed": 4, "unconfirmed": 2, "provisional": 2, "differential": 1, "refuted": 3}
+_VERIFICATION = {"confirmed": 4, "unconfirmed": 2, "provisional": 2, "differential": 1, "refuted": 3}
 _STATUS = {"corrected": 3, "amended": 3, "final": 2, "preliminary": 1, "registered": 0}
 
 
-def standing_order(reading: Reading) -> tuple[Any, ...]:
-    """The greatest is shown."""
-    content, said = reading.content, reading.said
-    return (
-        not reading.withdrawn,
-        3
-        if reading.said.resource_type == "AllergyIntolerance" and not reading.standing
-        else _STANDING[reading.standing],
-        *_danger(reading),
-        max((_SURE.get(code, 0) for code in bare_codes(content.get("verificationStatus"))), default=0),
-        _STATUS.get(text(content.get("status")), 2),
-        said.recorded_at,
-        said.event_id,
-        said.shared_id,
-    )
+def merge(statements: Iterable[Statement], rules: MergeRules) -> MergedRecord:
+    """The facts that the statements form. Duplicates of a shared id count once, the newest. Never raises."""
+    newest = _newest_versions(statements)
+    clinical = [statement for statement in newest if verdict_of(statement) is None]
+    ordinals = {statement.shared_id: ordinal for ordinal, statement in enumerate(clinical)}
+    judgements = read_judgements((each for each in newest if each.shared_id not in ordinals), ordinals)
+    reader = StatementReader(rules, clinical)
+    readings = [reader.read(ordinal, statement) for ordinal, statement in enumerate(clinical)]
+    return MergedRecord(_merge_readings(readings, latest_verdicts(judgements, ordinals), rules), judgements)
 
 
-def _danger(reading: Reading) -> tuple[int, int]:
-    content = reading.content
-    severities = (_SEVERITY.get(text(each.get("severity")), 0) for each in objects(content.get("reaction")))
-    return _CRITICALITY.get(text(content.get("criticality")), 0), max(severities, default=0)
-
-
-# Facts, drawn up from what was joined, what contradicts, and what is shown side by side.
-
-Neighbours = Sequence[tuple[Reading, Reading]]
-
-
-def facts(
-    readings: Sequence[Reading], clusters: Clusters, conflicts: Sequence[FactConflict], beside: Neighbours
-) -> tuple[Fact, ...]:
-    """One fact for each cluster: plans first, newest first, then the rest by type and id."""
-    about = _by_statement(conflicts)
-    next_to = _neighbours(readings, clusters, beside)
-    plans: list[Fact] = []
-    of_type: dict[str, list[Fact]] = {}
-    for members in clusters.every():
-        least = members[0]
-        group = [readings[each] for each in members]
-        fact = _fact(group, clusters.joins.get(least, ()), about, next_to.get(least))
-        if readings[least].decision is not None:
-            plans.append(fact)
-        else:
-            of_type.setdefault(fact.resource_type, []).append(fact)
-    plans.sort(key=lambda fact: (fact.shown.recorded_at, fact.id), reverse=True)
-    # Clusters come in the order of their least ids.
-    return (*plans, *[fact for kind in sorted(of_type) for fact in of_type[kind]])
-
-
-def _fact(
-    group: Sequence[Reading], joins: Sequence[Join], about: dict[str, list[FactConflict]], beside: set[str] | None
-) -> Fact:
-    named = group[0].said
-    members = sorted(group, key=standing_order, reverse=True) if len(group) > 1 else group
-    contradicted = {each for one in group for each in about.get(one.said.shared_id, ())} if about else ()
-    return Fact(
-        id=named.shared_id,
-        resource_type=named.resource_type,
-        members=tuple([each.said for each in members]),
-        joins=tuple(joins),
-        conflicts=tuple(sorted(contradicted, key=lambda each: (each.kind, each.sides))) if contradicted else (),
-        beside=tuple(sorted(beside)) if beside else (),
-        withdrawn=tuple([each.said.shared_id for each in group if each.withdrawn]),
-        onset=_earliest_onset(group) if named.resource_type == "Condition" else "",
-    )
-
-
-def _by_statement(conflicts: Sequence[FactConflict]) -> dict[str, list[FactConflict]]:
-    about: dict[str, list[FactConflict]] = {}
-    for conflict in dict.fromkeys(conflicts):
-        for side in conflict.sides:
-            for shared_id in side:
-                about.setdefault(shared_id, []).append(conflict)
-    return about
-
-
-def _neighbours(readings: Sequence[Reading], clusters: Clusters, beside: Neighbours) -> dict[int, set[str]]:
-    found: dict[int, set[str]] = {}
-    for one, other in beside:
-        a, b = clusters.root(one.place), clusters.root(other.place)
-        if a != b:
-            found.setdefault(a, set()).add(readings[b].said.shared_id)
-            found.setdefault(b, set()).add(readings[a].said.shared_id)
-    return found
-
-
-def _earliest_onset(group: Sequence[Reading]) -> str:
-    stated = (
-        one_of(each.content, "onsetDateTime") or first(each.content.get("onsetPeriod")).get("start") for each in group
-    )
-    dated = [(found.since, text(value)) for value in stated if (found := span(value))]
-    return min(dated, default=(0, ""))[1]
-
-
-def merge(said: Iterable[Statement], rules: Rules) -> Merged:
-    """The facts that these statements make. What comes twice counts once. Raises nothing, whatever the content."""
-    every = _once(said)
-    told = [each for each in every if verdict(each) is None]
-    places = {each.shared_id: place for place, each in enumerate(told)}
-    judgements = judged((each for each in every if each.shared_id not in places), places)
-    reader = StatementReader(rules, told)
-    readings = [reader.read(place, each) for place, each in enumerate(told)]
-    return Merged(_facts(readings, decided(judgements, places), rules), judgements)
-
-
-def _once(said: Iterable[Statement]) -> list[Statement]:
-    """Each statement once, in the order of the ids."""
+def _newest_versions(statements: Iterable[Statement]) -> list[Statement]:
+    """One statement for each shared id, the newest, sorted by shared id."""
     latest: dict[str, Statement] = {}
-    for each in said:
-        known = latest.get(each.shared_id)
-        if known is None or (each.recorded_at, each.event_id) > (known.recorded_at, known.event_id):
-            latest[each.shared_id] = each
+    for statement in statements:
+        known = latest.get(statement.shared_id)
+        if known is None or (statement.recorded_at, statement.event_id) > (known.recorded_at, known.event_id):
+            latest[statement.shared_id] = statement
     return [latest[shared_id] for shared_id in sorted(latest)]
 
 
-def _facts(readings: Sequence[Reading], judgements: Decided, rules: Rules) -> tuple[Fact, ...]:
-    clusters = Clusters(readings, kept_apart(judgements))
-    named = pairs.shared_identifiers(readings, rules)
+def _merge_readings(readings: Sequence[Reading], verdicts: Verdicts, rules: MergeRules) -> tuple[Fact, ...]:
+    clusters = Clusters(readings, kept_apart(verdicts))
+    by_identifier = pairs.shared_identifiers(readings, rules)
     of_type = _by_type(readings)
     allergies = Allergies(of_type["AllergyIntolerance"], rules)
     conditions = Conditions(of_type["Condition"], rules)
     immunisations = Immunisations(of_type["Immunization"], rules)
     observations = Observations(of_type["Observation"], of_type["Specimen"], rules)
-    medicines = Medicines(sorted([*of_type["MedicationRequest"], *of_type["MedicationStatement"]], key=in_order))
+    medicines = Medicines(sorted([*of_type["MedicationRequest"], *of_type["MedicationStatement"]], key=by_ordinal))
 
-    judgement.join_judged(readings, judgements, clusters)
-    pairs.join_identifiers(named, clusters)
+    judgement.join_judged(readings, verdicts, clusters)
+    pairs.join_identifiers(by_identifier, clusters)
     allergies.join(clusters)
     conditions.join(clusters)
     immunisations.join(clusters)
     medicines.join(clusters)
     observations.join(clusters)
 
-    beside = [*judgement.beside(readings, judgements), *medicines.beside()]
+    related_pairs = [*judgement.related_pairs(readings, verdicts), *medicines.related_pairs()]
     conflicts = [
-        *pairs.identifier_conflicts(named, clusters),
+        *pairs.identifier_conflicts(by_identifier, clusters),
         *allergies.conflicts(clusters),
         *conditions.conflicts(clusters),
         *immunisations.conflicts(clusters),
-        *medicines.conflicts(clusters, beside),
+        *medicines.conflicts(clusters, related_pairs),
         *observations.conflicts(clusters),
         *merge_conflicts.none_known_conflicts(readings),
-        *condition.withdrawal_conflicts(readings, named),
+        *condition.withdrawal_conflicts(readings, by_identifier),
         *merge_conflicts.plan_conflicts(readings),
     ]
-    return facts(readings, clusters, conflicts, beside)
+    return _build_facts(readings, clusters, conflicts, related_pairs)
 
 
 def _by_type(readings: Sequence[Reading]) -> defaultdict[str, list[Reading]]:
-    found: defaultdict[str, list[Reading]] = defaultdict(list)
+    of_type: defaultdict[str, list[Reading]] = defaultdict(list)
     for reading in readings:
-        found[reading.said.resource_type].append(reading)
-    return found
+        of_type[reading.statement.resource_type].append(reading)
+    return of_type
+
+
+def _build_facts(
+    readings: Sequence[Reading], clusters: Clusters, conflicts: Sequence[FactConflict], related_pairs: RelatedPairs
+) -> tuple[Fact, ...]:
+    """Builds one fact for each cluster: emergency plans first, newest first, then the rest by type and id."""
+    conflicts_of = _conflicts_by_statement(conflicts)
+    related = _related_by_cluster(readings, clusters, related_pairs)
+    plans: list[Fact] = []
+    of_type: dict[str, list[Fact]] = {}
+    for members in clusters.all_members():
+        root = members[0]
+        group = [readings[ordinal] for ordinal in members]
+        fact = _build_fact(group, clusters.joins.get(root, ()), conflicts_of, related.get(root))
+        if readings[root].plan_decision is not None:
+            plans.append(fact)
+        else:
+            of_type.setdefault(fact.resource_type, []).append(fact)
+    plans.sort(key=lambda fact: (fact.shown.recorded_at, fact.id), reverse=True)
+    # Clusters come in the order of their smallest ids.
+    return (*plans, *[fact for kind in sorted(of_type) for fact in of_type[kind]])
+
+
+def _build_fact(
+    group: Sequence[Reading],
+    joins: Sequence[Join],
+    conflicts_of: dict[str, list[FactConflict]],
+    related: set[str] | None,
+) -> Fact:
+    first_by_id = group[0].statement
+    members = sorted(group, key=display_order, reverse=True) if len(group) > 1 else group
+    conflicts = (
+        {conflict for reading in group for conflict in conflicts_of.get(reading.statement.shared_id, ())}
+        if conflicts_of
+        else ()
+    )
+    return Fact(
+        id=first_by_id.shared_id,
+        resource_type=first_by_id.resource_type,
+        members=tuple([reading.statement for reading in members]),
+        joins=tuple(joins),
+        conflicts=tuple(sorted(conflicts, key=lambda conflict: (conflict.kind, conflict.sides))) if conflicts else (),
+        related=tuple(sorted(related)) if related else (),
+        withdrawn=tuple([reading.statement.shared_id for reading in group if reading.withdrawn]),
+        onset=_earliest_onset(group) if first_by_id.resource_type == "Condition" else "",
+    )
+
+
+def display_order(reading: Reading) -> tuple[Any, ...]:
+    """The sort key of a statement within its fact; the greatest is shown."""
+    content, statement = reading.content, reading.statement
+    return (
+        not reading.withdrawn,
+        # An allergy without a status counts as current.
+        3 if statement.resource_type == "AllergyIntolerance" and not reading.phase else _PHASE[reading.phase],
+        *_severity(content),
+        max((_VERIFICATION.get(code, 0) for code in bare_codes(content.get("verificationStatus"))), default=0),
+        _STATUS.get(text(content.get("status")), 2),
+        statement.recorded_at,
+        statement.event_id,
+        statement.shared_id,
+    )
+
+
+def _severity(content: Mapping[str, Any]) -> tuple[int, int]:
+    """The ranks of the criticality and of the most severe reaction of an allergy."""
+    severities = (_SEVERITY.get(text(reaction.get("severity")), 0) for reaction in objects(content.get("reaction")))
+    return _CRITICALITY.get(text(content.get("criticality")), 0), max(severities, default=0)
+
+
+def _conflicts_by_statement(conflicts: Sequence[FactConflict]) -> dict[str, list[FactConflict]]:
+    """The conflicts of each shared id; duplicates are removed."""
+    by_id: dict[str, list[FactConflict]] = {}
+    for conflict in dict.fromkeys(conflicts):
+        for side in conflict.sides:
+            for shared_id in side:
+                by_id.setdefault(shared_id, []).append(conflict)
+    return by_id
+
+
+def _related_by_cluster(
+    readings: Sequence[Reading], clusters: Clusters, related_pairs: RelatedPairs
+) -> dict[int, set[str]]:
+    """The ids of related facts for each cluster root."""
+    related: dict[int, set[str]] = {}
+    for one, other in related_pairs:
+        a, b = clusters.root(one.ordinal), clusters.root(other.ordinal)
+        if a != b:
+            related.setdefault(a, set()).add(readings[b].statement.shared_id)
+            related.setdefault(b, set()).add(readings[a].statement.shared_id)
+    return related
+
+
+def _earliest_onset(group: Sequence[Reading]) -> str:
+    """The onset that begins first, as it is written; "" if none is stated."""
+    stated = (
+        first_present(reading.content, "onsetDateTime") or first(reading.content.get("onsetPeriod")).get("start")
+        for reading in group
+    )
+    dated = [(onset.since, text(value)) for value in stated if (onset := span(value))]
+    return min(dated, default=(0, ""))[1]

@@ -1,63 +1,69 @@
-"""Immunization: one line for one vaccine on one day. Rule `same-vaccination`.
+"""Merges Immunizations: one fact for one vaccine on one day. Rule `same-vaccination`.
 
-The day is the United Kingdom's. A month or a year is no day. The code of the procedure counts where one of two does not
-say by code which vaccine it was: a procedure alone may be that of any vaccine.
+The day is the day in the United Kingdom; a month or a year matches nothing. The procedure code is compared only if one
+of the two has no vaccine code, because one procedure can stand for any vaccine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 
-from onestory.record.merge.conflicts import differing, opposed
+from onestory.record.merge.conflicts import negation_conflict, value_conflict
 from onestory.record.merge.dates import span
 from onestory.record.merge.model import Certainty, FactConflict
-from onestory.record.merge.pairs import Clusters, buckets, offered
+from onestory.record.merge.pairs import Clusters, buckets, joinable_pairs
 from onestory.record.merge.reading import Reading
-from onestory.record.merge.rules import Rules
+from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import Code, codes, exclude, objects, worded
 
 RULE = "same-vaccination"
-PROCEDURE = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-VaccinationProcedure"
+PROCEDURE_EXTENSION = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-VaccinationProcedure"
 _NOT_GIVEN = "One says that this was given, another that it was not."
 _BATCH = "The batch numbers differ."
 
 
 class Immunisations:
-    """The immunisations of one person."""
+    """Joins the Immunizations of one person, and finds their conflicts."""
 
-    def __init__(self, readings: Sequence[Reading], rules: Rules) -> None:
+    def __init__(self, readings: Sequence[Reading], rules: MergeRules) -> None:
         self._readings = [each for each in readings if each.comparable]
-        self._procedures = {each.place: _procedures(each, rules) for each in self._readings}
+        self._procedures = {each.ordinal: _procedures(each, rules) for each in self._readings}
         self._buckets = list(buckets(self._readings, self._keys).values())
 
     def join(self, clusters: Clusters) -> None:
-        for one, other in offered(self._buckets, clusters):
-            if certainty := self._same(one, other):
-                clusters.join(one.place, other.place, RULE, certainty)
+        """Joins immunizations that record one vaccination."""
+        for one, other in joinable_pairs(self._buckets, clusters):
+            if certainty := self._join_certainty(one, other):
+                clusters.join(one.ordinal, other.ordinal, RULE, certainty)
 
     def conflicts(self, clusters: Clusters) -> Iterator[FactConflict]:
+        """Yields conflicts between given and not given, and between batch numbers."""
         for bucket in self._buckets:
-            yield from opposed(_NOT_GIVEN, bucket, lambda one, other: self._same(one, other) is not None)
-        for group in clusters.groups(self._readings):
-            yield from differing("batch", _BATCH, group, lambda each: worded(each.content.get("lotNumber")) or None)
+            yield from negation_conflict(
+                _NOT_GIVEN, bucket, lambda one, other: self._join_certainty(one, other) is not None
+            )
+        for group in clusters.joined_groups(self._readings):
+            yield from value_conflict(
+                "batch", _BATCH, group, lambda each: worded(each.content.get("lotNumber")) or None
+            )
 
     def _keys(self, reading: Reading) -> Iterator[Hashable]:
         given = span(reading.content.get("occurrenceDateTime"))
         if given is not None and given.day is not None:
-            for code in reading.codes | self._procedures[reading.place]:
+            for code in reading.codes | self._procedures[reading.ordinal]:
                 yield given.day, code
 
-    def _same(self, one: Reading, other: Reading) -> Certainty | None:
-        """Of two on one day."""
+    def _join_certainty(self, one: Reading, other: Reading) -> Certainty | None:
+        """How certain it is that two on one day are the same vaccination; None if they are not."""
         if not one.codes.isdisjoint(other.codes):
             return Certainty.EXACT
         if exclude(one.codes, other.codes):
             return None
-        shared = not self._procedures[one.place].isdisjoint(self._procedures[other.place])
+        shared = not self._procedures[one.ordinal].isdisjoint(self._procedures[other.ordinal])
         return Certainty.LIKELY if shared else None
 
 
-def _procedures(reading: Reading, rules: Rules) -> frozenset[Code]:
+def _procedures(reading: Reading, rules: MergeRules) -> frozenset[Code]:
     extensions = objects(reading.content.get("extension"))
-    stated = (each.get("valueCodeableConcept") for each in extensions if each.get("url") == PROCEDURE)
-    return frozenset(code for each in stated for code in codes(each, rules.same_system) if rules.tells(code))
+    stated = (each.get("valueCodeableConcept") for each in extensions if each.get("url") == PROCEDURE_EXTENSION)
+    return frozenset(code for each in stated for code in codes(each, rules.system_aliases) if rules.is_specific(code))

@@ -1,7 +1,8 @@
-"""What clinicians judge of statements: that several are the same, or that they are to be kept apart.
+"""Judgements of clinicians: these statements are the same, or they must be kept apart.
 
-"Same" is a Linkage (http://hl7.org/fhir/R4/linkage.html); "keep apart" is a Basic with our code, whose extensions name
-the statements. Both are published like everything else, so they survive a rebuild and are undone by their retraction.
+"Same" is a Linkage (http://hl7.org/fhir/R4/linkage.html). "Keep apart" is a Basic with a OneStory code, whose
+extensions name the statements. Both are published like any other statement, so they survive a rebuild, and a
+retraction undoes them. "Same" is applied before every other rule, as rule `clinician-same`.
 """
 
 from __future__ import annotations
@@ -17,109 +18,116 @@ from onestory.shared.identity import parse_shared_id
 
 JUDGEMENT_SYSTEM = "https://onestory.nhs.uk/CodeSystem/record-judgement"
 KEEP_APART = "keep-apart"
-MOST = 100
-"""Statements that one judgement may speak of. Nobody can have judged more; such a judgement is kept and not applied."""
+MAX_STATEMENTS = 100
+"""Statements that one judgement may name. No person can judge more; a larger judgement is stored but not applied."""
 KEPT_APART = "https://onestory.nhs.uk/StructureDefinition/kept-apart"
 
+
+RULE = "clinician-same"
+
 Pair = tuple[int, int]
-Decided = Mapping[Pair, Verdict]
-"""For each pair of places, in order, what the newest judgement of it says."""
+Verdicts = Mapping[Pair, Verdict]
+"""For each pair of ordinals, in ascending order, the verdict of its newest judgement."""
 
 
-def verdict(said: Statement) -> Verdict | None:
-    """What kind of judgement a statement is; None: it is none."""
-    if said.resource_type == "Linkage":
+def verdict_of(statement: Statement) -> Verdict | None:
+    """The verdict of a statement that is a judgement; None for any other statement."""
+    if statement.resource_type == "Linkage":
         return Verdict.SAME
-    if said.resource_type == "Basic" and (JUDGEMENT_SYSTEM, KEEP_APART) in codes(said.content.get("code"), {}):
+    code = (JUDGEMENT_SYSTEM, KEEP_APART)
+    if statement.resource_type == "Basic" and code in codes(statement.content.get("code"), {}):
         return Verdict.APART
     return None
 
 
-def judged(said: Iterable[Statement], places: Mapping[str, int]) -> tuple[Judgement, ...]:
-    """The judgements, oldest first; of what is not in `places` they do not speak, so that nothing hidden shows.
+def read_judgements(statements: Iterable[Statement], ordinals: Mapping[str, int]) -> tuple[Judgement, ...]:
+    """The judgements among the statements, oldest first.
 
-    A resource may have been judged under another identity of the person, such as the one before the number was known.
+    A judgement names only statements that are in `ordinals`, so it reveals nothing hidden. It may name a
+    statement under another identity of the person, such as the one before the NHS number was known.
     """
-    by_resource = {_resource(shared_id): shared_id for shared_id in sorted(places)}
-    found = [(each, verdict(each)) for each in said]
-    kept = sorted(
-        ((each, kind) for each, kind in found if kind),
-        key=lambda one: (one[0].recorded_at, one[0].event_id, one[0].shared_id),
+    by_resource = {_resource(shared_id): shared_id for shared_id in sorted(ordinals)}
+    verdicts = [(statement, verdict_of(statement)) for statement in statements]
+    oldest_first = sorted(
+        ((statement, verdict) for statement, verdict in verdicts if verdict),
+        key=lambda judged: (judged[0].recorded_at, judged[0].event_id, judged[0].shared_id),
     )
-    return tuple(Judgement(each, kind, _about(_named(each, kind), places, by_resource)) for each, kind in kept)
+    return tuple(
+        Judgement(statement, verdict, _visible_ids(_judged_ids(statement, verdict), ordinals, by_resource))
+        for statement, verdict in oldest_first
+    )
 
 
-def decided(judgements: Sequence[Judgement], places: Mapping[str, int]) -> dict[Pair, Verdict]:
-    """For each pair that a judgement in force speaks of, what the newest says."""
+def latest_verdicts(judgements: Sequence[Judgement], ordinals: Mapping[str, int]) -> dict[Pair, Verdict]:
+    """The verdict of the newest active judgement for each pair of ordinals."""
     newest: dict[Pair, Verdict] = {}
     for judgement in judgements:
-        if judgement.said.content.get("active") is not False and len(judgement.about) <= MOST:
-            about = sorted(places[shared_id] for shared_id in judgement.about)
-            newest.update(dict.fromkeys(combinations(about, 2), judgement.verdict))
+        if judgement.statement.content.get("active") is not False and len(judgement.statement_ids) <= MAX_STATEMENTS:
+            judged = sorted(ordinals[shared_id] for shared_id in judgement.statement_ids)
+            newest.update(dict.fromkeys(combinations(judged, 2), judgement.verdict))
     return newest
 
 
-def kept_apart(judgements: Decided) -> dict[int, set[int]]:
-    """For each place, those that it must never be together with."""
+def kept_apart(verdicts: Verdicts) -> dict[int, set[int]]:
+    """For each ordinal, the ordinals that must never be in the same fact."""
     apart: dict[int, set[int]] = {}
-    for (one, other), kind in judgements.items():
-        if kind is Verdict.APART:
+    for (one, other), verdict in verdicts.items():
+        if verdict is Verdict.APART:
             apart.setdefault(one, set()).add(other)
             apart.setdefault(other, set()).add(one)
     return apart
 
 
-def _about(named: Iterable[str], places: Collection[str], by_resource: Mapping[str, str]) -> tuple[str, ...]:
-    found = (each if each in places else by_resource.get(_resource(each)) for each in named)
-    return tuple(sorted({each for each in found if each is not None}))
+def _visible_ids(
+    judged_ids: Iterable[str], ordinals: Collection[str], by_resource: Mapping[str, str]
+) -> tuple[str, ...]:
+    found = (each if each in ordinals else by_resource.get(_resource(each)) for each in judged_ids)
+    return tuple(sorted({shared_id for shared_id in found if shared_id is not None}))
 
 
 def _resource(shared_id: str) -> str:
-    """What of a shared id is the same under every identity of a person."""
+    """The part of a shared id that is the same under every identity of a person."""
     parts = parse_shared_id(shared_id)
     return parts.resource_hash if parts else shared_id
 
 
-def _named(said: Statement, kind: Verdict) -> set[str]:
-    return set(_linked(said) if kind is Verdict.SAME else _separated(said))
+def _judged_ids(statement: Statement, verdict: Verdict) -> set[str]:
+    return set(_ids_in_linkage(statement) if verdict is Verdict.SAME else _ids_kept_apart(statement))
 
 
-def _linked(said: Statement) -> Iterator[str]:
-    return (reference_id(item.get("resource")) for item in objects(said.content.get("item")))
+def _ids_in_linkage(statement: Statement) -> Iterator[str]:
+    return (reference_id(item.get("resource")) for item in objects(statement.content.get("item")))
 
 
-def _separated(said: Statement) -> Iterator[str]:
-    extensions = objects(said.content.get("extension"))
+def _ids_kept_apart(statement: Statement) -> Iterator[str]:
+    extensions = objects(statement.content.get("extension"))
     return (reference_id(each.get("valueReference")) for each in extensions if each.get("url") == KEPT_APART)
 
 
-# A clinician's "same": applied before every other rule, as `clinician-same`.
-
-RULE = "clinician-same"
-
-
-def join_judged(readings: Sequence[Reading], judgements: Decided, clusters: Clusters) -> None:
-    """Joins what may be one line; what says no beside what says yes, and plans, stay lines of their own."""
-    for one, other in _same(readings, judgements):
-        if _joinable(one, other) and clusters.may(one.place, other.place, one_source=True, other_codes=True):
-            clusters.join(one.place, other.place, RULE, Certainty.EXACT)
+def join_judged(readings: Sequence[Reading], verdicts: Verdicts, clusters: Clusters) -> None:
+    """Joins the pairs that clinicians judged the same, except plans and pairs of a statement and its negation."""
+    for one, other in _judged_same(readings, verdicts):
+        if not _can_be_one_fact(one, other):
+            continue
+        if clusters.can_join(one.ordinal, other.ordinal, allow_same_source=True, ignore_codes=True):
+            clusters.join(one.ordinal, other.ordinal, RULE, Certainty.EXACT)
 
 
-def beside(readings: Sequence[Reading], judgements: Decided) -> Iterator[tuple[Reading, Reading]]:
-    """Those that a clinician calls the same and that cannot be one line."""
-    return (pair for pair in _same(readings, judgements) if not _joinable(*pair))
+def related_pairs(readings: Sequence[Reading], verdicts: Verdicts) -> Iterator[tuple[Reading, Reading]]:
+    """Pairs that clinicians judged the same but that cannot be one fact."""
+    return (pair for pair in _judged_same(readings, verdicts) if not _can_be_one_fact(*pair))
 
 
-def _same(readings: Sequence[Reading], judgements: Decided) -> Iterator[tuple[Reading, Reading]]:
-    pairs = sorted(pair for pair, kind in judgements.items() if kind is Verdict.SAME)
+def _judged_same(readings: Sequence[Reading], verdicts: Verdicts) -> Iterator[tuple[Reading, Reading]]:
+    pairs = sorted(pair for pair, verdict in verdicts.items() if verdict is Verdict.SAME)
     return ((readings[one], readings[other]) for one, other in pairs)
 
 
-def _joinable(one: Reading, other: Reading) -> bool:
+def _can_be_one_fact(one: Reading, other: Reading) -> bool:
     return (
-        one.said.resource_type == other.said.resource_type
+        one.statement.resource_type == other.statement.resource_type
         and one.negative is other.negative
         and not (one.withdrawn or other.withdrawn)
-        and one.decision is None
-        and other.decision is None
+        and one.plan_decision is None
+        and other.plan_decision is None
     )

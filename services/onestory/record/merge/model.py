@@ -1,7 +1,7 @@
-"""Facts: what statements say, with one line for one fact, whoever said it (design section 6).
+"""The data types of the merged record: statements, the facts that they form, and the conflicts between them.
 
-A `Said` is one statement that a reader may see. Statements that say the same are joined into a `Fact`, which keeps
-every one of them, the rule that joined each, and what they contradict each other in.
+Statements that mean the same are joined into one `Fact`. A fact keeps every statement, the rule that joined each pair,
+and the conflicts that its statements are part of.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement as merging reads it: who says what, and since when. `content` is the resource as plain values.
+    """One statement, as merging reads it.
 
-    `organisation` is an ODS code. `recorded_at` is when the source recorded it, `broker_time` when the record got it.
+    `content` is the FHIR resource as plain JSON values. `organisation` is an ODS code. `recorded_at` is when the source
+    recorded the statement; `broker_time` is when Kafka received it.
     """
 
     shared_id: str
@@ -32,7 +33,7 @@ class Statement:
 
     @property
     def source(self) -> tuple[str, str]:
-        """Organisation and system: what is joined only by identifier when it is the same."""
+        """Organisation and system. Two statements of one source are joined by identifier or judgement alone."""
         return (self.organisation, self.system)
 
 
@@ -45,7 +46,7 @@ class Certainty(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Why two statements, named by their shared ids, are one fact."""
+    """The rule that joined two statements, with their shared ids."""
 
     one: str
     other: str
@@ -54,7 +55,7 @@ class Join:
 
 
 class Verdict(StrEnum):
-    """What a clinician judges of statements."""
+    """The judgement of a clinician: `SAME` means one fact, `APART` means never one fact."""
 
     SAME = "same"
     APART = "keep-apart"
@@ -62,22 +63,22 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A clinician's word on which statements belong together, and no fact itself.
+    """A judgement on statements. It is a statement itself, but never part of a fact.
 
-    `about` are the ids of the statements that it speaks of, as far as a reader may see them.
+    `statement_ids` are the shared ids of the statements that it judges, without those that the reader may not see.
     """
 
-    said: Statement
+    statement: Statement
     verdict: Verdict
-    about: tuple[str, ...]
+    statement_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FactConflict:
-    """What statements contradict each other in.
+    """A contradiction between statements.
 
-    `kind` is a code such as `dose`; `explanation` says it in clinical words and quotes nothing of a resource; `sides`
-    are the shared ids on each side, at least two sides, each in the order of the ids.
+    `kind` is a code such as `dose`. `explanation` describes it in clinical words and quotes no resource. `sides` holds
+    the shared ids of each side, sorted; there are at least two sides.
     """
 
     kind: str
@@ -87,13 +88,13 @@ class FactConflict:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One fact. `members` are its statements; the first one is what is shown, the others stand behind it.
+    """One fact: the statements that are joined into one line.
 
-    `id` is the least shared id of its members. `joins` are empty where one statement stands alone. `conflicts` are
-    those in which a member is on a side, also where the other side is another fact. `beside` are the ids of facts that
-    are shown together with this one and stay apart from it, as a request is from the statement that it is taken.
-    `withdrawn` are the members that their own source marked as entered in error. `onset` is the earliest onset of a
-    Condition that a member states, as it is written; empty: none does.
+    `id` is the smallest shared id of its members. The first of `members` is the statement that is shown. `joins` is
+    empty for a fact of one statement. `conflicts` are the conflicts that name a member, also when the other side is
+    another fact. `related` are ids of facts that are shown next to this one but not joined with it: a MedicationRequest
+    and the MedicationStatement that it is taken. `withdrawn` are the shared ids of members that their own source marked
+    as entered in error. `onset` is the earliest onset of a Condition, as a source wrote it; "" if no member states one.
     """
 
     id: str
@@ -101,33 +102,33 @@ class Fact:
     members: tuple[Statement, ...]
     joins: tuple[Join, ...]
     conflicts: tuple[FactConflict, ...]
-    beside: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
     onset: str = ""
 
     @property
     def shown(self) -> Statement:
-        """The statement that stands for the fact."""
+        """The statement that is shown for the fact."""
         return self.members[0]
 
     @property
     def certainty(self) -> Certainty:
-        """As sure as its least sure join; a statement alone is exact."""
+        """`LIKELY` if any of its joins is; else `EXACT`, also for a single statement."""
         likely = any(join.certainty is Certainty.LIKELY for join in self.joins)
         return Certainty.LIKELY if likely else Certainty.EXACT
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """The names of the rules that joined it."""
+        """The names of the rules that joined its statements, sorted."""
         return tuple(sorted({join.rule for join in self.joins}))
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
-    """A person's record, merged: the same whatever order the statements came in.
+class MergedRecord:
+    """The merged record of one person. It does not depend on the order in which statements arrived.
 
-    Plans for an emergency come first, newest first; then everything else by type and id. `judgements`, oldest first,
-    are what clinicians said of the statements; every other statement is a member of exactly one fact.
+    In `facts`, emergency plans come first, newest first; all others follow by type and id. `judgements` are those of
+    clinicians, oldest first. Every other statement is a member of exactly one fact.
     """
 
     facts: tuple[Fact, ...]

@@ -1,7 +1,8 @@
-"""Observation: one line for one measurement. Rule `same-observation`.
+"""Merges Observations: one fact for one measurement. Rule `same-observation`.
 
-Code, time, value with unit, and components have to be the same; body site, method and specimen must not differ where
-both are said. A day without a time meets a time on it, less surely. What has no value is compared with nothing.
+Code, time, value with unit, and components must be the same. Body site, method and specimen must not differ where both
+state them. A date without a time matches a time on that day with `likely` certainty. An Observation without a value
+matches nothing. See http://hl7.org/fhir/R4/observation.html.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from onestory.record.merge.conflicts import conflict, opposed
+from onestory.record.merge.conflicts import conflict, negation_conflict
 from onestory.record.merge.dates import ClinicalSpan, span
 from onestory.record.merge.model import Certainty, FactConflict
-from onestory.record.merge.pairs import Bucket, Clusters, buckets, offered, several_sources
-from onestory.record.merge.reading import Reading, one_of
-from onestory.record.merge.rules import Rules
+from onestory.record.merge.pairs import Bucket, Clusters, buckets, has_several_sources, joinable_pairs
+from onestory.record.merge.reading import Reading, first_present
+from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import Code, codes, exclude, first, number, objects, reference_id, text, worded
 
-# What an Observation found, in a form in which two can be compared (http://hl7.org/fhir/R4/observation.html).
+RULE = "same-observation"
+_NOT_DONE = "One says that this was observed, another that it was not."
+_VALUE = "The values differ."
+_NO_CODES: frozenset[Code] = frozenset()
 
 _QUANTITIES = {
     "valueQuantity": ("",),
@@ -27,20 +31,25 @@ _QUANTITIES = {
 _PLAIN = {"valuePeriod": ("start", "end"), "valueSampledData": ("data",)}
 
 
+# Components are compared pair by pair up to this number. More, which no panel has, must be equal as written.
+_MOST_COMPONENTS = 50
+
+
 class Quantity(NamedTuple):
-    """A number with its comparator and what its unit is called, by code and in words."""
+    """A number with its comparator, and the names of its unit (code and text)."""
 
     comparator: str
     value: int | float | None
     unit: frozenset[str]
 
     def is_same(self, other: Quantity) -> bool:
+        """Whether value and comparator are equal, and the units share a name."""
         one_unit = self.unit == other.unit or not self.unit.isdisjoint(other.unit)
         return self.value == other.value and self.comparator == other.comparator and one_unit
 
 
 class Value(NamedTuple):
-    """A value of any type, by element."""
+    """The value of an Observation or component, whatever its type; each part is keyed by element name."""
 
     quantities: Mapping[str, Quantity]
     plain: Mapping[str, object]
@@ -51,6 +60,7 @@ class Value(NamedTuple):
         return bool(self.quantities or self.plain or self.codes or self.words)
 
     def is_same(self, other: Value) -> bool:
+        """Whether both are the same value; coded values need one code in common."""
         if self.plain != other.plain or self.quantities.keys() != other.quantities.keys():
             return False
         if self.codes or other.codes:
@@ -60,7 +70,7 @@ class Value(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A value and the components beside it, each with its codes."""
+    """The value of an Observation and its components, each with its codes."""
 
     value: Value
     components: Sequence[tuple[frozenset[Code], Value]]
@@ -69,26 +79,27 @@ class Finding(NamedTuple):
         return bool(self.value or self.components)
 
     def is_same(self, other: Finding) -> bool:
-        """Whether the two found the same, in whatever order; nothing is not the same as nothing."""
+        """Whether both hold the same values, in any order of components. Two empty findings are not the same."""
         if not self or not other or len(self.components) != len(other.components):
             return False
         if len(self.components) > _MOST_COMPONENTS:
             return self == other
-        mine_in_theirs = all(_among(each, other.components) for each in self.components)
-        theirs_in_mine = all(_among(each, self.components) for each in other.components)
+        mine_in_theirs = all(_is_in(each, other.components) for each in self.components)
+        theirs_in_mine = all(_is_in(each, self.components) for each in other.components)
         return self.value.is_same(other.value) and mine_in_theirs and theirs_in_mine
 
 
-def finding(content: Mapping[str, Any], rules: Rules) -> Finding:
+def finding_of(content: Mapping[str, Any], rules: MergeRules) -> Finding:
+    """The value and components that an Observation states."""
     parts = objects(content["component"]) if "component" in content else ()
-    components = [(frozenset(codes(part.get("code"), rules.same_system)), _value(part, rules)) for part in parts]
+    components = [(frozenset(codes(part.get("code"), rules.system_aliases)), _value(part, rules)) for part in parts]
     return Finding(_value(content, rules), components)
 
 
-def _value(content: Mapping[str, Any], rules: Rules) -> Value:
+def _value(content: Mapping[str, Any], rules: MergeRules) -> Value:
     stated = [name for name in content if name.startswith("value")]
     if not stated:
-        return _NOTHING
+        return _NO_VALUE
     quantities: dict[str, Quantity] = {}
     plain: dict[str, object] = {}
     found: frozenset[Code] = frozenset()
@@ -100,19 +111,17 @@ def _value(content: Mapping[str, Any], rules: Rules) -> Value:
                 name + part: _quantity(first(value).get(part) if part else value) for part in _QUANTITIES[name]
             }
         elif name == "valueCodeableConcept":
-            found, words = frozenset(codes(value, rules.same_system)), worded(first(value).get("text"))
+            found, words = frozenset(codes(value, rules.system_aliases)), worded(first(value).get("text"))
         else:
             parts = {part: first(value).get(part) for part in _PLAIN[name]} if name in _PLAIN else {"": value}
-            # 1 and True are equal to Python, and not to FHIR.
+            # Python treats 1 and True as equal; FHIR does not.
             plain |= {
                 name + part: (type(each).__name__, each) for part, each in parts.items() if isinstance(each, str | int)
             }
     return Value(quantities, plain, found, words)
 
 
-# Each is looked for among all others. Of more, which no panel has, those alone are the same that are so to the letter.
-_MOST_COMPONENTS = 50
-_NOTHING = Value({}, {}, frozenset(), "")
+_NO_VALUE = Value({}, {}, frozenset(), "")
 
 
 def _quantity(value: object) -> Quantity:
@@ -121,19 +130,13 @@ def _quantity(value: object) -> Quantity:
     return Quantity(text(found.get("comparator")), number(found.get("value")), unit)
 
 
-def _among(component: tuple[frozenset[Code], Value], others: Sequence[tuple[frozenset[Code], Value]]) -> bool:
-    found, value = component
-    return any(not found.isdisjoint(those) and value.is_same(theirs) for those, theirs in others)
-
-
-RULE = "same-observation"
-_NOT_DONE = "One says that this was observed, another that it was not."
-_VALUE = "The values differ."
-_NOWHERE: frozenset[Code] = frozenset()
+def _is_in(component: tuple[frozenset[Code], Value], others: Sequence[tuple[frozenset[Code], Value]]) -> bool:
+    own_codes, value = component
+    return any(not own_codes.isdisjoint(codes) and value.is_same(other) for codes, other in others)
 
 
 class Specimen(NamedTuple):
-    """What was looked at; `numbers` are its identifiers by system."""
+    """The specimen of an observation; `numbers` are its identifiers, keyed by system."""
 
     reference: str
     numbers: Mapping[str, str]
@@ -141,7 +144,7 @@ class Specimen(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """An observation as the rule compares it. `until` is the end of a period."""
+    """The values of an Observation that are compared. `until` is the end of an effectivePeriod."""
 
     when: ClinicalSpan | None
     until: ClinicalSpan | None
@@ -152,49 +155,54 @@ class Observed(NamedTuple):
 
 
 class Observations:
-    """The observations of one person, with the specimens that they may refer to."""
+    """Joins the Observations of one person, and finds their conflicts. They may refer to the given Specimens."""
 
-    def __init__(self, readings: Sequence[Reading], specimens: Sequence[Reading], rules: Rules) -> None:
+    def __init__(self, readings: Sequence[Reading], specimens: Sequence[Reading], rules: MergeRules) -> None:
         self._readings = [each for each in readings if each.comparable]
-        self._specimens = {each.said.shared_id: each.content for each in specimens}
+        self._specimens = {each.statement.shared_id: each.content for each in specimens}
         self._rules = rules
         self._observed: dict[int, Observed] = {}
         of_code = buckets(self._readings, lambda each: each.codes).values()
-        compared = {each.place: each for bucket in of_code if _worth_comparing(bucket) for each in bucket}
-        self._buckets = list(buckets([compared[place] for place in sorted(compared)], _keys).values())
+        compared = {each.ordinal: each for bucket in of_code if _worth_comparing(bucket) for each in bucket}
+        self._buckets = list(buckets([compared[ordinal] for ordinal in sorted(compared)], _keys).values())
 
     def join(self, clusters: Clusters) -> None:
-        for one, other in offered(self._buckets, clusters):
-            if certainty := self._same(one, other):
-                clusters.join(one.place, other.place, RULE, certainty)
+        """Joins observations of one measurement."""
+        for one, other in joinable_pairs(self._buckets, clusters):
+            if certainty := self._join_certainty(one, other):
+                clusters.join(one.ordinal, other.ordinal, RULE, certainty)
 
     def conflicts(self, clusters: Clusters) -> Iterator[FactConflict]:
+        """Yields conflicts between observed and not observed, and between values of one fact."""
         for bucket in self._buckets:
-            yield from opposed(_NOT_DONE, bucket, lambda one, other: self._when(one, other) is not None)
-        for group in clusters.groups(self._readings):
-            # What this rule joined has one value.
-            if all(join.rule == RULE for join in clusters.joins[clusters.root(group[0].place)]):
+            yield from negation_conflict(_NOT_DONE, bucket, self._at_one_time)
+        for group in clusters.joined_groups(self._readings):
+            # Statements that only this rule joined have equal values.
+            if all(join.rule == RULE for join in clusters.joins[clusters.root(group[0].ordinal)]):
                 continue
-            values = self._by_value(group)
-            if len(values) > 1:
-                yield conflict("value", _VALUE, *values)
+            by_value = self._by_value(group)
+            if len(by_value) > 1:
+                yield conflict("value", _VALUE, *by_value)
 
-    def _same(self, one: Reading, other: Reading) -> Certainty | None:
-        when = self._when(one, other)
+    def _at_one_time(self, one: Reading, other: Reading) -> bool:
+        return self._certainty_of_time(one, other) is not None
+
+    def _join_certainty(self, one: Reading, other: Reading) -> Certainty | None:
+        when = self._certainty_of_time(one, other)
         if when is None:
             return None
-        a, b = self._read(one), self._read(other)
+        a, b = self._compared(one), self._compared(other)
         if exclude(a.site, b.site) or exclude(a.method, b.method) or not a.finding.is_same(b.finding):
             return None
         if a.site != b.site or (a.specimen is None) is not (b.specimen is None):
             when = Certainty.LIKELY
         if a.specimen and b.specimen:
-            return _one_specimen(a.specimen, b.specimen, when)
+            return _specimen_certainty(a.specimen, b.specimen, when)
         return when
 
-    def _when(self, one: Reading, other: Reading) -> Certainty | None:
-        """How surely two were at one time."""
-        a, b = self._read(one), self._read(other)
+    def _certainty_of_time(self, one: Reading, other: Reading) -> Certainty | None:
+        """How certain it is that both were made at one time; None if they were not."""
+        a, b = self._compared(one), self._compared(other)
         if a.when is None or b.when is None or (a.until is None) is not (b.until is None):
             return None
         if a.until and b.until and not a.until.overlaps(b.until):
@@ -204,32 +212,32 @@ class Observations:
         return Certainty.EXACT if a.when.moment and b.when.moment else Certainty.LIKELY
 
     def _by_value(self, group: Bucket) -> list[Bucket]:
-        kinds: list[Bucket] = []
+        """The statements that have a value, grouped by it."""
+        by_value: list[Bucket] = []
         for reading in group:
-            found = self._read(reading).finding
-            if not found:
+            finding = self._compared(reading).finding
+            if not finding:
                 continue
-            alike = (kind for kind in kinds if self._read(kind[0]).finding.is_same(found))
-            kind = next(alike, None)
-            if kind is None:
-                kinds.append([reading])
+            same = next((other for other in by_value if self._compared(other[0]).finding.is_same(finding)), None)
+            if same is None:
+                by_value.append([reading])
             else:
-                kind.append(reading)
-        return kinds
+                same.append(reading)
+        return by_value
 
-    def _read(self, reading: Reading) -> Observed:
-        if reading.place not in self._observed:
-            self._observed[reading.place] = self._look(reading.content)
-        return self._observed[reading.place]
+    def _compared(self, reading: Reading) -> Observed:
+        if reading.ordinal not in self._observed:
+            self._observed[reading.ordinal] = self._parse(reading.content)
+        return self._observed[reading.ordinal]
 
-    def _look(self, content: Mapping[str, Any]) -> Observed:
-        same = self._rules.same_system
+    def _parse(self, content: Mapping[str, Any]) -> Observed:
+        aliases = self._rules.system_aliases
         return Observed(
-            _when(content),
+            _effective_start(content),
             span(first(content["effectivePeriod"]).get("end")) if "effectivePeriod" in content else None,
-            finding(content, self._rules),
-            frozenset(codes(content["bodySite"], same)) if "bodySite" in content else _NOWHERE,
-            frozenset(codes(content["method"], same)) if "method" in content else _NOWHERE,
+            finding_of(content, self._rules),
+            frozenset(codes(content["bodySite"], aliases)) if "bodySite" in content else _NO_CODES,
+            frozenset(codes(content["method"], aliases)) if "method" in content else _NO_CODES,
             self._specimen(content["specimen"]) if "specimen" in content else None,
         )
 
@@ -239,26 +247,26 @@ class Observations:
         stated = [*objects(first(reference).get("identifier")), *objects(found.get("identifier"))]
         stated += objects(found.get("accessionIdentifier"))
         numbers = {text(each.get("system")): text(each.get("value")) for each in stated}
-        return Specimen(target, numbers, frozenset(codes(found.get("type"), self._rules.same_system)))
+        return Specimen(target, numbers, frozenset(codes(found.get("type"), self._rules.system_aliases)))
 
 
 def _worth_comparing(bucket: Bucket) -> bool:
-    return several_sources(bucket) or any(each.negative for each in bucket)
+    return has_several_sources(bucket) or any(each.negative for each in bucket)
 
 
-def _when(content: Mapping[str, Any]) -> ClinicalSpan | None:
-    stated = one_of(content, "effectiveDateTime", "effectiveInstant")
+def _effective_start(content: Mapping[str, Any]) -> ClinicalSpan | None:
+    stated = first_present(content, "effectiveDateTime", "effectiveInstant")
     return span(stated) or span(first(content.get("effectivePeriod")).get("start"))
 
 
 def _keys(reading: Reading) -> Iterator[Hashable]:
-    when = _when(reading.content)
+    when = _effective_start(reading.content)
     if when is not None and when.day is not None:
         for code in reading.codes:
             yield when.day, code
 
 
-def _one_specimen(a: Specimen, b: Specimen, when: Certainty) -> Certainty | None:
+def _specimen_certainty(a: Specimen, b: Specimen, when: Certainty) -> Certainty | None:
     if a.reference and a.reference == b.reference:
         return when
     shared = [(a.numbers[system], b.numbers[system]) for system in a.numbers.keys() & b.numbers.keys() if system]

@@ -1,4 +1,8 @@
-"""Who is compared with whom: statements that share a key, in the order of their ids (design section 6)."""
+"""Finds the pairs of statements to compare, and keeps track of which statements are joined.
+
+Statements are compared only when they share a key, in the order of their ids. Pairs come one by one, and each is
+joined or rejected for good. The rule `same-identifier` is here too, because it applies to every type.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,24 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from onestory.record.merge.conflicts import conflict
 from onestory.record.merge.model import Certainty, FactConflict, Join
 from onestory.record.merge.reading import Reading
-from onestory.record.merge.rules import Rules
+from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import exclude, objects, text
 
-# Which statements are together, and why: pairs are offered one by one, and each is joined or not for good.
+RULE = "same-identifier"
+# Values that look like an identifier but identify nothing.
+_NOTHING = {"", "0", "unknown", "none", "n/a", "tbc", "00000000-0000-0000-0000-000000000000"}
+Source = tuple[str, str]
+Bucket = list[Reading]
+
+
+Keys = Callable[[Reading], Iterable[Hashable]]
 
 
 class Clusters:
-    """Starts with each statement alone. `apart` names, for a place, those that a clinician keeps apart from it."""
+    """Clusters of joined statements (union-find). Each statement starts alone; `joins` are kept by cluster root.
+
+    `apart` holds, for an ordinal, the ordinals that a clinician keeps apart from it.
+    """
 
     def __init__(self, readings: Sequence[Reading], apart: Mapping[int, Collection[int]]) -> None:
         self._readings = readings
@@ -25,76 +39,74 @@ class Clusters:
         self._apart = apart
         self.joins: dict[int, list[Join]] = {}
 
-    def root(self, place: int) -> int:
-        """The place that stands for all that are together with this one."""
-        return self._root[place]
+    def root(self, ordinal: int) -> int:
+        """The ordinal that identifies the cluster of this statement."""
+        return self._root[ordinal]
 
-    def together(self, one: Reading, other: Reading) -> bool:
-        """Whether two are one fact."""
-        return self._root[one.place] == self._root[other.place]
+    def are_joined(self, one: Reading, other: Reading) -> bool:
+        """Whether two statements are in one cluster."""
+        return self._root[one.ordinal] == self._root[other.ordinal]
 
     def members(self, root: int) -> list[int]:
-        """All that are together, in no order."""
+        """The ordinals of a cluster, unsorted."""
         return self._members.get(root, [root])
 
-    def every(self) -> Iterator[list[int]]:
-        """All clusters, those of one statement too, each with its places in order."""
-        for place, root in enumerate(self._root):
-            if root == place:
-                yield sorted(self._members[place]) if place in self._members else [place]
+    def all_members(self) -> Iterator[list[int]]:
+        """Yields the sorted ordinals of every cluster, also of single statements."""
+        for ordinal, root in enumerate(self._root):
+            if root == ordinal:
+                yield sorted(self._members[ordinal]) if ordinal in self._members else [ordinal]
 
-    def groups(self, readings: Iterable[Reading]) -> Iterator[list[Reading]]:
-        """Those of these statements that are together, where there are several."""
+    def joined_groups(self, readings: Iterable[Reading]) -> Iterator[list[Reading]]:
+        """Yields the given statements by cluster, for each cluster that holds more than one of them."""
         if self.joins:
             found: dict[int, list[Reading]] = {}
             for reading in readings:
-                found.setdefault(self._root[reading.place], []).append(reading)
+                found.setdefault(self._root[reading.ordinal], []).append(reading)
             yield from (group for group in found.values() if len(group) > 1)
 
-    def sources(self, place: int) -> set[tuple[str, str]]:
-        """The sources of all that are together with this one."""
-        return self._sources[self._root[place]]
+    def sources(self, ordinal: int) -> set[tuple[str, str]]:
+        """The sources of all statements in the cluster of this one."""
+        return self._sources[self._root[ordinal]]
 
-    def may(self, one: int, other: int, *, one_source: bool = False, other_codes: bool = False) -> bool:
-        """Whether these may still be joined: they are not together, and the union would hold no pair that a clinician
-        keeps apart, nor two statements of one source that were not together before (unless `one_source`), nor two that
-        their codes tell apart (unless `other_codes`), with whatever vague third statement between them.
+    def can_join(self, one: int, other: int, *, allow_same_source: bool = False, ignore_codes: bool = False) -> bool:
+        """Whether two statements may be joined.
+
+        The answer is no if they are joined already, or if the union would hold a pair that a clinician keeps apart.
+        Unless `allow_same_source`, it is no if the union would hold two statements of one source. Unless
+        `ignore_codes`, it is no if codes on the two sides exclude each other: a vague third statement must not connect
+        two different things.
         """
         a, b = self._root[one], self._root[other]
-        if a == b or not (one_source or self._sources[a].isdisjoint(self._sources[b])):
+        if a == b or not (allow_same_source or self._sources[a].isdisjoint(self._sources[b])):
             return False
-        return not ((self._apart and self._kept_apart(a, b)) or (not other_codes and self._told_apart(a, b)))
+        return not ((self._apart and self._kept_apart(a, b)) or (not ignore_codes and self._codes_differ(a, b)))
 
     def join(self, one: int, other: int, rule: str, certainty: Certainty) -> None:
-        """Joins two that `may` be."""
+        """Joins the clusters of two statements. Check `can_join` first."""
         a, b = sorted((self._root[one], self._root[other]))
         self._sources[a] |= self._sources[b]
         moved = self._members.pop(b, [b])
         self._members.setdefault(a, [a]).extend(moved)
-        for place in moved:
-            self._root[place] = a
+        for ordinal in moved:
+            self._root[ordinal] = a
         least, greatest = sorted((one, other))
-        names = (self._readings[least].said.shared_id, self._readings[greatest].said.shared_id)
+        names = (self._readings[least].statement.shared_id, self._readings[greatest].statement.shared_id)
         self.joins.setdefault(a, []).extend([*self.joins.pop(b, []), Join(*names, rule, certainty)])
 
-    def _told_apart(self, a: int, b: int) -> bool:
+    def _codes_differ(self, a: int, b: int) -> bool:
         readings = self._readings
-        mine = {readings[place].codes for place in self.members(a)}
-        theirs = {readings[place].codes for place in self.members(b)}
+        mine = {readings[ordinal].codes for ordinal in self.members(a)}
+        theirs = {readings[ordinal].codes for ordinal in self.members(b)}
         return mine != theirs and any(exclude(one, other) for one in mine for other in theirs)
 
     def _kept_apart(self, a: int, b: int) -> bool:
         others = set(self.members(b))
-        return any(not others.isdisjoint(self._apart.get(place, ())) for place in self.members(a))
-
-
-Keys = Callable[[Reading], Iterable[Hashable]]
-Bucket = list[Reading]
-Source = tuple[str, str]
+        return any(not others.isdisjoint(self._apart.get(ordinal, ())) for ordinal in self.members(a))
 
 
 def buckets(readings: Sequence[Reading], keys: Keys) -> dict[Hashable, Bucket]:
-    """The statements of each key that more than one has, in the order of their ids."""
+    """The statements of each key that at least two of them have, in the order of their ids."""
     found: dict[Hashable, Bucket] = {}
     for reading in readings:
         for key in keys(reading):
@@ -102,118 +114,114 @@ def buckets(readings: Sequence[Reading], keys: Keys) -> dict[Hashable, Bucket]:
     return {key: bucket for key, bucket in found.items() if len(bucket) > 1}
 
 
-def several_sources(bucket: Bucket) -> bool:
-    """Whether more than one source speaks: else nothing can be joined by what is said."""
+def has_several_sources(bucket: Bucket) -> bool:
+    """Whether the statements come from more than one source. If not, no content rule can join them."""
     first = bucket[0].source
     return any(reading.source != first for reading in bucket)
 
 
-def neighbours(found: Iterable[Bucket]) -> dict[int, Bucket]:
-    """For each place, all that share a key with it, itself too, in the order of their ids."""
-    of: dict[int, list[Bucket]] = {}
-    for bucket in found:
+def candidates(shared: Iterable[Bucket]) -> dict[int, Bucket]:
+    """For each ordinal, all statements that share a key with it, itself included, in the order of their ids."""
+    buckets_of: dict[int, list[Bucket]] = {}
+    for bucket in shared:
         for reading in bucket:
-            of.setdefault(reading.place, []).append(bucket)
-    return {place: groups[0] if len(groups) == 1 else _union(groups) for place, groups in sorted(of.items())}
+            buckets_of.setdefault(reading.ordinal, []).append(bucket)
+    return {
+        ordinal: groups[0] if len(groups) == 1 else _union(groups) for ordinal, groups in sorted(buckets_of.items())
+    }
 
 
-def offered(found: Iterable[Bucket], clusters: Clusters) -> Iterator[tuple[Reading, Reading]]:
-    """Every two that share a key, say both yes or both no, and may be joined; once, in the order of their ids.
+def joinable_pairs(shared: Iterable[Bucket], clusters: Clusters) -> Iterator[tuple[Reading, Reading]]:
+    """Yields each pair that shares a key, agrees on negation and may be joined; once, in the order of the ids.
 
-    Who is offered a pair joins it at once or not at all: the next offers heed what was joined.
+    The consumer must join a pair before it takes the next one: later pairs depend on earlier joins.
     """
-    shared = [bucket for bucket in found if several_sources(bucket)]
-    near = neighbours(shared)
-    by_source = {id(group): _by_source(group) for group in {id(group): group for group in near.values()}.values()}
-    for place, group in near.items():
-        if place == group[-1].place:
+    groups = candidates([bucket for bucket in shared if has_several_sources(bucket)])
+    # Many ordinals have the same group: it is split by source once.
+    by_source = {id(group): _by_source(group) for group in {id(group): group for group in groups.values()}.values()}
+    for ordinal, group in groups.items():
+        if ordinal == group[-1].ordinal:
             continue
-        one = group[bisect_right(group, place, key=in_order) - 1] if place != group[0].place else group[0]
-        for other in _others(one, by_source[id(group)], clusters.sources(place)):
-            if one.negative is other.negative and clusters.may(place, other.place):
+        one = group[bisect_right(group, ordinal, key=by_ordinal) - 1] if ordinal != group[0].ordinal else group[0]
+        for other in _others(one, by_source[id(group)], clusters.sources(ordinal)):
+            if one.negative is other.negative and clusters.can_join(ordinal, other.ordinal):
                 yield one, other
 
 
-def pairs(near: Mapping[int, Bucket]) -> Iterator[tuple[Reading, Reading]]:
-    """Every two that share a key, once, in the order of their ids."""
-    for place, group in near.items():
-        at = bisect_right(group, place, key=in_order)
-        for other in group[at:]:
-            yield group[at - 1], other
+def all_pairs(groups: Mapping[int, Bucket]) -> Iterator[tuple[Reading, Reading]]:
+    """Yields each pair that shares a key, once, in the order of the ids."""
+    for ordinal, group in groups.items():
+        after = bisect_right(group, ordinal, key=by_ordinal)
+        for other in group[after:]:
+            yield group[after - 1], other
 
 
 def _others(one: Reading, by_source: Mapping[Source, Bucket], taken: Collection[Source]) -> Sequence[Reading]:
-    """Those after this one whose sources do not speak in its fact."""
+    """The statements after this one whose sources are not in its cluster."""
     after = [
-        said[bisect_right(said, one.place, key=in_order) :] for source, said in by_source.items() if source not in taken
+        bucket[bisect_right(bucket, one.ordinal, key=by_ordinal) :]
+        for source, bucket in by_source.items()
+        if source not in taken
     ]
-    return after[0] if len(after) == 1 else sorted((each for said in after for each in said), key=in_order)
+    return after[0] if len(after) == 1 else sorted((reading for bucket in after for reading in bucket), key=by_ordinal)
 
 
 def _by_source(group: Bucket) -> dict[Source, Bucket]:
-    found: dict[Source, Bucket] = {}
+    by_source: dict[Source, Bucket] = {}
     for reading in group:
-        found.setdefault(reading.source, []).append(reading)
-    return found
+        by_source.setdefault(reading.source, []).append(reading)
+    return by_source
 
 
 def _union(groups: Sequence[Bucket]) -> Bucket:
-    together = {reading.place: reading for group in groups for reading in group}
-    return [together[place] for place in sorted(together)]
+    members = {reading.ordinal: reading for group in groups for reading in group}
+    return [members[ordinal] for ordinal in sorted(members)]
 
 
-def in_order(reading: Reading) -> int:
-    """The key by which statements are in the order of their ids."""
-    return reading.place
+def by_ordinal(reading: Reading) -> int:
+    """The sort key that orders statements by their ids."""
+    return reading.ordinal
 
 
-# Same type, compatible code, and an identifier in common that is unique to the instance. Rule `same-identifier`.
-
-RULE = "same-identifier"
-# What says nothing, though it looks like an identifier.
-_NOTHING = {"", "0", "unknown", "none", "n/a", "tbc", "00000000-0000-0000-0000-000000000000"}
-
-
-def shared_identifiers(readings: Sequence[Reading], rules: Rules) -> list[Bucket]:
-    """Groups of statements of one type that have an identifier in common."""
-    return list(buckets([each for each in readings if _counts(each)], lambda each: _identifiers(each, rules)).values())
+def shared_identifiers(readings: Sequence[Reading], rules: MergeRules) -> list[Bucket]:
+    """Groups of statements of one type that share a unique identifier."""
+    identified = [reading for reading in readings if reading.plan_decision is None and "identifier" in reading.content]
+    return list(buckets(identified, lambda reading: _unique_identifiers(reading, rules)).values())
 
 
 def join_identifiers(groups: Sequence[Bucket], clusters: Clusters) -> None:
-    for one, other in pairs(neighbours(groups)):
-        alike = not (one.withdrawn or other.withdrawn) and _compatible(one, other)
-        if not clusters.together(one, other) and alike and clusters.may(one.place, other.place, one_source=True):
-            clusters.join(one.place, other.place, RULE, Certainty.EXACT)
+    """Joins statements that share a unique identifier and have compatible codes."""
+    for one, other in all_pairs(candidates(groups)):
+        if clusters.are_joined(one, other) or one.withdrawn or other.withdrawn or not _compatible(one, other):
+            continue
+        if clusters.can_join(one.ordinal, other.ordinal, allow_same_source=True):
+            clusters.join(one.ordinal, other.ordinal, RULE, Certainty.EXACT)
 
 
 def identifier_conflicts(groups: Sequence[Bucket], clusters: Clusters) -> Iterator[FactConflict]:
-    """One identifier, and statements that cannot be of one thing."""
+    """Yields a conflict where statements share an identifier but cannot be about the same thing."""
     for group in groups:
-        together: dict[int, Bucket] = {}
-        standing = [each for each in group if not each.withdrawn]
-        for reading in standing:
-            together.setdefault(clusters.root(reading.place), []).append(reading)
-        if len(together) > 1 and any(not _compatible(standing[0], each) for each in standing):
+        by_cluster: dict[int, Bucket] = {}
+        valid = [reading for reading in group if not reading.withdrawn]
+        for reading in valid:
+            by_cluster.setdefault(clusters.root(reading.ordinal), []).append(reading)
+        if len(by_cluster) > 1 and any(not _compatible(valid[0], reading) for reading in valid):
             explanation = (
                 "One identifier stands on statements that differ in what they are about or contradict each other."
             )
-            yield conflict("identifier", explanation, *together.values())
+            yield conflict("identifier", explanation, *by_cluster.values())
 
 
 def _compatible(one: Reading, other: Reading) -> bool:
     return one.negative is other.negative and not exclude(one.codes, other.codes)
 
 
-def _counts(reading: Reading) -> bool:
-    return reading.decision is None and "identifier" in reading.content
-
-
-def _identifiers(reading: Reading, rules: Rules) -> Iterator[Hashable]:
-    kind = reading.said.resource_type
+def _unique_identifiers(reading: Reading, rules: MergeRules) -> Iterator[Hashable]:
+    kind = reading.statement.resource_type
     seen = set()
     for identifier in objects(reading.content["identifier"]):
         system, value = text(identifier.get("system")), text(identifier.get("value")).strip()
-        types = rules.unique.get(system, frozenset())
+        types = rules.unique_systems.get(system, frozenset())
         if (types is None or kind in types) and value.casefold() not in _NOTHING:
             seen.add((kind, system, value))
     yield from seen

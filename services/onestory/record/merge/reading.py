@@ -1,4 +1,4 @@
-"""A statement as the rules of merging read it."""
+"""Reads a statement once into the values that all merge rules compare: codes, phase, negation, plan decision."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Statement
-from onestory.record.merge.rules import Rules
+from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import Code, bare_codes, codes, objects, reference_id, text
 
 _WITHDRAWN = "entered-in-error"
-WITHDRAWING = ("status", "lifecycleStatus", "docStatus")
-"""Where a resource says that it was entered in error: Goals and referenced documents have elements of their own."""
-MODIFYING = frozenset(["modifierExtension", "implicitRules"])
-"""Elements that may change what all of a resource means."""
+WITHDRAWAL_ELEMENTS = ("status", "lifecycleStatus", "docStatus")
+"""Elements that can say `entered-in-error`. Goal and DocumentReference have elements of their own."""
+MODIFIER_ELEMENTS = frozenset(["modifierExtension", "implicitRules"])
+"""Elements that can change the meaning of the whole resource."""
 _MEDICINES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
 _COMPARED = {"AllergyIntolerance", "Condition", "Immunization", "Observation", *_MEDICINES}
 _NO_CODES: frozenset[Code] = frozenset()
@@ -21,111 +21,115 @@ _CODE_ELEMENTS = ("code", "vaccineCode", "type")
 
 
 class Reading(NamedTuple):
-    """`place` is its place in the order of shared ids. `standing` is what its status says of the present; "": nothing.
+    """One statement with the values that the merge rules compare.
 
-    `negative`: it says that something is not so. `qualified`: a modifier that is not known here may change what it
-    means, so its content is compared with nothing. `none_known`: the categories of which it says that there is
-    nothing; None: it says no such thing.
+    `ordinal` is its position in the list of statements, which is sorted by shared id. `phase` is `current`, `paused`,
+    `completed` or `stopped`; "" if the status names none. `negative`: the statement denies something.
+    `has_modifier`: an unknown modifier may change its meaning, so its content is compared with nothing. `none_known`:
+    the categories in which it states that nothing is known; None if it states no such thing. `plan_decision`: the
+    decision of an emergency plan, "" if no code gives it; None if this is no plan.
     """
 
-    place: int
-    said: Statement
+    ordinal: int
+    statement: Statement
     source: tuple[str, str]
     content: Mapping[str, Any]
     codes: frozenset[Code]
-    standing: str
+    phase: str
     negative: bool
     withdrawn: bool
-    qualified: bool
+    has_modifier: bool
     none_known: frozenset[str] | None
-    decision: str | None
-    """Of a plan: what it decides, "" where no code says it; None: this is no plan."""
+    plan_decision: str | None
 
     @property
     def comparable(self) -> bool:
-        """Whether what it says may be compared with what others say."""
-        return not (self.withdrawn or self.qualified) and self.decision is None
+        """Whether the rules may compare its content with that of other statements."""
+        return not (self.withdrawn or self.has_modifier) and self.plan_decision is None
 
 
 class StatementReader:
-    """Reads the statements of one person; the medicines that they refer to are among them."""
+    """Reads the statements of one person. It looks up the Medications that they refer to."""
 
-    def __init__(self, rules: Rules, said: Sequence[Statement]) -> None:
+    def __init__(self, rules: MergeRules, statements: Sequence[Statement]) -> None:
         self._rules = rules
-        self._medications = {each.shared_id: each.content for each in said if each.resource_type == "Medication"}
+        self._medications = {each.shared_id: each.content for each in statements if each.resource_type == "Medication"}
 
-    def read(self, place: int, said: Statement) -> Reading:
-        rules, content, kind = self._rules, said.content, said.resource_type
-        # Of all other types, codes are asked for only beside an identifier.
-        coded = kind in _COMPARED or kind in rules.plan_elements or "identifier" in content
-        found = self._codes(kind, content) if coded else _NO_CODES
+    def read(self, ordinal: int, statement: Statement) -> Reading:
+        """The reading of one statement, whose position in the sorted list is `ordinal`."""
+        rules, content, resource_type = self._rules, statement.content, statement.resource_type
+        # Other types need their codes only when an identifier is compared.
+        coded = resource_type in _COMPARED or resource_type in rules.plan_elements or "identifier" in content
+        found_codes = self._codes(resource_type, content) if coded else _NO_CODES
         verification = bare_codes(content["verificationStatus"]) if "verificationStatus" in content else ()
-        none_known = self._none_known(kind, found) if kind in rules.none_known else None
+        none_known = self._none_known(resource_type, found_codes) if resource_type in rules.none_known else None
         return Reading(
-            place,
-            said,
-            said.source,
+            ordinal,
+            statement,
+            statement.source,
             content,
-            found,
-            self._standing(kind, content),
-            none_known is not None or (kind in rules.negations and self._negative(kind, content)),
-            _WITHDRAWN in verification or any(content.get(name) == _WITHDRAWN for name in WITHDRAWING),
-            not MODIFYING.isdisjoint(content),
+            found_codes,
+            self._phase(resource_type, content),
+            none_known is not None or (resource_type in rules.negations and self._negative(resource_type, content)),
+            _WITHDRAWN in verification or any(content.get(name) == _WITHDRAWN for name in WITHDRAWAL_ELEMENTS),
+            not MODIFIER_ELEMENTS.isdisjoint(content),
             none_known,
-            self._decision(kind, content, found) if kind in rules.plan_elements else None,
+            self._plan_decision(resource_type, content, found_codes) if resource_type in rules.plan_elements else None,
         )
 
-    def _codes(self, kind: str, content: Mapping[str, Any]) -> frozenset[Code]:
+    def _codes(self, resource_type: str, content: Mapping[str, Any]) -> frozenset[Code]:
         rules = self._rules
-        concept = self._medicine(content) if kind in _MEDICINES else one_of(content, *_CODE_ELEMENTS)
-        found = [code for code in codes(concept, rules.same_system) if rules.tells(code)]
-        if kind == "AllergyIntolerance":
-            found += [rules.substances[code] for code in found if code in rules.substances]
-        return frozenset(found)
+        concept = self._medicine(content) if resource_type in _MEDICINES else first_present(content, *_CODE_ELEMENTS)
+        found_codes = [code for code in codes(concept, rules.system_aliases) if rules.is_specific(code)]
+        if resource_type == "AllergyIntolerance":
+            found_codes += [rules.substances[code] for code in found_codes if code in rules.substances]
+        return frozenset(found_codes)
 
     def _medicine(self, content: Mapping[str, Any]) -> object:
-        """The medicine's CodeableConcept: said here, or by the Medication that is referred to, contained or not."""
+        """The CodeableConcept of the medicine: in the resource, in a contained Medication, or in another statement."""
         if "medicationCodeableConcept" in content:
             return content["medicationCodeableConcept"]
         target = reference_id(content.get("medicationReference"))
         if target.startswith("#"):
-            held = (each for each in objects(content.get("contained")) if f"#{text(each.get('id'))}" == target)
-            return next(held, {}).get("code")
+            contained = (each for each in objects(content.get("contained")) if f"#{text(each.get('id'))}" == target)
+            return next(contained, {}).get("code")
         return self._medications.get(target, {}).get("code")
 
-    def _standing(self, kind: str, content: Mapping[str, Any]) -> str:
-        standing = self._rules.standing.get(kind)
-        if standing is None:
+    def _phase(self, resource_type: str, content: Mapping[str, Any]) -> str:
+        by_status = self._rules.phases.get(resource_type)
+        if by_status is None:
             return ""
         if "clinicalStatus" in content:
-            said = [standing[code] for code in bare_codes(content["clinicalStatus"]) if code in standing]
-            return said[0] if said else ""
-        return standing.get(text(content.get("status")), "")
+            phases = [by_status[code] for code in bare_codes(content["clinicalStatus"]) if code in by_status]
+            return phases[0] if phases else ""
+        return by_status.get(text(content.get("status")), "")
 
-    def _negative(self, kind: str, content: Mapping[str, Any]) -> bool:
-        for element, values in self._rules.negations[kind].items():
+    def _negative(self, resource_type: str, content: Mapping[str, Any]) -> bool:
+        for element, values in self._rules.negations[resource_type].items():
             stated = content.get(element)
-            said = [stated] if isinstance(stated, str | bool) else bare_codes(stated)
-            if not values.isdisjoint(said):
+            values_stated = [stated] if isinstance(stated, str | bool) else bare_codes(stated)
+            if not values.isdisjoint(values_stated):
                 return True
         return False
 
-    def _none_known(self, kind: str, found: frozenset[Code]) -> frozenset[str] | None:
-        known = self._rules.none_known[kind]
-        return next((known[code] for code in sorted(found) if code in known), None)
+    def _none_known(self, resource_type: str, found_codes: frozenset[Code]) -> frozenset[str] | None:
+        known = self._rules.none_known[resource_type]
+        return next((known[code] for code in sorted(found_codes) if code in known), None)
 
-    def _decision(self, kind: str, content: Mapping[str, Any], found: frozenset[Code]) -> str | None:
+    def _plan_decision(
+        self, resource_type: str, content: Mapping[str, Any], found_codes: frozenset[Code]
+    ) -> str | None:
         plans = self._rules.plans
-        decisions = [plans[code] for code in found if code in plans]
-        for element in self._rules.plan_elements[kind]:
+        decisions = [plans[code] for code in found_codes if code in plans]
+        for element in self._rules.plan_elements[resource_type]:
             if element not in _CODE_ELEMENTS and element in content:
-                said = codes(content[element], self._rules.same_system)
-                decisions += [plans[code] for code in said if code in plans]
+                element_codes = codes(content[element], self._rules.system_aliases)
+                decisions += [plans[code] for code in element_codes if code in plans]
         return max(decisions) if decisions else None
 
 
-def one_of(content: Mapping[str, Any], *names: str) -> object:
-    """The first of these elements that is there: the choices of a `[x]` in FHIR."""
+def first_present(content: Mapping[str, Any], *names: str) -> object:
+    """The first of these elements that the resource has: one choice of a FHIR `[x]` element. None if it has none."""
     for name in names:
         if name in content:
             return content[name]

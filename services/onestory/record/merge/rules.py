@@ -1,4 +1,4 @@
-"""What merging has to know of codes, identifiers and statuses: reviewed data, `schemas/merge/`."""
+"""The merge rules that are data: code systems, identifiers, negations and statuses from `schemas/merge/`."""
 
 from __future__ import annotations
 
@@ -11,52 +11,51 @@ import yaml
 
 from onestory.record.merge.values import Code
 from onestory.shared.errors import Misconfigured
-from onestory.shared.kafka.schemas import folder
+from onestory.shared.kafka.schemas import schemas_folder
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The data of `schemas/merge/`; each file says what it is for.
+class MergeRules:
+    """The content of `schemas/merge/`; each file there explains itself.
 
-    `unique`: identifier systems whose values name one thing, with the types for which they do; None: for all.
-    `same_system`: another name of a code system to the one used here. `negations`: for a type, its elements and the
-    values that turn a statement into its opposite. `none_known`: for a type, codes that say that there is none, with
-    the categories they speak of; none: all. `substances`: an allergy's code to the code of its substance.
-    `plan_elements`: where a type says that it is a plan; `plans`: codes of plans, with the decision in them, or "".
-    `standing`: for a type, what a status says of the present: current, paused, completed or stopped. `sides`: a
-    word to the side of the body that it names. `empty_systems`, `empty_codes`: codes that say nothing of their own.
+    `unique_systems`: identifier systems whose values name one thing, with the resource types for which they do (None:
+    all types). `system_aliases`: other names of a code system, to the name that is used here. `negations`: for a type,
+    its elements and the values that turn a statement into its opposite. `none_known`: for a type, the codes that mean
+    "none known", with the categories that they cover (empty: all). `substances`: the code of an allergy to the code of
+    its substance. `plan_elements`: for a type, the elements that can mark it as an emergency plan. `plans`: codes of
+    plans, with the decision that each contains, or "". `phases`: for a type, the phase that each status means:
+    current, paused, completed or stopped. `sides`: a word to the side of the body that it names. `empty_systems`,
+    `empty_codes`: codes that have no meaning of their own.
     """
 
-    unique: Mapping[str, frozenset[str] | None]
-    same_system: Mapping[str, str]
+    unique_systems: Mapping[str, frozenset[str] | None]
+    system_aliases: Mapping[str, str]
     negations: Mapping[str, Mapping[str, frozenset[object]]]
     none_known: Mapping[str, Mapping[Code, frozenset[str]]]
     substances: Mapping[Code, Code]
     plan_elements: Mapping[str, tuple[str, ...]]
     plans: Mapping[Code, str]
-    standing: Mapping[str, Mapping[str, str]]
+    phases: Mapping[str, Mapping[str, str]]
     sides: Mapping[str, str]
     empty_systems: frozenset[str]
     empty_codes: frozenset[Code]
 
-    def tells(self, code: Code) -> bool:
-        """Whether a code says something of its own."""
+    def is_specific(self, code: Code) -> bool:
+        """Whether a code has a meaning of its own."""
         return code not in self.empty_codes and code[0] not in self.empty_systems
 
-
-# The rules of merging, loaded: `schemas/merge/`.
 
 SNOMED = "http://snomed.info/sct"
 
 
 @cache
-def merge_rules() -> Rules:
-    """The rules, read once. Raises `Misconfigured` when a file does not say what merging needs."""
+def merge_rules() -> MergeRules:
+    """The rules, read once from the files. Raises `Misconfigured` when a file lacks something that merging needs."""
     try:
         plans, empty = _read("plans"), _read("empty-codes")
-        return Rules(
-            unique={each["system"]: _types(each) for each in _read("identifiers")},
-            same_system={name: each["system"] for each in _read("code-systems") for name in each["same"]},
+        return MergeRules(
+            unique_systems={each["system"]: _types(each) for each in _read("identifiers")},
+            system_aliases={name: each["system"] for each in _read("code-systems") for name in each["same"]},
             negations={
                 kind: {element: frozenset(values) for element, values in elements.items()}
                 for kind, elements in _read("negations").items()
@@ -68,7 +67,7 @@ def merge_rules() -> Rules:
             substances={(SNOMED, each["finding"]): (SNOMED, each["substance"]) for each in _read("allergens")},
             plan_elements={kind: tuple(elements) for kind, elements in plans["elements"].items()},
             plans={_code(each): each.get("decision", "") for each in plans["codes"]},
-            standing={kind: _by_value(groups) for kind, groups in _read("statuses").items()},
+            phases={kind: _by_value(groups) for kind, groups in _read("statuses").items()},
             empty_systems=frozenset(empty["systems"]),
             empty_codes=frozenset(_code(each) for each in empty["codes"]),
             sides=_by_value(_read("laterality")),
@@ -78,7 +77,7 @@ def merge_rules() -> Rules:
 
 
 def _read(name: str) -> Any:
-    return yaml.safe_load((folder() / "merge" / f"{name}.yaml").read_text())
+    return yaml.safe_load((schemas_folder() / "merge" / f"{name}.yaml").read_text())
 
 
 def _types(each: Mapping[str, Any]) -> frozenset[str] | None:

@@ -1,6 +1,7 @@
-"""The merged record as a Parameters resource: one `fact` for each fact, with all that is behind it.
+"""Writes the merged record as a Parameters resource, and compares two merged records of one person.
 
-The operation is `schemas/fhir/OperationDefinition-merged.json`. Resources are carried as they are stored.
+Each fact is one `fact` parameter with all of its statements. The operation is defined in
+`schemas/fhir/OperationDefinition-merged.json`. Resources are included as they are stored.
 """
 
 from __future__ import annotations
@@ -12,30 +13,26 @@ from typing import Any
 import msgspec
 import orjson
 
-from onestory.record.merge.model import Fact, FactConflict, Merged, Statement
+from onestory.record.merge.model import Fact, FactConflict, MergedRecord, Statement
 from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
-# What a reader who looked before has not seen yet: two merged records of one person, compared fact by fact.
-#
-# Compare what was merged as of the last look with what is merged now, for the same reader: the times of statements
-# alone
-# do not tell what was withdrawn, what left the person, or what a clinician joined or kept apart since.
-
 
 @dataclass(frozen=True, slots=True)
 class ChangedFact:
-    """A fact that is there and is not as it was. `was` are the facts that its statements belonged to, by their ids."""
+    """A fact that differs from before. `previous` are the facts that its statements belonged to, by id."""
 
     fact: Fact
-    was: tuple[Fact, ...]
+    previous: tuple[Fact, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """`new`: no statement of it was there. `gone`: no statement of it is there any more. Each in the order of its
-    record. Facts that were joined or parted since are `changed`.
+    """The difference between two merged records of one person, each list in the order of its record.
+
+    `new`: facts with no statement that was there before. `gone`: facts of which no statement is left. `changed`: all
+    others that differ, also those that were joined or split.
     """
 
     new: tuple[Fact, ...]
@@ -43,18 +40,22 @@ class Changes:
     gone: tuple[Fact, ...]
 
 
-def changes(before: Merged, now: Merged) -> Changes:
-    """What became of a person's facts. One that shows the same statements, joins and conflicts is in none of them."""
-    known = _by_statement(before.facts)
-    kept = {each.shared_id for fact in now.facts for each in fact.members}
+def changes(before: MergedRecord, now: MergedRecord) -> Changes:
+    """The facts that differ between two merged records; unchanged statements, joins and conflicts mean no difference.
+
+    Compare the record as it was at the last look with the record now, for the same reader. The times of statements
+    alone do not show withdrawals, moves to another person, or later judgements of clinicians.
+    """
+    facts_before = _by_statement(before.facts)
+    ids_now = {each.shared_id for fact in now.facts for each in fact.members}
     new, changed = [], []
     for fact in now.facts:
-        was = _among(known, fact)
-        if not was:
+        previous = _previous_facts(facts_before, fact)
+        if not previous:
             new.append(fact)
-        elif [_shows(each) for each in was] != [_shows(fact)]:
-            changed.append(ChangedFact(fact, was))
-    gone = [fact for fact in before.facts if not any(each.shared_id in kept for each in fact.members)]
+        elif [_visible_state(each) for each in previous] != [_visible_state(fact)]:
+            changed.append(ChangedFact(fact, previous))
+    gone = [fact for fact in before.facts if not any(each.shared_id in ids_now for each in fact.members)]
     return Changes(tuple(new), tuple(changed), tuple(gone))
 
 
@@ -62,39 +63,39 @@ def _by_statement(facts: Iterable[Fact]) -> dict[str, Fact]:
     return {each.shared_id: fact for fact in facts for each in fact.members}
 
 
-def _among(known: dict[str, Fact], fact: Fact) -> tuple[Fact, ...]:
+def _previous_facts(facts_before: dict[str, Fact], fact: Fact) -> tuple[Fact, ...]:
     found: dict[str, Fact] = {}
     for each in fact.members:
-        if each.shared_id in known:
-            found.setdefault(known[each.shared_id].id, known[each.shared_id])
+        if each.shared_id in facts_before:
+            found.setdefault(facts_before[each.shared_id].id, facts_before[each.shared_id])
     return tuple(found[fact_id] for fact_id in sorted(found))
 
 
-def _shows(fact: Fact) -> tuple[Any, ...]:
-    """All that a reader sees of a fact. A statement's version says what it says."""
+def _visible_state(fact: Fact) -> tuple[Any, ...]:
+    """All that a reader sees of a fact. The event id is the version of a statement's content."""
     members = [(each.shared_id, each.event_id) for each in fact.members]
-    return members, fact.joins, fact.conflicts, fact.beside, fact.withdrawn
+    return members, fact.joins, fact.conflicts, fact.related, fact.withdrawn
 
 
-MOST_ON_A_SIDE = 50
-"""Statements that are named on one side of a conflict; of more, the number."""
+MAX_STATEMENTS_PER_SIDE = 50
+"""Statements that are listed on one side of a conflict; the rest are counted."""
 
 
-class _Named(msgspec.Struct):
+class _IdentifiedResource(msgspec.Struct):
     identifier: list[msgspec.Raw] = []
 
 
-_named = msgspec.json.Decoder(_Named)
+_identified = msgspec.json.Decoder(_IdentifiedResource)
 
 
-def merged_view(merged: Merged, contents: Mapping[str, bytes]) -> bytes:
-    """The Parameters as JSON bytes. `contents` are the visible entries by shared id, as the bytes that are served."""
+def merged_view(merged: MergedRecord, contents: Mapping[str, bytes]) -> bytes:
+    """The Parameters as JSON bytes. `contents` are the visible entries by shared id, as served."""
     types = _types(merged)
     return _parameters(_fact(fact, contents, types) for fact in merged.facts)
 
 
-def changes_view(changes: Changes, now: Merged, contents: Mapping[str, bytes]) -> bytes:
-    """The Parameters of what became of the facts since a reader looked; `now` and `contents` are as they are now."""
+def changes_view(changes: Changes, now: MergedRecord, contents: Mapping[str, bytes]) -> bytes:
+    """The Parameters of the changed facts as JSON bytes. `now` and `contents` are the current state."""
     types = _types(now)
     return _parameters(
         [
@@ -105,15 +106,15 @@ def changes_view(changes: Changes, now: Merged, contents: Mapping[str, bytes]) -
     )
 
 
-def _types(merged: Merged) -> Mapping[str, str]:
-    return {said.shared_id: said.resource_type for fact in merged.facts for said in fact.members}
+def _types(merged: MergedRecord) -> Mapping[str, str]:
+    return {statement.shared_id: statement.resource_type for fact in merged.facts for statement in fact.members}
 
 
 def _parameters(parameters: Iterable[bytes]) -> bytes:
     listed = b",".join(parameters)
     # FHIR has no empty arrays.
-    held = b',"parameter":[%b]' % listed if listed else b""
-    return b'{"resourceType":"Parameters"%b}' % held
+    parameter_json = b',"parameter":[%b]' % listed if listed else b""
+    return b'{"resourceType":"Parameters"%b}' % parameter_json
 
 
 def _fact(fact: Fact, contents: Mapping[str, bytes], types: Mapping[str, str], change: str = "") -> bytes:
@@ -126,11 +127,11 @@ def _fact(fact: Fact, contents: Mapping[str, bytes], types: Mapping[str, str], c
             *([{"name": "change", "valueCode": change}] if change else []),
         ),
         *_shown(fact, contents),
-        *[_source(said, contents) for said in fact.members],
+        *[_source(statement, contents) for statement in fact.members],
         *_parts(
             *[_join(join.one, join.other, join.rule, join.certainty.value) for join in fact.joins],
             *[_conflict(conflict, types) for conflict in fact.conflicts],
-            *[{"name": "beside", "valueId": other} for other in fact.beside],
+            *[{"name": "beside", "valueId": other} for other in fact.related],
             *[_statement(shared_id, types, "withdrawn") for shared_id in fact.withdrawn],
         ),
     ]
@@ -139,7 +140,7 @@ def _fact(fact: Fact, contents: Mapping[str, bytes], types: Mapping[str, str], c
 
 def _gone(fact: Fact) -> bytes:
     head = _parts({"name": "id", "valueId": fact.id}, {"name": "type", "valueCode": fact.resource_type})
-    return b'{"name":"gone","part":[%b]}' % b",".join([*head, *[_source(said, {}) for said in fact.members]])
+    return b'{"name":"gone","part":[%b]}' % b",".join([*head, *[_source(statement, {}) for statement in fact.members]])
 
 
 def _shown(fact: Fact, contents: Mapping[str, bytes]) -> Iterator[bytes]:
@@ -147,26 +148,26 @@ def _shown(fact: Fact, contents: Mapping[str, bytes]) -> Iterator[bytes]:
         yield b'{"name":"resource","resource":%b}' % content
 
 
-def _source(said: Statement, contents: Mapping[str, bytes]) -> bytes:
+def _source(statement: Statement, contents: Mapping[str, bytes]) -> bytes:
     parts = _parts(
-        {"name": "organisation", "valueIdentifier": {"system": ODS_CODE_SYSTEM, "value": said.organisation}},
-        {"name": "system", "valueString": said.system},
-        {"name": "recorded", "valueInstant": format_instant(said.recorded_at)},
-        _statement(said.shared_id, {said.shared_id: said.resource_type}),
-        {"name": "text", "valueString": name_of(said.content)},
+        {"name": "organisation", "valueIdentifier": {"system": ODS_CODE_SYSTEM, "value": statement.organisation}},
+        {"name": "system", "valueString": statement.system},
+        {"name": "recorded", "valueInstant": format_instant(statement.recorded_at)},
+        _statement(statement.shared_id, {statement.shared_id: statement.resource_type}),
+        {"name": "text", "valueString": name_of(statement.content)},
     )
-    parts += [b'{"name":"identifier","valueIdentifier":%b}' % each for each in _identifiers(said, contents)]
+    parts += [b'{"name":"identifier","valueIdentifier":%b}' % each for each in _identifiers(statement, contents)]
     return b'{"name":"source","part":[%b]}' % b",".join(parts)
 
 
-def _identifiers(said: Statement, contents: Mapping[str, bytes]) -> list[msgspec.Raw]:
-    content = contents.get(said.shared_id)
-    if not content or "identifier" not in said.content:
+def _identifiers(statement: Statement, contents: Mapping[str, bytes]) -> list[msgspec.Raw]:
+    content = contents.get(statement.shared_id)
+    if not content or "identifier" not in statement.content:
         return []
     try:
-        return _named.decode(content).identifier
+        return _identified.decode(content).identifier
     except msgspec.ValidationError:
-        # Of some types there is only one.
+        # Some types have a single identifier, not a list.
         return [msgspec.json.decode(content, type=dict[str, msgspec.Raw])["identifier"]]
 
 
@@ -189,10 +190,10 @@ def _conflict(conflict: FactConflict, types: Mapping[str, str]) -> dict[str, Any
 
 
 def _on_side(side: Sequence[str], types: Mapping[str, str]) -> list[dict[str, Any]]:
-    # With thousands on a side, naming all of them beside each of them would be millions.
-    more = len(side) - MOST_ON_A_SIDE
+    # Thousands of statements on a side, each listed with all the others, would make millions of entries.
+    more = len(side) - MAX_STATEMENTS_PER_SIDE
     counted = [{"name": "more", "valueInteger": more}] if more > 0 else []
-    return [*[_statement(each, types) for each in side[:MOST_ON_A_SIDE]], *counted]
+    return [*[_statement(each, types) for each in side[:MAX_STATEMENTS_PER_SIDE]], *counted]
 
 
 def _statement(shared_id: str, types: Mapping[str, str], name: str = "statement") -> dict[str, Any]:

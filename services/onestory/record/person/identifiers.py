@@ -1,4 +1,4 @@
-"""What a source calls a person in its own numbering: a medical record number, not an NHS number."""
+"""How a person is named: by identifiers, by references in a request, and by name and birth date. Pure."""
 
 from __future__ import annotations
 
@@ -13,70 +13,24 @@ import orjson
 
 from onestory.shared.errors import Malformed
 from onestory.shared.events import Operation, RecordChanged
-from onestory.shared.fhir.json import elements, value
+from onestory.shared.fhir.json import element_value, elements
 from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
     PROVISIONAL_SYSTEM,
     Keys,
     PersonIdentifier,
-    is_keepable,
     is_nhs_number,
     is_nhs_number_system,
+    is_storable,
     parse_shared_id,
 )
 
 
-class LocalIdentifier(NamedTuple):
-    """A row of `patient_identifier`: an identifier of a Patient statement."""
-
-    system: str
-    value: str
-    person_key: str
-    shared_id: str
-    event_id: UUID
-    organisation: str
-
-
-class Bearer(NamedTuple):
-    """A person of whom an organisation says that this is the local identifier."""
-
-    person_key: str
-    organisation: str
-
-
-def local_identifiers(event: RecordChanged, person_key: str) -> Iterator[LocalIdentifier]:
-    """The identifiers of the Patients that an event asserts, which are valid FHIR."""
-    for entry in event.entries:
-        if entry.resource_type != "Patient" or entry.operation is not Operation.ASSERT:
-            continue
-        stated = {
-            (system, value)
-            for each in orjson.loads(entry.content or b"{}").get("identifier", ())
-            if (system := each.get("system")) and (value := each.get("value")) and not is_nhs_number_system(system)
-        }
-        for system, value in sorted(stated):
-            if is_keepable(system) and is_keepable(value):
-                yield LocalIdentifier(
-                    system, value, person_key, entry.shared_id, event.event_id, event.source.organisation
-                )
-
-
-def candidates(bearers: Collection[Bearer], organisation: str) -> list[str]:
-    """Keys of those whom the asker means: whom its own organisation calls so, else whom anybody does.
-
-    Two organisations may number people in the same system, so another one's numbers never stand beside one's own.
-    """
-    own = {each.person_key for each in bearers if each.organisation == organisation}
-    return sorted(own or {each.person_key for each in bearers})
-
-
-# Whom a request is about: a Patient id, a reference to a Patient, or an identifier.
-
-
 class PersonRef(NamedTuple):
-    """The person that a request names, and the NHS number or the local identifier (system, value) if that is how.
+    """The person that a request names.
 
-    By a local identifier the key is nobody's, until the record says whose it is.
+    `number` is the NHS number, `local` the local identifier (system, value), if the request names the person that way.
+    With a local identifier, no person has `person_key` until the record has been searched for the identifier.
     """
 
     person_key: str
@@ -84,24 +38,24 @@ class PersonRef(NamedTuple):
     local: tuple[str, str] | None = None
 
 
-def by_id(patient_id: str, keys: Keys) -> PersonRef | None:
-    """The person behind a Patient id: an NHS number, or the shared id of a source's Patient. Else None."""
+def ref_from_patient_id(patient_id: str, keys: Keys) -> PersonRef | None:
+    """The person behind a Patient id: an NHS number, or the shared id of a source's Patient. None for any other id."""
     if is_nhs_number(patient_id):
         return PersonRef(keys.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, patient_id)), patient_id)
     shared = parse_shared_id(patient_id)
     return PersonRef(shared.person_key) if shared else None
 
 
-def by_address(resource_type: str, resource_id: str, keys: Keys) -> PersonRef | None:
-    """The person whom `[type]/[id]` is about; None when the id is not in a form of ours."""
+def ref_from_address(resource_type: str, resource_id: str, keys: Keys) -> PersonRef | None:
+    """The person whom the resource `[type]/[id]` is about; None when the id has no form that OneStory gives."""
     if resource_type == "Patient":
-        return by_id(resource_id, keys)
+        return ref_from_patient_id(resource_id, keys)
     shared = parse_shared_id(resource_id)
     return PersonRef(shared.person_key) if shared else None
 
 
-def by_identifier(token: str, keys: Keys) -> PersonRef:
-    """The person behind `system|value`; without a system it is an NHS number. Raises `Malformed`."""
+def ref_from_identifier(token: str, keys: Keys) -> PersonRef:
+    """The person behind `system|value`, or behind a bare NHS number. Raises `Malformed`."""
     system, bar, value = token.partition("|")
     if not bar:
         system, value = NHS_NUMBER_SYSTEM, token
@@ -116,63 +70,79 @@ def by_identifier(token: str, keys: Keys) -> PersonRef:
     return PersonRef(keys.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, number)), number)
 
 
-def by_reference(value: str, keys: Keys, fhir: str) -> PersonRef:
-    """The person behind `Patient/<id>`, its URL here, a bare id, or `system|value`. Raises `Malformed`.
+def ref_from_reference(value: str, keys: Keys, fhir: str) -> PersonRef:
+    """The person behind `Patient/<id>`, that reference as a URL of this server, a bare id, or `system|value`.
 
-    `fhir` is the FHIR base URL.
+    `fhir` is the FHIR base URL. Raises `Malformed`.
     """
     if "|" in value:
-        return by_identifier(value, keys)
-    asked = by_id(value.removeprefix(f"{fhir}/").removeprefix("Patient/"), keys)
-    if asked is None:
+        return ref_from_identifier(value, keys)
+    ref = ref_from_patient_id(value.removeprefix(f"{fhir}/").removeprefix("Patient/"), keys)
+    if ref is None:
         raise Malformed("A patient is given as NHS number, Patient/<id> or system|value.", code="value")
-    return asked
+    return ref
 
 
-# Names as they are compared: without case, accents, hyphens, apostrophes, and in any order.
-#
-# FHIR R4, http://hl7.org/fhir/R4/search.html#string: a value is found when it begins with what is asked.
-
-# What Unicode does not take apart into a letter and a mark.
-_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})
+# Local identifiers, such as a medical record number.
 
 
-def words(text: str) -> list[str]:
-    """The words of a name in plain letters: `O'Brien-Łukasz` is `o`, `brien`, `lukasz`."""
-    decomposed = unicodedata.normalize("NFKD", text)
-    bare = "".join(letter for letter in decomposed if not unicodedata.category(letter).startswith("M"))
-    folded = unicodedata.normalize("NFKD", bare.casefold()).translate(_LETTERS)
-    return "".join(letter if letter.isalnum() else " " for letter in folded).split()
+class LocalIdentifier(NamedTuple):
+    """A row of `patient_identifier`: an identifier in a Patient statement that is no NHS number."""
+
+    system: str
+    value: str
+    person_key: str
+    shared_id: str
+    event_id: UUID
+    organisation: str
 
 
-def forms(text: str) -> frozenset[str]:
-    """The ways in which a name may be asked for: each of its words, and all of them written as one."""
-    found = words(text)
-    return frozenset([*found, "".join(found)]) - {""}
+def local_identifiers(event: RecordChanged, person_key: str) -> Iterator[LocalIdentifier]:
+    """The local identifiers in the Patients that an event asserts. Their content is valid FHIR."""
+    for entry in event.entries:
+        if entry.resource_type != "Patient" or entry.operation is not Operation.ASSERT:
+            continue
+        stated = {
+            (system, value)
+            for identifier in orjson.loads(entry.content or b"{}").get("identifier", ())
+            if (system := identifier.get("system"))
+            and (value := identifier.get("value"))
+            and not is_nhs_number_system(system)
+        }
+        for system, value in sorted(stated):
+            if is_storable(system) and is_storable(value):
+                yield LocalIdentifier(
+                    system, value, person_key, entry.shared_id, event.event_id, event.source.organisation
+                )
 
 
-def forms_of_all(texts: Iterable[str]) -> frozenset[str]:
-    """The forms of several names, such as the family name and the given ones."""
-    return frozenset().union(*map(forms, texts))
+class IdentifierMatch(NamedTuple):
+    """A person, and an organisation whose statement gives that person the identifier."""
+
+    person_key: str
+    organisation: str
 
 
-def name_matches(asked: str, known: Iterable[str]) -> bool:
-    """Whether a name asked for is among forms of names: each of its words, or all as one, begins one of them."""
-    listed, wanted = list(known), words(asked)
-    each = all(any(form.startswith(word) for form in listed) for word in wanted)
-    return bool(wanted) and (each or any(form.startswith("".join(wanted)) for form in listed))
+def matching_person_keys(matches: Collection[IdentifierMatch], organisation: str) -> list[str]:
+    """The person keys that the caller may mean: those by its own organisation's statements, else those by any.
+
+    Two organisations may use the same system for different people, so matches of both are never mixed.
+    """
+    own = {match.person_key for match in matches if match.organisation == organisation}
+    return sorted(own or {match.person_key for match in matches})
 
 
-# The names and the birth date of a Patient statement, as they are searched for.
+# Names and birth dates, as they are searched.
 
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
-# Nobody has more names than this, or longer ones; what is beyond is not searched.
-_MOST_FORMS = 200
-_LONGEST = 100
+
+# No person has more names than this, or longer ones. Names beyond these limits cannot be searched.
+_MAX_FORMS = 200
+_MAX_FORM_LENGTH = 100
 
 
 class PatientName(NamedTuple):
-    """A row of `patient_name`."""
+    """A row of `patient_name`: the birth date and the name forms of a Patient statement."""
 
     person_key: str
     shared_id: str
@@ -181,29 +151,65 @@ class PatientName(NamedTuple):
     forms: list[str]
 
 
-def patient_name(person_key: str, shared_id: str, event_id: UUID, content: bytes) -> PatientName | None:
-    """The row of a Patient statement; None for one that has no name or no birth date, or that cannot be read."""
+def patient_name_row(person_key: str, shared_id: str, event_id: UUID, content: bytes) -> PatientName | None:
+    """The row of a Patient statement; None when it has no name or no birth date, or cannot be parsed."""
     try:
-        said = elements(content)
-        birth_date, names = (value(said.get(name, {}), name) for name in ("birthDate", "name"))
+        parts = elements(content)
+        birth_date, names = (element_value(parts.get(name, {}), name) for name in ("birthDate", "name"))
     except msgspec.DecodeError:
         return None
-    forms = forms_of_all(_texts(names))
+    forms = all_name_forms(_name_texts(names))
     if not isinstance(birth_date, str) or not _DATE.fullmatch(birth_date) or not forms:
         return None
-    kept = sorted(form for form in forms if len(form) <= _LONGEST)[:_MOST_FORMS]
-    return PatientName(person_key, shared_id, event_id, birth_date, kept)
+    stored = sorted(form for form in forms if len(form) <= _MAX_FORM_LENGTH)[:_MAX_FORMS]
+    return PatientName(person_key, shared_id, event_id, birth_date, stored)
 
 
-def dates_of(day: str) -> list[str]:
-    """What a source may have stated of somebody who was born on this day: the day, or its month or year alone."""
+def birth_date_forms(day: str) -> list[str]:
+    """The values that a source may have stated for this birth date: the day, its month, or its year."""
     return [day, day[: len("2026-11")], day[: len("2026")]]
 
 
-def _texts(names: Any) -> Iterator[str]:
-    # What comes from Kafka was not all written by our own door.
+def _name_texts(names: Any) -> Iterator[str]:
+    # A message in Kafka may not have passed intake, so its JSON may have any shape.
     for name in names if isinstance(names, list) else ():
         if isinstance(name, dict):
             given = name.get("given")
             parts = [name.get("family"), name.get("text"), *(given if isinstance(given, list) else ())]
             yield from (part for part in parts if isinstance(part, str))
+
+
+def name_matches(searched: str, known: Iterable[str]) -> bool:
+    """Whether a searched name matches: each of its words, or all as one, begins one of the `known` forms, in any order.
+
+    FHIR R4, http://hl7.org/fhir/R4/search.html#string.
+    """
+    forms, words = list(known), name_words(searched)
+    all_words_match = all(any(form.startswith(word) for form in forms) for word in words)
+    return bool(words) and (all_words_match or any(form.startswith("".join(words)) for form in forms))
+
+
+def all_name_forms(texts: Iterable[str]) -> frozenset[str]:
+    """The forms of several names, such as the family name and the given names."""
+    return frozenset().union(*map(name_forms, texts))
+
+
+def name_forms(text: str) -> frozenset[str]:
+    """The forms in which a name may be searched: each of its words, and all words as one."""
+    words = name_words(text)
+    return frozenset([*words, "".join(words)]) - {""}
+
+
+def name_words(text: str) -> list[str]:
+    """The words of a name in plain letters, without case, accents, hyphens and apostrophes.
+
+    `O'Brien-Łukasz` gives `o`, `brien`, `lukasz`.
+    """
+    decomposed = unicodedata.normalize("NFKD", text)
+    bare = "".join(letter for letter in decomposed if not unicodedata.category(letter).startswith("M"))
+    folded = unicodedata.normalize("NFKD", bare.casefold()).translate(_PLAIN_LETTERS)
+    return "".join(letter if letter.isalnum() else " " for letter in folded).split()
+
+
+# Letters that Unicode does not decompose into a letter and a mark.
+_PLAIN_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})

@@ -1,4 +1,8 @@
-"""What left a person, and who read it there meanwhile, so that readers can be told (design section 5)."""
+"""Resources that left a person's record, and who read them there before, so that the readers can be informed.
+
+A resource leaves when its source moves it to another person, or when an identity link is undone (design section 5).
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +15,19 @@ from typing import NamedTuple
 from onestory.shared.events import AccessRecorded
 from onestory.shared.policy import Visibility
 
-SAID_OF_ANOTHER = "said-of-another"
-"""The source has since said it of another person."""
-ALIAS_UNDONE = "alias-undone"
-"""It was read as part of this person's record by an alias that is not in force any more."""
+ASSERTED_FOR_ANOTHER = "said-of-another"
+"""The source has since asserted the resource of another person."""
+LINK_UNDONE = "alias-undone"
+"""An identity link that made the resource part of this record is no longer in force."""
 
-SETTLING = timedelta(minutes=5)
-"""How long after it left a read may still have shown it, because the projector had not caught up."""
+READ_GRACE = timedelta(minutes=5)
+"""For this long after it left, a read may still have shown it, because the projector was behind."""
 
 
-class Left(NamedTuple):
-    """A resource that could be read under `person_key` from `since` until `until`, and is now under `now_key`.
+class MovedResource(NamedTuple):
+    """A resource that was readable under `person_key` from `since` to `until`, and is now under `now_key`.
 
-    Both are broker times.
+    Both times are broker times. `why` is one of the constants above.
     """
 
     person_key: str
@@ -37,7 +41,7 @@ class Left(NamedTuple):
 
 
 class RecordReader(NamedTuple):
-    """Who read, in which role, for which purpose, by which interaction. `late`: within the time of settling."""
+    """A reader: organisation, role, purpose and interaction. `late`: the read came after the resource had left."""
 
     organisation: str
     role: str
@@ -47,8 +51,8 @@ class RecordReader(NamedTuple):
 
 
 @dataclass(slots=True)
-class Reads:
-    """How often somebody read, first and last."""
+class ReadCount:
+    """How many times a reader read, and the first and the last time."""
 
     times: int
     first: datetime
@@ -56,39 +60,42 @@ class Reads:
 
 
 class ReaderTally:
-    """Who read each of these. It holds one line for each reader, however often they read."""
+    """Counts the readers of each of these resources. It keeps one line for each reader, however often they read."""
 
-    def __init__(self, left: Sequence[Left]) -> None:
-        self._of_person: Mapping[str, list[Left]] = defaultdict(list)
-        for each in left:
-            self._of_person[each.person_key].append(each)
-        self._reads: dict[Left, dict[RecordReader, Reads]] = {each: {} for each in left}
+    def __init__(self, resources: Sequence[MovedResource]) -> None:
+        self._by_person: Mapping[str, list[MovedResource]] = defaultdict(list)
+        for resource in resources:
+            self._by_person[resource.person_key].append(resource)
+        self._reads: dict[MovedResource, dict[RecordReader, ReadCount]] = {resource: {} for resource in resources}
 
     def add(self, access: AccessRecorded, at: datetime) -> None:
-        """Count an access event that Kafka had at this time."""
-        for left in self._of_person.get(access.person_key, ()):
-            if may_have_shown(left, access, at):
+        """Count an access event. `at` is its broker time."""
+        for resource in self._by_person.get(access.person_key, ()):
+            if may_have_shown(resource, access, at):
                 reader = RecordReader(
-                    access.organisation, access.role, access.purpose, access.interaction, late=at > left.until
+                    access.organisation, access.role, access.purpose, access.interaction, late=at > resource.until
                 )
-                reads = self._reads[left].setdefault(reader, Reads(0, access.occurred_at, access.occurred_at))
+                reads = self._reads[resource].setdefault(reader, ReadCount(0, access.occurred_at, access.occurred_at))
                 reads.times += 1
                 reads.first, reads.last = min(reads.first, access.occurred_at), max(reads.last, access.occurred_at)
 
-    def readers(self, left: Left) -> list[tuple[RecordReader, Reads]]:
-        """Who read this, in the order in which they began."""
-        return sorted(self._reads[left].items(), key=lambda item: (item[1].first, item[0]))
+    def readers(self, resource: MovedResource) -> list[tuple[RecordReader, ReadCount]]:
+        """The readers of this resource, by their first read."""
+        return sorted(self._reads[resource].items(), key=lambda item: (item[1].first, item[0]))
 
 
-def may_have_shown(left: Left, access: AccessRecorded, at: datetime) -> bool:
-    """Whether the answer may have held it. An access event names types, not resources, so this is rather too much."""
-    if not left.since <= at <= left.until + SETTLING or access.visibility == Visibility.NONE:
+def may_have_shown(resource: MovedResource, access: AccessRecorded, at: datetime) -> bool:
+    """Whether the answer to this read may have had the resource in it.
+
+    An access event names types, not resources, so this is true too often rather than too seldom.
+    """
+    if not resource.since <= at <= resource.until + READ_GRACE or access.visibility == Visibility.NONE:
         return False
-    if access.visibility == Visibility.OWN and access.organisation != left.organisation:
+    if access.visibility == Visibility.OWN and access.organisation != resource.organisation:
         return False
-    return not access.resource_types or left.resource_type in access.resource_types
+    return not access.resource_types or resource.resource_type in access.resource_types
 
 
-def begin(left: Iterable[Left]) -> datetime | None:
-    """When the first of them came to where it did not belong."""
-    return min((each.since for each in left), default=None)
+def first_since(resources: Iterable[MovedResource]) -> datetime | None:
+    """The earliest time at which one of these resources came to the wrong person; None when there is none."""
+    return min((resource.since for resource in resources), default=None)

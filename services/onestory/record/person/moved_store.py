@@ -1,4 +1,4 @@
-"""What left a person: said of somebody else since, or under an alias that was undone."""
+"""SQL for `moved`: resources that their source moved to another person, or that an undone identity link had brought."""
 
 from __future__ import annotations
 
@@ -7,11 +7,70 @@ from datetime import datetime
 
 import psycopg
 
-from onestory.record.person.moved import ALIAS_UNDONE, SAID_OF_ANOTHER, Left
+from onestory.record.person.moved import ASSERTED_FOR_ANOTHER, LINK_UNDONE, MovedResource
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 
-# From when it first stood there, until somebody else's greater assertion came. What came too late was never there.
-_SAID_OF_ANOTHER = """
+
+def moved_resources(
+    connection: psycopg.Connection, person_key: str | None, since: datetime | None
+) -> list[MovedResource]:
+    """The resources that left this person, or any person, at `since` or later, in the order in which they left.
+
+    A resource that is now under another identity of the same person has not left.
+    """
+    parameters = {"person": person_key, "since": since}
+    rows = connection.execute(_ASSERTED_FOR_ANOTHER, parameters).fetchall()
+    moved = [
+        MovedResource(
+            former_key, now_key, resource_type, shared_id, organisation, ASSERTED_FOR_ANOTHER, since_time, until_time
+        )
+        for former_key, now_key, resource_type, shared_id, organisation, since_time, until_time in rows
+    ]
+    undone_links = connection.execute(_LINKS_UNDONE, parameters).fetchall()
+    different = _different_persons(
+        connection, [(resource.person_key, resource.now_key) for resource in moved] + [row[:2] for row in undone_links]
+    )
+    resources = [resource for resource in moved if (resource.person_key, resource.now_key) in different]
+    for one, other, began, ended in undone_links:
+        if (one, other) in different:
+            resources += _moved_by_link(connection, one, other, began, ended)
+            resources += _moved_by_link(connection, other, one, began, ended)
+    selected = [resource for resource in resources if person_key in (None, resource.person_key)]
+    return sorted(selected, key=lambda resource: (resource.until, resource.shared_id, resource.person_key))
+
+
+def _moved_by_link(
+    connection: psycopg.Connection, person_key: str, other_key: str, began: datetime, ended: datetime
+) -> list[MovedResource]:
+    rows = connection.execute(_ASSERTED_UNTIL, [other_key, ended]).fetchall()
+    return [
+        MovedResource(
+            person_key, other_key, resource_type, shared_id, organisation, LINK_UNDONE, max(began, asserted_at), ended
+        )
+        for resource_type, shared_id, organisation, asserted_at in rows
+    ]
+
+
+def _different_persons(connection: psycopg.Connection, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    different = set()
+    for pair in set(pairs):
+        row = connection.execute(_SAME_PERSON, list(pair)).fetchone()
+        if row and not row[0]:
+            different.add(pair)
+    return different
+
+
+def person_key_of(connection: psycopg.Connection, number: str) -> str | None:
+    """The person key of an NHS number; None when nothing is stored about that person."""
+    row = connection.execute(
+        "select person_key from person where system = %s and value = %s", [NHS_NUMBER_SYSTEM, number]
+    ).fetchone()
+    return row[0] if row else None
+
+
+# From the first assertion under this person to the first greater assertion under another one. A resource whose first
+# assertion here came later than that was never part of this record.
+_ASSERTED_FOR_ANOTHER = """
 select gone.person_key, gone.now_key, last.resource_type, last.shared_id, last.organisation, first.at, later.at
 from (
     select claimant.person_key, owner.person_key as now_key, resource_hash
@@ -39,8 +98,8 @@ where first.at < later.at and (%(since)s::timestamptz is null or later.at >= %(s
 order by later.at, last.shared_id
 """
 
-# Two identities that were linked: from when the first link came until the last one ended. Each showed what both had.
-_UNDONE = """
+# Two identities that were linked: from the first link to the end of the last one. Each showed the resources of both.
+_LINKS_UNDONE = """
 select link.person_key, link.other_key, min(s.broker_time), max(ended.at)
 from patient_link link
 join statement s using (person_key, shared_id, event_id)
@@ -54,8 +113,7 @@ where s.broker_time < ended.at and (%(person)s::text is null or %(person)s in (l
 group by link.person_key, link.other_key
 having %(since)s::timestamptz is null or max(ended.at) >= %(since)s
 """
-
-_SAID = """
+_ASSERTED_UNTIL = """
 select resource_type, shared_id, min(organisation), min(broker_time)
 from statement
 where person_key = %s and operation = 'assert'
@@ -63,7 +121,6 @@ group by resource_type, shared_id
 having min(broker_time) < %s
 order by resource_type, shared_id
 """
-
 _SAME_PERSON = """
 with recursive reached (person_key) as (
     select %s::text collate "C"
@@ -78,52 +135,3 @@ with recursive reached (person_key) as (
 )
 select exists (select from reached where person_key = %s)
 """
-
-
-def left(connection: psycopg.Connection, person_key: str | None, since: datetime | None) -> list[Left]:
-    """What left this person, or anybody, at this time or later, in the order in which it left.
-
-    What is now under another identity of the same person has not left.
-    """
-    asked = {"person": person_key, "since": since}
-    rows = connection.execute(_SAID_OF_ANOTHER, asked).fetchall()
-    moved = [
-        Left(mine, now, kind, shared_id, organisation, SAID_OF_ANOTHER, came, gone)
-        for mine, now, kind, shared_id, organisation, came, gone in rows
-    ]
-    undone = connection.execute(_UNDONE, asked).fetchall()
-    apart = _apart(connection, [(each.person_key, each.now_key) for each in moved] + [row[:2] for row in undone])
-    found = [each for each in moved if (each.person_key, each.now_key) in apart]
-    for one, other, began, ended in undone:
-        if (one, other) in apart:
-            found += _read_as(connection, one, other, began, ended)
-            found += _read_as(connection, other, one, began, ended)
-    asked_for = [each for each in found if person_key in (None, each.person_key)]
-    return sorted(asked_for, key=lambda each: (each.until, each.shared_id, each.person_key))
-
-
-def person_key_of(connection: psycopg.Connection, number: str) -> str | None:
-    """The person key behind an NHS number, if anybody has spoken of it."""
-    row = connection.execute(
-        "select person_key from person where system = %s and value = %s", [NHS_NUMBER_SYSTEM, number]
-    ).fetchone()
-    return row[0] if row else None
-
-
-def _read_as(
-    connection: psycopg.Connection, person_key: str, other_key: str, began: datetime, ended: datetime
-) -> list[Left]:
-    rows = connection.execute(_SAID, [other_key, ended]).fetchall()
-    return [
-        Left(person_key, other_key, kind, shared_id, organisation, ALIAS_UNDONE, max(began, said_at), ended)
-        for kind, shared_id, organisation, said_at in rows
-    ]
-
-
-def _apart(connection: psycopg.Connection, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    apart = set()
-    for pair in set(pairs):
-        row = connection.execute(_SAME_PERSON, list(pair)).fetchone()
-        if row and not row[0]:
-            apart.add(pair)
-    return apart

@@ -1,8 +1,8 @@
-"""A source's Patient statement, and who is heard first."""
+"""Patient statements: their precedence, the registered practice that they name, and where they disagree. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,62 +12,112 @@ import msgspec
 import orjson
 
 from onestory.shared.fhir.json import Element
+from onestory.shared.fhir.references import current_practice, general_practitioners, organisation_shared_id
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 
 @dataclass(frozen=True, slots=True)
 class PatientStatement:
-    """What one source says of a person. `said_at` (microseconds) tells which of two sources is the newer."""
+    """The Patient of one source. `stated_at_us` (microseconds since 1970) tells which of two statements is newer."""
 
     shared_id: str
     event_id: UUID | str
     organisation: str
-    said_at: int
+    stated_at_us: int
     broker_time: datetime | None
     content: bytes
 
 
-def by_standing(
+def by_precedence(
     statements: Iterable[PatientStatement], authorities: Collection[str], practice: str | None
 ) -> list[PatientStatement]:
-    """Who is heard first (design section 5): the authority, then the registered practice, then the newest."""
+    """The statements by precedence: demographic authority first, then the registered practice, then the newest.
 
-    def standing(said: PatientStatement) -> tuple[bool, bool, int, str, str]:
+    `authorities` and `practice` are ODS codes (design section 5).
+    """
+
+    def precedence(statement: PatientStatement) -> tuple[bool, bool, int, str, str]:
         return (
-            said.organisation in authorities,
-            said.organisation == practice,
-            said.said_at,
-            str(said.event_id),
-            said.shared_id,
+            statement.organisation in authorities,
+            statement.organisation == practice,
+            statement.stated_at_us,
+            str(statement.event_id),
+            statement.shared_id,
         )
 
-    return sorted(statements, key=standing, reverse=True)
+    return sorted(statements, key=precedence, reverse=True)
 
 
-# Where sources say different things of a person: shown on the Patient, never resolved by hiding.
+# The registered practice.
+
+NamedPractitioners = tuple[PatientStatement, Sequence[Mapping[str, Any]]]
+
+
+def practitioners_by_precedence(
+    statements: Iterable[PatientStatement], authorities: Collection[str]
+) -> list[NamedPractitioners]:
+    """Each statement with its generalPractitioner, by precedence: demographic authority first."""
+    return [
+        (statement, general_practitioners(statement.content))
+        for statement in by_precedence(statements, authorities, None)
+    ]
+
+
+def registered_practice(
+    named: Iterable[NamedPractitioners], authorities: Collection[str], practices: Mapping[str, str]
+) -> str | None:
+    """The ODS code of the registered practice; None when no accepted source names one.
+
+    Where settings name demographic authorities, only their statements count (docs/explanation/decisions/0011). Without
+    any, a practice that names itself goes before the newest statement. `practices` gives the ODS codes of the
+    Organizations that `practice_references` returns, by shared id.
+    """
+    stated = [
+        (statement.organisation, current_practice(practitioners, practices)) for statement, practitioners in named
+    ]
+    if authorities:
+        # The registered practice opens the record to its network. A publisher must not get this by its own Patient.
+        return next((practice for organisation, practice in stated if practice and organisation in authorities), None)
+    return next((practice for organisation, practice in stated if practice == organisation), None) or next(
+        (practice for _, practice in stated if practice), None
+    )
+
+
+def practice_references(named: Iterable[NamedPractitioners]) -> frozenset[str]:
+    """The shared ids of Organizations that are named as practice by reference only."""
+    shared_ids = [organisation_shared_id(practitioner) for _, practitioners in named for practitioner in practitioners]
+    return frozenset(shared_id for shared_id in shared_ids if shared_id)
+
+
+# Where sources disagree about a person.
 
 DISAGREEMENT = "https://onestory.nhs.uk/StructureDefinition/patient-disagreement"
 """Extension on Patient: `element` (code), `source` (organisation), `statement` (reference to the source's Patient)."""
 
-# What differs here differs by nature: each source has its own numbers, links and wording.
-_OWN_TO_A_SOURCE = {"identifier", "link", "extension", "modifierExtension", "contained", "text", "active", "photo"}
-_NO_MATTER = {"id", "extension", "use", "rank", "period"}
+# Each source has its own identifiers, links and text, so differences here are no disagreement.
+_SOURCE_SPECIFIC = {"identifier", "link", "extension", "modifierExtension", "contained", "text", "active", "photo"}
+_IGNORED_MEMBERS = {"id", "extension", "use", "rank", "period"}
 
 
 def disagreements(
-    chosen: dict[str, tuple[PatientStatement, Element]], said: Sequence[tuple[PatientStatement, dict[str, Element]]]
+    chosen: dict[str, tuple[PatientStatement, Element]],
+    statements: Sequence[tuple[PatientStatement, dict[str, Element]]],
 ) -> list[dict[str, Any]]:
-    """One extension for each element in which a statement differs from what the Patient shows."""
+    """One extension for each element in which a statement differs from what the shared Patient shows.
+
+    `chosen` has, by element name, the statement whose element is shown, and that element. `statements` are all
+    statements with their elements.
+    """
     return [
-        _extension(name, statement)
+        _disagreement_extension(name, statement)
         for name, (winner, shown) in chosen.items()
-        if name not in _OWN_TO_A_SOURCE
-        for statement, elements in said
+        if name not in _SOURCE_SPECIFIC
+        for statement, elements in statements
         if statement is not winner and name in elements and _differ(elements[name], shown)
     ]
 
 
-def _extension(name: str, statement: PatientStatement) -> dict[str, Any]:
+def _disagreement_extension(name: str, statement: PatientStatement) -> dict[str, Any]:
     source = {"identifier": {"system": ODS_CODE_SYSTEM, "value": statement.organisation}}
     return {
         "url": DISAGREEMENT,
@@ -81,26 +131,29 @@ def _extension(name: str, statement: PatientStatement) -> dict[str, Any]:
 
 def _differ(one: Element, other: Element) -> bool:
     # Most sources write most elements in the same bytes.
-    return one != other and _plain(one) != _plain(other)
+    return one != other and _comparable(one) != _comparable(other)
 
 
-def _plain(element: Element) -> object:
-    said = {key: msgspec.json.decode(raw) for key, raw in element.items() if not key.startswith("_")}
-    return _without_manner(said)
+def _comparable(element: Element) -> object:
+    members = {key: msgspec.json.decode(raw) for key, raw in element.items() if not key.startswith("_")}
+    return _normalised(members)
 
 
-def _without_manner(value: Any) -> object:
-    """A value without what changes no meaning: case, spaces at the ends, the order of repetitions, how it is used."""
+def _normalised(value: Any) -> object:
+    """A value without the differences that change no meaning.
+
+    These are case, spaces at the ends, the order of repetitions, and how a value is used.
+    """
     match value:
         case str():
             return value.strip().casefold()
         case list():
-            return sorted({_canonical(_without_manner(item)) for item in value})
+            return sorted({_sorted_json(_normalised(item)) for item in value})
         case dict():
-            return {key: _without_manner(item) for key, item in value.items() if key not in _NO_MATTER}
+            return {key: _normalised(item) for key, item in value.items() if key not in _IGNORED_MEMBERS}
         case _:
             return value
 
 
-def _canonical(value: object) -> str:
+def _sorted_json(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

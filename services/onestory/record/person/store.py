@@ -1,4 +1,7 @@
-"""Local identifiers of people: kept as they are said, found while they are in force."""
+"""SQL of persons: local identifiers, names, identity links, organisation names, and one version for each person.
+
+The functions with a `connection` join its transaction. The `async` functions read.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,18 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from onestory.record.person.identifiers import Bearer, LocalIdentifier, PatientName, patient_name
+from onestory.record.person.identifiers import IdentifierMatch, LocalIdentifier, PatientName, patient_name_row
 from onestory.record.projector.rows import StatementRow
 from onestory.record.projector.store import copy_rows
 from onestory.shared.identity import PROVISIONAL_SYSTEM, is_ods_code_system
-from onestory.shared.person_links import PROVISIONAL, PatientLink
+from onestory.shared.identity_links import PROVISIONAL, IdentityLinkRow
 from onestory.shared.postgres.database import Queries
 
-_BEARERS = """
-select distinct said.person_key, said.organisation
-from patient_identifier said
-join current c on c.person_key = said.person_key and c.resource_type = 'Patient' and c.shared_id = said.shared_id
-    and c.event_id = said.event_id and c.visible
-where said.system = $1 and said.value = $2
-"""
-
-_GIVER = "select split_part(value, '|', 1) from person where person_key = $1 and system = $2"
+# Local identifiers.
 
 
 def add_identifiers(connection: psycopg.Connection, identifiers: Collection[LocalIdentifier]) -> None:
-    """Keep what new Patient statements say."""
+    """Add the local identifiers of new Patient statements."""
     if identifiers:
         connection.execute(
             """insert into patient_identifier (system, value, person_key, shared_id, event_id, organisation)
@@ -37,23 +32,43 @@ def add_identifiers(connection: psycopg.Connection, identifiers: Collection[Loca
         )
 
 
-async def giver(queries: Queries, person_key: str) -> str | None:
-    """The organisation whose provisional identity a key is; None where it is none that anybody has spoken of."""
-    return await queries.fetchval(_GIVER, person_key, PROVISIONAL_SYSTEM)  # type: ignore[no-any-return]
+_IDENTIFIER_MATCHES = """
+select distinct said.person_key, said.organisation
+from patient_identifier said
+join current c on c.person_key = said.person_key and c.resource_type = 'Patient' and c.shared_id = said.shared_id
+    and c.event_id = said.event_id and c.visible
+where said.system = $1 and said.value = $2
+"""
 
 
-async def bearers(queries: Queries, system: str, value: str) -> list[Bearer]:
-    """Of whom it is said that this is the identifier, and by whom."""
-    return [Bearer(*row) for row in await queries.fetch(_BEARERS, system, value)]
+async def identifier_matches(queries: Queries, system: str, value: str) -> list[IdentifierMatch]:
+    """The persons with this identifier, by visible current statements, with the organisation that states it."""
+    return [IdentifierMatch(*row) for row in await queries.fetch(_IDENTIFIER_MATCHES, system, value)]
 
 
-# Names and birth dates of Patient statements, to find people by.
+_PROVISIONAL_ORGANISATION = "select split_part(value, '|', 1) from person where person_key = $1 and system = $2"
 
-_TYPES = ("text", "text", "uuid", "text", "text[]")
-_FILLED_AT_ONCE = 1000
 
-# A name is in force while the statement that says it stands and is part of the record.
-_PERSONS = """
+async def provisional_organisation(queries: Queries, person_key: str) -> str | None:
+    """The organisation that gave a provisional identity; None when the key is no stored provisional identity."""
+    return await queries.fetchval(_PROVISIONAL_ORGANISATION, person_key, PROVISIONAL_SYSTEM)  # type: ignore[no-any-return]
+
+
+# Names and birth dates.
+
+_PATIENT_NAME_TYPES = ("text", "text", "uuid", "text", "text[]")
+
+
+def add_patient_names(connection: psycopg.Connection, statements: Iterable[StatementRow]) -> None:
+    """Add the names in new Patient statements."""
+    patients = [row for row in statements if row.resource_type == "Patient" and row.content is not None]
+    rows = [patient_name_row(row.person_key, row.shared_id, row.event_id, row.content or b"") for row in patients]
+    if any(rows):
+        copy_rows(connection, "patient_name", PatientName._fields, _PATIENT_NAME_TYPES, [row for row in rows if row])
+
+
+# A name counts while its statement is current and visible.
+_PERSONS_BY_NAME = """
 select distinct n.person_key
 from patient_name n
 join current c on c.person_key = n.person_key and c.resource_type = 'Patient'
@@ -66,46 +81,43 @@ limit $3
 
 
 async def find_by_name(
-    queries: Queries, birth_dates: Collection[str], beginnings: Collection[str], most: int
+    queries: Queries, birth_dates: Collection[str], beginnings: Collection[str], limit: int
 ) -> list[str]:
-    """The keys of persons of whom a Patient statement has one of these birth dates and a name that begins so."""
-    rows = await queries.fetch(_PERSONS, list(birth_dates), list(beginnings), most)
+    """Keys of persons whose Patient statement has one of these birth dates and a name form that begins so."""
+    rows = await queries.fetch(_PERSONS_BY_NAME, list(birth_dates), list(beginnings), limit)
     return [row["person_key"] for row in rows]
 
 
-def add_names(connection: psycopg.Connection, statements: Iterable[StatementRow]) -> None:
-    """Keep the names in statements that are new."""
-    said = [each for each in statements if each.resource_type == "Patient" and each.content is not None]
-    rows = [patient_name(each.person_key, each.shared_id, each.event_id, each.content or b"") for each in said]
-    if any(rows):
-        copy_rows(connection, "patient_name", PatientName._fields, _TYPES, [row for row in rows if row])
+_BACKFILL_BATCH = 1000
 
 
-def fill_names(connection: psycopg.Connection) -> int:
-    """Keep the names in all statements that are there, if that was not done yet; how many were read.
+def backfill_patient_names(connection: psycopg.Connection) -> int:
+    """Add the names of all stored statements, unless that was done before. Returns how many statements were read.
 
-    It may run beside a projector.
+    It may run while a projector writes.
     """
     pending = connection.execute("delete from unfilled where name = 'patient_name' returning name").fetchone()
-    filled, last = 0, ("", "", "00000000-0000-0000-0000-000000000000")
-    while pending and (rows := _after(connection, last)):
-        found = [patient_name(*row) for row in rows]
-        _add_missing(connection, [row for row in found if row])
-        filled, last = filled + len(rows), (rows[-1][0], rows[-1][1], str(rows[-1][2]))
-    return filled
+    read, last = 0, ("", "", "00000000-0000-0000-0000-000000000000")
+    while pending and (rows := _statements_after(connection, last)):
+        names = [patient_name_row(*row) for row in rows]
+        _add_missing_names(connection, [row for row in names if row])
+        read, last = read + len(rows), (rows[-1][0], rows[-1][1], str(rows[-1][2]))
+    return read
 
 
-def _after(connection: psycopg.Connection, last: tuple[str, str, str]) -> Sequence[tuple[str, str, UUID, bytes]]:
+def _statements_after(
+    connection: psycopg.Connection, last: tuple[str, str, str]
+) -> Sequence[tuple[str, str, UUID, bytes]]:
     return connection.execute(
         """select person_key, shared_id, event_id, content from statement
            where (person_key, shared_id, event_id) > (%s, %s, %s::uuid)
                and resource_type = 'Patient' and content is not null
            order by person_key, shared_id, event_id limit %s""",
-        [*last, _FILLED_AT_ONCE],
+        [*last, _BACKFILL_BATCH],
     ).fetchall()
 
 
-def _add_missing(connection: psycopg.Connection, rows: Sequence[PatientName]) -> None:
+def _add_missing_names(connection: psycopg.Connection, rows: Sequence[PatientName]) -> None:
     with connection.cursor() as cursor:
         cursor.executemany(
             """insert into patient_name (person_key, shared_id, event_id, birth_date, forms)
@@ -114,16 +126,16 @@ def _add_missing(connection: psycopg.Connection, rows: Sequence[PatientName]) ->
         )
 
 
-# Other identities that Patient statements name, and cycles among them.
+# Identity links.
 
-# One lock for all aliases: two projectors that each close half of a cycle would not see each other.
-_LOCK = 0xA11A5
+# One lock for all identity links. Without it, two projectors that each close half of a cycle would not see each other.
+_LINK_LOCK = 0xA11A5
 
 
-def add_links(connection: psycopg.Connection, links: Collection[PatientLink]) -> None:
-    """Note them. Must be the last locks that a transaction takes, but for those of `states`."""
+def add_patient_links(connection: psycopg.Connection, links: Collection[IdentityLinkRow]) -> None:
+    """Add the identity links. After these locks a transaction may take only those of `person_state`."""
     if any(link.kind != PROVISIONAL for link in links):
-        connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        connection.execute("select pg_advisory_xact_lock(%s)", [_LINK_LOCK])
     if links:
         connection.execute(
             """insert into patient_link (other_key, person_key, shared_id, event_id, kind)
@@ -133,8 +145,11 @@ def add_links(connection: psycopg.Connection, links: Collection[PatientLink]) ->
         )
 
 
-def in_cycle(connection: psycopg.Connection, link: PatientLink) -> bool:
-    """Whether following what replaces what, among links in force, leads from this link's person back to it."""
+def is_in_cycle(connection: psycopg.Connection, link: IdentityLinkRow) -> bool:
+    """Whether this link is part of a cycle: following `replaces` and `replaced-by` leads from its person back to it.
+
+    Only links of visible current statements count.
+    """
     return (
         connection.execute(
             """with recursive replaced (person_key) as (
@@ -163,9 +178,9 @@ def in_cycle(connection: psycopg.Connection, link: PatientLink) -> bool:
     )
 
 
-# Organisations as they describe themselves in the directory.
+# Organisations, as they describe themselves in the directory.
 
-_OWN = """
+_ORGANISATION_NAMES = """
 select s.organisation, s.content
 from directory_statement s
 join directory_current c using (shared_id, event_id)
@@ -175,34 +190,26 @@ order by s.organisation, s.rank, s.published_at, s.event_id
 
 
 async def organisation_names(queries: Queries, codes: Collection[str]) -> Mapping[str, str]:
-    """The names of organisations by ODS code, of those that say their own; the newest, where one says several."""
-    found: dict[str, str] = {}
-    for row in await queries.fetch(_OWN, list(codes)):
-        said = orjson.loads(row["content"])
-        identifiers = said.get("identifier") or []
-        named = {each.get("value") for each in identifiers if is_ods_code_system(each.get("system"))}
-        if row["organisation"] in named and said.get("name"):
-            found[row["organisation"]] = said["name"]
-    return found
+    """The names of organisations by ODS code, as each states its own in the directory; the newest of several."""
+    names: dict[str, str] = {}
+    for row in await queries.fetch(_ORGANISATION_NAMES, list(codes)):
+        content = orjson.loads(row["content"])
+        identifiers = content.get("identifier") or []
+        codes_in_content = {
+            identifier.get("value") for identifier in identifiers if is_ods_code_system(identifier.get("system"))
+        }
+        if row["organisation"] in codes_in_content and content.get("name"):
+            names[row["organisation"]] = content["name"]
+    return names
 
 
-# Whether what is read of a person has changed: one version for each person (`person_state`).
+# One version for each person: it changes when anything does that a reader sees of the person.
 
-NEVER = 0
-"""The version of a person of whom nothing was ever said."""
+NO_VERSION = 0
+"""The version of a person about whom nothing was ever stored."""
 
-
-def mark_changed(connection: psycopg.Connection, person_keys: Collection[str]) -> None:
-    """Note that these persons changed in this transaction, and with them everybody who may be the same person.
-
-    Comes last in a transaction: rows are taken in the order of their keys, and nothing is waited for after them.
-    """
-    if person_keys:
-        connection.execute(_CHANGE, [sorted(person_keys)])
-
-
-# A provisional identity of which nobody spoke is nobody that a reader could have loaded.
-_CHANGE = """
+# A provisional identity without a row in `person` has no statements, so no reader can have loaded it.
+_MARK_CHANGED = """
 with touched as (
     select unnest(%b::text[]) collate "C" as person_key
 ), concerned as (
@@ -220,10 +227,20 @@ on conflict (person_key) do update set
 """
 
 
-async def state_versions(queries: Queries, person_keys: Collection[str]) -> Mapping[str, int]:
-    """The versions of these persons."""
+def mark_changed(connection: psycopg.Connection, person_keys: Collection[str]) -> None:
+    """Give these persons, and all persons linked to them, the version of this transaction.
+
+    This must come last in a transaction. Rows are locked in the order of their keys, and no other lock is waited for
+    after them.
+    """
+    if person_keys:
+        connection.execute(_MARK_CHANGED, [sorted(person_keys)])
+
+
+async def person_versions(queries: Queries, person_keys: Collection[str]) -> Mapping[str, int]:
+    """The versions of these persons, by person key."""
     rows = await queries.fetch(
         "select person_key, version from person_state where person_key = any($1)", list(person_keys)
     )
-    found = {row["person_key"]: row["version"] for row in rows}
-    return {person_key: found.get(person_key, NEVER) for person_key in person_keys}
+    versions = {row["person_key"]: row["version"] for row in rows}
+    return {person_key: versions.get(person_key, NO_VERSION) for person_key in person_keys}

@@ -1,4 +1,7 @@
-"""From events to the record: what one transaction does with a batch of messages."""
+"""Projects batches of events into the record: what one transaction writes.
+
+`prepare` runs before the transaction, `write` inside it. Each step of `write` is a few statements over whole tables.
+"""
 
 from __future__ import annotations
 
@@ -9,220 +12,232 @@ import psycopg
 import structlog
 
 from onestory.record.freshness import store as freshness_store
-from onestory.record.freshness.domain import heard, numbered
-from onestory.record.parking.park import Parking, RefusedMessage, now
+from onestory.record.freshness.domain import last_heard_by_partition, sequence_numbers
+from onestory.record.parking.park import Parking, RefusedMessage, utc_now
 from onestory.record.person import store as person_store
 from onestory.record.projector import owner_store, referral_store
 from onestory.record.projector import store as projector_store
 from onestory.record.projector.metrics import ProjectorMetrics
 from onestory.record.projector.prepare import (
-    Group,
+    ListScope,
     Plan,
     PreparedEvent,
-    Sorted,
-    first_of_each,
-    groups,
+    SortedEvents,
+    first_messages,
+    list_scopes,
     plan,
     prepare,
-    sort_out,
+    sort_events,
 )
-from onestory.record.projector.referral import in_force, latest, sent
-from onestory.record.projector.rows import StatementRow, claimants, left
+from onestory.record.projector.referral import latest_rows, sent_rows, task_rows
+from onestory.record.projector.rows import StatementRow, away_rows, claimant_rows
 from onestory.shared.errors import Unprocessable
 from onestory.shared.identity import Keys, is_person_key
-from onestory.shared.kafka.reader import ConsumedEvent
-from onestory.shared.kafka.schemas import DIRECTORY
-from onestory.shared.person_links import PROVISIONAL
-
-# A batch of sorted events, written: one step after the other, each a few bulk statements.
-
-
-def project_persons(transaction: psycopg.Connection, found: Sorted) -> set[str]:
-    """Write statements about persons: new ones, then what repetitions change, then what whole lists retire.
-
-    The keys of all persons whose record may have changed.
-    """
-    touched = {event.name.message_key for event in [*found.new, *found.repeated]}
-    if found.new:
-        touched |= _write_new(transaction, plan(found.new))
-    if found.repeated:
-        touched |= _lower(transaction, found.repeated)
-    if touched:
-        _retire(transaction, groups([*found.new, *found.repeated]))
-    return touched
-
-
-def project_directory(transaction: psycopg.Connection, found: Sorted) -> None:
-    """Write statements about no person."""
-    if not (found.new or found.repeated):
-        return
-    projector_store.add_directory_statements(transaction, [said for event in found.new for said in event.statements])
-    projector_store.lower_directory_statements(
-        transaction, [said for event in found.repeated for said in event.statements]
-    )
-    projector_store.set_current_directory(
-        transaction, {event.name.message_key for event in [*found.new, *found.repeated]}
-    )
-
-
-def project_referrals(transaction: psycopg.Connection, found: Sorted) -> None:
-    """Write how referrals stand; a repetition may be the copy that Kafka had first."""
-    told = [event.referral for event in [*found.new, *found.repeated] if event.referral]
-    referral_store.stand(transaction, latest(told))
-    referral_store.send(transaction, sent(told))
-    referral_store.add_tasks(transaction, in_force(told))
-
-
-def _write_new(transaction: psycopg.Connection, planned: Plan) -> set[str]:
-    projector_store.add_persons(transaction, planned.persons)
-    is_away, former = _own(transaction, planned)
-    projector_store.add_statements(transaction, planned.statements)
-    person_store.add_names(transaction, planned.statements)
-    projector_store.set_current(transaction, [(said, is_away(said)) for said in planned.greatest.values()])
-    projector_store.add_whole_lists(transaction, planned.lists)
-    person_store.add_identifiers(transaction, planned.identifiers)
-    return former
-
-
-def _own(transaction: psycopg.Connection, planned: Plan) -> tuple[Callable[[StatementRow], bool], set[str]]:
-    """Settle whose each resource is; then whether a statement is about somebody else's, and whom a resource left."""
-    made = planned.claims
-    taken = owner_store.claim(transaction, made.greatest)
-    owner_of = {row.resource_hash: made.greatest[row.resource_hash].person_key for row in taken}
-    owner_of |= owner_store.owners(transaction, made.greatest.keys() - owner_of.keys())
-    owner_store.add_claimants(transaction, claimants(made, taken, owner_of))
-    gone = left(made, taken)
-    owner_store.send_away(transaction, gone)
-
-    def is_away(said: StatementRow) -> bool:
-        return said.asserts and owner_of.get(said.resource_hash, said.person_key) != said.person_key
-
-    return is_away, {person_key for person_key, _, _ in gone}
-
-
-def _lower(transaction: psycopg.Connection, repeated: Collection[PreparedEvent]) -> set[str]:
-    projector_store.lower_events(transaction, repeated)
-    owner_store.lower_whole_lists(transaction, [said for event in repeated for said in event.lists])
-    moved = owner_store.lower_statements(transaction, (said for event in repeated for said in event.statements))
-    if not moved:
-        return set()
-    owner_store.lock_owners(transaction, {shared_id.rpartition("-")[2] for _, shared_id in moved})
-    owner_store.stand_anew(transaction, moved)
-    return owner_store.own_anew(transaction, moved)
-
-
-def _retire(transaction: psycopg.Connection, touched: Collection[Group]) -> None:
-    with_lists = projector_store.whole_lists(transaction, {group[0] for group in touched})
-    projector_store.retire(transaction, with_lists.intersection(touched))
-
-
-# What a batch tells of its sources, kept beside what they said.
-
-
-def project_sources(transaction: psycopg.Connection, events: Sequence[PreparedEvent]) -> None:
-    """Note that the sources of these events were heard of, and the numbers of their statements."""
-    freshness_store.hear(transaction, heard(events))
-    freshness_store.number(transaction, numbered(events))
-
-
-# Patient links as they arrive: kept, reviewed, and looked at for cycles (design section 5).
+from onestory.shared.identity_links import PROVISIONAL
+from onestory.shared.kafka.reader import ConsumedMessage
+from onestory.shared.kafka.schemas import DIRECTORY_TOPIC
 
 log = structlog.get_logger()
 
 _CYCLE = "A Patient.link closes a cycle of superseded numbers, so it is not followed."
 
 
-def project_links(
-    transaction: psycopg.Connection, new: Collection[PreparedEvent], gauges: ProjectorMetrics
-) -> list[RefusedMessage]:
-    """Keep the links of new events; those that close a cycle, to be parked as a notice.
-
-    Their statements stay in the record, and readers follow no link of a cycle. These are the last locks of a batch, but
-    for those of `states`.
-    """
-    for event in new:
-        if event.for_review:
-            gauges.review_tasks.inc()
-            log.info(
-                "patient_link_for_review",
-                event_id=str(event.name.event_id),
-                organisation=event.event.source.organisation,
-            )
-    person_store.add_links(transaction, [link for event in new for link in event.links])
-    closing = [event for event in new if _closes_a_cycle(transaction, event)]
-    cycle = Unprocessable(_CYCLE, code="alias-cycle")
-    return [RefusedMessage(event.arrival, cycle) for event in closing]
-
-
-def _closes_a_cycle(transaction: psycopg.Connection, event: PreparedEvent) -> bool:
-    return any(link.kind != PROVISIONAL and person_store.in_cycle(transaction, link) for link in event.links)
-
-
 class RecordBatch(NamedTuple):
-    """Messages that can be projected, and messages that cannot."""
+    """The messages of a batch that can be projected, and those that cannot."""
 
     ready: list[PreparedEvent]
     refused: list[RefusedMessage]
 
 
 class RecordProjector:
-    """Writes batches. The transaction is the caller's and holds the positions too, so each is written exactly once."""
+    """Writes batches into the record.
 
-    def __init__(self, keys: Keys, authorities: Collection[str], parking: Parking, gauges: ProjectorMetrics) -> None:
+    The caller's transaction holds the positions too, so each event is written exactly once. `authorities` are the ODS
+    codes of the demographic authorities.
+    """
+
+    def __init__(self, keys: Keys, authorities: Collection[str], parking: Parking, metrics: ProjectorMetrics) -> None:
         self._keys = keys
         self._authorities = frozenset(authorities)
         self._parking = parking
-        self._gauges = gauges
+        self._metrics = metrics
 
-    def prepare(self, arrivals: Sequence[ConsumedEvent]) -> RecordBatch:
-        """Which messages can be used, as rows, and which cannot."""
+    def prepare(self, messages: Sequence[ConsumedMessage]) -> RecordBatch:
+        """The messages as rows. Messages that cannot be used come back with their error."""
         batch = RecordBatch([], [])
-        for arrival in arrivals:
+        for message in messages:
             try:
-                batch.ready.append(prepare(arrival, self._keys, self._authorities))
+                batch.ready.append(prepare(message, self._keys, self._authorities))
             except Unprocessable as error:
-                batch.refused.append(RefusedMessage(arrival, error))
+                batch.refused.append(RefusedMessage(message, error))
         return batch
 
     def write(self, transaction: psycopg.Connection, batch: RecordBatch) -> Callable[[], None]:
-        """Project what can be used and park the rest."""
-        found = _sort_out(transaction, batch.ready)
-        touched = project_persons(transaction, _on(found, persons=True))
-        project_referrals(transaction, found)
-        project_directory(transaction, _on(found, persons=False))
-        # Referrals are made here: nobody falls silent who makes none.
-        project_sources(transaction, [event for event in [*found.new, *found.repeated] if event.referral is None])
-        refused = batch.refused + [RefusedMessage(event.arrival, _reused()) for event in found.reused]
-        self._parking.guard(len(found.new) + len(found.repeated), refused)
-        refused += project_links(transaction, found.new, self._gauges)
+        """Project the ready events and park the refused messages. Call what it returns after the commit."""
+        events = _sort_batch(transaction, batch.ready)
+        changed = project_persons(transaction, _about(events, persons=True))
+        project_referrals(transaction, events)
+        project_directory(transaction, _about(events, persons=False))
+        # OneStory writes referral events itself. A source is not silent because it makes no referrals.
+        project_freshness(transaction, [event for event in [*events.new, *events.repeated] if event.referral is None])
+        refused = batch.refused + [RefusedMessage(event.message, _reused_event_id()) for event in events.reused]
+        self._parking.stop_if_all_parked(len(events.new) + len(events.repeated), refused)
+        refused += project_links(transaction, events.new, self._metrics)
         self._parking.park(transaction, refused)
-        person_store.mark_changed(
-            transaction, touched | {key for each in refused if (key := _person_key(each.arrival))}
-        )
-        return lambda: self._observe(found.new)
+        # Readers see how many of a person's messages are parked, so these persons have changed too.
+        changed |= {key for message, _ in refused if (key := _person_key(message))}
+        person_store.mark_changed(transaction, changed)
+        return lambda: self._observe(events.new)
 
     def _observe(self, new: Collection[PreparedEvent]) -> None:
-        visible_at = now()
-        self._gauges.projected.inc(sum(len(event.statements) for event in new))
+        visible_at = utc_now()
+        self._metrics.projected.inc(sum(len(event.statements) for event in new))
         for event in new:
-            self._gauges.delay.observe((visible_at - event.event.published_at).total_seconds())
+            self._metrics.delay.observe((visible_at - event.body.published_at).total_seconds())
 
 
-def _person_key(arrival: ConsumedEvent) -> str | None:
-    """Whom a message is about, by its key: that something of them is parked is shown to those who read of them."""
-    key = (arrival.key or b"").decode("ascii", errors="replace")
-    return key if arrival.topic != DIRECTORY and is_person_key(key) else None
+def _sort_batch(transaction: psycopg.Connection, ready: list[PreparedEvent]) -> SortedEvents:
+    known = projector_store.add_events(transaction, first_messages(ready).values())
+    return sort_events(ready, dict(projector_store.fingerprints(transaction, known)))
 
 
-def _reused() -> Unprocessable:
+def _about(events: SortedEvents, *, persons: bool) -> SortedEvents:
+    """The events about persons, or else the events about the directory."""
+    return SortedEvents(
+        *([event for event in part if (event.message.topic != DIRECTORY_TOPIC) is persons] for part in events)
+    )
+
+
+def _reused_event_id() -> Unprocessable:
     return Unprocessable("The event id was used for other content before.", code="event-id-reused")
 
 
-def _sort_out(transaction: psycopg.Connection, ready: list[PreparedEvent]) -> Sorted:
-    known = projector_store.add_events(transaction, first_of_each(ready).values())
-    return sort_out(ready, dict(projector_store.fingerprints(transaction, known)))
+def _person_key(message: ConsumedMessage) -> str | None:
+    """The person key that is the message's key; None for the directory, and for a key in another form."""
+    key = (message.key or b"").decode("ascii", errors="replace")
+    return key if message.topic != DIRECTORY_TOPIC and is_person_key(key) else None
 
 
-def _on(found: Sorted, *, persons: bool) -> Sorted:
-    """The part about persons, or the part about the directory."""
-    return Sorted(*([event for event in part if (event.arrival.topic != DIRECTORY) is persons] for part in found))
+# Statements about persons.
+
+
+def project_persons(transaction: psycopg.Connection, events: SortedEvents) -> set[str]:
+    """Write new statements, then apply repetitions, then retire what whole lists leave out.
+
+    Returns the person keys of all records that may have changed.
+    """
+    changed = {event.key.message_key for event in [*events.new, *events.repeated]}
+    if events.new:
+        changed |= _write_new(transaction, plan(events.new))
+    if events.repeated:
+        changed |= _apply_repetitions(transaction, events.repeated)
+    if changed:
+        _retire_left_out(transaction, list_scopes([*events.new, *events.repeated]))
+    return changed
+
+
+def _write_new(transaction: psycopg.Connection, rows: Plan) -> set[str]:
+    """Write the rows of new events. Returns the keys of persons that lost a resource to another person."""
+    projector_store.add_persons(transaction, rows.persons)
+    is_away, former_owners = _assign_owners(transaction, rows)
+    projector_store.add_statements(transaction, rows.statements)
+    person_store.add_patient_names(transaction, rows.statements)
+    projector_store.update_current(transaction, [(row, is_away(row)) for row in rows.greatest.values()])
+    projector_store.add_whole_lists(transaction, rows.whole_lists)
+    person_store.add_identifiers(transaction, rows.identifiers)
+    return former_owners
+
+
+def _assign_owners(transaction: psycopg.Connection, rows: Plan) -> tuple[Callable[[StatementRow], bool], set[str]]:
+    """Decide which person owns each resource.
+
+    Returns a test whether a statement's resource belongs to another person, and the keys of former owners.
+    """
+    claims = rows.claims
+    won = owner_store.claim_owners(transaction, claims.greatest)
+    owners = {claim.resource_hash: claims.greatest[claim.resource_hash].person_key for claim in won}
+    owners |= owner_store.owners(transaction, claims.greatest.keys() - owners.keys())
+    owner_store.add_claimants(transaction, claimant_rows(claims, won, owners))
+    away = away_rows(claims, won)
+    owner_store.mark_away(transaction, away)
+
+    def is_away(row: StatementRow) -> bool:
+        return row.asserts and owners.get(row.resource_hash, row.person_key) != row.person_key
+
+    return is_away, {person_key for person_key, _, _ in away}
+
+
+def _apply_repetitions(transaction: psycopg.Connection, repeated: Collection[PreparedEvent]) -> set[str]:
+    """Lower the order keys of events that came again with earlier times, and recompute what follows from them.
+
+    Returns the keys of persons whose resources changed their owner.
+    """
+    projector_store.lower_events(transaction, repeated)
+    owner_store.lower_whole_lists(transaction, [row for event in repeated for row in event.whole_lists])
+    lowered = owner_store.lower_statements(transaction, (row for event in repeated for row in event.statements))
+    if not lowered:
+        return set()
+    owner_store.lock_owners(transaction, {shared_id.rpartition("-")[2] for _, shared_id in lowered})
+    owner_store.recompute_current(transaction, lowered)
+    return owner_store.recompute_owners(transaction, lowered)
+
+
+def _retire_left_out(transaction: psycopg.Connection, scopes: Collection[ListScope]) -> None:
+    with_lists = projector_store.scopes_with_whole_list(transaction, {scope[0] for scope in scopes})
+    projector_store.retire(transaction, with_lists.intersection(scopes))
+
+
+# Referrals, the directory, freshness and identity links.
+
+
+def project_referrals(transaction: psycopg.Connection, events: SortedEvents) -> None:
+    """Write the states of referrals. A repetition counts, because it may be the copy that Kafka had first."""
+    changes = [event.referral for event in [*events.new, *events.repeated] if event.referral]
+    referral_store.update_referrals(transaction, latest_rows(changes))
+    referral_store.update_sent(transaction, sent_rows(changes))
+    referral_store.add_referral_tasks(transaction, task_rows(changes))
+
+
+def project_directory(transaction: psycopg.Connection, events: SortedEvents) -> None:
+    """Write statements about no person."""
+    if not (events.new or events.repeated):
+        return
+    projector_store.add_directory_statements(transaction, [row for event in events.new for row in event.statements])
+    projector_store.lower_directory_statements(
+        transaction, [row for event in events.repeated for row in event.statements]
+    )
+    projector_store.update_current_directory(
+        transaction, {event.key.message_key for event in [*events.new, *events.repeated]}
+    )
+
+
+def project_freshness(transaction: psycopg.Connection, events: Sequence[PreparedEvent]) -> None:
+    """Write when the sources of these events were last heard, and the sequence numbers of their statements."""
+    freshness_store.update_last_heard(transaction, last_heard_by_partition(events))
+    freshness_store.add_sequence_numbers(transaction, sequence_numbers(events))
+
+
+def project_links(
+    transaction: psycopg.Connection, new: Collection[PreparedEvent], metrics: ProjectorMetrics
+) -> list[RefusedMessage]:
+    """Write the identity links of new events (design section 5).
+
+    Returns the events whose link closes a cycle, to be parked as a notice. Their statements stay in the record, and
+    readers follow no link of a cycle. After the locks that this takes, a batch takes only those of `person_state`.
+    """
+    for event in new:
+        if event.needs_review:
+            metrics.review_tasks.inc()
+            log.info(
+                "patient_link_for_review",
+                event_id=str(event.key.event_id),
+                organisation=event.body.source.organisation,
+            )
+    person_store.add_patient_links(transaction, [link for event in new for link in event.links])
+    closing = [event for event in new if _closes_cycle(transaction, event)]
+    cycle = Unprocessable(_CYCLE, code="alias-cycle")
+    return [RefusedMessage(event.message, cycle) for event in closing]
+
+
+def _closes_cycle(transaction: psycopg.Connection, event: PreparedEvent) -> bool:
+    return any(link.kind != PROVISIONAL and person_store.is_in_cycle(transaction, link) for link in event.links)

@@ -1,4 +1,7 @@
-"""`onestory project record`: the projector's composition root."""
+"""`onestory project record`: builds the projector from settings and runs it.
+
+A row goes from here to `handler` (one transaction), `prepare` (checks), `rows` and `store` (SQL).
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,51 @@ from onestory.shared import logs, runtime, settings
 from onestory.shared.errors import Misconfigured
 from onestory.shared.http import health
 from onestory.shared.identity import Keys, PersonIdentifier
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.consumer import KafkaLog
-from onestory.shared.kafka.loop import Loop, run_until_stopped, stop_on_signals
+from onestory.shared.kafka.loop import ConsumerLoop, run_until_stopped, stop_on_signals
 from onestory.shared.kafka.producer import Producer
 from onestory.shared.kafka.reader import LogReader
 from onestory.shared.postgres import database
 from onestory.shared.postgres.outbox import Relay
 
-# The projector's connection: its temporary tables, and the check that it is the right record.
+CONSUMER_GROUP = "onestory-record"
 
-_TABLES = """
+
+def run() -> int:
+    """Project until SIGTERM. Returns the exit code: 0 unless it stopped for another reason."""
+    config = settings.read()
+    settings.require(config, "key_secret")
+    logs.configure(config.log_level, config.log_format)
+    stop = stop_on_signals()
+    keys, registry = Keys(config.key_secret.encode()), health.process_registry()
+    metrics, avro = ProjectorMetrics(registry), create_codec(config.schema_registry_url)
+    parking = Parking(avro, metrics, config.parking_limit_per_hour)
+    projector = RecordProjector(keys, config.demographic_authorities, parking, metrics)
+    producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=CONSUMER_GROUP)
+    connect = partial(database.connect, config.postgres, "record")
+    relay = Relay(connect, producer, registry)
+    SourceGauges(connect, config, registry)
+    runtime.tune_gc()
+    with ExitStack() as on_exit:
+        on_exit.callback(producer.close)
+
+        def open_reader() -> LogReader:
+            log = KafkaLog(config.kafka, CONSUMER_GROUP, TOPICS)
+            on_exit.callback(log.close)
+            return LogReader(log, avro)
+
+        connect_to_record = partial(connect_projector, config.postgres, keys)
+        loop = ConsumerLoop(open_reader, connect_to_record, projector, metrics.lag, stop)
+        on_exit.enter_context(
+            health.serve_health(config.host, config.health_port, registry, loop.is_alive, loop.is_ready)
+        )
+        return run_until_stopped(stop, loop.run, partial(relay.run, stop))
+
+
+# The projector's connection.
+
+_STAGING_TABLES = """
 create temp table staged_current (
     person_key text, resource_type text, shared_id text, event_id uuid, rank bigint, published_at timestamptz,
     organisation text, system text, operation text, content_digest bytea, away boolean
@@ -39,65 +76,34 @@ create temp table staged_repeat (
 ) on commit delete rows;
 """
 
-# A plan made while a table was small would be kept when it is large; every lookup here is by the key that it joins on.
-_PLANNING = """
+# PostgreSQL would keep a plan that it made while a table was small. Every query of the projector looks rows up by the
+# key that it joins on, so plans by index are right for tables of any size.
+_PLANNER_SETTINGS = """
 set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_material = off;
 set plan_cache_mode = force_generic_plan;
 """
 
 
 def connect_projector(dsn: str, keys: Keys, generation: str = "record") -> psycopg.Connection:
-    """A connection for the projector of a generation of the record.
+    """A connection for the projector, with its temporary tables; `generation` is the schema to write.
 
-    Raises `Unavailable`; `Misconfigured` when the tables are not there or were written with another key secret: then
-    every message would be parked.
+    Raises `Unavailable`, and `Misconfigured` when the tables are missing or were written with another key secret. With
+    another secret every message would be parked.
     """
     with ExitStack() as unless_ready:
         connection = unless_ready.enter_context(closing(database.connect(dsn, generation)))
-        _check(connection, keys)
-        connection.execute(_TABLES)
-        connection.execute(_PLANNING)
+        _check_key_secret(connection, keys)
+        connection.execute(_STAGING_TABLES)
+        connection.execute(_PLANNER_SETTINGS)
         connection.commit()
         unless_ready.pop_all()
         return connection
 
 
-def _check(connection: psycopg.Connection, keys: Keys) -> None:
+def _check_key_secret(connection: psycopg.Connection, keys: Keys) -> None:
     try:
-        known = connection.execute("select person_key, system, value from person limit 1").fetchone()
+        person = connection.execute("select person_key, system, value from person limit 1").fetchone()
     except psycopg.errors.UndefinedTable as error:
         raise Misconfigured("The database has no record yet: run `onestory migrate` first.") from error
-    if known and keys.person_key(PersonIdentifier(*known[1:])) != known[0]:
+    if person and keys.person_key(PersonIdentifier(*person[1:])) != person[0]:
         raise Misconfigured("ONESTORY_KEY_SECRET is not the one that this record was written with.")
-
-
-GROUP = "onestory-record"
-
-
-def run() -> int:
-    """Project until SIGTERM. The exit code is not 0 when it stopped for another reason."""
-    config = settings.read()
-    settings.require(config, "key_secret")
-    logs.configure(config.log_level, config.log_format)
-    stop = stop_on_signals()
-    keys, registry = Keys(config.key_secret.encode()), health.process_registry()
-    gauges, avro = ProjectorMetrics(registry), codec(config.schema_registry_url)
-    projector = RecordProjector(
-        keys, config.demographic_authorities, Parking(avro, gauges, config.parking_limit_per_hour), gauges
-    )
-    producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)
-    connect = partial(database.connect, config.postgres, "record")
-    relay = Relay(connect, producer, registry)
-    SourceGauges(connect, config, registry)
-    runtime.tune_gc()
-    with ExitStack() as closing:
-        closing.callback(producer.close)
-
-        def open_reader() -> LogReader:
-            log = KafkaLog(config.kafka, GROUP, TOPICS)
-            closing.callback(log.close)
-            return LogReader(log, avro)
-
-        loop = Loop(open_reader, partial(connect_projector, config.postgres, keys), projector, gauges.lag, stop)
-        closing.enter_context(health.serving(config.host, config.health_port, registry, loop.turns, loop.ready))
-        return run_until_stopped(stop, loop.run, partial(relay.run, stop))

@@ -1,4 +1,8 @@
-"""One event made ready to be written: checked, its rows, what it repeats."""
+"""Checks one Kafka message, turns it into rows, and finds out what a batch of messages is to write.
+
+Pure: needs no database and no clock. `prepare` handles one message. `sort_events` tells new events from repetitions.
+`plan` collects the rows of the new events.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,16 @@ from uuid import UUID
 import msgspec
 
 from onestory.record.person.identifiers import LocalIdentifier, local_identifiers
-from onestory.record.projector.referral import ReferralRow, beside_statement, changed, stated
+from onestory.record.projector.referral import ReferralRow, fields_outside_statement, record_changed_from, referral_row
 from onestory.record.projector.rows import (
-    Claims,
+    OwnerClaims,
     StatementRow,
     WholeList,
-    claims,
     content_digest,
     fingerprint,
-    statements,
-    whole_lists,
+    owner_claims,
+    statement_rows,
+    whole_list_rows,
 )
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import (
@@ -32,55 +36,120 @@ from onestory.shared.events import (
     Source,
 )
 from onestory.shared.fhir.validate import validate
-from onestory.shared.identity import Keys, PersonIdentifier, is_directory_id, is_keepable, parse_shared_id
-from onestory.shared.kafka.reader import ConsumedEvent
-from onestory.shared.kafka.schemas import DIRECTORY, RECORD, REFERRAL
-from onestory.shared.person_links import PatientLink, links
+from onestory.shared.identity import Keys, PersonIdentifier, is_directory_id, is_storable, parse_shared_id
+from onestory.shared.identity_links import IdentityLinkRow, stated_links
+from onestory.shared.kafka.reader import ConsumedMessage
+from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC, REFERRAL_TOPIC
 
-# Whether an event may be projected at all. What fails here is parked, for ever or until it is replayed.
+_EVENT_TYPES = {RECORD_TOPIC: RecordChanged, DIRECTORY_TOPIC: DirectoryChanged, REFERRAL_TOPIC: ReferralChanged}
+TOPICS = tuple(_EVENT_TYPES)
+"""The topics from which the record is built."""
 
-# Readers take these apart: who the person is, and which practice is theirs.
-_LOOKED_INTO = {"Patient", "Organization"}
-_EXPECTED = {RECORD: RecordChanged, DIRECTORY: DirectoryChanged, REFERRAL: ReferralChanged}
-TOPICS = tuple(_EXPECTED)
-"""What the record is made of."""
+# Readers parse these types to learn who the person is and which practice is theirs.
+_VALIDATED_TYPES = {"Patient", "Organization"}
+
+
+class EventKey(NamedTuple):
+    """The primary key of `event`: two messages with the same key are the same event."""
+
+    message_key: str
+    event_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedEvent:
+    """A message that can be projected, with its rows.
+
+    `body` is the event. For a `ReferralChanged` it is the statement that follows from it, and `referral` is the
+    referral's new state. `needs_review`: a Patient states an identity link that its source has no authority to make.
+    """
+
+    message: ConsumedMessage
+    body: RecordChanged | DirectoryChanged
+    key: EventKey
+    fingerprint: bytes
+    statements: tuple[StatementRow, ...]
+    whole_lists: tuple[WholeList, ...]
+    links: tuple[IdentityLinkRow, ...]
+    needs_review: bool
+    identifiers: tuple[LocalIdentifier, ...] = ()
+    referral: ReferralRow | None = None
+
+
+def prepare(message: ConsumedMessage, keys: Keys, authorities: Collection[str]) -> PreparedEvent:
+    """The message as rows. `authorities` are the ODS codes of the organisations that may supersede an NHS number.
+
+    Raises `Unprocessable`; the code of its issue is the reason to park the message.
+    """
+    event = checked_event(message, keys)
+    referral_change = event if isinstance(event, ReferralChanged) else None
+    body = record_changed_from(event) if isinstance(event, ReferralChanged) else event
+    entries = body.entries if isinstance(body, RecordChanged) else (body.entry,)
+    message_key = (message.key or b"").decode("ascii")
+    digests = [content_digest(entry) for entry in entries]
+    statements = tuple(statement_rows(message, body, digests))
+    key = EventKey(message_key, body.event_id)
+    digest = fingerprint(body, digests, fields_outside_statement(referral_change) if referral_change else ())
+    if isinstance(body, DirectoryChanged):
+        return PreparedEvent(message, body, key, digest, statements, (), (), False)
+    whole_lists = tuple(whole_list_rows(message, body, message_key))
+    links, needs_review = _links(body, keys, body.source.organisation in authorities)
+    identifiers = tuple(local_identifiers(body, message_key))
+    referral = referral_row(referral_change, message_key, message.broker_time) if referral_change else None
+    return PreparedEvent(
+        message, body, key, digest, statements, whole_lists, links, needs_review, identifiers, referral
+    )
+
+
+def _links(event: RecordChanged, keys: Keys, authoritative: bool) -> tuple[tuple[IdentityLinkRow, ...], bool]:
+    patients = [entry for entry in event.entries if entry.resource_type == "Patient"]
+    stated = [
+        stated_links(event, entry, keys, authoritative) for entry in patients if entry.operation is Operation.ASSERT
+    ]
+    return tuple(link for each in stated for link in each.links), any(each.needs_review for each in stated)
+
+
+# Checks. A message that fails one of them is parked until it is replayed.
 
 
 class _Object(msgspec.Struct):
-    """Any JSON object: its members are passed over."""
+    """Any JSON object; its members are skipped."""
 
 
 _OBJECT = msgspec.json.Decoder(_Object)
 
 
-def checked(arrival: ConsumedEvent, keys: Keys) -> RecordChanged | DirectoryChanged | ReferralChanged:
-    """The event, once it is known to stand where it belongs. Raises `Unprocessable`; its issue's code is the reason."""
-    event = arrival.event
+def checked_event(message: ConsumedMessage, keys: Keys) -> RecordChanged | DirectoryChanged | ReferralChanged:
+    """The message's event, when its topic, key and content are right.
+
+    Raises `Unprocessable`; the code of its issue is the reason to park the message.
+    """
+    event = message.event
     if isinstance(event, Unprocessable):
         raise event
-    if not isinstance(event, _EXPECTED[arrival.topic]):
-        raise Unprocessable(f"{type(event).__name__} does not belong on {arrival.topic}.", code="wrong-topic")
+    if not isinstance(event, _EVENT_TYPES[message.topic]):
+        raise Unprocessable(f"{type(event).__name__} does not belong on {message.topic}.", code="wrong-topic")
     assert isinstance(event, RecordChanged | DirectoryChanged | ReferralChanged)
     if isinstance(event, ReferralChanged):
-        _check_referral(event, _text(arrival.key), keys)
+        _check_referral(event, _key_text(message.key), keys)
         return event
     _check_source(event.source)
     if isinstance(event, RecordChanged):
         if event.source.system == REFERRAL_SYSTEM:
             raise Unprocessable("A referral is not published as a statement.", code="wrong-topic")
-        _check_statement(event, _text(arrival.key), keys)
+        _check_record(event, _key_text(message.key), keys)
         return event
-    if _text(arrival.key) != event.entry.shared_id or not is_directory_id(event.entry.shared_id):
+    if _key_text(message.key) != event.entry.shared_id or not is_directory_id(event.entry.shared_id):
         raise Unprocessable("The message key is not the id of the directory resource.", code="wrong-key")
     _check_entry(event.entry)
     return event
 
 
-def _check_statement(event: RecordChanged, key: str, keys: Keys) -> None:
+def _check_record(event: RecordChanged, key: str, keys: Keys) -> None:
     if keys.person_key(event.person) != key:
         raise Unprocessable("The message key is not the key of the person that the event names.", code="wrong-key")
     names = [*event.complete_types, event.person.system]
-    if not all(is_keepable(name) for name in names) or "\0" in event.person.value:
+    if not all(is_storable(name) for name in names) or "\0" in event.person.value:
         raise Unprocessable("A complete type or the person's identifier cannot be kept.", code="entry-form")
     for entry in event.entries:
         if not entry.shared_id.startswith(key) or parse_shared_id(entry.shared_id) is None:
@@ -91,26 +160,26 @@ def _check_statement(event: RecordChanged, key: str, keys: Keys) -> None:
 
 
 def _check_referral(event: ReferralChanged, key: str, keys: Keys) -> None:
-    statement = stated(event)
+    statement = record_changed_from(event)
     _check_source(statement.source)
-    _check_statement(statement, key, keys)
+    _check_record(statement, key, keys)
     for shared_id in (event.referral_id, event.task_id):
         if not shared_id.startswith(key) or parse_shared_id(shared_id) is None:
             raise Unprocessable(
                 "The id of the referral or its Task does not begin with the person's key.", code="wrong-key"
             )
-    parties = [each.organisation for each in (event.recipient, event.holder) if each]
-    if event.version < 1 or not all(map(is_keepable, [event.status, *parties])):
+    parties = [party.organisation for party in (event.recipient, event.holder) if party]
+    if event.version < 1 or not all(map(is_storable, [event.status, *parties])):
         raise Unprocessable("The version, the status or a party of the referral cannot be kept.", code="entry-form")
 
 
 def _check_source(source: Source) -> None:
-    if not (is_keepable(source.organisation) and is_keepable(source.system)):
+    if not (is_storable(source.organisation) and is_storable(source.system)):
         raise Unprocessable("The source's name is too long, or has a character that no name has.", code="source-form")
 
 
 def _check_entry(entry: Entry) -> None:
-    if not (is_keepable(entry.resource_type) and is_keepable(entry.local_id)):
+    if not (is_storable(entry.resource_type) and is_storable(entry.local_id)):
         raise Unprocessable("A type or a local id is too long, or has a character that no id has.", code="entry-form")
     if (entry.content is None) is (entry.operation is Operation.ASSERT):
         raise Unprocessable("An assertion has content, and a retraction has none.", code="content-form")
@@ -121,149 +190,102 @@ def _check_entry(entry: Entry) -> None:
 
 
 def _check_content(resource_type: str, content: bytes) -> None:
-    """The door has validated it; what came past the door may not make a person's record unreadable."""
+    """Intake has validated the content. A message that did not pass intake must not make a record unreadable."""
     try:
         content.decode()
         _OBJECT.decode(content)
     except ValueError as error:
         raise Unprocessable("The content is not a JSON object in UTF-8.", code="content-form") from error
-    if resource_type in _LOOKED_INTO and (issues := validate(content)):
+    if resource_type in _VALIDATED_TYPES and (issues := validate(content)):
         raise Unprocessable(f"The {resource_type} is not FHIR R4, at {issues[0].expression}.", code="content-form")
 
 
-def _text(key: bytes | None) -> str:
+def _key_text(key: bytes | None) -> str:
     return (key or b"").decode("ascii", errors="replace")
 
 
-class EventName(NamedTuple):
-    """What makes two messages the same event."""
-
-    message_key: str
-    event_id: UUID
+# New events, repetitions, and event ids that were used twice.
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedEvent:
-    """An event that can be projected. `for_review`: it has an alias that its source may not make.
+class SortedEvents(NamedTuple):
+    """The events of a batch.
 
-    Of a change of a referral, `event` is the statement that it makes, and `referral` how the referral stands after it.
+    `repeated` were projected before, or stand earlier in the same batch. `reused` have the event id of an earlier event
+    and other content.
     """
-
-    arrival: ConsumedEvent
-    event: RecordChanged | DirectoryChanged
-    name: EventName
-    fingerprint: bytes
-    statements: tuple[StatementRow, ...]
-    lists: tuple[WholeList, ...]
-    links: tuple[PatientLink, ...]
-    for_review: bool
-    identifiers: tuple[LocalIdentifier, ...] = ()
-    referral: ReferralRow | None = None
-
-
-def prepare(arrival: ConsumedEvent, keys: Keys, authorities: Collection[str]) -> PreparedEvent:
-    """The event as rows. `authorities` are the organisations that may supersede an NHS number.
-
-    Raises `Unprocessable`; the code of its issue is the reason to park it.
-    """
-    arrived = checked(arrival, keys)
-    message_key = (arrival.key or b"").decode("ascii")
-    event = stated(arrived) if isinstance(arrived, ReferralChanged) else arrived
-    entries = event.entries if isinstance(event, RecordChanged) else (event.entry,)
-    digests = [content_digest(entry) for entry in entries]
-    said = tuple(statements(arrival, event, digests))
-    name = EventName(message_key, event.event_id)
-    mark = fingerprint(event, digests, beside_statement(arrived) if isinstance(arrived, ReferralChanged) else ())
-    if isinstance(event, DirectoryChanged):
-        return PreparedEvent(arrival, event, name, mark, said, (), (), False)
-    lists = tuple(whole_lists(arrival, event, message_key))
-    made, for_review = _links(event, keys, event.source.organisation in authorities)
-    identifiers = tuple(local_identifiers(event, message_key))
-    referral = changed(arrived, message_key, arrival.broker_time) if isinstance(arrived, ReferralChanged) else None
-    return PreparedEvent(arrival, event, name, mark, said, lists, made, for_review, identifiers, referral)
-
-
-def _links(event: RecordChanged, keys: Keys, authoritative: bool) -> tuple[tuple[PatientLink, ...], bool]:
-    patients = [entry for entry in event.entries if entry.resource_type == "Patient"]
-    found = [links(event, entry, keys, authoritative) for entry in patients if entry.operation is Operation.ASSERT]
-    return tuple(link for each in found for link in each.made), any(each.for_review for each in found)
-
-
-class Sorted(NamedTuple):
-    """Events of a batch: said for the first time, said before, and an event id that was used for something else."""
 
     new: list[PreparedEvent]
     repeated: list[PreparedEvent]
     reused: list[PreparedEvent]
 
 
-def first_of_each(events: Collection[PreparedEvent]) -> dict[EventName, PreparedEvent]:
-    """The first message of each event."""
-    firsts: dict[EventName, PreparedEvent] = {}
+def sort_events(events: Collection[PreparedEvent], known: dict[EventKey, bytes]) -> SortedEvents:
+    """The events, sorted. `known` has the fingerprints of the events that were projected before."""
+    firsts = first_messages(events)
+    batch = SortedEvents([], [], [])
     for event in events:
-        firsts.setdefault(event.name, event)
+        first = firsts[event.key]
+        if event.key not in known and event is first:
+            batch.new.append(event)
+        elif event.fingerprint == known.get(event.key, first.fingerprint):
+            batch.repeated.append(event)
+        else:
+            batch.reused.append(event)
+    return batch
+
+
+def first_messages(events: Collection[PreparedEvent]) -> dict[EventKey, PreparedEvent]:
+    """The first message of each event."""
+    firsts: dict[EventKey, PreparedEvent] = {}
+    for event in events:
+        firsts.setdefault(event.key, event)
     return firsts
 
 
-def sort_out(events: Collection[PreparedEvent], known: dict[EventName, bytes]) -> Sorted:
-    """Which messages are new, repetitions, or other content under the same id; `known` are earlier fingerprints."""
-    firsts = first_of_each(events)
-    found = Sorted([], [], [])
-    for event in events:
-        first = firsts[event.name]
-        if event.name not in known and event is first:
-            found.new.append(event)
-        elif event.fingerprint == known.get(event.name, first.fingerprint):
-            found.repeated.append(event)
-        else:
-            found.reused.append(event)
-    return found
+# The rows of a batch.
 
-
-# What a batch of new events changes.
-
-Group = tuple[str, str, str, str]
-"""(person key, organisation, system, resource type): what a whole list is about."""
+ListScope = tuple[str, str, str, str]
+"""(person key, organisation, system, resource type): the part of a record that a whole list covers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The rows of a batch, and for each resource the statement with the greatest key."""
+    """The rows of new events about persons. `greatest` has, by shared id, the statement with the greatest order key."""
 
     persons: dict[str, PersonIdentifier]
     statements: list[StatementRow]
     greatest: dict[str, StatementRow]
-    claims: Claims
-    lists: list[WholeList]
+    claims: OwnerClaims
+    whole_lists: list[WholeList]
     identifiers: list[LocalIdentifier]
 
 
 def plan(events: Collection[PreparedEvent]) -> Plan:
-    """The plan of events about persons, none of which was projected before."""
-    said = [statement for event in events for statement in event.statements]
-    about = {event.name.message_key: event.event for event in events}
+    """The rows of events about persons that were not projected before."""
+    statements = [statement for event in events for statement in event.statements]
+    bodies = {event.key.message_key: event.body for event in events}
     return Plan(
-        persons={key: event.person for key, event in about.items() if isinstance(event, RecordChanged)},
-        statements=said,
-        greatest=greatest(said),
-        claims=claims(said),
-        lists=[listed for event in events for listed in event.lists],
-        identifiers=[each for event in events for each in event.identifiers],
+        persons={key: body.person for key, body in bodies.items() if isinstance(body, RecordChanged)},
+        statements=statements,
+        greatest=greatest_statements(statements),
+        claims=owner_claims(statements),
+        whole_lists=[whole_list for event in events for whole_list in event.whole_lists],
+        identifiers=[identifier for event in events for identifier in event.identifiers],
     )
 
 
-def greatest(statements: Collection[StatementRow]) -> dict[str, StatementRow]:
-    """By shared id, the statement with the greatest key."""
-    found: dict[str, StatementRow] = {}
-    for said in statements:
-        other = found.setdefault(said.shared_id, said)
-        if other is not said and said.key > other.key:
-            found[said.shared_id] = said
-    return found
+def greatest_statements(statements: Collection[StatementRow]) -> dict[str, StatementRow]:
+    """By shared id, the statement with the greatest order key."""
+    greatest: dict[str, StatementRow] = {}
+    for statement in statements:
+        other = greatest.setdefault(statement.shared_id, statement)
+        if other is not statement and statement.order_key > other.order_key:
+            greatest[statement.shared_id] = statement
+    return greatest
 
 
-def groups(events: Collection[PreparedEvent]) -> set[Group]:
-    """What of whole lists these events touch, as entries or as lists."""
-    found = {(s.person_key, s.organisation, s.system, s.resource_type) for event in events for s in event.statements}
-    found.update(listed[:4] for event in events for listed in event.lists)
-    return found
+def list_scopes(events: Collection[PreparedEvent]) -> set[ListScope]:
+    """The scopes in which these events have an entry or a whole list."""
+    scopes = {(row.person_key, row.organisation, row.system, row.resource_type) for e in events for row in e.statements}
+    scopes.update(whole_list[:4] for event in events for whole_list in event.whole_lists)
+    return scopes

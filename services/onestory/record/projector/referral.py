@@ -1,4 +1,4 @@
-"""A change of a referral, as the record has it: a statement of who made the referral, and how the referral stands."""
+"""A change of a referral, as the record sees it: a statement by the requester, and the referral's new state. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from uuid import UUID
 
 from onestory.shared.events import REFERRAL_SYSTEM, RecordChanged, ReferralChanged, Source
 
-# What is called off or marked as a mistake may never have been sent.
-_UNSENT = {"draft", "cancelled", "entered-in-error"}
-_WITH_RECIPIENT = {"requested", "received", "accepted", "in-progress", "on-hold"}
-
 
 class ReferralRow(NamedTuple):
-    """A row of `referral`, as one change leaves it. `recipient` and `holder` are organisations; `holder` None: nobody.
+    """A row of `referral`: its state after one change.
 
-    The greatest (version, event_id) of a referral decides how it stands.
+    `requester`, `recipient` and `holder` are ODS codes; `holder` is None when no organisation is clinically
+    responsible. The change with the greatest (version, event_id) is the current state.
     """
 
     person_key: str
@@ -35,12 +32,12 @@ class ReferralRow(NamedTuple):
 
     @property
     def is_sent(self) -> bool:
-        """Whether the referral has left its author, by this change or before, as far as this change tells."""
-        return self.status not in _UNSENT
+        """Whether this change, or one before it, has sent the referral, as far as this change shows."""
+        return self.status not in _UNSENT_STATUSES
 
 
-class Sent(NamedTuple):
-    """A row of `referral_sent`: the change by which a referral left its author, with the least (version, event_id)."""
+class ReferralSentRow(NamedTuple):
+    """A row of `referral_sent`: the change that sent a referral, the one with the least (version, event_id)."""
 
     person_key: str
     referral_id: str
@@ -50,16 +47,24 @@ class Sent(NamedTuple):
     broker_time: datetime
 
 
-class InForce(NamedTuple):
-    """A row of `referral_task`: a Task that was in force once, and its referral."""
+class ReferralTaskRow(NamedTuple):
+    """A row of `referral_task`: a Task that is or was in force, and its referral."""
 
     person_key: str
     task_id: str
     referral_id: str
 
 
-def stated(event: ReferralChanged) -> RecordChanged:
-    """What a change says of the person: a statement of the requester, by a system that numbers each referral's own."""
+# A referral that was cancelled, or entered in error, may never have been sent.
+_UNSENT_STATUSES = {"draft", "cancelled", "entered-in-error"}
+_RECIPIENT_STATUSES = {"requested", "received", "accepted", "in-progress", "on-hold"}
+
+
+def record_changed_from(event: ReferralChanged) -> RecordChanged:
+    """The statement that follows from a change.
+
+    Its source is the requester, with a system of OneStory. The version of the referral is its sequence number.
+    """
     return RecordChanged(
         event_id=event.event_id,
         source=Source(event.requester.organisation, REFERRAL_SYSTEM),
@@ -73,14 +78,17 @@ def stated(event: ReferralChanged) -> RecordChanged:
     )
 
 
-def beside_statement(event: ReferralChanged) -> list[str]:
-    """What a change says that its statement does not: with other words of it, the same event id is another event."""
-    names = [event.referral_id, event.task_id, event.status, str(event.is_open), event.recipient.organisation]
-    return [*names, event.holder.organisation if event.holder else ""]
+def fields_outside_statement(event: ReferralChanged) -> list[str]:
+    """The fields of a change that its statement lacks.
+
+    They are part of the event's fingerprint: when they differ under one event id, the event id was reused.
+    """
+    fields = [event.referral_id, event.task_id, event.status, str(event.is_open), event.recipient.organisation]
+    return [*fields, event.holder.organisation if event.holder else ""]
 
 
-def changed(event: ReferralChanged, person_key: str, broker_time: datetime) -> ReferralRow:
-    """How the referral stands after a change that Kafka had at this time."""
+def referral_row(event: ReferralChanged, person_key: str, broker_time: datetime) -> ReferralRow:
+    """The referral's state after a change. `broker_time` is Kafka's time of the message."""
     return ReferralRow(
         person_key=person_key,
         referral_id=event.referral_id,
@@ -97,30 +105,33 @@ def changed(event: ReferralChanged, person_key: str, broker_time: datetime) -> R
     )
 
 
-def hands(recipient: str, holder: str | None, status: str) -> frozenset[str]:
-    """The organisations that have a referral in their hands: who holds it, and to whom it has come.
+def latest_rows(changes: Collection[ReferralRow]) -> list[ReferralRow]:
+    """The current state of each referral: its change with the greatest (version, event_id)."""
+    latest = {(row.person_key, row.referral_id): row for row in sorted(changes, key=lambda row: row[:4])}
+    return list(latest.values())
 
-    A draft has come to nobody, and who rejects a referral or fails with it has given it back.
+
+def sent_rows(changes: Collection[ReferralRow]) -> list[ReferralSentRow]:
+    """The change that sent each referral. Of several copies of it, the one with the least broker time."""
+    sent: dict[tuple[str, str], ReferralSentRow] = {}
+    for row in sorted(changes, key=lambda row: (*row[:4], row.broker_time)):
+        if row.is_sent:
+            sent.setdefault(
+                (row.person_key, row.referral_id), ReferralSentRow(*row[:4], row.occurred_at, row.broker_time)
+            )
+    return list(sent.values())
+
+
+def task_rows(changes: Collection[ReferralRow]) -> list[ReferralTaskRow]:
+    """The Tasks that these changes name, each with its referral, in order."""
+    return sorted({ReferralTaskRow(row.person_key, row.task_id, row.referral_id) for row in changes})
+
+
+def responsible_organisations(recipient: str, holder: str | None, status: str) -> frozenset[str]:
+    """The organisations that have the referral: its holder, and its recipient while the status is one of a sent, open
+    referral.
+
+    A draft has not reached the recipient. A recipient that rejects a referral, or fails with it, has given it back.
     """
-    held = {holder} if holder else set()
-    return frozenset(held | {recipient} if status in _WITH_RECIPIENT else held)
-
-
-def latest(of: Collection[ReferralRow]) -> list[ReferralRow]:
-    """Of each referral, the change that decides how it stands."""
-    found = {(each.person_key, each.referral_id): each for each in sorted(of, key=lambda each: each[:4])}
-    return list(found.values())
-
-
-def sent(of: Collection[ReferralRow]) -> list[Sent]:
-    """Of each referral that was sent, the change that did it; of its copies, the one that Kafka had first."""
-    found: dict[tuple[str, str], Sent] = {}
-    for each in sorted(of, key=lambda each: (*each[:4], each.broker_time)):
-        if each.is_sent:
-            found.setdefault((each.person_key, each.referral_id), Sent(*each[:4], each.occurred_at, each.broker_time))
-    return list(found.values())
-
-
-def in_force(of: Collection[ReferralRow]) -> list[InForce]:
-    """The Tasks that these changes name, each with its referral."""
-    return sorted({InForce(each.person_key, each.task_id, each.referral_id) for each in of})
+    holders = {holder} if holder else set()
+    return frozenset(holders | {recipient} if status in _RECIPIENT_STATUSES else holders)

@@ -1,4 +1,7 @@
-"""How referrals stand, when they were sent, and which Tasks were theirs."""
+"""SQL of referrals in the record: their current states, when they were sent, and their Tasks.
+
+The projector writes them. Readers need them for the policy, and to show what was known when a referral was sent.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,11 @@ from typing import NamedTuple
 
 import psycopg
 
-from onestory.record.projector.referral import InForce, ReferralRow, Sent, hands
+from onestory.record.projector.referral import ReferralRow, ReferralSentRow, ReferralTaskRow, responsible_organisations
 from onestory.shared.policy import OpenReferral
 from onestory.shared.postgres.database import Queries
 
-
-class Sending(NamedTuple):
-    """A referral, when it was sent, and when Kafka had that: what the record had by then is what was sent along.
-
-    A draft has not been sent.
-    """
-
-    referral_id: str
-    sent_at: datetime | None
-    broker_time: datetime | None
-
-
-_STAND = """
+_UPDATE_REFERRALS = """
 insert into referral as r (person_key, referral_id, version, event_id, requester, recipient, holder, status, is_open)
 select * from unnest(%b::text[], %b::text[], %b::bigint[], %b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[],
                      %b::bool[])
@@ -34,7 +25,14 @@ on conflict (person_key, referral_id) do update set
 where (excluded.version, excluded.event_id) > (r.version, r.event_id)
 """
 
-_SEND = """
+
+def update_referrals(connection: psycopg.Connection, rows: Collection[ReferralRow]) -> None:
+    """Write the states of referrals, where no later change is stored."""
+    if rows:
+        connection.execute(_UPDATE_REFERRALS, [list(column) for column in zip(*[row[:9] for row in rows], strict=True)])
+
+
+_UPDATE_SENT = """
 insert into referral_sent as r (person_key, referral_id, version, event_id, sent_at, broker_time)
 select * from unnest(%b::text[], %b::text[], %b::bigint[], %b::uuid[], %b::timestamptz[], %b::timestamptz[])
 on conflict (person_key, referral_id) do update set
@@ -43,13 +41,52 @@ on conflict (person_key, referral_id) do update set
 where (excluded.version, excluded.event_id, excluded.broker_time) < (r.version, r.event_id, r.broker_time)
 """
 
-_OPEN = """
+
+def update_sent(connection: psycopg.Connection, rows: Collection[ReferralSentRow]) -> None:
+    """Write when referrals were sent, where no earlier change that sent them is stored."""
+    if rows:
+        connection.execute(_UPDATE_SENT, [list(column) for column in zip(*rows, strict=True)])
+
+
+def add_referral_tasks(connection: psycopg.Connection, rows: Collection[ReferralTaskRow]) -> None:
+    """Add the Tasks, each with its referral."""
+    if rows:
+        connection.execute(
+            """insert into referral_task (person_key, task_id, referral_id)
+               select * from unnest(%b::text[], %b::text[], %b::text[]) on conflict do nothing""",
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+
+
+_OPEN_REFERRALS = """
 select requester, recipient, holder, status from referral
 where person_key = any($1) and is_open order by person_key, referral_id
 """
 
-# A Task leads to its referral.
-_SENT = """
+
+async def open_referrals(queries: Queries, person_keys: Collection[str]) -> list[OpenReferral]:
+    """The open referrals of a person, with the organisations that `policy` may show the record to."""
+    rows = await queries.fetch(_OPEN_REFERRALS, list(person_keys))
+    return [
+        OpenReferral(row["requester"], responsible_organisations(row["recipient"], row["holder"], row["status"]))
+        for row in rows
+    ]
+
+
+class ReferralSending(NamedTuple):
+    """A referral, and when it was sent; both times are None for a draft.
+
+    `broker_time` is Kafka's time of the change that sent it. What the record had by then is what was known when it was
+    sent.
+    """
+
+    referral_id: str
+    sent_at: datetime | None
+    broker_time: datetime | None
+
+
+# The id may be that of a Task of the referral.
+_REFERRAL_SENDING = """
 select referral_id, sent_at, broker_time
 from (select coalesce(
     (select min(referral_id) from referral_task where person_key = $1 and task_id = $2), $2) as referral_id) as asked
@@ -59,35 +96,7 @@ where person_key = $1
 """
 
 
-def stand(connection: psycopg.Connection, latest: Collection[ReferralRow]) -> None:
-    """Let referrals stand so, where no greater change is known."""
-    if latest:
-        connection.execute(_STAND, [list(column) for column in zip(*[each[:9] for each in latest], strict=True)])
-
-
-def send(connection: psycopg.Connection, sent: Collection[Sent]) -> None:
-    """Note when referrals were sent, where no earlier change is known that did it."""
-    if sent:
-        connection.execute(_SEND, [list(column) for column in zip(*sent, strict=True)])
-
-
-def add_tasks(connection: psycopg.Connection, tasks: Collection[InForce]) -> None:
-    """Note whose these Tasks are."""
-    if tasks:
-        connection.execute(
-            """insert into referral_task (person_key, task_id, referral_id)
-               select * from unnest(%b::text[], %b::text[], %b::text[]) on conflict do nothing""",
-            [list(column) for column in zip(*tasks, strict=True)],
-        )
-
-
-async def standing_open(queries: Queries, person_keys: Collection[str]) -> list[OpenReferral]:
-    """The open referrals of a person, as policy asks for them."""
-    rows = await queries.fetch(_OPEN, list(person_keys))
-    return [OpenReferral(row["requester"], hands(row["recipient"], row["holder"], row["status"])) for row in rows]
-
-
-async def sending(queries: Queries, person_key: str, resource_id: str) -> Sending | None:
-    """The referral of this person with this ServiceRequest, or with a Task of this id."""
-    row = await queries.fetchrow(_SENT, person_key, resource_id)
-    return None if row is None else Sending(*row)
+async def referral_sending(queries: Queries, person_key: str, resource_id: str) -> ReferralSending | None:
+    """The person's referral whose ServiceRequest has this id, or one of whose Tasks has it; None when there is none."""
+    row = await queries.fetchrow(_REFERRAL_SENDING, person_key, resource_id)
+    return None if row is None else ReferralSending(*row)

@@ -1,4 +1,7 @@
-"""A statement about one resource, as it is kept: the rows that an event becomes."""
+"""The rows that an event becomes: statements, whole lists, the event's fingerprint, and claims to own a resource.
+
+Pure. `statement_rows` is the beginning: one row for each entry of an event.
+"""
 
 from __future__ import annotations
 
@@ -11,48 +14,16 @@ from uuid import UUID
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import DirectoryChanged, Entry, Operation, OrderKey, RecordChanged, rank_of
 from onestory.shared.fhir.definitions import is_about_a_person
-from onestory.shared.kafka.reader import ConsumedEvent
+from onestory.shared.kafka.reader import ConsumedMessage
 
-# The bytes of a resource: what is stored, what is served, what is compared.
-
-NOTHING = b""
+RETRACTION_DIGEST = b""
 """The content digest of a retraction."""
 
-
-def content_digest(entry: Entry) -> bytes:
-    """SHA-256 of the content as it was published; empty for a retraction."""
-    return NOTHING if entry.content is None else hashlib.sha256(entry.content).digest()
-
-
-def version_meta(event_id: UUID, broker_time: datetime) -> bytes:
-    """The members of `meta` that are ours (http://hl7.org/fhir/R4/resource.html#Meta), to stand at its beginning."""
-    last_updated = broker_time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return f'"versionId":"{event_id}","lastUpdated":"{last_updated}"'.encode()
-
-
-def served(entry: Entry, meta: bytes) -> bytes | None:
-    """The content with versionId and lastUpdated in place; None for a retraction. Raises `Unprocessable`.
-
-    The content must begin in the form that intake gives it, so that nothing has to be parsed here.
-    """
-    content = entry.content
-    if content is None:
-        return None
-    start = b'{"resourceType":"%b","id":"%b","meta":{' % (entry.resource_type.encode(), entry.shared_id.encode())
-    if not content.startswith(start) or len(content) < len(start) + 2:
-        raise Unprocessable(
-            'Content must begin {"resourceType":"<type>","id":"<shared id>","meta":{.', code="content-form"
-        )
-    at = len(start)
-    comma = b"" if content[at : at + 1] == b"}" else b","
-    return b"%b%b%b%b" % (start, meta, comma, content[at:])
-
-
-_KEY_LENGTH = 26
+_PERSON_KEY_LENGTH = 26
 
 
 class StatementRow(NamedTuple):
-    """A row of `statement`; one of `directory_statement` has no person, and an empty `person_key`."""
+    """A row of `statement`, or of `directory_statement`; there `person_key` is empty."""
 
     person_key: str
     shared_id: str
@@ -72,7 +43,7 @@ class StatementRow(NamedTuple):
     recorded_at: datetime
 
     @property
-    def key(self) -> OrderKey:
+    def order_key(self) -> OrderKey:
         return OrderKey(self.rank, self.published_at, self.event_id)
 
     @property
@@ -81,12 +52,15 @@ class StatementRow(NamedTuple):
 
     @property
     def resource_hash(self) -> str:
-        """What is left of a shared id when the person is taken off: the same for every person."""
-        return self.shared_id[_KEY_LENGTH + 1 :]
+        """The shared id without the person key. It stays the same when the resource moves to another person."""
+        return self.shared_id[_PERSON_KEY_LENGTH + 1 :]
 
 
 class WholeList(NamedTuple):
-    """A row of `whole_list`, and the offset of its message: this event has all that the source says of a type."""
+    """A row of `whole_list`, and the offset of its message.
+
+    The event is the source's complete list of this type for this person.
+    """
 
     person_key: str
     organisation: str
@@ -99,16 +73,16 @@ class WholeList(NamedTuple):
     offset: int
 
 
-def statements(
-    arrival: ConsumedEvent, event: RecordChanged | DirectoryChanged, digests: Sequence[bytes]
+def statement_rows(
+    message: ConsumedMessage, event: RecordChanged | DirectoryChanged, digests: Sequence[bytes]
 ) -> Iterator[StatementRow]:
-    """The rows of an event, in the order of its entries; `digests` are their content digests.
+    """The rows of an event, in the order of its entries. `digests` are the content digests of the entries.
 
     Raises `Unprocessable` for content that cannot be served.
     """
-    entries: Sequence[Entry] = event.entries if isinstance(event, RecordChanged) else (event.entry,)
-    person_key = entries[0].shared_id[:_KEY_LENGTH] if isinstance(event, RecordChanged) and entries else ""
-    meta = version_meta(event.event_id, arrival.broker_time)
+    entries = _entries(event)
+    person_key = entries[0].shared_id[:_PERSON_KEY_LENGTH] if isinstance(event, RecordChanged) and entries else ""
+    meta = version_meta(event.event_id, message.broker_time)
     for entry, digest in zip(entries, digests, strict=True):
         yield StatementRow(
             person_key,
@@ -121,17 +95,17 @@ def statements(
             event.source.system,
             entry.local_id,
             entry.operation,
-            served(entry, meta),
+            served_content(entry, meta),
             digest,
-            arrival.broker_time,
-            arrival.partition,
-            arrival.offset,
+            message.broker_time,
+            message.partition,
+            message.offset,
             entry.recorded_at,
         )
 
 
-def whole_lists(arrival: ConsumedEvent, event: RecordChanged, person_key: str) -> Iterator[WholeList]:
-    """The types of which the event is the source's whole list."""
+def whole_list_rows(message: ConsumedMessage, event: RecordChanged, person_key: str) -> Iterator[WholeList]:
+    """One row for each type in `complete_types`, by type."""
     rank = rank_of(event.sequence, event.recorded_at)
     source = event.source
     for resource_type in sorted(set(event.complete_types)):
@@ -143,34 +117,56 @@ def whole_lists(arrival: ConsumedEvent, event: RecordChanged, person_key: str) -
             event.event_id,
             rank,
             event.published_at,
-            arrival.broker_time,
-            arrival.offset,
+            message.broker_time,
+            message.offset,
         )
 
 
-# The record digest: two records with the same digest say the same (design section 6).
+# The bytes of a resource: stored, served and compared.
 
 
-def record_digest(entries: Iterable[tuple[str, bytes]]) -> str:
-    """SHA-256, in hex, over (shared id, content digest) of visible current entries. No clocks, no offsets, no order."""
-    digest = hashlib.sha256()
-    for shared_id, content in sorted(entries):
-        digest.update(f"{shared_id}:{content.hex()}\n".encode())
-    return digest.hexdigest()
+def content_digest(entry: Entry) -> bytes:
+    """SHA-256 of the content as it was published; empty for a retraction."""
+    return RETRACTION_DIGEST if entry.content is None else hashlib.sha256(entry.content).digest()
 
 
-# Whether a message says the same as an earlier one with its event id.
+def version_meta(event_id: UUID, broker_time: datetime) -> bytes:
+    """The members `versionId` and `lastUpdated`, as JSON without braces. They come first in `meta`.
+
+    FHIR R4, http://hl7.org/fhir/R4/resource.html#Meta.
+    """
+    last_updated = broker_time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f'"versionId":"{event_id}","lastUpdated":"{last_updated}"'.encode()
 
 
-def fingerprint(
-    event: RecordChanged | DirectoryChanged, contents: Sequence[bytes], beside: Sequence[str] = ()
-) -> bytes:
-    """SHA-256 over what the event says, without clocks: a repetition at another time is the same event.
+def served_content(entry: Entry, meta: bytes) -> bytes | None:
+    """The content with versionId and lastUpdated inserted; None for a retraction. Raises `Unprocessable`.
 
-    `contents` are the content digests of its entries, `beside` is what it says beside them.
+    The content must begin in the form that intake gives it, so it need not be parsed here.
+    """
+    content = entry.content
+    if content is None:
+        return None
+    start = b'{"resourceType":"%b","id":"%b","meta":{' % (entry.resource_type.encode(), entry.shared_id.encode())
+    if not content.startswith(start) or len(content) < len(start) + 2:
+        raise Unprocessable(
+            'Content must begin {"resourceType":"<type>","id":"<shared id>","meta":{.', code="content-form"
+        )
+    at = len(start)
+    comma = b"" if content[at : at + 1] == b"}" else b","
+    return b"%b%b%b%b" % (start, meta, comma, content[at:])
+
+
+# Digests: of one event, and of a record.
+
+
+def fingerprint(event: RecordChanged | DirectoryChanged, contents: Sequence[bytes], extra: Sequence[str] = ()) -> bytes:
+    """SHA-256 over what the event states, without times. An event that is sent again later has the same fingerprint.
+
+    `contents` are the content digests of its entries. `extra` are further fields that must be the same.
     """
     digest = hashlib.sha256()
-    for part in [*_about(event), *[said.encode() for said in beside]]:
+    for part in [*_fingerprint_parts(event), *[field.encode() for field in extra]]:
         digest.update(b"%d:" % len(part))
         digest.update(part)
     for entry, content in zip(_entries(event), contents, strict=True):
@@ -183,65 +179,81 @@ def _entries(event: RecordChanged | DirectoryChanged) -> Sequence[Entry]:
     return event.entries if isinstance(event, RecordChanged) else (event.entry,)
 
 
-def _about(event: RecordChanged | DirectoryChanged) -> list[bytes]:
+def _fingerprint_parts(event: RecordChanged | DirectoryChanged) -> list[bytes]:
     parts = [event.source.organisation, event.source.system, str(event.sequence)]
     if isinstance(event, RecordChanged):
         parts += [event.person.system, event.person.value, *sorted(event.complete_types)]
     return [part.encode() for part in parts]
 
 
-# One resource, one person: what follows from who got it (design section 5).
+def record_digest(entries: Iterable[tuple[str, bytes]]) -> str:
+    """SHA-256, in hex, over (shared id, content digest) of visible current entries, by shared id (design section 6).
+
+    Two records with the same digest are equal. Times and offsets are left out.
+    """
+    digest = hashlib.sha256()
+    for shared_id, content in sorted(entries):
+        digest.update(f"{shared_id}:{content.hex()}\n".encode())
+    return digest.hexdigest()
 
 
-class Taken(NamedTuple):
-    """A resource that a claim of this batch got, and the person whom it left, if any."""
-
-    resource_hash: str
-    former_key: str | None
+# One resource belongs to one person (design section 5). Each assertion is a claim to own the resource.
 
 
-class Claims(NamedTuple):
-    """The greatest assertion of each resource in a batch; who else in the batch asserts it, where anybody does."""
+class OwnerClaims(NamedTuple):
+    """By resource hash: the greatest assertion in a batch, and the person keys where it is asserted of several."""
 
     greatest: dict[str, StatementRow]
     contested: dict[str, set[str]]
 
 
-def claims(statements: Iterable[StatementRow]) -> Claims:
-    """What a batch says of whose each resource is. A retraction claims nothing, and nor does what only comes along with
-    a person's statement, such as the Medication that it speaks of: it may come with another person's too.
+class WonClaim(NamedTuple):
+    """A resource that a claim of this batch won, and the person key of the former owner, if that was another person."""
+
+    resource_hash: str
+    former_key: str | None
+
+
+def owner_claims(statements: Iterable[StatementRow]) -> OwnerClaims:
+    """The claims in a batch.
+
+    A retraction claims nothing. A supporting resource, such as the Medication that a statement refers to, claims
+    nothing either, because it may come with several persons' statements.
     """
     greatest: dict[str, StatementRow] = {}
     contested: dict[str, set[str]] = {}
-    for said in statements:
-        if not said.asserts or not is_about_a_person(said.resource_type):
+    for statement in statements:
+        if not statement.asserts or not is_about_a_person(statement.resource_type):
             continue
-        other = greatest.setdefault(said.resource_hash, said)
-        if other is said:
+        other = greatest.setdefault(statement.resource_hash, statement)
+        if other is statement:
             continue
-        if other.person_key != said.person_key:
-            contested.setdefault(said.resource_hash, set()).update((said.person_key, other.person_key))
-        if said.key > other.key:
-            greatest[said.resource_hash] = said
-    return Claims(greatest, contested)
+        if other.person_key != statement.person_key:
+            contested.setdefault(statement.resource_hash, set()).update((statement.person_key, other.person_key))
+        if statement.order_key > other.order_key:
+            greatest[statement.resource_hash] = statement
+    return OwnerClaims(greatest, contested)
 
 
-def claimants(made: Claims, taken: Iterable[Taken], owner_of: Mapping[str, str]) -> set[tuple[str, str]]:
-    """(resource hash, person key) of every resource that this batch knows to be asserted of several persons."""
-    persons = {hash_: set(keys) for hash_, keys in made.contested.items()}
-    for hash_, former_key in taken:
+def claimant_rows(claims: OwnerClaims, won: Iterable[WonClaim], owners: Mapping[str, str]) -> set[tuple[str, str]]:
+    """(resource hash, person key) for each resource that is asserted of several persons, as far as this batch shows.
+
+    `owners` gives the owner's person key by resource hash, after this batch.
+    """
+    persons = {resource_hash: set(keys) for resource_hash, keys in claims.contested.items()}
+    for resource_hash, former_key in won:
         if former_key:
-            persons.setdefault(hash_, set()).add(former_key)
-    for hash_, said in made.greatest.items():
-        if hash_ in persons or owner_of[hash_] != said.person_key:
-            persons.setdefault(hash_, set()).update((said.person_key, owner_of[hash_]))
-    return {(hash_, key) for hash_, keys in persons.items() for key in keys}
+            persons.setdefault(resource_hash, set()).add(former_key)
+    for resource_hash, statement in claims.greatest.items():
+        if resource_hash in persons or owners[resource_hash] != statement.person_key:
+            persons.setdefault(resource_hash, set()).update((statement.person_key, owners[resource_hash]))
+    return {(resource_hash, key) for resource_hash, keys in persons.items() for key in keys}
 
 
-def left(made: Claims, taken: Iterable[Taken]) -> list[tuple[str, str, str]]:
-    """(person key, resource type, shared id) of the rows whose resource left that person."""
+def away_rows(claims: OwnerClaims, won: Iterable[WonClaim]) -> list[tuple[str, str, str]]:
+    """(person key, resource type, shared id) of each row whose resource left that person for another one."""
     return [
-        (former_key, made.greatest[hash_].resource_type, f"{former_key}-{hash_}")
-        for hash_, former_key in taken
+        (former_key, claims.greatest[resource_hash].resource_type, f"{former_key}-{resource_hash}")
+        for resource_hash, former_key in won
         if former_key
     ]

@@ -1,4 +1,7 @@
-"""Statements, and which of them stand."""
+"""SQL of the projector: events, statements, current statements, whole lists and the directory.
+
+The functions stand in the order in which `handler` calls them. They join the caller's transaction.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,13 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from onestory.record.projector.prepare import EventName, PreparedEvent
+from onestory.record.projector.prepare import EventKey, PreparedEvent
 from onestory.record.projector.rows import StatementRow, WholeList
 from onestory.shared.identity import PersonIdentifier
 
-# Each event once.
 
-
-def add_events(connection: psycopg.Connection, events: Collection[PreparedEvent]) -> set[EventName]:
-    """Note the events; the names of those that were there already."""
+def add_events(connection: psycopg.Connection, events: Collection[PreparedEvent]) -> set[EventKey]:
+    """Add the events. Returns the keys of those that were there already."""
     if not events:
         return set()
     added = connection.execute(
@@ -26,31 +27,104 @@ def add_events(connection: psycopg.Connection, events: Collection[PreparedEvent]
            on conflict do nothing
            returning message_key, event_id""",
         [
-            [event.name.message_key for event in events],
-            [event.name.event_id for event in events],
+            [event.key.message_key for event in events],
+            [event.key.event_id for event in events],
             [event.fingerprint for event in events],
-            [event.event.published_at for event in events],
+            [event.body.published_at for event in events],
         ],
         binary=True,
     ).fetchall()
-    return {event.name for event in events} - {EventName(*row) for row in added}
+    return {event.key for event in events} - {EventKey(*row) for row in added}
 
 
-def fingerprints(connection: psycopg.Connection, names: Collection[EventName]) -> Mapping[EventName, bytes]:
-    """What stands under these names."""
-    if not names:
+def fingerprints(connection: psycopg.Connection, keys: Collection[EventKey]) -> Mapping[EventKey, bytes]:
+    """The stored fingerprints of these events, by event key."""
+    if not keys:
         return {}
     rows: list[tuple[str, UUID, bytes]] = connection.execute(
         """select message_key, event_id, digest from event
            join unnest(%b::text[], %b::uuid[]) as asked (message_key, event_id) using (message_key, event_id)""",
-        [[name.message_key for name in names], [name.event_id for name in names]],
+        [[key.message_key for key in keys], [key.event_id for key in keys]],
         binary=True,
     ).fetchall()
-    return {EventName(key, event_id): digest for key, event_id, digest in rows}
+    return {EventKey(message_key, event_id): digest for message_key, event_id, digest in rows}
+
+
+# Statements about persons.
+
+
+def add_persons(connection: psycopg.Connection, persons: Mapping[str, PersonIdentifier]) -> None:
+    """Add the persons, by person key."""
+    connection.execute(
+        """insert into person (person_key, system, value)
+           select * from unnest(%b::text[], %b::text[], %b::text[]) on conflict do nothing""",
+        [list(persons), [person.system for person in persons.values()], [person.value for person in persons.values()]],
+    )
+
+
+STATEMENT_TYPES = (
+    *("text", "text", "uuid", "int8", "timestamptz", "text", "text", "text", "text"),
+    *("text", "bytea", "bytea", "timestamptz", "int4", "int8", "timestamptz"),
+)
+"""PostgreSQL's types of the columns of a `StatementRow`."""
+
+
+def add_statements(connection: psycopg.Connection, statements: Iterable[StatementRow]) -> None:
+    """Add statements of new events."""
+    copy_rows(connection, "statement", StatementRow._fields, STATEMENT_TYPES, statements)
+
+
+_CURRENT_COLUMNS = (
+    *("person_key", "resource_type", "shared_id", "event_id", "rank", "published_at"),
+    *("organisation", "system", "operation", "content_digest", "away"),
+)
+_CURRENT_TYPES = ("text", "text", "text", "uuid", "int8", "timestamptz", "text", "text", "text", "bytea", "bool")
+
+
+def update_current(connection: psycopg.Connection, greatest: Collection[tuple[StatementRow, bool]]) -> None:
+    """Make these statements current where no statement with a greater order key is.
+
+    Each comes with a flag: whether the resource belongs to another person (`away`). `retired` becomes false, so
+    `retire` must follow for the scopes that have a whole list.
+    """
+    rows = (
+        (
+            row.person_key,
+            row.resource_type,
+            row.shared_id,
+            row.event_id,
+            row.rank,
+            row.published_at,
+            row.organisation,
+            row.system,
+            row.operation,
+            row.content_digest,
+            away,
+        )
+        for row, away in greatest
+    )
+    copy_rows(connection, "staged_current", _CURRENT_COLUMNS, _CURRENT_TYPES, rows)
+    connection.execute(
+        """insert into current as c (person_key, resource_type, shared_id, event_id, rank, published_at, organisation,
+                                     system, operation, content_digest, away)
+           select * from staged_current
+           on conflict (person_key, resource_type, shared_id) do update set
+               event_id = excluded.event_id, rank = excluded.rank, published_at = excluded.published_at,
+               operation = excluded.operation, content_digest = excluded.content_digest, away = excluded.away,
+               retired = false
+           where (excluded.rank, excluded.published_at, excluded.event_id) > (c.rank, c.published_at, c.event_id)"""
+    )
+
+
+def add_whole_lists(connection: psycopg.Connection, lists: Collection[WholeList]) -> None:
+    """Add events that are a source's whole list of a type."""
+    if lists:
+        types = ["text", "text", "text", "text", "uuid", "int8", "timestamptz", "timestamptz"]
+        copy_rows(connection, "whole_list", WholeList._fields[:8], types, (row[:8] for row in lists))
 
 
 def lower_events(connection: psycopg.Connection, repeated: Collection[PreparedEvent]) -> None:
-    """One event counts once, with its earliest published_at."""
+    """Give each event the earliest `published_at` of its copies."""
     connection.execute(
         """update event set published_at = earliest.published_at
            from (select message_key, event_id, min(published_at) as published_at
@@ -59,33 +133,34 @@ def lower_events(connection: psycopg.Connection, repeated: Collection[PreparedEv
            where event.message_key = earliest.message_key and event.event_id = earliest.event_id
              and event.published_at > earliest.published_at""",
         [
-            [event.name.message_key for event in repeated],
-            [event.name.event_id for event in repeated],
-            [event.event.published_at for event in repeated],
+            [event.key.message_key for event in repeated],
+            [event.key.event_id for event in repeated],
+            [event.body.published_at for event in repeated],
         ],
     )
 
 
-# What a source's whole list of a type leaves out is retired.
-
-
-def whole_lists(connection: psycopg.Connection, person_keys: Collection[str]) -> set[tuple[str, str, str, str]]:
-    """(person key, organisation, system, resource type) of these persons that have a whole list."""
+def scopes_with_whole_list(
+    connection: psycopg.Connection, person_keys: Collection[str]
+) -> set[tuple[str, str, str, str]]:
+    """The scopes of these persons that have a whole list: (person key, organisation, system, resource type)."""
     rows = connection.execute(
         """select distinct person_key, organisation, system, resource_type from whole_list
            join unnest(%b::text[]) as asked (person_key) using (person_key)""",
         [list(person_keys)],
     ).fetchall()
-    return {(person, organisation, system, kind) for person, organisation, system, kind in rows}
+    return {
+        (person_key, organisation, system, resource_type) for person_key, organisation, system, resource_type in rows
+    }
 
 
-def retire(connection: psycopg.Connection, groups: Collection[tuple[str, str, str, str]]) -> None:
-    """Judge all current entries of these groups anew.
+def retire(connection: psycopg.Connection, scopes: Collection[tuple[str, str, str, str]]) -> None:
+    """Decide anew which current statements of these scopes are retired.
 
-    An entry is retired when its key is less than that of the group's greatest whole list, and that event does not
-    mention it. Whichever of the two arrives later, this runs with it.
+    A current statement is retired when its order key is less than that of the scope's greatest whole list, and the
+    event of that list has no entry for its resource. This runs with both, so their order of arrival does not matter.
     """
-    if not groups:
+    if not scopes:
         return
     connection.execute(
         """with latest as (
@@ -112,123 +187,33 @@ def retire(connection: psycopg.Connection, groups: Collection[tuple[str, str, st
            where (c.person_key, c.resource_type, c.shared_id)
                = (judged.person_key, judged.resource_type, judged.shared_id)
              and c.retired <> judged.retired""",
-        [list(column) for column in zip(*sorted(groups), strict=True)],
+        [list(column) for column in zip(*sorted(scopes), strict=True)],
     )
 
 
-# Writing in bulk, through temporary tables of the connection.
-#
-# COPY in binary form costs a fifth of what an array parameter does, in this process and in the server.
+# The directory: statements about no person, with the same order rule.
+
+_DIRECTORY_COLUMNS = StatementRow._fields[1:]
+_DIRECTORY_TYPES = STATEMENT_TYPES[1:]
 
 
-def copy_rows(
-    connection: psycopg.Connection,
-    table: str,
-    columns: Sequence[str],
-    types: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-) -> None:
-    """Write rows in bulk; `types` are PostgreSQL's names."""
-    names = sql.SQL(", ").join(sql.Identifier(column) for column in columns)
-    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(sql.Identifier(table), names)
-    with connection.cursor() as cursor, cursor.copy(statement) as copying:
-        copying.set_types(types)
-        write = copying.write_row
-        for row in rows:
-            write(row)
-
-
-TYPES = (
-    *("text", "text", "uuid", "int8", "timestamptz", "text", "text", "text", "text"),
-    *("text", "bytea", "bytea", "timestamptz", "int4", "int8", "timestamptz"),
-)
-"""PostgreSQL's types of the columns of a `Statement`."""
-
-_CURRENT = (
-    *("person_key", "resource_type", "shared_id", "event_id", "rank", "published_at"),
-    *("organisation", "system", "operation", "content_digest", "away"),
-)
-_CURRENT_TYPES = ("text", "text", "text", "uuid", "int8", "timestamptz", "text", "text", "text", "bytea", "bool")
-
-
-def add_persons(connection: psycopg.Connection, persons: Mapping[str, PersonIdentifier]) -> None:
-    """Note whom these keys stand for."""
-    connection.execute(
-        """insert into person (person_key, system, value)
-           select * from unnest(%b::text[], %b::text[], %b::text[]) on conflict do nothing""",
-        [list(persons), [person.system for person in persons.values()], [person.value for person in persons.values()]],
-    )
-
-
-def add_statements(connection: psycopg.Connection, statements: Iterable[StatementRow]) -> None:
-    """Keep statements of events that are new."""
-    copy_rows(connection, "statement", StatementRow._fields, TYPES, statements)
-
-
-def set_current(connection: psycopg.Connection, greatest: Collection[tuple[StatementRow, bool]]) -> None:
-    """Let these statements stand where none with a greater key does. With each: whether its resource is away.
-
-    `retired` starts anew; `retire` must follow for the groups that have a whole list.
-    """
-    rows = (
-        (
-            said.person_key,
-            said.resource_type,
-            said.shared_id,
-            said.event_id,
-            said.rank,
-            said.published_at,
-            said.organisation,
-            said.system,
-            said.operation,
-            said.content_digest,
-            away,
-        )
-        for said, away in greatest
-    )
-    copy_rows(connection, "staged_current", _CURRENT, _CURRENT_TYPES, rows)
-    connection.execute(
-        """insert into current as c (person_key, resource_type, shared_id, event_id, rank, published_at, organisation,
-                                     system, operation, content_digest, away)
-           select * from staged_current
-           on conflict (person_key, resource_type, shared_id) do update set
-               event_id = excluded.event_id, rank = excluded.rank, published_at = excluded.published_at,
-               operation = excluded.operation, content_digest = excluded.content_digest, away = excluded.away,
-               retired = false
-           where (excluded.rank, excluded.published_at, excluded.event_id) > (c.rank, c.published_at, c.event_id)"""
-    )
-
-
-def add_whole_lists(connection: psycopg.Connection, lists: Collection[WholeList]) -> None:
-    """Note events that are a source's whole list of a type."""
-    if lists:
-        types = ["text", "text", "text", "text", "uuid", "int8", "timestamptz", "timestamptz"]
-        copy_rows(connection, "whole_list", WholeList._fields[:8], types, (said[:8] for said in lists))
-
-
-# The directory: statements about no person, by the same order rule.
-
-_COLUMNS = StatementRow._fields[1:]
-_TYPES = TYPES[1:]
-
-
-def add_directory_statements(connection: psycopg.Connection, said: Collection[StatementRow]) -> None:
-    """Keep statements of events that are new."""
-    copy_rows(connection, "directory_statement", _COLUMNS, _TYPES, (each[1:] for each in said))
+def add_directory_statements(connection: psycopg.Connection, statements: Collection[StatementRow]) -> None:
+    """Add statements of new events."""
+    copy_rows(connection, "directory_statement", _DIRECTORY_COLUMNS, _DIRECTORY_TYPES, (row[1:] for row in statements))
 
 
 def lower_directory_statements(connection: psycopg.Connection, repeated: Sequence[StatementRow]) -> None:
-    """Each clock of an event counts with its earliest value."""
-    for said in repeated:
+    """Give each statement the least rank and the earliest `published_at` of its copies."""
+    for statement in repeated:
         connection.execute(
             """update directory_statement set rank = least(rank, %s), published_at = least(published_at, %s)
                where shared_id = %s and event_id = %s""",
-            [said.rank, said.published_at, said.shared_id, said.event_id],
+            [statement.rank, statement.published_at, statement.shared_id, statement.event_id],
         )
 
 
-def set_current_directory(connection: psycopg.Connection, shared_ids: Collection[str]) -> None:
-    """Let the statement with the greatest key stand for each resource."""
+def update_current_directory(connection: psycopg.Connection, shared_ids: Collection[str]) -> None:
+    """Make the statement with the greatest order key current, for each of these resources."""
     connection.execute(
         """insert into directory_current (shared_id, resource_type, event_id, rank, published_at, operation)
            select distinct on (shared_id) shared_id, resource_type, event_id, rank, published_at, operation
@@ -240,3 +225,23 @@ def set_current_directory(connection: psycopg.Connection, shared_ids: Collection
                operation = excluded.operation""",
         [sorted(shared_ids)],
     )
+
+
+def copy_rows(
+    connection: psycopg.Connection,
+    table: str,
+    columns: Sequence[str],
+    types: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> None:
+    """Write rows in bulk with COPY. `types` are PostgreSQL's names of the types.
+
+    COPY in binary form costs a fifth of what an array parameter costs, in this process and in the server.
+    """
+    names = sql.SQL(", ").join(sql.Identifier(column) for column in columns)
+    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(sql.Identifier(table), names)
+    with connection.cursor() as cursor, cursor.copy(statement) as copying:
+        copying.set_types(types)
+        write = copying.write_row
+        for row in rows:
+            write(row)

@@ -1,6 +1,6 @@
-"""Provenance of a statement: who said it, by which system, when, and by which event.
+"""The Provenance of a statement: its source, its times and its event. It follows from the statement and is not stored.
 
-FHIR R4, http://hl7.org/fhir/R4/provenance.html. Nothing is kept for it: it follows from the statement.
+FHIR R4, http://hl7.org/fhir/R4/provenance.html. Pure.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from onestory.shared.fhir.dates import format_instant
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 EVENT_SYSTEM = "https://onestory.nhs.uk/Id/event"
-"""Of the event ids that a publish is answered with (X-OneStory-Event-Id)."""
+"""The identifier system of event ids, which a publish answers with in X-OneStory-Event-Id."""
 RECEIVED = "https://onestory.nhs.uk/StructureDefinition/provenance-received"
-"""Extension on Provenance: when Kafka had the statement, which is what `_since` and as-of go by."""
+"""Extension on Provenance: the broker time of the statement. `_since` and reads as of a time use this time."""
 
 _OPERATIONS = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 _PARTICIPANTS = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
-_NAME = "[a-z2-7]{26}"
-_OF_PERSON = re.compile(rf"(?P<person>{_NAME})-(?P<event>{_NAME})-(?P<resource>[a-z2-7]{{10}})")
-_OF_DIRECTORY = re.compile(rf"directory-(?P<resource>{_NAME})-(?P<event>{_NAME})")
-_HASH_SHOWN = 10
+_KEY_PATTERN = "[a-z2-7]{26}"
+_PERSON_STATEMENT_ID = re.compile(rf"(?P<person>{_KEY_PATTERN})-(?P<event>{_KEY_PATTERN})-(?P<resource>[a-z2-7]{{10}})")
+_DIRECTORY_STATEMENT_ID = re.compile(rf"directory-(?P<resource>{_KEY_PATTERN})-(?P<event>{_KEY_PATTERN})")
+_HASH_LENGTH = 10
 
 
 class StatementOrigin(NamedTuple):
-    """A statement as its provenance tells it. `first`: nothing older is known of its resource."""
+    """The facts of a statement that its Provenance shows. `first`: no older statement of the resource is known."""
 
     resource_type: str
     shared_id: str
@@ -45,11 +45,11 @@ class StatementOrigin(NamedTuple):
     first: bool
 
 
-class Named(NamedTuple):
-    """The statement that an id of ours stands for. `person_key` is None in the directory.
+class ParsedProvenanceId(NamedTuple):
+    """The statement that the id of a Provenance stands for. `person_key` is None in the directory.
 
-    `resource` begins the resource's hash: an id has no room for more, and one event hardly ever says two resources that
-    begin alike.
+    `resource` is the beginning of the resource's hash, because an id has no room for more. Two resources of one event
+    hardly ever begin alike.
     """
 
     person_key: str | None
@@ -58,15 +58,17 @@ class Named(NamedTuple):
 
 
 def provenance_id(shared_id: str, event_id: UUID) -> str:
-    """The id of the Provenance of one statement: at most 64 characters, and it leads to the person without a lookup."""
+    """The id of a statement's Provenance, of at most 64 characters. It begins with the person key, so no lookup is
+    needed.
+    """
     event = base64.b32encode(event_id.bytes).decode().rstrip("=").lower()
     person_key, dash, resource = shared_id.partition("-")
-    return f"{person_key}-{event}-{resource[:_HASH_SHOWN]}" if dash else f"directory-{shared_id}-{event}"
+    return f"{person_key}-{event}-{resource[:_HASH_LENGTH]}" if dash else f"directory-{shared_id}-{event}"
 
 
-def named(provenance: str) -> Named | None:
-    """The statement behind such an id, else None."""
-    of_person, of_directory = _OF_PERSON.fullmatch(provenance), _OF_DIRECTORY.fullmatch(provenance)
+def parse_provenance_id(provenance: str) -> ParsedProvenanceId | None:
+    """The parts of such an id; None for any other text."""
+    of_person, of_directory = _PERSON_STATEMENT_ID.fullmatch(provenance), _DIRECTORY_STATEMENT_ID.fullmatch(provenance)
     match = of_person or of_directory
     if match is None:
         return None
@@ -74,35 +76,35 @@ def named(provenance: str) -> Named | None:
         event_id = UUID(bytes=base64.b32decode(match["event"].upper() + "======"))
     except (binascii.Error, ValueError):
         return None
-    return Named(match["person"] if of_person else None, event_id, match["resource"])
+    return ParsedProvenanceId(match["person"] if of_person else None, event_id, match["resource"])
 
 
-def provenance_of(told: StatementOrigin) -> bytes:
-    """The Provenance resource, as JSON bytes. The same statement has the same, whenever it is asked for."""
+def provenance_resource(origin: StatementOrigin) -> bytes:
+    """The Provenance resource, as JSON bytes. The same statement always gives the same bytes."""
     body = {
         "resourceType": "Provenance",
-        "id": provenance_id(told.shared_id, told.event_id),
-        "meta": {"versionId": str(told.event_id), "lastUpdated": format_instant(told.broker_time)},
-        "extension": [{"url": RECEIVED, "valueInstant": format_instant(told.broker_time)}],
-        "target": [{"reference": f"{told.resource_type}/{told.shared_id}/_history/{told.event_id}"}],
-        "recorded": format_instant(told.recorded_at),
-        "activity": {"coding": [{"system": _OPERATIONS, "code": _activity(told)}]},
-        "agent": _agents(told),
-        "entity": [{"role": "source", "what": {"identifier": {"system": EVENT_SYSTEM, "value": str(told.event_id)}}}],
+        "id": provenance_id(origin.shared_id, origin.event_id),
+        "meta": {"versionId": str(origin.event_id), "lastUpdated": format_instant(origin.broker_time)},
+        "extension": [{"url": RECEIVED, "valueInstant": format_instant(origin.broker_time)}],
+        "target": [{"reference": f"{origin.resource_type}/{origin.shared_id}/_history/{origin.event_id}"}],
+        "recorded": format_instant(origin.recorded_at),
+        "activity": {"coding": [{"system": _OPERATIONS, "code": _activity(origin)}]},
+        "agent": _agents(origin),
+        "entity": [{"role": "source", "what": {"identifier": {"system": EVENT_SYSTEM, "value": str(origin.event_id)}}}],
     }
     return orjson.dumps(body)
 
 
-def _activity(told: StatementOrigin) -> str:
-    if told.operation is Operation.RETRACT:
+def _activity(origin: StatementOrigin) -> str:
+    if origin.operation is Operation.RETRACT:
         return "DELETE"
-    return "CREATE" if told.first else "UPDATE"
+    return "CREATE" if origin.first else "UPDATE"
 
 
-def _agents(told: StatementOrigin) -> list[dict[str, Any]]:
-    """The organisation whose statement it is, and the system that sent it on its behalf."""
-    organisation = {"type": "Organization", "identifier": {"system": ODS_CODE_SYSTEM, "value": told.organisation}}
-    system = {"type": "Device", "display": told.system}
+def _agents(origin: StatementOrigin) -> list[dict[str, Any]]:
+    """The organisation that states, as author, and the system that sent it on its behalf, as assembler."""
+    organisation = {"type": "Organization", "identifier": {"system": ODS_CODE_SYSTEM, "value": origin.organisation}}
+    system = {"type": "Device", "display": origin.system}
     return [
         {"type": _participant("author"), "who": organisation},
         {"type": _participant("assembler"), "who": system, "onBehalfOf": organisation},

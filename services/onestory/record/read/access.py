@@ -1,4 +1,9 @@
-"""Reading a person's record: load, decide, audit. Nothing leaves before the audit event is with Kafka."""
+"""Access to a person's record by a caller: load the person, decide the visibility, audit, and only then answer.
+
+`RecordAccess.view` loads the person (`person/load.py`), asks policy (`shared/policy.py`), and returns the visible
+entries. `RecordAccess.answer_audited` lets an answer leave only after Kafka has the access events. Every route that
+shows something of a person passes here.
+"""
 
 from __future__ import annotations
 
@@ -14,127 +19,32 @@ from uuid_utils.compat import uuid7
 from onestory.record.person import load
 from onestory.record.person import store as person_store
 from onestory.record.person.composition import is_restricted
-from onestory.record.person.identifiers import PersonRef, candidates
+from onestory.record.person.identifiers import PersonRef, matching_person_keys
 from onestory.record.person.load import Demographics, PersonLoader, PersonRecord
 from onestory.record.projector.rows import record_digest
 from onestory.record.read import store as read_store
 from onestory.record.read.store import CurrentEntry
 from onestory.record.search.parameters import RecordQuery
-from onestory.record.search.sorting import START, EntryPlace
+from onestory.record.search.sorting import START, EntryCursor
 from onestory.shared.audit import AuditTrail
 from onestory.shared.errors import Malformed, NotFound
 from onestory.shared.events import AccessRecorded
 from onestory.shared.http.caller import Caller
-from onestory.shared.policy import Decision, Subject, Visibility, may
+from onestory.shared.policy import Decision, PolicySubject, Visibility, decide
 from onestory.shared.postgres.database import Database
 from onestory.shared.runtime import Cache
 
-# What one caller sees of one person: policy first, and everything else follows from the visible entries.
-
 PATIENT = "Patient"
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a caller sees of a person: `entries` as they were stated, and the shared Patients."""
-
-    person: PersonRecord
-    decision: Decision
-    entries: Sequence[CurrentEntry]
-    patients: Sequence[CurrentEntry]
-
-    def matching(self, question: RecordQuery) -> list[CurrentEntry]:
-        """All that the question asks for, in order: the shared Patients, then entries by type and id."""
-        everything = [*self.patients, *self.entries]
-        return everything if question.asks_for_all else [entry for entry in everything if _matches(entry, question)]
-
-
-def visible(entries: Sequence[CurrentEntry], visibility: Visibility, organisation: str) -> Sequence[CurrentEntry]:
-    """The entries that a caller of this organisation sees."""
-    match visibility:
-        case Visibility.ALL:
-            return entries
-        case Visibility.OWN:
-            return [entry for entry in entries if entry.organisation == organisation]
-        case _:
-            return ()
-
-
-def page(matching: Sequence[CurrentEntry], question: RecordQuery) -> tuple[Sequence[CurrentEntry], EntryPlace | None]:
-    """The part of an answer that goes onto this page, and where the next page begins."""
-    first_page = question.after == START
-    ahead = matching if first_page else [entry for entry in matching if entry.place > question.after]
-    held = ahead[: question.count]
-    return held, held[-1].place if held and len(ahead) > len(held) else None
-
-
-def tag(matching: Sequence[CurrentEntry], address: str, visibility: str) -> str:
-    """What changes when the answer to this address changes: the versions in it, and how much the caller sees."""
-    said = [f"{entry.shared_id}/{entry.event_id}" for entry in matching]
-    return hashlib.sha256("\n".join([address, visibility, *said]).encode()).hexdigest()[:32]
-
-
-def _matches(entry: CurrentEntry, question: RecordQuery) -> bool:
-    if question.types is not None and entry.resource_type not in question.types:
-        return False
-    if question.ids is not None and entry.shared_id not in question.ids:
-        return False
-    return question.span.holds(entry.broker_time)
-
-
-# Whom a reading is about: the person, the practice where they are registered, and their shared Patients.
-
-
-class Subjects:
-    """Finds them, by what their sources say."""
-
-    def __init__(self, database: Database, demographics: Demographics) -> None:
-        self._database = database
-        self._demographics = demographics
-        self._persons = PersonLoader(database)
-
-    async def load(self, asked: PersonRef, at: datetime | None = None) -> PersonRecord:
-        """The person asked for, as the record is now or was at a time. Raises `Unavailable`."""
-        return await self._persons.load(asked, at)
-
-    async def practice(self, found: PersonRecord) -> str | None:
-        """The ODS code of the practice where the person is registered. Raises `Unavailable`."""
-        statements = _patient_statements(found.entries)
-        practice, named = self._demographics.practice(statements)
-        if not named:
-            return practice
-        codes = await load.organisation_codes(self._database, found.entries, named)
-        return self._demographics.practice_knowing(statements, codes)
-
-    async def unfiltered(self, asked: PersonRef) -> View:
-        """All of a person's record, for the deployment's own use: nobody reads it. Raises `Unavailable`."""
-        found = await self.load(asked)
-        decision = Decision(Visibility.ALL, "deployment")
-        return View(found, decision, found.entries, self.patients(found, found.entries, await self.practice(found)))
-
-    def patients(self, found: PersonRecord, seen: Sequence[CurrentEntry], practice: str | None) -> list[CurrentEntry]:
-        """The shared Patients as these entries tell them; a reader who sees nothing of the person has none."""
-        if not seen:
-            return []
-        statements = _patient_statements(seen)
-        return [
-            self._demographics.patient(key, found.numbers_of(key), statements, practice)
-            for key in sorted(found.numbers)
-        ]
-
-
-def _patient_statements(entries: Sequence[CurrentEntry]) -> list[CurrentEntry]:
-    return [entry for entry in entries if entry.resource_type == PATIENT]
-
+_CACHED_DIGESTS = 1024
+# The digest of a larger record would cost more memory than it saves time.
+_MAX_CACHED_ENTRIES = 200
 
 Answer = TypeVar("Answer")
-_DIGESTS_KEPT = 1024
-_LARGEST_KEPT = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who reads, by which interaction, and which resource types were asked for (none named: all)."""
+    """One access to a record: the caller, the interaction, and the requested resource types (none means all)."""
 
     caller: Caller
     interaction: str
@@ -142,102 +52,130 @@ class Access:
     correlation_id: str
 
 
-class RecordAccess:
-    """Reads for callers. `networks` maps a practice's ODS code to its network."""
+@dataclass(frozen=True, slots=True)
+class RecordView:
+    """The part of a person's record that a caller sees.
 
-    def __init__(self, database: Database, audit: AuditTrail, subjects: Subjects, networks: Mapping[str, str]) -> None:
+    `entries` are as sources stated them, by type and id. `patients` are the shared Patients, composed from the visible
+    Patient statements.
+    """
+
+    person: PersonRecord
+    decision: Decision
+    entries: Sequence[CurrentEntry]
+    patients: Sequence[CurrentEntry]
+
+    def matching(self, query: RecordQuery) -> list[CurrentEntry]:
+        """The matches of a query in order: the shared Patients, then entries by type and id."""
+        everything = [*self.patients, *self.entries]
+        return everything if query.matches_all else [entry for entry in everything if _matches(entry, query)]
+
+
+class RecordAccess:
+    """Reads records for callers. `networks` maps a practice's ODS code to its network."""
+
+    def __init__(
+        self, database: Database, audit: AuditTrail, persons: PersonReader, networks: Mapping[str, str]
+    ) -> None:
         self._database = database
         self._audit = audit
-        self._subjects = subjects
+        self._persons = persons
         self._networks = networks
-        self._digests: Cache[tuple[tuple[str, bytes], ...], str] = Cache(_DIGESTS_KEPT)
+        self._digests: Cache[tuple[tuple[str, bytes], ...], str] = Cache(_CACHED_DIGESTS)
 
     async def view(
-        self, asked: PersonRef, access: Access, speakers: Collection[str] = (), at: datetime | None = None
-    ) -> View:
-        """What the caller sees of the person; with visibility `none` it is empty.
+        self,
+        ref: PersonRef,
+        access: Access,
+        past_organisations: Collection[str] = (),
+        at: datetime | None = None,
+    ) -> RecordView:
+        """The caller's view of the person; it is empty with visibility `none`. Raises `Malformed`, `Unavailable`.
 
-        `speakers` are organisations that spoke of the person, also where nothing of it is part of the record any more.
-        `at`: of the record as it was at this time, what the caller may see today. Who sees its own statements alone
-        sees nothing by a name that another source gave the person: that it is a name of theirs is that source's word.
+        With `at` the view is of the record as of that moment, under the caller's visibility of today.
+        `past_organisations` count as sources although the record has no current statement of theirs.
+
+        A caller limited to its own statements cannot find a person by another source's identifier. Only that source
+        states that the identifier is the person's.
         """
         with self._audit.expecting():
-            asked, by_another = await self._whom(asked, access.caller)
-            now = await self._subjects.load(asked)
-            registered = await self._subjects.practice(now)
-            found = now if at is None else await self._subjects.load(asked, at)
-            practice = registered if at is None else await self._subjects.practice(found)
-        sources = frozenset([*speakers, *[entry.organisation for each in (now, found) for entry in each.entries]])
-        decision = may(access.caller, _subject(now, registered, sources), self._networks)
-        own = decision.visibility is Visibility.OWN and access.caller.organisation not in speakers
-        if own and (by_another or await self._is_anothers(asked, [now, found], access.caller)):
+            ref, only_others = await self._resolve(ref, access.caller)
+            now = await self._persons.load(ref)
+            registered_now = await self._persons.registered_practice(now)
+            person = now if at is None else await self._persons.load(ref, at)
+            practice = registered_now if at is None else await self._persons.registered_practice(person)
+        organisations = [entry.organisation for each in (now, person) for entry in each.entries]
+        sources = frozenset([*past_organisations, *organisations])
+        decision = decide(access.caller, _policy_subject(now, registered_now, sources), self._networks)
+        own_only = decision.visibility is Visibility.OWN and access.caller.organisation not in past_organisations
+        if own_only and (only_others or await self._is_identity_of_others(ref, [now, person], access.caller)):
             decision = Decision(Visibility.NONE, "named-by-another-source")
-        seen = visible(found.entries, decision.visibility, access.caller.organisation)
-        patients = self._subjects.patients(found, seen, practice if decision.visibility is Visibility.ALL else None)
-        return View(found, decision, seen, patients)
+        entries = visible_entries(person.entries, decision.visibility, access.caller.organisation)
+        shown_practice = practice if decision.visibility is Visibility.ALL else None
+        return RecordView(person, decision, entries, self._persons.shared_patients(person, entries, shown_practice))
 
-    async def _whom(self, asked: PersonRef, caller: Caller) -> tuple[PersonRef, bool]:
-        """Whom a local identifier means, and whether only others call them so; else the person asked for.
+    async def _resolve(self, ref: PersonRef, caller: Caller) -> tuple[PersonRef, bool]:
+        """The person whom a local identifier names, and whether only other organisations state that identifier.
 
-        Raises `Malformed` where it means several.
+        Returns `ref` itself if it has no local identifier, or if the identifier names no person. If it names several,
+        raises `Malformed` when the caller's organisation is among those that state it, and returns `ref` otherwise.
         """
-        if asked.local is None:
-            return asked, False
-        bearers = await person_store.bearers(self._database, *asked.local)
-        keys = candidates(bearers, caller.organisation)
+        if ref.local is None:
+            return ref, False
+        matches = await person_store.identifier_matches(self._database, *ref.local)
+        keys = matching_person_keys(matches, caller.organisation)
         if not keys:
-            return asked, False
-        found, own = PersonRef(keys[0]), any(each.organisation == caller.organisation for each in bearers)
-        if len(keys) == 1 or set(keys) <= set((await self._subjects.load(found)).person_keys):
-            return found, not own
+            return ref, False
+        resolved, own = PersonRef(keys[0]), any(match.organisation == caller.organisation for match in matches)
+        if len(keys) == 1 or set(keys) <= set((await self._persons.load(resolved)).person_keys):
+            return resolved, not own
         if own:
             raise Malformed("You say of several people that this is their identifier: name one by id.", code="value")
-        return asked, False
+        return ref, False
 
-    async def _is_anothers(self, asked: PersonRef, persons: Sequence[PersonRecord], caller: Caller) -> bool:
-        """Whether it is an identity that another organisation gave, and under which the caller says nothing."""
-        key, organisation = asked.person_key, caller.organisation
+    async def _is_identity_of_others(self, ref: PersonRef, persons: Sequence[PersonRecord], caller: Caller) -> bool:
+        """Whether another organisation gave this identity and the caller's has no statements under it."""
+        key, organisation = ref.person_key, caller.organisation
         if any(key in person.numbers for person in persons):
             return False
-        said = (entry for person in persons for entry in person.entries)
-        if any((entry.person_key, entry.organisation) == (key, organisation) for entry in said):
+        entries = (entry for person in persons for entry in person.entries)
+        if any((entry.person_key, entry.organisation) == (key, organisation) for entry in entries):
             return False
-        return await person_store.giver(self._database, key) not in (None, organisation)
+        return await person_store.provisional_organisation(self._database, key) not in (None, organisation)
 
-    def digest(self, view: View) -> str:
-        """The record digest over what the caller sees."""
-        said = tuple([(entry.shared_id, entry.content_digest) for entry in view.entries])
-        if len(said) > _LARGEST_KEPT:
-            # Remembering it would take more memory than it saves time.
-            return record_digest(said)
-        return self._digests.get(said, lambda: record_digest(said))
+    async def with_contents(self, entries: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
+        """The same entries, all with contents. Raises `Unavailable`."""
+        return await read_store.with_contents(self._database, entries)
 
-    async def fetched(self, page: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
-        """The same page with all of its contents."""
-        return await read_store.whole(self._database, page)
+    def digest(self, view: RecordView) -> str:
+        """The record digest of the visible entries."""
+        digests = tuple([(entry.shared_id, entry.content_digest) for entry in view.entries])
+        if len(digests) > _MAX_CACHED_ENTRIES:
+            return record_digest(digests)
+        return self._digests.get_or_make(digests, lambda: record_digest(digests))
 
-    async def show(
-        self, view: View, access: Access, produce: Callable[[], Answer], *, emptiness: bool = False
+    async def answer_audited(
+        self, view: RecordView, access: Access, produce: Callable[[], Answer], *, empty_if_hidden: bool = False
     ) -> Answer:
-        """The answer, once Kafka has the access events. Raises `NotFound` where the caller may see nothing.
+        """The answer that `produce` makes, after Kafka has the access events. Refusals wait for them too.
 
-        With `emptiness` the answer says by itself that there is nothing, in the same way for whom nobody knows.
+        Raises `NotFound` if the caller may see nothing. With `empty_if_hidden` the answer itself shows that there is
+        nothing, as it does for an unknown person. Raises `Unavailable` if an event cannot be written.
 
-        One event for each identity whose record is shown, so that the trace stays with it when a join is undone.
-        Raises `Unavailable`.
+        There is one event for each identity of the person. So events stay with the right record when an identity link
+        is undone.
         """
-        written = asyncio.ensure_future(self._trace(view, access))
+        audit = asyncio.ensure_future(self._record_events(view, access))
         try:
-            # The event is on its way while the answer is put together.
+            # Sends the events before the answer is made.
             await asyncio.sleep(0)
-            if view.decision.visibility is Visibility.NONE and not emptiness:
-                raise absent()
+            if view.decision.visibility is Visibility.NONE and not empty_if_hidden:
+                raise not_found()
             return produce()
         finally:
-            # A refusal does not leave before its trace either.
-            await written
+            await audit
 
-    async def _trace(self, view: View, access: Access) -> None:
+    async def _record_events(self, view: RecordView, access: Access) -> None:
         for person_key in view.person.person_keys:
             await self._audit.record(self._event(person_key, view.decision, access))
 
@@ -259,13 +197,94 @@ class RecordAccess:
         )
 
 
-def _subject(now: PersonRecord, practice: str | None, sources: frozenset[str]) -> Subject:
-    restricted = bool(now.referrals) and any(
-        is_restricted(entry.content or b"{}") for entry in now.entries if entry.resource_type == PATIENT
-    )
-    return Subject(practice, sources, now.referrals, restricted)
+class PersonReader:
+    """Reads persons with their registered practice and their shared Patients, without policy and audit."""
+
+    def __init__(self, database: Database, demographics: Demographics) -> None:
+        self._database = database
+        self._demographics = demographics
+        self._loader = PersonLoader(database)
+
+    async def load(self, ref: PersonRef, at: datetime | None = None) -> PersonRecord:
+        """The person, with the record as it is now or as of a moment. Raises `Unavailable`."""
+        return await self._loader.load(ref, at)
+
+    async def registered_practice(self, person: PersonRecord) -> str | None:
+        """The ODS code of the registered practice. Raises `Unavailable`."""
+        statements = _patient_statements(person.entries)
+        practice, needed = self._demographics.practice(statements)
+        if not needed:
+            return practice
+        codes = await load.organisation_codes(self._database, person.entries, needed)
+        return self._demographics.practice_with_codes(statements, codes)
+
+    async def unfiltered_view(self, ref: PersonRef) -> RecordView:
+        """A person's whole record for use inside the deployment, where no caller reads it. Raises `Unavailable`."""
+        person = await self.load(ref)
+        decision = Decision(Visibility.ALL, "deployment")
+        practice = await self.registered_practice(person)
+        return RecordView(person, decision, person.entries, self.shared_patients(person, person.entries, practice))
+
+    def shared_patients(
+        self, person: PersonRecord, visible: Sequence[CurrentEntry], practice: str | None
+    ) -> list[CurrentEntry]:
+        """The shared Patients composed from these entries, one for each NHS number; none without entries."""
+        if not visible:
+            return []
+        statements = _patient_statements(visible)
+        return [
+            self._demographics.patient(key, person.numbers_of(key), statements, practice)
+            for key in sorted(person.numbers)
+        ]
 
 
-def absent() -> NotFound:
-    """The same words whether there is no such thing or the caller has no reason to see it."""
+def visible_entries(
+    entries: Sequence[CurrentEntry], visibility: Visibility, organisation: str
+) -> Sequence[CurrentEntry]:
+    """The entries that a caller of this organisation sees."""
+    match visibility:
+        case Visibility.ALL:
+            return entries
+        case Visibility.OWN:
+            return [entry for entry in entries if entry.organisation == organisation]
+        case _:
+            return ()
+
+
+def page_of(matches: Sequence[CurrentEntry], query: RecordQuery) -> tuple[Sequence[CurrentEntry], EntryCursor | None]:
+    """The matches that are on the requested page, and the cursor of the next page."""
+    first_page = query.after == START
+    remaining = matches if first_page else [entry for entry in matches if entry.cursor > query.after]
+    on_page = remaining[: query.count]
+    return on_page, on_page[-1].cursor if on_page and len(remaining) > len(on_page) else None
+
+
+def answer_version(matches: Sequence[CurrentEntry], url: str, visibility: str) -> str:
+    """The version of the answer at a URL. It changes with the versions of its matches, and with the visibility."""
+    versions = [f"{entry.shared_id}/{entry.event_id}" for entry in matches]
+    return hashlib.sha256("\n".join([url, visibility, *versions]).encode()).hexdigest()[:32]
+
+
+def not_found() -> NotFound:
+    """The same error whether a thing is missing or the caller may not see it."""
     return NotFound("There is nothing here that you may read.")
+
+
+def _matches(entry: CurrentEntry, query: RecordQuery) -> bool:
+    if query.types is not None and entry.resource_type not in query.types:
+        return False
+    if query.ids is not None and entry.shared_id not in query.ids:
+        return False
+    return query.time_range.holds(entry.broker_time)
+
+
+def _patient_statements(entries: Sequence[CurrentEntry]) -> list[CurrentEntry]:
+    return [entry for entry in entries if entry.resource_type == PATIENT]
+
+
+def _policy_subject(now: PersonRecord, practice: str | None, sources: frozenset[str]) -> PolicySubject:
+    # Only a referral gives access that a restriction takes away.
+    restricted = bool(now.referrals) and any(
+        is_restricted(entry.content or b"{}") for entry in _patient_statements(now.entries)
+    )
+    return PolicySubject(practice, sources, now.referrals, restricted)

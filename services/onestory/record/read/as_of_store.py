@@ -1,7 +1,8 @@
-"""A person's record as it was at a time: what had arrived by then, by the rules of the record (docs/decisions/0009).
+"""SQL of a person's record as of a moment, by the rules of the current record.
 
-Nothing here is a copy of the past. What stood follows from the statements, the whole lists and the claims whose broker
-time is not later, with their keys as they were before later repetitions lowered them.
+No past record is stored. It follows from the statements, whole lists and claims that had arrived by then, as their
+broker times show. Their order keys are as they were before later repetitions lowered them. See
+docs/explanation/decisions/0009-the-record-as-it-was.md.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from datetime import datetime
 from onestory.record.read.store import CurrentEntry
 from onestory.record.search.dates import TimeRange
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PROVISIONAL_SYSTEM
-from onestory.shared.person_links import PersonLink
+from onestory.shared.identity_links import IdentityLink
 from onestory.shared.postgres.database import Queries
 
-# $1 are the persons, $2 the time.
-_STANDING = """
+# $1: the person keys. $2: the moment.
+_CURRENT = """
 lowered as (
     select person_key, shared_id, event_id,
         max(rank) as rank, max(published_at) as published_at, max(recorded_at) as recorded_at
@@ -60,10 +61,10 @@ lowered as (
                     = (s.person_key, s.shared_id, list.event_id)))
 )"""
 
-# A source may take back under one identity what it said under another one of the same person; and its whole list under
-# the number that it came to know leaves out what it said before.
+# A source may retract under one identity a statement that it made under another identity of the same person. Its whole
+# list under an NHS number retires the statements that it made before it knew the number.
 _ENTRIES = f"""
-with {_STANDING}, taken_back as materialized (
+with {_CURRENT}, taken_back as materialized (
     select * from standing where operation = 'retract' and cardinality($1) > 1
 ), left_out as materialized (
     select v.shared_id
@@ -93,11 +94,11 @@ where not exists (
         and (v.rank, v.published_at, v.event_id) < (t.rank, t.published_at, t.event_id))
     and not exists (select from left_out where left_out.shared_id = v.shared_id)
 order by v.resource_type, v.shared_id
-"""  # noqa: S608 - no value is part of it
+"""  # noqa: S608 - no value is inserted
 
-# As now, a provisional identity of which nobody has spoken is nobody.
+# As in the current record, a provisional identity without any statement is no person.
 _LINKS = f"""
-with {_STANDING}
+with {_CURRENT}
 select link.shared_id, link.person_key, link.other_key, link.kind
 from visible v
 join patient_link link using (person_key, shared_id, event_id)
@@ -106,8 +107,8 @@ where v.resource_type = 'Patient' and (link.kind <> 'provisional'
     or exists (select from whole_list said where said.person_key = link.other_key and said.broker_time <= $2))
 """  # noqa: S608
 
-# $3 is everybody who is the same person now; null: whoever it is said of now. Only what was said of several counts.
-_ELSEWHERE = """
+# $3: the identities that are the same person now; null for any. Only resources that several persons claimed count.
+_OWNED_BY_OTHERS = """
 with contested as (
     select distinct resource_hash from claimant where person_key = any($1)
 ), claim as (
@@ -133,7 +134,7 @@ where claimant.person_key = any($1)
     and (claimant.person_key <> claim.person_key or owner.person_key <> all($3::text[]))
 """
 
-_REACHED = """
+_REACHABLE = """
 with recursive reached (person_key) as (
     select $1::text collate "C"
     union
@@ -148,16 +149,16 @@ with recursive reached (person_key) as (
 select person_key from reached
 """
 
-# Of whom nothing had been said, the number was not known.
-_NUMBERS = """
+# A number was known only if there was a statement or a whole list under it.
+_NHS_NUMBERS = """
 select person_key, value from person
 where person_key = any($1) and system = $2
     and (exists (select from statement said where said.person_key = person.person_key and said.broker_time <= $3)
         or exists (select from whole_list said where said.person_key = person.person_key and said.broker_time <= $3))
 """
 
-# When the shared Patient may have become another one: a Patient was stated or listed, or a number first spoken of.
-_MOMENTS = """
+# The shared Patient may change with a Patient statement, with a whole list, and with the first statement of a number.
+_PATIENT_CHANGE_TIMES = """
 with moments as (
     select broker_time from statement
     where person_key = any($1) and resource_type = 'Patient' and ($2::text is null or organisation = $2)
@@ -180,49 +181,52 @@ limit $5
 """
 
 
-async def current(
+async def current_entries(
     queries: Queries, person_keys: Collection[str], at: datetime, same_now: Collection[str], content_bytes: int
 ) -> list[CurrentEntry]:
-    """What was part of the record under these keys, by type and id; with its contents if they are not more bytes.
+    """The entries under these keys at a moment, by type and id; with contents if these have at most `content_bytes`.
 
-    What its source has since said of somebody who is not one of `same_now` is left out.
+    Entries that now belong to a person who is not in `same_now` are left out.
     """
     rows = await queries.fetch(_ENTRIES, list(person_keys), at, content_bytes, PROVISIONAL_SYSTEM)
-    elsewhere = await _elsewhere(queries, person_keys, at, same_now)
-    return [CurrentEntry(*row) for row in rows if row["shared_id"] not in elsewhere]
+    others = await _owned_by_others(queries, person_keys, at, same_now)
+    return [CurrentEntry(*row) for row in rows if row["shared_id"] not in others]
 
 
-async def links(queries: Queries, person_key: str, at: datetime) -> list[PersonLink]:
-    """The links that were in force among all identities that could ever be reached from this one."""
-    reached = [row["person_key"] for row in await queries.fetch(_REACHED, person_key)]
-    if len(reached) == 1:
+async def links_in_force(queries: Queries, person_key: str, at: datetime) -> list[IdentityLink]:
+    """The links in force at a moment, between all identities that could ever be reached from this one."""
+    reachable = [row["person_key"] for row in await queries.fetch(_REACHABLE, person_key)]
+    if len(reachable) == 1:
         return []
-    rows = await queries.fetch(_LINKS, reached, at)
-    elsewhere = await _elsewhere(queries, reached, at, None)
-    return [PersonLink(*link) for shared_id, *link in rows if shared_id not in elsewhere]
+    rows = await queries.fetch(_LINKS, reachable, at)
+    others = await _owned_by_others(queries, reachable, at, None)
+    return [IdentityLink(*link) for shared_id, *link in rows if shared_id not in others]
 
 
-async def _elsewhere(
+async def _owned_by_others(
     queries: Queries, person_keys: Collection[str], at: datetime, same_now: Collection[str] | None
 ) -> frozenset[str]:
-    """Shared ids of what was said of another person by then, or is by now of none of `same_now`."""
+    """Shared ids of resources that belonged to another person then, or belong to none of `same_now` now."""
     now = None if same_now is None else list(same_now)
-    return frozenset(row["shared_id"] for row in await queries.fetch(_ELSEWHERE, list(person_keys), at, now))
+    return frozenset(row["shared_id"] for row in await queries.fetch(_OWNED_BY_OTHERS, list(person_keys), at, now))
 
 
-async def numbers(queries: Queries, person_keys: Collection[str], at: datetime) -> Mapping[str, str]:
-    """The NHS numbers behind those keys that stand for one, as far as anybody had spoken of them."""
-    rows = await queries.fetch(_NUMBERS, list(person_keys), NHS_NUMBER_SYSTEM, at)
+async def nhs_numbers(queries: Queries, person_keys: Collection[str], at: datetime) -> Mapping[str, str]:
+    """The NHS number of each key that has one and had a statement or whole list at that moment."""
+    rows = await queries.fetch(_NHS_NUMBERS, list(person_keys), NHS_NUMBER_SYSTEM, at)
     return {row["person_key"]: row["value"] for row in rows}
 
 
-async def moments(
+async def patient_change_times(
     queries: Queries,
     person_keys: Collection[str],
     organisation: str | None,
-    span: TimeRange,
-    most: int,
+    time_range: TimeRange,
+    limit: int,
 ) -> list[datetime]:
-    """When what is said of who the person is may have changed, latest first; by one organisation, if it is named."""
-    rows = await queries.fetch(_MOMENTS, list(person_keys), organisation, *span, most)
+    """At most `limit` broker times at which the shared Patient may have changed, latest first.
+
+    With `organisation`, only by its statements.
+    """
+    rows = await queries.fetch(_PATIENT_CHANGE_TIMES, list(person_keys), organisation, *time_range, limit)
     return [row["broker_time"] for row in rows]

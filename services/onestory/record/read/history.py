@@ -1,6 +1,7 @@
-"""`GET [type]/[id]/_history`: all that a source said of one resource.
+"""Histories: `_history` of one resource and of one person's record, and one version (vread).
 
-FHIR R4, http://hl7.org/fhir/R4/http.html#history.
+FHIR R4, http://hl7.org/fhir/R4/http.html#history and #vread. The versions of a resource are its statements. A shared
+Patient is not stored: each of its versions is composed again from the statements of that moment.
 """
 
 from __future__ import annotations
@@ -12,275 +13,274 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onestory.record.person.identifiers import PersonRef, by_reference
+from onestory.record.person.identifiers import PersonRef, ref_from_reference
 from onestory.record.read import as_of_store, history_store
 from onestory.record.read import request as read_request
-from onestory.record.read.access import Access, RecordAccess, View, absent
-from onestory.record.read.history_store import Happened, HistoryScope
-from onestory.record.read.request import Context
-from onestory.record.read.resource import Addressed, AddressedResource
+from onestory.record.read.access import Access, RecordAccess, not_found
+from onestory.record.read.history_store import HistoryEntry, HistoryScope
+from onestory.record.read.request import ReadContext
+from onestory.record.read.resource import AddressedResource, ResourceFinder
 from onestory.record.search.dates import ANY_TIME, TimeRange
 from onestory.record.search.parameters import (
-    IN_HISTORY,
-    IN_PERSONS_HISTORY,
-    IN_READ,
-    NAMING,
-    Parameters,
+    HISTORY_PARAMETERS,
+    PERSON_HISTORY_PARAMETERS,
+    PERSON_PARAMETERS,
+    READ_PARAMETERS,
     RecordQuery,
-    in_address,
-    one,
-    question,
+    RequestParameters,
+    parse_query,
+    resource_type_in_path,
+    single_value,
 )
-from onestory.record.search.sorting import CURSOR, EntryPlace, from_past_cursor
+from onestory.record.search.sorting import CURSOR, EntryCursor, parse_history_cursor
 from onestory.shared.errors import Gone, Malformed
 from onestory.shared.fhir import bundle
-from onestory.shared.fhir.bundle import Version
+from onestory.shared.fhir.bundle import ResourceVersion
 from onestory.shared.http.caller import Caller
 from onestory.shared.policy import Visibility
 from onestory.shared.postgres.database import Database
 
-# `GET [type]/_history?patient=...` and `GET _history?patient=...`: what happened in a person's record, newest first.
-#
-# FHIR R4, http://hl7.org/fhir/R4/http.html#history. As with search, the person must be named.
+_MAX_CHANGE_TIMES = 500
+# To compose one version takes some milliseconds.
+_MAX_COMPOSED_VERSIONS = 50
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_Page = tuple[Sequence[ResourceVersion], EntryCursor | None, int | None]
+"""The versions of a page, the cursor of the next page, and the total, if it is known."""
 
 
-class PersonsHistory:
-    """The interactions history-type and history-system.
+class PersonHistory:
+    """The interactions history-type and history-system: `GET [type]/_history` and `GET _history`, for one person.
 
-    They are in the order in which the record learned, so that a page holds still while more is said. A statement that
-    came late and did not stand is among them: whoever keeps a copy reads what changed, and does not replay.
+    As in search, the request must name the person. The order is the order in which statements arrived, so a page does
+    not change while more arrive. A statement that came late and never was current is included: a client that keeps a
+    copy reads changes, and does not replay them.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ReadContext) -> None:
         self._context = context
 
-    async def of_type(self, request: Request, caller: Caller) -> Response:
-        """What happened to resources of one type."""
-        resource_type = in_address(request.path_params["resource_type"])
+    async def type_level(self, request: Request, caller: Caller) -> Response:
+        """The history of the person's resources of one type."""
+        resource_type = resource_type_in_path(request.path_params["resource_type"])
         return await self._answer(request, caller, "history-type", resource_type)
 
-    async def of_all(self, request: Request, caller: Caller) -> Response:
-        """What happened to any resource."""
+    async def system_level(self, request: Request, caller: Caller) -> Response:
+        """The history of all the person's resources."""
         return await self._answer(request, caller, "history-system", None)
 
     async def _answer(self, request: Request, caller: Caller, interaction: str, resource_type: str | None) -> Response:
         context = self._context
         parameters = await read_request.parameters(request)
-        unpaged = [(name, value) for name, value in parameters if name != CURSOR]
-        asks = question(unpaged, IN_PERSONS_HISTORY, lenient=read_request.lenient(request))
-        after = from_past_cursor(one(parameters, CURSOR))
-        await read_request.await_position(context.visible, parameters)
-        asked = self._one_person(parameters)
+        without_cursor = [(name, value) for name, value in parameters if name != CURSOR]
+        query = parse_query(without_cursor, PERSON_HISTORY_PARAMETERS, lenient=read_request.is_lenient(request))
+        after = parse_history_cursor(single_value(parameters, CURSOR))
+        await read_request.await_position(context.visible_positions, parameters)
+        ref = self._single_person(parameters)
         access = context.access(request, caller, interaction, (resource_type,) if resource_type else ())
-        view = await context.reader.view(asked, access)
+        view = await context.record_access.view(ref, access)
         own = None if view.decision.visibility is Visibility.ALL else caller.organisation
-        of = HistoryScope(view.person.person_keys, resource_type, own, asks.span.since)
-        # One more than the page holds tells whether there is a next page.
-        found = await history_store.page_of_changes(context.database, of, after, asks.count + 1)
-        total = await history_store.count_changes(context.database, of)
-        address = f"{context.fhir}/{resource_type}/_history" if resource_type else f"{context.fhir}/_history"
-        return await context.reader.show(
-            view, access, lambda: read_request.body(self._bundle(address, parameters, asks, found, total))
+        scope = HistoryScope(view.person.person_keys, resource_type, own, query.time_range.since)
+        # One more than the page holds shows whether there is a next page.
+        entries = await history_store.page_of_history(context.database, scope, after, query.count + 1)
+        total = await history_store.count_history(context.database, scope)
+        list_url = f"{context.fhir}/{resource_type}/_history" if resource_type else f"{context.fhir}/_history"
+        return await context.record_access.answer_audited(
+            view, access, lambda: read_request.json_response(self._bundle(list_url, parameters, query, entries, total))
         )
 
     def _bundle(
-        self, address: str, parameters: Parameters, asks: RecordQuery, found: Sequence[Happened], total: int
+        self,
+        list_url: str,
+        parameters: RequestParameters,
+        query: RecordQuery,
+        found: Sequence[HistoryEntry],
+        total: int,
     ) -> bytes:
-        held = found[: asks.count]
-        place = from_past_cursor(one(parameters, CURSOR))
-        self_url = read_request.page_url(address, parameters, asks, place)
-        more = held and len(found) > len(held)
-        next_url = read_request.page_url(address, parameters, asks, held[-1].place) if more else None
+        on_page = found[: query.count]
+        cursor = parse_history_cursor(single_value(parameters, CURSOR))
+        self_url = read_request.page_url(list_url, parameters, query, cursor)
+        has_more = on_page and len(found) > len(on_page)
+        next_url = read_request.page_url(list_url, parameters, query, on_page[-1].cursor) if has_more else None
         entries = [
-            bundle.past(
-                f"{self._context.fhir}/{each.resource_type}/{each.shared_id}",
-                each.resource_type,
-                each.shared_id,
-                each.version,
+            bundle.history_entry(
+                f"{self._context.fhir}/{entry.resource_type}/{entry.shared_id}",
+                entry.resource_type,
+                entry.shared_id,
+                entry.version,
             )
-            for each in held
+            for entry in on_page
         ]
-        return bundle.history(total, self_url, next_url, entries)
+        return bundle.history_bundle(total, self_url, next_url, entries)
 
-    def _one_person(self, parameters: Parameters) -> PersonRef:
+    def _single_person(self, parameters: RequestParameters) -> PersonRef:
         keys, fhir = self._context.keys, self._context.fhir
-        named = [by_reference(value, keys, fhir) for name, value in parameters if name in NAMING]
-        if not named:
+        refs = [ref_from_reference(value, keys, fhir) for name, value in parameters if name in PERSON_PARAMETERS]
+        if not refs:
             raise Malformed("A history is of one person's record: name the person, as in patient=9990000018.")
-        if len({asked.person_key for asked in named}) > 1:
+        if len({ref.person_key for ref in refs}) > 1:
             raise Malformed("A history is of one person's record: these parameters name several.", code="value")
-        return max(named, key=lambda asked: asked.number or "")
+        return max(refs, key=lambda ref: ref.number or "")
 
 
-# The versions of a shared Patient: what it would have been composed to, whenever something was said of who it is.
+class ResourceHistory:
+    """The interaction history-instance, `GET [type]/[id]/_history`, also for a resource that has left the record.
 
-_MOST_MOMENTS = 500
-
-
-async def past_patients(
-    database: Database, reader: RecordAccess, view: View, access: Access, asked: PersonRef, span: TimeRange
-) -> AsyncIterator[Version]:
-    """The versions of the shared Patient that is asked for by number, latest first, each with when it came to be.
-
-    `view` is what the caller sees now. Where the caller sees nothing of the person at a moment, the Patient was not
-    there: that is a version without content. The beginning is no version.
+    The current version comes first. A shared Patient has a version for each time at which its statements changed.
     """
+
+    def __init__(self, context: ReadContext) -> None:
+        self._context = context
+        self._finder = ResourceFinder(context, "history-instance", HISTORY_PARAMETERS)
+
+    async def __call__(self, request: Request, caller: Caller) -> Response:
+        target = await self._finder.find(request, caller)
+        page = await (self._patient_page(target) if is_shared_patient(target) else self._stored_page(target))
+        return await target.answer_audited(lambda: self._answer(target, *page))
+
+    async def _stored_page(self, target: AddressedResource) -> _Page:
+        query, resource = target.query, target.resource
+        after = _event_id_of_cursor(query.after)
+        database, since = self._context.database, query.time_range.since
+        # One more than the page holds shows whether there is a next page.
+        versions = await history_store.page_of_versions(database, resource, since, after, query.count + 1)
+        on_page = versions[: query.count]
+        has_more = on_page and len(versions) > len(on_page)
+        next_cursor = EntryCursor(resource.resource_type, str(on_page[-1].event_id)) if has_more else None
+        return on_page, next_cursor, await history_store.count_versions(database, resource, since)
+
+    async def _patient_page(self, target: AddressedResource) -> _Page:
+        query, limit = target.query, min(target.query.count, _MAX_COMPOSED_VERSIONS)
+        time_range = TimeRange(query.time_range.since, _time_of_cursor(query.after))
+        on_page: list[ResourceVersion] = []
+        async for version in versions_of_patient(self._context.database, target, time_range):
+            if len(on_page) == limit:
+                last = str(_microseconds(on_page[-1])) if on_page else None
+                return on_page, EntryCursor(target.resource.resource_type, last) if last else None, None
+            on_page.append(version)
+        return on_page, None, len(on_page) if time_range.before is None else None
+
+    def _answer(
+        self,
+        target: AddressedResource,
+        versions: Sequence[ResourceVersion],
+        next_cursor: EntryCursor | None,
+        total: int | None,
+    ) -> Response:
+        query, resource = target.query, target.resource
+        resource_url = f"{self._context.fhir}/{resource.resource_type}/{resource.shared_id}"
+        list_url = f"{resource_url}/_history"
+        self_url = read_request.page_url(list_url, target.parameters, query)
+        next_url = read_request.page_url(list_url, target.parameters, query, next_cursor) if next_cursor else None
+        entries = [
+            bundle.history_entry(resource_url, resource.resource_type, resource.shared_id, version)
+            for version in versions
+        ]
+        return read_request.json_response(bundle.history_bundle(total, self_url, next_url, entries))
+
+
+class VersionRead:
+    """The interaction vread, `GET [type]/[id]/_history/[vid]`."""
+
+    def __init__(self, context: ReadContext) -> None:
+        self._context = context
+        self._finder = ResourceFinder(context, "vread", READ_PARAMETERS)
+
+    async def __call__(self, request: Request, caller: Caller) -> Response:
+        version_id, database = request.path_params["version_id"], self._context.database
+        target = await self._finder.find(request, caller)
+        if is_shared_patient(target):
+            version = await self._patient_version(target, version_id)
+        else:
+            event_id = _parse_event_id(version_id)
+            version = await history_store.find_version(database, target.resource, event_id) if event_id else None
+        return await target.answer_audited(lambda: _version_response(request, version))
+
+    async def _patient_version(self, target: AddressedResource, version_id: str) -> ResourceVersion | None:
+        entry = target.entry
+        assert entry is not None
+        if entry.event_id == version_id:
+            return ResourceVersion(entry.event_id, entry.broker_time, entry.content)
+        versions = [version async for version in versions_of_patient(self._context.database, target)]
+        return next((version for version in versions if version.event_id == version_id), None)
+
+
+def is_shared_patient(target: AddressedResource) -> bool:
+    """Whether the resource is a shared Patient, which is composed and not stored."""
+    return target.entry is not None and target.entry.composed
+
+
+async def versions_of_patient(
+    database: Database, target: AddressedResource, time_range: TimeRange = ANY_TIME
+) -> AsyncIterator[ResourceVersion]:
+    """The versions of a shared Patient, latest first, each with the time at which it came to be.
+
+    The Patient of each moment is composed from the statements that the caller may see. A moment at which the caller
+    sees nothing of the person is a version without content, unless it comes before all others.
+    """
+    assert target.audited is not None
+    assert target.resource.person_key is not None
+    record_access, view, access = target.audited
+    ref = PersonRef(target.resource.person_key, target.resource.shared_id)
     own = None if view.decision.visibility is Visibility.ALL else access.caller.organisation
     keys = view.person.person_keys
-    last: Version | None = None
-    for moment in await as_of_store.moments(database, keys, own, span, _MOST_MOMENTS):
-        found = await _at(reader, asked, access, moment)
-        if last is not None and found.event_id != last.event_id:
+    last: ResourceVersion | None = None
+    for moment in await as_of_store.patient_change_times(database, keys, own, time_range, _MAX_CHANGE_TIMES):
+        version = await _patient_at(record_access, ref, access, moment)
+        if last is not None and version.event_id != last.event_id:
             yield last
-        last = found
+        last = version
     if last is not None and last.content is not None:
         yield last
 
 
-async def _at(reader: RecordAccess, asked: PersonRef, access: Access, moment: datetime) -> Version:
-    view = await reader.view(asked, access, at=moment)
-    composed = [patient for patient in view.patients if patient.shared_id == asked.number]
-    return Version(composed[0].event_id, moment, composed[0].content) if composed else Version(None, moment, None)
+async def _patient_at(record_access: RecordAccess, ref: PersonRef, access: Access, moment: datetime) -> ResourceVersion:
+    view = await record_access.view(ref, access, at=moment)
+    composed = [patient for patient in view.patients if patient.shared_id == ref.number]
+    return (
+        ResourceVersion(composed[0].event_id, moment, composed[0].content)
+        if composed
+        else ResourceVersion(None, moment, None)
+    )
 
 
-# Composing a version takes some milliseconds.
-_MOST_COMPOSED = 50
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_Page = tuple[Sequence[Version], EntryPlace | None, int | None]
-"""The versions of a page, where the next page begins, and how many there are, where that is known."""
-
-
-class History:
-    """The interaction history-instance, also for what is not part of the record any more.
-
-    The version that stands comes first. A shared Patient is composed when it is read: its versions are what it would
-    have been composed to at each moment at which something was said of who the person is.
-    """
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._addressed = Addressed(context, "history-instance", IN_HISTORY)
-
-    async def __call__(self, request: Request, caller: Caller) -> Response:
-        target = await self._addressed.find(request, caller)
-        held, ahead, total = await (self._of_person(target) if is_composed(target) else self._of_resource(target))
-        return await target.show(lambda: self._answer(target, held, ahead, total))
-
-    async def _of_resource(self, target: AddressedResource) -> _Page:
-        asks, of = target.question, target.resource
-        seen = _event_id(asks.after)
-        database, since = self._context.database, asks.span.since
-        # One more than the page holds tells whether there is a next page.
-        said = await history_store.history(database, of, since, seen, asks.count + 1)
-        held = said[: asks.count]
-        more = held and len(said) > len(held)
-        ahead = EntryPlace(of.resource_type, str(held[-1].event_id)) if more else None
-        return held, ahead, await history_store.count_versions(database, of, since)
-
-    async def _of_person(self, target: AddressedResource) -> _Page:
-        asks, most = target.question, min(target.question.count, _MOST_COMPOSED)
-        span = TimeRange(asks.span.since, _moment(asks.after))
-        held: list[Version] = []
-        async for version in composed(self._context.database, target, span):
-            if len(held) == most:
-                ahead = EntryPlace(target.resource.resource_type, str(_micros(held[-1]))) if held else None
-                return held, ahead, None
-            held.append(version)
-        return held, None, len(held) if span.before is None else None
-
-    def _answer(
-        self, target: AddressedResource, held: Sequence[Version], ahead: EntryPlace | None, total: int | None
-    ) -> Response:
-        asks, of = target.question, target.resource
-        resource_url = f"{self._context.fhir}/{of.resource_type}/{of.shared_id}"
-        address = f"{resource_url}/_history"
-        self_url = read_request.page_url(address, target.parameters, asks)
-        next_url = read_request.page_url(address, target.parameters, asks, ahead) if ahead else None
-        entries = [bundle.past(resource_url, of.resource_type, of.shared_id, version) for version in held]
-        return read_request.body(bundle.history(total, self_url, next_url, entries))
+def _version_response(request: Request, version: ResourceVersion | None) -> Response:
+    if version is None:
+        raise not_found()
+    if version.content is None:
+        raise Gone("In this version its source has withdrawn it.")
+    return read_request.resource_response(request, version.content, version.event_id, version.broker_time)
 
 
-def is_composed(target: AddressedResource) -> bool:
-    """Whether it is a shared Patient."""
-    return target.shown is not None and target.shown.composed
-
-
-def composed(database: Database, target: AddressedResource, span: TimeRange = ANY_TIME) -> AsyncIterator[Version]:
-    """The versions of a shared Patient, latest first."""
-    assert target.audited is not None
-    assert target.resource.person_key is not None
-    reader, view, access = target.audited
-    asked = PersonRef(target.resource.person_key, target.resource.shared_id)
-    return past_patients(database, reader, view, access, asked, span)
-
-
-def _micros(version: Version) -> int:
-    assert version.broker_time is not None
-    return (version.broker_time - _EPOCH) // timedelta(microseconds=1)
-
-
-def _moment(after: EntryPlace) -> datetime | None:
-    if not after.id:
-        return None
+def _parse_event_id(version_id: str) -> UUID | None:
     try:
-        return _EPOCH + timedelta(microseconds=int(after.id))
-    except (ValueError, OverflowError) as error:
-        raise _not_ours() from error
+        return UUID(version_id)
+    except ValueError:
+        return None
 
 
-def _event_id(after: EntryPlace) -> UUID | None:
+def _event_id_of_cursor(after: EntryCursor) -> UUID | None:
     if not after.id:
         return None
     try:
         return UUID(after.id)
     except ValueError as error:
-        raise _not_ours() from error
+        raise _unreadable_cursor() from error
 
 
-def _not_ours() -> Malformed:
-    return Malformed("_cursor is not from a next link of this history.", code="value")
+def _microseconds(version: ResourceVersion) -> int:
+    assert version.broker_time is not None
+    return (version.broker_time - _EPOCH) // timedelta(microseconds=1)
 
 
-# `GET [type]/[id]/_history/[vid]`: one version of a resource (FHIR R4, http://hl7.org/fhir/R4/http.html#vread).
-
-
-class VersionRead:
-    """The interaction vread. A version of a shared Patient is composed again, as its history tells it."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._addressed = Addressed(context, "vread", IN_READ)
-
-    async def __call__(self, request: Request, caller: Caller) -> Response:
-        version_id = request.path_params["version_id"]
-        target = await self._addressed.find(request, caller)
-        if is_composed(target):
-            return await self._of_person(request, target, version_id)
-        event_id = _vread_event_id(version_id)
-        version = await history_store.version(self._context.database, target.resource, event_id) if event_id else None
-        return await target.show(lambda: _stated(request, version))
-
-    async def _of_person(self, request: Request, target: AddressedResource, version_id: str) -> Response:
-        shown = target.shown
-        assert shown is not None
-        version: Version | None = Version(shown.event_id, shown.broker_time, shown.content)
-        if shown.event_id != version_id:
-            past = [each async for each in composed(self._context.database, target) if each.event_id == version_id]
-            version = past[0] if past else None
-        return await target.show(lambda: _stated(request, version))
-
-
-def _stated(request: Request, version: Version | None) -> Response:
-    if version is None:
-        raise absent()
-    if version.content is None:
-        raise Gone("In this version its source has withdrawn it.")
-    return read_request.resource(request, version.content, version.event_id, version.broker_time)
-
-
-def _vread_event_id(version_id: str) -> UUID | None:
-    try:
-        return UUID(version_id)
-    except ValueError:
+def _time_of_cursor(after: EntryCursor) -> datetime | None:
+    if not after.id:
         return None
+    try:
+        return _EPOCH + timedelta(microseconds=int(after.id))
+    except (ValueError, OverflowError) as error:
+        raise _unreadable_cursor() from error
+
+
+def _unreadable_cursor() -> Malformed:
+    return Malformed("_cursor is not from a next link of this history.", code="value")

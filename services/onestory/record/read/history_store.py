@@ -1,4 +1,4 @@
-"""One resource as it is read, and its versions: of a person or of the directory."""
+"""SQL of single resources and their versions, of a person or of the directory, and of a person's history."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from onestory.record.search.sorting import PastPlace
-from onestory.shared.fhir.bundle import Version
+from onestory.record.search.sorting import HistoryCursor
+from onestory.shared.fhir.bundle import ResourceVersion
 from onestory.shared.postgres.database import Database
 
 
 class CurrentStatement(NamedTuple):
-    """The statement that stands for a resource, whether or not it is part of the record."""
+    """The current statement of a resource. The resource may have left the record: see the three flags (glossary)."""
 
     organisation: str
     retracted: bool
     away: bool
     retired: bool
-    version: Version
+    version: ResourceVersion
 
 
 class StoredResource(NamedTuple):
-    """A resource by its address. `person_key` is None in the directory."""
+    """The address of a resource. `person_key` is None in the directory."""
 
     resource_type: str
     shared_id: str
     person_key: str | None
 
 
-_STANDING = """
+_CURRENT_STATEMENT = """
 select c.organisation, c.operation = 'retract', c.away, c.retired, s.event_id, s.broker_time, s.content
 from current c
 join statement s using (person_key, shared_id, event_id)
 where c.resource_type = $1 and c.shared_id = $2 and c.person_key = $3
 """
 
-_DIRECTORY_STANDING = """
+_DIRECTORY_CURRENT_STATEMENT = """
 select s.organisation, c.operation = 'retract', false, false, s.event_id, s.broker_time, s.content
 from directory_current c
 join directory_statement s using (shared_id, event_id)
 where c.resource_type = $1 and c.shared_id = $2
 """
 
-# $3 is the first version asked for by time, $4 the last one of the page before, $5 the size of a page.
-_HISTORY = """
+# $3: the earliest broker time. $4: the event id of the last version of the page before. $5: the most versions.
+_VERSIONS = """
 select s.event_id, s.broker_time, s.content
 from statement s
 left join statement seen on seen.person_key = $6 and seen.shared_id = $2 and seen.event_id = $4
@@ -56,7 +56,7 @@ order by s.rank desc, s.published_at desc, s.event_id desc
 limit $5
 """
 
-_DIRECTORY_HISTORY = """
+_DIRECTORY_VERSIONS = """
 select s.event_id, s.broker_time, s.content
 from directory_statement s
 left join directory_statement seen on seen.shared_id = $2 and seen.event_id = $4
@@ -67,12 +67,12 @@ order by s.rank desc, s.published_at desc, s.event_id desc
 limit $5
 """
 
-_COUNT = """
+_VERSION_COUNT = """
 select count(*) from statement
 where resource_type = $1 and shared_id = $2 and ($3::timestamptz is null or broker_time >= $3) and person_key = $4
 """
 
-_DIRECTORY_COUNT = """
+_DIRECTORY_VERSION_COUNT = """
 select count(*) from directory_statement
 where resource_type = $1 and shared_id = $2 and ($3::timestamptz is null or broker_time >= $3)
 """
@@ -88,57 +88,60 @@ where resource_type = $1 and shared_id = $2 and event_id = $3
 """
 
 
-async def standing(database: Database, of: StoredResource) -> CurrentStatement | None:
-    """What stands for a resource."""
-    query = _STANDING if of.person_key else _DIRECTORY_STANDING
-    row = await database.fetchrow(query, *_address(of))
-    return None if row is None else CurrentStatement(row[0], row[1], row[2], row[3], Version(*row[4:]))
+async def current_statement(database: Database, resource: StoredResource) -> CurrentStatement | None:
+    """The current statement of a resource; None if it has none."""
+    query = _CURRENT_STATEMENT if resource.person_key else _DIRECTORY_CURRENT_STATEMENT
+    row = await database.fetchrow(query, *_address_arguments(resource))
+    return None if row is None else CurrentStatement(row[0], row[1], row[2], row[3], ResourceVersion(*row[4:]))
 
 
-async def version(database: Database, of: StoredResource, event_id: UUID) -> Version | None:
-    """One version of a resource."""
-    query = _VERSION if of.person_key else _DIRECTORY_VERSION
-    row = await database.fetchrow(query, of.resource_type, of.shared_id, event_id, *_person(of))
-    return None if row is None else Version(*row)
+async def find_version(database: Database, resource: StoredResource, event_id: UUID) -> ResourceVersion | None:
+    """One version of a resource; None if it is not stored."""
+    query = _VERSION if resource.person_key else _DIRECTORY_VERSION
+    row = await database.fetchrow(
+        query, resource.resource_type, resource.shared_id, event_id, *_person_argument(resource)
+    )
+    return None if row is None else ResourceVersion(*row)
 
 
-async def history(
-    database: Database, of: StoredResource, since: datetime | None, after: UUID | None, count: int
-) -> list[Version]:
-    """The versions of a resource by their order key, greatest first: the first is the one that stands."""
-    query = _HISTORY if of.person_key else _DIRECTORY_HISTORY
-    rows = await database.fetch(query, of.resource_type, of.shared_id, since, after, count, *_person(of))
-    return [Version(*row) for row in rows]
+async def page_of_versions(
+    database: Database, resource: StoredResource, since: datetime | None, after: UUID | None, count: int
+) -> list[ResourceVersion]:
+    """The versions of a resource by order key, greatest first: the first one is current."""
+    query = _VERSIONS if resource.person_key else _DIRECTORY_VERSIONS
+    rows = await database.fetch(
+        query, resource.resource_type, resource.shared_id, since, after, count, *_person_argument(resource)
+    )
+    return [ResourceVersion(*row) for row in rows]
 
 
-async def count_versions(database: Database, of: StoredResource, since: datetime | None) -> int:
-    """How many versions a resource has."""
-    query = _COUNT if of.person_key else _DIRECTORY_COUNT
-    return int(await database.fetchval(query, of.resource_type, of.shared_id, since, *_person(of)))
+async def count_versions(database: Database, resource: StoredResource, since: datetime | None) -> int:
+    """The number of versions of a resource since a broker time."""
+    query = _VERSION_COUNT if resource.person_key else _DIRECTORY_VERSION_COUNT
+    return int(
+        await database.fetchval(query, resource.resource_type, resource.shared_id, since, *_person_argument(resource))
+    )
 
 
-def _address(of: StoredResource) -> tuple[str, ...]:
-    return (of.resource_type, of.shared_id, *_person(of))
+def _address_arguments(resource: StoredResource) -> tuple[str, ...]:
+    return (resource.resource_type, resource.shared_id, *_person_argument(resource))
 
 
-def _person(of: StoredResource) -> tuple[str, ...]:
-    return (of.person_key,) if of.person_key else ()
+def _person_argument(resource: StoredResource) -> tuple[str, ...]:
+    return (resource.person_key,) if resource.person_key else ()
 
 
-# What happened in a person's record: every version of every resource, and what left the record without one.
-
-
-class Happened(NamedTuple):
-    """One thing that happened to a resource."""
+class HistoryEntry(NamedTuple):
+    """One new version of a resource, or one time at which it left the record without a new version."""
 
     resource_type: str
     shared_id: str
-    version: Version
-    place: PastPlace
+    version: ResourceVersion
+    cursor: HistoryCursor
 
 
 class HistoryScope(NamedTuple):
-    """Whose history is asked for, as far as a caller may see it. None: of any type, by any organisation."""
+    """The part of a person's history that is requested and that the caller may see. None means any."""
 
     person_keys: Collection[str]
     resource_type: str | None
@@ -146,11 +149,11 @@ class HistoryScope(NamedTuple):
     since: datetime | None
 
 
-# $1 are the identities of the person, $2 a type, $3 an organisation, $4 the first time that counts.
-# What its source has since said of another person is not told of this one, but that it left is. A whole list retires
-# what it does not mention, and a retraction may speak under another identity of the person: there is no version of
-# either. What happens without a message of its own comes last in its moment.
-_EVENTS = """
+# $1: the identities of the person. $2: a type. $3: an organisation. $4: the earliest broker time.
+# "moved": resources that now belong to another person. The history does not show their versions, only that they left.
+# "ended": resources that left the record without a new version: they moved, a whole list retired them, or their source
+# retracted them under another identity of the person. They come last in their moment.
+_HISTORY = """
 with moved as (
     select mine.person_key, mine.resource_hash,
         (select taker.broker_time from statement taker
@@ -200,7 +203,7 @@ with moved as (
 )
 """
 
-_PAGE = f"""{_EVENTS}, page as (
+_HISTORY_PAGE = f"""{_HISTORY}, page as (
     select * from asked
     where $5::timestamptz is null or (broker_time, "offset", shared_id) < ($5, $6::bigint, $7::text collate "C")
     order by broker_time desc, "offset" desc, shared_id desc
@@ -210,24 +213,28 @@ select page.resource_type, page.shared_id, page.event_id, page.broker_time, s.co
 from page
 left join statement s using (person_key, shared_id, event_id)
 order by page.broker_time desc, page."offset" desc, page.shared_id desc
-"""  # noqa: S608 - no value is part of it
+"""  # noqa: S608 - no value is inserted
 
-_COUNT_CHANGES = f"{_EVENTS} select count(*) from asked"  # noqa: S608
+_HISTORY_COUNT = f"{_HISTORY} select count(*) from asked"  # noqa: S608
 
 
-async def page_of_changes(database: Database, of: HistoryScope, after: PastPlace | None, count: int) -> list[Happened]:
-    """What happened, newest first, after a place."""
-    rows = await database.fetch(_PAGE, *_asked(of), *(after or (None, None, None)), count)
+async def page_of_history(
+    database: Database, scope: HistoryScope, after: HistoryCursor | None, count: int
+) -> list[HistoryEntry]:
+    """At most `count` entries of the history, newest first, after a cursor."""
+    rows = await database.fetch(_HISTORY_PAGE, *_scope_arguments(scope), *(after or (None, None, None)), count)
     return [
-        Happened(kind, shared_id, Version(event_id, at, content), PastPlace(at, offset, shared_id))
-        for kind, shared_id, event_id, at, content, offset in rows
+        HistoryEntry(
+            resource_type, shared_id, ResourceVersion(event_id, at, content), HistoryCursor(at, offset, shared_id)
+        )
+        for resource_type, shared_id, event_id, at, content, offset in rows
     ]
 
 
-async def count_changes(database: Database, of: HistoryScope) -> int:
-    """How much happened."""
-    return int(await database.fetchval(_COUNT_CHANGES, *_asked(of)))
+async def count_history(database: Database, scope: HistoryScope) -> int:
+    """The number of entries of the history."""
+    return int(await database.fetchval(_HISTORY_COUNT, *_scope_arguments(scope)))
 
 
-def _asked(of: HistoryScope) -> tuple[object, ...]:
-    return (list(of.person_keys), of.resource_type, of.organisation, of.since)
+def _scope_arguments(scope: HistoryScope) -> tuple[object, ...]:
+    return (list(scope.person_keys), scope.resource_type, scope.organisation, scope.since)

@@ -1,6 +1,8 @@
-"""Operations on one Patient, `Patient/[id]/$name`: how each of them begins.
+"""Operations on one Patient, `Patient/[id]/$name` (FHIR R4, http://hl7.org/fhir/R4/operations.html).
 
-FHIR R4, http://hl7.org/fhir/R4/operations.html.
+`PatientOperation.start` begins each of them: it reads the parameters, and gets from `RecordAccess` (`access.py`) the
+part of the person's record that the caller may see. The operations here then answer from it: `$everything`, `$merged`
+and `$freshness`. `$summary` and `$story` are in `record/summary/api.py`.
 """
 
 from __future__ import annotations
@@ -13,52 +15,56 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from onestory.record.freshness.domain import freshness_parameters
-from onestory.record.freshness.service import Sources
+from onestory.record.freshness.service import FreshnessService
 from onestory.record.merge.view import changes, changes_view, merged_view
-from onestory.record.person.identifiers import PersonRef, by_id
+from onestory.record.person.identifiers import PersonRef, ref_from_patient_id
 from onestory.record.read import request as read_request
-from onestory.record.read.access import Access, View, absent
-from onestory.record.read.request import Context
-from onestory.record.search.execute import Listing, Lists
+from onestory.record.read.access import Access, RecordView, not_found
+from onestory.record.read.request import ReadContext
 from onestory.record.search.parameters import (
-    IN_EVERYTHING,
-    IN_MERGED,
-    IN_READ,
-    Parameters,
+    EVERYTHING_PARAMETERS,
+    MERGED_PARAMETERS,
+    READ_PARAMETERS,
     RecordQuery,
-    in_parameter,
-    question,
+    RequestParameters,
+    parse_query,
+    resource_types_in_parameter,
 )
+from onestory.record.search.searchset import ListRequest, SearchsetWriter
 from onestory.record.summary.service import Summaries
 from onestory.shared.http.caller import Caller
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """An operation that was asked for, and what its caller sees of the person; `at` None: as the record is now."""
+class StartedOperation:
+    """A request for an operation, and what its caller sees of the person.
 
-    asked_id: str
-    parameters: Parameters
-    question: RecordQuery
+    `requested_id` is the id in the URL, and `ref` the person that it names. `at` is the moment of the record; None for
+    the record as it is now.
+    """
+
+    requested_id: str
+    parameters: RequestParameters
+    query: RecordQuery
     at: datetime | None
-    asked: PersonRef
+    ref: PersonRef
     access: Access
-    view: View
+    view: RecordView
 
 
-def _all_types(_question: RecordQuery) -> tuple[str, ...]:
+def _all_types(_query: RecordQuery) -> tuple[str, ...]:
     return ()
 
 
 class PatientOperation:
-    """Begins the operation of this name, for an NHS number or the id of a source's Patient.
+    """Starts the operation `name` on a Patient, by NHS number or by the id of a source's Patient.
 
-    `known` are the parameters it takes; `types` gives the resource types that its question is about, for the audit.
+    `known` are the supported parameters. `types` returns the resource types of a query, for the access event.
     """
 
     def __init__(
         self,
-        context: Context,
+        context: ReadContext,
         name: str,
         known: Collection[str],
         types: Callable[[RecordQuery], tuple[str, ...]] = _all_types,
@@ -68,88 +74,84 @@ class PatientOperation:
         self._known = known
         self._types = types
 
-    async def begin(self, request: Request, caller: Caller) -> Begun:
-        """What is asked, of whom. Raises `Malformed` for the parameters, `NotFound` for what is no id of ours."""
-        context, asked_id = self._context, request.path_params["id"]
+    async def start(self, request: Request, caller: Caller) -> StartedOperation:
+        """The request with the caller's view. Raises `Malformed` for parameters, `NotFound` for an id that is not ours.
+
+        Nothing of the view may leave before `RecordAccess.answer_audited`.
+        """
+        context, requested_id = self._context, request.path_params["id"]
         parameters = await read_request.parameters(request)
-        asks, at = (
-            question(parameters, self._known, lenient=read_request.lenient(request)),
-            read_request.moment(parameters),
-        )
-        await read_request.await_position(context.visible, parameters)
-        asked = by_id(asked_id, context.keys)
-        if asked is None:
-            raise absent()
-        access = context.access(request, caller, f"{self._name}?asOf" if at else self._name, self._types(asks))
-        view = await context.reader.view(asked, access, at=at)
-        return Begun(asked_id, parameters, asks, at, asked, access, view)
+        query = parse_query(parameters, self._known, lenient=read_request.is_lenient(request))
+        at = read_request.as_of(parameters)
+        await read_request.await_position(context.visible_positions, parameters)
+        ref = ref_from_patient_id(requested_id, context.keys)
+        if ref is None:
+            raise not_found()
+        access = context.access(request, caller, f"{self._name}?asOf" if at else self._name, self._types(query))
+        view = await context.record_access.view(ref, access, at=at)
+        return StartedOperation(requested_id, parameters, query, at, ref, access, view)
 
 
-# `GET Patient/[id]/$everything`: all of a person's record, as it is or as it was at a moment (`asOf`).
-#
-# http://hl7.org/fhir/R4/patient-operation-everything.html
+class EverythingOperation:
+    """`GET Patient/[id]/$everything`: a person's whole record, as it is now or as of a moment (`asOf`).
 
+    http://hl7.org/fhir/R4/patient-operation-everything.html
+    """
 
-class Everything:
-    """The operation, for an NHS number or the id of a source's Patient."""
-
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ReadContext) -> None:
         self._fhir = context.fhir
         self._operation = PatientOperation(
-            context, "$everything", IN_EVERYTHING, lambda asks: in_parameter(asks.types or ())
+            context, "$everything", EVERYTHING_PARAMETERS, lambda query: resource_types_in_parameter(query.types or ())
         )
-        self._lists = Lists(context)
+        self._writer = SearchsetWriter(context)
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
-        begun = await self._operation.begin(request, caller)
-        address = f"{self._fhir}/Patient/{begun.asked_id}/$everything"
-        matching = begun.view.matching(begun.question)
-        listing = Listing(address, begun.parameters, begun.question)
-        return await self._lists.page(request, begun.view, begun.access, matching, listing)
+        started = await self._operation.start(request, caller)
+        list_url = f"{self._fhir}/Patient/{started.requested_id}/$everything"
+        matches = started.view.matching(started.query)
+        list_request = ListRequest(list_url, started.parameters, started.query)
+        return await self._writer.write_matches(request, started.view, started.access, matches, list_request)
 
 
-# `GET Patient/[id]/$merged`: one line for one fact, whoever said it.
-#
-# The operation is `schemas/fhir/OperationDefinition-merged.json`.
+class MergedOperation:
+    """`GET Patient/[id]/$merged`: the facts of the merged view; with `_since`, the changes of them.
 
+    It is defined in `schemas/fhir/OperationDefinition-merged.json`.
+    """
 
-class AskMerged:
-    """The operation, for an NHS number or the id of a source's Patient."""
-
-    def __init__(self, context: Context, summaries: Summaries) -> None:
-        self._reader = context.reader
-        self._operation = PatientOperation(context, "$merged", IN_MERGED)
+    def __init__(self, context: ReadContext, summaries: Summaries) -> None:
+        self._record_access = context.record_access
+        self._operation = PatientOperation(context, "$merged", MERGED_PARAMETERS)
         self._summaries = summaries
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
-        begun, reader = await self._operation.begin(request, caller), self._reader
-        facts, since = await self._summaries.facts(begun.view), begun.question.span.since
-        then = await reader.view(begun.asked, begun.access, at=since) if since else None
-        before = await self._summaries.facts(then) if then else None
+        started = await self._operation.start(request, caller)
+        facts, since = await self._summaries.facts(started.view), started.query.time_range.since
+        view_then = await self._record_access.view(started.ref, started.access, at=since) if since else None
+        before = await self._summaries.facts(view_then) if view_then else None
 
         def produce() -> Response:
             if before is None:
-                return read_request.body(merged_view(facts.merged, facts.contents))
-            return read_request.body(changes_view(changes(before.merged, facts.merged), facts.merged, facts.contents))
+                return read_request.json_response(merged_view(facts.merged, facts.contents))
+            changed = changes(before.merged, facts.merged)
+            return read_request.json_response(changes_view(changed, facts.merged, facts.contents))
 
-        return await reader.show(begun.view, begun.access, produce)
-
-
-# `GET Patient/[id]/$freshness`: how fresh each source of the record is, as far as the caller sees it.
-#
-# The operation is `schemas/fhir/OperationDefinition-freshness.json`.
+        return await self._record_access.answer_audited(started.view, started.access, produce)
 
 
-class AskFreshness:
-    """The operation, for an NHS number or the id of a source's Patient."""
+class FreshnessOperation:
+    """`GET Patient/[id]/$freshness`: the freshness of each source of the record that the caller sees.
 
-    def __init__(self, context: Context, sources: Sources) -> None:
-        self._reader = context.reader
-        self._operation = PatientOperation(context, "$freshness", IN_READ)
-        self._sources = sources
+    It is defined in `schemas/fhir/OperationDefinition-freshness.json`.
+    """
+
+    def __init__(self, context: ReadContext, freshness: FreshnessService) -> None:
+        self._record_access = context.record_access
+        self._operation = PatientOperation(context, "$freshness", READ_PARAMETERS)
+        self._freshness = freshness
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
-        begun, now = await self._operation.begin(request, caller), datetime.now(UTC)
-        sources = await self._sources.of(begun.view.person.person_keys, begun.view.entries, now)
-        answer = read_request.body(freshness_parameters(sources, now))
-        return await self._reader.show(begun.view, begun.access, lambda: answer)
+        started, now = await self._operation.start(request, caller), datetime.now(UTC)
+        sources = await self._freshness.sources(started.view.person.person_keys, started.view.entries, now)
+        response = read_request.json_response(freshness_parameters(sources, now))
+        return await self._record_access.answer_audited(started.view, started.access, lambda: response)

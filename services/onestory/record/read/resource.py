@@ -1,4 +1,8 @@
-"""What stands at `[type]/[id]`, and whether this caller may see it: common to read, vread and history."""
+"""Reads one resource: `GET [type]/[id]` (FHIR R4, http://hl7.org/fhir/R4/http.html#read).
+
+`ResourceFinder` finds the resource of an address and checks whether the caller may see it. Read, vread, history and
+provenance use it.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,20 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onestory.record.person.identifiers import PersonRef, by_address
+from onestory.record.person.identifiers import PersonRef, ref_from_address
 from onestory.record.read import history_store
 from onestory.record.read import request as read_request
-from onestory.record.read.access import Access, RecordAccess, View, absent
+from onestory.record.read.access import Access, RecordAccess, RecordView, not_found
 from onestory.record.read.history_store import CurrentStatement, StoredResource
-from onestory.record.read.request import Context
+from onestory.record.read.request import ReadContext
 from onestory.record.read.store import CurrentEntry
-from onestory.record.search.parameters import IN_READ, Parameters, RecordQuery, in_address, question
+from onestory.record.search.parameters import (
+    READ_PARAMETERS,
+    RecordQuery,
+    RequestParameters,
+    parse_query,
+    resource_type_in_path,
+)
 from onestory.shared.errors import Gone
 from onestory.shared.http.caller import Caller
 from onestory.shared.identity import is_directory_id
@@ -25,124 +35,128 @@ from onestory.shared.policy import Visibility
 Answer = TypeVar("Answer")
 
 
+class ResourceRead:
+    """The interaction read, for resources of a person, shared Patients and the directory."""
+
+    def __init__(self, context: ReadContext) -> None:
+        self._finder = ResourceFinder(context, "read", READ_PARAMETERS)
+
+    async def __call__(self, request: Request, caller: Caller) -> Response:
+        target = await self._finder.find(request, caller)
+        return await target.answer_audited(lambda: _response(request, target))
+
+
+def _response(request: Request, target: AddressedResource) -> Response:
+    if target.entry is not None:
+        entry = target.entry
+        assert entry.content is not None
+        return read_request.resource_response(request, entry.content, entry.event_id, entry.broker_time)
+    assert target.current is not None
+    if gone := _gone(target.current):
+        raise gone
+    version = target.current.version
+    if version.content is None:
+        raise not_found()
+    return read_request.resource_response(request, version.content, version.event_id, version.broker_time)
+
+
+def _gone(current: CurrentStatement) -> Gone | None:
+    """The reason why a resource that was in the record is no longer part of it; None if it is part of it."""
+    if current.away:
+        return Gone("Its source has since said it of somebody else, or under another id. Its history is still here.")
+    if current.retracted:
+        return Gone("Its source has withdrawn it. Its history is still here.")
+    if current.retired:
+        return Gone("Its source's latest whole list of this type does not have it. Its history is still here.")
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class AddressedResource:
-    """A resource by its address. `shown` is it as part of the record; else `standing` is what became of it.
+    """The resource at an address.
 
-    `show` gives an answer about it, once the access is audited. The directory is about nobody: there is nothing to
-    audit.
+    `entry` is set if the caller sees it as part of a record. Otherwise `current` is its current statement, if it has
+    one: of the directory, or of a resource that is hidden or no longer part of the record. `audited` is None for the
+    directory, which is about no person and needs no access event.
     """
 
     resource: StoredResource
-    parameters: Parameters
-    question: RecordQuery
-    shown: CurrentEntry | None
-    standing: CurrentStatement | None
-    audited: tuple[RecordAccess, View, Access] | None
+    parameters: RequestParameters
+    query: RecordQuery
+    entry: CurrentEntry | None
+    current: CurrentStatement | None
+    audited: tuple[RecordAccess, RecordView, Access] | None
 
-    async def show(self, produce: Callable[[], Answer]) -> Answer:
-        """The answer. Raises `NotFound` where the caller may not see the resource, `Unavailable` without a trace."""
+    async def answer_audited(self, produce: Callable[[], Answer]) -> Answer:
+        """The answer, after Kafka has the access events.
+
+        Raises `NotFound` if the caller may not see the resource, and `Unavailable` if an event cannot be written.
+        """
         if self.audited is None:
-            return self._permitted(produce)
-        reader, view, access = self.audited
-        return await reader.show(view, access, lambda: self._permitted(produce))
+            return self._answer_if_allowed(produce)
+        record_access, view, access = self.audited
+        return await record_access.answer_audited(view, access, lambda: self._answer_if_allowed(produce))
 
-    def _permitted(self, produce: Callable[[], Answer]) -> Answer:
-        if self.shown is None and not self._may_see_what_became_of_it():
-            raise absent()
+    def _answer_if_allowed(self, produce: Callable[[], Answer]) -> Answer:
+        if self.entry is None and not self._may_see_current():
+            raise not_found()
         return produce()
 
-    def _may_see_what_became_of_it(self) -> bool:
-        if self.standing is None or self.audited is None:
-            return self.standing is not None
+    def _may_see_current(self) -> bool:
+        if self.current is None or self.audited is None:
+            return self.current is not None
         _, view, access = self.audited
-        own = self.standing.organisation == access.caller.organisation
+        own = self.current.organisation == access.caller.organisation
         return view.decision.visibility is Visibility.ALL or (view.decision.visibility is Visibility.OWN and own)
 
 
-class Addressed:
-    """Finds the resource that a request of one interaction is about. `known` are the parameters it takes."""
+class ResourceFinder:
+    """Finds the resource that a request of one interaction addresses. `known` are the supported parameters."""
 
-    def __init__(self, context: Context, interaction: str, known: Collection[str]) -> None:
+    def __init__(self, context: ReadContext, interaction: str, known: Collection[str]) -> None:
         self._context = context
         self._interaction = interaction
         self._known = known
 
     async def find(self, request: Request, caller: Caller) -> AddressedResource:
-        """The resource. Raises `NotFound` for what is no address of ours, `Malformed` for the parameters."""
-        resource_type = in_address(request.path_params["resource_type"])
-        return await self.at(request, caller, resource_type, request.path_params["id"])
+        """The resource in the request's path. Raises `NotFound` for an id that is not ours, and `Malformed`."""
+        resource_type = resource_type_in_path(request.path_params["resource_type"])
+        return await self.find_at(request, caller, resource_type, request.path_params["id"])
 
-    async def at(
-        self, request: Request, caller: Caller, resource_type: str, shared_id: str, read_as: str = ""
+    async def find_at(
+        self, request: Request, caller: Caller, resource_type: str, shared_id: str, audited_type: str = ""
     ) -> AddressedResource:
-        """The resource at this address, though the request may have another. Raises as `find` does.
+        """The resource at this type and id, which may differ from the request's path. Raises the same errors.
 
-        `read_as` is the type that the trace tells of, where the answer is about the resource and not the resource.
+        `audited_type` is the type in the access event, if the answer is about the resource and does not show it.
         """
         parameters = await read_request.parameters(request)
-        asks = question(parameters, self._known, types=(resource_type,), lenient=read_request.lenient(request))
-        await read_request.await_position(self._context.visible, parameters)
+        lenient = read_request.is_lenient(request)
+        query = parse_query(parameters, self._known, types=(resource_type,), lenient=lenient)
+        await read_request.await_position(self._context.visible_positions, parameters)
         if is_directory_id(shared_id):
             resource = StoredResource(resource_type, shared_id, None)
-            standing = await history_store.standing(self._context.database, resource)
-            return AddressedResource(resource, parameters, asks, None, standing, None)
-        asked = by_address(resource_type, shared_id, self._context.keys)
-        if asked is None:
-            raise absent()
-        access = self._context.access(request, caller, self._interaction, (read_as or resource_type,))
+            current = await history_store.current_statement(self._context.database, resource)
+            return AddressedResource(resource, parameters, query, None, current, None)
+        ref = ref_from_address(resource_type, shared_id, self._context.keys)
+        if ref is None:
+            raise not_found()
+        access = self._context.access(request, caller, self._interaction, (audited_type or resource_type,))
         target = AddressedResource(
-            StoredResource(resource_type, shared_id, asked.person_key), parameters, asks, None, None, None
+            StoredResource(resource_type, shared_id, ref.person_key), parameters, query, None, None, None
         )
-        return await self._of_person(asked, target, access)
+        return await self._find_of_person(ref, target, access)
 
-    async def _of_person(self, asked: PersonRef, target: AddressedResource, access: Access) -> AddressedResource:
-        reader = self._context.reader
-        itself = RecordQuery(types=(target.resource.resource_type,), ids=(target.resource.shared_id,), count=1)
-        view = await reader.view(asked, access)
-        matching = await reader.fetched(view.matching(itself))
-        if matching:
-            return replace(target, shown=matching[0], audited=(reader, view, access))
-        standing = await history_store.standing(self._context.database, target.resource)
-        if standing:
-            view = await reader.view(asked, access, [standing.organisation])
-        return replace(target, standing=standing, audited=(reader, view, access))
-
-
-# `GET [type]/[id]`: one resource as it stands (FHIR R4, http://hl7.org/fhir/R4/http.html#read).
-
-
-class ReadResource:
-    """The interaction read, for resources of a person, the shared Patient, and the directory."""
-
-    def __init__(self, context: Context) -> None:
-        self._addressed = Addressed(context, "read", IN_READ)
-
-    async def __call__(self, request: Request, caller: Caller) -> Response:
-        target = await self._addressed.find(request, caller)
-        return await target.show(lambda: _answer(request, target))
-
-
-def _answer(request: Request, target: AddressedResource) -> Response:
-    if target.shown is not None:
-        shown = target.shown
-        assert shown.content is not None
-        return read_request.resource(request, shown.content, shown.event_id, shown.broker_time)
-    assert target.standing is not None
-    if gone := _gone(target.standing):
-        raise gone
-    version = target.standing.version
-    if version.content is None:
-        raise absent()
-    return read_request.resource(request, version.content, version.event_id, version.broker_time)
-
-
-def _gone(standing: CurrentStatement) -> Gone | None:
-    """Why the resource is not part of the record, where its source spoke of it before."""
-    if standing.away:
-        return Gone("Its source has since said it of somebody else, or under another id. Its history is still here.")
-    if standing.retracted:
-        return Gone("Its source has withdrawn it. Its history is still here.")
-    if standing.retired:
-        return Gone("Its source's latest whole list of this type does not have it. Its history is still here.")
-    return None
+    async def _find_of_person(self, ref: PersonRef, target: AddressedResource, access: Access) -> AddressedResource:
+        record_access = self._context.record_access
+        resource = target.resource
+        by_address = RecordQuery(types=(resource.resource_type,), ids=(resource.shared_id,), count=1)
+        view = await record_access.view(ref, access)
+        matches = await record_access.with_contents(view.matching(by_address))
+        if matches:
+            return replace(target, entry=matches[0], audited=(record_access, view, access))
+        current = await history_store.current_statement(self._context.database, resource)
+        if current:
+            # The source of a statement may see it, also after it left the record.
+            view = await record_access.view(ref, access, [current.organisation])
+        return replace(target, current=current, audited=(record_access, view, access))

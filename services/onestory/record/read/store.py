@@ -1,4 +1,4 @@
-"""A person's record as it is read: what is part of it, and the links to other identities of the person."""
+"""SQL of the record: the current entries of a person, the identity links, and entries of the directory."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from sys import intern
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from onestory.record.search.sorting import EntryPlace
+from onestory.record.search.sorting import EntryCursor
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PROVISIONAL_SYSTEM
-from onestory.shared.person_links import PersonLink
+from onestory.shared.identity_links import IdentityLink
 from onestory.shared.postgres.database import Queries
 
 
 class CurrentEntry(NamedTuple):
     """A statement that is part of a person's record.
 
-    A shared Patient looks the same, with its NHS number as id; it is `composed` of statements. `content` is None where
-    it was not fetched.
+    A shared Patient has the same fields, with its NHS number as id. It is `composed`, not stored. `content` is JSON
+    bytes, or None if it was not fetched.
     """
 
     person_key: str
@@ -36,12 +36,12 @@ class CurrentEntry(NamedTuple):
     composed: bool = False
 
     @property
-    def place(self) -> EntryPlace:
-        """Where it stands in a list: the shared Patients come first."""
-        return EntryPlace("", self.person_key) if self.composed else EntryPlace(self.resource_type, self.shared_id)
+    def cursor(self) -> EntryCursor:
+        """The cursor that names this entry. Cursors sort as lists do: shared Patients first, then by type and id."""
+        return EntryCursor("", self.person_key) if self.composed else EntryCursor(self.resource_type, self.shared_id)
 
 
-# Contents come along for a record that is small as a whole, and for Patients, because policy needs them.
+# Contents are fetched for Patients, because policy needs them, and for all if the whole record is small.
 _ENTRIES = """
 select c.resource_type, c.shared_id, c.event_id, c.rank, c.published_at, s.recorded_at, s.broker_time,
     c.organisation, c.system, c.content_digest,
@@ -58,8 +58,8 @@ from unnest($1::text[], $2::text[], $3::uuid[]) as wanted (person_key, shared_id
 join statement s using (person_key, shared_id, event_id)
 """
 
-# A link is in force while the statement that makes it stands and is part of the record. A provisional identity of which
-# nobody spoke is nobody.
+# A link is in force while its statement is current and part of the record. A provisional identity without any statement
+# is no person.
 _LINKS = """
 with recursive reached (person_key) as (
     select $1::text collate "C"
@@ -80,7 +80,7 @@ join current c on c.person_key = link.person_key and c.resource_type = 'Patient'
 where link.kind <> 'provisional' or exists (select from person where person.person_key = link.other_key)
 """
 
-# A source may take back under one identity what it said under another one of the same person.
+# A source may retract under one identity a statement that it made under another identity of the same person.
 _WITHDRAWN = """
 select said.shared_id
 from current taken_back
@@ -91,8 +91,8 @@ where taken_back.person_key = any($1) and taken_back.operation = 'retract'
     and said.person_key = any($1) and said.visible
 """
 
-# A source's whole list under the number that it now knows leaves out what it said before it knew one. A list under one
-# of two numbers says nothing of the other: the source may have two records of that person.
+# A source's whole list under an NHS number retires the statements that it made before it knew the number. A list under
+# one of two NHS numbers retires nothing under the other: the source may have two records of that person.
 _LEFT_OUT = """
 select said.shared_id
 from current said
@@ -114,17 +114,17 @@ where said.person_key = any($1) and said.visible
     )
 """
 
-_NUMBERS = "select person_key, value from person where person_key = any($1) and system = $2"
+_NHS_NUMBERS = "select person_key, value from person where person_key = any($1) and system = $2"
 
 
-async def current(queries: Queries, person_key: str, content_bytes: int) -> list[CurrentEntry]:
-    """What is part of the record under this key, by type and id; with its contents if they are not more bytes."""
+async def current_entries(queries: Queries, person_key: str, content_bytes: int) -> list[CurrentEntry]:
+    """The current entries under a person key, by type and id; with contents if these have at most `content_bytes`."""
     rows = await queries.fetch(_ENTRIES, person_key, content_bytes)
     return [_entry(person_key, *row) for row in rows]
 
 
 async def contents(queries: Queries, wanted: Iterable[CurrentEntry]) -> Mapping[str, bytes]:
-    """The contents of entries that came without, by shared id."""
+    """The contents of these entries, by shared id."""
     listed = list(wanted)
     rows = await queries.fetch(
         _CONTENTS,
@@ -135,36 +135,36 @@ async def contents(queries: Queries, wanted: Iterable[CurrentEntry]) -> Mapping[
     return {row["shared_id"]: row["content"] for row in rows}
 
 
-async def whole(queries: Queries, some: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
-    """The same entries with all of their contents."""
-    missing = [entry for entry in some if entry.content is None]
+async def with_contents(queries: Queries, entries: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
+    """The same entries, all with contents."""
+    missing = [entry for entry in entries if entry.content is None]
     if not missing:
-        return some
-    found = await contents(queries, missing)
-    return [entry if entry.content else entry._replace(content=found[entry.shared_id]) for entry in some]
+        return entries
+    fetched = await contents(queries, missing)
+    return [entry if entry.content else entry._replace(content=fetched[entry.shared_id]) for entry in entries]
 
 
-async def withdrawn(queries: Queries, person_keys: Collection[str]) -> frozenset[str]:
-    """Shared ids of what its source took back later, or left out of a whole list, under another of these identities."""
-    asked = list(person_keys)
-    rows = [*await queries.fetch(_WITHDRAWN, asked), *await queries.fetch(_LEFT_OUT, asked, PROVISIONAL_SYSTEM)]
+async def withdrawn_ids(queries: Queries, person_keys: Collection[str]) -> frozenset[str]:
+    """Shared ids of entries that their source retracted or left out of a whole list later, under another identity."""
+    keys = list(person_keys)
+    rows = [*await queries.fetch(_WITHDRAWN, keys), *await queries.fetch(_LEFT_OUT, keys, PROVISIONAL_SYSTEM)]
     return frozenset(row["shared_id"] for row in rows)
 
 
-async def links(queries: Queries, person_key: str) -> list[PersonLink]:
-    """The links in force among all identities that can be reached from this one."""
-    return [PersonLink(*row) for row in await queries.fetch(_LINKS, person_key)]
+async def links_in_force(queries: Queries, person_key: str) -> list[IdentityLink]:
+    """The links in force between all identities that can be reached from this one."""
+    return [IdentityLink(*row) for row in await queries.fetch(_LINKS, person_key)]
 
 
-async def numbers(queries: Queries, person_keys: Collection[str]) -> Mapping[str, str]:
-    """The NHS numbers behind those keys that stand for one."""
-    rows = await queries.fetch(_NUMBERS, list(person_keys), NHS_NUMBER_SYSTEM)
+async def nhs_numbers(queries: Queries, person_keys: Collection[str]) -> Mapping[str, str]:
+    """The NHS number of each key that has one."""
+    rows = await queries.fetch(_NHS_NUMBERS, list(person_keys), NHS_NUMBER_SYSTEM)
     return {row["person_key"]: row["value"] for row in rows}
 
 
 def _entry(person_key: str, resource_type: str, shared_id: str, *rest: Any) -> CurrentEntry:
     event_id, rank, published_at, recorded_at, broker_time, organisation, system, content_digest, content = rest
-    # The same few words stand in every row, and entries are kept.
+    # These texts are the same in many rows, and entries are cached.
     return CurrentEntry(
         person_key,
         intern(resource_type),
@@ -181,9 +181,7 @@ def _entry(person_key: str, resource_type: str, shared_id: str, *rest: Any) -> C
     )
 
 
-# What stood at an earlier moment for resources whose place in a list is asked for.
-
-_STOOD = """
+_CONTENTS_AS_OF = """
 select distinct on (s.person_key, s.shared_id) s.shared_id, s.content
 from unnest($1::text[], $2::text[]) as wanted (person_key, shared_id)
 join statement s using (person_key, shared_id)
@@ -192,20 +190,17 @@ order by s.person_key, s.shared_id, s.rank desc, s.published_at desc, s.event_id
 """
 
 
-async def contents_at(queries: Queries, wanted: Collection[CurrentEntry], moment: datetime) -> Mapping[str, bytes]:
-    """The contents that these resources had at a moment, by shared id; without those that were not there."""
+async def contents_as_of(queries: Queries, wanted: Collection[CurrentEntry], moment: datetime) -> Mapping[str, bytes]:
+    """The contents of these resources as of a moment, by shared id, without resources that had none."""
     if not wanted:
         return {}
     keys, ids = [entry.person_key for entry in wanted], [entry.shared_id for entry in wanted]
-    rows = await queries.fetch(_STOOD, keys, ids, moment)
+    rows = await queries.fetch(_CONTENTS_AS_OF, keys, ids, moment)
     return {row["shared_id"]: row["content"] for row in rows if row["content"] is not None}
 
 
-# The directory as it is read: several of its resources at once.
-
-
 class DirectoryEntry(NamedTuple):
-    """A resource of the directory as it stands."""
+    """A current resource of the directory. `content` is JSON bytes."""
 
     resource_type: str
     shared_id: str
@@ -213,7 +208,7 @@ class DirectoryEntry(NamedTuple):
     content: bytes
 
 
-_STANDING = """
+_DIRECTORY_ENTRIES = """
 select c.resource_type, c.shared_id, c.event_id, s.content
 from unnest($1::text[], $2::text[]) as wanted (resource_type, shared_id)
 join directory_current c using (resource_type, shared_id)
@@ -223,9 +218,11 @@ order by c.resource_type, c.shared_id
 """
 
 
-async def standing(queries: Queries, wanted: Collection[tuple[str, str]]) -> list[DirectoryEntry]:
-    """Of these (type, id) those that the directory has."""
+async def directory_entries(queries: Queries, wanted: Collection[tuple[str, str]]) -> list[DirectoryEntry]:
+    """The directory's resources among these pairs of type and id."""
     if not wanted:
         return []
-    rows = await queries.fetch(_STANDING, [kind for kind, _ in wanted], [shared_id for _, shared_id in wanted])
+    rows = await queries.fetch(
+        _DIRECTORY_ENTRIES, [resource_type for resource_type, _ in wanted], [shared_id for _, shared_id in wanted]
+    )
     return [DirectoryEntry(*row) for row in rows]

@@ -1,7 +1,7 @@
-"""Two generations, compared person by person, in a few statements over whole tables.
+"""Compares two generations of the record, person by person, with a few statements over whole tables.
 
-For each subject and part there is the number of rows and a hash over them. What follows from clocks and offsets, from
-the size of batches, or from replays of messages that a later release can use at once, is left out.
+For each subject and part there is the number of rows and a hash over them. Left out is what may rightly differ: times
+and offsets, effects of the size of batches, and replays of messages that a later release can use at once.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from onestory.record.rebuild.store import LIVE, NEXT, positions
 from onestory.shared.kafka.consumer import Partition
 from onestory.shared.kafka.reader import StoredPosition
 
-# What two generations of the record do not agree on: whom it is about, and how much each has; never what it says.
-
 
 class GenerationDifference(NamedTuple):
-    """One part of what is kept of one subject. `now` and `rebuilt` count what each generation has of it.
+    """A difference in one part of one subject. `now` and `rebuilt` count the rows of each generation.
 
-    The subject is a person key, the id of a directory resource, or the place in Kafka of a parked message.
+    The subject is a person key, the id of a directory resource, or the position in Kafka of a parked message. A
+    difference shows who it is about and how much there is, never the content.
     """
 
     subject: str
@@ -31,106 +30,28 @@ class GenerationDifference(NamedTuple):
     rebuilt: int
 
 
-def described(differences: Iterable[GenerationDifference]) -> dict[str, list[str]]:
-    """By subject, in order, what differs, in words."""
-    found: dict[str, list[str]] = {}
-    for each in sorted(differences):
-        counts = (
-            f"{each.now} now, {each.rebuilt} rebuilt" if each.now != each.rebuilt else f"other content in {each.now}"
-        )
-        found.setdefault(each.subject, []).append(f"{each.part}: {counts}")
-    return found
-
-
-class Part(NamedTuple):
-    """Rows of a table that make up a part of the record; `subject` is the column that says whom they are about."""
-
-    table: str
-    subject: str
-    columns: str
-    where: str = "true"
-
-
-# Content as it was published: without lastUpdated, which stands at a fixed place (domain/content.py) and is the time at
-# which Kafka had the first copy that could be used.
-_BEFORE = len('{"resourceType":"","id":"","meta":{' + '"versionId":"","lastUpdated":"') + 36
-_HEAD = f"length(resource_type) + length(shared_id) + {_BEFORE}"
-_CONTENT = f"substr(content, 1, {_HEAD}), substr(content, 25 + {_HEAD})"
-_KEY = "event_id, rank, published_at"
-
-PARTS: dict[str, Part] = {
-    "identity": Part("person", "person_key", "system, value"),
-    "events": Part("event", "message_key", "event_id, digest, published_at"),
-    "visible entries": Part("current", "person_key", "shared_id, content_digest", "visible"),
-    "standing statements": Part(
-        "current", "person_key", f"resource_type, shared_id, {_KEY}, organisation, system, operation, away, retired"
-    ),
-    "statements": Part(
-        "statement",
-        "person_key",
-        f"shared_id, {_KEY}, organisation, system, local_id, operation, content_digest, {_CONTENT}",
-    ),
-    "whole lists": Part("whole_list", "person_key", f"organisation, system, resource_type, {_KEY}"),
-    "resources owned": Part("owner", "person_key", f"resource_hash, {_KEY}"),
-    "resources also claimed": Part("claimant", "person_key", "resource_hash, person_key"),
-    "links": Part("patient_link", "person_key", "other_key, shared_id, event_id, kind"),
-    "names": Part("patient_name", "person_key", "shared_id, event_id, birth_date, forms"),
-    "local identifiers": Part("patient_identifier", "person_key", "shared_id, event_id, system, value, organisation"),
-    "referrals": Part(
-        "referral", "person_key", "referral_id, version, event_id, requester, recipient, holder, status, is_open"
-    ),
-    "referrals sent": Part("referral_sent", "person_key", "referral_id, version, event_id, sent_at"),
-    "tasks of referrals": Part("referral_task", "person_key", "task_id, referral_id"),
-    "sequence numbers": Part("sequence_seen", "person_key", "organisation, system, sequence"),
-    "sequence gaps": Part("sequence_span", "person_key", "organisation, system, lowest, highest, seen"),
-    "directory statements": Part(
-        "directory_statement",
-        "shared_id",
-        f"{_KEY}, organisation, system, local_id, operation, content_digest, {_CONTENT}",
-    ),
-    "directory entries": Part("directory_current", "shared_id", f"resource_type, {_KEY}, operation"),
-}
-"""What is compared, beside what is parked."""
-
-NOT_COMPARED: dict[str, str] = {
-    "position": "both are brought to the same positions before anything is compared",
-    "migration": "both are made by the same files, or there is no takeover",
-    "outbox": "carried over",
-    "summary": "carried over",
-    "person_state": "versions are ids of transactions; whose summary waits is carried over",
-    "lowering": "a record that was migrated lacks those of before; as-of alone reads it",
-    "whole_list_lowering": "a record that was migrated lacks those of before; as-of alone reads it",
-    "source_heard": "about nobody; a replay that is of use at once may have been heard earlier",
-    "unfilled": "what a migration has left to do, and a rebuild has not",
-}
-"""The other tables, and why not. Every table is in one of both."""
-
-_COUNTED = """
-    select {part}::text as part, {subject}::text collate "C" as subject, count(*)::bigint as rows,
-           bit_xor(hash_record_extended(row({columns}), 0)) as hash
-    from {table} where {where} and {chosen} group by {subject}
-"""
-
-
-def photograph(connection: psycopg.Connection) -> dict[Partition, StoredPosition]:
-    """Note what the record says of everybody at one moment; the positions of that moment."""
+def snapshot_live(connection: psycopg.Connection) -> dict[Partition, StoredPosition]:
+    """Count the live record in one snapshot. Returns the positions of that snapshot."""
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read")
-        _note(connection, LIVE, None)
+        _count_generation(connection, LIVE, None)
         return positions(connection, LIVE)
 
 
-def differences(connection: psycopg.Connection, most: int) -> tuple[list[GenerationDifference], int]:
-    """Where the next generation says otherwise than what was noted: the first ones, and how many there are."""
+def differences(connection: psycopg.Connection, limit: int) -> tuple[list[GenerationDifference], int]:
+    """Count the next generation, and compare it with the snapshot: the first differences, and how many there are."""
     with connection.transaction():
-        _note(connection, NEXT, None)
-    return _different(connection, most)
+        _count_generation(connection, NEXT, None)
+    return _differences(connection, limit)
 
 
-def differences_of(
-    connection: psycopg.Connection, subjects: Collection[str], most: int
+def differences_for(
+    connection: psycopg.Connection, subjects: Collection[str], limit: int
 ) -> tuple[list[GenerationDifference], int]:
-    """The same for a few subjects, and those who ever had a resource of theirs, as both generations are now."""
+    """The differences for a few subjects, as both generations are now.
+
+    Persons are added who ever claimed a resource of one of these persons.
+    """
     rows = connection.execute(
         sql.SQL(
             """select other.person_key from {claimant} theirs join {claimant} other using (resource_hash)
@@ -138,18 +59,18 @@ def differences_of(
         ).format(claimant=sql.Identifier(LIVE, "claimant")),
         [list(subjects)],
     ).fetchall()
-    chosen = sorted({*subjects, *[key for (key,) in rows]})
+    all_subjects = sorted({*subjects, *[key for (key,) in rows]})
     for generation in (LIVE, NEXT):
-        _note(connection, generation, chosen)
-    return _different(connection, most)
+        _count_generation(connection, generation, all_subjects)
+    return _differences(connection, limit)
 
 
-def _note(connection: psycopg.Connection, generation: str, chosen: Collection[str] | None) -> None:
+def _count_generation(connection: psycopg.Connection, generation: str, subjects: Collection[str] | None) -> None:
     table = sql.Identifier(f"compared_{generation}")
-    counted = sql.SQL(" union all ").join(_counted(generation, name, part, chosen) for name, part in PARTS.items())
+    counts = sql.SQL(" union all ").join(_count_part(generation, name, part, subjects) for name, part in PARTS.items())
     connection.execute("set local work_mem = '64MB'")
     connection.execute(sql.SQL("drop table if exists pg_temp.{}").format(table))
-    connection.execute(sql.SQL("create temp table {} as {}").format(table, counted))
+    connection.execute(sql.SQL("create temp table {} as {}").format(table, counts))
     parked = sql.Identifier(f"parked_{generation}")
     connection.execute(sql.SQL("drop table if exists pg_temp.{}").format(parked))
     connection.execute(
@@ -160,20 +81,20 @@ def _note(connection: psycopg.Connection, generation: str, chosen: Collection[st
     )
 
 
-def _counted(generation: str, name: str, part: Part, chosen: Collection[str] | None) -> sql.Composed:
-    def among(column: str, keys: Collection[str]) -> sql.Composed:
+def _count_part(generation: str, name: str, part: ComparedPart, subjects: Collection[str] | None) -> sql.Composed:
+    def is_any_of(column: str, keys: Collection[str]) -> sql.Composed:
         return sql.SQL("{} = any({})").format(sql.Identifier(column), sql.Literal(list(keys)))
 
-    if chosen is None:
+    if subjects is None:
         filtered: sql.Composable = sql.SQL("true")
     elif part.table == "owner":
-        # It has no index by person.
+        # `owner` has no index by person.
         filtered = sql.SQL("resource_hash in (select substr(shared_id, 28) from {} where {})").format(
-            sql.Identifier(generation, "current"), among("person_key", chosen)
+            sql.Identifier(generation, "current"), is_any_of("person_key", subjects)
         )
     else:
-        filtered = among(part.subject, chosen)
-    return sql.SQL(_COUNTED).format(
+        filtered = is_any_of(part.subject, subjects)
+    return sql.SQL(_COUNT_PART).format(
         part=sql.Literal(name),
         subject=sql.Identifier(part.subject),
         columns=sql.SQL(part.columns),
@@ -183,8 +104,14 @@ def _counted(generation: str, name: str, part: Part, chosen: Collection[str] | N
     )
 
 
-# A message waits in the rebuilt record when no replay that the live one knows of comes after its last failure there.
-_DIFFERENT = f"""
+_COUNT_PART = """
+    select {part}::text as part, {subject}::text collate "C" as subject, count(*)::bigint as rows,
+           bit_xor(hash_record_extended(row({columns}), 0)) as hash
+    from {table} where {where} and {chosen} group by {subject}
+"""
+
+# In the rebuilt record a parked message waits unless the live record has a replay of it after its last failure there.
+_DIFFERENCES = f"""
     with different as (
         select subject, part, coalesce(l.rows, 0) as now, coalesce(n.rows, 0) as rebuilt
         from pg_temp.compared_{LIVE} l full join pg_temp.compared_{NEXT} n using (subject, part)
@@ -203,6 +130,86 @@ _DIFFERENT = f"""
 """  # noqa: S608 - no value is part of it
 
 
-def _different(connection: psycopg.Connection, most: int) -> tuple[list[GenerationDifference], int]:
-    rows = connection.execute(_DIFFERENT.encode(), [most]).fetchall()
+def _differences(connection: psycopg.Connection, limit: int) -> tuple[list[GenerationDifference], int]:
+    rows = connection.execute(_DIFFERENCES.encode(), [limit]).fetchall()
     return [GenerationDifference(*row[:4]) for row in rows], rows[0][4] if rows else 0
+
+
+def describe(differences: Iterable[GenerationDifference]) -> dict[str, list[str]]:
+    """The differences in words, by subject and in order."""
+    by_subject: dict[str, list[str]] = {}
+    for difference in sorted(differences):
+        counts = (
+            f"{difference.now} now, {difference.rebuilt} rebuilt"
+            if difference.now != difference.rebuilt
+            else f"other content in {difference.now}"
+        )
+        by_subject.setdefault(difference.subject, []).append(f"{difference.part}: {counts}")
+    return by_subject
+
+
+# The tables of the record, and what is compared of each.
+
+
+class ComparedPart(NamedTuple):
+    """The rows of one table that are one part of the record. `subject` is the column that says who they are about."""
+
+    table: str
+    subject: str
+    columns: str
+    where: str = "true"
+
+
+# Content as it was published, without `lastUpdated`: the broker time of the first copy that could be used. It has a
+# fixed place in the content (`projector.rows.version_meta`).
+_META_LENGTH = len('{"resourceType":"","id":"","meta":{' + '"versionId":"","lastUpdated":"') + 36
+_HEAD = f"length(resource_type) + length(shared_id) + {_META_LENGTH}"
+_CONTENT = f"substr(content, 1, {_HEAD}), substr(content, 25 + {_HEAD})"
+_KEY = "event_id, rank, published_at"
+PARTS: dict[str, ComparedPart] = {
+    "identity": ComparedPart("person", "person_key", "system, value"),
+    "events": ComparedPart("event", "message_key", "event_id, digest, published_at"),
+    "visible entries": ComparedPart("current", "person_key", "shared_id, content_digest", "visible"),
+    "standing statements": ComparedPart(
+        "current", "person_key", f"resource_type, shared_id, {_KEY}, organisation, system, operation, away, retired"
+    ),
+    "statements": ComparedPart(
+        "statement",
+        "person_key",
+        f"shared_id, {_KEY}, organisation, system, local_id, operation, content_digest, {_CONTENT}",
+    ),
+    "whole lists": ComparedPart("whole_list", "person_key", f"organisation, system, resource_type, {_KEY}"),
+    "resources owned": ComparedPart("owner", "person_key", f"resource_hash, {_KEY}"),
+    "resources also claimed": ComparedPart("claimant", "person_key", "resource_hash, person_key"),
+    "links": ComparedPart("patient_link", "person_key", "other_key, shared_id, event_id, kind"),
+    "names": ComparedPart("patient_name", "person_key", "shared_id, event_id, birth_date, forms"),
+    "local identifiers": ComparedPart(
+        "patient_identifier", "person_key", "shared_id, event_id, system, value, organisation"
+    ),
+    "referrals": ComparedPart(
+        "referral", "person_key", "referral_id, version, event_id, requester, recipient, holder, status, is_open"
+    ),
+    "referrals sent": ComparedPart("referral_sent", "person_key", "referral_id, version, event_id, sent_at"),
+    "tasks of referrals": ComparedPart("referral_task", "person_key", "task_id, referral_id"),
+    "sequence numbers": ComparedPart("sequence_seen", "person_key", "organisation, system, sequence"),
+    "sequence gaps": ComparedPart("sequence_span", "person_key", "organisation, system, lowest, highest, seen"),
+    "directory statements": ComparedPart(
+        "directory_statement",
+        "shared_id",
+        f"{_KEY}, organisation, system, local_id, operation, content_digest, {_CONTENT}",
+    ),
+    "directory entries": ComparedPart("directory_current", "shared_id", f"resource_type, {_KEY}, operation"),
+}
+"""The compared parts, by name. Parked messages are compared too, in another way."""
+NOT_COMPARED: dict[str, str] = {
+    "position": "equal, because both are brought to the same positions before the comparison",
+    "migration": "equal, or there is no takeover",
+    "outbox": "carried over",
+    "summary": "carried over",
+    "person_state": "versions are transaction ids; the persons whose summary is due are carried over",
+    "lowering": "a migrated record lacks the rows from before the migration; only reads as of a time use it",
+    "whole_list_lowering": "a migrated record lacks the rows from before the migration; only reads as of a time use it",
+    "source_heard": "about no person; a rebuild may count a message from an earlier copy than the live record",
+    "unfilled": "work that a migration has left; a rebuild has none",
+}
+"""The other tables, each with the reason. Every table of the record is in this or is compared."""

@@ -1,7 +1,7 @@
-"""Search: `GET [type]?patient=...` and `GET Patient?identifier=...`, or the same by `POST [type]/_search`.
+"""Routes of search: `GET [type]?patient=...` and `GET Patient?identifier=...`, or the same by `POST [type]/_search`.
 
-FHIR R4, http://hl7.org/fhir/R4/http.html#search. Search is within one person's record: the person must be named. Only
-Patients are found by name and birth date too.
+FHIR R4, http://hl7.org/fhir/R4/http.html#search. A search is within one person's record, so it must name the person.
+Only Patients are also found by name and birth date (`people.py`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,20 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onestory.record.person.identifiers import PersonRef, by_id, by_identifier, by_reference
+from onestory.record.person.identifiers import PersonRef, ref_from_identifier, ref_from_patient_id, ref_from_reference
 from onestory.record.read import request as read_request
 from onestory.record.read.access import Access
-from onestory.record.read.request import Context
-from onestory.record.search.execute import Companions, Listing, Lists, find
-from onestory.record.search.parameters import NAMING, PATIENT, Search, in_address
-from onestory.record.search.parameters import search as read_search
-from onestory.record.search.people import SearchPeople, shared
+from onestory.record.read.request import ReadContext
+from onestory.record.search.execute import IncludeResolver, execute_search
+from onestory.record.search.parameters import (
+    PATIENT,
+    PERSON_PARAMETERS,
+    Search,
+    parse_search,
+    resource_type_in_path,
+)
+from onestory.record.search.people import PeopleSearchType, shared_or_stated
+from onestory.record.search.searchset import ListRequest, SearchsetWriter
 from onestory.shared.errors import Malformed
 from onestory.shared.http.caller import Caller
 
@@ -27,72 +33,76 @@ from onestory.shared.http.caller import Caller
 class SearchType:
     """The interaction search-type.
 
-    Where the caller may see nothing, a search for the Patient finds nobody; a search in the record is refused, because
-    an empty list of allergies would be read as "none known".
+    If the caller may see nothing, a search for the Patient answers with an empty list. A search in the record is
+    refused, because an empty list of allergies would be read as "none known".
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ReadContext) -> None:
         self._context = context
-        self._lists = Lists(context)
-        self._companions = Companions(context.reader, context.database, context.fhir)
-        self._people = SearchPeople(context, self._lists, self._companions)
+        self._writer = SearchsetWriter(context)
+        self._includes = IncludeResolver(context.record_access, context.database, context.fhir)
+        self._people = PeopleSearchType(context, self._writer, self._includes)
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         context = self._context
-        resource_type = in_address(request.path_params["resource_type"])
+        resource_type = resource_type_in_path(request.path_params["resource_type"])
         parameters = await read_request.parameters(request)
-        search = read_search(parameters, resource_type, context.fhir, lenient=read_request.lenient(request))
-        await read_request.await_position(context.visible, parameters)
-        access = context.access(request, caller, "search-type", (resource_type, *_along(search)))
-        listing = _listing(f"{context.fhir}/{resource_type}", search, of_patients=resource_type == PATIENT)
-        named = self._named(search, "identifier" if resource_type == PATIENT else "")
-        if resource_type == PATIENT and not named and search.question.ids is None:
-            return await self._people.answer(request, search, access, listing)
-        return await self._in_record(request, _one_person(named), access, search, listing)
+        search = parse_search(parameters, resource_type, context.fhir, lenient=read_request.is_lenient(request))
+        await read_request.await_position(context.visible_positions, parameters)
+        access = context.access(request, caller, "search-type", (resource_type, *_included_types(search)))
+        list_request = _list_request(f"{context.fhir}/{resource_type}", search, of_patients=resource_type == PATIENT)
+        refs = self._person_refs(search, "identifier" if resource_type == PATIENT else "")
+        if resource_type == PATIENT and not refs and search.query.ids is None:
+            return await self._people.answer(request, search, access, list_request)
+        return await self._search_record(request, _single_person(refs), access, search, list_request)
 
-    async def _in_record(
-        self, request: Request, asked: PersonRef, access: Access, search: Search, listing: Listing
+    async def _search_record(
+        self, request: Request, ref: PersonRef, access: Access, search: Search, list_request: ListRequest
     ) -> Response:
         context = self._context
-        view = await context.reader.view(asked, access)
-        matching = view.matching(search.question)
-        candidates = shared(matching) if search.question.types == (PATIENT,) else matching
-        found = await find(context.reader, context.database, candidates, search)
-        beside = await self._companions.of(view, found.held, search)
-        shown = {*access.resource_types, *[each.resource_type for each in beside]}
-        access = replace(access, resource_types=tuple(sorted(shown)))
-        return await self._lists.show(request, view, access, found, listing, beside)
+        view = await context.record_access.view(ref, access)
+        matching = view.matching(search.query)
+        candidates = shared_or_stated(matching) if search.query.types == (PATIENT,) else matching
+        page = await execute_search(context.record_access, context.database, candidates, search)
+        included = await self._includes.resolve(view, page.entries, search)
+        shown_types = {*access.resource_types, *[each.resource_type for each in included]}
+        access = replace(access, resource_types=tuple(sorted(shown_types)))
+        return await self._writer.write_page(request, view, access, page, list_request, included)
 
-    def _named(self, search: Search, identifier: str) -> list[PersonRef]:
-        """Whom references, identifiers and ids name."""
+    def _person_refs(self, search: Search, identifier: str) -> list[PersonRef]:
+        """The persons that references, ids and the parameter `identifier` name."""
         keys, fhir = self._context.keys, self._context.fhir
-        references = [by_reference(value, keys, fhir) for name, value in search.used if name in NAMING]
-        identifiers = [by_identifier(value, keys) for name, value in search.used if name == identifier]
-        ids = [by_id(each, keys) for each in search.question.ids or ()]
-        return [*references, *identifiers, *[asked for asked in ids if asked]]
+        references = [ref_from_reference(value, keys, fhir) for name, value in search.used if name in PERSON_PARAMETERS]
+        identifiers = [ref_from_identifier(value, keys) for name, value in search.used if name == identifier]
+        ids = [ref_from_patient_id(patient_id, keys) for patient_id in search.query.ids or ()]
+        return [*references, *identifiers, *[ref for ref in ids if ref]]
 
 
-def _one_person(named: Sequence[PersonRef]) -> PersonRef:
-    if not named:
+def _single_person(refs: Sequence[PersonRef]) -> PersonRef:
+    """The only person among the refs, with the NHS number if one names it. Raises `Malformed` for none or several."""
+    if not refs:
         raise Malformed("Search is within one person's record: name the person, as in patient=9990000018.")
-    if len({asked.person_key for asked in named}) > 1:
+    if len({ref.person_key for ref in refs}) > 1:
         raise Malformed("Search is within one person's record: these parameters name several.", code="value")
-    return max(named, key=lambda asked: asked.number or "")
+    return max(refs, key=lambda ref: ref.number or "")
 
 
-def _listing(address: str, search: Search, *, of_patients: bool) -> Listing:
-    return Listing(
-        address,
+def _list_request(list_url: str, search: Search, *, of_patients: bool) -> ListRequest:
+    return ListRequest(
+        list_url,
         search.used,
-        search.question,
-        emptiness=of_patients,
+        search.query,
+        empty_if_hidden=of_patients,
         shape=search.shape,
         after=search.after,
-        remarks=search.remarks,
+        warnings=search.warnings,
     )
 
 
-def _along(search: Search) -> list[str]:
-    """Types that are asked to come along, as far as the question tells."""
-    named = [*[each.target_type for each in search.includes], *[each.resource_type for each in search.included_by]]
-    return sorted({each for each in named if each})
+def _included_types(search: Search) -> list[str]:
+    """The types of included resources that the parameters name, for the access event."""
+    types = {
+        *[include.target_type for include in search.includes],
+        *[include.resource_type for include in search.revincludes],
+    }
+    return sorted(each for each in types if each)

@@ -1,6 +1,6 @@
-"""Search by time: FHIR dates of any precision, and what a comparison with one means.
+"""Dates in search: FHIR dates of any precision, and comparisons with them.
 
-FHIR R4, http://hl7.org/fhir/R4/search.html#date. A date is a span of time. What names no zone is meant in the UK.
+FHIR R4, http://hl7.org/fhir/R4/search.html#date. A date means a range of time. A date without a zone is UK time.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _DATES_KEPT = 32_768
 
 
 class TimeRange(NamedTuple):
-    """From `since` (included) to `before` (excluded); None: open."""
+    """The time from `since` (included) to `before` (excluded). None means open."""
 
     since: datetime | None = None
     before: datetime | None = None
 
     def and_also(self, other: TimeRange) -> TimeRange:
-        """The time that lies in both."""
+        """The time that is in both ranges."""
         since = max((each for each in (self.since, other.since) if each), default=None)
         before = min((each for each in (self.before, other.before) if each), default=None)
         return TimeRange(since, before)
 
     def holds(self, at: datetime | None) -> bool:
-        """Whether this moment lies in it; what has no time lies in the open span only."""
+        """Whether the moment is in the range. No moment (None) is in the open range only."""
         if at is None:
             return self.since is None and self.before is None
         return (self.since is None or at >= self.since) and (self.before is None or at < self.before)
@@ -47,14 +47,14 @@ ANY_TIME = TimeRange()
 
 
 class Comparison(NamedTuple):
-    """What a value such as `ge2026-11` asks for: a prefix, and the time from `begin` (included) to `end` (excluded)."""
+    """A value such as `ge2026-11`: a prefix, and the time from `begin` (included) to `end` (excluded)."""
 
     prefix: str
     begin: datetime
     end: datetime
 
     def is_met(self, said: TimeRange) -> bool:
-        """Whether a time that a resource states is as asked."""
+        """Whether the time of a resource matches."""
         match self.prefix:
             case "ne":
                 return not self._contains(said)
@@ -84,7 +84,7 @@ class Comparison(NamedTuple):
 
 
 def comparison(value: str, parameter: str) -> Comparison:
-    """The comparison that a value asks for. Raises `Malformed`."""
+    """The comparison in a parameter's value. Raises `Malformed`."""
     match = _COMPARISON.fullmatch(value)
     if match is None:
         raise _unreadable(parameter)
@@ -94,7 +94,7 @@ def comparison(value: str, parameter: str) -> Comparison:
 
 
 def last_updated(value: str) -> TimeRange:
-    """What `_lastUpdated=<value>` asks for, such as `ge2026-11-22`. Raises `Malformed`."""
+    """The time range that `_lastUpdated=<value>` selects, such as `ge2026-11-22`. Raises `Malformed`."""
     asked = comparison(value, "_lastUpdated")
     match asked.prefix:
         case "gt" | "sa":
@@ -112,13 +112,13 @@ def last_updated(value: str) -> TimeRange:
 
 
 def since(value: str) -> TimeRange:
-    """What `_since=<instant>` asks for. Raises `Malformed`."""
+    """The time range that `_since=<instant>` selects. Raises `Malformed`."""
     return TimeRange(since=_asked(value, "_since")[0])
 
 
 @lru_cache(maxsize=_DATES_KEPT)
 def span(text: str) -> TimeRange | None:
-    """The time that a FHIR date, dateTime or instant means; None for what is none."""
+    """The time that a FHIR date, dateTime or instant means. None for any other text."""
     match = _DATE.fullmatch(text)
     try:
         return TimeRange(*_ends(match)) if match else None
@@ -127,7 +127,7 @@ def span(text: str) -> TimeRange | None:
 
 
 def _asked(value: str, parameter: str) -> tuple[datetime, datetime]:
-    # A plus sign that nobody escaped arrives as a space.
+    # A plus sign that was not escaped arrives as a space.
     found = span(value.replace(" ", "+"))
     if found is None or found.since is None or found.before is None:
         raise _unreadable(parameter)
@@ -136,7 +136,7 @@ def _asked(value: str, parameter: str) -> tuple[datetime, datetime]:
 
 def _ends(match: re.Match[str]) -> tuple[datetime, datetime]:
     day = f"{match['year']}-{match['month'] or '01'}-{match['day'] or '01'}"
-    # Python reads microseconds at most and knows no leap second; FHIR allows both.
+    # FHIR allows nanoseconds and second 60. Python reads neither.
     time = re.sub(r"(\.\d{6})\d+", r"\1", match["time"] or "00:00").replace(":60", ":59")
     zone = datetime.fromisoformat(f"{day}T00:00{match['zone']}").tzinfo if match["zone"] else _UK
     begin = datetime.fromisoformat(f"{day}T{time}")

@@ -1,9 +1,9 @@
-"""What a search finds among the entries that a caller sees, and which of it is on this page."""
+"""Executes a search: filters and sorts the entries that the caller sees, and finds the included resources of a page."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -11,123 +11,128 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import orjson
-from starlette.requests import Request
-from starlette.responses import Response
 
 from onestory.record.provenance import store as provenance_store
-from onestory.record.provenance.domain import provenance_id, provenance_of
-from onestory.record.provenance.store import Wanted
-from onestory.record.read import request as read_request
+from onestory.record.provenance.domain import provenance_id, provenance_resource
+from onestory.record.provenance.store import StatementRef
 from onestory.record.read import store as read_store
-from onestory.record.read.access import Access, RecordAccess, View, page, tag
-from onestory.record.read.request import Context
+from onestory.record.read.access import RecordAccess, RecordView, page_of
 from onestory.record.read.store import CurrentEntry
 from onestory.record.search.filters import ReferenceTarget
-from onestory.record.search.include import WHOLE, Shape, shaped, targets
-from onestory.record.search.parameters import Parameters, RecordQuery, Search, unknown
-from onestory.record.search.sorting import EntryPlace, Order, Placed, SortedPlace
-from onestory.shared.errors import Issue
-from onestory.shared.fhir import bundle
-from onestory.shared.fhir.bundle import etag
-from onestory.shared.fhir.outcome import outcome
+from onestory.record.search.include import included_targets
+from onestory.record.search.parameters import Search
+from onestory.record.search.sorting import EntryCursor, SortCursor, SortedEntry, SortOrder
 from onestory.shared.identity import is_directory_id
 from onestory.shared.postgres.database import Database
 
-# Contents of entries, read as JSON where a question is about what is in them.
+PROVENANCE = "Provenance"
+_MAX_ENTRIES_IN_LOOP = 300
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_Result = TypeVar("_Result")
 
 
-def opened(entry: CurrentEntry) -> Mapping[str, Any]:
-    """What the resource says; nothing, of one that cannot be read: it is shown as it is, and breaks no search."""
+def decoded_resource(entry: CurrentEntry) -> Mapping[str, Any]:
+    """The resource of an entry.
+
+    A content that is no JSON object gives a resource with type and id only. Such an entry is still shown as it is, and
+    it breaks no search.
+    """
     try:
         resource = orjson.loads(entry.content or b"{}")
     except orjson.JSONDecodeError:
         resource = {}
-    says = resource if isinstance(resource, dict) else {}
-    return {**says, "resourceType": entry.resource_type, "id": entry.shared_id}
+    elements = resource if isinstance(resource, dict) else {}
+    return {**elements, "resourceType": entry.resource_type, "id": entry.shared_id}
 
 
-Read = tuple[CurrentEntry, Mapping[str, Any]]
-Result = TypeVar("Result")
-_MANY = 300
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_DecodedEntry = tuple[CurrentEntry, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """All that matches, what of it is on this page with its contents, and where the next page begins."""
+    """All matches, the `entries` of them that are on this page, with contents, and the cursor of the next page."""
 
-    matching: Sequence[CurrentEntry]
-    held: Sequence[CurrentEntry]
-    ahead: EntryPlace | SortedPlace | None
+    matches: Sequence[CurrentEntry]
+    entries: Sequence[CurrentEntry]
+    next_cursor: EntryCursor | SortCursor | None
 
 
-async def find(
-    reader: RecordAccess, database: Database, candidates: Sequence[CurrentEntry], search: Search
+async def execute_search(
+    record_access: RecordAccess, database: Database, candidates: Sequence[CurrentEntry], search: Search
 ) -> SearchPage:
-    """What matches among candidates, which are in order by type and id."""
-    if not search.reads_contents:
-        held, ahead = page(candidates, search.question)
-        return SearchPage(candidates, await reader.fetched(held), ahead)
-    met = await _beside_if_many(candidates, partial(_met, await reader.fetched(candidates), search))
+    """The page of the search among candidates, which are in order of type and id."""
+    if not search.needs_contents:
+        entries, next_cursor = page_of(candidates, search.query)
+        return SearchPage(candidates, await record_access.with_contents(entries), next_cursor)
+    with_contents = await record_access.with_contents(candidates)
+    decoded = await _in_thread_if_many(candidates, partial(_matching, with_contents, search))
     if search.order is not None:
-        return await _sorted(database, candidates, met, search, search.order)
-    matching = [entry for entry, _ in met]
-    return SearchPage(matching, *page(matching, search.question))
+        return await _sorted_page(database, candidates, decoded, search, search.order)
+    matches = [entry for entry, _ in decoded]
+    return SearchPage(matches, *page_of(matches, search.query))
 
 
-async def _sorted(
-    database: Database, candidates: Sequence[CurrentEntry], met: Sequence[Read], search: Search, order: Order
+async def _sorted_page(
+    database: Database,
+    candidates: Sequence[CurrentEntry],
+    decoded: Sequence[_DecodedEntry],
+    search: Search,
+    order: SortOrder,
 ) -> SearchPage:
-    """Places are those of the first page: what was said since is shown as it is now, where it stood then.
+    """A page in the order of the first page.
 
-    So nothing jumps over the page that the caller is at, back or forth.
+    An entry that changed since the first page is shown as it is now, at its earlier place. So no entry jumps over the
+    page that the caller is at.
     """
     after = search.after
-    as_of = after.as_of if after else max(map(_said_at, candidates), default=_BEGINNING)
-    changed = [entry for entry, _ in met if not entry.composed and _said_at(entry) > as_of]
-    earlier = await read_store.contents_at(database, changed, as_of)
-    known = {(entry.resource_type, entry.shared_id): entry for entry, _ in met}
-    placed = await _beside_if_many(met, partial(_placed, met, earlier, order))
-    left = placed if after is None else [each for each in placed if order.is_after(each, after)]
-    held = left[: search.question.count]
-    ahead = SortedPlace(*held[-1], as_of) if held and len(left) > len(held) else None
-    return SearchPage([known[each[1:]] for each in placed], [known[each[1:]] for each in held], ahead)
+    as_of = after.as_of if after else max(map(_broker_time, candidates), default=_BEGINNING)
+    changed = [entry for entry, _ in decoded if not entry.composed and _broker_time(entry) > as_of]
+    earlier = await read_store.contents_as_of(database, changed, as_of)
+    by_address = {_type_and_id(entry): entry for entry, _ in decoded}
+    all_sorted = await _in_thread_if_many(decoded, partial(_sort_entries, decoded, earlier, order))
+    remaining = all_sorted if after is None else [entry for entry in all_sorted if order.is_after(entry, after)]
+    on_page = remaining[: search.query.count]
+    next_cursor = SortCursor(*on_page[-1], as_of) if on_page and len(remaining) > len(on_page) else None
+    return SearchPage(
+        [by_address[entry.resource_type, entry.id] for entry in all_sorted],
+        [by_address[entry.resource_type, entry.id] for entry in on_page],
+        next_cursor,
+    )
 
 
-def _met(entries: Sequence[CurrentEntry], search: Search) -> list[Read]:
-    return [(entry, resource) for entry in entries if search.is_met(resource := opened(entry))]
+def _matching(entries: Sequence[CurrentEntry], search: Search) -> list[_DecodedEntry]:
+    return [(entry, resource) for entry in entries if search.matches(resource := decoded_resource(entry))]
 
 
-def _placed(met: Sequence[Read], earlier: Mapping[str, bytes], order: Order) -> list[Placed]:
-    placed = [
-        Placed(order.keys(_as_it_was(entry, resource, earlier)), entry.resource_type, entry.shared_id)
-        for entry, resource in met
+def _sort_entries(
+    decoded: Sequence[_DecodedEntry], earlier: Mapping[str, bytes], order: SortOrder
+) -> list[SortedEntry]:
+    entries = [
+        SortedEntry(order.keys(_resource_as_of(entry, resource, earlier)), entry.resource_type, entry.shared_id)
+        for entry, resource in decoded
     ]
-    order.sort(placed)
-    return placed
+    order.sort(entries)
+    return entries
 
 
-async def _beside_if_many(entries: Sequence[object], work: Callable[[], Result]) -> Result:
-    # Above this it would be felt by the others who wait for the event loop.
-    return await asyncio.to_thread(work) if len(entries) > _MANY else work()
+async def _in_thread_if_many(entries: Sequence[object], work: Callable[[], _Result]) -> _Result:
+    """The result of `work`. Runs it in a thread above 300 entries, so that other requests do not wait."""
+    return await asyncio.to_thread(work) if len(entries) > _MAX_ENTRIES_IN_LOOP else work()
 
 
-def _as_it_was(entry: CurrentEntry, resource: Mapping[str, Any], earlier: Mapping[str, bytes]) -> Mapping[str, Any]:
-    was = earlier.get(entry.shared_id)
-    return opened(entry._replace(content=was)) if was else resource
+def _resource_as_of(
+    entry: CurrentEntry, resource: Mapping[str, Any], earlier: Mapping[str, bytes]
+) -> Mapping[str, Any]:
+    content = earlier.get(entry.shared_id)
+    return decoded_resource(entry._replace(content=content)) if content else resource
 
 
-def _said_at(entry: CurrentEntry) -> datetime:
+def _broker_time(entry: CurrentEntry) -> datetime:
     return entry.broker_time or _BEGINNING
 
 
-# What comes along with the matches of a page: what they refer to, and what refers to them.
-
-PROVENANCE = "Provenance"
-
-
-class IncludedResources(NamedTuple):
-    """A resource that is in an answer without being a match."""
+class IncludedResource(NamedTuple):
+    """A resource that an answer holds in addition to the matches."""
 
     resource_type: str
     id: str
@@ -135,160 +140,87 @@ class IncludedResources(NamedTuple):
     content: bytes
 
 
-class Companions:
-    """Finds what comes along. `fhir` is the FHIR base URL."""
+class IncludeResolver:
+    """Finds the included resources of a page. `fhir` is the FHIR base URL."""
 
-    def __init__(self, reader: RecordAccess, database: Database, fhir: str) -> None:
-        self._reader = reader
+    def __init__(self, record_access: RecordAccess, database: Database, fhir: str) -> None:
+        self._record_access = record_access
         self._database = database
         self._fhir = fhir
 
-    async def of(self, view: View, held: Sequence[CurrentEntry], search: Search) -> list[IncludedResources]:
-        """What the search asks to come along with what is on this page, each once, as far as the caller sees it."""
-        if not (held and (search.includes or search.included_by)):
+    async def resolve(
+        self, view: RecordView, entries: Sequence[CurrentEntry], search: Search
+    ) -> list[IncludedResource]:
+        """The included resources that the caller sees, each once. `entries` are those of the page."""
+        if not (entries and (search.includes or search.revincludes)):
             return []
-        matches = {ReferenceTarget(entry.resource_type, entry.shared_id) for entry in held}
+        matches = {ReferenceTarget(entry.resource_type, entry.shared_id) for entry in entries}
         referring = await self._referring(view, matches, search)
-        said = [*await self._referred(view, held, matches, search), *referring, *await self._provenance(held, search)]
-        return list({each[:2]: each for each in said if ReferenceTarget(*each[:2]) not in matches}.values())
+        referenced = await self._referenced(view, entries, matches, search)
+        resources = [*referenced, *referring, *await self._provenance(entries, search)]
+        return list({each[:2]: each for each in resources if ReferenceTarget(*each[:2]) not in matches}.values())
 
-    async def _referred(
-        self, view: View, held: Sequence[CurrentEntry], matches: set[ReferenceTarget], search: Search
-    ) -> list[IncludedResources]:
-        wanted = {found for entry in held for found in targets(opened(entry), search.includes, self._fhir)} - matches
-        seen = [entry for entry in (*view.patients, *view.entries) if ReferenceTarget(*_address(entry)) in wanted]
-        in_directory = sorted(each for each in wanted if is_directory_id(each.id))
-        directory = await read_store.standing(self._database, in_directory)
-        return [*await self._beside(seen), *[IncludedResources(*entry) for entry in directory]]
+    async def _referenced(
+        self, view: RecordView, entries: Sequence[CurrentEntry], matches: set[ReferenceTarget], search: Search
+    ) -> list[IncludedResource]:
+        """Resources that the entries refer to (`_include`), from the record and from the directory."""
+        targets = {
+            target
+            for entry in entries
+            for target in included_targets(decoded_resource(entry), search.includes, self._fhir)
+        }
+        wanted = targets - matches
+        in_record = [
+            entry for entry in (*view.patients, *view.entries) if ReferenceTarget(*_type_and_id(entry)) in wanted
+        ]
+        in_directory = sorted(target for target in wanted if is_directory_id(target.id))
+        directory = await read_store.directory_entries(self._database, in_directory)
+        return [*await self._included(in_record), *[IncludedResource(*entry) for entry in directory]]
 
-    async def _referring(self, view: View, matches: set[ReferenceTarget], search: Search) -> list[IncludedResources]:
-        kinds = {each.resource_type for each in search.included_by}
-        candidates = [entry for entry in view.entries if entry.resource_type in kinds]
-        fetched = await self._reader.fetched(candidates)
-        referring = [e for e in fetched if not matches.isdisjoint(targets(opened(e), search.included_by, self._fhir))]
-        return await self._beside(referring)
+    async def _referring(
+        self, view: RecordView, matches: set[ReferenceTarget], search: Search
+    ) -> list[IncludedResource]:
+        """Resources of the record that refer to a match (`_revinclude`)."""
+        types = {include.resource_type for include in search.revincludes}
+        candidates = await self._record_access.with_contents(
+            [entry for entry in view.entries if entry.resource_type in types]
+        )
+        referring = [
+            entry
+            for entry in candidates
+            if not matches.isdisjoint(included_targets(decoded_resource(entry), search.revincludes, self._fhir))
+        ]
+        return await self._included(referring)
 
-    async def _provenance(self, held: Sequence[CurrentEntry], search: Search) -> list[IncludedResources]:
-        """The Provenance that follows from the statements themselves."""
-        if not any(each.is_provenance_of_target for each in search.included_by):
+    async def _provenance(self, entries: Sequence[CurrentEntry], search: Search) -> list[IncludedResource]:
+        """The computed Provenance of the entries' statements."""
+        if not any(include.is_provenance_of_target for include in search.revincludes):
             return []
-        wanted = [Wanted(*_statement(entry)) for entry in held if not entry.composed]
-        told = sorted(await provenance_store.told(self._database, wanted), key=lambda each: each.shared_id)
+        statements = [_statement_ref(entry) for entry in entries if not entry.composed]
+        origins = await provenance_store.origins(self._database, statements)
         return [
-            IncludedResources(
-                PROVENANCE, provenance_id(each.shared_id, each.event_id), each.event_id, provenance_of(each)
+            IncludedResource(
+                PROVENANCE,
+                provenance_id(origin.shared_id, origin.event_id),
+                origin.event_id,
+                provenance_resource(origin),
             )
-            for each in told
+            for origin in sorted(origins, key=lambda origin: origin.shared_id)
         ]
 
-    async def _beside(self, entries: Sequence[CurrentEntry]) -> list[IncludedResources]:
-        return list(_shown(await self._reader.fetched(entries)))
+    async def _included(self, entries: Sequence[CurrentEntry]) -> list[IncludedResource]:
+        return [_included_resource(entry) for entry in await self._record_access.with_contents(entries)]
 
 
-def _shown(entries: Sequence[CurrentEntry]) -> Iterator[IncludedResources]:
-    for entry in entries:
-        assert entry.content is not None
-        yield IncludedResources(entry.resource_type, entry.shared_id, entry.event_id, entry.content)
+def _included_resource(entry: CurrentEntry) -> IncludedResource:
+    assert entry.content is not None
+    return IncludedResource(entry.resource_type, entry.shared_id, entry.event_id, entry.content)
 
 
-def _address(entry: CurrentEntry) -> tuple[str, str]:
+def _type_and_id(entry: CurrentEntry) -> tuple[str, str]:
     return entry.resource_type, entry.shared_id
 
 
-def _statement(entry: CurrentEntry) -> tuple[str, str, UUID]:
+def _statement_ref(entry: CurrentEntry) -> StatementRef:
     assert isinstance(entry.event_id, UUID)
-    return entry.person_key, entry.shared_id, entry.event_id
-
-
-# Lists of a person's resources: what search and $everything have in common.
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A request for a list: its address without parameters, the parameters, and the question that they ask.
-
-    `emptiness`: where the caller may see nothing the list is empty, instead of not there. `after` is where the page
-    begins, in a list that is sorted as the caller asked. `remarks` go with the answer.
-    """
-
-    address: str
-    parameters: Parameters
-    question: RecordQuery
-    emptiness: bool = False
-    shape: Shape = WHOLE
-    after: SortedPlace | None = None
-    remarks: Sequence[Issue] = ()
-
-    def url(self, after: EntryPlace | SortedPlace | None = None) -> str:
-        """The URL of this page, or of the page after a place. It names the parameters that were used."""
-        return read_request.page_url(self.address, self.parameters, self.question, after or self.after)
-
-
-class Lists:
-    """Writes pages."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    async def page(
-        self, request: Request, view: View, access: Access, matching: Sequence[CurrentEntry], listing: Listing
-    ) -> Response:
-        """One page of what matches, as a searchset, once the access is audited."""
-        held, ahead = page(matching, listing.question)
-        found = SearchPage(matching, await self._context.reader.fetched(held), ahead)
-        return await self.show(request, view, access, found, listing)
-
-    async def show(
-        self,
-        request: Request,
-        view: View,
-        access: Access,
-        found: SearchPage,
-        listing: Listing,
-        beside: Sequence[IncludedResources] = (),
-    ) -> Response:
-        """This page, and what comes along with it, once the access is audited."""
-
-        def produce() -> Response:
-            headers = {read_request.RECORD_DIGEST: self._context.reader.digest(view)}
-            return self.answer(request, found, listing, beside, [view.decision.visibility], headers)
-
-        return await self._context.reader.show(view, access, produce, emptiness=listing.emptiness)
-
-    def answer(
-        self,
-        request: Request,
-        found: SearchPage,
-        listing: Listing,
-        beside: Sequence[IncludedResources],
-        visibilities: Sequence[str],
-        headers: Mapping[str, str],
-    ) -> Response:
-        """The page as a searchset with its version, or 304. `visibilities`: how much of each person the caller sees."""
-
-        def write() -> bytes:
-            next_url = listing.url(found.ahead) if found.ahead else None
-            entries = [*_remarks(listing), *self._matches(found, listing), *self._along(beside, listing)]
-            return bundle.searchset(len(found.matching), listing.url(), next_url, entries)
-
-        along = [f"{each.id}/{each.event_id}" for each in beside]
-        version = tag(found.matching, "\n".join([listing.url(), *along]), ",".join(visibilities))
-        return read_request.unless_known(request, write, {"ETag": etag(version), **headers})
-
-    def _matches(self, found: SearchPage, listing: Listing) -> list[bytes]:
-        return [
-            bundle.match(self._url(shown.resource_type, shown.shared_id), shaped(shown.content or b"", listing.shape))
-            for shown in found.held
-        ]
-
-    def _along(self, beside: Sequence[IncludedResources], listing: Listing) -> list[bytes]:
-        shape = listing.shape.of_what_comes_along
-        return [bundle.beside(self._url(each.resource_type, each.id), shaped(each.content, shape)) for each in beside]
-
-    def _url(self, resource_type: str, resource_id: str) -> str:
-        return f"{self._context.fhir}/{resource_type}/{resource_id}"
-
-
-def _remarks(listing: Listing) -> list[bytes]:
-    issues = [*[unknown(name, "warning") for name in listing.question.ignored], *listing.remarks]
-    return [bundle.remark(outcome(issues))] if issues else []
+    return StatementRef(entry.person_key, entry.shared_id, entry.event_id)

@@ -1,6 +1,6 @@
-"""What comes along with a match: `_include` and `_revinclude`.
+"""Included resources (`_include`, `_revinclude`), and how much of each resource is shown (`_summary`, `_elements`).
 
-FHIR R4, http://hl7.org/fhir/R4/search.html#include.
+FHIR R4, http://hl7.org/fhir/R4/search.html#include, #summary and #elements.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 import msgspec
 import orjson
 
-from onestory.record.search.filters import ReferenceTarget, target, values
+from onestory.record.search.filters import ReferenceTarget, element_values, reference_target
 from onestory.shared.fhir.definitions import (
     SearchParameterDefinition,
-    outline,
     patient_compartment,
     resource_types,
     search_parameters,
+    summary_elements,
 )
 
 
 class Include(NamedTuple):
-    """References of resources of `resource_type`; `target_type` is empty for any."""
+    """References in resources of `resource_type`. `target_type` is empty for any type."""
 
     resource_type: str
     parameters: tuple[SearchParameterDefinition, ...]
@@ -31,75 +31,73 @@ class Include(NamedTuple):
 
     @property
     def is_provenance_of_target(self) -> bool:
-        """Whether this is `Provenance:target`, which also means the Provenance that follows from statements."""
+        """Whether this is `Provenance:target`, which also includes the computed Provenance of statements."""
         return self.resource_type == "Provenance" and search_parameters("Provenance")["target"] in self.parameters
 
 
-def include(text: str, resource_type: str) -> Include | None:
-    """What `[type]:[parameter]`, `[type]:[parameter]:[target type]` or `*` asks for; None where that is not known.
+def parse_include(text: str, resource_type: str) -> Include | None:
+    """The include in `[type]:[parameter]`, `[type]:[parameter]:[target type]` or `*`; None if it is not supported.
 
-    `resource_type` is what `*` alone stands for.
+    `*` means all references of `resource_type`.
     """
     source, _, rest = (f"{resource_type}:*" if text == "*" else text).partition(":")
     name, _, target_type = rest.partition(":")
-    known = _references(source) if source in resource_types() else {}
+    known = _reference_parameters(source) if source in resource_types() else {}
     parameters = tuple(known.values()) if name == "*" else tuple(known[each] for each in [name] if each in known)
     if not parameters or (target_type and target_type not in resource_types()):
         return None
     return Include(source, parameters, target_type)
 
 
-def targets(resource: Mapping[str, Any], includes: Sequence[Include], fhir: str) -> Iterator[ReferenceTarget]:
-    """Where the resource's references lead, of those that are asked for. `fhir` is the FHIR base URL."""
-    for each in includes:
-        if resource["resourceType"] != each.resource_type:
+def included_targets(resource: Mapping[str, Any], includes: Sequence[Include], fhir: str) -> Iterator[ReferenceTarget]:
+    """The targets of the resource's references that these includes select. `fhir` is the FHIR base URL."""
+    for include in includes:
+        if resource["resourceType"] != include.resource_type:
             continue
-        for parameter in each.parameters:
-            for value in values(resource, parameter):
-                found = target(value.get("reference"), fhir) if isinstance(value, dict) else None
-                if found and each.target_type in ("", found.resource_type):
-                    yield found
+        for parameter in include.parameters:
+            for value in element_values(resource, parameter):
+                target = reference_target(value.get("reference"), fhir) if isinstance(value, dict) else None
+                if target and include.target_type in ("", target.resource_type):
+                    yield target
 
 
-def known(resource_type: str) -> list[str]:
-    """The values of `_include` in a search for this type."""
-    return [f"{resource_type}:{name}" for name in sorted(_references(resource_type))]
+def include_values(resource_type: str) -> list[str]:
+    """The supported values of `_include` in a search for this type, for the CapabilityStatement."""
+    return [f"{resource_type}:{name}" for name in sorted(_reference_parameters(resource_type))]
 
 
-def known_to(resource_type: str) -> list[str]:
-    """The values of `_revinclude` in a search for this type that its name suggests."""
+def revinclude_values(resource_type: str) -> list[str]:
+    """Values of `_revinclude` in a search for this type: `Provenance:target`, and parameters named like the type."""
     name = resource_type.lower()
-    by_name = [each for each in sorted(resource_types()) if name in search_parameters(each)]
-    return ["Provenance:target", *[f"{each}:{name}" for each in by_name]]
+    sources = [source for source in sorted(resource_types()) if name in search_parameters(source)]
+    return ["Provenance:target", *[f"{source}:{name}" for source in sources]]
 
 
-def _references(resource_type: str) -> Mapping[str, SearchParameterDefinition]:
-    known = {name: each for name, each in search_parameters(resource_type).items() if each.kind == "reference"}
-    of_person = patient_compartment().get(resource_type, ())[:1]
-    whose = SearchParameterDefinition("reference", of_person)
-    return {**known, "patient": whose, "subject": whose} if of_person else known
+def _reference_parameters(resource_type: str) -> Mapping[str, SearchParameterDefinition]:
+    definitions = search_parameters(resource_type)
+    known = {name: definition for name, definition in definitions.items() if definition.kind == "reference"}
+    patient_elements = patient_compartment().get(resource_type, ())[:1]
+    patient = SearchParameterDefinition("reference", patient_elements)
+    return {**known, "patient": patient, "subject": patient} if patient_elements else known
 
-
-# How much of each resource is shown: `_summary` and `_elements`.
-#
-# FHIR R4, http://hl7.org/fhir/R4/search.html#summary and #elements. What must be there for the resource to be one, and
-# what changes its meaning (a status, "do not perform", "refuted"), is never left out. What is shown in part is tagged
-# so.
 
 _SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
-_ALWAYS = {"resourceType", "id", "meta", "implicitRules", "modifierExtension"}
-# The elements at the top of a resource that FHIR R4 calls modifiers, under whichever type.
-_CHANGES_MEANING = {
+_BASE_ELEMENTS = {"resourceType", "id", "meta", "implicitRules", "modifierExtension"}
+# Elements at the top of a resource that FHIR R4 marks as modifiers, in any type.
+_MODIFIER_ELEMENTS = {
     *("status", "clinicalStatus", "verificationStatus", "lifecycleStatus", "docStatus", "intent", "doNotPerform"),
     *("active", "deceasedBoolean", "deceasedDateTime", "isSubpotent", "mode", "use", "link", "scope", "provision"),
 }
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_elements_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LOCAL_REFERENCE = b'"#'
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`summary` is a value of `_summary`; `elements` those of `_elements`, where given, which are of matches only."""
+    """How much of each resource is shown.
+
+    `summary` is a value of `_summary`. `elements` are those of `_elements`, which apply to matches only, or None.
+    """
 
     summary: str = "false"
     elements: frozenset[str] | None = None
@@ -110,54 +108,58 @@ class Shape:
         return self.summary in ("false", "count") and self.elements is None
 
     @property
-    def of_what_comes_along(self) -> Shape:
-        """How much is shown of a resource that is included."""
+    def for_included(self) -> Shape:
+        """The shape of included resources."""
         return Shape(self.summary)
 
 
 WHOLE = Shape()
 
 
-def shaped(content: bytes, shape: Shape) -> bytes:
-    """The resource, as far as it is to be shown. One that cannot be taken apart is shown whole."""
+def apply_shape(content: bytes, shape: Shape) -> bytes:
+    """The resource with the elements of the shape, tagged SUBSETTED if any is left out.
+
+    Mandatory elements and modifiers (a status, `doNotPerform`, "refuted") are never left out. A resource that cannot be
+    decoded is returned whole.
+    """
     if shape.is_whole:
         return content
     try:
-        members = _MEMBERS.decode(content)
+        elements = _elements_decoder.decode(content)
     except msgspec.DecodeError:
         return content
-    wanted = _wanted(members, shape)
-    kept = {name: raw for name, raw in members.items() if _is_kept(name, wanted)}
-    if "contained" in members and any(_LOCAL_REFERENCE in bytes(raw) for raw in kept.values()):
-        kept["contained"] = members["contained"]
-    if len(kept) == len(members):
+    selected = _shown_elements(elements, shape)
+    shown = {name: raw for name, raw in elements.items() if _is_shown(name, selected)}
+    if "contained" in elements and any(_LOCAL_REFERENCE in bytes(raw) for raw in shown.values()):
+        shown["contained"] = elements["contained"]
+    if len(shown) == len(elements):
         return content
-    return msgspec.json.encode({**kept, "meta": _subsetted(kept.get("meta"))})
+    return msgspec.json.encode({**shown, "meta": _subsetted(shown.get("meta"))})
 
 
-def _wanted(members: dict[str, msgspec.Raw], shape: Shape) -> Collection[str]:
-    known = outline(msgspec.json.decode(members["resourceType"], type=str))
+def _shown_elements(elements: dict[str, msgspec.Raw], shape: Shape) -> Collection[str]:
+    known = summary_elements(msgspec.json.decode(elements["resourceType"], type=str))
     required = known.required if known else frozenset()
     if shape.elements is not None:
-        return _asked(members, shape.elements) | required if known else members
+        return _with_choice_types(elements, shape.elements) | required if known else elements
     match shape.summary:
         case "text":
-            return {"text"} | required if known else members
+            return {"text"} | required if known else elements
         case "true" if known:
             return known.summary | required
         case _:
-            return members.keys() - {"text"}
+            return elements.keys() - {"text"}
 
 
-def _is_kept(name: str, wanted: Collection[str]) -> bool:
-    # What begins with an underscore is said of the element of that name: why it is missing, for one.
+def _is_shown(name: str, selected: Collection[str]) -> bool:
+    # `_birthDate` describes the element `birthDate`: it may say why the value is missing.
     element = name.removeprefix("_")
-    return element in _ALWAYS or element in _CHANGES_MEANING or element in wanted
+    return element in _BASE_ELEMENTS or element in _MODIFIER_ELEMENTS or element in selected
 
 
-def _asked(members: Collection[str], elements: frozenset[str]) -> frozenset[str]:
-    """Also `effectiveDateTime`, where `effective` is asked for."""
-    return elements | {name for name in members if any(_is_choice(name, element) for element in elements)}
+def _with_choice_types(present: Collection[str], requested: frozenset[str]) -> frozenset[str]:
+    """The requested elements, and `effectiveDateTime` where `effective` is requested."""
+    return requested | {name for name in present if any(_is_choice(name, element) for element in requested)}
 
 
 def _is_choice(name: str, element: str) -> bool:

@@ -1,7 +1,7 @@
-"""A search in one person's record, read from its parameters (FHIR R4, http://hl7.org/fhir/R4/search.html).
+"""Reads the parameters of a request into a query of one person's record (FHIR R4, http://hl7.org/fhir/R4/search.html).
 
-A parameter, modifier or order that is not known here is refused with its reason, because a client that believes in a
-filter it did not get reads the wrong list; `Prefer: handling=lenient` asks to pass over it, and is told so.
+An unsupported parameter, modifier or order is refused with the reason. A client that relies on a filter it did not get
+reads the wrong list. With `Prefer: handling=lenient` it is ignored, and the answer holds a warning.
 """
 
 from __future__ import annotations
@@ -16,283 +16,294 @@ from onestory.record.search import dates as search_dates
 from onestory.record.search import filters, sorting
 from onestory.record.search.dates import ANY_TIME, TimeRange
 from onestory.record.search.filters import Filter, SearchParameter
-from onestory.record.search.include import Include, Shape, include
+from onestory.record.search.include import Include, Shape, parse_include
 from onestory.record.search.sorting import (
     CURSOR,
     START,
-    EntryPlace,
-    Order,
-    SortedPlace,
-    from_cursor,
-    from_sorted_cursor,
+    EntryCursor,
+    SortCursor,
+    SortOrder,
+    parse_entry_cursor,
+    parse_sort_cursor,
 )
 from onestory.shared.errors import Issue, Malformed, NotFound
 from onestory.shared.fhir.dates import format_instant, parse_instant
 from onestory.shared.fhir.definitions import resource_types
 
-# Search parameters: what may be asked, read into one question.
-#
-# FHIR R4, http://hl7.org/fhir/R4/search.html. A parameter that is not known here is refused with its name, because a
-# client that believes in a filter it did not get reads the wrong list; `Prefer: handling=lenient` asks to pass over it.
-
-MOST = 1000
-"""Entries on a page, also when the caller names no number."""
-# They change the form of the answer or when it comes, not what is in it. The total is always exact.
-# A client library in wide use asks for the total by `_totalMethod` too.
-_OF_ANY_READ = {"after", "_format", "_pretty", "_total", "_totalMethod"}
-_OF_ANY_LIST = {"_count", CURSOR, "_since", "_lastUpdated"} | _OF_ANY_READ
-IN_SEARCH = _OF_ANY_LIST | {"_id"}
-IN_EVERYTHING = _OF_ANY_LIST | {"_type", "asOf"}
-IN_HISTORY = {"_count", CURSOR, "_since"} | _OF_ANY_READ
-IN_PERSONS_HISTORY = IN_HISTORY | {"patient", "subject", "patient:Patient", "subject:Patient"}
-IN_READ = _OF_ANY_READ
-IN_SUMMARY = {"asOf"} | _OF_ANY_READ
-IN_MERGED = {"asOf", "_since"} | _OF_ANY_READ
-
+RequestParameters = Sequence[tuple[str, str]]
+"""Names and values, as they were sent."""
+MAX_COUNT = 1000
+"""The most entries on a page, and the default of `_count`."""
 AS_OF = "asOf"
-"""The moment of which the record is asked. It is never passed over: the present would be read as the past."""
+"""The moment of a past record. It is never ignored, because the present would be read as the past."""
+PATIENT = "Patient"
 
-Parameters = Sequence[tuple[str, str]]
+# These parameters change the format of an answer, or when it comes. Totals are always exact.
+# A client library in wide use asks for the total with `_totalMethod` too.
+_COMMON = {"after", "_format", "_pretty", "_total", "_totalMethod"}
+_COMMON_TO_LISTS = {"_count", CURSOR, "_since", "_lastUpdated"} | _COMMON
+SEARCH_PARAMETERS = _COMMON_TO_LISTS | {"_id"}
+EVERYTHING_PARAMETERS = _COMMON_TO_LISTS | {"_type", "asOf"}
+HISTORY_PARAMETERS = {"_count", CURSOR, "_since"} | _COMMON
+PERSON_HISTORY_PARAMETERS = HISTORY_PARAMETERS | {"patient", "subject", "patient:Patient", "subject:Patient"}
+READ_PARAMETERS = _COMMON
+SUMMARY_PARAMETERS = {"asOf"} | _COMMON
+MERGED_PARAMETERS = {"asOf", "_since"} | _COMMON
+PERSON_PARAMETERS = ("patient", "subject", "patient:Patient", "subject:Patient")
+"""Parameters that name the person whose record is searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordQuery:
-    """What is asked of one person's record. None: any. `ignored` are the parameters that were passed over."""
+    """A query of one person's record. None means any.
+
+    `time_range` limits the broker time. `ignored` are names of unsupported parameters that were ignored.
+    """
 
     types: tuple[str, ...] | None = None
     ids: tuple[str, ...] | None = None
-    span: TimeRange = ANY_TIME
-    count: int = MOST
-    after: EntryPlace = START
+    time_range: TimeRange = ANY_TIME
+    count: int = MAX_COUNT
+    after: EntryCursor = START
     ignored: tuple[str, ...] = ()
 
     @property
-    def asks_for_all(self) -> bool:
-        """Whether everything matches."""
-        return self.types is None and self.ids is None and self.span == ANY_TIME
+    def matches_all(self) -> bool:
+        """Whether every entry matches."""
+        return self.types is None and self.ids is None and self.time_range == ANY_TIME
 
 
-def question(
-    parameters: Parameters, known: Collection[str], *, types: Iterable[str] = (), lenient: bool
+def parse_query(
+    parameters: RequestParameters, known: Collection[str], *, types: Iterable[str] = (), lenient: bool
 ) -> RecordQuery:
-    """The question that the parameters ask; `types` limits it to resource types. Raises `Malformed`."""
+    """The query in the parameters. `known` are the supported names; `types` limits the resource types.
+
+    Raises `Malformed`.
+    """
     if not parameters:
         return RecordQuery(types=tuple(types) or None)
-    if any("\0" in value for _, value in parameters):
-        raise Malformed("A search parameter holds a NUL character.", code="value")
+    _refuse_nul(parameters)
     ignored = tuple(sorted({name for name, _ in parameters if name not in known}))
     if ignored and (not lenient or AS_OF in ignored):
-        raise Malformed("Unknown search parameters.", issues=[unknown(name, "error") for name in ignored])
+        raise Malformed("Unknown search parameters.", issues=[unsupported_issue(name, "error") for name in ignored])
     return RecordQuery(
-        types=tuple(types) or _listed(parameters, "_type"),
-        ids=_listed(parameters, "_id"),
-        span=_span(parameters),
-        count=_count(one(parameters, "_count")),
-        after=from_cursor(one(parameters, CURSOR)),
+        types=tuple(types) or _comma_separated(parameters, "_type"),
+        ids=_comma_separated(parameters, "_id"),
+        time_range=_time_range(parameters),
+        count=_count(single_value(parameters, "_count")),
+        after=parse_entry_cursor(single_value(parameters, CURSOR)),
         ignored=ignored,
     )
 
 
-def unknown(name: str, severity: str, what_is: str = "") -> Issue:
-    """The issue that a parameter is not known. Its name is cut and cleaned: it is the caller's own text.
-
-    `what_is` says what is known.
-    """
-    shown = "".join(letter for letter in name[:64] if letter.isalnum() or letter in "_-:.")
-    says = f"The search parameter '{shown}' is not known here. {what_is}"
-    return Issue("not-supported", says.rstrip(), severity=severity)
-
-
-def one(parameters: Parameters, name: str) -> str | None:
-    """The value of a parameter that may be given once. Raises `Malformed`."""
+def single_value(parameters: RequestParameters, name: str) -> str | None:
+    """The value of a parameter that may be given once; None without it. Raises `Malformed`."""
     values = [value for key, value in parameters if key == name]
     if len(values) > 1:
         raise Malformed(f"{name} may be given once.", code="value")
     return values[0] if values else None
 
 
-def _listed(parameters: Parameters, name: str) -> tuple[str, ...] | None:
-    value = one(parameters, name)
+def unsupported_issue(name: str, severity: str, hint: str = "") -> Issue:
+    """The issue for an unsupported parameter; `hint` says what is supported.
+
+    The name is shortened, and loses unusual characters, because the caller wrote it.
+    """
+    shown = "".join(letter for letter in name[:64] if letter.isalnum() or letter in "_-:.")
+    text = f"The search parameter '{shown}' is not known here. {hint}"
+    return Issue("not-supported", text.rstrip(), severity=severity)
+
+
+def _refuse_nul(parameters: RequestParameters) -> None:
+    # PostgreSQL cannot store or compare a text with NUL.
+    if any("\0" in value for _, value in parameters):
+        raise Malformed("A search parameter holds a NUL character.", code="value")
+
+
+def _comma_separated(parameters: RequestParameters, name: str) -> tuple[str, ...] | None:
+    value = single_value(parameters, name)
     return None if value is None else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
 
 
-def _span(parameters: Parameters) -> TimeRange:
-    spans = [search_dates.last_updated(value) for name, value in parameters if name == "_lastUpdated"]
-    since = one(parameters, "_since")
-    return reduce(TimeRange.and_also, [*spans, search_dates.since(since) if since else ANY_TIME])
+def _time_range(parameters: RequestParameters) -> TimeRange:
+    ranges = [search_dates.last_updated(value) for name, value in parameters if name == "_lastUpdated"]
+    since = single_value(parameters, "_since")
+    return reduce(TimeRange.and_also, [*ranges, search_dates.since(since) if since else ANY_TIME])
 
 
 def _count(value: str | None) -> int:
     if value is None:
-        return MOST
+        return MAX_COUNT
     if not (value.isascii() and value.isdigit()) or len(value) > 9:
         raise Malformed("_count is a whole number from 0.", code="value")
-    return min(int(value), MOST)
+    return min(int(value), MAX_COUNT)
 
 
-PATIENT = "Patient"
-NAMING = ("patient", "subject", "patient:Patient", "subject:Patient")
-"""Parameters that say whose record is searched."""
-# Each is compared with each resource of a record, or of a page: what nobody needs may not keep others waiting.
-_MOST_VALUES, _MOST_RULES, _MOST_ELEMENTS = 500, 10, 100
-SUMMARIES = ("true", "false", "text", "data", "count")
-SHAPING = ("_sort", "_summary", "_elements", "_include", "_revinclude")
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What is asked. `order` None: by type and id. `used` are the parameters without those of `remarks`."""
-
-    question: RecordQuery
-    filters: tuple[Filter, ...]
-    order: Order | None
-    after: SortedPlace | None
-    shape: Shape
-    includes: tuple[Include, ...]
-    included_by: tuple[Include, ...]
-    used: Parameters
-    remarks: tuple[Issue, ...]
-
-    @property
-    def reads_contents(self) -> bool:
-        """Whether it takes the contents of resources to tell what is asked for, and in which order."""
-        return bool(self.filters) or self.order is not None
-
-    def is_met(self, resource: Mapping[str, Any]) -> bool:
-        """Whether the resource is as all filters ask."""
-        return all(each.is_met(resource) for each in self.filters)
-
-
-def search(parameters: Parameters, resource_type: str, fhir: str, *, lenient: bool) -> Search:
-    """The search for resources of a type. `fhir` is the FHIR base URL. Raises `Malformed`."""
-    if any("\0" in value for _, value in parameters):
-        raise Malformed("A search parameter holds a NUL character.", code="value")
-    severity = "warning" if lenient else "error"
-    found = [(parameter, _unsupported(parameter, resource_type, fhir, severity)) for parameter in parameters]
-    remarks = tuple(dict.fromkeys(issue for _, issue in found if issue))
-    if remarks and (not lenient or any(name == AS_OF for name, _ in parameters)):
-        raise Malformed("Unknown search parameters.", issues=remarks)
-    used = [parameter for parameter, issue in found if issue is None]
-    order, asked = _order(used, resource_type), _filters(used, resource_type, fhir)
-    if sum(len(each.tests) for each in asked) > _MOST_VALUES:
-        raise Malformed(f"A search compares with at most {_MOST_VALUES} values.", code="too-costly")
-    of_question = [(name, value) for name, value in used if name in IN_SEARCH and (name != CURSOR or order is None)]
-    return Search(
-        question=_count_alone(question(of_question, IN_SEARCH, types=(resource_type,), lenient=False), used),
-        filters=asked,
-        order=order,
-        after=from_sorted_cursor(one(used, CURSOR), len(order.rules)) if order else None,
-        shape=_shape(used),
-        includes=_includes(used, "_include", resource_type),
-        included_by=_includes(used, "_revinclude", resource_type),
-        used=used,
-        remarks=remarks,
-    )
-
-
-def _unsupported(parameter: tuple[str, str], resource_type: str, fhir: str, severity: str) -> Issue | None:
-    name, value = parameter
-    if name in IN_SEARCH or _names_the_person(name, resource_type):
-        return None
-    if name in SHAPING:
-        return None if _is_shaping(name, value, resource_type) else unknown(name, severity, WHAT_IS[name])
-    asked = filters.named(resource_type, name, fhir)
-    return unknown(name, severity, asked) if isinstance(asked, str) else None
-
-
-def _names_the_person(name: str, resource_type: str) -> bool:
-    return name == "identifier" if resource_type == PATIENT else name in NAMING
-
-
-WHAT_IS = {
+# The most values, sort rules and elements of one search: each is compared with every resource of a record or a page,
+# and other requests wait meanwhile.
+_MAX_VALUES, _MAX_SORT_RULES, _MAX_ELEMENTS = 500, 10, 100
+SUMMARY_VALUES = ("true", "false", "text", "data", "count")
+RESULT_PARAMETERS = ("_sort", "_summary", "_elements", "_include", "_revinclude")
+RESULT_PARAMETER_HINTS = {
     "_sort": "It takes search parameters of the type, _lastUpdated and _id, with a hyphen before what descends, "
-    f"{_MOST_RULES} at most.",
-    "_summary": f"It is one of {', '.join(SUMMARIES)}.",
-    "_elements": f"It takes names of elements, separated by commas, {_MOST_ELEMENTS} at most.",
+    f"{_MAX_SORT_RULES} at most.",
+    "_summary": f"It is one of {', '.join(SUMMARY_VALUES)}.",
+    "_elements": f"It takes names of elements, separated by commas, {_MAX_ELEMENTS} at most.",
     "_include": "It takes type:parameter, for a parameter that is a reference of the type that is searched, or *.",
     "_revinclude": "It takes type:parameter, for a parameter that is a reference.",
 }
 
 
-def _is_shaping(name: str, value: str, resource_type: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search for resources of one type.
+
+    Without `order` the entries follow type and id, and the cursor is `query.after`; with it, the cursor is `after`.
+    `used` are the supported parameters. `warnings` are the issues of ignored ones.
+    """
+
+    query: RecordQuery
+    filters: tuple[Filter, ...]
+    order: SortOrder | None
+    after: SortCursor | None
+    shape: Shape
+    includes: tuple[Include, ...]
+    revincludes: tuple[Include, ...]
+    used: RequestParameters
+    warnings: tuple[Issue, ...]
+
+    @property
+    def needs_contents(self) -> bool:
+        """Whether filters or the order read the contents of resources."""
+        return bool(self.filters) or self.order is not None
+
+    def matches(self, resource: Mapping[str, Any]) -> bool:
+        """Whether the resource matches all filters."""
+        return all(each.matches(resource) for each in self.filters)
+
+
+def parse_search(parameters: RequestParameters, resource_type: str, fhir: str, *, lenient: bool) -> Search:
+    """The search for resources of a type. `fhir` is the FHIR base URL. Raises `Malformed`."""
+    _refuse_nul(parameters)
+    severity = "warning" if lenient else "error"
+    checked = [(parameter, _issue_of(parameter, resource_type, fhir, severity)) for parameter in parameters]
+    issues = tuple(dict.fromkeys(issue for _, issue in checked if issue))
+    if issues and (not lenient or any(name == AS_OF for name, _ in parameters)):
+        raise Malformed("Unknown search parameters.", issues=issues)
+    used = [parameter for parameter, issue in checked if issue is None]
+    order, parsed_filters = _sort_order(used, resource_type), _filters(used, resource_type, fhir)
+    if sum(len(each.tests) for each in parsed_filters) > _MAX_VALUES:
+        raise Malformed(f"A search compares with at most {_MAX_VALUES} values.", code="too-costly")
+    in_query = [(name, value) for name, value in used if name in SEARCH_PARAMETERS and (name != CURSOR or not order)]
+    query = parse_query(in_query, SEARCH_PARAMETERS, types=(resource_type,), lenient=False)
+    return Search(
+        query=_without_entries_if_count(query, used),
+        filters=parsed_filters,
+        order=order,
+        after=parse_sort_cursor(single_value(used, CURSOR), len(order.rules)) if order else None,
+        shape=_shape(used),
+        includes=_includes(used, "_include", resource_type),
+        revincludes=_includes(used, "_revinclude", resource_type),
+        used=used,
+        warnings=issues,
+    )
+
+
+def _issue_of(parameter: tuple[str, str], resource_type: str, fhir: str, severity: str) -> Issue | None:
+    name, value = parameter
+    if name in SEARCH_PARAMETERS or _identifies_person(name, resource_type):
+        return None
+    if name in RESULT_PARAMETERS:
+        is_valid = _is_valid_result_parameter(name, value, resource_type)
+        return None if is_valid else unsupported_issue(name, severity, RESULT_PARAMETER_HINTS[name])
+    supported = filters.supported_parameter(resource_type, name, fhir)
+    return unsupported_issue(name, severity, supported) if isinstance(supported, str) else None
+
+
+def _identifies_person(name: str, resource_type: str) -> bool:
+    return name == "identifier" if resource_type == PATIENT else name in PERSON_PARAMETERS
+
+
+def _is_valid_result_parameter(name: str, value: str, resource_type: str) -> bool:
     match name:
         case "_sort":
-            named = value.split(",")
-            return len(named) <= _MOST_RULES and sorting.order(resource_type, named) is not None
+            names = value.split(",")
+            return len(names) <= _MAX_SORT_RULES and sorting.sort_order(resource_type, names) is not None
         case "_summary":
-            return value in SUMMARIES
+            return value in SUMMARY_VALUES
         case "_elements":
-            listed = value.split(",")
-            return len(listed) <= _MOST_ELEMENTS and all(part.strip().isalnum() for part in listed)
+            elements = value.split(",")
+            return len(elements) <= _MAX_ELEMENTS and all(part.strip().isalnum() for part in elements)
         case "_include":
-            found = include(value, resource_type)
-            return found is not None and found.resource_type == resource_type
+            include = parse_include(value, resource_type)
+            return include is not None and include.resource_type == resource_type
         case _:
-            return value != "*" and include(value, resource_type) is not None
+            return value != "*" and parse_include(value, resource_type) is not None
 
 
-def _order(used: Parameters, resource_type: str) -> Order | None:
-    value = one(used, "_sort")
-    return sorting.order(resource_type, value.split(",")) if value is not None else None
+def _sort_order(used: RequestParameters, resource_type: str) -> SortOrder | None:
+    value = single_value(used, "_sort")
+    return sorting.sort_order(resource_type, value.split(",")) if value is not None else None
 
 
-def _filters(used: Parameters, resource_type: str, fhir: str) -> tuple[Filter, ...]:
-    others = [pair for pair in used if pair[0] not in IN_SEARCH and not _names_the_person(pair[0], resource_type)]
-    named = [(filters.named(resource_type, name, fhir), value) for name, value in others if name not in SHAPING]
-    return tuple(filters.read(asked, value) for asked, value in named if isinstance(asked, SearchParameter))
+def _filters(used: RequestParameters, resource_type: str, fhir: str) -> tuple[Filter, ...]:
+    not_filters = {*SEARCH_PARAMETERS, *RESULT_PARAMETERS}
+    others = [(name, value) for name, value in used if name not in not_filters]
+    pairs = [
+        (filters.supported_parameter(resource_type, name, fhir), value)
+        for name, value in others
+        if not _identifies_person(name, resource_type)
+    ]
+    return tuple(
+        filters.parse_filter(parameter, value) for parameter, value in pairs if isinstance(parameter, SearchParameter)
+    )
 
 
-def _shape(used: Parameters) -> Shape:
-    elements, summary = one(used, "_elements"), one(used, "_summary")
+def _shape(used: RequestParameters) -> Shape:
+    elements, summary = single_value(used, "_elements"), single_value(used, "_summary")
     if elements is not None and summary not in (None, "false", "count"):
         raise Malformed("_elements and _summary each say what to show: give one of them.", code="value")
     wanted = frozenset(part.strip() for part in elements.split(",")) if elements is not None else None
     return Shape(summary or "false", wanted)
 
 
-def _count_alone(asks: RecordQuery, used: Parameters) -> RecordQuery:
-    """A count shows no entries (http://hl7.org/fhir/R4/search.html#summary)."""
-    return replace(asks, count=0) if one(used, "_summary") == "count" else asks
+def _without_entries_if_count(query: RecordQuery, used: RequestParameters) -> RecordQuery:
+    """`_summary=count` shows no entries (http://hl7.org/fhir/R4/search.html#summary)."""
+    return replace(query, count=0) if single_value(used, "_summary") == "count" else query
 
 
-def _includes(used: Parameters, name: str, resource_type: str) -> tuple[Include, ...]:
-    found = [include(value, resource_type) for key, value in used if key == name]
-    return tuple(dict.fromkeys(each for each in found if each))
+def _includes(used: RequestParameters, name: str, resource_type: str) -> tuple[Include, ...]:
+    includes = [parse_include(value, resource_type) for key, value in used if key == name]
+    return tuple(dict.fromkeys(include for include in includes if include))
 
 
-# Resource types of FHIR R4: a mistyped one is refused, because an empty list would be read as "there is none".
-
-
-def in_address(resource_type: str) -> str:
-    """The type in an address. Raises `NotFound`."""
+def resource_type_in_path(resource_type: str) -> str:
+    """The type, if FHIR R4 has it. Raises `NotFound`: an empty list for a mistyped type would be read as "none"."""
     if resource_type not in resource_types():
         raise NotFound("FHIR R4 has no such resource type.", code="not-supported")
     return resource_type
 
 
-def in_parameter(named: Iterable[str]) -> tuple[str, ...]:
-    """The types in a parameter. Raises `Malformed`."""
-    listed = tuple(named)
+def resource_types_in_parameter(names: Iterable[str]) -> tuple[str, ...]:
+    """The types, if FHIR R4 has them all. Raises `Malformed`."""
+    listed = tuple(names)
     if not resource_types().issuperset(listed):
         raise Malformed("_type names a resource type that FHIR R4 does not have.", code="value")
     return listed
 
 
-# The parameter `asOf`: the record as it was at a moment (docs/decisions/0009).
+def parse_as_of(parameters: RequestParameters, now: datetime) -> datetime | None:
+    """The moment in `asOf`; None for the record as it is now. Raises `Malformed`.
 
-
-def as_of(parameters: Parameters, now: datetime) -> datetime | None:
-    """The moment of which the record is asked, or None for the record as it is. Raises `Malformed`.
-
-    It is a FHIR instant, or a dateTime with time and zone: a day alone could mean its beginning or its end, and a time
-    without a zone is a different moment for each reader. A future moment is refused: what will be said before it would
-    change the answer.
+    It is a FHIR instant, or a dateTime with time and zone. A date alone could mean its beginning or its end, and a time
+    without a zone is a different moment for each reader. A future moment is refused: statements that arrive before it
+    would change the answer. See docs/explanation/decisions/0009-the-record-as-it-was.md.
     """
-    value = one(parameters, AS_OF)
+    value = single_value(parameters, AS_OF)
     if value is None:
         return None
     try:
-        # A plus sign that nobody escaped arrives as a space.
+        # A plus sign that was not escaped arrives as a space.
         moment = parse_instant(value.replace(" ", "+"))
     except ValueError as error:
         raise Malformed(

@@ -1,7 +1,7 @@
-"""A search for people by name and birth date, across everybody.
+"""Search for people: `GET Patient?family=...&birthdate=...`, among all persons.
 
-A name alone would list strangers, and a birth date alone all who share it: both are needed, the date as a day. Where a
-person is named by an NHS number the rest only narrows.
+It needs a name and a day of birth. A name alone would list strangers, and a birth date alone all who share it. If the
+request names a person by NHS number, `api.py` searches that record instead.
 """
 
 from __future__ import annotations
@@ -16,49 +16,78 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from onestory.record.person import store as person_store
-from onestory.record.person.identifiers import PersonRef, dates_of, words
-from onestory.record.read.access import PATIENT, Access, RecordAccess, View, page
-from onestory.record.read.request import Context
+from onestory.record.person.identifiers import PersonRef, birth_date_forms, name_words
+from onestory.record.read.access import PATIENT, Access, RecordAccess, RecordView, page_of
+from onestory.record.read.request import ReadContext
 from onestory.record.read.store import CurrentEntry
 from onestory.record.search.dates import span
-from onestory.record.search.execute import Companions, Listing, Lists, SearchPage, opened
-from onestory.record.search.filters import plain, split
-from onestory.record.search.parameters import Search, one
+from onestory.record.search.execute import IncludeResolver, SearchPage, decoded_resource
+from onestory.record.search.filters import split_escaped, unescape
+from onestory.record.search.parameters import Search, single_value
+from onestory.record.search.searchset import ListRequest, SearchsetWriter
 from onestory.shared.errors import Malformed
 from onestory.shared.identity import Keys, PersonIdentifier
 from onestory.shared.policy import Visibility
 from onestory.shared.postgres.database import Database
 
-MOST = 20
-"""People in an answer. Whoever would see more must ask more narrowly."""
-_NAMES = ("name", "family", "given", "name:exact", "family:exact", "given:exact")
+MAX_PEOPLE = 20
+"""The most persons in an answer. A search that matches more is refused."""
+_MAX_CANDIDATES = 200
+_MAX_NAMES = 20
+_MIN_LETTERS = 2
+_NAME_PARAMETERS = ("name", "family", "given", "name:exact", "family:exact", "given:exact")
 _BIRTH_DATE = "birthdate"
-_LEAST_LETTERS = 2
-_MOST_NAMES = 20
 _DAY = re.compile(r"(eq)?(?P<day>\d{4}-\d\d-\d\d)", re.ASCII)
+
+Answer = TypeVar("Answer")
+
+
+class PeopleSearchType:
+    """The part of search-type that names no person."""
+
+    def __init__(self, context: ReadContext, writer: SearchsetWriter, includes: IncludeResolver) -> None:
+        self._writer = writer
+        self._includes = includes
+        self._people = PeopleSearch(context.record_access, context.database, context.keys)
+
+    async def answer(self, request: Request, search: Search, access: Access, list_request: ListRequest) -> Response:
+        """The Patients of all persons found, after each access is audited. Raises `Malformed` for too many."""
+        found = await self._people.find(parse_people_query(search), access)
+        entries, next_cursor = page_of(found.patients, search.query)
+        included = []
+        for view in found.views:
+            patients = [entry for entry in entries if entry.person_key in view.person.person_keys]
+            included += await self._includes.resolve(view, patients, search)
+        shown_types = {*access.resource_types, *[each.resource_type for each in included]}
+        access = replace(access, resource_types=tuple(sorted(shown_types)))
+        page = SearchPage(found.patients, entries, next_cursor)
+        visibilities = [view.decision.visibility for view in found.views]
+        return await self._people.answer_audited(
+            found, access, lambda: self._writer.searchset(request, page, list_request, included, visibilities, {})
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class PeopleQuery:
-    """Who is asked for: what a source may have stated as birth date, and how one of the names begins.
+    """A query for people: every form in which a source may state the birth date, and the first letters of the names.
 
-    `search` has everything but the birth date.
+    `search` has all parameters except the birth date.
     """
 
     birth_dates: Sequence[str]
-    beginnings: Sequence[str]
+    name_prefixes: Sequence[str]
     search: Search
 
-    def is_met(self, patient: Mapping[str, Any]) -> bool:
-        """Whether a Patient is as asked."""
-        return patient.get("birthDate") in self.birth_dates and self.search.is_met(patient)
+    def matches(self, patient: Mapping[str, Any]) -> bool:
+        """Whether a Patient matches."""
+        return patient.get("birthDate") in self.birth_dates and self.search.matches(patient)
 
 
-def people(search: Search) -> PeopleQuery:
-    """Who is asked for by name and birth date. Raises `Malformed`."""
-    asked = [value for name, value in search.used if name in _NAMES]
-    day = _DAY.fullmatch(one(search.used, _BIRTH_DATE) or "")
-    if not asked or day is None or span(day["day"]) is None:
+def parse_people_query(search: Search) -> PeopleQuery:
+    """The query by name and birth date. Raises `Malformed` if one is missing, or for `_sort`."""
+    names = [value for name, value in search.used if name in _NAME_PARAMETERS]
+    day = _DAY.fullmatch(single_value(search.used, _BIRTH_DATE) or "")
+    if not names or day is None or span(day["day"]) is None:
         raise Malformed(
             "Patients are found by identifier=<NHS number>, or by name, family or given together with the day of "
             "birth, as in family=Smith&birthdate=1990-12-31.",
@@ -66,119 +95,90 @@ def people(search: Search) -> PeopleQuery:
         )
     if search.order is not None:
         raise Malformed("Patients who are found by name are not sorted.", code="not-supported")
-    rest = tuple(each for each in search.filters if each.name != _BIRTH_DATE)
-    return PeopleQuery(dates_of(day["day"]), _beginnings(asked[0]), replace(search, filters=rest))
+    other_filters = tuple(each for each in search.filters if each.name != _BIRTH_DATE)
+    return PeopleQuery(birth_date_forms(day["day"]), _name_prefixes(names[0]), replace(search, filters=other_filters))
 
 
-def _beginnings(name: str) -> list[str]:
-    """Each alternative by its first word, and by all of its words as one."""
-    alternatives = [words(plain(each)) for each in split(name, ",")]
-    if len(alternatives) > _MOST_NAMES:
-        raise Malformed(f"At most {_MOST_NAMES} names may be alternatives.", code="too-costly")
-    if not all(sum(map(len, each)) >= _LEAST_LETTERS for each in alternatives):
-        raise Malformed(f"A name is given with at least {_LEAST_LETTERS} letters.", code="value")
-    return sorted({form for each in alternatives for form in (each[0], "".join(each))})
-
-
-# People who are found by what is said of them: policy decides for each, and everybody who is looked at is audited.
-
-Answer = TypeVar("Answer")
-_MOST_LOOKED_AT = 200
+def _name_prefixes(name: str) -> list[str]:
+    """Two prefixes for each alternative: its first word, and all its words as one."""
+    alternatives = [name_words(unescape(part)) for part in split_escaped(name, ",")]
+    if len(alternatives) > _MAX_NAMES:
+        raise Malformed(f"At most {_MAX_NAMES} names may be alternatives.", code="too-costly")
+    if not all(sum(map(len, words)) >= _MIN_LETTERS for words in alternatives):
+        raise Malformed(f"A name is given with at least {_MIN_LETTERS} letters.", code="value")
+    return sorted({form for words in alternatives for form in (words[0], "".join(words))})
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPeople:
-    """What a caller sees of each person found, and the Patients of all of them, in order.
+    """The persons that match, and their Patients in order of the list.
 
-    `looked_at` are all views that were looked into, also of people whom the caller sees nothing of.
+    `audited_views` are the views of all candidates, also of persons of whom the caller sees nothing.
     """
 
-    looked_at: Sequence[View]
-    views: Sequence[View]
+    audited_views: Sequence[RecordView]
+    views: Sequence[RecordView]
     patients: Sequence[CurrentEntry]
 
 
 class PeopleSearch:
-    """Finds people. A search that finds nobody leaves a trace too, and takes as long as one for somebody unseen."""
+    """Finds people. Policy decides for each person, and each candidate gets an access event.
 
-    def __init__(self, reader: RecordAccess, database: Database, keys: Keys) -> None:
-        self._reader = reader
+    A search without candidates has an access event too, and takes as long as one for a hidden person.
+    """
+
+    def __init__(self, record_access: RecordAccess, database: Database, keys: Keys) -> None:
+        self._record_access = record_access
         self._database = database
         self._keys = keys
 
-    async def find(self, people: PeopleQuery, access: Access) -> FoundPeople:
-        """Everybody of whom the caller sees a Patient that is as asked. Raises `Malformed` for a name of very many.
+    async def find(self, query: PeopleQuery, access: Access) -> FoundPeople:
+        """All persons of whom the caller sees a matching Patient.
 
-        Whom the caller may not see is neither found nor counted.
+        Persons whom the caller may not see are neither found nor counted. Raises `Malformed` for over 200 candidates.
         """
         keys = await person_store.find_by_name(
-            self._database, people.birth_dates, people.beginnings, _MOST_LOOKED_AT + 1
+            self._database, query.birth_dates, query.name_prefixes, _MAX_CANDIDATES + 1
         )
-        if len(keys) > _MOST_LOOKED_AT:
+        if len(keys) > _MAX_CANDIDATES:
             raise _too_many()
-        seen = [await self._reader.view(PersonRef(key), access) for key in keys or [self._nobody(people)]]
-        # By an identity that another source gave, the same person may show nothing.
-        seen.sort(key=lambda view: view.decision.visibility is not Visibility.NONE)
-        looked_at = {frozenset(view.person.person_keys): view for view in seen}
-        views = [view for view in looked_at.values() if _is_met(people, view)]
-        found = [shown for view in views for shown in shared(view.matching(people.search.question))]
-        return FoundPeople(list(looked_at.values()), views, sorted(found, key=lambda shown: shown.place))
+        views = [await self._record_access.view(PersonRef(key), access) for key in keys or [self._unused_key(query)]]
+        # Several keys may be one person. A key that another source gave may show nothing: the best view comes last.
+        views.sort(key=lambda view: view.decision.visibility is not Visibility.NONE)
+        by_person = {frozenset(view.person.person_keys): view for view in views}
+        matching = [view for view in by_person.values() if _has_matching_statement(query, view)]
+        patients = [entry for view in matching for entry in shared_or_stated(view.matching(query.search.query))]
+        return FoundPeople(list(by_person.values()), matching, sorted(patients, key=lambda entry: entry.cursor))
 
-    def _nobody(self, people: PeopleQuery) -> str:
-        """A key that is nobody's: another one for each question, so that its answer is not at hand already."""
-        return self._keys.person_key(PersonIdentifier("nobody", "|".join([*people.birth_dates, *people.beginnings])))
+    def _unused_key(self, query: PeopleQuery) -> str:
+        """The key of no person. It differs for each query, so that no cache has it."""
+        return self._keys.person_key(PersonIdentifier("nobody", "|".join([*query.birth_dates, *query.name_prefixes])))
 
-    async def show(self, crowd: FoundPeople, access: Access, produce: Callable[[], Answer]) -> Answer:
-        """The answer, once Kafka has an access event for everybody who was looked at.
+    async def answer_audited(self, found: FoundPeople, access: Access, produce: Callable[[], Answer]) -> Answer:
+        """The answer, after Kafka has an access event for each candidate.
 
-        Raises `Unavailable`; `Malformed` where the answer would show too many people.
+        Raises `Unavailable`, and `Malformed` if the answer would show too many persons.
         """
-        traces = [self._reader.show(view, access, lambda: None, emptiness=True) for view in crowd.looked_at]
-        await asyncio.gather(*traces)
-        if len(crowd.views) > MOST:
+        audits = [
+            self._record_access.answer_audited(view, access, lambda: None, empty_if_hidden=True)
+            for view in found.audited_views
+        ]
+        await asyncio.gather(*audits)
+        if len(found.views) > MAX_PEOPLE:
             raise _too_many()
         return produce()
 
 
-def shared(matching: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
-    """The shared Patients; a person without an NHS number has the sources' own Patients alone."""
-    return [shown for shown in matching if shown.composed] or matching
+def shared_or_stated(patients: Sequence[CurrentEntry]) -> Sequence[CurrentEntry]:
+    """The shared Patients; for a person without an NHS number, the sources' own Patients."""
+    return [patient for patient in patients if patient.composed] or patients
 
 
-def _is_met(people: PeopleQuery, view: View) -> bool:
-    """Whether a statement that the caller sees is as asked."""
+def _has_matching_statement(query: PeopleQuery, view: RecordView) -> bool:
+    """Whether a Patient statement that the caller sees matches."""
     stated = [entry for entry in view.entries if entry.resource_type == PATIENT]
-    return any(people.is_met(opened(entry)) for entry in stated)
+    return any(query.matches(decoded_resource(entry)) for entry in stated)
 
 
 def _too_many() -> Malformed:
-    return Malformed(f"More than {MOST} people may be meant: narrow your search.", code="too-costly")
-
-
-# `GET Patient?family=...&birthdate=...`: people by name and birth date, across everybody whom the caller may see.
-
-
-class SearchPeople:
-    """The part of search-type that names nobody."""
-
-    def __init__(self, context: Context, lists: Lists, companions: Companions) -> None:
-        self._context = context
-        self._lists = lists
-        self._companions = companions
-        self._crowds = PeopleSearch(context.reader, context.database, context.keys)
-
-    async def answer(self, request: Request, search: Search, access: Access, listing: Listing) -> Response:
-        """Everybody who is meant, once each is audited. Raises `Malformed` where the question names too many."""
-        crowd = await self._crowds.find(people(search), access)
-        held, ahead = page(crowd.patients, search.question)
-        beside = []
-        for view in crowd.views:
-            own = [shown for shown in held if shown.person_key in view.person.person_keys]
-            beside += await self._companions.of(view, own, search)
-        shown = {*access.resource_types, *[each.resource_type for each in beside]}
-        access = replace(access, resource_types=tuple(sorted(shown)))
-        found = SearchPage(crowd.patients, held, ahead)
-        visibilities = [view.decision.visibility for view in crowd.views]
-        return await self._crowds.show(
-            crowd, access, lambda: self._lists.answer(request, found, listing, beside, visibilities, {})
-        )
+    return Malformed(f"More than {MAX_PEOPLE} people may be meant: narrow your search.", code="too-costly")

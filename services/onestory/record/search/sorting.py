@@ -1,6 +1,7 @@
-"""The order that a caller asks for with `_sort` (FHIR R4, http://hl7.org/fhir/R4/search.html#sort).
+"""Cursors of lists, and the order that `_sort` requests (FHIR R4, http://hl7.org/fhir/R4/search.html#sort).
 
-What lacks the element comes last in both directions; what is equal follows type and id, so the order is one.
+A cursor names the last entry of a page, not a count of entries. So it stays right while the list grows. In a sorted
+list, resources that lack the element come last in both directions. Equal resources follow type and id.
 """
 
 from __future__ import annotations
@@ -16,105 +17,107 @@ from typing import Any, NamedTuple
 import orjson
 
 from onestory.record.person import identifiers
-from onestory.record.search.filters import codes, time_of, values
+from onestory.record.search.filters import codings, element_values, time_range_of
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.definitions import SearchParameterDefinition, search_parameters
 
-# Places in a list, as the cursor of a `next` link says them: they name an entry, not a count, so they hold.
-
 CURSOR = "_cursor"
+"""The parameter that holds the text of a cursor."""
 _GREATEST_OFFSET = 2**63 - 1
-_PLACE = re.compile(r"(?P<resource_type>[A-Za-z]{0,64})/(?P<id>[a-z0-9-]{1,64})")
+_ENTRY_CURSOR = re.compile(r"(?P<resource_type>[A-Za-z]{0,64})/(?P<id>[a-z0-9-]{1,64})")
+
+SortKeys = tuple[str | None, ...]
+"""The texts that a resource is sorted by, one for each rule; None where it lacks the element."""
 
 
-class EntryPlace(NamedTuple):
-    """A place in a list that is sorted by (type, id)."""
+class EntryCursor(NamedTuple):
+    """The last entry of a page, in a list by type and id."""
 
     resource_type: str = ""
     id: str = ""
 
-    def to_cursor(self) -> str:
-        """The place as an opaque string for a URL."""
-        return _opaque(f"{self.resource_type}/{self.id}".encode())
+    def encode(self) -> str:
+        """The opaque text for a URL."""
+        return _encode(f"{self.resource_type}/{self.id}".encode())
 
 
-class SortedPlace(NamedTuple):
-    """A place in a list that is sorted as the caller asked: by `keys`, then by (type, id).
+class SortCursor(NamedTuple):
+    """The last entry of a page, in a list by `keys`, then by type and id.
 
-    `as_of`: when the first page was made. What has since been said anew keeps the place that it had then.
+    `as_of` is the broker time that the first page reached. An entry that changed after it keeps its earlier keys.
     """
 
-    keys: tuple[str | None, ...]
+    keys: SortKeys
     resource_type: str
     id: str
     as_of: datetime
 
-    def to_cursor(self) -> str:
-        """The place as an opaque string for a URL."""
-        return _opaque(orjson.dumps([self.keys, self.resource_type, self.id, self.as_of.isoformat()]))
+    def encode(self) -> str:
+        """The opaque text for a URL."""
+        return _encode(orjson.dumps([self.keys, self.resource_type, self.id, self.as_of.isoformat()]))
 
 
-class PastPlace(NamedTuple):
-    """A place in a list of what happened, newest first: when, and where the message stood that made it happen."""
+class HistoryCursor(NamedTuple):
+    """The last entry of a page of a history, newest first: the broker time and the Kafka offset of its message."""
 
     at: datetime
     offset: int
     id: str
 
-    def to_cursor(self) -> str:
-        """The place as an opaque string for a URL."""
-        return _opaque(orjson.dumps([self.at.isoformat(), self.offset, self.id]))
+    def encode(self) -> str:
+        """The opaque text for a URL."""
+        return _encode(orjson.dumps([self.at.isoformat(), self.offset, self.id]))
 
 
-START = EntryPlace()
+START = EntryCursor()
 
 
-def from_cursor(cursor: str | None) -> EntryPlace:
-    """The place in a `next` link of a list by type and id. Raises `Malformed`."""
-    if cursor is None:
+def parse_entry_cursor(text: str | None) -> EntryCursor:
+    """The cursor of a list by type and id; `START` for None. Raises `Malformed`."""
+    if text is None:
         return START
     try:
-        match = _PLACE.fullmatch(_bytes(cursor).decode("ascii"))
+        match = _ENTRY_CURSOR.fullmatch(_decode(text).decode("ascii"))
     except ValueError as error:
-        raise _no_cursor() from error
+        raise _unreadable_cursor() from error
     if match is None:
-        raise _no_cursor()
-    return EntryPlace(match["resource_type"], match["id"])
+        raise _unreadable_cursor()
+    return EntryCursor(match["resource_type"], match["id"])
 
 
-def from_sorted_cursor(cursor: str | None, keys: int) -> SortedPlace | None:
-    """The place in a `next` link of a list that is sorted by so many keys; None at its start. Raises `Malformed`."""
-    if cursor is None:
+def parse_sort_cursor(text: str | None, key_count: int) -> SortCursor | None:
+    """The cursor of a list that is sorted by `key_count` keys; None for None. Raises `Malformed`."""
+    if text is None:
         return None
     try:
-        place = _sorted_place(*orjson.loads(_bytes(cursor)))
+        cursor = _sort_cursor(*orjson.loads(_decode(text)))
     except (ValueError, TypeError) as error:
-        raise _no_cursor() from error
-    if len(place.keys) != keys:
+        raise _unreadable_cursor() from error
+    if len(cursor.keys) != key_count:
         raise Malformed(f"{CURSOR} is from a list in another order.", code="value")
-    return place
+    return cursor
 
 
-def from_past_cursor(cursor: str | None) -> PastPlace | None:
-    """The place in a `next` link of what happened; None at its start. Raises `Malformed`."""
-    if cursor is None:
+def parse_history_cursor(text: str | None) -> HistoryCursor | None:
+    """The cursor of a history; None for None. Raises `Malformed`."""
+    if text is None:
         return None
     try:
-        at, offset, shared_id = orjson.loads(_bytes(cursor))
-        place = PastPlace(_moment(at), offset, shared_id)
+        at, offset, shared_id = orjson.loads(_decode(text))
+        cursor = HistoryCursor(_moment(at), offset, shared_id)
     except (ValueError, TypeError) as error:
-        raise _no_cursor() from error
+        raise _unreadable_cursor() from error
     readable = type(offset) is int and 0 <= offset <= _GREATEST_OFFSET and isinstance(shared_id, str)
     if not readable or "\0" in shared_id:
-        raise _no_cursor()
-    return place
+        raise _unreadable_cursor()
+    return cursor
 
 
-def _sorted_place(keys: Any, resource_type: Any, resource_id: Any, as_of: Any) -> SortedPlace:
+def _sort_cursor(keys: Any, resource_type: Any, resource_id: Any, as_of: Any) -> SortCursor:
     texts = [resource_type, resource_id, *[key for key in keys if key is not None]]
     if not isinstance(keys, list) or not all(isinstance(text, str) for text in texts):
         raise ValueError("not a place")
-    return SortedPlace(tuple(keys), resource_type, resource_id, _moment(as_of))
+    return SortCursor(tuple(keys), resource_type, resource_id, _moment(as_of))
 
 
 def _moment(text: str) -> datetime:
@@ -127,94 +130,94 @@ def _moment(text: str) -> datetime:
         raise ValueError("outside the calendar") from error
 
 
-def _opaque(content: bytes) -> str:
+def _encode(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
-def _bytes(cursor: str) -> bytes:
+def _decode(text: str) -> bytes:
     try:
-        return base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), b"-_", validate=True)
+        return base64.b64decode(text.encode() + b"=" * (-len(text) % 4), b"-_", validate=True)
     except binascii.Error as error:
-        raise _no_cursor() from error
+        raise _unreadable_cursor() from error
 
 
-def _no_cursor() -> Malformed:
+def _unreadable_cursor() -> Malformed:
     return Malformed(f"{CURSOR} is not from a next link of ours.", code="value")
 
 
-Keys = tuple[str | None, ...]
-_OF_ALL = {
+_COMMON_DEFINITIONS = {
     "_id": SearchParameterDefinition("id", (("id",),)),
     "_lastUpdated": SearchParameterDefinition("date", (("meta", "lastUpdated"),)),
 }
 
 
-class Rule(NamedTuple):
-    """One of the things to sort by."""
+class SortRule(NamedTuple):
+    """One search parameter to sort by."""
 
-    parameter: SearchParameterDefinition
+    definition: SearchParameterDefinition
     descending: bool
 
 
-class Placed(NamedTuple):
-    """Where something stands in the order."""
+class SortedEntry(NamedTuple):
+    """An entry of a sorted list: its keys, and its type and id, which order entries with equal keys."""
 
-    keys: Keys
+    keys: SortKeys
     resource_type: str
     id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What to sort by, most important first."""
+class SortOrder:
+    """The rules of one order, most important first."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[SortRule, ...]
 
-    def keys(self, resource: Mapping[str, Any]) -> Keys:
-        """What this resource is sorted by."""
-        return tuple(_key(resource, rule) for rule in self.rules)
+    def keys(self, resource: Mapping[str, Any]) -> SortKeys:
+        """The keys of a resource."""
+        return tuple(_sort_key(resource, rule) for rule in self.rules)
 
-    def sort(self, placed: list[Placed]) -> None:
-        """Sort them, in place."""
-        placed.sort(key=lambda each: (each.resource_type, each.id))
-        for position, rule in reversed(list(enumerate(self.rules))):
-            placed.sort(key=lambda each: each.keys[position] or "", reverse=rule.descending)
-            placed.sort(key=lambda each: each.keys[position] is None)
+    def sort(self, entries: list[SortedEntry]) -> None:
+        """Sort the entries in place."""
+        entries.sort(key=lambda entry: (entry.resource_type, entry.id))
+        for index, rule in reversed(list(enumerate(self.rules))):
+            entries.sort(key=lambda entry: entry.keys[index] or "", reverse=rule.descending)
+            entries.sort(key=lambda entry: entry.keys[index] is None)
 
-    def is_after(self, placed: Placed, place: SortedPlace) -> bool:
-        """Whether it comes after this place."""
-        for rule, key, other in zip(self.rules, placed.keys, place.keys, strict=True):
+    def is_after(self, entry: SortedEntry, cursor: SortCursor) -> bool:
+        """Whether the entry comes after the entry that the cursor names."""
+        for rule, key, other in zip(self.rules, entry.keys, cursor.keys, strict=True):
             if key != other:
                 return key is None or (other is not None and (key < other) is rule.descending)
-        return (placed.resource_type, placed.id) > (place.resource_type, place.id)
+        return (entry.resource_type, entry.id) > (cursor.resource_type, cursor.id)
 
 
-def order(resource_type: str, names: Sequence[str]) -> Order | None:
-    """The order by these search parameters, with a hyphen before those that descend; None where one is not known."""
-    known = {**search_parameters(resource_type), **_OF_ALL}
-    rules = [(known.get(name.removeprefix("-")), name.startswith("-")) for name in names]
-    found = tuple(Rule(parameter, descending) for parameter, descending in rules if parameter)
-    return Order(found) if len(found) == len(rules) else None
+def sort_order(resource_type: str, names: Sequence[str]) -> SortOrder | None:
+    """The order by these search parameters; a hyphen before a name means descending. None if a name is unknown."""
+    known = {**search_parameters(resource_type), **_COMMON_DEFINITIONS}
+    wanted = [(known.get(name.removeprefix("-")), name.startswith("-")) for name in names]
+    rules = tuple(SortRule(definition, descending) for definition, descending in wanted if definition)
+    return SortOrder(rules) if len(rules) == len(wanted) else None
 
 
-def _key(resource: Mapping[str, Any], rule: Rule) -> str | None:
-    said = values(resource, rule.parameter)
-    keys = [key for value in said if (key := _text(value, rule.parameter.kind)) is not None]
+def _sort_key(resource: Mapping[str, Any], rule: SortRule) -> str | None:
+    """The greatest text among the element's values if the rule descends, else the least."""
+    values = element_values(resource, rule.definition)
+    keys = [key for value in values if (key := _sort_text(value, rule.definition.kind)) is not None]
     return (max if rule.descending else min)(keys, default=None)
 
 
-def _text(value: Any, kind: str) -> str | None:
+def _sort_text(value: Any, kind: str) -> str | None:
     match kind:
         case "date":
-            said = time_of(value)
-            moment = said and (said.since or said.before)
+            time_range = time_range_of(value)
+            moment = time_range and (time_range.since or time_range.before)
             return moment.isoformat(timespec="microseconds") if moment else None
         case "token":
-            return next((code or system for system, code in codes(value)), None) or _free_text(value)
+            return next((code or system for system, code in codings(value)), None) or _free_text(value)
         case "reference":
             return str(value.get("reference") or "") or None if isinstance(value, dict) else None
         case "string":
-            return " ".join(identifiers.words(str(value))) or None
+            return " ".join(identifiers.name_words(str(value))) or None
         case _:
             return str(value)
 

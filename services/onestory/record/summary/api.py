@@ -1,6 +1,9 @@
-"""`GET Patient/[id]/$summary`: an IPS document of what the caller sees, or a page to read.
+"""The operations `GET Patient/[id]/$summary` and `GET ServiceRequest/[id]/$story`, which also accepts the Task's id.
 
-The operation is `schemas/fhir/OperationDefinition-summary.json`; the document http://hl7.org/fhir/uv/ips/STU2/.
+`$summary` answers with an IPS document of what the caller sees (http://hl7.org/fhir/uv/ips/STU2/), or with an HTML page
+of its narrative that loads nothing else. `$story` answers with the record as it was when a referral was sent, and as it
+is now. Both are defined in `schemas/fhir/`: `OperationDefinition-summary.json` and
+`OperationDefinition-servicerequest-story.json`.
 """
 
 from __future__ import annotations
@@ -16,21 +19,19 @@ from starlette.responses import Response
 
 from onestory.record.merge.view import changes, changes_view
 from onestory.record.projector import referral_store
-from onestory.record.projector.referral_store import Sending
+from onestory.record.projector.referral_store import ReferralSending
 from onestory.record.read import request as read_request
-from onestory.record.read.access import View, absent
-from onestory.record.read.operations import Begun, PatientOperation
-from onestory.record.read.request import Context
-from onestory.record.search.parameters import IN_READ, IN_SUMMARY
-from onestory.record.summary.service import Summaries, Whom, whom
+from onestory.record.read.access import RecordView, not_found
+from onestory.record.read.operations import PatientOperation, StartedOperation
+from onestory.record.read.request import ReadContext
+from onestory.record.search.parameters import READ_PARAMETERS, SUMMARY_PARAMETERS
+from onestory.record.summary.service import Summaries, SummaryPatient, summary_patient
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.dates import format_instant
-from onestory.shared.http.app import wants_html
+from onestory.shared.http.app import prefers_html
 from onestory.shared.http.caller import Caller
 from onestory.shared.http.openapi import HTML
 from onestory.shared.policy import Visibility
-
-# A summary as a page to read or print: the narrative of its document, and nothing that has to be fetched.
 
 
 class _Narrative(msgspec.Struct):
@@ -42,7 +43,7 @@ class _Section(msgspec.Struct):
     text: _Narrative = msgspec.field(default_factory=_Narrative)
 
 
-class _Resource(msgspec.Struct):
+class _Composition(msgspec.Struct):
     title: str = ""
     text: _Narrative = msgspec.field(default_factory=_Narrative)
     section: list[_Section] = []
@@ -57,7 +58,7 @@ class _Document(msgspec.Struct):
 
 
 _document = msgspec.json.Decoder(_Document)
-_composition = msgspec.json.Decoder(_Resource)
+_composition = msgspec.json.Decoder(_Composition)
 _STYLE = (
     "body{font:1rem/1.5 Arial,sans-serif;color:#212b32;max-width:60rem;margin:1rem auto;padding:0 1rem}"
     "table{border-collapse:collapse;width:100%}caption{text-align:left;font-weight:bold}"
@@ -67,12 +68,12 @@ _STYLE = (
 )
 
 
-def page(document: bytes) -> bytes:
-    """HTML of a document that `summarise` made."""
+def summary_page(document: bytes) -> bytes:
+    """An HTML page of a document that `summarise` made."""
     composition = _composition.decode(_document.decode(document).entry[0].resource)
     sections = "".join(
-        f'<section aria-labelledby="s{place}"><h2 id="s{place}">{escape(each.title)}</h2>{each.text.div}</section>'
-        for place, each in enumerate(composition.section)
+        f'<section aria-labelledby="s{index}"><h2 id="s{index}">{escape(part.title)}</h2>{part.text.div}</section>'
+        for index, part in enumerate(composition.section)
     )
     title = escape(composition.title)
     return (
@@ -83,8 +84,8 @@ def page(document: bytes) -> bytes:
     ).encode()
 
 
-# Nothing in it is markup of a source; were it so after all, a browser would still fetch, run and send nothing.
-_OF_THE_PAGE = {
+# The page contains no markup of a source. If it ever did, these headers stop a browser from loading or running it.
+_PAGE_HEADERS = {
     "Vary": "Accept",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -92,43 +93,40 @@ _OF_THE_PAGE = {
 }
 
 
-class AskSummary:
-    """The operation, for an NHS number or the id of a source's Patient."""
+class SummaryOperation:
+    """`GET Patient/[id]/$summary`, by NHS number or by the id of a source's Patient."""
 
-    def __init__(self, context: Context, summaries: Summaries) -> None:
-        self._reader = context.reader
-        self._operation = PatientOperation(context, "$summary", IN_SUMMARY)
+    def __init__(self, context: ReadContext, summaries: Summaries) -> None:
+        self._record_access = context.record_access
+        self._operation = PatientOperation(context, "$summary", SUMMARY_PARAMETERS)
         self._summaries = summaries
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
-        begun, reader, summaries = await self._operation.begin(request, caller), self._reader, self._summaries
-        view, at, patient = begun.view, begun.at, whom(begun.view, begun.asked_id)
+        started, record_access = await self._operation.start(request, caller), self._record_access
+        summaries = self._summaries
+        view, at, patient = started.view, started.at, summary_patient(started.view, started.requested_id)
         if view.decision.visibility is Visibility.NONE:
-            return await reader.show(view, begun.access, Response)
-        made = summaries.at(view, patient, at) if at else summaries.current(view, patient, caller.organisation)
-        summary = await made
+            return await record_access.answer_audited(view, started.access, Response)
+        if at:
+            summary = await summaries.at(view, patient, at)
+        else:
+            summary = await summaries.current(view, patient, caller.organisation)
 
         def produce() -> Response:
-            if wants_html(request):
-                return Response(page(summary.document), media_type=HTML, headers=_OF_THE_PAGE)
-            digest = reader.digest(view)
+            if prefers_html(request):
+                return Response(summary_page(summary.document), media_type=HTML, headers=_PAGE_HEADERS)
+            digest = record_access.digest(view)
             headers = {"ETag": etag(summary.digest), "Vary": "Accept", read_request.RECORD_DIGEST: digest}
-            return read_request.unless_known(request, lambda: summary.document, headers)
+            return read_request.conditional_response(request, lambda: summary.document, headers)
 
-        return await reader.show(view, begun.access, produce)
-
-
-# The story of a referral as FHIR: the Parameters that `$story` answers with.
-#
-# The operation is `schemas/fhir/OperationDefinition-servicerequest-story.json`. Resources are carried as they were
-# made.
+        return await record_access.answer_audited(view, started.access, produce)
 
 
 @dataclass(frozen=True, slots=True)
-class AsSent:
-    """What the record showed when a referral was sent, and what became of its facts since.
+class RecordAsSent:
+    """The record at the time when a referral was sent, and the changes since.
 
-    `at` is the moment of the record, a little after `sent_at`: when Kafka had the referral.
+    `at` is the moment of the record. It is a little after `sent_at`: when Kafka received the referral.
     """
 
     sent_at: datetime
@@ -137,8 +135,8 @@ class AsSent:
     changed: bytes
 
 
-def story_parameters(referral_id: str, now: bytes, as_sent: AsSent | None) -> bytes:
-    """The Parameters as JSON bytes; `as_sent` is None for a draft. Documents and changes are resources as JSON."""
+def story_parameters(referral_id: str, now: bytes, as_sent: RecordAsSent | None) -> bytes:
+    """The Parameters as JSON bytes; `as_sent` is None for a draft. The documents and changes are JSON resources."""
     reference = {"name": "referral", "valueReference": {"reference": f"ServiceRequest/{referral_id}"}}
     parts = [orjson.dumps(reference)]
     if as_sent is not None:
@@ -155,47 +153,47 @@ def _resource(name: str, resource: bytes) -> bytes:
     return b'{"name":"%b","resource":%b}' % (name.encode(), resource)
 
 
-# `GET ServiceRequest/[id]/$story`, or of its Task: what was known of the person when it was sent, and what is now.
-#
-# The operation is `schemas/fhir/OperationDefinition-servicerequest-story.json`.
+class StoryOperation:
+    """`GET ServiceRequest/[id]/$story`, for callers who see the referral in the person's record.
 
+    The story holds only what the caller sees of that record.
+    """
 
-class AskStory:
-    """The operation, for whoever sees the referral in the person's record: of that record, what they see."""
-
-    def __init__(self, context: Context, summaries: Summaries) -> None:
+    def __init__(self, context: ReadContext, summaries: Summaries) -> None:
         self._context = context
-        self._operation = PatientOperation(context, "$story", IN_READ)
+        self._operation = PatientOperation(context, "$story", READ_PARAMETERS)
         self._summaries = summaries
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
-        begun, context = await self._operation.begin(request, caller), self._context
-        view = begun.view
+        started, context = await self._operation.start(request, caller), self._context
+        view = started.view
         if view.decision.visibility is Visibility.NONE:
-            return await context.reader.show(view, begun.access, Response)
-        found = await referral_store.sending(context.database, begun.asked.person_key, begun.asked_id)
-        if found is None or not any(entry.shared_id == found.referral_id for entry in view.entries):
-            return await context.reader.show(view, begun.access, _refuse)
-        now = await self._summaries.current(view, _whom(begun, view), caller.organisation)
-        as_sent = await self._as_sent(begun, found)
-        story = story_parameters(found.referral_id, now.document, as_sent)
-        return await context.reader.show(view, begun.access, lambda: read_request.body(story))
+            return await context.record_access.answer_audited(view, started.access, Response)
+        sending = await referral_store.referral_sending(context.database, started.ref.person_key, started.requested_id)
+        if sending is None or not any(entry.shared_id == sending.referral_id for entry in view.entries):
+            return await context.record_access.answer_audited(view, started.access, _not_found)
+        now = await self._summaries.current(view, _story_patient(started, view), caller.organisation)
+        as_sent = await self._as_sent(started, sending)
+        story = story_parameters(sending.referral_id, now.document, as_sent)
+        return await context.record_access.answer_audited(
+            view, started.access, lambda: read_request.json_response(story)
+        )
 
-    async def _as_sent(self, begun: Begun, found: Sending) -> AsSent | None:
-        if found.sent_at is None or found.broker_time is None:
+    async def _as_sent(self, started: StartedOperation, sending: ReferralSending) -> RecordAsSent | None:
+        if sending.sent_at is None or sending.broker_time is None:
             return None
-        then = await self._context.reader.view(begun.asked, begun.access, at=found.broker_time)
-        document = await self._summaries.at(then, _whom(begun, then), found.broker_time)
-        before, facts = await self._summaries.facts(then), await self._summaries.facts(begun.view)
+        then = await self._context.record_access.view(started.ref, started.access, at=sending.broker_time)
+        document = await self._summaries.at(then, _story_patient(started, then), sending.broker_time)
+        before, facts = await self._summaries.facts(then), await self._summaries.facts(started.view)
         changed = changes_view(changes(before.merged, facts.merged), facts.merged, facts.contents)
-        return AsSent(found.sent_at, found.broker_time, document.document, changed)
+        return RecordAsSent(sending.sent_at, sending.broker_time, document.document, changed)
 
 
-def _whom(begun: Begun, view: View) -> Whom:
-    """The Patient of the number that the referral stands under, where it stands under one."""
-    key = begun.asked.person_key
-    return whom(view, view.person.numbers.get(key, key))
+def _story_patient(started: StartedOperation, view: RecordView) -> SummaryPatient:
+    """The Patient of the NHS number that the referral belongs to, if it belongs to one."""
+    key = started.ref.person_key
+    return summary_patient(view, view.person.numbers.get(key, key))
 
 
-def _refuse() -> Response:
-    raise absent()
+def _not_found() -> Response:
+    raise not_found()

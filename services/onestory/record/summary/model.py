@@ -1,4 +1,4 @@
-"""What a summary is made of: all that a reader may know of one person, and nothing else."""
+"""The input, output and data types of a summary: what the caller sees of one person, and the document made from it."""
 
 from __future__ import annotations
 
@@ -13,39 +13,60 @@ import msgspec
 import yaml
 
 from onestory.record.freshness.domain import Freshness
-from onestory.record.merge.model import Fact, Judgement, Merged, Statement
-from onestory.record.merge.reading import WITHDRAWING
+from onestory.record.merge.model import Fact, Judgement, MergedRecord, Statement
+from onestory.record.merge.reading import WITHDRAWAL_ELEMENTS
 from onestory.record.summary.moments import NEVER, midnight
-from onestory.shared.fhir.json import Code, codes, each, first, objects
-from onestory.shared.kafka.schemas import folder
+from onestory.shared.fhir.json import Code, codes_of, objects_at, text_at, values_at
+from onestory.shared.kafka.schemas import schemas_folder
+
+_SNOMED = "http://snomed.info/sct"
+
+
+ABOUT_ME = "about-me"
+PREGNANCY = "pregnancy"
+SOCIAL_HISTORY = "social-history"
+VITAL_SIGN = "vital-signs"
+RESULT = "result"
+"""Any Observation or report that is none of the other kinds."""
+NO_RESULT = ""
+"""Ordered or cancelled: there is no result to show."""
+
+_NO_RESULT_STATUSES = ("cancelled", "registered")
+
+
+# Decimals are decoded as text, as they were written: a float would turn 1.00 into 1.0.
+_exact = msgspec.json.Decoder(float_hook=str)
+_decoded = msgspec.json.Decoder(dict[str, Any])
+_WITHDRAWN = "entered-in-error"
 
 
 @dataclass(frozen=True, slots=True)
 class SummaryInput:
-    """`patient` is the shared Patient and `contents` the visible entries by shared id, as the bytes that are served.
+    """All that a summary is made from: the part of one person's record that the caller sees.
 
-    `base` is the address that ids stand under (`https://care.example/fhir`). `organisations` are the names of ODS
-    codes, as far as they are known. `withheld`: policy hides something and allows saying so. `known_until` is when
-    `freshness` changes though nobody says anything, as a source becomes stale; None: never.
+    `patient` is the shared Patient and `contents` are the visible entries by shared id, both as served. `base_url` is
+    the FHIR base URL of ids (`https://care.example/fhir`). `organisation_names` maps ODS codes to names, as far as they
+    are known. `withheld`: a policy hides something and allows the summary to say so. `freshness_valid_until` is when
+    `freshness` changes without a new event, because a source becomes stale; None: never.
     """
 
     patient: bytes
-    merged: Merged
+    merged: MergedRecord
     contents: Mapping[str, bytes]
-    base: str
+    base_url: str
     freshness: Sequence[Freshness] = ()
-    organisations: Mapping[str, str] = field(default_factory=dict)
+    organisation_names: Mapping[str, str] = field(default_factory=dict)
     withheld: bool = False
-    known_until: datetime | None = None
+    freshness_valid_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """An IPS document Bundle as JSON bytes.
 
-    `digest` is the same where two summaries say the same: it covers no clock of ours, and no `base`. `parts` has the
-    same for each section, by its code, for the `patient`, and for what sections only `refer` to. From `valid_until` on
-    the same knowledge gives another document; None: never.
+    Two summaries with the same content have the same `digest`: it covers no clock of OneStory and no base URL. `parts`
+    holds the digest of each section by its code, of the `patient`, and of the resources that sections only `refer` to.
+    After `valid_until` the same input gives another document; None: never.
     """
 
     document: bytes
@@ -54,15 +75,13 @@ class Summary:
     valid_until: datetime | None
 
 
-# The clinical content of the summary as data: `schemas/summary/codes.yaml`, and the plans and denials of
-# `schemas/merge/`.
-
-_SNOMED = "http://snomed.info/sct"
-
-
 @dataclass(frozen=True, slots=True)
-class Reviewed:
-    """`alerts` has the kinds of Flags in the order in which they are shown; `lists` the codes of a source's List."""
+class SummaryCodes:
+    """The codes of `schemas/summary/codes.yaml`, with the plans and "none known" codes of `schemas/merge/`.
+
+    `alerts` are the kinds of Flags in the order in which they are shown. `lists` are the codes of a source's List for
+    each section that can state "none known".
+    """
 
     about_me: frozenset[Code]
     plans: frozenset[Code]
@@ -77,12 +96,12 @@ class Reviewed:
 
 
 @cache
-def reviewed() -> Reviewed:
-    """The content, read once."""
-    table = yaml.safe_load((folder() / "summary" / "codes.yaml").read_text())
-    denials = yaml.safe_load((folder() / "merge" / "none-known.yaml").read_text())
-    emergency = yaml.safe_load((folder() / "merge" / "plans.yaml").read_text())
-    return Reviewed(
+def summary_codes() -> SummaryCodes:
+    """The codes, read once from the files."""
+    table = yaml.safe_load((schemas_folder() / "summary" / "codes.yaml").read_text())
+    denials = yaml.safe_load((schemas_folder() / "merge" / "none-known.yaml").read_text())
+    emergency = yaml.safe_load((schemas_folder() / "merge" / "plans.yaml").read_text())
+    return SummaryCodes(
         about_me=_codes(table["about-me"]),
         plans=_codes(table["plans"]) | {(each["system"], each["code"]) for each in emergency["codes"]},
         alerts=tuple(_codes(codes) for codes in table["alerts"].values()),
@@ -92,7 +111,9 @@ def reviewed() -> Reviewed:
         pregnancy=_codes(table["pregnancy"]),
         social_history=_codes(table["social-history"]),
         languages=frozenset(table["languages"]),
-        none_known=frozenset((each["system"], each["code"]) for said in denials.values() for each in said),
+        none_known=frozenset(
+            (each["system"], each["code"]) for codes_of_type in denials.values() for each in codes_of_type
+        ),
     )
 
 
@@ -105,140 +126,125 @@ def _code(written: str) -> Code:
     return (system if bar else _SNOMED, code)
 
 
-# Which section an Observation or a report belongs to.
-
-ABOUT_ME = "about-me"
-PREGNANCY = "pregnancy"
-SOCIAL_HISTORY = "social-history"
-VITAL_SIGN = "vital-signs"
-RESULT = "result"
-"""Of all kinds: whatever is none of the others."""
-NOTHING = ""
-"""Ordered or cancelled: there is no result."""
-
-_NO_RESULT = ("cancelled", "registered")
-
-
-def kind_of(content: Mapping[str, Any]) -> str:
-    """One of the kinds."""
-    if content.get("status") in _NO_RESULT:
-        return NOTHING
-    said = codes(content, "code")
-    known = reviewed()
-    if said & known.about_me:
+def observation_kind(content: Mapping[str, Any]) -> str:
+    """The kind of an Observation or DiagnosticReport, which decides its section: one of the constants above."""
+    if content.get("status") in _NO_RESULT_STATUSES:
+        return NO_RESULT
+    statement_codes = codes_of(content, "code")
+    codes = summary_codes()
+    if statement_codes & codes.about_me:
         return ABOUT_ME
-    if said & known.pregnancy:
+    if statement_codes & codes.pregnancy:
         return PREGNANCY
-    categories = {code for _, code in codes(content, "category")}
-    if SOCIAL_HISTORY in categories or said & known.social_history:
+    categories = {code for _, code in codes_of(content, "category")}
+    if SOCIAL_HISTORY in categories or statement_codes & codes.social_history:
         return SOCIAL_HISTORY
     return VITAL_SIGN if VITAL_SIGN in categories else RESULT
 
 
-# The merged record as a summary goes through it: facts by type, who stands behind each, what is withdrawn.
+class SummaryRecord:
+    """The merged record as sections read it, at one moment: facts by type, with their statements and judgements.
 
-# Decimals stay as they were written: a float would turn 1.00 into 1.0.
-_exact = msgspec.json.Decoder(float_hook=str)
-_decoded = msgspec.json.Decoder(dict[str, Any])
-_WITHDRAWN = "entered-in-error"
+    A fact is left out if every source of it has withdrawn it.
+    """
 
-
-class MergedRecord:
-    """What is known, at one moment. Facts whose every source withdrew them are not part of it."""
-
-    def __init__(self, known: SummaryInput, at: datetime) -> None:
+    def __init__(self, summary_input: SummaryInput, at: datetime) -> None:
         self.at = at
-        self.known = known
-        self.patient: Mapping[str, Any] = _decoded.decode(known.patient)
-        self._former = {(line.organisation, line.system): line.former_until for line in known.freshness}
+        self.input = summary_input
+        self.patient: Mapping[str, Any] = _decoded.decode(summary_input.patient)
+        self._former = {(line.organisation, line.system): line.former_until for line in summary_input.freshness}
         self._by_type: defaultdict[str, list[Fact]] = defaultdict(list)
-        self._standing: dict[str, Sequence[Statement]] = {}
-        self._said: dict[str, Statement] = {}
+        self._valid: dict[str, Sequence[Statement]] = {}
+        self._statements: dict[str, Statement] = {}
         self._judged: defaultdict[str, list[Judgement]] = defaultdict(list)
-        for judgement in known.merged.judgements:
-            for shared_id in judgement.about:
+        for judgement in summary_input.merged.judgements:
+            for shared_id in judgement.statement_ids:
                 self._judged[shared_id].append(judgement)
-        for fact in sorted(known.merged.facts, key=lambda fact: fact.id):
-            self._said.update({said.shared_id: said for said in fact.members})
-            self._standing[fact.id] = [
-                said for said in fact.members if said.shared_id not in fact.withdrawn and not _withdrawn(said.content)
+        for fact in sorted(summary_input.merged.facts, key=lambda fact: fact.id):
+            self._statements.update({statement.shared_id: statement for statement in fact.members})
+            self._valid[fact.id] = [
+                statement
+                for statement in fact.members
+                if statement.shared_id not in fact.withdrawn and not _withdrawn(statement.content)
             ]
-            if self._standing[fact.id]:
+            if self._valid[fact.id]:
                 self._by_type[fact.resource_type].append(fact)
 
     @cached_property
-    def observed(self) -> Mapping[str, Sequence[Fact]]:
-        """Observations and reports by their kind."""
+    def observations_by_kind(self) -> Mapping[str, Sequence[Fact]]:
+        """Observations and DiagnosticReports by their kind."""
         found: defaultdict[str, list[Fact]] = defaultdict(list)
         for fact in self.facts("DiagnosticReport", "Observation"):
-            found[kind_of(self.shown(fact).content)].append(fact)
+            found[observation_kind(self.shown(fact).content)].append(fact)
         return found
 
     def facts(self, *resource_types: str) -> Iterator[Fact]:
-        """The facts of these types that somebody stands by, in the order of their ids."""
+        """Yields the facts of these types that are not withdrawn, in the order of their ids."""
         for resource_type in resource_types:
             yield from self._by_type.get(resource_type, ())
 
-    def everything(self) -> Iterator[Fact]:
-        """All facts that somebody stands by."""
+    def all_facts(self) -> Iterator[Fact]:
+        """Yields all facts that are not withdrawn, by type and id."""
         return self.facts(*sorted(self._by_type))
 
-    def standing(self, fact: Fact) -> Sequence[Statement]:
-        """The statements that their sources have not withdrawn; the one that is shown first."""
-        return self._standing[fact.id]
+    def valid_statements(self, fact: Fact) -> Sequence[Statement]:
+        """The statements of a fact that their sources have not withdrawn; the one that is shown comes first."""
+        return self._valid[fact.id]
 
     def shown(self, fact: Fact) -> Statement:
-        """The statement that stands for the fact."""
-        return self._standing[fact.id][0]
+        """The statement that is shown for the fact."""
+        return self._valid[fact.id][0]
 
-    def said(self, shared_id: str) -> Statement | None:
-        """A statement by its shared id."""
-        return self._said.get(shared_id)
+    def statement(self, shared_id: str) -> Statement | None:
+        """A statement by its shared id; None if the caller does not see it."""
+        return self._statements.get(shared_id)
 
-    def former_until(self, said: Statement) -> date | None:
-        """Until when its source was the person's practice, where it no longer is."""
-        until = self._former.get(said.source)
-        return until if until and ended(until) <= self.at else None
+    def former_until(self, statement: Statement) -> date | None:
+        """The last day on which its source was the person's practice; None if it still is, or never was."""
+        until = self._former.get(statement.source)
+        return until if until and end_of_day(until) <= self.at else None
 
-    def exact(self, said: Statement) -> Mapping[str, Any]:
-        """Its content with decimals as text, as the source wrote them."""
-        raw = self.known.contents.get(said.shared_id)
+    def exact_content(self, statement: Statement) -> Mapping[str, Any]:
+        """The content of a statement with decimals as text, as the source wrote them."""
+        raw = self.input.contents.get(statement.shared_id)
         try:
             decoded = _exact.decode(raw) if raw else None
         except msgspec.DecodeError:
             decoded = None
-        return decoded if isinstance(decoded, dict) else said.content
+        return decoded if isinstance(decoded, dict) else statement.content
 
-    def organisation(self, said: Statement) -> str:
-        """Who says it: the organisation's name with its ODS code."""
-        return self.named(said.organisation)
+    def organisation_of(self, statement: Statement) -> str:
+        """The name of the statement's organisation with its ODS code."""
+        return self.organisation_name(statement.organisation)
 
     def judgements(self, fact: Fact) -> Sequence[Judgement]:
-        """What clinicians said of its statements and did not take back, oldest first."""
-        found = (judgement for said in fact.members for judgement in self._judged.get(said.shared_id, ()))
-        by_id = {each.said.shared_id: each for each in found if each.said.content.get("active") is not False}
-        return sorted(by_id.values(), key=lambda each: (each.said.recorded_at, each.said.shared_id))
+        """The active judgements on statements of the fact, oldest first."""
+        found = (judgement for statement in fact.members for judgement in self._judged.get(statement.shared_id, ()))
+        by_id = {each.statement.shared_id: each for each in found if each.statement.content.get("active") is not False}
+        return sorted(by_id.values(), key=lambda each: (each.statement.recorded_at, each.statement.shared_id))
 
-    def named(self, organisation: str) -> str:
-        """An organisation's name with its ODS code, or the code alone."""
-        name = self.known.organisations.get(organisation)
+    def organisation_name(self, organisation: str) -> str:
+        """An organisation's name with its ODS code, or the code alone if no name is known."""
+        name = self.input.organisation_names.get(organisation)
         return f"{name} ({organisation})" if name else organisation
 
-    def resolved(self, said: Statement, reference: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """What a reference of a statement leads to: something contained in it, or another visible statement."""
-        target = first(reference, "reference")
+    def resolve(self, statement: Statement, reference: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The resource that a reference of a statement points to: a contained one, or another visible statement."""
+        target = text_at(reference, "reference")
         if target.startswith("#"):
-            return next((one for one in objects(said.content, "contained") if one.get("id") == target[1:]), None)
-        found = self._said.get(target.rpartition("/")[2])
+            return next(
+                (one for one in objects_at(statement.content, "contained") if one.get("id") == target[1:]), None
+            )
+        found = self._statements.get(target.rpartition("/")[2])
         return found.content if found else None
 
 
-def ended(until: date) -> datetime:
-    """The moment at which a day is over."""
+def end_of_day(until: date) -> datetime:
+    """The moment at which a day ends."""
     return midnight(until) + timedelta(days=1) if until < date.max else NEVER
 
 
 def _withdrawn(content: Mapping[str, Any]) -> bool:
-    if any(content.get(name) == _WITHDRAWN for name in WITHDRAWING):
+    if any(content.get(name) == _WITHDRAWN for name in WITHDRAWAL_ELEMENTS):
         return True
-    return "verificationStatus" in content and _WITHDRAWN in each(content, "verificationStatus", "coding", "code")
+    return "verificationStatus" in content and _WITHDRAWN in values_at(content, "verificationStatus", "coding", "code")

@@ -1,6 +1,6 @@
-"""FHIR dates of any precision: what time they may mean, how long they count, and how they are shown.
+"""Reads FHIR dates of any precision: the time that they cover, how long they count, and how they are shown.
 
-http://hl7.org/fhir/R4/datatypes.html#dateTime. What cannot be read is shown as it is, and counts as no date.
+http://hl7.org/fhir/R4/datatypes.html#dateTime. Text that is no date is shown as it is, and counts as no date.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 class Moment(NamedTuple):
-    """When something may have been: from `begin` to before `end`, both aware. `text` is as it was written."""
+    """The time that a date covers: from `begin` to before `end`, both aware. `text` is the date as it was written."""
 
     begin: datetime
     end: datetime
@@ -28,7 +28,7 @@ class Moment(NamedTuple):
 
 
 def moment(written: object) -> Moment | None:
-    """What a FHIR date, dateTime or instant means. A time without a zone is taken as UTC."""
+    """The time that a FHIR date, dateTime or instant covers; None if it is none. A time without a zone is UTC."""
     return _moment(written) if isinstance(written, str) and len(written) <= _LONGEST else None
 
 
@@ -55,7 +55,7 @@ def at(instant: datetime) -> Moment:
 
 
 def months_after(instant: datetime, months: int) -> datetime:
-    """The same day and time so many months later; the last of a month that is too short."""
+    """The same day and time so many months later; the last day of the month if that month is shorter."""
     years, month = divmod(instant.month - 1 + months, 12)
     year = instant.year + years
     if year > NEVER.year:
@@ -64,7 +64,7 @@ def months_after(instant: datetime, months: int) -> datetime:
 
 
 def shown(written: object) -> str:
-    """A FHIR date as people write it (`3 Mar 2025`, `Mar 2025`, `2025`); anything else as it is."""
+    """A FHIR date in words (`3 Mar 2025`, `Mar 2025`, `2025`); any other text as it is."""
     if not isinstance(written, str):
         return ""
     return _shown(written) if len(written) <= _LONGEST else written
@@ -81,18 +81,18 @@ def _shown(written: str) -> str:
     words = [str(int(day)) if day else "", _MONTHS[int(month) - 1] if month else "", year]
     if not clock:
         return " ".join(word for word in words if word)
-    # In summer the clock of the reader is an hour ahead: a time is never shown without its zone where it has one.
+    # In summer the reader's clock is an hour ahead, so a time with a zone is always shown with it.
     told = " UTC" if zone in ("Z", "+00:00") else f" ({zone})" if zone else ""
     return f"{' '.join(words)}, {clock[:5]}{told}"
 
 
 def day(value: date) -> str:
-    """A day as people write it."""
+    """A day in words, such as `3 Mar 2025`."""
     return f"{value.day} {_MONTHS[value.month - 1]} {value.year}"
 
 
 def clock(instant: datetime) -> str:
-    """A moment of ours as people write it, in UTC."""
+    """A moment in words, in UTC."""
     utc = instant.astimezone(UTC)
     return f"{day(utc.date())}, {utc:%H:%M} UTC"
 

@@ -1,4 +1,4 @@
-"""The person of a summary: the shared Patient as IPS takes it, and who it is in words.
+"""Writes the person of a summary: the shared Patient as IPS requires it, and a header in words.
 
 http://hl7.org/fhir/uv/ips/STU2/StructureDefinition-Patient-uv-ips.html
 """
@@ -11,20 +11,20 @@ from typing import Any
 import msgspec
 
 from onestory.record.summary import moments
-from onestory.record.summary.model import reviewed
+from onestory.record.summary.model import summary_codes
 from onestory.record.summary.narrative import paragraph, strong, text
-from onestory.shared.fhir.json import all_named, each, named, objects, text_of
+from onestory.shared.fhir.json import concept_text, concept_texts, objects_at, text_of, values_at
 
-LANGUAGE = "https://onestory.nhs.uk/StructureDefinition/stated-language"
-"""Extension on a language that is said in words: `valueCodeableConcept`, as the source codes it."""
+LANGUAGE_EXTENSION = "https://onestory.nhs.uk/StructureDefinition/stated-language"
+"""Extension on a language that is given as text: `valueCodeableConcept` holds the source's coding."""
 
 _ABSENT = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}
 _BCP_47 = "urn:ietf:bcp:47"
 _UNNAMED = "Name not known"
 
 
-def as_ips(patient: bytes) -> bytes:
-    """The Patient with what IPS requires and nobody has said, marked as unknown. Everything else keeps its bytes."""
+def ips_patient(patient: bytes) -> bytes:
+    """The Patient, with the elements that IPS requires marked as unknown if absent. All others keep their bytes."""
     shown: dict[str, Any] = msgspec.json.decode(patient, type=dict[str, msgspec.Raw])
     if "birthDate" not in shown:
         shown.setdefault("_birthDate", {"extension": [_ABSENT]})
@@ -32,13 +32,13 @@ def as_ips(patient: bytes) -> bytes:
         shown["name"] = [{"text": _UNNAMED}]
     if "communication" in shown:
         spoken = msgspec.json.decode(shown["communication"])
-        if any(_uncommon(each.get("language")) for each in objects(spoken)):
-            shown["communication"] = [_in_words(each) for each in objects(spoken)]
+        if any(_needs_text(each.get("language")) for each in objects_at(spoken)):
+            shown["communication"] = [_language_as_text(each) for each in objects_at(spoken)]
     return msgspec.json.encode(shown)
 
 
-def in_words(patient: Mapping[str, Any]) -> str:
-    """XHTML: who it is."""
+def patient_header(patient: Mapping[str, Any]) -> str:
+    """XHTML: name, NHS number, date of birth, gender, languages."""
     own = text_of(patient, "id")
     known = len(own) == 10 and own.isdigit()
     number = f"NHS number {own[:3]} {own[3:6]} {own[6:]}" if known else "NHS number not known"
@@ -53,20 +53,25 @@ def in_words(patient: Mapping[str, Any]) -> str:
 
 
 def name_of_person(resource: Mapping[str, Any]) -> str:
-    """The name that a Patient, Practitioner or RelatedPerson goes by."""
-    names = objects(resource, "name")
+    """The usual name of a Patient, Practitioner or RelatedPerson."""
+    names = objects_at(resource, "name")
     official = [name for name in names if name.get("use") in ("official", "usual", None)] or names
     for name in official:
-        parts = [*each(name, "prefix"), *each(name, "given"), *each(name, "family"), *each(name, "suffix")]
-        if told := text_of(name, "text") or " ".join(part for part in parts if isinstance(part, str)):
-            return told
+        parts = [
+            *values_at(name, "prefix"),
+            *values_at(name, "given"),
+            *values_at(name, "family"),
+            *values_at(name, "suffix"),
+        ]
+        if full_name := text_of(name, "text") or " ".join(part for part in parts if isinstance(part, str)):
+            return full_name
     return _UNNAMED
 
 
 def _languages(patient: Mapping[str, Any]) -> Iterator[str]:
-    if spoken := all_named(patient, "communication", "language"):
+    if spoken := concept_texts(patient, "communication", "language"):
         yield f"Languages: {', '.join(spoken)}"
-    for extension in objects(patient, "extension"):
+    for extension in objects_at(patient, "extension"):
         if text_of(extension, "url").endswith("interpreterRequired") and extension.get("valueBoolean") is True:
             yield "Interpreter required"
 
@@ -76,16 +81,16 @@ def _has_name(names: Any) -> bool:
     return bool(found) and all(isinstance(name, dict) and name.keys() & {"family", "given", "text"} for name in found)
 
 
-def _uncommon(language: Any) -> bool:
-    codings = objects(language, "coding")
-    common = reviewed().languages
+def _needs_text(language: Any) -> bool:
+    codings = objects_at(language, "coding")
+    common = summary_codes().languages
     return any(coding.get("system") != _BCP_47 or coding.get("code") not in common for coding in codings)
 
 
-def _in_words(communication: Mapping[str, Any]) -> Mapping[str, Any]:
+def _language_as_text(communication: Mapping[str, Any]) -> Mapping[str, Any]:
     language = communication.get("language")
-    if not _uncommon(language):
+    if not _needs_text(language):
         return communication
-    stated = {"url": LANGUAGE, "valueCodeableConcept": language}
-    told = named(language) or "A language that is not named"
-    return {**communication, "language": {"extension": [stated], "text": told}}
+    stated = {"url": LANGUAGE_EXTENSION, "valueCodeableConcept": language}
+    language_text = concept_text(language) or "A language that is not named"
+    return {**communication, "language": {"extension": [stated], "text": language_text}}

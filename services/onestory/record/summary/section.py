@@ -1,4 +1,4 @@
-"""One section of a summary, as FHIR writes it.
+"""Builds one section of a summary from its lines, and writes it as FHIR JSON.
 
 http://hl7.org/fhir/R4/composition-definitions.html#Composition.section
 """
@@ -11,25 +11,28 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Fact
-from onestory.record.merge.reading import MODIFYING
+from onestory.record.merge.reading import MODIFIER_ELEMENTS
 from onestory.record.summary import sources
-from onestory.record.summary.model import MergedRecord
+from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.moments import NEVER
 from onestory.record.summary.narrative import Row, paragraph, strong, table
 
 LOINC = "http://loinc.org"
-OWN = "https://onestory.nhs.uk/CodeSystem/summary-section"
+ONESTORY_SECTIONS = "https://onestory.nhs.uk/CodeSystem/summary-section"
 _EMPTY_REASON = "http://terminology.hl7.org/CodeSystem/list-empty-reason"
 _REASONS = {"unavailable": "Unavailable", "nilknown": "Nil Known"}
 
 
+COLUMNS = ("What", "Details", "Who says so")
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
-    """`body` is XHTML inside the div. `entries` are the shared ids of what it refers to, each with its extensions.
+    """One section. `body` is the XHTML inside the div; `entries` are the shared ids it lists, with their extensions.
 
-    `empty` is the reason (http://hl7.org/fhir/R4/valueset-list-empty-reason.html) where it has no entries. From
-    `until` on it says something else, though nobody says anything. `timeless` is what of the body counts as content,
-    where not all of it does.
+    `empty` is the emptyReason code (http://hl7.org/fhir/R4/valueset-list-empty-reason.html) if there are no entries.
+    After `valid_until` the section has other content without any new event. `digest_body` is the body without
+    times of OneStory, for the digest; None: the whole body counts.
     """
 
     code: str
@@ -38,17 +41,98 @@ class Section:
     entries: tuple[tuple[str, tuple[Mapping[str, Any], ...]], ...] = ()
     empty: str | None = None
     system: str = LOINC
-    until: datetime = NEVER
-    timeless: str | None = None
+    valid_until: datetime = NEVER
+    digest_body: str | None = None
+
+
+class Line(NamedTuple):
+    """The line of one fact. `what` and `details` are paragraphs of XHTML.
+
+    After `valid_until` the line moves to another group, or is no longer shown.
+    """
+
+    fact: Fact
+    what: Sequence[str]
+    details: Sequence[str]
+    valid_until: datetime = NEVER
+
+
+class Group(NamedTuple):
+    """The lines under one caption."""
+
+    caption: str
+    lines: Sequence[Line]
+
+
+class SectionDefinition(NamedTuple):
+    """The LOINC code and title of a section, and the text for a section without lines (None: it is left out).
+
+    `types` are the resource types that IPS lets the section refer to; None: any. Lines of other types are narrative
+    only.
+    """
+
+    code: str
+    title: str
+    text_if_empty: str | None = None
+    types: frozenset[str] | None = None
+
+
+def build_section(
+    record: SummaryRecord,
+    definition: SectionDefinition,
+    groups: Sequence[Group],
+    *,
+    remarks: Iterable[str] = (),
+    empty: str = "unavailable",
+) -> Section | None:
+    """A section of lines, followed by the remarks (XHTML); None if there is nothing to show."""
+    tables = "".join(table(group.caption, COLUMNS, [_row(record, line) for line in group.lines]) for group in groups)
+    remark_paragraphs = "".join(paragraph(remark) for remark in remarks if remark)
+    if not tables and definition.text_if_empty is None:
+        if not remark_paragraphs:
+            return None
+    elif not tables:
+        tables = paragraph(definition.text_if_empty or "")
+    lines = [line for group in groups for line in group.lines]
+    return Section(
+        definition.code,
+        definition.title,
+        tables + remark_paragraphs,
+        entries=tuple(entry for line in lines for entry in _entries(record, definition, line)),
+        empty=empty,
+        valid_until=min([line.valid_until for line in lines], default=NEVER),
+    )
+
+
+def _row(record: SummaryRecord, line: Line) -> Row:
+    details = [*_modifier_warning(record, line.fact), *line.details, *sources.conflict_paragraphs(record, line.fact)]
+    return Row((line.what, details, sources.source_paragraphs(record, line.fact)))
+
+
+def _modifier_warning(record: SummaryRecord, fact: Fact) -> Iterable[str]:
+    """The warning for an unknown modifier (http://hl7.org/fhir/R4/extensibility.html#modifierExtension)."""
+    if any(MODIFIER_ELEMENTS & statement.content.keys() for statement in record.valid_statements(fact)):
+        yield strong("Its source qualifies this in a way that is not understood here: read the resource.")
+
+
+def _entries(
+    record: SummaryRecord, definition: SectionDefinition, line: Line
+) -> Iterable[tuple[str, tuple[dict[str, object], ...]]]:
+    if definition.types is not None and line.fact.resource_type not in definition.types:
+        return
+    shown, *others = sources.referenced_ids(record, line.fact)
+    yield shown, (sources.fact_extension(record, line.fact),)
+    for other in others:
+        yield other, ()
 
 
 def div(body: str) -> str:
-    """XHTML as a narrative holds it."""
+    """XHTML as the div of a narrative."""
     return f'<div xmlns="http://www.w3.org/1999/xhtml">{body}</div>'
 
 
-def as_fhir(section: Section, addresses: Mapping[str, str]) -> dict[str, Any]:
-    """The section; `addresses` are the full URLs of shared ids."""
+def section_json(section: Section, addresses: Mapping[str, str]) -> dict[str, Any]:
+    """The section as FHIR JSON. `addresses` are the full URLs by shared id; entries without one are left out."""
     entries = [
         {**({"extension": extensions} if extensions else {}), "reference": addresses[shared_id]}
         for shared_id, extensions in section.entries
@@ -66,86 +150,3 @@ def as_fhir(section: Section, addresses: Mapping[str, str]) -> dict[str, Any]:
 
 def _reason(code: str) -> dict[str, Any]:
     return {"coding": [{"system": _EMPTY_REASON, "code": code, "display": _REASONS[code]}]}
-
-
-# Lines of a summary: one for one fact, and the section that they make.
-
-HEADS = ("What", "Details", "Who says so")
-
-
-class Line(NamedTuple):
-    """`what` and `details` are paragraphs of XHTML. From `until` on the line stands elsewhere, or nowhere."""
-
-    fact: Fact
-    what: Sequence[str]
-    details: Sequence[str]
-    until: datetime = NEVER
-
-
-class Group(NamedTuple):
-    """Lines under a caption."""
-
-    caption: str
-    lines: Sequence[Line]
-
-
-class SectionDefinition(NamedTuple):
-    """What a section is: its LOINC code, its title, and what it says where it has no line; None: it is left out.
-
-    `types` are those that IPS lets it refer to; None: any. Other lines are narrative alone.
-    """
-
-    code: str
-    title: str
-    if_empty: str | None = None
-    types: frozenset[str] | None = None
-
-
-def section(
-    record: MergedRecord,
-    about: SectionDefinition,
-    groups: Sequence[Group],
-    *,
-    remarks: Iterable[str] = (),
-    empty: str = "unavailable",
-    until: datetime = NEVER,
-) -> Section | None:
-    """A section of lines, with remarks (XHTML) under them; None where there is nothing to say."""
-    tables = "".join(table(group.caption, HEADS, [_row(record, line) for line in group.lines]) for group in groups)
-    said = "".join(paragraph(remark) for remark in remarks if remark)
-    if not tables and about.if_empty is None:
-        if not said:
-            return None
-    elif not tables:
-        tables = paragraph(about.if_empty or "")
-    lines = [line for group in groups for line in group.lines]
-    return Section(
-        about.code,
-        about.title,
-        tables + said,
-        entries=tuple(entry for line in lines for entry in _entries(record, about, line)),
-        empty=empty,
-        until=min([*[line.until for line in lines], until]),
-    )
-
-
-def _row(record: MergedRecord, line: Line) -> Row:
-    details = [*_qualified(record, line.fact), *line.details, *sources.conflicts(record, line.fact)]
-    return Row((line.what, details, sources.in_words(record, line.fact)))
-
-
-def _qualified(record: MergedRecord, fact: Fact) -> Iterable[str]:
-    """What nobody may pass over who does not know it (http://hl7.org/fhir/R4/extensibility.html#modifierExtension)."""
-    if any(MODIFYING & said.content.keys() for said in record.standing(fact)):
-        yield strong("Its source qualifies this in a way that is not understood here: read the resource.")
-
-
-def _entries(
-    record: MergedRecord, about: SectionDefinition, line: Line
-) -> Iterable[tuple[str, tuple[dict[str, object], ...]]]:
-    if about.types is not None and line.fact.resource_type not in about.types:
-        return
-    shown, *others = sources.statements(record, line.fact)
-    yield shown, (sources.extension(record, line.fact),)
-    for other in others:
-        yield other, ()

@@ -1,4 +1,4 @@
-"""A person's facts, and the summary of them: of what one reader sees, and of nothing else."""
+"""Merges the record that a caller sees of a person, and makes the summary of it. Unchanged summaries are cached."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import NamedTuple, TypeVar
 
 import orjson
 
-from onestory.record.freshness.service import Sources
+from onestory.record.freshness.service import FreshnessService
 from onestory.record.merge.engine import merge
-from onestory.record.merge.model import Merged, Statement
-from onestory.record.merge.rules import Rules
+from onestory.record.merge.model import MergedRecord, Statement
+from onestory.record.merge.rules import MergeRules
 from onestory.record.person import store as person_store
 from onestory.record.read import store as read_store
-from onestory.record.read.access import PATIENT, View
+from onestory.record.read.access import PATIENT, RecordView
 from onestory.record.read.store import CurrentEntry
 from onestory.record.summary.document import summarise
 from onestory.record.summary.model import Summary, SummaryInput
@@ -24,39 +24,41 @@ from onestory.shared.policy import Visibility
 from onestory.shared.postgres.database import Database
 from onestory.shared.runtime import Cache
 
-Made = TypeVar("Made")
-_MOST_AT_ONCE = 300
-_MOST_BYTES_AT_ONCE = 500_000
-_KEPT_BYTES = 24_000_000
-# A summary says when each source was last heard of at all: whoever they speak of moves that.
-_LONGEST_KEPT = timedelta(minutes=1)
+Result = TypeVar("Result")
+# Larger records are merged and summarised in a thread.
+_MAX_ENTRIES_IN_LOOP = 300
+_MAX_BYTES_IN_LOOP = 500_000
+_CACHE_BYTES = 24_000_000
+# A summary shows when each source was last heard of, which events about other persons change as well.
+_MAX_CACHE_AGE = timedelta(minutes=1)
 
 
-class Facts(NamedTuple):
-    """What a reader sees of a person, merged; `contents` are the statements by shared id, as they are served."""
+class VisibleFacts(NamedTuple):
+    """The merged record that a caller sees of a person; `contents` are its entries by shared id, as served."""
 
-    merged: Merged
+    merged: MergedRecord
     contents: Mapping[str, bytes]
 
 
-class Whom(NamedTuple):
-    """The Patient that a summary is for."""
+class SummaryPatient(NamedTuple):
+    """The Patient that a summary is for; `version` is the id of its event, "" if it has none."""
 
     id: str
     version: str
     content: bytes
 
 
-class _Prebuilt(NamedTuple):
+class _CachedSummary(NamedTuple):
     summary: Summary
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
-    """What a summary follows from, but for the clock: for whom it is, what of the person is visible, in which state.
+class _SummaryKey:
+    """The cache key of a summary: everything except the clock that it depends on.
 
-    `state` changes with what the reader sees and not with what is hidden: when a summary was made shows in it.
+    `state` changes with the entries that the caller sees, and not with hidden ones. Otherwise the time at which a
+    summary was made would reveal them.
     """
 
     patient: str
@@ -67,80 +69,85 @@ class _Name:
 
 
 class Summaries:
-    """Merges and summarises. `fhir` is the FHIR base URL, without a slash at its end."""
+    """Makes merged records and summaries. `fhir` is the FHIR base URL, without a slash at its end."""
 
-    def __init__(self, database: Database, sources: Sources, rules: Rules, fhir: str) -> None:
+    def __init__(self, database: Database, freshness: FreshnessService, rules: MergeRules, fhir: str) -> None:
         self._database = database
-        self._sources = sources
+        self._freshness = freshness
         self._rules = rules
         self._fhir = fhir
-        self._prebuilt: Cache[_Name, _Prebuilt] = Cache(_KEPT_BYTES, lambda built: len(built.summary.document))
+        self._cache: Cache[_SummaryKey, _CachedSummary] = Cache(_CACHE_BYTES, _size)
 
-    async def facts(self, view: View) -> Facts:
-        """What is visible, merged. Raises `Unavailable`."""
-        seen = await read_store.whole(self._database, view.entries)
+    async def facts(self, view: RecordView) -> VisibleFacts:
+        """The visible record, merged. Raises `Unavailable`."""
+        seen = await read_store.with_contents(self._database, view.entries)
         contents = {entry.shared_id: entry.content or b"" for entry in seen}
-        merged = await _beside_others(contents, lambda: merge([_said(entry) for entry in seen], self._rules))
-        return Facts(merged, contents)
+        merged = await _in_thread_if_large(contents, lambda: merge([_statement(entry) for entry in seen], self._rules))
+        return VisibleFacts(merged, contents)
 
-    async def current(self, view: View, patient: Whom, organisation: str) -> Summary:
-        """The summary of what `organisation` sees, served prebuilt while nothing changed. Raises `Unavailable`."""
-        now, name = datetime.now(UTC), _name(view, patient, organisation)
-        found = self._prebuilt.find(name)
-        if found is None or found.until <= now:
+    async def current(self, view: RecordView, patient: SummaryPatient, organisation: str) -> Summary:
+        """The summary of what `organisation` sees, from the cache while nothing changed. Raises `Unavailable`."""
+        now, key = datetime.now(UTC), _summary_key(view, patient, organisation)
+        cached = self._cache.get(key)
+        if cached is None or cached.until <= now:
             summary = await self.at(view, patient, now)
-            until = min(summary.valid_until or datetime.max.replace(tzinfo=UTC), now + _LONGEST_KEPT)
-            found = self._prebuilt.keep(name, _Prebuilt(summary, until))
-        return found.summary
+            until = min(summary.valid_until or datetime.max.replace(tzinfo=UTC), now + _MAX_CACHE_AGE)
+            cached = self._cache.put(key, _CachedSummary(summary, until))
+        return cached.summary
 
-    async def at(self, view: View, patient: Whom, moment: datetime) -> Summary:
-        """The summary as it is or was at a moment; `view` is of that moment. Raises `Unavailable`."""
+    async def at(self, view: RecordView, patient: SummaryPatient, moment: datetime) -> Summary:
+        """The summary at a moment; `view` must be the view at that moment. Raises `Unavailable`."""
         facts = await self.facts(view)
-        fresh = await self._sources.known(view.person.person_keys, view.entries, moment)
-        known = SummaryInput(
+        report = await self._freshness.report(view.person.person_keys, view.entries, moment)
+        summary_input = SummaryInput(
             patient=patient.content,
             merged=facts.merged,
             contents=facts.contents,
-            base=self._fhir,
-            freshness=fresh.sources,
-            organisations=await person_store.organisation_names(
+            base_url=self._fhir,
+            freshness=report.sources,
+            organisation_names=await person_store.organisation_names(
                 self._database, {each.organisation for each in view.entries}
             ),
-            known_until=fresh.until,
+            freshness_valid_until=report.valid_until,
         )
-        return await _beside_others(facts.contents, lambda: summarise(known, moment))
+        return await _in_thread_if_large(facts.contents, lambda: summarise(summary_input, moment))
 
 
-async def _beside_others(contents: Mapping[str, bytes], make: Callable[[], Made]) -> Made:
-    """What `make` gives; of a long record in a thread, so that nobody else's reading waits until it is done."""
-    small = len(contents) <= _MOST_AT_ONCE and sum(map(len, contents.values())) <= _MOST_BYTES_AT_ONCE
+async def _in_thread_if_large(contents: Mapping[str, bytes], make: Callable[[], Result]) -> Result:
+    """The result of `make`. Runs it in a thread above 300 entries or 500 kB, so that other requests do not wait."""
+    small = len(contents) <= _MAX_ENTRIES_IN_LOOP and sum(map(len, contents.values())) <= _MAX_BYTES_IN_LOOP
     return make() if small else await asyncio.to_thread(make)
 
 
-def whom(view: View, asked_id: str) -> Whom:
-    """Whom a summary that was asked for by this id is for: the shared Patient, of the newest number if the id is none.
+def _size(cached: _CachedSummary) -> int:
+    return len(cached.summary.document)
 
-    A person without an NHS number has the sources' own Patients alone, or nothing but the id.
+
+def summary_patient(view: RecordView, requested_id: str) -> SummaryPatient:
+    """The Patient that a summary requested by this id is for.
+
+    It is the shared Patient with this id, else the one of the newest NHS number. A person without an NHS number has
+    only the sources' own Patients, or nothing but the id.
     """
-    superseded = {each.older for each in view.person.successions if each.numbered}
-    shared = [patient for patient in view.patients if patient.shared_id == asked_id]
+    superseded = {each.older for each in view.person.successions if each.both_nhs_numbers}
+    shared = [patient for patient in view.patients if patient.shared_id == requested_id]
     newest = [patient for patient in view.patients if patient.person_key not in superseded]
     stated = [entry for entry in view.entries if entry.resource_type == PATIENT]
-    own = [entry for entry in stated if entry.shared_id == asked_id]
+    own = [entry for entry in stated if entry.shared_id == requested_id]
     for patient in [*shared, *newest, *view.patients, *own, *stated]:
-        return Whom(patient.shared_id, str(patient.event_id), patient.content or b"{}")
-    return Whom(asked_id, "", orjson.dumps({"resourceType": PATIENT, "id": asked_id}))
+        return SummaryPatient(patient.shared_id, str(patient.event_id), patient.content or b"{}")
+    return SummaryPatient(requested_id, "", orjson.dumps({"resourceType": PATIENT, "id": requested_id}))
 
 
-def _name(view: View, patient: Whom, organisation: str) -> _Name:
+def _summary_key(view: RecordView, patient: SummaryPatient, organisation: str) -> _SummaryKey:
     visibility = view.decision.visibility
     if visibility is Visibility.ALL:
-        return _Name(patient.id, patient.version, tuple(sorted(view.person.versions.items())), visibility, "")
+        return _SummaryKey(patient.id, patient.version, tuple(sorted(view.person.versions.items())), visibility, "")
     seen = tuple((entry.shared_id, entry.event_id, entry.rank, entry.recorded_at) for entry in view.entries)
-    return _Name(patient.id, patient.version, seen, visibility, organisation)
+    return _SummaryKey(patient.id, patient.version, seen, visibility, organisation)
 
 
-def _said(entry: CurrentEntry) -> Statement:
+def _statement(entry: CurrentEntry) -> Statement:
     assert entry.recorded_at is not None
     assert entry.broker_time is not None
     return Statement(

@@ -1,4 +1,8 @@
-"""Who says a fact: in words for the narrative, and as an extension for systems."""
+"""Writes the sources, conflicts and judgements of a fact: as words for the narrative, and as a FHIR extension.
+
+A source can also state itself that there is none of a kind, by a List with the emptyReason `nilknown`. This is a
+clinical statement; it is never concluded from finding nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,104 +12,114 @@ from typing import Any
 
 from onestory.record.merge.model import Fact, FactConflict, Judgement, Statement, Verdict
 from onestory.record.summary import moments
-from onestory.record.summary.model import MergedRecord, reviewed
+from onestory.record.summary.model import SummaryRecord, summary_codes
 from onestory.record.summary.narrative import strong, text
-from onestory.record.summary.wording import in_brief, own_name
+from onestory.record.summary.wording import own_name, short_text
 from onestory.shared.fhir.dates import format_instant
-from onestory.shared.fhir.json import codes, first
+from onestory.shared.fhir.json import codes_of, text_at
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
-FACT = "https://onestory.nhs.uk/StructureDefinition/summary-fact"
-"""Extension on a section's entry: `certainty`, `rule`s, `source`s and `conflict`s of the fact that it stands for."""
+FACT_EXTENSION = "https://onestory.nhs.uk/StructureDefinition/summary-fact"
+"""Extension on an entry of a section: `certainty`, `rule`s, `source`s and `conflict`s of its fact."""
 
-MOST_ON_A_SIDE = 5
-"""Statements of one side of a conflict that stand beside a fact; the others are facts of the same section."""
+MAX_STATEMENTS_PER_SIDE = 5
+"""Statements that are quoted for one side of a conflict; the others have lines of their own in the section."""
 
 
-def in_words(record: MergedRecord, fact: Fact) -> list[str]:
-    """Paragraphs of XHTML: each source with when it recorded the fact, and why they count as one fact."""
-    standing = record.standing(fact)
-    lines = [_line(record, said, standing[0]) for said in standing]
-    stand = {said.shared_id for said in standing}
-    withdrawn = [said for said in fact.members if said.shared_id not in stand]
-    lines += [f"{text(record.organisation(said))} has withdrawn this" for said in withdrawn]
+def source_paragraphs(record: SummaryRecord, fact: Fact) -> list[str]:
+    """Paragraphs of XHTML: each source with the date it recorded the fact, the rules that joined it, and judgements."""
+    statements = record.valid_statements(fact)
+    lines = [_line(record, statement, statements[0]) for statement in statements]
+    valid_ids = {statement.shared_id for statement in statements}
+    withdrawn = [statement for statement in fact.members if statement.shared_id not in valid_ids]
+    lines += [f"{text(record.organisation_of(statement))} has withdrawn this" for statement in withdrawn]
     if len(fact.members) > 1:
         lines.append(f"Joined as one fact ({fact.certainty.value}): {text(', '.join(fact.rules))}")
     return [*lines, *[_judgement(record, judgement) for judgement in record.judgements(fact)]]
 
 
-def conflicts(record: MergedRecord, fact: Fact) -> list[str]:
-    """Paragraphs of XHTML: what sources disagree in, with every side."""
-    every = [disagreement(record, conflict) for conflict in fact.conflicts]
-    return [line for told in every for line in (f"{strong('Sources disagree:')} {told[0]}", *told[1:])]
+def conflict_paragraphs(record: SummaryRecord, fact: Fact) -> list[str]:
+    """Paragraphs of XHTML: each conflict of the fact with all its sides."""
+    every = [side_paragraphs(record, conflict) for conflict in fact.conflicts]
+    return [
+        line for paragraphs in every for line in (f"{strong('Sources disagree:')} {paragraphs[0]}", *paragraphs[1:])
+    ]
 
 
-def disagreement(record: MergedRecord, conflict: FactConflict) -> list[str]:
-    """Paragraphs of XHTML: what it is about, then each side."""
+def side_paragraphs(record: SummaryRecord, conflict: FactConflict) -> list[str]:
+    """Paragraphs of XHTML: the explanation of a conflict, then each side."""
     return [text(conflict.explanation), *[f"On one side: {_side(record, side)}" for side in conflict.sides]]
 
 
-def extension(record: MergedRecord, fact: Fact) -> dict[str, Any]:
-    """The same for systems."""
+def fact_extension(record: SummaryRecord, fact: Fact) -> dict[str, Any]:
+    """The sources and conflicts of a fact as a FHIR extension."""
     return {
-        "url": FACT,
+        "url": FACT_EXTENSION,
         "extension": [
             {"url": "certainty", "valueCode": fact.certainty.value},
             *[{"url": "rule", "valueCode": rule} for rule in fact.rules],
-            *[_source(record, said) for said in record.standing(fact)],
+            *[_source(record, statement) for statement in record.valid_statements(fact)],
             *[_conflict(record, conflict) for conflict in fact.conflicts],
         ],
     }
 
 
-def statements(record: MergedRecord, fact: Fact) -> list[str]:
-    """The shared ids of what a summary carries for a fact: what is shown, and both sides of what it conflicts in."""
-    standing = [said.shared_id for said in record.standing(fact)]
-    if len(standing) == 1:
-        return standing
+def referenced_ids(record: SummaryRecord, fact: Fact) -> list[str]:
+    """The shared ids that a section refers to for a fact: the shown statement, and others that are in a conflict."""
+    ids = [statement.shared_id for statement in record.valid_statements(fact)]
+    if len(ids) == 1:
+        return ids
     sides = {shared_id for conflict in fact.conflicts for side in conflict.sides for shared_id in side}
-    return [standing[0], *[shared_id for shared_id in standing[1:] if shared_id in sides]]
+    return [ids[0], *[shared_id for shared_id in ids[1:] if shared_id in sides]]
 
 
-def _judgement(record: MergedRecord, judgement: Judgement) -> str:
+def _judgement(record: SummaryRecord, judgement: Judgement) -> str:
     says = (
         "that these statements are one fact" if judgement.verdict is Verdict.SAME else "to keep it apart from another"
     )
-    when = moments.day(judgement.said.recorded_at.astimezone(UTC).date())
-    return f"A clinician of {text(record.organisation(judgement.said))} judged {says}, {when}"
+    when = moments.day(judgement.statement.recorded_at.astimezone(UTC).date())
+    return f"A clinician of {text(record.organisation_of(judgement.statement))} judged {says}, {when}"
 
 
-def _line(record: MergedRecord, said: Statement, shown: Statement) -> str:
-    line = f"{text(record.organisation(said))}, recorded {moments.day(said.recorded_at.astimezone(UTC).date())}"
-    own = own_name(said.content)
-    if said is not shown and own and own != own_name(shown.content):
+def _line(record: SummaryRecord, statement: Statement, shown: Statement) -> str:
+    recorded = moments.day(statement.recorded_at.astimezone(UTC).date())
+    line = f"{text(record.organisation_of(statement))}, recorded {recorded}"
+    own = own_name(statement.content)
+    if statement is not shown and own and own != own_name(shown.content):
         line += f", as “{text(own)}”"
-    until = record.former_until(said)
+    until = record.former_until(statement)
     return f"{line}: {strong(f'former practice, until {moments.day(until)}')}" if until else line
 
 
-def _side(record: MergedRecord, side: tuple[str, ...]) -> str:
-    known = [said for shared_id in side[:MOST_ON_A_SIDE] if (said := record.said(shared_id))]
-    told = [f"{text(record.organisation(said))} says “{text(in_brief(said.content))}”" for said in known]
-    more = len(side) - MOST_ON_A_SIDE
-    return "; ".join([*told, f"and {more} more"] if more > 0 else told)
+def _side(record: SummaryRecord, side: tuple[str, ...]) -> str:
+    known = [statement for shared_id in side[:MAX_STATEMENTS_PER_SIDE] if (statement := record.statement(shared_id))]
+    quotes = [
+        f"{text(record.organisation_of(statement))} says “{text(short_text(statement.content))}”" for statement in known
+    ]
+    more = len(side) - MAX_STATEMENTS_PER_SIDE
+    return "; ".join([*quotes, f"and {more} more"] if more > 0 else quotes)
 
 
-def _source(record: MergedRecord, said: Statement) -> dict[str, Any]:
-    until = record.former_until(said)
+def _source(record: SummaryRecord, statement: Statement) -> dict[str, Any]:
+    until = record.former_until(statement)
     parts: list[dict[str, Any]] = [
-        {"url": "organisation", "valueIdentifier": {"system": ODS_CODE_SYSTEM, "value": said.organisation}},
-        {"url": "system", "valueString": said.system},
-        {"url": "recorded", "valueInstant": format_instant(said.recorded_at)},
-        {"url": "statement", "valueId": said.shared_id},
+        {"url": "organisation", "valueIdentifier": {"system": ODS_CODE_SYSTEM, "value": statement.organisation}},
+        {"url": "system", "valueString": statement.system},
+        {"url": "recorded", "valueInstant": format_instant(statement.recorded_at)},
+        {"url": "statement", "valueId": statement.shared_id},
     ]
     if until:
         parts.append({"url": "formerPracticeUntil", "valueDate": until.isoformat()})
     return {"url": "source", "extension": parts}
 
 
-def _conflict(record: MergedRecord, conflict: FactConflict) -> dict[str, Any]:
-    sides = [said for side in conflict.sides for each in side[:MOST_ON_A_SIDE] if (said := record.said(each))]
+def _conflict(record: SummaryRecord, conflict: FactConflict) -> dict[str, Any]:
+    sides = [
+        statement
+        for side in conflict.sides
+        for each in side[:MAX_STATEMENTS_PER_SIDE]
+        if (statement := record.statement(each))
+    ]
     return {
         "url": "conflict",
         "extension": [
@@ -116,30 +130,26 @@ def _conflict(record: MergedRecord, conflict: FactConflict) -> dict[str, Any]:
     }
 
 
-# Where a source itself states that there is none: a List of its kind with the emptyReason `nilknown`.
-#
-# It is a clinical statement, and is never computed from having found nothing.
+def none_known_remarks(record: SummaryRecord, kind: str, known: Iterable[Fact]) -> list[str]:
+    """Remarks (XHTML), one for each source whose List states that there is none.
 
-
-def stated(record: MergedRecord, kind: str, known: Iterable[Fact]) -> list[str]:
-    """Remarks (XHTML), one for each source that states it; `kind` is one of the reviewed lists.
-
-    `known` is what others say that there is: beside it, sources disagree.
+    `kind` is a key of `SummaryCodes.lists`. `known` are the facts of that kind. If one of them names something, the
+    sources disagree.
     """
     disagree = any(_names_something(record, fact) for fact in known)
     says = f"{strong('Sources disagree:')} none known" if disagree else "None known"
-    of_this_kind = reviewed().lists[kind]
+    of_this_kind = summary_codes().lists[kind]
     remarks = []
     for fact in record.facts("List"):
         content = record.shown(fact).content
-        says_nil = any(code == "nilknown" for _, code in codes(content, "emptyReason"))
-        if says_nil and first(content, "status") in ("", "current") and codes(content, "code") & of_this_kind:
-            remarks.append(f"{says}, as stated by {'; '.join(in_words(record, fact))}")
+        says_nil = any(code == "nilknown" for _, code in codes_of(content, "emptyReason"))
+        if says_nil and text_at(content, "status") in ("", "current") and codes_of(content, "code") & of_this_kind:
+            remarks.append(f"{says}, as stated by {'; '.join(source_paragraphs(record, fact))}")
     return remarks
 
 
-def _names_something(record: MergedRecord, fact: Fact) -> bool:
-    """Whether it says what there is, and not itself that there is none."""
+def _names_something(record: SummaryRecord, fact: Fact) -> bool:
+    """Whether a fact names something, and is not itself a "none known" statement."""
     content = record.shown(fact).content
-    said = codes(content, "code") | codes(content, "medicationCodeableConcept")
-    return not said & reviewed().none_known
+    named_codes = codes_of(content, "code") | codes_of(content, "medicationCodeableConcept")
+    return not named_codes & summary_codes().none_known

@@ -1,4 +1,4 @@
-"""Whose summary waits, and what the last published one said."""
+"""SQL of the summariser: which summaries are due, and the digests of the last published ones."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from onestory.shared.events import REFERRAL_SYSTEM, SummaryChanged
 from onestory.shared.identity import PersonIdentifier
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.producer import MessagePosition
-from onestory.shared.kafka.schemas import RECORD, REFERRAL, SUMMARY
+from onestory.shared.kafka.schemas import RECORD_TOPIC, REFERRAL_TOPIC, SUMMARY_TOPIC
 from onestory.shared.postgres import outbox
 
-_CLAIM = 0x5A11
+_LOCK_CLASS = 0x5A11
 
 
 class PublishedSummary(NamedTuple):
-    """What the last published summary of a person says: its digest, and that of each part. `valid_until` is None where
-    it has run out, or never does.
+    """The digests of the last published summary of a person, whole and by part.
+
+    `valid_until` is None if the summary has expired or never does.
     """
 
     digest: str
@@ -32,10 +33,10 @@ class PublishedSummary(NamedTuple):
 
 
 class QuietPeriod(NamedTuple):
-    """How long a person must be quiet before they are summarised: `quiet`, and `quiet_in_bulk` while a load goes on.
+    """How long a person must be unchanged before they are summarised: `quiet`, or `quiet_in_bulk` during a bulk load.
 
-    A load goes on while many change, or for the person alone when the last summary is `recent`. Nobody waits longer
-    than `longest`, however often they change.
+    A bulk load is when many persons change, or for one person when their last summary is younger than `recent`. After
+    `longest` a person is summarised even if they keep changing.
     """
 
     quiet: timedelta
@@ -45,7 +46,7 @@ class QuietPeriod(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """How many persons' summaries wait, the longest that one has, and how many of them changed just now."""
+    """How many persons wait for a summary, the longest wait in seconds, and how many of them changed just now."""
 
     persons: int
     longest_s: float
@@ -53,7 +54,7 @@ class Waiting(NamedTuple):
 
 
 def waiting(connection: psycopg.Connection) -> Waiting:
-    """What waits."""
+    """Counts the persons that wait for a summary."""
     row = connection.execute(
         """select count(*), coalesce(extract(epoch from now() - min(due_since)), 0)::float8,
                   count(*) filter (where changed_at > now() - interval '1 second')
@@ -63,8 +64,8 @@ def waiting(connection: psycopg.Connection) -> Waiting:
     return Waiting(*row)
 
 
-def due(connection: psycopg.Connection, patience: QuietPeriod, *, many: bool, most: int) -> list[str]:
-    """The persons who have been quiet for long enough, or have waited for too long; those first who were first due."""
+def due_persons(connection: psycopg.Connection, quiet_period: QuietPeriod, *, many: bool, most: int) -> list[str]:
+    """The person keys that are due: unchanged for long enough, or waiting too long. The longest waiting come first."""
     rows = connection.execute(
         """select person_key from person_state left join summary using (person_key)
            where due_since is not null and (
@@ -72,31 +73,31 @@ def due(connection: psycopg.Connection, patience: QuietPeriod, *, many: bool, mo
                    when %(many)s or made_at > now() - %(recent)s then %(quiet_in_bulk)s else %(quiet)s end
                or due_since <= now() - %(longest)s)
            order by due_since limit %(most)s""",
-        {**patience._asdict(), "many": many, "most": most},
+        {**quiet_period._asdict(), "many": many, "most": most},
     ).fetchall()
     return [person_key for (person_key,) in rows]
 
 
 @contextmanager
-def claimed(connection: psycopg.Connection, person_key: str) -> Iterator[bool]:
-    """Whether no other summariser works on this person; within, none begins to."""
-    name = [_CLAIM, person_key]
-    row = connection.execute("select pg_try_advisory_lock(%s, hashtext(%s))", name).fetchone()
+def person_lock(connection: psycopg.Connection, person_key: str) -> Iterator[bool]:
+    """Takes the lock on a person; yields False if another summariser holds it. Commits the connection."""
+    lock = [_LOCK_CLASS, person_key]
+    row = connection.execute("select pg_try_advisory_lock(%s, hashtext(%s))", lock).fetchone()
     connection.commit()
     assert row is not None
     try:
         yield row[0]
     finally:
         if row[0]:
-            connection.execute("select pg_advisory_unlock(%s, hashtext(%s))", name)
+            connection.execute("select pg_advisory_unlock(%s, hashtext(%s))", lock)
             connection.commit()
 
 
-def expire(connection: psycopg.Connection, most: int) -> int:
-    """Let those wait whose summary says something else by now, though nothing new was said: how many, at most so many.
+def requeue_expired(connection: psycopg.Connection, most: int) -> int:
+    """Makes persons due whose published summary has expired, at most so many. Returns the number.
 
-    A source that falls silent lets those of all its persons run out at one moment. Whoever is being written to is left
-    for the next time: nobody is waited for, so no projector is held up.
+    When a source becomes stale, the summaries of all its persons expire at one moment. Rows that are locked are skipped
+    until the next time, so no projector has to wait.
     """
     return connection.execute(
         """with run_out as (
@@ -111,10 +112,10 @@ def expire(connection: psycopg.Connection, most: int) -> int:
     ).rowcount
 
 
-def settle(transaction: psycopg.Connection, versions: Mapping[str, int]) -> bool:
-    """Whether these are the versions of these persons still; until the transaction ends nobody changes them.
+def lock_if_unchanged(transaction: psycopg.Connection, versions: Mapping[str, int]) -> bool:
+    """Locks these persons until the transaction ends. Returns whether they still have these versions.
 
-    Who changed in between is due again, so a summary that is older than another one is never written over it.
+    A person that changed meanwhile is due again, so an older summary never overwrites a newer one.
     """
     rows = transaction.execute(
         """select person_key, version from person_state
@@ -125,40 +126,40 @@ def settle(transaction: psycopg.Connection, versions: Mapping[str, int]) -> bool
     return all(found.get(person_key, 0) == version for person_key, version in versions.items())
 
 
-def published(transaction: psycopg.Connection, person_key: str) -> PublishedSummary | None:
-    """What the last published summary of a person said."""
+def last_published(transaction: psycopg.Connection, person_key: str) -> PublishedSummary | None:
+    """The last published summary of a person; None if there is none."""
     row = transaction.execute(
         "select digest, parts, valid_until from summary where person_key = %s", [person_key]
     ).fetchone()
     return None if row is None else PublishedSummary(*row)
 
 
-def identifier(transaction: psycopg.Connection, person_key: str) -> PersonIdentifier | None:
-    """Whom a key stands for; None where nobody has spoken of them by it."""
+def person_identifier(transaction: psycopg.Connection, person_key: str) -> PersonIdentifier | None:
+    """The identifier that a person key belongs to; None if no source has used it."""
     row = transaction.execute("select system, value from person where person_key = %s", [person_key]).fetchone()
     return None if row is None else PersonIdentifier(*row)
 
 
-def position(transaction: psycopg.Connection, person_keys: list[str]) -> list[MessagePosition]:
-    """The greatest offset of what was said of these persons, for each topic and partition."""
+def latest_positions(transaction: psycopg.Connection, person_keys: list[str]) -> list[MessagePosition]:
+    """The greatest offset of these persons' statements, for each topic and partition."""
     rows = transaction.execute(
         """select system = %b, partition, max("offset") from statement
            where person_key = any(%b::text[]) group by 1, 2 order by 1, 2""",
         [REFERRAL_SYSTEM, person_keys],
     ).fetchall()
-    return [MessagePosition(REFERRAL if of_referral else RECORD, *place) for of_referral, *place in rows]
+    return [MessagePosition(REFERRAL_TOPIC if of_referral else RECORD_TOPIC, *place) for of_referral, *place in rows]
 
 
 def publish(
     transaction: psycopg.Connection, person_key: str, event: SummaryChanged, summary: Summary, codec: Codec
 ) -> None:
-    """Note what it says, and send it once the transaction has committed."""
-    keep(transaction, person_key, summary)
-    outbox.append(transaction, SUMMARY, person_key.encode(), codec.encode(event))
+    """Saves the digests of a summary and adds its event to the outbox, in the caller's transaction."""
+    save(transaction, person_key, summary)
+    outbox.append(transaction, SUMMARY_TOPIC, person_key.encode(), codec.encode(event))
 
 
-def keep(transaction: psycopg.Connection, person_key: str, summary: Summary) -> None:
-    """Note what a summary says, and until when."""
+def save(transaction: psycopg.Connection, person_key: str, summary: Summary) -> None:
+    """Saves the digests of a summary and when it expires."""
     transaction.execute(
         """insert into summary (person_key, digest, parts, valid_until) values (%s, %s, %s, %s)
            on conflict (person_key) do update set
@@ -167,8 +168,8 @@ def keep(transaction: psycopg.Connection, person_key: str, summary: Summary) -> 
     )
 
 
-def done(transaction: psycopg.Connection, person_keys: list[str]) -> None:
-    """These wait no longer."""
+def mark_done(transaction: psycopg.Connection, person_keys: list[str]) -> None:
+    """Marks the summaries of these persons as no longer due."""
     transaction.execute(
         "update person_state set due_since = null where person_key = any(%b::text[])", [sorted(person_keys)]
     )

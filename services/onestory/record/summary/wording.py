@@ -1,4 +1,7 @@
-"""What a resource says, in the words of its source: names, doses, values, dates."""
+"""Writes the content of a resource in the words of its source: names, doses, values, dates.
+
+It also finds the clinical date of a statement, by which lines are sorted and grow old.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from typing import Any
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import moments
-from onestory.record.summary.model import MergedRecord
+from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.moments import Moment, moment
-from onestory.shared.fhir.json import all_named, codes, each, first, named, number, objects
+from onestory.shared.fhir.json import codes_of, concept_text, concept_texts, number_text, objects_at, text_at, values_at
 
 _NAMES = ("code", "medicationCodeableConcept", "vaccineCode", "type", "category", "description")
 _STATUSES = ("clinicalStatus", "verificationStatus")
@@ -29,184 +32,7 @@ _WHEN = {
 }
 
 
-def name_of(content: Mapping[str, Any]) -> str:
-    """What it is about; never empty."""
-    found = next((name for element in _NAMES if element in content for name in all_named(content, element)), "")
-    return found or first(content, "title") or first(content, "description") or "(not named by its source)"
-
-
-def own_name(content: Mapping[str, Any]) -> str:
-    """What its source calls it; empty where only something else names it, as a Medication does."""
-    return next((name for element in _NAMES[:3] if (name := named(content.get(element)))), "")
-
-
-def status_of(content: Mapping[str, Any]) -> str:
-    """Its statuses as its source gives them, such as `active, confirmed`."""
-    coded = [found for element in _STATUSES if (found := _status(content.get(element)))]
-    plain = [first(content, "status")] if first(content, "status") else []
-    negative = ["not to be given"] if content.get("doNotPerform") is True else []
-    return ", ".join([*negative, *plain, *coded])
-
-
-def in_brief(content: Mapping[str, Any]) -> str:
-    """A statement in a few words, to stand beside what contradicts it."""
-    why = all_named(content, "statusReason")
-    parts = [name_of(content), status_of(content), *why, *doses(content), value_of(content)]
-    return ", ".join(part for part in [*parts, first(content, "description")] if part)
-
-
-def notes(content: Mapping[str, Any]) -> list[str]:
-    """The free text of a source."""
-    return [found for found in each(content, "note", "text") if isinstance(found, str)]
-
-
-def doses(content: Mapping[str, Any]) -> list[str]:
-    """The dosage instructions of a request or statement."""
-    found = [_dose(dosage) for name in ("dosageInstruction", "dosage") for dosage in objects(content, name)]
-    return [dose for dose in found if dose]
-
-
-def quantity(value: Any) -> str:
-    """A Quantity, such as `< 5.00 mmol/L`."""
-    if not isinstance(value, Mapping):
-        return ""
-    parts = [first(value, "comparator"), number(value.get("value")), first(value, "unit") or first(value, "code")]
-    return " ".join(part for part in parts if part)
-
-
-def value_of(content: Mapping[str, Any]) -> str:
-    """The value of an Observation with its components; empty where it has none."""
-    components = [_component(part) for part in objects(content, "component")]
-    return "; ".join(part for part in [_value(content), *components] if part)
-
-
-def dated(content: Mapping[str, Any], element: str) -> str:
-    """A choice such as `onset[x]` in words, whichever of its types it has."""
-    return "; ".join(_dated(content, element))
-
-
-def _dated(content: Mapping[str, Any], element: str) -> Iterator[str]:
-    for name in ("DateTime", "Date", "String", "Instant"):
-        if found := first(content, f"{element}{name}"):
-            yield moments.shown(found)
-    for period in objects(content, f"{element}Period"):
-        yield period_of(period)
-    for age in objects(content, f"{element}Age"):
-        yield f"at age {quantity(age)}"
-    for span in objects(content, f"{element}Range"):
-        yield f"{quantity(span.get('low'))} to {quantity(span.get('high'))}"
-
-
-def period_of(period: Any) -> str:
-    """A Period in words."""
-    start, end = first(period, "start"), first(period, "end")
-    words = [f"from {moments.shown(start)}" if start else "", f"until {moments.shown(end)}" if end else ""]
-    return " ".join(word for word in words if word)
-
-
-def _status(concept: Any) -> str:
-    return first(concept, "coding", "code") or named(concept)
-
-
-def _value(content: Mapping[str, Any]) -> str:
-    for name, found in content.items():
-        if name.startswith("value") and name != "value":
-            # A text may look like a date and be none.
-            return found if name == "valueString" and isinstance(found, str) else _value_as_text(found)
-    absent = named(content.get("dataAbsentReason"))
-    return f"no value: {absent}" if absent else ""
-
-
-def _value_as_text(found: Any) -> str:
-    if isinstance(found, bool):
-        return "yes" if found else "no"
-    if isinstance(found, str):
-        return moments.shown(found)
-    if isinstance(found, int | float):
-        return number(found)
-    if not isinstance(found, Mapping):
-        return ""
-    for one, other, between in (("low", "high", " to "), ("numerator", "denominator", " / ")):
-        if one in found or other in found:
-            return between.join(part for part in (quantity(found.get(one)), quantity(found.get(other))) if part)
-    return named(found) or quantity(found) or period_of(found) or "(a value that only its resource shows)"
-
-
-def _component(part: Mapping[str, Any]) -> str:
-    return f"{named(part.get('code'))}: {_value(part)}".strip(": ")
-
-
-def _dose(dosage: Mapping[str, Any]) -> str:
-    """In its source's words, with what it says in elements beside them: "as directed" may not stand for the dose."""
-    told = (first(dosage, "text"), first(dosage, "patientInstruction"))
-    written = "; ".join(dict.fromkeys(part for part in told if part))
-    coded = ", ".join(part for part in _coded_dose(dosage) if part)
-    if not (written and coded):
-        return written or coded
-    return written if coded.casefold() in written.casefold() else f"{written} (as coded: {coded})"
-
-
-def _coded_dose(dosage: Mapping[str, Any]) -> Iterator[str]:
-    for amount in objects(dosage, "doseAndRate"):
-        for name in ("doseQuantity", "doseRange", "rateQuantity", "rateRange", "rateRatio"):
-            yield _value_as_text(amount.get(name))
-    yield from all_named(dosage, "timing", "code")
-    for repeat in objects(dosage, "timing", "repeat"):
-        yield from _timed(repeat)
-    yield from all_named(dosage, "route")
-    yield from ["as needed"] if dosage.get("asNeededBoolean") is True else all_named(dosage, "asNeededCodeableConcept")
-    yield from all_named(dosage, "additionalInstruction")
-    for most in objects(dosage, "maxDosePerPeriod"):
-        yield f"at most {_value_as_text(most)}"
-    for name, when in (("maxDosePerAdministration", "at a time"), ("maxDosePerLifetime", "in a lifetime")):
-        for most in objects(dosage, name):
-            yield f"at most {quantity(most)} {when}"
-
-
-def _timed(repeat: Mapping[str, Any]) -> Iterator[str]:
-    yield _often(repeat)
-    for name, before in (("dayOfWeek", "on "), ("timeOfDay", "at "), ("when", "")):
-        if stated := [_WHEN.get(found, found) for found in each(repeat, name) if isinstance(found, str)]:
-            yield f"{before}{', '.join(stated)}"
-    for name in ("boundsDuration", "boundsRange"):
-        for lasting in objects(repeat, name):
-            yield f"for {_value_as_text(lasting)}"
-    yield period_of(repeat.get("boundsPeriod"))
-    if count := number(repeat.get("count")):
-        yield f"{count} in all"
-
-
-def _often(repeat: Mapping[str, Any]) -> str:
-    stated, period, unit = (
-        _counted(repeat.get("frequency")),
-        _counted(repeat.get("period")),
-        first(repeat, "periodUnit"),
-    )
-    if not (stated or period):
-        return ""
-    # Once, where only the period is stated (http://hl7.org/fhir/R4/datatypes.html#Timing).
-    times = _up_to(stated or "1", repeat.get("frequencyMax"))
-    often = "once" if times == "1" else f"{times} times"
-    if not period:
-        return often
-    unit = first(repeat, "periodUnit")
-    named_unit, periods = _UNITS.get(unit, unit), _up_to(period, repeat.get("periodMax"))
-    if periods == "1":
-        return f"{often} {'an' if named_unit == 'hour' else 'a'} {named_unit}"
-    return f"{often} every {periods} {named_unit}s"
-
-
-def _up_to(least: str, most: Any) -> str:
-    return f"{least} to {_counted(most)}" if _counted(most) else least
-
-
-def _counted(value: Any) -> str:
-    """A number of times: 1.0 is 1 here."""
-    return number(value).removesuffix(".0")
-
-
-# When what a statement says was so: the one clinical date by which it is sorted and by which it grows old.
-
+# Elements with the clinical date, the most exact first.
 _DATES = (
     ("effectiveDateTime", ""),
     ("effectiveInstant", ""),
@@ -229,44 +55,224 @@ _DATES = (
 )
 
 
-def when(said: Statement) -> Moment:
-    """The date that it gives, else when it was recorded."""
-    for written in _written(said.content):
+def name_of(content: Mapping[str, Any]) -> str:
+    """The name of what the resource is about; never empty."""
+    found = next((name for element in _NAMES if element in content for name in concept_texts(content, element)), "")
+    return found or text_at(content, "title") or text_at(content, "description") or "(not named by its source)"
+
+
+def own_name(content: Mapping[str, Any]) -> str:
+    """The name in the resource itself; "" if only another resource names it, such as a Medication."""
+    return next((name for element in _NAMES[:3] if (name := concept_text(content.get(element)))), "")
+
+
+def status_of(content: Mapping[str, Any]) -> str:
+    """The statuses as the source gives them, such as `active, confirmed`."""
+    coded = [found for element in _STATUSES if (found := _status(content.get(element)))]
+    plain = [text_at(content, "status")] if text_at(content, "status") else []
+    negative = ["not to be given"] if content.get("doNotPerform") is True else []
+    return ", ".join([*negative, *plain, *coded])
+
+
+def short_text(content: Mapping[str, Any]) -> str:
+    """A statement in a few words, to show next to one that contradicts it."""
+    why = concept_texts(content, "statusReason")
+    parts = [name_of(content), status_of(content), *why, *doses(content), value_text(content)]
+    return ", ".join(part for part in [*parts, text_at(content, "description")] if part)
+
+
+def notes(content: Mapping[str, Any]) -> list[str]:
+    """The free-text notes of the source."""
+    return [found for found in values_at(content, "note", "text") if isinstance(found, str)]
+
+
+def doses(content: Mapping[str, Any]) -> list[str]:
+    """The dosage instructions of a request or statement, as text."""
+    found = [_dose(dosage) for name in ("dosageInstruction", "dosage") for dosage in objects_at(content, name)]
+    return [dose for dose in found if dose]
+
+
+def quantity_text(value: Any) -> str:
+    """A Quantity as text, such as `< 5.00 mmol/L`; "" for anything else."""
+    if not isinstance(value, Mapping):
+        return ""
+    parts = [
+        text_at(value, "comparator"),
+        number_text(value.get("value")),
+        text_at(value, "unit") or text_at(value, "code"),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def value_text(content: Mapping[str, Any]) -> str:
+    """The value of an Observation and its components as text; "" if it has none."""
+    components = [_component(part) for part in objects_at(content, "component")]
+    return "; ".join(part for part in [_value(content), *components] if part)
+
+
+def date_text(content: Mapping[str, Any], element: str) -> str:
+    """A choice element such as `onset[x]` as text, whatever its type."""
+    return "; ".join(_dated(content, element))
+
+
+def _dated(content: Mapping[str, Any], element: str) -> Iterator[str]:
+    for name in ("DateTime", "Date", "String", "Instant"):
+        if found := text_at(content, f"{element}{name}"):
+            yield moments.shown(found)
+    for period in objects_at(content, f"{element}Period"):
+        yield period_text(period)
+    for age in objects_at(content, f"{element}Age"):
+        yield f"at age {quantity_text(age)}"
+    for span in objects_at(content, f"{element}Range"):
+        yield f"{quantity_text(span.get('low'))} to {quantity_text(span.get('high'))}"
+
+
+def period_text(period: Any) -> str:
+    """A Period as text."""
+    start, end = text_at(period, "start"), text_at(period, "end")
+    words = [f"from {moments.shown(start)}" if start else "", f"until {moments.shown(end)}" if end else ""]
+    return " ".join(word for word in words if word)
+
+
+def _status(concept: Any) -> str:
+    return text_at(concept, "coding", "code") or concept_text(concept)
+
+
+def _value(content: Mapping[str, Any]) -> str:
+    for name, found in content.items():
+        if name.startswith("value") and name != "value":
+            # A text may look like a date without being one.
+            return found if name == "valueString" and isinstance(found, str) else _value_as_text(found)
+    absent = concept_text(content.get("dataAbsentReason"))
+    return f"no value: {absent}" if absent else ""
+
+
+def _value_as_text(found: Any) -> str:
+    if isinstance(found, bool):
+        return "yes" if found else "no"
+    if isinstance(found, str):
+        return moments.shown(found)
+    if isinstance(found, int | float):
+        return number_text(found)
+    if not isinstance(found, Mapping):
+        return ""
+    for one, other, between in (("low", "high", " to "), ("numerator", "denominator", " / ")):
+        if one in found or other in found:
+            return between.join(
+                part for part in (quantity_text(found.get(one)), quantity_text(found.get(other))) if part
+            )
+    return concept_text(found) or quantity_text(found) or period_text(found) or "(a value that only its resource shows)"
+
+
+def _component(part: Mapping[str, Any]) -> str:
+    return f"{concept_text(part.get('code'))}: {_value(part)}".strip(": ")
+
+
+def _dose(dosage: Mapping[str, Any]) -> str:
+    """A dose in the source's words, with its coded elements: "as directed" must not replace a coded dose."""
+    texts = (text_at(dosage, "text"), text_at(dosage, "patientInstruction"))
+    written = "; ".join(dict.fromkeys(part for part in texts if part))
+    coded = ", ".join(part for part in _coded_dose(dosage) if part)
+    if not (written and coded):
+        return written or coded
+    return written if coded.casefold() in written.casefold() else f"{written} (as coded: {coded})"
+
+
+def _coded_dose(dosage: Mapping[str, Any]) -> Iterator[str]:
+    for amount in objects_at(dosage, "doseAndRate"):
+        for name in ("doseQuantity", "doseRange", "rateQuantity", "rateRange", "rateRatio"):
+            yield _value_as_text(amount.get(name))
+    yield from concept_texts(dosage, "timing", "code")
+    for repeat in objects_at(dosage, "timing", "repeat"):
+        yield from _timing(repeat)
+    yield from concept_texts(dosage, "route")
+    yield from (
+        ["as needed"] if dosage.get("asNeededBoolean") is True else concept_texts(dosage, "asNeededCodeableConcept")
+    )
+    yield from concept_texts(dosage, "additionalInstruction")
+    for most in objects_at(dosage, "maxDosePerPeriod"):
+        yield f"at most {_value_as_text(most)}"
+    for name, when in (("maxDosePerAdministration", "at a time"), ("maxDosePerLifetime", "in a lifetime")):
+        for most in objects_at(dosage, name):
+            yield f"at most {quantity_text(most)} {when}"
+
+
+def _timing(repeat: Mapping[str, Any]) -> Iterator[str]:
+    yield _frequency(repeat)
+    for name, before in (("dayOfWeek", "on "), ("timeOfDay", "at "), ("when", "")):
+        if stated := [_WHEN.get(found, found) for found in values_at(repeat, name) if isinstance(found, str)]:
+            yield f"{before}{', '.join(stated)}"
+    for name in ("boundsDuration", "boundsRange"):
+        for lasting in objects_at(repeat, name):
+            yield f"for {_value_as_text(lasting)}"
+    yield period_text(repeat.get("boundsPeriod"))
+    if count := number_text(repeat.get("count")):
+        yield f"{count} in all"
+
+
+def _frequency(repeat: Mapping[str, Any]) -> str:
+    frequency, period = _count(repeat.get("frequency")), _count(repeat.get("period"))
+    if not (frequency or period):
+        return ""
+    # If only the period is stated, the frequency is once (http://hl7.org/fhir/R4/datatypes.html#Timing).
+    times = _up_to(frequency or "1", repeat.get("frequencyMax"))
+    often = "once" if times == "1" else f"{times} times"
+    if not period:
+        return often
+    unit = text_at(repeat, "periodUnit")
+    named_unit, periods = _UNITS.get(unit, unit), _up_to(period, repeat.get("periodMax"))
+    if periods == "1":
+        return f"{often} {'an' if named_unit == 'hour' else 'a'} {named_unit}"
+    return f"{often} every {periods} {named_unit}s"
+
+
+def _up_to(least: str, most: Any) -> str:
+    return f"{least} to {_count(most)}" if _count(most) else least
+
+
+def _count(value: Any) -> str:
+    """A count as text: 1.0 is written as 1."""
+    return number_text(value).removesuffix(".0")
+
+
+def clinical_date(statement: Statement) -> Moment:
+    """The clinical date of a statement; if it has none, the time at which it was recorded."""
+    for written in _stated_dates(statement.content):
         if known := moment(written):
             return known
-    return moments.at(said.recorded_at)
+    return moments.at(statement.recorded_at)
 
 
-def in_words(said: Statement) -> str:
-    """That date as people write it, and nothing where it gives none."""
-    return moments.shown(next(_written(said.content), ""))
+def clinical_date_text(statement: Statement) -> str:
+    """The clinical date as text; "" if the statement has none."""
+    return moments.shown(next(_stated_dates(statement.content), ""))
 
 
-def newest_first(record: MergedRecord, facts: Iterable[Fact]) -> list[Fact]:
-    """The facts by the date of what is shown of them."""
-    return sorted(facts, key=lambda fact: (-when(record.shown(fact)).begin.timestamp(), fact.id))
+def newest_first(record: SummaryRecord, facts: Iterable[Fact]) -> list[Fact]:
+    """The facts sorted by the clinical date of the shown statement, newest first."""
+    return sorted(facts, key=lambda fact: (-clinical_date(record.shown(fact)).begin.timestamp(), fact.id))
 
 
-def foremost(record: MergedRecord, newest: Sequence[Fact], most: int) -> list[Fact]:
-    """As many of these as may be shown, in their order: of each kind the newest, before another kind has its second.
+def newest_of_each_kind(record: SummaryRecord, newest: Sequence[Fact], most: int) -> list[Fact]:
+    """At most `most` of the facts, in their order: the newest of each kind before the second of any kind.
 
-    A hundred dialyses may not hide the one transplant before them.
+    A hundred dialyses must not hide the one transplant before them.
     """
     before: Counter[object] = Counter()
     ranked = []
-    for place, fact in enumerate(newest):
+    for index, fact in enumerate(newest):
         kind = _kind(record.shown(fact).content)
-        ranked.append((before[kind], place))
+        ranked.append((before[kind], index))
         before[kind] += 1
-    return [newest[place] for place in sorted(place for _, place in sorted(ranked)[:most])]
+    return [newest[index] for index in sorted(index for _, index in sorted(ranked)[:most])]
 
 
 def _kind(content: Mapping[str, Any]) -> object:
-    said = codes(content, "code") | codes(content, "vaccineCode")
-    return min(said) if said else name_of(content).casefold()
+    codes = codes_of(content, "code") | codes_of(content, "vaccineCode")
+    return min(codes) if codes else name_of(content).casefold()
 
 
-def _written(content: Mapping[str, Any]) -> Iterator[str]:
+def _stated_dates(content: Mapping[str, Any]) -> Iterator[str]:
     for name, part in _DATES:
-        if name in content and (found := first(content, name, part) if part else first(content, name)):
+        if name in content and (found := text_at(content, name, part) if part else text_at(content, name)):
             yield found

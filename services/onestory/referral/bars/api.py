@@ -1,4 +1,8 @@
-"""`POST /$process-message`: a message is taken and answered (http://hl7.org/fhir/R4/messageheader-operation-process-message.html)."""
+"""Routes of BaRS: process a message, and read referrals, bookings and slots.
+
+Searches take known parameters only (http://hl7.org/fhir/R4/search.html). The operation is `$process-message`
+(http://hl7.org/fhir/R4/messageheader-operation-process-message.html).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,13 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onestory.referral.audit import Trace
+from onestory.referral.audit import ReferralAudit
 from onestory.referral.bars import store as bars_store
-from onestory.referral.bars.booking import of_ones_own
-from onestory.referral.bars.handler import Bars
+from onestory.referral.bars.booking import visible_bookings
+from onestory.referral.bars.handler import BarsHandler
 from onestory.referral.bars.http import REQUEST_ID, read_headers
-from onestory.referral.bars.store import MOST_SLOTS, Slot
-from onestory.referral.bars.work import Arrived, answer
+from onestory.referral.bars.store import MAX_SLOTS, Slot
+from onestory.referral.bars.work import IncomingMessage, response_bundle
 from onestory.referral.directory import store as directory_store
 from onestory.referral.lifecycle import request as lifecycle_request
 from onestory.referral.lifecycle import store as lifecycle_store
@@ -30,66 +34,68 @@ from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
     Keys,
     PersonIdentifier,
-    is_keepable,
     is_nhs_number,
     is_nhs_number_system,
+    is_storable,
     parse_shared_id,
 )
 from onestory.shared.postgres.database import Database
 
+PATIENT_PARAMETER = "patient:identifier"
+_FORMAT_PARAMETERS = {"_format", "_pretty"}
+_REQUEST_TYPE = "ServiceRequest"
+_APPOINTMENT_TYPE = "Appointment"
+_SERVICE_PARAMETER = "Schedule.actor:HealthcareService"
+_SLOT_PARAMETERS = (_SERVICE_PARAMETER, "status", "start", "_include", "_include:iterate")
+_SLOT_STATUSES = ("busy", "free", "busy-unavailable", "busy-tentative", "entered-in-error")
 
-class Process:
-    """Answers 200 with a message that has the response, once everything is done."""
 
-    def __init__(self, bars: Bars, base_url: str, max_body_bytes: int) -> None:
+class ProcessMessage:
+    """`POST /$process-message`: answers 200 with the response message, once everything is done."""
+
+    def __init__(self, bars: BarsHandler, base_url: str, max_body_bytes: int) -> None:
         self._bars = bars
         self._base_url = base_url
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
-        said = read_headers(request.headers, caller.organisation)
+        bars_headers = read_headers(request.headers, caller.organisation)
         body = await read_body(request, self._max_body_bytes)
-        arrived = Arrived(body, said, caller, request.state.correlation_id, datetime.now(UTC))
-        work, done = await self._bars.process(arrived)
-        headers = {REQUEST_ID: str(said.request_id)}
-        return Response(answer(work, done, self._base_url), 200, headers, FHIR_JSON)
-
-
-# What searches of BaRS have in common: known parameters only, and searchset Bundles (http://hl7.org/fhir/R4/search.html).
-
-PATIENT = "patient:identifier"
-_OF_THE_ANSWER = {"_format", "_pretty"}
+        incoming = IncomingMessage(body, bars_headers, caller, request.state.correlation_id, datetime.now(UTC))
+        work, result = await self._bars.process(incoming)
+        headers = {REQUEST_ID: str(bars_headers.request_id)}
+        return Response(response_bundle(work, result, self._base_url), 200, headers, FHIR_JSON)
 
 
 def read_query(request: Request, known: Collection[str]) -> dict[str, list[str]]:
-    """The parameters of a search, by name. Raises `Malformed` for one that is not understood."""
-    found: dict[str, list[str]] = {}
+    """Return the values of each query parameter by name. Raises `Malformed` for an unknown parameter."""
+    parameters: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():
-        if name in _OF_THE_ANSWER:
+        if name in _FORMAT_PARAMETERS:
             continue
         if name not in known:
-            says = f"This search understands {', '.join(sorted(known))}: leave out what else there is."
-            raise Malformed(says, code="not-supported", expression="http.query")
-        found.setdefault(name, []).append(value)
-    return found
+            text = f"This search understands {', '.join(sorted(known))}: leave out what else there is."
+            raise Malformed(text, code="not-supported", expression="http.query")
+        parameters.setdefault(name, []).append(value)
+    return parameters
 
 
-def person(request: Request, known: Collection[str] = ()) -> PersonIdentifier:
-    """Whom `patient:identifier` names. Raises `Malformed`."""
-    said = read_query(request, {PATIENT, *known}).get(PATIENT, [])
-    if len(said) != 1:
-        says = f"Say of whom: {PATIENT}={NHS_NUMBER_SYSTEM}|<NHS number>."
-        raise Malformed(says, code="required", expression=f"http.{PATIENT}")
-    system, _, number = said[0].rpartition("|")
+def read_person(request: Request, known: Collection[str] = ()) -> PersonIdentifier:
+    """Return the person that `patient:identifier` names. Raises `Malformed`."""
+    values = read_query(request, {PATIENT_PARAMETER, *known}).get(PATIENT_PARAMETER, [])
+    if len(values) != 1:
+        text = f"Say of whom: {PATIENT_PARAMETER}={NHS_NUMBER_SYSTEM}|<NHS number>."
+        raise Malformed(text, code="required", expression=f"http.{PATIENT_PARAMETER}")
+    system, _, number = values[0].rpartition("|")
     if (system and not is_nhs_number_system(system)) or not is_nhs_number(number):
-        says = f"{PATIENT} is {NHS_NUMBER_SYSTEM}| and an NHS number with a right check digit."
-        raise Malformed(says, code="value", expression=f"http.{PATIENT}")
+        text = f"{PATIENT_PARAMETER} is {NHS_NUMBER_SYSTEM}| and an NHS number with a right check digit."
+        raise Malformed(text, code="value", expression=f"http.{PATIENT_PARAMETER}")
     return PersonIdentifier(NHS_NUMBER_SYSTEM, number)
 
 
 def searchset(url: str, matches: Sequence[tuple[str, bytes]], included: Sequence[tuple[str, bytes]] = ()) -> Response:
-    """The answer to a search: (fullUrl, resource) of what matches, and of what comes along with it."""
-    entries = [_entry(*each, b"match") for each in matches] + [_entry(*each, b"include") for each in included]
+    """Answer with a searchset Bundle of the matches and the included resources, given as (fullUrl, FHIR JSON)."""
+    entries = [_entry(*entry, b"match") for entry in matches] + [_entry(*entry, b"include") for entry in included]
     body = b'{"resourceType":"Bundle","type":"searchset","total":%d,"link":[{"relation":"self","url":%b}]%b}' % (
         len(matches),
         orjson.dumps(url),
@@ -102,41 +108,38 @@ def _entry(full_url: str, content: bytes, mode: bytes) -> bytes:
     return b'{"fullUrl":%b,"resource":%b,"search":{"mode":"%b"}}' % (orjson.dumps(full_url), content, mode)
 
 
-# `GET /ServiceRequest`: the referrals of a person to which the caller is party.
+class ServiceRequestRoutes:
+    """`GET /ServiceRequest`: the referrals to which the caller is party, as BaRS reads them."""
 
-_TYPE = "ServiceRequest"
-
-
-class Requests:
-    """Reads referrals as BaRS does."""
-
-    def __init__(self, handler: ReferralHandler, database: Database, trace: Trace, keys: Keys, base_url: str) -> None:
+    def __init__(
+        self, handler: ReferralHandler, database: Database, audit: ReferralAudit, keys: Keys, base_url: str
+    ) -> None:
         self._handler = handler
         self._database = database
-        self._trace = trace
+        self._audit = audit
         self._keys = keys
         self._base_url = base_url
 
     async def read(self, request: Request, caller: Caller) -> Response:
-        """One of them."""
+        """Answer one resource."""
         read_query(request, ())
-        found = await self._handler.read(caller, request.path_params["id"])
-        if found.resource_type != _TYPE:
+        resource = await self._handler.read(caller, request.path_params["id"])
+        if resource.resource_type != _REQUEST_TYPE:
             raise NotFound("There is nothing here that you may read.")
-        await self._trace.read(caller, [found.shared_id], "read", _TYPE, request.state.correlation_id)
-        return lifecycle_request.shown(found, self._base_url)
+        await self._audit.record_read(caller, [resource.shared_id], "read", _REQUEST_TYPE, request.state.correlation_id)
+        return lifecycle_request.resource_response(resource, self._base_url)
 
     async def search(self, request: Request, caller: Caller) -> Response:
-        """Those of one person."""
-        person_key = self._keys.person_key(person(request))
-        found = await lifecycle_store.requests(self._database, person_key)
-        shown = [each for each in found if await self._is_party(caller, each)]
-        if shown:
-            ids = [each.shared_id for each in shown]
-            await self._trace.read(caller, ids, "search-type", _TYPE, request.state.correlation_id)
+        """Answer those of one person."""
+        person_key = self._keys.person_key(read_person(request))
+        resources = await lifecycle_store.service_requests(self._database, person_key)
+        visible = [resource for resource in resources if await self._is_party(caller, resource)]
+        if visible:
+            ids = [resource.shared_id for resource in visible]
+            await self._audit.record_read(caller, ids, "search-type", _REQUEST_TYPE, request.state.correlation_id)
         return searchset(
-            f"{self._base_url}/{_TYPE}",
-            [(f"{self._base_url}/{_TYPE}/{each.shared_id}", each.content) for each in shown],
+            f"{self._base_url}/{_REQUEST_TYPE}",
+            [(f"{self._base_url}/{_REQUEST_TYPE}/{resource.shared_id}", resource.content) for resource in visible],
         )
 
     async def _is_party(self, caller: Caller, request: ReferralResource) -> bool:
@@ -147,119 +150,118 @@ class Requests:
         return True
 
 
-# `GET /Appointment`: the bookings of a person to which the caller is party.
+class AppointmentRoutes:
+    """`GET /Appointment`: the bookings to which the caller is party, as BaRS reads them."""
 
-_APPOINTMENT_TYPE = "Appointment"
-
-
-class Appointments:
-    """Reads bookings as BaRS does."""
-
-    def __init__(self, database: Database, trace: Trace, keys: Keys, base_url: str) -> None:
+    def __init__(self, database: Database, audit: ReferralAudit, keys: Keys, base_url: str) -> None:
         self._database = database
-        self._trace = trace
+        self._audit = audit
         self._keys = keys
         self._base_url = base_url
 
     async def read(self, request: Request, caller: Caller) -> Response:
-        """One of them."""
+        """Answer one resource."""
         read_query(request, ())
-        name = request.path_params["id"]
-        made = await bars_store.booking(self._database, name) if parse_shared_id(name) else None
-        found = next(iter(await of_ones_own(self._database, caller, [made] if made else [])), None)
-        if found is None:
+        appointment_id = request.path_params["id"]
+        is_id = parse_shared_id(appointment_id) is not None
+        stored = await bars_store.find_booking(self._database, appointment_id) if is_id else None
+        booking = next(iter(await visible_bookings(self._database, caller, [stored] if stored else [])), None)
+        if booking is None:
             raise NotFound("There is nothing here that you may read.")
-        await self._trace.read(caller, [name], "read", _APPOINTMENT_TYPE, request.state.correlation_id)
-        shown = ReferralResource(
-            _APPOINTMENT_TYPE, name, found.referral_id, found.event_id, found.changed_at, found.content
+        await self._audit.record_read(caller, [appointment_id], "read", _APPOINTMENT_TYPE, request.state.correlation_id)
+        resource = ReferralResource(
+            _APPOINTMENT_TYPE,
+            appointment_id,
+            booking.referral_id,
+            booking.event_id,
+            booking.changed_at,
+            booking.content,
         )
-        return lifecycle_request.shown(shown, self._base_url)
+        return lifecycle_request.resource_response(resource, self._base_url)
 
     async def search(self, request: Request, caller: Caller) -> Response:
-        """Those of one person."""
-        person_key = self._keys.person_key(person(request))
-        found = await of_ones_own(self._database, caller, await bars_store.bookings(self._database, person_key))
-        if found:
-            ids = [each.appointment_id for each in found]
-            await self._trace.read(caller, ids, "search-type", _APPOINTMENT_TYPE, request.state.correlation_id)
+        """Answer those of one person."""
+        person_key = self._keys.person_key(read_person(request))
+        bookings = await visible_bookings(
+            self._database, caller, await bars_store.bookings_of_person(self._database, person_key)
+        )
+        if bookings:
+            ids = [booking.appointment_id for booking in bookings]
+            await self._audit.record_read(caller, ids, "search-type", _APPOINTMENT_TYPE, request.state.correlation_id)
         url = f"{self._base_url}/{_APPOINTMENT_TYPE}"
-        return searchset(url, [(f"{url}/{each.appointment_id}", each.content) for each in found])
+        return searchset(url, [(f"{url}/{booking.appointment_id}", booking.content) for booking in bookings])
 
 
-# `GET /Slot`: the times that a team offers (http://hl7.org/fhir/R4/slot.html).
-
-_SERVICE = "Schedule.actor:HealthcareService"
-_KNOWN = (_SERVICE, "status", "start", "_include", "_include:iterate")
-_STATUSES = ("busy", "free", "busy-unavailable", "busy-tentative", "entered-in-error")
-
-
-class Slots:
-    """Answers with slots and the Schedules that they are of."""
+class SlotRoutes:
+    """`GET /Slot`: the times that a team offers, and their Schedules (http://hl7.org/fhir/R4/slot.html)."""
 
     def __init__(self, database: Database, base_url: str) -> None:
         self._database = database
         self._base_url = base_url
 
     async def search(self, request: Request, _caller: Caller) -> Response:
-        """A team's slots. What a team offers is no secret: it is what the directory says, and nothing of people."""
-        asked = read_query(request, _KNOWN)
-        earliest, latest = _within(asked.get("start", []))
-        service = _service(asked)
-        await self._refuse_several(service)
-        found = await bars_store.slots(self._database, service, _statuses(asked), earliest, latest)
-        if len(found) > MOST_SLOTS:
-            says = f"There are more than {MOST_SLOTS} slots within these times: ask for fewer days."
-            raise Unprocessable(says, code="too-costly", expression="http.start")
-        schedules = {each.schedule_id: each.schedule_content for each in found}
+        """Answer a team's slots. Any caller may see them: they are directory data, and name no person."""
+        parameters = read_query(request, _SLOT_PARAMETERS)
+        earliest, latest = _read_start(parameters.get("start", []))
+        service = _read_service(parameters)
+        await self._refuse_shared_id(service)
+        slots = await bars_store.find_slots(self._database, service, _read_statuses(parameters), earliest, latest)
+        if len(slots) > MAX_SLOTS:
+            text = f"There are more than {MAX_SLOTS} slots within these times: ask for fewer days."
+            raise Unprocessable(text, code="too-costly", expression="http.start")
+        schedules = {slot.schedule_id: slot.schedule_content for slot in slots}
         return searchset(
             f"{self._base_url}/Slot",
-            [(f"{self._base_url}/Slot/{each.slot_id}", _content(each)) for each in found],
-            [(f"{self._base_url}/Schedule/{name}", content) for name, content in schedules.items()],
+            [(f"{self._base_url}/Slot/{slot.slot_id}", _slot_bytes(slot)) for slot in slots],
+            [(f"{self._base_url}/Schedule/{schedule_id}", content) for schedule_id, content in schedules.items()],
         )
 
-    async def _refuse_several(self, service: str) -> None:
-        """A slot among another team's would be booked as that team's."""
-        if sum(each.active for each in await directory_store.team_by_dos_id(self._database, service)) > 1:
-            says = "Several teams have this service id: ask by the id of the team in the directory."
-            raise Unprocessable(says, code="business-rule", expression=f"http.{_SERVICE}")
+    async def _refuse_shared_id(self, service: str) -> None:
+        """Raise `Unprocessable` for a DoS id of several teams: a slot would be booked as another team's."""
+        if sum(team.active for team in await directory_store.teams_by_dos_id(self._database, service)) > 1:
+            text = "Several teams have this service id: ask by the id of the team in the directory."
+            raise Unprocessable(text, code="business-rule", expression=f"http.{_SERVICE_PARAMETER}")
 
 
-def _service(asked: dict[str, list[str]]) -> str:
-    said = asked.get(_SERVICE, [])
-    if len(said) != 1 or not said[0] or not is_keepable(said[0]):
-        says = f"Say whose slots: {_SERVICE}=<id of the service, in the directory or in the Directory of Services>."
-        raise Malformed(says, code="required", expression=f"http.{_SERVICE}")
-    # A literal reference or system|value: the service's id is what stands last.
-    return said[0].rpartition("/")[2].rpartition("|")[2]
+def _read_service(parameters: dict[str, list[str]]) -> str:
+    values = parameters.get(_SERVICE_PARAMETER, [])
+    if len(values) != 1 or not values[0] or not is_storable(values[0]):
+        text = (
+            f"Say whose slots: {_SERVICE_PARAMETER}="
+            "<id of the service, in the directory or in the Directory of Services>."
+        )
+        raise Malformed(text, code="required", expression=f"http.{_SERVICE_PARAMETER}")
+    # The value may be a reference or system|value: the service's id is the last part.
+    return values[0].rpartition("/")[2].rpartition("|")[2]
 
 
-def _statuses(asked: dict[str, list[str]]) -> list[str]:
-    wanted = [status for said in asked.get("status", []) for status in said.split(",")]
-    if any(status not in _STATUSES for status in wanted):
-        raise Malformed(f"status is of {', '.join(_STATUSES)}.", code="value", expression="http.status")
+def _read_statuses(parameters: dict[str, list[str]]) -> list[str]:
+    wanted = [status for value in parameters.get("status", []) for status in value.split(",")]
+    if any(status not in _SLOT_STATUSES for status in wanted):
+        raise Malformed(f"status is of {', '.join(_SLOT_STATUSES)}.", code="value", expression="http.status")
     return wanted
 
 
-def _within(said: Sequence[str]) -> tuple[datetime | None, datetime | None]:
+def _read_start(values: Sequence[str]) -> tuple[datetime | None, datetime | None]:
     earliest = latest = None
-    for each in said:
+    for value in values:
         try:
-            moment = parse_instant(each[2:])
+            moment = parse_instant(value[2:])
         except ValueError as error:
-            raise _no_time() from error
-        if each.startswith("ge"):
+            raise _bad_start() from error
+        if value.startswith("ge"):
             earliest = max(earliest, moment) if earliest else moment
-        elif each.startswith("le"):
+        elif value.startswith("le"):
             latest = min(latest, moment) if latest else moment
         else:
-            raise _no_time()
+            raise _bad_start()
     return earliest, latest
 
 
-def _no_time() -> Malformed:
-    says = "start is ge or le and a moment with time zone, such as ge2026-12-01T09:00:00Z (%2B for +)."
-    return Malformed(says, code="value", expression="http.start")
+def _bad_start() -> Malformed:
+    text = "start is ge or le and a moment with time zone, such as ge2026-12-01T09:00:00Z (%2B for +)."
+    return Malformed(text, code="value", expression="http.start")
 
 
-def _content(slot: Slot) -> bytes:
+def _slot_bytes(slot: Slot) -> bytes:
     return orjson.dumps({**orjson.loads(slot.content), "status": slot.status})

@@ -1,4 +1,7 @@
-"""Which messages there are: the published MessageDefinitions, and what goes before them (`schemas/bars/`)."""
+"""Loads the MessageDefinitions that the NHS has published, and our rules that override their counts.
+
+Both are in `schemas/bars/`.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,24 @@ from typing import Any
 
 import yaml
 
-from onestory.shared.kafka.schemas import folder
+from onestory.shared.kafka.schemas import schemas_folder
 
-BASE = "https://fhir.nhs.uk/MessageDefinition/"
+DEFINITION_BASE_URL = "https://fhir.nhs.uk/MessageDefinition/"
 
 
 @dataclass(frozen=True, slots=True)
 class Cardinality:
-    """How often a resource type stands in a message. `most` is None where there is no limit."""
+    """How often a resource type occurs in a message. `most` is None where there is no limit."""
 
-    least: int
-    most: int | None
+    minimum: int
+    maximum: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Definition:
-    """One MessageDefinition. `name` is the end of its URL; `published` is what is told of it to who asks.
+class BarsDefinition:
+    """One MessageDefinition. `name` is the end of its URL; `published` is its content for `GET /MessageDefinition`.
 
-    `counts` are those of its resource types, its own reading of a reason in `by_reason`.
+    `counts` are the cardinalities by resource type. `by_reason` has those that differ for a reason.
     """
 
     name: str
@@ -37,20 +40,20 @@ class Definition:
 
     @property
     def url(self) -> str:
-        """Its canonical URL."""
-        return BASE + self.name
+        """The canonical URL."""
+        return DEFINITION_BASE_URL + self.name
 
-    def of(self, reason: str) -> Mapping[str, Cardinality]:
+    def counts_for(self, reason: str) -> Mapping[str, Cardinality]:
         """The counts for a message that is sent for this reason."""
         return {**self.counts, **self.by_reason.get(reason, {})}
 
 
 @cache
-def definitions() -> Mapping[str, Definition]:
-    """The definitions by name."""
-    rules = yaml.safe_load((folder() / "bars" / "message-rules.yaml").read_text())
-    found = (_definition(each, rules) for each in _published()["definitions"])
-    return {each.name: each for each in found}
+def definitions() -> Mapping[str, BarsDefinition]:
+    """All definitions by name."""
+    rules = yaml.safe_load((schemas_folder() / "bars" / "message-rules.yaml").read_text())
+    read = (_definition(definition, rules) for definition in _published()["definitions"])
+    return {definition.name: definition for definition in read}
 
 
 @cache
@@ -61,36 +64,40 @@ def bundle_versions() -> frozenset[str]:
 
 @cache
 def _published() -> Mapping[str, Any]:
-    loaded: Mapping[str, Any] = yaml.safe_load((folder() / "bars" / "message-definitions.yaml").read_text())
+    loaded: Mapping[str, Any] = yaml.safe_load((schemas_folder() / "bars" / "message-definitions.yaml").read_text())
     return loaded
 
 
-def _definition(published: Mapping[str, Any], rules: Sequence[Mapping[str, Any]]) -> Definition:
-    name = published["url"].removeprefix(BASE)
-    ours = [rule for rule in rules if name in rule["definitions"]]
-    return Definition(
+def _definition(published: Mapping[str, Any], rules: Sequence[Mapping[str, Any]]) -> BarsDefinition:
+    name = published["url"].removeprefix(DEFINITION_BASE_URL)
+    matching = [rule for rule in rules if name in rule["definitions"]]
+    return BarsDefinition(
         name=name,
         event=published["event"],
-        counts={**_merged(published["focus"]), **_ruled(ours, "")},
-        by_reason={rule["reason"]: _ruled(ours, rule["reason"]) for rule in ours if "reason" in rule},
+        counts={**_counts_by_type(published["focus"]), **_counts_from_rules(matching, "")},
+        by_reason={
+            rule["reason"]: _counts_from_rules(matching, rule["reason"]) for rule in matching if "reason" in rule
+        },
         published=published,
     )
 
 
-def _merged(focus: Sequence[Mapping[str, Any]]) -> dict[str, Cardinality]:
-    """Several profiles of one type count together."""
+def _counts_by_type(focus: Sequence[Mapping[str, Any]]) -> dict[str, Cardinality]:
+    """The cardinality of each resource type: the sum over its profiles."""
     merged: dict[str, Cardinality] = {}
-    for each in focus:
-        own, so_far = _count(each), merged.get(each["code"], Cardinality(0, 0))
-        most = None if own.most is None or so_far.most is None else own.most + so_far.most
-        merged[each["code"]] = Cardinality(own.least + so_far.least, most)
+    for profile in focus:
+        cardinality, so_far = _cardinality(profile), merged.get(profile["code"], Cardinality(0, 0))
+        maximum = (
+            None if cardinality.maximum is None or so_far.maximum is None else cardinality.maximum + so_far.maximum
+        )
+        merged[profile["code"]] = Cardinality(cardinality.minimum + so_far.minimum, maximum)
     return {kind: count for kind, count in merged.items() if kind != "Bundle"}
 
 
-def _ruled(rules: Sequence[Mapping[str, Any]], reason: str) -> dict[str, Cardinality]:
-    of_reason = (rule for rule in rules if rule.get("reason", "") == reason)
-    return {kind: _count(count) for rule in of_reason for kind, count in rule["counts"].items()}
+def _counts_from_rules(rules: Sequence[Mapping[str, Any]], reason: str) -> dict[str, Cardinality]:
+    matching = (rule for rule in rules if rule.get("reason", "") == reason)
+    return {kind: _cardinality(count) for rule in matching for kind, count in rule["counts"].items()}
 
 
-def _count(said: Mapping[str, Any]) -> Cardinality:
-    return Cardinality(said["min"], None if said["max"] == "*" else int(said["max"]))
+def _cardinality(count: Mapping[str, Any]) -> Cardinality:
+    return Cardinality(count["min"], None if count["max"] == "*" else int(count["max"]))

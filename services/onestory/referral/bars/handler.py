@@ -1,4 +1,4 @@
-"""One message: understood, done in one transaction with what the record hears of it, and answered."""
+"""Processes one BaRS message: reads it, and carries it out in one transaction with the event for the record."""
 
 from __future__ import annotations
 
@@ -12,38 +12,37 @@ from prometheus_client import Counter
 
 from onestory.referral.bars import message as bars_message
 from onestory.referral.bars import store as bars_store
-from onestory.referral.bars.booking import Bookings
-from onestory.referral.bars.matching import numbers, refuse_other_sender, refuse_other_subject
-from onestory.referral.bars.meaning import Meaning, meaning
-from onestory.referral.bars.message import BarsMessage
-from onestory.referral.bars.parse import open_message
-from onestory.referral.bars.referral import BarsReferrals, Responding
-from onestory.referral.bars.store import Processed
-from onestory.referral.bars.work import Arrived, Done, Statements, Work
-from onestory.referral.lifecycle import change_store
+from onestory.referral.bars.booking import BookingMessages
+from onestory.referral.bars.matching import nhs_numbers, refuse_other_sender, refuse_other_subject
+from onestory.referral.bars.meaning import Meaning, read_meaning
+from onestory.referral.bars.message import BarsMessage, MessageEntry
+from onestory.referral.bars.parse import parse_message
+from onestory.referral.bars.referral import RequestMessages, ResponseMessages
+from onestory.referral.bars.store import ProcessedMessage
+from onestory.referral.bars.work import BuildRecordEvent, IncomingMessage, MessageResult, MessageWork
 from onestory.referral.lifecycle import store as lifecycle_store
 from onestory.referral.lifecycle.handler import ReferralHandler
 from onestory.shared.errors import Conflict, Malformed, TimedOut, Unprocessable
 from onestory.shared.identity import Keys, parse_shared_id
 from onestory.shared.kafka.codec import Codec
-from onestory.shared.kafka.schemas import RECORD
+from onestory.shared.kafka.schemas import RECORD_TOPIC
 from onestory.shared.postgres.database import Database, Transaction
 
 log = structlog.get_logger()
 
 _messages = Counter("onestory_bars_messages", "BaRS messages that were processed.", ["meaning"])
 
-Doer = Callable[[Work, Transaction, ReferralHandler], Awaitable[Done]]
-Made = TypeVar("Made")
-# Above this the work on one message would be felt by the others that wait for the event loop.
+CarryOut = Callable[[MessageWork, Transaction, ReferralHandler], Awaitable[MessageResult]]
+Result = TypeVar("Result")
+# The work on a larger message would delay the other requests of the event loop, so it runs in a thread.
 _LARGE_BODY = 256_000
-# So many ids are made in a moment; what is carried beside more of them is looked up in the record alone.
-_MOST_NAMES = 1_000
-_NEW = (Meaning.REFER, Meaning.VALIDATE, Meaning.BOOK)
+# This number of ids is computed in a moment. Where there are more, only the record knows earlier ids.
+_MAX_NAMES = 1_000
+_NEW_MEANINGS = (Meaning.REFER, Meaning.VALIDATE, Meaning.BOOK)
 
 
-class Bars:
-    """Processes messages."""
+class BarsHandler:
+    """Processes messages. Each is carried out at most once, by its X-Request-Id."""
 
     def __init__(
         self,
@@ -51,160 +50,191 @@ class Bars:
         handler: ReferralHandler,
         keys: Keys,
         codec: Codec,
-        statements: Statements,
-        doers: tuple[BarsReferrals, Responding, Bookings],
+        build_event: BuildRecordEvent,
+        messages: tuple[RequestMessages, ResponseMessages, BookingMessages],
         limit_s: float,
     ) -> None:
         self._database = database
         self._handler = handler
         self._keys = keys
         self._codec = codec
-        self._statements = statements
+        self._build_event = build_event
         self._limit_s = limit_s
-        referring, responding, bookings = doers
-        self._do: Mapping[Meaning, Doer] = {
-            Meaning.REFER: referring.refer,
-            Meaning.VALIDATE: referring.refer,
-            Meaning.UPDATE: referring.update,
-            Meaning.CANCEL: referring.cancel,
-            Meaning.CORRECT: referring.cancel,
-            Meaning.TAKEN: responding.respond,
-            Meaning.DONE: responding.respond,
-            Meaning.NOT_ATTENDED: responding.respond,
+        requests, responses, bookings = messages
+        self._by_meaning: Mapping[Meaning, CarryOut] = {
+            Meaning.REFER: requests.refer,
+            Meaning.VALIDATE: requests.refer,
+            Meaning.UPDATE: requests.update,
+            Meaning.CANCEL: requests.cancel,
+            Meaning.CORRECT: requests.cancel,
+            Meaning.TAKEN: responses.respond,
+            Meaning.DONE: responses.respond,
+            Meaning.NOT_ATTENDED: responses.respond,
             Meaning.BOOK: bookings.book,
             Meaning.AMEND: bookings.amend,
             Meaning.CANCEL_BOOKING: bookings.cancel,
         }
 
-    async def process(self, arrived: Arrived) -> tuple[Work, Done]:
-        """Do what a message asks for. Raises the errors of the standard; what was refused has done nothing.
+    async def process(self, incoming: IncomingMessage) -> tuple[MessageWork, MessageResult]:
+        """Carry out a message. A message that raises an error has changed nothing.
 
-        `Unprocessable` is only said of a version that is not spoken here: everything else that is wrong is `Malformed`.
+        Raises the errors of the standard: `Unprocessable` only for an unsupported version, `Malformed` for everything
+        else that is wrong with the message, `TimedOut` after the time limit.
         """
-        message = await _beside_if_large(arrived.body, partial(open_message, arrived.body))
-        asked = meaning(message)
+        message = await _in_thread_if_large(incoming.body, partial(parse_message, incoming.body))
+        meaning = read_meaning(message)
         refuse_other_subject(message)
-        refuse_other_sender(message, arrived.caller.organisation)
+        refuse_other_sender(message, incoming.caller.organisation)
         try:
             async with asyncio.timeout(self._limit_s):
-                work = await self._understood(message, asked, arrived)
-                done = await self._done(work)
+                work = await self._prepare(message, meaning, incoming)
+                result = await self._carry_out(work)
         except Unprocessable as error:
             raise Malformed(error.issues[0].diagnostics, issues=error.issues) from error
         except TimeoutError as error:
-            says = (
+            text = (
                 "This took too long and was given up: send it again with the same X-Request-Id, to hear if it is done."
             )
-            raise TimedOut(says) from error
-        _messages.labels(asked).inc()
-        log.info("message_processed", meaning=str(asked), referral_id=done.referral_id or None)
-        return work, done
+            raise TimedOut(text) from error
+        _messages.labels(meaning).inc()
+        log.info("message_processed", meaning=str(meaning), referral_id=result.referral_id or None)
+        return work, result
 
-    async def _understood(self, message: BarsMessage, asked: Meaning, arrived: Arrived) -> Work:
-        caller = arrived.caller
-        before = await self._before(message, asked, arrived)
-        names = await self._names(message, caller.organisation, before)
-        again = self._stated_before(message, arrived, before, names)
-        foreign = await self._foreign(message, arrived, again)
-        kept = (each.index for each in message.carried if _is_kept_here(message, each.resource_type))
-        names |= {message.carried[index].full_url: local_id for index, local_id in again.items()}
-        making = partial(
-            bars_message.as_collection, arrived.body, {*foreign, *again, *kept}, names, arrived.said.request_id
+    async def _prepare(self, message: BarsMessage, meaning: Meaning, incoming: IncomingMessage) -> MessageWork:
+        """Find the earlier message, give every entry its id, and build the event for the record."""
+        caller, request_id = incoming.caller, incoming.headers.request_id
+        earlier = await self._earlier(message, meaning, incoming)
+        local_ids = await self._earlier_local_ids(message, caller.organisation, earlier)
+        known = self._known_local_ids(message, incoming, earlier, local_ids)
+        foreign_ids = await self._foreign_ids(message, incoming, known)
+        owned = (entry.index for entry in message.entries if _is_owned_by_referral(message, entry.resource_type))
+        local_ids |= {message.entries[index].full_url: local_id for index, local_id in known.items()}
+        to_collection = partial(
+            bars_message.to_collection, incoming.body, {*foreign_ids, *known, *owned}, local_ids, request_id
         )
-        collection = await _beside_if_large(arrived.body, making)
-        event = await self._statements(collection, caller, arrived.correlation_id, arrived.key, arrived.at)
-        return Work(message, asked, arrived, event, before, foreign)
+        collection = await _in_thread_if_large(incoming.body, to_collection)
+        event = await self._build_event(
+            collection, caller, incoming.correlation_id, incoming.idempotency_key, incoming.at
+        )
+        return MessageWork(message, meaning, incoming, event, earlier, foreign_ids)
 
-    async def _done(self, work: Work) -> Done:
-        """Everything that a message does, or nothing."""
-        message, caller, said = work.message, work.caller, work.arrived.said
+    async def _carry_out(self, work: MessageWork) -> MessageResult:
+        """Do everything that the message asks for in one transaction."""
+        message, caller, request_id = work.message, work.caller, work.incoming.headers.request_id
         async with self._database.transaction() as transaction:
-            await bars_store.claim(transaction, caller.organisation, said.request_id)
-            done = await self._do[work.meaning](work, transaction, self._handler.within(transaction))
-            names = bars_message.names_of([each.full_url for each in message.carried], work.event)
-            processed = Processed(
-                caller.organisation, work.meaning, done.person_key, done.referral_id, done.appointment_id, names
+            await bars_store.begin_processing(transaction, caller.organisation, request_id)
+            carry_out = self._by_meaning[work.meaning]
+            result = await carry_out(work, transaction, self._handler.in_transaction(transaction))
+            local_ids = bars_message.local_ids_by_url([entry.full_url for entry in message.entries], work.event)
+            processed = ProcessedMessage(
+                caller.organisation,
+                work.meaning,
+                result.person_key,
+                result.referral_id,
+                result.appointment_id,
+                local_ids,
             )
-            kept = [bars_store.adding(said.request_id, message.message_id, message.focus.full_url, processed)]
-            stated = bars_message.to_state(work.event, {**work.foreign, **done.owned})
-            if stated is not None:
-                key = self._keys.person_key(stated.person).encode()
-                kept.append(lifecycle_store.sending(RECORD, key, self._codec.encode(stated)))
-            await change_store.write(transaction, kept)
-            return done
+            statements = [bars_store.insert_message(request_id, message.message_id, message.focus.full_url, processed)]
+            event = bars_message.record_event(work.event, {**work.foreign_ids, **result.owned_ids})
+            if event is not None:
+                key = self._keys.person_key(event.person).encode()
+                statements.append(lifecycle_store.insert_outbox(RECORD_TOPIC, key, self._codec.encode(event)))
+            await lifecycle_store.execute_together(transaction, statements)
+            return result
 
-    async def _before(self, message: BarsMessage, asked: Meaning, arrived: Arrived) -> Processed | None:
-        """The message that this one is about: by the id of what it is about, by what it responds to, or by fullUrl."""
-        if asked in _NEW:
+    async def _earlier(
+        self, message: BarsMessage, meaning: Meaning, incoming: IncomingMessage
+    ) -> ProcessedMessage | None:
+        """The message that this one is about: by the id that it responds to, or the id or fullUrl of its focus."""
+        if meaning in _NEW_MEANINGS:
             return None
-        organisation, name = arrived.caller.organisation, str(message.focus.resource.get("id", ""))
-        keys = {self._keys.person_key(each) for each in numbers(message)}
-        if message.answers:
-            return _one(message, await bars_store.answered(self._database, message.answers, keys))
+        organisation, shared_id = incoming.caller.organisation, str(message.focus.resource.get("id", ""))
+        person_keys = {self._keys.person_key(number) for number in nhs_numbers(message)}
+        if message.responds_to:
+            candidates = await bars_store.referral_messages(self._database, message.responds_to, person_keys)
+            return _single(message, candidates)
         is_booking = message.focus.resource_type == "Appointment"
-        if parse_shared_id(name):
-            return Processed(organisation, asked, name[:26], "" if is_booking else name, name if is_booking else "", {})
-        known = await bars_store.about(self._database, organisation, message.focus.full_url, keys, bookings=is_booking)
-        return _one(message, known)
+        if parse_shared_id(shared_id):
+            referral_id, appointment_id = ("", shared_id) if is_booking else (shared_id, "")
+            return ProcessedMessage(organisation, meaning, shared_id[:26], referral_id, appointment_id, {})
+        candidates = await bars_store.messages_about(
+            self._database, organisation, message.focus.full_url, person_keys, bookings=is_booking
+        )
+        return _single(message, candidates)
 
-    async def _names(self, message: BarsMessage, organisation: str, before: Processed | None) -> dict[str, str]:
-        """As what the sender has stated things of this person before. A message that does not say the person's number
-        takes nothing away from who has it.
+    async def _earlier_local_ids(
+        self, message: BarsMessage, organisation: str, earlier: ProcessedMessage | None
+    ) -> dict[str, str]:
+        """By fullUrl, the local ids that the sender's earlier messages about the same referral stated.
+
+        Empty where the referral's person has an NHS number and the message does not state it, so that such a message
+        cannot change resources of that person.
         """
-        if before is None or not before.referral_id:
+        if earlier is None or not earlier.referral_id:
             return {}
-        referral = await lifecycle_store.find(self._database, before.referral_id)
-        if referral is None or (referral.person.is_nhs_number and referral.person not in numbers(message)):
+        referral = await lifecycle_store.find(self._database, earlier.referral_id)
+        if referral is None or (referral.person.is_nhs_number and referral.person not in nhs_numbers(message)):
             return {}
-        return await bars_store.names(self._database, organisation, before.referral_id)
+        return await bars_store.stated_ids(self._database, organisation, earlier.referral_id)
 
-    def _stated_before(
-        self, message: BarsMessage, arrived: Arrived, before: Processed | None, names: Mapping[str, str]
+    def _known_local_ids(
+        self,
+        message: BarsMessage,
+        incoming: IncomingMessage,
+        earlier: ProcessedMessage | None,
+        local_ids: Mapping[str, str],
     ) -> dict[int, str]:
-        """The local ids of entries whose ids we gave in the answer to an earlier message about the same thing.
+        """By index, the local ids of entries that have a shared id from the answer to an earlier message.
 
-        The record may not know them yet.
+        They are computed, because the record may not have the earlier message yet.
         """
-        if before is None or len(names) > _MOST_NAMES:
+        if earlier is None or len(local_ids) > _MAX_NAMES:
             return {}
-        caller, people = arrived.caller, [before.person_key, *map(self._keys.person_key, numbers(message))]
-        ours = [each for each in message.carried if bars_message.is_ours(str(each.resource.get("id", "")))]
+        caller, numbers = incoming.caller, nhs_numbers(message)
+        person_keys = {earlier.person_key, *map(self._keys.person_key, numbers)}
+        entries = [entry for entry in message.entries if bars_message.is_onestory_id(_id(entry))]
         given = {
             self._keys.shared_id(person_key, caller.organisation, caller.system, kind, local_id): local_id
-            for kind in {each.resource_type for each in ours}
-            for local_id in set(names.values())
-            for person_key in set(people)
+            for kind in {entry.resource_type for entry in entries}
+            for local_id in set(local_ids.values())
+            for person_key in person_keys
         }
-        return {each.index: given[each.resource["id"]] for each in ours if each.resource["id"] in given}
+        return {entry.index: given[_id(entry)] for entry in entries if _id(entry) in given}
 
-    async def _foreign(self, message: BarsMessage, arrived: Arrived, again: Mapping[int, str]) -> dict[int, str]:
-        """The entries that have an id which we gave to somebody else's: they are not the sender's to state."""
-        carried = [each for each in message.carried if not _is_kept_here(message, each.resource_type)]
-        given = {each.index: str(each.resource.get("id", "")) for each in carried if each.index not in again}
-        given = {index: name for index, name in given.items() if bars_message.is_ours(name)}
-        caller, shared = arrived.caller, {name for name in given.values() if parse_shared_id(name)}
-        others = await bars_store.foreign(self._database, caller.organisation, caller.system, shared)
-        return {index: name for index, name in given.items() if name in others or name not in shared}
+    async def _foreign_ids(
+        self, message: BarsMessage, incoming: IncomingMessage, known: Mapping[int, str]
+    ) -> dict[int, str]:
+        """By index, the ids of entries that another source has stated: the sender must not state them."""
+        entries = [entry for entry in message.entries if not _is_owned_by_referral(message, entry.resource_type)]
+        given = {entry.index: _id(entry) for entry in entries if entry.index not in known}
+        given = {index: name for index, name in given.items() if bars_message.is_onestory_id(name)}
+        caller, shared_ids = incoming.caller, {name for name in given.values() if parse_shared_id(name)}
+        others = await bars_store.foreign_ids(self._database, caller.organisation, caller.system, shared_ids)
+        return {index: name for index, name in given.items() if name in others or name not in shared_ids}
 
 
-async def _beside_if_large(body: bytes, work: Callable[[], Made]) -> Made:
+async def _in_thread_if_large(body: bytes, work: Callable[[], Result]) -> Result:
     return await asyncio.to_thread(work) if len(body) > _LARGE_BODY else work()
 
 
-def _one(message: BarsMessage, known: Sequence[Processed]) -> Processed | None:
-    """The message before. Raises `Conflict` where there are several things that still stand and could be meant."""
-    standing = [each for each in known if each.stands]
-    if len({(each.referral_id, each.appointment_id) for each in standing}) > 1:
+def _id(entry: MessageEntry) -> str:
+    return str(entry.resource.get("id", ""))
+
+
+def _single(message: BarsMessage, candidates: Sequence[ProcessedMessage]) -> ProcessedMessage | None:
+    """The earlier message. Raises `Conflict` where it could be about several referrals or bookings that are current."""
+    current = [earlier for earlier in candidates if earlier.is_current]
+    if len({(earlier.referral_id, earlier.appointment_id) for earlier in current}) > 1:
         raise Conflict(
             f"Several could be meant: give the {message.focus.resource_type} the id that the answer to the first gave.",
             code="conflict",
             expression=f"{message.focus.path}.id",
         )
-    return next(iter(standing or known), None)
+    return next(iter(current or candidates), None)
 
 
-def _is_kept_here(message: BarsMessage, resource_type: str) -> bool:
-    """Whether this room keeps what a message carries of this type: the record hears of it from here."""
+def _is_owned_by_referral(message: BarsMessage, resource_type: str) -> bool:
+    """Return whether the referral service owns this resource, and sends it to the record itself."""
     if message.event == "booking-request":
         return resource_type == "Appointment"
     return resource_type == "ServiceRequest"

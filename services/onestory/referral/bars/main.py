@@ -1,64 +1,96 @@
-"""The routes of the Booking and Referral Standard, and what they are built of."""
+"""Builds the routes of the Booking and Referral Standard, and the objects that they use."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
 
-from onestory.referral.audit import Trace
+from onestory.referral.audit import ReferralAudit
 from onestory.referral.bars import metadata
-from onestory.referral.bars.api import Appointments, Process, Requests, Slots
-from onestory.referral.bars.booking import Bookings
-from onestory.referral.bars.handler import Bars
+from onestory.referral.bars.api import AppointmentRoutes, ProcessMessage, ServiceRequestRoutes, SlotRoutes
+from onestory.referral.bars.booking import BookingMessages
+from onestory.referral.bars.handler import BarsHandler
 from onestory.referral.bars.http import bars_outcome
-from onestory.referral.bars.referral import BarsReferrals, Responding
-from onestory.referral.bars.work import Statements
+from onestory.referral.bars.referral import RequestMessages, ResponseMessages
+from onestory.referral.bars.work import BuildRecordEvent
 from onestory.referral.clocks.domain import Clocks
 from onestory.referral.lifecycle.creation import message_id, task_id
 from onestory.referral.lifecycle.handler import ReferralHandler
-from onestory.shared.dependencies import Resources
+from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import OpenRoute, Route
 
 
 def bars_routes(
-    resources: Resources, handler: ReferralHandler, trace: Trace, clocks: Clocks, statements: Statements
+    dependencies: Dependencies,
+    handler: ReferralHandler,
+    audit: ReferralAudit,
+    clocks: Clocks,
+    build_event: BuildRecordEvent,
 ) -> Sequence[Route]:
-    """What senders and receivers of BaRS may ask. Their errors are worded as the standard has it."""
-    settings, database, keys = resources.settings, resources.database, resources.keys
+    """The routes that need a token. Their errors have the error codes of the standard."""
+    settings, database, keys = dependencies.settings, dependencies.database, dependencies.keys
     base_url, task_ids = settings.base_url.rstrip("/"), partial(task_id, keys)
-    doers = (
-        BarsReferrals(clocks, task_ids),
-        Responding(clocks, task_ids, partial(message_id, keys)),
-        Bookings(keys, resources.codec, clocks),
+    messages = (
+        RequestMessages(clocks, task_ids),
+        ResponseMessages(clocks, task_ids, partial(message_id, keys)),
+        BookingMessages(keys, dependencies.codec, clocks),
     )
-    bars = Bars(database, handler, keys, resources.codec, statements, doers, settings.message_limit_s)
-    process = Process(bars, base_url, settings.max_body_bytes).__call__
-    requests, slots = Requests(handler, database, trace, keys, base_url), Slots(database, base_url)
-    appointments = Appointments(database, trace, keys, base_url)
-    said = partial(Route, wording=bars_outcome)
+    bars_handler = BarsHandler(
+        database, handler, keys, dependencies.codec, build_event, messages, settings.message_limit_s
+    )
+    process = ProcessMessage(bars_handler, base_url, settings.max_body_bytes).__call__
+    requests, slots = ServiceRequestRoutes(handler, database, audit, keys, base_url), SlotRoutes(database, base_url)
+    appointments = AppointmentRoutes(database, audit, keys, base_url)
+    route = partial(Route, outcome_writer=bars_outcome)
     operation, search = "$process-message", "search-type"
     return [
-        said("POST", "/$process-message", process, operation, "a BaRS message", about=metadata.PROCESS),
-        said("POST", "/fhir/$process-message", process, operation, "the same", about=metadata.PROCESS_FHIR),
-        said("GET", "/ServiceRequest/{id}", requests.read, "read", "a referral of one's own", about=metadata.REQUEST),
-        said("GET", "/ServiceRequest", requests.search, search, "one's referrals of a person", about=metadata.REQUESTS),
-        said(
-            "GET", "/Appointment/{id}", appointments.read, "read", "a booking of one's own", about=metadata.APPOINTMENT
+        route("POST", "/$process-message", process, operation, "a BaRS message", description=metadata.PROCESS),
+        route("POST", "/fhir/$process-message", process, operation, "the same", description=metadata.PROCESS_FHIR),
+        route(
+            "GET",
+            "/ServiceRequest/{id}",
+            requests.read,
+            "read",
+            "a referral of one's own",
+            description=metadata.REQUEST,
         ),
-        said(
+        route(
+            "GET",
+            "/ServiceRequest",
+            requests.search,
+            search,
+            "one's referrals of a person",
+            description=metadata.REQUESTS,
+        ),
+        route(
+            "GET",
+            "/Appointment/{id}",
+            appointments.read,
+            "read",
+            "a booking of one's own",
+            description=metadata.APPOINTMENT,
+        ),
+        route(
             "GET",
             "/Appointment",
             appointments.search,
             search,
             "one's bookings of a person",
-            about=metadata.APPOINTMENTS,
+            description=metadata.APPOINTMENTS,
         ),
-        said("GET", "/Slot", slots.search, search, "times that a team offers", about=metadata.SLOTS),
-        said("GET", "/MessageDefinition", metadata.search, search, "which messages", about=metadata.DEFINITIONS),
+        route("GET", "/Slot", slots.search, search, "times that a team offers", description=metadata.SLOTS),
+        route(
+            "GET",
+            "/MessageDefinition",
+            metadata.search_definitions,
+            search,
+            "which messages",
+            description=metadata.DEFINITIONS,
+        ),
     ]
 
 
-def bars_open_routes(resources: Resources) -> Sequence[OpenRoute]:
-    """What anybody may ask."""
-    statement = metadata.endpoint(resources.settings.base_url.rstrip("/"))
-    return [OpenRoute("GET", "/metadata", statement, "what this server does of BaRS", metadata.METADATA)]
+def bars_open_routes(dependencies: Dependencies) -> Sequence[OpenRoute]:
+    """The routes that need no token."""
+    metadata_endpoint = metadata.capability_endpoint(dependencies.settings.base_url.rstrip("/"))
+    return [OpenRoute("GET", "/metadata", metadata_endpoint, "what this server does of BaRS", metadata.METADATA)]

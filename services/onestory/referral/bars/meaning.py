@@ -1,6 +1,7 @@
-"""What a message asks for, by its event, its reason and the statuses of what it carries; what is not here is refused.
+"""Reads the meaning and the priority of a message from its event, reason, definition and statuses.
 
-The rules are those of docs/decisions/0019: the Referral Bundle's, and what the published messages need beside them.
+The rules are in docs/explanation/decisions/0019-bars-messages.md: those of the Referral Bundle, and what the published
+messages need in addition. A combination that no rule allows is refused.
 """
 
 from __future__ import annotations
@@ -9,28 +10,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from onestory.referral.bars.message import BarsMessage, Carried, codes
+from onestory.referral.bars.message import BarsMessage, MessageEntry, codes_of_system
 from onestory.referral.clocks.domain import PRIORITIES
 from onestory.shared.errors import Issue, Malformed
 from onestory.shared.fhir.dates import parse_instant
 
-CATEGORY = "message-category-servicerequest"
-USE_CASES = "usecases-categories-bars"
-# From one ambulance control room to another: sent while triage goes on, and again whenever more is known.
+CATEGORY_SYSTEM = "message-category-servicerequest"
+USE_CASE_SYSTEM = "usecases-categories-bars"
+# One ambulance control room sends these to another while triage goes on, and again when it knows more.
 BETWEEN_CONTROL_ROOMS = frozenset({"a6t1", "a6t2", "a6t3"})
 
 
 class Meaning(StrEnum):
-    """What is to be done."""
+    """The action that a message asks for."""
 
     REFER = "refer"
     VALIDATE = "validate"
     UPDATE = "update"
     CANCEL = "cancel"
     CORRECT = "correct"
-    """It was a mistake."""
+    """The requester sent the referral by mistake."""
     TAKEN = "taken"
-    """The receiver has it, and has begun or will."""
+    """The receiver has accepted the referral, and may have started."""
     DONE = "done"
     NOT_ATTENDED = "not-attended"
     BOOK = "book"
@@ -38,36 +39,37 @@ class Meaning(StrEnum):
     CANCEL_BOOKING = "cancel-booking"
 
 
-def meaning(message: BarsMessage) -> Meaning:
-    """What the message asks for. Raises `Malformed` with code invariant for a combination that is no workflow."""
+def read_meaning(message: BarsMessage) -> Meaning:
+    """The action that a message asks for. Raises `Malformed`, code invariant, for a combination that is no workflow."""
     match message.event:
         case "booking-request":
-            return _booking(message)
+            return _booking_meaning(message)
         case "servicerequest-response":
-            return _response(message)
+            return _response_meaning(message)
         case _:
-            return _request(message)
+            return _request_meaning(message)
 
 
 def use_cases(message: BarsMessage) -> frozenset[str]:
-    """The use cases that the ServiceRequest names, such as a5t1."""
+    """The codes of the use cases that the ServiceRequest names, such as a5t1."""
     request = message.request
-    return frozenset(codes(request.resource.get("category"), USE_CASES) if request else ())
+    return frozenset(codes_of_system(request.resource.get("category"), USE_CASE_SYSTEM) if request else ())
 
 
 def receiver_status(message: BarsMessage) -> str:
-    """How far the receiver's own Encounter is: the one that the response is about, or the last that is not the one of
-    the request.
+    """The status of the receiver's Encounter; empty without one.
+
+    It is the Encounter that the response is about, or else the last one that is not the Encounter of the request.
     """
     if message.focus.resource_type == "Encounter":
         return str(message.focus.resource["status"])
     assert message.request is not None
-    of_request = message.at(message.request.resource.get("encounter"))
-    others = [each for each in message.of_type("Encounter") if each is not of_request]
+    of_requester = message.resolve(message.request.resource.get("encounter"))
+    others = [encounter for encounter in message.entries_of_type("Encounter") if encounter is not of_requester]
     return str(others[-1].resource["status"]) if others else ""
 
 
-def _request(message: BarsMessage) -> Meaning:
+def _request_meaning(message: BarsMessage) -> Meaning:
     status = message.focus.resource["status"]
     cancelled = message.definition.name.endswith("-cancelled")
     if message.reason == "update" and status in ("revoked", "entered-in-error"):
@@ -94,40 +96,39 @@ def _request(message: BarsMessage) -> Meaning:
 
 
 def _refuse_unfit(message: BarsMessage) -> None:
-    issues = list(_unfit(message))
+    issues = list(_unfit_issues(message))
     if issues:
         raise Malformed(issues[0].diagnostics, issues=issues)
 
 
-def _unfit(message: BarsMessage) -> Iterator[Issue]:
-    """What does not go together in a request that is new or sent again."""
+def _unfit_issues(message: BarsMessage) -> Iterator[Issue]:
+    """Yield an issue for each status or category that does not fit a request that is new or sent again."""
     validation = message.definition.name.endswith("-validation")
     wanted = "validation" if validation else "referral"
-    if codes(message.focus.resource.get("category"), CATEGORY) != [wanted]:
-        says = (
-            f"By its definition this is a {wanted}: say so with one code of https://fhir.nhs.uk/CodeSystem/{CATEGORY}."
-        )
-        yield Issue("invariant", says, f"{message.focus.path}.category")
+    if codes_of_system(message.focus.resource.get("category"), CATEGORY_SYSTEM) != [wanted]:
+        system = f"https://fhir.nhs.uk/CodeSystem/{CATEGORY_SYSTEM}"
+        text = f"By its definition this is a {wanted}: say so with one code of {system}."
+        yield Issue("invariant", text, f"{message.focus.path}.category")
     plans: Sequence[str] = ("completed",)
     encounters: Sequence[str] = ("triaged", "finished")
     if validation:
         plans, encounters = ("active",), ("triaged", "in-progress")
     elif use_cases(message) & BETWEEN_CONTROL_ROOMS:
         plans, encounters = ("active", "completed"), ("in-progress", "triaged", "finished")
-    for plan in message.of_type("CarePlan"):
-        yield from _status(plan, plans)
-    encounter = message.at(message.focus.resource.get("encounter")) or message.first("Encounter")
+    for plan in message.entries_of_type("CarePlan"):
+        yield from _status_issues(plan, plans)
+    encounter = message.resolve(message.focus.resource.get("encounter")) or message.first_entry("Encounter")
     if encounter and encounter.resource_type == "Encounter":
-        yield from _status(encounter, encounters)
+        yield from _status_issues(encounter, encounters)
 
 
-def _status(each: Carried, allowed: Sequence[str]) -> Iterator[Issue]:
-    if each.resource.get("status") not in allowed:
-        says = f"In this message the {each.resource_type} is {' or '.join(allowed)}: send it as it is then."
-        yield Issue("invariant", says, f"{each.path}.status")
+def _status_issues(entry: MessageEntry, allowed: Sequence[str]) -> Iterator[Issue]:
+    if entry.resource.get("status") not in allowed:
+        text = f"In this message the {entry.resource_type} is {' or '.join(allowed)}: send it as it is then."
+        yield Issue("invariant", text, f"{entry.path}.status")
 
 
-def _response(message: BarsMessage) -> Meaning:
+def _response_meaning(message: BarsMessage) -> Meaning:
     request = message.request
     assert request is not None  # each definition of a response counts one
     status, receiver = request.resource["status"], receiver_status(message)
@@ -150,10 +151,10 @@ def _response(message: BarsMessage) -> Meaning:
     return Meaning.TAKEN
 
 
-def _booking(message: BarsMessage) -> Meaning:
+def _booking_meaning(message: BarsMessage) -> Meaning:
     status = message.focus.resource["status"]
     ends = status in ("cancelled", "entered-in-error")
-    # The published cancellation has the reason new: its definition says what is meant.
+    # The published cancellation has the reason new, so its definition shows the meaning.
     if ends and (message.reason == "update" or message.definition.name.endswith("-cancelled")):
         return Meaning.CANCEL_BOOKING
     if status == "booked" and not message.definition.name.endswith("-cancelled"):
@@ -167,45 +168,46 @@ def _booking(message: BarsMessage) -> Meaning:
 
 
 def _no_workflow(message: BarsMessage, instead: str) -> Malformed:
-    says = f"Event, reason, definition and statuses make no workflow together. {instead}"
-    return Malformed(says, code="invariant", expression=f"{message.focus.path}.status")
+    text = f"Event, reason, definition and statuses make no workflow together. {instead}"
+    return Malformed(text, code="invariant", expression=f"{message.focus.path}.status")
 
 
-# How urgent a request is. BaRS has no priority of its own, and a clock that is too long could harm somebody.
-
-# By the application of the use case: a6t1 is of a6. Control rooms (a6) ask for an ambulance, pharmacies (a5) see
-# somebody the next day, advice (a8) waits. All others begin at an emergency service.
-_BY_APPLICATION: Mapping[str, str] = {"a5": "urgent", "a6": "stat", "a8": "routine"}
-_OTHERWISE = "asap"
-_WITHIN = ((timedelta(hours=1), "stat"), (timedelta(hours=4), "asap"), (timedelta(days=2), "urgent"))
+# The priority by the application of a use case: a6t1 belongs to a6. Control rooms (a6) ask for an ambulance, pharmacies
+# (a5) see the person the next day, advice (a8) can wait. All other requests come from an emergency service.
+_PRIORITY_BY_APPLICATION: Mapping[str, str] = {"a5": "urgent", "a6": "stat", "a8": "routine"}
+_DEFAULT_PRIORITY = "asap"
+_PRIORITY_BY_TIME = ((timedelta(hours=1), "stat"), (timedelta(hours=4), "asap"), (timedelta(days=2), "urgent"))
 
 
-def priority(message: BarsMessage) -> str:
-    """The most urgent of what the request says, its use case, and the time within which somebody has to be seen."""
-    return max(_said(message), key=PRIORITIES.index)
+def request_priority(message: BarsMessage) -> str:
+    """The most urgent priority of three: the request's own, that of its use cases, and that of the time it allows.
+
+    BaRS has no priority of its own, and a clock that is too long could harm the person.
+    """
+    return max(_priorities(message), key=PRIORITIES.index)
 
 
-def _said(message: BarsMessage) -> Iterator[str]:
+def _priorities(message: BarsMessage) -> Iterator[str]:
     request = message.focus.resource
     if "priority" in request:
         yield request["priority"]
-    cases = use_cases(message)
-    yield from (_BY_APPLICATION.get(case[:2], _OTHERWISE) for case in cases)
-    if not cases:
-        yield _OTHERWISE
-    within = _within(request.get("occurrencePeriod", {}))
-    if within is not None:
-        yield next((name for limit, name in _WITHIN if within <= limit), "routine")
+    case_codes = use_cases(message)
+    yield from (_PRIORITY_BY_APPLICATION.get(code[:2], _DEFAULT_PRIORITY) for code in case_codes)
+    if not case_codes:
+        yield _DEFAULT_PRIORITY
+    time_allowed = _time_allowed(request.get("occurrencePeriod", {}))
+    if time_allowed is not None:
+        yield next((name for longest, name in _PRIORITY_BY_TIME if time_allowed <= longest), "routine")
 
 
-def _within(period: Mapping[str, str]) -> timedelta | None:
-    start, end = _moment(period.get("start")), _moment(period.get("end"))
-    # A period that ends when it begins says when, and not within what time.
+def _time_allowed(period: Mapping[str, str]) -> timedelta | None:
+    start, end = _instant(period.get("start")), _instant(period.get("end"))
+    # A period that ends when it starts is an appointed time, not a time allowed.
     return end - start if start and end and start < end else None
 
 
-def _moment(told: str | None) -> datetime | None:
+def _instant(text: str | None) -> datetime | None:
     try:
-        return parse_instant(told) if told and "T" in told else None
+        return parse_instant(text) if text and "T" in text else None
     except (ValueError, OverflowError):
         return None

@@ -1,4 +1,9 @@
-"""A BaRS message taken apart: its header, what it is about, and everything that comes along."""
+"""A BaRS message and its parts, and the statement for the record that its entries make.
+
+An entry is known by its fullUrl. An entry without an id gets one, made from its fullUrl and the X-Request-Id, because
+some senders use the same fullUrls in every message, for every person. An update takes the ids that the earlier message
+of the same referral got.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +14,18 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from onestory.referral.bars.definitions import Definition
+from onestory.referral.bars.definitions import BarsDefinition
 from onestory.shared.events import Entry, RecordChanged
 from onestory.shared.identity import is_directory_id, parse_shared_id
 
 Json = Mapping[str, Any]
+# These carry nothing about the person.
+_NOT_FOR_RECORD = frozenset({"MessageHeader", "Slot", "Schedule"})
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
-    """One entry of a message: its place, what it calls itself, and the resource."""
+class MessageEntry:
+    """One entry of a message: its index, its fullUrl, and its resource."""
 
     index: int
     full_url: str
@@ -30,152 +37,142 @@ class Carried:
         """The FHIRPath of the resource."""
         return f"Bundle.entry[{self.index}].resource"
 
-    @property
-    def uuid(self) -> str:
-        """The UUID of a fullUrl `urn:uuid:...`, else empty: FHIR has it name the resource in every message."""
-        return self.full_url.removeprefix("urn:uuid:") if self.full_url.startswith("urn:uuid:") else ""
-
 
 @dataclass(frozen=True, slots=True)
 class BarsMessage:
-    """A message that is valid FHIR and fits its definition's counts.
+    """A message that is valid FHIR and has the number of resources that its definition asks for.
 
-    `message_id` is the Bundle's id, by which a response names it; `version` that of the standard. `focus` is what the
-    message is about. `answers` is the id of the message that it responds to, empty in a request. `by_url` has what it
-    carries by fullUrl.
+    `message_id` is the Bundle's id, which a response names; `version` is the version of the standard. `focus` is the
+    resource that the message is about. `responds_to` is the id of the message that it answers, empty in a request.
+    `by_url` has the entries by fullUrl.
     """
 
     message_id: str
     version: str
     event: str
     reason: str
-    definition: Definition
-    header: Carried
-    focus: Carried
-    carried: Sequence[Carried]
-    answers: str
-    by_url: Mapping[str, Carried]
+    definition: BarsDefinition
+    header: MessageEntry
+    focus: MessageEntry
+    entries: Sequence[MessageEntry]
+    responds_to: str
+    by_url: Mapping[str, MessageEntry]
 
-    def of_type(self, resource_type: str) -> Iterator[Carried]:
-        """What it carries of this type."""
-        return (each for each in self.carried if each.resource_type == resource_type)
+    def entries_of_type(self, resource_type: str) -> Iterator[MessageEntry]:
+        """The entries of this resource type, in order."""
+        return (entry for entry in self.entries if entry.resource_type == resource_type)
 
-    def first(self, resource_type: str) -> Carried | None:
-        """The first of this type."""
-        return next(self.of_type(resource_type), None)
+    def first_entry(self, resource_type: str) -> MessageEntry | None:
+        """The first entry of this resource type; None without one."""
+        return next(self.entries_of_type(resource_type), None)
 
-    def at(self, reference: object) -> Carried | None:
-        """What a Reference within the message leads to."""
+    def resolve(self, reference: object) -> MessageEntry | None:
+        """The entry that a Reference leads to; None for a reference out of the message."""
         target = reference.get("reference") if isinstance(reference, Mapping) else None
         return self.by_url.get(target) if isinstance(target, str) else None
 
     @property
-    def patient(self) -> Carried:
-        """The person it is about."""
-        found = self.first("Patient")
-        assert found is not None
-        return found
+    def patient(self) -> MessageEntry:
+        """The Patient of the message. Each definition counts one."""
+        patient = self.first_entry("Patient")
+        assert patient is not None
+        return patient
 
     @property
-    def request(self) -> Carried | None:
-        """The ServiceRequest, which every message of a referral carries."""
-        return self.focus if self.focus.resource_type == "ServiceRequest" else self.first("ServiceRequest")
+    def request(self) -> MessageEntry | None:
+        """The ServiceRequest, which every message about a referral has."""
+        return self.focus if self.focus.resource_type == "ServiceRequest" else self.first_entry("ServiceRequest")
 
 
-def codes(concept: object, system: str) -> list[str]:
-    """The codes that CodeableConcepts (or one) hold of a code system below https://fhir.nhs.uk/CodeSystem/."""
+def codes_of_system(concept: object, system: str) -> list[str]:
+    """The codes of one CodeableConcept, or of a list, from the system https://fhir.nhs.uk/CodeSystem/<system>."""
     concepts = concept if isinstance(concept, list) else [concept]
-    codings = (coding for each in concepts if isinstance(each, Mapping) for coding in each.get("coding", ()))
-    return [coding["code"] for coding in codings if coding.get("code") and is_system(coding.get("system"), system)]
+    codings = (coding for item in concepts if isinstance(item, Mapping) for coding in item.get("coding", ()))
+    return [coding["code"] for coding in codings if coding.get("code") and is_bars_system(coding.get("system"), system)]
 
 
-def is_system(said: object, name: str) -> bool:
-    """Whether this is the code system of BaRS with that name, in any spelling that the NHS itself has published."""
-    if not isinstance(said, str):
+def is_bars_system(system: object, name: str) -> bool:
+    """Return whether this is the BaRS code system of that name, in any spelling that the NHS has published."""
+    if not isinstance(system, str):
         return False
-    scheme, _, rest = said.lower().partition("://")
+    scheme, _, rest = system.lower().partition("://")
     return scheme in ("http", "https") and rest == f"fhir.nhs.uk/codesystem/{name}"
 
 
-# What a message carries, as the statement that its sender makes of the person for the record.
-#
-# A message names its entries by fullUrl. Where they have no id of their own, they get one of it and the message, for
-# some
-# senders use the same fullUrls in every message, whoever it is about; an update finds those of the message before it.
-
-# A message's own paperwork: nothing of the person.
-_NOT_STATED = frozenset({"MessageHeader", "Slot", "Schedule"})
-
-
-class _CarriedEntry(msgspec.Struct, rename="camel"):
+class _RawEntry(msgspec.Struct, rename="camel"):
     full_url: str
     resource: dict[str, msgspec.Raw]
 
 
-class _Bundle(msgspec.Struct):
-    entry: list[_CarriedEntry]
+class _RawBundle(msgspec.Struct):
+    entry: list[_RawEntry]
     timestamp: str | None = None
 
 
-def as_collection(body: bytes, owned: Collection[int], names: Mapping[str, str], request_id: UUID) -> bytes:
-    """The message as a collection for the record, its resources byte for byte apart from their ids.
+def to_collection(
+    body: bytes, owned_indexes: Collection[int], earlier_ids: Mapping[str, str], request_id: UUID
+) -> bytes:
+    """Return the message as a Bundle of type collection for the record; only the ids of its resources change.
 
-    `owned` are the places of what this room owns: its own ids are not the sender's to give. `names` has, by fullUrl,
-    the ids under which earlier messages of the same referral stated things; `request_id` is the X-Request-Id.
+    The sender cannot give ids to the entries at `owned_indexes`, because the referral service owns these resources.
+    `earlier_ids` has, by fullUrl, the local ids that earlier messages of the same referral stated. `request_id` is the
+    X-Request-Id.
     """
-    bundle = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"), type=_Bundle)
+    bundle = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"), type=_RawBundle)
     for index, entry in enumerate(bundle.entry):
-        name = _named(entry, names, request_id, ours=index in owned)
+        name = _local_id(entry, earlier_ids, request_id, is_owned=index in owned_indexes)
         entry.resource["id"] = msgspec.Raw(msgspec.json.encode(name))
-    said = {"timestamp": bundle.timestamp} if bundle.timestamp else {}
-    return msgspec.json.encode({"resourceType": "Bundle", "type": "collection", **said, "entry": bundle.entry})
+    timestamp = {"timestamp": bundle.timestamp} if bundle.timestamp else {}
+    return msgspec.json.encode({"resourceType": "Bundle", "type": "collection", **timestamp, "entry": bundle.entry})
 
 
-def _named(entry: _CarriedEntry, names: Mapping[str, str], request_id: UUID, *, ours: bool) -> str:
-    """What an entry is called within its source."""
-    said, known = _id(entry), names.get(entry.full_url, "")
-    if is_ours(said) and not ours:
-        return said
-    return known or ("" if ours else said) or str(uuid5(request_id, entry.full_url))
+def _local_id(entry: _RawEntry, earlier_ids: Mapping[str, str], request_id: UUID, *, is_owned: bool) -> str:
+    """The local id of an entry: an id that OneStory gave, an earlier id, the sender's id, or a new one."""
+    given_id, earlier_id = _given_id(entry), earlier_ids.get(entry.full_url, "")
+    if is_onestory_id(given_id) and not is_owned:
+        return given_id
+    return earlier_id or ("" if is_owned else given_id) or str(uuid5(request_id, entry.full_url))
 
 
-def is_ours(name: str) -> bool:
-    """Whether this is an id that we gave."""
+def is_onestory_id(name: str) -> bool:
+    """Return whether OneStory gave this id: a shared id or a directory id."""
     return parse_shared_id(name) is not None or is_directory_id(name)
 
 
-def names_of(full_urls: Sequence[str], event: RecordChanged) -> dict[str, str]:
-    """Under which id each entry of a message was stated."""
+def local_ids_by_url(full_urls: Sequence[str], event: RecordChanged) -> dict[str, str]:
+    """The local id of each entry of a message, by fullUrl."""
     return {url: entry.local_id for url, entry in zip(full_urls, event.entries, strict=True)}
 
 
-def to_state(event: RecordChanged, owned: Mapping[int, str]) -> RecordChanged | None:
-    """What goes to the record: all but a message's paperwork and what this room owns. References to that lead to
-    the ids in `owned`, by place. None where nothing is left.
+def record_event(event: RecordChanged, owned: Mapping[int, str]) -> RecordChanged | None:
+    """Return the event with the entries that go to the record; None where none is left.
+
+    Headers, slots and resources that the referral service owns are left out. References to owned resources lead to
+    their ids in `owned`, which has shared ids by index.
     """
-    renamed = {event.entries[index].shared_id.encode(): shared_id.encode() for index, shared_id in owned.items()}
+    new_ids = {event.entries[index].shared_id.encode(): shared_id.encode() for index, shared_id in owned.items()}
     entries = [
-        replace(entry, content=_renamed(entry.content, renamed))
+        replace(entry, content=_replace_ids(entry.content, new_ids))
         for index, entry in enumerate(event.entries)
-        if index not in owned and entry.resource_type not in _NOT_STATED
+        if index not in owned and entry.resource_type not in _NOT_FOR_RECORD
     ]
     return replace(event, entries=tuple(entries)) if entries else None
 
 
-def body_of(entry: Entry, names: Mapping[str, str]) -> dict[str, Any]:
-    """The resource of an entry, its references as they lead in the record. `names` replaces ids in it."""
-    renamed = {old.encode(): new.encode() for old, new in names.items()}
-    body: dict[str, Any] = msgspec.json.decode(_renamed(entry.content, renamed) or b"{}")
+def entry_body(entry: Entry, new_ids: Mapping[str, str]) -> dict[str, Any]:
+    """The resource of an entry, with its references as in the record. `new_ids` replaces shared ids in it."""
+    encoded = {old.encode(): new.encode() for old, new in new_ids.items()}
+    body: dict[str, Any] = msgspec.json.decode(_replace_ids(entry.content, encoded) or b"{}")
     return body
 
 
-def _renamed(content: bytes | None, renamed: Mapping[bytes, bytes]) -> bytes | None:
-    # A shared id is 53 characters that occur nowhere by chance.
-    for old, new in renamed.items():
+def _replace_ids(content: bytes | None, new_ids: Mapping[bytes, bytes]) -> bytes | None:
+    # A shared id has 53 characters, which do not occur by chance, so plain replacement is safe.
+    for old, new in new_ids.items():
         content = content.replace(old, new) if content else content
     return content
 
 
-def _id(entry: _CarriedEntry) -> str:
+def _given_id(entry: _RawEntry) -> str:
     raw = entry.resource.get("id")
     return str(msgspec.json.decode(raw)) if raw is not None else ""

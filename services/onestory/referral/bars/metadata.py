@@ -1,4 +1,8 @@
-"""`GET /metadata`: what this server does of BaRS (http://hl7.org/fhir/R4/capabilitystatement.html)."""
+"""`GET /metadata` and `GET /MessageDefinition`, and the OpenAPI descriptions of all routes of BaRS.
+
+The CapabilityStatement says which parts of BaRS this server supports
+(http://hl7.org/fhir/R4/capabilitystatement.html). The MessageDefinitions are those that the NHS has published.
+"""
 
 from __future__ import annotations
 
@@ -12,30 +16,33 @@ from starlette.responses import Response
 
 from onestory.referral.bars import api as bars_api
 from onestory.referral.bars import http
-from onestory.referral.bars.api import PATIENT
-from onestory.referral.bars.definitions import Definition, definitions
+from onestory.referral.bars.api import PATIENT_PARAMETER
+from onestory.referral.bars.definitions import BarsDefinition, definitions
 from onestory.shared.http.app import OpenEndpoint
 from onestory.shared.http.caller import Caller
-from onestory.shared.http.openapi import FHIR_JSON, Answer, Body, Parameter, RouteDescription
+from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
 from onestory.shared.http.request import MEDIA_TYPES
 from onestory.shared.identity import DOS_SERVICE_SYSTEM
 
-_PUBLISHED = "2026-11-27"
+_STATEMENT_DATE = "2026-11-27"
+_EVENT_SYSTEM = "https://fhir.nhs.uk/CodeSystem/message-events-bars"
+_USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
+_WORKFLOW = {"system": "http://terminology.hl7.org/CodeSystem/usage-context-type", "code": "workflow"}
 _OPERATION = {
     "name": "process-message",
     "definition": "http://hl7.org/fhir/OperationDefinition/MessageHeader-process-message",
 }
 _SEARCHES: Mapping[str, tuple[Sequence[str], Mapping[str, str]]] = {
-    "Appointment": (["read", "search-type"], {PATIENT: "token"}),
+    "Appointment": (["read", "search-type"], {PATIENT_PARAMETER: "token"}),
     "MessageDefinition": (["search-type"], {"context": "token"}),
-    "ServiceRequest": (["read", "search-type"], {PATIENT: "token"}),
+    "ServiceRequest": (["read", "search-type"], {PATIENT_PARAMETER: "token"}),
     "Slot": (["search-type"], {"Schedule.actor:HealthcareService": "token", "status": "token", "start": "date"}),
 }
 
 
-def endpoint(base_url: str) -> OpenEndpoint:
-    """The CapabilityStatement, written once."""
-    written = orjson.dumps(statement(base_url))
+def capability_endpoint(base_url: str) -> OpenEndpoint:
+    """The endpoint that answers the CapabilityStatement, which is encoded once."""
+    written = orjson.dumps(capability_statement(base_url))
 
     async def metadata(_request: Request) -> Response:
         return Response(written, 200, media_type=FHIR_JSON)
@@ -43,12 +50,12 @@ def endpoint(base_url: str) -> OpenEndpoint:
     return metadata
 
 
-def statement(base_url: str) -> dict[str, Any]:
+def capability_statement(base_url: str) -> dict[str, Any]:
     """The CapabilityStatement of the server at this address."""
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
-        "date": _PUBLISHED,
+        "date": _STATEMENT_DATE,
         "kind": "instance",
         "software": {"name": "OneStory", "version": version("onestory")},
         "implementation": {"description": "A receiver of the Booking and Referral Standard", "url": base_url},
@@ -60,8 +67,8 @@ def statement(base_url: str) -> dict[str, Any]:
                 "resource": [
                     {
                         "type": kind,
-                        "interaction": [{"code": each} for each in interactions],
-                        "searchParam": [{"name": name, "type": of} for name, of in parameters.items()],
+                        "interaction": [{"code": interaction} for interaction in interactions],
+                        "searchParam": [{"name": name, "type": value_type} for name, value_type in parameters.items()],
                     }
                     for kind, (interactions, parameters) in _SEARCHES.items()
                 ],
@@ -79,79 +86,88 @@ def statement(base_url: str) -> dict[str, Any]:
                         "address": f"{base_url}/$process-message",
                     }
                 ],
-                "supportedMessage": [{"mode": "receiver", "definition": each.url} for each in definitions().values()],
+                "supportedMessage": [
+                    {"mode": "receiver", "definition": definition.url} for definition in definitions().values()
+                ],
             }
         ],
     }
 
 
-# `GET /MessageDefinition`: which messages are taken, as the NHS has published them.
+async def search_definitions(request: Request, _caller: Caller) -> Response:
+    """Answer all MessageDefinitions.
 
-_EVENTS = "https://fhir.nhs.uk/CodeSystem/message-events-bars"
-_USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
-_WORKFLOW = {"system": "http://terminology.hl7.org/CodeSystem/usage-context-type", "code": "workflow"}
-
-
-async def search(request: Request, _caller: Caller) -> Response:
-    """All of them; with `context`, an id of the Directory of Services, as of that service: each takes all."""
+    With `context`, a DoS id, each names that service in its useContext, because every service takes all messages.
+    """
     service = bars_api.read_query(request, ["context"]).get("context", [""])[0].rpartition("|")[2]
-    found = [(each.url, orjson.dumps(resource(each, service))) for each in definitions().values()]
-    return bars_api.searchset(str(request.url.path), found)
+    resources = [
+        (definition.url, orjson.dumps(message_definition(definition, service))) for definition in definitions().values()
+    ]
+    return bars_api.searchset(str(request.url.path), resources)
 
 
-def resource(definition: Definition, service: str) -> dict[str, Any]:
-    """The MessageDefinition (http://hl7.org/fhir/R4/messagedefinition.html)."""
-    said = definition.published
-    codings = [{"system": _USE_CASES, "code": each} for each in said["use_cases"]]
+def message_definition(definition: BarsDefinition, service: str) -> dict[str, Any]:
+    """The MessageDefinition (http://hl7.org/fhir/R4/messagedefinition.html).
+
+    `service` is the DoS id that its useContext names, or empty.
+    """
+    published = definition.published
+    codings = [{"system": _USE_CASES, "code": coding} for coding in published["use_cases"]]
     if service:
         codings.insert(0, {"system": DOS_SERVICE_SYSTEM, "code": service})
     return {
         "resourceType": "MessageDefinition",
         "id": definition.name,
-        **{name: said[name] for name in ("url", "version", "name", "title")},
+        **{name: published[name] for name in ("url", "version", "name", "title")},
         "status": "active",
-        "date": said["date"],
-        "useContext": [{"code": _WORKFLOW, "valueCodeableConcept": {"coding": [each]}} for each in codings],
-        "eventCoding": {"system": _EVENTS, "code": definition.event},
-        "focus": said["focus"],
+        "date": published["date"],
+        "useContext": [{"code": _WORKFLOW, "valueCodeableConcept": {"coding": [coding]}} for coding in codings],
+        "eventCoding": {"system": _EVENT_SYSTEM, "code": definition.event},
+        "focus": published["focus"],
     }
 
 
-# What the routes of BaRS take and answer, as the description of the API tells it.
-
-_ENCODED = "base64 of JSON"
-_PATIENT = Parameter(PATIENT, "query", "https://fhir.nhs.uk/Id/nhs-number|<NHS number>", required=True)
-_FOUND = [Answer(200, "A searchset.", FHIR_JSON, "Bundle")]
-_ONE = [Answer(200, "As it is now.", FHIR_JSON, "Resource", {"ETag": "Its version."})]
-_SAID = [
+_HEADER_FORMAT = "base64 of JSON"
+_PATIENT_QUERY = Parameter(PATIENT_PARAMETER, "query", "https://fhir.nhs.uk/Id/nhs-number|<NHS number>", required=True)
+_SEARCH_ANSWER = [ResponseDescription(200, "A searchset.", FHIR_JSON, "Bundle")]
+_READ_ANSWER = [ResponseDescription(200, "As it is now.", FHIR_JSON, "Resource", {"ETag": "Its version."})]
+_MESSAGE_HEADERS = [
     Parameter(http.REQUEST_ID, "header", "A UUID, new for each message, the same when it is repeated.", required=True),
-    Parameter(http.TARGET, "header", f"The service that the message is for: {_ENCODED} {{system, value}}."),
-    Parameter(http.ORGANISATION, "header", f"Who sends it, the token's organisation: {_ENCODED}, an Organization."),
-    Parameter(http.PRACTITIONER, "header", f"{_ENCODED}, a PractitionerRole."),
-    Parameter(http.SOFTWARE, "header", f"{_ENCODED}, a Device."),
+    Parameter(http.TARGET, "header", f"The service that the message is for: {_HEADER_FORMAT} {{system, value}}."),
+    Parameter(
+        http.ORGANISATION, "header", f"Who sends it, the token's organisation: {_HEADER_FORMAT}, an Organization."
+    ),
+    Parameter(http.PRACTITIONER, "header", f"{_HEADER_FORMAT}, a PractitionerRole."),
+    Parameter(http.SOFTWARE, "header", f"{_HEADER_FORMAT}, a Device."),
 ]
 
 
-def _process(name: str) -> RouteDescription:
+def _describe_process(name: str) -> RouteDescription:
     return RouteDescription(
         name,
-        _SAID,
-        Body(MEDIA_TYPES, "Bundle", "A message of the Booking and Referral Standard (GET /MessageDefinition)."),
+        _MESSAGE_HEADERS,
+        BodyDescription(
+            MEDIA_TYPES, "Bundle", "A message of the Booking and Referral Standard (GET /MessageDefinition)."
+        ),
         [
-            Answer(200, "Everything is done: a message with response ok.", FHIR_JSON, "Bundle"),
-            Answer(408, "It took too long: repeat with the same X-Request-Id.", FHIR_JSON, "OperationOutcome"),
-            Answer(409, "It was processed before, or what it asks contradicts.", FHIR_JSON, "OperationOutcome"),
-            Answer(425, "The same X-Request-Id is being processed.", FHIR_JSON, "OperationOutcome"),
+            ResponseDescription(200, "Everything is done: a message with response ok.", FHIR_JSON, "Bundle"),
+            ResponseDescription(
+                408, "It took too long: repeat with the same X-Request-Id.", FHIR_JSON, "OperationOutcome"
+            ),
+            ResponseDescription(
+                409, "It was processed before, or what it asks contradicts.", FHIR_JSON, "OperationOutcome"
+            ),
+            ResponseDescription(425, "The same X-Request-Id is being processed.", FHIR_JSON, "OperationOutcome"),
         ],
     )
 
 
-PROCESS = _process("processMessage")
-PROCESS_FHIR = _process("processMessageFhir")
-REQUEST = RouteDescription("barsServiceRequest", answers=_ONE)
-REQUESTS = RouteDescription("barsServiceRequests", [_PATIENT], answers=_FOUND)
-APPOINTMENT = RouteDescription("barsAppointment", answers=_ONE)
-APPOINTMENTS = RouteDescription("barsAppointments", [_PATIENT], answers=_FOUND)
+PROCESS = _describe_process("processMessage")
+PROCESS_FHIR = _describe_process("processMessageFhir")
+REQUEST = RouteDescription("barsServiceRequest", responses=_READ_ANSWER)
+REQUESTS = RouteDescription("barsServiceRequests", [_PATIENT_QUERY], responses=_SEARCH_ANSWER)
+APPOINTMENT = RouteDescription("barsAppointment", responses=_READ_ANSWER)
+APPOINTMENTS = RouteDescription("barsAppointments", [_PATIENT_QUERY], responses=_SEARCH_ANSWER)
 SLOTS = RouteDescription(
     "barsSlots",
     [
@@ -159,9 +175,11 @@ SLOTS = RouteDescription(
         Parameter("status", "query", "free, busy, or several, comma separated."),
         Parameter("start", "query", "ge or le and a moment; twice for both."),
     ],
-    answers=_FOUND,
+    responses=_SEARCH_ANSWER,
 )
 DEFINITIONS = RouteDescription(
-    "barsMessageDefinitions", [Parameter("context", "query", "A DoS service id.")], answers=_FOUND
+    "barsMessageDefinitions", [Parameter("context", "query", "A DoS service id.")], responses=_SEARCH_ANSWER
 )
-METADATA = RouteDescription("barsMetadata", answers=[Answer(200, "A CapabilityStatement.", FHIR_JSON, "Resource")])
+METADATA = RouteDescription(
+    "barsMetadata", responses=[ResponseDescription(200, "A CapabilityStatement.", FHIR_JSON, "Resource")]
+)

@@ -1,4 +1,4 @@
-"""Bytes become a message, or are refused with everything that is wrong with its form.
+"""Parses the bytes of a message and checks its form; an error names everything that is wrong with the counts.
 
 Sources: NHS Booking and Referral Standard, message core; http://hl7.org/fhir/R4/messaging.html.
 """
@@ -10,17 +10,23 @@ from typing import Any
 
 import msgspec
 
-from onestory.referral.bars.definitions import BASE, Cardinality, Definition, bundle_versions, definitions
-from onestory.referral.bars.message import BarsMessage, Carried, Json, codes, is_system
+from onestory.referral.bars.definitions import (
+    DEFINITION_BASE_URL,
+    BarsDefinition,
+    Cardinality,
+    bundle_versions,
+    definitions,
+)
+from onestory.referral.bars.message import BarsMessage, Json, MessageEntry, codes_of_system, is_bars_system
 from onestory.shared.errors import Issue, Malformed, Unprocessable
-from onestory.shared.fhir.outcome import MOST_ISSUES
-from onestory.shared.fhir.validate import is_id, validate
-from onestory.shared.identity import is_keepable
+from onestory.shared.fhir.outcome import MAX_ISSUES
+from onestory.shared.fhir.validate import is_fhir_id, validate
+from onestory.shared.identity import is_storable
 
-PROFILE = "https://fhir.nhs.uk/StructureDefinition/BARSBundleMessage"
-EVENTS = "message-events-bars"
-REASONS = "message-reason-bars"
-_ABOUT = {
+MESSAGE_PROFILE = "https://fhir.nhs.uk/StructureDefinition/BARSBundleMessage"
+EVENT_SYSTEM = "message-events-bars"
+REASON_SYSTEM = "message-reason-bars"
+_FOCUS_TYPES = {
     "servicerequest-request": ("ServiceRequest",),
     # The published validation responses are about the receiver's Encounter, referral responses about the request.
     "servicerequest-response": ("ServiceRequest", "Encounter"),
@@ -29,15 +35,15 @@ _ABOUT = {
 _HEADER = "Bundle.entry[0].resource"
 
 
-def open_message(body: bytes) -> BarsMessage:
-    """The message. Raises `Malformed`, and `Unprocessable` for a version of the standard that is not spoken here."""
-    bundle = _bundle(body.removeprefix(b"\xef\xbb\xbf"))
-    carried = tuple(_carried(bundle.get("entry", [])))
-    header = _header(bundle, carried)
-    event = _event(header.resource)
-    definition = _definition(header.resource, event)
-    reason = _reason(header.resource)
-    _refuse(list(_counted(carried, definition.of(reason), definition.name)))
+def parse_message(body: bytes) -> BarsMessage:
+    """Return the message. Raises `Malformed`, and `Unprocessable` for an unsupported version of the standard."""
+    bundle = _parse_bundle(body.removeprefix(b"\xef\xbb\xbf"))
+    entries = tuple(_parse_entries(bundle.get("entry", [])))
+    header = _find_header(bundle, entries)
+    event = _read_event(header.resource)
+    definition = _find_definition(header.resource, event)
+    reason = _read_reason(header.resource)
+    _raise_issues(list(_count_issues(entries, definition.counts_for(reason), definition.name)))
     return BarsMessage(
         message_id=bundle["id"],
         version=bundle["meta"]["versionId"],
@@ -45,138 +51,144 @@ def open_message(body: bytes) -> BarsMessage:
         reason=reason,
         definition=definition,
         header=header,
-        focus=_focus(header.resource, event, carried),
-        carried=carried,
-        answers=_answers(header.resource, event),
-        by_url={each.full_url: each for each in carried},
+        focus=_find_focus(header.resource, event, entries),
+        entries=entries,
+        responds_to=_read_responds_to(header.resource, event),
+        by_url={entry.full_url: entry for entry in entries},
     )
 
 
-def _bundle(body: bytes) -> dict[str, Any]:
+def _parse_bundle(body: bytes) -> dict[str, Any]:
     if issues := validate(body):
         raise Malformed(issues[0].diagnostics, issues=issues)
     bundle: dict[str, Any] = msgspec.json.decode(body)
     if bundle["resourceType"] != "Bundle" or bundle.get("type") != "message":
-        says = "Send a Bundle of type message. What is said for the record goes to /fhir."
-        raise Malformed(says, code="value", expression="Bundle.type")
+        text = "Send a Bundle of type message. What is said for the record goes to /fhir."
+        raise Malformed(text, code="value", expression="Bundle.type")
     _refuse_version(bundle.get("meta", {}))
-    if PROFILE not in bundle["meta"].get("profile", ()):
-        raise Malformed(f"A BaRS message says so: give the profile {PROFILE}.", expression="Bundle.meta.profile")
-    if not is_id(bundle.get("id", "")):
-        says = "A message needs an id, for its response names it: give the Bundle a UUID as id."
-        raise Malformed(says, code="value" if "id" in bundle else "required", expression="Bundle.id")
+    if MESSAGE_PROFILE not in bundle["meta"].get("profile", ()):
+        raise Malformed(
+            f"A BaRS message says so: give the profile {MESSAGE_PROFILE}.", expression="Bundle.meta.profile"
+        )
+    if not is_fhir_id(bundle.get("id", "")):
+        text = "A message needs an id, for its response names it: give the Bundle a UUID as id."
+        raise Malformed(text, code="value" if "id" in bundle else "required", expression="Bundle.id")
     return bundle
 
 
 def _refuse_version(meta: Json) -> None:
-    spoken = ", ".join(sorted(bundle_versions()))
+    supported = ", ".join(sorted(bundle_versions()))
     if "versionId" not in meta:
-        says = f"Say in which version of the standard this message is written: {spoken}."
-        raise Unprocessable(says, code="required", expression="Bundle.meta.versionId")
+        text = f"Say in which version of the standard this message is written: {supported}."
+        raise Unprocessable(text, code="required", expression="Bundle.meta.versionId")
     if meta["versionId"] not in bundle_versions():
-        says = f"This version of the standard is not spoken here: send {spoken}."
-        raise Unprocessable(says, code="not-supported", expression="Bundle.meta.versionId")
+        text = f"This version of the standard is not spoken here: send {supported}."
+        raise Unprocessable(text, code="not-supported", expression="Bundle.meta.versionId")
 
 
-def _carried(entries: Sequence[Json]) -> Iterator[Carried]:
-    seen: set[str] = set()
+def _parse_entries(entries: Sequence[Json]) -> Iterator[MessageEntry]:
+    seen_urls: set[str] = set()
     for index, entry in enumerate(entries):
         path, full_url = f"Bundle.entry[{index}]", entry.get("fullUrl", "")
-        if not full_url or full_url in seen:
-            says = "Each entry has a fullUrl of its own, such as urn:uuid:<UUID>: what refers to it finds it by that."
-            raise Malformed(says, code="invariant" if full_url else "required", expression=f"{path}.fullUrl")
-        if not is_keepable(full_url):
-            says = "This fullUrl is too long: send at most 512 characters."
-            raise Malformed(says, code="too-long", expression=f"{path}.fullUrl")
-        seen.add(full_url)
+        if not full_url or full_url in seen_urls:
+            text = "Each entry has a fullUrl of its own, such as urn:uuid:<UUID>: what refers to it finds it by that."
+            raise Malformed(text, code="invariant" if full_url else "required", expression=f"{path}.fullUrl")
+        if not is_storable(full_url):
+            text = "This fullUrl is too long: send at most 512 characters."
+            raise Malformed(text, code="too-long", expression=f"{path}.fullUrl")
+        seen_urls.add(full_url)
         resource = entry.get("resource")
         if not isinstance(resource, Mapping):
             raise Malformed("The entry has no resource: send it.", code="required", expression=f"{path}.resource")
-        yield Carried(index, full_url, resource["resourceType"], resource)
+        yield MessageEntry(index, full_url, resource["resourceType"], resource)
 
 
-def _header(bundle: Json, carried: Sequence[Carried]) -> Carried:
-    if not carried or carried[0].resource_type != "MessageHeader":
+def _find_header(bundle: Json, entries: Sequence[MessageEntry]) -> MessageEntry:
+    if not entries or entries[0].resource_type != "MessageHeader":
         raise Malformed("A message begins with its MessageHeader.", code="invariant", expression=_HEADER)
-    return carried[0]
+    return entries[0]
 
 
-def _event(header: Json) -> str:
+def _read_event(header: Json) -> str:
     coding, path = header.get("eventCoding", {}), f"{_HEADER}.eventCoding"
     event: str = coding.get("code", "")
-    if not is_system(coding.get("system"), EVENTS):
-        says = f"Say what the message is with a code of https://fhir.nhs.uk/CodeSystem/{EVENTS}."
-        raise Malformed(says, code="code-invalid", expression=f"{path}.system")
+    if not is_bars_system(coding.get("system"), EVENT_SYSTEM):
+        text = f"Say what the message is with a code of https://fhir.nhs.uk/CodeSystem/{EVENT_SYSTEM}."
+        raise Malformed(text, code="code-invalid", expression=f"{path}.system")
     if event == "booking-response":
-        says = "A booking is answered in the answer to its request: nobody sends booking-response to a receiver."
-        raise Malformed(says, code="not-supported", expression=f"{path}.code")
-    if event not in _ABOUT:
-        raise Malformed(f"Messages here are {', '.join(_ABOUT)}.", code="not-supported", expression=f"{path}.code")
+        text = "A booking is answered in the answer to its request: nobody sends booking-response to a receiver."
+        raise Malformed(text, code="not-supported", expression=f"{path}.code")
+    if event not in _FOCUS_TYPES:
+        raise Malformed(
+            f"Messages here are {', '.join(_FOCUS_TYPES)}.", code="not-supported", expression=f"{path}.code"
+        )
     return event
 
 
-def _definition(header: Json, event: str) -> Definition:
+def _find_definition(header: Json, event: str) -> BarsDefinition:
     path = f"{_HEADER}.definition"
-    said = str(header.get("definition", ""))
-    if not said:
+    canonical = str(header.get("definition", ""))
+    if not canonical:
         raise Malformed("Name the MessageDefinition by which it is made.", code="required", expression=path)
-    found = definitions().get(said.partition("|")[0].removeprefix(BASE))
-    if found is None:
-        spoken = ", ".join(sorted(definitions()))
-        says = f"This MessageDefinition is not spoken here. GET /MessageDefinition lists them: {spoken}."
-        raise Malformed(says, code="not-supported", expression=path)
-    if found.event != event:
-        says = f"This definition is one of {found.event}: send the definition of the eventCoding, or its eventCoding."
-        raise Malformed(says, code="invariant", expression=path)
-    return found
+    definition = definitions().get(canonical.partition("|")[0].removeprefix(DEFINITION_BASE_URL))
+    if definition is None:
+        supported = ", ".join(sorted(definitions()))
+        text = f"This MessageDefinition is not spoken here. GET /MessageDefinition lists them: {supported}."
+        raise Malformed(text, code="not-supported", expression=path)
+    if definition.event != event:
+        text = (
+            f"This definition is one of {definition.event}: send the definition of the eventCoding, or its eventCoding."
+        )
+        raise Malformed(text, code="invariant", expression=path)
+    return definition
 
 
-def _reason(header: Json) -> str:
-    found = codes(header.get("reason"), REASONS)
-    if len(found) != 1 or found[0] not in ("new", "update", "delete"):
-        says = f"Say why it is sent with one code of https://fhir.nhs.uk/CodeSystem/{REASONS}: new or update."
-        raise Malformed(says, code="code-invalid" if found else "required", expression=f"{_HEADER}.reason")
-    return found[0]
+def _read_reason(header: Json) -> str:
+    reasons = codes_of_system(header.get("reason"), REASON_SYSTEM)
+    if len(reasons) != 1 or reasons[0] not in ("new", "update", "delete"):
+        text = f"Say why it is sent with one code of https://fhir.nhs.uk/CodeSystem/{REASON_SYSTEM}: new or update."
+        raise Malformed(text, code="code-invalid" if reasons else "required", expression=f"{_HEADER}.reason")
+    return reasons[0]
 
 
-def _counted(carried: Sequence[Carried], counts: Mapping[str, Cardinality], name: str) -> Iterator[Issue]:
-    """An issue for each type that is there too seldom or too often."""
+def _count_issues(entries: Sequence[MessageEntry], counts: Mapping[str, Cardinality], name: str) -> Iterator[Issue]:
+    """Yield an issue for each resource type that occurs too seldom or too often."""
     for kind, count in counts.items():
-        found = [each for each in carried if each.resource_type == kind]
-        if len(found) < count.least:
-            says = f"{name} needs at least {count.least} {kind}, and has {len(found)}: send what is missing."
-            yield Issue("required", says, f"Bundle.entry.resource.ofType({kind})")
-        elif count.most is not None and len(found) > count.most:
-            says = f"{name} has at most {count.most} {kind}, and this is one more: send only what belongs to it."
-            yield Issue("invariant", says, found[count.most].path)
+        of_type = [entry for entry in entries if entry.resource_type == kind]
+        if len(of_type) < count.minimum:
+            text = f"{name} needs at least {count.minimum} {kind}, and has {len(of_type)}: send what is missing."
+            yield Issue("required", text, f"Bundle.entry.resource.ofType({kind})")
+        elif count.maximum is not None and len(of_type) > count.maximum:
+            text = f"{name} has at most {count.maximum} {kind}, and this is one more: send only what belongs to it."
+            yield Issue("invariant", text, of_type[count.maximum].path)
 
 
-def _focus(header: Json, event: str, carried: Sequence[Carried]) -> Carried:
+def _find_focus(header: Json, event: str, entries: Sequence[MessageEntry]) -> MessageEntry:
     path = f"{_HEADER}.focus"
-    named = [each.get("reference", "") for each in header.get("focus", ())]
-    found = [each for each in carried if each.full_url in named]
-    wanted = [each for each in found if each.resource_type in _ABOUT[event]]
-    if len(named) != 1 or len(wanted) != 1:
-        says = f"The focus of {event} is one {' or '.join(_ABOUT[event])} of the message, by its fullUrl."
-        raise Malformed(says, code="required" if not named else "invariant", expression=path)
-    return wanted[0]
+    references = [reference.get("reference", "") for reference in header.get("focus", ())]
+    referenced = [entry for entry in entries if entry.full_url in references]
+    focuses = [entry for entry in referenced if entry.resource_type in _FOCUS_TYPES[event]]
+    if len(references) != 1 or len(focuses) != 1:
+        text = f"The focus of {event} is one {' or '.join(_FOCUS_TYPES[event])} of the message, by its fullUrl."
+        raise Malformed(text, code="required" if not references else "invariant", expression=path)
+    return focuses[0]
 
 
-def _answers(header: Json, event: str) -> str:
+def _read_responds_to(header: Json, event: str) -> str:
     response, path = header.get("response"), f"{_HEADER}.response"
     if not event.endswith("-response"):
         if response:
             raise Malformed("A request responds to nothing: leave it out.", code="invariant", expression=path)
         return ""
     if not response:
-        says = "Say to which message this responds: response.identifier is the id of its Bundle."
-        raise Malformed(says, code="required", expression=path)
+        text = "Say to which message this responds: response.identifier is the id of its Bundle."
+        raise Malformed(text, code="required", expression=path)
     if response["code"] != "ok":
-        says = "Only ok is understood: that a referral is refused or has failed is said by its ServiceRequest."
-        raise Malformed(says, code="not-supported", expression=f"{path}.code")
+        text = "Only ok is understood: that a referral is refused or has failed is said by its ServiceRequest."
+        raise Malformed(text, code="not-supported", expression=f"{path}.code")
     return str(response["identifier"])
 
 
-def _refuse(issues: Sequence[Issue]) -> None:
+def _raise_issues(issues: Sequence[Issue]) -> None:
     if issues:
-        raise Malformed(issues[0].diagnostics, issues=issues[:MOST_ISSUES])
+        raise Malformed(issues[0].diagnostics, issues=issues[:MAX_ISSUES])

@@ -1,4 +1,4 @@
-"""Messages that were processed: that none is done twice, and what each was about."""
+"""SQL of BaRS: processed messages, so that none is processed twice; slots of teams; and bookings in them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from onestory.referral.lifecycle.change_store import SqlStatement
+from onestory.referral.lifecycle.store import SqlStatement
 from onestory.shared.errors import Conflict, TooEarly
 from onestory.shared.postgres.database import Queries, Transaction
 
 _COLUMNS = "organisation, meaning, person_key, referral_id, appointment_id, names"
-_KNOWN = f"select {_COLUMNS} from referral.bars_message"  # noqa: S608 - the columns are our own
-# With whether what it was about still stands: an open referral, a booked appointment.
-_STANDING = f"""
+_MESSAGES = f"select {_COLUMNS} from referral.bars_message"  # noqa: S608 - the columns are our own
+# The messages, and whether the referral of each is still open, or its appointment still booked.
+_WITH_STATE = f"""
 select {_COLUMNS},
     coalesce(
         (select b.status = 'booked' from referral.booking b
@@ -29,14 +29,26 @@ select {_COLUMNS},
     ) as stands
 from referral.bars_message m
 """  # noqa: S608 - the columns are our own
-_MOST = 20
+_MAX_MESSAGES = 20
+_SLOTS = """
+select slot_id, organisation, team_id, dos_service_id, schedule_id, starts_at, ends_at, content, schedule_content,
+    status
+from referral.slot
+"""
+_BOOKINGS = """
+select person_key, appointment_id, local_id, organisation, with_organisation, team_id, slot_id, referral_id, status,
+    content, event_id, changed_at
+from referral.booking
+"""
+MAX_SLOTS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Processed:
-    """A message: who sent it, what for, what it was about, and as what its entries were stated, by fullUrl.
+class ProcessedMessage:
+    """A processed message of an organisation, and the referral or appointment that it is about.
 
-    `stands`: the referral is still open, or the appointment booked.
+    `local_ids` are the ids that its entries got, by fullUrl. `is_current`: the referral is still open, or the
+    appointment still booked.
     """
 
     organisation: str
@@ -44,110 +56,116 @@ class Processed:
     person_key: str
     referral_id: str
     appointment_id: str
-    names: Mapping[str, str]
-    stands: bool = True
+    local_ids: Mapping[str, str]
+    is_current: bool = True
 
 
-async def claim(transaction: Transaction, organisation: str, request_id: UUID) -> None:
-    """Be the only one who processes this message, until the transaction ends.
+async def begin_processing(transaction: Transaction, organisation: str, request_id: UUID) -> None:
+    """Lock this X-Request-Id until the transaction ends.
 
-    Raises `TooEarly` while somebody else does, `Conflict` once somebody has.
+    Raises `TooEarly` while another transaction has the lock, and `Conflict` once the message is processed.
     """
-    free = await transaction.fetchval(
+    is_free = await transaction.fetchval(
         "select pg_try_advisory_xact_lock(hashtextextended('bars ' || $1 || ' ' || $2, 0))",
         organisation,
         str(request_id),
     )
-    if not free:
-        early = TooEarly("This X-Request-Id is being processed: send it again in a moment, to hear what came of it.")
-        early.headers["Retry-After"] = "1"
-        raise early
-    row = await transaction.fetchrow(f"{_KNOWN} where organisation = $1 and request_id = $2", organisation, request_id)
+    if not is_free:
+        error = TooEarly("This X-Request-Id is being processed: send it again in a moment, to hear what came of it.")
+        error.headers["Retry-After"] = "1"
+        raise error
+    row = await transaction.fetchrow(
+        f"{_MESSAGES} where organisation = $1 and request_id = $2", organisation, request_id
+    )
     if row is not None:
-        before = Processed(*row)
+        earlier = ProcessedMessage(*row)
         made = (
-            f"Appointment/{before.appointment_id}" if before.appointment_id else f"ServiceRequest/{before.referral_id}"
+            f"Appointment/{earlier.appointment_id}"
+            if earlier.appointment_id
+            else f"ServiceRequest/{earlier.referral_id}"
         )
         raise Conflict(
-            f"This X-Request-Id was processed before ({before.meaning}), and is {made}: nothing is to be sent again. "
+            f"This X-Request-Id was processed before ({earlier.meaning}), and is {made}: nothing is to be sent again. "
             "Another message needs an X-Request-Id of its own.",
             code="duplicate",
             expression="http.X-Request-Id",
         )
 
 
-async def sent(queries: Queries, organisation: str, message_id: str) -> list[Processed]:
-    """What an organisation has sent under this Bundle id, the latest first."""
+async def messages_sent(queries: Queries, organisation: str, message_id: str) -> list[ProcessedMessage]:
+    """The messages that an organisation has sent with this Bundle id, the latest first."""
     rows = await queries.fetch(
-        f"{_KNOWN} where message_id = $1 and organisation = $2 order by at desc", message_id, organisation
+        f"{_MESSAGES} where message_id = $1 and organisation = $2 order by at desc", message_id, organisation
     )
-    return [_processed(row) for row in rows]
+    return [_message_from_row(row) for row in rows]
 
 
-async def answered(queries: Queries, message_id: str, person_keys: Collection[str]) -> list[Processed]:
-    """The messages about referrals that have this Bundle id, the latest first: of these people, if there are any."""
+async def referral_messages(queries: Queries, message_id: str, person_keys: Collection[str]) -> list[ProcessedMessage]:
+    """The messages about referrals with this Bundle id, the latest first: of these persons only, if there are any."""
     rows = await queries.fetch(
-        f"{_STANDING} where message_id = $1 and referral_id <> '' order by at desc limit {_MOST}", message_id
+        f"{_WITH_STATE} where message_id = $1 and referral_id <> '' order by at desc limit {_MAX_MESSAGES}",
+        message_id,
     )
-    found = [_processed(row) for row in rows]
-    return [each for each in found if each.person_key in person_keys] or found
+    messages = [_message_from_row(row) for row in rows]
+    return [message for message in messages if message.person_key in person_keys] or messages
 
 
-async def about(
+async def messages_about(
     queries: Queries, organisation: str, focus_url: str, person_keys: Collection[str], *, bookings: bool
-) -> list[Processed]:
-    """What an organisation has sent about a referral, or a booking, of this fullUrl and one of these people, the latest
-    first.
+) -> list[ProcessedMessage]:
+    """The messages of an organisation whose focus has this fullUrl, about one of these persons, the latest first.
+
+    They are about bookings, or else about referrals.
     """
-    kind = "appointment_id" if bookings else "referral_id"
+    column = "appointment_id" if bookings else "referral_id"
     rows = await queries.fetch(
-        f"""{_STANDING} where organisation = $1 and focus_url = $2 and person_key = any($3::text[]) and {kind} <> ''
-            order by at desc limit {_MOST}""",
+        f"""{_WITH_STATE} where organisation = $1 and focus_url = $2 and person_key = any($3::text[]) and {column} <> ''
+            order by at desc limit {_MAX_MESSAGES}""",
         organisation,
         focus_url,
         sorted(person_keys),
     )
-    return [_processed(row) for row in rows]
+    return [_message_from_row(row) for row in rows]
 
 
-async def names(queries: Queries, organisation: str, referral_id: str) -> dict[str, str]:
-    """By fullUrl, as what an organisation has stated the entries of its messages about a referral."""
+async def stated_ids(queries: Queries, organisation: str, referral_id: str) -> dict[str, str]:
+    """By fullUrl, the local ids that an organisation's messages about a referral have stated."""
     rows = await queries.fetch(
         "select names from referral.bars_message where referral_id = $1 and organisation = $2 order by at",
         referral_id,
         organisation,
     )
-    return {url: name for row in rows for url, name in orjson.loads(row["names"]).items()}
+    return {url: local_id for row in rows for url, local_id in orjson.loads(row["names"]).items()}
 
 
-def adding(request_id: UUID, message_id: str, focus_url: str, processed: Processed) -> SqlStatement:
-    """Keep that a message was processed."""
+def insert_message(request_id: UUID, message_id: str, focus_url: str, message: ProcessedMessage) -> SqlStatement:
+    """The statement that stores a processed message."""
     return SqlStatement(
         """insert into referral.bars_message (organisation, request_id, message_id, focus_url, meaning, person_key,
                referral_id, appointment_id, names)
            values ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
         [
-            processed.organisation,
+            message.organisation,
             request_id,
             message_id,
             focus_url,
-            processed.meaning,
-            processed.person_key,
-            processed.referral_id,
-            processed.appointment_id,
-            orjson.dumps(processed.names).decode(),
+            message.meaning,
+            message.person_key,
+            message.referral_id,
+            message.appointment_id,
+            orjson.dumps(message.local_ids).decode(),
         ],
     )
 
 
-async def foreign(queries: Queries, organisation: str, system: str, shared_ids: Collection[str]) -> set[str]:
-    """Those of these ids in our own form that do not stand for what this source itself has said."""
+async def foreign_ids(queries: Queries, organisation: str, system: str, shared_ids: Collection[str]) -> set[str]:
+    """The ones of these shared ids that are not ids of resources that this source has stated."""
     if not shared_ids:
         return set()
     rows = await queries.fetch(
         """select shared_id from record.known_resource
            where person_key = any($1::text[]) and shared_id = any($2::text[]) and organisation = $3 and system = $4""",
-        sorted({each[:26] for each in shared_ids}),
+        sorted({shared_id[:26] for shared_id in shared_ids}),
         sorted(shared_ids),
         organisation,
         system,
@@ -155,8 +173,8 @@ async def foreign(queries: Queries, organisation: str, system: str, shared_ids: 
     return set(shared_ids) - {row["shared_id"] for row in rows}
 
 
-def _processed(row: Any) -> Processed:
-    return Processed(
+def _message_from_row(row: Any) -> ProcessedMessage:
+    return ProcessedMessage(
         row["organisation"],
         row["meaning"],
         row["person_key"],
@@ -167,24 +185,9 @@ def _processed(row: Any) -> Processed:
     )
 
 
-# Slots that teams offer, and the appointments that were made in them.
-
-_SLOT = """
-select slot_id, organisation, team_id, dos_service_id, schedule_id, starts_at, ends_at, content, schedule_content,
-    status
-from referral.slot
-"""
-_BOOKING = """
-select person_key, appointment_id, local_id, organisation, with_organisation, team_id, slot_id, referral_id, status,
-    content, event_id, changed_at
-from referral.booking
-"""
-MOST_SLOTS = 500
-
-
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A time that a team offers. `content` and `schedule_content` are FHIR JSON; `status` counts bookings too."""
+    """A time that a team offers. `content` and `schedule_content` are FHIR JSON. A booked slot has the status busy."""
 
     slot_id: str
     organisation: str
@@ -200,7 +203,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """An appointment that was made by message. `organisation` booked it with the other."""
+    """An appointment that was made by message. `organisation` booked it with a team of `with_organisation`."""
 
     person_key: str
     appointment_id: str
@@ -216,21 +219,24 @@ class Booking:
     changed_at: datetime
 
 
-async def slot(queries: Queries, slot_id: str) -> Slot | None:
+async def find_slot(queries: Queries, slot_id: str) -> Slot | None:
     """The slot of this directory id, free or not."""
-    row = await queries.fetchrow(f"{_SLOT} where slot_id = $1", slot_id)
+    row = await queries.fetchrow(f"{_SLOTS} where slot_id = $1", slot_id)
     return Slot(*row) if row else None
 
 
-async def slots(
-    queries: Queries, service: str, statuses: Sequence[str], earliest: datetime | None, latest: datetime | None
+async def find_slots(
+    queries: Queries, service_id: str, statuses: Sequence[str], earliest: datetime | None, latest: datetime | None
 ) -> list[Slot]:
-    """A team's slots that begin within these times, in their order. `service` is a directory or DoS service id."""
+    """A team's slots that start within these times, in order, at most one more than `MAX_SLOTS`.
+
+    `service_id` is a directory id or a DoS id. Empty `statuses` stand for all.
+    """
     rows = await queries.fetch(
-        f"""{_SLOT} where (team_id = $1 or dos_service_id = $1) and (cardinality($2::text[]) = 0 or status = any($2))
+        f"""{_SLOTS} where (team_id = $1 or dos_service_id = $1) and (cardinality($2::text[]) = 0 or status = any($2))
             and ($3::timestamptz is null or starts_at >= $3) and ($4::timestamptz is null or starts_at <= $4)
-            order by starts_at, slot_id limit {MOST_SLOTS + 1}""",
-        service,
+            order by starts_at, slot_id limit {MAX_SLOTS + 1}""",
+        service_id,
         list(statuses),
         earliest,
         latest,
@@ -238,21 +244,21 @@ async def slots(
     return [Slot(*row) for row in rows]
 
 
-async def take(transaction: Transaction, booking: Booking) -> bool:
-    """Make a booking; False where its slot has one already."""
-    made = await transaction.fetchval(
+async def insert_booking(transaction: Transaction, booking: Booking) -> bool:
+    """Insert a booking; False where its slot is booked already."""
+    appointment_id = await transaction.fetchval(
         """insert into referral.booking (person_key, appointment_id, local_id, organisation, with_organisation, team_id,
                slot_id, referral_id, status, content, event_id, changed_at)
            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
            on conflict (slot_id) where status = 'booked' do nothing
            returning appointment_id""",
-        *[getattr(booking, each.name) for each in fields(booking)],
+        *[getattr(booking, field.name) for field in fields(booking)],
     )
-    return made is not None
+    return appointment_id is not None
 
 
-async def change(transaction: Transaction, booking: Booking) -> bool:
-    """The booking as it is now; False where another one has its slot: then the transaction can only be given up."""
+async def update_booking(transaction: Transaction, booking: Booking) -> bool:
+    """Update a booking; False where its slot is booked already. Then the transaction can only be rolled back."""
     try:
         await transaction.execute(
             """update referral.booking set slot_id = $3, status = $4, content = $5, event_id = $6, changed_at = $7
@@ -270,17 +276,17 @@ async def change(transaction: Transaction, booking: Booking) -> bool:
     return True
 
 
-async def booking(queries: Queries, appointment_id: str) -> Booking | None:
-    """The booking of this id."""
+async def find_booking(queries: Queries, appointment_id: str) -> Booking | None:
+    """The booking with this shared id; None without one."""
     row = await queries.fetchrow(
-        f"{_BOOKING} where person_key = $1 and appointment_id = $2", appointment_id[:26], appointment_id
+        f"{_BOOKINGS} where person_key = $1 and appointment_id = $2", appointment_id[:26], appointment_id
     )
     return _booking(row) if row else None
 
 
-async def bookings(queries: Queries, person_key: str) -> list[Booking]:
+async def bookings_of_person(queries: Queries, person_key: str) -> list[Booking]:
     """A person's bookings, the latest first."""
-    rows = await queries.fetch(f"{_BOOKING} where person_key = $1 order by changed_at desc", person_key)
+    rows = await queries.fetch(f"{_BOOKINGS} where person_key = $1 order by changed_at desc", person_key)
     return [_booking(row) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""A message that is being processed, and what has come of it."""
+"""The data of one message while it is processed, its result, and the response that its sender gets."""
 
 from __future__ import annotations
 
@@ -14,134 +14,137 @@ import orjson
 from onestory.referral.bars import message
 from onestory.referral.bars.http import BarsHeaders
 from onestory.referral.bars.meaning import Meaning
-from onestory.referral.bars.message import BarsMessage, Carried, body_of
-from onestory.referral.bars.parse import EVENTS, PROFILE
-from onestory.referral.bars.store import Processed
+from onestory.referral.bars.message import BarsMessage, MessageEntry, entry_body
+from onestory.referral.bars.parse import EVENT_SYSTEM, MESSAGE_PROFILE
+from onestory.referral.bars.store import ProcessedMessage
 from onestory.referral.lifecycle.handler import CommandRequest
 from onestory.shared.events import RecordChanged
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.http.caller import Caller
 
+_EVENT_SYSTEM_URL = f"https://fhir.nhs.uk/CodeSystem/{EVENT_SYSTEM}"
+
+BuildRecordEvent = Callable[[bytes, Caller, str, str, datetime], Awaitable[RecordChanged]]
+"""Makes the record's event of a collection Bundle, with one entry for each of the Bundle's, in order.
+
+The arguments are the Bundle, the sender, the correlation id, an idempotency key, and the time of arrival. Raises the
+errors with which the intake service refuses a submission.
+"""
+
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    """A message as it came: its bytes, what its headers say, from whom and when."""
+class IncomingMessage:
+    """A message as received: its bytes, its headers, its sender, and the time of arrival."""
 
     body: bytes
-    said: BarsHeaders
+    headers: BarsHeaders
     caller: Caller
     correlation_id: str
     at: datetime
 
     @property
-    def key(self) -> str:
-        """The idempotency key of what it makes new."""
-        return f"bars {self.said.request_id}"
-
-
-Statements = Callable[[bytes, Caller, str, str, datetime], Awaitable[RecordChanged]]
-"""What a collection of one person states for the record, one entry for each of its own in their order: the body, who
-sends it, its correlation id, an idempotency key, and when it came. Raises what the door of the record refuses with.
-"""
+    def idempotency_key(self) -> str:
+        """The idempotency key of the resources that the message creates."""
+        return f"bars {self.headers.request_id}"
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """A message with what it states (`event`, an entry for each that it carries). `before` is the message that it is
-    about, or the latest of the same thing. `foreign` are the places of what others have said, with its shared ids.
+class MessageWork:
+    """A message that is being processed. `event` is its statement for the record, with one entry for each of its own.
+
+    `earlier` is the message that this one is about, or the latest about the same referral or booking. `foreign_ids`
+    has, by index, the shared ids of entries that other sources have stated.
     """
 
     message: BarsMessage
     meaning: Meaning
-    arrived: Arrived
+    incoming: IncomingMessage
     event: RecordChanged
-    before: Processed | None
-    foreign: Mapping[int, str]
+    earlier: ProcessedMessage | None
+    foreign_ids: Mapping[int, str]
 
     @property
     def caller(self) -> Caller:
-        """Who sent it."""
-        return self.arrived.caller
+        """The sender."""
+        return self.incoming.caller
 
     @property
     def request(self) -> CommandRequest:
-        """Who asks, as commands have it: that a message is processed once is made sure of for all of them together."""
-        return CommandRequest(self.caller, self.arrived.correlation_id)
+        """The sender as the requester of commands. It has no idempotency key, because a message is processed once."""
+        return CommandRequest(self.caller, self.incoming.correlation_id)
 
     @property
-    def creating(self) -> CommandRequest:
-        """The same for what it makes new, whose name follows from X-Request-Id."""
-        digest = hashlib.sha256(self.arrived.body).digest()
-        return CommandRequest(self.caller, self.arrived.correlation_id, self.arrived.key, digest)
+    def create_request(self) -> CommandRequest:
+        """The same, with the idempotency key from which the id of a new referral follows."""
+        digest = hashlib.sha256(self.incoming.body).digest()
+        return CommandRequest(self.caller, self.incoming.correlation_id, self.incoming.idempotency_key, digest)
 
     @property
     def person_key(self) -> str:
-        """The key of the person whom it is about."""
+        """The person key of the message's Patient."""
         return self.event.entries[self.message.patient.index].shared_id.partition("-")[0]
 
-    def body(self, carried: Carried) -> dict[str, Any]:
-        """One of its resources, with references as they lead in the record."""
-        named = {self.event.entries[index].shared_id: shared_id for index, shared_id in self.foreign.items()}
-        return body_of(self.event.entries[carried.index], named)
+    def resource_body(self, entry: MessageEntry) -> dict[str, Any]:
+        """The resource of one entry, with its references as in the record."""
+        new_ids = {self.event.entries[index].shared_id: shared_id for index, shared_id in self.foreign_ids.items()}
+        return entry_body(self.event.entries[entry.index], new_ids)
 
-    def shared_id(self, carried: Carried) -> str:
-        """Under which id one of its resources is in the record."""
-        return self.foreign.get(carried.index) or self.event.entries[carried.index].shared_id
+    def shared_id(self, entry: MessageEntry) -> str:
+        """The id that the resource of one entry has in the record."""
+        return self.foreign_ids.get(entry.index) or self.event.entries[entry.index].shared_id
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What came of a message. `resource` is the ServiceRequest or Appointment as it stands, as FHIR JSON.
+class MessageResult:
+    """The result of a message. `resource` is the ServiceRequest or Appointment after the change, as FHIR JSON.
 
-    `owned` are the places of entries that this room keeps itself, with the ids under which it does.
+    `owned_ids` has, by index, the shared ids of the entries that the referral service owns.
     """
 
     person_key: str
     resource: bytes
-    owned: Mapping[int, str]
+    owned_ids: Mapping[int, str]
     referral_id: str = ""
     appointment_id: str = ""
 
 
-# The answer to a message that was processed: a message too, with everything under the ids that it has here.
+def response_bundle(work: MessageWork, result: MessageResult, base_url: str) -> bytes:
+    """The response to a message: a message Bundle whose entries have the ids of OneStory.
 
-_SYSTEM = f"https://fhir.nhs.uk/CodeSystem/{EVENTS}"
-
-
-def answer(work: Work, done: Done, base_url: str) -> bytes:
-    """The Bundle: MessageHeader with response `ok`, then the ServiceRequest or Appointment, then what was stated."""
-    kind = "Appointment" if done.appointment_id else "ServiceRequest"
-    about = f"{base_url}/{kind}/{done.appointment_id or done.referral_id}"
-    entries = [_entry(f"urn:uuid:{uuid4()}", orjson.dumps(_header(work, about))), _entry(about, done.resource)]
-    stated = message.to_state(work.event, {**work.foreign, **done.owned})
-    for each in stated.entries if stated else ():
-        assert each.content is not None
-        entries.append(_entry(f"{base_url}/{each.resource_type}/{each.shared_id}", each.content))
-    meta = orjson.dumps({"versionId": work.message.version, "profile": [PROFILE]})
+    It has a MessageHeader with response `ok`, the ServiceRequest or Appointment, and the resources for the record.
+    """
+    kind = "Appointment" if result.appointment_id else "ServiceRequest"
+    about = f"{base_url}/{kind}/{result.appointment_id or result.referral_id}"
+    entries = [_entry(f"urn:uuid:{uuid4()}", orjson.dumps(_header(work, about))), _entry(about, result.resource)]
+    stated = message.record_event(work.event, {**work.foreign_ids, **result.owned_ids})
+    for entry in stated.entries if stated else ():
+        assert entry.content is not None
+        entries.append(_entry(f"{base_url}/{entry.resource_type}/{entry.shared_id}", entry.content))
+    meta = orjson.dumps({"versionId": work.message.version, "profile": [MESSAGE_PROFILE]})
     return b'{"resourceType":"Bundle","id":"%b","meta":%b,"type":"message","timestamp":"%b","entry":[%b]}' % (
         str(uuid4()).encode(),
         meta,
-        format_instant(work.arrived.at).encode(),
+        format_instant(work.incoming.at).encode(),
         b",".join(entries),
     )
 
 
-def _header(work: Work, about: str) -> dict[str, Any]:
-    said = work.message.header.resource
-    sender = said.get("source", {}).get("endpoint", "")
+def _header(work: MessageWork, about: str) -> dict[str, Any]:
+    header = work.message.header.resource
+    sender = header.get("source", {}).get("endpoint", "")
     return {
         "resourceType": "MessageHeader",
         "id": str(uuid4()),
-        "eventCoding": {"system": _SYSTEM, "code": f"{work.message.event.partition('-')[0]}-response"},
+        "eventCoding": {"system": _EVENT_SYSTEM_URL, "code": f"{work.message.event.partition('-')[0]}-response"},
         **({"destination": [{"endpoint": sender}]} if sender else {}),
-        "source": {"name": "OneStory", "software": "OneStory", "endpoint": _endpoint(work)},
-        "reason": said["reason"],
+        "source": {"name": "OneStory", "software": "OneStory", "endpoint": _own_endpoint(work)},
+        "reason": header["reason"],
         "response": {"identifier": work.message.message_id, "code": "ok"},
         "focus": [{"reference": about}],
     }
 
 
-def _endpoint(work: Work) -> str:
+def _own_endpoint(work: MessageWork) -> str:
     destinations = work.message.header.resource.get("destination", ())
     return str(destinations[0].get("endpoint", "")) if destinations else ""
 

@@ -1,4 +1,8 @@
-"""How long a referral may wait for its next actor, before that is somebody else's business too."""
+"""Clocks: how long a referral may wait for its next actor before it is escalated. Pure.
+
+A wait is a duration or a number of working days. English working days are Monday to Friday without the bank holidays of
+England; days begin and end in UK time.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +16,20 @@ from zoneinfo import ZoneInfo
 
 import holidays
 
-from onestory.shared.settings import duration
-
-# English working days: Monday to Friday, but for the bank holidays of England. The clocks are those of London.
+from onestory.shared.settings import parse_duration
 
 LONDON = ZoneInfo("Europe/London")
 
 
 def end_of_working_day(at: datetime, number: int, ends: time) -> datetime:
-    """When the `number`th working day after the day of `at` ends, in UTC.
+    """The instant, in UTC, at which the `number`th working day after the day of `at` ends.
 
-    The day of `at` itself never counts, whatever the hour: what comes on a Friday, by day or by night, or at the
+    The day of `at` never counts, whatever the hour. A referral that comes on a Friday, by day or by night, or at the
     weekend, has Monday as its first day.
     """
     day = at.astimezone(LONDON).date()
     for _ in range(number):
-        day = _next(day)
+        day = _next_working_day(day)
     return datetime.combine(day, ends, LONDON).astimezone(UTC)
 
 
@@ -36,7 +38,7 @@ def is_working_day(day: date) -> bool:
     return day.weekday() < 5 and day not in _bank_holidays(day.year)
 
 
-def _next(day: date) -> date:
+def _next_working_day(day: date) -> date:
     day += timedelta(days=1)
     while not is_working_day(day):
         day += timedelta(days=1)
@@ -51,14 +53,14 @@ def _bank_holidays(year: int) -> frozenset[date]:
 KINDS = ("referral", "validation", "advice")
 PRIORITIES = ("routine", "urgent", "asap", "stat")
 """From the least to the most urgent (http://hl7.org/fhir/R4/valueset-request-priority.html)."""
-WAITING = ("draft", "requested", "received", "accepted", "in-progress", "on-hold", "rejected", "failed")
-"""The states of a Task in which somebody has to do something."""
+WAITING_STATUSES = ("draft", "requested", "received", "accepted", "in-progress", "on-hold", "rejected", "failed")
+"""The statuses of a Task in which a party has to act."""
 BOOKED = "booked"
-"""How long an appointment may keep a referral from being looked at."""
+"""The entry for the longest time that an appointment may delay the due time."""
 DAY_ENDS = "day-ends"
 
-# A referral that nobody need look at for longer has died in silence.
-_LONGEST = timedelta(days=366)
+# A longer wait would let a referral be forgotten.
+_MAX_WAIT = timedelta(days=366)
 _WORKING_DAYS = re.compile(r"([1-9]\d{0,2}) working days?")
 
 
@@ -75,57 +77,61 @@ Waits = Mapping[tuple[str, str, str], Wait]
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """The wait for each (kind, priority, status of the Task), and the hour at which a working day ends in London."""
+    """The wait for each (kind, priority, status of the Task), and the UK time at which a working day ends."""
 
     waits: Waits
     day_ends: time
 
     def due(self, kind: str, priority: str, status: str, at: datetime) -> datetime:
-        """Until when the next actor has time, in UTC, if the wait began at `at`. It is later than `at`."""
+        """The due time of the next actor, in UTC, for a wait that begins at `at`. It is later than `at`."""
         wait = self.waits[kind, priority, status]
         if isinstance(wait, WorkingDays):
             return end_of_working_day(at, wait.number, self.day_ends)
         return at.astimezone(UTC) + wait
 
-    def seen(self, kind: str, priority: str, status: str, appointment: datetime, at: datetime) -> datetime:
-        """Until when it is said what came of an appointment, if it is made at `at`: the time of the state begins with
-        it. It never gives less time than the state alone, and not more than `BOOKED`, or an error in a date would be
-        silence.
+    def due_after_appointment(
+        self, kind: str, priority: str, status: str, appointment: datetime, at: datetime
+    ) -> datetime:
+        """The due time for the result of an appointment that is booked at `at`.
+
+        The wait of the status begins with the appointment. It is never shorter than the wait of the status from `at`,
+        and never longer than `BOOKED`: otherwise a wrong date would stop the escalation.
         """
         latest = self.due(kind, priority, BOOKED, at)
         return max(
             self.due(kind, priority, status, at), min(self.due(kind, priority, status, max(at, appointment)), latest)
         )
 
-    def review(self, kind: str, priority: str, until: datetime | None, at: datetime) -> datetime:
-        """When a referral that is put on hold at `at` is looked at again: when the holder said, but never later than
-        the clock of a hold.
+    def due_on_hold(self, kind: str, priority: str, until: datetime | None, at: datetime) -> datetime:
+        """The due time of a referral that is put on hold at `at`: the planned end of the hold (`until`).
+
+        It is never later than the wait for `on-hold` allows.
         """
         latest = self.due(kind, priority, "on-hold", at)
         return latest if until is None else min(latest, until.astimezone(UTC))
 
 
-def clocks(table: Mapping[str, object]) -> Clocks:
-    """Clocks of a table `{day-ends: "17:00", kind: {priority: {status: wait}}}`, where a wait is an ISO 8601 duration,
-    which runs by night and on holidays too, or `2 working days`.
+def parse_clocks(table: Mapping[str, object]) -> Clocks:
+    """Clocks from a table `{day-ends: "17:00", kind: {priority: {status: wait}}}`.
 
-    Raises `ValueError` with one sentence that says what is wrong: something missing or unknown, a wait of more than a
-    year, working days for what is more urgent than routine, or a longer wait than that of what is less urgent.
+    A wait is an ISO 8601 duration, which runs by night and on holidays too, or `2 working days`. Raises `ValueError`
+    with one sentence for an entry that is missing or unknown, a wait of more than a year, working days for a priority
+    other than routine, or a wait that is longer than the one of a less urgent priority.
     """
-    found: dict[tuple[str, str, str], Wait] = {}
-    for kind, priorities in _named(table, "", (DAY_ENDS, *KINDS)):
+    waits: dict[tuple[str, str, str], Wait] = {}
+    for kind, priorities in _entries(table, "", (DAY_ENDS, *KINDS)):
         if kind != DAY_ENDS:
-            for priority, statuses in _named(priorities, kind, PRIORITIES):
-                for status, text in _named(statuses, f"{kind}.{priority}", (*WAITING, BOOKED)):
-                    found[kind, priority, status] = _wait(f"{kind}.{priority}.{status}", priority, text)
+            for priority, statuses in _entries(priorities, kind, PRIORITIES):
+                for status, text in _entries(statuses, f"{kind}.{priority}", (*WAITING_STATUSES, BOOKED)):
+                    waits[kind, priority, status] = _parse_wait(f"{kind}.{priority}.{status}", priority, text)
     for kind in KINDS:
-        for status in (*WAITING, BOOKED):
-            _refuse_disorder(kind, status, found)
-    return Clocks(found, _hour(table[DAY_ENDS]))
+        for status in (*WAITING_STATUSES, BOOKED):
+            _refuse_longer_when_urgent(kind, status, waits)
+    return Clocks(waits, _parse_hour(table[DAY_ENDS]))
 
 
-def _named(table: object, where: str, names: tuple[str, ...]) -> Iterator[tuple[str, object]]:
-    """The entries of a table that has exactly these names."""
+def _entries(table: object, where: str, names: tuple[str, ...]) -> Iterator[tuple[str, object]]:
+    """The entries of a table. Raises `ValueError` unless it has exactly these names."""
     at = where or "The table of clocks"
     if not isinstance(table, Mapping):
         raise ValueError(f"{at} is no table of {', '.join(names)}.")
@@ -136,11 +142,11 @@ def _named(table: object, where: str, names: tuple[str, ...]) -> Iterator[tuple[
     yield from table.items()
 
 
-def _wait(where: str, priority: str, text: object) -> Wait:
+def _parse_wait(where: str, priority: str, text: object) -> Wait:
     days = _WORKING_DAYS.fullmatch(text) if isinstance(text, str) else None
     if days is None:
         try:
-            wait: Wait = duration(str(text))
+            wait: Wait = parse_duration(str(text))
         except ValueError:
             raise ValueError(
                 f"{where} is {text!r}; write an ISO 8601 duration (PT4H, P1D) or 2 working days."
@@ -149,23 +155,23 @@ def _wait(where: str, priority: str, text: object) -> Wait:
         raise ValueError(f"{where} is {text!r}: only what is routine may rest by night and on holidays.")
     else:
         wait = WorkingDays(int(days[1]))
-    if _length(wait) > _LONGEST:
+    if _minimum_length(wait) > _MAX_WAIT:
         raise ValueError(f"{where} is {text!r}: nothing may wait for more than a year.")
     return wait
 
 
-def _refuse_disorder(kind: str, status: str, waits: Waits) -> None:
-    for calmer, keener in pairwise(PRIORITIES):
-        if _length(waits[kind, keener, status]) > _length(waits[kind, calmer, status]):
-            raise ValueError(f"{kind}.{keener}.{status} is a longer wait than {kind}.{calmer}.{status}.")
+def _refuse_longer_when_urgent(kind: str, status: str, waits: Waits) -> None:
+    for less_urgent, urgent in pairwise(PRIORITIES):
+        if _minimum_length(waits[kind, urgent, status]) > _minimum_length(waits[kind, less_urgent, status]):
+            raise ValueError(f"{kind}.{urgent}.{status} is a longer wait than {kind}.{less_urgent}.{status}.")
 
 
-def _length(wait: Wait) -> timedelta:
-    """At least so long, within a day."""
+def _minimum_length(wait: Wait) -> timedelta:
+    """The length of a wait; for working days the shortest one that is possible, to within a day."""
     return timedelta(days=wait.number) if isinstance(wait, WorkingDays) else wait
 
 
-def _hour(text: object) -> time:
+def _parse_hour(text: object) -> time:
     if not isinstance(text, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
         raise ValueError(f"{DAY_ENDS} is {text!r}; write an hour of the day, such as 17:00.")
     return time.fromisoformat(text)

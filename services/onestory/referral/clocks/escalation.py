@@ -1,6 +1,6 @@
-"""What happens when the next actor did not act in time: it is told, once for each wait. Nothing else changes.
+"""The escalation of a referral whose next actor is late: notices, once for each wait. Pure.
 
-Nothing is closed or moved: a clock does not know why nobody acted.
+An escalation never closes a referral and never changes its status: a clock does not know why the party did not act.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from onestory.referral.lifecycle.decide import finish
-from onestory.referral.lifecycle.machine import Doing, ReferralChange
-from onestory.referral.lifecycle.model import Referral
-from onestory.referral.notices.domain import CODES
+from onestory.referral.lifecycle.decide import build_change
+from onestory.referral.lifecycle.model import ChangeContext, Referral, ReferralChange
+from onestory.referral.notices.domain import NOTICE_CODES
 from onestory.shared.events import Notice, Party
 
 ESCALATE = "escalate"
@@ -20,24 +19,26 @@ ESCALATE = "escalate"
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A referral on which `next_actor` did not act in time. `has_contact`: it is a team that names whom to tell."""
+    """A referral whose `next_actor` did not act in time. `has_contact`: this is a team with an escalation contact."""
 
     referral_id: str
     next_actor: Party
     has_contact: bool
 
 
-def escalate(referral: Referral, doing: Doing, overdue: Overdue, deployment: Party | None) -> ReferralChange | None:
-    """The one change of an overdue referral; None where it is not so any more, or was escalated for this wait before.
+def escalate(
+    referral: Referral, context: ChangeContext, overdue: Overdue, deployment: Party | None
+) -> ReferralChange | None:
+    """The change that escalates an overdue referral; None where it is not overdue any more, or was escalated already.
 
-    `deployment` is whom the deployment named for what no team has a contact for.
+    `deployment` is the escalation contact of the deployment, for teams that have none.
     """
-    if not _is_overdue(referral, doing.at) or referral.next_actor != overdue.next_actor:
+    if not _is_overdue(referral, context.at) or referral.next_actor != overdue.next_actor:
         return None
-    after = replace(referral, version=referral.version + 1, escalated_at=doing.at)
+    after = replace(referral, version=referral.version + 1, escalated_at=context.at)
     contacts = _contacts(referral, deployment, has_contact=overdue.has_contact)
-    changed = finish(referral, after, ESCALATE, doing)
-    return replace(changed, reason="", notices=(*_escalations(contacts), *changed.notices))
+    change = build_change(referral, after, ESCALATE, context)
+    return replace(change, reason="", notices=(*_escalation_notices(contacts), *change.notices))
 
 
 def _is_overdue(referral: Referral, at: datetime) -> bool:
@@ -45,17 +46,17 @@ def _is_overdue(referral: Referral, at: datetime) -> bool:
 
 
 def _contacts(referral: Referral, deployment: Party | None, *, has_contact: bool) -> Sequence[Party]:
-    """Never nobody: the next actor's own contact, else the deployment's, else both organisations as a whole."""
+    """At least one party: a next actor with a contact, else the deployment's contact, else both organisations."""
     if referral.sent_at is None:
-        # Whom nobody has asked yet knows of no draft.
+        # The recipient does not see a draft: it has not been sent yet.
         return [Party(referral.requester.organisation)]
     if has_contact and referral.next_actor is not None:
         return [referral.next_actor]
     if deployment is not None:
         return [deployment]
     organisations = [referral.requester.organisation, referral.recipient.organisation]
-    return [Party(each) for each in dict.fromkeys(organisations)]
+    return [Party(organisation) for organisation in dict.fromkeys(organisations)]
 
 
-def _escalations(contacts: Sequence[Party]) -> Sequence[Notice]:
-    return [Notice("escalation", party, CODES[ESCALATE]) for party in contacts]
+def _escalation_notices(contacts: Sequence[Party]) -> Sequence[Notice]:
+    return [Notice("escalation", party, NOTICE_CODES[ESCALATE]) for party in contacts]

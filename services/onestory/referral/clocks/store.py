@@ -1,4 +1,4 @@
-"""Open referrals whose next actor did not act in time."""
+"""SQL of overdue referrals: open ones whose next actor did not act in time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ import psycopg
 from onestory.referral.clocks.domain import PRIORITIES
 from onestory.referral.clocks.escalation import Overdue
 from onestory.referral.lifecycle.model import Referral
-from onestory.referral.lifecycle.store import BRIEF, referral_of
-from onestory.referral.worklist.domain import ACTING
+from onestory.referral.lifecycle.store import BRIEF_COLUMNS, referral_from_row
+from onestory.referral.worklist.domain import RECIPIENT_STATUSES
 from onestory.shared.events import Party
 from onestory.shared.http.cursor import TimeCursor
 from onestory.shared.postgres.database import Queries
 
 
-async def not_escalated(queries: Queries, now: datetime, but: Collection[str], most: int) -> Sequence[Overdue]:
-    """What nobody was told of for this wait, the most urgent first, and of these the longest overdue; but not these."""
+async def not_escalated(queries: Queries, now: datetime, excluded: Collection[str], limit: int) -> Sequence[Overdue]:
+    """Overdue referrals without an escalation for this wait: the most urgent first, then the longest overdue.
+
+    `excluded` are the ids of referrals to leave out.
+    """
     rows = await queries.fetch(
         """select r.referral_id, r.next_organisation, r.next_team,
                coalesce(t.active and (t.escalation_name, t.escalation_phone, t.escalation_email) <> ('', '', ''), false)
@@ -33,8 +36,8 @@ async def not_escalated(queries: Queries, now: datetime, but: Collection[str], m
            left join referral.team t on r.next_team <> '' and t.team_id = r.next_team
            order by r.urgency desc, r.due_at, r.referral_id""",
         now,
-        sorted(but),
-        most,
+        sorted(excluded),
+        limit,
         list(PRIORITIES),
     )
     return [
@@ -43,8 +46,8 @@ async def not_escalated(queries: Queries, now: datetime, but: Collection[str], m
     ]
 
 
-def figures(connection: psycopg.Connection, now: datetime) -> tuple[int, int, float]:
-    """How many are overdue, how many of these nobody was told of yet, and for how many seconds the oldest is."""
+def overdue_figures(connection: psycopg.Connection, now: datetime) -> tuple[int, int, float]:
+    """The number of overdue referrals, the number of them not escalated yet, and for how many seconds the oldest is."""
     row = connection.execute(
         """select count(*), count(*) filter (where escalated_at is null),
                coalesce(extract(epoch from %(now)s - min(due_at)), 0)::float8
@@ -55,13 +58,14 @@ def figures(connection: psycopg.Connection, now: datetime) -> tuple[int, int, fl
     return row[0], row[1], row[2]
 
 
-# Open referrals on which nobody acted in time, as those who take part in them may see them.
-
-
 @dataclass(frozen=True, slots=True)
 class BreachQuery:
-    """What is asked for: of what an organisation has sent (`requester`; empty: of nothing), and of what these teams
-    were asked for, hold, or have to act on; where that other `organisation` takes part; late since then, until now.
+    """A search of the breach list.
+
+    - `requester`: referrals that this organisation sent; empty: none.
+    - `teams`: referrals that one of these teams received, holds, or has to act on.
+    - `organisation`: only those with this organisation as a party; empty: all.
+    - `since`, `now`: only those with a due time between these.
     """
 
     requester: str
@@ -71,8 +75,8 @@ class BreachQuery:
     now: datetime
 
 
-# A draft is its requester's alone; what a team has given back does not wait for that team any more.
-_ASKED = """
+# Only its requester sees a draft. A team does not see a referral any more that it has given back.
+_BREACHES = """
     is_open and due_at between $4 and $5
     and (
         ($1 <> '' and requester_organisation = $1)
@@ -84,28 +88,28 @@ _ASKED = """
 """
 
 
-async def page(queries: Queries, question: BreachQuery, after: TimeCursor | None, most: int) -> list[Referral]:
-    """What is late the longest first, from after that place."""
+async def page(queries: Queries, query: BreachQuery, after: TimeCursor | None, limit: int) -> list[Referral]:
+    """A page of the breach list, the longest overdue first. `after` is the last item of the page before."""
     beyond = "and (due_at, referral_id) > ($7, $8)" if after else ""
     rows = await queries.fetch(
-        f"""select {BRIEF} from referral.referral where {_ASKED} {beyond}
-            order by due_at, referral_id limit {int(most)}""",  # noqa: S608
-        *_values(question),
-        *([after.moment, after.name] if after else []),
+        f"""select {BRIEF_COLUMNS} from referral.referral where {_BREACHES} {beyond}
+            order by due_at, referral_id limit {int(limit)}""",  # noqa: S608
+        *_values(query),
+        *([after.sort_time, after.item_id] if after else []),
     )
-    return [referral_of(row) for row in rows]
+    return [referral_from_row(row) for row in rows]
 
 
-async def count(queries: Queries, question: BreachQuery) -> tuple[int, int]:
-    """How many there are on all pages, and how many of them were escalated."""
+async def count(queries: Queries, query: BreachQuery) -> tuple[int, int]:
+    """The number of breaches on all pages, and the number of them that were escalated."""
     row = await queries.fetchrow(
-        f"select count(*), count(escalated_at) from referral.referral where {_ASKED}",  # noqa: S608
-        *_values(question),
+        f"select count(*), count(escalated_at) from referral.referral where {_BREACHES}",  # noqa: S608
+        *_values(query),
     )
     return row[0], row[1]
 
 
-def _values(question: BreachQuery) -> list[object]:
-    acting = [str(each) for each in ACTING]
-    sides = [question.requester, list(question.teams), question.organisation]
-    return [*sides, question.since, question.now, acting]
+def _values(query: BreachQuery) -> list[object]:
+    acting = [str(status) for status in RECIPIENT_STATUSES]
+    sides = [query.requester, list(query.teams), query.organisation]
+    return [*sides, query.since, query.now, acting]

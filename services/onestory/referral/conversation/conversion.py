@@ -1,4 +1,4 @@
-"""Advice that becomes a referral: nothing is typed again, and what was said goes along."""
+"""Makes a referral of a request for advice, with its content and its messages. Pure."""
 
 from __future__ import annotations
 
@@ -7,26 +7,33 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from onestory.referral.clocks.domain import PRIORITIES, Clocks
-from onestory.referral.lifecycle.creation import Asking, ReferralRequest, TeamNamed, create, referral_id
-from onestory.referral.lifecycle.decide import acting, finish
-from onestory.referral.lifecycle.machine import ADVICE_CONVERTED, Doing, ReferralChange, Side
-from onestory.referral.lifecycle.model import Json, Referral, ReferralKind, Status
+from onestory.referral.lifecycle.creation import (
+    ReferralOrigin,
+    ReferralRequest,
+    TeamReference,
+    create_referral,
+    referral_id,
+)
+from onestory.referral.lifecycle.decide import build_change, with_acting_party
+from onestory.referral.lifecycle.machine import ADVICE_CONVERTED
+from onestory.referral.lifecycle.model import ChangeContext, Json, Referral, ReferralChange, ReferralKind, Side, Status
 from onestory.referral.lifecycle.render import ONESTORY
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
 from onestory.shared.events import Party
-from onestory.shared.fhir.references import ADVICE
+from onestory.shared.fhir.references import ADVICE_CATEGORY
 from onestory.shared.identity import Keys
 
-MAY_CONVERT = f"{ONESTORY}/advice-may-be-converted"
+MAY_CONVERT_EXTENSION = f"{ONESTORY}/advice-may-be-converted"
 """Extension on the ServiceRequest of advice: the team that is asked may make a referral of it."""
 
-# What is of the request for advice alone. Its business identifiers too: with them, the record would take both for one.
-_OF_THE_ADVICE = ("extension", "category", "identifier", "authoredOn", "supportingInfo", "replaces")
+# Elements that belong to the request for advice only. With its business identifiers, the record would take both
+# ServiceRequests as one.
+_ADVICE_ONLY_FIELDS = ("extension", "category", "identifier", "authoredOn", "supportingInfo", "replaces")
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What a referral shall be made of advice: to which team, and how urgent (empty: as the advice was)."""
+    """The team and the priority of the referral that advice becomes; empty priority: the one of the advice."""
 
     recipient: Party
     priority: str = ""
@@ -34,35 +41,35 @@ class Conversion:
 
 def convert(
     advice: Referral,
-    wanted: Conversion,
+    conversion: Conversion,
     messages: Sequence[str],
     sides: Collection[Side],
-    doing: Doing,
-    referring: Doing,
+    context: ChangeContext,
+    creation_context: ChangeContext,
     clocks: Clocks,
     keys: Keys,
 ) -> tuple[ReferralChange, ReferralChange]:
-    """The end of the advice, and the beginning of the referral: two changes, to be written together.
+    """The change that ends the advice, and the change that creates the referral; both have to be written together.
 
-    `messages` are the ids of what was said. `doing` is the first change, `referring` the second. Raises `Conflict`,
-    `Forbidden`, `Unprocessable`.
+    `messages` are the ids of its messages. `context` is for the first change, `creation_context` for the second.
+    Raises `Conflict`, `Forbidden`, `Unprocessable`.
     """
-    _refuse(advice, wanted, sides, keys)
+    _refuse_conversion(advice, conversion, sides, keys)
     by = sides if Side.REQUESTER not in sides else [Side.REQUESTER]
-    doing, referring = acting(advice, by, doing), acting(advice, by, referring)
-    asked = ReferralRequest(
+    context, creation_context = with_acting_party(advice, by, context), with_acting_party(advice, by, creation_context)
+    request = ReferralRequest(
         person=advice.person,
-        team=TeamNamed(wanted.recipient.team, "", "Parameters.parameter.where(name='recipient')"),
+        team=TeamReference(conversion.recipient.team, "", "Parameters.parameter.where(name='recipient')"),
         status=Status.REQUESTED,
         kind=ReferralKind.REFERRAL,
-        priority=wanted.priority or advice.priority,
+        priority=conversion.priority or advice.priority,
         body=_body(advice, messages),
     )
-    asking = Asking(advice.requester, advice.requester_subject, _local_id(advice))
-    made = create(asked, wanted.recipient, asking, referring, clocks, keys)
+    origin = ReferralOrigin(advice.requester, advice.requester_subject, _local_id(advice))
+    creation = create_referral(request, conversion.recipient, origin, creation_context, clocks, keys)
     output = {
         "type": {"text": "referral"},
-        "valueReference": {"reference": f"ServiceRequest/{made.referral.referral_id}"},
+        "valueReference": {"reference": f"ServiceRequest/{creation.referral.referral_id}"},
     }
     ended = replace(
         advice,
@@ -79,20 +86,20 @@ def convert(
         escalated_at=None,
         claimed_by="",
     )
-    return finish(advice, ended, "convert", doing), made
+    return build_change(advice, ended, "convert", context), creation
 
 
 def converted_id(advice: Referral, keys: Keys) -> str:
-    """The shared id of the referral that this advice becomes, or has become."""
+    """The shared id of the referral that this advice becomes, or became."""
     return referral_id(keys, advice.person, advice.requester.organisation, _local_id(advice))
 
 
 def _local_id(advice: Referral) -> str:
-    # One name, so that advice becomes one referral at most.
+    # Always the same local id, so that advice becomes one referral at most.
     return f"{advice.local_id}-referral"
 
 
-def _refuse(advice: Referral, wanted: Conversion, sides: Collection[Side], keys: Keys) -> None:
+def _refuse_conversion(advice: Referral, conversion: Conversion, sides: Collection[Side], keys: Keys) -> None:
     if advice.kind is not ReferralKind.ADVICE:
         raise Conflict("Only a request for advice becomes a referral: this is one already.", code="conflict")
     if advice.business_status == ADVICE_CONVERTED:
@@ -100,14 +107,14 @@ def _refuse(advice: Referral, wanted: Conversion, sides: Collection[Side], keys:
             f"It has become a referral before: ServiceRequest/{converted_id(advice, keys)}.", code="duplicate"
         )
     if advice.status not in (Status.REQUESTED, Status.RECEIVED):
-        says = f"It is {advice.status}" + ("" if advice.is_open else " and has ended")
-        raise Conflict(f"{says}: refer the person with POST /fhir/ServiceRequest.", code="conflict")
+        problem = f"It is {advice.status}" + ("" if advice.is_open else " and has ended")
+        raise Conflict(f"{problem}: refer the person with POST /fhir/ServiceRequest.", code="conflict")
     if Side.REQUESTER not in sides and not _may_convert(advice):
         raise Forbidden("Only who asked for the advice may make a referral of it: advise it, with $message.")
-    if wanted.priority and wanted.priority not in PRIORITIES:
-        says = f"priority is one of {', '.join(PRIORITIES)}."
-        raise Unprocessable(says, code="code-invalid", expression="Parameters.parameter.where(name='priority')")
-    if wanted.priority and PRIORITIES.index(wanted.priority) < PRIORITIES.index(advice.priority):
+    if conversion.priority and conversion.priority not in PRIORITIES:
+        problem = f"priority is one of {', '.join(PRIORITIES)}."
+        raise Unprocessable(problem, code="code-invalid", expression="Parameters.parameter.where(name='priority')")
+    if conversion.priority and PRIORITIES.index(conversion.priority) < PRIORITIES.index(advice.priority):
         raise Unprocessable(
             f"The advice is {advice.priority}: the referral may be more urgent, not less.",
             code="business-rule",
@@ -117,28 +124,35 @@ def _refuse(advice: Referral, wanted: Conversion, sides: Collection[Side], keys:
 
 def _may_convert(advice: Referral) -> bool:
     extensions = advice.service_request.get("extension", ())
-    return any(each.get("url") == MAY_CONVERT and each.get("valueBoolean") is True for each in extensions)
+    return any(
+        extension.get("url") == MAY_CONVERT_EXTENSION and extension.get("valueBoolean") is True
+        for extension in extensions
+    )
 
 
 def _body(advice: Referral, messages: Sequence[str]) -> Json:
-    said = advice.service_request
-    body: dict[str, Any] = {name: value for name, value in said.items() if name not in _OF_THE_ADVICE}
+    requested = advice.service_request
+    body: dict[str, Any] = {name: value for name, value in requested.items() if name not in _ADVICE_ONLY_FIELDS}
     more: dict[str, list[Json]] = {
-        "extension": [each for each in said.get("extension", ()) if each.get("url") != MAY_CONVERT],
-        "category": [kept for each in said.get("category", ()) if (kept := _not_advice(each))],
+        "extension": [
+            extension for extension in requested.get("extension", ()) if extension.get("url") != MAY_CONVERT_EXTENSION
+        ],
+        "category": [
+            other for category in requested.get("category", ()) if (other := _without_advice_coding(category))
+        ],
         "supportingInfo": [
-            *said.get("supportingInfo", ()),
-            *({"reference": f"Communication/{each}"} for each in messages),
+            *requested.get("supportingInfo", ()),
+            *({"reference": f"Communication/{message}"} for message in messages),
         ],
         "replaces": [{"reference": f"ServiceRequest/{advice.referral_id}"}],
     }
     return {**body, **{name: values for name, values in more.items() if values}}
 
 
-def _not_advice(category: Json) -> Json:
-    """A category without the coding that made it a request for advice; empty where nothing else is in it."""
+def _without_advice_coding(category: Json) -> Json:
+    """A category without the coding that marks advice; empty where it has no other coding."""
     codings = category.get("coding", ())
-    kept = [each for each in codings if (each.get("system"), each.get("code")) != ADVICE]
-    if len(kept) == len(codings):
+    others = [coding for coding in codings if (coding.get("system"), coding.get("code")) != ADVICE_CATEGORY]
+    if len(others) == len(codings):
         return category
-    return {**category, "coding": kept} if kept else {}
+    return {**category, "coding": others} if others else {}

@@ -1,7 +1,7 @@
-"""What the sides of a referral say to each other, and whose turn it is then. Pure: the same in, the same out.
+"""Messages between the two sides of a referral, and which side has to act after them. Pure.
 
-A question gives the turn to the other side, an answer gives it back, and information leaves it where it is. Who is
-responsible never changes by what is said.
+A question gives the turn to the other side, an answer gives it back, and information leaves it. No message changes the
+holder. A message is a Communication (http://hl7.org/fhir/R4/communication.html).
 """
 
 from __future__ import annotations
@@ -13,36 +13,39 @@ from enum import StrEnum
 from typing import Any
 
 from onestory.referral.clocks.domain import Clocks
-from onestory.referral.lifecycle.decide import acting, finish
+from onestory.referral.lifecycle.decide import build_change, with_acting_party
 from onestory.referral.lifecycle.machine import (
     PROVIDER_RESPONSE_REQUIRED,
     REFERRER_TO_REVIEW_RESPONSE,
     REFERRER_TO_SUBMIT_FURTHER_INFORMATION,
-    Doing,
-    ReferralChange,
-    Side,
-    Written,
 )
-from onestory.referral.lifecycle.model import Json, Referral, ReferralKind, Status
-from onestory.referral.lifecycle.render import ONESTORY, reference_to, subject
-from onestory.referral.lifecycle.write import message_local_id
+from onestory.referral.lifecycle.model import (
+    ChangeContext,
+    Json,
+    Referral,
+    ReferralChange,
+    ReferralKind,
+    Side,
+    Status,
+    WrittenResource,
+    message_local_id,
+)
+from onestory.referral.lifecycle.render import ONESTORY, party_reference, subject
 from onestory.shared.errors import Conflict, TooLarge, Unprocessable
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.identity import parse_shared_id
 
-# A message between the sides of a referral, as FHIR (http://hl7.org/fhir/R4/communication.html).
-
-MESSAGE = "https://onestory.nhs.uk/CodeSystem/referral-message"
-AUTHOR = f"{ONESTORY}/message-author"
-"""Extension on Communication: the user (`sub`) who wrote it."""
-LARGEST = 5_000_000
-"""Bytes of all attachments of one message."""
-LONGEST = 1_000_000
-"""Characters of a text: about as many as a FHIR string may have."""
+MESSAGE_CATEGORY_SYSTEM = "https://onestory.nhs.uk/CodeSystem/referral-message"
+AUTHOR_EXTENSION = f"{ONESTORY}/message-author"
+"""Extension on Communication: the user (`sub`) who sent it."""
+MAX_ATTACHMENT_BYTES = 5_000_000
+"""Limit for all attachments of one message together."""
+MAX_TEXT_CHARACTERS = 1_000_000
+"""Limit for the text of a message: about the limit of a FHIR string."""
 
 
 class Category(StrEnum):
-    """What a message wants of the other side: a reply, to be read as the reply to its question, or nothing."""
+    """The kind of a message: a question needs a reply, an answer is the reply, information needs none."""
 
     QUESTION = "question"
     ANSWER = "answer"
@@ -51,15 +54,15 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConversationMessage:
-    """What is said: texts and attachments (`payload`), and what of the record it is about (References)."""
+    """A message: its text and attachments (`payload`), and References to what it is about on the record (`about`)."""
 
     category: Category
     payload: tuple[Json, ...]
     about: tuple[Json, ...] = ()
 
 
-def refuse_unfit(attachment: Json, path: str) -> int:
-    """The bytes of an attachment. Raises `Unprocessable` for one that does not come along."""
+def attachment_bytes(attachment: Json, path: str) -> int:
+    """The size of an attachment in bytes. Raises `Unprocessable` where its data or its type is missing."""
     if not attachment.get("data") or not attachment.get("contentType"):
         raise Unprocessable(
             "Send the attachment itself, as data with its contentType. What is on the record is named by about.",
@@ -70,26 +73,26 @@ def refuse_unfit(attachment: Json, path: str) -> int:
 
 
 def refuse_too_large(size: int) -> None:
-    """Raise `TooLarge` where the attachments of one message have more bytes than travel with a referral."""
-    if size > LARGEST:
+    """Raise `TooLarge` where the attachments of one message together have more than `MAX_ATTACHMENT_BYTES`."""
+    if size > MAX_ATTACHMENT_BYTES:
         raise TooLarge(
-            f"The attachments have more than {LARGEST} bytes: publish them as DocumentReference, and name them by "
-            "about.",
+            f"The attachments have more than {MAX_ATTACHMENT_BYTES} bytes: publish them as DocumentReference, and "
+            "name them by about.",
             expression="Parameters.parameter.where(name='attachment')",
         )
 
 
 def refuse_too_long(text: str) -> None:
-    """Raise `TooLarge` for a text that nobody can read as a message."""
-    if len(text) > LONGEST:
+    """Raise `TooLarge` for a text with more than `MAX_TEXT_CHARACTERS`."""
+    if len(text) > MAX_TEXT_CHARACTERS:
         raise TooLarge(
-            f"The text has more than {LONGEST} characters: send it as an attachment.",
+            f"The text has more than {MAX_TEXT_CHARACTERS} characters: send it as an attachment.",
             expression="Parameters.parameter.where(name='text')",
         )
 
 
 def refuse_other_person(referral: Referral, message: ConversationMessage) -> None:
-    """Raise `Unprocessable` unless all that the message is about is on the record of the referral's person."""
+    """Raise `Unprocessable` where the message is about a resource on the record of another person."""
     for reference in message.about:
         kind, _, name = str(reference.get("reference", "")).partition("/")
         parsed = parse_shared_id(name)
@@ -101,42 +104,43 @@ def refuse_other_person(referral: Referral, message: ConversationMessage) -> Non
             )
 
 
-def communication(referral: Referral, message: ConversationMessage, doing: Doing, answers: str) -> Json:
-    """The message. `answers` is the id of the one that it answers, if it does."""
-    sender = doing.actor.party
+def communication(referral: Referral, message: ConversationMessage, context: ChangeContext, answers: str) -> Json:
+    """The message as a Communication without id and meta. `answers` is the id of the question, or empty."""
+    sender = context.actor.party
     others = dict.fromkeys((referral.requester, referral.sender, referral.recipient))
     body: dict[str, Any] = {
-        "extension": [{"url": AUTHOR, "valueString": doing.actor.subject}] if doing.actor.subject else [],
+        "extension": [{"url": AUTHOR_EXTENSION, "valueString": context.actor.subject}] if context.actor.subject else [],
         "basedOn": [{"reference": f"ServiceRequest/{referral.referral_id}"}],
         "partOf": [{"reference": f"Task/{referral.task_id}"}],
         "inResponseTo": [{"reference": f"Communication/{answers}"}] if answers else [],
         "status": "completed",
-        "category": [{"coding": [{"system": MESSAGE, "code": str(message.category)}]}],
+        "category": [{"coding": [{"system": MESSAGE_CATEGORY_SYSTEM, "code": str(message.category)}]}],
         "subject": subject(referral),
         "about": list(message.about),
-        "sent": format_instant(doing.at),
-        "recipient": [reference_to(party) for party in others if party != sender],
-        "sender": reference_to(sender),
+        "sent": format_instant(context.at),
+        "recipient": [party_reference(party) for party in others if party != sender],
+        "sender": party_reference(sender),
         "payload": list(message.payload),
     }
     return {name: value for name, value in body.items() if value != []}
 
 
-class Camp(StrEnum):
-    """Who asked, requester and sender alike; and the team that was asked."""
+class ConversationSide(StrEnum):
+    """A side of a conversation: requester and sender together, or the team that is asked."""
 
     ASKING = "asking"
     ASKED = "asked"
 
 
 MessageIds = Callable[[Referral, str], str]
-"""The shared id of the message of a referral that has this name."""
+"""Gives the shared id of the message of a referral with this local id."""
 
 _QUESTION, _ANSWER = Category.QUESTION, Category.ANSWER
-_ASKING, _ASKED = Camp.ASKING, Camp.ASKED
+_ASKING, _ASKED = ConversationSide.ASKING, ConversationSide.ASKED
 
-# In this state, said by these: the state that follows. What is not listed is refused; information changes nothing.
-_ADVICE: Mapping[str, Mapping[tuple[Camp, Category], str]] = {
+# The business status of advice, the message and its side, and the business status after it. A question or answer that
+# is not listed is refused; information changes nothing.
+_ADVICE_STATUS_AFTER: Mapping[str, Mapping[tuple[ConversationSide, Category], str]] = {
     PROVIDER_RESPONSE_REQUIRED: {
         (_ASKING, _QUESTION): PROVIDER_RESPONSE_REQUIRED,
         (_ASKED, _QUESTION): REFERRER_TO_SUBMIT_FURTHER_INFORMATION,
@@ -154,111 +158,124 @@ _ADVICE: Mapping[str, Mapping[tuple[Camp, Category], str]] = {
         (_ASKED, _ANSWER): REFERRER_TO_REVIEW_RESPONSE,
     },
 }
-_SIDES = {Camp.ASKING: "sender", Camp.ASKED: "recipient"}
+_ACTS_NEXT = {ConversationSide.ASKING: "sender", ConversationSide.ASKED: "recipient"}
 _ACTIONS = {Category.QUESTION: "ask", Category.ANSWER: "answer", Category.INFORMATION: "message"}
 
 
-def word_after(word: str, camp: Camp, category: Category) -> str | None:
-    """The businessStatus of advice after this was said; None: it is refused."""
-    return word if category is Category.INFORMATION else _ADVICE.get(word, {}).get((camp, category))
+def business_status_after(business_status: str, side: ConversationSide, category: Category) -> str | None:
+    """Task.businessStatus of advice after a message of this side; None: the message is refused."""
+    if category is Category.INFORMATION:
+        return business_status
+    return _ADVICE_STATUS_AFTER.get(business_status, {}).get((side, category))
 
 
-def turn_after(status: Status, acts_next: str, camp: Camp, category: Category) -> str | None:
-    """`Referral.acts_next` of anything but advice after this was said; None: it is refused.
+def turn_after(status: Status, acts_next: str, side: ConversationSide, category: Category) -> str | None:
+    """`Referral.acts_next` after a message of this side, for all kinds but advice; None: the message is refused.
 
-    Once a team has said no, or has failed, whoever is responsible has to find another way: no question takes that turn.
+    After a rejection or failure the holder has to find another team: no question can take this turn away.
     """
     if category is Category.INFORMATION:
         return acts_next
     if status in (Status.REJECTED, Status.FAILED):
         return None
     if category is Category.QUESTION:
-        return _SIDES[Camp.ASKED if camp is Camp.ASKING else Camp.ASKING]
-    return "" if acts_next and _camp(acts_next) is camp else None
+        return _ACTS_NEXT[ConversationSide.ASKED if side is ConversationSide.ASKING else ConversationSide.ASKING]
+    return "" if acts_next and _conversation_side(acts_next) is side else None
 
 
-def say(
+def decide_message(
     referral: Referral,
     message: ConversationMessage,
     sides: Collection[Side],
-    doing: Doing,
+    context: ChangeContext,
     clocks: Clocks,
     ids: MessageIds,
 ) -> ReferralChange:
-    """The change that a message makes, by somebody who stands on these sides.
+    """The change that a message makes, sent by a caller on these sides.
 
-    Raises `Conflict` where nobody is left to hear it or where it answers nothing, `Unprocessable` where it is about
-    another person.
+    Raises `Conflict` where the referral is a draft or has ended, or where there is no question to answer;
+    `Unprocessable` where it is about another person.
     """
-    _refuse_unheard(referral)
+    _refuse_closed(referral)
     refuse_other_person(referral, message)
-    camp = _speaking(referral, sides)
-    doing = acting(referral, [side for side in sides if _camp(side) is camp], doing)
-    name = message_local_id(referral, referral.version + 1)
-    shared_id = ids(referral, name)
+    side = _sending_side(referral, sides)
+    sending = [one for one in sides if _conversation_side(one) is side]
+    context = with_acting_party(referral, sending, context)
+    local_id = message_local_id(referral, referral.version + 1)
+    shared_id = ids(referral, local_id)
     is_advice = referral.kind is ReferralKind.ADVICE
-    after = (_advised if is_advice else _asked)(referral, camp, message.category, doing.at, clocks)
+    after = (_after_advice_message if is_advice else _after_referral_message)(
+        referral, side, message.category, context.at, clocks
+    )
     after = replace(after, version=referral.version + 1)
     answered = ""
     if message.category is Category.QUESTION:
         after = replace(after, question_id=shared_id)
     elif message.category is Category.ANSWER:
         after, answered = replace(after, question_id=""), referral.question_id
-    is_the_advice = is_advice and (camp, message.category) == (Camp.ASKED, Category.ANSWER)
-    action = "advise" if is_the_advice else _ACTIONS[message.category]
-    written = Written("Communication", shared_id, name, communication(after, message, doing, answered))
-    return finish(referral, after, action, doing, [written])
+    gives_advice = is_advice and (side, message.category) == (ConversationSide.ASKED, Category.ANSWER)
+    action = "advise" if gives_advice else _ACTIONS[message.category]
+    content = communication(after, message, context, answered)
+    return build_change(
+        referral, after, action, context, [WrittenResource("Communication", shared_id, local_id, content)]
+    )
 
 
-def _advised(referral: Referral, camp: Camp, category: Category, at: datetime, clocks: Clocks) -> Referral:
-    """Either side has the same time, from when the turn came to it."""
-    word = word_after(referral.business_status, camp, category)
-    if word is None:
-        raise _answers_nothing()
+def _after_advice_message(
+    referral: Referral, side: ConversationSide, category: Category, at: datetime, clocks: Clocks
+) -> Referral:
+    """Advice after a message. Both sides have the same time to act, from the moment when they get the turn."""
+    business_status = business_status_after(referral.business_status, side, category)
+    if business_status is None:
+        raise _nothing_to_answer()
     if category is Category.INFORMATION:
         return referral
-    # What is said first by the team says that it has seen the request.
-    status = Status.RECEIVED if camp is Camp.ASKED else referral.status
-    acts_next = "" if word == PROVIDER_RESPONSE_REQUIRED else _SIDES[Camp.ASKING]
-    after = replace(referral, status=status, business_status=word, acts_next=acts_next)
+    # The first message of the team shows that it has seen the request.
+    status = Status.RECEIVED if side is ConversationSide.ASKED else referral.status
+    acts_next = "" if business_status == PROVIDER_RESPONSE_REQUIRED else _ACTS_NEXT[ConversationSide.ASKING]
+    after = replace(referral, status=status, business_status=business_status, acts_next=acts_next)
     if acts_next == referral.acts_next:
         return after
     return replace(after, due_at=clocks.due(after.kind, after.priority, after.status, at), escalated_at=None)
 
 
-def _asked(referral: Referral, camp: Camp, category: Category, at: datetime, clocks: Clocks) -> Referral:
-    """Who is asked has as long as a team has to look at a new referral. The time that the state gives runs on beneath:
-    a question puts nothing off, but who gets the turn back from the other side has at least that long again.
+def _after_referral_message(
+    referral: Referral, side: ConversationSide, category: Category, at: datetime, clocks: Clocks
+) -> Referral:
+    """A referral after a message. The side that gets a question has as long as a team has for a new referral.
+
+    Meanwhile the due time of the status goes on: a question to the team never delays it. The team that gets the turn
+    back has at least the time for a new referral again.
     """
-    acts_next = turn_after(referral.status, referral.acts_next, camp, category)
+    acts_next = turn_after(referral.status, referral.acts_next, side, category)
     if acts_next is None:
-        raise _answers_nothing()
+        raise _nothing_to_answer()
     if acts_next == referral.acts_next or referral.due_at is None:
         return referral
-    look = clocks.due(referral.kind, referral.priority, Status.REQUESTED, at)
-    of_state = referral.state_due_at or referral.due_at
+    reply_due = clocks.due(referral.kind, referral.priority, Status.REQUESTED, at)
+    state_due = referral.state_due_at or referral.due_at
     if acts_next:
-        due = min(look, of_state) if acts_next == _SIDES[Camp.ASKED] else look
+        due = min(reply_due, state_due) if acts_next == _ACTS_NEXT[ConversationSide.ASKED] else reply_due
     else:
-        due = of_state if camp is Camp.ASKED else max(look, of_state)
-    beneath = of_state if acts_next else None
+        due = state_due if side is ConversationSide.ASKED else max(reply_due, state_due)
+    state_due_at = state_due if acts_next else None
     escalated_at = referral.escalated_at if due == referral.due_at else None
-    return replace(referral, acts_next=acts_next, due_at=due, state_due_at=beneath, escalated_at=escalated_at)
+    return replace(referral, acts_next=acts_next, due_at=due, state_due_at=state_due_at, escalated_at=escalated_at)
 
 
-def _speaking(referral: Referral, sides: Collection[Side]) -> Camp:
-    """For which side somebody speaks who stands on both: for the one whose turn it is."""
-    camps = {_camp(side) for side in sides}
-    if len(camps) == 1:
-        return camps.pop()
-    return Camp.ASKED if referral.next_actor == referral.recipient else Camp.ASKING
+def _sending_side(referral: Referral, sides: Collection[Side]) -> ConversationSide:
+    """The side for which a caller sends a message. For a caller on both sides it is the one that has the turn."""
+    conversation_sides = {_conversation_side(side) for side in sides}
+    if len(conversation_sides) == 1:
+        return conversation_sides.pop()
+    return ConversationSide.ASKED if referral.next_actor == referral.recipient else ConversationSide.ASKING
 
 
-def _camp(side: str) -> Camp:
-    return Camp.ASKED if side == Side.RECIPIENT else Camp.ASKING
+def _conversation_side(side: str) -> ConversationSide:
+    return ConversationSide.ASKED if side == Side.RECIPIENT else ConversationSide.ASKING
 
 
-def _refuse_unheard(referral: Referral) -> None:
+def _refuse_closed(referral: Referral) -> None:
     if referral.status is Status.DRAFT:
         raise Conflict("Nobody hears you yet: send it first, with $request.", code="conflict")
     if not referral.is_open:
@@ -270,7 +287,7 @@ def _refuse_unheard(referral: Referral) -> None:
         )
 
 
-def _answers_nothing() -> Conflict:
+def _nothing_to_answer() -> Conflict:
     return Conflict(
         "Nothing waits for your answer now. Send it as a question, to which the other side has to reply, or as "
         "information. Once a team has said no, only information can be sent: ask another team with $redirect.",

@@ -1,4 +1,4 @@
-"""What is said of a referral: sent, and read again."""
+"""Sends and reads the messages of a referral, and makes a referral of advice."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from uuid_utils.compat import uuid7
 from onestory.referral.clocks.domain import Clocks
 from onestory.referral.conversation import store as conversation_store
 from onestory.referral.conversation.conversion import Conversion, convert, converted_id
-from onestory.referral.conversation.domain import ConversationMessage, say
+from onestory.referral.conversation.domain import ConversationMessage, decide_message
 from onestory.referral.lifecycle import change_store
 from onestory.referral.lifecycle import store as lifecycle_store
-from onestory.referral.lifecycle.creation import TeamNamed, message_id
+from onestory.referral.lifecycle.creation import TeamReference, message_id
 from onestory.referral.lifecycle.handler import CommandRequest, Outcome, ReferralHandler
-from onestory.referral.lifecycle.machine import Doing, ReferralChange, Side
-from onestory.referral.lifecycle.model import Referral
+from onestory.referral.lifecycle.model import ChangeContext, Referral, ReferralChange, Side, message_local_id
 from onestory.referral.lifecycle.store import ReferralResource
-from onestory.referral.lifecycle.write import message_local_id
 from onestory.shared.errors import Malformed
 from onestory.shared.http.caller import Caller
 from onestory.shared.identity import Keys
@@ -30,62 +28,63 @@ _PAGE_BYTES = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """Some messages of a referral, in order. `total` counts all; `more`: others follow."""
+    """A page of messages, in the order in which they were sent. `total` counts all; `more`: another page follows."""
 
     total: int
     messages: list[ReferralResource]
     more: bool
 
 
-class Conversation:
+class ConversationHandler:
     """Sends and reads the messages of referrals."""
 
     def __init__(self, handler: ReferralHandler, database: Database, clocks: Clocks, keys: Keys) -> None:
         self._handler = handler
         self._database = database
         self._keys = keys
-        self._say = partial(say, clocks=clocks, ids=partial(message_id, keys))
+        self._decide_message = partial(decide_message, clocks=clocks, ids=partial(message_id, keys))
 
     async def send(
         self, request: CommandRequest, task_id: str, if_match: UUID, message: ConversationMessage
     ) -> tuple[ReferralResource, Outcome]:
-        """The message as it was sent, and the referral as it is then. Raises what `Handler.act` does."""
+        """The message as it was sent, and the referral after it. Raises what `ReferralHandler.change` raises."""
 
-        def deciding(referral: Referral, sides: frozenset[Side], doing: Doing) -> ReferralChange:
-            return self._say(referral, message, sides, doing)
+        def decide(referral: Referral, sides: frozenset[Side], context: ChangeContext) -> ReferralChange:
+            return self._decide_message(referral, message, sides, context)
 
-        outcome = await self._handler.act(request, task_id, if_match, deciding)
+        outcome = await self._handler.change(request, task_id, if_match, decide)
         referral = outcome.referral
         version: int | None = referral.version
         if outcome.repeated:
             key = request.scoped_key
-            version = await change_store.version_of(self._database, referral.person_key, referral.referral_id, key)
+            version = await change_store.version_by_request_key(
+                self._database, referral.person_key, referral.referral_id, key
+            )
         assert version is not None
         shared_id = message_id(self._keys, referral, message_local_id(referral, version))
-        sent = await lifecycle_store.resource(self._database, shared_id)
+        sent = await lifecycle_store.find_resource(self._database, shared_id)
         assert sent is not None
         return sent, outcome
 
-    async def page(self, caller: Caller, task_id: str, after: str, most: int) -> MessagePage:
-        """The messages after the one of this id; from the first where it is empty.
+    async def page(self, caller: Caller, task_id: str, after: str, limit: int) -> MessagePage:
+        """The messages after the one with the id `after`; empty: from the first.
 
-        Raises `NotFound`, also for who is no party to the referral, and `Malformed` for an id of no message of it.
+        Raises `NotFound`, also where the caller is no party to the referral; `Malformed` where `after` is no message of
+        this referral.
         """
-        _, referral = await self._handler.look(caller, task_id)
+        _, referral = await self._handler.read_with_referral(caller, task_id)
         async with self._database.snapshot() as queries:
             if after and not await conversation_store.has(queries, referral, after):
                 raise Malformed("_cursor is not from a next link of these messages.", code="value")
             total = await conversation_store.count(queries, referral)
-            found = await conversation_store.page(queries, referral, after, most, _PAGE_BYTES)
-            more = bool(found) and bool(await conversation_store.page(queries, referral, found[-1].shared_id, 1, 0))
-        return MessagePage(total, found, more)
+            messages = await conversation_store.page(queries, referral, after, limit, _PAGE_BYTES)
+            last_id = messages[-1].shared_id if messages else ""
+            more = bool(last_id) and bool(await conversation_store.page(queries, referral, last_id, 1, 0))
+        return MessagePage(total, messages, more)
 
 
-# Advice becomes a referral: its end and the referral's beginning, in one transaction.
-
-
-class Conversions:
-    """Makes referrals of advice."""
+class ConversionHandler:
+    """Makes a referral of advice: the end of the advice and the new referral are written in one transaction."""
 
     def __init__(self, handler: ReferralHandler, database: Database, clocks: Clocks, keys: Keys) -> None:
         self._handler = handler
@@ -94,28 +93,30 @@ class Conversions:
         self._keys = keys
 
     async def convert(
-        self, request: CommandRequest, task_id: str, if_match: UUID, team: TeamNamed | None, priority: str
+        self, request: CommandRequest, task_id: str, if_match: UUID, team: TeamReference | None, priority: str
     ) -> Outcome:
-        """The new referral, or the one that the same key made before. Without a team it goes to the one that was asked.
+        """The new referral, or the one that an earlier request with this key made.
 
-        Raises what `Handler.act` does.
+        Without `team` it goes to the team that was asked for advice. Raises what `ReferralHandler.change` raises.
         """
-        _, seen = await self._handler.look(request.caller, task_id)
-        recipient = seen.recipient
-        if seen.is_open or team:
-            recipient = await self._handler.recipient(team or TeamNamed(recipient.team, "", "Parameters"))
-        # Whoever said more meanwhile has changed the version, so that all of it is here.
-        said = await conversation_store.ids(self._database, seen)
-        made: list[ReferralChange] = []
+        _, advice = await self._handler.read_with_referral(request.caller, task_id)
+        recipient = advice.recipient
+        if advice.is_open or team:
+            recipient = await self._handler.find_recipient(team or TeamReference(recipient.team, "", "Parameters"))
+        # These are all messages: a later one changes the version, so that If-Match refuses this request.
+        message_ids = await conversation_store.ids(self._database, advice)
+        creations: list[ReferralChange] = []
 
-        def deciding(referral: Referral, sides: frozenset[Side], doing: Doing) -> ReferralChange:
-            wanted, referring = Conversion(recipient, priority), replace(doing, event_id=uuid7())
-            ended, begun = convert(referral, wanted, said, sides, doing, referring, self._clocks, self._keys)
-            made.append(begun)
+        def decide(referral: Referral, sides: frozenset[Side], context: ChangeContext) -> ReferralChange:
+            conversion, creation_context = Conversion(recipient, priority), replace(context, event_id=uuid7())
+            ended, creation = convert(
+                referral, conversion, message_ids, sides, context, creation_context, self._clocks, self._keys
+            )
+            creations.append(creation)
             return ended
 
-        async def also(transaction: Transaction, _ended: ReferralChange) -> None:
-            await self._handler.add(transaction, made[0])
+        async def write_creation(transaction: Transaction, _ended: ReferralChange) -> None:
+            await self._handler.write_second_change(transaction, creations[0])
 
-        outcome = await self._handler.act(request, task_id, if_match, deciding, also)
-        return await self._handler.outcome(converted_id(outcome.referral, self._keys), repeated=outcome.repeated)
+        outcome = await self._handler.change(request, task_id, if_match, decide, write_creation)
+        return await self._handler.load_outcome(converted_id(outcome.referral, self._keys), repeated=outcome.repeated)

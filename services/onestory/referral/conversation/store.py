@@ -1,4 +1,4 @@
-"""The messages of a referral."""
+"""SQL of the messages of a referral; each is a Communication in `referral.resource`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _RESOURCE = "resource_type, shared_id, referral_id, event_id, changed_at, conten
 _MESSAGES = "referral.resource where person_key = $1 and referral_id = $2 and resource_type = 'Communication'"
 
 
-async def every(queries: Queries, referral: Referral) -> list[tuple[int, ReferralResource]]:
-    """All of them, each with the version of the referral that it made."""
+async def all_with_versions(queries: Queries, referral: Referral) -> list[tuple[int, ReferralResource]]:
+    """All messages, each with the version of the referral that it made."""
     rows = await queries.fetch(
         """select c.version, r.resource_type, r.shared_id, r.referral_id, r.event_id, r.changed_at, r.content
            from referral.resource r join referral.change c using (person_key, referral_id, event_id)
@@ -23,24 +23,24 @@ async def every(queries: Queries, referral: Referral) -> list[tuple[int, Referra
 
 
 async def count(queries: Queries, referral: Referral) -> int:
-    """How many there are."""
-    found: int = await queries.fetchval(
+    """The number of messages."""
+    total: int = await queries.fetchval(
         f"select count(*) from {_MESSAGES}",  # noqa: S608 - the table is our own
         referral.person_key,
         referral.referral_id,
     )
-    return found
+    return total
 
 
 async def has(queries: Queries, referral: Referral, shared_id: str) -> bool:
     """Whether this is the id of a message of the referral."""
-    found: bool = await queries.fetchval(
+    exists: bool = await queries.fetchval(
         f"select exists (select from {_MESSAGES} and shared_id = $3)",  # noqa: S608 - the table is our own
         referral.person_key,
         referral.referral_id,
         shared_id,
     )
-    return found
+    return exists
 
 
 async def ids(queries: Queries, referral: Referral) -> list[str]:
@@ -53,10 +53,10 @@ async def ids(queries: Queries, referral: Referral) -> list[str]:
     return [row["shared_id"] for row in rows]
 
 
-async def page(queries: Queries, referral: Referral, after: str, most: int, bytes_: int) -> list[ReferralResource]:
-    """The messages sent after the one of this id (empty: from the first), in order.
+async def page(queries: Queries, referral: Referral, after: str, limit: int, max_bytes: int) -> list[ReferralResource]:
+    """The messages after the one with the id `after` (empty: from the first), in the order in which they were sent.
 
-    At most so many; and no more once they have so many bytes, but always one.
+    They are at most `limit` messages with at most `max_bytes` together, but always one if there is one.
     """
     rows = await queries.fetch(
         f"""with following as (
@@ -71,7 +71,7 @@ async def page(queries: Queries, referral: Referral, after: str, most: int, byte
         referral.person_key,
         referral.referral_id,
         after,
-        most,
-        bytes_,
+        limit,
+        max_bytes,
     )
     return [ReferralResource(*row) for row in rows]

@@ -1,4 +1,7 @@
-"""The directory as this room knows it: teams that take referrals, and who works in them, from when to when."""
+"""The directory as the referral service knows it: teams that take referrals, and the roles of users in them.
+
+Also reads identifiers and references of directory resources (http://hl7.org/fhir/R4/references.html).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
+
+_SHARED = re.compile(r"([A-Za-z]+)/([a-z2-7]{26})")
+
+Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Whom a team names for what nobody acts on. Empty where nothing is said."""
+    """The contact that a team names for escalations. A field is empty where the team gives no value."""
 
     name: str = ""
     phone: str = ""
@@ -20,10 +28,11 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """A HealthcareService. `team_id` is its directory id, `organisation` the ODS code of who provides it.
+    """A HealthcareService. `team_id` is its directory id, `organisation` the ODS code of its provider.
 
-    `kind` is a code of the CodeSystem team-kind, else of its type. `practices` are the ODS codes of those that it
-    serves; none means that it does not say. One that is not `active` takes no new referral, and finishes what it has.
+    `kind` is a code of the CodeSystem team-kind, or else of HealthcareService.type. `practices` are the ODS codes of
+    the practices that it serves; empty where it names none. A team that is not `active` takes no new referral, and
+    finishes those that it has.
     """
 
     team_id: str
@@ -39,10 +48,10 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A PractitionerRole at one team. `subject` is the SDS user id; `code` a job role; `name` the practitioner's.
+    """A PractitionerRole at one team. `subject` is the SDS user id, `code` a job role, `name` the practitioner's name.
 
-    `team_id` is empty for a role at the organisation as a whole. It is in force while it is active, from `starts_at` to
-    before `ends_at`; None: from ever, for ever.
+    `team_id` is empty for a role at the whole organisation. The role is in force while it is active, from `starts_at`
+    until before `ends_at`. None as a start or an end is an open one.
     """
 
     role_id: str
@@ -55,50 +64,76 @@ class Role:
     ends_at: datetime | None = None
     active: bool = True
 
-    def in_force(self, now: datetime) -> bool:
-        """Whether somebody may act in this role at this moment."""
-        return self.active and not self.is_over(now) and (self.starts_at is None or self.starts_at <= now)
+    def is_in_force(self, now: datetime) -> bool:
+        """Return whether the user may act in this role at this moment."""
+        return self.active and not self.has_ended(now) and (self.starts_at is None or self.starts_at <= now)
 
-    def is_over(self, now: datetime) -> bool:
-        """Whether its end has passed."""
+    def has_ended(self, now: datetime) -> bool:
+        """Return whether the end of the role has passed."""
         return self.ends_at is not None and self.ends_at <= now
 
 
-# A resource of the directory as it was said, and how its identifiers and references are read.
+@dataclass(frozen=True, slots=True)
+class DirectoryNames:
+    """Names from the directory: teams by directory id, organisations by ODS code, users by SDS user id."""
 
-_SHARED = re.compile(r"([A-Za-z]+)/([a-z2-7]{26})")
+    teams: Mapping[str, str]
+    organisations: Mapping[str, str]
+    users: Mapping[str, str]
 
-Json = Mapping[str, Any]
+
+class DirectoryStatement(NamedTuple):
+    """A row of `directory_statement`; `said_by` is the ODS code of the source's organisation.
+
+    The statement with the greatest (rank, published_at, event_id) is the current one, as in the record.
+    """
+
+    shared_id: str
+    event_id: UUID
+    rank: int
+    published_at: datetime
+    resource_type: str
+    said_by: str
+    operation: str
+    content: bytes | None
+    digest: bytes
 
 
-class DirectoryResource(NamedTuple):
-    """The assertion that stands of a directory resource. `stands` is False once it has been retracted."""
+class CurrentDirectoryStatement(NamedTuple):
+    """The last assertion of a directory resource. `is_asserted` is False once a retraction has followed.
+
+    `organisation` is the ODS code of the source's organisation; `content` is FHIR JSON.
+    """
 
     shared_id: str
     resource_type: str
-    said_by: str
+    organisation: str
     content: bytes
-    stands: bool
+    is_asserted: bool
 
 
-def is_active(said: DirectoryResource, resource: Json) -> bool:
-    """Whether it still stands, and says that it is active."""
-    return said.stands and bool(resource.get("active", True))
+def is_active(statement: CurrentDirectoryStatement, resource: Json) -> bool:
+    """Return whether the resource is not retracted, and does not state `active` as false."""
+    return statement.is_asserted and bool(resource.get("active", True))
 
 
-def value_of(identifiers: list[Json], is_system: Callable[[object], bool]) -> str:
-    """The value of the first Identifier of a system, else empty."""
-    found = [each for each in identifiers if is_system(each.get("system")) and each.get("use") != "old"]
-    return next((each["value"] for each in found if each.get("value")), "")
+def identifier_value(identifiers: list[Json], is_system: Callable[[object], bool]) -> str:
+    """Return the value of the first Identifier of a system that is not an old one; empty without one."""
+    matching = [
+        identifier
+        for identifier in identifiers
+        if is_system(identifier.get("system")) and identifier.get("use") != "old"
+    ]
+    return next((identifier["value"] for identifier in matching if identifier.get("value")), "")
 
 
-def logical(reference: Json, is_system: Callable[[object], bool]) -> str:
-    """What a Reference names by an identifier of a system, else empty."""
+def identifier_in_reference(reference: Json, is_system: Callable[[object], bool]) -> str:
+    """Return the value of Reference.identifier, if it is of this system; empty otherwise."""
     identifier = reference.get("identifier")
-    return value_of([identifier], is_system) if identifier else ""
+    return identifier_value([identifier], is_system) if identifier else ""
 
 
-def referenced(reference: Json, kind: str) -> str:
-    """The directory id of a resource of this type to which a Reference leads, else empty."""
+def id_in_reference(reference: Json, kind: str) -> str:
+    """Return the directory id in Reference.reference, if it leads to this resource type; empty otherwise."""
     match = _SHARED.fullmatch(reference.get("reference", ""))
     return match[2] if match and match[1] == kind else ""

@@ -1,63 +1,128 @@
-"""Messages of `care.directory` become what commands ask of the directory."""
+"""Projects messages of `care.directory` into the tables that commands read teams and roles from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 import psycopg
 
 from onestory.referral.directory import projection_store
-from onestory.referral.directory.rows import DirectoryStatement, each_once, listed, statement
-from onestory.referral.metrics import ReferralMetrics, note, note_reused
+from onestory.referral.directory.model import CurrentDirectoryStatement, DirectoryStatement
+from onestory.referral.directory.rows import ROW_BY_TYPE, to_row
+from onestory.referral.metrics import ReferralMetrics, count_reused_event_ids, count_unusable
 from onestory.shared.errors import Unprocessable
-from onestory.shared.kafka.reader import ConsumedEvent
-from onestory.shared.kafka.schemas import DIRECTORY
+from onestory.shared.events import DirectoryChanged, Operation, rank_of
+from onestory.shared.identity import is_directory_id, is_storable
+from onestory.shared.kafka.reader import ConsumedMessage
+from onestory.shared.kafka.schemas import DIRECTORY_TOPIC
 
 
 class DirectoryBatch(NamedTuple):
-    """What can be used, and why the rest cannot: (message, reason)."""
+    """The statements of a batch, and its unusable messages, each with the reason."""
 
-    said: list[DirectoryStatement]
-    unusable: list[tuple[ConsumedEvent, str]]
+    statements: list[DirectoryStatement]
+    unusable: list[tuple[ConsumedMessage, str]]
 
 
-class Directory:
-    """Projects teams and roles. The transaction is the caller's and holds the positions too.
+class DirectoryProjection:
+    """Projects teams and roles. It writes in the caller's transaction, which holds the positions too.
 
-    What cannot be used is counted and logged, and what was said before still stands.
+    An unusable message is counted and logged; the statement before it stays the current one.
     """
 
     def __init__(self, gauges: ReferralMetrics) -> None:
         self._gauges = gauges
 
-    def prepare(self, arrivals: Sequence[ConsumedEvent]) -> DirectoryBatch:
-        """Which messages can be used, and which cannot."""
+    def prepare(self, messages: Sequence[ConsumedMessage]) -> DirectoryBatch:
+        """Return the statements of these messages, and the unusable messages. Needs no database."""
         batch = DirectoryBatch([], [])
-        for arrival in arrivals:
+        for message in messages:
             try:
-                said = statement(arrival)
+                statement = to_statement(message)
             except Unprocessable as error:
-                batch.unusable.append((arrival, error.issues[0].code))
+                batch.unusable.append((message, error.issues[0].code))
                 continue
-            if said is not None:
-                batch.said.append(said)
+            if statement is not None:
+                batch.statements.append(statement)
         return batch
 
     def write(self, transaction: psycopg.Connection, batch: DirectoryBatch) -> Callable[[], None]:
-        """Let stand what stands now."""
-        once, reused = each_once(batch.said)
-        if once:
-            projection_store.lock(transaction)
-            kept = projection_store.keep(transaction, once)
-            reused += [said for said in once if (said.shared_id, said.event_id) not in kept]
-            projection_store.put(
-                transaction, [listed(each) for each in projection_store.standing(transaction, {id_ for id_, _ in kept})]
-            )
-        waiting = projection_store.unresolved(transaction) if once else {}
+        """Store the statements, and write the rows of the resources that they are about.
+
+        Returns the function that reports metrics and logs; call it after the commit.
+        """
+        unique, reused = deduplicate(batch.statements)
+        if unique:
+            projection_store.lock_directory(transaction)
+            stored = projection_store.insert_statements(transaction, unique)
+            reused += [statement for statement in unique if (statement.shared_id, statement.event_id) not in stored]
+            current = projection_store.current_resources(transaction, {shared_id for shared_id, _ in stored})
+            projection_store.write_rows(transaction, [to_row(statement) for statement in current])
+        waiting = projection_store.count_unresolved(transaction) if unique else {}
         return lambda: self._observe(batch, reused, waiting)
 
     def _observe(self, batch: DirectoryBatch, reused: Sequence[DirectoryStatement], waiting: dict[str, int]) -> None:
         self._gauges.directory_waits(waiting)
-        note(self._gauges, batch.unusable)
-        note_reused(self._gauges, DIRECTORY, [said.event_id for said in reused])
+        count_unusable(self._gauges, batch.unusable)
+        count_reused_event_ids(self._gauges, DIRECTORY_TOPIC, [statement.event_id for statement in reused])
+
+
+def to_statement(message: ConsumedMessage) -> DirectoryStatement | None:
+    """Return the statement of a message; None for a resource type that the referral service does not use.
+
+    Raises `Unprocessable` for an unusable message; the issue's code is the reason. An unusable statement does not
+    count at all, so the statement before it stays the current one.
+    """
+    event = message.event
+    if isinstance(event, Unprocessable):
+        raise event
+    if not isinstance(event, DirectoryChanged):
+        raise Unprocessable(f"{type(event).__name__} does not belong on {message.topic}.", code="wrong-topic")
+    entry = event.entry
+    if entry.resource_type not in ROW_BY_TYPE:
+        return None
+    if (message.key or b"") != entry.shared_id.encode() or not is_directory_id(entry.shared_id):
+        raise Unprocessable("The message key is not the id of the directory resource.", code="wrong-key")
+    _refuse_unusable(event)
+    return DirectoryStatement(
+        entry.shared_id,
+        event.event_id,
+        rank_of(event.sequence, entry.recorded_at),
+        event.published_at,
+        entry.resource_type,
+        event.source.organisation,
+        entry.operation.value,
+        entry.content,
+        hashlib.sha256(entry.content or b"").digest(),
+    )
+
+
+def _refuse_unusable(event: DirectoryChanged) -> None:
+    entry, organisation = event.entry, event.source.organisation
+    if not is_storable(organisation):
+        raise Unprocessable("The source's name cannot be kept.", code="source-form")
+    if entry.key_id is not None or (entry.content is None) is (entry.operation is Operation.ASSERT):
+        raise Unprocessable("An assertion has readable content, and a retraction has none.", code="content-form")
+    if entry.content is not None:
+        to_row(CurrentDirectoryStatement(entry.shared_id, entry.resource_type, organisation, entry.content, True))
+
+
+def deduplicate(
+    statements: Iterable[DirectoryStatement],
+) -> tuple[list[DirectoryStatement], list[DirectoryStatement]]:
+    """Return each event once, with its earliest rank and time, and the statements that reuse an id otherwise."""
+    unique: dict[tuple[str, UUID], DirectoryStatement] = {}
+    reused = []
+    for statement in statements:
+        first = unique.setdefault((statement.shared_id, statement.event_id), statement)
+        if first.digest != statement.digest or first.operation != statement.operation:
+            reused.append(statement)
+            continue
+        earliest = first._replace(
+            rank=min(first.rank, statement.rank), published_at=min(first.published_at, statement.published_at)
+        )
+        unique[statement.shared_id, statement.event_id] = earliest
+    return list(unique.values()), reused

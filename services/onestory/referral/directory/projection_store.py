@@ -1,4 +1,4 @@
-"""The directory as it is projected: every statement kept, and what stands of each resource as rows."""
+"""SQL of the directory's projection: all statements, and the rows of the current one of each resource."""
 
 from __future__ import annotations
 
@@ -9,41 +9,44 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from onestory.referral.directory.model import DirectoryResource
+from onestory.referral.directory.model import CurrentDirectoryStatement, DirectoryStatement
 from onestory.referral.directory.rows import (
-    DirectoryStatement,
-    Listed,
-    ListedOrganisation,
-    ListedPractitioner,
-    ListedRole,
-    ListedTeam,
+    DirectoryRow,
+    OrganisationRow,
+    PractitionerRow,
+    RoleRow,
+    TeamRow,
 )
-from onestory.referral.directory.slots import ListedSchedule, ListedSlot
+from onestory.referral.directory.slots import ScheduleRow, SlotRow
 
-# Resources of several partitions refer to each other: whoever resolves them sees all that others wrote.
+# Resources in different partitions refer to each other. One projector at a time resolves the references, so that it
+# sees every row that the others wrote.
 _LOCK = 0xD1EC
 
-_TABLES: dict[type[Listed], str] = {
-    ListedOrganisation: "directory_organisation",
-    ListedTeam: "directory_team",
-    ListedPractitioner: "directory_practitioner",
-    ListedRole: "directory_role",
-    ListedSchedule: "directory_schedule",
-    ListedSlot: "directory_slot",
+_TABLES: dict[type[DirectoryRow], str] = {
+    OrganisationRow: "directory_organisation",
+    TeamRow: "directory_team",
+    PractitionerRow: "directory_practitioner",
+    RoleRow: "directory_role",
+    ScheduleRow: "directory_schedule",
+    SlotRow: "directory_slot",
 }
 
 
-def lock(transaction: psycopg.Connection) -> None:
-    """Be the only one who projects the directory, until this transaction ends."""
+def lock_directory(transaction: psycopg.Connection) -> None:
+    """Wait until no other transaction projects the directory, and keep others waiting until this one ends."""
     transaction.execute("select pg_advisory_xact_lock(%s, hashtext(current_schema))", [_LOCK])
 
 
-def keep(transaction: psycopg.Connection, said: Sequence[DirectoryStatement]) -> set[tuple[str, UUID]]:
-    """Keep statements, each clock with its earliest value; the names of those kept, also of those known before.
+def insert_statements(
+    transaction: psycopg.Connection, statements: Sequence[DirectoryStatement]
+) -> set[tuple[str, UUID]]:
+    """Store statements, each with its earliest rank and time.
 
-    What is missing among them has the event id of other content.
+    Returns (shared id, event id) of all that are stored now, known ones too. A missing pair reuses the event id of
+    other content.
     """
-    columns = [list(column) for column in zip(*said, strict=True)]
+    columns = [list(column) for column in zip(*statements, strict=True)]
     rows = transaction.execute(
         """insert into referral.directory_statement
                (shared_id, event_id, rank, published_at, resource_type, said_by, operation, content, digest)
@@ -60,8 +63,8 @@ def keep(transaction: psycopg.Connection, said: Sequence[DirectoryStatement]) ->
     return {(shared_id, event_id) for shared_id, event_id in rows}
 
 
-def standing(transaction: psycopg.Connection, shared_ids: Collection[str]) -> list[DirectoryResource]:
-    """What stands of these resources: the last assertion, and whether it has been retracted since."""
+def current_resources(transaction: psycopg.Connection, shared_ids: Collection[str]) -> list[CurrentDirectoryStatement]:
+    """Return the last assertion of each resource, and whether a retraction has followed it."""
     rows = transaction.execute(
         """with said as (
                select * from referral.directory_statement where shared_id = any(%s)
@@ -79,18 +82,18 @@ def standing(transaction: psycopg.Connection, shared_ids: Collection[str]) -> li
         [sorted(shared_ids)],
         binary=True,
     ).fetchall()
-    return [DirectoryResource(*row) for row in rows]
+    return [CurrentDirectoryStatement(*row) for row in rows]
 
 
-def put(transaction: psycopg.Connection, rows: Collection[Listed]) -> None:
-    """Let these rows stand, and roles name whom they are of as far as that is known."""
+def write_rows(transaction: psycopg.Connection, rows: Collection[DirectoryRow]) -> None:
+    """Insert or replace these rows, and give roles the user id and name of their practitioner where it is known."""
     for kind, table in _TABLES.items():
-        _put(transaction, table, [row for row in rows if isinstance(row, kind)])
-    _put_teams(transaction, [row for row in rows if isinstance(row, ListedRole)])
-    _resolve(transaction, sorted(row.shared_id for row in rows))
+        _write_table(transaction, table, [row for row in rows if isinstance(row, kind)])
+    _write_role_teams(transaction, [row for row in rows if isinstance(row, RoleRow)])
+    _resolve_practitioners(transaction, sorted(row.shared_id for row in rows))
 
 
-def _put(transaction: psycopg.Connection, table: str, rows: Sequence[Listed]) -> None:
+def _write_table(transaction: psycopg.Connection, table: str, rows: Sequence[DirectoryRow]) -> None:
     if not rows:
         return
     columns = [name for name in rows[0]._fields if name != "teams"]
@@ -105,14 +108,14 @@ def _put(transaction: psycopg.Connection, table: str, rows: Sequence[Listed]) ->
         ),
     )
     with transaction.cursor() as cursor:
-        cursor.executemany(statement, [_values(row, columns) for row in rows])
+        cursor.executemany(statement, [_row_values(row, columns) for row in rows])
 
 
-def _values(row: Listed, columns: Sequence[str]) -> list[Any]:
+def _row_values(row: DirectoryRow, columns: Sequence[str]) -> list[Any]:
     return [getattr(row, name) for name in columns]
 
 
-def _put_teams(transaction: psycopg.Connection, roles: Sequence[ListedRole]) -> None:
+def _write_role_teams(transaction: psycopg.Connection, roles: Sequence[RoleRow]) -> None:
     if not roles:
         return
     ids = [role.shared_id for role in roles]
@@ -124,20 +127,20 @@ def _put_teams(transaction: psycopg.Connection, roles: Sequence[ListedRole]) -> 
         )
 
 
-def _resolve(transaction: psycopg.Connection, touched: Sequence[str]) -> None:
-    """A role that names its practitioner by reference has the user id that the same source gives there."""
+def _resolve_practitioners(transaction: psycopg.Connection, shared_ids: Sequence[str]) -> None:
+    """Copy the practitioner's user id, name and state into roles that refer to a Practitioner of the same source."""
     transaction.execute(
         """update referral.directory_role r set subject = p.subject, name = p.name, is_in_post = p.active
            from referral.directory_practitioner p
            where p.shared_id = r.practitioner_id and p.said_by = r.said_by
              and (r.shared_id = any(%(touched)s) or r.practitioner_id = any(%(touched)s))
              and (r.subject, r.name, r.is_in_post) is distinct from (p.subject, p.name, p.active)""",
-        {"touched": touched},
+        {"touched": shared_ids},
     )
 
 
-def unresolved(transaction: psycopg.Connection) -> dict[str, int]:
-    """How many teams and roles wait for what they refer to, by FHIR type."""
+def count_unresolved(transaction: psycopg.Connection) -> dict[str, int]:
+    """Return how many teams and roles wait for a resource that they refer to, by FHIR type."""
     row = transaction.execute(
         """select
                (select count(*) from referral.directory_team t

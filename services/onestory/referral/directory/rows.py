@@ -1,32 +1,37 @@
-"""What the directory's resources say, as rows. References stay what they are: what they lead to may arrive later.
+"""Reads directory resources into rows of the `directory_*` tables.
 
-FHIR R4 HealthcareService (http://hl7.org/fhir/R4/healthcareservice.html), PractitionerRole, Practitioner, Organization;
-our extensions are in schemas/fhir.
+A row stores references as they are, because the resource that they lead to may arrive later. FHIR R4 HealthcareService
+(http://hl7.org/fhir/R4/healthcareservice.html), PractitionerRole, Practitioner, Organization; our own extensions are
+defined in schemas/fhir.
+
+Each field of a row is a column of the same name. `said_by` is the ODS code of the source's organisation.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 import msgspec
 
-from onestory.referral.directory.model import DirectoryResource, Json, is_active, logical, referenced, value_of
-from onestory.referral.directory.slots import ListedSchedule, ListedSlot, begins, ends, schedule, slot
+from onestory.referral.directory.model import (
+    CurrentDirectoryStatement,
+    Json,
+    id_in_reference,
+    identifier_in_reference,
+    identifier_value,
+    is_active,
+)
+from onestory.referral.directory.slots import ScheduleRow, SlotRow, period_end, period_start, schedule_row, slot_row
 from onestory.shared.errors import Malformed, Unprocessable
-from onestory.shared.events import DirectoryChanged, Operation, rank_of
 from onestory.shared.fhir.validate import validate
 from onestory.shared.identity import (
-    is_directory_id,
     is_dos_service_system,
-    is_keepable,
     is_ods_code_system,
     is_sds_user_system,
+    is_storable,
 )
-from onestory.shared.kafka.reader import ConsumedEvent
 
 TEAM_KIND = "https://onestory.nhs.uk/CodeSystem/team-kind"
 TEAM_NETWORK = "https://onestory.nhs.uk/StructureDefinition/team-network"
@@ -34,8 +39,8 @@ PRACTICE_SERVED = "https://onestory.nhs.uk/StructureDefinition/practice-served"
 ESCALATION_CONTACT = "https://onestory.nhs.uk/StructureDefinition/escalation-contact"
 
 
-class ListedOrganisation(NamedTuple):
-    """A row of `directory_organisation`; `ods` is empty where the Organization has no code."""
+class OrganisationRow(NamedTuple):
+    """A row of `directory_organisation`; `ods` is empty where the Organization has no ODS code."""
 
     shared_id: str
     said_by: str
@@ -44,8 +49,8 @@ class ListedOrganisation(NamedTuple):
     active: bool
 
 
-class ListedTeam(NamedTuple):
-    """A row of `directory_team`: its organisation is `ods`, or what `organisation_id` leads to."""
+class TeamRow(NamedTuple):
+    """A row of `directory_team`. Its organisation is `ods`, or else the Organization with the id `organisation_id`."""
 
     shared_id: str
     said_by: str
@@ -62,8 +67,8 @@ class ListedTeam(NamedTuple):
     active: bool
 
 
-class ListedPractitioner(NamedTuple):
-    """A row of `directory_practitioner`; `subject` is empty where no SDS user id is said."""
+class PractitionerRow(NamedTuple):
+    """A row of `directory_practitioner`; `subject` is empty where the Practitioner has no SDS user id."""
 
     shared_id: str
     said_by: str
@@ -72,10 +77,10 @@ class ListedPractitioner(NamedTuple):
     active: bool
 
 
-class ListedRole(NamedTuple):
-    """A row of `directory_role`, and `teams`: (HealthcareService id, DoS service id), one of which is empty.
+class RoleRow(NamedTuple):
+    """A row of `directory_role`, and its `teams`: pairs (HealthcareService id, DoS service id), one of them empty.
 
-    Whether the practitioner is still `is_in_post` is for the Practitioner to say.
+    `is_in_post` follows the `active` of the Practitioner, once that is known.
     """
 
     shared_id: str
@@ -91,215 +96,153 @@ class ListedRole(NamedTuple):
     teams: frozenset[tuple[str, str]]
 
 
-Listed = ListedOrganisation | ListedTeam | ListedPractitioner | ListedRole | ListedSchedule | ListedSlot
+DirectoryRow = OrganisationRow | TeamRow | PractitionerRow | RoleRow | ScheduleRow | SlotRow
 
 
-def listed(said: DirectoryResource) -> Listed:
-    """The row of a resource. Raises `Unprocessable`, its issue's code being the reason, for one that is of no use."""
+def to_row(statement: CurrentDirectoryStatement) -> DirectoryRow:
+    """Return the row of a resource. Raises `Unprocessable` for an unusable one; the issue's code is the reason."""
     try:
-        issues = validate(said.content)
+        issues = validate(statement.content)
     except Malformed as error:
         raise Unprocessable("It is not FHIR R4 at all.", code="content-form") from error
-    resource = {} if issues else msgspec.json.decode(said.content)
-    if resource.get("resourceType") != said.resource_type:
-        raise Unprocessable(f"It is not FHIR R4, or no {said.resource_type}.", code="content-form")
-    row = LISTED[said.resource_type](said, resource)
-    if not all(is_keepable(value) for value in _indexed(row)):
+    resource = {} if issues else msgspec.json.decode(statement.content)
+    if resource.get("resourceType") != statement.resource_type:
+        raise Unprocessable(f"It is not FHIR R4, or no {statement.resource_type}.", code="content-form")
+    row = ROW_BY_TYPE[statement.resource_type](statement, resource)
+    if not all(is_storable(value) for value in _indexed_values(row)):
         raise Unprocessable("One of its identifiers is too long.", code="content-form")
     return row
 
 
-def _organisation(said: DirectoryResource, resource: Json) -> ListedOrganisation:
-    ods = value_of(resource.get("identifier", []), is_ods_code_system).upper()
-    return ListedOrganisation(said.shared_id, said.said_by, ods, resource.get("name", ""), is_active(said, resource))
+def _organisation_row(statement: CurrentDirectoryStatement, resource: Json) -> OrganisationRow:
+    ods = identifier_value(resource.get("identifier", []), is_ods_code_system).upper()
+    return OrganisationRow(
+        statement.shared_id, statement.organisation, ods, resource.get("name", ""), is_active(statement, resource)
+    )
 
 
-def _team(said: DirectoryResource, resource: Json) -> ListedTeam:
+def _team_row(statement: CurrentDirectoryStatement, resource: Json) -> TeamRow:
     provider = resource.get("providedBy", {})
-    ods, organisation_id = logical(provider, is_ods_code_system).upper(), referenced(provider, "Organization")
+    ods, organisation_id = (
+        identifier_in_reference(provider, is_ods_code_system).upper(),
+        id_in_reference(provider, "Organization"),
+    )
     if provider and not (ods or organisation_id):
         raise Unprocessable("providedBy names no organisation by ODS code or by reference.", code="no-organisation")
-    ods = ods or ("" if organisation_id else said.said_by)
-    if ods and ods != said.said_by:
+    ods = ods or ("" if organisation_id else statement.organisation)
+    if ods and ods != statement.organisation:
         raise Unprocessable("A team is listed by the organisation that provides it alone.", code="not-ones-own")
-    kind = _kind(resource)
-    contact: Json = next((each.get("valueContactDetail", {}) for each in _extensions(resource, ESCALATION_CONTACT)), {})
-    return ListedTeam(
-        said.shared_id,
-        said.said_by,
+    kind = _team_kind(resource)
+    contact: Json = next(
+        (extension.get("valueContactDetail", {}) for extension in _extensions(resource, ESCALATION_CONTACT)), {}
+    )
+    return TeamRow(
+        statement.shared_id,
+        statement.organisation,
         ods,
         organisation_id,
         resource.get("name") or kind or "a team without a name",
         kind,
-        next((each.get("valueString", "") for each in _extensions(resource, TEAM_NETWORK)), ""),
-        value_of(resource.get("identifier", []), is_dos_service_system),
-        sorted(set(_practices(resource))),
+        next((extension.get("valueString", "") for extension in _extensions(resource, TEAM_NETWORK)), ""),
+        identifier_value(resource.get("identifier", []), is_dos_service_system),
+        sorted(set(_practices_served(resource))),
         contact.get("name", ""),
         _telecom(contact, "phone"),
         _telecom(contact, "email"),
-        is_active(said, resource),
+        is_active(statement, resource),
     )
 
 
-def _practitioner(said: DirectoryResource, resource: Json) -> ListedPractitioner:
-    subject = value_of(resource.get("identifier", []), is_sds_user_system)
+def _practitioner_row(statement: CurrentDirectoryStatement, resource: Json) -> PractitionerRow:
+    subject = identifier_value(resource.get("identifier", []), is_sds_user_system)
     names = sorted(resource.get("name", []), key=lambda name: name.get("use") in ("old", "nickname", "temp"))
     name = names[0] if names else {}
     text = name.get("text") or " ".join(filter(None, [*name.get("given", []), name.get("family")]))
-    return ListedPractitioner(said.shared_id, said.said_by, subject, text, is_active(said, resource))
+    return PractitionerRow(statement.shared_id, statement.organisation, subject, text, is_active(statement, resource))
 
 
-def _role(said: DirectoryResource, resource: Json) -> ListedRole:
-    who = resource.get("practitioner", {})
-    practitioner_id, subject = referenced(who, "Practitioner"), logical(who, is_sds_user_system)
+def _role_row(statement: CurrentDirectoryStatement, resource: Json) -> RoleRow:
+    practitioner = resource.get("practitioner", {})
+    practitioner_id, subject = (
+        id_in_reference(practitioner, "Practitioner"),
+        identifier_in_reference(practitioner, is_sds_user_system),
+    )
     if not (practitioner_id or subject):
         raise Unprocessable("practitioner names nobody by SDS user id or by reference.", code="nobody")
     services = resource.get("healthcareService", [])
-    found = {(referenced(each, "HealthcareService"), logical(each, is_dos_service_system)) for each in services}
-    # An id is exact; a DoS service id beside it says no more.
-    teams = frozenset((team_id, "" if team_id else dos) for team_id, dos in found if team_id or dos)
+    references = {
+        (id_in_reference(service, "HealthcareService"), identifier_in_reference(service, is_dos_service_system))
+        for service in services
+    }
+    # The directory id is exact, so a DoS service id in the same reference adds nothing.
+    teams = frozenset((team_id, "" if team_id else dos_id) for team_id, dos_id in references if team_id or dos_id)
     if services and not teams:
         raise Unprocessable("healthcareService names no team by reference or by DoS service id.", code="no-team")
     period = resource.get("period", {})
-    return ListedRole(
-        said.shared_id,
-        said.said_by,
+    return RoleRow(
+        statement.shared_id,
+        statement.organisation,
         "" if subject else practitioner_id,
         subject,
-        who.get("display", ""),
-        next((code for concept in resource.get("code", []) if (code := _code(concept))), ""),
-        begins(period),
-        ends(period),
-        is_active(said, resource),
+        practitioner.get("display", ""),
+        next((code for concept in resource.get("code", []) if (code := _first_code(concept))), ""),
+        period_start(period),
+        period_end(period),
+        is_active(statement, resource),
         True,
         teams,
     )
 
 
-LISTED: Mapping[str, Callable[[DirectoryResource, Json], Listed]] = {
-    "Organization": _organisation,
-    "HealthcareService": _team,
-    "Practitioner": _practitioner,
-    "PractitionerRole": _role,
-    "Schedule": schedule,
-    "Slot": slot,
+ROW_BY_TYPE: Mapping[str, Callable[[CurrentDirectoryStatement, Json], DirectoryRow]] = {
+    "Organization": _organisation_row,
+    "HealthcareService": _team_row,
+    "Practitioner": _practitioner_row,
+    "PractitionerRole": _role_row,
+    "Schedule": schedule_row,
+    "Slot": slot_row,
 }
-"""What this room uses of the directory."""
+"""The resource types that the referral service uses, each with the function that reads its row."""
 
 
-def _kind(resource: Json) -> str:
+def _team_kind(resource: Json) -> str:
     concepts = [*resource.get("category", []), *resource.get("type", [])]
     codings = [coding for concept in concepts for coding in concept.get("coding", [])]
-    ours = next((coding.get("code", "") for coding in codings if coding.get("system") == TEAM_KIND), "")
-    told = [*resource.get("type", []), *resource.get("category", [])]
-    return ours or next((code for concept in told if (code := _code(concept))), "")
+    own_code = next((coding.get("code", "") for coding in codings if coding.get("system") == TEAM_KIND), "")
+    concepts_type_first = [*resource.get("type", []), *resource.get("category", [])]
+    return own_code or next((code for concept in concepts_type_first if (code := _first_code(concept))), "")
 
 
-def _code(concept: Json) -> str:
+def _first_code(concept: Json) -> str:
     codes = [str(coding["code"]) for coding in concept.get("coding", []) if coding.get("code")]
     return codes[0] if codes else str(concept.get("text", ""))
 
 
-def _practices(resource: Json) -> Iterator[str]:
-    for each in _extensions(resource, PRACTICE_SERVED):
-        named = each.get("valueIdentifier", {})
-        if is_ods_code_system(named.get("system")) and named.get("value"):
-            yield named["value"].upper()
+def _practices_served(resource: Json) -> Iterator[str]:
+    for extension in _extensions(resource, PRACTICE_SERVED):
+        identifier = extension.get("valueIdentifier", {})
+        if is_ods_code_system(identifier.get("system")) and identifier.get("value"):
+            yield identifier["value"].upper()
 
 
 def _extensions(resource: Json, url: str) -> Iterator[Json]:
-    return (each for each in resource.get("extension", []) if each.get("url") == url)
+    return (extension for extension in resource.get("extension", []) if extension.get("url") == url)
 
 
 def _telecom(contact: Json, system: str) -> str:
-    found = (each.get("value", "") for each in contact.get("telecom", []) if each.get("system") == system)
-    return next(found, "")
+    values = (point.get("value", "") for point in contact.get("telecom", []) if point.get("system") == system)
+    return next(values, "")
 
 
-def _indexed(row: Listed) -> Iterator[str]:
+def _indexed_values(row: DirectoryRow) -> Iterator[str]:
     match row:
-        case ListedOrganisation():
+        case OrganisationRow():
             yield row.ods
-        case ListedTeam():
+        case TeamRow():
             yield row.dos_service_id
-        case ListedPractitioner():
+        case PractitionerRow():
             yield row.subject
-        case ListedRole():
-            yield from (row.subject, *(dos for _, dos in row.teams))
-        case ListedSchedule():
+        case RoleRow():
+            yield from (row.subject, *(dos_id for _, dos_id in row.teams))
+        case ScheduleRow():
             yield from row.dos_service_ids
-
-
-# A statement about a resource of the directory that this room uses.
-
-
-class DirectoryStatement(NamedTuple):
-    """A row of `directory_statement`. The greatest (rank, published_at, event_id) stands, as in the record."""
-
-    shared_id: str
-    event_id: UUID
-    rank: int
-    published_at: datetime
-    resource_type: str
-    said_by: str
-    operation: str
-    content: bytes | None
-    digest: bytes
-
-
-def statement(arrival: ConsumedEvent) -> DirectoryStatement | None:
-    """What a message says; None for what this room does not use.
-
-    Raises `Unprocessable` for what it would use and cannot: its issue's code is the reason. Such a statement does not
-    count at all, so that what was said before it still stands.
-    """
-    event = arrival.event
-    if isinstance(event, Unprocessable):
-        raise event
-    if not isinstance(event, DirectoryChanged):
-        raise Unprocessable(f"{type(event).__name__} does not belong on {arrival.topic}.", code="wrong-topic")
-    entry = event.entry
-    if entry.resource_type not in LISTED:
-        return None
-    if (arrival.key or b"") != entry.shared_id.encode() or not is_directory_id(entry.shared_id):
-        raise Unprocessable("The message key is not the id of the directory resource.", code="wrong-key")
-    _check(event)
-    return DirectoryStatement(
-        entry.shared_id,
-        event.event_id,
-        rank_of(event.sequence, entry.recorded_at),
-        event.published_at,
-        entry.resource_type,
-        event.source.organisation,
-        entry.operation.value,
-        entry.content,
-        hashlib.sha256(entry.content or b"").digest(),
-    )
-
-
-def _check(event: DirectoryChanged) -> None:
-    entry = event.entry
-    if not is_keepable(event.source.organisation):
-        raise Unprocessable("The source's name cannot be kept.", code="source-form")
-    if entry.key_id is not None or (entry.content is None) is (entry.operation is Operation.ASSERT):
-        raise Unprocessable("An assertion has readable content, and a retraction has none.", code="content-form")
-    if entry.content is not None:
-        listed(DirectoryResource(entry.shared_id, entry.resource_type, event.source.organisation, entry.content, True))
-
-
-def each_once(
-    statements: Iterable[DirectoryStatement],
-) -> tuple[list[DirectoryStatement], list[DirectoryStatement]]:
-    """Each event once with the earliest of its clocks; and those that reuse an event id for other content."""
-    once: dict[tuple[str, UUID], DirectoryStatement] = {}
-    reused = []
-    for said in statements:
-        first = once.setdefault((said.shared_id, said.event_id), said)
-        if first.digest != said.digest or first.operation != said.operation:
-            reused.append(said)
-            continue
-        earliest = first._replace(
-            rank=min(first.rank, said.rank), published_at=min(first.published_at, said.published_at)
-        )
-        once[said.shared_id, said.event_id] = earliest
-    return list(once.values()), reused

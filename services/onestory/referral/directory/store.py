@@ -1,4 +1,4 @@
-"""The directory as commands ask for it."""
+"""SQL that reads the directory: teams, roles and names for commands, and the search for a team to refer to."""
 
 from __future__ import annotations
 
@@ -6,61 +6,67 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from onestory.referral.directory.model import Contact, Role, Team
-from onestory.referral.worklist.domain import DirectoryNames
+from onestory.referral.directory.model import Contact, DirectoryNames, Role, Team
 from onestory.shared.postgres.database import Queries
 
-_TEAM = """
+_SELECT_TEAM = """
 select team_id, organisation, name, kind, network, dos_service_id, practices, escalation_name, escalation_phone,
     escalation_email, active
 from referral.team
 """
-_ROLE = """
+_SELECT_ROLE = """
 select role_id, subject, team_id, organisation, code, name, starts_at, ends_at, active
 from referral.role
 """
 
 
-async def team(queries: Queries, team_id: str) -> Team | None:
+async def find_team(queries: Queries, team_id: str) -> Team | None:
     """The team with this directory id, active or not."""
-    row = await queries.fetchrow(f"{_TEAM} where team_id = $1", team_id)
-    return _team(row) if row else None
+    row = await queries.fetchrow(f"{_SELECT_TEAM} where team_id = $1", team_id)
+    return _team_from_row(row) if row else None
 
 
-async def team_by_dos_id(queries: Queries, dos_id: str) -> list[Team]:
-    """The teams that go by this DoS service id, active ones first: the directory does not keep two from having one."""
-    rows = await queries.fetch(f"{_TEAM} where dos_service_id = $1 order by active desc, team_id", dos_id)
-    return [_team(row) for row in rows] if dos_id else []
+async def teams_by_dos_id(queries: Queries, dos_id: str) -> list[Team]:
+    """The teams with this DoS service id, active ones first. The directory does not keep these ids unique."""
+    rows = await queries.fetch(f"{_SELECT_TEAM} where dos_service_id = $1 order by active desc, team_id", dos_id)
+    return [_team_from_row(row) for row in rows] if dos_id else []
 
 
-async def roles_of(queries: Queries, subject: str) -> list[Role]:
+async def roles_of_user(queries: Queries, subject: str) -> list[Role]:
     """All roles of a user, past and future ones too, by team and then by start."""
-    rows = await queries.fetch(f"{_ROLE} where subject = $1 order by team_id, starts_at nulls first, role_id", subject)
+    rows = await queries.fetch(
+        f"{_SELECT_ROLE} where subject = $1 order by team_id, starts_at nulls first, role_id", subject
+    )
     return [Role(*row) for row in rows] if subject else []
 
 
 async def organisation_name(queries: Queries, ods: str) -> str | None:
-    """What an organisation calls itself; None where it has not said it."""
+    """The name that an organisation gives itself; None without one."""
     name: str | None = await queries.fetchval("select name from referral.organisation where ods = $1", ods)
     return name or None
 
 
-async def teams_of(queries: Queries, organisation: str) -> list[Team]:
+async def teams_of_organisation(queries: Queries, organisation: str) -> list[Team]:
     """The teams of an organisation, by name."""
-    rows = await queries.fetch(f"{_TEAM} where organisation = $1 order by name, team_id", organisation)
-    return [_team(row) for row in rows]
+    rows = await queries.fetch(f"{_SELECT_TEAM} where organisation = $1 order by name, team_id", organisation)
+    return [_team_from_row(row) for row in rows]
 
 
-async def teams(queries: Queries, team_ids: Collection[str]) -> list[Team]:
+async def teams_by_ids(queries: Queries, team_ids: Collection[str]) -> list[Team]:
     """The teams with these directory ids, by name."""
-    rows = await queries.fetch(f"{_TEAM} where team_id = any($1::text[]) order by name, team_id", sorted(team_ids))
-    return [_team(row) for row in rows]
+    rows = await queries.fetch(
+        f"{_SELECT_TEAM} where team_id = any($1::text[]) order by name, team_id", sorted(team_ids)
+    )
+    return [_team_from_row(row) for row in rows]
 
 
-async def names(
+async def directory_names(
     queries: Queries, team_ids: Collection[str], organisations: Collection[str], users: Collection[str]
 ) -> DirectoryNames:
-    """What these are called, as far as they have said it; users by one of these teams, for anybody may list anybody."""
+    """The names of these teams, organisations and users, as far as the directory has them.
+
+    A user's name comes only from a role at one of these teams, because any organisation may publish roles of any user.
+    """
     rows = await queries.fetch(
         """select 'team', team_id, name from referral.team where team_id = any($1::text[])
            union all select 'organisation', ods, name from referral.organisation where ods = any($2::text[])
@@ -70,13 +76,13 @@ async def names(
         sorted(organisations),
         sorted(users),
     )
-    found: dict[str, dict[str, str]] = {"team": {}, "organisation": {}, "user": {}}
+    names: dict[str, dict[str, str]] = {"team": {}, "organisation": {}, "user": {}}
     for kind, key, name in rows:
-        found[kind][key] = name
-    return DirectoryNames(found["team"], found["organisation"], found["user"])
+        names[kind][key] = name
+    return DirectoryNames(names["team"], names["organisation"], names["user"])
 
 
-def _team(row: Any) -> Team:
+def _team_from_row(row: Any) -> Team:
     return Team(
         team_id=row["team_id"],
         organisation=row["organisation"],
@@ -90,12 +96,12 @@ def _team(row: Any) -> Team:
     )
 
 
-# The teams of the directory, as somebody looks for one to refer to.
-
-
 @dataclass(frozen=True, slots=True)
-class Sought:
-    """What a team must be; empty for whatever it is. `names` are words of its name, `serves` a practice."""
+class TeamSearch:
+    """Conditions that a team must meet; an empty one is always met. `names` are words of its name, in any order.
+
+    `serves` is the ODS code of a practice that it must serve.
+    """
 
     names: tuple[str, ...] = ()
     organisation: str = ""
@@ -107,15 +113,15 @@ class Sought:
 
 @dataclass(frozen=True, slots=True)
 class TeamCursor:
-    """Where a page begins: behind this team, in the order of names."""
+    """The last team of the page before, in the order of names."""
 
     name: str
     team_id: str
 
 
-START = TeamCursor("", "")
+FIRST_PAGE = TeamCursor("", "")
 
-_FITTING = """
+_CONDITIONS = """
     (cardinality($1::text[]) = 0 or not exists (
         select from unnest($1::text[]) as word where strpos(lower(team.name), lower(word)) = 0))
     and ($2 in ('', team.organisation)) and ($3 in ('', team.kind)) and ($4 in ('', team.dos_service_id))
@@ -129,22 +135,24 @@ _PAGE = f"""
         where statement.shared_id = team.team_id
         order by rank desc, published_at desc, event_id desc limit 1
     ) said
-    where {_FITTING} and (team.name, team.team_id) > ($7, $8) and said.content is not null
+    where {_CONDITIONS} and (team.name, team.team_id) > ($7, $8) and said.content is not null
     order by team.name, team.team_id limit $9
 """  # noqa: S608 - the words are our own
-_TOTAL = f"select count(*) from referral.team team where {_FITTING}"  # noqa: S608 - the words are our own
+_TOTAL = f"select count(*) from referral.team team where {_CONDITIONS}"  # noqa: S608 - the words are our own
 
 
-async def page(queries: Queries, sought: Sought, after: TeamCursor, most: int) -> list[tuple[TeamCursor, bytes]]:
-    """The teams that fit, in the order of names: where each stands, and its HealthcareService as it was published."""
-    rows = await queries.fetch(_PAGE, *_values(sought), after.name, after.team_id, most)
+async def search_teams(
+    queries: Queries, search: TeamSearch, after: TeamCursor, limit: int
+) -> list[tuple[TeamCursor, bytes]]:
+    """The teams that meet the conditions, by name: the cursor of each, and its HealthcareService as published."""
+    rows = await queries.fetch(_PAGE, *_search_values(search), after.name, after.team_id, limit)
     return [(TeamCursor(row["name"], row["team_id"]), row["content"]) for row in rows]
 
 
-async def total(queries: Queries, sought: Sought) -> int:
-    """How many teams fit."""
-    return int(await queries.fetchval(_TOTAL, *_values(sought)))
+async def count_teams(queries: Queries, search: TeamSearch) -> int:
+    """The number of teams that meet the conditions."""
+    return int(await queries.fetchval(_TOTAL, *_search_values(search)))
 
 
-def _values(sought: Sought) -> tuple[object, ...]:
-    return list(sought.names), sought.organisation, sought.kind, sought.dos_service_id, sought.serves, sought.active
+def _search_values(search: TeamSearch) -> tuple[object, ...]:
+    return list(search.names), search.organisation, search.kind, search.dos_service_id, search.serves, search.active

@@ -1,80 +1,129 @@
-"""Every change of every referral, in order."""
+"""Writes one change of a referral, with everything that belongs to it, in one transaction.
+
+A change consists of the referral and its resources, a row of its history, its notices, and its event in the outbox.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 import orjson
+import structlog
+from prometheus_client import Counter
 
-from onestory.referral.lifecycle.machine import ReferralChange
+from onestory.referral.conversation import store as conversation_store
+from onestory.referral.lifecycle import store as lifecycle_store
+from onestory.referral.lifecycle.creation import task_id
+from onestory.referral.lifecycle.decide import corrected_message, corrected_task
+from onestory.referral.lifecycle.model import Action, ReferralChange
+from onestory.referral.lifecycle.render import referral_event, resource_content
+from onestory.referral.lifecycle.store import ReferralResource, SqlStatement
+from onestory.referral.notices import store as notices_store
+from onestory.referral.person_news import store as person_news_store
 from onestory.shared.events import Notice, Party
+from onestory.shared.identity import Keys
+from onestory.shared.kafka.codec import Codec
+from onestory.shared.kafka.schemas import REFERRAL_TOPIC
 from onestory.shared.postgres.database import Queries, Transaction
 
-# Several statements in one round trip to PostgreSQL: a command waits for round trips more than for anything else.
+# These give the referral a new party, which may not know yet that the person has died.
+_REACHES_NEW_PARTY = frozenset({"draft", Action.REQUEST, Action.REDIRECT})
 
-_PLACE = re.compile(r"\$(\d+)")
+log = structlog.get_logger()
 
+_changes = Counter("onestory_referral_changes", "Changes of referrals.", ["action"])
 
-@dataclass(frozen=True, slots=True)
-class SqlStatement:
-    """SQL that writes, and the values of its $1, $2, ..."""
-
-    sql: str
-    values: Sequence[object]
-
-
-async def write(transaction: Transaction, statements: Sequence[SqlStatement]) -> None:
-    """All of them as one. None sees what another writes, so each writes to a table of its own."""
-    values = [value for each in statements for value in each.values]
-    await transaction.execute(_joined(tuple((each.sql, len(each.values)) for each in statements)), *values)
-
-
-@cache
-def _joined(statements: tuple[tuple[str, int], ...]) -> str:
-    parts, before = [], 0
-    for sql, count in statements:
-        parts.append(_moved(sql, before))
-        before += count
-    beside = ", ".join(f"part_{place} as ({part})" for place, part in enumerate(parts[:-1]))
-    return f"with {beside} {parts[-1]}" if beside else parts[-1]
-
-
-def _moved(sql: str, by: int) -> str:
-    return _PLACE.sub(lambda place: f"${int(place[1]) + by}", sql)
+AlsoWrite = Callable[[Transaction, ReferralChange], Awaitable[None]]
+"""Writes something else in the transaction of a change."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """Under which Idempotency-Key a change was asked for, and the digest of what was asked. Without a key: nothing."""
+    """The Idempotency-Key of a request, and the digest of the request. Both are empty without a key."""
 
     key: str = ""
     digest: bytes = b""
 
 
-def adding(changed: ReferralChange, asked: RequestKey) -> SqlStatement:
-    """Keep a change."""
-    referral, doing = changed.referral, changed.doing
+async def write_change(
+    transaction: Transaction,
+    codec: Codec,
+    change: ReferralChange,
+    request_key: RequestKey,
+    also: AlsoWrite | None = None,
+) -> list[ReferralResource]:
+    """Writes a change, and with it its place in the history, its notices and its event in the outbox.
+
+    Returns the resources that it wrote.
+    """
+    referral, context = change.referral, change.context
+    resources = _resources(change)
+    statements = [
+        lifecycle_store.upsert_referral(referral, request_key.digest),
+        lifecycle_store.upsert_resources(referral.person_key, resources),
+        insert_change(change, request_key),
+        notices_store.insert_notices(change),
+        lifecycle_store.insert_outbox(
+            REFERRAL_TOPIC, referral.person_key.encode(), codec.encode(referral_event(change))
+        ),
+    ]
+    await lifecycle_store.execute_together(transaction, statements)
+    if change.action in _REACHES_NEW_PARTY:
+        await person_news_store.queue_death_news(transaction, referral.person_key, referral.referral_id)
+    if also is not None:
+        await also(transaction, change)
+    _changes.labels(change.action).inc()
+    log.info("referral_changed", event_id=str(context.event_id), action=change.action, status=str(referral.status))
+    return resources
+
+
+def _resources(change: ReferralChange) -> list[ReferralResource]:
+    referral_id, event_id, at = change.referral.referral_id, change.context.event_id, change.context.at
+    return [
+        ReferralResource(
+            written.resource_type, written.shared_id, referral_id, event_id, at, resource_content(change, written)
+        )
+        for written in change.resources
+    ]
+
+
+async def with_corrected_history(queries: Queries, correction: ReferralChange, keys: Keys) -> ReferralChange:
+    """The correction of a referral, with its former Tasks and its messages, which were a mistake too."""
+    referral, contents = correction.referral, await lifecycle_store.former_tasks(queries, correction.referral)
+    ids = {number: task_id(keys, referral, number) for number in range(1, referral.task_number)}
+    tasks = [
+        corrected_task(referral, number, shared_id, orjson.loads(contents[shared_id]))
+        for number, shared_id in ids.items()
+    ]
+    messages = [
+        corrected_message(referral, version, resource.shared_id, orjson.loads(resource.content))
+        for version, resource in await conversation_store.all_with_versions(queries, referral)
+    ]
+    return replace(correction, resources=(*correction.resources, *tasks, *messages))
+
+
+def insert_change(change: ReferralChange, request_key: RequestKey) -> SqlStatement:
+    """Adds a change to the history of its referral."""
+    referral, context = change.referral, change.context
     values = [
         referral.person_key,
         referral.referral_id,
         referral.version,
-        doing.event_id,
-        changed.action,
-        changed.reason,
-        doing.actor.party.organisation,
-        doing.actor.party.team,
-        doing.actor.subject,
-        doing.actor.role,
+        context.event_id,
+        change.action,
+        change.reason,
+        context.actor.party.organisation,
+        context.actor.party.team,
+        context.actor.subject,
+        context.actor.role,
         str(referral.status),
         referral.business_status,
         referral.task_id,
-        orjson.dumps([_notice(each) for each in changed.notices]).decode(),
-        doing.at,
-        asked.key or None,
-        asked.digest or None,
+        orjson.dumps([_notice(notice) for notice in change.notices]).decode(),
+        context.at,
+        request_key.key or None,
+        request_key.digest or None,
     ]
     return SqlStatement(
         """insert into referral.change (person_key, referral_id, version, event_id, action, reason, actor_organisation,
@@ -85,8 +134,12 @@ def adding(changed: ReferralChange, asked: RequestKey) -> SqlStatement:
     )
 
 
-async def asked_before(queries: Queries, person_key: str, referral_id: str, key: str) -> tuple[bytes, str] | None:
-    """The digest of the change that was asked for under this key, and the Task in force after it, if there was one."""
+async def find_by_request_key(
+    queries: Queries, person_key: str, referral_id: str, key: str
+) -> tuple[bytes, str] | None:
+    """The change that an earlier request with this key made: the request's digest, and the id of the Task in force
+    after the change. None: no request had this key.
+    """
     row = await queries.fetchrow(
         """select request_digest, task_id from referral.change
            where person_key = $1 and referral_id = $2 and request_key = $3""",
@@ -97,15 +150,15 @@ async def asked_before(queries: Queries, person_key: str, referral_id: str, key:
     return None if row is None else (row["request_digest"], row["task_id"])
 
 
-async def version_of(queries: Queries, person_key: str, referral_id: str, key: str) -> int | None:
-    """The version of the referral that the change made which was asked for under this key."""
-    found: int | None = await queries.fetchval(
+async def version_by_request_key(queries: Queries, person_key: str, referral_id: str, key: str) -> int | None:
+    """The version of the referral that the request with this key made; None: no request had this key."""
+    version: int | None = await queries.fetchval(
         "select version from referral.change where person_key = $1 and referral_id = $2 and request_key = $3",
         person_key,
         referral_id,
         key,
     )
-    return found
+    return version
 
 
 def _notice(notice: Notice) -> dict[str, object]:

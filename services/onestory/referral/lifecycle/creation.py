@@ -1,4 +1,4 @@
-"""A new referral, as a ServiceRequest says it (http://hl7.org/fhir/R4/servicerequest.html)."""
+"""Makes a new referral of a ServiceRequest (http://hl7.org/fhir/R4/servicerequest.html)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from functools import partial
 from typing import Any
 
 from onestory.referral.clocks.domain import Clocks
-from onestory.referral.lifecycle.decide import finish, task_local_id
-from onestory.referral.lifecycle.machine import PROVIDER_RESPONSE_REQUIRED, Action, Doing, ReferralChange
-from onestory.referral.lifecycle.model import Json, Referral, ReferralKind, Status
+from onestory.referral.lifecycle.decide import build_change
+from onestory.referral.lifecycle.machine import PROVIDER_RESPONSE_REQUIRED
+from onestory.referral.lifecycle.model import (
+    Action,
+    ChangeContext,
+    Json,
+    Referral,
+    ReferralChange,
+    ReferralKind,
+    Status,
+    task_local_id,
+)
 from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.events import REFERRAL_SYSTEM, Party
-from onestory.shared.fhir.references import asks_for_advice
+from onestory.shared.fhir.references import is_advice_request
 from onestory.shared.identity import (
     DOS_SERVICE_SYSTEM,
     NHS_NUMBER_SYSTEM,
@@ -27,13 +36,16 @@ from onestory.shared.identity import (
 
 _CATEGORY = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
 _VALIDATION = (_CATEGORY, "validation")
-# What the room says itself, and what is of a version.
-_OURS = ("resourceType", "id", "meta", "status", "subject", "priority", "performer", "text")
+# Elements that are not copied: the service writes them itself, or they belong to one version.
+_OWN_FIELDS = ("resourceType", "id", "meta", "status", "subject", "priority", "performer", "text")
 
 
 @dataclass(frozen=True, slots=True)
-class TeamNamed:
-    """How a team is named: by its id in the directory, or by its id in the Directory of Services. `path` is where."""
+class TeamReference:
+    """A reference to a team: by its id in the directory, or else by its id in the Directory of Services (`dos_id`).
+
+    `path` is the FHIRPath of the reference, for error texts.
+    """
 
     team_id: str
     dos_id: str
@@ -42,10 +54,10 @@ class TeamNamed:
 
 @dataclass(frozen=True, slots=True)
 class ReferralRequest:
-    """What a ServiceRequest asks for, of whom, for which person."""
+    """The content of a ServiceRequest from which a referral is made. `body` has its other elements."""
 
     person: PersonIdentifier
-    team: TeamNamed
+    team: TeamReference
     status: Status
     kind: ReferralKind
     priority: str
@@ -53,18 +65,20 @@ class ReferralRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """Who asks: for which party, which user, and under which name of its own (`local_id`)."""
+class ReferralOrigin:
+    """The requester of a new referral: its party and its user (`sub`), and the referral's local id there."""
 
     party: Party
     subject: str
     local_id: str
 
 
-def asked(resource: Json, person: PersonIdentifier | None = None, team: TeamNamed | None = None) -> ReferralRequest:
-    """What a valid ServiceRequest asks for; for this person and of this team, where it is known that it is for them.
+def parse_service_request(
+    resource: Json, person: PersonIdentifier | None = None, team: TeamReference | None = None
+) -> ReferralRequest:
+    """The request in a valid ServiceRequest. `person` and `team` replace those that it names, where given.
 
-    Raises `Unprocessable` for what makes no referral.
+    Raises `Unprocessable` where it makes no referral.
     """
     status = resource.get("status")
     if status not in ("active", "draft"):
@@ -74,111 +88,117 @@ def asked(resource: Json, person: PersonIdentifier | None = None, team: TeamName
             expression="ServiceRequest.status",
         )
     if resource.get("doNotPerform"):
-        says = "A referral asks for something to be done: leave doNotPerform out."
-        raise Unprocessable(says, code="business-rule", expression="ServiceRequest.doNotPerform")
+        problem = "A referral asks for something to be done: leave doNotPerform out."
+        raise Unprocessable(problem, code="business-rule", expression="ServiceRequest.doNotPerform")
     return ReferralRequest(
-        person=person or _person(resource.get("subject", {})),
-        team=team or team_named(resource.get("performer", []), "ServiceRequest.performer"),
+        person=person or _parse_person(resource.get("subject", {})),
+        team=team or parse_team_reference(resource.get("performer", []), "ServiceRequest.performer"),
         status=Status.REQUESTED if status == "active" else Status.DRAFT,
         kind=_kind(resource),
         priority=resource.get("priority", "routine"),
-        body={name: value for name, value in resource.items() if name not in _OURS},
+        body={name: value for name, value in resource.items() if name not in _OWN_FIELDS},
     )
 
 
-def refuse_other_requester(wanted: ReferralRequest, party: Party) -> None:
-    """Raise `Forbidden` where the ServiceRequest names another organisation as its requester than the token does."""
-    identifier = wanted.body.get("requester", {}).get("identifier", {})
+def refuse_other_requester(request: ReferralRequest, party: Party) -> None:
+    """Raise `Forbidden` where ServiceRequest.requester is another organisation than the one of the token."""
+    identifier = request.body.get("requester", {}).get("identifier", {})
     if is_ods_code_system(identifier.get("system")) and identifier.get("value", "").upper() != party.organisation:
-        says = "The token is of another organisation than this requester."
-        raise Forbidden(says, expression="ServiceRequest.requester")
+        problem = "The token is of another organisation than this requester."
+        raise Forbidden(problem, expression="ServiceRequest.requester")
 
 
-def create(
-    wanted: ReferralRequest, recipient: Party, asking: Asking, doing: Doing, clocks: Clocks, keys: Keys
+def create_referral(
+    request: ReferralRequest,
+    recipient: Party,
+    origin: ReferralOrigin,
+    context: ChangeContext,
+    clocks: Clocks,
+    keys: Keys,
 ) -> ReferralChange:
-    """The referral's first change."""
-    person_key = keys.person_key(wanted.person)
-    owned = partial(_owned_id, keys, person_key, asking.party.organisation)
-    sent = wanted.status is Status.REQUESTED
+    """The first change of a new referral, which makes it."""
+    person_key = keys.person_key(request.person)
+    owned = partial(_owned_id, keys, person_key, origin.party.organisation)
+    sent = request.status is Status.REQUESTED
     referral = Referral(
-        person=wanted.person,
+        person=request.person,
         person_key=person_key,
-        local_id=asking.local_id,
-        referral_id=owned("ServiceRequest", asking.local_id),
-        task_id=owned("Task", task_local_id(asking.local_id, 1)),
+        local_id=origin.local_id,
+        referral_id=owned("ServiceRequest", origin.local_id),
+        task_id=owned("Task", task_local_id(origin.local_id, 1)),
         task_number=1,
         version=1,
-        kind=wanted.kind,
-        priority=wanted.priority,
-        status=wanted.status,
-        business_status=_first_word(wanted.kind) if sent else "",
+        kind=request.kind,
+        priority=request.priority,
+        status=request.status,
+        business_status=_first_business_status(request.kind) if sent else "",
         is_open=True,
-        requester=asking.party,
-        requester_subject=asking.subject,
-        sender=asking.party,
+        requester=origin.party,
+        requester_subject=origin.subject,
+        sender=origin.party,
         recipient=recipient,
-        service_request=wanted.body,
-        correlation_id=doing.correlation_id,
-        created_at=doing.at,
-        changed_at=doing.at,
-        changed_by=doing.event_id,
-        sent_at=doing.at if sent else None,
-        due_at=clocks.due(wanted.kind, wanted.priority, wanted.status, doing.at),
+        service_request=request.body,
+        correlation_id=context.correlation_id,
+        created_at=context.at,
+        changed_at=context.at,
+        changed_by=context.event_id,
+        sent_at=context.at if sent else None,
+        due_at=clocks.due(request.kind, request.priority, request.status, context.at),
     )
-    return finish(referral, referral, Action.REQUEST if sent else "draft", doing)
+    return build_change(referral, referral, Action.REQUEST if sent else "draft", context)
 
 
 def task_id(keys: Keys, referral: Referral, number: int) -> str:
-    """The shared id of a referral's Task of this number."""
+    """The shared id of a referral's Task with this number."""
     name = task_local_id(referral.local_id, number)
     return _owned_id(keys, referral.person_key, referral.requester.organisation, "Task", name)
 
 
 def message_id(keys: Keys, referral: Referral, name: str) -> str:
-    """The shared id of the message of a referral that has this name."""
+    """The shared id of the message of a referral that has this local id."""
     return _owned_id(keys, referral.person_key, referral.requester.organisation, "Communication", name)
 
 
 def referral_id(keys: Keys, person: PersonIdentifier, organisation: str, local_id: str) -> str:
-    """The shared id of the referral that an organisation gives this name."""
+    """The shared id of the referral of an organisation that has this local id there."""
     return _owned_id(keys, keys.person_key(person), organisation, "ServiceRequest", local_id)
 
 
-def team_named(references: Sequence[Json], path: str) -> TeamNamed:
-    """The one team that References name. Raises `Unprocessable` unless there is one, and one only."""
-    found = [named for index, each in enumerate(references) if (named := _team(each, f"{path}[{index}]"))]
-    if len(found) != 1:
+def parse_team_reference(references: Sequence[Json], path: str) -> TeamReference:
+    """The one team that References name. Raises `Unprocessable` unless exactly one of them names a team."""
+    located = [(f"{path}[{index}]", reference) for index, reference in enumerate(references)]
+    teams = [team for place, reference in located if (team := _team_reference(reference, place))]
+    if len(teams) != 1:
         raise Unprocessable(
             "Name the one team that you ask: HealthcareService/<id in the directory>, or an identifier with system "
             f"{DOS_SERVICE_SYSTEM}. To publish a ServiceRequest of your own system as part of the record, POST it in a "
             "Bundle to /fhir.",
-            code="required" if not found else "business-rule",
+            code="required" if not teams else "business-rule",
             expression=path,
         )
-    return found[0]
+    return teams[0]
 
 
 def _owned_id(keys: Keys, person_key: str, organisation: str, resource_type: str, name: str) -> str:
-    """The shared id of what belongs to a referral."""
+    """The shared id of a resource that belongs to a referral."""
     return keys.shared_id(person_key, organisation, REFERRAL_SYSTEM, resource_type, name)
 
 
-def _team(reference: Mapping[str, Any], path: str) -> TeamNamed | None:
+def _team_reference(reference: Mapping[str, Any], path: str) -> TeamReference | None:
     kind, _, name = str(reference.get("reference", "")).rpartition("/")
     if kind.endswith("HealthcareService") and name:
-        return TeamNamed(name, "", path)
+        return TeamReference(name, "", path)
     identifier = reference.get("identifier", {})
     if is_dos_service_system(identifier.get("system")) and identifier.get("value"):
-        return TeamNamed("", identifier["value"], path)
+        return TeamReference("", identifier["value"], path)
     return None
 
 
-def _person(subject: Mapping[str, Any]) -> PersonIdentifier:
+def _parse_person(subject: Mapping[str, Any]) -> PersonIdentifier:
     identifier = subject.get("identifier", {})
     by_number = identifier.get("value") if is_nhs_number_system(identifier.get("system")) else None
     by_id = str(subject.get("reference", "")).rpartition("Patient/")[2] or None
-    numbers = {each for each in (by_number, by_id) if each}
+    numbers = {number for number in (by_number, by_id) if number}
     if len(numbers) != 1 or not is_nhs_number(number := numbers.pop()):
         raise Unprocessable(
             "Name the person by one NHS number with a right check digit: Patient/<NHS number>, or an identifier with "
@@ -190,7 +210,7 @@ def _person(subject: Mapping[str, Any]) -> PersonIdentifier:
 
 
 def _kind(resource: Json) -> ReferralKind:
-    if asks_for_advice(resource):
+    if is_advice_request(resource):
         return ReferralKind.ADVICE
     codings = {
         (coding.get("system"), coding.get("code"))
@@ -200,5 +220,5 @@ def _kind(resource: Json) -> ReferralKind:
     return ReferralKind.VALIDATION if _VALIDATION in codings else ReferralKind.REFERRAL
 
 
-def _first_word(kind: ReferralKind) -> str:
+def _first_business_status(kind: ReferralKind) -> str:
     return PROVIDER_RESPONSE_REQUIRED if kind is ReferralKind.ADVICE else "AWAITING_TRIAGE"

@@ -1,4 +1,8 @@
-"""A referral as it stands: who asked whom, who holds it, who acts next and until when."""
+"""A referral, a command that changes it, and the change that results. Pure values, without any rule.
+
+A referral is one ServiceRequest (http://hl7.org/fhir/R4/servicerequest.html) and one Task for each recipient
+(http://hl7.org/fhir/R4/task.html); one of these Tasks is in force.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,14 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from onestory.shared.events import Party
+from onestory.shared.events import Actor, Notice, Party
 from onestory.shared.identity import PersonIdentifier
 
 Json = Mapping[str, Any]
 
 
 class ReferralKind(StrEnum):
-    """What is asked for: care, a second look before anybody is sent (BaRS), or advice."""
+    """The kind of request: care, a second assessment before the person is sent on (BaRS validation), or advice."""
 
     REFERRAL = "referral"
     VALIDATION = "validation"
@@ -39,14 +43,40 @@ class Status(StrEnum):
     ENTERED_IN_ERROR = "entered-in-error"
 
 
-BEFORE_ACCEPTANCE = frozenset({Status.DRAFT, Status.REQUESTED, Status.RECEIVED})
 HELD_BY_RECIPIENT = frozenset({Status.ACCEPTED, Status.IN_PROGRESS, Status.ON_HOLD})
 ENDED = frozenset({Status.COMPLETED, Status.CANCELLED, Status.ENTERED_IN_ERROR})
+"""The referral ends together with a Task that has one of these."""
+
+
+class Side(StrEnum):
+    """A side of a referral. The sender is the requester, or a former holder who passed the referral on."""
+
+    REQUESTER = "requester"
+    SENDER = "sender"
+    RECIPIENT = "recipient"
+
+
+class Action(StrEnum):
+    """An action on a referral. Each one is a FHIR operation on its Task, with the same name."""
+
+    REQUEST = "request"
+    RECEIVE = "receive"
+    ACCEPT = "accept"
+    REJECT = "reject"
+    START = "start"
+    HOLD = "hold"
+    RESUME = "resume"
+    BOOK = "book"
+    COMPLETE = "complete"
+    FAIL = "fail"
+    CANCEL = "cancel"
+    REDIRECT = "redirect"
+    CORRECT = "correct"
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why: a code for machines (empty where none was given), and the CodeableConcept that was said."""
+    """The reason of a change: its code (empty where none was given), and the CodeableConcept as it was sent."""
 
     code: str
     concept: Json
@@ -54,16 +84,21 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Referral:
-    """One ServiceRequest and the Task of it that is in force.
+    """One version of a referral: its ServiceRequest and its Task in force.
 
-    `local_id` names it within its requester's organisation. `task_number` counts its Tasks: each recipient has one.
-    `sender` is who asked the present recipient: the requester, or a former holder who passed it on. `service_request`
-    is what was asked for, as FHIR JSON without id, meta and status. `outputs` are Task.output. `is_open`: somebody
-    holds it still. `acts_next` is a side that has to act though the status would say another one (a conversation).
-    While a question waits, `question_id` is the message that asks it, and `state_due_at` until when the state itself
-    gives time. `claimed_by` is the user (`sub`) of the recipient who works on it. `due_at` is until when the next
-    actor acts; `until` when a hold shall end, or the appointment is. `changed_by` is the event of the last change, and
-    its version id.
+    - `local_id`: its local id, within the requester's organisation.
+    - `task_number`: the number of its Task in force, from 1; each recipient has a Task.
+    - `is_open`: it still has a holder.
+    - `sender`: the party that asked the present recipient: the requester, or a former holder who passed it on.
+    - `service_request`: what is requested, as FHIR JSON without id, meta and status.
+    - `changed_by`: the id of the event that made this version; it is the version id of its resources.
+    - `due_at`: the time until which the next actor has to act.
+    - `until`: the planned end of a hold, or the time of an appointment.
+    - `outputs`: Task.output.
+    - `acts_next`: the side that has to act because of the conversation; empty: the status decides.
+    - `question_id`: the id of the message with the open question; empty: none.
+    - `state_due_at`: while a question is open, the due time that the status alone would give.
+    - `claimed_by`: the user (`sub`) of the recipient who works on it; empty: nobody.
     """
 
     person: PersonIdentifier
@@ -100,11 +135,11 @@ class Referral:
 
     @property
     def holder(self) -> Party | None:
-        """Who is clinically responsible. Never two, and never nobody while it is open."""
+        """The party that is clinically responsible: exactly one while the referral is open, None after its end."""
         if not self.is_open:
             return None
         if self.kind is ReferralKind.ADVICE:
-            # Who advises does not take over.
+            # A team that advises does not take over.
             return self.requester
         if self.status in HELD_BY_RECIPIENT:
             return self.recipient
@@ -112,7 +147,7 @@ class Referral:
 
     @property
     def next_actor(self) -> Party | None:
-        """Who has to act by `due_at`."""
+        """The party that has to act by `due_at`; None after its end."""
         if not self.is_open:
             return None
         if self.acts_next:
@@ -123,9 +158,9 @@ class Referral:
 
 
 def request_status(referral: Referral) -> str:
-    """ServiceRequest.status (http://hl7.org/fhir/R4/valueset-request-status.html) for each state of the Task.
+    """ServiceRequest.status (http://hl7.org/fhir/R4/valueset-request-status.html) for each status of the Task.
 
-    A rejected or failed Task leaves the request active: the person still needs what was asked for, until the holder
+    A rejected or failed Task leaves the request active. The person still needs what was requested, until the holder
     has found another recipient or has closed it.
     """
     match referral.status:
@@ -135,3 +170,78 @@ def request_status(referral: Referral) -> str:
             return "revoked"
         case _:
             return "active" if referral.is_open else "revoked"
+
+
+def task_local_id(local_id: str, number: int) -> str:
+    """The local id of a referral's Task with this number, within the requester's organisation."""
+    return f"{local_id}-{number}"
+
+
+def message_local_id(referral: Referral, version: int) -> str:
+    """The local id of the message that made this version of a referral, within the requester's organisation."""
+    return f"{referral.local_id}-message-{version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An action, and the parameters that were sent with it.
+
+    - `business_status`: an e-RS code; empty: the one that goes with the action.
+    - `outputs`: added to Task.output.
+    - `recipient`: the new team, for a redirection.
+    - `until`: the planned end of a hold, or the time of an appointment.
+    """
+
+    action: Action
+    reason: Reason | None = None
+    business_status: str = ""
+    outputs: tuple[Json, ...] = ()
+    recipient: Party | None = None
+    until: datetime | None = None
+
+
+CLOCK_SUBJECT = "clock"
+"""The subject of a change that no user made: a clock ran out, or another source stated something about the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeContext:
+    """The circumstances of one change: the id of its event, the actor, and the time."""
+
+    event_id: UUID
+    actor: Actor
+    at: datetime
+    correlation_id: str
+
+    @property
+    def acting_party(self) -> Party | None:
+        """The party that makes the change; None for a change that no user made."""
+        return None if self.actor.subject == CLOCK_SUBJECT else self.actor.party
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenResource:
+    """A resource that a change writes. `body` is FHIR JSON without id and meta."""
+
+    resource_type: str
+    shared_id: str
+    local_id: str
+    body: Json
+
+
+@dataclass(frozen=True, slots=True)
+class ReferralChange:
+    """One change of a referral.
+
+    - `action`: an `Action`, or another word, such as `escalate`.
+    - `reason`: the code of its reason; empty: none.
+    - `referral`: the referral after the change.
+    - `resources`: the resources that the change writes.
+    """
+
+    action: str
+    reason: str
+    context: ChangeContext
+    referral: Referral
+    notices: tuple[Notice, ...]
+    resources: tuple[WrittenResource, ...]

@@ -1,4 +1,4 @@
-"""Who stands where in a referral, and which team takes one."""
+"""Decides for which parties of a referral a caller may act, and finds the team that takes a referral."""
 
 from __future__ import annotations
 
@@ -8,55 +8,54 @@ from zoneinfo import ZoneInfo
 
 from onestory.referral.directory import store as directory_store
 from onestory.referral.directory.model import Role, Team
-from onestory.referral.lifecycle.creation import TeamNamed
-from onestory.referral.lifecycle.machine import Side
-from onestory.referral.lifecycle.model import Referral
+from onestory.referral.lifecycle.creation import TeamReference
+from onestory.referral.lifecycle.model import Referral, Side
 from onestory.shared.errors import Forbidden, NotFound, Unprocessable
 from onestory.shared.events import Party
 from onestory.shared.http.caller import Caller
 from onestory.shared.postgres.database import Queries
 
-# For whom a caller may act: one's organisation, or a team in which one has a role at this moment.
-
-_ENGLAND = ZoneInfo("Europe/London")
+_LONDON = ZoneInfo("Europe/London")
 
 
-def require_standing(caller: Caller, party: Party, team: Team | None, roles: Sequence[Role], now: datetime) -> None:
-    """Raise `Forbidden` unless the caller may act for this party; see `refusal`."""
-    if because := refusal(caller, party, team, roles, now):
-        raise Forbidden(because)
+def require_authority(caller: Caller, party: Party, team: Team | None, roles: Sequence[Role], now: datetime) -> None:
+    """Raise `Forbidden` unless the caller may act for this party; see `refusal_reason`."""
+    if reason := refusal_reason(caller, party, team, roles, now):
+        raise Forbidden(reason)
 
 
-def refusal(caller: Caller, party: Party, team: Team | None, roles: Sequence[Role], now: datetime) -> str | None:
-    """Why the caller may not act for this party now; None: the caller may.
+def refusal_reason(caller: Caller, party: Party, team: Team | None, roles: Sequence[Role], now: datetime) -> str | None:
+    """The reason why the caller may not act for this party now; None: the caller may.
 
-    `team` is what the directory says of the party's team, `roles` are all that it knows of the caller's subject. Where
-    it knows any at a team of the caller's organisation or of this one, a role at this very team has to be in force,
-    whatever organisation the token names: so a visiting doctor may act, and one who has left may not. Of whom it knows
-    none, such as a system, the organisation decides.
+    `team` is the party's team in the directory, `roles` are all roles of the caller's subject there. The rule depends
+    on whether the directory has a role of the caller at any team of the caller's organisation or of this team's:
+
+    - It has one: a role at this very team has to be in force, whatever organisation the token names. So a visiting
+      doctor may act, and a doctor who has left may not.
+    - It has none, as for a system: the caller's organisation decides.
     """
     if team is None or not party.team:
         # A team that the directory has lost may not keep its organisation from finishing what it holds.
         return None if caller.organisation == party.organisation else _other_organisation()
-    if not _is_listed(roles, {caller.organisation, team.organisation}):
+    if not _has_role_at(roles, {caller.organisation, team.organisation}):
         return None if caller.organisation == team.organisation else _other_organisation()
     here = [role for role in roles if role.team_id == team.team_id]
-    if any(role.in_force(now) for role in here):
+    if any(role.is_in_force(now) for role in here):
         return None
-    return _no_role(team, here, now)
+    return _role_refusal(team, here, now)
 
 
-def _is_listed(roles: Sequence[Role], organisations: Collection[str]) -> bool:
+def _has_role_at(roles: Sequence[Role], organisations: Collection[str]) -> bool:
     return any(role.team_id and role.organisation in organisations for role in roles)
 
 
-def _no_role(team: Team, here: Sequence[Role], now: datetime) -> str:
+def _role_refusal(team: Team, here: Sequence[Role], now: datetime) -> str:
     active = [role for role in here if role.active]
-    to_come = [role.starts_at for role in active if role.starts_at and role.starts_at > now and not role.is_over(now)]
+    to_come = [role.starts_at for role in active if role.starts_at and role.starts_at > now and not role.has_ended(now)]
     if to_come:
         return f"Your role in {team.name} starts on {_day(min(to_come))}."
-    if over := [role.ends_at for role in active if role.ends_at and role.is_over(now)]:
-        # What ends at midnight has the day before as its last.
+    if over := [role.ends_at for role in active if role.ends_at and role.has_ended(now)]:
+        # A role that ends at midnight has the day before as its last day.
         return f"Your role in {team.name} ended on {_day(max(over) - timedelta(microseconds=1))}."
     return f"Your role in {team.name} has been withdrawn." if here else f"You hold no role in {team.name}."
 
@@ -66,52 +65,58 @@ def _other_organisation() -> str:
 
 
 def _day(moment: datetime) -> str:
-    day = moment.astimezone(_ENGLAND).date()
+    day = moment.astimezone(_LONDON).date()
     return f"{day.day} {day:%B %Y}"
 
 
-async def sides(queries: Queries, caller: Caller, referral: Referral, now: datetime) -> frozenset[Side]:
-    """On which sides a caller stands. Raises `NotFound` for strangers, `Forbidden` for a role not in force."""
-    roles = await directory_store.roles_of(queries, caller.subject)
-    team = await directory_store.team(queries, referral.recipient.team)
-    passed_on = await directory_store.team(queries, referral.sender.team) if referral.sender.team else None
+async def sides_of_caller(queries: Queries, caller: Caller, referral: Referral, now: datetime) -> frozenset[Side]:
+    """The sides for which a caller may act.
+
+    Raises `NotFound` where the caller is no party to the referral, `Forbidden` where the caller's role is not in force.
+    """
+    roles = await directory_store.roles_of_user(queries, caller.subject)
+    team = await directory_store.find_team(queries, referral.recipient.team)
+    passed_on = await directory_store.find_team(queries, referral.sender.team) if referral.sender.team else None
     parties = {Side.SENDER: (referral.sender, passed_on), Side.REQUESTER: (referral.requester, None)}
     if referral.sent_at is not None:
-        # Whom nobody has asked yet knows of no draft.
+        # A team does not see a draft for it: the referral has not been sent yet.
         parties = {Side.RECIPIENT: (referral.recipient, team), **parties}
-    why_not = {side: refusal(caller, party, team, roles, now) for side, (party, team) in parties.items()}
-    found = frozenset(side for side, because in why_not.items() if because is None)
-    if not found:
-        known = {role.team_id for role in roles}
-        near = [side for side, (party, _) in parties.items() if _is_near(caller, party, known)]
-        raise Forbidden(str(why_not[near[0]])) if near else absent()
-    return found
+    refusals = {side: refusal_reason(caller, party, team, roles, now) for side, (party, team) in parties.items()}
+    permitted = frozenset(side for side, reason in refusals.items() if reason is None)
+    if not permitted:
+        teams = {role.team_id for role in roles}
+        known = [side for side, (party, _) in parties.items() if _may_know_of(caller, party, teams)]
+        raise Forbidden(str(refusals[known[0]])) if known else referral_not_found()
+    return permitted
 
 
-async def team_named(queries: Queries, named: TeamNamed) -> Team:
-    """The team of the directory. Raises `Unprocessable` for one that takes no referrals."""
+async def active_team(queries: Queries, reference: TeamReference) -> Team:
+    """The active team of a reference. Raises `Unprocessable` where the directory has none, or several."""
     teams = (
-        await directory_store.team_by_dos_id(queries, named.dos_id)
-        if named.dos_id
+        await directory_store.teams_by_dos_id(queries, reference.dos_id)
+        if reference.dos_id
         else [team]
-        if (team := await directory_store.team(queries, named.team_id))
+        if (team := await directory_store.find_team(queries, reference.team_id))
         else []
     )
     if not teams:
-        says = "The directory has no such team: check the id, or publish the HealthcareService first."
-        raise Unprocessable(says, code="not-found", expression=named.path)
+        problem = "The directory has no such team: check the id, or publish the HealthcareService first."
+        raise Unprocessable(problem, code="not-found", expression=reference.path)
     active = [team for team in teams if team.active]
     if len(active) != 1:
-        says = "This team takes no referrals any more." if not active else "Several teams have this service id."
-        raise Unprocessable(f"{says} Choose another one.", code="business-rule", expression=named.path)
+        problem = "This team takes no referrals any more." if not active else "Several teams have this service id."
+        raise Unprocessable(f"{problem} Choose another one.", code="business-rule", expression=reference.path)
     return active[0]
 
 
-def absent() -> NotFound:
-    """The same words whether there is no such thing or the caller is no party to it."""
+def referral_not_found() -> NotFound:
+    """The error is the same whether there is no such resource or the caller is no party to it."""
     return NotFound("There is nothing here that you may read.")
 
 
-def _is_near(caller: Caller, party: Party, teams: Collection[str]) -> bool:
-    """Whether somebody may know that there is something of this party: of its organisation, or once in its team."""
+def _may_know_of(caller: Caller, party: Party, teams: Collection[str]) -> bool:
+    """Whether the caller may learn that this party has a referral.
+
+    The caller has to be of the party's organisation, or to have or have had a role in its team.
+    """
     return caller.organisation == party.organisation or (party.team != "" and party.team in teams)

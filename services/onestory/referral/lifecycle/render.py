@@ -1,6 +1,6 @@
-"""A referral as FHIR R4: its ServiceRequest and its Task (http://hl7.org/fhir/R4/workflow-module.html).
+"""A referral as FHIR R4 (http://hl7.org/fhir/R4/workflow-module.html), and its changes as events on Kafka.
 
-Bodies have no id and no meta: whoever writes them puts these in front.
+`service_request` and `task` give bodies without id and meta; `resource_content` adds these.
 """
 
 from __future__ import annotations
@@ -10,8 +10,14 @@ from typing import Any
 
 import orjson
 
-from onestory.referral.lifecycle.machine import ReferralChange, Written
-from onestory.referral.lifecycle.model import Json, Referral, ReferralKind, request_status
+from onestory.referral.lifecycle.model import (
+    Json,
+    Referral,
+    ReferralChange,
+    ReferralKind,
+    WrittenResource,
+    request_status,
+)
 from onestory.shared.events import Entry, Operation, Party, ReferralChanged
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM
@@ -20,26 +26,26 @@ E_RS_STATUS = "https://fhir.nhs.uk/CodeSystem/eRS-ReferralState"
 TASK_CODE = "http://hl7.org/fhir/CodeSystem/task-code"
 ONESTORY = "https://onestory.nhs.uk/StructureDefinition"
 HOLDER = f"{ONESTORY}/referral-holder"
-"""Extension on Task: who is clinically responsible."""
+"""Extension on Task: the party that is clinically responsible."""
 NEXT_ACTOR = f"{ONESTORY}/referral-next-actor"
-"""Extension on Task: who has to act until Task.restriction.period.end."""
+"""Extension on Task: the party that has to act until Task.restriction.period.end."""
 CLAIMED = f"{ONESTORY}/referral-claimed"
-"""Extension on Task: somebody of its owner works on it. Who it is, the team's worklist tells."""
+"""Extension on Task: a user of its owner works on it. Only the team's worklist names this user."""
 VERSION = f"{ONESTORY}/referral-version"
 """Extension on Task: the count of the referral's changes."""
 
 
 def service_request(referral: Referral) -> Json:
-    """The ServiceRequest: what was asked for, with the status that follows from the Task."""
-    said = dict(referral.service_request)
+    """The ServiceRequest as it was requested, with the status that follows from the Task."""
+    requested = dict(referral.service_request)
     return {
-        **said,
+        **requested,
         "status": request_status(referral),
         "subject": subject(referral),
-        "requester": said.get("requester") or reference_to(referral.requester),
-        "performer": [reference_to(referral.recipient)],
+        "requester": requested.get("requester") or party_reference(referral.requester),
+        "performer": [party_reference(referral.recipient)],
         "priority": referral.priority,
-        "authoredOn": said.get("authoredOn") or format_instant(referral.created_at),
+        "authoredOn": requested.get("authoredOn") or format_instant(referral.created_at),
     }
 
 
@@ -48,26 +54,26 @@ def task(referral: Referral) -> Json:
     holder, next_actor = referral.holder, referral.next_actor
     body: dict[str, Any] = {
         "extension": [
-            *([{"url": HOLDER, "valueReference": reference_to(holder)}] if holder else []),
-            *([{"url": NEXT_ACTOR, "valueReference": reference_to(next_actor)}] if next_actor else []),
+            *([{"url": HOLDER, "valueReference": party_reference(holder)}] if holder else []),
+            *([{"url": NEXT_ACTOR, "valueReference": party_reference(next_actor)}] if next_actor else []),
             *([{"url": CLAIMED, "valueBoolean": True}] if referral.claimed_by else []),
             {"url": VERSION, "valueInteger": referral.version},
         ],
         "status": str(referral.status),
         "statusReason": referral.reason.concept if referral.reason else None,
-        "businessStatus": _coded(E_RS_STATUS, referral.business_status),
+        "businessStatus": _codeable_concept(E_RS_STATUS, referral.business_status),
         "intent": "order",
         "priority": referral.priority,
-        "code": _coded(TASK_CODE, "fulfill")
+        "code": _codeable_concept(TASK_CODE, "fulfill")
         if referral.kind is not ReferralKind.ADVICE
         else {"text": "Advice and guidance"},
         "focus": {"reference": f"ServiceRequest/{referral.referral_id}"},
         "for": subject(referral),
         "authoredOn": format_instant(referral.sent_at or referral.created_at),
         "lastModified": format_instant(referral.changed_at),
-        # A requester can be no HealthcareService: a team that passed it on is named by its organisation.
-        "requester": reference_to(Party(referral.sender.organisation)),
-        "owner": reference_to(referral.recipient),
+        # FHIR allows no HealthcareService as requester: a team that passed it on is named by its organisation.
+        "requester": party_reference(Party(referral.sender.organisation)),
+        "owner": party_reference(referral.recipient),
         "restriction": {"period": {"end": format_instant(referral.due_at)}} if referral.due_at else None,
         "output": list(referral.outputs),
     }
@@ -75,7 +81,7 @@ def task(referral: Referral) -> Json:
 
 
 def subject(referral: Referral) -> Json:
-    """The person, by number where there is one."""
+    """A Reference to the person: by NHS number, or by the identifier of a provisional identity."""
     if not referral.person.is_nhs_number:
         return {"identifier": {"system": referral.person.system, "value": referral.person.value}}
     number = referral.person.value
@@ -83,35 +89,32 @@ def subject(referral: Referral) -> Json:
     return {"reference": f"Patient/{number}", "type": "Patient", "identifier": identifier}
 
 
-def reference_to(party: Party) -> Json:
-    """A team by its id in the directory, an organisation by its ODS code."""
+def party_reference(party: Party) -> Json:
+    """A Reference to a party: a team by its id in the directory, an organisation by its ODS code."""
     organisation = {"system": ODS_CODE_SYSTEM, "value": party.organisation}
     if party.team:
         return {"reference": f"HealthcareService/{party.team}", "type": "HealthcareService"}
     return {"type": "Organization", "identifier": organisation}
 
 
-def _coded(system: str, code: str) -> Json | None:
+def _codeable_concept(system: str, code: str) -> Json | None:
     return {"coding": [{"system": system, "code": code}]} if code else None
 
 
-# A change of a referral as Kafka hears of it, and as it is read here.
-
-
-def event(changed: ReferralChange) -> ReferralChanged:
-    """The event."""
-    referral, doing = changed.referral, changed.doing
+def referral_event(change: ReferralChange) -> ReferralChanged:
+    """The event of a change."""
+    referral, context = change.referral, change.context
     return ReferralChanged(
-        event_id=doing.event_id,
+        event_id=context.event_id,
         person=referral.person,
         referral_id=referral.referral_id,
         task_id=referral.task_id,
         version=referral.version,
         kind=str(referral.kind),
         priority=referral.priority,
-        action=changed.action,
-        reason=changed.reason,
-        actor=doing.actor,
+        action=change.action,
+        reason=change.reason,
+        actor=context.actor,
         status=str(referral.status),
         business_status=referral.business_status,
         is_open=referral.is_open,
@@ -120,35 +123,35 @@ def event(changed: ReferralChange) -> ReferralChanged:
         holder=referral.holder,
         next_actor=referral.next_actor,
         due_at=referral.due_at,
-        occurred_at=doing.at,
+        occurred_at=context.at,
         correlation_id=referral.correlation_id,
-        notices=changed.notices,
-        entries=tuple(_entry(changed, each) for each in changed.written),
+        notices=change.notices,
+        entries=tuple(_entry(change, written) for written in change.resources),
     )
 
 
-def content(changed: ReferralChange, written: Written) -> bytes:
-    """A resource as it is read here: with the version that this change makes of it."""
-    meta = {"versionId": str(changed.doing.event_id), "lastUpdated": format_instant(changed.doing.at)}
-    return _bytes(written, {**meta, **_tags(changed)})
+def resource_content(change: ReferralChange, written: WrittenResource) -> bytes:
+    """A written resource as FHIR JSON with id and meta: its version is the event of the change."""
+    meta = {"versionId": str(change.context.event_id), "lastUpdated": format_instant(change.context.at)}
+    return _resource_bytes(written, {**meta, **_tags(change)})
 
 
-def _entry(changed: ReferralChange, written: Written) -> Entry:
+def _entry(change: ReferralChange, written: WrittenResource) -> Entry:
     return Entry(
         resource_type=written.resource_type,
         local_id=written.local_id,
         shared_id=written.shared_id,
-        recorded_at=changed.doing.at,
+        recorded_at=change.context.at,
         operation=Operation.ASSERT,
-        content=_bytes(written, _tags(changed)),
+        content=_resource_bytes(written, _tags(change)),
     )
 
 
-def _tags(changed: ReferralChange) -> Mapping[str, Any]:
-    return {"tag": [{"system": ODS_CODE_SYSTEM, "code": changed.referral.requester.organisation}]}
+def _tags(change: ReferralChange) -> Mapping[str, Any]:
+    return {"tag": [{"system": ODS_CODE_SYSTEM, "code": change.referral.requester.organisation}]}
 
 
-def _bytes(written: Written, meta: Mapping[str, Any]) -> bytes:
-    # In this order: the record puts its own version into `meta` by looking at the first bytes.
-    front = {"resourceType": written.resource_type, "id": written.shared_id, "meta": meta}
-    return orjson.dumps({**front, **written.body})
+def _resource_bytes(written: WrittenResource, meta: Mapping[str, Any]) -> bytes:
+    # The order matters: the record finds `meta` in the first bytes, and puts its own version there.
+    first = {"resourceType": written.resource_type, "id": written.shared_id, "meta": meta}
+    return orjson.dumps({**first, **written.body})

@@ -1,4 +1,7 @@
-"""What every change of a referral has in common as HTTP: who asks, under which keys, knowing which version."""
+"""HTTP of every operation on a referral: its headers, the Parameters in its body, and its answer.
+
+Parameters: http://hl7.org/fhir/R4/parameters.html.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,11 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from onestory.referral.lifecycle.handler import CommandRequest, Outcome
-from onestory.referral.lifecycle.machine import Action
-from onestory.referral.lifecycle.model import Json, Reason
+from onestory.referral.lifecycle.model import Action, Json, Reason
 from onestory.referral.lifecycle.store import ReferralResource
 from onestory.shared.errors import Malformed, PreconditionRequired, Unprocessable
 from onestory.shared.fhir.dates import parse_instant
-from onestory.shared.fhir.validate import check, validate
+from onestory.shared.fhir.validate import check_resource, validate
 from onestory.shared.http.caller import Caller
 from onestory.shared.http.openapi import FHIR_JSON
 from onestory.shared.http.request import idempotency_key
@@ -27,15 +29,15 @@ from onestory.shared.http.request import idempotency_key
 _TAG = re.compile(r'(?:W/)?"(?P<version>[^"]+)"')
 
 
-def request(http: HttpRequest, caller: Caller, body: bytes) -> CommandRequest:
-    """Who asks for what. Raises `Malformed` for a key that cannot be one."""
+def command_request(http: HttpRequest, caller: Caller, body: bytes) -> CommandRequest:
+    """The request for a change. Its digest covers method, path and body. Raises `Malformed` for an invalid key."""
     address = f"{http.method} {http.url.path}".encode()
     digest = hashlib.sha256(address + b"\0" + body).digest()
     return CommandRequest(caller, str(http.state.correlation_id), idempotency_key(http.headers), digest)
 
 
 def if_match(http: HttpRequest) -> UUID:
-    """The version that the caller knows. Raises `PreconditionRequired` without one, `Malformed` for what is none."""
+    """The version in If-Match. Raises `PreconditionRequired` where it is missing, `Malformed` where it is no ETag."""
     given = http.headers.get("If-Match", "").strip()
     if not given:
         raise PreconditionRequired(
@@ -48,27 +50,27 @@ def if_match(http: HttpRequest) -> UUID:
         raise Malformed('If-Match must be the ETag that the Task came with, such as W/"...".', code="value") from error
 
 
-def shown(resource: ReferralResource, fhir: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A resource as the answer, with its ETag and where it is."""
-    said = {
+def resource_response(
+    resource: ReferralResource, fhir: str, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """The answer with one resource, its ETag and its address."""
+    own = {
         "ETag": f'W/"{resource.event_id}"',
         "Last-Modified": resource.changed_at.strftime("%a, %d %b %Y %H:%M:%S GMT"),
         "Content-Location": f"{fhir}/{resource.resource_type}/{resource.shared_id}",
     }
-    return Response(resource.content, status, {**said, **(headers or {})}, FHIR_JSON)
+    return Response(resource.content, status, {**own, **(headers or {})}, FHIR_JSON)
 
 
-def links(outcome: Outcome, fhir: str) -> dict[str, str]:
-    """Where the Task of a new referral is, beside the referral itself."""
+def creation_headers(outcome: Outcome, fhir: str) -> dict[str, str]:
+    """Headers with the addresses of a new referral and of its Task."""
     return {
         "Location": f"{fhir}/ServiceRequest/{outcome.service_request.shared_id}",
         "Link": f'<{fhir}/Task/{outcome.task.shared_id}>; rel="related"',
     }
 
 
-# What is said with an operation: the Parameters in its body (http://hl7.org/fhir/R4/parameters.html), as a command.
-
-_TAKES: Mapping[Action, Collection[str]] = {
+_ACCEPTED_PARAMETERS: Mapping[Action, Collection[str]] = {
     Action.REJECT: ("reason", "businessStatus"),
     Action.HOLD: ("reason", "businessStatus", "until"),
     Action.FAIL: ("reason", "businessStatus", "output"),
@@ -85,32 +87,34 @@ _OUTPUTS = ("output", "outcome")
 _REPEATS = (*_OUTPUTS, "attachment", "about")
 
 
-def takes(action: Action) -> Collection[str]:
-    """The names of the parameters that an operation knows."""
-    return _TAKES.get(action, ())
+def accepted_parameters(action: Action) -> Collection[str]:
+    """The names of the parameters that the operation of an action accepts."""
+    return _ACCEPTED_PARAMETERS.get(action, ())
 
 
 class OperationParameters:
-    """The parameters of one call. Raises `Malformed` and `Unprocessable` for what cannot be read."""
+    """The Parameters of one operation. Raises `Malformed` and `Unprocessable` where they cannot be read."""
 
     def __init__(self, body: bytes, known: Collection[str]) -> None:
         self._values: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-        for index, each in enumerate(_parameters(body)):
+        for index, parameter in enumerate(_parameters(body)):
             path = f"Parameters.parameter[{index}]"
-            name = str(each.get("name"))
+            name = str(parameter.get("name"))
             if name not in known:
-                says = f"This operation takes {', '.join(known)}." if known else "This operation takes no parameters."
-                raise Unprocessable(says, code="not-supported", expression=f"{path}.name")
+                problem = (
+                    f"This operation takes {', '.join(known)}." if known else "This operation takes no parameters."
+                )
+                raise Unprocessable(problem, code="not-supported", expression=f"{path}.name")
             if name in self._values and name not in _REPEATS:
                 raise Unprocessable("Send this parameter once.", code="invariant", expression=path)
-            self._values.setdefault(name, []).append((path, each))
+            self._values.setdefault(name, []).append((path, parameter))
 
     def reason(self) -> Reason | None:
-        """A CodeableConcept with a code or a text; a string is a text."""
-        found = self._value("reason", "CodeableConcept", "String")
-        if found is None:
+        """The reason: a CodeableConcept with a code or a text. A string becomes its text."""
+        located = self._value("reason", "CodeableConcept", "String")
+        if located is None:
             return None
-        path, value = found
+        path, value = located
         concept: Mapping[str, Any] = {"text": value} if isinstance(value, str) else value
         codes = [str(coding.get("code", "")).strip() for coding in concept.get("coding", ())]
         code = next(filter(None, codes), "")
@@ -118,65 +122,67 @@ class OperationParameters:
             raise Unprocessable("Give the reason a code or a text.", code="required", expression=path)
         return Reason(code, concept)
 
-    def word(self, name: str) -> str:
+    def code(self, name: str) -> str:
         """A code; empty where none is given."""
-        found = self._value(name, "Code", "String")
-        return found[1] if found else ""
+        located = self._value(name, "Code", "String")
+        return located[1] if located else ""
 
     def reference(self, name: str) -> tuple[str, Json] | None:
-        """A Reference, and where it stands."""
+        """The path of a parameter, and its Reference; None where it is not given."""
         return self._value(name, "Reference")
 
-    def moment(self, name: str, after: datetime) -> datetime | None:
-        """An instant later than `after`."""
-        found = self._value(name, "Instant", "DateTime")
-        if found is None:
+    def instant(self, name: str, after: datetime) -> datetime | None:
+        """An instant later than `after`; None where it is not given."""
+        located = self._value(name, "Instant", "DateTime")
+        if located is None:
             return None
+        path, value = located
         try:
-            moment = parse_instant(found[1])
+            instant = parse_instant(value)
         except ValueError as error:
-            says = "Send date, time and time zone, such as 2026-05-01T09:30:00Z."
-            raise Unprocessable(says, code="value", expression=found[0]) from error
-        if moment <= after:
-            raise Unprocessable("This lies in the past: send when it shall be.", code="value", expression=found[0])
-        return moment
+            problem = "Send date, time and time zone, such as 2026-05-01T09:30:00Z."
+            raise Unprocessable(problem, code="value", expression=path) from error
+        if instant <= after:
+            raise Unprocessable("This lies in the past: send when it shall be.", code="value", expression=path)
+        return instant
 
     def outputs(self) -> tuple[Json, ...]:
-        """What the Task has brought about: each a Task.output (http://hl7.org/fhir/R4/task-definitions.html)."""
+        """The results of the Task, each as a Task.output (http://hl7.org/fhir/R4/task-definitions.html)."""
         return tuple(
-            {"type": {"text": name}, **_output(path, each)}
+            {"type": {"text": name}, **_output(path, parameter)}
             for name in _OUTPUTS
-            for path, each in self._values.get(name, ())
+            for path, parameter in self._values.get(name, ())
         )
 
     def text(self, name: str) -> str:
-        """A string; empty where none is given, or nothing but spaces."""
-        found = self._value(name, "String", "Markdown")
-        return found[1].strip() if found else ""
+        """A string without surrounding spaces; empty where none is given."""
+        located = self._value(name, "String", "Markdown")
+        return located[1].strip() if located else ""
 
-    def every(self, name: str, kind: str) -> Iterator[tuple[str, Json]]:
-        """All values of a parameter that repeats, of this type, and where each stands."""
-        for path, each in self._values.get(name, ()):
-            if f"value{kind}" not in each:
-                raise Unprocessable(f"Send it as value{kind}.", code="value", expression=path)
-            yield f"{path}.value{kind}", each[f"value{kind}"]
+    def repeated(self, name: str, fhir_type: str) -> Iterator[tuple[str, Json]]:
+        """All values of a parameter that repeats: the path and the value of each. All must have this FHIR type."""
+        for path, parameter in self._values.get(name, ()):
+            if f"value{fhir_type}" not in parameter:
+                raise Unprocessable(f"Send it as value{fhir_type}.", code="value", expression=path)
+            yield f"{path}.value{fhir_type}", parameter[f"value{fhir_type}"]
 
-    def _value(self, name: str, *kinds: str) -> tuple[str, Any] | None:
-        for path, each in self._values.get(name, ()):
-            for kind in kinds:
-                if f"value{kind}" in each:
-                    return f"{path}.value{kind}", each[f"value{kind}"]
-            says = f"Send it as {' or '.join(f'value{kind}' for kind in kinds)}."
-            raise Unprocessable(says, code="value", expression=path)
+    def _value(self, name: str, *fhir_types: str) -> tuple[str, Any] | None:
+        """The path and the value of a parameter that has one of these FHIR types; None where it is not given."""
+        for path, parameter in self._values.get(name, ()):
+            for fhir_type in fhir_types:
+                if f"value{fhir_type}" in parameter:
+                    return f"{path}.value{fhir_type}", parameter[f"value{fhir_type}"]
+            problem = f"Send it as {' or '.join(f'value{fhir_type}' for fhir_type in fhir_types)}."
+            raise Unprocessable(problem, code="value", expression=path)
         return None
 
 
 def _output(path: str, parameter: Mapping[str, Any]) -> dict[str, Any]:
-    for kind in ("Reference", "String", "CodeableConcept", "Attachment", "DateTime"):
-        if f"value{kind}" in parameter:
-            return {f"value{kind}": parameter[f"value{kind}"]}
-    says = "Send it as valueReference, valueString, valueCodeableConcept, valueAttachment or valueDateTime."
-    raise Unprocessable(says, code="value", expression=path)
+    for fhir_type in ("Reference", "String", "CodeableConcept", "Attachment", "DateTime"):
+        if f"value{fhir_type}" in parameter:
+            return {f"value{fhir_type}": parameter[f"value{fhir_type}"]}
+    problem = "Send it as valueReference, valueString, valueCodeableConcept, valueAttachment or valueDateTime."
+    raise Unprocessable(problem, code="value", expression=path)
 
 
 def _parameters(body: bytes) -> list[Mapping[str, Any]]:
@@ -186,8 +192,8 @@ def _parameters(body: bytes) -> list[Mapping[str, Any]]:
         raise Unprocessable(issues[0].diagnostics, issues=issues)
     resource = orjson.loads(body)
     if resource["resourceType"] != "Parameters":
-        says = "Send Parameters, or no body at all."
-        raise Unprocessable(says, code="structure", expression=str(resource["resourceType"]))
-    if issues := check(body, "Parameters", "Parameters"):
+        problem = "Send Parameters, or no body at all."
+        raise Unprocessable(problem, code="structure", expression=str(resource["resourceType"]))
+    if issues := check_resource(body, "Parameters", "Parameters"):
         raise Unprocessable(issues[0].diagnostics, issues=issues)
     return list(resource.get("parameter", ()))

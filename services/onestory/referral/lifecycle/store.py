@@ -1,20 +1,21 @@
-"""Referrals as they stand, what they consist of, and every change of them.
+"""SQL of current referrals and their resources, of the outbox, and of several statements in one round trip.
 
-A person's referrals change under that person's lock. Names are qualified: a process may have another room's tables in
-its search path.
+A person's referrals change only under that person's lock. Table names are qualified, because a process may have the
+tables of another service in its search path.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import orjson
 
-from onestory.referral.lifecycle.change_store import SqlStatement
 from onestory.referral.lifecycle.model import Json, Reason, Referral, ReferralKind, Status
 from onestory.shared.errors import TooLarge
 from onestory.shared.events import Party
@@ -22,11 +23,11 @@ from onestory.shared.identity import PersonIdentifier, parse_shared_id
 from onestory.shared.kafka.schemas import topics
 from onestory.shared.postgres.database import Queries, Transaction
 
-# Of a Kafka message beside its value.
+# Bytes of a Kafka message besides its value: key and headers.
 _ENVELOPE_BYTES = 1_000
 _PARTIES = ("requester", "sender", "recipient", "holder", "next")
-# Fields that are columns of the same name.
-_PLAIN = (
+# Fields of `Referral` that are columns with the same name and type.
+_SAME_NAME_FIELDS = (
     "person_key",
     "local_id",
     "referral_id",
@@ -51,7 +52,7 @@ _PLAIN = (
     "claimed_by",
 )
 _COLUMNS = (
-    *_PLAIN,
+    *_SAME_NAME_FIELDS,
     *[f"{side}_{part}" for side in _PARTIES for part in ("organisation", "team")],
     "person_system",
     "person_value",
@@ -63,22 +64,22 @@ _COLUMNS = (
     "outputs",
     "request_digest",
 )
-_CUT_DOWN = {
+_BRIEF_EXPRESSIONS = {
     "service_request": "jsonb_build_object('code', service_request->'code', "
     "'reasonCode', service_request->'reasonCode')",
     "outputs": "'[]'::jsonb",
     "request_digest": "''::bytea",
 }
-BRIEF = ", ".join(f"{_CUT_DOWN.get(name, name)} as {name}" for name in _COLUMNS)
-"""The columns of `referral_of`, with no more of what was asked for than a line shows."""
-_KEPT = {"person_key", "referral_id", "request_digest"}
-_SAVE = f"""
+BRIEF_COLUMNS = ", ".join(f"{_BRIEF_EXPRESSIONS.get(name, name)} as {name}" for name in _COLUMNS)
+"""The columns for `referral_from_row`, with only the part of the ServiceRequest that a worklist row shows."""
+_NEVER_UPDATED = {"person_key", "referral_id", "request_digest"}
+_UPSERT = f"""
 insert into referral.referral ({", ".join(_COLUMNS)})
 values ({", ".join(f"${place}" for place in range(1, len(_COLUMNS) + 1))})
 on conflict (person_key, referral_id) do update set
-    {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEPT)}
+    {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _NEVER_UPDATED)}
 """  # noqa: S608 - the columns are our own
-_BELONGING = """
+_FIND_WITH_SERVICE_REQUEST = """
 select referral.*, request.event_id as request_event_id, request.changed_at as request_changed_at,
     request.content as request_content
 from referral.resource as named
@@ -91,7 +92,7 @@ _FIND = "select * from referral.referral where person_key = $1 and referral_id =
 
 @dataclass(frozen=True, slots=True)
 class ReferralResource:
-    """A resource that belongs to a referral, as it stands. `event_id` is its version id."""
+    """A row of `referral.resource`: the current version of a resource. `event_id` is its version id."""
 
     resource_type: str
     shared_id: str
@@ -102,39 +103,39 @@ class ReferralResource:
 
 
 async def lock(transaction: Transaction, person_key: str) -> None:
-    """Until the transaction ends nobody else changes a referral of this person."""
+    """Locks a person until the transaction ends: no other transaction changes a referral of this person."""
     await transaction.execute("select pg_advisory_xact_lock(hashtextextended('referral ' || $1, 0))", person_key)
 
 
 async def find(queries: Queries, referral_id: str) -> Referral | None:
-    """The referral of this id."""
+    """The referral with this id; None: there is none."""
     row = await queries.fetchrow(_FIND, _person_key(referral_id), referral_id)
-    return None if row is None else referral_of(row)
+    return None if row is None else referral_from_row(row)
 
 
-async def belonging(queries: Queries, shared_id: str) -> tuple[Referral, ReferralResource] | None:
-    """The referral to which this id belongs, and its ServiceRequest."""
-    row = await queries.fetchrow(_BELONGING, _person_key(shared_id), shared_id)
+async def find_with_service_request(queries: Queries, shared_id: str) -> tuple[Referral, ReferralResource] | None:
+    """The referral to which the resource with this id belongs, and its ServiceRequest; None: there is none."""
+    row = await queries.fetchrow(_FIND_WITH_SERVICE_REQUEST, _person_key(shared_id), shared_id)
     if row is None:
         return None
-    shown = ("request_event_id", "request_changed_at", "request_content")
-    return referral_of(row), ReferralResource(
-        "ServiceRequest", row["referral_id"], row["referral_id"], *map(row.get, shown)
+    columns = ("request_event_id", "request_changed_at", "request_content")
+    return referral_from_row(row), ReferralResource(
+        "ServiceRequest", row["referral_id"], row["referral_id"], *map(row.get, columns)
     )
 
 
-async def digest(queries: Queries, referral_id: str) -> bytes | None:
-    """The digest of what created a referral; None where there is no such referral."""
-    found: bytes | None = await queries.fetchval(
+async def creation_digest(queries: Queries, referral_id: str) -> bytes | None:
+    """The digest of the request that created a referral; None: there is no such referral."""
+    digest: bytes | None = await queries.fetchval(
         "select request_digest from referral.referral where person_key = $1 and referral_id = $2",
         _person_key(referral_id),
         referral_id,
     )
-    return found
+    return digest
 
 
-async def resource(queries: Queries, shared_id: str) -> ReferralResource | None:
-    """What belongs to a referral under this id; nothing, where it is no id that we give."""
+async def find_resource(queries: Queries, shared_id: str) -> ReferralResource | None:
+    """The resource with this id; None: there is none, or the id is no shared id."""
     if not _person_key(shared_id):
         return None
     row = await queries.fetchrow(
@@ -147,7 +148,7 @@ async def resource(queries: Queries, shared_id: str) -> ReferralResource | None:
 
 
 async def former_tasks(queries: Queries, referral: Referral) -> dict[str, bytes]:
-    """The Tasks of a referral that are not in force any more, by their ids."""
+    """The content of the former Tasks of a referral, by their ids."""
     rows = await queries.fetch(
         """select shared_id, content from referral.resource
            where person_key = $1 and referral_id = $2 and resource_type = 'Task' and shared_id <> $3""",
@@ -158,8 +159,8 @@ async def former_tasks(queries: Queries, referral: Referral) -> dict[str, bytes]
     return {row["shared_id"]: row["content"] for row in rows}
 
 
-async def requests(queries: Queries, person_key: str) -> list[ReferralResource]:
-    """The ServiceRequests of all referrals of a person, the latest first."""
+async def service_requests(queries: Queries, person_key: str) -> list[ReferralResource]:
+    """The ServiceRequests of all referrals of a person, the last changed first."""
     rows = await queries.fetch(
         """select resource_type, shared_id, referral_id, event_id, changed_at, content
            from referral.resource where person_key = $1 and resource_type = 'ServiceRequest'
@@ -169,21 +170,21 @@ async def requests(queries: Queries, person_key: str) -> list[ReferralResource]:
     return [ReferralResource(*row) for row in rows]
 
 
-def saving(referral: Referral, request_digest: bytes) -> SqlStatement:
-    """The referral as it stands now. The digest is kept from when it was created."""
-    return SqlStatement(_SAVE, _values(referral, request_digest))
+def upsert_referral(referral: Referral, request_digest: bytes) -> SqlStatement:
+    """Writes the current referral. `request_digest` is used only when the referral is new."""
+    return SqlStatement(_UPSERT, _values(referral, request_digest))
 
 
-def writing(person_key: str, resources: Sequence[ReferralResource]) -> SqlStatement:
-    """These resources as they stand now."""
+def upsert_resources(person_key: str, resources: Sequence[ReferralResource]) -> SqlStatement:
+    """Writes the current versions of resources."""
     values = [
         person_key,
-        [each.shared_id for each in resources],
-        [each.resource_type for each in resources],
-        [each.referral_id for each in resources],
-        [each.event_id for each in resources],
-        [each.changed_at for each in resources],
-        [each.content for each in resources],
+        [resource.shared_id for resource in resources],
+        [resource.resource_type for resource in resources],
+        [resource.referral_id for resource in resources],
+        [resource.event_id for resource in resources],
+        [resource.changed_at for resource in resources],
+        [resource.content for resource in resources],
     ]
     return SqlStatement(
         """insert into referral.resource
@@ -195,23 +196,24 @@ def writing(person_key: str, resources: Sequence[ReferralResource]) -> SqlStatem
     )
 
 
-def sending(topic: str, key: bytes, value: bytes) -> SqlStatement:
-    """Send this once the transaction has committed. Raises `TooLarge` for what Kafka will never take: in the outbox, it
-    would keep everything behind it from being sent.
+def insert_outbox(topic: str, key: bytes, value: bytes) -> SqlStatement:
+    """Puts a message into the outbox; the relay sends it after the commit.
+
+    Raises `TooLarge` for a message that Kafka never accepts: in the outbox it would block all later messages.
     """
     if len(value) > topics()[topic].max_message_bytes - _ENVELOPE_BYTES:
         raise TooLarge("This is too large for one message: send documents apart, as DocumentReference.")
     return SqlStatement("insert into referral.outbox (topic, key, value) values ($1, $2, $3)", [topic, key, value])
 
 
-async def send(transaction: Transaction, topic: str, key: bytes, value: bytes) -> None:
-    """The same by itself."""
-    statement = sending(topic, key, value)
+async def send_to_outbox(transaction: Transaction, topic: str, key: bytes, value: bytes) -> None:
+    """Puts a message into the outbox, in a round trip of its own. Raises what `insert_outbox` raises."""
+    statement = insert_outbox(topic, key, value)
     await transaction.execute(statement.sql, *statement.values)
 
 
-def referral_of(row: Mapping[str, Any]) -> Referral:
-    """A row of `referral`, as the domain knows it."""
+def referral_from_row(row: Mapping[str, Any]) -> Referral:
+    """The referral in a row of `referral.referral`."""
     return Referral(
         person=PersonIdentifier(row["person_system"], row["person_value"]),
         kind=ReferralKind(row["kind"]),
@@ -222,14 +224,14 @@ def referral_of(row: Mapping[str, Any]) -> Referral:
         service_request=orjson.loads(row["service_request"]),
         reason=Reason(row["reason_code"] or "", orjson.loads(row["reason"])) if row["reason"] else None,
         outputs=tuple(orjson.loads(row["outputs"])),
-        **{name: row[name] for name in _PLAIN},
+        **{name: row[name] for name in _SAME_NAME_FIELDS},
     )
 
 
 def _values(referral: Referral, request_digest: bytes) -> list[object]:
     holder, next_actor = referral.holder, referral.next_actor
-    known: dict[str, object] = {name: getattr(referral, name) for name in _PLAIN}
-    known |= {
+    values: dict[str, object] = {name: getattr(referral, name) for name in _SAME_NAME_FIELDS}
+    values |= {
         "person_system": referral.person.system,
         "person_value": referral.person.value,
         "kind": str(referral.kind),
@@ -245,7 +247,7 @@ def _values(referral: Referral, request_digest: bytes) -> list[object]:
         **_columns("holder", holder),
         **_columns("next", next_actor),
     }
-    return [known[name] for name in _COLUMNS]
+    return [values[name] for name in _COLUMNS]
 
 
 def _columns(side: str, party: Party | None) -> dict[str, str | None]:
@@ -266,3 +268,39 @@ def _json(value: Json | list[Json]) -> str:
 def _person_key(shared_id: str) -> str:
     parsed = parse_shared_id(shared_id)
     return parsed.person_key if parsed else ""
+
+
+# A placeholder of SQL, such as $1.
+_PLACEHOLDER = re.compile(r"\$(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class SqlStatement:
+    """SQL that writes, and the values of its placeholders $1, $2, ..."""
+
+    sql: str
+    values: Sequence[object]
+
+
+async def execute_together(transaction: Transaction, statements: Sequence[SqlStatement]) -> None:
+    """Executes several statements in one round trip: a command spends most of its time waiting for round trips.
+
+    No statement sees rows that another one writes, so each has to write to a table of its own.
+    """
+    values = [value for statement in statements for value in statement.values]
+    counts = tuple((statement.sql, len(statement.values)) for statement in statements)
+    await transaction.execute(_combined(counts), *values)
+
+
+@cache
+def _combined(statements: tuple[tuple[str, int], ...]) -> str:
+    parts, used = [], 0
+    for sql, count in statements:
+        parts.append(_renumbered(sql, used))
+        used += count
+    expressions = ", ".join(f"part_{index} as ({part})" for index, part in enumerate(parts[:-1]))
+    return f"with {expressions} {parts[-1]}" if expressions else parts[-1]
+
+
+def _renumbered(sql: str, by: int) -> str:
+    return _PLACEHOLDER.sub(lambda placeholder: f"${int(placeholder[1]) + by}", sql)

@@ -1,4 +1,4 @@
-"""`GET /notices`: what an organisation or a team was told, the newest first, for who does not read `care.referral`."""
+"""`GET /notices`: notices to an organisation or a team, the newest first, for systems that do not read Kafka."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onestory.referral.audit import Trace
+from onestory.referral.audit import ReferralAudit
 from onestory.referral.notices import store as notices_store
 from onestory.referral.notices.store import StoredNotice
 from onestory.referral.worklist import query as worklist_query
-from onestory.referral.worklist.query import moment, name
+from onestory.referral.worklist.query import read_code_or_id, read_instant
 from onestory.referral.worklist.service import Worklists
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.http.caller import Caller
-from onestory.shared.http.cursor import TimeCursor, from_text, to_text
+from onestory.shared.http.cursor import TimeCursor, decode_cursor, encode_cursor
 from onestory.shared.postgres.database import Database
 
 PATH = "/notices"
@@ -28,60 +28,68 @@ PARAMETERS = ("team", "since", "count", "cursor")
 
 
 class ReadNotices:
-    """Answers a page as JSON: of one team, or of one's organisation and all teams whose lists the caller may read."""
+    """Answers a page of notices as JSON.
 
-    def __init__(self, database: Database, lists: Worklists, trace: Trace, base_url: str) -> None:
+    They are the notices of one team; or those of the caller's organisation and of all teams that the caller may read.
+    """
+
+    def __init__(self, database: Database, lists: Worklists, audit: ReferralAudit, base_url: str) -> None:
         self._database = database
         self._lists = lists
-        self._trace = trace
+        self._audit = audit
         self._base_url = base_url
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
-        said = worklist_query.said(request, PARAMETERS)
-        cursor, most = said.pop("cursor", ""), worklist_query.count(said, "count")
-        organisation, teams = await self._of_whom(caller, name(said, "team"))
-        after = _place(cursor) if cursor else None
+        parameters = worklist_query.read_parameters(request, PARAMETERS)
+        cursor, limit = parameters.pop("cursor", ""), worklist_query.read_page_size(parameters, "count")
+        organisation, teams = await self._parties(caller, read_code_or_id(parameters, "team"))
+        after = _parse_cursor(cursor) if cursor else None
         async with self._database.snapshot() as queries:
-            again = after.at if after else await notices_store.asked_again_from(queries)
-            found = await notices_store.told(queries, organisation, teams, moment(said, "since"), after, most + 1)
-        shown = found[:most]
-        following = TimeCursor(again, shown[-1].kept_at, str(shown[-1].number)) if len(found) > most else None
-        ids = [each.referral_id for each in shown]
-        await self._trace.read(caller, ids, "notices", "Task", request.state.correlation_id)
-        query = following and urlencode({**said, "cursor": to_text(following)})
+            next_since = after.at if after else await notices_store.next_since(queries)
+            matches = await notices_store.page(
+                queries, organisation, teams, read_instant(parameters, "since"), after, limit + 1
+            )
+        notices = matches[:limit]
+        next_cursor = (
+            TimeCursor(next_since, notices[-1].kept_at, str(notices[-1].number)) if len(matches) > limit else None
+        )
+        ids = [notice.referral_id for notice in notices]
+        await self._audit.record_read(caller, ids, "notices", "Task", request.state.correlation_id)
+        query = next_cursor and urlencode({**parameters, "cursor": encode_cursor(next_cursor)})
         answer = {
-            "notices": [_written(each) for each in shown],
-            "since": format_instant(again),
+            "notices": [_notice_json(notice) for notice in notices],
+            "since": format_instant(next_since),
             "next": f"{self._base_url}{PATH}?{query}" if query else None,
         }
         return Response(orjson.dumps(answer), media_type="application/json")
 
-    async def _of_whom(self, caller: Caller, team: str) -> tuple[str, Sequence[str]]:
-        if team:
-            return "", (await self._lists.team(caller, team)).teams
-        return caller.organisation, [each.team_id for each in await self._lists.teams(caller)]
+    async def _parties(self, caller: Caller, team_id: str) -> tuple[str, Sequence[str]]:
+        """The organisation (empty: none) and the teams whose notices are read."""
+        if team_id:
+            return "", (await self._lists.team_scope(caller, team_id)).teams
+        return caller.organisation, [team.team_id for team in await self._lists.readable_teams(caller)]
 
 
-def _written(each: StoredNotice) -> dict[str, Any]:
+def _notice_json(notice: StoredNotice) -> dict[str, Any]:
     return {
-        "notice": str(each.number),
-        "code": each.reason,
-        "organisation": each.party.organisation,
-        "team": each.party.team,
-        "as": each.recipient,
-        "referral": each.referral_id,
-        "task": each.task_id,
-        "version": f'W/"{each.event_id}"',
-        "number": each.version,
-        "action": each.action,
-        "reason": each.change_reason,
-        "status": each.status,
-        "at": format_instant(each.at),
+        "notice": str(notice.number),
+        "code": notice.reason,
+        "organisation": notice.party.organisation,
+        "team": notice.party.team,
+        "as": notice.recipient,
+        "referral": notice.referral_id,
+        "task": notice.task_id,
+        "version": f'W/"{notice.event_id}"',
+        "number": notice.version,
+        "action": notice.action,
+        "reason": notice.change_reason,
+        "status": notice.status,
+        "at": format_instant(notice.at),
     }
 
 
-def _place(cursor: str) -> TimeCursor:
-    place = from_text(cursor)
-    if not re.fullmatch(r"\d{1,18}", place.name):
+def _parse_cursor(cursor: str) -> TimeCursor:
+    decoded = decode_cursor(cursor)
+    if not re.fullmatch(r"\d{1,18}", decoded.item_id):
         raise Malformed("This cursor is of another list: begin again without it.", code="value")
-    return place
+    return decoded

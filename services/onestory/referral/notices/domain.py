@@ -1,4 +1,7 @@
-"""Who is told of a change of a referral, and of what. `schemas/fhir/CodeSystem-referral-notice.json` has the codes."""
+"""Decides which parties get a notice about a change of a referral, and with which code. Pure.
+
+`schemas/fhir/CodeSystem-referral-notice.json` defines the codes.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from collections.abc import Iterator
 from onestory.referral.lifecycle.model import Referral, ReferralKind
 from onestory.shared.events import Notice, Party
 
-NOTICE = "https://onestory.nhs.uk/CodeSystem/referral-notice"
-CODES = {
+NOTICE_SYSTEM = "https://onestory.nhs.uk/CodeSystem/referral-notice"
+NOTICE_CODES = {
     "request": "referral-requested",
     "receive": "referral-received",
     "accept": "referral-accepted",
@@ -34,16 +37,16 @@ CODES = {
     "advise": "advice-answered",
     "convert": "advice-converted",
 }
-"""What is told of each action; of every other one, `CHANGED`."""
+"""The code for each action; any other action has `CHANGED`."""
 CHANGED = "referral-changed"
 WITHDRAWN = "referral-withdrawn"
-"""Told to the team that was asked before."""
+"""The code for the former recipient after a redirection."""
 
-# Who had the referral among its own people is nobody else's business.
-_INTERNAL = frozenset({"claim", "release"})
-# A person is told where to go and whom to expect, and not of each step on the way. That it was a mistake they have to
-# know as well: else they wait for somebody who will never come.
-_FOR_THE_PERSON = frozenset(
+# Which member of a team works on a referral concerns only this team.
+_INTERNAL_ACTIONS = frozenset({"claim", "release"})
+# The person learns which team will see them and when, but not each transition. They learn of a correction too:
+# otherwise they would wait for a team that never comes.
+_PERSON_ACTIONS = frozenset(
     [
         "request",
         "accept",
@@ -61,33 +64,34 @@ _FOR_THE_PERSON = frozenset(
 
 
 def notices(action: str, before: Referral, after: Referral, actor: Party | None) -> tuple[Notice, ...]:
-    """Who is told that `actor` did this (None: the clock); each party once, and never the actor of its own act.
+    """The notices about a change by `actor` (None: no user made it): one for each party, and none for the actor.
 
-    The next actor is always told, unless it is the actor; or unless nothing changed for it, in what a team does within.
+    The next actor always gets one, unless it is the actor. After an action inside a team (claim, release) only a new
+    next actor gets one.
     """
-    told: dict[Party, Notice] = {}
+    by_party: dict[Party, Notice] = {}
     for party, code in _parties(action, before, after):
         if party != actor:
-            told.setdefault(party, Notice(_role(party, after), party, code))
-    # A person who is told that a team was asked waits to be seen, and who is asked for advice sees nobody.
-    if action in _FOR_THE_PERSON and after.sent_at is not None and after.kind is not ReferralKind.ADVICE:
-        return (*told.values(), Notice("person", None, CODES[action]))
-    return tuple(told.values())
+            by_party.setdefault(party, Notice(_role(party, after), party, code))
+    # No notice to the person about advice: the person would wait for an appointment, and no team will see them.
+    if action in _PERSON_ACTIONS and after.sent_at is not None and after.kind is not ReferralKind.ADVICE:
+        return (*by_party.values(), Notice("person", None, NOTICE_CODES[action]))
+    return tuple(by_party.values())
 
 
 def _parties(action: str, before: Referral, after: Referral) -> Iterator[tuple[Party, str]]:
-    """Everybody whom it concerns, who has to act first."""
-    code = CODES.get(action, CHANGED)
-    if action in _INTERNAL:
+    """The parties that a change concerns, each with a code. A party's first code counts."""
+    code = NOTICE_CODES.get(action, CHANGED)
+    if action in _INTERNAL_ACTIONS:
         if after.next_actor is not None and after.next_actor != before.next_actor:
             yield after.next_actor, code
         return
     if after.recipient != before.recipient:
-        yield after.recipient, CODES["request"]
+        yield after.recipient, NOTICE_CODES["request"]
     yield after.requester, code
     yield after.sender, code
     if after.sent_at is not None:
-        # Whom nobody has asked yet is not told what becomes of a draft.
+        # The recipient gets no notice about a draft: it has not been sent yet.
         yield after.recipient, code
         if before.recipient != after.recipient:
             yield before.recipient, WITHDRAWN

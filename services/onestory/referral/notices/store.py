@@ -1,4 +1,4 @@
-"""What organisations and teams were told."""
+"""SQL of notices to organisations and teams."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from onestory.referral.lifecycle.change_store import SqlStatement
-from onestory.referral.lifecycle.machine import ReferralChange
+from onestory.referral.lifecycle.model import ReferralChange
+from onestory.referral.lifecycle.store import SqlStatement
 from onestory.shared.events import Party
 from onestory.shared.http.cursor import TimeCursor
 from onestory.shared.postgres.database import Queries
 
-# A transaction that began to tell somebody before a reader looked has ended by then, or has failed.
-_LONGEST_COMMIT = timedelta(minutes=1)
+# A transaction that was writing a notice while somebody read the list has committed or failed after this time.
+_MAX_COMMIT_TIME = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredNotice:
-    """A notice, with the change that it tells of. `recipient` is as what the party was told it, `reason` the code."""
+    """A notice, with the change that it is about.
+
+    - `recipient`: the role in which the party gets it, such as `holder`.
+    - `reason`: its code, one of `notices.domain.NOTICE_CODES`.
+    - `kept_at`: the time when it was stored.
+    """
 
     number: int
     kept_at: datetime
@@ -36,34 +41,37 @@ class StoredNotice:
     at: datetime
 
 
-def adding(changed: ReferralChange) -> SqlStatement:
-    """Keep whom a change is told to."""
-    told = [(each, each.party) for each in changed.notices if each.party is not None]
+def insert_notices(change: ReferralChange) -> SqlStatement:
+    """Writes the notices of a change to organisations and teams; the notice to the person is only in the event."""
+    notices = [(notice, notice.party) for notice in change.notices if notice.party is not None]
     return SqlStatement(
         """insert into referral.notice (person_key, referral_id, version, organisation, team, recipient, reason)
            select $1::text, $2::text, $3::bigint, * from unnest($4::text[], $5::text[], $6::text[], $7::text[])""",
         [
-            changed.referral.person_key,
-            changed.referral.referral_id,
-            changed.referral.version,
-            [party.organisation for _, party in told],
-            [party.team for _, party in told],
-            [each.recipient for each, _ in told],
-            [each.reason for each, _ in told],
+            change.referral.person_key,
+            change.referral.referral_id,
+            change.referral.version,
+            [party.organisation for _, party in notices],
+            [party.team for _, party in notices],
+            [notice.recipient for notice, _ in notices],
+            [notice.reason for notice, _ in notices],
         ],
     )
 
 
-async def asked_again_from(queries: Queries) -> datetime:
-    """From when on who asks again later has to ask, so as not to miss what is being written at this moment."""
+async def next_since(queries: Queries) -> datetime:
+    """The value of `since` for the caller's next request, so that it misses no notice that is being written now."""
     now: datetime = await queries.fetchval("select clock_timestamp()")
-    return now - _LONGEST_COMMIT
+    return now - _MAX_COMMIT_TIME
 
 
-async def told(
-    queries: Queries, organisation: str, teams: Sequence[str], since: datetime, before: TimeCursor | None, most: int
+async def page(
+    queries: Queries, organisation: str, teams: Sequence[str], since: datetime, before: TimeCursor | None, limit: int
 ) -> Sequence[StoredNotice]:
-    """What an organisation as a whole (empty: none) and these teams were told since then, the newest first."""
+    """Notices to an organisation as a whole (empty: none) and to these teams since then, the newest first.
+
+    `before` is the last notice of the page before.
+    """
     rows = await queries.fetch(
         """select n.number, n.kept_at, n.organisation, n.team, n.recipient, n.reason, n.referral_id, c.task_id,
                c.event_id, n.version, c.action, c.reason as change_reason, c.status, c.at
@@ -83,9 +91,9 @@ async def told(
         organisation,
         list(teams),
         since,
-        before.moment if before else datetime.max.replace(tzinfo=since.tzinfo),
-        int(before.name) if before else 0,
-        most,
+        before.sort_time if before else datetime.max.replace(tzinfo=since.tzinfo),
+        int(before.item_id) if before else 0,
+        limit,
     )
     return [
         StoredNotice(

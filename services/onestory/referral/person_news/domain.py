@@ -1,4 +1,4 @@
-"""What the parties of a referral have to be told of its person: that they died, that they did not, that they moved."""
+"""News about a person that the parties of a referral have to know: a death, its withdrawal, a move. Pure."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from onestory.referral.lifecycle.decide import finish
-from onestory.referral.lifecycle.machine import Doing, ReferralChange
-from onestory.referral.lifecycle.model import Referral
+from onestory.referral.lifecycle.decide import build_change
+from onestory.referral.lifecycle.model import ChangeContext, Referral, ReferralChange
 from onestory.referral.notices.domain import notices
 from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.events import Entry, Operation, OrderKey, RecordChanged, rank_of
-from onestory.shared.fhir.json import elements, value
-from onestory.shared.fhir.references import ods_code, practice_in, practitioners, shared_organisation
+from onestory.shared.fhir.json import element_value, elements
+from onestory.shared.fhir.references import current_practice, general_practitioners, ods_code, organisation_shared_id
 from onestory.shared.fhir.validate import validate
 from onestory.shared.identity import Keys, SharedId, parse_shared_id
-from onestory.shared.kafka.reader import ConsumedEvent
-from onestory.shared.person_links import PROVISIONAL, links
+from onestory.shared.identity_links import PROVISIONAL, stated_links
+from onestory.shared.kafka.reader import ConsumedMessage
 
 
 class PersonStatement(NamedTuple):
-    """A row of `person_statement`: one authority's Patient. The greatest (rank, published_at, event_id) stands.
+    """A row of `person_statement`: a Patient of a demographic authority.
 
-    `deceased` is None where it says nothing of that. Its practice is `practice` (ODS code), or what `organisation_id`
-    leads to in the directory; both are empty where it names none. `links` are other numbers of the same person: (key,
-    `replaces` or `replaced-by`).
+    The one with the greatest (rank, published_at, event_id) is the current statement.
+
+    - `deceased`: None where it has no such element.
+    - `practice`, `organisation_id`: the ODS code of its practice, or the practice's shared id in the directory; both
+      are empty where it names none.
+    - `links`: other identities of the person, as (person key, `replaces` or `replaced-by`).
     """
 
     person_key: str
@@ -46,7 +48,7 @@ class PersonStatement(NamedTuple):
 
 
 class CurrentPersonStatement(NamedTuple):
-    """What a statement that stands says, since `key`; `practice` is empty where it names none."""
+    """The content of a current statement, with its order key; `practice` is empty where it names none."""
 
     key: OrderKey
     deceased: bool | None
@@ -55,48 +57,49 @@ class CurrentPersonStatement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KnownPerson:
-    """What is known of a person. `practice` is the last that was named; empty: none ever was."""
+    """The known facts about a person. `practice` is the last practice that was named; empty: none."""
 
     deceased: bool = False
     practice: str = ""
 
 
 class News(StrEnum):
-    """What became of a person, as the action of the change of each open referral."""
+    """News about a person; it is also the action of the change that each open referral gets."""
 
     DECEASED = "person-deceased"
     NOT_DECEASED = "person-deceased-withdrawn"
     MOVED = "person-moved"
 
 
-def person_statements(arrival: ConsumedEvent, keys: Keys, authorities: Collection[str]) -> Iterator[PersonStatement]:
-    """What a message says that matters here: the Patients of demographic authorities, whose word alone counts.
+def person_statements(message: ConsumedMessage, keys: Keys, authorities: Collection[str]) -> Iterator[PersonStatement]:
+    """The Patients in a message, if a demographic authority sent it; other sources do not count here.
 
-    Raises `Unprocessable` for what cannot be read; its issue's code is the reason.
+    Raises `Unprocessable` where the message cannot be read; the code of its issue is the reason.
     """
-    event = arrival.event
+    event = message.event
     if isinstance(event, Unprocessable):
         raise event
     if not isinstance(event, RecordChanged):
-        raise Unprocessable(f"{type(event).__name__} does not belong on {arrival.topic}.", code="wrong-topic")
+        raise Unprocessable(f"{type(event).__name__} does not belong on {message.topic}.", code="wrong-topic")
     if event.source.organisation not in authorities:
         return
     patients = [entry for entry in event.entries if entry.resource_type == "Patient"]
     practices = _practices(event.entries) if patients else {}
     for entry in patients:
-        yield _statement(arrival, event, entry, practices)._replace(links=_links(event, entry, keys))
+        yield _statement(message, event, entry, practices)._replace(links=_links(event, entry, keys))
 
 
 def _statement(
-    arrival: ConsumedEvent, event: RecordChanged, entry: Entry, practices: Mapping[str, str]
+    message: ConsumedMessage, event: RecordChanged, entry: Entry, practices: Mapping[str, str]
 ) -> PersonStatement:
     shared_id = parse_shared_id(entry.shared_id)
-    if shared_id is None or shared_id.person_key.encode() != arrival.key:
+    if shared_id is None or shared_id.person_key.encode() != message.key:
         raise Unprocessable("The message key is not the key of the person.", code="wrong-key")
     content = _readable(entry)
-    named = practitioners(content) if content else ()
-    practice = practice_in(named, practices) or ""
-    by_reference = next((found for each in named if (found := shared_organisation(each))), None)
+    references = general_practitioners(content) if content else ()
+    practice = current_practice(references, practices) or ""
+    shared_ids = (organisation_shared_id(reference) for reference in references)
+    practice_id = next((organisation_id for organisation_id in shared_ids if organisation_id), None)
     return PersonStatement(
         *SharedId(*shared_id),
         event.event_id,
@@ -105,33 +108,37 @@ def _statement(
         entry.operation.value,
         _deceased(content) if content else None,
         practice,
-        "" if practice else by_reference or "",
+        "" if practice else practice_id or "",
         hashlib.sha256(content or b"").digest(),
     )
 
 
-def known(before: KnownPerson, standing: Iterable[CurrentPersonStatement]) -> KnownPerson:
-    """What is known now; `standing` is what stands, under any number. Who names no practice takes none away."""
-    newest = sorted(standing, key=lambda said: said.key, reverse=True)
-    deceased = next((said.deceased for said in newest if said.deceased is not None), False)
-    return KnownPerson(deceased, next((said.practice for said in newest if said.practice), before.practice))
+def update_known(before: KnownPerson, current: Iterable[CurrentPersonStatement]) -> KnownPerson:
+    """The facts known now. `current` are the current statements under any identity of the person.
+
+    The newest statement with a fact counts. A statement without a practice leaves the known practice.
+    """
+    newest = sorted(current, key=lambda statement: statement.key, reverse=True)
+    deceased = next((statement.deceased for statement in newest if statement.deceased is not None), False)
+    practices = (statement.practice for statement in newest if statement.practice)
+    return KnownPerson(deceased, next(practices, before.practice))
 
 
 def news(before: KnownPerson, after: KnownPerson) -> list[News]:
-    """What there is to tell. The first practice that is known is no move."""
-    found = []
+    """The news between two states. The first known practice is no move."""
+    changes = []
     if after.deceased != before.deceased:
-        found.append(News.DECEASED if after.deceased else News.NOT_DECEASED)
+        changes.append(News.DECEASED if after.deceased else News.NOT_DECEASED)
     if before.practice and after.practice != before.practice:
-        found.append(News.MOVED)
-    return found
+        changes.append(News.MOVED)
+    return changes
 
 
 def _links(event: RecordChanged, entry: Entry, keys: Keys) -> tuple[tuple[str, str], ...]:
     if entry.content is None:
         return ()
-    found = links(event, entry, keys, authoritative=True).made
-    return tuple((link.other_key, link.kind) for link in found if link.kind != PROVISIONAL)
+    made = stated_links(event, entry, keys, authoritative=True).links
+    return tuple((link.other_key, link.kind) for link in made if link.kind != PROVISIONAL)
 
 
 def _readable(entry: Entry) -> bytes | None:
@@ -148,30 +155,28 @@ def _readable(entry: Entry) -> bytes | None:
 
 
 def _deceased(content: bytes) -> bool | None:
-    said = elements(content).get("deceased", {})
-    if "deceasedDateTime" in said:
+    element = elements(content).get("deceased", {})
+    if "deceasedDateTime" in element:
         return True
-    died: bool | None = value(said, "deceasedBoolean")
-    return died
+    deceased: bool | None = element_value(element, "deceasedBoolean")
+    return deceased
 
 
 def _practices(entries: Sequence[Entry]) -> Mapping[str, str]:
-    """The ODS codes of Organizations that came along."""
-    came = [entry for entry in entries if entry.resource_type == "Organization" and entry.content]
-    found = {entry.shared_id: ods_code(content) for entry in came if (content := _readable(entry))}
-    return {shared_id: code for shared_id, code in found.items() if code}
+    """The ODS codes of the Organizations in the same message, by shared id."""
+    organisations = [entry for entry in entries if entry.resource_type == "Organization" and entry.content]
+    codes = {entry.shared_id: ods_code(content) for entry in organisations if (content := _readable(entry))}
+    return {shared_id: code for shared_id, code in codes.items() if code}
 
 
-# A change of a referral that tells its parties what became of the person. It ends nothing: people decide that.
+def news_change(referral: Referral, context: ChangeContext, news: News, practice: str) -> ReferralChange | None:
+    """The change of a referral that tells its parties the news; None where the referral has ended meanwhile.
 
-
-def tell(referral: Referral, doing: Doing, news: News, practice: str) -> ReferralChange | None:
-    """The change; None where the referral has ended since. The reason of a move is where the person is registered now.
-
-    Everybody is told, the holder too: it was nobody's own doing.
+    It does not change the status: the parties decide about that. All parties get a notice, also the holder, because no
+    party made the change. The reason of a move is the person's new practice.
     """
     if not referral.is_open:
         return None
     after = replace(referral, version=referral.version + 1)
-    changed = finish(referral, after, news, doing)
-    return replace(changed, reason=practice, notices=notices(news, referral, after, None))
+    change = build_change(referral, after, news, context)
+    return replace(change, reason=practice, notices=notices(news, referral, after, None))

@@ -1,4 +1,4 @@
-"""Messages of `care.record` become what the parties of open referrals have to be told of the person."""
+"""Reads `care.record` for news about people (death, move), and tells the parties of their open referrals."""
 
 from __future__ import annotations
 
@@ -17,18 +17,25 @@ from prometheus_client import CollectorRegistry, Counter
 
 from onestory.referral.clocks import clock
 from onestory.referral.lifecycle.handler import ReferralHandler
-from onestory.referral.lifecycle.machine import ReferralChange
-from onestory.referral.metrics import ReferralMetrics, note, note_reused, until_stopped
+from onestory.referral.lifecycle.model import ReferralChange
+from onestory.referral.metrics import ReferralMetrics, count_reused_event_ids, count_unusable, run_periodically
 from onestory.referral.person_news import store as person_news_store
-from onestory.referral.person_news.domain import KnownPerson, PersonStatement, known, news, person_statements, tell
-from onestory.referral.person_news.store import ToTell
+from onestory.referral.person_news.domain import (
+    KnownPerson,
+    PersonStatement,
+    news,
+    news_change,
+    person_statements,
+    update_known,
+)
+from onestory.referral.person_news.store import WaitingNews
 from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.identity import Keys
+from onestory.shared.identity_links import IdentityLink, Succession, linked_keys, successions
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.consumer import LogRecord
-from onestory.shared.kafka.reader import ConsumedEvent
-from onestory.shared.kafka.schemas import RECORD
-from onestory.shared.person_links import PersonLink, Succession, joined, successions
+from onestory.shared.kafka.reader import ConsumedMessage
+from onestory.shared.kafka.schemas import RECORD_TOPIC
 from onestory.shared.postgres.database import Database, Transaction, create_pool
 from onestory.shared.settings import Settings
 
@@ -36,99 +43,117 @@ _SOURCE = re.compile(rb"/organisations/([A-Z0-9]+)/")
 
 
 class PersonNewsBatch(NamedTuple):
-    """What authorities say of people, and why the rest cannot be used: (message, reason)."""
+    """The statements about people in a batch, and the messages that cannot be used, each with its reason."""
 
-    said: list[PersonStatement]
-    unusable: list[tuple[ConsumedEvent, str]]
+    statements: list[PersonStatement]
+    unusable: list[tuple[ConsumedMessage, str]]
 
 
 class PersonNewsProjection:
-    """Follows what demographic authorities say of people. What cannot be used is counted and logged."""
+    """Follows the Patients that demographic authorities state, and queues news about people with open referrals.
+
+    A message that cannot be used is counted and logged.
+    """
 
     def __init__(self, keys: Keys, authorities: Collection[str], gauges: ReferralMetrics) -> None:
         self._keys = keys
         self._authorities = frozenset(authorities)
         self._gauges = gauges
 
-    def passes_by(self, topic: str, record: LogRecord) -> bool:
-        """Whether a message says by its header that it is nobody's word that counts: nearly all of `care.record`."""
+    def can_skip(self, topic: str, record: LogRecord) -> bool:
+        """Whether the header `ce_source` names a source that is no demographic authority.
+
+        This is so for nearly all messages of `care.record`.
+        """
         source = next((text for name, text in record.headers if name == "ce_source"), None)
-        match = _SOURCE.match(source or b"") if topic == RECORD else None
+        match = _SOURCE.match(source or b"") if topic == RECORD_TOPIC else None
         return match is not None and match[1].decode() not in self._authorities
 
-    def prepare(self, arrivals: Sequence[ConsumedEvent]) -> PersonNewsBatch:
-        """Which messages say something that matters here, and which cannot be read."""
+    def prepare(self, messages: Sequence[ConsumedMessage]) -> PersonNewsBatch:
+        """Reads the statements in messages, without the database."""
         batch = PersonNewsBatch([], [])
-        for arrival in arrivals:
+        for message in messages:
             try:
-                batch.said.extend(list(person_statements(arrival, self._keys, self._authorities)))
+                batch.statements.extend(list(person_statements(message, self._keys, self._authorities)))
             except Unprocessable as error:
-                batch.unusable.append((arrival, error.issues[0].code))
+                batch.unusable.append((message, error.issues[0].code))
         return batch
 
     def write(self, transaction: psycopg.Connection, batch: PersonNewsBatch) -> Callable[[], None]:
-        """Know what is known now, and have told what is new in it."""
+        """Writes the statements, what is known of their people now, and the news in it.
+
+        Returns a function that updates the metrics, to be called after the commit.
+        """
         reused: set[UUID] = set()
-        if batch.said:
+        if batch.statements:
             person_news_store.lock(transaction)
-            kept = person_news_store.keep(transaction, _each_once(batch.said))
-            reused = {said.event_id for said in batch.said if said[:3] not in kept}
-            changed = _changed(transaction, {resource_hash for _, resource_hash, _ in kept})
-            person_news_store.put(transaction, {person_key: after for person_key, (_, after) in changed.items()})
+            stored = person_news_store.insert_statements(transaction, _without_duplicates(batch.statements))
+            reused = {statement.event_id for statement in batch.statements if statement[:3] not in stored}
+            changed = _changed_people(transaction, {resource_hash for _, resource_hash, _ in stored})
+            person_news_store.upsert_known(
+                transaction, {person_key: after for person_key, (_, after) in changed.items()}
+            )
             for person_key, (before, after) in changed.items():
-                for each in news(before, after):
-                    person_news_store.have_told(transaction, person_key, each, after.practice)
+                for item in news(before, after):
+                    person_news_store.queue_news(transaction, person_key, item, after.practice)
 
         def observe() -> None:
-            note(self._gauges, batch.unusable)
-            note_reused(self._gauges, RECORD, reused)
+            count_unusable(self._gauges, batch.unusable)
+            count_reused_event_ids(self._gauges, RECORD_TOPIC, reused)
 
         return observe
 
 
-def _changed(transaction: psycopg.Connection, hashes: Collection[str]) -> dict[str, tuple[KnownPerson, KnownPerson]]:
-    """What was known before and is known now, of everybody of whom something else is known now."""
-    person_keys, among = _around(transaction, person_news_store.persons_of(transaction, hashes))
-    before, standing = (
-        person_news_store.known(transaction, person_keys),
-        person_news_store.standing(transaction, person_keys),
-    )
-    found = {}
+def _changed_people(
+    transaction: psycopg.Connection, hashes: Collection[str]
+) -> dict[str, tuple[KnownPerson, KnownPerson]]:
+    """What was known and what is known now of each person for whom this differs, by person key.
+
+    `hashes` are those of the resources that a batch states.
+    """
+    person_keys, replacements = _linked_people(transaction, person_news_store.persons_of(transaction, hashes))
+    known = person_news_store.known_people(transaction, person_keys)
+    current = person_news_store.current_statements(transaction, person_keys)
+    changed = {}
     for person_key in person_keys:
-        former = before.get(person_key, KnownPerson())
-        same = joined(among, person_key)
-        after = known(former, (said for each in same for said in standing.get(each, ())))
-        if after != former:
-            found[person_key] = (former, after)
-    return found
+        before = known.get(person_key, KnownPerson())
+        identities = linked_keys(replacements, person_key)
+        after = update_known(before, (statement for key in identities for statement in current.get(key, ())))
+        if after != before:
+            changed[person_key] = (before, after)
+    return changed
 
 
-def _around(transaction: psycopg.Connection, person_keys: Collection[str]) -> tuple[list[str], frozenset[Succession]]:
-    """These people and whoever is linked to them, however far, in one order for all who ask; and who became whom."""
+def _linked_people(
+    transaction: psycopg.Connection, person_keys: Collection[str]
+) -> tuple[list[str], frozenset[Succession]]:
+    """These people and all people who are linked to them, at any distance, and the successions between them.
+
+    The person keys are sorted, so that all transactions lock them in one order.
+    """
     reached: set[str] = set()
-    found: set[PersonLink] = set()
-    ahead = set(person_keys)
-    while ahead:
-        reached |= ahead
-        new = person_news_store.links(transaction, ahead)
-        found |= new
-        ahead = {key for link in new for key in link[:2]} - reached
-    return sorted(reached), successions(found)
+    links: set[IdentityLink] = set()
+    unvisited = set(person_keys)
+    while unvisited:
+        reached |= unvisited
+        new = person_news_store.links_of(transaction, unvisited)
+        links |= new
+        unvisited = {key for link in new for key in link[:2]} - reached
+    return sorted(reached), successions(links)
 
 
-def _each_once(said: Sequence[PersonStatement]) -> list[PersonStatement]:
-    """Each event once, with the earliest of its clocks; the first stands where the id is used for something else."""
+def _without_duplicates(statements: Sequence[PersonStatement]) -> list[PersonStatement]:
+    """Each event once, with its lowest rank and earliest time. The first stays where an id has other content later."""
     once: dict[tuple[str, str, UUID], PersonStatement] = {}
-    for each in said:
-        first = once.setdefault((each.person_key, each.resource_hash, each.event_id), each)
-        if (first.operation, first.digest) == (each.operation, each.digest):
-            once[each.person_key, each.resource_hash, each.event_id] = first._replace(
-                rank=min(first.rank, each.rank), published_at=min(first.published_at, each.published_at)
+    for statement in statements:
+        identity = (statement.person_key, statement.resource_hash, statement.event_id)
+        first = once.setdefault(identity, statement)
+        if (first.operation, first.digest) == (statement.operation, statement.digest):
+            once[identity] = first._replace(
+                rank=min(first.rank, statement.rank), published_at=min(first.published_at, statement.published_at)
             )
     return list(once.values())
 
-
-# Tells the parties of open referrals what became of the person.
 
 _EVERY_S = 1.0
 _PAGE = 200
@@ -136,10 +161,11 @@ _PAGE = 200
 log = structlog.get_logger()
 
 
-class Telling:
-    """Makes one change of each referral that waits in `to_tell`, which takes it away: so each is made once.
+class NewsSender:
+    """Tells the parties of open referrals about news of the person: one change for each row of `to_tell`.
 
-    Several may run: who comes second finds the row gone.
+    The change deletes its row, so each change is made once. Several processes may run it: the second one finds the row
+    deleted.
     """
 
     def __init__(self, database: Database, handler: ReferralHandler, registry: CollectorRegistry) -> None:
@@ -152,51 +178,51 @@ class Telling:
         )
 
     async def tick(self, _now: datetime) -> int:
-        """Tell all there is to tell; how many referrals it was. Raises `Unavailable`."""
-        done, after = 0, 0
-        while found := await person_news_store.to_tell(self._database, after, _PAGE):
-            for each in found:
-                done += await self._tell(each)
-            after = found[-1].id
-        return done
+        """Sends all waiting news; returns the number of referrals that changed. Raises `Unavailable`."""
+        sent, after = 0, 0
+        while page := await person_news_store.waiting_news(self._database, after, _PAGE):
+            for waiting in page:
+                sent += await self._send(waiting)
+            after = page[-1].id
+        return sent
 
-    async def _tell(self, each: ToTell) -> bool:
-        async def also(transaction: Transaction, _: ReferralChange) -> None:
-            if not await person_news_store.told(transaction, each.id):
-                raise _Told
+    async def _send(self, waiting: WaitingNews) -> bool:
+        async def delete(transaction: Transaction, _: ReferralChange) -> None:
+            if not await person_news_store.delete_waiting_news(transaction, waiting.id):
+                raise _AlreadySent
 
         try:
-            deciding = partial(tell, news=each.news, practice=each.practice)
-            changed = await self._handler.unasked(each.referral_id, deciding, also)
-            if changed is None:
+            decide = partial(news_change, news=waiting.news, practice=waiting.practice)
+            change = await self._handler.change_without_request(waiting.referral_id, decide, delete)
+            if change is None:
                 async with self._database.transaction() as transaction:
-                    await person_news_store.told(transaction, each.id)
-        except (_Told, Unavailable) as error:
+                    await person_news_store.delete_waiting_news(transaction, waiting.id)
+        except (_AlreadySent, Unavailable) as error:
             if isinstance(error, Unavailable):
                 raise
             return False
         except Exception as error:
-            # One referral that cannot be told may not keep all others from it.
+            # One referral that cannot be changed must not stop the others.
             self._failures.inc()
-            log.error("news_not_told", referral=each.referral_id, error=type(error).__name__)
+            log.error("news_not_told", referral=waiting.referral_id, error=type(error).__name__)
             return False
-        return changed is not None
+        return change is not None
 
 
-def prepared(
+class _AlreadySent(Exception):
+    """Another process has sent this news."""
+
+
+def news_loop(
     settings: Settings, codec: Codec, registry: CollectorRegistry, stop: threading.Event
 ) -> Callable[[], None]:
-    """What tells all there is to tell until `stop` is set. Raises `Misconfigured`."""
-    clocks, keys = clock.load(settings.referral_clocks), Keys(settings.key_secret.encode())
+    """A function that sends news in a loop until `stop` is set, to be run in a thread. Raises `Misconfigured`."""
+    clocks, keys = clock.load_clocks(settings.referral_clocks), Keys(settings.key_secret.encode())
 
     async def run() -> None:
-        async with create_pool(settings.postgres) as pool:
+        async with create_pool(settings.postgres, "record") as pool:
             database = Database(pool)
-            telling = Telling(database, ReferralHandler(database, codec, keys, clocks), registry)
-            await until_stopped(telling.tick, _EVERY_S, stop)
+            sender = NewsSender(database, ReferralHandler(database, codec, keys, clocks), registry)
+            await run_periodically(sender.tick, _EVERY_S, stop)
 
     return lambda: asyncio.run(run())
-
-
-class _Told(Exception):
-    """Another process has told it."""

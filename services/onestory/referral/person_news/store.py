@@ -1,4 +1,4 @@
-"""What is known of the people who are referred, and which referrals have yet to hear of it."""
+"""SQL of what demographic authorities state about people, and of the news that waits for open referrals."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import psycopg
 
 from onestory.referral.person_news.domain import CurrentPersonStatement, KnownPerson, News, PersonStatement
 from onestory.shared.events import OrderKey
-from onestory.shared.person_links import PersonLink
+from onestory.shared.identity_links import IdentityLink
 from onestory.shared.postgres.database import Queries, Transaction
 
-# What is known of a person may follow from what was said of another: one after the other decides what it is.
+# The facts about a person may follow from statements about another identity: one transaction at a time writes them.
 _LOCK = 0x9E50
 
 
 @dataclass(frozen=True, slots=True)
-class ToTell:
-    """A row of `to_tell`."""
+class WaitingNews:
+    """A row of `to_tell`: news for one referral that has not been sent yet."""
 
     id: int
     referral_id: str
@@ -28,13 +28,19 @@ class ToTell:
 
 
 def lock(transaction: psycopg.Connection) -> None:
-    """Be the only one who works out what is known of people, until this transaction ends."""
+    """Locks what is known of people until the transaction ends."""
     transaction.execute("select pg_advisory_xact_lock(%s, hashtext(current_schema))", [_LOCK])
 
 
-def keep(transaction: psycopg.Connection, said: Sequence[PersonStatement]) -> set[tuple[str, str, UUID]]:
-    """Keep statements, each clock with its earliest value; the names of those kept, also of those known before."""
-    columns = [list(column) for column in zip(*[each[:-1] for each in said], strict=True)]
+def insert_statements(
+    transaction: psycopg.Connection, statements: Sequence[PersonStatement]
+) -> set[tuple[str, str, UUID]]:
+    """Inserts statements. A statement that is there already gets its lowest rank and earliest time.
+
+    Returns (person key, resource hash, event id) of each statement that is stored now. A statement is missing in it if
+    its event id was used before with other content.
+    """
+    columns = [list(column) for column in zip(*[statement[:-1] for statement in statements], strict=True)]
     rows = transaction.execute(
         """insert into referral.person_statement (person_key, resource_hash, event_id, rank, published_at, operation,
                deceased, practice, organisation_id, digest)
@@ -48,19 +54,19 @@ def keep(transaction: psycopg.Connection, said: Sequence[PersonStatement]) -> se
         columns,
         binary=True,
     ).fetchall()
-    kept = {(person_key, resource_hash, event_id) for person_key, resource_hash, event_id in rows}
-    linked = [(*each[:3], *link) for each in said if each[:3] in kept for link in each.links]
+    stored = {(person_key, resource_hash, event_id) for person_key, resource_hash, event_id in rows}
+    links = [(*statement[:3], *link) for statement in statements if statement[:3] in stored for link in statement.links]
     with transaction.cursor() as cursor:
         cursor.executemany(
             """insert into referral.person_link (person_key, resource_hash, event_id, other_key, kind)
                values (%s, %s, %s, %s, %s) on conflict do nothing""",
-            linked,
+            links,
         )
-    return kept
+    return stored
 
 
 def persons_of(transaction: psycopg.Connection, resource_hashes: Collection[str]) -> set[str]:
-    """Everybody of whom these resources were ever said, and whom they ever named as the same person."""
+    """The person keys of all statements of these resources, old ones too, and of the identities that they link."""
     rows = transaction.execute(
         """select person_key from referral.person_statement where resource_hash = any(%(hashes)s)
            union select other_key from referral.person_link where resource_hash = any(%(hashes)s)""",
@@ -69,8 +75,8 @@ def persons_of(transaction: psycopg.Connection, resource_hashes: Collection[str]
     return {person_key for (person_key,) in rows}
 
 
-def links(transaction: psycopg.Connection, person_keys: Collection[str]) -> set[PersonLink]:
-    """What statements that stand say of these people and others, in either direction."""
+def links_of(transaction: psycopg.Connection, person_keys: Collection[str]) -> set[IdentityLink]:
+    """The identity links in current statements, from these people and to them."""
     rows = transaction.execute(
         """select k.person_key, k.other_key, k.kind
            from referral.person_link k
@@ -87,11 +93,13 @@ def links(transaction: psycopg.Connection, person_keys: Collection[str]) -> set[
                    and (o.rank, o.published_at, o.event_id) > (l.rank, l.published_at, l.event_id))""",
         {"keys": sorted(person_keys)},
     ).fetchall()
-    return {PersonLink(*row) for row in rows}
+    return {IdentityLink(*row) for row in rows}
 
 
-def standing(transaction: psycopg.Connection, person_keys: Sequence[str]) -> Mapping[str, list[CurrentPersonStatement]]:
-    """What stands of each person, under this number alone."""
+def current_statements(
+    transaction: psycopg.Connection, person_keys: Sequence[str]
+) -> Mapping[str, list[CurrentPersonStatement]]:
+    """The current statements of each person key, without those of linked identities."""
     rows = transaction.execute(
         """select m.person_key, l.rank, l.published_at, l.event_id, l.deceased,
                case when l.practice <> '' then l.practice else coalesce(practice.ods, '') end
@@ -110,14 +118,14 @@ def standing(transaction: psycopg.Connection, person_keys: Sequence[str]) -> Map
                  and (o.rank, o.published_at, o.event_id) > (l.rank, l.published_at, l.event_id))""",
         [list(person_keys)],
     ).fetchall()
-    found: dict[str, list[CurrentPersonStatement]] = {person_key: [] for person_key in person_keys}
+    current: dict[str, list[CurrentPersonStatement]] = {person_key: [] for person_key in person_keys}
     for person_key, rank, published_at, event_id, deceased, practice in rows:
-        found[person_key].append(CurrentPersonStatement(OrderKey(rank, published_at, event_id), deceased, practice))
-    return found
+        current[person_key].append(CurrentPersonStatement(OrderKey(rank, published_at, event_id), deceased, practice))
+    return current
 
 
-def known(transaction: psycopg.Connection, person_keys: Sequence[str]) -> Mapping[str, KnownPerson]:
-    """What was known of these people; nothing of those whom nobody spoke of."""
+def known_people(transaction: psycopg.Connection, person_keys: Sequence[str]) -> Mapping[str, KnownPerson]:
+    """What was known of these people, by person key; a person without statements is missing. Locks the rows."""
     rows = transaction.execute(
         """select person_key, deceased, practice from referral.person_known
            where person_key = any(%s) order by person_key for update""",
@@ -126,21 +134,21 @@ def known(transaction: psycopg.Connection, person_keys: Sequence[str]) -> Mappin
     return {person_key: KnownPerson(deceased, practice) for person_key, deceased, practice in rows}
 
 
-def put(transaction: psycopg.Connection, now: Mapping[str, KnownPerson]) -> None:
-    """This is known of these people now."""
+def upsert_known(transaction: psycopg.Connection, known: Mapping[str, KnownPerson]) -> None:
+    """Writes what is known of people now, by person key."""
     transaction.execute(
         """insert into referral.person_known (person_key, deceased, practice)
            select * from unnest(%s::text[], %s::boolean[], %s::text[])
            on conflict (person_key) do update set deceased = excluded.deceased, practice = excluded.practice""",
-        [list(now), [each.deceased for each in now.values()], [each.practice for each in now.values()]],
+        [list(known), [person.deceased for person in known.values()], [person.practice for person in known.values()]],
     )
 
 
-def have_told(transaction: psycopg.Connection, person_key: str, news: News, practice: str) -> None:
-    """Have the parties of every open referral of the person told.
+def queue_news(transaction: psycopg.Connection, person_key: str, news: News, practice: str) -> None:
+    """Queues news for every open referral of a person.
 
-    Under the person's lock, the one that commands take (`store/referrals.py`): of a referral that is being made, either
-    its row is seen here, or what is known is there before it is.
+    It takes the same lock as commands (`lifecycle/store.py`). So either this statement sees the row of a referral that
+    is being created, or the creation sees what is known of the person.
     """
     transaction.execute("select pg_advisory_xact_lock(hashtextextended('referral ' || %s, 0))", [person_key])
     transaction.execute(
@@ -151,8 +159,8 @@ def have_told(transaction: psycopg.Connection, person_key: str, news: News, prac
     )
 
 
-async def warn(transaction: Transaction, person_key: str, referral_id: str) -> None:
-    """Have the parties of a referral that comes to somebody told where it is known already that the person has died."""
+async def queue_death_news(transaction: Transaction, person_key: str, referral_id: str) -> None:
+    """Queues the news of a death for a referral that reaches a new party, if the death is known already."""
     await transaction.execute(
         """insert into referral.to_tell (referral_id, news, practice)
            select $2, $3, '' from referral.person_known where person_key = $1 and deceased""",
@@ -162,14 +170,14 @@ async def warn(transaction: Transaction, person_key: str, referral_id: str) -> N
     )
 
 
-async def to_tell(queries: Queries, after: int, most: int) -> list[ToTell]:
-    """What is yet to be told, in order, after this one."""
+async def waiting_news(queries: Queries, after: int, limit: int) -> list[WaitingNews]:
+    """A page of waiting news in the order of their ids, after the id `after`."""
     rows = await queries.fetch(
-        "select id, referral_id, news, practice from referral.to_tell where id > $1 order by id limit $2", after, most
+        "select id, referral_id, news, practice from referral.to_tell where id > $1 order by id limit $2", after, limit
     )
-    return [ToTell(row["id"], row["referral_id"], News(row["news"]), row["practice"]) for row in rows]
+    return [WaitingNews(row["id"], row["referral_id"], News(row["news"]), row["practice"]) for row in rows]
 
 
-async def told(transaction: Transaction, id_: int) -> bool:
-    """Take a row away; whether it was still there."""
+async def delete_waiting_news(transaction: Transaction, id_: int) -> bool:
+    """Deletes a row of waiting news. Returns whether it was still there."""
     return await transaction.fetchval("delete from referral.to_tell where id = $1 returning true", id_) is True

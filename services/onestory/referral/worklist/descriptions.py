@@ -1,4 +1,4 @@
-"""What the routes of worklists take and answer, as the API's description tells it."""
+"""OpenAPI descriptions of the routes of worklists, breaches and notices: parameters and answers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from onestory.referral.clocks.domain import KINDS, PRIORITIES
-from onestory.referral.worklist.api import SORTS
-from onestory.referral.worklist.domain import ACTING, OPEN
-from onestory.referral.worklist.query import MOST, PAGES, PARAMETERS, USUAL
-from onestory.shared.http.openapi import EVENTS, FHIR_JSON, Answer, Parameter, RouteDescription
+from onestory.referral.worklist.api import SORT_BY_PARAMETER
+from onestory.referral.worklist.domain import OPEN_STATUSES, RECIPIENT_STATUSES
+from onestory.referral.worklist.query import DEFAULT_PAGE_SIZE, FILTER_PARAMETERS, MAX_PAGE_SIZE, PAGE_PARAMETERS
+from onestory.shared.http.openapi import EVENT_STREAM, FHIR_JSON, Parameter, ResponseDescription, RouteDescription
 
 _TEXT = {"type": "string"}
-_MOMENT = {"type": ["string", "null"], "format": "date-time"}
+_INSTANT_OR_NULL = {"type": ["string", "null"], "format": "date-time"}
+_INSTANT = {"type": "string", "format": "date-time"}
+_NEXT_URL = {"type": ["string", "null"], "format": "uri"}
 _NUMBER = {"type": "integer", "minimum": 0}
 
 
@@ -20,8 +22,8 @@ def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": [*properties], "properties": properties}
 
 
-def _or_null(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [said, {"type": "null"}]}
+def _or_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 _PARTY = _object(organisation=_TEXT, organisationName=_TEXT, team=_TEXT, teamName=_TEXT)
@@ -32,7 +34,7 @@ ROW = _object(
     person=_object(system=_TEXT, value=_TEXT),
     kind={**_TEXT, "enum": [*KINDS]},
     priority={**_TEXT, "enum": [*PRIORITIES]},
-    status={**_TEXT, "enum": [*OPEN]},
+    status={**_TEXT, "enum": [*OPEN_STATUSES]},
     businessStatus=_TEXT,
     code={**_TEXT, "description": "What is asked for."},
     reason={**_TEXT, "description": "Why it is asked for."},
@@ -43,26 +45,28 @@ ROW = _object(
     nextActor=_or_null(_PARTY),
     yourTurn={"type": "boolean", "description": "Whether it is whose list it is that has to act by dueAt."},
     claimedBy=_or_null(_object(user=_TEXT, name=_TEXT)),
-    dueAt=_MOMENT,
+    dueAt=_INSTANT_OR_NULL,
     breached={"type": "boolean", "description": "Whether dueAt has passed."},
-    escalatedAt=_MOMENT,
-    sentAt=_MOMENT,
-    changedAt=_MOMENT,
+    escalatedAt=_INSTANT_OR_NULL,
+    sentAt=_INSTANT_OR_NULL,
+    changedAt=_INSTANT_OR_NULL,
 )
-_BY = {"type": "object", "additionalProperties": _NUMBER}
+_COUNT_BY_NAME = {"type": "object", "additionalProperties": _NUMBER}
 _WORKLIST = _object(
-    at=_MOMENT,
-    counts=_object(total=_NUMBER, breached=_NUMBER, unclaimed=_NUMBER, byStatus=_BY, byPriority=_BY),
+    at=_INSTANT_OR_NULL,
+    counts=_object(
+        total=_NUMBER, breached=_NUMBER, unclaimed=_NUMBER, byStatus=_COUNT_BY_NAME, byPriority=_COUNT_BY_NAME
+    ),
     rows={"type": "array", "items": ROW},
-    next={"type": ["string", "null"], "format": "uri"},
+    next=_NEXT_URL,
 )
 _TEAM = _object(team=_TEXT, name=_TEXT, organisation=_TEXT, dosServiceId=_TEXT, active={"type": "boolean"})
 
 TEAMS = RouteDescription(
     "worklists",
     [Parameter("name", "query", "A part of the name, the id in the directory, or the DoS service id.")],
-    answers=[
-        Answer(
+    responses=[
+        ResponseDescription(
             200,
             "The teams whose worklists the caller may read.",
             "application/json",
@@ -75,60 +79,55 @@ TASKS = RouteDescription(
     [
         Parameter("owner", "query", "HealthcareService/<id>. Without an owner the record answers, of one person."),
         Parameter("owner:identifier", "query", "Instead of owner: the system of ODS codes, | and a code."),
-        Parameter("status", "query", f"Of {', '.join(ACTING)}; several, comma separated."),
+        Parameter("status", "query", f"Of {', '.join(RECIPIENT_STATUSES)}; several, comma separated."),
         Parameter("priority", "query", f"Of {', '.join(PRIORITIES)}; several, comma separated."),
-        Parameter("_sort", "query", "The default is -priority.", values=[*SORTS]),
+        Parameter("_sort", "query", "The default is -priority.", values=[*SORT_BY_PARAMETER]),
         Parameter("_count", "query", "Tasks on a page."),
     ],
-    answers=[Answer(200, "What a team was asked, or all teams, and has not given back.", FHIR_JSON, "Bundle")],
+    responses=[
+        ResponseDescription(200, "What a team was asked, or all teams, and has not given back.", FHIR_JSON, "Bundle")
+    ],
 )
 
 
-def page(path: str) -> RouteDescription:
-    """Of reading one list."""
+def describe_list(path: str) -> RouteDescription:
+    """Describe the route that reads the list of this path."""
     return RouteDescription(
-        _name(path),
-        [*PARAMETERS, *PAGES],
-        answers=[
-            Answer(200, "A page of rows; counts of all pages; where the next one is.", "application/json", _WORKLIST)
+        _operation_id(path),
+        [*FILTER_PARAMETERS, *PAGE_PARAMETERS],
+        responses=[
+            ResponseDescription(
+                200, "A page of rows; counts of all pages; where the next one is.", "application/json", _WORKLIST
+            )
         ],
     )
 
 
-def events(path: str) -> RouteDescription:
-    """Of following one list."""
-    resumes = "The id of the last event that arrived: what came after it is sent first, or `reset`."
-    says = (
+def describe_events(path: str) -> RouteDescription:
+    """Describe the route that follows the list of this path."""
+    header = "The id of the last event that arrived: what came after it is sent first, or `reset`."
+    answer = (
         "Server-Sent Events. open: it begins. changed: a row as it is now. gone: a row left, {referral, reason}, where "
         "reason is the status with which it left, elsewhere or filtered. reset: read the list anew. late: changes "
         "cannot be told at present, for so many {seconds}; 0 once they can. closed: the token "
         "or the right to read has ended, {reason}. Heartbeats are comments, every 15 seconds."
     )
     return RouteDescription(
-        _name(path, "events"),
-        [*PARAMETERS, Parameter("Last-Event-ID", "header", resumes)],
-        answers=[Answer(200, says, EVENTS)],
+        _operation_id(path, "events"),
+        [*FILTER_PARAMETERS, Parameter("Last-Event-ID", "header", header)],
+        responses=[ResponseDescription(200, answer, EVENT_STREAM)],
     )
 
 
-def _name(path: str, *more: str) -> str:
-    return "worklist" + "".join(each.capitalize() for each in (path.split("/")[2], *more))
+def _operation_id(path: str, *parts: str) -> str:
+    return "worklist" + "".join(part.capitalize() for part in (path.split("/")[2], *parts))
 
 
-# What the breach list and the notices take and answer, as the API's description tells it.
-
-_INSTANT = {"type": "string", "format": "date-time"}
-_NEXT = {"type": ["string", "null"], "format": "uri"}
 _TEAM_PARAMETER = Parameter("team", "query", "Only this team's: its id in the directory.")
-_PAGES = (
-    Parameter("count", "query", f"On a page, 1 to {MOST}; {USUAL} where it is left out."),
+_COUNT_AND_CURSOR = (
+    Parameter("count", "query", f"On a page, 1 to {MAX_PAGE_SIZE}; {DEFAULT_PAGE_SIZE} where it is left out."),
     Parameter("cursor", "query", "Where the page begins, as next of the page before says it."),
 )
-
-
-def _json_object(**properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "required": [*properties], "properties": properties}
-
 
 BREACHES = RouteDescription(
     "worklistBreaches",
@@ -136,34 +135,38 @@ BREACHES = RouteDescription(
         _TEAM_PARAMETER,
         Parameter("organisation", "query", "Only where this organisation takes part: its ODS code."),
         Parameter("since", "query", "Only what is late since this instant."),
-        *_PAGES,
+        *_COUNT_AND_CURSOR,
     ],
-    answers=[
-        Answer(
+    responses=[
+        ResponseDescription(
             200,
             "What is late, the longest first; how many there are and how many of them were escalated; the next page.",
             "application/json",
-            _json_object(
+            _object(
                 at=_INSTANT,
-                counts=_json_object(total=_NUMBER, escalated=_NUMBER),
+                counts=_object(total=_NUMBER, escalated=_NUMBER),
                 rows={"type": "array", "items": ROW},
-                next=_NEXT,
+                next=_NEXT_URL,
             ),
         )
     ],
 )
 NOTICES = RouteDescription(
     "notices",
-    [_TEAM_PARAMETER, Parameter("since", "query", "From this instant on: since of the answer before."), *_PAGES],
-    answers=[
-        Answer(
+    [
+        _TEAM_PARAMETER,
+        Parameter("since", "query", "From this instant on: since of the answer before."),
+        *_COUNT_AND_CURSOR,
+    ],
+    responses=[
+        ResponseDescription(
             200,
             "What one was told, the newest first; the next page; since when to ask again: some comes twice then.",
             "application/json",
-            _json_object(
+            _object(
                 notices={
                     "type": "array",
-                    "items": _json_object(
+                    "items": _object(
                         notice={**_TEXT, "description": "Its name: the same when it is told again."},
                         code={**_TEXT, "description": "Of the CodeSystem referral-notice."},
                         organisation=_TEXT,
@@ -180,7 +183,7 @@ NOTICES = RouteDescription(
                     ),
                 },
                 since=_INSTANT,
-                next=_NEXT,
+                next=_NEXT_URL,
             ),
         )
     ],

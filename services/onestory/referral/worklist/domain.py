@@ -1,4 +1,4 @@
-"""What a worklist is: whose it is, what of it is asked for, in which order, and from where on."""
+"""Defines a worklist: its scope, filters and order, the cursor of its pages, and a row as JSON."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from onestory.referral.directory.model import DirectoryNames
 from onestory.referral.lifecycle.model import Json, Referral, Status
 from onestory.shared.errors import Malformed
 from onestory.shared.events import Party
@@ -22,32 +23,32 @@ from onestory.shared.fhir.dates import format_instant
 _SNAPSHOT = re.compile(r"[0-9]{1,18}:[0-9]{1,18}:(?:[0-9]{1,18}(?:,[0-9]{1,18})*)?")
 _LONGEST_SNAPSHOT = 4_000
 _ID = re.compile(r"[a-z0-9-]{1,64}")
-ACTING = (Status.REQUESTED, Status.RECEIVED, Status.ACCEPTED, Status.IN_PROGRESS, Status.ON_HOLD)
-"""In which its recipient has a referral: not before it is sent, and not once it is rejected or has failed."""
-OPEN = (*ACTING, Status.DRAFT, Status.REJECTED, Status.FAILED)
-"""In which a referral can be open."""
+RECIPIENT_STATUSES = (Status.REQUESTED, Status.RECEIVED, Status.ACCEPTED, Status.IN_PROGRESS, Status.ON_HOLD)
+"""The statuses in which the recipient has a referral: after it is sent, until it is rejected or has failed."""
+OPEN_STATUSES = (*RECIPIENT_STATUSES, Status.DRAFT, Status.REJECTED, Status.FAILED)
+"""The statuses in which a referral can be open."""
 
 
 class Sort(StrEnum):
-    """The orders of a list: each ends with the referral's id, so that none is ambiguous."""
+    """The orders of a list. The referral's id is the last sort value of each, so that every order is total."""
 
     URGENCY = "urgency"
-    """By priority, what is due first before what is due later: so what is overdue comes first in each."""
+    """By priority, then by due time: overdue referrals come first in each priority."""
     DUE = "due"
     SENT = "sent"
-    """What has waited longest first."""
+    """The longest waiting first."""
     CHANGED = "changed"
-    """What was changed last first."""
+    """The last changed first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
-    """Whose list: of these teams, of what this organisation has sent (`requester`), and of what this user (`claimer`)
-    has claimed for these teams.
+class WorklistScope:
+    """The referrals that a list covers: those of `teams`, or those that the organisation `requester` has sent.
 
-    A team's list is what it was asked and has not given back, what it holds otherwise (passed on, not accepted yet),
-    and what it passed on and is asked about. `received_only` leaves the latter two out. `across`: the teams are all of
-    one user, so they may change.
+    A team's list has the referrals that it received and has not given back, those that it holds otherwise (passed on,
+    not accepted yet), and those that it passed on and has a question about. `received_only` leaves out the latter two.
+    The list of a user also has what the user, `claimer`, has claimed for the teams `claimed_for`. With
+    `all_teams_of_user` the teams are all teams of one user, so they change with the user's roles.
     """
 
     teams: tuple[str, ...] = ()
@@ -55,29 +56,32 @@ class Whose:
     claimer: str = ""
     claimed_for: tuple[str, ...] = ()
     received_only: bool = False
-    across: bool = False
+    all_teams_of_user: bool = False
 
     @property
-    def recipients(self) -> frozenset[str]:
-        """The teams on whose side the reader stands."""
+    def recipient_teams(self) -> frozenset[str]:
+        """The teams whose side the reader is on."""
         return frozenset((*self.teams, *self.claimed_for))
 
-    def is_turn(self, referral: Referral) -> bool:
-        """Whether it is whose list it is that has to act."""
+    def is_next_actor(self, referral: Referral) -> bool:
+        """Return whether the next actor is a team of the list, or the list's organisation."""
         party = referral.next_actor
         if party is None:
             return False
-        return party.organisation == self.requester if self.requester else party.team in self.recipients
+        return party.organisation == self.requester if self.requester else party.team in self.recipient_teams
 
-    def left_by(self, referral: Referral) -> str:
-        """Why it is on the list no longer: the status with which it left, or that somebody else has it."""
-        theirs = self.requester or referral.recipient.team in self.recipients
-        return str(referral.status) if theirs else "elsewhere"
+    def leaving_reason(self, referral: Referral) -> str:
+        """Return why the referral is no longer on the list: the status with which it left, or `elsewhere`."""
+        is_in_scope = self.requester or referral.recipient.team in self.recipient_teams
+        return str(referral.status) if is_in_scope else "elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What of a list is asked for; empty: everything. `claimed` is `me`, `nobody` or `anybody`."""
+    """The filters of a list; an empty one lets every referral pass. `claimed` is `me`, `nobody` or `anybody`.
+
+    `own_turn`: only referrals whose next actor is in the scope of the list.
+    """
 
     status: tuple[str, ...] = ()
     priority: tuple[str, ...] = ()
@@ -85,121 +89,113 @@ class Filters:
     breached: bool | None = None
     claimed: str = ""
     requester: str = ""
-    mine_next: bool = False
+    own_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class RowPlace:
-    """After which row a page begins: what the order goes by, and the referral's id."""
+class SortKey:
+    """The sort key of a row: the values of the order, and the referral's id."""
 
-    keys: tuple[int | datetime, ...]
+    values: tuple[int | datetime, ...]
     referral_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a reader is who goes through pages. `at` is when the first was made.
+class WorklistCursor:
+    """Where the next page begins: after the row `sort_key`. `at` is the time of the first page.
 
-    Rows come in rounds. The first is the list as it stands in the database's snapshot `until`; each later one is what
-    was changed after `since`, the snapshot before it. So every version of a row that a reader has not seen comes once,
-    and none is passed over because it has moved meanwhile.
+    Rows come in rounds. The first round is the list in the database's snapshot `until`. Each later round has the rows
+    that changed after `since`, the snapshot of the round before. So a reader gets every version of a row that they have
+    not seen exactly once, and misses no row that has moved meanwhile.
     """
 
     at: datetime
     since: str
     until: str
-    place: RowPlace | None
+    sort_key: SortKey | None
 
 
-def to_text(cursor: Cursor, asked: Mapping[str, str]) -> str:
-    """The cursor as an opaque string, which goes with this question only."""
-    place = cursor.place and [_written(cursor.place.keys), cursor.place.referral_id]
-    said = orjson.dumps([_digest(asked), cursor.at.isoformat(), cursor.since, cursor.until, place])
-    return base64.urlsafe_b64encode(said).decode().rstrip("=")
+def encode_cursor(cursor: WorklistCursor, parameters: Mapping[str, str]) -> str:
+    """The cursor as an opaque string, which is valid with these query parameters only."""
+    key = cursor.sort_key and [_key_to_json(cursor.sort_key.values), cursor.sort_key.referral_id]
+    content = orjson.dumps([_digest(parameters), cursor.at.isoformat(), cursor.since, cursor.until, key])
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
-def from_text(text: str, asked: Mapping[str, str], sort: Sort) -> Cursor:
-    """The cursor that `to_text` made for this question in this order. Raises `Malformed` for anything else."""
+def decode_cursor(text: str, parameters: Mapping[str, str], sort: Sort) -> WorklistCursor:
+    """The cursor that `encode_cursor` made for these parameters and this order. Raises `Malformed` for other text."""
     try:
-        digest, at, since, until, place = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if digest == _digest(asked) and _is_snapshot(since or until) and _is_snapshot(until):
-            return Cursor(_moment(at), str(since), until, _place(place, sort) if place else None)
+        digest, at, since, until, key = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if digest == _digest(parameters) and _is_snapshot(since or until) and _is_snapshot(until):
+            return WorklistCursor(_parse_instant(at), str(since), until, _key_from_json(key, sort) if key else None)
     except (ValueError, TypeError, KeyError, IndexError, binascii.Error) as error:
         raise _unknown_cursor() from error
     raise _unknown_cursor()
 
 
-def keys_of(referral: Referral, sort: Sort, urgency: int) -> tuple[int | datetime, ...]:
-    """What an order goes by."""
+def sort_key(referral: Referral, sort: Sort, urgency: int) -> SortKey:
+    """The sort key of a referral's row in this order. `urgency` is the column of that name."""
     assert referral.due_at is not None
+    values: tuple[int | datetime, ...]
     match sort:
         case Sort.URGENCY:
-            return (urgency, referral.due_at)
+            values = (urgency, referral.due_at)
         case Sort.DUE:
-            return (referral.due_at,)
+            values = (referral.due_at,)
         case Sort.SENT:
-            return (referral.sent_at or referral.created_at,)
+            values = (referral.sent_at or referral.created_at,)
         case Sort.CHANGED:
-            return (referral.changed_at,)
+            values = (referral.changed_at,)
+    return SortKey(values, referral.referral_id)
 
 
-def _written(keys: tuple[int | datetime, ...]) -> list[int | str]:
-    return [key if isinstance(key, int) else key.isoformat() for key in keys]
+def _key_to_json(values: tuple[int | datetime, ...]) -> list[int | str]:
+    return [value if isinstance(value, int) else value.isoformat() for value in values]
 
 
-def _place(said: Sequence[Any], sort: Sort) -> RowPlace:
-    keys, referral_id = said
+def _key_from_json(data: Sequence[Any], sort: Sort) -> SortKey:
+    values, referral_id = data
     if not _ID.fullmatch(referral_id):
         raise ValueError
     if sort is not Sort.URGENCY:
-        (moment,) = keys
-        return RowPlace((_moment(moment),), referral_id)
-    urgency, moment = keys
+        (instant,) = values
+        return SortKey((_parse_instant(instant),), referral_id)
+    urgency, instant = values
     if urgency not in range(4):
         raise ValueError
-    return RowPlace((int(urgency), _moment(moment)), referral_id)
+    return SortKey((int(urgency), _parse_instant(instant)), referral_id)
 
 
-def _moment(text: str) -> datetime:
+def _parse_instant(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _is_snapshot(text: str) -> bool:
-    """Whether it is a pg_snapshot: xmin:xmax:xip,xip (PostgreSQL, functions-info.html)."""
+    """Return whether the text is a pg_snapshot: xmin:xmax:xip,xip (PostgreSQL, functions-info.html)."""
     if len(text) > _LONGEST_SNAPSHOT or not _SNAPSHOT.fullmatch(text):
         return False
-    xmin, xmax, among = text.split(":")
-    first, end, others = int(xmin), int(xmax), [int(each) for each in among.split(",") if each]
-    return 0 < first <= end and others == sorted({each for each in others if first <= each < end})
+    xmin, xmax, in_progress = text.split(":")
+    first, end, xids = int(xmin), int(xmax), [int(xid) for xid in in_progress.split(",") if xid]
+    return 0 < first <= end and xids == sorted({xid for xid in xids if first <= xid < end})
 
 
-def _digest(asked: Mapping[str, str]) -> str:
-    return hashlib.sha256(orjson.dumps(sorted(asked.items()))).hexdigest()[:16]
+def _digest(parameters: Mapping[str, str]) -> str:
+    return hashlib.sha256(orjson.dumps(sorted(parameters.items()))).hexdigest()[:16]
 
 
 def _unknown_cursor() -> Malformed:
     return Malformed("This cursor is of another list or another question: begin again without it.", code="value")
 
 
-# A row of a worklist: what somebody has to know of a referral to choose it.
+def row_to_json(referral: Referral, names: DirectoryNames, scope: WorklistScope, at: datetime) -> dict[str, Any]:
+    """The row of a referral, as JSON: what a reader needs to choose it.
 
-
-@dataclass(frozen=True, slots=True)
-class DirectoryNames:
-    """What the directory calls teams (by id), organisations (by ODS code) and users."""
-
-    teams: Mapping[str, str]
-    organisations: Mapping[str, str]
-    users: Mapping[str, str]
-
-
-def row(referral: Referral, names: DirectoryNames, whose: Whose, at: datetime) -> dict[str, Any]:
-    """The row, as JSON. It has the person's NHS number and no name: this room does not know the person by name.
-
-    Who has claimed it is told to the side that does the work, and to nobody else.
+    It has the person's NHS number and no name, because the referral service does not know the person's name. Only the
+    recipient's side sees who has claimed the referral.
     """
     request = referral.service_request
-    claimed = referral.claimed_by if referral.status in ACTING and referral.recipient.team in whose.recipients else ""
+    shows_claimer = referral.status in RECIPIENT_STATUSES and referral.recipient.team in scope.recipient_teams
+    claimer = referral.claimed_by if shows_claimer else ""
     return {
         "referral": referral.referral_id,
         "task": referral.task_id,
@@ -209,33 +205,36 @@ def row(referral: Referral, names: DirectoryNames, whose: Whose, at: datetime) -
         "priority": referral.priority,
         "status": str(referral.status),
         "businessStatus": referral.business_status,
-        "code": _text(request.get("code")),
-        "reason": "; ".join(filter(None, map(_text, request.get("reasonCode") or ()))),
-        "statusReason": _text(referral.reason.concept) if referral.reason else "",
-        "requester": _party(referral.requester, names),
-        "recipient": _party(referral.recipient, names),
-        "holder": _party(referral.holder, names),
-        "nextActor": _party(referral.next_actor, names),
-        "yourTurn": whose.is_turn(referral),
-        "claimedBy": {"user": claimed, "name": names.users.get(claimed, "")} if claimed else None,
-        "dueAt": _instant(referral.due_at),
+        "code": _concept_text(request.get("code")),
+        "reason": "; ".join(filter(None, map(_concept_text, request.get("reasonCode") or ()))),
+        "statusReason": _concept_text(referral.reason.concept) if referral.reason else "",
+        "requester": _party_to_json(referral.requester, names),
+        "recipient": _party_to_json(referral.recipient, names),
+        "holder": _party_to_json(referral.holder, names),
+        "nextActor": _party_to_json(referral.next_actor, names),
+        "yourTurn": scope.is_next_actor(referral),
+        "claimedBy": {"user": claimer, "name": names.users.get(claimer, "")} if claimer else None,
+        "dueAt": _format_instant(referral.due_at),
         "breached": referral.due_at is not None and referral.due_at <= at,
-        "escalatedAt": _instant(referral.escalated_at),
-        "sentAt": _instant(referral.sent_at),
-        "changedAt": _instant(referral.changed_at),
+        "escalatedAt": _format_instant(referral.escalated_at),
+        "sentAt": _format_instant(referral.sent_at),
+        "changedAt": _format_instant(referral.changed_at),
     }
 
 
-def to_name(referrals: Sequence[Referral]) -> tuple[set[str], set[str], set[str]]:
-    """The teams, organisations and users for whom rows need names."""
+def names_needed(referrals: Sequence[Referral]) -> tuple[set[str], set[str], set[str]]:
+    """The ids of the teams, organisations and users whose names the rows need."""
     parties = {
-        party for each in referrals for party in (each.requester, each.recipient, each.holder, each.next_actor) if party
+        party
+        for referral in referrals
+        for party in (referral.requester, referral.recipient, referral.holder, referral.next_actor)
+        if party
     }
-    users = {each.claimed_by for each in referrals if each.claimed_by}
-    return {each.team for each in parties if each.team}, {each.organisation for each in parties}, users
+    users = {referral.claimed_by for referral in referrals if referral.claimed_by}
+    return {party.team for party in parties if party.team}, {party.organisation for party in parties}, users
 
 
-def _party(party: Party | None, names: DirectoryNames) -> Json | None:
+def _party_to_json(party: Party | None, names: DirectoryNames) -> Json | None:
     if party is None:
         return None
     return {
@@ -246,14 +245,14 @@ def _party(party: Party | None, names: DirectoryNames) -> Json | None:
     }
 
 
-def _text(concept: Any) -> str:
-    """How a CodeableConcept is shown: its text, else what a coding displays, else a code."""
+def _concept_text(concept: Any) -> str:
+    """The text of a CodeableConcept, else the display of a coding, else a code."""
     if not isinstance(concept, Mapping):
         return ""
     codings = concept.get("coding") or ()
-    shown = (each.get(part) for part in ("display", "code") for each in codings)
-    return str(concept.get("text") or next(filter(None, shown), ""))
+    texts = (coding.get(element) for element in ("display", "code") for coding in codings)
+    return str(concept.get("text") or next(filter(None, texts), ""))
 
 
-def _instant(moment: datetime | None) -> str | None:
+def _format_instant(moment: datetime | None) -> str | None:
     return format_instant(moment) if moment else None

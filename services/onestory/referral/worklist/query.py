@@ -1,4 +1,4 @@
-"""What is asked of a worklist: the query's parameters, strictly. A filter that was misspelt may not show everything."""
+"""Reads the query parameters of worklists, strictly: a misspelt filter must not show the whole list."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 
 from onestory.referral.clocks.domain import KINDS, PRIORITIES
-from onestory.referral.worklist.domain import OPEN, Cursor, Filters, Sort, from_text, to_text
+from onestory.referral.worklist.domain import OPEN_STATUSES, Filters, Sort, WorklistCursor, decode_cursor, encode_cursor
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.dates import parse_instant
 from onestory.shared.http.openapi import Parameter
 
-FILTERS = ("status", "priority", "kind", "breached", "claimed", "requester", "next")
-OF_PAGES = ("sort", "count", "cursor")
-MOST, USUAL = 200, 50
-_ALWAYS = ("_format", "_pretty")
+FILTER_NAMES = ("status", "priority", "kind", "breached", "claimed", "requester", "next")
+PAGE_NAMES = ("sort", "count", "cursor")
+MAX_PAGE_SIZE = 200
+DEFAULT_PAGE_SIZE = 50
+_ALWAYS_ALLOWED = ("_format", "_pretty")
 _CLAIMED = ("me", "nobody", "anybody")
+_CODE_OR_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
-PARAMETERS: Sequence[Parameter] = (
-    Parameter("status", "query", f"Of {', '.join(OPEN)}; several, comma separated."),
+FILTER_PARAMETERS: Sequence[Parameter] = (
+    Parameter("status", "query", f"Of {', '.join(OPEN_STATUSES)}; several, comma separated."),
     Parameter("priority", "query", f"Of {', '.join(PRIORITIES)}; several, comma separated."),
     Parameter("kind", "query", f"Of {', '.join(KINDS)}; several, comma separated."),
     Parameter("breached", "query", "Whether the next actor's time is over.", values=("true", "false")),
@@ -30,128 +33,114 @@ PARAMETERS: Sequence[Parameter] = (
     Parameter("requester", "query", "ODS code of who asked for it."),
     Parameter("next", "query", "Only what waits for whose list it is.", values=("me",)),
 )
-PAGES: Sequence[Parameter] = (
+PAGE_PARAMETERS: Sequence[Parameter] = (
     Parameter("sort", "query", "By urgency (the default), due, sent or changed (latest first).", values=[*Sort]),
-    Parameter("count", "query", f"Rows on a page, 1 to {MOST}; {USUAL} where it is left out."),
+    Parameter("count", "query", f"Rows on a page, 1 to {MAX_PAGE_SIZE}; {DEFAULT_PAGE_SIZE} where it is left out."),
     Parameter("cursor", "query", "Where the page begins, as next of the page before says it."),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class WorklistQuery:
-    """What is asked: filters, order, length of a page; and where it begins."""
+    """One request for a page of a list. `parameters` are the query parameters without the cursor, as sent."""
 
     filters: Filters
     sort: Sort
-    most: int
-    after: Cursor | None
-    said: Mapping[str, str]
-    """The question without its cursor, as it was said."""
+    page_size: int
+    cursor: WorklistCursor | None
+    parameters: Mapping[str, str]
 
-    def cursor(self, path: str, following: Cursor) -> str:
-        """The cursor of the next page."""
-        return to_text(following, {**self.said, "": path})
+    def next_cursor(self, path: str, cursor: WorklistCursor) -> str:
+        """The text of the cursor of the next page. It is valid with this path and these parameters only."""
+        return encode_cursor(cursor, {**self.parameters, "": path})
 
 
-def asked(request: Request) -> WorklistQuery:
-    """What a page of a list is asked for. Raises `Malformed`."""
-    said = _said(request, (*FILTERS, *OF_PAGES))
-    cursor = said.pop("cursor", "")
-    sort = Sort(_one(said, "sort", [*Sort]) or Sort.URGENCY)
+def read_page_query(request: Request) -> WorklistQuery:
+    """Read what a request for a page asks for. Raises `Malformed`."""
+    parameters = read_parameters(request, (*FILTER_NAMES, *PAGE_NAMES))
+    cursor = parameters.pop("cursor", "")
+    sort = Sort(_one_of(parameters, "sort", [*Sort]) or Sort.URGENCY)
     return WorklistQuery(
-        filters=_filters(said),
+        filters=_filters(parameters),
         sort=sort,
-        most=_count(said.get("count", str(USUAL)), "count"),
-        after=from_text(cursor, {**said, "": request.url.path}, sort) if cursor else None,
-        said=said,
+        page_size=read_page_size(parameters, "count"),
+        cursor=decode_cursor(cursor, {**parameters, "": request.url.path}, sort) if cursor else None,
+        parameters=parameters,
     )
 
 
-def filters(request: Request) -> Filters:
-    """What changes of a list are asked for. Raises `Malformed`."""
-    return _filters(_said(request, FILTERS))
+def read_filters(request: Request) -> Filters:
+    """Read the filters of a request that follows a list. Raises `Malformed`."""
+    return _filters(read_parameters(request, FILTER_NAMES))
 
 
-def some(said: Mapping[str, str], name: str, known: Collection[str]) -> tuple[str, ...]:
-    """Several words of these, comma separated. Raises `Malformed`."""
-    words = tuple(word.strip() for word in said[name].split(",")) if name in said else ()
+def read_parameters(request: Request, known: Collection[str]) -> dict[str, str]:
+    """Return the query parameters by name. Raises `Malformed` for an unknown one, and for one that is sent twice."""
+    parameters: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in _ALWAYS_ALLOWED:
+            continue
+        if name not in known:
+            raise Malformed(f"There is no such parameter here. There is {', '.join(known)}.", code="not-supported")
+        if name in parameters:
+            raise Malformed(f"Send {name} once; several values are separated by commas.", code="invariant")
+        parameters[name] = value
+    return parameters
+
+
+def read_words(parameters: Mapping[str, str], name: str, known: Collection[str]) -> tuple[str, ...]:
+    """Read comma-separated words; empty without the parameter. Raises `Malformed` for an unknown word."""
+    words = tuple(word.strip() for word in parameters[name].split(",")) if name in parameters else ()
     if any(word not in known for word in words):
         raise Malformed(f"{name} is of {', '.join(known)}; several are separated by commas.", code="value")
     return words
 
 
-def count(said: Mapping[str, str], name: str) -> int:
-    """The length of a page. Raises `Malformed`."""
-    return _count(said.get(name, str(USUAL)), name)
-
-
-def said(request: Request, known: Collection[str]) -> dict[str, str]:
-    """The parameters by name, each once. Raises `Malformed` for one that is not known."""
-    return _said(request, known)
-
-
-def _filters(said: Mapping[str, str]) -> Filters:
-    requester = said.get("requester", "")
-    if "requester" in said and not re.fullmatch(r"[A-Za-z0-9]{1,20}", requester):
-        raise Malformed("requester is an ODS code.", code="value")
-    breached = _one(said, "breached", ("true", "false"))
-    return Filters(
-        status=some(said, "status", OPEN),
-        priority=some(said, "priority", PRIORITIES),
-        kind=some(said, "kind", KINDS),
-        breached=breached == "true" if breached else None,
-        claimed=_one(said, "claimed", _CLAIMED),
-        requester=requester.upper(),
-        mine_next=bool(_one(said, "next", ("me",))),
-    )
-
-
-def _said(request: Request, known: Collection[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        if name in _ALWAYS:
-            continue
-        if name not in known:
-            raise Malformed(f"There is no such parameter here. There is {', '.join(known)}.", code="not-supported")
-        if name in found:
-            raise Malformed(f"Send {name} once; several values are separated by commas.", code="invariant")
-        found[name] = value
-    return found
-
-
-def _one(said: Mapping[str, str], name: str, known: Collection[str]) -> str:
-    value = said.get(name, "")
-    if name in said and value not in known:
-        raise Malformed(f"{name} is {' or '.join(known)}.", code="value")
-    return value
-
-
-def _count(text: str, name: str) -> int:
-    if not re.fullmatch(r"\d{1,4}", text) or not 1 <= int(text) <= MOST:
-        raise Malformed(f"{name} is a number from 1 to {MOST}.", code="value")
+def read_page_size(parameters: Mapping[str, str], name: str) -> int:
+    """Read the number of rows on a page, by default `DEFAULT_PAGE_SIZE`. Raises `Malformed`."""
+    text = parameters.get(name, str(DEFAULT_PAGE_SIZE))
+    if not re.fullmatch(r"\d{1,4}", text) or not 1 <= int(text) <= MAX_PAGE_SIZE:
+        raise Malformed(f"{name} is a number from 1 to {MAX_PAGE_SIZE}.", code="value")
     return int(text)
 
 
-# Of whom and from when on something is asked for.
-
-_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def moment(said: Mapping[str, str], name: str) -> datetime:
-    """The instant that a parameter says; where it is left out, the beginning of time. Raises `Malformed`."""
-    if name not in said:
-        return _EVER
+def read_instant(parameters: Mapping[str, str], name: str) -> datetime:
+    """Read an instant with time zone; 1970 without the parameter. Raises `Malformed`."""
+    if name not in parameters:
+        return _EARLIEST
     try:
-        return parse_instant(said[name])
+        return parse_instant(parameters[name])
     except ValueError as error:
-        says = f"{name} is date, time and time zone, such as 2026-05-01T09:30:00Z."
-        raise Malformed(says, code="value") from error
+        text = f"{name} is date, time and time zone, such as 2026-05-01T09:30:00Z."
+        raise Malformed(text, code="value") from error
 
 
-def name(said: Mapping[str, str], parameter: str) -> str:
-    """An ODS code, or the id of a team; empty where it is left out. Raises `Malformed` for what can be neither."""
-    given = said.get(parameter, "")
-    if parameter in said and not _NAME.fullmatch(given):
-        raise Malformed(f"{parameter} is of letters and digits.", code="value")
-    return given
+def read_code_or_id(parameters: Mapping[str, str], name: str) -> str:
+    """Read an ODS code or a team's directory id; empty without the parameter. Raises `Malformed` for other text."""
+    value = parameters.get(name, "")
+    if name in parameters and not _CODE_OR_ID.fullmatch(value):
+        raise Malformed(f"{name} is of letters and digits.", code="value")
+    return value
+
+
+def _filters(parameters: Mapping[str, str]) -> Filters:
+    requester = parameters.get("requester", "")
+    if "requester" in parameters and not re.fullmatch(r"[A-Za-z0-9]{1,20}", requester):
+        raise Malformed("requester is an ODS code.", code="value")
+    breached = _one_of(parameters, "breached", ("true", "false"))
+    return Filters(
+        status=read_words(parameters, "status", OPEN_STATUSES),
+        priority=read_words(parameters, "priority", PRIORITIES),
+        kind=read_words(parameters, "kind", KINDS),
+        breached=breached == "true" if breached else None,
+        claimed=_one_of(parameters, "claimed", _CLAIMED),
+        requester=requester.upper(),
+        own_turn=bool(_one_of(parameters, "next", ("me",))),
+    )
+
+
+def _one_of(parameters: Mapping[str, str], name: str, known: Collection[str]) -> str:
+    value = parameters.get(name, "")
+    if name in parameters and value not in known:
+        raise Malformed(f"{name} is {' or '.join(known)}.", code="value")
+    return value

@@ -1,4 +1,4 @@
-"""Worklists: for whom somebody may read them, and what is on them."""
+"""Reads worklists: decides which lists a caller may read, and reads pages, rows and Tasks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from onestory.referral.directory import store as directory_store
 from onestory.referral.directory.model import Role, Team
 from onestory.referral.lifecycle.model import Referral
-from onestory.referral.lifecycle.parties import refusal
+from onestory.referral.lifecycle.parties import refusal_reason
 from onestory.referral.worklist import store as worklist_store
-from onestory.referral.worklist.domain import Cursor, Filters, Sort, Whose, row, to_name
+from onestory.referral.worklist.domain import Filters, Sort, WorklistCursor, WorklistScope, names_needed, row_to_json
 from onestory.referral.worklist.store import ListedReferral, ListQuery, StatusCount
 from onestory.shared.errors import Forbidden, NotFound
 from onestory.shared.events import Party
@@ -23,135 +23,162 @@ from onestory.shared.postgres.database import Database, Queries
 
 @dataclass(frozen=True, slots=True)
 class WorklistPage:
-    """Some rows of a list, how many there are of it in all, and where the next page begins; None: there is none."""
+    """A page of a list at the time `at`, the counts of all pages, and the cursor of the next page, if there is one."""
 
     at: datetime
     referrals: list[Referral]
     counts: list[StatusCount]
-    next: Cursor | None
+    next: WorklistCursor | None
 
     @property
     def total(self) -> int:
-        """How many rows all pages have."""
-        return sum(each.number for each in self.counts)
+        """The number of rows on all pages."""
+        return sum(count.number for count in self.counts)
 
 
 class Worklists:
-    """Reads lists. Whose list somebody may read is asked anew each time: roles end."""
+    """Reads lists. It checks the caller's access at each request, because roles end."""
 
     def __init__(self, database: Database, now: Callable[[], datetime] | None = None) -> None:
         self._database = database
         self._now = now or (lambda: datetime.now(UTC))
 
-    async def team(self, caller: Caller, team_id: str) -> Whose:
-        """The list of one team. Raises `Forbidden` for a role that is not in force, `NotFound` for strangers."""
+    async def team_scope(self, caller: Caller, team_id: str) -> WorklistScope:
+        """The list of one team.
+
+        Raises `Forbidden` for a caller with a role at the team that is not in force, and for one of the team's own
+        organisation without access. Raises `NotFound` for any other caller, whether the team exists or not.
+        """
         if not is_directory_id(team_id):
-            raise _absent()
-        team = await directory_store.team(self._database, team_id)
-        roles = await directory_store.roles_of(self._database, caller.subject)
-        organisation = team.organisation if team else await worklist_store.organisation_of(self._database, team_id)
-        because = refusal(caller, Party(organisation or "", team_id), team, roles, self._now())
-        if organisation and because is None:
-            return Whose(teams=(team_id,), claimer=caller.subject)
-        if organisation and (caller.organisation == organisation or any(each.team_id == team_id for each in roles)):
-            raise Forbidden(str(because))
-        raise _absent()
+            raise _not_found()
+        team = await directory_store.find_team(self._database, team_id)
+        roles = await directory_store.roles_of_user(self._database, caller.subject)
+        organisation = team.organisation if team else await worklist_store.organisation_of_team(self._database, team_id)
+        reason = refusal_reason(caller, Party(organisation or "", team_id), team, roles, self._now())
+        if organisation and reason is None:
+            return WorklistScope(teams=(team_id,), claimer=caller.subject)
+        if organisation and (caller.organisation == organisation or any(role.team_id == team_id for role in roles)):
+            raise Forbidden(str(reason))
+        raise _not_found()
 
-    async def organisation(self, caller: Caller, ods: str) -> Whose:
-        """What one's own organisation has sent. Raises `NotFound` for any other."""
+    async def organisation_scope(self, caller: Caller, ods: str) -> WorklistScope:
+        """The referrals that the caller's organisation has sent. Raises `NotFound` for another organisation."""
         if ods.upper() != caller.organisation:
-            raise _absent()
-        return Whose(requester=caller.organisation, claimer=caller.subject)
+            raise _not_found()
+        return WorklistScope(requester=caller.organisation, claimer=caller.subject)
 
-    async def mine(self, caller: Caller) -> Whose:
-        """All teams in which the caller has a role in force, and what the caller has claimed for another."""
-        roles, now = await directory_store.roles_of(self._database, caller.subject), self._now()
-        teams = sorted({each.team_id for each in roles if each.team_id and each.in_force(now)})
+    async def user_scope(self, caller: Caller) -> WorklistScope:
+        """All teams in which the caller has a role in force, and what the caller has claimed for other teams."""
+        roles, now = await directory_store.roles_of_user(self._database, caller.subject), self._now()
+        teams = sorted({role.team_id for role in roles if role.team_id and role.is_in_force(now)})
         claimed = [
-            each for each in await worklist_store.claimed_for(self._database, caller.subject) if each.team not in teams
+            party
+            for party in await worklist_store.claimed_teams(self._database, caller.subject)
+            if party.team not in teams
         ]
         known = {
-            each.team_id: each for each in await directory_store.teams(self._database, [each.team for each in claimed])
+            team.team_id: team
+            for team in await directory_store.teams_by_ids(self._database, [party.team for party in claimed])
         }
-        stands = [each.team for each in claimed if not refusal(caller, each, known.get(each.team), roles, now)]
-        return Whose(teams=tuple(teams), claimer=caller.subject, claimed_for=tuple(sorted(stands)), across=True)
+        claimed_for = sorted(
+            party.team for party in claimed if not refusal_reason(caller, party, known.get(party.team), roles, now)
+        )
+        return WorklistScope(
+            teams=tuple(teams), claimer=caller.subject, claimed_for=tuple(claimed_for), all_teams_of_user=True
+        )
 
-    async def owned_by(self, caller: Caller, ods: str) -> Whose:
-        """What all teams of an organisation were asked for which the caller stands. Raises `NotFound` for strangers."""
-        known = await directory_store.teams_of(self._database, ods.upper()) if ods.isalnum() else []
-        teams = await self._standing(caller, known)
+    async def owner_scope(self, caller: Caller, ods: str) -> WorklistScope:
+        """The referrals that an organisation's teams have received, of the teams that the caller may act for.
+
+        Raises `NotFound` where there is no such team.
+        """
+        known = await directory_store.teams_of_organisation(self._database, ods.upper()) if ods.isalnum() else []
+        teams = await self._accessible(caller, known)
         if not teams:
-            raise _absent()
-        return Whose(teams=tuple(each.team_id for each in teams), claimer=caller.subject, received_only=True)
+            raise _not_found()
+        return WorklistScope(teams=tuple(team.team_id for team in teams), claimer=caller.subject, received_only=True)
 
-    async def teams(self, caller: Caller) -> list[Team]:
+    async def readable_teams(self, caller: Caller) -> list[Team]:
         """The teams whose lists the caller may read, by name."""
-        roles = await directory_store.roles_of(self._database, caller.subject)
-        named = await directory_store.teams(self._database, {each.team_id for each in roles if each.team_id})
-        own = await directory_store.teams_of(self._database, caller.organisation)
-        found = {each.team_id: each for each in await self._standing(caller, [*named, *own], roles)}
-        return sorted(found.values(), key=lambda each: (each.name, each.team_id))
+        roles = await directory_store.roles_of_user(self._database, caller.subject)
+        with_role = await directory_store.teams_by_ids(self._database, {role.team_id for role in roles if role.team_id})
+        own = await directory_store.teams_of_organisation(self._database, caller.organisation)
+        teams = {team.team_id: team for team in await self._accessible(caller, [*with_role, *own], roles)}
+        return sorted(teams.values(), key=lambda team: (team.name, team.team_id))
 
-    async def page(self, whose: Whose, filters: Filters, sort: Sort, most: int, after: Cursor | None) -> WorklistPage:
-        """A page, and counts of the same moment."""
+    async def page(
+        self, scope: WorklistScope, filters: Filters, sort: Sort, page_size: int, cursor: WorklistCursor | None
+    ) -> WorklistPage:
+        """A page from the cursor on, or the first one, and counts of the same database snapshot."""
         async with self._database.snapshot() as queries:
-            now, snapshot = self._now(), await worklist_store.snapshot(queries)
-            cursor = after or Cursor(now, "", snapshot, None)
-            question = ListQuery(whose, filters, cursor.at)
-            listed, following = await _rows(queries, question, sort, cursor, snapshot, most)
-            counts = await worklist_store.counts(queries, question)
-        return WorklistPage(now, [each.referral for each in listed], counts, following)
+            now, snapshot = self._now(), await worklist_store.current_snapshot(queries)
+            cursor = cursor or WorklistCursor(now, "", snapshot, None)
+            query = ListQuery(scope, filters, cursor.at)
+            listed, next_cursor = await _page_rows(queries, query, sort, cursor, snapshot, page_size)
+            counts = await worklist_store.count_by_status(queries, query)
+        return WorklistPage(now, [row.referral for row in listed], counts, next_cursor)
 
-    async def written(self, referrals: Sequence[Referral], whose: Whose) -> list[dict[str, Any]]:
-        """Rows as JSON, with the names that the directory has."""
-        names, now = await directory_store.names(self._database, *to_name(referrals)), self._now()
-        return [row(each, names, whose, now) for each in referrals]
+    async def rows_to_json(self, referrals: Sequence[Referral], scope: WorklistScope) -> list[dict[str, Any]]:
+        """The rows of these referrals as JSON, with names from the directory."""
+        names, now = await directory_store.directory_names(self._database, *names_needed(referrals)), self._now()
+        return [row_to_json(referral, names, scope, now) for referral in referrals]
 
-    async def rows(self, whose: Whose, filters: Filters, referral_ids: Collection[str]) -> list[Referral]:
-        """Those of these referrals that are on the list now."""
-        return await worklist_store.rows(self._database, ListQuery(whose, filters, self._now()), referral_ids)
+    async def listed(self, scope: WorklistScope, filters: Filters, referral_ids: Collection[str]) -> list[Referral]:
+        """The ones of these referrals that are on the list now."""
+        query = ListQuery(scope, filters, self._now())
+        return await worklist_store.listed_referrals(self._database, query, referral_ids)
 
-    async def gone(self, whose: Whose, filters: Filters, referral_ids: Collection[str]) -> dict[str, str]:
+    async def leaving_reasons(
+        self, scope: WorklistScope, filters: Filters, referral_ids: Collection[str]
+    ) -> dict[str, str]:
         """Why these referrals are not on the list: `filtered`, `elsewhere`, or the status with which they left it."""
         if not referral_ids:
             return {}
-        found = await worklist_store.any_of(self._database, referral_ids)
-        still = await self.rows(whose, Filters(), referral_ids) if filters != Filters() else []
-        filtered = {each.referral_id for each in still}
-        # What was never sent, the team has never heard of.
-        told = [each for each in found if whose.requester or each.sent_at is not None]
-        return {each.referral_id: "filtered" if each.referral_id in filtered else whose.left_by(each) for each in told}
+        referrals = await worklist_store.referrals_by_ids(self._database, referral_ids)
+        unfiltered = await self.listed(scope, Filters(), referral_ids) if filters != Filters() else []
+        filtered = {referral.referral_id for referral in unfiltered}
+        # A team has never seen a referral that was not sent, so it gets no reason for it.
+        seen = [referral for referral in referrals if scope.requester or referral.sent_at is not None]
+        return {
+            referral.referral_id: "filtered" if referral.referral_id in filtered else scope.leaving_reason(referral)
+            for referral in seen
+        }
 
-    async def lateness(self) -> float:
-        """By how many seconds those who follow lists hear of changes too late, at least."""
-        return await worklist_store.lateness(self._database)
+    async def delay_s(self) -> float:
+        """By how many seconds, at least, changes reach the readers of lists late."""
+        return await worklist_store.outbox_age_s(self._database)
 
     async def tasks(self, referrals: Sequence[Referral]) -> list[tuple[str, bytes]]:
-        """The id of each Task, and the Task as it is read."""
-        found = await worklist_store.tasks(self._database, referrals)
-        return [(each.task_id, found[each.task_id]) for each in referrals if each.task_id in found]
+        """The id and the FHIR JSON of each referral's current Task."""
+        tasks = await worklist_store.tasks(self._database, referrals)
+        return [(referral.task_id, tasks[referral.task_id]) for referral in referrals if referral.task_id in tasks]
 
-    async def _standing(
+    async def _accessible(
         self, caller: Caller, teams: Collection[Team], roles: Sequence[Role] | None = None
     ) -> list[Team]:
         if roles is None:
-            roles = await directory_store.roles_of(self._database, caller.subject)
+            roles = await directory_store.roles_of_user(self._database, caller.subject)
         now = self._now()
-        return [each for each in teams if not refusal(caller, Party(each.organisation, each.team_id), each, roles, now)]
+        return [
+            team
+            for team in teams
+            if not refusal_reason(caller, Party(team.organisation, team.team_id), team, roles, now)
+        ]
 
 
-async def _rows(
-    queries: Queries, question: ListQuery, sort: Sort, cursor: Cursor, snapshot: str, most: int
-) -> tuple[list[ListedReferral], Cursor | None]:
-    """The rows of a page, and where the next one begins: in this round, or in that of what has been changed since."""
-    listed = await worklist_store.page(queries, question, sort, cursor, most + 1)
-    if len(listed) > most:
-        return listed[:most], Cursor(cursor.at, cursor.since, cursor.until, listed[most - 1].place)
-    if cursor.until == snapshot or not await worklist_store.is_changed(queries, question, cursor.until):
+async def _page_rows(
+    queries: Queries, query: ListQuery, sort: Sort, cursor: WorklistCursor, snapshot: str, page_size: int
+) -> tuple[list[ListedReferral], WorklistCursor | None]:
+    """The rows of a page, and the cursor of the next one: in this round, or in the round of the rows changed since."""
+    listed = await worklist_store.list_page(queries, query, sort, cursor, page_size + 1)
+    if len(listed) > page_size:
+        last = listed[page_size - 1]
+        return listed[:page_size], WorklistCursor(cursor.at, cursor.since, cursor.until, last.sort_key)
+    if cursor.until == snapshot or not await worklist_store.has_changes_since(queries, query, cursor.until):
         return listed, None
-    again = Cursor(cursor.at, cursor.until, snapshot, None)
-    return (listed, again) if listed else await _rows(queries, question, sort, again, snapshot, most)
+    next_round = WorklistCursor(cursor.at, cursor.until, snapshot, None)
+    return (listed, next_round) if listed else await _page_rows(queries, query, sort, next_round, snapshot, page_size)
 
 
-def _absent() -> NotFound:
+def _not_found() -> NotFound:
     return NotFound("There is no worklist here that you may read.")

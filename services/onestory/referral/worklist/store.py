@@ -1,4 +1,7 @@
-"""Lists of open referrals: pages of them, counts, and single rows."""
+"""SQL of worklists: pages of open referrals, counts, single rows, and the Tasks of a page.
+
+A statement is built from the names and conditions below; every value is an argument.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,27 @@ from datetime import datetime
 from typing import NamedTuple
 
 from onestory.referral.lifecycle.model import Referral
-from onestory.referral.lifecycle.store import BRIEF, referral_of
-from onestory.referral.worklist.domain import ACTING, Cursor, Filters, RowPlace, Sort, Whose, keys_of
+from onestory.referral.lifecycle.store import BRIEF_COLUMNS, referral_from_row
+from onestory.referral.worklist.domain import (
+    RECIPIENT_STATUSES,
+    Filters,
+    Sort,
+    SortKey,
+    WorklistCursor,
+    WorklistScope,
+    sort_key,
+)
 from onestory.shared.events import Party
 from onestory.shared.postgres.database import Queries
 
-# Statements are put together of these names and conditions; every value is an argument.
 _TABLE = "referral.referral"
-_ACTING = ", ".join(f"'{each}'" for each in ACTING)
-# As the index on holders has it.
-_HELD = f"holder_team <> '' and not (holder_team = recipient_team and status in ({_ACTING}))"
-_TURN = "next_team <> '' and next_team <> recipient_team and next_team <> holder_team"
-# A transaction of which this database has not heard is one of before it was restored from a copy.
-_SEEN = (
+_STATUSES = ", ".join(f"'{status}'" for status in RECIPIENT_STATUSES)
+# Held without having been received. The index on holders has the same condition.
+_HELD = f"holder_team <> '' and not (holder_team = recipient_team and status in ({_STATUSES}))"
+_OTHER_IS_NEXT = "next_team <> '' and next_team <> recipient_team and next_team <> holder_team"
+# A row can name a transaction that this database has not begun yet: one from before it was restored from a copy. Such a
+# row counts as visible.
+_VISIBLE_IN = (
     "(pg_visible_in_snapshot(changed_in, {0}::text::pg_snapshot)"
     " or changed_in >= pg_snapshot_xmax(pg_current_snapshot()))"
 )
@@ -33,14 +44,14 @@ _ORDERS = {
 
 
 class ListedReferral(NamedTuple):
-    """A row, and its place in the order."""
+    """A row of a list, and its sort key."""
 
     referral: Referral
-    place: RowPlace
+    sort_key: SortKey
 
 
 class StatusCount(NamedTuple):
-    """How many of a status and a priority there are."""
+    """How many referrals of one status and priority a list has; how many of them are late, and how many unclaimed."""
 
     status: str
     priority: str
@@ -51,179 +62,187 @@ class StatusCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Whose list, and what of it: at this moment."""
+    """The list to read: its scope and filters, and the time that decides what is late."""
 
-    whose: Whose
+    scope: WorklistScope
     filters: Filters
     at: datetime
 
 
-async def snapshot(queries: Queries) -> str:
-    """What of the database is visible to these queries."""
+async def current_snapshot(queries: Queries) -> str:
+    """The pg_snapshot of these queries: which transactions they see."""
     text: str = await queries.fetchval("select pg_current_snapshot()::text")
     return text
 
 
-async def page(queries: Queries, question: ListQuery, sort: Sort, cursor: Cursor, most: int) -> list[ListedReferral]:
-    """The rows after the cursor's place."""
-    asked = _SqlConditions(question)
+async def list_page(
+    queries: Queries, query: ListQuery, sort: Sort, cursor: WorklistCursor, limit: int
+) -> list[ListedReferral]:
+    """The rows after the cursor's sort key, in order, at most `limit`."""
+    sql = _SqlConditions(query)
     order, direction = _ORDERS[sort]
-    place = cursor.place
-    conditions = [_SEEN.format(asked.value(cursor.until))]
+    key = cursor.sort_key
+    conditions = [_VISIBLE_IN.format(sql.value(cursor.until))]
     if cursor.since:
-        conditions.append(f"not {_SEEN.format(asked.value(cursor.since))}")
-    if place:
+        conditions.append(f"not {_VISIBLE_IN.format(sql.value(cursor.since))}")
+    if key:
         comparison = "<" if direction else ">"
-        after = ", ".join(asked.value(key) for key in (*place.keys, place.referral_id))
+        after = ", ".join(sql.value(value) for value in (*key.values, key.referral_id))
         conditions.append(f"({order}, referral_id) {comparison} ({after})")
-    ordered = ", ".join(f"{each}{direction}" for each in (*_columns(order), "referral_id"))
-    tail = f"order by {ordered} limit {asked.value(most)}"
-    branches = [f"(select * from {_TABLE} where {each} {tail})" for each in asked.branches(*conditions)]  # noqa: S608
-    rows = await queries.fetch(f"select {BRIEF}, urgency from ({_union(branches)}) as listed {tail}", *asked.values)  # noqa: S608
-    found = [(referral_of(row), row["urgency"]) for row in rows]
-    return [ListedReferral(each, RowPlace(keys_of(each, sort, urgency), each.referral_id)) for each, urgency in found]
+    ordered = ", ".join(f"{column}{direction}" for column in (*_columns(order), "referral_id"))
+    tail = f"order by {ordered} limit {sql.value(limit)}"
+    branches = [f"(select * from {_TABLE} where {branch} {tail})" for branch in sql.branches(*conditions)]  # noqa: S608
+    rows = await queries.fetch(
+        f"select {BRIEF_COLUMNS}, urgency from ({_union(branches)}) as listed {tail}",  # noqa: S608
+        *sql.values,
+    )
+    listed = [(referral_from_row(row), row["urgency"]) for row in rows]
+    return [ListedReferral(referral, sort_key(referral, sort, urgency)) for referral, urgency in listed]
 
 
-async def counts(queries: Queries, question: ListQuery) -> list[StatusCount]:
-    """How many there are on all pages."""
-    asked = _SqlConditions(question)
-    at = asked.value(question.at)
+async def count_by_status(queries: Queries, query: ListQuery) -> list[StatusCount]:
+    """Count the rows of all pages."""
+    sql = _SqlConditions(query)
+    at = sql.value(query.at)
     columns = "status, priority, due_at, claimed_by"
-    branches = [f"select {columns} from {_TABLE} where {each}" for each in asked.branches()]  # noqa: S608
+    branches = [f"select {columns} from {_TABLE} where {branch}" for branch in sql.branches()]  # noqa: S608
     rows = await queries.fetch(
         f"""select status, priority, count(*), count(*) filter (where due_at <= {at}),
                 count(*) filter (where claimed_by = '')
             from ({_union(branches)}) as listed group by status, priority""",  # noqa: S608
-        *asked.values,
+        *sql.values,
     )
     return [StatusCount(*row) for row in rows]
 
 
-async def is_changed(queries: Queries, question: ListQuery, since: str) -> bool:
-    """Whether anything that is on the list now was changed after this snapshot."""
-    asked = _SqlConditions(question)
-    after = f"not {_SEEN.format(asked.value(since))}"
-    branches = [f"(select from {_TABLE} where {each} limit 1)" for each in asked.branches(after)]
-    return bool(await queries.fetchval(f"select exists ({_union(branches)})", *asked.values))
+async def has_changes_since(queries: Queries, query: ListQuery, since: str) -> bool:
+    """Return whether a referral that is on the list now was changed after this snapshot."""
+    sql = _SqlConditions(query)
+    after = f"not {_VISIBLE_IN.format(sql.value(since))}"
+    branches = [f"(select from {_TABLE} where {branch} limit 1)" for branch in sql.branches(after)]
+    return bool(await queries.fetchval(f"select exists ({_union(branches)})", *sql.values))
 
 
-async def rows(queries: Queries, question: ListQuery, referral_ids: Collection[str]) -> list[Referral]:
-    """Those of these referrals that are on the list."""
-    asked = _SqlConditions(question)
-    these = f"{_of_these(asked.value(_person_keys(referral_ids)), asked.value(sorted(referral_ids)))}"
-    branches = [f"select * from {_TABLE} where {each}" for each in asked.branches(these)]  # noqa: S608
-    found = await queries.fetch(f"select {BRIEF} from ({_union(branches)}) as listed", *asked.values)  # noqa: S608
-    return [referral_of(row) for row in found]
+async def listed_referrals(queries: Queries, query: ListQuery, referral_ids: Collection[str]) -> list[Referral]:
+    """The ones of these referrals that are on the list."""
+    sql = _SqlConditions(query)
+    these = f"{_by_ids(sql.value(_person_keys(referral_ids)), sql.value(sorted(referral_ids)))}"
+    branches = [f"select * from {_TABLE} where {branch}" for branch in sql.branches(these)]  # noqa: S608
+    rows = await queries.fetch(f"select {BRIEF_COLUMNS} from ({_union(branches)}) as listed", *sql.values)  # noqa: S608
+    return [referral_from_row(row) for row in rows]
 
 
-async def any_of(queries: Queries, referral_ids: Collection[str]) -> list[Referral]:
-    """These referrals, on whatever list they are."""
-    found = await queries.fetch(
-        f"select {BRIEF} from {_TABLE} where {_of_these('$1', '$2')}",  # noqa: S608
+async def referrals_by_ids(queries: Queries, referral_ids: Collection[str]) -> list[Referral]:
+    """These referrals, whether or not they are on a list."""
+    rows = await queries.fetch(
+        f"select {BRIEF_COLUMNS} from {_TABLE} where {_by_ids('$1', '$2')}",  # noqa: S608
         _person_keys(referral_ids),
         sorted(referral_ids),
     )
-    return [referral_of(row) for row in found]
+    return [referral_from_row(row) for row in rows]
 
 
 async def tasks(queries: Queries, referrals: Sequence[Referral]) -> dict[str, bytes]:
-    """The Tasks in force of these referrals, by their ids, as they are read."""
-    found = await queries.fetch(
+    """The current Tasks of these referrals by Task id, as FHIR JSON."""
+    rows = await queries.fetch(
         """select shared_id, content from referral.resource
            where (person_key, shared_id) in (select * from unnest($1::text[], $2::text[]))""",
-        [each.person_key for each in referrals],
-        [each.task_id for each in referrals],
+        [referral.person_key for referral in referrals],
+        [referral.task_id for referral in referrals],
     )
-    return {row["shared_id"]: row["content"] for row in found}
+    return {row["shared_id"]: row["content"] for row in rows}
 
 
-async def claimed_for(queries: Queries, subject: str) -> list[Party]:
-    """The teams for which a user has claimed what is open."""
-    found = await queries.fetch(
+async def claimed_teams(queries: Queries, subject: str) -> list[Party]:
+    """The teams for which a user has claimed open referrals."""
+    rows = await queries.fetch(
         """select distinct recipient_organisation, recipient_team from referral.referral
            where is_open and claimed_by <> '' and claimed_by = $1""",
         subject,
     )
-    return [Party(*row) for row in found]
+    return [Party(*row) for row in rows]
 
 
-async def organisation_of(queries: Queries, team_id: str) -> str | None:
-    """The organisation of a team, as what it was asked or holds says it; None where there is nothing."""
-    found: str | None = await queries.fetchval(
+async def organisation_of_team(queries: Queries, team_id: str) -> str | None:
+    """The organisation of a team as its open referrals name it; None where it has none.
+
+    This finds the organisation of a team that the directory no longer has.
+    """
+    organisation: str | None = await queries.fetchval(
         f"""(select recipient_organisation from {_TABLE} where is_open and recipient_team = $1 limit 1)
             union all (select holder_organisation from {_TABLE} where is_open and {_HELD} and holder_team = $1 limit 1)
             limit 1""",  # noqa: S608
         team_id,
     )
-    return found
+    return organisation
 
 
-async def lateness(queries: Queries) -> float:
-    """For how many seconds the oldest change has waited to be told to Kafka; 0 where none waits."""
-    found: float | None = await queries.fetchval(
+async def outbox_age_s(queries: Queries) -> float:
+    """For how many seconds the oldest event in the outbox has waited for Kafka; 0 where none waits."""
+    age_s: float | None = await queries.fetchval(
         "select extract(epoch from now() - at)::float8 from referral.outbox order by id limit 1"
     )
-    return max(0.0, found or 0.0)
+    return max(0.0, age_s or 0.0)
 
 
 class _SqlConditions:
-    """A question as SQL conditions, with its values as arguments."""
+    """A query as SQL conditions, and the arguments that they refer to."""
 
-    def __init__(self, question: ListQuery) -> None:
+    def __init__(self, query: ListQuery) -> None:
         self.values: list[object] = []
-        self._whose = question.whose
-        self._filters = [*self._conditions(question)]
+        self._scope = query.scope
+        self._filters = [*self._filter_conditions(query)]
 
     def value(self, value: object) -> str:
-        """The place of an argument with this value."""
+        """Add an argument; return its placeholder, such as `$1`."""
         self.values.append(value)
         return f"${len(self.values)}"
 
     def branches(self, *conditions: str) -> list[str]:
-        """Conditions that no row meets two of, each with an index of its own; and each with all of these."""
-        return [" and ".join(("is_open", each, *self._filters, *conditions)) for each in self._of_whom()]
+        """Return one condition for each index that the scope uses, each with `conditions`. No row meets two of them."""
+        return [" and ".join(("is_open", branch, *self._filters, *conditions)) for branch in self._scope_branches()]
 
-    def _of_whom(self) -> list[str]:
-        whose = self._whose
-        if whose.requester:
-            return [f"requester_organisation = {self.value(whose.requester)}"]
-        # One team is asked for as such: then its index gives the rows in their order.
-        one = len(whose.teams) == 1
-        teams = self.value(whose.teams[0] if one else list(whose.teams))
-        teams = teams if one else f"any({teams})"
-        received = f"recipient_team = {teams} and status in ({_ACTING})"
-        found = [received]
-        if not whose.received_only:
-            found.append(f"{_HELD} and holder_team = {teams} and not ({received})")
-            asked = f"{_TURN} and next_team = {teams}"
-            found.append(f"{asked} and not (holder_team = {teams}) and not ({received})")
-        if whose.claimed_for:
-            claimed = f"claimed_by <> '' and claimed_by = {self.value(whose.claimer)}"
-            theirs = f"recipient_team = any({self.value(list(whose.claimed_for))}) and status in ({_ACTING})"
-            found.append(
-                f"{claimed} and {theirs} and not ({received}) and not (holder_team = {teams})"
-                f" and not ({_TURN} and next_team = {teams})"
+    def _scope_branches(self) -> list[str]:
+        scope = self._scope
+        if scope.requester:
+            return [f"requester_organisation = {self.value(scope.requester)}"]
+        # One team is compared with `=`, not with `any`: then its index gives the rows in order.
+        is_single = len(scope.teams) == 1
+        teams = self.value(scope.teams[0] if is_single else list(scope.teams))
+        teams = teams if is_single else f"any({teams})"
+        received = f"recipient_team = {teams} and status in ({_STATUSES})"
+        branches = [received]
+        if not scope.received_only:
+            branches.append(f"{_HELD} and holder_team = {teams} and not ({received})")
+            asked_about = f"{_OTHER_IS_NEXT} and next_team = {teams}"
+            branches.append(f"{asked_about} and not (holder_team = {teams}) and not ({received})")
+        if scope.claimed_for:
+            claimed = f"claimed_by <> '' and claimed_by = {self.value(scope.claimer)}"
+            for_team = f"recipient_team = any({self.value(list(scope.claimed_for))}) and status in ({_STATUSES})"
+            branches.append(
+                f"{claimed} and {for_team} and not ({received}) and not (holder_team = {teams})"
+                f" and not ({_OTHER_IS_NEXT} and next_team = {teams})"
             )
-        return found
+        return branches
 
-    def _conditions(self, question: ListQuery) -> Collection[str]:
-        filters, found = question.filters, []
+    def _filter_conditions(self, query: ListQuery) -> Collection[str]:
+        filters, conditions = query.filters, []
         for name in ("status", "priority", "kind"):
             if wanted := getattr(filters, name):
-                found.append(f"{name} = any({self.value(list(wanted))})")
+                conditions.append(f"{name} = any({self.value(list(wanted))})")
         if filters.breached is not None:
-            found.append(f"due_at {'<=' if filters.breached else '>'} {self.value(question.at)}")
+            conditions.append(f"due_at {'<=' if filters.breached else '>'} {self.value(query.at)}")
         if filters.requester:
-            found.append(f"requester_organisation = {self.value(filters.requester)}")
+            conditions.append(f"requester_organisation = {self.value(filters.requester)}")
         if filters.claimed == "me":
-            found.append(f"claimed_by = {self.value(self._whose.claimer)} and claimed_by <> ''")
+            conditions.append(f"claimed_by = {self.value(self._scope.claimer)} and claimed_by <> ''")
         elif filters.claimed:
-            found.append(f"claimed_by {'=' if filters.claimed == 'nobody' else '<>'} ''")
-        if filters.mine_next and self._whose.requester:
-            found.append(f"next_organisation = {self.value(self._whose.requester)}")
-        elif filters.mine_next:
-            found.append(f"next_team = any({self.value(sorted(self._whose.recipients))})")
-        return found
+            conditions.append(f"claimed_by {'=' if filters.claimed == 'nobody' else '<>'} ''")
+        if filters.own_turn and self._scope.requester:
+            conditions.append(f"next_organisation = {self.value(self._scope.requester)}")
+        elif filters.own_turn:
+            conditions.append(f"next_team = any({self.value(sorted(self._scope.recipient_teams))})")
+        return conditions
 
 
 def _union(branches: Sequence[str]) -> str:
@@ -234,9 +253,9 @@ def _columns(order: str) -> list[str]:
     return [order] if "(" in order else order.split(", ")
 
 
-def _of_these(person_keys: str, ids: str) -> str:
+def _by_ids(person_keys: str, ids: str) -> str:
     return f"person_key = any({person_keys}::text[]) and referral_id = any({ids}::text[])"
 
 
 def _person_keys(referral_ids: Collection[str]) -> list[str]:
-    return sorted({each.partition("-")[0] for each in referral_ids})
+    return sorted({referral_id.partition("-")[0] for referral_id in referral_ids})

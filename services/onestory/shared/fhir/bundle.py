@@ -1,4 +1,4 @@
-"""Bundles as bytes: the envelope is written, the resources inside stay as they are stored.
+"""Writes Bundles as bytes. Stored resources go into an entry without being parsed.
 
 FHIR R4, http://hl7.org/fhir/R4/bundle.html.
 """
@@ -13,11 +13,11 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import orjson
 
 
-class Version(NamedTuple):
-    """One version of a resource; `content` is None where the source took the resource back.
+class ResourceVersion(NamedTuple):
+    """One version of a resource. `content` is None when the source retracted the resource.
 
-    `event_id` is what made it: an event, or for a shared Patient the statements that it is composed of. None: it left
-    the record without its source saying anything of it, so it is no version that could be read.
+    `event_id` names the event that made the version. For a shared Patient it names the statements that the Patient is
+    composed of. None: the resource left the record without a statement of its source, so this version cannot be read.
     """
 
     event_id: UUID | str | None
@@ -26,38 +26,38 @@ class Version(NamedTuple):
 
 
 def etag(version_id: object) -> str:
-    """The ETag of a version (http.html#versioning)."""
+    """Return the ETag of a version (http://hl7.org/fhir/R4/http.html#versioning)."""
     return f'W/"{version_id}"'
 
 
-def searchset(total: int, self_url: str, next_url: str | None, entries: Iterable[bytes]) -> bytes:
-    """A Bundle of type searchset. `total` counts the matches on all pages."""
+def searchset_bundle(total: int, self_url: str, next_url: str | None, entries: Iterable[bytes]) -> bytes:
+    """Return a Bundle of type searchset. `total` counts the matches on all pages."""
     return _bundle(b"searchset", total, self_url, next_url, entries)
 
 
-def history(total: int | None, self_url: str, next_url: str | None, entries: Iterable[bytes]) -> bytes:
-    """A Bundle of type history. `total` is None where counting would take reading all of it."""
+def history_bundle(total: int | None, self_url: str, next_url: str | None, entries: Iterable[bytes]) -> bytes:
+    """Return a Bundle of type history. `total` is None when counting would need a read of the whole history."""
     return _bundle(b"history", total, self_url, next_url, entries)
 
 
-def match(full_url: str, content: bytes) -> bytes:
-    """An entry that answers the question."""
+def match_entry(full_url: str, content: bytes) -> bytes:
+    """Return an entry for a match of the search."""
     return b'{"fullUrl":"%b","resource":%b,"search":{"mode":"match"}}' % (full_url.encode(), content)
 
 
-def beside(full_url: str, content: bytes) -> bytes:
-    """An entry that comes along with an answer."""
+def included_entry(full_url: str, content: bytes) -> bytes:
+    """Return an entry for an included resource (`_include`, `_revinclude`)."""
     return b'{"fullUrl":"%b","resource":%b,"search":{"mode":"include"}}' % (full_url.encode(), content)
 
 
-def remark(outcome: bytes) -> bytes:
-    """An OperationOutcome about the search itself. It has no address, and an entry must have a fullUrl (bdl-5)."""
+def outcome_entry(outcome: bytes) -> bytes:
+    """Return an entry for an OperationOutcome about the search. Its fullUrl is a UUID, because bdl-5 requires one."""
     name = uuid5(NAMESPACE_URL, outcome.decode())
     return b'{"fullUrl":"urn:uuid:%b","resource":%b,"search":{"mode":"outcome"}}' % (str(name).encode(), outcome)
 
 
-def past(full_url: str, resource_type: str, shared_id: str, version: Version) -> bytes:
-    """An entry of a history: the interaction that made the version, and the version unless it was a retraction."""
+def history_entry(full_url: str, resource_type: str, shared_id: str, version: ResourceVersion) -> bytes:
+    """Return an entry of a history: the interaction that made the version, and its content unless it was retracted."""
     resource = b'"resource":%b,' % version.content if version.content is not None else b""
     method, status = ("PUT", "200") if version.content is not None else ("DELETE", "204")
     response = {"status": status}
@@ -74,11 +74,11 @@ def past(full_url: str, resource_type: str, shared_id: str, version: Version) ->
 
 
 def _bundle(kind: bytes, total: int | None, self_url: str, next_url: str | None, entries: Iterable[bytes]) -> bytes:
-    held: Sequence[bytes] = list(entries)
+    contents: Sequence[bytes] = list(entries)
     links = [{"relation": "self", "url": self_url}]
     if next_url:
         links.append({"relation": "next", "url": next_url})
     # FHIR has no empty arrays.
-    entry = b',"entry":[%b]' % b",".join(held) if held else b""
+    entry = b',"entry":[%b]' % b",".join(contents) if contents else b""
     count = b"" if total is None else b'"total":%d,' % total
     return b'{"resourceType":"Bundle","type":"%b",%b"link":%b%b}' % (kind, count, orjson.dumps(links), entry)

@@ -1,4 +1,4 @@
-"""FHIR instants (http://hl7.org/fhir/R4/datatypes.html#instant) as aware UTC datetimes, and back."""
+"""Reads FHIR instants as aware UTC datetimes, and writes them (http://hl7.org/fhir/R4/datatypes.html#instant)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _INSTANT = re.compile(
 
 
 def parse_instant(text: str) -> datetime:
-    """The moment, in microseconds: finer digits are cut off, and a leap second counts as the second after it.
+    """Return the instant in UTC with microseconds. Finer digits are cut off; second 60 counts as the next second.
 
-    Raises `ValueError` for anything but an instant with a time zone.
+    Raises `ValueError` for any text that is not an instant with a time zone.
     """
     match = _INSTANT.fullmatch(text)
     if not match:
@@ -29,5 +29,5 @@ def parse_instant(text: str) -> datetime:
 
 
 def format_instant(moment: datetime) -> str:
-    """A FHIR instant in UTC, with milliseconds."""
+    """Return a FHIR instant in UTC with milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,8 @@
-"""A resource taken apart into its elements without reading what is in them."""
+"""Reads values from FHIR JSON (http://hl7.org/fhir/R4/json.html).
+
+`elements` splits a resource into raw elements without parsing them. The other functions read parsed JSON leniently: an
+element with an unexpected form counts as absent.
+"""
 
 from __future__ import annotations
 
@@ -8,112 +12,108 @@ from typing import Any
 import msgspec
 
 Element = dict[str, msgspec.Raw]
-"""An element with what FHIR JSON writes beside it: `birthDate` and `_birthDate`."""
+"""The members of one element, by JSON key: `birthDate` and `_birthDate`."""
+Code = tuple[str, str]
+"""A code for comparison: its system, and the code."""
 
-_elements = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_NAMES = {
-    f"{mark}{choice}{kind}": choice
+_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_CHOICES = {
+    f"{prefix}{choice}{kind}": choice
     for choice, kinds in {"deceased": ("Boolean", "DateTime"), "multipleBirth": ("Boolean", "Integer")}.items()
     for kind in kinds
-    for mark in ("", "_")
+    for prefix in ("", "_")
 }
 
 
 def elements(content: bytes) -> dict[str, Element]:
-    """The top-level elements of a resource by name; a choice such as `deceased[x]` is one element."""
-    found: dict[str, Element] = {}
-    for key, raw in _elements.decode(content).items():
-        found.setdefault(_NAMES.get(key) or key.removeprefix("_"), {})[key] = raw
-    return found
+    """Return the top-level elements of a resource by name. A choice such as `deceased[x]` is one element."""
+    by_name: dict[str, Element] = {}
+    for key, raw in _decoder.decode(content).items():
+        by_name.setdefault(_CHOICES.get(key) or key.removeprefix("_"), {})[key] = raw
+    return by_name
 
 
-def value(element: Element, key: str) -> Any:
-    """What stands under a key of an element; None where it is not there."""
+def element_value(element: Element, key: str) -> Any:
+    """Return the parsed value under a key of an element, or None."""
     raw = element.get(key)
     return None if raw is None else msgspec.json.decode(raw)
 
 
-# Plain values of a resource, read whatever is in them: an element of another form counts as absent.
-
-Code = tuple[str, str]
-"""A code as it compares: its system, and the code."""
-
-
-def each(value: Any, *path: str) -> list[Any]:
-    """All that stands at a path, through lists."""
-    found = value if isinstance(value, list) else [value]
+def values_at(value: Any, *path: str) -> list[Any]:
+    """Return all values at a path. Lists on the way are flattened."""
+    values = value if isinstance(value, list) else [value]
     for name in path:
-        ahead: list[Any] = []
-        for item in found:
+        inner_values: list[Any] = []
+        for item in values:
             inner = item.get(name) if isinstance(item, dict) else None
             if isinstance(inner, list):
-                ahead += inner
+                inner_values += inner
             elif inner is not None:
-                ahead.append(inner)
-        if not ahead:
-            return ahead
-        found = ahead
-    return [item for item in found if item is not None] if None in found else found
+                inner_values.append(inner)
+        if not inner_values:
+            return inner_values
+        values = inner_values
+    return [item for item in values if item is not None] if None in values else values
 
 
-def first(value: Any, *path: str) -> str:
-    """The first text at a path; empty where there is none."""
+def text_at(value: Any, *path: str) -> str:
+    """Return the first string at a path, or an empty string."""
     if len(path) == 1 and isinstance(value, dict):
-        # Most of what is asked for is a text of the resource itself, or is not there.
+        # The fast path: most callers read a string of the object itself, or one that is absent.
         inner = value.get(path[0])
         if inner is None or isinstance(inner, str):
             return inner or ""
-    for found in each(value, *path):
-        if isinstance(found, str):
-            return found
+    for item in values_at(value, *path):
+        if isinstance(item, str):
+            return item
     return ""
 
 
-def objects(value: Any, *path: str) -> list[Mapping[str, Any]]:
-    """All objects at a path."""
-    return [found for found in each(value, *path) if isinstance(found, dict)]
+def objects_at(value: Any, *path: str) -> list[Mapping[str, Any]]:
+    """Return all objects at a path."""
+    return [item for item in values_at(value, *path) if isinstance(item, dict)]
 
 
-def codes(value: Mapping[str, Any], element: str) -> set[Code]:
-    """The codes of an element that is a CodeableConcept, or several."""
-    found: set[Code] = set()
+def codes_of(value: Mapping[str, Any], element: str) -> set[Code]:
+    """Return the codes of an element that holds one CodeableConcept or a list of them."""
+    codes: set[Code] = set()
     concepts = value.get(element)
     for concept in concepts if isinstance(concepts, list) else (concepts,):
         codings = concept.get("coding") if isinstance(concept, dict) else None
         for coding in codings if isinstance(codings, list) else (codings,):
             if isinstance(coding, dict) and isinstance(code := coding.get("code"), str):
                 system = coding.get("system")
-                found.add((system if isinstance(system, str) else "", code))
-    return found
+                codes.add((system if isinstance(system, str) else "", code))
+    return codes
 
 
-def named(concept: Any) -> str:
-    """What a CodeableConcept says: its text, else the display of a coding, else a code as it is."""
+def concept_text(concept: Any) -> str:
+    """Return the text of a CodeableConcept, else the first display, else the first code."""
     if not isinstance(concept, dict):
         return ""
-    return text_of(concept, "text") or first(concept, "coding", "display") or first(concept, "coding", "code")
+    return text_of(concept, "text") or text_at(concept, "coding", "display") or text_at(concept, "coding", "code")
 
 
-def all_named(value: Any, *path: str) -> list[str]:
-    """What the CodeableConcepts at a path say, each once."""
-    return list(dict.fromkeys(name for concept in each(value, *path) if (name := named(concept))))
+def concept_texts(value: Any, *path: str) -> list[str]:
+    """Return the texts of the CodeableConcepts at a path, in order and without duplicates."""
+    return list(dict.fromkeys(text for concept in values_at(value, *path) if (text := concept_text(concept))))
 
 
 def extensions(value: Mapping[str, Any], ending: str) -> list[Mapping[str, Any]]:
-    """The extensions whose address ends so: UK and HL7 publish the same one under several."""
+    """Return the extensions whose URL ends with `ending`. HL7 and HL7 UK publish the same one under several URLs."""
     if "extension" not in value:
         return []
-    return [found for found in objects(value, "extension") if text_of(found, "url").endswith(ending)]
+    return [item for item in objects_at(value, "extension") if text_of(item, "url").endswith(ending)]
 
 
-def number(value: Any) -> str:
-    """A number as its source wrote it."""
+def number_text(value: Any) -> str:
+    """Return a number as its source wrote it, or an empty string."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
 def text_of(value: Mapping[str, Any], name: str) -> str:
-    """A text of an object; empty where there is none."""
-    found = value.get(name)
-    return found if isinstance(found, str) else ""
+    """Return the string under a name of an object, or an empty string."""
+    text = value.get(name)
+    return text if isinstance(text, str) else ""

@@ -1,4 +1,4 @@
-"""The one place that writes an OperationOutcome (FHIR R4, http://hl7.org/fhir/R4/operationoutcome.html)."""
+"""Writes an OperationOutcome (FHIR R4, http://hl7.org/fhir/R4/operationoutcome.html)."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ import orjson
 
 from onestory.shared.errors import Issue
 
-MOST_ISSUES = 100
-"""As many are told at once. A small body can be wrong in millions of places, and its answer may not be a large one."""
+MAX_ISSUES = 100
+"""The largest number of issues in one answer. A small body can have millions of faults."""
 
 
-def outcome(issues: Sequence[Issue], contained: tuple[str, bytes] | None = None) -> bytes:
-    """The OperationOutcome that says these issues, as JSON bytes. At least one issue is needed (FHIR: issue 1..*).
+def operation_outcome(issues: Sequence[Issue], contained: tuple[str, bytes] | None = None) -> bytes:
+    """Return an OperationOutcome with these issues as JSON. It needs at least one issue (FHIR: issue 1..*).
 
-    Of very many the first are told. `contained` is a resource to show, and the extension that points to it.
+    Only the first `MAX_ISSUES` are listed. `contained` is the URL of an extension, and the JSON of the contained
+    resource that the extension points to.
     """
-    told = [_issue(issue) for issue in issues[:MOST_ISSUES]]
-    if len(issues) > MOST_ISSUES:
-        says = f"There is more than these {MOST_ISSUES}: mend them first."
-        told.append(_issue(Issue("incomplete", says, severity=issues[0].severity)))
-    shown = _shown(*contained) if contained else {}
-    return orjson.dumps({"resourceType": "OperationOutcome", **shown, "issue": told})
+    listed = [_issue(issue) for issue in issues[:MAX_ISSUES]]
+    if len(issues) > MAX_ISSUES:
+        text = f"There is more than these {MAX_ISSUES}: mend them first."
+        listed.append(_issue(Issue("incomplete", text, severity=issues[0].severity)))
+    extra = _contained(*contained) if contained else {}
+    return orjson.dumps({"resourceType": "OperationOutcome", **extra, "issue": listed})
 
 
-def _shown(extension: str, resource: bytes) -> dict[str, Any]:
-    # What is contained has no version of its own (dom-4).
-    shown = {name: value for name, value in orjson.loads(resource).items() if name != "meta"} | {"id": "shown"}
-    return {"contained": [shown], "extension": [{"url": extension, "valueReference": {"reference": "#shown"}}]}
+def _contained(extension: str, resource: bytes) -> dict[str, Any]:
+    # A contained resource must not have a version (dom-4).
+    contained = {name: value for name, value in orjson.loads(resource).items() if name != "meta"} | {"id": "shown"}
+    return {"contained": [contained], "extension": [{"url": extension, "valueReference": {"reference": "#shown"}}]}
 
 
 def _issue(issue: Issue) -> dict[str, Any]:
-    said: dict[str, Any] = {"severity": issue.severity, "code": issue.code, "diagnostics": issue.diagnostics}
-    return {**said, "expression": [issue.expression]} if issue.expression else said
+    members: dict[str, Any] = {"severity": issue.severity, "code": issue.code, "diagnostics": issue.diagnostics}
+    return {**members, "expression": [issue.expression]} if issue.expression else members

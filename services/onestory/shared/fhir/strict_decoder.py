@@ -1,7 +1,7 @@
-"""Required codes and decimals, checked at the speed of the JSON parser.
+"""Checks codes with a required binding, and decimals, at the speed of the JSON parser.
 
-`msgspec` decodes a resource into a Struct that has only the elements which lead to a required code or a decimal; all
-else it skips. What does not fit stops it, with the element's path.
+`msgspec` decodes a resource into a Struct with only the elements that lead to such a code or decimal. It skips all
+other elements. A wrong value raises an error with the path of the element.
 """
 
 from __future__ import annotations
@@ -16,53 +16,53 @@ import msgspec
 
 from onestory.shared.fhir.definitions import definitions, resource_types
 
-# The types refer to each other in circles. msgspec looks such names up in the module that a Struct says it is from.
-_HOME = "onestory.shared.fhir.strict_decoder.of_types"
+# The types refer to each other in circles. msgspec looks up such names in the module that a Struct names.
+_MODULE = "onestory.shared.fhir.strict_decoder.of_types"
 
 
 @cache
-def decoder(resource_type: str) -> msgspec.json.Decoder[Any]:
-    """Raises `msgspec.ValidationError` on a resource of this type with a code or decimal that cannot be."""
+def strict_decoder(resource_type: str) -> msgspec.json.Decoder[Any]:
+    """Return a decoder for this type. It raises `msgspec.ValidationError` for an invalid code or decimal."""
     return msgspec.json.Decoder(vars(_structs())[_name(resource_type)])
 
 
 @cache
 def _structs() -> ModuleType:
-    home = ModuleType(_HOME)
+    module = ModuleType(_MODULE)
     known = definitions()
     for value_set, codes in known.codes.items():
-        setattr(home, _code_name(value_set), Literal[codes])
+        setattr(module, _code_name(value_set), Literal[codes])
     for kind, elements in known.types.items():
-        setattr(home, _name(kind), _struct(kind, elements))
-    every = (vars(home)[_name(kind)] for kind in sorted(resource_types()))
-    vars(home)["Any_Resource"] = reduce(or_, every)
-    sys.modules[_HOME] = home
-    return home
+        setattr(module, _name(kind), _struct(kind, elements))
+    every = (vars(module)[_name(kind)] for kind in sorted(resource_types()))
+    vars(module)["Any_Resource"] = reduce(or_, every)
+    sys.modules[_MODULE] = module
+    return module
 
 
 def _struct(kind: str, elements: Any) -> type[msgspec.Struct]:
-    # A Bundle's entries are checked one by one, each under its own path.
-    checked = {name: what for name, what in elements.items() if (kind, name) != ("Bundle.entry", "resource")}
+    # The entries of a Bundle are checked one by one, so that each error has the path of its entry.
+    checked = {name: element for name, element in elements.items() if (kind, name) != ("Bundle.entry", "resource")}
     checked |= {"extension": "Extension[]", "modifierExtension": "Extension[]"}
     return msgspec.defstruct(
         _name(kind),
-        [(f"f_{name}", _annotation(what), None) for name, what in checked.items()],
+        [(f"f_{name}", _annotation(element), None) for name, element in checked.items()],
         rename={f"f_{name}": name for name in checked},
-        module=_HOME,
+        module=_MODULE,
         gc=False,
         tag_field="resourceType" if kind in resource_types() else None,
         tag=kind if kind in resource_types() else None,
     )
 
 
-def _annotation(what: str) -> Any:
-    one = what.removesuffix("[]")
+def _annotation(element: str) -> Any:
+    one = element.removesuffix("[]")
     if one.startswith("code:"):
         name = _code_name(one.removeprefix("code:"))
     else:
         name = {"decimal": "float", "*": "Any_Resource"}.get(one) or _name(one)
-    # null stands in an array of codes where an extension takes the place of one.
-    return f"list[{name} | None] | None" if what.endswith("[]") else f"{name} | None"
+    # An array of codes has null where an extension replaces a code.
+    return f"list[{name} | None] | None" if element.endswith("[]") else f"{name} | None"
 
 
 def _name(kind: str) -> str:

@@ -1,8 +1,11 @@
-"""Whether bytes are FHIR R4: the validator's rules (`fhirkit`), and ours for what it does not look at.
+"""Validates FHIR R4 JSON: with the rules of the library `fhirkit`, and with rules that it does not have.
 
-It checks JSON, elements, cardinality and the form of values (http://hl7.org/fhir/R4/json.html). We add: codes with a
-required binding, decimals that no reader can hold, ids, empty objects, what `contained` may hold, control characters,
-and names spelled with escapes, behind which a reference could hide from whoever reads bytes.
+The library checks JSON, elements, cardinality and the form of values (http://hl7.org/fhir/R4/json.html). This module
+adds: codes with a required binding, decimals out of range, ids, empty objects, the content of `contained`, control
+characters, and element names with escapes. Such a name could hide a reference from code that searches the bytes.
+
+The library's messages quote the values that they refuse, and an answer may end in a log or a ticket. So each message is
+replaced by a text that gives the remedy and no value of the resource.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from typing import Any
 
 import fhirkit
@@ -17,22 +21,26 @@ import msgspec
 
 from onestory.shared.errors import Issue, Malformed, Unprocessable
 from onestory.shared.fhir.definitions import definitions, resource_types
-from onestory.shared.fhir.outcome import MOST_ISSUES
-from onestory.shared.fhir.strict_decoder import decoder
+from onestory.shared.fhir.outcome import MAX_ISSUES
+from onestory.shared.fhir.strict_decoder import strict_decoder
 
-# What the validator found, in our words: how to mend it, and never with a value from the resource.
-#
-# The validator's own messages quote what they refuse, and a refusal may end in a log, a report or a ticket.
-
+_MAX_LISTED_ERRORS = 10_000
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _STEP = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}(\[\d+\])*")
 _QUOTED = re.compile(
     r"""(?:".*"|'.*'|\S+) is (?P<rest>not an? (?:valid )?[A-Za-z0-9]+(?: \([^)]*\))?|outside .*|not a FHIR \w+)""", re.S
 )
-_PARSER_WORDS = re.compile(
+_PARSER_MESSAGE = re.compile(
     r"(?:line \d+, column \d+: )?"
     r"(?:expected|unexpected|nested|lone|control|invalid|object keys|NaN|unknown|unterminated)[^\"0-9]*"
 )
-_WORDS = {
+_EMPTY = re.compile(rb"\{\s*\}")
+_COMMENTS = re.compile(rb'"fhir_comments"\s*:')
+_STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?', re.S)
+_CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\(?:u00(?:0[0-8bcefBCEF]|1[0-9a-fA-F])|[bf])")
+_ERROR_PATH = re.compile(r"at `\$(?P<path>.*)`$")
+# Messages of the library, and the code and text of the issue.
+_TEXTS = {
     "unknown element": ("structure", "FHIR R4 has no such element here: leave it out, or send it as an extension."),
     "required element missing": ("required", "FHIR R4 requires this element: add it."),
     "the key appears more than once": ("structure", "The same element appears more than once: send it once."),
@@ -40,94 +48,45 @@ _WORDS = {
 }
 
 
-def issue(path: str, message: str) -> Issue:
-    """One finding of the validator as an issue."""
-    if message.endswith("resource type this build knows"):
-        return Issue("structure", "This is no FHIR R4 resource type: check resourceType.", _parent_of_type(path))
-    code, diagnostics = _WORDS.get(message) or _reworded(message)
-    return Issue(code, diagnostics, expression(path))
-
-
-def unreadable(message: str) -> str:
-    """What the JSON parser stumbled over, without the text that it stumbled over."""
-    if message.startswith("not UTF-8"):
-        return "The body is not UTF-8."
-    match = _PARSER_WORDS.fullmatch(message)
-    return f"The body is not JSON: {match[0] if match else 'it cannot be read'}."
-
-
-def expression(path: str) -> str:
-    """The validator's path as FHIRPath. A name that nobody in FHIR would use is left out: it may be content."""
-    steps = path.replace("[x]", "").split(".")
-    kept = []
-    for step in steps:
-        if not _STEP.fullmatch(step):
-            break
-        kept.append(step)
-    return ".".join(kept)
-
-
-def _parent_of_type(path: str) -> str:
-    # At the top the validator's path is the unknown type itself.
-    return (expression(path) if "." in path else "") or "Resource"
-
-
-def _reworded(message: str) -> tuple[str, str]:
-    match = _QUOTED.fullmatch(message)
-    if match:
-        return "value", f"The value is {match['rest']}: correct it, or leave the element out."
-    if message.startswith(("expected", "only one type", "null", "an empty")) and '"' not in message:
-        return "structure", f"{message[0].upper()}{message[1:]}."
-    return "value", "The value is not as FHIR R4 defines it: correct it, or leave the element out."
-
-
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_MOST_FOUND = 10_000
-_EMPTY = re.compile(rb"\{\s*\}")
-_COMMENTS = re.compile(rb'"fhir_comments"\s*:')
-_STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?', re.S)
-_CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\(?:u00(?:0[0-8bcefBCEF]|1[0-9a-fA-F])|[bf])")
-_WHERE = re.compile(r"at `\$(?P<path>.*)`$")
-
-
-def is_id(text: str) -> bool:
-    """Whether this has the form of a Resource.id (http://hl7.org/fhir/R4/datatypes.html#id)."""
+def is_fhir_id(text: str) -> bool:
+    """Return whether this has the form of a Resource.id (http://hl7.org/fhir/R4/datatypes.html#id)."""
     return _ID.fullmatch(text) is not None
 
 
 def validate(body: bytes) -> list[Issue]:
-    """What is wrong with the whole body, a resource or a Bundle.
+    """Return the issues of a whole body, a resource or a Bundle.
 
-    Raises `Malformed` when it cannot be read at all, and `Unprocessable` when there is no end to what is wrong.
+    Raises `Malformed` when it cannot be parsed, and `Unprocessable` when it has more than 10,000 errors.
     """
     try:
-        found = fhirkit.validate(body)
+        findings = fhirkit.validate(body)
     except fhirkit.ParseError as error:
-        raise Malformed(unreadable(str(error))) from error
-    errors = [each for each in found if each.severity == "error"]
-    if len(errors) > _MOST_FOUND:
-        first = [issue(each.path, each.message) for each in errors[: MOST_ISSUES + 1]]
+        raise Malformed(_parse_error(str(error))) from error
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if len(errors) > _MAX_LISTED_ERRORS:
+        first = [_issue(finding) for finding in errors[: MAX_ISSUES + 1]]
         raise Unprocessable(first[0].diagnostics, issues=first)
-    twice = {each.path for each in found if each.message == "the key appears more than once"}
+    repeated = {finding.path for finding in findings if finding.message == "the key appears more than once"}
     issues = [
-        issue(each.path, each.message)
-        for each in errors
-        if not (each.path in twice and each.message == "unknown element")
+        _issue(finding) for finding in errors if not (finding.path in repeated and finding.message == "unknown element")
     ]
     if issues and b"/STU3/StructureDefinition/" in body:
-        says = "A profile or extension in it is of FHIR STU3, and only FHIR R4 is read here: send it as R4."
-        issues.insert(0, Issue("not-supported", says, issues[0].expression.partition(".")[0]))
-    # Also where something else is wrong: of a batch, the other entries are taken.
-    return [*issues, *_unreadable_text(body)]
+        text = "A profile or extension in it is of FHIR STU3, and only FHIR R4 is read here: send it as R4."
+        issues.insert(0, Issue("not-supported", text, issues[0].expression.partition(".")[0]))
+    # Check the text even after other errors: in a batch the valid entries are still accepted.
+    return [*issues, *_text_issues(body)]
 
 
-def check(raw: bytes | msgspec.Raw, resource_type: str, path: str) -> list[Issue]:
-    """What is wrong with one valid resource by our own rules. `path` is where it stands: `Bundle.entry[3].resource`."""
-    return [*_unfit(raw, resource_type, path), *_empty(raw, path)]
+def check_resource(raw: bytes | msgspec.Raw, resource_type: str, path: str) -> list[Issue]:
+    """Return the issues of one resource that the library accepts. `path` is its path: `Bundle.entry[3].resource`."""
+    return [*_code_issues(raw, resource_type, path), *_empty_objects(raw, path)]
 
 
-def check_concepts(resource_type: str, element: str, raw: bytes | msgspec.Raw, path: str) -> list[Issue]:
-    """A CodeableConcept with a required binding must hold one of its codes (`Condition.clinicalStatus`)."""
+def check_concept_binding(resource_type: str, element: str, raw: bytes | msgspec.Raw, path: str) -> list[Issue]:
+    """Return an issue unless a CodeableConcept with a required binding has one of its codes.
+
+    An example of such an element is `Condition.clinicalStatus`.
+    """
     allowed = definitions().concepts.get(f"{resource_type}.{element}")
     if allowed is None:
         return []
@@ -147,11 +106,15 @@ class _Concept(msgspec.Struct):
 
 
 def check_contained(raw: bytes | msgspec.Raw, path: str) -> list[Issue]:
-    """Contained resources have ids, contain nothing themselves (dom-2), and are no Bundle: people could hide there."""
+    """Return the issues of contained resources.
+
+    Each one needs an id and must not contain another one (dom-2). A Bundle or Parameters could hide a Patient, so they
+    are refused.
+    """
     issues = []
     for index, resource in enumerate(msgspec.json.decode(raw)):
         at = f"{path}.contained[{index}]"
-        if not is_id(str(resource.get("id", ""))):
+        if not is_fhir_id(str(resource.get("id", ""))):
             issues.append(Issue("value", "A contained resource needs an id: 1 to 64 of A-Z a-z 0-9 - .", f"{at}.id"))
         if "contained" in resource:
             issues.append(Issue("invariant", "What is contained may not contain again.", f"{at}.contained"))
@@ -160,25 +123,62 @@ def check_contained(raw: bytes | msgspec.Raw, path: str) -> list[Issue]:
     return issues
 
 
-def _unreadable_text(body: bytes) -> Iterator[Issue]:
+def _issue(finding: fhirkit.Issue) -> Issue:
+    """Return one finding of the library as an issue."""
+    if finding.message.endswith("resource type this build knows"):
+        return Issue(
+            "structure", "This is no FHIR R4 resource type: check resourceType.", _parent_of_type(finding.path)
+        )
+    code, diagnostics = _TEXTS.get(finding.message) or _reworded(finding.message)
+    return Issue(code, diagnostics, _expression(finding.path))
+
+
+def _parse_error(message: str) -> str:
+    """Return the error of the JSON parser without any text of the body."""
+    if message.startswith("not UTF-8"):
+        return "The body is not UTF-8."
+    match = _PARSER_MESSAGE.fullmatch(message)
+    return f"The body is not JSON: {match[0] if match else 'it cannot be read'}."
+
+
+def _expression(path: str) -> str:
+    """Return the library's path as FHIRPath, up to the first name that is no FHIR name: it may be content."""
+    return ".".join(takewhile(_STEP.fullmatch, path.replace("[x]", "").split(".")))
+
+
+def _parent_of_type(path: str) -> str:
+    # At the top level the library's path is the unknown type itself.
+    return (_expression(path) if "." in path else "") or "Resource"
+
+
+def _reworded(message: str) -> tuple[str, str]:
+    match = _QUOTED.fullmatch(message)
+    if match:
+        return "value", f"The value is {match['rest']}: correct it, or leave the element out."
+    if message.startswith(("expected", "only one type", "null", "an empty")) and '"' not in message:
+        return "structure", f"{message[0].upper()}{message[1:]}."
+    return "value", "The value is not as FHIR R4 defines it: correct it, or leave the element out."
+
+
+def _text_issues(body: bytes) -> Iterator[Issue]:
     if _may_hold_control(body) and _CONTROL.search(body):
-        for at in _places(_texts(body), _type_of(body), _holds_control):
-            says = "A string may hold no control characters but tab, line feed and carriage return."
-            yield Issue("value", says, expression(at))
-    if b"\\u" in body and any(name and b"\\" in text for text, name in _STRING.findall(body)):
+        for at in _paths_of(_parsed(body), _type_of(body), _holds_control):
+            text = "A string may hold no control characters but tab, line feed and carriage return."
+            yield Issue("value", text, _expression(at))
+    if b"\\u" in body and any(is_name and b"\\" in text for text, is_name in _STRING.findall(body)):
         yield Issue("structure", "Write the names of elements without escapes.", _type_of(body))
     if b'"fhir_comments"' in body and _COMMENTS.search(body):
         yield Issue("structure", "FHIR R4 has no fhir_comments: leave them out.", _type_of(body))
 
 
 def _type_of(body: bytes) -> str:
-    resource = _texts(body)
+    resource = _parsed(body)
     kind = resource.get("resourceType") if isinstance(resource, dict) else None
     return kind if isinstance(kind, str) and kind in resource_types() else "Resource"
 
 
-def _texts(body: bytes) -> Any:
-    # Numbers that no reader can hold have not been refused yet: they stay what was written.
+def _parsed(body: bytes) -> Any:
+    # Numbers out of range are refused later, so here numbers stay text.
     return json.loads(body, parse_int=str, parse_float=str)
 
 
@@ -190,31 +190,31 @@ def _holds_control(value: Any) -> bool:
     return isinstance(value, str) and any(character < " " and character not in "\t\n\r" for character in value)
 
 
-def _unfit(raw: bytes | msgspec.Raw, resource_type: str, path: str) -> Iterator[Issue]:
+def _code_issues(raw: bytes | msgspec.Raw, resource_type: str, path: str) -> Iterator[Issue]:
     try:
-        decoder(resource_type).decode(raw)
+        strict_decoder(resource_type).decode(raw)
     except msgspec.ValidationError as error:
-        where = _WHERE.search(str(error))
-        at = f"{path}{where['path']}" if where else path
+        match = _ERROR_PATH.search(str(error))
+        at = f"{path}{match['path']}" if match else path
         if "enum" in str(error):
             yield Issue("code-invalid", "FHIR R4 requires a code of its own value set here: send one of those.", at)
         else:
             yield Issue("value", "The value is outside of what readers can hold: correct it.", at)
 
 
-def _empty(raw: bytes | msgspec.Raw, path: str) -> Iterator[Issue]:
+def _empty_objects(raw: bytes | msgspec.Raw, path: str) -> Iterator[Issue]:
     if _EMPTY.search(raw):
-        for at in _places(msgspec.json.decode(raw), path, lambda value: value == {}):
+        for at in _paths_of(msgspec.json.decode(raw), path, lambda value: value == {}):
             yield Issue("structure", "An empty object says nothing: leave the element out (ele-1).", at)
 
 
-def _places(value: Any, path: str, is_wrong: Callable[[Any], bool]) -> Iterator[str]:
-    """The paths of what is wrong. The validator has bounded the depth."""
+def _paths_of(value: Any, path: str, is_wrong: Callable[[Any], bool]) -> Iterator[str]:
+    """Yield the path of each value that `is_wrong`. The library has limited the depth before."""
     if is_wrong(value):
         yield path
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _places(item, f"{path}.{key}", is_wrong)
+            yield from _paths_of(item, f"{path}.{key}", is_wrong)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _places(item, f"{path}[{index}]", is_wrong)
+            yield from _paths_of(item, f"{path}[{index}]", is_wrong)

@@ -1,4 +1,7 @@
-"""The app factory: what every route has around it. Authentication, the error table, health, the description."""
+"""The application factory: authentication, choice of the route, the error table, health, metrics and OpenAPI.
+
+A service gives its routes as `Route` and `OpenRoute`. Every error becomes an OperationOutcome here.
+"""
 
 from __future__ import annotations
 
@@ -20,28 +23,28 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
 from onestory.shared import errors
-from onestory.shared.fhir.outcome import outcome
-from onestory.shared.http.caller import Caller, Tokens
+from onestory.shared.fhir.outcome import operation_outcome
+from onestory.shared.http.caller import Caller, TokenVerifier
 from onestory.shared.http.middleware import RequestMiddleware
 from onestory.shared.http.openapi import (
-    EVENTS,
+    EVENT_STREAM,
     FHIR_JSON,
     HTML,
-    NOTHING,
-    Answer,
+    NO_DESCRIPTION,
+    ResponseDescription,
     RouteDescription,
     RouteOperation,
-    document,
+    openapi_document,
 )
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 OpenEndpoint = Callable[[Request], Awaitable[Response]]
-Check = Callable[[], Awaitable[bool]]
-Wording = Callable[[Sequence[errors.Issue], tuple[str, bytes] | None, int], bytes]
-"""Writes the OperationOutcome of issues, with what it shows, for a status."""
+ReadinessCheck = Callable[[], Awaitable[bool]]
+OutcomeWriter = Callable[[Sequence[errors.Issue], tuple[str, bytes] | None, int], bytes]
+"""Writes an OperationOutcome: issues, contained resource (extension URL and JSON), HTTP status -> JSON."""
 
-# The one table from error family to status (FHIR R4 http.html#Status-Codes).
-STATUS: dict[type[errors.OneStoryError], int] = {
+# The only table from error family to status (FHIR R4 http.html#Status-Codes).
+STATUS_BY_ERROR: dict[type[errors.OneStoryError], int] = {
     errors.Malformed: 400,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
@@ -63,13 +66,16 @@ _FROM_HTTP = {404: errors.NotFound("There is no such address here."), 405: error
 _EXTRA_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "2"}}
 
 
-class Declined(Exception):
-    """This endpoint does not answer the request: the next route that fits is asked. Raised before the body is read."""
+class TryNextRoute(Exception):
+    """The endpoint does not handle the request; the next matching route gets it. Raise it before reading the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One interaction of a room, for a caller with a token. `interaction` is FHIR's name of it, or the operation's."""
+    """One interaction of a service, for callers with a token.
+
+    `interaction` is the FHIR name of the interaction, or the name of the operation.
+    """
 
     method: str
     path: str
@@ -77,132 +83,145 @@ class Route:
     interaction: str
     summary: str = ""
     html: bool = False
-    """Whether it answers those who prefer HTML with a page."""
-    events: bool = False
-    """Whether it answers with a stream of events."""
-    about: RouteDescription = NOTHING
-    wording: Wording | None = None
-    """How its errors are said, where a standard asks for more than an OperationOutcome has anyway."""
+    """Whether it can answer with an HTML page."""
+    event_stream: bool = False
+    """Whether it can answer with Server-Sent Events."""
+    description: RouteDescription = NO_DESCRIPTION
+    outcome_writer: OutcomeWriter | None = None
+    """Writes its errors, where a standard requires more than the usual OperationOutcome."""
 
-    def described(self) -> RouteOperation:
-        """This route as the API's description has it."""
+    def operation(self) -> RouteOperation:
+        """Return this route for the OpenAPI document."""
         summary = self.summary or self.interaction
-        return RouteOperation(self.method, self.path, self.interaction, summary, self.about, html=self.html)
+        return RouteOperation(self.method, self.path, self.interaction, summary, self.description, html=self.html)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRoute:
-    """A route that anybody may call."""
+    """A route that needs no token."""
 
     method: str
     path: str
     endpoint: OpenEndpoint
     summary: str = ""
-    about: RouteDescription = NOTHING
+    description: RouteDescription = NO_DESCRIPTION
 
-    def described(self) -> RouteOperation:
-        """This route as the API's description has it."""
-        return RouteOperation(self.method, self.path, self.path, self.summary, self.about, is_open=True)
+    def operation(self) -> RouteOperation:
+        """Return this route for the OpenAPI document."""
+        return RouteOperation(self.method, self.path, self.path, self.summary, self.description, is_open=True)
 
 
 def create_app(
     routes: Sequence[Route],
     open_routes: Sequence[OpenRoute],
-    tokens: Tokens,
-    ready: dict[str, Check],
-    resources: Callable[[], AbstractAsyncContextManager[None]],
+    tokens: TokenVerifier,
+    ready: dict[str, ReadinessCheck],
+    running: Callable[[], AbstractAsyncContextManager[None]],
 ) -> ASGIApp:
-    """The application. `ready` names what must answer before traffic comes; `resources` is open while it serves."""
+    """Return the application.
+
+    `ready` maps the name of each dependency to the check that it answers. The context `running` stays open while the
+    application serves.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with resources():
+        async with running():
             yield
 
-    # Open routes first: the pattern of a resource type would take their addresses for its own.
-    opened = [*open_routes, *_operations(ready)]
-    opened.append(_openapi([*opened, *routes]))
+    # Open routes come first, because the pattern of a resource type would match their addresses.
+    all_open = [*open_routes, *_health_routes(ready)]
+    all_open.append(_openapi_route([*all_open, *routes]))
     app = Starlette(
         routes=[
-            *[_served(route, route.endpoint) for route in opened],
-            *_InTurn(tokens, routes).served,
+            *[_starlette_route(route, route.endpoint) for route in all_open],
+            *_RouteChain(tokens, routes).starlette_routes,
         ],
-        exception_handlers={errors.OneStoryError: _refuse, HTTPException: _refuse_http, Exception: _unexpected},
+        exception_handlers={errors.OneStoryError: _on_error, HTTPException: _on_http_error, Exception: _on_unexpected},
         lifespan=lifespan,
     )
     return RequestMiddleware(app)
 
 
-def refusal(error: errors.OneStoryError, wording: Wording | None = None) -> Response:
-    """The answer to an error: its status by the table, and an OperationOutcome."""
-    status = next(STATUS[family] for family in type(error).__mro__ if family in STATUS)
+def error_response(error: errors.OneStoryError, outcome_writer: OutcomeWriter | None = None) -> Response:
+    """Return the response to an error: the status from the table, and an OperationOutcome."""
+    status = next(STATUS_BY_ERROR[family] for family in type(error).__mro__ if family in STATUS_BY_ERROR)
     headers = {**_EXTRA_HEADERS.get(status, {}), **error.headers}
-    says = wording(error.issues, error.contained, status) if wording else outcome(error.issues, error.contained)
-    return Response(says, status, headers, FHIR_JSON)
+    if outcome_writer:
+        body = outcome_writer(error.issues, error.contained, status)
+    else:
+        body = operation_outcome(error.issues, error.contained)
+    return Response(body, status, headers, FHIR_JSON)
 
 
-def _served(route: Route | OpenRoute, endpoint: OpenEndpoint) -> StarletteRoute:
+def _starlette_route(route: Route | OpenRoute, endpoint: OpenEndpoint) -> StarletteRoute:
     return StarletteRoute(route.path, endpoint, methods=[route.method])
 
 
-def _openapi(routes: Sequence[Route | OpenRoute]) -> OpenRoute:
+def _openapi_route(routes: Sequence[Route | OpenRoute]) -> OpenRoute:
     async def openapi(_request: Request) -> Response:
-        return Response(written, media_type="application/json")
+        return Response(document, media_type="application/json")
 
-    about = RouteDescription("openapi", answers=[Answer(200, "OpenAPI 3.1", "application/json")])
-    own = OpenRoute("GET", "/openapi.json", openapi, "this description", about)
-    written = orjson.dumps(document("OneStory", version("onestory"), [each.described() for each in [*routes, own]]))
+    description = RouteDescription("openapi", responses=[ResponseDescription(200, "OpenAPI 3.1", "application/json")])
+    own = OpenRoute("GET", "/openapi.json", openapi, "this description", description)
+    document = orjson.dumps(
+        openapi_document("OneStory", version("onestory"), [route.operation() for route in [*routes, own]])
+    )
     return own
 
 
-class _InTurn:
-    """Routes for callers with a token: the first that fits is asked, and another only where that one declines."""
+class _RouteChain:
+    """The routes for callers with a token. The first match handles the request, unless it raises `TryNextRoute`."""
 
-    def __init__(self, tokens: Tokens, routes: Sequence[Route]) -> None:
+    def __init__(self, tokens: TokenVerifier, routes: Sequence[Route]) -> None:
         self._tokens = tokens
         self._routes = routes
-        self.served = [_served(route, partial(self._ask, place)) for place, route in enumerate(routes)]
+        self.starlette_routes = [
+            _starlette_route(route, partial(self._handle, index)) for index, route in enumerate(routes)
+        ]
 
-    async def _ask(self, place: int, request: Request) -> Response:
-        request.state.wording = self._routes[place].wording
+    async def _handle(self, index: int, request: Request) -> Response:
+        request.state.outcome_writer = self._routes[index].outcome_writer
         caller = await self._tokens.caller(request.headers.get("Authorization"))
         structlog.contextvars.bind_contextvars(organisation=caller.organisation)
         _refuse_nul(request)
-        asked: int | None = place
-        while asked is not None:
+        current: int | None = index
+        while current is not None:
             try:
-                return await _answer(self._routes[asked], request, caller)
-            except Declined:
-                asked = self._next_that_fits(asked, request)
-                request.state.wording = None if asked is None else self._routes[asked].wording
+                return await _answer(self._routes[current], request, caller)
+            except TryNextRoute:
+                current = self._next_match(current, request)
+                request.state.outcome_writer = None if current is None else self._routes[current].outcome_writer
         raise HTTPException(404)
 
-    def _next_that_fits(self, declined: int, request: Request) -> int | None:
-        """Where the next route stands that fits method and path; the request is then that route's."""
+    def _next_match(self, after: int, request: Request) -> int | None:
+        """Return the index of the next route that matches method and path, and set the request's scope for it."""
         request.scope["path_params"] = {}
-        for place in range(declined + 1, len(self.served)):
-            match, found = self.served[place].matches(request.scope)
+        for index in range(after + 1, len(self.starlette_routes)):
+            match, scope = self.starlette_routes[index].matches(request.scope)
             if match is Match.FULL:
-                request.scope.update(found, route=self.served[place])
-                return place
+                request.scope.update(scope, route=self.starlette_routes[index])
+                return index
         return None
 
 
 def _refuse_nul(request: Request) -> None:
-    """No name has this character, and PostgreSQL does not take it."""
-    said = (part for pair in request.query_params.multi_items() for part in pair)
-    if "\0" in request.scope["path"] or any("\0" in part for part in said):
+    """Refuse NUL in the address: no identifier has it, and PostgreSQL cannot store it."""
+    parts = (part for pair in request.query_params.multi_items() for part in pair)
+    if "\0" in request.scope["path"] or any("\0" in part for part in parts):
         raise errors.Malformed("There is a NUL character (%00) in the address: leave it out.", code="value")
 
 
 async def _answer(route: Route, request: Request, caller: Caller) -> Response:
-    if not (route.html and wants_html(request)) and not (route.events and EVENTS in _wanted_format(request)):
+    is_page = route.html and prefers_html(request)
+    is_stream = route.event_stream and EVENT_STREAM in _wanted_format(request)
+    if not is_page and not is_stream:
         _refuse_other_formats(request)
     return await route.endpoint(request, caller)
 
 
-def wants_html(request: Request) -> bool:
-    """Whether HTML is what the caller names, and names first."""
+def prefers_html(request: Request) -> bool:
+    """Return whether HTML is the first format that the caller accepts."""
     return _wanted_format(request).partition(",")[0].partition(";")[0].strip().lower() in (HTML, "html")
 
 
@@ -216,7 +235,7 @@ def _refuse_other_formats(request: Request) -> None:
         raise errors.NotAcceptable("Only JSON is written here: send Accept: application/fhir+json.")
 
 
-def _operations(ready: dict[str, Check]) -> list[OpenRoute]:
+def _health_routes(ready: dict[str, ReadinessCheck]) -> list[OpenRoute]:
     async def live(_request: Request) -> Response:
         return Response(b'{"status":"live"}', media_type="application/json")
 
@@ -229,32 +248,29 @@ def _operations(ready: dict[str, Check]) -> list[OpenRoute]:
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    is_so, measured = Answer(200, "It is so.", "application/json"), Answer(200, "Text for Prometheus.", "text/plain")
+    status = RouteDescription(responses=[ResponseDescription(200, "It is so.", "application/json")])
+    text = RouteDescription(responses=[ResponseDescription(200, "Text for Prometheus.", "text/plain")])
     return [
-        OpenRoute("GET", "/health/live", live, "the process runs", RouteDescription(answers=[is_so])),
-        OpenRoute(
-            "GET",
-            "/health/ready",
-            readiness,
-            "everything that requests need answers",
-            RouteDescription(answers=[is_so]),
-        ),
-        OpenRoute("GET", "/metrics", metrics, "Prometheus metrics", RouteDescription(answers=[measured])),
+        OpenRoute("GET", "/health/live", live, "the process runs", status),
+        OpenRoute("GET", "/health/ready", readiness, "everything that requests need answers", status),
+        OpenRoute("GET", "/metrics", metrics, "Prometheus metrics", text),
     ]
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
+async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.OneStoryError)
-    return refusal(error, getattr(request.state, "wording", None))
+    return error_response(error, getattr(request.state, "outcome_writer", None))
 
 
-async def _refuse_http(_request: Request, error: Exception) -> Response:
+async def _on_http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return refusal(_FROM_HTTP.get(error.status_code) or errors.Malformed("The request cannot be read."))
+    return error_response(_FROM_HTTP.get(error.status_code) or errors.Malformed("The request cannot be read."))
 
 
-async def _unexpected(request: Request, _error: Exception) -> Response:
+async def _on_unexpected(request: Request, _error: Exception) -> Response:
     correlation_id = request.state.correlation_id
     issue = errors.Issue("exception", f"Something went wrong here. Quote {correlation_id} when you report it.")
-    wording: Wording | None = getattr(request.state, "wording", None)
-    return Response(wording([issue], None, 500) if wording else outcome([issue]), 500, media_type=FHIR_JSON)
+    outcome_writer: OutcomeWriter | None = getattr(request.state, "outcome_writer", None)
+    return Response(
+        outcome_writer([issue], None, 500) if outcome_writer else operation_outcome([issue]), 500, media_type=FHIR_JSON
+    )

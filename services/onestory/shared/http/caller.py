@@ -1,4 +1,4 @@
-"""Who calls: a bearer token, verified against the issuer's keys, as organisation, user, role, network and purpose."""
+"""Verifies the bearer token of a request with the issuer's keys (JWKS), and returns the caller."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from onestory.shared.errors import Unauthenticated, Unavailable
 
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
 _REQUIRED = ["iss", "aud", "exp", "sub", "org"]
-_KEYS_KEPT_S = 3600.0
-_KEYS_ASKED_AGAIN_S = 10.0
-_ISSUER_RESTS_S = 1.0
-_TOKENS_KEPT = 4096
-_TOKEN_KEPT_S = 600.0
+_KEYS_MAX_AGE_S = 3600.0
+_REFRESH_INTERVAL_S = 10.0
+_RETRY_INTERVAL_S = 1.0
+_MAX_CACHED_TOKENS = 4096
+_TOKEN_MAX_AGE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Claims of a verified token: `org` (ODS code), `system`, `sub`, `role`, `network`, `purpose`; and `exp`."""
+    """The caller, from the claims of a verified token: `org`, `system`, `sub`, `role`, `network`, `purpose`, `exp`.
+
+    `organisation` is an ODS code. `expires_at` is in seconds since 1970.
+    """
 
     organisation: str
     system: str
@@ -32,41 +35,44 @@ class Caller:
     role: str
     network: str
     purpose: str
-    # One who comes with a newer token is the same caller.
+    # A caller with a newer token is the same caller.
     expires_at: float = field(default=math.inf, compare=False)
 
 
-class Tokens:
-    """Verifies tokens. A verified token is remembered until it expires: its signature is the dear part of a request."""
+class TokenVerifier:
+    """Verifies tokens. A verified token is cached until it expires, because checking its signature is slow."""
 
-    def __init__(self, issuer: str, audience: str, jwks_url: str, http: httpx.AsyncClient) -> None:
+    def __init__(self, issuer: str, audience: str, jwks_url: str, http_client: httpx.AsyncClient) -> None:
         self._issuer = issuer
         self._audience = audience
         self._jwks_url = jwks_url
-        self._http = http
+        self._http_client = http_client
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._keys_at = float("-inf")
+        self._keys_fetched_at = float("-inf")
         self._failed_at = float("-inf")
-        self._refreshing = asyncio.Lock()
+        self._fetch_lock = asyncio.Lock()
         self._verified: dict[str, tuple[float, Caller]] = {}
 
     async def caller(self, authorization: str | None) -> Caller:
-        """The caller behind an `Authorization` header. Raises `Unauthenticated`, or `Unavailable` without an issuer."""
+        """Return the caller of an `Authorization` header.
+
+        Raises `Unauthenticated`, or `Unavailable` when the issuer's keys cannot be fetched.
+        """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send a bearer token: Authorization: Bearer <token>.")
-        known = self._verified.get(token)
-        if known and known[0] > time.time():
-            return known[1]
+        cached = self._verified.get(token)
+        if cached and cached[0] > time.time():
+            return cached[1]
         return await self._verify(token)
 
     async def _verify(self, token: str) -> Caller:
         claims = self._decode(token, await self._key(token))
         caller = _caller(claims)
-        if len(self._verified) >= _TOKENS_KEPT:
+        if len(self._verified) >= _MAX_CACHED_TOKENS:
             self._verified.clear()
-        # Not for ever, or a token would outlive a key that the issuer has withdrawn.
-        self._verified[token] = (min(float(claims["exp"]), time.time() + _TOKEN_KEPT_S), caller)
+        # Limit the time, or a token would stay valid after the issuer has withdrawn its key.
+        self._verified[token] = (min(float(claims["exp"]), time.time() + _TOKEN_MAX_AGE_S), caller)
         return caller
 
     def _decode(self, token: str, key: jwt.PyJWK) -> dict[str, Any]:
@@ -88,36 +94,36 @@ class Tokens:
             kid = str(jwt.get_unverified_header(token).get("kid", ""))
         except jwt.PyJWTError as error:
             raise Unauthenticated("The token is not a signed JWT.") from error
-        if kid not in self._keys or time.monotonic() - self._keys_at > _KEYS_KEPT_S:
+        if kid not in self._keys or time.monotonic() - self._keys_fetched_at > _KEYS_MAX_AGE_S:
             try:
-                await self._refresh()
+                await self._fetch_keys()
             except Unavailable:
-                # A key that is known stays good while the issuer is away.
+                # A known key stays valid while the issuer does not answer.
                 if kid not in self._keys:
                     raise
         if kid not in self._keys:
             raise Unauthenticated("The token is signed with a key that the issuer does not publish.")
         return self._keys[kid]
 
-    async def _refresh(self) -> None:
-        async with self._refreshing:
-            # A flood of tokens with made-up key ids may not become a flood of calls to the issuer.
-            if time.monotonic() - self._keys_at < _KEYS_ASKED_AGAIN_S:
+    async def _fetch_keys(self) -> None:
+        async with self._fetch_lock:
+            # Many tokens with invented key ids must not cause many requests to the issuer.
+            if time.monotonic() - self._keys_fetched_at < _REFRESH_INTERVAL_S:
                 return
-            # Nor may those who wait here each wait for an issuer that does not answer.
-            if time.monotonic() - self._failed_at < _ISSUER_RESTS_S:
-                raise _issuer_away()
+            # Requests that wait here must not each wait for an issuer that does not answer.
+            if time.monotonic() - self._failed_at < _RETRY_INTERVAL_S:
+                raise _issuer_unavailable()
             try:
-                response = (await self._http.get(self._jwks_url, timeout=3.0)).raise_for_status()
+                response = (await self._http_client.get(self._jwks_url, timeout=3.0)).raise_for_status()
                 keys = jwt.PyJWKSet.from_dict(response.json()).keys
             except (httpx.HTTPError, ValueError, AttributeError, jwt.PyJWTError) as error:
                 self._failed_at = time.monotonic()
-                raise _issuer_away() from error
+                raise _issuer_unavailable() from error
             self._keys = {str(key.key_id): key for key in keys}
-            self._keys_at = time.monotonic()
+            self._keys_fetched_at = time.monotonic()
 
 
-def _issuer_away() -> Unavailable:
+def _issuer_unavailable() -> Unavailable:
     return Unavailable("The token issuer's keys cannot be fetched; try again.")
 
 

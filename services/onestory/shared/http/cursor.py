@@ -1,4 +1,4 @@
-"""Where a page of a list begins that is ordered by time: after this row. Callers see an opaque string."""
+"""Cursors of lists that are ordered by time. A cursor names the last item of the page before."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ import orjson
 
 from onestory.shared.errors import Malformed
 
-_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
+_ITEM_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
 class TimeCursor:
-    """The last row of the page before: what it is ordered by, and its name. `at` is when the first page was made."""
+    """The time and the id of the last item of the page before. `at` is the time at which the first page was read."""
 
     at: datetime
-    moment: datetime
-    name: str
+    sort_time: datetime
+    item_id: str
 
 
-def to_text(place: TimeCursor) -> str:
-    """The place as it is handed out."""
-    said = orjson.dumps([place.at.isoformat(), place.moment.isoformat(), place.name])
-    return base64.urlsafe_b64encode(said).decode().rstrip("=")
+def encode_cursor(cursor: TimeCursor) -> str:
+    """Return the opaque text of a cursor."""
+    fields = orjson.dumps([cursor.at.isoformat(), cursor.sort_time.isoformat(), cursor.item_id])
+    return base64.urlsafe_b64encode(fields).decode().rstrip("=")
 
 
-def from_text(text: str) -> TimeCursor:
-    """The place that `to_text` wrote. Raises `Malformed` for anything else."""
+def decode_cursor(text: str) -> TimeCursor:
+    """Return the cursor that `encode_cursor` wrote. Raises `Malformed` for any other text."""
     try:
-        at, moment, name = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), "-_", validate=True))
-        if _NAME.fullmatch(name):
-            return TimeCursor(_instant(at), _instant(moment), name)
+        at, sort_time, item_id = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), "-_", validate=True))
+        if _ITEM_ID.fullmatch(item_id):
+            return TimeCursor(_instant(at), _instant(sort_time), item_id)
     except (ValueError, TypeError, OverflowError, binascii.Error) as error:
-        raise _unknown() from error
-    raise _unknown()
+        raise _malformed() from error
+    raise _malformed()
 
 
 def _instant(text: str) -> datetime:
@@ -48,5 +48,5 @@ def _instant(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _unknown() -> Malformed:
+def _malformed() -> Malformed:
     return Malformed("This cursor is none of ours: begin again without it.", code="value")

@@ -1,4 +1,4 @@
-"""Live, ready and metrics over HTTP, for processes that serve nothing else."""
+"""Serves `/health/live`, `/health/ready` and `/metrics` for processes that have no other HTTP server."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from prometheus_client import (
 
 from onestory.shared.errors import Misconfigured
 
-Answer = tuple[int, str, bytes]
+HealthResponse = tuple[int, str, bytes]
+"""Status, media type and body."""
 
 
 def process_registry() -> CollectorRegistry:
-    """A registry with the process's own figures in it: memory, processor time, open files."""
+    """Return a registry with metrics of the process itself: memory, processor time, open files."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
@@ -29,17 +30,17 @@ def process_registry() -> CollectorRegistry:
 
 
 @contextmanager
-def serving(
+def serve_health(
     host: str, port: int, registry: CollectorRegistry, live: Callable[[], bool], ready: Callable[[], bool]
 ) -> Iterator[int]:
-    """`/health/live`, `/health/ready` and `/metrics` while the block runs; gives the port. Port 0: none of it.
+    """Serve health and metrics in a thread while the block runs, and yield the port. Port 0 serves nothing.
 
     Raises `Misconfigured` when the port is taken.
     """
     if port == 0:
         yield 0
         return
-    routes: dict[str, Callable[[], Answer]] = {
+    routes: dict[str, Callable[[], HealthResponse]] = {
         "/health/live": lambda: _health(live()),
         "/health/ready": lambda: _health(ready()),
         "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(registry)),
@@ -58,14 +59,14 @@ def serving(
         thread.join()
 
 
-def _health(well: bool) -> Answer:
-    return (200, "text/plain", b"ok\n") if well else (503, "text/plain", b"not ready\n")
+def _health(is_healthy: bool) -> HealthResponse:
+    return (200, "text/plain", b"ok\n") if is_healthy else (503, "text/plain", b"not ready\n")
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], routes: dict[str, Callable[[], Answer]]) -> None:
+    def __init__(self, address: tuple[str, int], routes: dict[str, Callable[[], HealthResponse]]) -> None:
         self.routes = routes
         super().__init__(address, _Request)
 
@@ -83,4 +84,4 @@ class _Request(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: probes would fill the log."""
+        """Log nothing, because probes would fill the log."""

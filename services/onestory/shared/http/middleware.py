@@ -1,4 +1,4 @@
-"""The outermost layer of every request: correlation id, one log line, one metric."""
+"""The outermost layers of every request: the uvicorn connection, and the middleware with log line and metric."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from uuid_utils import uuid4
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from onestory.shared.errors import Issue
-from onestory.shared.fhir.outcome import outcome
+from onestory.shared.fhir.outcome import operation_outcome
 
-CORRELATION_ID = "X-Correlation-Id"
+CORRELATION_ID_HEADER = "X-Correlation-Id"
 
 _UUID = re.compile(rb"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{12}")
+
+MAX_HEAD_BYTES = 1 << 20
+"""Limit for the URL and the headers. The parser holds them in memory before the token is checked. Body bytes that
+arrive in the same read count too. A real client needs far less."""
 
 log = structlog.get_logger()
 
@@ -31,7 +35,7 @@ _duration = Histogram(
 
 
 class RequestMiddleware:
-    """Correlation id in and out, one log line and one metric a request, and no traceback out."""
+    """Handles the correlation id, writes one log line and one metric for each request, and hides tracebacks."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -50,22 +54,22 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                # An answer that a cache gives again has no trace.
+                # An answer from an HTTP cache would leave no access event.
                 message["headers"].append((b"cache-control", b"private, no-cache"))
-                message["headers"].append((CORRELATION_ID.lower().encode(), correlation_id.encode()))
+                message["headers"].append((CORRELATION_ID_HEADER.lower().encode(), correlation_id.encode()))
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         except Exception as error:
-            # The answer has gone out by the handler for Exception; a server that sees the error would print it.
+            # The handler for Exception has already answered. The server would print an error that it sees.
             log.error("request_failed", error=type(error).__name__, at=_frames(error))
         finally:
-            _record(scope, status, time.perf_counter() - started)
+            _log_request(scope, status, time.perf_counter() - started)
 
 
 def _correlation_id(scope: Scope) -> str:
-    # Only what cannot hold a name or an NHS number: it goes into logs and events.
+    # Accept a UUID only. The value goes into logs and events, and other text could hold a name or an NHS number.
     for name, value in scope["headers"]:
         if name == b"x-correlation-id" and _UUID.fullmatch(value):
             return str(value.decode())
@@ -73,26 +77,19 @@ def _correlation_id(scope: Scope) -> str:
 
 
 def _frames(error: Exception) -> list[str]:
-    # Where, and never what: the message of an unexpected error may quote a record.
+    # Code positions only: the message of an unexpected error may quote a record.
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)[-8:]]
 
 
-def _record(scope: Scope, status: int, seconds: float) -> None:
-    # The route's template, never the path: a path holds ids of people.
+def _log_request(scope: Scope, status: int, seconds: float) -> None:
+    # The route's template, not the path, because a path holds ids of persons.
     template = getattr(scope.get("route"), "path", "unmatched")
     _duration.labels(scope["method"], template, status).observe(seconds)
     log.info("request", method=scope["method"], route=template, status=status, ms=round(seconds * 1000, 1))
 
 
-# HTTP connections: uvicorn's, which refuse as FHIR does, and hold no more of a request's head than anybody needs.
-
-MOST_HEAD_BYTES = 1 << 20
-"""The parser gathers a head before anybody is asked for a token, so that it may not be endless. What came with it in
-the same read counts too: far fewer bytes would do for the longest head of a well-meaning client."""
-
-
-class Connection(HttpToolsProtocol):
-    """One connection."""
+class HttpConnection(HttpToolsProtocol):
+    """A uvicorn connection that answers bad requests with an OperationOutcome and limits the size of the head."""
 
     _in_head = True
     _head_bytes = 0
@@ -101,7 +98,7 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
             self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD_BYTES:
+            if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(
                     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too-long", "The URL or the headers are too long."
                 )
@@ -115,14 +112,14 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn calls for what is no HTTP. Its own words would be text."""
+        """Answer bytes that are no HTTP. uvicorn calls this; its own answer would be plain text."""
         self._refuse(HTTPStatus.BAD_REQUEST, "structure", "This is no HTTP request that can be read.")
 
     def _refuse(self, status: HTTPStatus, code: str, diagnostics: str) -> None:
-        said = outcome([Issue(code, diagnostics)])
+        body = operation_outcome([Issue(code, diagnostics)])
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/fhir+json\r\n"
-            f"content-length: {len(said)}\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
-        self.transport.write(head.encode() + said)
+        self.transport.write(head.encode() + body)
         self.transport.close()

@@ -1,4 +1,4 @@
-"""The OpenAPI description of what is served: routes in, document out (https://spec.openapis.org/oas/v3.1.1)."""
+"""Builds the OpenAPI 3.1 document from the routes (https://spec.openapis.org/oas/v3.1.1)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from onestory.shared.fhir.definitions import resource_types
 
 FHIR_JSON = "application/fhir+json"
 HTML = "text/html"
-EVENTS = "text/event-stream"
+EVENT_STREAM = "text/event-stream"
 _PARAMETER = re.compile(r"\{([^}]+)\}")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _BEARER = "bearer"
-_CORRELATION = "A UUID that names the request in logs and answers. One is made where none came."
+_CORRELATION_TEXT = "A UUID that names the request in logs and answers. One is made where none came."
 _TEXT = {"type": "string"}
-_IN_PATH: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+_PATH_PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "resource_type": ("A resource type of FHIR R4, such as Condition.", {"$ref": "#/components/schemas/ResourceType"}),
     "id": ("The id of the resource. A person is read by NHS number too.", _TEXT),
     "team": ("The id of a team in the directory.", _TEXT),
@@ -28,7 +28,7 @@ _IN_PATH: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A header or query parameter that a caller may send, or, where `required`, must. `values`: it takes no others."""
+    """A header or query parameter. `values` lists all values that it accepts; empty: any text."""
 
     name: str
     where: Literal["header", "query"]
@@ -38,13 +38,13 @@ class Parameter:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """Its value, as JSON Schema."""
+        """Return the JSON Schema of its value."""
         return {**_TEXT, "enum": [*self.values]} if self.values else _TEXT
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """What is sent: in which media types, and the schema of it, as JSON Schema or by the name of a component."""
+class BodyDescription:
+    """A request body: its media types, and its schema as JSON Schema or as the name of a component."""
 
     media_types: Sequence[str]
     schema: str | Mapping[str, Any]
@@ -52,9 +52,10 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer that needs mention. `schema` is JSON Schema or the name of a component; without a media type there is
-    no body.
+class ResponseDescription:
+    """One response of a route. Without a media type it has no body.
+
+    `schema` is JSON Schema or the name of a component. `headers` maps a header's name to its description.
     """
 
     status: int
@@ -66,41 +67,41 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class RouteDescription:
-    """What a route says of itself beside its address. Refusals are the same everywhere, and need no mention.
+    """The parameters, body and responses of a route. Error responses are the same everywhere and are not listed.
 
-    `name` is the operationId, where the interaction alone would not be unique.
+    `operation_id` is needed only where the interaction is not unique.
     """
 
-    name: str = ""
+    operation_id: str = ""
     parameters: Sequence[Parameter] = ()
-    body: Body | None = None
-    answers: Sequence[Answer] = ()
+    body: BodyDescription | None = None
+    responses: Sequence[ResponseDescription] = ()
 
 
-NOTHING = RouteDescription()
+NO_DESCRIPTION = RouteDescription()
 
 
 @dataclass(frozen=True, slots=True)
 class RouteOperation:
-    """One route. `name` becomes its operationId unless it has one of its own; `is_open` needs no token.
+    """One route in the document. `name` becomes its operationId unless the description has one.
 
-    `html`: whoever prefers it gets a page instead of 200's own media type.
+    `is_open`: the route needs no token. `html`: a client that prefers HTML gets a page as the 200 response.
     """
 
     method: str
     path: str
     name: str
     summary: str
-    about: RouteDescription
+    description: RouteDescription
     is_open: bool = False
     html: bool = False
 
 
-def document(title: str, version: str, operations: Iterable[RouteOperation]) -> dict[str, Any]:
-    """The description, an OpenAPI 3.1 document."""
+def openapi_document(title: str, version: str, operations: Iterable[RouteOperation]) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document as JSON values."""
     paths: dict[str, dict[str, Any]] = {}
-    for each in operations:
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
@@ -108,8 +109,8 @@ def document(title: str, version: str, operations: Iterable[RouteOperation]) -> 
         "paths": paths,
         "components": {
             "securitySchemes": {_BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
-            "headers": {"CorrelationId": {"description": _CORRELATION, "schema": _TEXT}},
-            "parameters": {"CorrelationId": _sent(Parameter("X-Correlation-Id", "header", _CORRELATION))},
+            "headers": {"CorrelationId": {"description": _CORRELATION_TEXT, "schema": _TEXT}},
+            "parameters": {"CorrelationId": _parameter(Parameter("X-Correlation-Id", "header", _CORRELATION_TEXT))},
             "schemas": _schemas(),
             "responses": {
                 "Refusal": {
@@ -123,33 +124,33 @@ def document(title: str, version: str, operations: Iterable[RouteOperation]) -> 
 
 
 def _operation(operation: RouteOperation) -> dict[str, Any]:
-    about = operation.about
-    said: dict[str, Any] = {
-        "operationId": about.name or _camel(operation.name),
+    description = operation.description
+    members: dict[str, Any] = {
+        "operationId": description.operation_id or _camel(operation.name),
         "summary": operation.summary,
         "parameters": [
-            *[_in_path(name) for name in _PARAMETER.findall(operation.path)],
-            *[_sent(each) for each in about.parameters],
+            *[_path_parameter(name) for name in _PARAMETER.findall(operation.path)],
+            *[_parameter(parameter) for parameter in description.parameters],
             {"$ref": "#/components/parameters/CorrelationId"},
         ],
         "responses": {
-            **{str(answer.status): _answer(answer, html=operation.html) for answer in about.answers},
+            **{str(response.status): _response(response, html=operation.html) for response in description.responses},
             "default": {"$ref": "#/components/responses/Refusal"},
         },
     }
-    if about.body:
-        said["requestBody"] = _body(about.body)
+    if description.body:
+        members["requestBody"] = _body(description.body)
     if operation.is_open:
-        said["security"] = []
-    return said
+        members["security"] = []
+    return members
 
 
-def _in_path(name: str) -> dict[str, Any]:
-    description, schema = _IN_PATH.get(name, (name, _TEXT))
+def _path_parameter(name: str) -> dict[str, Any]:
+    description, schema = _PATH_PARAMETERS.get(name, (name, _TEXT))
     return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
 
 
-def _sent(parameter: Parameter) -> dict[str, Any]:
+def _parameter(parameter: Parameter) -> dict[str, Any]:
     return {
         "name": parameter.name,
         "in": parameter.where,
@@ -159,22 +160,24 @@ def _sent(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _body(body: Body) -> dict[str, Any]:
-    content = {name: part for each in body.media_types for name, part in _content(each, body.schema).items()}
+def _body(body: BodyDescription) -> dict[str, Any]:
+    content = {
+        name: part for media_type in body.media_types for name, part in _content(media_type, body.schema).items()
+    }
     return {"description": body.description, "required": True, "content": content}
 
 
-def _answer(answer: Answer, *, html: bool) -> dict[str, Any]:
-    said = {"description": answer.description, "headers": _headers(answer.headers or {})}
-    if not answer.media_type:
-        return said
-    page = _content(HTML, _TEXT) if html and answer.status == 200 else {}
-    return {**said, "content": {**_content(answer.media_type, answer.schema), **page}}
+def _response(response: ResponseDescription, *, html: bool) -> dict[str, Any]:
+    members = {"description": response.description, "headers": _headers(response.headers or {})}
+    if not response.media_type:
+        return members
+    page = _content(HTML, _TEXT) if html and response.status == 200 else {}
+    return {**members, "content": {**_content(response.media_type, response.schema), **page}}
 
 
-def _headers(described: Mapping[str, str]) -> dict[str, Any]:
-    own = {name: {"description": says, "schema": _TEXT} for name, says in described.items()}
-    return {**own, "X-Correlation-Id": {"$ref": "#/components/headers/CorrelationId"}}
+def _headers(descriptions: Mapping[str, str]) -> dict[str, Any]:
+    headers = {name: {"description": text, "schema": _TEXT} for name, text in descriptions.items()}
+    return {**headers, "X-Correlation-Id": {"$ref": "#/components/headers/CorrelationId"}}
 
 
 def _content(media_type: str, schema: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -184,19 +187,19 @@ def _content(media_type: str, schema: str | Mapping[str, Any]) -> dict[str, Any]
 
 
 def _schemas() -> dict[str, Any]:
-    # FHIR's own schemas are large and elsewhere: here is what a client needs to tell answers apart.
+    # FHIR publishes its own large schemas. These are small: a client can tell the responses apart by them.
     issues = {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["severity", "code"]}}
     return {
         "ResourceType": {**_TEXT, "enum": sorted(resource_types())},
         "Resource": _resource(_TEXT, "A resource of FHIR R4, http://hl7.org/fhir/R4/resourcelist.html"),
-        "OperationOutcome": _only("OperationOutcome", issue=issues),
-        **{each: _only(each) for each in ("Bundle", "CapabilityStatement", "Parameters")},
+        "OperationOutcome": _schema_of("OperationOutcome", issue=issues),
+        **{kind: _schema_of(kind) for kind in ("Bundle", "CapabilityStatement", "Parameters")},
     }
 
 
-def _only(resource_type: str, **required: Mapping[str, Any]) -> dict[str, Any]:
-    described = f"http://hl7.org/fhir/R4/{resource_type.lower()}.html"
-    return _resource({"const": resource_type}, described, **required)
+def _schema_of(resource_type: str, **required: Mapping[str, Any]) -> dict[str, Any]:
+    description = f"http://hl7.org/fhir/R4/{resource_type.lower()}.html"
+    return _resource({"const": resource_type}, description, **required)
 
 
 def _resource(resource_type: Mapping[str, Any], description: str, **required: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A request's body: FHIR JSON, perhaps compressed, never more of it in memory than the limit."""
+"""Reads the body of a request (FHIR JSON, perhaps gzip) within a limit, and the Idempotency-Key header."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from starlette.requests import ClientDisconnect, Request
 from onestory.shared.errors import Malformed, TooLarge, WrongMediaType
 
 MEDIA_TYPES = ("application/fhir+json", "application/json")
+MAX_IDEMPOTENCY_KEY_LENGTH = 255
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-async def read_body(request: Request, limit: int, *, may_lack: bool = False) -> bytes:
-    """The bytes after decompression, without a byte order mark; with `may_lack` none may be sent, and no media type.
+async def read_body(request: Request, limit: int, *, optional: bool = False) -> bytes:
+    """Return the body after decompression, without a byte order mark. `limit` is in bytes.
 
-    Raises `WrongMediaType`, `TooLarge`, or `Malformed` for broken compression.
+    With `optional` a request may have neither body nor media type; then the result is empty. Raises `WrongMediaType`,
+    `TooLarge`, or `Malformed` for broken compression.
     """
-    if may_lack and "Content-Type" not in request.headers and not await _gather(request.stream(), 0):
+    if optional and "Content-Type" not in request.headers and not await _gather(request.stream(), 0):
         return b""
-    refuse_other_media(request.headers.get("Content-Type", ""))
+    require_fhir_json(request.headers.get("Content-Type", ""))
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     match encoding:
         case "identity" | "":
@@ -34,7 +36,7 @@ async def read_body(request: Request, limit: int, *, may_lack: bool = False) -> 
     return body.removeprefix(codecs.BOM_UTF8)
 
 
-def refuse_other_media(content_type: str) -> None:
+def require_fhir_json(content_type: str) -> None:
     """Raise `WrongMediaType` for anything but FHIR R4 JSON in UTF-8 (http://hl7.org/fhir/R4/http.html#mime-type)."""
     media, *parameters = (part.strip().lower() for part in content_type.split(";"))
     if media not in MEDIA_TYPES:
@@ -59,20 +61,20 @@ async def _gather(chunks: AsyncIterator[bytes], limit: int) -> bytes:
 
 
 async def _inflate(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    """What the chunks hold, a megabyte at a time: a bomb is noticed before it has gone off."""
+    """Yield the decompressed body in pieces of 1 MB at most, so that the caller stops a decompression bomb in time."""
     gzip = zlib.decompressobj(_GZIP)
     read = 0
     try:
         async for chunk in chunks:
-            waiting = chunk
+            compressed = chunk
             read += len(chunk)
-            if read > limit:  # packed emptiness never grows
+            if read > limit:  # empty gzip members never add to the body
                 raise _too_large(limit)
-            while waiting:
+            while compressed:
                 if gzip.eof:
                     gzip = zlib.decompressobj(_GZIP)
-                yield gzip.decompress(waiting, 1 << 20)
-                waiting = gzip.unused_data if gzip.eof else gzip.unconsumed_tail
+                yield gzip.decompress(compressed, 1 << 20)
+                compressed = gzip.unused_data if gzip.eof else gzip.unconsumed_tail
     except zlib.error as error:
         raise Malformed("The body is not gzip, though Content-Encoding says so.") from error
     if not gzip.eof:
@@ -83,16 +85,13 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"The body is larger than {limit} bytes after decompression: split it.")
 
 
-# Headers that several rooms read.
-
-LONGEST_KEY = 255
-
-
 def idempotency_key(headers: Headers) -> str:
-    """The key, or empty. Raises `Malformed` for one that is too long or not printable ASCII."""
+    """Return the Idempotency-Key, or empty. Raises `Malformed` for a key that is too long or not printable ASCII."""
     key = headers.get("Idempotency-Key", "")
-    if len(key) > LONGEST_KEY or not key.isascii() or not (key == "" or key.isprintable()):
-        raise Malformed(f"Idempotency-Key has 1 to {LONGEST_KEY} printable ASCII characters.", code="value")
+    if len(key) > MAX_IDEMPOTENCY_KEY_LENGTH or not key.isascii() or not (key == "" or key.isprintable()):
+        raise Malformed(
+            f"Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters.", code="value"
+        )
     if "Idempotency-Key" in headers and not key.strip():
         raise Malformed("Idempotency-Key is empty: send one, or leave it out.", code="value")
     return key

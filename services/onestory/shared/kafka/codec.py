@@ -1,4 +1,7 @@
-"""Events to and from Avro bytes in the Confluent wire format."""
+"""Encodes events as Avro in the Confluent wire format, and decodes them.
+
+The bytes are: magic byte 0, schema id (4 bytes, big endian), Avro binary.
+"""
 
 from __future__ import annotations
 
@@ -30,22 +33,23 @@ from onestory.shared.kafka.schemas import SchemaIds, load_schema, schema_ids
 _MAGIC = b"\0"
 _HEADER = struct.Struct(">bI")
 _EVENTS: dict[str, type[Event]] = {
-    kind.__name__: kind
-    for kind in (RecordChanged, DirectoryChanged, Parked, AccessRecorded, SummaryChanged, ReferralChanged)
+    event_type.__name__: event_type
+    for event_type in (RecordChanged, DirectoryChanged, Parked, AccessRecorded, SummaryChanged, ReferralChanged)
 }
+_PARTIES = ("requester", "recipient", "holder", "next_actor")
 
 
 class Codec:
-    """Events to and from bytes: magic byte 0, schema id (4 bytes, big endian), Avro binary."""
+    """Encodes with the current schemas, and decodes with the schema that a message names."""
 
     def __init__(self, ids: SchemaIds) -> None:
         self._ids = ids
         self._current = {name: fastavro.parse_schema(load_schema(name)) for name in _EVENTS}
         self._headers = {name: _HEADER.pack(0, ids.id_of(name)) for name in _EVENTS}
-        self._writers: dict[int, Any] = {}
+        self._writer_schemas: dict[int, Any] = {}
 
     def encode(self, event: Event) -> bytes:
-        """The wire bytes of an event."""
+        """Return the wire bytes of an event."""
         name = type(event).__name__
         out = io.BytesIO()
         out.write(self._headers[name])
@@ -53,10 +57,10 @@ class Codec:
         return out.getvalue()
 
     def decode(self, value: bytes) -> Event:
-        """The event in wire bytes, of any version in the history. Raises `Unprocessable` for anything else."""
+        """Return the event in wire bytes of any known schema version. Raises `Unprocessable` for other bytes."""
         if len(value) < _HEADER.size or value[:1] != _MAGIC:
             raise Unprocessable("Not in the Confluent wire format: it must begin with byte 0 and a schema id.")
-        writer = self._writer(_HEADER.unpack_from(value)[1])
+        writer = self._writer_schema(_HEADER.unpack_from(value)[1])
         name = str(writer["name"]).removeprefix("onestory.")
         if name not in _EVENTS:
             raise Unprocessable(f"{name} is no event of ours.")
@@ -65,37 +69,33 @@ class Codec:
         try:
             raw: Any = fastavro.schemaless_reader(stream, writer, self._current[name])
             event = _from_avro(name, raw)
-        except Exception as error:  # fastavro raises whatever the broken bytes make it stumble over
+        except Exception as error:  # fastavro raises many types for broken bytes
             raise Unprocessable(f"Not readable as {name} ({type(error).__name__}).") from error
         if stream.read(1):
             raise Unprocessable(f"Bytes are left over after {name}.")
         return event
 
-    def _writer(self, schema_id: int) -> Any:
-        if schema_id not in self._writers:
-            self._writers[schema_id] = _record_schema(self._ids.schema(schema_id))
-        return self._writers[schema_id]
+    def _writer_schema(self, schema_id: int) -> Any:
+        if schema_id not in self._writer_schemas:
+            self._writer_schemas[schema_id] = _record_schema(self._ids.schema(schema_id))
+        return self._writer_schemas[schema_id]
 
 
-def codec(schema_registry_url: str = "") -> Codec:
-    """The codec of a deployment."""
+def create_codec(schema_registry_url: str = "") -> Codec:
+    """Return a codec that takes schema ids from this registry, or from `ids.json` when the URL is empty."""
     return Codec(schema_ids(schema_registry_url))
 
 
 def _record_schema(schema: Any) -> Any:
-    """The schema, ready for reading. A registry may serve others too, so it may be of anything."""
+    """Return the parsed schema. A registry may also hold schemas of other systems, so it must be a record."""
     try:
         parsed: Any = fastavro.parse_schema(schema)
         kind = parsed["type"]
-    except Exception as error:  # fastavro raises whatever a broken schema makes it stumble over
+    except Exception as error:  # fastavro raises many types for a broken schema
         raise Unprocessable("Its schema is not that of an event.") from error
     if kind != "record":
         raise Unprocessable("Its schema is not that of an event.")
     return parsed
-
-
-def _entry(entry: Entry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in Entry.__slots__}
 
 
 def _to_avro(event: Event) -> dict[str, Any]:
@@ -120,11 +120,12 @@ def _write_referral(raw: dict[str, Any], event: ReferralChanged) -> None:
     raw["actor"] = {"party": _party(event.actor.party), "subject": event.actor.subject, "role": event.actor.role}
     for name in _PARTIES:
         raw[name] = _party(raw[name])
-    raw["notices"] = [{**_fields(each), "party": _party(each.party)} for each in event.notices]
+    raw["notices"] = [{**_fields(notice), "party": _party(notice.party)} for notice in event.notices]
     raw["entries"] = [_entry(entry) for entry in event.entries]
 
 
-_PARTIES = ("requester", "recipient", "holder", "next_actor")
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in Entry.__slots__}
 
 
 def _party(party: Party | None) -> dict[str, Any] | None:
@@ -133,23 +134,6 @@ def _party(party: Party | None) -> dict[str, Any] | None:
 
 def _fields(value: Party | Notice) -> dict[str, Any]:
     return {name: getattr(value, name) for name in type(value).__slots__}
-
-
-def _read_party(raw: dict[str, Any] | None) -> Party | None:
-    return None if raw is None else Party(**raw)
-
-
-def _read_referral(raw: dict[str, Any]) -> None:
-    raw["person"] = PersonIdentifier(**raw["person"])
-    raw["actor"] = Actor(**{**raw["actor"], "party": Party(**raw["actor"]["party"])})
-    for name in _PARTIES:
-        raw[name] = _read_party(raw[name])
-    raw["notices"] = tuple(Notice(**{**each, "party": _read_party(each["party"])}) for each in raw["notices"])
-    raw["entries"] = tuple(_read_entry(entry) for entry in raw["entries"])
-
-
-def _read_entry(raw: dict[str, Any]) -> Entry:
-    return Entry(**{**raw, "operation": Operation(raw["operation"])})
 
 
 def _from_avro(name: str, raw: dict[str, Any]) -> Event:
@@ -170,3 +154,20 @@ def _from_avro(name: str, raw: dict[str, Any]) -> Event:
         case "ReferralChanged":
             _read_referral(raw)
     return _EVENTS[name](**raw)
+
+
+def _read_referral(raw: dict[str, Any]) -> None:
+    raw["person"] = PersonIdentifier(**raw["person"])
+    raw["actor"] = Actor(**{**raw["actor"], "party": Party(**raw["actor"]["party"])})
+    for name in _PARTIES:
+        raw[name] = _read_party(raw[name])
+    raw["notices"] = tuple(Notice(**{**notice, "party": _read_party(notice["party"])}) for notice in raw["notices"])
+    raw["entries"] = tuple(_read_entry(entry) for entry in raw["entries"])
+
+
+def _read_entry(raw: dict[str, Any]) -> Entry:
+    return Entry(**{**raw, "operation": Operation(raw["operation"])})
+
+
+def _read_party(raw: dict[str, Any] | None) -> Party | None:
+    return None if raw is None else Party(**raw)

@@ -1,4 +1,7 @@
-"""Follows a topic without a group: every process that follows hears of every message, and keeps no position."""
+"""Reads a topic without a consumer group: every process gets every message, and no position is stored.
+
+`TopicFollower` follows a topic without end. `read_since` reads it once, from a time until now.
+"""
 
 from __future__ import annotations
 
@@ -15,50 +18,53 @@ from onestory.shared.errors import Misconfigured, Unavailable, Unprocessable
 from onestory.shared.events import Event
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.consumer import KafkaLog, LogRecord, Partition
-from onestory.shared.kafka.reader import ConsumedEvent, LogReader, StoredPosition
+from onestory.shared.kafka.reader import ConsumedMessage, LogReader, StoredPosition
 
 _WAIT_MS = 200
-_MOST = 500
+_MAX_MESSAGES = 500
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
-# A broker that has gone away looks like one that has nothing to say, unless it is asked.
-_ASKED_AFTER_S = 5.0
+# A poll does not show whether the broker is lost or has no messages. After this silence it gets a request.
+_MAX_SILENCE_S = 5.0
+_RANGE_WAIT_MS = 500
 
 log = structlog.get_logger()
 
 
-class Heard(NamedTuple):
-    """A message: where it stands, and what it says; None for what cannot be read."""
+class FollowedMessage(NamedTuple):
+    """A message with its position. `event` is None when the bytes cannot be decoded."""
 
     partition: int
     offset: int
     event: Event | None
 
 
-class Follower(Protocol):
-    """What is told. It is called in the thread of `Following.run`."""
+class MessageListener(Protocol):
+    """Gets the messages that a `TopicFollower` reads, in the thread of its `run`."""
 
-    def begins(self, offsets: Mapping[int, int]) -> None:
-        """Each partition is followed from here on; what was heard before counts no more."""
+    def on_start(self, offsets: Mapping[int, int]) -> None:
+        """Following starts at these offsets by partition number. Earlier messages no longer count."""
 
-    def hears(self, messages: Sequence[Heard]) -> None:
-        """The next messages, each partition's in order."""
+    def on_messages(self, messages: Sequence[FollowedMessage]) -> None:
+        """Take the next messages. Those of one partition are in order."""
 
 
-class Following:
-    """Reads one topic, from a while before it began to the end, and on. Kafka may go away and come back."""
+class TopicFollower:
+    """Follows one topic, from `lookback` before the start, without end. It reconnects when Kafka was lost."""
 
-    def __init__(self, bootstrap: str, topic: str, codec: Codec, follower: Follower, since: timedelta) -> None:
+    def __init__(
+        self, bootstrap: str, topic: str, codec: Codec, listener: MessageListener, lookback: timedelta
+    ) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
         self._codec = codec
-        self._follower = follower
-        self._since = since
+        self._listener = listener
+        self._lookback = lookback
         self._next: dict[int, int] = {}
-        self.in_contact_at = time.monotonic()
-        """When Kafka last answered."""
+        self.last_contact_at = time.monotonic()
+        """Monotonic time of the last answer from Kafka."""
 
     def run(self, stop: threading.Event) -> None:
-        """Until stopped."""
+        """Follow until `stop` is set."""
         pause_s = _FIRST_PAUSE_S
         while not stop.is_set():
             try:
@@ -72,58 +78,58 @@ class Following:
                 pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
 
     def _begin(self, kafka: KafkaLog) -> None:
-        """Go on where it was; or, at first and where Kafka has no such place any more, a while ago."""
+        """Continue at the last offsets. At the start, or when Kafka no longer has them, begin at the lookback."""
         try:
-            for partition, offset in self._next.items():
-                kafka.seek(Partition(self._topic, partition), offset)
+            for number, offset in self._next.items():
+                kafka.seek(Partition(self._topic, number), offset)
         except Misconfigured:
             log.warning("following_begins_anew", topic=self._topic)
             self._next = {}
         if not self._next:
-            began = kafka.stretch(datetime.now(UTC) - self._since)
-            self._next = {place.partition: first for place, (first, _) in began.items()}
-            for partition, offset in self._next.items():
-                kafka.seek(Partition(self._topic, partition), offset)
-            self._follower.begins(dict(self._next))
+            offsets = kafka.offsets_since(datetime.now(UTC) - self._lookback)
+            self._next = {partition.number: start for partition, (start, _) in offsets.items()}
+            for number, offset in self._next.items():
+                kafka.seek(Partition(self._topic, number), offset)
+            self._listener.on_start(dict(self._next))
 
     def _follow(self, kafka: KafkaLog, stop: threading.Event) -> None:
         while not stop.is_set():
-            polled = kafka.poll(_WAIT_MS, _MOST)
-            messages = [self._heard(place, record) for place, records in polled.items() for record in records]
+            polled = kafka.poll(_WAIT_MS, _MAX_MESSAGES)
+            messages = [self._message(partition, record) for partition, records in polled.items() for record in records]
             if messages:
-                self.in_contact_at = time.monotonic()
-                self._follower.hears(messages)
-                self._next |= {each.partition: each.offset + 1 for each in messages}
-            elif time.monotonic() - self.in_contact_at > _ASKED_AFTER_S:
-                kafka.first()
-                self.in_contact_at = time.monotonic()
+                self.last_contact_at = time.monotonic()
+                self._listener.on_messages(messages)
+                self._next |= {message.partition: message.offset + 1 for message in messages}
+            elif time.monotonic() - self.last_contact_at > _MAX_SILENCE_S:
+                kafka.first_offsets()
+                self.last_contact_at = time.monotonic()
 
-    def _heard(self, place: Partition, record: LogRecord) -> Heard:
+    def _message(self, partition: Partition, record: LogRecord) -> FollowedMessage:
         try:
-            return Heard(place.partition, record.offset, self._codec.decode(record.value))
+            return FollowedMessage(partition.number, record.offset, self._codec.decode(record.value))
         except Unprocessable:
-            # Whoever keeps what it says parks it; here it says nothing.
-            return Heard(place.partition, record.offset, None)
+            # The projector of the topic parks such a message. A follower only counts its offset.
+            return FollowedMessage(partition.number, record.offset, None)
 
 
-# Reading a stretch of a topic once, from a moment until now: for an operator's question, not for a projector.
+def read_since(log: KafkaLog, codec: Codec, since: datetime) -> Iterator[ConsumedMessage]:
+    """Yield the messages of all partitions from `since` to the end offsets at the time of the call.
 
-_RANGE_WAIT_MS = 500
-
-
-def arrivals_since(log: KafkaLog, codec: Codec, since: datetime) -> Iterator[ConsumedEvent]:
-    """The messages of all partitions of a log without a group, from this time to where they ended when it was called.
-
-    Those of one partition are in order. One batch of a few megabytes is held at a time. Raises `Unavailable`.
+    `log` must have no group. The messages of one partition are in order. Only one batch of a few megabytes is in memory
+    at a time. Raises `Unavailable`.
     """
     reader = LogReader(log, codec)
-    stretch = log.stretch(since)
-    for place, (start, _) in stretch.items():
-        reader.start(place, StoredPosition(start, since))
-    ahead = {place for place, (start, end) in stretch.items() if start < end}
-    while ahead:
+    offsets = log.offsets_since(since)
+    for partition, (start, _) in offsets.items():
+        reader.start(partition, StoredPosition(start, since))
+    unfinished = {partition for partition, (start, end) in offsets.items() if start < end}
+    while unfinished:
         batch = reader.gather(_RANGE_WAIT_MS)
-        for arrival in batch.arrivals:
-            if arrival.offset < stretch[Partition(arrival.topic, arrival.partition)][1]:
-                yield arrival
-        ahead -= {place for place, move in batch.moves.items() if move.to.next_offset >= stretch[place][1]}
+        for message in batch.messages:
+            if message.offset < offsets[Partition(message.topic, message.partition)][1]:
+                yield message
+        unfinished -= {
+            partition
+            for partition, move in batch.moves.items()
+            if move.new_position.next_offset >= offsets[partition][1]
+        }

@@ -1,7 +1,8 @@
-"""The one poll loop. A handler sees events and a transaction, never Kafka.
+"""The poll loop of every projector, and how such a process stops.
 
-One thread polls and decodes; another writes the batch before it, so that this process and PostgreSQL work at the same
-time. Positions are written in the transaction of their batch: whatever fails, both are there or neither is.
+A handler gets messages and a transaction; it never sees Kafka. One thread polls and decodes while another thread writes
+the batch before, so this process and PostgreSQL work at the same time. The positions of a batch are written in its
+transaction, so after any failure both are stored or neither is.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import structlog
 from onestory.shared.errors import OneStoryError, Unavailable
 from onestory.shared.kafka import reader as kafka_reader
 from onestory.shared.kafka.consumer import Partition
-from onestory.shared.kafka.reader import ConsumedEvent, LogReader, Move, PositionMoved
+from onestory.shared.kafka.reader import ConsumedMessage, LogReader, PositionMove, PositionMoved
 
 _WAIT_MS = 200
 _STUCK_S = 60.0
@@ -34,112 +35,120 @@ log = structlog.get_logger()
 
 
 class EventHandler(Protocol[Prepared]):
-    """What a room does with messages."""
+    """The work of a service on the messages of a batch."""
 
-    def prepare(self, arrivals: Sequence[ConsumedEvent]) -> Prepared:
-        """Everything that needs no database; runs while the batch before is being written."""
+    def prepare(self, messages: Sequence[ConsumedMessage]) -> Prepared:
+        """Do all work that needs no database. It runs while the batch before is written."""
 
     def write(self, transaction: psycopg.Connection, batch: Prepared) -> Callable[[], None]:
-        """Write a batch; what it returns is called after the commit.
+        """Write a batch. The function that it returns is called after the commit.
 
-        `Unavailable` means: again, later. Anything else that it raises stops the process.
+        When it raises `Unavailable`, the batch is tried again later. Any other error stops the process.
         """
 
 
-class Loop(Generic[Prepared]):
-    """Reads, and lets the handler write, until `stop` is set. `lag` is told what each partition has left."""
+class ConsumerLoop(Generic[Prepared]):
+    """Reads batches and lets the handler write them until `stop` is set.
+
+    `report_lag` is called with each partition and the number of its messages that wait.
+    """
 
     def __init__(
         self,
         open_reader: Callable[[], LogReader],
         connect: Callable[[], psycopg.Connection],
         handler: EventHandler[Prepared],
-        lag: Callable[[Partition, int], None],
+        report_lag: Callable[[Partition, int], None],
         stop: threading.Event,
     ) -> None:
         self._open_reader = open_reader
         self._reader: LogReader | None = None
         self._connect = connect
         self._handler = handler
-        self._lag = lag
+        self._report_lag = report_lag
         self._stop = stop
         self._connection: psycopg.Connection | None = None
         self._writing: Future[None] | None = None
         self._failures = 0
-        self._turned_at = time.monotonic()
+        self._last_turn_at = time.monotonic()
 
     def run(self) -> None:
-        """Until stopped. What was gathered is written or left for the next start; raises what no retry can mend."""
+        """Run until stopped. A batch that is not written is read again at the next start.
+
+        Raises every error except `Unavailable` and `PositionMoved`: a retry cannot help.
+        """
         with ThreadPoolExecutor(1, thread_name_prefix="writer") as writer:
             try:
                 while not self._stop.is_set():
                     self._turn(writer)
-                self._settle_anyhow()
+                self._finish_writing_or_drop()
             finally:
                 writer.shutdown()
                 self._disconnect()
 
-    def turns(self) -> bool:
-        """Whether the loop still goes round."""
-        return time.monotonic() - self._turned_at < _STUCK_S
+    def is_alive(self) -> bool:
+        """Return whether the loop has turned in the last 60 seconds."""
+        return time.monotonic() - self._last_turn_at < _STUCK_S
 
-    def ready(self) -> bool:
-        """Whether it has partitions, and nothing stands in its way."""
+    def is_ready(self) -> bool:
+        """Return whether the loop has partitions and its last attempt did not fail."""
         return self._failures == 0 and self._reader is not None and self._reader.has_started()
 
     def _turn(self, writer: ThreadPoolExecutor) -> None:
-        self._turned_at = time.monotonic()
+        self._last_turn_at = time.monotonic()
         try:
             self._reader = reader = self._reader or self._open_reader()
             batch = reader.gather(_WAIT_MS)
-            prepared = self._handler.prepare(batch.arrivals) if batch.moves else None
-            self._settle()
-            self._start_new(reader)
+            prepared = self._handler.prepare(batch.messages) if batch.moves else None
+            self._finish_writing()
+            self._start_assigned(reader)
             if prepared is not None:
                 self._writing = writer.submit(self._write, list(batch.moves.values()), prepared)
-            for place, messages in reader.lag():
-                self._lag(place, messages)
+            for partition, waiting in reader.lag():
+                self._report_lag(partition, waiting)
         except (Unavailable, PositionMoved) as error:
             self._start_over(error)
 
-    def _settle(self) -> None:
-        """Wait for the batch that is being written; raises what it raised."""
+    def _finish_writing(self) -> None:
+        """Wait for the batch that is being written. Raises the error of that write."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
             self._failures = 0
 
-    def _start_new(self, reader: LogReader) -> None:
+    def _start_assigned(self, reader: LogReader) -> None:
         waiting = reader.not_started()
         if not waiting:
             return
         with kafka_reader.transaction(self._connected()) as transaction:
-            stored = kafka_reader.stored(transaction, waiting)
-        for place, position in sorted(stored.items()):
-            reader.start(place, position)
-            log.info("partition_started", topic=place.topic, partition=place.partition, offset=position.next_offset)
+            stored = kafka_reader.stored_positions(transaction, waiting)
+        for partition, position in sorted(stored.items()):
+            reader.start(partition, position)
+            log.info(
+                "partition_started", topic=partition.topic, partition=partition.number, offset=position.next_offset
+            )
         self._failures = 0
 
-    def _write(self, moves: list[Move], prepared: Prepared) -> None:
+    def _write(self, moves: list[PositionMove], prepared: Prepared) -> None:
         with kafka_reader.transaction(self._connected()) as transaction:
-            kafka_reader.move(transaction, moves)
-            done = self._handler.write(transaction, prepared)
-        done()
+            kafka_reader.move_positions(transaction, moves)
+            after_commit = self._handler.write(transaction, prepared)
+        after_commit()
 
     def _start_over(self, error: Unavailable | PositionMoved) -> None:
-        self._settle_anyhow()
+        self._finish_writing_or_drop()
         if self._reader:
             self._reader.forget()
         self._disconnect()
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
         self._failures += 1
-        log.warning("batch_not_written", because=_why(error), again_in_s=pause_s)
+        log.warning("batch_not_written", because=_reason(error), again_in_s=pause_s)
         self._stop.wait(pause_s)
 
-    def _settle_anyhow(self) -> None:
-        # What was not written has not moved a position either, so whoever reads the partition next reads it again.
+    def _finish_writing_or_drop(self) -> None:
+        # A batch that was not written has not moved its positions, so the next reader of the partition reads it again.
         with suppress(Unavailable, PositionMoved):
-            self._settle()
+            self._finish_writing()
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None:
@@ -152,37 +161,37 @@ class Loop(Generic[Prepared]):
             connection.close()
 
 
-def _why(error: Unavailable | PositionMoved) -> str:
+def _reason(error: Unavailable | PositionMoved) -> str:
     return error.issues[0].diagnostics if isinstance(error, Unavailable) else "another projector has the partition"
 
 
-# The life of a process that consumes: stopped by signals, or loudly by what nobody foresaw.
-
-
 def stop_on_signals() -> threading.Event:
-    """Set by SIGTERM and SIGINT: finish what is at hand, then end."""
+    """Return an event that SIGTERM and SIGINT set. A process then finishes its current work and ends."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
 
 
-def run_until_stopped(stop: threading.Event, main: Callable[[], None], *beside: Callable[[], None]) -> int:
-    """Run `main` here and each of `beside` in a thread; when one ends, all do. The exit code is 0 unless one failed."""
-    with ThreadPoolExecutor(max(1, len(beside)), thread_name_prefix="beside") as threads:
-        running: list[Future[None]] = [threads.submit(each) for each in beside]
-        for each in running:
-            each.add_done_callback(lambda _: stop.set())
+def run_until_stopped(stop: threading.Event, main: Callable[[], None], *background: Callable[[], None]) -> int:
+    """Run `main` in this thread and each `background` function in a thread of its own. When one ends, all stop.
+
+    Returns the exit code: 0 unless one of them failed.
+    """
+    with ThreadPoolExecutor(max(1, len(background)), thread_name_prefix="beside") as threads:
+        running: list[Future[None]] = [threads.submit(function) for function in background]
+        for future in running:
+            future.add_done_callback(lambda _: stop.set())
         failed = _failed(main)
         stop.set()
-        for each in running:
-            failed |= _failed(each.result)
+        for future in running:
+            failed |= _failed(future.result)
     log.info("stopped", failed=failed)
     return int(failed)
 
 
-def run_to_its_end(main: Callable[[], None]) -> int:
-    """Run `main`, which stops by itself when it is asked to. The exit code is 0 unless it failed."""
+def run_main(main: Callable[[], None]) -> int:
+    """Run `main`, which handles its own stop signals. Returns the exit code: 0 unless it failed."""
     failed = _failed(main)
     log.info("stopped", failed=failed)
     return int(failed)
@@ -192,10 +201,10 @@ def _failed(run: Callable[[], None]) -> bool:
     try:
         run()
     except Exception as error:
-        # Its text is only safe to print when it is ours: a library may quote what it stumbled over.
-        known = {"because": error.issues[0].diagnostics} if isinstance(error, OneStoryError) else {}
+        # Only the text of our own errors is safe to log. A library may quote the data that it could not handle.
+        reason = {"because": error.issues[0].diagnostics} if isinstance(error, OneStoryError) else {}
         frames = traceback.extract_tb(error.__traceback__)
         at = [f"{frame.filename.rpartition('onestory/')[2]}:{frame.lineno}" for frame in frames]
-        log.error("stopped_by_error", error=type(error).__name__, at=at, **known)
+        log.error("stopped_by_error", error=type(error).__name__, at=at, **reason)
         return True
     return False

@@ -1,4 +1,4 @@
-"""The Kafka producer: send, and wait until every in-sync replica has it."""
+"""The Kafka producer: it sends messages and waits until every in-sync replica has them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from onestory.shared.kafka.schemas import topics
 
 @dataclass(frozen=True, slots=True)
 class KafkaMessage:
-    """What goes to Kafka. `partition` is None where the key decides it, as it does for everything about a person."""
+    """A message to send. When `partition` is None the key decides it, as for all messages about a person."""
 
     topic: str
     key: bytes | None
@@ -29,7 +29,7 @@ class KafkaMessage:
 
 @dataclass(frozen=True, slots=True)
 class MessagePosition:
-    """Where Kafka put a message."""
+    """The topic, partition and offset of one message."""
 
     topic: str
     partition: int
@@ -39,39 +39,39 @@ class MessagePosition:
 class Producer:
     """An idempotent producer with acks=all, for asyncio.
 
-    `timeout_s` bounds the whole of a send: connecting, metadata, batching, retries and the acknowledgement. After it
-    the outcome is unknown, so `Unavailable` is raised: repeating under the same event id is safe. The connection is
-    made at the first send, so that a process can start, and say that it is not ready, while Kafka is away.
+    `timeout_s` bounds a whole send: connecting, metadata, batching, retries and the acknowledgement. After it the
+    outcome is unknown, so `send` raises `Unavailable`; a repeat with the same event id is safe. The producer connects
+    at the first send, so a process can start without Kafka and report that it is not ready.
 
-    After a send that was not acknowledged the next one makes a new connection: kafka-python 3.0 drops its producer id
-    when a batch expires that it had begun to send, asks for no other one, and never sends again.
+    After a send without acknowledgement the next send makes a new connection. kafka-python 3.0 drops its producer id
+    when a batch expires while it is being sent. It never requests a new id, and so it never sends again.
     """
 
     def __init__(self, bootstrap: str, *, timeout_s: float, client_id: str) -> None:
         self._timeout_s = timeout_s
         self._connect = partial(_connect, bootstrap, timeout_s, client_id)
         self._connecting = threading.Lock()
-        self._learning = asyncio.Lock()
+        self._metadata_lock = asyncio.Lock()
         self._kafka: KafkaProducer | None = None
-        self._known: set[str] = set()
+        self._known_topics: set[str] = set()
 
     async def send(self, messages: Sequence[KafkaMessage]) -> list[MessagePosition]:
-        """Where each message stands, once all in-sync replicas have every one. Raises `Unavailable`."""
-        wanted, used = {message.topic for message in messages}, None
+        """Return the position of each message, once all in-sync replicas have all of them. Raises `Unavailable`."""
+        needed, used = {message.topic for message in messages}, None
         try:
             async with asyncio.timeout(self._timeout_s):
-                while unknown := wanted - self._known:
-                    await self._learn(unknown.pop())
+                while unknown := needed - self._known_topics:
+                    await self._load_metadata(unknown.pop())
                 used = self._kafka
                 return await self._send(messages)
         except (TimeoutError, KafkaError) as error:
-            self._part_with(used)
+            self._replace(used)
             raise Unavailable(
                 "Kafka did not acknowledge in time. The outcome is unknown; repeat with the same Idempotency-Key."
             ) from error
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has. Raises `Unavailable`."""
+        """Return the number of partitions of a topic. Raises `Unavailable`."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 return len((await asyncio.to_thread(self._partitions, topic))[1])
@@ -79,42 +79,42 @@ class Producer:
             raise Unavailable("Kafka does not answer.") from error
 
     async def ready(self) -> bool:
-        """Whether Kafka answers with the topics that it should have."""
+        """Return whether Kafka answers and has every topic of `schemas/topics`."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 return all([(await asyncio.to_thread(self._partitions, topic))[1] for topic in topics()])
         except (TimeoutError, KafkaError):
             return False
 
-    async def _learn(self, topic: str) -> None:
-        # What may block (connecting, the first metadata of a topic) may not stop the event loop.
-        # One at a time: while Kafka is away, waiting requests may not fill the pool of threads.
-        async with self._learning:
-            if topic in self._known:
+    async def _load_metadata(self, topic: str) -> None:
+        # Connecting and the first metadata of a topic may block, so they run in a thread and not in the event loop.
+        # One request at a time does this: while Kafka is away, waiting requests must not fill the pool of threads.
+        async with self._metadata_lock:
+            if topic in self._known_topics:
                 return
             kafka, partitions = await asyncio.to_thread(self._partitions, topic)
             if not partitions:
                 raise UnknownTopicOrPartitionError(topic)
             if kafka is self._kafka:
-                self._known.add(topic)
+                self._known_topics.add(topic)
 
     async def _send(self, messages: Sequence[KafkaMessage]) -> list[MessagePosition]:
         assert self._kafka is not None
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[None] = loop.create_future()
+        acknowledged: asyncio.Future[None] = loop.create_future()
         outcomes: list[Any] = []
 
-        def answer(outcome: Any) -> None:
-            # Called by the producer's thread: the event loop is woken once for all messages, not for each.
+        def collect(outcome: Any) -> None:
+            # The producer's thread calls this. The event loop is woken once for all messages.
             outcomes.append(outcome)
             if len(outcomes) == len(messages):
-                loop.call_soon_threadsafe(_done, answered)
+                loop.call_soon_threadsafe(_set_done, acknowledged)
 
         futures = [self._append(message) for message in messages]
         for future in futures:
-            future.add_both(answer)
+            future.add_both(collect)
         if messages:
-            await answered
+            await acknowledged
         return [_position(future) for future in futures]
 
     def _append(self, message: KafkaMessage) -> Any:
@@ -124,20 +124,20 @@ class Producer:
         )
 
     def _partitions(self, topic: str) -> tuple[KafkaProducer, set[int]]:
-        """The partitions, and the connection that knows them."""
+        """Return the connection and the partitions that it knows. This may block."""
         with self._connecting:
             kafka = self._kafka = self._kafka or self._connect()
         return kafka, kafka.partitions_for(topic) or set()
 
-    def _part_with(self, kafka: KafkaProducer | None) -> None:
+    def _replace(self, kafka: KafkaProducer | None) -> None:
         if kafka is None or kafka is not self._kafka:
             return
-        self._kafka, self._known = None, set()
-        # What others have on their way through it has the time that a send has.
+        self._kafka, self._known_topics = None, set()
+        # Other sends that still use this connection get the time limit of a send.
         threading.Thread(target=_close, args=[kafka, self._timeout_s], daemon=True).start()
 
     def close(self) -> None:
-        """Wait for what is on its way, at most as long as a send may take."""
+        """Close the connection, after waiting for open sends; at most the time limit of a send."""
         if self._kafka is not None:
             _close(self._kafka, self._timeout_s)
 
@@ -153,7 +153,7 @@ def _connect(bootstrap: str, timeout_s: float, client_id: str) -> KafkaProducer:
         batch_size=262_144,
         linger_ms=0,
         max_request_size=max(topic.max_message_bytes for topic in topics().values()),
-        # The library's own 60 and 120 s would hold a publisher's request that long.
+        # The defaults of 60 and 120 s would hold a publisher's request that long.
         max_block_ms=timeout_ms,
         bootstrap_timeout_ms=timeout_ms,
         request_timeout_ms=timeout_ms // 2,
@@ -168,14 +168,14 @@ def _close(kafka: KafkaProducer, timeout_s: float) -> None:
     try:
         kafka.close(timeout=timeout_s)
     except KafkaTimeoutError:
-        # Whoever sent what is left has been told that its outcome is unknown.
+        # The senders of the remaining messages already got `Unavailable`.
         kafka._sender.force_close()
         kafka.close(timeout=timeout_s)
 
 
-def _done(answered: asyncio.Future[None]) -> None:
-    if not answered.done():
-        answered.set_result(None)
+def _set_done(acknowledged: asyncio.Future[None]) -> None:
+    if not acknowledged.done():
+        acknowledged.set_result(None)
 
 
 def _position(future: Any) -> MessagePosition:

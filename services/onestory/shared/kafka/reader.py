@@ -1,4 +1,8 @@
-"""Reads batches off a log, in order, from where the positions say."""
+"""Reads batches from a log, in order, from the stored positions.
+
+A service that projects has the table `position (topic, partition, next_offset, broker_time)` in its schema. A batch and
+its positions are written in one transaction.
+"""
 
 from __future__ import annotations
 
@@ -15,74 +19,78 @@ from onestory.shared.events import Event
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.consumer import Log, LogRecord, Partition
 
-# Positions: how far each partition has been projected, kept with what was projected.
-#
-# A room that projects has the table `position (topic, partition, next_offset, broker_time)` in its schema.
-
+BATCH_BYTES = 4_000_000
+_MAX_MESSAGES = 4_000
+_MAX_MESSAGES_PER_POLL = 500
+# A large first guess: the first poll fetches few messages, and then the size of messages is known.
+_FIRST_TYPICAL_BYTES = 1_000_000
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StoredPosition(NamedTuple):
-    """The offset to read next, and the greatest broker time so far."""
+    """The offset that is read next in a partition, and the greatest broker time before it."""
 
     next_offset: int
     broker_time: datetime
 
 
-class Move(NamedTuple):
-    """What a batch does to a position."""
+class PositionMove(NamedTuple):
+    """The change that a batch makes to one position. `expected_offset` is the stored offset before the batch."""
 
-    place: Partition
-    expected: int
-    to: StoredPosition
+    partition: Partition
+    expected_offset: int
+    new_position: StoredPosition
 
 
 class PositionMoved(Exception):
-    """Another projector has moved a position that this one thought was its own; nothing may be written."""
+    """Another projector has moved the position of this partition. The batch must not be written."""
 
 
 @contextmanager
 def transaction(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """One transaction. Raises `Unavailable` when PostgreSQL goes away, or ends it in favour of another one."""
+    """Open one transaction. Raises `Unavailable` when PostgreSQL is lost or cancels the transaction."""
     try:
         with connection.transaction():
             yield connection
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        # The text of a PostgreSQL error may quote a row, so only its class goes on.
+        # The text of a PostgreSQL error may quote a row, so the message holds only its class.
         raise Unavailable(f"PostgreSQL did not take a batch ({type(error).__name__}).") from error
 
 
-def stored(connection: psycopg.Connection, places: Collection[Partition]) -> dict[Partition, StoredPosition]:
-    """Where to read on; at the beginning when nobody has read a partition yet."""
-    asked = [[place.topic for place in sorted(places)], [place.partition for place in sorted(places)]]
+def stored_positions(
+    connection: psycopg.Connection, partitions: Collection[Partition]
+) -> dict[Partition, StoredPosition]:
+    """Return the stored position of each partition; offset 0 for a partition that was never read."""
+    ordered = sorted(partitions)
+    columns = [[partition.topic for partition in ordered], [partition.number for partition in ordered]]
     connection.execute(
         """insert into position (topic, partition, next_offset, broker_time)
            select topic, partition, 0, %s from unnest(%s::text[], %s::int[]) as asked (topic, partition)
            on conflict do nothing""",
-        [_NEVER, *asked],
+        [_NEVER, *columns],
     )
     rows = connection.execute(
         """select topic, partition, next_offset, broker_time from position
            join unnest(%s::text[], %s::int[]) as asked (topic, partition) using (topic, partition)""",
-        asked,
+        columns,
     ).fetchall()
-    return {Partition(topic, partition): StoredPosition(*position) for topic, partition, *position in rows}
+    return {Partition(topic, number): StoredPosition(*position) for topic, number, *position in rows}
 
 
-def move(connection: psycopg.Connection, moves: Collection[Move]) -> None:
-    """Compare-and-set, before anything else of the batch is written. Raises `PositionMoved`.
+def move_positions(connection: psycopg.Connection, moves: Collection[PositionMove]) -> None:
+    """Compare and set the positions. Call it before any other write of the batch. Raises `PositionMoved`.
 
-    Rows are locked in one order, so that two projectors that fight over several partitions do not deadlock. The loser
-    waits at the first row that both want, and then sees that it was moved.
+    Rows are locked in sorted order, so two projectors that hold the same partitions do not deadlock. The second one
+    waits at the first common row, and then sees that the position has moved.
     """
     ordered = sorted(moves)
-    found = connection.execute(
+    current = connection.execute(
         """select topic, partition, next_offset from position
            join unnest(%s::text[], %s::int[]) as asked (topic, partition) using (topic, partition)
            order by topic, partition for update of position""",
-        [[m.place.topic for m in ordered], [m.place.partition for m in ordered]],
+        [[m.partition.topic for m in ordered], [m.partition.number for m in ordered]],
     ).fetchall()
-    if [(m.place.topic, m.place.partition, m.expected) for m in ordered] != found:
+    if [(m.partition.topic, m.partition.number, m.expected_offset) for m in ordered] != current:
         raise PositionMoved
     connection.execute(
         """update position set next_offset = asked.next_offset, broker_time = asked.broker_time
@@ -90,23 +98,20 @@ def move(connection: psycopg.Connection, moves: Collection[Move]) -> None:
                as asked (topic, partition, next_offset, broker_time)
            where (position.topic, position.partition) = (asked.topic, asked.partition)""",
         [
-            [m.place.topic for m in ordered],
-            [m.place.partition for m in ordered],
-            [m.to.next_offset for m in ordered],
-            [m.to.broker_time for m in ordered],
+            [m.partition.topic for m in ordered],
+            [m.partition.number for m in ordered],
+            [m.new_position.next_offset for m in ordered],
+            [m.new_position.broker_time for m in ordered],
         ],
     )
 
 
-# What a projector is given: an event, and where and when it stands in Kafka.
-
-
 @dataclass(frozen=True, slots=True)
-class ConsumedEvent:
-    """One message. `event` is what its bytes say, or why they cannot be read.
+class ConsumedMessage:
+    """One message. `event` is the decoded event, or the reason why the bytes cannot be decoded.
 
-    `broker_time` is the LogAppendTime, or an earlier message's of the same partition where that is greater: it never
-    goes backwards, and is the same on every rebuild. `key`, `value` and `headers` are the bytes as they stand in Kafka.
+    `broker_time` is the greatest LogAppendTime of the partition up to this message. So it never goes backwards, and it
+    is the same on every rebuild. `key`, `value` and `headers` are the bytes that Kafka stores.
     """
 
     topic: str
@@ -119,122 +124,112 @@ class ConsumedEvent:
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-BATCH_BYTES = 4_000_000
-_MOST_MESSAGES = 4_000
-# Until it is known how large messages are here: a few at a time.
-_TYPICAL_BYTES = 1_000_000
-
-
 @dataclass(slots=True)
 class Batch:
-    """Messages of several partitions, and what they do to the positions."""
+    """Messages of several partitions, and the change that they make to the positions."""
 
-    arrivals: list[ConsumedEvent] = field(default_factory=list)
-    moves: dict[Partition, Move] = field(default_factory=dict)
-    size: int = 0
+    messages: list[ConsumedMessage] = field(default_factory=list)
+    moves: dict[Partition, PositionMove] = field(default_factory=dict)
+    size_bytes: int = 0
 
 
 class LogReader:
-    """Knows which offset comes next in each partition that it was told to start.
+    """Gathers batches, and tracks the next offset of each started partition.
 
-    The group may take a partition away and give it back between two polls, and kafka-python then reads from somewhere
-    else. So the assignment is compared after each poll, and a message that is not next makes its partition start anew.
+    The group may revoke a partition and assign it again between two polls. kafka-python then reads from another offset.
+    So the assignment is compared after each poll, and a message with a wrong offset makes its partition start again.
 
-    Messages that `passes_by` picks are read past: the position moves, and nobody decodes them.
+    A message for which `skip(topic, record)` is true moves the position but is not decoded.
     """
 
-    def __init__(self, log: Log, codec: Codec, passes_by: Callable[[str, LogRecord], bool] | None = None) -> None:
+    def __init__(self, log: Log, codec: Codec, skip: Callable[[str, LogRecord], bool] | None = None) -> None:
         self._log = log
         self._codec = codec
-        self._passes_by = passes_by or (lambda _topic, _record: False)
+        self._skip = skip or (lambda _topic, _record: False)
         self._next: dict[Partition, StoredPosition] = {}
-        self._typical_bytes = _TYPICAL_BYTES
+        self._typical_bytes = _FIRST_TYPICAL_BYTES
 
     def gather(self, timeout_ms: int) -> Batch:
-        """What there is, until it is enough for one transaction; waits for the first message only."""
+        """Return the next messages, up to the size of one transaction. Waits for the first message only."""
         batch = Batch()
-        while batch.size < BATCH_BYTES and len(batch.arrivals) < _MOST_MESSAGES:
-            room = (BATCH_BYTES - batch.size) // self._typical_bytes
-            polled = self._log.poll(0 if batch.moves else timeout_ms, max(1, min(room, 500)))
-            self._drop_lost(batch)
-            for place, records in polled.items():
-                self._take(batch, place, records)
+        while batch.size_bytes < BATCH_BYTES and len(batch.messages) < _MAX_MESSAGES:
+            wanted = (BATCH_BYTES - batch.size_bytes) // self._typical_bytes
+            polled = self._log.poll(0 if batch.moves else timeout_ms, max(1, min(wanted, _MAX_MESSAGES_PER_POLL)))
+            self._drop_revoked(batch)
+            for partition, records in polled.items():
+                self._add(batch, partition, records)
             if not polled or not batch.moves:
                 break
         return batch
 
     def not_started(self) -> set[Partition]:
-        """Assigned partitions that wait for `start`."""
+        """Return the assigned partitions that wait for `start`."""
         return self._log.assigned() - self._next.keys()
 
-    def start(self, place: Partition, position: StoredPosition) -> None:
-        """Read this partition from here."""
-        self._log.seek(place, position.next_offset)
-        self._next[place] = position
+    def start(self, partition: Partition, position: StoredPosition) -> None:
+        """Read this partition from this position."""
+        self._log.seek(partition, position.next_offset)
+        self._next[partition] = position
 
     def has_started(self) -> bool:
-        """Whether there is any partition to read."""
+        """Return whether any partition is being read."""
         return bool(self._next)
 
     def forget(self) -> None:
-        """Start all partitions anew: what was read ahead was not written."""
+        """Forget all positions, because a batch was not written. Every partition needs `start` again."""
         self._next.clear()
 
     def lag(self) -> Iterable[tuple[Partition, int]]:
-        """Messages that are there and not gathered yet, for each started partition."""
-        for place, position in self._next.items():
-            end = self._log.end(place)
+        """Yield each started partition with the number of messages that are not gathered yet."""
+        for partition, position in self._next.items():
+            end = self._log.end_offset(partition)
             if end is not None:
-                yield place, max(0, end - position.next_offset)
+                yield partition, max(0, end - position.next_offset)
 
-    def _drop_lost(self, batch: Batch) -> None:
-        lost = self._next.keys() - self._log.assigned()
-        for place in lost:
-            del self._next[place]
-            _drop(batch, place)
+    def _drop_revoked(self, batch: Batch) -> None:
+        revoked = self._next.keys() - self._log.assigned()
+        for partition in revoked:
+            del self._next[partition]
+            _drop(batch, partition)
 
-    def _take(self, batch: Batch, place: Partition, records: Sequence[LogRecord]) -> None:
-        position = self._next.get(place)
+    def _add(self, batch: Batch, partition: Partition, records: Sequence[LogRecord]) -> None:
+        position = self._next.get(partition)
         if position is None:
             return
         if records[0].offset < position.next_offset:
-            del self._next[place]
-            _drop(batch, place)
+            del self._next[partition]
+            _drop(batch, partition)
             return
-        expected = batch.moves[place].expected if place in batch.moves else position.next_offset
+        expected = batch.moves[partition].expected_offset if partition in batch.moves else position.next_offset
         for record in records:
             position = StoredPosition(record.offset + 1, max(position.broker_time, record.time))
-            if not self._passes_by(place.topic, record):
-                batch.arrivals.append(self._arrival(place, record, position))
-            batch.size += len(record.value)
-        self._next[place] = position
-        batch.moves[place] = Move(place, expected, position)
+            if not self._skip(partition.topic, record):
+                batch.messages.append(self._consumed(partition, record, position))
+            batch.size_bytes += len(record.value)
+        self._next[partition] = position
+        batch.moves[partition] = PositionMove(partition, expected, position)
         self._typical_bytes = max(1, sum(len(record.value) for record in records) // len(records))
 
-    def _arrival(self, place: Partition, record: LogRecord, position: StoredPosition) -> ConsumedEvent:
+    def _consumed(self, partition: Partition, record: LogRecord, position: StoredPosition) -> ConsumedMessage:
+        return ConsumedMessage(
+            partition.topic,
+            partition.number,
+            record.offset,
+            position.broker_time,
+            record.key,
+            record.value,
+            self._decode(record.value),
+            record.headers,
+        )
+
+    def _decode(self, value: bytes) -> Event | Unprocessable:
         try:
-            event = self._codec.decode(record.value)
+            return self._codec.decode(value)
         except Unprocessable as error:
             code = "unknown-schema" if error.issues[0].code == "not-found" else "not-decodable"
-            return _arrival(place, record, position, Unprocessable(error.issues[0].diagnostics, code=code))
-        return _arrival(place, record, position, event)
+            return Unprocessable(error.issues[0].diagnostics, code=code)
 
 
-def _arrival(
-    place: Partition, record: LogRecord, position: StoredPosition, event: Event | Unprocessable
-) -> ConsumedEvent:
-    return ConsumedEvent(
-        place.topic,
-        place.partition,
-        record.offset,
-        position.broker_time,
-        record.key,
-        record.value,
-        event,
-        record.headers,
-    )
-
-
-def _drop(batch: Batch, place: Partition) -> None:
-    if batch.moves.pop(place, None):
-        batch.arrivals = [arrival for arrival in batch.arrivals if (arrival.topic, arrival.partition) != place]
+def _drop(batch: Batch, partition: Partition) -> None:
+    if batch.moves.pop(partition, None):
+        batch.messages = [each for each in batch.messages if (each.topic, each.partition) != partition]

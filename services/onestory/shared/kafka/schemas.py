@@ -1,4 +1,7 @@
-"""Schema ids of the wire format: from the checked-in file, or from a schema registry."""
+"""The contract files in `schemas/`: topics, Avro schemas, and the schema ids of the wire format.
+
+Schema ids come from a schema registry when a deployment has one, else from `schemas/avro/ids.json`.
+"""
 
 from __future__ import annotations
 
@@ -15,34 +18,31 @@ import yaml
 
 from onestory.shared.errors import Misconfigured, Unavailable, Unprocessable
 
-# Where the contract's files are: `schemas/`.
+RECORD_TOPIC = "care.record"
+DIRECTORY_TOPIC = "care.directory"
+PARKED_TOPIC = "care.parked"
+ACCESS_TOPIC = "care.access"
+SUMMARY_TOPIC = "care.summary"
+REFERRAL_TOPIC = "care.referral"
+
+_REGISTRY_SETTING = "ONESTORY_SCHEMA_REGISTRY_URL"
 
 
-def folder() -> Path:
-    """`schemas/`: inside the package when it is installed from a wheel, else at the top of the repository."""
+def schemas_folder() -> Path:
+    """Return the folder `schemas/`: inside the installed package (wheel), else at the top of the repository."""
     package = Path(__file__).parents[2] / "schemas"
     return package if package.is_dir() else Path(__file__).parents[4] / "schemas"
 
 
 def load_schema(name: str) -> dict[str, Any]:
-    """The current Avro schema of an event, as JSON."""
-    loaded: dict[str, Any] = json.loads((folder() / "avro" / f"{name}.avsc").read_text())
+    """Return the current Avro schema of an event, as JSON."""
+    loaded: dict[str, Any] = json.loads((schemas_folder() / "avro" / f"{name}.avsc").read_text())
     return loaded
-
-
-# Topics are data: one file of `schemas/topics/` for each.
-
-RECORD = "care.record"
-DIRECTORY = "care.directory"
-PARKED = "care.parked"
-ACCESS = "care.access"
-SUMMARY = "care.summary"
-REFERRAL = "care.referral"
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One file of `schemas/topics/`. `retention_ms` is -1 for ever."""
+    """One file of `schemas/topics/`. `retention_ms` is -1 when messages are kept for ever."""
 
     name: str
     schema: str
@@ -54,8 +54,8 @@ class Topic:
 
 @cache
 def topics() -> Mapping[str, Topic]:
-    """Every topic by name. Raises `Misconfigured` when a file does not say what a topic needs."""
-    loaded = (_topic(path) for path in sorted((folder() / "topics").glob("*.yaml")))
+    """Return every topic by name. Raises `Misconfigured` when a file lacks a field or has a wrong one."""
+    loaded = (_topic(path) for path in sorted((schemas_folder() / "topics").glob("*.yaml")))
     return MappingProxyType({topic.name: topic for topic in loaded})
 
 
@@ -83,25 +83,24 @@ def _milliseconds(retention: str) -> int:
     return int(days) * 86_400_000
 
 
-_VARIABLE = "ONESTORY_SCHEMA_REGISTRY_URL"
-
-
 class SchemaIds(Protocol):
-    """Where the ids in the wire format come from: the checked-in file, or a schema registry."""
+    """Maps event names to schema ids, and schema ids to Avro schemas."""
 
-    def id_of(self, name: str) -> int: ...
+    def id_of(self, name: str) -> int:
+        """Return the id of an event's current schema."""
 
-    def schema(self, schema_id: int) -> Any: ...
+    def schema(self, schema_id: int) -> Any:
+        """Return the schema with this id, as JSON. Raises `Unprocessable` for an unknown id."""
 
 
-class FileIds:
-    """Ids from `schemas/avro/ids.json`: what a deployment without a registry uses.
+class FileSchemaIds:
+    """Ids from `schemas/avro/ids.json`, for a deployment without a registry.
 
-    An id stands for one schema for ever, so a changed event gets a new id and its predecessor stays in `history/`.
+    An id never changes its schema. A changed event gets a new id, and its earlier schema stays in `history/`.
     """
 
     def __init__(self) -> None:
-        self._ids: dict[str, int] = json.loads((folder() / "avro" / "ids.json").read_text())
+        self._ids: dict[str, int] = json.loads((schemas_folder() / "avro" / "ids.json").read_text())
         self._files = {schema_id: self._file(key) for key, schema_id in self._ids.items()}
 
     def id_of(self, name: str) -> int:
@@ -115,15 +114,15 @@ class FileIds:
 
     @staticmethod
     def _file(key: str) -> Path:
-        """`RecordChanged` is the current schema; `RecordChanged.1` is version 1 in the history."""
-        avro = folder() / "avro"
+        """Return the file of a key: `RecordChanged` is the current schema, `RecordChanged.1` is version 1."""
+        avro = schemas_folder() / "avro"
         return avro / "history" / f"{key}.avsc" if "." in key else avro / f"{key}.avsc"
 
 
-class RegistryIds:
+class RegistrySchemaIds:
     """Ids from a Confluent-compatible registry (Confluent, or Apicurio's `/apis/ccompat/v7`).
 
-    Subjects are `<topic>-value`. Everything raises `Unavailable` when the registry does not answer as it should.
+    Subjects are `<topic>-value`. Every method raises `Unavailable` when the registry gives no usable answer.
     """
 
     def __init__(self, url: str, subjects: Mapping[str, str]) -> None:
@@ -131,14 +130,14 @@ class RegistryIds:
         self._subjects = subjects
 
     def id_of(self, name: str) -> int:
-        """The id, which the registry gives at the first time. Raises `Misconfigured` when it refuses the schema."""
+        """Register the current schema and return its id. Raises `Misconfigured` when the registry refuses it."""
         subject = self._subjects[name]
         body = {"schema": json.dumps(load_schema(name)), "schemaType": "AVRO"}
         status, answer = self._call("POST", f"/subjects/{subject}/versions", body)
         if status in (409, 422):
             raise Misconfigured(f"The schema registry refuses our schema of {subject}: what it has is not compatible.")
         if status != 200 or not isinstance(answer.get("id"), int):
-            raise Unavailable(f"The registry at {_VARIABLE} answers {status} when {subject} is registered.")
+            raise Unavailable(f"The registry at {_REGISTRY_SETTING} answers {status} when {subject} is registered.")
         return int(answer["id"])
 
     def schema(self, schema_id: int) -> Any:
@@ -146,17 +145,17 @@ class RegistryIds:
         if status == 404:
             raise Unprocessable("The schema registry does not know this schema id.", code="not-found")
         if status != 200:
-            raise Unavailable(f"The registry at {_VARIABLE} answers {status} when it is asked for a schema.")
+            raise Unavailable(f"The registry at {_REGISTRY_SETTING} answers {status} when it is asked for a schema.")
         if answer.get("schemaType", "AVRO") != "AVRO":
             raise Unprocessable("What the schema registry has under this schema id is not Avro.")
         return json.loads(answer["schema"])
 
     def _call(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
-        """Status and body; the body is empty when it is no JSON object."""
+        """Return status and body. The body is empty when it is no JSON object."""
         try:
             response = self._http.request(method, path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(f"The schema registry does not answer at the address in {_VARIABLE}.") from error
+            raise Unavailable(f"The schema registry does not answer at the address in {_REGISTRY_SETTING}.") from error
         try:
             answer = response.json()
         except ValueError:
@@ -165,7 +164,7 @@ class RegistryIds:
 
 
 def schema_ids(schema_registry_url: str) -> SchemaIds:
-    """Ids from the registry when a deployment has one, else from the checked-in file."""
+    """Return ids from the registry at this URL, or from `ids.json` when the URL is empty."""
     if not schema_registry_url:
-        return FileIds()
-    return RegistryIds(schema_registry_url, {topic.schema: f"{topic.name}-value" for topic in topics().values()})
+        return FileSchemaIds()
+    return RegistrySchemaIds(schema_registry_url, {topic.schema: f"{topic.name}-value" for topic in topics().values()})

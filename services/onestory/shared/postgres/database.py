@@ -1,4 +1,7 @@
-"""PostgreSQL for processes that serve: a database that does not answer is `Unavailable`, not an error of ours."""
+"""Access to PostgreSQL: an asyncpg pool for processes that serve, psycopg connections for projectors, migrations.
+
+Each service owns one schema. A database that does not answer raises `Unavailable`.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,15 @@ from psycopg import sql
 from onestory.shared.errors import Misconfigured, Unavailable
 
 Result = TypeVar("Result")
-_AWAY = (
+
+_MIGRATION_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+# One lock for all schemas: migrations of one database run one after the other.
+_MIGRATION_LOCK = 0x0E57
+_UNREACHABLE = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
-    # What asyncpg says of a connection that broke between two of its steps.
+    # asyncpg raises this for a connection that broke between two of its steps.
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -27,89 +34,92 @@ _AWAY = (
 )
 
 
-def create_pool(dsn: str) -> asyncpg.Pool:
-    """A pool that connects when it is first asked, so that a process can start while PostgreSQL is away."""
+def create_pool(dsn: str, schema: str) -> asyncpg.Pool:
+    """Return a pool whose unqualified table names are those of `schema`.
+
+    It connects at the first query, so a process can start while PostgreSQL is down.
+    """
     return asyncpg.create_pool(
         dsn,
         min_size=0,
         max_size=8,
         timeout=3.0,
         command_timeout=10.0,
-        # Rooms read the record's tables. Compiling a query to machine code takes longer than these queries do.
-        server_settings={"search_path": "record", "jit": "off"},
-        reset=_keep,
+        # Compiling a query to machine code takes longer than these queries take.
+        server_settings={"search_path": schema, "jit": "off"},
+        reset=_skip_reset,
     )
 
 
-async def _keep(_connection: object) -> None:
-    """Nothing to reset: no query leaves a setting or a lock, and asyncpg's own reset is a round trip for each read."""
+async def _skip_reset(_connection: object) -> None:
+    """Do nothing. No query leaves a setting or a lock, and asyncpg's own reset costs each read a round trip."""
 
 
 class Queries(Protocol):
-    """Questions to PostgreSQL. Each raises `Unavailable`."""
+    """Reads from PostgreSQL. Each method raises `Unavailable`."""
 
     async def fetch(self, query: str, *arguments: object) -> Sequence[Any]:
-        """All rows."""
+        """Return all rows."""
 
     async def fetchrow(self, query: str, *arguments: object) -> Any:
-        """The first row, or None."""
+        """Return the first row, or None."""
 
     async def fetchval(self, query: str, *arguments: object) -> Any:
-        """The first value of the first row."""
+        """Return the first value of the first row."""
 
 
 class Transaction(Queries, Protocol):
-    """What a transaction adds: commands. They are all done, or none is."""
+    """Reads and commands of one transaction: all commands take effect, or none does."""
 
     async def execute(self, query: str, *arguments: object) -> str:
-        """Do it; the command tag."""
+        """Execute a command and return its command tag."""
 
 
 class Database:
-    """Queries on a pool."""
+    """Queries, snapshots and transactions on a pool."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
     async def fetch(self, query: str, *arguments: object) -> Sequence[Any]:
-        """All rows. Raises `Unavailable`."""
-        return await _answered(self._pool.fetch(query, *arguments))
+        """Return all rows. Raises `Unavailable`."""
+        return await _unless_unreachable(self._pool.fetch(query, *arguments))
 
     async def fetchrow(self, query: str, *arguments: object) -> Any:
-        """The first row, or None. Raises `Unavailable`."""
-        return await _answered(self._pool.fetchrow(query, *arguments))
+        """Return the first row, or None. Raises `Unavailable`."""
+        return await _unless_unreachable(self._pool.fetchrow(query, *arguments))
 
     async def fetchval(self, query: str, *arguments: object) -> Any:
-        """The first value of the first row. Raises `Unavailable`."""
-        return await _answered(self._pool.fetchval(query, *arguments))
+        """Return the first value of the first row. Raises `Unavailable`."""
+        return await _unless_unreachable(self._pool.fetchval(query, *arguments))
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Queries]:
-        """Within: all queries see the database at one moment. Raises `Unavailable`."""
+        """Open a read-only repeatable-read transaction: all its queries see one snapshot. Raises `Unavailable`."""
         try:
             async with (
                 self._pool.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 yield connection
-        except _AWAY as error:
-            raise _away() from error
+        except _UNREACHABLE as error:
+            raise _unavailable() from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Within: queries and commands that are done together once it ends without an error.
+        """Open a transaction that commits when the block ends without an error.
 
-        Raises `Unavailable`; where the connection breaks while it ends, the outcome is unknown.
+        Raises `Unavailable`. When the connection breaks during the commit, the outcome is unknown.
         """
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 yield connection
-        except _AWAY as error:
-            raise _away() from error
+        except _UNREACHABLE as error:
+            raise _unavailable() from error
 
 
-class Joined(Database):
-    """A database of which every transaction is part of one that somebody else has begun, and ends."""
+class JoinedDatabase(Database):
+    """Joins the caller's open transaction; never commits."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -117,55 +127,49 @@ class Joined(Database):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Within: part of the other one."""
+        """Return the caller's transaction."""
         yield self._transaction
 
 
-async def _answered(result: Awaitable[Result]) -> Result:
+async def _unless_unreachable(result: Awaitable[Result]) -> Result:
     try:
         return await result
-    except _AWAY as error:
-        raise _away() from error
+    except _UNREACHABLE as error:
+        raise _unavailable() from error
 
 
-def _away() -> Unavailable:
+def _unavailable() -> Unavailable:
     return Unavailable("The record's database does not answer. Try again.")
 
 
-# PostgreSQL: connections and migrations. Each room has a schema of its own.
-
-_FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
-# One number for all rooms: migrations of one database run one after the other.
-_LOCK = 0x0E57
-
-
-def connect(dsn: str, room: str) -> psycopg.Connection:
-    """A connection whose unqualified names are the room's tables. Raises `Unavailable`."""
+def connect(dsn: str, schema: str) -> psycopg.Connection:
+    """Return a connection whose unqualified table names are those of `schema`. Raises `Unavailable`."""
     try:
-        return psycopg.connect(dsn, options=f"-c search_path={room}", application_name=f"onestory-{room}")
+        return psycopg.connect(dsn, options=f"-c search_path={schema}", application_name=f"onestory-{schema}")
     except psycopg.OperationalError as error:
         raise Unavailable("PostgreSQL does not answer at the address in ONESTORY_POSTGRES.") from error
 
 
-def migrate(dsn: str, room: str, folder: Path) -> list[str]:
-    """Apply the room's numbered files that have not run yet, each in its own transaction; their names.
+def migrate(dsn: str, schema: str, folder: Path) -> list[str]:
+    """Apply the numbered files of `folder` that have not run yet, and return their names.
 
-    Raises `Misconfigured` when a file that has run is gone: the database belongs to a newer release.
+    Each file runs in a transaction of its own. Raises `Misconfigured` when a file that has run is missing: then the
+    database belongs to a newer release.
     """
-    files = {path.name: path for path in sorted(folder.iterdir()) if _FILE.fullmatch(path.name)}
-    with connect(dsn, room) as connection:
-        connection.execute("select pg_advisory_lock(%s)", [_LOCK])
-        done = _done(connection, room)
-        if unknown := done - set(files):
-            raise Misconfigured(f"The database has migrations of {room} that this release lacks: {sorted(unknown)}.")
-        pending = [name for name in files if name not in done]
+    files = {path.name: path for path in sorted(folder.iterdir()) if _MIGRATION_NAME.fullmatch(path.name)}
+    with connect(dsn, schema) as connection:
+        connection.execute("select pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        applied = _applied(connection, schema)
+        if unknown := applied - set(files):
+            raise Misconfigured(f"The database has migrations of {schema} that this release lacks: {sorted(unknown)}.")
+        pending = [name for name in files if name not in applied]
         for name in pending:
             _apply(connection, name, files[name].read_text())
         return pending
 
 
-def _done(connection: psycopg.Connection, room: str) -> set[str]:
-    connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(room)))
+def _applied(connection: psycopg.Connection, schema: str) -> set[str]:
+    connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
     connection.execute("create table if not exists migration (name text primary key, at timestamptz default now())")
     connection.commit()
     return {name for (name,) in connection.execute("select name from migration").fetchall()}

@@ -11,19 +11,19 @@ import yaml
 from tests.unit.record.merge.words import said
 
 from onestory.record.merge.engine import merge
-from onestory.record.merge.model import FactConflict, Merged
+from onestory.record.merge.model import FactConflict, MergedRecord
 from onestory.record.merge.rules import merge_rules
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "cases.yaml").read_text())
 KEYS = {"case", "said", "lines", "rule", "certainty", "conflicts", "beside", "withdrawn", "onset"}
 
 
-def record(case: Mapping[str, Any]) -> Merged:
+def record(case: Mapping[str, Any]) -> MergedRecord:
     told = [said(name, words, place) for place, (name, words) in enumerate(case["said"].items())]
     return merge(told, merge_rules())
 
 
-def shown(merged: Merged) -> dict[str, Any]:
+def shown(merged: MergedRecord) -> dict[str, Any]:
     """What a case may expect of a record, as cases write it."""
     facts = merged.facts
     return {
@@ -31,7 +31,7 @@ def shown(merged: Merged) -> dict[str, Any]:
         "rule": " ".join(sorted({rule for fact in facts for rule in fact.rules})),
         "certainty": min((fact.certainty.value for fact in facts if fact.joins), default=""),
         "conflicts": sorted({_words(conflict) for fact in facts for conflict in fact.conflicts}),
-        "beside": sorted({" ".join(sorted((fact.id, other))) for fact in facts for other in fact.beside}),
+        "beside": sorted({" ".join(sorted((fact.id, other))) for fact in facts for other in fact.related}),
         "withdrawn": sorted(each for fact in facts for each in fact.withdrawn),
         "onset": " ".join(filter(None, (fact.onset for fact in facts))),
     }

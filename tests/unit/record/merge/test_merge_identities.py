@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from onestory.record.merge.judgement import JUDGEMENT_SYSTEM, KEEP_APART, KEPT_APART, decided, judged
+from onestory.record.merge.judgement import JUDGEMENT_SYSTEM, KEEP_APART, KEPT_APART, latest_verdicts, read_judgements
 from onestory.record.merge.model import Statement
 
 BEFORE, NUMBERED = "a" * 26, "b" * 26
@@ -44,21 +44,21 @@ def apart(*named: str) -> Statement:
 def test_a_judgement_speaks_of_the_same_resources_under_another_identity(judgement: Any) -> None:
     places = {f"{NUMBERED}-{ASTHMA}": 0, f"{BEFORE}-{WHEEZE}": 1}
 
-    (found,) = judged([judgement(*JUDGED)], places)
+    (found,) = read_judgements([judgement(*JUDGED)], places)
 
-    assert set(found.about) == places.keys()
-    assert list(decided([found], places)) == [(0, 1)]
+    assert set(found.statement_ids) == places.keys()
+    assert list(latest_verdicts([found], places)) == [(0, 1)]
 
 
 def test_where_both_are_there_it_speaks_of_the_one_that_it_names() -> None:
     places = {f"{NUMBERED}-{ASTHMA}": 0, JUDGED[0]: 1, JUDGED[1]: 2}
 
-    (found,) = judged([apart(*JUDGED)], places)
+    (found,) = read_judgements([apart(*JUDGED)], places)
 
-    assert found.about == JUDGED
+    assert found.statement_ids == JUDGED
 
 
 def test_of_what_is_not_there_it_does_not_speak() -> None:
-    (found,) = judged([apart(*JUDGED)], {JUDGED[0]: 0, f"{NUMBERED}-{'e' * 26}": 1})
+    (found,) = read_judgements([apart(*JUDGED)], {JUDGED[0]: 0, f"{NUMBERED}-{'e' * 26}": 1})
 
-    assert found.about == JUDGED[:1]
+    assert found.statement_ids == JUDGED[:1]

@@ -11,22 +11,22 @@ import orjson
 import pytest
 
 from onestory.record.merge.engine import merge
-from onestory.record.merge.model import Fact, Merged, Statement
+from onestory.record.merge.model import Fact, MergedRecord, Statement
 from onestory.record.merge.rules import merge_rules
-from onestory.sample.main import of_person
-from onestory.sample.people import person
-from onestory.sample.resources import PublishedBundle
+from onestory.sample.main import person_submissions
+from onestory.sample.people import make_person
+from onestory.sample.resources import SampleSubmission
 
 SEED, PEOPLE = 7, 20
 
 
 @cache
-def submissions(index: int) -> tuple[PublishedBundle, ...]:
-    return tuple(of_person(person(SEED, index)))
+def submissions(index: int) -> tuple[SampleSubmission, ...]:
+    return tuple(person_submissions(make_person(SEED, index)))
 
 
 @cache
-def record(index: int) -> Merged:
+def record(index: int) -> MergedRecord:
     """The record of one person: the newest statement of each resource; nothing is deleted here."""
     newest = {said.shared_id: said for submission in submissions(index) for said in _statements(submission)}
     return merge(newest.values(), merge_rules())
@@ -70,7 +70,7 @@ def test_what_was_entered_in_error_is_marked() -> None:
     assert all(fact.withdrawn == (fact.id,) for fact in disputed("entered-in-error"))
 
 
-def _statements(submission: PublishedBundle) -> Iterator[Statement]:
+def _statements(submission: SampleSubmission) -> Iterator[Statement]:
     for entry in orjson.loads(submission.body)["entry"]:
         resource = entry.get("resource")
         if resource and "id" in resource:
@@ -80,9 +80,9 @@ def _statements(submission: PublishedBundle) -> Iterator[Statement]:
             yield Statement(name, kind, source.ods, source.system, UUID(int=0), at, at, resource)
 
 
-def _name(submission: PublishedBundle, resource: str) -> str:
+def _name(submission: SampleSubmission, resource: str) -> str:
     return f"{submission.source.ods}/{resource}"
 
 
-def _fact(merged: Merged, name: str) -> Fact:
+def _fact(merged: MergedRecord, name: str) -> Fact:
     return next(fact for fact in merged.facts if name in {member.shared_id for member in fact.members})

@@ -76,7 +76,7 @@ def test_no_content_breaks_a_record(told: list[tuple[str, dict[str, Any]]]) -> N
     merged = merge(statements, RULES)
 
     members = [member.shared_id for fact in merged.facts for member in fact.members]
-    assert sorted(members + [each.said.shared_id for each in merged.judgements]) == [
+    assert sorted(members + [each.statement.shared_id for each in merged.judgements]) == [
         each.shared_id for each in statements
     ]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.record.merge.words import said
 
 from onestory.record.merge.engine import merge
-from onestory.record.merge.model import Fact, Merged, Statement
+from onestory.record.merge.model import Fact, MergedRecord, Statement
 from onestory.record.merge.reading import StatementReader
 from onestory.record.merge.rules import merge_rules
 
@@ -88,7 +88,7 @@ def test_every_statement_is_in_exactly_one_fact_and_every_judgement_in_none(told
     merged = merge(told, RULES)
 
     members = [member.shared_id for fact in merged.facts for member in fact.members]
-    judged = [judgement.said.shared_id for judgement in merged.judgements]
+    judged = [judgement.statement.shared_id for judgement in merged.judgements]
     assert sorted(members + judged) == sorted(each.shared_id for each in told)
     assert all(judgement.startswith("j") for judgement in judged)
 
@@ -124,7 +124,7 @@ def test_yes_and_no_withdrawn_and_said_and_two_plans_are_never_one(told: list[St
         members = [readings[member.shared_id] for member in fact.members]
         assert len({member.negative for member in members}) == 1
         if len(members) > 1:
-            assert not any(member.withdrawn or member.decision is not None for member in members)
+            assert not any(member.withdrawn or member.plan_decision is not None for member in members)
 
 
 @EXAMPLES
@@ -178,7 +178,7 @@ def test_a_conflict_has_sides_and_is_told_by_every_fact_on_one(told: list[Statem
             assert all(side == tuple(sorted(side)) and side for side in conflict.sides)
             on_a_side = {name for side in conflict.sides for name in side}
             assert all(conflict in each.conflicts for each in facts if not _ids(each).isdisjoint(on_a_side))
-        assert all(fact.id in each.beside for each in facts if each.id in fact.beside)
+        assert all(fact.id in each.related for each in facts if each.id in fact.related)
 
 
 def test_who_recorded_it_last_is_shown_where_nothing_else_tells() -> None:
@@ -204,11 +204,13 @@ def _parts(fact: Fact, rules: set[str]) -> list[set[str]]:
     return parts
 
 
-def _named(merged: Merged) -> set[str]:
+def _named(merged: MergedRecord) -> set[str]:
     """Every id that a merged record speaks of."""
-    named = {name for judgement in merged.judgements for name in (*judgement.about, judgement.said.shared_id)}
+    named = {
+        name for judgement in merged.judgements for name in (*judgement.statement_ids, judgement.statement.shared_id)
+    }
     for fact in merged.facts:
-        named |= {fact.id, *_ids(fact), *fact.beside, *fact.withdrawn}
+        named |= {fact.id, *_ids(fact), *fact.related, *fact.withdrawn}
         named |= {name for join in fact.joins for name in (join.one, join.other)}
         named |= {name for conflict in fact.conflicts for side in conflict.sides for name in side}
     return named

@@ -23,7 +23,7 @@ from tests.unit.record.summary.written import (
 )
 
 from onestory.record.freshness.domain import Freshness
-from onestory.record.summary.api import page
+from onestory.record.summary.api import summary_page
 from onestory.record.summary.document import summarise
 
 LATER = NOW + timedelta(hours=1)
@@ -68,7 +68,7 @@ def test_a_resource_is_carried_byte_for_byte() -> None:
 
 def test_the_digest_knows_no_clock_and_no_address() -> None:
     here = known(ASTHMA, freshness=[Freshness(GP, "system", NOW, NOW)])
-    there = replace(here, base="https://other.example/fhir", freshness=[Freshness(GP, "system", LATER, LATER)])
+    there = replace(here, base_url="https://other.example/fhir", freshness=[Freshness(GP, "system", LATER, LATER)])
 
     assert summarise(here, NOW).digest == summarise(there, LATER).digest
     assert summarise(here, NOW).document != summarise(there, LATER).document
@@ -102,8 +102,8 @@ def test_it_is_valid_until_the_first_thing_changes_by_itself() -> None:
     )
 
     assert summarise(known(ASTHMA), NOW).valid_until is None
-    assert summarise(known(ASTHMA, known_until=known_until), NOW).valid_until == known_until
-    valid_until = summarise(known(acute, known_until=known_until), NOW).valid_until
+    assert summarise(known(ASTHMA, freshness_valid_until=known_until), NOW).valid_until == known_until
+    valid_until = summarise(known(acute, freshness_valid_until=known_until), NOW).valid_until
     assert valid_until is not None
     assert valid_until.date().isoformat() == "2026-11-24"
     # And exactly then it says something else.
@@ -240,7 +240,7 @@ def test_a_death_heads_the_summary() -> None:
 
 
 def test_the_page_says_what_the_document_says_and_fetches_nothing() -> None:
-    shown = page(summarise(known(AMOXICILLIN, ASTHMA), NOW).document).decode()
+    shown = summary_page(summarise(known(AMOXICILLIN, ASTHMA), NOW).document).decode()
 
     assert shown.startswith('<!DOCTYPE html><html lang="en-GB">')
     for part in ("Amina Okafor", "NHS number 999 000 0018", "Amoxicillin", "Asthma", "Harbour Street Surgery"):
@@ -253,7 +253,7 @@ def test_what_a_source_writes_is_text_and_never_markup() -> None:
     attack = '<script>alert(1)</script><img src=x onerror="alert(1)">'
     summary = summarise(known(said("Condition", "attack", code={"text": attack}, note=[{"text": attack}])), NOW)
 
-    shown = page(summary.document).decode()
+    shown = summary_page(summary.document).decode()
     assert "<script" not in shown
     assert "<img" not in shown
     assert "&lt;script&gt;" in shown
@@ -288,4 +288,4 @@ def test_a_clinicians_judgement_is_attributed_until_it_is_taken_back() -> None:
 def test_of_a_person_without_an_nhs_number_that_is_said() -> None:
     patient = {"resourceType": "Patient", "id": "e5fcvzulx3jojnkeqlrobvosye", "name": [{"family": "Okafor"}]}
 
-    assert "NHS number not known" in page(summarise(known(patient=patient), NOW).document).decode()
+    assert "NHS number not known" in summary_page(summarise(known(patient=patient), NOW).document).decode()

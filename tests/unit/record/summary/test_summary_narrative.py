@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from onestory.record.summary.narrative import plain
+from onestory.record.summary.narrative import plain_text
 
 
 def test_scripts_styles_and_comments_are_no_text() -> None:
-    assert plain("<p>one<SCRIPT>alert(1)</script >two<style>p{}</style>three<!-- <p>four</p> -->five</p>").split() == [
+    assert plain_text(
+        "<p>one<SCRIPT>alert(1)</script >two<style>p{}</style>three<!-- <p>four</p> -->five</p>"
+    ).split() == [
         "one",
         "two",
         "three",
@@ -18,7 +20,7 @@ def test_scripts_styles_and_comments_are_no_text() -> None:
 
 @pytest.mark.parametrize("begin", ["<script>", "<style>", "<!--"])
 def test_what_is_never_closed_is_text_because_it_may_matter(begin: str) -> None:
-    assert "No penicillin" in plain(f"<p>Allergies</p>{begin}No penicillin")
+    assert "No penicillin" in plain_text(f"<p>Allergies</p>{begin}No penicillin")
 
 
 @pytest.mark.parametrize(
@@ -26,5 +28,5 @@ def test_what_is_never_closed_is_text_because_it_may_matter(begin: str) -> None:
 )
 def test_a_long_and_broken_narrative_is_read_once_and_not_again_from_each_of_its_pieces(piece: str) -> None:
     # Where each piece looked for an end of its own this would not be done within days.
-    assert plain(f"<p>Before</p>{piece * 500_000}").startswith("Before")
-    assert "Before" in plain(f"Before<{piece.strip(chr(60)) * 500_000}")
+    assert plain_text(f"<p>Before</p>{piece * 500_000}").startswith("Before")
+    assert "Before" in plain_text(f"Before<{piece.strip(chr(60)) * 500_000}")

@@ -24,9 +24,9 @@ from tests.unit.record.summary.written import (
 
 from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.engine import merge
-from onestory.record.merge.model import Fact, Merged, Statement
+from onestory.record.merge.model import Fact, MergedRecord, Statement
 from onestory.record.merge.rules import merge_rules
-from onestory.record.summary.api import page
+from onestory.record.summary.api import summary_page
 from onestory.record.summary.document import summarise
 
 TYPES = (
@@ -130,12 +130,12 @@ def statements(drawn: list[tuple[str, str, datetime, dict[str, Any]]]) -> list[S
 @given(drawn=STATEMENTS, at=MOMENTS)
 def test_no_content_breaks_a_summary(drawn: list[tuple[str, str, datetime, dict[str, Any]]], at: datetime) -> None:
     every = statements(drawn)
-    facts = Merged(tuple(Fact(each.shared_id, each.resource_type, (each,), (), ()) for each in every))
+    facts = MergedRecord(tuple(Fact(each.shared_id, each.resource_type, (each,), (), ()) for each in every))
 
     summary = summarise(known(*every, merged=facts), at)
 
     assert json.loads(summary.document)["resourceType"] == "Bundle"
-    assert page(summary.document)
+    assert summary_page(summary.document)
     assert summary.valid_until is None or summary.valid_until > at
     # An IPS document refers to nothing that it does not carry.
     carried = {entry["fullUrl"] for entry in json.loads(summary.document)["entry"]}
@@ -166,7 +166,7 @@ def test_what_is_hidden_leaves_no_trace(
     # Even if bytes that a reader may not see come along, nothing reaches for them.
     unseen = [replace(each, shared_id=f"hidden-{each.shared_id}") for each in statements(hidden)]
     alone = known(*visible)
-    beside = replace(alone, contents={**alone.contents, **known(*unseen, merged=Merged(())).contents})
+    beside = replace(alone, contents={**alone.contents, **known(*unseen, merged=MergedRecord(())).contents})
 
     assert summarise(beside, NOW) == summarise(alone, NOW)
 
@@ -216,7 +216,7 @@ def test_thousands_of_statements_are_all_counted_and_make_a_document_that_can_be
     every += [
         said("Procedure", f"p{place}", status="completed", code={"text": f"Done {place}"}) for place in range(2000)
     ]
-    facts = Merged(tuple(Fact(each.shared_id, each.resource_type, (each,), (), ()) for each in every))
+    facts = MergedRecord(tuple(Fact(each.shared_id, each.resource_type, (each,), (), ()) for each in every))
 
     summary = summarise(known(*every, merged=facts), NOW)
 
@@ -249,7 +249,7 @@ def test_a_fact_that_one_of_its_sources_withdrew_stands_by_the_others() -> None:
         withdrawn.shared_id, "AllergyIntolerance", (withdrawn, stands), (), (), withdrawn=(withdrawn.shared_id,)
     )
 
-    summary = summarise(known(withdrawn, stands, merged=Merged((fact,))), NOW)
+    summary = summarise(known(withdrawn, stands, merged=MergedRecord((fact,))), NOW)
 
     assert entries(sections(summary)["48765-2"]) == [stands.shared_id]
     assert "Harbour Street Surgery (A81001) has withdrawn this" in texts(summary)["Allergies and intolerances"]

@@ -25,7 +25,7 @@ from tests.unit.record.summary.written import (
 from onestory.record.merge.model import Statement
 from onestory.record.summary.document import summarise
 from onestory.shared.events import REFERRAL_SYSTEM
-from onestory.shared.fhir.references import ADVICE
+from onestory.shared.fhir.references import ADVICE_CATEGORY
 
 LONG_AGO = datetime(2019, 3, 1, tzinfo=UTC)
 
@@ -872,7 +872,7 @@ def test_referrals_that_are_open_stand_in_the_plan_of_care_with_how_far_they_are
 
 
 def test_advice_that_was_asked_for_is_told_apart_from_a_referral() -> None:
-    category = [{"coding": [{"system": ADVICE[0], "code": ADVICE[1]}]}]
+    category = [{"coding": [{"system": ADVICE_CATEGORY[0], "code": ADVICE_CATEGORY[1]}]}]
 
     plan = told(*referral("Dermatology", "active", "received", category=category))["Plan of care"]
 

@@ -11,11 +11,11 @@ from uuid import UUID
 
 from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.engine import merge
-from onestory.record.merge.model import Merged, Statement
+from onestory.record.merge.model import MergedRecord, Statement
 from onestory.record.merge.rules import merge_rules
 from onestory.record.summary.document import summarise
 from onestory.record.summary.model import Summary, SummaryInput
-from onestory.record.summary.narrative import plain
+from onestory.record.summary.narrative import plain_text
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 SNOMED = "http://snomed.info/sct"
@@ -50,15 +50,15 @@ def said(
 
 
 def known(
-    *statements: Statement, patient: Json = PATIENT, merged: Merged | None = None, **circumstances: Any
+    *statements: Statement, patient: Json = PATIENT, merged: MergedRecord | None = None, **circumstances: Any
 ) -> SummaryInput:
     """What a reader knows who may see these statements."""
     return SummaryInput(
         patient=json.dumps(patient).encode(),
         merged=merged or merge(statements, merge_rules()),
         contents={each.shared_id: stored(each) for each in statements},
-        base="https://care.example/fhir",
-        organisations=NAMES,
+        base_url="https://care.example/fhir",
+        organisation_names=NAMES,
         **circumstances,
     )
 
@@ -77,7 +77,7 @@ def told(*statements: Statement, at: datetime = NOW, **circumstances: Any) -> di
 
 
 def texts(summary: Summary) -> dict[str, str]:
-    return {each["title"]: plain(each["text"]["div"]) for each in sections(summary).values()}
+    return {each["title"]: plain_text(each["text"]["div"]) for each in sections(summary).values()}
 
 
 def sections(summary: Summary) -> dict[str, Json]:

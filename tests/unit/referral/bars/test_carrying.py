@@ -9,7 +9,7 @@ from uuid import UUID
 from tests.people import patient
 from tests.unit.intake.door import AMINA, decide, full_url, observation, post, shared_id, statement
 
-from onestory.referral.bars.message import as_collection, names_of, to_state
+from onestory.referral.bars.message import local_ids_by_url, record_event, to_collection
 
 Json = dict[str, Any]
 FIRST, SECOND = UUID(int=1), UUID(int=2)
@@ -28,8 +28,8 @@ def names(body: bytes) -> list[str]:
 
 
 def test_an_entry_without_an_id_is_named_by_message_and_full_url() -> None:
-    once, again = (as_collection(message(WEIGHT), (), {}, FIRST) for _ in range(2))
-    other = as_collection(message(WEIGHT), (), {}, SECOND)
+    once, again = (to_collection(message(WEIGHT), (), {}, FIRST) for _ in range(2))
+    other = to_collection(message(WEIGHT), (), {}, SECOND)
 
     assert names(once) == names(again) != names(other)
 
@@ -37,7 +37,7 @@ def test_an_entry_without_an_id_is_named_by_message_and_full_url() -> None:
 def test_an_entry_keeps_its_own_id_and_every_other_byte() -> None:
     named = WEIGHT.replace(b'"status"', b'"id":"w1","status"')
 
-    body = as_collection(message(named), (), {}, FIRST)
+    body = to_collection(message(named), (), {}, FIRST)
 
     assert names(body) == ["w1"]
     assert b'"value":70.10' in body
@@ -45,7 +45,7 @@ def test_an_entry_keeps_its_own_id_and_every_other_byte() -> None:
 
 
 def test_a_later_message_meets_what_an_earlier_one_of_the_same_referral_stated() -> None:
-    body = as_collection(message(WEIGHT.replace(b'"status"', b'"id":"new","status"')), (), {URLS[0]: "w1"}, SECOND)
+    body = to_collection(message(WEIGHT.replace(b'"status"', b'"id":"new","status"')), (), {URLS[0]: "w1"}, SECOND)
 
     assert names(body) == ["w1"]
 
@@ -54,8 +54,8 @@ def test_an_id_of_ours_stays_unless_this_room_keeps_the_entry() -> None:
     ours = shared_id(AMINA, "Observation", "o1")
     said = message(WEIGHT.replace(b'"status"', b'"id":"%b","status"' % ours.encode()))
 
-    assert names(as_collection(said, (), {}, FIRST)) == [ours]
-    assert names(as_collection(said, [0], {}, FIRST)) != [ours]
+    assert names(to_collection(said, (), {}, FIRST)) == [ours]
+    assert names(to_collection(said, [0], {}, FIRST)) != [ours]
 
 
 def test_what_is_kept_here_is_not_stated_and_what_refers_to_it_leads_there() -> None:
@@ -68,9 +68,9 @@ def test_what_is_kept_here_is_not_stated_and_what_refers_to_it_leads_there() -> 
     event = statement(decide(post(bundle)))
     kept = shared_id(AMINA, "ServiceRequest", "kept")
 
-    stated = to_state(event, {1: kept})
+    stated = record_event(event, {1: kept})
 
     assert stated is not None
     assert [entry.resource_type for entry in stated.entries] == ["Patient", "Observation"]
     assert json.loads(stated.entries[1].content or b"")["basedOn"] == [{"reference": f"ServiceRequest/{kept}"}]
-    assert names_of(URLS, event) == dict(zip(URLS, ["p1", "r1", "w1"], strict=True))
+    assert local_ids_by_url(URLS, event) == dict(zip(URLS, ["p1", "r1", "w1"], strict=True))

@@ -10,10 +10,16 @@ from tests.bars import published
 from tests.contract.shared_data import needs_shared_data
 from tests.hostile.mutation import mutated, written
 
-from onestory.referral.bars.matching import numbers, refuse_other_sender, refuse_other_subject, service, slot_id
-from onestory.referral.bars.meaning import meaning, priority
-from onestory.referral.bars.message import as_collection
-from onestory.referral.bars.parse import open_message
+from onestory.referral.bars.matching import (
+    nhs_numbers,
+    refuse_other_sender,
+    refuse_other_subject,
+    slot_id,
+    target_service,
+)
+from onestory.referral.bars.meaning import read_meaning, request_priority
+from onestory.referral.bars.message import to_collection
+from onestory.referral.bars.parse import parse_message
 from onestory.shared.errors import OneStoryError
 
 NAMES = ["REFREQ01", "REFREQ03", "REFREQ8A", "REFRESP01", "VALREQ01", "VALRESP01A", "VALRESP01B", "SERVREQ01"]
@@ -21,15 +27,15 @@ NAMES = ["REFREQ01", "REFREQ03", "REFREQ8A", "REFRESP01", "VALREQ01", "VALRESP01
 
 def understood(body: bytes) -> None:
     """Everything that is decided of a message before anything is asked of the database."""
-    message = open_message(body)
-    meaning(message)
+    message = parse_message(body)
+    read_meaning(message)
     refuse_other_subject(message)
     refuse_other_sender(message, "RND")
-    service(message, "")
+    target_service(message, "")
     slot_id(message)
-    numbers(message)
-    priority(message)
-    as_collection(body, [message.focus.index], {}, UUID(int=1))
+    nhs_numbers(message)
+    request_priority(message)
+    to_collection(body, [message.focus.index], {}, UUID(int=1))
 
 
 @needs_shared_data

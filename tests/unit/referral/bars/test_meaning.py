@@ -9,9 +9,9 @@ import pytest
 from tests.bars import one, published, resources
 from tests.contract.shared_data import needs_shared_data
 
-from onestory.referral.bars.meaning import Meaning, meaning, priority
+from onestory.referral.bars.meaning import Meaning, read_meaning, request_priority
 from onestory.referral.bars.message import BarsMessage
-from onestory.referral.bars.parse import open_message
+from onestory.referral.bars.parse import parse_message
 from onestory.shared.errors import Malformed
 
 pytestmark = needs_shared_data
@@ -41,7 +41,7 @@ PUBLISHED = {
 def opened(said: Json) -> BarsMessage:
     for resource in resources(said):
         resource.pop("_id", None)
-    return open_message(json.dumps(said).encode())
+    return parse_message(json.dumps(said).encode())
 
 
 def changed(name: str, *, reason: str = "", **statuses: str) -> BarsMessage:
@@ -56,16 +56,16 @@ def changed(name: str, *, reason: str = "", **statuses: str) -> BarsMessage:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_published_message_asks_for_what_it_is_named_after(name: str) -> None:
-    assert meaning(opened(published(name))) is PUBLISHED[name]
+    assert read_meaning(opened(published(name))) is PUBLISHED[name]
 
 
 def test_what_was_sent_by_mistake_is_corrected() -> None:
-    assert meaning(changed("SERVREQ01", ServiceRequest="entered-in-error")) is Meaning.CORRECT
+    assert read_meaning(changed("SERVREQ01", ServiceRequest="entered-in-error")) is Meaning.CORRECT
 
 
 def test_a_booking_is_amended_or_ended_by_an_update() -> None:
-    assert meaning(changed("BOOKREQ01", reason="update")) is Meaning.AMEND
-    assert meaning(changed("BOOKREQ01", reason="update", Appointment="entered-in-error")) is Meaning.CANCEL_BOOKING
+    assert read_meaning(changed("BOOKREQ01", reason="update")) is Meaning.AMEND
+    assert read_meaning(changed("BOOKREQ01", reason="update", Appointment="entered-in-error")) is Meaning.CANCEL_BOOKING
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_booking_is_amended_or_ended_by_an_update() -> None:
 )
 def test_everything_else_is_no_workflow(message: Any) -> None:
     with pytest.raises(Malformed) as refused:
-        meaning(message())
+        read_meaning(message())
 
     assert {issue.code for issue in refused.value.issues} == {"invariant"}
 
@@ -95,14 +95,14 @@ def test_everything_else_is_no_workflow(message: Any) -> None:
     [("REFREQ01", "asap"), ("REFREQ03", "urgent"), ("REFREQ06", "urgent"), ("REFREQ8A", "stat"), ("VALREQ01", "stat")],
 )
 def test_a_published_request_is_as_urgent_as_its_use_case_and_its_time(name: str, expected: str) -> None:
-    assert priority(opened(published(name))) == expected
+    assert request_priority(opened(published(name))) == expected
 
 
 def test_a_request_that_says_that_it_is_urgent_is_no_less_so() -> None:
     said = published("REFREQ03")
     one(said, "ServiceRequest")["priority"] = "stat"
 
-    assert priority(opened(said)) == "stat"
+    assert request_priority(opened(said)) == "stat"
 
 
 def test_what_says_nothing_is_as_soon_as_possible() -> None:
@@ -111,4 +111,4 @@ def test_what_says_nothing_is_as_soon_as_possible() -> None:
     del request["occurrencePeriod"]
     request["category"][0]["coding"] = request["category"][0]["coding"][:1]
 
-    assert priority(opened(said)) == "asap"
+    assert request_priority(opened(said)) == "asap"

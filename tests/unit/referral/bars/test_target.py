@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from onestory.referral.bars.http import TARGET, target
+from onestory.referral.bars.http import TARGET, read_target
 from onestory.shared.errors import Malformed
 
 
@@ -17,10 +17,10 @@ def said(value: object) -> dict[str, str]:
 
 
 def test_it_names_a_service_by_its_id() -> None:
-    assert target(said("2000000001")) == "2000000001"
+    assert read_target(said("2000000001")) == "2000000001"
 
 
 @pytest.mark.parametrize("value", ["\0", "\ud800", "2000\n", "é", "", None])
 def test_what_can_be_no_id_is_refused_before_anybody_is_asked_for_it(value: object) -> None:
     with pytest.raises(Malformed):
-        target(said(value))
+        read_target(said(value))

@@ -1,4 +1,4 @@
-"""Problems: active ones, newest first; and past illness, likewise."""
+"""Problems: active ones newest first, and past illness newest first."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from onestory.record.merge.model import Fact
 from onestory.record.summary import sources
-from onestory.record.summary.model import MergedRecord
+from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.moments import moment
 from onestory.record.summary.moments import shown as date_shown
 from onestory.record.summary.narrative import strong, text
-from onestory.record.summary.section import Group, Line, Section, SectionDefinition, section
-from onestory.record.summary.wording import dated, foremost, name_of, notes, status_of
-from onestory.shared.fhir.json import all_named, each, first, named
+from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
+from onestory.record.summary.wording import date_text, name_of, newest_of_each_kind, notes, status_of
+from onestory.shared.fhir.json import concept_text, concept_texts, text_at, values_at
 
 _PROBLEMS = SectionDefinition(
     "11450-4",
@@ -24,15 +24,15 @@ _PROBLEMS = SectionDefinition(
 _PAST = SectionDefinition("11348-0", "Past illness")
 _ACTIVE = ("active", "recurrence", "relapse")
 _PAST_STATUSES = ("inactive", "remission", "resolved")
-MOST_PAST = 50
+MAX_PAST = 50
 """Past illnesses that are shown: the newest of each kind first."""
 
 
-def problems(record: MergedRecord) -> Section | None:
-    """Active problems."""
+def problems(record: SummaryRecord) -> Section | None:
+    """The active problems."""
     lines = [_line(record, fact) for fact in _newest_first(record) if _is_active(record, fact)]
-    stated = sources.stated(record, "problems", [line.fact for line in lines])
-    return section(
+    stated = sources.none_known_remarks(record, "problems", [line.fact for line in lines])
+    return build_section(
         record,
         _PROBLEMS,
         [Group("Active", lines)],
@@ -41,60 +41,60 @@ def problems(record: MergedRecord) -> Section | None:
     )
 
 
-def past_illness(record: MergedRecord) -> Section | None:
-    """Resolved problems, and those that were ruled out."""
+def past_illness(record: SummaryRecord) -> Section | None:
+    """The problems that are resolved, inactive or ruled out."""
     past = [fact for fact in _newest_first(record) if not _is_active(record, fact)]
-    lines = [_line(record, fact) for fact in foremost(record, past, MOST_PAST)]
+    lines = [_line(record, fact) for fact in newest_of_each_kind(record, past, MAX_PAST)]
     more = len(past) - len(lines)
     remarks = [f"More is held: {more} older resolved problems are not shown here."] if more else []
-    return section(record, _PAST, [Group("Resolved, inactive or ruled out", lines)], remarks=remarks)
+    return build_section(record, _PAST, [Group("Resolved, inactive or ruled out", lines)], remarks=remarks)
 
 
-def _newest_first(record: MergedRecord) -> list[Fact]:
+def _newest_first(record: SummaryRecord) -> list[Fact]:
     facts = record.facts("Condition")
     return sorted(facts, key=lambda fact: (-_since(record, fact).timestamp(), fact.id))
 
 
-def _since(record: MergedRecord, fact: Fact) -> datetime:
-    said = record.shown(fact)
-    onset = first(said.content, "onsetDateTime") or first(said.content, "onsetPeriod", "start")
-    known = moment(fact.onset) or moment(onset) or moment(said.content.get("recordedDate"))
-    return known.begin if known else said.recorded_at
+def _since(record: SummaryRecord, fact: Fact) -> datetime:
+    statement = record.shown(fact)
+    onset = text_at(statement.content, "onsetDateTime") or text_at(statement.content, "onsetPeriod", "start")
+    known = moment(fact.onset) or moment(onset) or moment(statement.content.get("recordedDate"))
+    return known.begin if known else statement.recorded_at
 
 
-def _is_active(record: MergedRecord, fact: Fact) -> bool:
-    return any(_stands_as_active(said.content) for said in record.standing(fact))
+def _is_active(record: SummaryRecord, fact: Fact) -> bool:
+    return any(_states_active(statement.content) for statement in record.valid_statements(fact))
 
 
-def _stands_as_active(content: Mapping[str, Any]) -> bool:
-    if "refuted" in each(content, "verificationStatus", "coding", "code"):
+def _states_active(content: Mapping[str, Any]) -> bool:
+    if "refuted" in values_at(content, "verificationStatus", "coding", "code"):
         return False
-    stated = each(content, "clinicalStatus", "coding", "code")
-    # A source may have a code of its own beside FHIR's.
+    stated = values_at(content, "clinicalStatus", "coding", "code")
+    # A source may add a code of its own to that of FHIR.
     if any(status in stated for status in (*_ACTIVE, *_PAST_STATUSES)):
         return any(status in stated for status in _ACTIVE)
-    # Without a status that is known only an end says that it is over.
+    # Without a known status, a problem is over only if an abatement is stated.
     return not any(name.startswith("abatement") for name in content)
 
 
-def _line(record: MergedRecord, fact: Fact) -> Line:
+def _line(record: SummaryRecord, fact: Fact) -> Line:
     shown = record.shown(fact).content
-    contents = [said.content for said in record.standing(fact)]
+    contents = [statement.content for statement in record.valid_statements(fact)]
     return Line(
         fact,
-        [strong(text(name_of(shown))), *[text(site) for site in all_named(shown, "bodySite")]],
+        [strong(text(name_of(shown))), *[text(site) for site in concept_texts(shown, "bodySite")]],
         [text(detail) for detail in dict.fromkeys(_details(fact, shown, contents)) if detail],
     )
 
 
 def _details(fact: Fact, shown: Mapping[str, Any], contents: list[Mapping[str, Any]]) -> Iterator[str]:
     yield status_of(shown)
-    if onset := date_shown(fact.onset) or dated(shown, "onset"):
+    if onset := date_shown(fact.onset) or date_text(shown, "onset"):
         yield f"Since {onset}"
-    if ended := dated(shown, "abatement"):
+    if ended := date_text(shown, "abatement"):
         yield f"Ended {ended}"
     for content in contents:
-        if severity := named(content.get("severity")):
+        if severity := concept_text(content.get("severity")):
             yield f"Severity: {severity}"
     for content in contents:
         yield from notes(content)

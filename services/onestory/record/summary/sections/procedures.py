@@ -1,4 +1,4 @@
-"""What was done: immunisations, procedures, devices, clinical assessments; newest first."""
+"""Immunisations, procedures, devices and clinical assessments; newest first."""
 
 from __future__ import annotations
 
@@ -8,15 +8,23 @@ from typing import Any
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import wording
-from onestory.record.summary.model import MergedRecord
+from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.moments import NEVER, moment
 from onestory.record.summary.narrative import strong, text
-from onestory.record.summary.section import Group, Line, Section, SectionDefinition, section
-from onestory.record.summary.wording import name_of, notes, period_of, status_of
-from onestory.shared.fhir.json import all_named, each, extensions, first, named, number, objects
+from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
+from onestory.record.summary.wording import name_of, notes, period_text, status_of
+from onestory.shared.fhir.json import (
+    concept_text,
+    concept_texts,
+    extensions,
+    number_text,
+    objects_at,
+    text_at,
+    values_at,
+)
 
-MOST = 50
-"""Lines of one of these sections: the newest of each kind first."""
+MAX_LINES = 50
+"""Lines of each of these sections: the newest of each kind first."""
 _IMMUNISATIONS = SectionDefinition("11369-6", "Immunisations", types=frozenset(["Immunization"]))
 _PROCEDURES = SectionDefinition("47519-4", "Procedures", types=frozenset(["Procedure"]))
 _DEVICES = SectionDefinition("46264-8", "Devices", types=frozenset(["DeviceUseStatement"]))
@@ -25,124 +33,130 @@ _ASSESSMENTS = SectionDefinition(
 )
 
 
-def immunisations(record: MergedRecord) -> Section | None:
-    """Those that were given; one without a status too."""
-    given = [fact for fact in record.facts("Immunization") if _says(record, fact, {"completed", ""})]
-    return _newest(record, _IMMUNISATIONS, given, _vaccine, _dose)
+def immunisations(record: SummaryRecord) -> Section | None:
+    """The immunisations that were given; one without a status counts as given."""
+    given = [fact for fact in record.facts("Immunization") if _any_has_status(record, fact, {"completed", ""})]
+    return _newest_section(record, _IMMUNISATIONS, given, _vaccine, _dose)
 
 
-def procedures(record: MergedRecord) -> Section | None:
-    """Those that were done, or were begun."""
-    never = {"not-done", "preparation"}
-    done = [fact for fact in record.facts("Procedure") if not _says_only(record, fact, never)]
-    return _newest(record, _PROCEDURES, done, lambda _, said: name_of(said.content), _procedure)
+def procedures(record: SummaryRecord) -> Section | None:
+    """The procedures that were done or begun."""
+    not_begun = {"not-done", "preparation"}
+    done = [fact for fact in record.facts("Procedure") if not _all_have_status(record, fact, not_begun)]
+    return _newest_section(record, _PROCEDURES, done, lambda _, statement: name_of(statement.content), _procedure)
 
 
-def devices(record: MergedRecord) -> Section | None:
-    """Devices in use; one of which nobody states its use is narrative alone."""
+def devices(record: SummaryRecord) -> Section | None:
+    """The devices in use. A Device without a DeviceUseStatement is shown in the narrative only."""
     used = [fact for fact in record.facts("DeviceUseStatement") if _in_use(record, fact)]
     named_by_use = {
-        first(reference, "reference").rpartition("/")[2]
+        text_at(reference, "reference").rpartition("/")[2]
         for fact in used
-        for reference in objects(record.shown(fact).content, "device")
+        for reference in objects_at(record.shown(fact).content, "device")
     }
     own = [
         fact
         for fact in record.facts("Device")
-        if not any(said.shared_id in named_by_use for said in fact.members)
+        if not any(statement.shared_id in named_by_use for statement in fact.members)
         and "patient" in record.shown(fact).content
-        and _says(record, fact, {"active", "unknown", ""})
+        and _any_has_status(record, fact, {"active", "unknown", ""})
     ]
-    return _newest(record, _DEVICES, [*used, *own], _device, lambda content: iter([status_of(content)]))
+    return _newest_section(record, _DEVICES, [*used, *own], _device, lambda content: iter([status_of(content)]))
 
 
-def assessments(record: MergedRecord) -> Section | None:
-    """Clinical impressions."""
+def assessments(record: SummaryRecord) -> Section | None:
+    """The clinical impressions."""
     facts = list(record.facts("ClinicalImpression"))
-    return _newest(record, _ASSESSMENTS, facts, lambda _, said: name_of(said.content), _assessment)
+    return _newest_section(record, _ASSESSMENTS, facts, lambda _, statement: name_of(statement.content), _assessment)
 
 
-def _newest(
-    record: MergedRecord,
-    about: SectionDefinition,
+def _newest_section(
+    record: SummaryRecord,
+    definition: SectionDefinition,
     facts: Sequence[Fact],
-    name: Callable[[MergedRecord, Statement], str],
+    name: Callable[[SummaryRecord, Statement], str],
     details: Callable[[Mapping[str, Any]], Iterator[str]],
 ) -> Section | None:
-    shown = wording.foremost(record, wording.newest_first(record, facts), MOST)
+    shown = wording.newest_of_each_kind(record, wording.newest_first(record, facts), MAX_LINES)
     lines = [_line(record, fact, name, details) for fact in shown]
     more = len(facts) - len(lines)
     remarks = [f"More is held: {more} are not shown here (older ones of a kind that is shown first)."] if more else []
-    return section(record, about, [Group("Newest first", lines)], remarks=remarks)
+    return build_section(record, definition, [Group("Newest first", lines)], remarks=remarks)
 
 
 def _line(
-    record: MergedRecord,
+    record: SummaryRecord,
     fact: Fact,
-    name: Callable[[MergedRecord, Statement], str],
+    name: Callable[[SummaryRecord, Statement], str],
     details: Callable[[Mapping[str, Any]], Iterator[str]],
 ) -> Line:
     shown = record.shown(fact)
-    told = [*details(shown.content), *(note for said in record.standing(fact) for note in notes(said.content))]
-    date = wording.in_words(shown)
+    all_details = [
+        *details(shown.content),
+        *(note for statement in record.valid_statements(fact) for note in notes(statement.content)),
+    ]
+    date = wording.clinical_date_text(shown)
     what = [strong(text(name(record, shown))), *([text(date)] if date else [])]
-    until = _ends(shown.content) if fact.resource_type == "DeviceUseStatement" else NEVER
-    return Line(fact, what, [text(each) for each in dict.fromkeys(told) if each], until)
+    until = _use_end(shown.content) if fact.resource_type == "DeviceUseStatement" else NEVER
+    return Line(fact, what, [text(each) for each in dict.fromkeys(all_details) if each], until)
 
 
-def _says(record: MergedRecord, fact: Fact, statuses: set[str]) -> bool:
-    return any(first(said.content, "status") in statuses for said in record.standing(fact))
+def _any_has_status(record: SummaryRecord, fact: Fact, statuses: set[str]) -> bool:
+    return any(text_at(statement.content, "status") in statuses for statement in record.valid_statements(fact))
 
 
-def _says_only(record: MergedRecord, fact: Fact, statuses: set[str]) -> bool:
-    return all(first(said.content, "status") in statuses for said in record.standing(fact))
+def _all_have_status(record: SummaryRecord, fact: Fact, statuses: set[str]) -> bool:
+    return all(text_at(statement.content, "status") in statuses for statement in record.valid_statements(fact))
 
 
-def _in_use(record: MergedRecord, fact: Fact) -> bool:
+def _in_use(record: SummaryRecord, fact: Fact) -> bool:
     content = record.shown(fact).content
-    return _says(record, fact, {"active", "on-hold", "intended", ""}) and _ends(content) > record.at
+    return _any_has_status(record, fact, {"active", "on-hold", "intended", ""}) and _use_end(content) > record.at
 
 
-def _ends(content: Mapping[str, Any]) -> datetime:
-    known = moment(first(content, "timingPeriod", "end"))
+def _use_end(content: Mapping[str, Any]) -> datetime:
+    known = moment(text_at(content, "timingPeriod", "end"))
     return known.end if known else NEVER
 
 
-def _vaccine(_: MergedRecord, said: Statement) -> str:
-    # UK Core says what was given by its procedure; the product may be coded as unknown.
-    procedure = (named(found.get("valueCodeableConcept")) for found in extensions(said.content, "VaccinationProcedure"))
-    return named(said.content.get("vaccineCode")) or next(procedure, "") or name_of(said.content)
+def _vaccine(_: SummaryRecord, statement: Statement) -> str:
+    # UK Core codes the vaccination as a procedure; the product may be coded as unknown.
+    procedure = (
+        concept_text(found.get("valueCodeableConcept"))
+        for found in extensions(statement.content, "VaccinationProcedure")
+    )
+    return concept_text(statement.content.get("vaccineCode")) or next(procedure, "") or name_of(statement.content)
 
 
 def _dose(content: Mapping[str, Any]) -> Iterator[str]:
     for found in extensions(content, "VaccinationProcedure"):
-        yield named(found.get("valueCodeableConcept"))
-    for protocol in objects(content, "protocolApplied"):
-        doses = [number(protocol.get("doseNumberPositiveInt")) or first(protocol, "doseNumberString")]
-        yield " ".join(["Dose", *doses, *all_named(protocol, "targetDisease")]) if any(doses) else ""
-    yield ", ".join(all_named(content, "site"))
-    if lot := first(content, "lotNumber"):
+        yield concept_text(found.get("valueCodeableConcept"))
+    for protocol in objects_at(content, "protocolApplied"):
+        doses = [number_text(protocol.get("doseNumberPositiveInt")) or text_at(protocol, "doseNumberString")]
+        yield " ".join(["Dose", *doses, *concept_texts(protocol, "targetDisease")]) if any(doses) else ""
+    yield ", ".join(concept_texts(content, "site"))
+    if lot := text_at(content, "lotNumber"):
         yield f"Batch {lot}"
 
 
 def _procedure(content: Mapping[str, Any]) -> Iterator[str]:
     yield status_of(content)
-    yield ", ".join(all_named(content, "bodySite"))
-    yield period_of(content.get("performedPeriod"))
-    yield ", ".join(all_named(content, "outcome"))
+    yield ", ".join(concept_texts(content, "bodySite"))
+    yield period_text(content.get("performedPeriod"))
+    yield ", ".join(concept_texts(content, "outcome"))
 
 
-def _device(record: MergedRecord, said: Statement) -> str:
-    names = ("deviceName", "name"), ("display",)
-    for reference in objects(said.content, "device"):
-        found = record.resolved(said, reference)
-        if told := first(found, *names[0]) or (name_of(found) if found else "") or first(reference, *names[1]):
-            return told
-    return first(said.content, *names[0]) or name_of(said.content)
+def _device(record: SummaryRecord, statement: Statement) -> str:
+    for reference in objects_at(statement.content, "device"):
+        found = record.resolve(statement, reference)
+        own_name = text_at(found, "deviceName", "name") or (name_of(found) if found else "")
+        if device_name := own_name or text_at(reference, "display"):
+            return device_name
+    return text_at(statement.content, "deviceName", "name") or name_of(statement.content)
 
 
 def _assessment(content: Mapping[str, Any]) -> Iterator[str]:
-    yield first(content, "summary")
-    yield from (found for found in each(content, "finding", "basis") if isinstance(found, str))
-    yield ", ".join(all_named(content, "finding", "itemCodeableConcept"))
+    yield text_at(content, "summary")
+    yield from (found for found in values_at(content, "finding", "basis") if isinstance(found, str))
+    yield ", ".join(concept_texts(content, "finding", "itemCodeableConcept"))
     yield status_of(content)
