@@ -1,4 +1,4 @@
-"""`onestory migrate`: bring every room's PostgreSQL schema up to date."""
+"""`onestory migrate`: applies the pending migrations of each service's PostgreSQL schema."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from onestory.record.person import store as person_store
 from onestory.shared import settings
 from onestory.shared.postgres import database
 
-ROOMS = ("record", "referral")
+SERVICES = ("record", "referral")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None: the database is the one in ONESTORY_POSTGRES."""
+    """There are none: ONESTORY_POSTGRES names the database."""
 
 
 def run(_arguments: argparse.Namespace) -> int:
-    """Apply what is pending and name it."""
+    """Apply the pending migrations and print their names."""
     dsn = settings.read().postgres
-    for room in ROOMS:
-        applied = database.migrate(dsn, room, Path(__file__).parents[1] / room / "migrations")
-        print(f"{room}: " + (", ".join(applied) if applied else "up to date"))
+    for service in SERVICES:
+        applied = database.migrate(dsn, service, Path(__file__).parents[1] / service / "migrations")
+        print(f"{service}: " + (", ".join(applied) if applied else "up to date"))
     with database.connect(dsn, "record") as connection:
-        if filled := person_store.fill_names(connection):
-            print(f"record: names in {filled} Patient statements")
+        if filled := person_store.backfill_patient_names(connection):
+            print(f"record: added the names of {filled} Patient statements to the search index")
     return 0

@@ -1,4 +1,8 @@
-"""`onestory record moved`: what left a person, and who read it there meanwhile, so that they can be told."""
+"""`onestory record moved`: lists resources that left a person's record, and who had read them there.
+
+A resource leaves when its source states it for another person, or when an identity link is undone. The readers must
+be informed by hand.
+"""
 
 from __future__ import annotations
 
@@ -16,46 +20,54 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from onestory.local.state import deployment
 from onestory.record.parking import store as parking_store
 from onestory.record.person import moved_store
-from onestory.record.person.moved import ALIAS_UNDONE, Left, ReaderTally, Reads, RecordReader, begin
+from onestory.record.person.moved import LINK_UNDONE, MovedResource, ReadCount, ReaderTally, RecordReader, first_since
 from onestory.shared import settings
 from onestory.shared.errors import Malformed, NotFound
 from onestory.shared.events import AccessRecorded
 from onestory.shared.identity import is_nhs_number, is_person_key
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.consumer import KafkaLog
-from onestory.shared.kafka.follower import arrivals_since
-from onestory.shared.kafka.schemas import ACCESS
+from onestory.shared.kafka.follower import read_since
+from onestory.shared.kafka.schemas import ACCESS_TOPIC
 from onestory.shared.settings import Settings
 
-_WHY = {ALIAS_UNDONE: "read here by an alias that was undone"}
-_SAID_OF_ANOTHER = "said of another person since"
+_WHY = {LINK_UNDONE: "shown here by an identity link that was undone"}
+_STATED_FOR_ANOTHER = "stated for another person since"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`moved` is what there is to ask."""
+    """`moved` is the only action."""
     actions = parser.add_subparsers(dest="action", metavar="moved", required=True)
-    listing = actions.add_parser("moved", help="list what left a person, and who read it there meanwhile")
-    listing.add_argument("--since", type=_moment, metavar="TIME", help="what left at this time or later (ISO 8601)")
-    listing.add_argument("--person", metavar="NHS|KEY", help="what left this person: an NHS number or a person key")
+    listing = actions.add_parser(
+        "moved", help="list resources that left a person's record, and who had read them there"
+    )
+    listing.add_argument(
+        "--since",
+        type=_moment,
+        metavar="TIME",
+        help="resources that left at this time or later (ISO 8601; without a zone: UTC)",
+    )
+    listing.add_argument(
+        "--person", metavar="NHS|KEY", help="resources that left this person: an NHS number or a person key"
+    )
     listing.add_argument("--json", action="store_true", help="print a JSON list")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print it. Raises what `main` turns into one sentence and exit code 1."""
-    config = deployment(settings.read())
-    with parking_store.opened(config.postgres) as connection:
-        left = moved_store.left(connection, _person(connection, arguments.person), arguments.since)
-    tally = ReaderTally(left)
-    if (since := begin(left)) is not None:
+    """Print the list. Raises errors that `main` prints as one sentence, with exit code 1."""
+    config = settings.read()
+    with parking_store.open_connection(config.postgres) as connection:
+        moved = moved_store.moved_resources(connection, _person(connection, arguments.person), arguments.since)
+    tally = ReaderTally(moved)
+    if (since := first_since(moved)) is not None:
         _count(config, tally, since)
-    told = [(each, tally.readers(each)) for each in left]
+    listed = [(resource, tally.readers(resource)) for resource in moved]
     if arguments.json:
-        print(json.dumps([_described(each, readers) for each, readers in told], indent=2))
+        print(json.dumps([_as_json(resource, readers) for resource, readers in listed], indent=2))
     else:
-        _print_table(told)
+        _print_table(listed)
     return 0
 
 
@@ -63,20 +75,23 @@ def _person(connection: psycopg.Connection, named: str | None) -> str | None:
     if named is None or is_person_key(named):
         return named
     if not is_nhs_number(named):
-        raise Malformed("--person is an NHS number with a right check digit, or a person key.", code="value")
+        raise Malformed("--person must be an NHS number with a right check digit, or a person key.", code="value")
     person_key = moved_store.person_key_of(connection, named)
     if person_key is None:
-        raise NotFound("Nobody has spoken of this person.")
+        raise NotFound("The record has no statement of this person.")
     return person_key
 
 
 def _count(config: Settings, tally: ReaderTally, since: datetime) -> None:
-    # The client tells of each attempt to connect; one sentence at the end says enough.
+    # kafka-python logs each attempt to connect. One sentence at the end is enough.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    with closing(KafkaLog(config.kafka, None, [ACCESS], "onestory-moved")) as log:
-        if any(log.first().values()):
-            print("Kafka has deleted old access events: reads from before them are not listed.", file=sys.stderr)
-        for arrival in arrivals_since(log, codec(config.schema_registry_url), since):
+    with closing(KafkaLog(config.kafka, None, [ACCESS_TOPIC], "onestory-moved")) as log:
+        if any(log.first_offsets().values()):
+            print(
+                "Kafka has deleted old access events. Reads before the oldest one that is left are not listed.",
+                file=sys.stderr,
+            )
+        for arrival in read_since(log, create_codec(config.schema_registry_url), since):
             if isinstance(arrival.event, AccessRecorded):
                 tally.add(arrival.event, arrival.broker_time)
 
@@ -86,15 +101,15 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _described(left: Left, readers: Sequence[tuple[RecordReader, Reads]]) -> dict[str, Any]:
+def _as_json(moved: MovedResource, readers: Sequence[tuple[RecordReader, ReadCount]]) -> dict[str, Any]:
     return {
-        "person_key": left.person_key,
-        "now_person_key": left.now_key,
-        "resource": f"{left.resource_type}/{left.shared_id}",
-        "source": left.organisation,
-        "why": left.why,
-        "since": left.since.isoformat(),
-        "until": left.until.isoformat(),
+        "person_key": moved.person_key,
+        "now_person_key": moved.now_key,
+        "resource": f"{moved.resource_type}/{moved.shared_id}",
+        "source": moved.organisation,
+        "why": moved.why,
+        "since": moved.since.isoformat(),
+        "until": moved.until.isoformat(),
         "readers": [
             {
                 "organisation": reader.organisation,
@@ -111,26 +126,26 @@ def _described(left: Left, readers: Sequence[tuple[RecordReader, Reads]]) -> dic
     }
 
 
-def _print_table(told: Sequence[tuple[Left, Sequence[tuple[RecordReader, Reads]]]]) -> None:
+def _print_table(listed: Sequence[tuple[MovedResource, Sequence[tuple[RecordReader, ReadCount]]]]) -> None:
     console = Console(soft_wrap=True, highlight=False)
-    if not told:
-        console.print("Nothing has left a person.")
-    for left, readers in told:
-        console.print(f"[bold]{left.resource_type}/{left.shared_id}[/] of {left.organisation}")
-        why = _WHY.get(left.why, _SAID_OF_ANOTHER)
-        console.print(f"  {why}: {_shown(left.since)} to {_shown(left.until)}, now with {left.now_key}")
+    if not listed:
+        console.print("No resource has left a person's record.")
+    for moved, readers in listed:
+        console.print(f"[bold]{moved.resource_type}/{moved.shared_id}[/] of {moved.organisation}")
+        why = _WHY.get(moved.why, _STATED_FOR_ANOTHER)
+        console.print(f"  {why}: {_format_time(moved.since)} to {_format_time(moved.until)}, now with {moved.now_key}")
         console.print(_table(readers) if readers else "  nobody read it here\n")
 
 
-def _table(readers: Sequence[tuple[RecordReader, Reads]]) -> Table:
+def _table(readers: Sequence[tuple[RecordReader, ReadCount]]) -> Table:
     table = Table("read by", "role", "purpose", "how", "times", "first", "last", "", box=SIMPLE_HEAD)
     for reader, reads in readers:
         table.add_row(
             *(reader.organisation, reader.role, reader.purpose, reader.interaction, str(reads.times)),
-            *(_shown(reads.first), _shown(reads.last), "just after it left" if reader.late else ""),
+            *(_format_time(reads.first), _format_time(reads.last), "just after it left" if reader.late else ""),
         )
     return table
 
 
-def _shown(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"

@@ -1,4 +1,4 @@
-"""`onestory parked`: what could not be used, and `onestory parked replay`, which gives it another try."""
+"""`onestory parked`: lists parked messages; `onestory parked replay` sends them to Kafka again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from uuid import UUID
 
 import psycopg
 
-from onestory.local.state import deployment
 from onestory.record.parking import store as parking_store
 from onestory.record.parking.park import replay
-from onestory.record.parking.replay import state
+from onestory.record.parking.replay import parked_state
 from onestory.record.parking.store import ParkedMessage
 from onestory.shared import settings
 from onestory.shared.errors import NotFound
-from onestory.shared.kafka.consumer import reach
+from onestory.shared.kafka.consumer import check_reachable
 from onestory.shared.kafka.producer import Producer
 from onestory.shared.settings import Settings
 
@@ -27,55 +26,66 @@ _TIMEOUT_S = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Without `replay` they are listed."""
+    """Without `replay` the command lists them."""
     parser.add_argument("--json", action="store_true", help="print a JSON list")
     actions = parser.add_subparsers(dest="action", metavar="replay")
     replaying = actions.add_parser("replay", help="send parked messages to Kafka again, as they were")
     which = replaying.add_mutually_exclusive_group(required=True)
-    which.add_argument("ids", nargs="*", type=UUID, default=[], metavar="ID", help="these, also if replayed before")
     which.add_argument(
-        "--publisher", metavar="ODS", help=f"all of one publisher that wait ({_UNKNOWN}: of nobody known)"
+        "ids",
+        nargs="*",
+        type=UUID,
+        default=[],
+        metavar="ID",
+        help="these messages, also when they were replayed before",
     )
-    which.add_argument("--all", action="store_true", help="all that wait")
+    which.add_argument(
+        "--publisher",
+        metavar="ODS",
+        help=f"all waiting messages of one publisher ({_UNKNOWN}: those whose publisher is not known)",
+    )
+    which.add_argument("--all", action="store_true", help="all waiting messages")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print or replay them. Raises what `main` turns into one sentence and exit code 1."""
-    config = deployment(settings.read())
-    with parking_store.opened(config.postgres) as connection:
-        parked = parking_store.listed(connection)
+    """Print or replay parked messages. Raises errors that `main` prints as one sentence, with exit code 1."""
+    config = settings.read()
+    with parking_store.open_connection(config.postgres) as connection:
+        messages = parking_store.list_parked(connection)
         if arguments.action == "replay":
-            _replay(connection, config, _chosen(parked, arguments))
+            _replay(connection, config, _select(messages, arguments))
         elif arguments.json:
-            print(json.dumps([_described(each) for each in parked], indent=2))
+            print(json.dumps([_as_json(message) for message in messages], indent=2))
         else:
-            print("\n".join(_table(parked)))
+            print("\n".join(_table(messages)))
     return 0
 
 
-def _replay(connection: psycopg.Connection, config: Settings, chosen: Sequence[ParkedMessage]) -> None:
-    if not chosen:
-        print("Nothing waits to be replayed.")
+def _replay(connection: psycopg.Connection, config: Settings, messages: Sequence[ParkedMessage]) -> None:
+    if not messages:
+        print("No parked message waits for a replay.")
         return
-    # The client tells of each attempt to connect; one sentence at the end says enough.
+    # kafka-python logs each attempt to connect. One sentence at the end is enough.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    reach(config.kafka)
+    check_reachable(config.kafka)
     with closing(Producer(config.kafka, timeout_s=_TIMEOUT_S, client_id="onestory-parked")) as producer:
-        replay(connection, producer, chosen)
-    print(f"{len(chosen)} replayed. What is still of no use will be parked again: see `onestory parked`.")
+        replay(connection, producer, messages)
+    print(f"{len(messages)} replayed. A message that still cannot be used is parked again: see `onestory parked`.")
 
 
-def _chosen(parked: Sequence[ParkedMessage], arguments: argparse.Namespace) -> list[ParkedMessage]:
+def _select(messages: Sequence[ParkedMessage], arguments: argparse.Namespace) -> list[ParkedMessage]:
     if arguments.ids:
         wanted = set(arguments.ids)
-        if unknown := wanted - {each.parked_id for each in parked}:
-            raise NotFound(f"Nothing is parked under {', '.join(sorted(map(str, unknown)))}. Nothing was replayed.")
-        return [each for each in parked if each.parked_id in wanted]
-    waiting = [each for each in parked if each.waiting]
-    return waiting if arguments.all else [each for each in waiting if _publisher(each) == arguments.publisher]
+        if unknown := wanted - {message.parked_id for message in messages}:
+            raise NotFound(
+                f"No parked message has the id {', '.join(sorted(map(str, unknown)))}. Nothing was replayed."
+            )
+        return [message for message in messages if message.parked_id in wanted]
+    waiting = [message for message in messages if message.waiting]
+    return waiting if arguments.all else [message for message in waiting if _publisher(message) == arguments.publisher]
 
 
-def _described(parked: ParkedMessage) -> dict[str, object]:
+def _as_json(parked: ParkedMessage) -> dict[str, object]:
     return {
         "id": str(parked.parked_id),
         "parked_at": parked.parked_at.isoformat(),
@@ -85,26 +95,26 @@ def _described(parked: ParkedMessage) -> dict[str, object]:
         "topic": parked.topic,
         "partition": parked.partition,
         "offset": parked.offset,
-        "state": state(parked.waiting, parked.attempts),
+        "state": parked_state(parked.waiting, parked.attempts),
         "attempts": parked.attempts,
         "replayed_at": parked.replayed_at and parked.replayed_at.isoformat(),
     }
 
 
 _CELLS: dict[str, Callable[[ParkedMessage], str]] = {
-    "id": lambda each: str(each.parked_id),
-    "when": lambda each: f"{each.parked_at:%Y-%m-%d %H:%M:%SZ}",
-    "publisher": lambda each: _publisher(each),
-    "reason": lambda each: each.reason,
-    "from": lambda each: f"{each.topic}/{each.partition}/{each.offset}",
-    "state": lambda each: state(each.waiting, each.attempts),
+    "id": lambda message: str(message.parked_id),
+    "when": lambda message: f"{message.parked_at:%Y-%m-%d %H:%M:%SZ}",
+    "publisher": lambda message: _publisher(message),
+    "reason": lambda message: message.reason,
+    "from": lambda message: f"{message.topic}/{message.partition}/{message.offset}",
+    "state": lambda message: parked_state(message.waiting, message.attempts),
 }
 
 
-def _table(parked: Sequence[ParkedMessage]) -> Iterable[str]:
-    if not parked:
+def _table(messages: Sequence[ParkedMessage]) -> Iterable[str]:
+    if not messages:
         return ["Nothing is parked."]
-    rows = [list(_CELLS), *([cell(each) for cell in _CELLS.values()] for each in parked)]
+    rows = [list(_CELLS), *([cell(message) for cell in _CELLS.values()] for message in messages)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 

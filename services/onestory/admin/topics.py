@@ -1,6 +1,6 @@
-"""`onestory topics apply|diff`: make Kafka match `schemas/topics/`, or say where it does not.
+"""`onestory topics apply|diff`: makes Kafka match `schemas/topics/`, or lists the differences.
 
-Nothing is deleted, and a partition count is never changed: that would send a person to another partition.
+The command deletes nothing. It never changes a partition count, because that would send a person to another partition.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from onestory.shared import settings
 from onestory.shared.errors import Unavailable
-from onestory.shared.kafka.consumer import reach
+from onestory.shared.kafka.consumer import check_reachable
 from onestory.shared.kafka.schemas import Topic, topics
 
 _TIMEOUT_MS = 10_000
@@ -32,7 +32,7 @@ class ExistingTopic:
 
 @dataclass(frozen=True, slots=True)
 class TopicDifference:
-    """What of one topic is not as its file says. `configs`: setting to (in Kafka, in the file)."""
+    """How one topic differs from its file. `configs` maps a Kafka setting to its values (in Kafka, in the file)."""
 
     topic: Topic
     missing: bool
@@ -40,7 +40,7 @@ class TopicDifference:
     configs: Mapping[str, tuple[str, str]]
 
     def lines(self) -> Iterator[str]:
-        """The difference, for a person."""
+        """The difference, one sentence for each part."""
         if self.missing:
             yield f"{self.topic.name}: is missing ({self.topic.partitions} partitions)"
         if self.partitions is not None:
@@ -53,12 +53,12 @@ class TopicDifference:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do."""
+    """The action: `apply` or `diff`."""
     parser.add_argument("action", choices=["apply", "diff"], help="make Kafka match, or only show the difference")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the difference, and for `apply` make it none. Not 0: a partition count differs, or `diff` found any."""
+    """Print the differences; `apply` also removes them. Exit code 1: a partition count differs, or `diff` found any."""
     config = settings.read()
     wanted = topics()
     with _admin(config.kafka) as admin:
@@ -75,9 +75,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def differences(wanted: Collection[Topic], existing: Mapping[str, ExistingTopic]) -> list[TopicDifference]:
-    """Where Kafka is not as the files say; topics that no file names are nobody's business here."""
-    found = [_difference(topic, existing.get(topic.name)) for topic in wanted]
-    return [each for each in found if each.missing or each.partitions is not None or each.configs]
+    """The topics that differ from their files. Topics that no file names are ignored."""
+    compared = [_difference(topic, existing.get(topic.name)) for topic in wanted]
+    return [
+        difference
+        for difference in compared
+        if difference.missing or difference.partitions is not None or difference.configs
+    ]
 
 
 def _difference(topic: Topic, found: ExistingTopic | None) -> TopicDifference:
@@ -92,14 +96,14 @@ def _difference(topic: Topic, found: ExistingTopic | None) -> TopicDifference:
 
 
 def configs_of(topic: Topic) -> dict[str, str]:
-    """A topic's settings, by Kafka's names."""
+    """The settings of a topic under Kafka's names."""
     return {
         "cleanup.policy": topic.cleanup,
         "retention.ms": str(topic.retention_ms),
         "max.message.bytes": str(topic.max_message_bytes),
-        # The broker's clock is the one that every rebuild sees again.
+        # A rebuild reads the broker's time again, so it gets the same times.
         "message.timestamp.type": "LogAppendTime",
-        # As the producer compressed it: the broker need not do it again.
+        # The broker keeps the producer's compression and does no work of its own.
         "compression.type": "producer",
     }
 
@@ -131,7 +135,7 @@ def _create(admin: KafkaAdminClient, missing: Collection[Topic], replicas: int) 
         try:
             admin.create_topics(wanted, wait_for_metadata=True)
         except TopicAlreadyExistsError:
-            # Somebody else applies at the same time; what they made is what the files say.
+            # Another `apply` runs at the same time and creates the same topics.
             admin.wait_for_topics(list(wanted))
 
 
@@ -152,7 +156,7 @@ def _alter(admin: KafkaAdminClient, changed: Collection[TopicDifference]) -> Non
 
 @contextmanager
 def _admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
-    reach(bootstrap)
+    check_reachable(bootstrap)
     admin = None
     try:
         admin = KafkaAdminClient(
