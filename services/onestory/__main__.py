@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from onestory.shared.errors import Misconfigured, OneStoryError
+from onestory.shared.settings import hide_secrets
 
 
 class CliCommand(NamedTuple):
@@ -67,6 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Misconfigured, OneStoryError) as error:
         for issue in error.issues:
             print(f"onestory {parsed.command}: {issue.diagnostics}", file=sys.stderr)
+        return 1
+    except Exception:
+        # A library may quote what it could not read, such as a connection string.
+        print(hide_secrets(traceback.format_exc()), end="", file=sys.stderr)
         return 1
 
 

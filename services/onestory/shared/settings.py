@@ -14,6 +14,8 @@ from onestory.shared.errors import Misconfigured
 
 PREFIX = "ONESTORY_"
 
+_PASSWORD = re.compile(r"://[^:/@]*:(.*)@|\bpassword\s*=\s*('[^']*'|\S+)")
+
 _DURATION = re.compile(
     r"P(?=.)(?:(?P<weeks>\d{1,4})W|(?:(?P<days>\d{1,5})D)?"
     r"(?:T(?=.)(?:(?P<hours>\d{1,5})H)?(?:(?P<minutes>\d{1,5})M)?(?:(?P<seconds>\d{1,7})S)?)?)"
@@ -29,12 +31,12 @@ class SettingHelp(NamedTuple):
     """When a deployment changes it."""
 
 
-def _setting(default: Any, unit: str, effect: str, change: str) -> Any:
-    """Return a dataclass field that carries its help text."""
+def _setting(default: Any, unit: str, effect: str, change: str, *, secret: bool = False) -> Any:
+    """Return a dataclass field that carries its help text. A secret is never part of a `repr`."""
     metadata = {"help": SettingHelp(unit, effect, change)}
     if default == {}:
         return field(default_factory=dict, metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,14 @@ class Settings:
         "libpq connection string",
         "The PostgreSQL database.",
         "Always beyond the embedded stack.",
+        secret=True,
     )
     key_secret: str = _setting(
         "",
         "at least 32 characters",
         "The secret behind person keys and shared ids. Keep it as you keep the database's backup.",
         "Set it once. **It is fixed for the life of a deployment**: another secret is another set of people.",
+        secret=True,
     )
     host: str = _setting(
         "127.0.0.1",
@@ -195,7 +199,32 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.key_secret and len(settings.key_secret) < 32:
         raise Misconfigured(f"{PREFIX}KEY_SECRET has {len(settings.key_secret)} characters; give at least 32.")
+    _check_postgres(settings.postgres)
     return settings
+
+
+def _check_postgres(dsn: str) -> None:
+    from psycopg import ProgrammingError  # late: commands that need no database start without it
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        conninfo_to_dict(dsn)
+    except ProgrammingError:
+        # The text of the error quotes the part that cannot be read, which may be the password.
+        raise Misconfigured(
+            f"{PREFIX}POSTGRES is no libpq connection string. Write "
+            "postgresql://user:password@host:port/database, with each special character of the password as %XX."
+        ) from None
+
+
+def hide_secrets(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """Return the text without the key secret, and without the password and the whole of the connection string."""
+    environment = os.environ if environment is None else environment
+    dsn, key_secret = (environment.get(PREFIX + name, "") for name in ("POSTGRES", "KEY_SECRET"))
+    secrets = [key_secret, dsn, *(part for match in _PASSWORD.findall(dsn) for part in match)]
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def require(settings: Settings, *names: str) -> None:

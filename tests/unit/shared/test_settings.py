@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from onestory.__main__ import main
+from onestory.admin import migrate
 from onestory.shared.errors import Misconfigured
 from onestory.shared.settings import PREFIX, Settings, read, require
 
@@ -43,3 +45,51 @@ def test_a_short_secret_is_refused_without_showing_it() -> None:
 def test_a_setting_that_a_process_needs_is_asked_for_by_name() -> None:
     with pytest.raises(Misconfigured, match="ONESTORY_OIDC_ISSUER"):
         require(Settings(), "oidc_issuer")
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://user:geh%zzeim@host/db",
+        "postgresql://user:geheim@ho st/db",
+        "user=x password=geheim dbname",
+        "postgresql://user:geheim@host:5432/db?unknown=1",
+    ],
+)
+@pytest.mark.parametrize("command", [["migrate"], ["parked"], ["project", "record"]])
+def test_a_malformed_connection_string_is_one_sentence_without_the_password(
+    dsn: str, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ONESTORY_POSTGRES", dsn)
+
+    assert main(command) == 1
+
+    printed = "".join(capsys.readouterr())
+    assert "ONESTORY_POSTGRES" in printed
+    assert printed.count("\n") == 1
+    assert "geh" not in printed
+
+
+def test_a_traceback_shows_no_secret(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    key_secret, dsn = "k" * 40, "postgresql://user:geheim@host/db"
+    monkeypatch.setenv("ONESTORY_POSTGRES", dsn)
+    monkeypatch.setenv("ONESTORY_KEY_SECRET", key_secret)
+
+    def run(_arguments: object) -> int:
+        raise ValueError(f"cannot read {dsn}, nor geheim, nor {key_secret}")
+
+    monkeypatch.setattr(migrate, "run", run)
+
+    assert main(["migrate"]) == 1
+
+    printed = capsys.readouterr().err
+    assert "ValueError: cannot read ***, nor ***, nor ***" in printed
+    assert "geheim" not in printed
+    assert key_secret not in printed
+
+
+def test_settings_show_no_secret() -> None:
+    shown = repr(Settings(postgres="postgresql://user:geheim@host/db", key_secret="k" * 40))
+
+    assert "geheim" not in shown
+    assert "kkk" not in shown
