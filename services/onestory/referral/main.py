@@ -111,7 +111,7 @@ def run() -> int:
             stack.callback(log.close)
             return LogReader(log, avro, persons.can_skip)
 
-        loop = ConsumerLoop(open_reader, connect, projector, gauges.lag, stop)
+        loop = ConsumerLoop(open_reader, connect, projector, gauges.lag.report, stop)
         stack.enter_context(
             health.serve_health(config.host, config.health_port, registry, loop.is_alive, loop.is_ready)
         )

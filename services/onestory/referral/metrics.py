@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from onestory.shared.errors import Unavailable
-from onestory.shared.kafka.consumer import Partition
+from onestory.shared.kafka.loop import LagGauge
 from onestory.shared.kafka.reader import ConsumedMessage
 
 log = structlog.get_logger()
@@ -41,16 +41,7 @@ class ReferralMetrics:
             ["type"],
             registry=registry,
         )
-        self._lag = Gauge(
-            "onestory_consumer_lag",
-            "Messages in Kafka that were not gathered yet",
-            ["topic", "partition"],
-            registry=registry,
-        )
-
-    def lag(self, partition: Partition, messages: int) -> None:
-        """Sets the number of messages that a partition has left."""
-        self._lag.labels(partition.topic, partition.number).set(messages)
+        self.lag = LagGauge(registry)
 
     def directory_waits(self, waiting: Mapping[str, int]) -> None:
         """Sets the number of unresolved statements for each resource type."""

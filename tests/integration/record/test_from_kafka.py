@@ -98,7 +98,7 @@ def test_a_log_reads_on_from_where_it_was_told_to(log: tuple[Log, Partition, Wri
     assert _all(reading, place, 2) == [3, 4]
     reading.seek(place, 0)
     assert _all(reading, place, 5) == [0, 1, 2, 3, 4]
-    assert reading.end_offset(place) == 5
+    assert reading.end_offsets([place]) == {place: 5}
 
 
 def test_a_log_refuses_an_offset_that_it_does_not_have(log: tuple[Log, Partition, Write]) -> None:

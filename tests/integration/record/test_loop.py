@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +19,7 @@ from onestory.record.projector.handler import RecordBatch
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import RecordChanged
 from onestory.shared.identity import Keys
+from onestory.shared.kafka import loop as loop_module
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.consumer import LogRecord as LogRecord
 from onestory.shared.kafka.consumer import Partition
@@ -26,6 +27,13 @@ from onestory.shared.kafka.loop import ConsumerLoop, EventHandler
 from onestory.shared.kafka.reader import ConsumedMessage, LogReader
 
 PLACE = Partition("care.record", 0)
+
+
+def kill_connections(record: Record) -> None:
+    record.rows(
+        """select pg_terminate_backend(pid) from pg_stat_activity
+           where datname = current_database() and pid <> pg_backend_pid()"""
+    )
 
 
 def some(keys: Keys, count: int) -> list[RecordChanged]:
@@ -47,11 +55,20 @@ class Fixture:
         self.log.assign(PLACE)
         self.connections = 0
         self.refuse_connections = 0
+        self.lag: Mapping[Partition, int] = {}
         self._connect = partial(record.connect, keys)
         self._stop = threading.Event()
         self.loop = ConsumerLoop(
-            lambda: LogReader(self.log, create_codec(), passes_by), self.connect, handler, lambda *_: None, self._stop
+            lambda: LogReader(self.log, create_codec(), passes_by),
+            self.connect,
+            handler,
+            self._report_lag,
+            self._stop,
+            lag_interval_s=0,
         )
+
+    def _report_lag(self, lag: Mapping[Partition, int]) -> None:
+        self.lag = lag
 
     def connect(self) -> psycopg.Connection:
         if self.refuse_connections:
@@ -108,10 +125,7 @@ def test_postgresql_and_kafka_may_go_away_and_come_back(record: Record, keys: Ke
 
     with fixture.running():
         until(lambda: record.rows("select next_offset from position") == [(10,)])
-        record.rows(
-            """select pg_terminate_backend(pid) from pg_stat_activity
-               where datname = current_database() and pid <> pg_backend_pid()"""
-        )
+        kill_connections(record)
         fixture.append(keys, events[10:15])
         until(lambda: record.rows("select next_offset from position") == [(15,)])
         fixture.log.away = True
@@ -146,3 +160,28 @@ class Failing:
     def write(self, transaction: psycopg.Connection, batch: RecordBatch) -> Callable[[], None]:
         self._handler.write(transaction, batch)
         raise ZeroDivisionError
+
+
+def test_lag_grows_while_postgresql_is_away_and_goes_with_the_partition(
+    record: Record, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_module, "_LONGEST_PAUSE_S", 0.1)
+    fixture = Fixture(record, keys, record.projector(keys))
+    fixture.append(keys, some(keys, 3))
+    with fixture.running():
+        until(lambda: fixture.lag == {PLACE: 0})
+
+        fixture.refuse_connections = 1_000_000
+        kill_connections(record)
+        fixture.append(keys, some(keys, 5)[3:])
+
+        until(lambda: fixture.lag == {PLACE: 2})
+        fixture.log.away = True
+        until(lambda: fixture.lag == {})
+        fixture.log.away = False
+        until(lambda: fixture.lag == {PLACE: 2})
+        fixture.log.assign()
+        until(lambda: fixture.lag == {})
+        fixture.log.assign(PLACE)
+        fixture.refuse_connections = 0
+        until(lambda: fixture.lag == {PLACE: 0})

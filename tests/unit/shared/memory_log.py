@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from onestory.shared.errors import Misconfigured, Unavailable
@@ -57,5 +57,5 @@ class MemoryLog:
             raise Misconfigured("The log has no such offset.")
         self._at[place] = offset
 
-    def end_offset(self, place: Partition) -> int | None:
-        return len(self._topic.records[place])
+    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        return {} if self.away else {place: len(self._topic.records[place]) for place in partitions}

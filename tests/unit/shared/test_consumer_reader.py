@@ -153,10 +153,16 @@ def test_a_position_that_the_log_does_not_have_is_refused(log: MemoryLog, reader
         reader.start(HERE, StoredPosition(7, BEGAN))
 
 
-def test_lag_is_what_was_not_gathered_yet(topic: MemoryTopic, log: MemoryLog, reader: LogReader) -> None:
+def test_lag_is_the_end_offset_minus_the_stored_offset_of_assigned_partitions(
+    topic: MemoryTopic, log: MemoryLog, reader: LogReader
+) -> None:
+    other = Partition(HERE.topic, HERE.number + 1)
     for _ in range(3):
         topic.append(HERE, b"x")
     log.assign(HERE)
-    reader.start(HERE, StoredPosition(1, BEGAN))
 
-    assert list(reader.lag()) == [(HERE, 2)]
+    assert reader.lag({HERE: 1, other: 0}) == {HERE: 2}
+    # A stored offset that is not known gives no lag, nor does a log that does not answer.
+    assert reader.lag({}) == {}
+    log.away = True
+    assert reader.lag({HERE: 1}) == {}

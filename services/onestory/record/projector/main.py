@@ -53,7 +53,7 @@ def run() -> int:
             return LogReader(log, avro)
 
         connect_to_record = partial(connect_projector, config.postgres, keys)
-        loop = ConsumerLoop(open_reader, connect_to_record, projector, metrics.lag, stop)
+        loop = ConsumerLoop(open_reader, connect_to_record, projector, metrics.lag.report, stop)
         on_exit.enter_context(
             health.serve_health(config.host, config.health_port, registry, loop.is_alive, loop.is_ready)
         )

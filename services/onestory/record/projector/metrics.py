@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from onestory.record.freshness import store as freshness_store
 from onestory.record.freshness.domain import Rhythms, Source, rhythm_of
 from onestory.shared.errors import Unavailable
-from onestory.shared.kafka.consumer import Partition
+from onestory.shared.kafka.loop import LagGauge
 from onestory.shared.settings import Settings
 
 log = structlog.get_logger()
@@ -49,19 +49,10 @@ class ProjectorMetrics:
             ["publisher"],
             registry=registry,
         )
-        self._lag = Gauge(
-            "onestory_consumer_lag",
-            "Messages in Kafka that were not gathered yet",
-            ["topic", "partition"],
-            registry=registry,
-        )
+        self.lag = LagGauge(registry)
         self.review_tasks = Counter(
             "onestory_review_tasks", "Patient links by sources that may not make aliases", registry=registry
         )
-
-    def lag(self, partition: Partition, messages: int) -> None:
-        """Set how many messages of a partition are not read yet."""
-        self._lag.labels(partition.topic, partition.number).set(messages)
 
 
 # The freshness of sources.

@@ -8,7 +8,7 @@ tables of the next generation.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -167,13 +167,13 @@ class GenerationFollower:
     def _run(self, bounds: Mapping[Partition, int]) -> None:
         stop, left = threading.Event(), dict(bounds)
 
-        def lag(partition: Partition, messages: int) -> None:
-            left[partition] = messages
+        def report_lag(lag: Mapping[Partition, int]) -> None:
+            left.update(lag)
             self._progress(sum(left.values()), self._handler.entries)
             if not any(left.values()):
                 stop.set()
 
-        ConsumerLoop(lambda: self._reader, self._connect, self._handler, lag, stop).run()
+        ConsumerLoop(lambda: self._reader, self._connect, self._handler, report_lag, stop, lag_interval_s=0).run()
 
     def _next_offsets(self) -> dict[Partition, int]:
         with database.connect(self._dsn, NEXT) as connection:
@@ -243,5 +243,5 @@ class BoundedLog:
         self._passed.discard(partition)
         self._log.seek(partition, offset)
 
-    def end_offset(self, partition: Partition) -> int | None:
-        return self._until.get(partition)
+    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        return {partition: self._until[partition] for partition in partitions if partition in self._until}

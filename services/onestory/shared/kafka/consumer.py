@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +26,7 @@ _SESSION_S = 10
 _MAX_SILENCE_S = 2.0 * _SESSION_S
 _JOINING_FACTOR = 6
 _CONNECT_TIMEOUT_S = 3.0
+_OFFSETS_MS = 1_000
 
 
 class Partition(NamedTuple):
@@ -57,8 +58,8 @@ class Log(Protocol):
     def seek(self, partition: Partition, offset: int) -> None:
         """Read this partition from this offset. Raises `Misconfigured` when Kafka has no such offset."""
 
-    def end_offset(self, partition: Partition) -> int | None:
-        """Return the offset after the last message, or None while it is not known."""
+    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Return the offset after the last message of each partition. It is empty when Kafka does not answer."""
 
 
 class KafkaLog:
@@ -141,9 +142,12 @@ class KafkaLog:
                 )
             self._consumer.seek(at, max(offset, first))
 
-    def end_offset(self, partition: Partition) -> int | None:
-        known: int | None = self._consumer.highwater(TopicPartition(*partition))
-        return known
+    def end_offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        try:
+            ends = self._consumer.end_offsets([TopicPartition(*partition) for partition in partitions], _OFFSETS_MS)
+        except KafkaError:
+            return {}
+        return {Partition(at.topic, at.partition): offset for at, offset in ends.items()}
 
     def first_offsets(self) -> dict[Partition, int]:
         """Return the first offset that Kafka still has, for each assigned partition."""

@@ -11,13 +11,14 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 import psycopg
 import structlog
+from prometheus_client import CollectorRegistry, Gauge
 
 from onestory.shared.errors import OneStoryError, Unavailable
 from onestory.shared.kafka import reader as kafka_reader
@@ -28,6 +29,7 @@ _WAIT_MS = 200
 _STUCK_S = 60.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 10.0
+_LAG_INTERVAL_S = 2.0
 
 Prepared = TypeVar("Prepared")
 
@@ -47,10 +49,32 @@ class EventHandler(Protocol[Prepared]):
         """
 
 
+class LagGauge:
+    """The metric `onestory_consumer_lag` of one process. A partition whose lag is not known has no sample."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._gauge = Gauge(
+            "onestory_consumer_lag",
+            "Messages in Kafka behind the stored position, for each assigned partition",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self._shown: set[Partition] = set()
+
+    def report(self, lag: Mapping[Partition, int]) -> None:
+        """Show the lag of these partitions, and of no other."""
+        for partition in self._shown - lag.keys():
+            self._gauge.remove(partition.topic, partition.number)
+        for partition, messages in lag.items():
+            self._gauge.labels(partition.topic, partition.number).set(messages)
+        self._shown = set(lag)
+
+
 class ConsumerLoop(Generic[Prepared]):
     """Reads batches and lets the handler write them until `stop` is set.
 
-    `report_lag` is called with each partition and the number of its messages that wait.
+    `report_lag` is called every `lag_interval_s` with the lag of each assigned partition: Kafka's end offset minus the
+    stored position. So it also grows while PostgreSQL is away.
     """
 
     def __init__(
@@ -58,8 +82,9 @@ class ConsumerLoop(Generic[Prepared]):
         open_reader: Callable[[], LogReader],
         connect: Callable[[], psycopg.Connection],
         handler: EventHandler[Prepared],
-        report_lag: Callable[[Partition, int], None],
+        report_lag: Callable[[Mapping[Partition, int]], None],
         stop: threading.Event,
+        lag_interval_s: float = _LAG_INTERVAL_S,
     ) -> None:
         self._open_reader = open_reader
         self._reader: LogReader | None = None
@@ -67,6 +92,9 @@ class ConsumerLoop(Generic[Prepared]):
         self._handler = handler
         self._report_lag = report_lag
         self._stop = stop
+        self._lag_interval_s = lag_interval_s
+        self._lag_reported_at = float("-inf")
+        self._stored_offsets: dict[Partition, int] = {}
         self._connection: psycopg.Connection | None = None
         self._writing: Future[None] | None = None
         self._failures = 0
@@ -104,10 +132,9 @@ class ConsumerLoop(Generic[Prepared]):
             self._start_assigned(reader)
             if prepared is not None:
                 self._writing = writer.submit(self._write, list(batch.moves.values()), prepared)
-            for partition, waiting in reader.lag():
-                self._report_lag(partition, waiting)
         except (Unavailable, PositionMoved) as error:
             self._start_over(error)
+        self._update_lag()
 
     def _finish_writing(self) -> None:
         """Wait for the batch that is being written. Raises the error of that write."""
@@ -124,6 +151,7 @@ class ConsumerLoop(Generic[Prepared]):
             stored = kafka_reader.stored_positions(transaction, waiting)
         for partition, position in sorted(stored.items()):
             reader.start(partition, position)
+            self._stored_offsets[partition] = position.next_offset
             log.info(
                 "partition_started", topic=partition.topic, partition=partition.number, offset=position.next_offset
             )
@@ -133,12 +161,22 @@ class ConsumerLoop(Generic[Prepared]):
         with kafka_reader.transaction(self._connected()) as transaction:
             kafka_reader.move_positions(transaction, moves)
             after_commit = self._handler.write(transaction, prepared)
+        self._stored_offsets |= {move.partition: move.new_position.next_offset for move in moves}
         after_commit()
+
+    def _update_lag(self) -> None:
+        if time.monotonic() - self._lag_reported_at < self._lag_interval_s:
+            return
+        self._report_lag(self._reader.lag(dict(self._stored_offsets)) if self._reader else {})
+        self._lag_reported_at = time.monotonic()
 
     def _start_over(self, error: Unavailable | PositionMoved) -> None:
         self._finish_writing_or_drop()
         if self._reader:
             self._reader.forget()
+        if isinstance(error, PositionMoved):
+            # Another projector has moved these positions, so the offsets here are old.
+            self._stored_offsets.clear()
         self._disconnect()
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
         self._failures += 1

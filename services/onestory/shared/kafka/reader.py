@@ -6,7 +6,7 @@ its positions are written in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -179,12 +179,14 @@ class LogReader:
         """Forget all positions, because a batch was not written. Every partition needs `start` again."""
         self._next.clear()
 
-    def lag(self) -> Iterable[tuple[Partition, int]]:
-        """Yield each started partition with the number of messages that are not gathered yet."""
-        for partition, position in self._next.items():
-            end = self._log.end_offset(partition)
-            if end is not None:
-                yield partition, max(0, end - position.next_offset)
+    def lag(self, stored: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Return how many messages of each assigned partition are behind the stored offset.
+
+        A partition is absent when its stored offset or its end offset is not known.
+        """
+        partitions = self._log.assigned() & stored.keys()
+        ends = self._log.end_offsets(sorted(partitions)) if partitions else {}
+        return {partition: max(0, end - stored[partition]) for partition, end in ends.items()}
 
     def _drop_revoked(self, batch: Batch) -> None:
         revoked = self._next.keys() - self._log.assigned()
