@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 
 import asyncpg
-import httpx
 import uvicorn
 import uvloop
 
@@ -24,7 +23,7 @@ from onestory.shared.audit import AuditTrail
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.errors import Misconfigured, Unavailable
 from onestory.shared.http.app import OpenRoute, Route, create_app
-from onestory.shared.http.caller import TokenVerifier
+from onestory.shared.http.caller import TokenVerifier, create_http_client
 from onestory.shared.http.middleware import HttpConnection
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import create_codec
@@ -63,14 +62,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _serve(configured: Settings, services: Sequence[str]) -> None:
-    async with httpx.AsyncClient() as http_client:
+    async with create_http_client() as http_client:
+        tokens = TokenVerifier(configured.oidc_issuer, configured.oidc_audience, configured.oidc_jwks_url, http_client)
         pool = create_pool(configured.postgres, "record")
         dependencies = _dependencies(configured, pool)
         app = create_app(
             [route for name in ROUTES if name in services for route in ROUTES[name](dependencies)],
             [route for name in services if name in OPEN_ROUTES for route in OPEN_ROUTES[name](dependencies)],
-            TokenVerifier(configured.oidc_issuer, configured.oidc_audience, configured.oidc_jwks_url, http_client),
-            {"Kafka": dependencies.producer.ready, "PostgreSQL": partial(_postgres_ready, dependencies.database)},
+            tokens,
+            {
+                "Kafka": dependencies.producer.ready,
+                "PostgreSQL": partial(_postgres_ready, dependencies.database),
+                "the token issuer": tokens.ready,
+            },
             lambda: _open(dependencies, pool),
         )
         await Server(_uvicorn(app, configured), dependencies.stopping).serve()

@@ -6,17 +6,20 @@ import asyncio
 import base64
 import hmac
 import json
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import jwt
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from onestory.shared.errors import Unauthenticated, Unavailable
-from onestory.shared.http.caller import Caller, TokenVerifier
+from onestory.shared.http.caller import Caller, TokenVerifier, create_http_client
 
 ISSUER = "https://issuer.example"
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -127,3 +130,49 @@ def test_a_flood_of_unknown_key_ids_asks_the_issuer_once() -> None:
     asyncio.run(flood())
 
     assert asked == 1
+
+
+class _Issuer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = json.dumps(jwks()).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def issuer_url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Issuer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/jwks"
+        server.shutdown()
+        thread.join()
+
+
+async def _ready(url: str) -> bool:
+    async with create_http_client() as http:
+        return await TokenVerifier(ISSUER, "onestory", url, http).ready()
+
+
+def test_a_loopback_issuer_is_never_asked_through_a_proxy(issuer_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing listens on port 9, so every request through this proxy fails.
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    assert asyncio.run(_ready(issuer_url))
+    assert asyncio.run(_ready(issuer_url.replace("127.0.0.1", "localhost")))
+    assert not asyncio.run(_ready("http://issuer.invalid/jwks"))
+
+
+def test_an_issuer_that_does_not_answer_is_not_ready_and_the_log_says_why() -> None:
+    with structlog.testing.capture_logs() as logged:
+        assert not asyncio.run(_ready("http://127.0.0.1:9/jwks"))
+
+    assert [entry["event"] for entry in logged] == ["issuer_keys_not_fetched"]
+    assert logged[0]["url"] == "http://127.0.0.1:9/jwks"
+    assert logged[0]["because"].startswith("ConnectError")

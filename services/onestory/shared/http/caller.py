@@ -10,9 +10,14 @@ from typing import Any
 
 import httpx
 import jwt
+import structlog
 
 from onestory.shared.errors import Unauthenticated, Unavailable
 
+log = structlog.get_logger()
+
+LOOPBACK_URLS = ("all://127.0.0.1", "all://[::1]", "all://localhost")
+"""httpx patterns of the addresses that no proxy may be asked for."""
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
 _REQUIRED = ["iss", "aud", "exp", "sub", "org"]
 _KEYS_MAX_AGE_S = 3600.0
@@ -37,6 +42,11 @@ class Caller:
     purpose: str
     # A caller with a newer token is the same caller.
     expires_at: float = field(default=math.inf, compare=False)
+
+
+def create_http_client() -> httpx.AsyncClient:
+    """Return a client that uses the proxy of the environment, but never for a loopback address."""
+    return httpx.AsyncClient(mounts={pattern: httpx.AsyncHTTPTransport() for pattern in LOOPBACK_URLS})
 
 
 class TokenVerifier:
@@ -65,6 +75,15 @@ class TokenVerifier:
         if cached and cached[0] > time.time():
             return cached[1]
         return await self._verify(token)
+
+    async def ready(self) -> bool:
+        """Return whether keys of the issuer are known, and fetch them when they are not."""
+        if not self._keys:
+            try:
+                await self._fetch_keys()
+            except Unavailable:
+                return False
+        return True
 
     async def _verify(self, token: str) -> Caller:
         claims = self._decode(token, await self._key(token))
@@ -118,9 +137,17 @@ class TokenVerifier:
                 keys = jwt.PyJWKSet.from_dict(response.json()).keys
             except (httpx.HTTPError, ValueError, AttributeError, jwt.PyJWTError) as error:
                 self._failed_at = time.monotonic()
+                log.warning("issuer_keys_not_fetched", url=self._jwks_url, because=_fetch_failure(error))
                 raise _issuer_unavailable() from error
             self._keys = {str(key.key_id): key for key in keys}
             self._keys_fetched_at = time.monotonic()
+
+
+def _fetch_failure(error: Exception) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"status {error.response.status_code}"
+    # The text of an httpx error names hosts and causes, never a header or a body.
+    return f"{type(error).__name__}: {error}" if isinstance(error, httpx.HTTPError) else "the answer is not a JWKS"
 
 
 def _issuer_unavailable() -> Unavailable:

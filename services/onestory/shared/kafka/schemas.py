@@ -17,6 +17,7 @@ import httpx
 import yaml
 
 from onestory.shared.errors import Misconfigured, Unavailable, Unprocessable
+from onestory.shared.http.caller import LOOPBACK_URLS
 
 RECORD_TOPIC = "care.record"
 DIRECTORY_TOPIC = "care.directory"
@@ -126,7 +127,8 @@ class RegistrySchemaIds:
     """
 
     def __init__(self, url: str, subjects: Mapping[str, str]) -> None:
-        self._http = httpx.Client(base_url=url, timeout=5.0)
+        direct = {pattern: httpx.HTTPTransport() for pattern in LOOPBACK_URLS}
+        self._http = httpx.Client(base_url=url, timeout=5.0, mounts=direct)
         self._subjects = subjects
 
     def id_of(self, name: str) -> int:
