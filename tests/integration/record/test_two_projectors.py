@@ -125,7 +125,7 @@ def _loop(
     log = MemoryLog(topic)
     log.assign(PLACE)
     reader = LogReader(log, create_codec())
-    return ConsumerLoop(lambda: reader, partial(record.connect, keys), projector, lambda place, lag: None, stop)
+    return ConsumerLoop(lambda: reader, partial(record.connect, keys), projector, lambda _lag: None, stop)
 
 
 def _overlap(record: Record, keys: Keys, first: Sequence[RecordChanged], second: Sequence[RecordChanged]) -> None:
