@@ -58,16 +58,26 @@ class Stack:
         return self.postgres.rpartition("/")[0] + "/" + name
 
 
+HOMES = "ONESTORY_TEST_HOMES"
+"""Names the folder of the directories of all stacks of a run of the tests."""
+
+
 @contextlib.contextmanager
 def temporary_home() -> Iterator[Path]:
     """A stack's directory that the account of PostgreSQL can reach too, which pytest's own tmp_path does not allow."""
-    home = Path(tempfile.mkdtemp(prefix="onestory-test-"))
+    home = Path(tempfile.mkdtemp(prefix="onestory-test-", dir=os.environ.get(HOMES)))
     home.chmod(0o755)
     state.prepare(home)
     try:
         yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def end_what_is_left(home: Path) -> None:
+    """Kill every process of a stack whose test process has ended without stopping it."""
+    processes.stop(home, [file.stem for file in (home / "run").glob("*.json")], by=signal.SIGKILL)
+    postgres.end_orphans(postgres.data_directory(home))
 
 
 @contextlib.contextmanager
