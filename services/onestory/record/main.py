@@ -44,7 +44,7 @@ def run() -> int:
         closing.callback(producer.close)
 
         def open_reader() -> Reader:
-            log = KafkaLog(config.kafka, GROUP, TOPICS)
+            log = KafkaLog(config.kafka, GROUP, TOPICS, instance=config.instance, session_s=config.consumer_session_s)
             closing.callback(log.close)
             return Reader(log, avro)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -40,6 +41,10 @@ class Settings:
     """Where the issuer's public keys are."""
     schema_registry_url: str = ""
     """A Confluent-compatible schema registry; empty: ids come from `schemas/avro/ids.json`."""
+    instance: str = ""
+    """Name of this process in its consumer group, its own and the same after each restart. Empty: it has none."""
+    consumer_session_s: float = 10.0
+    """Seconds of silence after which a consumer group gives a process's partitions to others."""
     replication_factor: int = 1
     """Replicas of each topic that `topics apply` creates."""
     networks: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +88,8 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.key_secret and len(settings.key_secret) < 32:
         raise Misconfigured(f"{PREFIX}KEY_SECRET has {len(settings.key_secret)} characters; give at least 32.")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,249}", settings.instance) or settings.instance in (".", ".."):
+        raise Misconfigured(f"{PREFIX}INSTANCE takes letters, digits, '.', '_' and '-', at most 249 of them.")
     return settings
 
 

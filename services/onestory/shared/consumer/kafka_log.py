@@ -11,7 +11,8 @@ from functools import partial
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import FencedInstanceIdError, InconsistentGroupProtocolError, InvalidSessionTimeoutError, KafkaError
 
 from onestory.shared.consumer.log import Place, Record
 from onestory.shared.errors import Misconfigured, Unavailable
@@ -19,8 +20,9 @@ from onestory.shared.errors import Misconfigured, Unavailable
 log = structlog.get_logger()
 
 _FETCH_BYTES = 4_000_000
-_SESSION_S = 10
-_LONGEST_BREATH_S = 2.0 * _SESSION_S
+SESSION_S = 10.0
+_HEARTBEAT_S = 1.0
+_LONGEST_BREATH_S = 20.0
 _JOINING = 6
 _REACH_S = 3.0
 
@@ -29,11 +31,24 @@ class KafkaLog:
     """A member of a consumer group. The group gives out partitions only; positions are kept elsewhere.
 
     Without a group it has all partitions, whoever else reads them.
+
+    `instance` makes it a static member: a process that is killed and started again under the same name gets its
+    partitions back at once. Each process of a group needs a name of its own: when a second one joins under a name, the
+    first one's next poll raises `Misconfigured`. `session_s` is how long the group waits for a member that is silent.
     """
 
-    def __init__(self, bootstrap: str, group: str | None, topics: Sequence[str], client_id: str = "") -> None:
-        self._open = partial(_consumer, bootstrap, group, client_id or group)
-        self._group, self._topics = group, topics
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str | None,
+        topics: Sequence[str],
+        client_id: str = "",
+        *,
+        instance: str = "",
+        session_s: float = SESSION_S,
+    ) -> None:
+        self._open = partial(_consumer, bootstrap, group, client_id or group, instance or None, session_s)
+        self._group, self._topics, self._instance = group, topics, instance
         reach(bootstrap)
         with _kafka():
             self._consumer = self._open()
@@ -55,6 +70,7 @@ class KafkaLog:
     def poll(self, timeout_ms: int, most: int) -> Mapping[Place, Sequence[Record]]:
         if self._group and (self._consumer._closed or self._is_out_of_breath()):
             self._renew(self._group)
+        self._raise_if_fenced()
         with _kafka():
             polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=most)
         return {
@@ -78,11 +94,26 @@ class KafkaLog:
         longest_s = _LONGEST_BREATH_S * (1 if coordinator.stable() else _JOINING)
         return bool(silent_s > longest_s and coordinator.time_to_next_heartbeat() == 0)
 
+    def _raise_if_fenced(self) -> None:
+        """Raise `Misconfigured` when another process has joined under our name.
+
+        kafka-python 3.0 stops the heartbeats then, tells nobody, and reads on. A heart may stop for other reasons, so
+        the broker is asked.
+        """
+        coordinator = self._consumer._coordinator
+        if self._instance and coordinator.stable() and not coordinator._heartbeat_enabled:
+            try:
+                coordinator._net.run(coordinator._send_heartbeat_request)
+            except FencedInstanceIdError as error:
+                raise _name_taken() from error
+            except KafkaError:
+                return
+
     def _renew(self, group: str) -> None:
         """Join the group anew. What was assigned is not any more, so every partition is begun again where it stands."""
         self._reach()
         log.warning("consumer_joins_again", group=group)
-        self.close()
+        self._close()
         with _kafka():
             self._consumer = self._open()
             self._begin(group, self._topics)
@@ -113,6 +144,11 @@ class KafkaLog:
 
     def close(self) -> None:
         """Leave the group, so that others get the partitions at once."""
+        # kafka-python never takes a static member out of its group. The broker refuses to, where the name is another's.
+        self._consumer._coordinator.is_dynamic_member = lambda: True
+        self._close()
+
+    def _close(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=5_000)
 
     def stretch(self, since: datetime) -> dict[Place, tuple[int, int]]:
@@ -127,11 +163,16 @@ class KafkaLog:
         }
 
 
-def _consumer(bootstrap: str, group: str | None, client_id: str | None) -> KafkaConsumer:
+def _consumer(
+    bootstrap: str, group: str | None, client_id: str | None, instance: str | None, session_s: float
+) -> KafkaConsumer:
     return KafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id=group,
+        group_instance_id=instance if group else None,
         client_id=client_id,
+        # A member that joins or leaves takes partitions from others only where it must; they read on meanwhile.
+        partition_assignment_strategy=[CooperativeStickyAssignor],
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
@@ -140,7 +181,9 @@ def _consumer(bootstrap: str, group: str | None, client_id: str | None) -> Kafka
         receive_message_max_bytes=100_000_000,
         fetch_max_wait_ms=250,
         # Positions are safe from a projector that is late, so the group may give up on one soon.
-        session_timeout_ms=_SESSION_S * 1_000,
+        session_timeout_ms=int(session_s * 1_000),
+        # A member hears of a change in its group by a heartbeat.
+        heartbeat_interval_ms=int(min(_HEARTBEAT_S, session_s / 3) * 1_000),
         metadata_max_age_ms=30_000,
         reconnect_backoff_max_ms=1_000,
         allow_auto_create_topics=False,
@@ -161,6 +204,13 @@ def reach(bootstrap: str) -> None:
     raise Unavailable(f"Kafka does not answer at {bootstrap}.")
 
 
+def _name_taken() -> Misconfigured:
+    return Misconfigured(
+        "Another process has joined the consumer group under this process's name. "
+        "Give each process of a group its own ONESTORY_INSTANCE."
+    )
+
+
 def _time(milliseconds: int) -> datetime:
     seconds, rest = divmod(milliseconds, 1000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
@@ -170,5 +220,16 @@ def _time(milliseconds: int) -> datetime:
 def _kafka() -> Iterator[None]:
     try:
         yield
+    except FencedInstanceIdError as error:
+        raise _name_taken() from error
+    except InvalidSessionTimeoutError as error:
+        raise Misconfigured(
+            "Kafka refuses the session time-out of ONESTORY_CONSUMER_SESSION_S. "
+            "Its own limits are group.min.session.timeout.ms and group.max.session.timeout.ms."
+        ) from error
+    except InconsistentGroupProtocolError as error:
+        raise Unavailable(
+            "The consumer group has members of an earlier version. They must end before this process can join."
+        ) from error
     except KafkaError as error:
         raise Unavailable(f"Kafka does not answer as it should ({type(error).__name__}).") from error
