@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import psycopg
@@ -163,6 +164,8 @@ class Services:
 
     home: Path
     stack: state.Stack
+    session_s: ClassVar[float] = 30.0
+    """How long a consumer group waits for one of them that is silent."""
 
     @property
     def base_url(self) -> str:
@@ -233,6 +236,8 @@ BRISK, SLOW = "R0F01", "R0F03"
 def running_services(stack: Stack) -> Iterator[Services]:
     """Start all of PROCESSES, with the topics and tables they need, on a fresh database; stopped at the end."""
     with temporary_home() as home, pytest.MonkeyPatch.context() as environment:
+        # So long that no test passes because it was over.
+        environment.setenv("ONESTORY_CONSUMER_SESSION_S", str(Services.session_s))
         environment.setenv("ONESTORY_SEQUENCED_SOURCES", "/".join(NUMBERED))
         environment.setenv("ONESTORY_SOURCE_RHYTHMS", json.dumps({BRISK: "PT1S", SLOW: "P1D"}))
         free = addresses.choose(home, None, {}, lambda name: False)
