@@ -438,7 +438,9 @@ def evidence(stack: Stack, services: Services) -> Iterator[Evidence]:
         yield deeds.collect()
 
 
-@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    "secret", SECRETS, ids=["number", "other number", "number with a wrong digit", "family", "given", "text"]
+)
 def test_the_guard_finds_a_planted_secret_in_every_form(secret: str) -> None:
     planted = [f'{{"event": "x", "a": "1{form}2"}}' for form in forms(secret)]
     planted += [base64.b64encode(f"{'y' * shift} {secret} and more".encode()).decode() for shift in range(3)]
