@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -49,10 +49,12 @@ class Outcome:
     seconds: float
     tests: str
     skipped: Counter[str]
+    interrupted: bool = False
 
     def line(self) -> str:
         """One line for a person."""
-        verdict = "passed" if self.exit_code == 0 else f"FAILED (exit code {self.exit_code})"
+        failed = "interrupted" if self.interrupted else f"FAILED (exit code {self.exit_code})"
+        verdict = "passed" if self.exit_code == 0 else failed
         return f"{self.step.name:<26}{verdict:<24}{self.seconds:5.0f} s  {self.tests}".rstrip()
 
 
@@ -105,7 +107,7 @@ class Run:
         exit_code = process.wait()
         with self._lock:
             self._running.discard(process)
-        outcome = Outcome(step, exit_code, time.monotonic() - began, *_tests(report))
+        outcome = Outcome(step, exit_code, time.monotonic() - began, *_tests(report), self.interrupted.is_set())
         if output is not None:
             with output:
                 output.seek(0)
@@ -138,6 +140,20 @@ def _skipped(suites: Sequence[ElementTree.Element]) -> Iterator[str]:
             yield skipped.reason_of(each.get("message", ""))
 
 
+@contextmanager
+def results_folder() -> Iterator[Path]:
+    """Where JUnit reports and logs go: the folder that the caller names, or one that is deleted afterwards."""
+    if named := os.environ.get("ONESTORY_TEST_RESULTS"):
+        folder = Path(named).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.xml"):
+            old.unlink()
+        yield folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="onestory-results-") as temporary:
+            yield Path(temporary)
+
+
 def main() -> int:
     """Run everything, and say at the end how each step went."""
     stack = [
@@ -153,12 +169,12 @@ def main() -> int:
         Step("unit and contract tests", [*PYTEST, "tests/unit", "tests/contract"]),
     ]
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="onestory-results-") as results:
-        run = Run(Path(results))
+    with results_folder() as results:
+        run = Run(results)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, run.interrupt)
         outcomes = run.all(stack, beside)
-    print()
+    print("\n")
     for outcome in outcomes:
         print(outcome.line())
     print(f"{'all':<50}{time.monotonic() - began:5.0f} s")
