@@ -72,7 +72,7 @@ def _person(connection: psycopg.Connection, named: str | None) -> str | None:
 def _count(config: Settings, tally: Tally, since: datetime) -> None:
     # The client tells of each attempt to connect; one sentence at the end says enough.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    with closing(KafkaLog(config.kafka, None, [ACCESS], "onestory-moved")) as log:
+    with closing(KafkaLog(config.kafka, None, [ACCESS], "onestory-moved", prefix=config.topic_prefix)) as log:
         if any(log.first().values()):
             print("Kafka has deleted old access events: reads from before them are not listed.", file=sys.stderr)
         for arrival in arrivals_since(log, codec(config.schema_registry_url), since):

@@ -60,7 +60,8 @@ def _replay(connection: psycopg.Connection, config: Settings, chosen: Sequence[L
     # The client tells of each attempt to connect; one sentence at the end says enough.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     reach(config.kafka)
-    with closing(Producer(config.kafka, timeout_s=_TIMEOUT_S, client_id="onestory-parked")) as producer:
+    parking = Producer(config.kafka, timeout_s=_TIMEOUT_S, client_id="onestory-parked", prefix=config.topic_prefix)
+    with closing(parking) as producer:
         replay(connection, producer, chosen)
     print(f"{len(chosen)} replayed. What is still of no use will be parked again: see `onestory parked`.")
 

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _rebuild(
     alone: psycopg.Connection, config: Settings, keys: Keys, display: Display, arguments: argparse.Namespace
 ) -> None:
-    with closing(KafkaLog(config.kafka, None, TOPICS, "onestory-rebuild")) as log:
+    with closing(KafkaLog(config.kafka, None, TOPICS, "onestory-rebuild", prefix=config.topic_prefix)) as log:
         following = Following(config, keys, codec(config.schema_registry_url), log, display.progress)
         rebuild = Rebuild(alone, following, display.stage)
         rebuild.check(log.first())

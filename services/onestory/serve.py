@@ -77,7 +77,12 @@ async def _serve(configured: Settings, rooms: Sequence[str]) -> None:
 
 def _resources(configured: Settings, pool: asyncpg.Pool) -> Resources:
     database = Database(pool)
-    producer = Producer(configured.kafka, timeout_s=configured.publish_timeout_s, client_id="onestory-serve")
+    producer = Producer(
+        configured.kafka,
+        timeout_s=configured.publish_timeout_s,
+        client_id="onestory-serve",
+        prefix=configured.topic_prefix,
+    )
     contract = codec(configured.schema_registry_url)
     return Resources(
         settings=configured,

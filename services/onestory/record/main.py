@@ -35,7 +35,7 @@ def run() -> int:
     projector = Projector(
         keys, config.demographic_authorities, Parking(avro, gauges, config.parking_limit_per_hour), gauges
     )
-    producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)
+    producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP, prefix=config.topic_prefix)
     connect = partial(postgres.connect, config.postgres, "record")
     relay = Relay(connect, producer, registry)
     SourceGauges(connect, config, registry)
@@ -44,7 +44,14 @@ def run() -> int:
         closing.callback(producer.close)
 
         def open_reader() -> Reader:
-            log = KafkaLog(config.kafka, GROUP, TOPICS, instance=config.instance, session_s=config.consumer_session_s)
+            log = KafkaLog(
+                config.kafka,
+                GROUP,
+                TOPICS,
+                prefix=config.topic_prefix,
+                instance=config.instance,
+                session_s=config.consumer_session_s,
+            )
             closing.callback(log.close)
             return Reader(log, avro)
 

@@ -87,8 +87,8 @@ class Listener:
 class Feed:
     """All changes, and all who listen."""
 
-    def __init__(self, bootstrap: str, codec: Codec, most: int, stopping: asyncio.Event) -> None:
-        self._following = Following(bootstrap, REFERRAL, codec, self, _SINCE)
+    def __init__(self, bootstrap: str, codec: Codec, most: int, stopping: asyncio.Event, prefix: str = "") -> None:
+        self._following = Following(bootstrap, REFERRAL, codec, self, _SINCE, prefix)
         self._most = most
         self._stopping = stopping
         self._loop: asyncio.AbstractEventLoop | None = None

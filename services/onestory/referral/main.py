@@ -36,7 +36,7 @@ def run() -> int:
     persons = Persons(Keys(config.key_secret.encode()), config.demographic_authorities, gauges)
     projector = Projector(Directory(gauges), persons)
     connect = partial(connection.connect, config.postgres)
-    producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)
+    producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP, prefix=config.topic_prefix)
     relay = Relay(partial(postgres.connect, config.postgres, "referral"), producer, registry)
     # What else goes on here, each in a thread of its own until `stop` is set.
     beside: list[Callable[[], None]] = [
@@ -49,7 +49,14 @@ def run() -> int:
         closing.callback(producer.close)
 
         def open_reader() -> Reader:
-            log = KafkaLog(config.kafka, GROUP, TOPICS, instance=config.instance, session_s=config.consumer_session_s)
+            log = KafkaLog(
+                config.kafka,
+                GROUP,
+                TOPICS,
+                prefix=config.topic_prefix,
+                instance=config.instance,
+                session_s=config.consumer_session_s,
+            )
             closing.callback(log.close)
             return Reader(log, avro, persons.passes_by)
 

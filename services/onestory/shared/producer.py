@@ -43,13 +43,16 @@ class Producer:
     the outcome is unknown, so `Unavailable` is raised: repeating under the same event id is safe. The connection is
     made at the first send, so that a process can start, and say that it is not ready, while Kafka is away.
 
+    `prefix` stands before the names of topics in Kafka, and in no `Message` or `Position`.
+
     After a send that was not acknowledged the next one makes a new connection: kafka-python 3.0 drops its producer id
     when a batch expires that it had begun to send, asks for no other one, and never sends again.
     """
 
-    def __init__(self, bootstrap: str, *, timeout_s: float, client_id: str) -> None:
+    def __init__(self, bootstrap: str, *, timeout_s: float, client_id: str, prefix: str = "") -> None:
         self._timeout_s = timeout_s
-        self._connect = partial(_connect, bootstrap, timeout_s, client_id)
+        self._prefix = prefix
+        self._connect = partial(_connect, bootstrap, timeout_s, prefix + client_id)
         self._connecting = threading.Lock()
         self._learning = asyncio.Lock()
         self._kafka: KafkaProducer | None = None
@@ -115,19 +118,18 @@ class Producer:
             future.add_both(answer)
         if messages:
             await answered
-        return [_position(future) for future in futures]
+        return [_position(message.topic, future) for message, future in zip(messages, futures, strict=True)]
 
     def _append(self, message: Message) -> Any:
         assert self._kafka is not None
-        return self._kafka.send(
-            message.topic, message.value, message.key, list(message.headers), partition=message.partition
-        )
+        topic = self._prefix + message.topic
+        return self._kafka.send(topic, message.value, message.key, list(message.headers), partition=message.partition)
 
     def _partitions(self, topic: str) -> tuple[KafkaProducer, set[int]]:
         """The partitions, and the connection that knows them."""
         with self._connecting:
             kafka = self._kafka = self._kafka or self._connect()
-        return kafka, kafka.partitions_for(topic) or set()
+        return kafka, kafka.partitions_for(self._prefix + topic) or set()
 
     def _part_with(self, kafka: KafkaProducer | None) -> None:
         if kafka is None or kafka is not self._kafka:
@@ -178,8 +180,8 @@ def _done(answered: asyncio.Future[None]) -> None:
         answered.set_result(None)
 
 
-def _position(future: Any) -> Position:
+def _position(topic: str, future: Any) -> Position:
     if future.failed():
         raise future.exception
     meta = future.value
-    return Position(meta.topic, meta.partition, meta.offset)
+    return Position(topic, meta.partition, meta.offset)

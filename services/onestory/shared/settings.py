@@ -41,6 +41,8 @@ class Settings:
     """Where the issuer's public keys are."""
     schema_registry_url: str = ""
     """A Confluent-compatible schema registry; empty: ids come from `schemas/avro/ids.json`."""
+    topic_prefix: str = ""
+    """Stands before the names of topics and consumer groups, for environments that share a Kafka. Fixed for life."""
     instance: str = ""
     """Name of this process in its consumer group, its own and the same after each restart. Empty: it has none."""
     consumer_session_s: float = 10.0
@@ -88,6 +90,8 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.key_secret and len(settings.key_secret) < 32:
         raise Misconfigured(f"{PREFIX}KEY_SECRET has {len(settings.key_secret)} characters; give at least 32.")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,100}", settings.topic_prefix):
+        raise Misconfigured(f"{PREFIX}TOPIC_PREFIX takes letters, digits, '.', '_' and '-', at most 100 of them.")
     if not re.fullmatch(r"[A-Za-z0-9._-]{0,249}", settings.instance) or settings.instance in (".", ".."):
         raise Misconfigured(f"{PREFIX}INSTANCE takes letters, digits, '.', '_' and '-', at most 249 of them.")
     return settings

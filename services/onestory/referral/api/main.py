@@ -91,7 +91,8 @@ def conversation_routes(resources: Resources, handler: Handler, trace: Trace, cl
 def worklist_routes(resources: Resources, trace: Trace) -> list[Route]:
     """Lists of what is open."""
     base_url, lists = resources.settings.base_url.rstrip("/"), Worklists(resources.database)
-    feed = Feed(resources.settings.kafka, resources.codec, resources.settings.worklist_listeners, resources.stopping)
+    config = resources.settings
+    feed = Feed(config.kafka, resources.codec, config.worklist_listeners, resources.stopping, config.topic_prefix)
     resources.beside.append(feed.running)
     found = findings(lists)
     teams, tasks = ListTeams(lists), SearchTasks(lists, trace, f"{base_url}/fhir")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -47,8 +48,10 @@ class Follower(Protocol):
 class Following:
     """Reads one topic, from a while before it began to the end, and on. Kafka may go away and come back."""
 
-    def __init__(self, bootstrap: str, topic: str, codec: Codec, follower: Follower, since: timedelta) -> None:
-        self._bootstrap = bootstrap
+    def __init__(
+        self, bootstrap: str, topic: str, codec: Codec, follower: Follower, since: timedelta, prefix: str = ""
+    ) -> None:
+        self._open = partial(KafkaLog, bootstrap, None, [topic], client_id="onestory-following", prefix=prefix)
         self._topic = topic
         self._codec = codec
         self._follower = follower
@@ -62,7 +65,7 @@ class Following:
         pause_s = _FIRST_PAUSE_S
         while not stop.is_set():
             try:
-                with closing(KafkaLog(self._bootstrap, None, [self._topic], client_id="onestory-following")) as kafka:
+                with closing(self._open()) as kafka:
                     self._begin(kafka)
                     pause_s = _FIRST_PAUSE_S
                     self._follow(kafka, stop)

@@ -34,7 +34,8 @@ class KafkaLog:
 
     `instance` makes it a static member: a process that is killed and started again under the same name gets its
     partitions back at once. Each process of a group needs a name of its own: when a second one joins under a name, the
-    first one's next poll raises `Misconfigured`. `session_s` is how long the group waits for a member that is silent.
+    first one's next poll raises `Misconfigured`. `prefix` stands before the names of topics and groups in Kafka, and
+    in no `Place`. `session_s` is how long the group waits for a member that is silent.
     """
 
     def __init__(
@@ -44,15 +45,18 @@ class KafkaLog:
         topics: Sequence[str],
         client_id: str = "",
         *,
+        prefix: str = "",
         instance: str = "",
         session_s: float = SESSION_S,
     ) -> None:
-        self._open = partial(_consumer, bootstrap, group, client_id or group, instance or None, session_s)
-        self._group, self._topics, self._instance = group, topics, instance
+        name = prefix + (client_id or group or "")
+        self._prefix, self._topics, self._instance = prefix, [prefix + each for each in topics], instance
+        self._group = prefix + group if group else None
+        self._open = partial(_consumer, bootstrap, self._group, name, instance or None, session_s)
         reach(bootstrap)
         with _kafka():
             self._consumer = self._open()
-            self._begin(group, topics)
+            self._begin(self._group, self._topics)
         self._reach = partial(reach, bootstrap)
 
     def _begin(self, group: str | None, topics: Sequence[str]) -> None:
@@ -74,7 +78,7 @@ class KafkaLog:
         with _kafka():
             polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=most)
         return {
-            Place(at.topic, at.partition): [
+            self._place(at): [
                 Record(m.offset, _time(m.timestamp), m.key, m.value or b"", [(name, v or b"") for name, v in m.headers])
                 for m in messages
             ]
@@ -119,10 +123,10 @@ class KafkaLog:
             self._begin(group, self._topics)
 
     def assigned(self) -> set[Place]:
-        return {Place(at.topic, at.partition) for at in self._consumer.assignment()}
+        return {self._place(at) for at in self._consumer.assignment()}
 
     def seek(self, place: Place, offset: int) -> None:
-        at = TopicPartition(*place)
+        at = self._at(place)
         with _kafka():
             first, end = self._consumer.beginning_offsets([at])[at], self._consumer.end_offsets([at])[at]
             if offset > end or 0 < offset < first:
@@ -133,14 +137,14 @@ class KafkaLog:
             self._consumer.seek(at, max(offset, first))
 
     def end(self, place: Place) -> int | None:
-        known: int | None = self._consumer.highwater(TopicPartition(*place))
+        known: int | None = self._consumer.highwater(self._at(place))
         return known
 
     def first(self) -> dict[Place, int]:
         """The first offset that each of our partitions still has."""
         with _kafka():
             found = self._consumer.beginning_offsets(self._consumer.assignment())
-        return {Place(at.topic, at.partition): offset for at, offset in found.items()}
+        return {self._place(at): offset for at, offset in found.items()}
 
     def close(self) -> None:
         """Leave the group, so that others get the partitions at once."""
@@ -158,9 +162,13 @@ class KafkaLog:
             assigned = self._consumer.assignment()
             ends = self._consumer.end_offsets(assigned)
             found = self._consumer.offsets_for_times(dict.fromkeys(assigned, milliseconds))
-        return {
-            Place(at.topic, at.partition): (found[at].offset if found.get(at) else end, end) for at, end in ends.items()
-        }
+        return {self._place(at): (found[at].offset if found.get(at) else end, end) for at, end in ends.items()}
+
+    def _place(self, at: TopicPartition) -> Place:
+        return Place(at.topic.removeprefix(self._prefix), at.partition)
+
+    def _at(self, place: Place) -> TopicPartition:
+        return TopicPartition(self._prefix + place.topic, place.partition)
 
 
 def _consumer(
