@@ -21,6 +21,7 @@ import httpx
 import psycopg
 import pytest
 from tests.people import patient
+from tests.waiting import until
 
 from onestory.local import addresses, kafka, postgres, processes, state, up
 from onestory.local.token import fetch_token
@@ -164,6 +165,8 @@ class Services:
 
     home: Path
     stack: state.Stack
+    prefix: str = ""
+    """Stands before the names of their topics in Kafka."""
     session_s: ClassVar[float] = 30.0
     """How long a consumer group waits for one of them that is silent."""
 
@@ -199,6 +202,10 @@ class Services:
                 said = patient(number, f"pds-{number}", practice)
                 authority.put(f"/fhir/Patient/{said['id']}", json=said, headers=sent).raise_for_status()
 
+    def ready(self) -> bool:
+        """Whether each process that has been started, and not stopped, is ready."""
+        return all(up.answers(f"{self.stack.health[name]}/health/ready") for name in PROCESSES if self.pid(name))
+
     def pid(self, name: str) -> int | None:
         """The pid of one of PROCESSES while it lives."""
         process = processes.find(self.home, name)
@@ -232,18 +239,37 @@ BRISK, SLOW = "R0F01", "R0F03"
 """Organisations of which something is expected each second, and each day."""
 
 
+_running: list[Services] = []
+
+
 @contextlib.contextmanager
-def running_services(stack: Stack) -> Iterator[Services]:
+def own_services(stack: Stack) -> Iterator[Services]:
+    """PROCESSES with topics and a database of their own, on a stack that others use too.
+
+    Its user may kill parts of the stack. At the end all others who use it are ready again.
+    """
+    with running_services(stack, prefix=f"own-{uuid.uuid4().hex[:8]}.") as services:
+        yield services
+    for each in _running:
+        until(each.ready, 2 * PATIENCE_S)
+
+
+@contextlib.contextmanager
+def running_services(stack: Stack, prefix: str = "") -> Iterator[Services]:
     """Start all of PROCESSES, with the topics and tables they need, on a fresh database; stopped at the end."""
     with temporary_home() as home, pytest.MonkeyPatch.context() as environment:
         # So long that no test passes because it was over.
         environment.setenv("ONESTORY_CONSUMER_SESSION_S", str(Services.session_s))
+        environment.setenv("ONESTORY_TOPIC_PREFIX", prefix)
         environment.setenv("ONESTORY_SEQUENCED_SOURCES", "/".join(NUMBERED))
         environment.setenv("ONESTORY_SOURCE_RHYTHMS", json.dumps({BRISK: "PT1S", SLOW: "P1D"}))
         free = addresses.choose(home, None, {}, lambda name: False)
-        services = Services(home, replace(free, kafka=stack.kafka, postgres=stack.fresh_database()))
+        services = Services(home, replace(free, kafka=stack.kafka, postgres=stack.fresh_database()), prefix)
         try:
             up.start_all(up.Start(home, services.stack, PROCESSES))
+            _running.append(services)
             yield services
         finally:
+            if services in _running:
+                _running.remove(services)
             processes.stop(home, PROCESSES)

@@ -21,10 +21,10 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from tests.bars import encoded, message, new_service, one
 from tests.contract.shared_data import DATA
-from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.referrals import new_team, service_request, task_of
 from tests.stack import PROCESSES, Services, Stack
+from tests.waiting import until
 
 from onestory.local.up import answers as well
 from onestory.shared.contracts.topics import RECORD, topics

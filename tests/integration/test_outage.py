@@ -15,9 +15,9 @@ from uuid import UUID
 import fhirkit
 import httpx
 import pytest
-from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.stack import Services, Stack
+from tests.waiting import until
 
 from onestory.local.up import answers
 

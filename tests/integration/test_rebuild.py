@@ -19,10 +19,10 @@ import psycopg
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from tests.integration.record.statements import Said, at, expected_record, later, statement
-from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.referral_events import Made
-from tests.stack import Services, embedded_stack, running_services
+from tests.stack import Services, Stack, own_services
+from tests.waiting import until
 from uuid_utils.compat import uuid7
 
 from onestory.intake.messages import Messages
@@ -64,7 +64,8 @@ class Care:
 
     def send(self, *messages: Message) -> None:
         """Send to Kafka."""
-        with closing(Producer(self.services.kafka, timeout_s=30, client_id="test")) as producer:
+        prefix = self.services.prefix
+        with closing(Producer(self.services.kafka, timeout_s=30, client_id="test", prefix=prefix)) as producer:
             asyncio.run(producer.send(messages))
 
     def settle(self) -> None:
@@ -76,7 +77,7 @@ class Care:
     def ends(self, topic: str) -> dict[int, int]:
         """The end of each partition."""
         with closing(KafkaConsumer(bootstrap_servers=self.services.kafka)) as consumer:
-            places = [TopicPartition(topic, each) for each in range(topics()[topic].partitions)]
+            places = [TopicPartition(self.services.prefix + topic, each) for each in range(topics()[topic].partitions)]
             return {place.partition: end for place, end in consumer.end_offsets(places).items()}
 
     def rows(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
@@ -111,9 +112,9 @@ class Care:
 
 
 @pytest.fixture(scope="module")
-def care_of_module() -> Iterator[Care]:
-    """Its own stack: a rebuild reads all that Kafka has, and other tests leave there what only they can use."""
-    with embedded_stack() as stack, running_services(stack) as services:
+def care_of_module(stack: Stack) -> Iterator[Care]:
+    """Its own topics: a rebuild reads all that they hold, and other tests leave there what only they can use."""
+    with own_services(stack) as services:
         yield Care(services, Keys(secret(services.home, "key-secret").encode()))
 
 
@@ -384,7 +385,7 @@ def operate(care: Care, *command: str) -> int:
 def notices(care: Care) -> list[bytes]:
     """All that stands on care.parked."""
     with closing(KafkaConsumer(bootstrap_servers=care.services.kafka)) as consumer:
-        places = [TopicPartition(PARKED, each) for each in range(topics()[PARKED].partitions)]
+        places = [TopicPartition(care.services.prefix + PARKED, each) for each in range(topics()[PARKED].partitions)]
         consumer.assign(places)
         ends = consumer.end_offsets(places)
         consumer.seek_to_beginning(*places)

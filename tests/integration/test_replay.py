@@ -15,10 +15,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.registry import Registry, running_registry
 from tests.stack import Services, Stack
+from tests.waiting import until
 
 import onestory.record
 from onestory.__main__ import main

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, arrivals, person, statement
 from tests.integration.record.test_aliases import FIRST, PDS, SECOND, replacing
-from tests.integration.record.waiting import until
+from tests.waiting import until
 
 from onestory.record.domain.search.person import Asked
 from onestory.record.merge_rules import merge_rules

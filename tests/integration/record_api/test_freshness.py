@@ -9,9 +9,9 @@ from typing import Any
 import fhirkit
 import httpx
 import pytest
-from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.stack import BRISK, NUMBERED, SLOW, Services
+from tests.waiting import until
 
 from onestory.sample.generate import of_person
 from onestory.sample.network import DEMOGRAPHICS

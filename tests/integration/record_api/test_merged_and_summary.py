@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from tests.integration.record.waiting import until
 from tests.people import SNOMED, condition, new_nhs_number, said_at
 from tests.stack import Services
+from tests.waiting import until
 
 from onestory.shared.contracts.codec import codec
 from onestory.shared.contracts.topics import SUMMARY, topics

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 from tests import referrals
-from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.referral_events import Made, keys_of, tell
 from tests.stack import Services
+from tests.waiting import until
 from uuid_utils.compat import uuid7
 
 from onestory.shared.identity import provisional

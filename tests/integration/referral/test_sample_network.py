@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import pytest
-from tests.integration.record.waiting import until
 from tests.stack import Services
+from tests.waiting import until
 
 from onestory.referral.domain.directory import Contact, Role, Team
 from onestory.referral.domain.standing import refusal

@@ -16,9 +16,9 @@ from contextlib import ExitStack, closing, contextmanager
 import httpx
 import pytest
 from kafka.admin import KafkaAdminClient
-from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient
 from tests.stack import Services, Stack
+from tests.waiting import until
 
 from onestory.local import environment, processes, up
 from onestory.shared.consumer.kafka_log import KafkaLog
