@@ -40,7 +40,6 @@ LONGEST_FIRST = (
     "e2e/test_silence.py",
     "integration/record/test_any_order.py",
     "integration/test_rebuild.py",
-    "integration/local/test_local_up_and_down.py",
     "integration/referral_api/test_what_is_late.py",
 )
 """Files that take long: they begin first, so that two workers end at about the same time."""

@@ -30,12 +30,6 @@ MARGIN_S = 5.0
 
 
 @pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
-
-
-@pytest.fixture
 def person(practice: httpx.Client) -> str:
     """Somebody whom her practice has registered."""
     number = new_nhs_number()
@@ -91,6 +85,7 @@ def event_ids(answer: httpx.Response) -> list[UUID]:
     return [UUID(each) for each in answer.headers["X-OneStory-Event-Id"].split(", ")]
 
 
+@pytest.mark.alone
 def test_a_publish_without_kafka_is_answered_in_time_and_its_repetition_makes_one_statement(
     stack: Stack, services: Services, practice: httpx.Client, person: str
 ) -> None:
@@ -133,6 +128,7 @@ def test_a_publish_without_kafka_is_answered_in_time_and_its_repetition_makes_on
     assert len(event_ids(known)) == 3
 
 
+@pytest.mark.alone
 def test_a_door_that_starts_without_kafka_answers_in_time_and_finds_it_later(
     stack: Stack, services: Services, practice: httpx.Client, person: str
 ) -> None:

@@ -19,7 +19,8 @@ import psycopg
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from tests.integration.record.statements import Said, at, expected_record, later, statement
-from tests.people import condition, new_nhs_number, patient, transaction
+from tests.people import condition, new_nhs_number, patient
+from tests.publishing import publish
 from tests.referral_events import Made
 from tests.stack import Services, Stack, own_services
 from tests.waiting import until
@@ -341,11 +342,6 @@ PARKED_ROWS: LiteralString = """
     select parked_id, reason, topic, partition, "offset", value, attempts, parked_at, latest_offset, replayed_at,
            replayed_offset, waiting
     from record.parked order by partition"""
-
-
-def publish(client: httpx.Client, *resources: dict[str, Any]) -> None:
-    answer = client.post("/fhir", json=transaction(*resources), headers=WAIT)
-    assert answer.status_code == 200, answer.text
 
 
 @contextmanager

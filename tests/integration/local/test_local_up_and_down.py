@@ -81,6 +81,7 @@ def test_up_starts_every_process_and_status_tells_where(running: Operator) -> No
         assert connection.execute("SHOW fsync").fetchone() == ("on",)
 
 
+@pytest.mark.alone
 def test_a_second_up_starts_nothing_and_is_quick(running: Operator) -> None:
     before, began = running.pids(), time.monotonic()
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from tests.people import SNOMED, condition, new_nhs_number, said_at
+from tests.publishing import SENT
 from tests.stack import Services
 from tests.waiting import until
 
@@ -18,7 +19,6 @@ from onestory.shared.contracts.topics import SUMMARY, topics
 from onestory.shared.events import SummaryChanged
 
 CLINICAL = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 
 
 def allergy(number: str, local_id: str, text: str, **elements: Any) -> dict[str, Any]:
@@ -58,12 +58,6 @@ def sections(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The sections of a summary by LOINC code."""
     composition = document["entry"][0]["resource"]
     return {each["code"]["coding"][0]["code"]: each for each in composition["section"]}
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
 
 
 @pytest.fixture

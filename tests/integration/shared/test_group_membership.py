@@ -188,12 +188,6 @@ def test_a_session_that_kafka_does_not_allow_is_said_so(stack: Stack, topic: str
 SAID = {"Content-Type": "application/fhir+json"}
 
 
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
-
-
 def test_a_projector_that_is_killed_and_started_again_goes_on_before_its_session_is_over(
     services: Services, practice: httpx.Client
 ) -> None:
