@@ -73,11 +73,12 @@ def temporary_home() -> Iterator[Path]:
     try:
         yield home
     finally:
+        end_what_is_left(home)
         shutil.rmtree(home, ignore_errors=True)
 
 
 def end_what_is_left(home: Path) -> None:
-    """Kill every process of a stack whose test process has ended without stopping it."""
+    """Kill every process of a stack that nobody has stopped: its test was interrupted, or its process was killed."""
     processes.stop(home, [file.stem for file in (home / "run").glob("*.json")], by=signal.SIGKILL)
     postgres.end_orphans(postgres.data_directory(home))
 
