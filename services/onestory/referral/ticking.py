@@ -12,7 +12,7 @@ import structlog
 from onestory.shared.errors import Unavailable
 
 _FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 10.0
+_LONGEST_PAUSE_S = 2.0
 
 log = structlog.get_logger()
 

@@ -20,7 +20,7 @@ from onestory.shared.events import Event
 
 _WAIT_MS = 200
 _MOST = 500
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
 # A broker that has gone away looks like one that has nothing to say, unless it is asked.
 _ASKED_AFTER_S = 5.0
 

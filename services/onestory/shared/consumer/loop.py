@@ -26,7 +26,7 @@ from onestory.shared.errors import Unavailable
 _WAIT_MS = 200
 _STUCK_S = 60.0
 _FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 10.0
+_LONGEST_PAUSE_S = 2.0
 
 Prepared = TypeVar("Prepared")
 
