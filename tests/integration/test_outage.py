@@ -236,7 +236,9 @@ def publishing(services: Services, beside: ThreadPoolExecutor, number: str) -> I
             while not ended.is_set():
                 text = f"Problem {next(places)}"
                 try:
-                    answer = publish(client, number, text, f"{number}-{text.rpartition(' ')[2]}")
+                    # Answered when Kafka has it: with nobody who projects, each would wait two seconds for readers.
+                    key = f"{number}-{text.rpartition(' ')[2]}"
+                    answer = publish(client, number, text, key, Prefer="return=minimal")
                 except httpx.TransportError:
                     ended.wait(0.05)  # no answer: nothing is promised
                     continue
