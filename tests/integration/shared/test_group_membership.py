@@ -15,6 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 import httpx
 import pytest
+from kafka import KafkaConsumer
 from kafka.admin import KafkaAdminClient
 from tests.people import condition, new_nhs_number, patient
 from tests.stack import Services, Stack
@@ -23,7 +24,7 @@ from tests.waiting import until
 from onestory.local import environment, processes, up
 from onestory.shared.consumer.kafka_log import KafkaLog
 from onestory.shared.consumer.log import Place
-from onestory.shared.errors import Misconfigured
+from onestory.shared.errors import Misconfigured, Unavailable
 
 PARTITIONS = 6
 LONG_S, SHORT_S = 120.0, 6.0
@@ -183,6 +184,20 @@ def test_a_session_that_kafka_does_not_allow_is_said_so(stack: Stack, topic: str
         until(lambda: log.poll(100, 1) is None)
 
     assert "ONESTORY_CONSUMER_SESSION_S" in caught.value.issues[0].diagnostics
+
+
+def test_a_member_waits_while_the_group_has_one_of_a_version_that_rebalances_eagerly(stack: Stack, topic: str) -> None:
+    # As KafkaConsumer is made without a strategy, which is how the earlier version made it.
+    with closing(KafkaConsumer(topic, bootstrap_servers=stack.kafka, group_id=topic)) as earlier:
+        until(lambda: earlier.poll(100) is not None and len(earlier.assignment()) == PARTITIONS)
+        with closing(KafkaLog(stack.kafka, topic, [topic], instance="one")) as log:
+            with pytest.raises(Unavailable) as caught:
+                until(lambda: log.poll(100, 1) is None)
+            earlier.close()
+
+            until(lambda: log.poll(100, 1) is not None and sorted(log.assigned()) == everything(topic))
+
+    assert "earlier version" in caught.value.issues[0].diagnostics
 
 
 SAID = {"Content-Type": "application/fhir+json"}
