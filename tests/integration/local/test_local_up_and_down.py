@@ -114,6 +114,14 @@ def test_token_prints_a_token_and_nothing_else(running: Operator) -> None:
     assert (claims["org"], claims["role"], claims["aud"]) == ("A81001", "R8000", "onestory")
 
 
+def test_logs_show_one_process_or_name_those_there_are(running: Operator) -> None:
+    one, none = running.calls("logs", "kafka"), running.calls("logs", "nonsense")
+
+    assert "Kafka Server started" in one.stdout
+    assert none.returncode == 1
+    assert "kafka" in none.stderr
+
+
 def test_a_stack_killed_with_9_comes_up_again_with_its_data(running: Operator) -> None:
     # given something in Kafka and something in PostgreSQL
     status = running.status()
@@ -219,14 +227,6 @@ def test_a_token_without_a_stack_is_one_sentence(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert refused.stdout == ""
     assert "onestory up" in refused.stderr
-
-
-def test_logs_show_one_process_or_name_those_there_are(running: Operator) -> None:
-    one, none = running.calls("logs", "kafka"), running.calls("logs", "nonsense")
-
-    assert "Kafka Server started" in one.stdout
-    assert none.returncode == 1
-    assert "kafka" in none.stderr
 
 
 def _tree(pid: int) -> list[int]:
