@@ -16,9 +16,9 @@ from pathlib import Path
 def turn(folder: Path, alone: bool) -> Iterator[None]:
     """Wait until this test may run, and keep it so until the block ends."""
     with ExitStack() as closing:
-        gate, room = (closing.enter_context((folder / name).open("ab")) for name in ("gate.lock", "tests.lock"))
+        gate, tests = (closing.enter_context((folder / name).open("ab")) for name in ("gate.lock", "tests.lock"))
         fcntl.flock(gate, fcntl.LOCK_EX)
-        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(tests, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         if not alone:
             fcntl.flock(gate, fcntl.LOCK_UN)
         yield

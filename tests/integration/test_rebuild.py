@@ -244,8 +244,8 @@ def test_reads_go_on_and_what_is_published_meanwhile_is_in_the_result(care: Care
             care.say(*hard_to_order(care.keys)[:10])
             if process.poll() is not None:
                 break
-        assert process.communicate(timeout=60)
-        assert process.returncode == 0
+        told, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, told + errors
         publish(practice, condition(number, f"{number}-last"))
         so_far = len(seen)
         until(lambda: len(seen) > so_far + 20)
