@@ -75,6 +75,7 @@ class KafkaLog:
         if self._group and (self._consumer._closed or self._is_out_of_breath()):
             self._renew(self._group)
         self._raise_if_fenced()
+        self._finish_join()
         with _kafka():
             polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=most)
         return {
@@ -97,6 +98,17 @@ class KafkaLog:
         # Who joins sends none either, and may have to wait for a member that the group has not given up yet.
         longest_s = _LONGEST_BREATH_S * (1 if coordinator.stable() else _JOINING)
         return bool(silent_s > longest_s and coordinator.time_to_next_heartbeat() == 0)
+
+    def _finish_join(self) -> None:
+        """Have the next poll go on with a join that the last one began.
+
+        A poll of kafka-python 3.0 that ends before its join does leaves it to the next one, but that one looks only
+        whether there is still a reason to join. Where changed metadata was the reason, there is none any more: the
+        member then stays without partitions and heartbeats.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.rejoining:
+            coordinator.request_rejoin()
 
     def _raise_if_fenced(self) -> None:
         """Raise `Misconfigured` when another process has joined under our name.
