@@ -162,6 +162,21 @@ def test_a_member_keeps_what_it_keeps_while_another_joins_and_leaves(stack: Stac
         assert all(kept <= each for each in one.seen[joined:])
 
 
+def test_a_join_that_outlasts_its_poll_is_finished_by_the_next_one(stack: Stack, topic: str) -> None:
+    with closing(KafkaLog(stack.kafka, topic, [topic])) as log:
+        until(lambda: log.poll(100, 1) is not None and sorted(log.assigned()) == everything(topic))
+        coordinator = log._consumer._coordinator
+        # As when the metadata of a topic has changed, and is as before by the next poll.
+        known, coordinator._assignment_snapshot = coordinator._assignment_snapshot, {}
+        until(lambda: log.poll(0, 1) is not None and coordinator.rejoining)
+        coordinator._assignment_snapshot = known
+        assert not coordinator.stable()
+
+        until(lambda: log.poll(100, 1) is not None and coordinator.stable(), SOON_S)
+
+        assert sorted(log.assigned()) == everything(topic)
+
+
 def test_of_two_members_with_one_name_the_first_is_told_so_and_the_second_goes_on(stack: Stack, topic: str) -> None:
     with members(stack, topic, ["one"], LONG_S) as (first,):
         second = Member(stack, topic, "one", LONG_S)
