@@ -3,7 +3,6 @@
 PYTHON ?= python3
 PEOPLE ?= 20
 BIN := .venv/bin
-TESTS := $(wildcard tests/unit tests/contract tests/integration tests/e2e)
 MADE := .venv/.made
 
 .DEFAULT_GOAL := help
@@ -23,13 +22,15 @@ up: setup ## start the embedded stack
 down: setup ## stop the embedded stack
 	@$(BIN)/onestory down
 
-test: setup lint types ## everything that CI runs
-	$(BIN)/pytest $(TESTS)
+test: setup ## everything that CI runs, on two cores
+	@$(BIN)/python -m tests.run
 
 lint: setup ## style, format and architecture contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.lint.dependencies
+	$(BIN)/python -m tests.lint.secrets
 
 types: setup ## strict types, of tests too
 	$(BIN)/mypy
@@ -38,13 +39,13 @@ unit: setup ## the tests that need no stack
 	$(BIN)/pytest tests/unit tests/contract
 
 integration: setup ## the tests that do (ONESTORY_TEST_STACK=docker|embedded|auto)
-	$(BIN)/pytest $(wildcard tests/integration tests/e2e)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(wildcard tests/integration tests/e2e)
 
 bench: setup ## measure, and print figures beside the raw limits of this machine
 	$(BIN)/python -m tests.bench
 
 lock: ## write requirements.lock anew; needs uv
-	uv pip compile pyproject.toml --extra local --extra test --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra local --extra test --extra environment --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate -o requirements.lock
 
 clean: ## stop the stack, then delete it with its data, the virtual environment and caches

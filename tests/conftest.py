@@ -1,21 +1,31 @@
-"""The fixtures that all tests share: one stack per session, and our processes on it."""
+"""The fixtures that all tests share: one stack per session, and our processes on it.
+
+With `pytest -n 2` each of the two workers is a session of its own, with its own stack.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import shutil
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from pytest_docker.plugin import DockerComposeExecutor
+from tests import skipped, turns
 from tests.stack import (
     DOCKER_PORTS,
+    HOMES,
     Services,
     Stack,
     docker_answers,
     docker_stack,
     embedded_stack,
+    end_what_is_left,
     running_services,
 )
 
@@ -24,9 +34,66 @@ from onestory.local import state
 COMPOSE = Path(__file__).parent.parent / "deploy" / "compose.deps.yaml"
 
 
+LONGEST_FIRST = (
+    "e2e/test_killed.py",
+    "e2e/test_referrals_killed.py",
+    "e2e/test_silence.py",
+    "integration/record/test_any_order.py",
+    "integration/test_rebuild.py",
+    "integration/referral_api/test_what_is_late.py",
+)
+"""Files that take long: they begin first, so that two workers end at about the same time."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: no other test of this run may be at work meanwhile")
     # Warnings are errors; this one is of kafka-python's own imports, on Python 3.11 and 3.12.
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    # Whoever ends a run with SIGTERM may expect that it leaves no processes behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if not _is_worker(config):
+        folder = Path(tempfile.mkdtemp(prefix="onestory-tests-"))
+        folder.chmod(0o755)
+        os.environ[HOMES] = str(folder)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what a worker that was killed has left behind."""
+    if not _is_worker(config) and (folder := os.environ.pop(HOMES, None)):
+        for home in Path(folder).glob("*/"):
+            end_what_is_left(home)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; files with tests that run alone last."""
+    last = {item.path for item in items if item.get_closest_marker("alone")}
+
+    def place(item: pytest.Item) -> int:
+        if item.path in last:
+            return len(LONGEST_FIRST) + 1
+        name = str(item.path)
+        return next((at for at, each in enumerate(LONGEST_FIRST) if name.endswith(each)), len(LONGEST_FIRST))
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with turns.turn(Path(os.environ[HOMES]), item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(skipped.reason_of(report.longrepr[2]) for report in reports)
+    if reasons:
+        terminalreporter.write_line(skipped.line(reasons))
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this is one of the processes that pytest-xdist started."""
+    return hasattr(config, "workerinput")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from tests.integration.record.waiting import until
+from tests.waiting import until
 
 ACCEPT = {"Accept": "text/event-stream"}
 

@@ -32,7 +32,8 @@ def tell(services: Services, *changes: ReferralChanged) -> str:
     messages = [
         KafkaMessage(REFERRAL_TOPIC, keys.person_key(each.person).encode(), avro.encode(each), []) for each in changes
     ]
-    with closing(Producer(services.kafka, timeout_s=30, client_id="test")) as producer:
+    prefix = services.prefix
+    with closing(Producer(services.kafka, timeout_s=30, client_id="test", prefix=prefix)) as producer:
         position = position_token(asyncio.run(producer.send(messages)))
     with services.client("A81001") as client:
         seen = client.get("/fhir/Task", params={"patient": "9990000018", "after": position})

@@ -15,11 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import psycopg
 import pytest
 from tests.people import patient
+from tests.waiting import until
 
 from onestory.local import kafka, postgres, processes, state, up
 from onestory.local.token import fetch_token
@@ -58,16 +60,27 @@ class Stack:
         return self.postgres.rpartition("/")[0] + "/" + name
 
 
+HOMES = "ONESTORY_TEST_HOMES"
+"""Names the folder of the directories of all stacks of a run of the tests."""
+
+
 @contextlib.contextmanager
 def temporary_home() -> Iterator[Path]:
     """A stack's directory that the account of PostgreSQL can reach too, which pytest's own tmp_path does not allow."""
-    home = Path(tempfile.mkdtemp(prefix="onestory-test-"))
+    home = Path(tempfile.mkdtemp(prefix="onestory-test-", dir=os.environ.get(HOMES)))
     home.chmod(0o755)
     state.prepare_home(home)
     try:
         yield home
     finally:
+        end_what_is_left(home)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def end_what_is_left(home: Path) -> None:
+    """Kill every process of a stack that nobody has stopped: its test was interrupted, or its process was killed."""
+    processes.stop(home, [file.stem for file in (home / "run").glob("*.json")], by=signal.SIGKILL)
+    postgres.end_orphans(postgres.data_directory(home))
 
 
 @contextlib.contextmanager
@@ -153,6 +166,10 @@ class Services:
 
     home: Path
     stack: state.Stack
+    prefix: str = ""
+    """Stands before the names of their topics in Kafka."""
+    session_s: ClassVar[float] = 30.0
+    """How long a consumer group waits for one of them that is silent."""
 
     @property
     def base_url(self) -> str:
@@ -185,6 +202,10 @@ class Services:
             for number in nhs_numbers:
                 said = patient(number, f"pds-{number}", practice)
                 authority.put(f"/fhir/Patient/{said['id']}", json=said, headers=sent).raise_for_status()
+
+    def ready(self) -> bool:
+        """Whether each process that has been started, and not stopped, is ready."""
+        return all(up.answers_200(f"{self.stack.health[name]}/health/ready") for name in PROCESSES if self.pid(name))
 
     def pid(self, name: str) -> int | None:
         """The pid of one of PROCESSES while it lives."""
@@ -219,16 +240,37 @@ BRISK, SLOW = "R0F01", "R0F03"
 """Organisations of which something is expected each second, and each day."""
 
 
+_running: list[Services] = []
+
+
 @contextlib.contextmanager
-def running_services(stack: Stack) -> Iterator[Services]:
+def own_services(stack: Stack) -> Iterator[Services]:
+    """PROCESSES with topics and a database of their own, on a stack that others use too.
+
+    Its user may kill parts of the stack. At the end all others who use it are ready again.
+    """
+    with running_services(stack, prefix=f"own-{uuid.uuid4().hex[:8]}.") as services:
+        yield services
+    for each in _running:
+        until(each.ready, 2 * PATIENCE_S)
+
+
+@contextlib.contextmanager
+def running_services(stack: Stack, prefix: str = "") -> Iterator[Services]:
     """Start all of PROCESSES, with the topics and tables they need, on a fresh database; stopped at the end."""
     with temporary_home() as home, pytest.MonkeyPatch.context() as environment:
+        # So long that no test passes because it was over.
+        environment.setenv("ONESTORY_CONSUMER_SESSION_S", str(Services.session_s))
+        environment.setenv("ONESTORY_TOPIC_PREFIX", prefix)
         environment.setenv("ONESTORY_SEQUENCED_SOURCES", "/".join(NUMBERED))
         environment.setenv("ONESTORY_SOURCE_RHYTHMS", json.dumps({BRISK: "PT1S", SLOW: "P1D"}))
         free = state.choose_addresses(home, None, {}, lambda name: False)
-        services = Services(home, replace(free, kafka=stack.kafka, postgres=stack.fresh_database()))
+        services = Services(home, replace(free, kafka=stack.kafka, postgres=stack.fresh_database()), prefix)
         try:
             up.start_all(up.StackStart(home, services.stack, PROCESSES))
+            _running.append(services)
             yield services
         finally:
+            if services in _running:
+                _running.remove(services)
             processes.stop(home, PROCESSES)

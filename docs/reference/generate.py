@@ -59,6 +59,7 @@ OTHER_VARIABLES: Mapping[str, tuple[str, str]] = {
         "auto",
         "Where tests take Kafka and PostgreSQL from: `docker`, `embedded` or `auto` (Docker if an engine answers).",
     ),
+    "TEST_RESULTS": ("", "The folder in which `make test` keeps JUnit reports and logs. Empty: it keeps none."),
     "TEST_HOSTILE": ("3000", "How many hostile submissions, and as many reads, the fuzzing test sends."),
     "TEST_HOSTILE_REFERRALS": ("250", "How many hostile requests of each kind the fuzzing test of referrals sends."),
     "TEST_SEED": ("20261122, 20261127", "The seed of the two fuzzing tests."),
@@ -69,8 +70,8 @@ OTHER_VARIABLES: Mapping[str, tuple[str, str]] = {
     "BENCH_ENTRIES": ("1000000", "How many entries the measured rebuild has at least."),
 }
 """Variables outside `Settings`: default and effect."""
-INTERNAL_VARIABLES = frozenset({"DEPS_KAFKA_PORT", "DEPS_POSTGRES_PORT", "DEPS_REGISTRY_PORT"})
-"""Variables that only tests set, for `deploy/compose.deps.yaml`."""
+INTERNAL_VARIABLES = frozenset({"DEPS_KAFKA_PORT", "DEPS_POSTGRES_PORT", "DEPS_REGISTRY_PORT", "TEST_HOMES"})
+"""Variables that only tests set, for `deploy/compose.deps.yaml` and for their own stacks."""
 
 
 def render_settings() -> str:

@@ -82,7 +82,12 @@ async def _serve(configured: Settings, services: Sequence[str]) -> None:
 
 def _dependencies(configured: Settings, pool: asyncpg.Pool) -> Dependencies:
     database = Database(pool)
-    producer = Producer(configured.kafka, timeout_s=configured.publish_timeout_s, client_id="onestory-serve")
+    producer = Producer(
+        configured.kafka,
+        timeout_s=configured.publish_timeout_s,
+        client_id="onestory-serve",
+        prefix=configured.topic_prefix,
+    )
     codec = create_codec(configured.schema_registry_url)
     return Dependencies(
         settings=configured,

@@ -15,10 +15,10 @@ import psycopg
 from kafka import KafkaConsumer, TopicPartition
 from tests.bench import load, wire
 from tests.bench.figures import Figure, percentile
-from tests.integration.record.waiting import until
 from tests.people import new_nhs_number
 from tests.referrals import new_team, service_request
 from tests.stack import Services
+from tests.waiting import until
 
 from onestory.shared.events import ReferralChanged
 from onestory.shared.kafka.codec import create_codec

@@ -18,10 +18,10 @@ from psycopg import sql
 from tests.bench import load, wire
 from tests.bench.figures import Figure, percentile
 from tests.event_stream import Stream, following
-from tests.integration.record.waiting import until
 from tests.people import new_nhs_number
 from tests.referrals import new_team, refer, service_request
 from tests.stack import Services
+from tests.waiting import until
 
 OPEN = 100_000
 TEAMS, LARGE = 95, 5_000

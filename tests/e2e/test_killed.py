@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString, Self
@@ -21,7 +21,7 @@ import httpx
 import psycopg
 import pytest
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
-from tests.stack import Services, Stack, embedded_stack, running_services
+from tests.stack import Services, Stack, own_services
 
 from onestory.client.publisher import Publisher
 from onestory.client.submission import Receipt
@@ -211,13 +211,6 @@ async def publish_under_fire(stack: Stack, services: Services, stream: Stream) -
     await publishing
 
 
-@contextmanager
-def care_record() -> Iterator[tuple[Stack, Services]]:
-    """A whole OneStory of its own, whose Kafka may die: others have theirs from the fixtures."""
-    with embedded_stack() as stack, running_services(stack) as services:
-        yield stack, services
-
-
 class Reader:
     """Reads everybody's record as their practice does."""
 
@@ -310,13 +303,13 @@ def keys(services: Services, monkeypatch: pytest.MonkeyPatch) -> Keys:
 
 
 def test_nothing_acknowledged_is_lost_and_the_record_is_that_of_an_undisturbed_run(
-    services: Services, keys: Keys
+    stack: Stack, services: Services, keys: Keys
 ) -> None:
     people = [new_nhs_number() for _ in range(STATEMENTS // 30)]
     statements = Author(people).statements(STATEMENTS)
     expected = asyncio.run(undisturbed(services, statements, people))
 
-    with care_record() as (stack, under_fire):
+    with own_services(stack) as under_fire:
         found, missing = asyncio.run(disturbed(stack, under_fire, statements, people, keys))
 
         assert missing == []

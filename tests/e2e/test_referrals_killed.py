@@ -19,10 +19,10 @@ import httpx
 import psycopg
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from tests.integration.record.waiting import until
 from tests.people import new_nhs_number
 from tests.referrals import FHIR, REASON, new_team, service_request
-from tests.stack import Services, Stack, embedded_stack, running_services
+from tests.stack import Services, Stack, own_services
+from tests.waiting import until
 
 from onestory.shared.events import ReferralChanged
 from onestory.shared.kafka.codec import create_codec
@@ -178,11 +178,12 @@ async def under_fire(stack: Stack, services: Services, parties: Parties) -> None
     await parties.close()
 
 
-def told(bootstrap: str) -> list[tuple[bytes, ReferralChanged]]:
+def told(services: Services) -> list[tuple[bytes, ReferralChanged]]:
     """Everything on `care.referral`, in the order of its partitions, each with its bytes."""
     contract, found = create_codec(""), list[tuple[bytes, ReferralChanged]]()
-    with closing(KafkaConsumer(bootstrap_servers=bootstrap)) as consumer:
-        places = [TopicPartition(REFERRAL_TOPIC, number) for number in range(topics()[REFERRAL_TOPIC].partitions)]
+    with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
+        numbers = range(topics()[REFERRAL_TOPIC].partitions)
+        places = [TopicPartition(services.prefix + REFERRAL_TOPIC, number) for number in numbers]
         consumer.assign(places)
         consumer.seek_to_beginning(*places)
         ends = consumer.end_offsets(places)
@@ -205,9 +206,9 @@ def stated(services: Services) -> Counter[str]:
 
 
 @pytest.fixture(scope="module")
-def aftermath() -> Iterator[tuple[Services, Parties]]:
+def aftermath(stack: Stack) -> Iterator[tuple[Services, Parties]]:
     """What there is once everybody has died and come back, and everything has been done."""
-    with embedded_stack() as stack, running_services(stack) as services:
+    with own_services(stack) as services:
         people = [new_nhs_number() for _ in range(PEOPLE)]
         services.register(*people)
         teams = [new_team(services, NURSES), new_team(services, NURSES)]
@@ -251,7 +252,7 @@ def test_kafka_was_told_of_each_change_in_order_and_twice_only_under_the_same_id
 ) -> None:
     services, parties = aftermath
 
-    heard = told(services.kafka)
+    heard = told(services)
 
     by_id: dict[str, set[bytes]] = defaultdict(set)
     first: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -268,7 +269,7 @@ def test_kafka_was_told_of_each_change_in_order_and_twice_only_under_the_same_id
 
 def test_the_record_has_each_change_once(aftermath: tuple[Services, Parties]) -> None:
     services, parties = aftermath
-    entries = {str(event.event_id): len(event.entries) for _, event in told(services.kafka)}
+    entries = {str(event.event_id): len(event.entries) for _, event in told(services)}
 
     until(lambda: len(stated(services)) == len(entries), CAUGHT_UP_S)
 

@@ -21,10 +21,10 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from tests.bars import encoded, message, new_service, one
 from tests.contract.shared_data import DATA
-from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.referrals import new_team, service_request, task_of
 from tests.stack import PROCESSES, Services, Stack
+from tests.waiting import until
 
 from onestory.local.up import answers_200 as well
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
@@ -440,7 +440,9 @@ def evidence(stack: Stack, services: Services) -> Iterator[Evidence]:
         yield deeds.collect()
 
 
-@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    "secret", SECRETS, ids=["number", "other number", "number with a wrong digit", "family", "given", "text"]
+)
 def test_the_guard_finds_a_planted_secret_in_every_form(secret: str) -> None:
     planted = [f'{{"event": "x", "a": "1{form}2"}}' for form in forms(secret)]
     planted += [base64.b64encode(f"{'y' * shift} {secret} and more".encode()).decode() for shift in range(3)]

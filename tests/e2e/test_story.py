@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
 from tests.referrals import act, new_team, read, refer, service_request, task_of
 from tests.stack import Services
+from tests.waiting import until
 
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 from tests.people import condition, new_nhs_number, patient, said_at
+from tests.publishing import SENT
 from tests.stack import Services
 
 from onestory.__main__ import main
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 FIRST, SECOND = "2026-10-01T10:00:00Z", "2026-10-02T10:00:00Z"
 
 
@@ -48,12 +48,6 @@ def operator(services: Services, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 @pytest.fixture
 def practice(services: Services) -> Iterator[httpx.Client]:
     with services.client("A81001", role="R8001", network="harbour", purpose="TREAT") as client:
-        yield client
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
         yield client
 
 

@@ -19,10 +19,11 @@ import psycopg
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from tests.integration.record.statements import Said, at, expected_record, later, statement
-from tests.integration.record.waiting import until
-from tests.people import condition, new_nhs_number, patient, transaction
+from tests.people import condition, new_nhs_number, patient
+from tests.publishing import publish
 from tests.referral_events import Made
-from tests.stack import Services, embedded_stack, running_services
+from tests.stack import Services, Stack, own_services
+from tests.waiting import until
 from uuid_utils.compat import uuid7
 
 from onestory.intake.publish import EventMessages
@@ -64,7 +65,8 @@ class Care:
 
     def send(self, *messages: KafkaMessage) -> None:
         """Send to Kafka."""
-        with closing(Producer(self.services.kafka, timeout_s=30, client_id="test")) as producer:
+        prefix = self.services.prefix
+        with closing(Producer(self.services.kafka, timeout_s=30, client_id="test", prefix=prefix)) as producer:
             asyncio.run(producer.send(messages))
 
     def settle(self) -> None:
@@ -76,7 +78,7 @@ class Care:
     def ends(self, topic: str) -> dict[int, int]:
         """The end of each partition."""
         with closing(KafkaConsumer(bootstrap_servers=self.services.kafka)) as consumer:
-            places = [TopicPartition(topic, each) for each in range(topics()[topic].partitions)]
+            places = [TopicPartition(self.services.prefix + topic, each) for each in range(topics()[topic].partitions)]
             return {place.partition: end for place, end in consumer.end_offsets(places).items()}
 
     def rows(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
@@ -111,9 +113,9 @@ class Care:
 
 
 @pytest.fixture(scope="module")
-def care_of_module() -> Iterator[Care]:
-    """Its own stack: a rebuild reads all that Kafka has, and other tests leave there what only they can use."""
-    with embedded_stack() as stack, running_services(stack) as services:
+def care_of_module(stack: Stack) -> Iterator[Care]:
+    """Its own topics: a rebuild reads all that they hold, and other tests leave there what only they can use."""
+    with own_services(stack) as services:
         yield Care(services, Keys(secret(services.home, "key-secret").encode()))
 
 
@@ -242,8 +244,8 @@ def test_reads_go_on_and_what_is_published_meanwhile_is_in_the_result(care: Care
             care.say(*hard_to_order(care.keys)[:10])
             if process.poll() is not None:
                 break
-        assert process.communicate(timeout=60)
-        assert process.returncode == 0
+        told, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, told + errors
         publish(practice, condition(number, f"{number}-last"))
         so_far = len(seen)
         until(lambda: len(seen) > so_far + 20)
@@ -345,11 +347,6 @@ PARKED_ROWS: LiteralString = """
     from record.parked order by partition"""
 
 
-def publish(client: httpx.Client, *resources: dict[str, Any]) -> None:
-    answer = client.post("/fhir", json=transaction(*resources), headers=WAIT)
-    assert answer.status_code == 200, answer.text
-
-
 @contextmanager
 def reading(client: httpx.Client, care: Care, number: str) -> Iterator[list[int]]:
     """Meanwhile somebody reads this person's record again and again; how many entries each read saw."""
@@ -387,7 +384,8 @@ def operate(care: Care, *command: str) -> int:
 def notices(care: Care) -> list[bytes]:
     """All that stands on care.parked."""
     with closing(KafkaConsumer(bootstrap_servers=care.services.kafka)) as consumer:
-        places = [TopicPartition(PARKED_TOPIC, each) for each in range(topics()[PARKED_TOPIC].partitions)]
+        numbers = range(topics()[PARKED_TOPIC].partitions)
+        places = [TopicPartition(care.services.prefix + PARKED_TOPIC, number) for number in numbers]
         consumer.assign(places)
         ends = consumer.end_offsets(places)
         consumer.seek_to_beginning(*places)

@@ -15,10 +15,11 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
+from tests.publishing import publish_bundle
 from tests.registry import Registry, running_registry
 from tests.stack import Services, Stack
+from tests.waiting import until
 
 import onestory.record
 from onestory.__main__ import main
@@ -119,12 +120,6 @@ def hold(registry: Registry) -> None:
     registry.hold(NEW_SCHEMA, json.dumps({**load_schema("RecordChanged"), "doc": "Of a later release."}))
 
 
-def publish(client: httpx.Client, bundle: dict[str, Any], **headers: str) -> None:
-    sent = {"Content-Type": "application/fhir+json", "Prefer": "wait=20", **headers}
-    answer = client.post("/fhir", json=bundle, headers=sent)
-    assert answer.status_code == 200, answer.text
-
-
 def everything(client: httpx.Client, number: str) -> httpx.Response:
     answer = client.get(f"/fhir/Patient/{number}/$everything")
     assert answer.status_code == 200, answer.text
@@ -156,9 +151,9 @@ def test_what_a_projector_could_not_read_is_in_the_record_once_it_can_and_is_rep
 ) -> None:
     number, keys = new_nhs_number(), Keys(secret(services.home, "key-secret").encode())
     registered = transaction(patient(number, f"{number}-p"))
-    publish(practice, registered)
+    publish_bundle(practice, registered)
     known = condition(number, f"{number}-known")
-    publish(practice, transaction(known), **{"X-Source-System": SOURCE.system})
+    publish_bundle(practice, transaction(known), **{"X-Source-System": SOURCE.system})
     message = of_a_later_release(keys, number, f"{number}-c")
     (position,) = send(services.kafka, message)
     until(lambda: operator.states(position) == ["parked"])
@@ -188,7 +183,7 @@ def test_what_a_projector_could_not_read_is_in_the_record_once_it_can_and_is_rep
 
         # Once more changes nothing. What is published afterwards for the same person is read after it.
         assert operator("replay", one["id"])[0] == 0
-        publish(practice, registered)
+        publish_bundle(practice, registered)
         assert everything(practice, number).headers["X-OneStory-Record-Digest"] == digest
         person_key = keys.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, number))
         shared_id = keys.shared_id(person_key, SOURCE.organisation, SOURCE.system, "Condition", f"{number}-c")

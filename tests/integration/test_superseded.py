@@ -5,18 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-import pytest
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
-from tests.stack import Services
+from tests.publishing import SENT
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 LATER, EARLIER = "2026-10-02T10:00:00Z", "2026-10-01T10:00:00Z"
-
-
-@pytest.fixture
-def practice(services: Services) -> Any:
-    with services.client("A81001", network="harbour") as client:
-        yield client
 
 
 def says(practice: httpx.Client, resource: dict[str, Any], returns: str = "minimal") -> httpx.Response:

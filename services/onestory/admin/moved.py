@@ -85,7 +85,7 @@ def _person(connection: psycopg.Connection, named: str | None) -> str | None:
 def _count(config: Settings, tally: ReaderTally, since: datetime) -> None:
     # kafka-python logs each attempt to connect. One sentence at the end is enough.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    with closing(KafkaLog(config.kafka, None, [ACCESS_TOPIC], "onestory-moved")) as log:
+    with closing(KafkaLog(config.kafka, None, [ACCESS_TOPIC], "onestory-moved", prefix=config.topic_prefix)) as log:
         if any(log.first_offsets().values()):
             print(
                 "Kafka has deleted old access events. Reads before the oldest one that is left are not listed.",

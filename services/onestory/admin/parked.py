@@ -68,7 +68,8 @@ def _replay(connection: psycopg.Connection, config: Settings, messages: Sequence
     # kafka-python logs each attempt to connect. One sentence at the end is enough.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     check_reachable(config.kafka)
-    with closing(Producer(config.kafka, timeout_s=_TIMEOUT_S, client_id="onestory-parked")) as producer:
+    sender = Producer(config.kafka, timeout_s=_TIMEOUT_S, client_id="onestory-parked", prefix=config.topic_prefix)
+    with closing(sender) as producer:
         replay(connection, producer, messages)
     print(f"{len(messages)} replayed. A message that still cannot be used is parked again: see `onestory parked`.")
 

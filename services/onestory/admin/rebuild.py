@@ -133,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _rebuild(
     connection: psycopg.Connection, config: Settings, keys: Keys, display: RebuildDisplay, arguments: argparse.Namespace
 ) -> None:
-    with closing(KafkaLog(config.kafka, None, TOPICS, "onestory-rebuild")) as log:
+    with closing(KafkaLog(config.kafka, None, TOPICS, "onestory-rebuild", prefix=config.topic_prefix)) as log:
         follower = GenerationFollower(config, keys, create_codec(config.schema_registry_url), log, display.progress)
         rebuild = Rebuild(connection, follower, display.stage)
         rebuild.check(log.first_offsets())

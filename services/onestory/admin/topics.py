@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
@@ -60,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the differences; `apply` also removes them. Exit code 1: a partition count differs, or `diff` found any."""
     config = settings.read()
-    wanted = topics()
+    prefixed = [replace(topic, name=config.topic_prefix + topic.name) for topic in topics().values()]
+    wanted = {topic.name: topic for topic in prefixed}
     with _admin(config.kafka) as admin:
         found = differences(wanted.values(), _existing(admin, wanted))
         for line in (line for difference in found for line in difference.lines()):

@@ -181,6 +181,7 @@ def process_environment(name: str, home: Path, stack: Stack) -> dict[str, str]:
         "ONESTORY_POSTGRES": stack.postgres,
         "ONESTORY_PORT": str(own_port),
         "ONESTORY_HEALTH_PORT": str(own_port),
+        "ONESTORY_INSTANCE": name,
         "ONESTORY_LOCAL_STACK": "1",
         "PYTHONUNBUFFERED": "1",
     }

@@ -94,7 +94,7 @@ def run() -> int:
     persons = PersonNewsProjection(Keys(config.key_secret.encode()), config.demographic_authorities, gauges)
     projector = ReferralProjector(DirectoryProjection(gauges), persons)
     connect = partial(connect_referral, config.postgres)
-    producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP)
+    producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP, prefix=config.topic_prefix)
     relay = Relay(partial(database.connect, config.postgres, "referral"), producer, registry)
     # Each runs in a thread of its own until `stop` is set.
     background: list[Callable[[], None]] = [
@@ -107,7 +107,14 @@ def run() -> int:
         stack.callback(producer.close)
 
         def open_reader() -> LogReader:
-            log = KafkaLog(config.kafka, GROUP, TOPICS)
+            log = KafkaLog(
+                config.kafka,
+                GROUP,
+                TOPICS,
+                prefix=config.topic_prefix,
+                instance=config.instance,
+                session_s=config.consumer_session_s,
+            )
             stack.callback(log.close)
             return LogReader(log, avro, persons.can_skip)
 

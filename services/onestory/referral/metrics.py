@@ -22,7 +22,7 @@ from onestory.shared.kafka.reader import ConsumedMessage
 log = structlog.get_logger()
 
 _FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 10.0
+_LONGEST_PAUSE_S = 2.0
 
 
 class ReferralMetrics:

@@ -131,8 +131,9 @@ def conversation_routes(
 def worklist_routes(dependencies: Dependencies, audit: ReferralAudit) -> list[Route]:
     """Routes of worklists, breaches and notices."""
     base_url, lists = dependencies.settings.base_url.rstrip("/"), Worklists(dependencies.database)
+    config = dependencies.settings
     feed = WorklistFeed(
-        dependencies.settings.kafka, dependencies.codec, dependencies.settings.worklist_listeners, dependencies.stopping
+        config.kafka, dependencies.codec, config.worklist_listeners, dependencies.stopping, config.topic_prefix
     )
     dependencies.background.append(feed.running)
     lookups = scope_lookups(lists)

@@ -94,6 +94,26 @@ class Settings:
         "A Confluent-compatible schema registry. If it is empty, schema ids come from `schemas/avro/ids.json`.",
         "When other consumers read schemas from a registry.",
     )
+    topic_prefix: str = _setting(
+        "",
+        "letters, digits, `.`, `_`, `-`; at most 100",
+        "The text before the names of topics and consumer groups, for environments that share one Kafka.",
+        "Set it before the first start of a second environment. **It is fixed for the life of a deployment.**",
+    )
+    instance: str = _setting(
+        "",
+        "letters, digits, `.`, `_`, `-`; at most 249",
+        "The name of this process in its consumer group. A process that is killed and started again under its name "
+        "gets its partitions back at once. Without a name the group waits for `ONESTORY_CONSUMER_SESSION_S` first.",
+        "Give each `project` process a name of its own that stays the same after a restart.",
+    )
+    consumer_session_s: float = _setting(
+        10.0,
+        "seconds",
+        "The silence after which a consumer group gives the partitions of a process to others. Kafka bounds it: from 6 "
+        "seconds to 30 minutes by default.",
+        "Raise it when processes pause for longer.",
+    )
     replication_factor: int = _setting(
         1, "replicas", "The replicas of each topic that `onestory topics apply` creates.", "Use 3 beyond one machine."
     )
@@ -199,6 +219,10 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.key_secret and len(settings.key_secret) < 32:
         raise Misconfigured(f"{PREFIX}KEY_SECRET has {len(settings.key_secret)} characters; give at least 32.")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,100}", settings.topic_prefix):
+        raise Misconfigured(f"{PREFIX}TOPIC_PREFIX takes letters, digits, '.', '_' and '-', at most 100 of them.")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,249}", settings.instance) or settings.instance in (".", ".."):
+        raise Misconfigured(f"{PREFIX}INSTANCE takes letters, digits, '.', '_' and '-', at most 249 of them.")
     _check_postgres(settings.postgres)
     return settings
 
@@ -213,7 +237,8 @@ def _check_postgres(dsn: str) -> None:
         # The text of the error quotes the part that cannot be read, which may be the password.
         raise Misconfigured(
             f"{PREFIX}POSTGRES is no libpq connection string. Write "
-            "postgresql://user:password@host:port/database, with each special character of the password as %XX."
+            "postgresql://user:password@host:port/database, "  # pragma: allowlist secret
+            "with each special character of the password as %XX."
         ) from None
 
 

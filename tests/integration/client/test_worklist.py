@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.integration.record.waiting import until
 from tests.people import new_nhs_number
 from tests.referrals import REASON, act, new_role, new_team, refer, service_request, task_of
 from tests.stack import Services
+from tests.waiting import until
 
 from onestory.__main__ import main
 from onestory.local.state import write_stack

@@ -81,6 +81,7 @@ def test_up_starts_every_process_and_status_tells_where(running: Operator) -> No
         assert connection.execute("SHOW fsync").fetchone() == ("on",)
 
 
+@pytest.mark.alone
 def test_a_second_up_starts_nothing_and_is_quick(running: Operator) -> None:
     before, began = running.pids(), time.monotonic()
 
@@ -111,6 +112,14 @@ def test_token_prints_a_token_and_nothing_else(running: Operator) -> None:
     assert printed.stdout.count("\n") == 1
     claims = jwt.decode(printed.stdout.strip(), options={"verify_signature": False})
     assert (claims["org"], claims["role"], claims["aud"]) == ("A81001", "R8000", "onestory")
+
+
+def test_logs_show_one_process_or_name_those_there_are(running: Operator) -> None:
+    one, none = running.calls("logs", "kafka"), running.calls("logs", "nonsense")
+
+    assert "Kafka Server started" in one.stdout
+    assert none.returncode == 1
+    assert "kafka" in none.stderr
 
 
 def test_a_stack_killed_with_9_comes_up_again_with_its_data(running: Operator) -> None:
@@ -218,14 +227,6 @@ def test_a_token_without_a_stack_is_one_sentence(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert refused.stdout == ""
     assert "onestory up" in refused.stderr
-
-
-def test_logs_show_one_process_or_name_those_there_are(running: Operator) -> None:
-    one, none = running.calls("logs", "kafka"), running.calls("logs", "nonsense")
-
-    assert "Kafka Server started" in one.stdout
-    assert none.returncode == 1
-    assert "kafka" in none.stderr
 
 
 def _tree(pid: int) -> list[int]:

@@ -13,9 +13,9 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 from prometheus_client import CollectorRegistry
 from tests.integration.record.record import Record
-from tests.integration.record.waiting import until
 from tests.stack import Stack
 from tests.unit.shared.memory_log import MemoryLog, MemoryTopic
+from tests.waiting import until
 
 from onestory.admin import topics
 from onestory.shared.errors import Misconfigured, Unavailable

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 from tests.integration.record.record import Record
 from tests.integration.record.statements import Said, arrivals, person, statement
-from tests.integration.record.waiting import until
+from tests.waiting import until
 
 import onestory.record
 from onestory.record.projector import main as projector_main

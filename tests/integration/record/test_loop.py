@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from tests.integration.record.record import Record
 from tests.integration.record.statements import Said, arrivals, expected_digest, person, statement
-from tests.integration.record.waiting import until
 from tests.unit.shared.memory_log import MemoryLog, MemoryTopic
+from tests.waiting import until
 
 from onestory.record.projector.handler import RecordBatch
 from onestory.shared.errors import Unavailable

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, arrivals, person, statement
 from tests.integration.record.test_aliases import FIRST, PDS, SECOND, replacing
-from tests.integration.record.waiting import until
+from tests.waiting import until
 
 from onestory.record.freshness.service import FreshnessService
 from onestory.record.merge.rules import merge_rules

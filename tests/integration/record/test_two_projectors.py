@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from tests.integration.record.record import Record
 from tests.integration.record.statements import Said, arrivals, expected_digest, later, person, statement
-from tests.integration.record.waiting import until
 from tests.unit.shared.memory_log import BEGAN, MemoryLog, MemoryTopic
+from tests.waiting import until
 
 from onestory.record.projector.handler import RecordProjector
 from onestory.shared.events import RecordChanged

@@ -8,34 +8,17 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.people import condition, new_nhs_number, patient, said_at, transaction
+from tests.people import condition, new_nhs_number, patient, said_at
+from tests.publishing import SENT, publish
 from tests.stack import Services
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 DIGEST = "X-OneStory-Record-Digest"
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
-        yield client
 
 
 @pytest.fixture
 def authority(services: Services) -> Iterator[httpx.Client]:
     with services.client("X26", network="pds") as client:
         yield client
-
-
-def publish(client: httpx.Client, *resources: dict[str, Any], **headers: str) -> None:
-    answer = client.post("/fhir", json=transaction(*resources), headers={**SENT, **headers})
-    assert answer.status_code == 200, answer.text
 
 
 def withdraw(client: httpx.Client, local_id: str, person: str) -> None:
@@ -74,7 +57,7 @@ def test_what_was_shown_is_given_again_whatever_was_corrected_since(
 ) -> None:
     person = new_nhs_number()
     problems = [said_at(condition(person, f"{person}-{n}", f"Problem {n}"), "2026-01-01T10:00:00Z") for n in range(4)]
-    steps: list[Callable[[], None]] = [
+    steps: list[Callable[[], object]] = [
         lambda: publish(authority, patient(person, f"{person}-pds")),
         lambda: publish(practice, patient(person, f"{person}-p"), *problems),
         lambda: publish(practice, said_at(condition(person, f"{person}-0", "Corrected"), "2026-01-02T10:00:00Z")),

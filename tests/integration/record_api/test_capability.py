@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 from tests.people import condition, new_nhs_number, patient, transaction
+from tests.publishing import SENT
 from tests.stack import Services
 
 from onestory.shared.fhir.definitions import refused_types
 from onestory.shared.kafka.schemas import schemas_folder
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 SYSTEM = "https://practice.example.org/problems"
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import fhirkit
 import httpx
 import pytest
-from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
+from tests.publishing import SENT
 from tests.stack import BRISK, NUMBERED, SLOW, Services
+from tests.waiting import until
 
 from onestory.sample.main import person_submissions
 from onestory.sample.network import DEMOGRAPHICS
@@ -19,20 +20,7 @@ from onestory.sample.people import make_person
 from onestory.shared.fhir.dates import parse_instant
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 SEED = 4711
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
-        yield client
 
 
 @pytest.fixture

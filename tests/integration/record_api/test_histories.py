@@ -8,22 +8,9 @@ from typing import Any
 import fhirkit
 import httpx
 import pytest
-from tests.people import condition, new_nhs_number, patient, said_at, transaction
+from tests.people import condition, new_nhs_number, patient, said_at
+from tests.publishing import SENT, publish
 from tests.stack import Services
-
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
-        yield client
 
 
 @pytest.fixture
@@ -38,11 +25,6 @@ def person(authority: httpx.Client) -> str:
     number = new_nhs_number()
     publish(authority, patient(number, f"{number}-pds"))
     return number
-
-
-def publish(client: httpx.Client, *resources: dict[str, Any], **headers: str) -> None:
-    answer = client.post("/fhir", json=transaction(*resources), headers={**SENT, **headers})
-    assert answer.status_code == 200, answer.text
 
 
 def read(client: httpx.Client, path: str) -> dict[str, Any]:

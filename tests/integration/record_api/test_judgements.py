@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
+from tests.publishing import SENT
 from tests.stack import Services
 
 from onestory.intake.domain.judgement import JUDGEMENT_SYSTEM, KEPT_APART_EXTENSION
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 AUTHOR = {"display": "Dr Adeyemi"}
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
-        yield client
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ from typing import Any
 import httpx
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from tests.integration.record.waiting import until
 from tests.people import SNOMED, condition, new_nhs_number, said_at
+from tests.publishing import SENT
 from tests.stack import Services
+from tests.waiting import until
 
 from onestory.shared.events import SummaryChanged
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.schemas import SUMMARY_TOPIC, topics
 
 CLINICAL = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 
 
 def allergy(number: str, local_id: str, text: str, **elements: Any) -> dict[str, Any]:
@@ -58,12 +58,6 @@ def sections(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The sections of a summary by LOINC code."""
     composition = document["entry"][0]["resource"]
     return {each["code"]["coding"][0]["code"]: each for each in composition["section"]}
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from tests.people import condition, new_nhs_number, patient
+from tests.publishing import SENT
 from tests.stack import Services
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 MRN = "https://hospital.example.org/mrn"
 PROVISIONAL = "https://onestory.nhs.uk/Id/provisional-person"
 OF_A_PERSON = (
@@ -30,12 +30,6 @@ OF_A_PERSON = (
     "/fhir/Provenance?patient={id}",
     "/fhir/Patient/{id}",
 )
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
-        yield client
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 from tests.people import condition, new_nhs_number, patient, transaction
+from tests.publishing import SENT
 from tests.stack import Services
 
 from onestory.record.provenance.api import TARGET_SEARCH_PARAMETERS
 from onestory.shared.fhir.definitions import resource_types, search_parameters
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 METHODS = ("get", "post", "put", "delete")
 BY_KIND = {"token": "1", "date": "ge2020", "reference": "Patient/1", "string": "x"}
 OF_TRANSPORT = {"content-length", "content-type", "cache-control", "date"}

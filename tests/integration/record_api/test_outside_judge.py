@@ -14,6 +14,7 @@ import httpx
 import pytest
 from tests.bars import answered, message, new_service, new_slot, one, send
 from tests.people import condition, new_nhs_number, patient, transaction
+from tests.publishing import SENT
 from tests.referrals import REASON, act, new_team, read, refer, service_request, task_of
 from tests.stack import Services
 
@@ -24,7 +25,6 @@ VALIDATOR = Path(__file__).parents[4] / "shared" / "tools" / "fhirv" / "fhirv"
 DEFINITIONS = sorted(
     [*(schemas_folder() / "fhir").glob("*Definition-*.json"), *(schemas_folder() / "fhir").glob("CodeSystem-*.json")]
 )
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 ANSWERS = (
     "metadata",
     "everything",

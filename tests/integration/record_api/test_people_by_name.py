@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import fhirkit
 import httpx
 import pytest
-from tests.people import condition, new_nhs_number, patient, transaction
-from tests.stack import Services
+from tests.people import condition, new_nhs_number, patient
+from tests.publishing import SENT, publish
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 # Each test has a family of its own: names are looked for among everybody.
 LETTERS = str.maketrans("0123456789", "abcdefghij")
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
-        yield client
-
-
-def publish(client: httpx.Client, *resources: dict[str, Any]) -> None:
-    answer = client.post("/fhir", json=transaction(*resources), headers=SENT)
-    assert answer.status_code == 200, answer.text
 
 
 def family() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import fhirkit
@@ -14,18 +13,6 @@ from tests.stack import Services
 from onestory.record.provenance.domain import EVENT_SYSTEM
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20", "X-Source-System": "theatre"}
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
-        yield client
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
 
 
 @pytest.fixture

@@ -9,23 +9,10 @@ import fhirkit
 import httpx
 import pytest
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
+from tests.publishing import SENT, publish_bundle
 from tests.stack import Services
 
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
-
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
-        yield client
 
 
 @pytest.fixture
@@ -39,16 +26,10 @@ def person(services: Services, practice: httpx.Client, hospital: httpx.Client) -
     """Somebody with a practice, three problems that it knows, and one that only the hospital speaks of."""
     number = new_nhs_number()
     problems = [condition(number, f"{number}-{place}", f"Problem {place}") for place in range(3)]
-    publish(practice, transaction(patient(number, f"{number}-p"), *problems))
-    publish(hospital, transaction(condition(number, f"{number}-h", "Fall")))
+    publish_bundle(practice, transaction(patient(number, f"{number}-p"), *problems))
+    publish_bundle(hospital, transaction(condition(number, f"{number}-h", "Fall")))
     services.register(number)
     return number
-
-
-def publish(client: httpx.Client, bundle: dict[str, Any]) -> httpx.Response:
-    answer = client.post("/fhir", json=bundle, headers=SENT)
-    assert answer.status_code == 200, answer.text
-    return answer
 
 
 def read(client: httpx.Client, path: str, **headers: str) -> httpx.Response:
@@ -117,7 +98,7 @@ def test_pages_hold_still_while_the_record_changes(practice: httpx.Client, perso
     while url:
         page = read(practice, url)
         seen += [each["id"] for each in resources(page)]
-        publish(practice, transaction(condition(person, f"{person}-0", f"Problem 0, page {len(seen)}")))
+        publish_bundle(practice, transaction(condition(person, f"{person}-0", f"Problem 0, page {len(seen)}")))
         url = next((link["url"] for link in page.json()["link"] if link["relation"] == "next"), None)
 
     assert len(seen) == len(set(seen)) == 7
@@ -129,14 +110,14 @@ def test_not_modified_until_something_is_said(practice: httpx.Client, person: st
         assert read(practice, path, **{"If-None-Match": etag}).status_code == 304
 
     etag = read(practice, f"/fhir/Patient/{person}/$everything").headers["ETag"]
-    publish(practice, transaction(condition(person, f"{person}-new", "Gout")))
+    publish_bundle(practice, transaction(condition(person, f"{person}-new", "Gout")))
 
     assert read(practice, f"/fhir/Patient/{person}/$everything", **{"If-None-Match": etag}).status_code == 200
 
 
 def test_every_version_can_be_read_and_a_withdrawn_resource_is_gone(practice: httpx.Client, person: str) -> None:
     local_id = f"{person}-2"
-    publish(practice, transaction(said_at(condition(person, local_id, "Corrected"), "2026-10-03T10:00:00Z")))
+    publish_bundle(practice, transaction(said_at(condition(person, local_id, "Corrected"), "2026-10-03T10:00:00Z")))
     corrected = next(
         each for each in resources(read(practice, f"/fhir/Condition?patient={person}")) if "Problem 2" in str(each)
     )
@@ -158,7 +139,7 @@ def test_every_version_can_be_read_and_a_withdrawn_resource_is_gone(practice: ht
 
 def test_a_history_has_pages_too(practice: httpx.Client, person: str) -> None:
     for day in range(1, 4):
-        publish(
+        publish_bundle(
             practice, transaction(said_at(condition(person, f"{person}-x", f"Day {day}"), f"2026-10-0{day}T10:00:00Z"))
         )
     problem = next(
@@ -177,7 +158,7 @@ def test_a_history_has_pages_too(practice: httpx.Client, person: str) -> None:
 def test_since_shows_what_came_later(practice: httpx.Client, person: str) -> None:
     before = read(practice, f"/fhir/Patient/{person}/$everything?_type=Condition")
     last = max(each["meta"]["lastUpdated"] for each in resources(before))
-    publish(practice, transaction(condition(person, f"{person}-late", "Late")))
+    publish_bundle(practice, transaction(condition(person, f"{person}-late", "Late")))
 
     later = read(practice, f"/fhir/Condition?patient={person}&_lastUpdated=gt{last}")
 

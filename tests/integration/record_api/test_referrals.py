@@ -10,15 +10,15 @@ from typing import Any
 import httpx
 import pytest
 from tests import referrals
-from tests.integration.record.waiting import until
 from tests.people import condition, new_nhs_number, patient, transaction
+from tests.publishing import SENT
 from tests.referral_events import Made, keys_of, tell
 from tests.stack import Services
+from tests.waiting import until
 from uuid_utils.compat import uuid7
 
 from onestory.shared.identity import provisional_identity
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 PRACTICE, NURSES = "A81001", "RZ1"
 
@@ -26,12 +26,6 @@ PRACTICE, NURSES = "A81001", "RZ1"
 @pytest.fixture
 def practice(services: Services) -> Iterator[httpx.Client]:
     with services.client(PRACTICE, network="harbour", system="emis") as client:
-        yield client
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
         yield client
 
 

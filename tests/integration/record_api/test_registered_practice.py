@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import pytest
 from tests.people import condition, new_nhs_number, patient, transaction
+from tests.publishing import SENT
 from tests.stack import Services
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 ELSEWHERE = "B81002"
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
-        yield client
 
 
 def says(client: httpx.Client, *resources: dict[str, Any]) -> None:

@@ -9,23 +9,11 @@ import fhirkit
 import httpx
 import pytest
 from tests.people import SNOMED, condition, new_nhs_number, patient, transaction
+from tests.publishing import SENT, publish_bundle
 from tests.stack import Services
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 SYSTEM = "https://practice.example.org/results"
 DAYS = ("2026-05-01", "2026-04", "2025", "2026-06-30T23:30:00Z", "2026-05-01T09:00:00+01:00")
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
-        yield client
 
 
 @pytest.fixture
@@ -33,8 +21,8 @@ def person(services: Services, practice: httpx.Client, hospital: httpx.Client) -
     """Somebody with results of five days, two of them of another kind, and one more that the hospital took."""
     number = new_nhs_number()
     results = [result(number, place, day) for place, day in enumerate(DAYS)]
-    publish(practice, transaction(patient(number, f"{number}-p"), visit(number), prescription(number), *results))
-    publish(hospital, transaction(result(number, 9, "2026-01-01")))
+    publish_bundle(practice, transaction(patient(number, f"{number}-p"), visit(number), prescription(number), *results))
+    publish_bundle(hospital, transaction(result(number, 9, "2026-01-01")))
     services.register(number)
     return number
 
@@ -74,11 +62,6 @@ def prescription(number: str) -> dict[str, Any]:
         "subject": {"reference": f"Patient/{number}"},
         "encounter": {"reference": f"Encounter/{number}-e"},
     }
-
-
-def publish(client: httpx.Client, bundle: dict[str, Any]) -> None:
-    answer = client.post("/fhir", json=bundle, headers=SENT)
-    assert answer.status_code == 200, answer.text
 
 
 def read(client: httpx.Client, path: str, **headers: str) -> httpx.Response:
@@ -170,9 +153,9 @@ def test_pages_lose_and_double_nothing_while_the_record_changes(practice: httpx.
     # One that was seen moves to the end, one that was not moves to the front, and there is a new one at each end.
     moved = [result(person, 2, "2026-12-01"), result(person, 3, "1990-01-01")]
     new = [result(person, 7, "1980-01-01"), result(person, 8, "2026-12-31")]
-    publish(practice, transaction(*moved, *new))
+    publish_bundle(practice, transaction(*moved, *new))
     seen += next(by_page)
-    publish(practice, transaction(result(person, 4, "1970")))
+    publish_bundle(practice, transaction(result(person, 4, "1970")))
     seen += [place for page in by_page for place in page]
 
     assert seen == ["2", "9", "1", "0", "4", "3", "8"]
@@ -183,7 +166,7 @@ def test_pages_of_a_filtered_list_hold_still_too(practice: httpx.Client, person:
     by_page = pages(practice, f"/fhir/Observation?patient={person}&code=2000&_count=1")
     seen = next(by_page)
 
-    publish(practice, transaction(result(person, int(seen[0]), "1970")))
+    publish_bundle(practice, transaction(result(person, int(seen[0]), "1970")))
 
     assert sorted([*seen, *[place for page in by_page for place in page]]) == ["0", "2", "4"]
 
@@ -217,7 +200,9 @@ def test_who_is_in_the_directory_comes_along_too(practice: httpx.Client, person:
     said = practice.put(f"/fhir/Practitioner/{doctor['id']}", json=doctor, headers=SENT)
     assert said.status_code == 200, said.text
     known = httpx.URL(said.headers["Location"]).path.split("/")[3]
-    publish(practice, transaction(result(person, 5, "2026-08-01", performer=[{"reference": f"Practitioner/{known}"}])))
+    publish_bundle(
+        practice, transaction(result(person, 5, "2026-08-01", performer=[{"reference": f"Practitioner/{known}"}]))
+    )
 
     query = f"/fhir/Observation?patient={person}&date=2026-08&_include=Observation:performer"
     (along,) = found(practice, query, "include")
@@ -248,7 +233,7 @@ def test_what_a_caller_may_not_see_does_not_come_along(
 ) -> None:
     (seen_at,) = found(practice, f"/fhir/Encounter?patient={person}")
     theirs = {**prescription(person), "id": f"{person}-hm", "encounter": {"reference": f"Encounter/{seen_at['id']}"}}
-    publish(hospital, transaction(theirs))
+    publish_bundle(hospital, transaction(theirs))
 
     query = f"/fhir/MedicationRequest?patient={person}&_include=MedicationRequest:encounter"
     assert found(hospital, query, "include") == []
@@ -272,7 +257,7 @@ def test_a_list_is_not_modified_until_what_is_in_it_changes(practice: httpx.Clie
     path = f"/fhir/Observation?patient={person}&category=laboratory&_sort=-date&_include=Observation:patient"
     etag = read(practice, path).headers["ETag"]
 
-    publish(practice, transaction(condition(person, f"{person}-c")))
+    publish_bundle(practice, transaction(condition(person, f"{person}-c")))
     assert read(practice, path, **{"If-None-Match": etag}).status_code == 304
-    publish(practice, transaction(result(person, 1, "2024")))
+    publish_bundle(practice, transaction(result(person, 1, "2024")))
     assert read(practice, path, **{"If-None-Match": etag}).status_code == 200

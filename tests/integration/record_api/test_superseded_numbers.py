@@ -8,19 +8,13 @@ from typing import Any
 import httpx
 import pytest
 from tests.people import condition, new_nhs_number, patient, said_at
+from tests.publishing import SENT
 from tests.stack import Services
 
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 DAYS = [f"2026-10-0{day}T10:00:00Z" for day in range(1, 8)]
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
+from tests.publishing import SENT
 from tests.stack import Services
 
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 MRN = "https://maternity.example.org/mrn"
 DAYS = [f"2026-10-0{day}T10:00:00Z" for day in range(1, 8)]
-
-
-@pytest.fixture
-def hospital(services: Services) -> Iterator[httpx.Client]:
-    with services.client("RX001", network="hospitals") as client:
-        yield client
-
-
-@pytest.fixture
-def practice(services: Services) -> Iterator[httpx.Client]:
-    with services.client("A81001", network="harbour") as client:
-        yield client
 
 
 class Baby:

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import psycopg
-from tests.integration.record.waiting import until
 from tests.stack import Services
+from tests.waiting import until
 
 from onestory.shared.identity import DOS_SERVICE_SYSTEM, ODS_CODE_SYSTEM, SDS_USER_SYSTEM
 

@@ -14,11 +14,11 @@ import httpx
 import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
-from tests.integration.record.waiting import until
 from tests.integration.referral.directory import MIGRATIONS
 from tests.people import new_nhs_number, patient
 from tests.referrals import REASON, act, new_team, read, refer, service_request, task_of
 from tests.stack import Services, Stack
+from tests.waiting import until
 
 from onestory.referral.metrics import ReferralMetrics
 from onestory.referral.person_news.handler import PersonNewsProjection

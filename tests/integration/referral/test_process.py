@@ -9,10 +9,10 @@ from uuid import UUID
 
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
-from tests.integration.record.waiting import until
 from tests.people import new_nhs_number
 from tests.referrals import act, new_team, refer, service_request, task_of
 from tests.stack import Services
+from tests.waiting import until
 
 from onestory.shared.events import ReferralChanged
 from onestory.shared.kafka.codec import create_codec

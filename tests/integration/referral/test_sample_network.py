@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import pytest
-from tests.integration.record.waiting import until
 from tests.stack import Services
+from tests.waiting import until
 
 from onestory.referral.directory import store as directory_store
 from onestory.referral.directory.model import Contact, Role, Team

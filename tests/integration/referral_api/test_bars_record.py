@@ -26,6 +26,7 @@ from tests.bars import (
 )
 from tests.contract.shared_data import needs_shared_data
 from tests.people import new_nhs_number
+from tests.publishing import SENT
 from tests.referrals import act, say
 from tests.stack import Services
 
@@ -34,7 +35,6 @@ from onestory.shared.fhir.validate import validate
 pytestmark = needs_shared_data
 
 Json = dict[str, Any]
-SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 _NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 
 

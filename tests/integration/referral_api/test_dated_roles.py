@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from tests.integration.record.waiting import until
 from tests.people import new_nhs_number
 from tests.referrals import FHIR, act, new_team, read, refer, service_request, task_of
 from tests.stack import Services
+from tests.waiting import until
 
 from onestory.shared.identity import SDS_USER_SYSTEM
 

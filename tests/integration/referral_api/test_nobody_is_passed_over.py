@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -12,7 +11,8 @@ import psycopg
 import pytest
 from tests.people import new_nhs_number
 from tests.referrals import REASON, act, advice_request, new_team, read, refer, say, service_request, task_of
-from tests.stack import PATIENCE_S, Services
+from tests.stack import Services
+from tests.waiting import until
 
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
 
@@ -46,13 +46,6 @@ def passed_on(nurses: httpx.Client, sent: httpx.Response, team_id: str) -> httpx
     passed = act(nurses, task_of(sent), "redirect", accepted.headers["ETag"], REASON, to(team_id))
     assert passed.status_code == 200, passed.text
     return passed
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_team_that_passed_a_referral_on_has_a_question_about_it_on_its_list(

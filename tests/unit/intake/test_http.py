@@ -339,7 +339,7 @@ def test_a_compressed_body_that_holds_nothing_ends_at_the_limit_too(door: HttpDo
         ({"Content_Type": "application/fhir+json; fhirVersion=3.0"}, b"{}", 415),
         ({"Content_Encoding": "br"}, b"{}", 415),
         ({"Content_Encoding": "gzip"}, b"not gzip", 400),
-        ({"Content_Encoding": "gzip"}, gzip.compress(b"{}")[:-6], 400),
+        ({"Content_Encoding": "gzip"}, gzip.compress(b"{}", mtime=0)[:-6], 400),
         ({}, b"{", 400),
         ({}, b"", 400),
         ({}, b"x" * 1_000_001, 413),

@@ -39,7 +39,9 @@ def run() -> int:
     metrics, avro = ProjectorMetrics(registry), create_codec(config.schema_registry_url)
     parking = Parking(avro, metrics, config.parking_limit_per_hour)
     projector = RecordProjector(keys, config.demographic_authorities, parking, metrics)
-    producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=CONSUMER_GROUP)
+    producer = Producer(
+        config.kafka, timeout_s=config.publish_timeout_s, client_id=CONSUMER_GROUP, prefix=config.topic_prefix
+    )
     connect = partial(database.connect, config.postgres, "record")
     relay = Relay(connect, producer, registry)
     SourceGauges(connect, config, registry)
@@ -48,7 +50,14 @@ def run() -> int:
         on_exit.callback(producer.close)
 
         def open_reader() -> LogReader:
-            log = KafkaLog(config.kafka, CONSUMER_GROUP, TOPICS)
+            log = KafkaLog(
+                config.kafka,
+                CONSUMER_GROUP,
+                TOPICS,
+                prefix=config.topic_prefix,
+                instance=config.instance,
+                session_s=config.consumer_session_s,
+            )
             on_exit.callback(log.close)
             return LogReader(log, avro)
 

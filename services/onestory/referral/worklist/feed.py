@@ -136,8 +136,10 @@ class WorklistFeed:
     process.
     """
 
-    def __init__(self, bootstrap: str, codec: Codec, max_listeners: int, stopping: asyncio.Event) -> None:
-        self._follower = TopicFollower(bootstrap, REFERRAL_TOPIC, codec, self, _LOOKBACK)
+    def __init__(
+        self, bootstrap: str, codec: Codec, max_listeners: int, stopping: asyncio.Event, topic_prefix: str = ""
+    ) -> None:
+        self._follower = TopicFollower(bootstrap, REFERRAL_TOPIC, codec, self, _LOOKBACK, topic_prefix)
         self._max_listeners = max_listeners
         self._stopping = stopping
         self._loop: asyncio.AbstractEventLoop | None = None

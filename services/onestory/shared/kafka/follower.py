@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -22,7 +23,7 @@ from onestory.shared.kafka.reader import ConsumedMessage, LogReader, StoredPosit
 
 _WAIT_MS = 200
 _MAX_MESSAGES = 500
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
 # A poll does not show whether the broker is lost or has no messages. After this silence it gets a request.
 _MAX_SILENCE_S = 5.0
 _RANGE_WAIT_MS = 500
@@ -52,9 +53,9 @@ class TopicFollower:
     """Follows one topic, from `lookback` before the start, without end. It reconnects when Kafka was lost."""
 
     def __init__(
-        self, bootstrap: str, topic: str, codec: Codec, listener: MessageListener, lookback: timedelta
+        self, bootstrap: str, topic: str, codec: Codec, listener: MessageListener, lookback: timedelta, prefix: str = ""
     ) -> None:
-        self._bootstrap = bootstrap
+        self._open = partial(KafkaLog, bootstrap, None, [topic], client_id="onestory-following", prefix=prefix)
         self._topic = topic
         self._codec = codec
         self._listener = listener
@@ -68,7 +69,7 @@ class TopicFollower:
         pause_s = _FIRST_PAUSE_S
         while not stop.is_set():
             try:
-                with closing(KafkaLog(self._bootstrap, None, [self._topic], client_id="onestory-following")) as kafka:
+                with closing(self._open()) as kafka:
                     self._begin(kafka)
                     pause_s = _FIRST_PAUSE_S
                     self._follow(kafka, stop)

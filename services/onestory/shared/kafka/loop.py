@@ -28,7 +28,7 @@ from onestory.shared.kafka.reader import ConsumedMessage, LogReader, PositionMov
 _WAIT_MS = 200
 _STUCK_S = 60.0
 _FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 10.0
+_LONGEST_PAUSE_S = 2.0
 _LAG_INTERVAL_S = 2.0
 
 Prepared = TypeVar("Prepared")

@@ -43,13 +43,16 @@ class Producer:
     outcome is unknown, so `send` raises `Unavailable`; a repeat with the same event id is safe. The producer connects
     at the first send, so a process can start without Kafka and report that it is not ready.
 
+    `prefix` is put before the names of topics in Kafka. `KafkaMessage` and `MessagePosition` have the name without it.
+
     After a send without acknowledgement the next send makes a new connection. kafka-python 3.0 drops its producer id
     when a batch expires while it is being sent. It never requests a new id, and so it never sends again.
     """
 
-    def __init__(self, bootstrap: str, *, timeout_s: float, client_id: str) -> None:
+    def __init__(self, bootstrap: str, *, timeout_s: float, client_id: str, prefix: str = "") -> None:
+        self._prefix = prefix
         self._timeout_s = timeout_s
-        self._connect = partial(_connect, bootstrap, timeout_s, client_id)
+        self._connect = partial(_connect, bootstrap, timeout_s, prefix + client_id)
         self._connecting = threading.Lock()
         self._metadata_lock = asyncio.Lock()
         self._kafka: KafkaProducer | None = None
@@ -115,19 +118,18 @@ class Producer:
             future.add_both(collect)
         if messages:
             await acknowledged
-        return [_position(future) for future in futures]
+        return [_position(message.topic, future) for message, future in zip(messages, futures, strict=True)]
 
     def _append(self, message: KafkaMessage) -> Any:
         assert self._kafka is not None
-        return self._kafka.send(
-            message.topic, message.value, message.key, list(message.headers), partition=message.partition
-        )
+        topic = self._prefix + message.topic
+        return self._kafka.send(topic, message.value, message.key, list(message.headers), partition=message.partition)
 
     def _partitions(self, topic: str) -> tuple[KafkaProducer, set[int]]:
         """Return the connection and the partitions that it knows. This may block."""
         with self._connecting:
             kafka = self._kafka = self._kafka or self._connect()
-        return kafka, kafka.partitions_for(topic) or set()
+        return kafka, kafka.partitions_for(self._prefix + topic) or set()
 
     def _replace(self, kafka: KafkaProducer | None) -> None:
         if kafka is None or kafka is not self._kafka:
@@ -178,8 +180,8 @@ def _set_done(acknowledged: asyncio.Future[None]) -> None:
         acknowledged.set_result(None)
 
 
-def _position(future: Any) -> MessagePosition:
+def _position(topic: str, future: Any) -> MessagePosition:
     if future.failed():
         raise future.exception
     meta = future.value
-    return MessagePosition(meta.topic, meta.partition, meta.offset)
+    return MessagePosition(topic, meta.partition, meta.offset)

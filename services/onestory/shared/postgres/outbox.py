@@ -22,7 +22,7 @@ _MAX_ROWS = 200
 _MAX_BYTES = 16_000_000
 _IDLE_S = 0.2
 _FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 10.0
+_LONGEST_PAUSE_S = 2.0
 
 # The first row is sent whatever its size.
 _OLDEST = """
