@@ -71,7 +71,7 @@ def test_a_malformed_connection_string_is_one_sentence_without_the_password(
 
 
 def test_a_traceback_shows_no_secret(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    key_secret, dsn = "k" * 40, "postgresql://user:geheim@host/db"
+    key_secret, dsn = "k" * 40, "postgresql://user:geheim@host/db"  # pragma: allowlist secret
     monkeypatch.setenv("ONESTORY_POSTGRES", dsn)
     monkeypatch.setenv("ONESTORY_KEY_SECRET", key_secret)
 
