@@ -22,31 +22,37 @@ class CliCommand(NamedTuple):
 
 COMMANDS: dict[str, CliCommand] = {
     # processes
-    "serve": CliCommand("onestory.serve", "serve the HTTP APIs of one or several rooms under one base URL"),
-    "project": CliCommand("onestory.project", "project the topics of a room into PostgreSQL"),
-    "summarise": CliCommand("onestory.record.summary.publisher", "publish the summaries of those who changed"),
-    "issuer": CliCommand("onestory.local.issuer", "the development token issuer (embedded stack only)"),
+    "serve": CliCommand("onestory.serve", "serve the HTTP APIs of one or several services under one base URL"),
+    "project": CliCommand("onestory.project", "project the topics of a service into PostgreSQL"),
+    "summarise": CliCommand(
+        "onestory.record.summary.publisher", "publish the summary of each person whose record changed"
+    ),
+    "issuer": CliCommand("onestory.local.issuer", "run the development token issuer (embedded stack only)"),
     # set-up
-    "topics": CliCommand("onestory.admin.topics", "show or make the Kafka topics that schemas/topics describes"),
+    "topics": CliCommand("onestory.admin.topics", "show or create the Kafka topics that schemas/topics describes"),
     "migrate": CliCommand("onestory.admin.migrate", "bring the PostgreSQL schemas up to date"),
     # for operators
-    "parked": CliCommand("onestory.admin.parked", "list what could not be used, or replay it"),
-    "record": CliCommand("onestory.admin.moved", "list what left a person, and who read it there"),
+    "parked": CliCommand("onestory.admin.parked", "list parked messages, or replay them"),
+    "record": CliCommand(
+        "onestory.admin.moved", "list resources that left a person's record, and who had read them there"
+    ),
     "rebuild": CliCommand(
-        "onestory.admin.rebuild", "build the record anew from Kafka, compare it, and put it into place"
+        "onestory.admin.rebuild", "build the record again from Kafka, compare it with the live one, and switch"
     ),
     # the embedded stack
     "up": CliCommand("onestory.local.up", "start the embedded stack: Kafka, PostgreSQL and every process"),
     "down": CliCommand("onestory.local.down", "stop the embedded stack"),
-    "status": CliCommand("onestory.local.status", "what of the embedded stack runs, and where"),
+    "status": CliCommand(
+        "onestory.local.status", "show which processes of the embedded stack run, and their addresses"
+    ),
     "logs": CliCommand("onestory.local.logs", "show the logs of the embedded stack"),
     "token": CliCommand("onestory.local.token", "print a demo token"),
-    "demo": CliCommand("onestory.local.demo", "the embedded stack with a synthetic care network in it"),
+    "demo": CliCommand("onestory.local.demo", "start the embedded stack with a synthetic care network"),
     # for publishers
     "publish": CliCommand("onestory.client.publish", "publish FHIR files"),
     "sample": CliCommand("onestory.sample.main", "write a synthetic care network as FHIR Bundles"),
     # for teams
-    "worklist": CliCommand("onestory.client.worklist", "show what is open for a team, and follow it"),
+    "worklist": CliCommand("onestory.client.worklist", "show the open referrals of a team, and follow changes"),
 }
 
 

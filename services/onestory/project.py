@@ -11,9 +11,9 @@ PROJECTORS = {"record": "onestory.record.projector.main", "referral": "onestory.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the name of the service to project."""
-    parser.add_argument("room", choices=PROJECTORS, help="the room whose topics are projected")
+    parser.add_argument("service", choices=PROJECTORS, help="the service whose topics are projected")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Project until SIGTERM or SIGINT. The exit code is not 0 when it stopped for another reason."""
-    return int(importlib.import_module(PROJECTORS[arguments.room]).run())
+    return int(importlib.import_module(PROJECTORS[arguments.service]).run())

@@ -46,13 +46,15 @@ OPEN_ROUTES: dict[str, Callable[[Dependencies], Sequence[OpenRoute]]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the names of the services to serve. Without a name the process serves all."""
-    parser.add_argument("service", metavar="room", nargs="*", help=f"of {', '.join(ROUTES)}; all when none is named")
+    parser.add_argument(
+        "service", metavar="service", nargs="*", help=f"services to serve: {', '.join(ROUTES)}; all when none is given"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT. Then take no new request, and answer the open ones."""
     if unknown := set(arguments.service) - set(ROUTES):
-        raise Misconfigured(f"No such room: {', '.join(sorted(unknown))}. There is {', '.join(ROUTES)}.")
+        raise Misconfigured(f"Unknown service: {', '.join(sorted(unknown))}. The services are {', '.join(ROUTES)}.")
     configured = settings.read()
     settings.require(configured, "key_secret", "oidc_issuer", "oidc_jwks_url")
     logs.configure(configured.log_level, configured.log_format)

@@ -49,7 +49,7 @@ BENCHES: dict[str, Bench] = {
 def main() -> None:
     """Start a stack of its own, run each bench on it, print one table."""
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
-    parser.add_argument("name", nargs="*", help=f"of {', '.join(BENCHES)}; all when none is named")
+    parser.add_argument("name", nargs="*", help=f"benches to run: {', '.join(BENCHES)}; all when none is given")
     names = parser.parse_args().name or list(BENCHES)
     print(_machine())
     figures: list[Figure] = []

@@ -469,7 +469,7 @@ def test_nothing_of_a_person_is_in_a_log(evidence: Evidence) -> None:
     assert set(PROCESSES) < set(evidence.logs)
     lines = [line for name in ("serve", "project") for line in evidence.logs[name].splitlines()]
     happened = {json.loads(line)["event"] for line in lines}
-    assert happened >= {"request", "published", "publish_unknown", "parked", "batch_not_written"}
+    assert happened >= {"request", "published", "publish_outcome_unknown", "parked", "batch_not_written"}
     assert leaks(evidence.logs["serve"], [CORRELATION]) == {CORRELATION}
     assert "database system was interrupted" in evidence.logs["kafka and postgres"]
 

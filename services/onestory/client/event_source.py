@@ -81,7 +81,7 @@ class EventSource:
                 self._events.put(error)
                 return
             if failures >= _MAX_FAILURES:
-                self._events.put(Unavailable("The server does not answer any more."))
+                self._events.put(Unavailable("The server no longer answers. Start the command again."))
                 return
             self._stop.wait(min(_MAX_PAUSE_S, _MIN_PAUSE_S * 2 ** min(failures, 8)))
 
@@ -115,11 +115,11 @@ class EventSource:
         if event.data.get("reason") == "token-expired":
             # The next connection gets a new token. A fixed token is refused then, and that ends the stream.
             return True
-        raise Forbidden(printable_text(str(event.data.get("diagnostics", "The list has been closed."))))
+        raise Forbidden(printable_text(str(event.data.get("diagnostics", "The server has closed the list."))))
 
 
 def refusal_text(response: httpx.Response) -> str:
     """Return the diagnostics of an OperationOutcome, or the status when the response has none."""
     with suppress(ValueError, KeyError, TypeError):
         return printable_text("; ".join(str(issue["diagnostics"]) for issue in response.json()["issue"]))
-    return f"The server answers {response.status_code}."
+    return f"The server answered with status {response.status_code}."

@@ -62,9 +62,9 @@ def find_files(arguments: Sequence[str]) -> list[Path]:
         for path in _files_of_argument(argument):
             found.setdefault(path.resolve(), path)
         if len(found) == before and not Path(argument).exists():
-            raise NotFound(f"There is no file, folder or pattern of files: {argument}")
+            raise NotFound(f"No file or folder matches: {argument}")
     if not found:
-        raise NotFound(f"There is nothing to publish: no {', '.join(_SUFFIXES)} file was found.")
+        raise NotFound(f"No file to publish was found. Supported are: {', '.join(_SUFFIXES)}")
     return list(found.values())
 
 
@@ -74,7 +74,7 @@ def _files_of_argument(argument: str) -> Iterator[Path]:
         yield from _files_in_folder(path)
     elif path.exists():
         if file_kind(path.name) is None:
-            raise Malformed(f"{argument} is none of the files that can be published: {', '.join(_SUFFIXES)}")
+            raise Malformed(f"{argument} has an unsupported suffix. Supported are: {', '.join(_SUFFIXES)}")
         yield path
     else:
         for match in sorted(glob.glob(argument, recursive=True)):
@@ -205,5 +205,5 @@ def _lines(stream: _Stream, origin: Origin) -> Iterator[FileItem]:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"It cannot be read: {error.strerror}."
-    return "It is damaged, cut short, or not what its name says."
+        return f"The file cannot be read: {error.strerror}."
+    return "The file is damaged or incomplete, or its content does not match its suffix."

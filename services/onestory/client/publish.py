@@ -30,26 +30,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="files, folders or patterns: .json, .ndjson (also .gz), .tar.xz, .tar.gz",
     )
     parser.add_argument(
-        "--org", default="", metavar="ODS", help="source organisation (default: the token's, else each item's tag)"
+        "--org",
+        default="",
+        metavar="ODS",
+        help="ODS code of the source organisation (default: from the token, else from each item's tag)",
     )
     parser.add_argument(
-        "--system", default="", metavar="NAME", help="source system (default: each item's tag, else the token's)"
+        "--system",
+        default="",
+        metavar="NAME",
+        help="name of the source system (default: from each item's tag, else from the token)",
     )
     parser.add_argument("--base-url", metavar="URL", help="default: ONESTORY_BASE_URL, else the embedded stack")
     parser.add_argument(
-        "--token", metavar="T", help="default: ONESTORY_TOKEN, else one for each organisation from the stack"
+        "--token", metavar="T", help="default: ONESTORY_TOKEN, else a token of the embedded stack for each organisation"
     )
     parser.add_argument(
-        "--connections", type=_positive, default=4, metavar="N", help="requests side by side (default: 4)"
+        "--connections", type=_positive, default=4, metavar="N", help="requests at the same time (default: 4)"
     )
     parser.add_argument(
         "--report",
         type=Path,
         default=DEFAULT_REPORT,
         metavar="FILE",
-        help=f"refusals, as NDJSON (default: {DEFAULT_REPORT})",
+        help=f"report of the refusals, as NDJSON (default: {DEFAULT_REPORT})",
     )
-    parser.add_argument("--fresh", action="store_true", help="begin again, whatever an interrupted run has published")
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="publish everything again, also the items that an interrupted run has published",
+    )
 
 
 def run(args: argparse.Namespace, transport: httpx.AsyncBaseTransport | None = None) -> int:
@@ -63,7 +73,9 @@ def run(args: argparse.Namespace, transport: httpx.AsyncBaseTransport | None = N
     source = target.source(args.org, args.system)
     with Journal(target.journal(paths, source), fresh=args.fresh) as journal, RefusalReport(report) as refusals:
         if journal.published:
-            print(f"{journal.published:,} items were published by an interrupted run; going on (--fresh begins again).")
+            print(
+                f"{journal.published:,} items were published by an interrupted run; skipping them (--fresh does not)."
+            )
         stop, totals = Stop(), RunTotals()
         backoff = Backoff(sleep=stop.sleep)
         publishers = SourcePublishers(target, backoff, args.connections, transport)
@@ -89,10 +101,10 @@ def _conclude(run: PublishRun) -> int:
         print(line)
     if report.refusals:
         more = report.refusals - len(report.first)
-        print(f"{f'... and {more:,} more. ' if more else ''}All refusals, with reasons: {report.path}")
+        print(f"{f'... and {more:,} more. ' if more else ''}All refusals with their reasons: {report.path}")
     print(totals.summary())
     if run.stop:
-        print("Not finished. The same command goes on from here.")
+        print("The run is not finished. The same command resumes it.")
     else:
         run.journal.finish()
     if run.failure is not None:
@@ -103,5 +115,5 @@ def _conclude(run: PublishRun) -> int:
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("give 1 or more")
+        raise argparse.ArgumentTypeError("must be 1 or more")
     return number

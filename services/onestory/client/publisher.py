@@ -25,12 +25,12 @@ MAX_PAUSE_S = 15.0
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 MAX_FAULTS = 3
 _RETRY_REASONS: Mapping[int, str] = {
-    408: "the door timed out",
-    425: "the door is still busy with this item",
-    429: "the door asks for fewer requests",
-    502: "the gateway cannot reach the door",
-    503: "the door is not available",
-    504: "the gateway waited for the door in vain",
+    408: "the server timed out",
+    425: "the server still works on this item",
+    429: "the server asks for fewer requests",
+    502: "the gateway cannot reach the server",
+    503: "the server is not available",
+    504: "the gateway got no answer from the server",
 }
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -62,7 +62,7 @@ class Publisher:
     ) -> None:
         local = _is_local(base_url)
         if not (system.isascii() and system.isprintable()):
-            raise Unprocessable("The source system's name must be printable ASCII: it travels in a header.")
+            raise Unprocessable("The name of the source system must be printable ASCII, because a header carries it.")
         self._base_url = base_url.rstrip("/")
         self._client = client or open_client(base_url)
         self._owns_client = client is None
@@ -109,12 +109,12 @@ class Publisher:
                     request.method, self._base_url + request.path, content=body, headers=headers
                 )
             except httpx.TransportError as error:
-                await self._backoff.pause(attempt, f"the door cannot be reached ({type(error).__name__})")
+                await self._backoff.pause(attempt, f"the server cannot be reached ({type(error).__name__})")
                 continue
             if response.status_code == 401 and self._get_token and not renewed:
                 renewed = bool(await self._renew(token))
             elif response.status_code == 500 and (faults := faults + 1) < MAX_FAULTS:
-                await self._backoff.pause(attempt, "the door failed")
+                await self._backoff.pause(attempt, "the server failed")
             elif why := _RETRY_REASONS.get(response.status_code):
                 await self._backoff.pause(attempt, why, retry_after_s(response.headers.get("Retry-After")))
             else:
@@ -147,9 +147,9 @@ class Publisher:
 
 def _receipt(response: httpx.Response) -> Receipt:
     if response.status_code == 401:
-        raise Unauthenticated("The door does not take the token: it may have expired, or be for another place.")
+        raise Unauthenticated("The server refuses the token. It may have expired, or belong to another deployment.")
     if response.status_code == 500:
-        why = f"The door failed on this {MAX_FAULTS} times, so whether it was taken is unknown."
+        why = f"The server failed on this item {MAX_FAULTS} times. The outcome is unknown, so publish it again."
         return Receipt(500, refusals=(Refusal(why, 500),))
     return submission.read_receipt(response)
 
@@ -213,7 +213,7 @@ class Backoff:
         pause_s = min(MIN_PAUSE_S * 2 ** min(attempt, 16), MAX_PAUSE_S)
         seconds = retry_after_s + pause_s * (0.5 + self._jitter() / 2)
         if now + seconds - self._failing_since > self._limit_s:
-            raise Unavailable(f"Gave up after {self._limit_s:.0f} s without any progress: {why}.")
+            raise Unavailable(f"Gave up after {self._limit_s:.0f} s without any progress: {why}. Publish again.")
         await self._sleep(seconds)
 
 

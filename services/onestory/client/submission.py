@@ -55,17 +55,18 @@ class _Outline(msgspec.Struct, rename="camel"):
 def build_request(content: bytes) -> PublishRequest:
     """Return the request for `content`. Raises `TooLarge`, or `Malformed` with the line and column of the fault."""
     if len(content) > MAX_BYTES:
-        raise TooLarge(f"The item is larger than {MAX_BYTES // 1_000_000} MB: split it.")
+        raise TooLarge(f"The item is larger than {MAX_BYTES // 1_000_000} MB. Split it.")
     outline = _outline(content)
     kind = outline.resource_type
     if not isinstance(kind, str) or not _RESOURCE_TYPE.fullmatch(kind):
-        raise Malformed("The item is no FHIR resource: resourceType is missing or not a name.", code="required")
+        raise Malformed("The item is not a FHIR resource: resourceType is missing or not a type name.", code="required")
     tags = _tags(outline.meta)
     bundle = kind == "Bundle"
     if kind == "ServiceRequest" and not outline.id:
         # As a single resource it would send a referral, but files hold statements about the past.
         raise Malformed(
-            "A ServiceRequest is published in a Bundle: posted by itself it is a referral.", code="business-rule"
+            "A ServiceRequest without an id must be in a Bundle: as a single resource it would send a referral.",
+            code="business-rule",
         )
     local_id = outline.id if isinstance(outline.id, str) and outline.id else None
     path = "/fhir" if bundle else f"/fhir/{kind}" + (f"/{quote(local_id, safe='')}" if local_id else "")
@@ -92,7 +93,7 @@ def _outline(content: bytes) -> _Outline:
     try:
         return msgspec.json.decode(content, type=_Outline)
     except msgspec.ValidationError as error:
-        raise Malformed("The item is no FHIR resource: it is not a JSON object.") from error
+        raise Malformed("The item is not a FHIR resource: it is not a JSON object.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"The item is not JSON{_position_of_fault(content)}.") from error
 
@@ -204,7 +205,7 @@ def read_receipt(response: httpx.Response) -> Receipt:
     # 413 often comes from a gateway in front of OneStory, which sends no FHIR.
     if body is None and EVENT_ID_HEADER not in response.headers and response.status_code != 413:
         raise Misconfigured(
-            f"{_base_url(response)} answered {response.status_code} and no FHIR: is it OneStory's base URL?"
+            f"{_base_url(response)} answered {response.status_code} without FHIR. Is it OneStory's base URL?"
         )
     if response.status_code >= 400:
         issues = body.issue if body else []
@@ -240,8 +241,8 @@ def _refused_entries(entries: Iterable[_ResponseEntry]) -> Iterable[Refusal]:
 
 def _refusals(issues: Iterable[_Issue], status: int, entry: int | None = None) -> Iterable[Refusal]:
     faults = [issue for issue in issues if issue.severity in ("error", "fatal")]
-    for issue in faults or [_Issue(diagnostics="The door gave no reason.")]:
-        reason = _without_numbers(issue.diagnostics or issue.details.text or "The door gave no reason.")
+    for issue in faults or [_Issue(diagnostics="The server gave no reason.")]:
+        reason = _without_numbers(issue.diagnostics or issue.details.text or "The server gave no reason.")
         yield Refusal(reason, status, _without_numbers(", ".join(issue.expression)), entry)
 
 

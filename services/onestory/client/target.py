@@ -58,9 +58,9 @@ def find_target(base_url: str | None, token: str | None, environment: Mapping[st
         # The journals are deleted together with the data of the stack.
         return PublishTarget(stack.base_url, token, Path(stack.home) / "publish")
     if not named:
-        raise Misconfigured("There is no embedded stack here: give --base-url and --token, or start one: onestory up")
+        raise Misconfigured("No embedded stack runs here. Give --base-url and --token, or start one with: onestory up")
     if not token:
-        raise Misconfigured("There is no token for this door: give --token or set ONESTORY_TOKEN.")
+        raise Misconfigured("There is no token for this server. Give --token, or set ONESTORY_TOKEN.")
     return PublishTarget(named, token, _state_folder(environment) / "publish")
 
 
@@ -91,7 +91,7 @@ class SourcePublishers:
 
 def _token_from_stack(organisation: str) -> Callable[[], str]:
     if not organisation:
-        raise Unprocessable("Nothing says which organisation the item is from: give --org, or tag it in meta.tag.")
+        raise Unprocessable("The item does not name its source organisation. Give --org, or send a tag in meta.tag.")
 
     def get() -> str:
         from onestory.local.token import fetch_token

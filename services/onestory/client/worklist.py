@@ -28,15 +28,17 @@ _REDRAW_S = 5.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
-        "team", nargs="?", default="", metavar="TEAM", help="its id, DoS service id, or part of its name"
+        "team", nargs="?", default="", metavar="TEAM", help="id of the team, its DoS service id, or a part of its name"
     )
-    parser.add_argument("--mine", action="store_true", help="the lists of all teams in which you have a role")
-    parser.add_argument("--follow", action="store_true", help="stay, and show each change as it comes")
-    parser.add_argument("--json", action="store_true", help="rows as JSON lines; with --follow, then events")
+    parser.add_argument("--mine", action="store_true", help="show the worklists of all teams in which you have a role")
+    parser.add_argument("--follow", action="store_true", help="keep running, and show each change")
+    parser.add_argument("--json", action="store_true", help="print rows as JSON lines; with --follow, also each event")
     parser.add_argument(
-        "--org", default="", metavar="ODS", help="whose token the embedded stack gives (default: the team's)"
+        "--org", default="", metavar="ODS", help="organisation of the embedded stack's token (default: the team's)"
     )
-    parser.add_argument("--sub", default="", metavar="USER", help="the user of that token (default: the organisation)")
+    parser.add_argument(
+        "--sub", default="", metavar="USER", help="user of the embedded stack's token (default: the organisation)"
+    )
     parser.add_argument("--base-url", metavar="URL", help="default: ONESTORY_BASE_URL, else the embedded stack")
     parser.add_argument("--token", metavar="T", help="default: ONESTORY_TOKEN, else one from the embedded stack")
 
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show the worklist, and return 0. Raises a `OneStoryError` when it cannot be shown."""
     if bool(args.team) == args.mine:
-        raise Unprocessable("Name a TEAM, or give --mine for all in which you have a role.")
+        raise Unprocessable("Give either a TEAM, or --mine for all teams in which you have a role.")
     target = find_target(args.base_url, args.token)
     with httpx.Client(base_url=target.base_url, timeout=30, trust_env=False) as http:
         client = _worklist_client(http, target, args)
@@ -111,7 +113,7 @@ class WorklistClient:
 def _worklist_client(http: httpx.Client, target: PublishTarget, args: argparse.Namespace) -> WorklistClient:
     if args.mine:
         if not target.token and not (args.org and args.sub):
-            raise Unprocessable("Say whose list: give --org and --sub, or a --token.")
+            raise Unprocessable("--mine needs a user. Give --org and --sub, or --token.")
         return WorklistClient(http, "/worklists/mine", "My worklist", _token_source(target, args.org, args.sub))
     team = _find_team(http, target, args)
     token = _token_source(target, args.org or team.organisation, args.sub)
@@ -142,8 +144,8 @@ def choose_team(wanted: str, teams: Sequence[TeamChoice]) -> TeamChoice:
     if len(matches) == 1:
         return matches[0]
     if not matches:
-        raise Unprocessable(f"There is no team that you may read and that is called {wanted}.{_listed(teams)}")
-    raise Unprocessable(f"Several teams are called {wanted}: say which, by its id.{_listed(matches)}")
+        raise Unprocessable(f"No team that you may read has the id or name {wanted}.{_listed(teams)}")
+    raise Unprocessable(f"Several teams match {wanted}. Give the id of one:{_listed(matches)}")
 
 
 def _listed(teams: Sequence[TeamChoice]) -> str:

@@ -61,7 +61,7 @@ class WorklistTable:
         unclaimed = sum(row["claimedBy"] is None for row in rows)
         title = f"{printable_text(self._title)}: {len(rows):,} open, {overdue:,} overdue, {unclaimed:,} unclaimed"
         if self._late_s:
-            title += f". Changes do not arrive: this may be {self._late_s:,} s old"
+            title += f". No changes arrive: this list may be {self._late_s:,} s old"
         table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=False)
         is_wide = options.max_width >= _WIDE_TERMINAL
         columns = [name for name in _COLUMNS if is_wide or name not in _ONLY_IF_WIDE]

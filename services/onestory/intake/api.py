@@ -36,46 +36,59 @@ _HEADERS = [
     Parameter(
         "Idempotency-Key",
         "header",
-        f"1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters. Repeating is harmless.",
+        f"1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters. Repeating the same content is harmless.",
     ),
     Parameter(
         "Prefer",
         "header",
-        f"return=minimal, representation or OperationOutcome; wait=N, to be answered once readers see it, or after N "
-        f"seconds (at most {MAX_WAIT_S}). Without it one resource comes back as it is here, and a Bundle in brief.",
+        f"return=minimal, representation or OperationOutcome; wait=N: the answer comes when readers see it, or after N "
+        f"seconds (at most {MAX_WAIT_S}). Without it one resource is answered in full, a Bundle in brief.",
     ),
-    Parameter("X-Source-System", "header", "Which of the organisation's systems speaks, before what the token says."),
-    Parameter("X-Sequence", "header", "A whole number from 0, of a source that has declared that it always sends one."),
-    Parameter("X-Complete-Types", "header", "Resource types, separated by commas, of which this is the whole list."),
-    Parameter("traceparent", "header", "W3C trace context: it goes along with the events."),
+    Parameter(
+        "X-Source-System",
+        "header",
+        "The source system of the organisation. It takes precedence over the system in the token.",
+    ),
+    Parameter(
+        "X-Sequence",
+        "header",
+        "A whole number from 0. Only for a source that has declared that it always sends a sequence.",
+    ),
+    Parameter(
+        "X-Complete-Types", "header", "Resource types, separated by commas, for which this statement is the whole list."
+    ),
+    Parameter("traceparent", "header", "W3C trace context. The events carry it."),
 ]
-_CONTENT_ENCODING = Parameter("Content-Encoding", "header", "How the body is packed.", values=("identity", "gzip"))
-_IF_NONE_EXIST = Parameter("If-None-Exist", "header", "identifier=system|value: the resource is named by it.")
+_CONTENT_ENCODING = Parameter("Content-Encoding", "header", "The compression of the body.", values=("identity", "gzip"))
+_IF_NONE_EXIST = Parameter("If-None-Exist", "header", "identifier=system|value: this identifier names the resource.")
 _FORMAT = [
-    Parameter("_format", "query", "json: nothing else is written."),
-    Parameter("_pretty", "query", "Passed over."),
+    Parameter("_format", "query", "json: the only supported format."),
+    Parameter("_pretty", "query", "Ignored."),
 ]
-_IDENTIFIER = Parameter("identifier", "query", "system|value: the resource is named by it.", required=True)
-_PATIENT = Parameter("patient", "query", "Of whom it was said: an NHS number. It is needed with an id of your own.")
+_IDENTIFIER = Parameter("identifier", "query", "system|value: this identifier names the resource.", required=True)
+_PATIENT = Parameter("patient", "query", "The NHS number of the person. Required when the id is your own local id.")
 
 _PUBLISH_HEADERS = {
-    "X-OneStory-Event-Id": f"The events, separated by commas: the first {MAX_EVENT_IDS}.",
-    "X-OneStory-Position": "What a read takes as `after`, to see this.",
-    "X-OneStory-Superseded": "The ids for which another statement of the same source stands, where readers see it.",
-    "Preference-Applied": "The wait, where readers see it.",
+    "X-OneStory-Event-Id": f"The ids of the first {MAX_EVENT_IDS} events, separated by commas.",
+    "X-OneStory-Position": "The position token: a read with `?after=` waits until it sees the statement.",
+    "X-OneStory-Superseded": "After a wait: the shared ids for which another statement of the source is current.",
+    "Preference-Applied": "The wait, when readers saw the statement in time.",
 }
 _RESOURCE_HEADERS = {
     **_PUBLISH_HEADERS,
-    "Location": "The version that this is.",
-    "ETag": "Its version.",
-    "Last-Modified": "When it was received.",
+    "Location": "The URL of this version.",
+    "ETag": "The version id of the resource.",
+    "Last-Modified": "When the request was received.",
 }
 _OUTCOME_UNKNOWN = ResponseDescription(
     503,
-    "The outcome is unknown: repeat with the same key.",
+    "The outcome is unknown. Repeat the request with the same Idempotency-Key.",
     FHIR_JSON,
     "OperationOutcome",
-    {"Retry-After": "Seconds.", "X-OneStory-Event-Id": _PUBLISH_HEADERS["X-OneStory-Event-Id"]},
+    {
+        "Retry-After": "Seconds to wait before the repetition.",
+        "X-OneStory-Event-Id": _PUBLISH_HEADERS["X-OneStory-Event-Id"],
+    },
 )
 
 
@@ -88,18 +101,26 @@ def _describe(
 
 
 _CREATED = ResponseDescription(
-    201, "Kafka has it: the resource as it is here, or what Prefer asks for.", FHIR_JSON, "Resource", _RESOURCE_HEADERS
+    201,
+    "Kafka has the statement. The body is the resource as it is stored, or as Prefer asks.",
+    FHIR_JSON,
+    "Resource",
+    _RESOURCE_HEADERS,
 )
 _UPDATED = replace(_CREATED, status=200)
-_RETRACTED = ResponseDescription(204, "Kafka has it.", headers=_RESOURCE_HEADERS)
+_RETRACTED = ResponseDescription(204, "Kafka has the retraction.", headers=_RESOURCE_HEADERS)
 _RETRACTED_WITH_OUTCOME = ResponseDescription(
-    200, "The same, to who prefers an outcome.", FHIR_JSON, "OperationOutcome", _RESOURCE_HEADERS
+    200,
+    "Kafka has the retraction, and Prefer asked for an OperationOutcome.",
+    FHIR_JSON,
+    "OperationOutcome",
+    _RESOURCE_HEADERS,
 )
 _BUNDLE_RESPONSE = ResponseDescription(
-    200, "One answer to each entry of a transaction or batch.", FHIR_JSON, "Bundle", _PUBLISH_HEADERS
+    200, "One response for each entry of a transaction or batch.", FHIR_JSON, "Bundle", _PUBLISH_HEADERS
 )
 _ACCEPTED = ResponseDescription(
-    202, "Kafka has a Bundle of another kind.", FHIR_JSON, "OperationOutcome", _PUBLISH_HEADERS
+    202, "Kafka has a Bundle of another type.", FHIR_JSON, "OperationOutcome", _PUBLISH_HEADERS
 )
 
 _POST_BUNDLE = _describe("publishBundle", [_BUNDLE_RESPONSE, _ACCEPTED], [], "Bundle")
@@ -192,16 +213,18 @@ def routes(api: IntakeApi) -> list[Route]:
             "/fhir/{resource_type}",
             publish,
             "update",
-            "publish one by its identifier",
+            "publish one resource by its identifier",
             description=_PUT_BY_IDENTIFIER,
         ),
-        Route("PUT", "/fhir/{resource_type}/{id}", publish, "update", "publish one by its id", description=_PUT),
+        Route(
+            "PUT", "/fhir/{resource_type}/{id}", publish, "update", "publish one resource by its id", description=_PUT
+        ),
         Route(
             "DELETE",
             "/fhir/{resource_type}",
             publish,
             "delete",
-            "refused: say what to delete",
+            "refused: name the resource to delete",
             description=_DELETE_MANY,
         ),
         Route("DELETE", "/fhir/{resource_type}/{id}", publish, "delete", "retract one resource", description=_DELETE),

@@ -149,7 +149,7 @@ class PublishHandler:
             return await self._producer.send(messages) if messages else []
         except OneStoryError as error:
             error.headers |= _event_id_header(prepared)
-            log.warning("publish_unknown", event_ids=[str(event.event_id) for event in prepared.events[:10]])
+            log.warning("publish_outcome_unknown", event_ids=[str(event.event_id) for event in prepared.events[:10]])
             raise
 
 
@@ -188,7 +188,7 @@ class EventMessages:
             topic, kind, subject = DIRECTORY_TOPIC, "directory-changed", event.entry.shared_id
         value = self._codec.encode(event)
         if len(value) > self._topics[topic].max_message_bytes:
-            raise TooLarge("What is said of one person is too large for one message: split it.")
+            raise TooLarge("The event of one person is too large for one Kafka message. Split the submission.")
         attributes = {
             "ce_specversion": "1.0",
             "ce_id": str(event.event_id),
@@ -218,7 +218,7 @@ class PublishedKeys:
         """Raise `Unprocessable` when the same source has published other content with this key."""
         digest = self._digests.get(_key_of_source(context))
         if digest is not None and digest != _digest(submission, context):
-            text = "This Idempotency-Key was used with another content: send a new key for new content."
+            text = "Idempotency-Key: this key was used with other content. Send a new key for new content."
             raise Unprocessable(text, code="duplicate")
 
     def add(self, submission: Submission, context: SubmissionContext) -> None:

@@ -27,18 +27,18 @@ _REASONS = {
     200: "OK", 201: "Created", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 412: "Precondition Failed",
     413: "Content Too Large", 415: "Unsupported Media Type", 422: "Unprocessable Content",
 }  # fmt: skip
-_ACKNOWLEDGED = Issue("informational", "Kafka has it; readers see it a moment later.", severity="information")
-_VISIBLE = Issue("informational", "Kafka has it, and readers see it.", severity="information")
+_ACKNOWLEDGED = Issue("informational", "Kafka has the statement. Readers see it in a moment.", severity="information")
+_VISIBLE = Issue("informational", "Kafka has the statement, and readers see it.", severity="information")
 _SUPERSEDED = Issue(
     "informational",
-    "Another statement of yours stands for this resource: it has a later meta.lastUpdated or sequence. This one is in "
+    "Another statement of yours is current here: it has a later meta.lastUpdated or sequence. This one is in "
     "the history.",
     severity="warning",
 )
 _NOT_SENT = Issue(
     "informational",
-    "An active request of a team was published as part of the record: nobody was sent a referral. To refer somebody, "
-    "POST /fhir/ServiceRequest (a BaRS message: POST /$process-message).",
+    "An active request to a team was published as part of the record. No team was informed. To send a referral, "
+    "send POST /fhir/ServiceRequest, or for a BaRS message POST /$process-message.",
     severity="warning",
 )
 _OUTCOME_ACKNOWLEDGED, _OUTCOME_VISIBLE, _OUTCOME_SUPERSEDED = (

@@ -58,7 +58,7 @@ async def known_resources(database: Database, shared_ids: Iterable[str]) -> dict
         async with asyncio.timeout(_TIMEOUT_S):
             rows = await database.fetch(_KNOWN, sorted({shared_id[:_KEY_LENGTH] for shared_id in wanted}), wanted)
     except TimeoutError as error:
-        raise Unavailable("The record's database does not answer in time. Try again.") from error
+        raise Unavailable("PostgreSQL does not answer in time. Try again.") from error
     return {row["shared_id"]: _known_resource(row) for row in rows}
 
 

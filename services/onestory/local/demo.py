@@ -138,7 +138,7 @@ class Demo:
         if self.home.exists():
             with state.stack_lock(self.home):
                 down.stop_all(self.home, down.STOP_ORDER)
-        self.console.print("Stopped. The data stays; `make demo` goes on with it.")
+        self.console.print("Stopped. The data stays; `make demo` uses it again.")
 
     @property
     def _sample(self) -> Path:
@@ -176,7 +176,7 @@ def _commands_to_try(stack: Stack, token: str, nhs_number: str) -> list[str]:
         f"{fhir}/Patient?identifier=https://fhir.nhs.uk/Id/nhs-number%7C{nhs_number}",
     ]
     return [
-        "To try (the token is good for a day):",
+        "To try (the token is valid for one day):",
         "",
         f"export TOKEN={token}",
         "",
@@ -232,7 +232,7 @@ class DemoReader:
         table = Table(title=title, title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=True)
         table.add_column("what", no_wrap=True, ratio=3)
         table.add_column("when", no_wrap=True, width=10)
-        table.add_column("said by", no_wrap=True, ratio=2)
+        table.add_column("source", no_wrap=True, ratio=2)
         # The merged Patient has no source. The Patients of the sources are lines of their own.
         statements = [resource for resource in resources if self._source(resource)]
         for kind, lines in _by_type(statements).items():

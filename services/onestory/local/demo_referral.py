@@ -28,12 +28,12 @@ TIMEOUT_S = 60.0
 _ENGLAND = ZoneInfo("Europe/London")
 _EXTENSION = "https://onestory.nhs.uk/StructureDefinition/referral-"
 _TEAM_ACTIONS: tuple[tuple[str, str, tuple[dict[str, Any], ...]], ...] = (
-    ("receive", "team has it", ()),
-    ("accept", "team takes it", ()),
+    ("receive", "team receives it", ()),
+    ("accept", "team accepts it", ()),
     ("start", "nurse visits", ()),
     (
         "complete",
-        "done",
+        "team completes it",
         ({"name": "outcome", "valueString": "Ulcer clean, dressed weekly by the practice nurse."},),
     ),
 )
@@ -160,7 +160,7 @@ def commands_to_try(base_url: str, practice: str, nhs_number: str, ids: DemoRefe
         f'"performer":[{{"reference":"HealthcareService/{ids.team.team_id}"}}]}}'
     )
     return [
-        f"To refer from {practice}, and to work on it as the team:",
+        f"To make a referral from {practice}, and to accept it as the team:",
         "",
         f"export NURSE=$(.venv/bin/onestory token --org {COMMUNITY_ODS} --role {ROLE})",
         "",
@@ -177,7 +177,7 @@ def commands_to_try(base_url: str, practice: str, nhs_number: str, ids: DemoRefe
 
 def _table(title: str) -> Table:
     table = Table(title=title, title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=True)
-    for column in ("what happens", "it is", "responsible", "acts next", "until"):
+    for column in ("event", "status", "responsible", "acts next", "due"):
         table.add_column(column, no_wrap=True)
     return table
 

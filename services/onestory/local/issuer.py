@@ -44,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     configured = settings.read()
     if not configured.local_stack:
         raise Misconfigured(
-            "The development issuer gives a token to whoever asks, so it starts only in the embedded stack "
-            "(onestory up); elsewhere set ONESTORY_OIDC_ISSUER to a real one."
+            "The development issuer gives a token to every client, so it starts only in the embedded stack "
+            "(onestory up). Elsewhere set ONESTORY_OIDC_ISSUER to a real issuer."
         )
     home = state.find_home()
     state.prepare_home(home)

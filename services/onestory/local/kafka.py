@@ -116,7 +116,10 @@ def stop(home: Path) -> list[str]:
     Returns the names of the processes that ran.
     """
     if processes.find(home, NAME) and not class_cache().exists():
-        print("Kafka writes down how to start faster next time; this once it takes ten seconds to stop.", flush=True)
+        print(
+            "Kafka writes its class cache, so that later starts are faster. This stop takes about ten seconds.",
+            flush=True,
+        )
     stopped = processes.stop(home, [NAME], seconds=60)
     if _new_class_cache(home).exists():
         target = class_cache()
@@ -147,12 +150,10 @@ def _escape(value: str) -> str:
 def _check_paths(home: Path) -> None:
     """Raise `Misconfigured` for a path that Kafka or Java would take for several paths."""
     if "," in str(home):
-        raise Misconfigured(
-            f"Kafka takes a comma in a path for the end of it: {home}. Set ONESTORY_HOME to another path."
-        )
+        raise Misconfigured(f"Kafka ends a path at a comma: {home}. Set ONESTORY_HOME to a path without a comma.")
     if ":" in str(shared_cache()):
         raise Misconfigured(
-            f"Java takes a colon in a path for the end of it: {shared_cache()}. Set XDG_CACHE_HOME to another path."
+            f"Java ends a path at a colon: {shared_cache()}. Set XDG_CACHE_HOME to a path without a colon."
         )
 
 
@@ -213,7 +214,7 @@ def _format(home: Path, classpath: list[Path]) -> None:
         [*_java_command(home, classpath, []), *command], capture_output=True, text=True, check=False, env=_environment()
     )
     if completed.returncode != 0:
-        lines = (completed.stderr or completed.stdout).strip().splitlines() or ["it said nothing"]
+        lines = (completed.stderr or completed.stdout).strip().splitlines() or ["it printed nothing"]
         raise Unavailable(f"Kafka's storage in {_data_directory(home)} cannot be formatted: {lines[-1][:300]}")
 
 
@@ -267,7 +268,7 @@ def verify(pin: Pin, jar: Path) -> None:
         jar.unlink()
         raise Misconfigured(
             f"{pin.coordinates} does not have the checksum that kafka-jars.txt pins; it was not used and is deleted. "
-            "Run the command again, and if it stays so, distrust where your jars come from."
+            "Run the command again. If it fails again, do not trust the repository that your jars come from."
         )
 
 

@@ -14,9 +14,9 @@ POLL_S = 0.2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One process or all; `-f` waits for more."""
-    parser.add_argument("process", nargs="?", help="one process; without it, all of them")
+    parser.add_argument("process", nargs="?", help="one process (default: all)")
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more until interrupted")
-    parser.add_argument("-n", "--lines", type=int, default=100, help="how many lines of the past to begin with")
+    parser.add_argument("-n", "--lines", type=int, default=100, help="how many of the last lines to print first")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,7 +35,7 @@ def _files(home: Path, name: str | None) -> list[Path]:
     chosen = [file for file in files if name in (None, file.stem)]
     if not chosen:
         known = ", ".join(file.stem for file in files) or "none yet; start with: onestory up"
-        raise NotFound(f"There is no such log in {home}. Those that are there: {known}.")
+        raise NotFound(f"process: there is no log of this name in {home}. Logs: {known}.")
     return chosen
 
 

@@ -108,7 +108,7 @@ def _account() -> Account | None:
         nobody = pwd.getpwnam("nobody")
     except KeyError as error:
         raise Misconfigured(
-            "PostgreSQL does not run as root, and there is no account `nobody` to run it as."
+            "PostgreSQL does not run as root. Add the account `nobody`, or run onestory as another account."
         ) from error
     return Account(nobody.pw_uid, nobody.pw_gid)
 
@@ -161,7 +161,7 @@ def _initialise(data: Path, binaries: Path, account: Account | None) -> None:
     options = account.options() if account else {}
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["it said nothing"]
+        lines = done.stderr.strip().splitlines() or ["it printed nothing"]
         raise Unavailable(f"PostgreSQL's cluster in {data} cannot be made: {lines[-1][:300]}")
 
 

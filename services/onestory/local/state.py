@@ -50,7 +50,7 @@ def prepare_home(home: Path, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Misconfigured(
-            f"{home} cannot be made: {error.strerror}. Set ONESTORY_HOME to a place that can."
+            f"{home} cannot be made: {error.strerror}. Set ONESTORY_HOME to a directory that can be written."
         ) from error
     free_mb, needed_mb = shutil.disk_usage(home).free // 1_000_000, least_free_bytes // 1_000_000
     if free_mb < needed_mb:
@@ -207,10 +207,10 @@ def _port_from_environment(
         port, local = 0, False
     if not local or port == 0:
         raise Misconfigured(
-            f"{variable} must be a port of {LOOPBACK}: the embedded stack starts a {name} of its own there."
+            f"{variable} must name a port of {LOOPBACK}, where the embedded stack starts its own {name}."
         )
     if not alive(name) and not is_free(port):
-        raise Misconfigured(f"Port {port}, which {variable} asks for, is in use by another process.")
+        raise Misconfigured(f"{variable}: port {port} is in use by another process. Set a free port.")
     return port
 
 

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`--json` and `--env` are for scripts."""
     formats = parser.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true", help="print one JSON object")
-    formats.add_argument("--env", action="store_true", help="print its settings as `export` lines for a shell")
+    formats.add_argument("--env", action="store_true", help="print the stack's settings as `export` lines for a shell")
 
 
 def run(arguments: argparse.Namespace) -> int:

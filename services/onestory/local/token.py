@@ -15,9 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The claims of the token: organisation, role, network, system, user and purpose."""
     parser.add_argument("--org", required=True, help="ODS code of the organisation")
     parser.add_argument("--role", required=True, help="role code, for example R8000 (clinical practitioner)")
-    parser.add_argument("--network", help="care network; without it, that of the organisation in the synthetic network")
+    parser.add_argument(
+        "--network", help="care network (default: the network of the organisation in the synthetic care network)"
+    )
     parser.add_argument("--system", help="the client system")
-    parser.add_argument("--sub", help="the user; without it, the organisation itself")
+    parser.add_argument("--sub", help="the user (default: the organisation)")
     parser.add_argument("--purpose", default="TREAT", help="purpose of use (default: %(default)s)")
     parser.add_argument("--lifetime", type=int, default=3600, help="seconds (default: %(default)s)")
 

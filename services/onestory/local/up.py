@@ -150,7 +150,7 @@ class StackStart:
     def check_cancelled(self) -> None:
         """Raises `Unavailable` when this start was cancelled."""
         if self.cancelled.is_set():
-            raise Unavailable("The start was given up.")
+            raise Unavailable("The start was cancelled.")
 
 
 def onestory_command() -> list[str]:

@@ -36,8 +36,16 @@ def record_routes(dependencies: Dependencies) -> list[Route]:
         Route("GET", "/fhir/Patient/{id}/$merged", MergedOperation(context, summaries).__call__, "$merged"),
         Route("GET", "/fhir/Patient/{id}/$everything", EverythingOperation(context).__call__, "$everything"),
         Route("GET", "/fhir/Patient/{id}/$freshness", FreshnessOperation(context, freshness).__call__, "$freshness"),
-        Route("GET", "/fhir/ServiceRequest/{id}/$story", story, "$story", "what was known as it was sent, and is now"),
-        Route("GET", "/fhir/Task/{id}/$story", story, "$story of a Task", "the same, of the referral of this Task"),
+        Route(
+            "GET", "/fhir/ServiceRequest/{id}/$story", story, "$story", "the record when a referral was sent, and now"
+        ),
+        Route(
+            "GET",
+            "/fhir/Task/{id}/$story",
+            story,
+            "$story of a Task",
+            "the record when the referral of this Task was sent, and now",
+        ),
         Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", VersionRead(context).__call__, "vread"),
         Route("GET", "/fhir/{resource_type}/{id}/_history", ResourceHistory(context).__call__, "history-instance"),
         Route("GET", "/fhir/{resource_type}/_history", history.type_level, "history-type"),

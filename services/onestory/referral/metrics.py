@@ -37,7 +37,7 @@ class ReferralMetrics:
         )
         self._waiting = Gauge(
             "onestory_directory_unresolved",
-            "Teams and roles that wait for what they refer to, or that their organisation has not said itself",
+            "Teams and roles with a reference that is not resolved, or that their own organisation has not stated",
             ["type"],
             registry=registry,
         )
@@ -76,6 +76,6 @@ async def run_periodically(tick: Callable[[datetime], Awaitable[int]], every_s: 
             pause_s = _FIRST_PAUSE_S
             await asyncio.to_thread(stop.wait, every_s)
         except Unavailable as error:
-            log.warning("tick_waits", because=type(error).__name__, again_in_s=pause_s)
+            log.warning("loop_waits_for_postgres", because=type(error).__name__, again_in_s=pause_s)
             await asyncio.to_thread(stop.wait, pause_s)
             pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)

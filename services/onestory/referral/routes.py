@@ -54,7 +54,7 @@ def referral_routes(dependencies: Dependencies, statements: BuildRecordEvent) ->
             "/fhir/ServiceRequest",
             create.__call__,
             "create",
-            "refer somebody",
+            "create a referral",
             description=lifecycle_api.CREATE,
         ),
         *[
@@ -141,9 +141,21 @@ def worklist_routes(dependencies: Dependencies, audit: ReferralAudit) -> list[Ro
     breaches = clocks_api.ReadBreaches(BreachList(dependencies.database, lists), audit, base_url)
     notices = notices_api.ReadNotices(dependencies.database, lists, audit, base_url)
     return [
-        Route("GET", clocks_api.PATH, breaches.__call__, "worklist", "what is late", description=descriptions.BREACHES),
         Route(
-            "GET", notices_api.PATH, notices.__call__, "notices", "what one was told", description=descriptions.NOTICES
+            "GET",
+            clocks_api.PATH,
+            breaches.__call__,
+            "worklist",
+            "overdue referrals",
+            description=descriptions.BREACHES,
+        ),
+        Route(
+            "GET",
+            notices_api.PATH,
+            notices.__call__,
+            "notices",
+            "notices about referrals",
+            description=descriptions.NOTICES,
         ),
         Route(
             "GET", "/worklists/teams", teams.__call__, "worklists", "teams with lists", description=descriptions.TEAMS
@@ -154,7 +166,7 @@ def worklist_routes(dependencies: Dependencies, audit: ReferralAudit) -> list[Ro
                 path,
                 ReadList(find_scope, lists, audit, base_url).__call__,
                 "worklist",
-                "what is open",
+                "open referrals",
                 description=descriptions.describe_list(path),
             )
             for path, find_scope in lookups.items()
@@ -165,7 +177,7 @@ def worklist_routes(dependencies: Dependencies, audit: ReferralAudit) -> list[Ro
                 f"{path}/events",
                 FollowList(find_scope, lists, audit, feed).__call__,
                 "worklist-events",
-                "what changes, as it changes",
+                "changes of open referrals, as they happen",
                 event_stream=True,
                 description=descriptions.describe_events(path),
             )

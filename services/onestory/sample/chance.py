@@ -71,7 +71,7 @@ def nhs_numbers(seed: int, index: int) -> tuple[str, str]:
     Raises `ValueError` for an index outside `range(LARGEST_POPULATION)`.
     """
     if not 0 <= index < LARGEST_POPULATION:
-        raise ValueError(f"There are numbers for {LARGEST_POPULATION} people.")
+        raise ValueError(f"index: there are NHS numbers for {LARGEST_POPULATION} people only.")
     slot, offset = divmod(index, _STEMS)
     chance = random_stream(seed, "nhs-numbers")
     step, start = 10 * chance.randrange(1_000, 9_000) + 1, chance.randrange(_STEMS)

@@ -198,4 +198,4 @@ def _refuse_other_files(out: Path) -> None:
     """Raises `Misconfigured` when the folder holds other files: they would be published with the sample."""
     expected = {MANIFEST, *_names(directory=True), *_names(directory=False)}
     if others := sorted(path.name for path in out.iterdir() if path.name not in expected):
-        raise Misconfigured(f"{out} holds {others[0]}, which is not of a sample; give an empty folder with --out.")
+        raise Misconfigured(f"--out: {out} holds {others[0]}, which is no file of a sample. Give an empty folder.")

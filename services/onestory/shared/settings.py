@@ -218,7 +218,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
             values[name] = _parse(PREFIX + name.upper(), raw, kind)
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.key_secret and len(settings.key_secret) < 32:
-        raise Misconfigured(f"{PREFIX}KEY_SECRET has {len(settings.key_secret)} characters; give at least 32.")
+        raise Misconfigured(f"{PREFIX}KEY_SECRET has {len(settings.key_secret)} characters. Set at least 32.")
     if not re.fullmatch(r"[A-Za-z0-9._-]{0,100}", settings.topic_prefix):
         raise Misconfigured(f"{PREFIX}TOPIC_PREFIX takes letters, digits, '.', '_' and '-', at most 100 of them.")
     if not re.fullmatch(r"[A-Za-z0-9._-]{0,249}", settings.instance) or settings.instance in (".", ".."):
@@ -256,7 +256,7 @@ def require(settings: Settings, *names: str) -> None:
     """Raise `Misconfigured` when one of these settings is empty."""
     for name in names:
         if not getattr(settings, name):
-            raise Misconfigured(f"{PREFIX}{name.upper()} is not set; docs/reference/settings.md says what it is for.")
+            raise Misconfigured(f"{PREFIX}{name.upper()} is not set. See docs/reference/settings.md.")
 
 
 def _parse(variable: str, raw: str, kind: str) -> object:
@@ -295,5 +295,5 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text)
     length = timedelta(**{unit: int(amount) for unit, amount in match.groupdict().items() if amount}) if match else None
     if not length:
-        raise ValueError(f"{text!r} is no length of time in days, hours, minutes and seconds.")
+        raise ValueError(f"{text!r} is no duration in weeks, days, hours, minutes and seconds (ISO 8601).")
     return length

@@ -37,7 +37,9 @@ def parse_position_token(token: str) -> list[MessagePosition]:
             raise ValueError
         return [_position(part) for part in parts]
     except (KeyError, ValueError, IndexError) as error:
-        raise Malformed("Not a position token: send what X-OneStory-Position held.", code="value") from error
+        raise Malformed(
+            "This is no position token. Send the value of an X-OneStory-Position header.", code="value"
+        ) from error
 
 
 def _position(part: str) -> MessagePosition:
@@ -97,4 +99,6 @@ class VisiblePositions:
             [at.offset for at in positions],
         )
         if rows:
-            raise Unprocessable(f"Kafka has it, but it was parked: {rows[0]['explanation']}", code="processing")
+            raise Unprocessable(
+                f"Kafka has accepted the message, but it was parked: {rows[0]['explanation']}", code="processing"
+            )

@@ -86,9 +86,9 @@ def test_the_lists_of_all_my_teams_are_one(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nobody"], "There is no team that you may read and that is called nobody."),
-        ([], "Name a TEAM, or give --mine"),
-        (["x", "--mine"], "Name a TEAM, or give --mine"),
+        (["nobody"], "No team that you may read has the id or name nobody."),
+        ([], "Give either a TEAM, or --mine"),
+        (["x", "--mine"], "Give either a TEAM, or --mine"),
     ],
 )
 def test_what_cannot_be_shown_is_said_in_a_sentence(

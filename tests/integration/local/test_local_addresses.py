@@ -64,7 +64,7 @@ def test_a_port_that_the_environment_fixes_is_used() -> None:
 
 
 def test_a_fixed_port_in_use_is_refused_in_one_sentence(occupied: int) -> None:
-    with pytest.raises(Misconfigured, match=rf"Port {occupied}, which ONESTORY_PORT asks for, is in use") as raised:
+    with pytest.raises(Misconfigured, match=rf"ONESTORY_PORT: port {occupied} is in use") as raised:
         _choose(ONESTORY_PORT=str(occupied))
 
     assert "\n" not in str(raised.value)
@@ -80,5 +80,5 @@ def test_a_fixed_port_that_its_own_process_holds_is_no_conflict(occupied: int) -
 
 @pytest.mark.parametrize("elsewhere", ["kafka.example:9092", "nonsense", "127.0.0.1"])
 def test_a_kafka_elsewhere_is_refused_because_the_stack_brings_its_own(elsewhere: str) -> None:
-    with pytest.raises(Misconfigured, match="ONESTORY_KAFKA must be a port of"):
+    with pytest.raises(Misconfigured, match="ONESTORY_KAFKA must name a port of"):
         _choose(ONESTORY_KAFKA=elsewhere)

@@ -178,7 +178,7 @@ def test_a_port_in_use_is_one_sentence_and_starts_nothing(operator: Operator) ->
 
     assert refused.returncode == 1
     assert refused.stderr.strip() == (
-        f"onestory up: Port {port}, which ONESTORY_PORT asks for, is in use by another process."
+        f"onestory up: ONESTORY_PORT: port {port} is in use by another process. Set a free port."
     )
     assert {each["state"] for each in operator.status()["processes"]} == {"stopped"}
 

@@ -92,7 +92,7 @@ def test_what_does_not_narrow_people_down_is_refused(practice: httpx.Client) -> 
     for parameters in ({"name": "Okafor"}, {"birthdate": "1941-03-02"}, {"name": "Okafor", "birthdate": "1941"}):
         refused = search(practice, **parameters)
         assert refused.status_code == 400
-        assert "day of birth" in refused.json()["issue"][0]["diagnostics"]
+        assert "a full birth date" in refused.json()["issue"][0]["diagnostics"]
 
 
 def test_too_many_people_are_not_listed(practice: httpx.Client) -> None:

@@ -239,7 +239,7 @@ def test_a_number_that_one_gave_to_two_people_finds_neither_by_chance(hospital: 
     answer = hospital.get("/fhir/Patient", params={"identifier": f"{MRN}|M{baby.number}"})
 
     assert answer.status_code == 400
-    assert "several people" in answer.json()["issue"][0]["diagnostics"]
+    assert "several persons" in answer.json()["issue"][0]["diagnostics"]
 
 
 def test_a_number_that_others_gave_to_two_people_is_nobodys(

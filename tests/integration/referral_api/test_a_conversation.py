@@ -186,14 +186,14 @@ def test_a_stranger_reads_and_says_nothing(services: Services, surgery: httpx.Cl
 
 TOO_LARGE = {"contentType": "image/png", "data": base64.b64encode(bytes(LARGEST + 3)).decode()}
 BAD: dict[str, tuple[list[dict[str, Any]], int, str]] = {
-    "nothing in it": ([{"name": "category", "valueCode": "question"}], 422, "There is nothing in this message"),
-    "spaces alone": ([{"name": "category", "valueCode": "question"}, a_text(" \n")], 422, "There is nothing in this"),
-    "no category": ([a_text("Hello")], 422, "Say what it is: category question"),
-    "another category": ([{"name": "category", "valueCode": "gossip"}, a_text("Hello")], 422, "Say what it is"),
+    "nothing in it": ([{"name": "category", "valueCode": "question"}], 422, "The message is empty"),
+    "spaces alone": ([{"name": "category", "valueCode": "question"}, a_text(" \n")], 422, "The message is empty"),
+    "no category": ([a_text("Hello")], 422, "Send category: question"),
+    "another category": ([{"name": "category", "valueCode": "gossip"}, a_text("Hello")], 422, "Send category:"),
     "an answer to nothing": (
         [{"name": "category", "valueCode": "answer"}, a_text("Yes")],
         409,
-        "Nothing waits for your answer",
+        "There is no open question to answer",
     ),
     "an attachment that is too large": (
         [{"name": "category", "valueCode": "information"}, {"name": "attachment", "valueAttachment": TOO_LARGE}],
@@ -211,7 +211,7 @@ BAD: dict[str, tuple[list[dict[str, Any]], int, str]] = {
             {"name": "attachment", "valueAttachment": {"contentType": "image/png", "url": "https://example.org/x.png"}},
         ],
         422,
-        "Send the attachment itself",
+        "Send the attachment as data",
     ),
     "about somebody else": (
         [
@@ -220,7 +220,7 @@ BAD: dict[str, tuple[list[dict[str, Any]], int, str]] = {
             {"name": "about", "valueReference": {"reference": f"Observation/{'a' * 26}-{'b' * 26}"}},
         ],
         422,
-        "Name something on this person's record",
+        "Send a Reference to a resource on this person's record",
     ),
     "about something that FHIR does not know": (
         [
@@ -228,7 +228,7 @@ BAD: dict[str, tuple[list[dict[str, Any]], int, str]] = {
             {"name": "about", "valueReference": {"reference": f"Poem/{'a' * 26}-{'b' * 26}"}},
         ],
         422,
-        "Name something on this person's record",
+        "Send a Reference to a resource on this person's record",
     ),
     "an unknown parameter": ([{"name": "colour", "valueCode": "red"}], 422, "This operation takes category, text"),
 }
@@ -252,7 +252,7 @@ def test_what_has_ended_takes_no_more_messages(surgery: httpx.Client, nurses: ht
 
     answer = say(nurses, task_of(sent), ended.headers["ETag"], "information")
 
-    assert "It has ended (cancelled)" in refused(answer, 409)
+    assert "The referral has ended (cancelled)" in refused(answer, 409)
     assert read(surgery, task_of(sent)).headers["ETag"] == ended.headers["ETag"]
 
 
@@ -374,7 +374,7 @@ def test_the_team_that_advises_makes_a_referral_of_it_where_the_requester_allowe
     kept = act(nurses, task_of(plain), "convert", plain.headers["ETag"])
     made = act(nurses, task_of(open_to), "convert", open_to.headers["ETag"])
 
-    assert "Only who asked for the advice" in refused(kept, 403)
+    assert "Only the requester of the advice" in refused(kept, 403)
     assert read(surgery, task_of(plain)).headers["ETag"] == plain.headers["ETag"]
     assert made.status_code == 200, made.text
     assert "extension" not in made.json()
@@ -403,7 +403,7 @@ def test_a_conversion_that_cannot_be_made_changes_nothing(services: Services, su
 
     assert "The directory has no such team" in refused(answers["unknown team"], 422)
     assert "may be more urgent, not less" in refused(answers["less urgent"], 422)
-    assert "this is one already" in refused(answers["a referral"], 409)
+    assert "this is a referral already" in refused(answers["a referral"], 409)
     for each in (asked, referral):
         assert read(surgery, task_of(each)).headers["ETag"] == each.headers["ETag"]
 

@@ -1,4 +1,4 @@
-"""Worklists: what is open for a team, of an organisation and for oneself, over HTTP on real PostgreSQL and Kafka."""
+"""Worklists: open referrals for a team, of an organisation and for oneself, over HTTP on real PostgreSQL and Kafka."""
 
 from __future__ import annotations
 

@@ -25,11 +25,11 @@ def test_a_terminal_gets_a_bar_that_says_why_it_stands_still() -> None:
     bar = ProgressBar(Console(file=stream, force_terminal=True, width=160), total_bytes=100)
 
     with bar:
-        bar.show(RunTotals(items=3, bytes_read=50), "the door is not available")
+        bar.show(RunTotals(items=3, bytes_read=50), "the server is not available")
 
     assert "3 items" in stream.getvalue()
     assert "50%" in stream.getvalue()
-    assert "waiting: the door is not available" in stream.getvalue()
+    assert "waiting: the server is not available" in stream.getvalue()
 
 
 def test_what_is_no_terminal_gets_lines() -> None:

@@ -174,7 +174,7 @@ def test_an_interrupted_run_goes_on_where_it_was(capsys: pytest.CaptureFixture[s
     interrupted, resumed = _interrupt_after(10), FakeDoor()
 
     assert run(interrupted, "a.ndjson") == 130
-    assert "The same command goes on from here" in capsys.readouterr().out
+    assert "The same command resumes it" in capsys.readouterr().out
     assert run(resumed, "a.ndjson") == 0
 
     assert 10 <= len(interrupted.keys) < 30
@@ -240,7 +240,7 @@ def test_something_else_than_onestory_stops_the_run(capsys: pytest.CaptureFixtur
         run(door, "a.ndjson")
 
     assert len(door.requests) == 1
-    assert "Not finished" in capsys.readouterr().out
+    assert "The run is not finished" in capsys.readouterr().out
 
 
 def test_what_cannot_begin_is_said_in_a_sentence() -> None:
@@ -263,7 +263,7 @@ def test_without_a_token_the_item_must_say_whose_it_is() -> None:
 
     assert publish.run(_parsed("a.json"), transport=FakeDoor()) == 1
 
-    assert "give --org" in report()[0]["reason"]
+    assert "Give --org" in report()[0]["reason"]
 
 
 def _parsed(*arguments: str) -> argparse.Namespace:

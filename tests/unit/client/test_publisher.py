@@ -226,7 +226,7 @@ def test_a_token_that_is_not_taken_is_an_error() -> None:
 def test_nothing_is_taken_for_published_by_something_that_is_not_onestory(status: int) -> None:
     door = FakeDoor(lambda _request, _resource: httpx.Response(status, text="<html>welcome</html>"))
 
-    with pytest.raises(Misconfigured, match="is it OneStory's base URL"):
+    with pytest.raises(Misconfigured, match="Is it OneStory's base URL"):
         publish(door, dump(patient()))
 
 

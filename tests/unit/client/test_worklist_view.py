@@ -94,5 +94,5 @@ def test_a_list_that_is_old_says_so() -> None:
     old = shown(board)
     board.apply("late", {"seconds": 0})
 
-    assert "Changes do not arrive: this may be 90 s old" in " ".join(old.split())
-    assert "do not arrive" not in shown(board)
+    assert "No changes arrive: this list may be 90 s old" in " ".join(old.split())
+    assert "No changes arrive" not in shown(board)

@@ -49,7 +49,7 @@ class FakeRecord(Database):
         assert isinstance(shared_ids, list)
         self.asked += 1
         if self.away:
-            raise Unavailable("The record's database does not answer. Try again.")
+            raise Unavailable("PostgreSQL does not answer. Try again.")
         if "standing_statement" in query:
             return [{"shared_id": each, "event_id": self.stands[each]} for each in shared_ids if each in self.stands]
         return [_row(each, self.known[each]) for each in shared_ids if each in self.known]
@@ -77,9 +77,9 @@ class FakeVisibility(VisiblePositions):
     async def wait(self, positions: Sequence[MessagePosition], timeout_s: float) -> bool:
         self.waited_s.append(timeout_s)
         if self.becomes == "parked":
-            raise Unprocessable("Kafka has it, but it was parked.", code="processing")
+            raise Unprocessable("Kafka has accepted the message, but it was parked.", code="processing")
         if self.becomes == "away":
-            raise Unavailable("The record's database does not answer. Try again.")
+            raise Unavailable("PostgreSQL does not answer. Try again.")
         return self.becomes == "visible"
 
 

@@ -184,7 +184,7 @@ def test_of_a_body_that_is_wrong_everywhere_the_first_places_are_told(entry: byt
     told = json.loads(operation_outcome(error.issues))["issue"]
     assert told[0]["expression"] == [at]
     assert len(error.issues) == len(told) == 101
-    assert "more than these 100" in told[100]["diagnostics"]
+    assert "more issues than these 100" in told[100]["diagnostics"]
 
 
 def test_an_unknown_type_is_not_quoted_either() -> None:

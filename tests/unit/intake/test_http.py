@@ -412,6 +412,6 @@ def test_no_log_line_says_what_was_published(door: HttpDoor) -> None:
         door.broker.away = True
         door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1", "Zebedee"))
 
-    assert {line["event"] for line in lines} >= {"published", "publish_unknown"}
+    assert {line["event"] for line in lines} >= {"published", "publish_outcome_unknown"}
     assert "Zebedee" not in str(lines)
     assert AMINA not in str(lines)

@@ -35,12 +35,12 @@ def test_without_it_the_record_is_asked_for_as_it_is() -> None:
     ["", "2026", "2026-11", "2026-11-22", "2026-11-22T08:00", "2026-11-22T08:00:00", "yesterday", "2026-13-01T"],
 )
 def test_what_is_not_one_moment_is_refused(value: str) -> None:
-    with pytest.raises(Malformed, match="a moment with date, time and zone"):
+    with pytest.raises(Malformed, match="Send date, time and zone"):
         parse_as_of([("asOf", value)], NOW)
 
 
 def test_the_future_is_refused_and_the_time_told() -> None:
-    with pytest.raises(Malformed, match=r"in the future: it is 2026-11-22T09:00:00\.000Z here"):
+    with pytest.raises(Malformed, match=r"in the future. Send an instant before 2026-11-22T09:00:00\.000Z"):
         parse_as_of([("asOf", "2026-11-22T09:00:00.001Z")], NOW)
 
 

@@ -184,7 +184,7 @@ def test_what_is_not_known_is_refused_with_what_is(parameter: tuple[str, str]) -
     with pytest.raises(Malformed) as refused:
         asked("Condition", parameter)
 
-    assert "is not known here." in refused.value.issues[0].diagnostics
+    assert "is not supported." in refused.value.issues[0].diagnostics
     lenient = asked("Condition", parameter, ("code", "1"), lenient=True)
     assert [issue.severity for issue in lenient.warnings] == ["warning"]
     assert list(lenient.used) == [("code", "1")]

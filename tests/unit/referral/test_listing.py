@@ -49,7 +49,7 @@ def test_a_teams_kind_is_ours_or_else_its_types_code_or_text() -> None:
     assert team(category=[{"text": "Hospital"}], type=[theirs]).kind == "789718008"
     assert team(type=[{"text": "Heart clinic"}]).kind == "Heart clinic"
     assert team(type=[{"text": "Heart clinic"}]).name == "Heart clinic"
-    assert team(_name=NOTHING).name == "a team without a name"
+    assert team(_name=NOTHING).name == "unnamed team"
 
 
 def test_a_service_id_that_is_not_used_any_more_is_none() -> None:

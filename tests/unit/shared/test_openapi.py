@@ -39,7 +39,7 @@ def test_an_operation_tells_what_it_takes() -> None:
             "name": "id",
             "in": "path",
             "required": True,
-            "description": "The id of the resource. A person is read by NHS number too.",
+            "description": "The id of the resource. For Patient an NHS number works too.",
             "schema": {"type": "string"},
         },
         {

@@ -112,7 +112,7 @@ def read_bundle(body: bytes) -> Bundle:
     bundle = _BUNDLE.decode(body)
     if bundle.type not in ACCEPTED_TYPES:
         raise Unprocessable(
-            f"Only {', '.join(ACCEPTED_TYPES)} are taken: send what you found or kept as a collection or a "
+            f"Bundle.type must be one of {', '.join(ACCEPTED_TYPES)}. Send other resources as a collection or a "
             "transaction.",
             code="not-supported",
             expression="Bundle.type",
@@ -141,8 +141,8 @@ def refuse_referral_message(bundle: Bundle) -> None:
     coding = msgspec.json.decode(bundle.entry[0].resource, type=_Header).event_coding
     if coding and _BARS_EVENTS.fullmatch(coding.system or ""):
         raise Unprocessable(
-            "This is a message of the Booking and Referral Standard: POST it to /$process-message, where somebody gets "
-            "to see it.",
+            "This is a message of the Booking and Referral Standard. Send POST /$process-message: published here, it "
+            "would reach no team.",
             code="not-supported",
             expression="Bundle.entry[0].resource.eventCoding",
         )
@@ -151,16 +151,16 @@ def refuse_referral_message(bundle: Bundle) -> None:
 def _envelope_issues(bundle: Bundle) -> list[Issue]:
     issues = []
     if not bundle.entry:
-        issues.append(Issue("required", "There is nothing in the Bundle: send at least one entry.", "Bundle.entry"))
+        issues.append(Issue("required", "The Bundle has no entry. Send at least one.", "Bundle.entry"))
     if bundle.total is not None:
-        issues.append(Issue("invariant", "A total is for search results: leave it out (bdl-1).", "Bundle.total"))
+        issues.append(Issue("invariant", "Only a search result has a total. Leave it out (bdl-1).", "Bundle.total"))
     if bundle.type == "document":
         identifier = bundle.identifier
         if identifier is None or not identifier.system or not identifier.value:
-            text = "A document needs an identifier with system and value (bdl-9)."
+            text = "A document must have an identifier with system and value (bdl-9)."
             issues.append(Issue("invariant", text, "Bundle.identifier"))
         if not bundle.timestamp:
-            issues.append(Issue("invariant", "A document needs a timestamp (bdl-10).", "Bundle.timestamp"))
+            issues.append(Issue("invariant", "A document must have a timestamp (bdl-10).", "Bundle.timestamp"))
     return issues
 
 
@@ -168,7 +168,7 @@ def _first_entry_issues(bundle: Bundle) -> list[Issue]:
     required = {"document": "Composition", "message": "MessageHeader"}.get(bundle.type)
     if not required or not bundle.entry or resource_type_of(bundle.entry[0].resource) == required:
         return []
-    return [Issue("invariant", f"A {bundle.type} begins with a {required}.", "Bundle.entry[0].resource")]
+    return [Issue("invariant", f"The first entry of a {bundle.type} must be a {required}.", "Bundle.entry[0].resource")]
 
 
 def _full_url_issues(entries: Sequence[BundleEntry]) -> Iterator[Issue]:
@@ -176,9 +176,9 @@ def _full_url_issues(entries: Sequence[BundleEntry]) -> Iterator[Issue]:
     for index, entry in enumerate(entries):
         path = f"Bundle.entry[{index}].fullUrl"
         if entry.full_url and entry.full_url in earlier:
-            yield Issue("invariant", "Two entries have this fullUrl: give each its own (bdl-7).", path)
+            yield Issue("invariant", "Two entries have this fullUrl. Give each entry its own (bdl-7).", path)
         if "/_history/" in entry.full_url:
-            yield Issue("invariant", "A fullUrl names no version: leave /_history out (bdl-8).", path)
+            yield Issue("invariant", "A fullUrl must not name a version. Leave /_history out (bdl-8).", path)
         earlier.add(entry.full_url)
 
 
@@ -186,14 +186,14 @@ def _entry_issues(bundle: Bundle) -> Iterator[Issue]:
     for index, entry in enumerate(bundle.entry):
         path = f"Bundle.entry[{index}]"
         if bundle.type in WITH_REQUESTS and entry.request is None:
-            yield Issue("required", f"An entry of a {bundle.type} needs a request.", f"{path}.request")
+            yield Issue("required", f"Each entry of a {bundle.type} must have a request.", f"{path}.request")
         if bundle.type not in WITH_REQUESTS and entry.request is not None:
-            text = f"A {bundle.type} has no requests: leave it out, or send a transaction (bdl-3)."
+            text = f"An entry of a {bundle.type} must not have a request. Leave it out, or send a transaction (bdl-3)."
             yield Issue("invariant", text, f"{path}.request")
         if entry.response is not ABSENT or entry.search is not ABSENT:
-            yield Issue("invariant", "response and search are for answers: leave them out (bdl-2, 4).", path)
+            yield Issue("invariant", "Only a server sends response and search. Leave them out (bdl-2, 4).", path)
         if entry.resource is ABSENT and (entry.request is None or entry.request.method in ("POST", "PUT")):
-            yield Issue("required", "The entry has no resource: send it.", f"{path}.resource")
+            yield Issue("required", "The entry has no resource. Send one.", f"{path}.resource")
 
 
 def read_meta(raw: msgspec.Raw | None) -> Meta:
@@ -210,10 +210,16 @@ def refuse_other_source(meta: Meta, organisation: str, path: str) -> None:
     """Raise `Forbidden` when a tag or meta.source names another organisation than the token."""
     for index, tag in enumerate(meta.tag):
         if is_organisation_tag(tag) and (tag.code or "").upper() != organisation:
-            raise Forbidden("The token is of another organisation than this tag.", expression=f"{path}.tag[{index}]")
+            raise Forbidden(
+                "This tag names another organisation than the token. Send your own, or leave it out.",
+                expression=f"{path}.tag[{index}]",
+            )
     match = _OUR_SOURCE.fullmatch(meta.source or "")
     if match and match["organisation"].upper() != organisation:
-        raise Forbidden("The token is of another organisation than this source.", expression=f"{path}.source")
+        raise Forbidden(
+            "meta.source names another organisation than the token. Send your own, or leave it out.",
+            expression=f"{path}.source",
+        )
 
 
 def claims_in_tags(meta: Meta) -> PublisherClaims:

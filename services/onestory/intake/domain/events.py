@@ -178,8 +178,8 @@ def refuse_without_person(valid_item: ValidItem) -> None:
     kind = valid_item.item.resource_type
     if kind not in directory_types():
         raise Unprocessable(
-            f"This {kind} names nobody: include the person's Patient, or reference Patient/<NHS number>, or give an "
-            "identifier with the NHS number where it says whose it is.",
+            f"This {kind} names no person. Include the person's Patient, reference Patient/<NHS number>, or send an "
+            "identifier with the NHS number in its reference to the person.",
             code="required",
             expression=valid_item.item.path,
         )
@@ -188,5 +188,5 @@ def refuse_without_person(valid_item: ValidItem) -> None:
 def refuse_complete_types(context: SubmissionContext) -> None:
     """Raise `Unprocessable` when the submission claims a whole list: only one person's statement can be one."""
     if context.complete_types:
-        text = "X-Complete-Types is about one person: send a submission for each person, or leave it out."
+        text = "X-Complete-Types must be about one person. Send one submission for each person, or leave it out."
         raise Unprocessable(text, code="business-rule")

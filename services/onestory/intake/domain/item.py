@@ -60,7 +60,7 @@ def members_of(raw: bytes | msgspec.Raw) -> Mapping[str, msgspec.Raw]:
     try:
         return _MEMBERS.decode(raw)
     except msgspec.ValidationError as error:
-        raise Malformed("The body is not a resource: send one JSON object.") from error
+        raise Malformed("The body is not a resource. Send one JSON object.") from error
 
 
 def string_member(members: Mapping[str, msgspec.Raw], name: str) -> str:
@@ -90,16 +90,18 @@ def refuse_invalid_item(item: Item) -> None:
 def refuse_unsupported_type(resource_type: str, path: str) -> None:
     """Raise `Unprocessable` for a type that FHIR R4 lacks, or that is about neither a person nor the directory."""
     if resource_type not in resource_types():
-        raise Unprocessable("This is no FHIR R4 resource type.", code="not-supported", expression=path)
+        raise Unprocessable(
+            "This is not a FHIR R4 resource type. Send one of those.", code="not-supported", expression=path
+        )
     if resource_type in refused_types():
         instead = refused_types()[resource_type]
-        raise Unprocessable(f"{resource_type} is not taken. {instead}", code="not-supported", expression=path)
+        raise Unprocessable(f"{resource_type} cannot be published. {instead}", code="not-supported", expression=path)
 
 
 def refuse_invalid_id(value: str, path: str) -> None:
     """Raise `Unprocessable` for an id that FHIR does not allow."""
     if not is_fhir_id(value):
-        issue = Issue("value", "An id has 1 to 64 characters of A-Z a-z 0-9 - and dot: correct it.", path)
+        issue = Issue("value", "An id must have 1 to 64 characters of A-Z a-z 0-9 - and dot. Correct it.", path)
         raise Unprocessable(issue.diagnostics, issues=[issue])
 
 
@@ -120,7 +122,7 @@ def local_id_of(item: Item, context: SubmissionContext, known: Mapping[str, Know
         return _local_id_of_resource_id(item, context, known)
     identifier = item.identifier or _instance_identifier(item)
     if not is_storable(identifier):
-        text = "The identifier that names this resource is too long: send at most 512 characters, or an id."
+        text = "The identifier that names this resource is too long. Send at most 512 characters, or an id."
         raise Unprocessable(text, code="too-long", expression=f"{item.path}.identifier")
     return identifier or context.fallback_local_id(item.index)
 
@@ -128,19 +130,19 @@ def local_id_of(item: Item, context: SubmissionContext, known: Mapping[str, Know
 def _local_id_of_resource_id(item: Item, context: SubmissionContext, known: Mapping[str, KnownResource]) -> str:
     path = item.request_path if item.method == "DELETE" else f"{item.path}.id"
     if is_directory_id(item.resource_id):
-        text = "This has the form of ids that we give to a directory: send the id that your own system gave."
+        text = "This id looks like a directory id of OneStory. Send your own system's id."
         raise Unprocessable(text, code="not-supported", expression=path)
     if not parse_shared_id(item.resource_id):
         return item.resource_id
     known_resource = known.get(item.resource_id)
     if known_resource is None or known_resource.resource_type != item.resource_type:
-        text = "This has the form of ids that we give, and is not known here (yet): send your own system's id."
+        text = "This id looks like a shared id, and the record does not know it (yet). Send your own system's id."
         raise Unprocessable(text, code="not-found", expression=path)
     if known_resource.source.system == REFERRAL_SYSTEM:
-        text = "This is a referral made here, and changed by operations on its Task alone (POST /fhir/Task/{id}/$...)."
+        text = "This is a referral in OneStory. Only operations on its Task change it: send POST /fhir/Task/{id}/$..."
         raise Forbidden(text, expression=path)
     if known_resource.source != context.source:
-        raise Forbidden("This id belongs to what another source said: send your own.", expression=path)
+        raise Forbidden("This is the id of a statement of another source. Send an id of your own.", expression=path)
     return known_resource.local_id
 
 

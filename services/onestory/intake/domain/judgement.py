@@ -95,18 +95,18 @@ def subject_of_linkage(item: Item, index: ItemIndex, known: Mapping[str, KnownRe
 def refuse_invalid_judgement(item: Item, person_key: str, index: ItemIndex, known: Mapping[str, KnownResource]) -> None:
     """Raise `Unprocessable` for a judgement without author, of fewer than two statements, or about a second person."""
     if item.resource_type == BASIC and not _is_keep_apart(item):
-        text = f"The one judgement of this kind is {KEEP_APART}: correct the code."
+        text = f"A judgement of type Basic must have the code {KEEP_APART}. Correct the code."
         raise Unprocessable(text, code="code-invalid", expression=f"{item.path}.code")
     author = _member(item, "author") if "author" in item.members else {}
     if not (author.get("display") or author.get("identifier", {}).get("value")):
-        text = "Say who judges: give author an identifier or a display."
+        text = "A judgement must name its author. Send author with an identifier or a display."
         raise Unprocessable(text, code="required", expression=f"{item.path}.author")
     statements = judged_statements(item, index, known)
     for statement in statements:
         if person_key not in {statement.shared_id[:_KEY_LENGTH], *statement.known.linked_person_keys}:
             raise Unprocessable(
-                "This is of a second person. A judgement is about facts of one person: that two numbers are one person "
-                "is for a demographic authority to say.",
+                "This is about a second person, but a judgement is about one. Only a demographic authority can state "
+                "that two NHS numbers are one person.",
                 code="business-rule",
                 expression=statement.path,
             )
@@ -125,14 +125,14 @@ def _judged_statement(
     literal = str(reference.get("reference", "")) if isinstance(reference, dict) else None
     target = parse_relative_reference(index.normalise(literal)) if literal is not None else None
     if target is None or not parse_shared_id(target[1]):
-        text = "Name what the record has: Type/id, with the id that a read or a search gave."
+        text = "A judgement must name statements of the record. Send Type/id with the id from a read or a search."
         raise Unprocessable(text, code="value", expression=path)
     if target[0] == "Patient":
-        text = "Patients are not judged: that they are one person is for a demographic authority to say."
+        text = "A judgement must not name a Patient. Only a demographic authority can join two Patients."
         raise Unprocessable(text, code="business-rule", expression=path)
     known_resource = known.get(target[1])
     if known_resource is None or known_resource.resource_type != target[0]:
-        text = "The record does not have this (yet): correct the reference, or send it again later."
+        text = "The record does not have this resource (yet). Correct the reference, or send the judgement again later."
         raise Unprocessable(text, code="not-found", expression=path)
     return JudgedStatement(path, target[1], known_resource)
 
@@ -162,10 +162,10 @@ def _is_clinician(role: str) -> bool:
 
 def _only_clinicians(path: str) -> Forbidden:
     roles = ", ".join(sorted(_CLINICIANS))
-    text = f"That facts are the same or apart is for a clinician to say or take back: send a token with role {roles}."
+    text = f"Only a clinician may make or retract a judgement. Send a token with one of the roles {roles}."
     return Forbidden(text, expression=path)
 
 
 def _too_few(item: Item) -> Unprocessable:
-    text = "A judgement is about two statements or more: name each of them."
+    text = "A judgement must name at least two statements. Send a reference to each."
     return Unprocessable(text, code="required", expression=item.path)

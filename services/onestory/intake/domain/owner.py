@@ -33,7 +33,7 @@ _PDS = "/personal-demographics/FHIR/R4/Patient/"
 # These elements can name only a Patient. If their reference leads to no known person, that is an error.
 _ONLY_PATIENT = {"subject", "patient", "for", "beneficiary", "candidate", "individual", "deliverTo"}
 _INSTEAD = (
-    "This leads to nobody we know: include the Patient in the submission, or reference Patient/<NHS number>, or give "
+    "This leads to no known person. Include the Patient in the submission, reference Patient/<NHS number>, or send "
     "an identifier with the NHS number."
 )
 
@@ -87,7 +87,11 @@ class PersonResolver:
     def person_of_patient(self, item: Item) -> PersonIdentifier:
         """Return the person of a Patient in the submission. Raises `Unprocessable`."""
         if item.index in self._invalid:
-            raise Unprocessable("This Patient is refused.", code="business-rule", expression=item.path)
+            raise Unprocessable(
+                "This entry refers to a Patient that is refused. Correct the Patient, and send both again.",
+                code="business-rule",
+                expression=item.path,
+            )
         if item.index not in self._patients:
             self._patients[item.index] = self.identify_patient(item)
         return self._patients[item.index]
@@ -141,11 +145,11 @@ class PersonResolver:
     def _person_in_query(self, item: Item, known: KnownResource | None) -> PersonIdentifier:
         person = self._person_of_id(item.person)
         if person and known and known.person != person:
-            text = "The resource with this id is about somebody else than patient says."
+            text = "The resource with this id is about another person. Send the NHS number of its person."
             raise Unprocessable(text, code="value", expression=item.request_path)
         if person is None:
             raise Unprocessable(
-                "patient must be an NHS number with a right check digit, or the Patient id that we gave.",
+                "patient must be an NHS number with a correct check digit, or the shared id of a Patient.",
                 code="value",
                 expression=item.request_path,
             )
@@ -170,7 +174,9 @@ class PersonResolver:
         for path, reference in references:
             person = self._person_in_reference(reference, path, item, strict=steps[-1] in _ONLY_PATIENT)
             if person and owner and person != owner.person:
-                raise Unprocessable("This names a second person: a resource is about one.", expression=path)
+                raise Unprocessable(
+                    "This reference names a second person. A resource must be about one person.", expression=path
+                )
             if person:
                 owner = owner or Owner(person, path)
         return owner
@@ -189,7 +195,7 @@ class PersonResolver:
             if by_number is None:
                 raise Unprocessable(_INSTEAD, code="not-found", expression=f"{path}.identifier")
         if by_reference and by_number and by_reference != by_number:
-            raise Unprocessable("reference and identifier name two people: send one of them.", expression=path)
+            raise Unprocessable("reference and identifier name different people. Send one of them.", expression=path)
         return by_reference or by_number
 
     def _person_at_target(self, target: str, path: str, item: Item) -> PersonIdentifier | None:
@@ -233,14 +239,14 @@ def person_by_nhs_number(identifiers: Iterable[tuple[Mapping[str, Any], str]]) -
             continue
         if not is_nhs_number(identifier["value"]):
             raise Unprocessable(
-                "This is no NHS number (ten digits without spaces, the last a modulus 11 check digit): correct it, or "
+                "This is not a valid NHS number (ten digits without spaces, with a correct check digit). Correct it or "
                 "leave the identifier out.",
                 code="value",
                 expression=f"{path}.value",
             )
         path_by_number.setdefault(identifier["value"], path)
     if len(path_by_number) > 1:
-        text = "A person has one NHS number: send others with use old, or as Patient.link."
+        text = "A person has one NHS number. Send other numbers with use old, or as Patient.link."
         raise Unprocessable(text, code="invariant", expression=f"{list(path_by_number.values())[1]}.value")
     return next((PersonIdentifier(NHS_NUMBER_SYSTEM, number) for number in path_by_number), None)
 

@@ -50,9 +50,9 @@ from onestory.shared.identity import parse_shared_id
 _ENTRY_PATH = re.compile(r"Bundle\.entry\[(\d+)\]\.resource\b")
 _PATIENT_REFERENCE = re.compile(rb"Patient/([a-z2-7]{26}-[a-z2-7]{26})")
 _ADVICE_BY_METHOD = {
-    "GET": "Reads are not answered here: send them by themselves.",
-    "HEAD": "Reads are not answered here: send them by themselves.",
-    "PATCH": "A statement is whole: send the resource as it now is, with PUT.",
+    "GET": "A Bundle cannot carry reads. Send each read as its own request.",
+    "HEAD": "A Bundle cannot carry reads. Send each read as its own request.",
+    "PATCH": "PATCH is not supported. Send the whole resource with PUT.",
 }
 
 
@@ -134,7 +134,7 @@ def _parse_bundle(body: bytes, base_url: str) -> ParsedSubmission:
 def _refuse_other_resource(body: bytes) -> None:
     kind = resource_type_of(body)
     if kind != "Bundle":
-        text = f"Only a Bundle can be sent here: send this resource to /fhir/{kind}."
+        text = f"Only a Bundle can be sent to /fhir. Send this resource to /fhir/{kind}."
         raise Malformed(text, code="value", expression="Resource")
 
 
@@ -174,7 +174,9 @@ def _item_of_entry(index: int, entry: BundleEntry, base_url: str) -> Item:
         return _item_of_resource(index, entry, path)
     _refuse_conditions(entry.request, f"{path}.request")
     if entry.request.method not in ("POST", "PUT", "DELETE"):
-        advice = _ADVICE_BY_METHOD.get(entry.request.method, "There is no such method: send POST, PUT or DELETE.")
+        advice = _ADVICE_BY_METHOD.get(
+            entry.request.method, "This HTTP method does not exist. Send POST, PUT or DELETE."
+        )
         raise Unprocessable(advice, code="not-supported", expression=f"{path}.request.method")
     return _item_of_request(index, entry, entry.request, path, base_url)
 
@@ -227,7 +229,7 @@ def _item_of_resource(
 def _refuse_other_full_url(full_url: str, kind: str, resource_id: str, path: str) -> None:
     if full_url.startswith("http") and not full_url.endswith(f"/{resource_id}"):
         raise Unprocessable(
-            f"The fullUrl must end with {kind}/ and the resource's id, for references find it by both.",
+            f"The fullUrl must end with {kind}/ and the resource's id, because references name the resource by both.",
             code="invariant",
             expression=f"{path}.fullUrl",
         )
@@ -242,7 +244,9 @@ def _item_of_request(index: int, entry: BundleEntry, request: EntryRequest, path
     if request.method == "PUT" and not url.resource_id:
         identifier = identifier_condition(url.search, url_path)
     elif url.search or (request.method == "POST" and url.resource_id):
-        raise Unprocessable("POST goes to Type, PUT to Type/id.", code="value", expression=url_path)
+        raise Unprocessable(
+            "request.url must be Type for POST, and Type/id for PUT.", code="value", expression=url_path
+        )
     if request.method == "POST" and request.if_none_exist:
         identifier = identifier_condition(request.if_none_exist, f"{path}.request.ifNoneExist")
     return _matching(url, _item_of_resource(index, entry, path, request.method, identifier=identifier))
@@ -271,7 +275,7 @@ def _item_of_delete(index: int, entry: BundleEntry, url: RequestUrl, path: str) 
 def _matching(url: RequestUrl, item: Item) -> Item:
     """Return the item. Raises `Unprocessable` unless it has the type and the id of its URL."""
     if url.resource_type != item.resource_type:
-        text = "The type differs from the resourceType: send them alike."
+        text = "The type in request.url differs from resourceType. Send the same type."
         raise Unprocessable(text, code="value", expression=item.request_path)
     if url.resource_id and url.resource_id != item.resource_id:
         text = "The id in the resource must be the one in the URL."
@@ -285,7 +289,9 @@ def _parse_resource(submission: Submission) -> Item:
     Raises `Malformed`, `NotFound`, `Unprocessable` or `PreconditionFailed`.
     """
     if submission.resource_type not in resource_types():
-        raise NotFound("The URL names no FHIR R4 resource type: send to /fhir/<type>, or a Bundle to /fhir.")
+        raise NotFound(
+            "The URL does not name a FHIR R4 resource type. Send to /fhir/<type>, or send a Bundle to /fhir."
+        )
     refuse_unsupported_type(submission.resource_type, submission.resource_type)
     if submission.resource_id:
         refuse_invalid_id(submission.resource_id, f"{submission.resource_type}.id")
@@ -295,7 +301,7 @@ def _parse_resource(submission: Submission) -> Item:
 def _retraction(submission: Submission) -> Item:
     person = patient_parameter(submission.search, "")
     if not submission.resource_id:
-        raise Unprocessable("Say what to delete: Type/id.", code="required")
+        raise Unprocessable("The URL must name the resource to delete. Send DELETE /fhir/<type>/<id>.", code="required")
     kind = submission.resource_type
     return Item(0, "DELETE", kind, path=kind, resource_id=submission.resource_id, person=person)
 
@@ -305,7 +311,7 @@ def _assertion(submission: Submission) -> Item:
         raise Unprocessable(issues[0].diagnostics, issues=issues)
     members, kind = members_of(submission.body), submission.resource_type
     if string_member(members, "resourceType") != kind:
-        raise Malformed("The type in the URL and the resourceType differ: send them alike.", expression="Resource")
+        raise Malformed("The type in the URL differs from resourceType. Send the same type.", expression="Resource")
     return Item(
         index=0,
         method=submission.method,
@@ -322,7 +328,7 @@ def _identifier(submission: Submission) -> str:
     if submission.method == "PUT" and not submission.resource_id:
         return identifier_condition(submission.search, "")
     if submission.search:
-        raise Unprocessable("A search has no place in this URL: leave it out.", code="not-supported")
+        raise Unprocessable("This URL must not have search parameters. Leave them out.", code="not-supported")
     return identifier_condition(submission.if_none_exist, "") if submission.if_none_exist else ""
 
 

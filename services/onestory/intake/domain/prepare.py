@@ -71,7 +71,7 @@ def _single_person(items: Sequence[ValidItem]) -> PersonIdentifier | None:
     for owner in owners:
         if owner.person != owners[0].person:
             raise Unprocessable(
-                "This is about a second person. One submission is about one person: send a submission for each, or a "
+                "This is about a second person. A batch may have several. Send one submission for each person, or a "
                 "batch.",
                 code="business-rule",
                 expression=owner.path,
@@ -176,7 +176,7 @@ class _BatchDecision:
         if self._errors and self._validation.context.complete_types:
             causes = self._validation.errors or self._errors
             issues = [issue for index in sorted(causes) for issue in causes[index].issues]
-            text = "It is said to be a whole list, and entries of it are refused: mend them, and send all of it again."
+            text = "Entries of this whole list are refused. Correct them, and send the whole list again."
             raise Unprocessable(text, issues=[Issue("business-rule", text, "Bundle"), *issues])
 
     def outcome(self, index: int) -> AcceptedEntry | RefusedEntry:
@@ -208,7 +208,7 @@ class _BatchDecision:
 
 def _refused_with_person(index: int) -> OneStoryError:
     return Unprocessable(
-        "It is all or nothing for each person, and this entry is refused: mend it, and send all of this person again.",
+        "This entry is refused, and with it all entries about its person. Correct it, and send all of them again.",
         code="business-rule",
         expression=f"Bundle.entry[{index}]",
     )

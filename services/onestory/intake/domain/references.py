@@ -104,15 +104,18 @@ class ReferenceTargets:
         if target:
             return self._relative(*target)
         if normalised.startswith("urn:"):
-            text = f"No entry of the submission has this fullUrl: include what it means. {_ADVICE}"
+            text = f"No entry of the submission has this fullUrl. Include that resource. {_ADVICE}"
             raise Unprocessable(text, code="not-found")
-        raise Unprocessable(f"This is no reference. {_ADVICE}", code="value")
+        raise Unprocessable(f"This is not a valid reference. {_ADVICE}", code="value")
 
     def _item(self, item: Item) -> Target:
         if item.resource_type == "Patient":
             return f"Patient/{self._patient_id(item)}"
         if item.index not in self._shared_ids:
-            raise Unprocessable("This leads to an entry that is not about the same person.", code="business-rule")
+            raise Unprocessable(
+                "This reference leads to an entry about another person. Refer to an entry about the same person.",
+                code="business-rule",
+            )
         return f"{item.resource_type}/{self._shared_ids[item.index]}"
 
     def _relative(self, kind: str, target_id: str) -> Target:
@@ -132,7 +135,7 @@ class ReferenceTargets:
         if is_nhs_number(target_id) or self._people.person_at_reference(f"Patient/{target_id}"):
             return f"Patient/{target_id}"
         raise Unprocessable(
-            "This leads to nobody we know: include the Patient in the submission, or send Patient/<NHS number>.",
+            "This leads to no known person. Include the Patient in the submission, or send Patient/<NHS number>.",
             code="not-found",
         )
 
@@ -143,7 +146,9 @@ class ReferenceTargets:
         try:
             system, _, value = identifier_condition(search, "").partition("|")
         except PreconditionFailed as error:
-            text = "Only Type?identifier=system|value can stand in a reference: it becomes a reference by identifier."
+            text = (
+                "The only search in a reference is Type?identifier=system|value. It becomes a reference by identifier."
+            )
             raise Unprocessable(text, code="not-supported") from error
         if kind == "Patient" and is_nhs_number_system(system):
             return self._patient(unquote(value))
@@ -210,7 +215,7 @@ def _refuse_uncontained(reference: str, item: Item, cache: dict[bytes, Target]) 
         contained = msgspec.json.decode(item.members.get("contained", b"[]"))
         cache |= {prefix: "", **{prefix + str(resource.get("id")).encode(): "" for resource in contained}}
     if reference != "#" and prefix + reference[1:].encode() not in cache:
-        raise Unprocessable("No contained resource has this id: include it, or send Type/id.", code="not-found")
+        raise Unprocessable("No contained resource has this id. Include it, or send Type/id.", code="not-found")
 
 
 def _append_logical(out: list[bytes], target: LogicalReference, rest: bytes, members: Mapping[str, Any]) -> None:

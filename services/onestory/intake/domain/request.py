@@ -170,27 +170,29 @@ def apply_claims(request: RequestContext, header: PublisherClaims, tag: Publishe
 
 def _system(name: str) -> str:
     if not _SYSTEM.fullmatch(name):
-        text = "The name of a system has 1 to 64 characters of A-Z a-z 0-9 . _ : - (X-Source-System, or its tag)."
+        text = (
+            "X-Source-System, or its tag, must have 1 to 64 characters of A-Z a-z 0-9 . _ : - as the name of a system."
+        )
         raise Unprocessable(text, code="value")
     if name.lower() in (REFERRAL_SYSTEM, BOOKING_SYSTEM):
-        raise Forbidden("What is referred or booked here is said by a system of this name: give yours another one.")
+        raise Forbidden("OneStory reserves this system name for its own referrals and bookings. Send another name.")
     return name
 
 
 def _sequence(claimed: str | None, source: Source, deployment: Deployment) -> int | None:
     declared = f"{source.organisation}/{source.system}" in deployment.sequenced_sources
     if not declared and claimed is not None:
-        text = "This source has not declared that it always sends a sequence: leave X-Sequence out."
+        text = "This source has not declared that it always sends a sequence. Leave X-Sequence out."
         raise Unprocessable(text, code="business-rule")
     if declared and not (claimed is not None and _SEQUENCE.fullmatch(claimed) and int(claimed) < _SEQUENCE_LIMIT):
-        text = "This source has declared that it always sends a sequence: send X-Sequence, a whole number from 0."
+        text = "This source has declared that it always sends a sequence. Send X-Sequence, a whole number from 0."
         raise Unprocessable(text, code="required")
     return int(claimed) if claimed is not None else None
 
 
 def _complete_types(types: tuple[str, ...]) -> tuple[str, ...]:
     if any(kind not in patient_compartment() for kind in types):
-        text = "X-Complete-Types names what is not in the Patient compartment: send resource types such as Condition."
+        text = "X-Complete-Types names a type outside the Patient compartment. Send resource types such as Condition."
         raise Unprocessable(text, code="value")
     return tuple(sorted(set(types)))
 
@@ -212,9 +214,13 @@ def parse_request_url(url: str, base_url: str, path: str) -> RequestUrl:
     relative, _, search = url.removeprefix(base_url).removeprefix("/").partition("?")
     kind, _, rest = relative.partition("/")
     if "$" in relative:
-        raise Unprocessable("Operations are not taken here: send the resources.", code="not-supported", expression=path)
+        raise Unprocessable(
+            "request.url names an operation, which a Bundle cannot carry. Send resources.",
+            code="not-supported",
+            expression=path,
+        )
     if "/" in rest or not kind or ":" in kind:
-        raise Unprocessable("Send the address as Type or Type/id.", code="value", expression=path)
+        raise Unprocessable("request.url must be Type or Type/id.", code="value", expression=path)
     return RequestUrl(kind, rest, search)
 
 
@@ -229,7 +235,7 @@ def identifier_condition(search: str, path: str) -> str:
     is_storable_pair = _URI.fullmatch(system) and code.strip() and not _CONTROL.search(code)
     if name != "identifier" or "&" in search or not bar or not is_storable_pair or "," in code:
         raise PreconditionFailed(
-            "Only identifier=system|value can be kept as a condition, for it names the resource: send that, or an id.",
+            "The only supported condition is identifier=system|value: it names one resource. Send that, or an id.",
             expression=path,
         )
     return f"{system}|{code}"
@@ -245,7 +251,7 @@ def patient_parameter(search: str, path: str) -> str:
     name, _, value = search.partition("=")
     if name != "patient" or "&" in search or not value:
         raise PreconditionFailed(
-            "What to delete cannot be searched for: send Type/id, with ?patient=<NHS number> for an id of your own.",
+            "A delete by search is not supported. Send Type/id, with ?patient=<NHS number> for your own local id.",
             expression=path,
         )
     return unquote(value).removeprefix("Patient/")
@@ -255,8 +261,8 @@ def refuse_preconditions(names: list[str], path: str = "") -> None:
     """Raise `PreconditionFailed` if there are any: an append-only API cannot check them."""
     if names:
         raise PreconditionFailed(
-            f"{', '.join(names)} cannot be kept: statements are only ever added, and which one stands is decided by "
-            "when its source recorded it. Leave it out.",
+            f"{', '.join(names)} is not supported: every statement is kept, and the current one is the one that "
+            "its source recorded last. Leave it out.",
             expression=path,
         )
 

@@ -81,7 +81,7 @@ class SubmissionValidation:
             valid_item = self._validate(item)
             name = (item.resource_type, valid_item.local_id)
             if name in earlier:
-                text = "Another entry of the submission is the same resource: send one of them."
+                text = "Another entry of the submission is the same resource. Send only one of them."
                 raise Unprocessable(text, code="duplicate", expression=item.path)
         except OneStoryError as error:
             self.errors[item.index] = error
@@ -124,9 +124,9 @@ def parse_recorded_at(instant: str | None, path: str, received_at: datetime) -> 
     try:
         moment = parse_instant(instant)
     except ValueError as error:
-        text = "This is no moment of the calendar: send date, time and time zone."
+        text = "This is not a valid instant. Send date, time and time zone."
         raise Unprocessable(text, code="value", expression=path) from error
     if moment > received_at + CLOCK_TOLERANCE:
-        text = "This lies in the future by more than five minutes: send when it was recorded, and check the clock."
+        text = "This time is more than five minutes in the future. Send the time of recording, and check your clock."
         raise Unprocessable(text, code="value", expression=path)
     return moment

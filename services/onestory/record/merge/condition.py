@@ -32,7 +32,7 @@ _REFUTED = "One says that the person has this, another that the person does not.
 _STATUS = "One says that this is there, another that it is over."
 
 
-_WITHDRAWN = "One source took this back as entered in error, another still says it."
+_WITHDRAWN = "One source marked this as entered in error, another still states it."
 _BY_CODE = ("AllergyIntolerance", "Condition")
 
 _WORD = re.compile(r"[a-z]+")

@@ -9,11 +9,11 @@ from onestory.record.merge.reading import Reading
 from onestory.record.merge.values import text, worded
 
 _DECISION = "Plans in force decide differently about resuscitation."
-_WORDING = "Several plans are in force and are not worded alike: read each."
+_WORDING = "Several plans are in force with different wording: read each."
 _OVER = ("stopped", "completed")
 
 
-_NONE_KNOWN = "One says that nothing of the kind is known, another names something."
+_NONE_KNOWN = "One source says that none is known, another names one."
 # A "none known" of the first type also denies statements of these types.
 _TYPES = {"MedicationStatement": {"MedicationStatement", "MedicationRequest"}}
 

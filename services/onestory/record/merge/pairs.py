@@ -206,9 +206,7 @@ def identifier_conflicts(groups: Sequence[Bucket], clusters: Clusters) -> Iterat
         for reading in valid:
             by_cluster.setdefault(clusters.root(reading.ordinal), []).append(reading)
         if len(by_cluster) > 1 and any(not _compatible(valid[0], reading) for reading in valid):
-            explanation = (
-                "One identifier stands on statements that differ in what they are about or contradict each other."
-            )
+            explanation = "Statements with one identifier are about different things or contradict each other."
             yield conflict("identifier", explanation, *by_cluster.values())
 
 

@@ -183,7 +183,7 @@ def replay(connection: psycopg.Connection, producer: Producer, parked: Sequence[
             except Unavailable as error:
                 raise Unavailable(
                     f"Kafka did not acknowledge: {done} of {len(parked)} parked messages were replayed and marked. "
-                    "Repeating is harmless."
+                    "It is safe to repeat the command."
                 ) from error
             parking_store.mark_replayed(connection, batch, positions)
             done += len(batch)

@@ -106,7 +106,7 @@ def open_connection(dsn: str) -> Iterator[psycopg.Connection]:
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
             raise Misconfigured("The database is not up to date: run `onestory migrate` first.") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise Unavailable("PostgreSQL has gone away. Repeating is harmless.") from error
+            raise Unavailable("The connection to PostgreSQL was lost. It is safe to repeat the command.") from error
 
 
 class ParkedMessage(NamedTuple):

@@ -60,13 +60,13 @@ def ref_from_identifier(token: str, keys: Keys) -> PersonRef:
     if not bar:
         system, value = NHS_NUMBER_SYSTEM, token
     if not system or not value or "\0" in token:
-        raise Malformed("An identifier is given as system|value, or as a bare NHS number.", code="value")
+        raise Malformed("The identifier has no known form. Send system|value, or a bare NHS number.", code="value")
     if not is_nhs_number_system(system):
         local = None if system == PROVISIONAL_SYSTEM else (system, value)
         return PersonRef(keys.person_key(PersonIdentifier(system, value)), local=local)
     number = value.replace(" ", "")
     if not is_nhs_number(number):
-        raise Malformed("This NHS number is not valid: ten digits, the last of which checks the others.", code="value")
+        raise Malformed("The NHS number is not valid. Send ten digits with a right check digit.", code="value")
     return PersonRef(keys.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, number)), number)
 
 
@@ -79,7 +79,7 @@ def ref_from_reference(value: str, keys: Keys, fhir: str) -> PersonRef:
         return ref_from_identifier(value, keys)
     ref = ref_from_patient_id(value.removeprefix(f"{fhir}/").removeprefix("Patient/"), keys)
     if ref is None:
-        raise Malformed("A patient is given as NHS number, Patient/<id> or system|value.", code="value")
+        raise Malformed("No known form of a patient. Send an NHS number, Patient/<id> or system|value.", code="value")
     return ref
 
 

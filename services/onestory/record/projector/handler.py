@@ -39,7 +39,7 @@ from onestory.shared.kafka.schemas import DIRECTORY_TOPIC
 
 log = structlog.get_logger()
 
-_CYCLE = "A Patient.link closes a cycle of superseded numbers, so it is not followed."
+_CYCLE = "Patient.link: it closes a cycle of superseded NHS numbers, so readers do not follow it."
 
 
 class RecordBatch(NamedTuple):
@@ -109,7 +109,7 @@ def _about(events: SortedEvents, *, persons: bool) -> SortedEvents:
 
 
 def _reused_event_id() -> Unprocessable:
-    return Unprocessable("The event id was used for other content before.", code="event-id-reused")
+    return Unprocessable("event_id: it was used for other content before. Send a new id.", code="event-id-reused")
 
 
 def _person_key(message: ConsumedMessage) -> str | None:

@@ -115,4 +115,4 @@ def _check_key_secret(connection: psycopg.Connection, keys: Keys) -> None:
     except psycopg.errors.UndefinedTable as error:
         raise Misconfigured("The database has no record yet: run `onestory migrate` first.") from error
     if person and keys.person_key(PersonIdentifier(*person[1:])) != person[0]:
-        raise Misconfigured("ONESTORY_KEY_SECRET is not the one that this record was written with.")
+        raise Misconfigured("ONESTORY_KEY_SECRET: this record was written with another secret. Set that one.")

@@ -51,7 +51,7 @@ class ProjectorMetrics:
         )
         self.lag = LagGauge(registry)
         self.review_tasks = Counter(
-            "onestory_review_tasks", "Patient links by sources that may not make aliases", registry=registry
+            "onestory_review_tasks", "Identity links by sources that have no authority to make them", registry=registry
         )
 
 
@@ -73,9 +73,9 @@ class SourceGauges(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """The metric families, when Prometheus scrapes."""
-        silent = _family("onestory_source_silent_seconds", "Since the source was last heard of, whoever it spoke of")
+        silent = _family("onestory_source_silent_seconds", "Seconds since the source was last heard, about any person")
         stale = _family("onestory_source_stale", "1 while it is silent for longer than ONESTORY_SOURCE_RHYTHMS expects")
-        missing = _family("onestory_source_missing_statements", "Numbers of its statements that have not arrived")
+        missing = _family("onestory_source_missing_statements", "Numbered statements of the source that are missing")
         for labels, source in sorted(self._figures().items()):
             silent.add_metric(labels, source.silent_s)
             if source.stale is not None:

@@ -136,7 +136,7 @@ def checked_event(message: ConsumedMessage, keys: Keys) -> RecordChanged | Direc
     _check_source(event.source)
     if isinstance(event, RecordChanged):
         if event.source.system == REFERRAL_SYSTEM:
-            raise Unprocessable("A referral is not published as a statement.", code="wrong-topic")
+            raise Unprocessable("source.system: this name is reserved for referrals.", code="wrong-topic")
         _check_record(event, _key_text(message.key), keys)
         return event
     if _key_text(message.key) != event.entry.shared_id or not is_directory_id(event.entry.shared_id):
@@ -150,13 +150,13 @@ def _check_record(event: RecordChanged, key: str, keys: Keys) -> None:
         raise Unprocessable("The message key is not the key of the person that the event names.", code="wrong-key")
     names = [*event.complete_types, event.person.system]
     if not all(is_storable(name) for name in names) or "\0" in event.person.value:
-        raise Unprocessable("A complete type or the person's identifier cannot be kept.", code="entry-form")
+        raise Unprocessable("complete_types, person: a text is over 512 bytes or has a NUL.", code="entry-form")
     for entry in event.entries:
         if not entry.shared_id.startswith(key) or parse_shared_id(entry.shared_id) is None:
-            raise Unprocessable("A shared id does not begin with the person's key.", code="wrong-key")
+            raise Unprocessable("shared_id: it does not begin with the person key.", code="wrong-key")
         _check_entry(entry)
     if len({entry.shared_id for entry in event.entries}) < len(event.entries):
-        raise Unprocessable("One event says two things of one resource.", code="same-resource-twice")
+        raise Unprocessable("entries: two entries have the same shared id.", code="same-resource-twice")
 
 
 def _check_referral(event: ReferralChanged, key: str, keys: Keys) -> None:
@@ -170,21 +170,21 @@ def _check_referral(event: ReferralChanged, key: str, keys: Keys) -> None:
             )
     parties = [party.organisation for party in (event.recipient, event.holder) if party]
     if event.version < 1 or not all(map(is_storable, [event.status, *parties])):
-        raise Unprocessable("The version, the status or a party of the referral cannot be kept.", code="entry-form")
+        raise Unprocessable("version: below 1; or status or a party: over 512 bytes or with NUL.", code="entry-form")
 
 
 def _check_source(source: Source) -> None:
     if not (is_storable(source.organisation) and is_storable(source.system)):
-        raise Unprocessable("The source's name is too long, or has a character that no name has.", code="source-form")
+        raise Unprocessable("source: organisation or system is over 512 bytes or has a NUL.", code="source-form")
 
 
 def _check_entry(entry: Entry) -> None:
     if not (is_storable(entry.resource_type) and is_storable(entry.local_id)):
-        raise Unprocessable("A type or a local id is too long, or has a character that no id has.", code="entry-form")
+        raise Unprocessable("entries: resource_type or local_id is over 512 bytes or has a NUL.", code="entry-form")
     if (entry.content is None) is (entry.operation is Operation.ASSERT):
-        raise Unprocessable("An assertion has content, and a retraction has none.", code="content-form")
+        raise Unprocessable("content: an assertion needs it, a retraction must not have it.", code="content-form")
     if entry.key_id is not None:
-        raise Unprocessable("The content is encrypted, and this release has no keys.", code="encrypted")
+        raise Unprocessable("key_id: the content is encrypted, and this release cannot decrypt it.", code="encrypted")
     if entry.content is not None:
         _check_content(entry.resource_type, entry.content)
 

@@ -121,7 +121,7 @@ class ProvenanceSearch:
             return
         person = ref_from_reference(patient, self._context.keys, self._context.fhir)
         if person.person_key not in target.audited[1].person.person_keys:
-            raise Malformed("target is about somebody else than patient says.", code="value")
+            raise Malformed("target, patient: they name different persons. Send one person for both.", code="value")
 
 
 class _ProvenanceTarget(NamedTuple):
@@ -159,9 +159,9 @@ def _parse_target(parameters: RequestParameters, fhir: str) -> _ProvenanceTarget
     if not targets or any(name == "patient" for name, _ in parameters):
         return None
     if match and is_nhs_number(match["id"]):
-        text = "A shared Patient is composed when it is read: ask for the Patients in its link, one by one."
+        text = "target: a shared Patient has no Provenance. Send the Patients in its link, one at a time."
         raise Malformed(text, code="value")
-    raise Malformed("target is given once, as Type/id with an id that we gave.", code="value")
+    raise Malformed("target: no known form. Send it once, as Type/id with an id of this server.", code="value")
 
 
 def _id_of(origin: StatementOrigin) -> str:

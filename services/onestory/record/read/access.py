@@ -130,7 +130,9 @@ class RecordAccess:
         if len(keys) == 1 or set(keys) <= set((await self._persons.load(resolved)).person_keys):
             return resolved, not own
         if own:
-            raise Malformed("You say of several people that this is their identifier: name one by id.", code="value")
+            raise Malformed(
+                "Your organisation states this identifier for several persons. Send a Patient id.", code="value"
+            )
         return ref, False
 
     async def _is_identity_of_others(self, ref: PersonRef, persons: Sequence[PersonRecord], caller: Caller) -> bool:

@@ -23,7 +23,7 @@ lowered as (
         max(rank) as rank, max(published_at) as published_at, max(recorded_at) as recorded_at
     from lowering where person_key = any($1) and broker_time > $2
     group by person_key, shared_id, event_id
-), standing as (
+), current_then as (
     select distinct on (s.person_key, s.shared_id)
         s.person_key, s.resource_type, s.shared_id, s.event_id,
         coalesce(l.rank, s.rank) as rank, coalesce(l.published_at, s.published_at) as published_at,
@@ -50,7 +50,7 @@ lowered as (
         coalesce(l.rank, w.rank) desc, coalesce(l.published_at, w.published_at) desc, w.event_id desc
 ), visible as (
     select s.*
-    from standing s
+    from current_then s
     left join list using (person_key, organisation, system, resource_type)
     where s.operation = 'assert'
         and (list.event_id is null
@@ -65,7 +65,7 @@ lowered as (
 # list under an NHS number retires the statements that it made before it knew the number.
 _ENTRIES = f"""
 with {_CURRENT}, taken_back as materialized (
-    select * from standing where operation = 'retract' and cardinality($1) > 1
+    select * from current_then where operation = 'retract' and cardinality($1) > 1
 ), left_out as materialized (
     select v.shared_id
     from visible v
@@ -103,8 +103,8 @@ select link.shared_id, link.person_key, link.other_key, link.kind
 from visible v
 join patient_link link using (person_key, shared_id, event_id)
 where v.resource_type = 'Patient' and (link.kind <> 'provisional'
-    or exists (select from statement said where said.person_key = link.other_key and said.broker_time <= $2)
-    or exists (select from whole_list said where said.person_key = link.other_key and said.broker_time <= $2))
+    or exists (select from statement older where older.person_key = link.other_key and older.broker_time <= $2)
+    or exists (select from whole_list older where older.person_key = link.other_key and older.broker_time <= $2))
 """  # noqa: S608
 
 # $3: the identities that are the same person now; null for any. Only resources that several persons claimed count.
@@ -153,8 +153,8 @@ select person_key from reached
 _NHS_NUMBERS = """
 select person_key, value from person
 where person_key = any($1) and system = $2
-    and (exists (select from statement said where said.person_key = person.person_key and said.broker_time <= $3)
-        or exists (select from whole_list said where said.person_key = person.person_key and said.broker_time <= $3))
+    and (exists (select from statement older where older.person_key = person.person_key and older.broker_time <= $3)
+        or exists (select from whole_list older where older.person_key = person.person_key and older.broker_time <= $3))
 """
 
 # The shared Patient may change with a Patient statement, with a whole list, and with the first statement of a number.

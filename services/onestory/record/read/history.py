@@ -117,9 +117,11 @@ class PersonHistory:
         keys, fhir = self._context.keys, self._context.fhir
         refs = [ref_from_reference(value, keys, fhir) for name, value in parameters if name in PERSON_PARAMETERS]
         if not refs:
-            raise Malformed("A history is of one person's record: name the person, as in patient=9990000018.")
+            raise Malformed(
+                "patient: it is missing. A history is of one person's record. Send one, such as patient=9990000018."
+            )
         if len({ref.person_key for ref in refs}) > 1:
-            raise Malformed("A history is of one person's record: these parameters name several.", code="value")
+            raise Malformed("patient, subject: they name several persons. Send one person.", code="value")
         return max(refs, key=lambda ref: ref.number or "")
 
 
@@ -248,7 +250,7 @@ def _version_response(request: Request, version: ResourceVersion | None) -> Resp
     if version is None:
         raise not_found()
     if version.content is None:
-        raise Gone("In this version its source has withdrawn it.")
+        raise Gone("In this version its source has retracted the resource.")
     return read_request.resource_response(request, version.content, version.event_id, version.broker_time)
 
 
@@ -283,4 +285,4 @@ def _time_of_cursor(after: EntryCursor) -> datetime | None:
 
 
 def _unreadable_cursor() -> Malformed:
-    return Malformed("_cursor is not from a next link of this history.", code="value")
+    return Malformed("_cursor: it is not from a next link of this history. Send the request without it.", code="value")

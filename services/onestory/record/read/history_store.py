@@ -176,16 +176,16 @@ with moved as (
     join current c using (person_key, organisation, system, resource_type)
     where c.operation = 'assert' and c.retired and not c.away
     union all
-    select said.person_key, said.resource_type, said.shared_id, said.event_id, said.organisation, s.broker_time
+    select older.person_key, older.resource_type, older.shared_id, older.event_id, older.organisation, s.broker_time
     from current taken_back
-    join current said on said.person_key = any($1) and said.visible
-        and substr(said.shared_id, 28) = substr(taken_back.shared_id, 28)
-        and (said.rank, said.published_at, said.event_id)
+    join current older on older.person_key = any($1) and older.visible
+        and substr(older.shared_id, 28) = substr(taken_back.shared_id, 28)
+        and (older.rank, older.published_at, older.event_id)
             < (taken_back.rank, taken_back.published_at, taken_back.event_id)
     join statement s on (s.person_key, s.shared_id, s.event_id)
         = (taken_back.person_key, taken_back.shared_id, taken_back.event_id)
     where cardinality($1) > 1 and taken_back.person_key = any($1) and taken_back.operation = 'retract'
-), happened as (
+), changes as (
     select s.resource_type, s.shared_id, s.event_id, s.broker_time, s."offset", s.organisation, s.person_key
     from statement s
     where s.person_key = any($1)
@@ -195,8 +195,8 @@ with moved as (
         9223372036854775807, ended.organisation, ended.person_key
     from ended
     join statement s using (person_key, shared_id, event_id)
-), asked as (
-    select * from happened
+), requested as (
+    select * from changes
     where ($2::text is null or resource_type = $2)
         and ($3::text is null or organisation = $3)
         and ($4::timestamptz is null or broker_time >= $4)
@@ -204,7 +204,7 @@ with moved as (
 """
 
 _HISTORY_PAGE = f"""{_HISTORY}, page as (
-    select * from asked
+    select * from requested
     where $5::timestamptz is null or (broker_time, "offset", shared_id) < ($5, $6::bigint, $7::text collate "C")
     order by broker_time desc, "offset" desc, shared_id desc
     limit $8
@@ -215,7 +215,7 @@ left join statement s using (person_key, shared_id, event_id)
 order by page.broker_time desc, page."offset" desc, page.shared_id desc
 """  # noqa: S608 - no value is inserted
 
-_HISTORY_COUNT = f"{_HISTORY} select count(*) from asked"  # noqa: S608
+_HISTORY_COUNT = f"{_HISTORY} select count(*) from requested"  # noqa: S608
 
 
 async def page_of_history(

@@ -117,7 +117,7 @@ def capability_statement(addresses: Iterable[RouteAddress], base: str, version: 
 def _rest(resources: Sequence[dict[str, Any]], system: Sequence[str]) -> dict[str, Any]:
     rest = {
         "mode": "server",
-        "security": {"description": "A bearer token of the deployment's issuer, on every route but this one."},
+        "security": {"description": "Every route except this one needs a bearer token of the deployment's issuer."},
         "resource": resources,
         "interaction": _codes(system),
     }
@@ -169,49 +169,53 @@ def _codes(codes: Sequence[str]) -> list[dict[str, str]]:
 
 # OpenAPI descriptions: the parameters and responses of each route.
 
-_PERSON_TEXT = "Whose record it is: an NHS number, Patient/<NHS number>, or the id of a source's Patient."
+_PERSON_TEXT = "The person: an NHS number, Patient/<NHS number>, or the id of a source's Patient."
 _PARAMETER_TEXTS = {
-    "after": "A position (X-OneStory-Position) of a publish: the answer waits until it is visible.",
-    "asOf": "An instant: the record as it was then.",
+    "after": "The X-OneStory-Position of a publish. The answer waits until readers see that publish.",
+    "asOf": "An instant. The answer is about the record as it was then.",
     "patient": _PERSON_TEXT,
     "subject": _PERSON_TEXT,
     "patient:Patient": _PERSON_TEXT,
     "subject:Patient": _PERSON_TEXT,
-    "_count": f"Entries on a page: a whole number from 0, at most {MAX_COUNT}, which is also the default.",
-    "_cursor": "Where a page begins: taken from a next link as it is.",
-    "_format": "Before the header Accept: json, or html where a page is written.",
+    "_count": f"Entries on a page: a whole number from 0. The maximum and default is {MAX_COUNT}.",
+    "_cursor": "The cursor of a page. Copy it from a next link.",
+    "_format": "The format: json, or html for an operation that has a page. It takes precedence over Accept.",
     "_id": "Ids, separated by commas.",
-    "_lastUpdated": "When Kafka had it: a date or an instant with a prefix, such as ge2026-01-31. May be repeated.",
-    "_pretty": "Passed over.",
-    "_since": "An instant: only what came since.",
-    "_total": "Passed over: a total is always exact.",
-    "_totalMethod": "Passed over: a total is always exact.",
+    "_lastUpdated": "When Kafka received the version: a date or instant, such as ge2026-01-31. Repeatable.",
+    "_pretty": "Ignored.",
+    "_since": "An instant. Only changes since then are returned.",
+    "_total": "Ignored. A total is always exact.",
+    "_totalMethod": "Ignored. A total is always exact.",
     "_type": "Resource types, separated by commas.",
     **RESULT_PARAMETER_HINTS,
 }
 _PARAMETER_VALUES = {"_summary": SUMMARY_VALUES}
-_PREFER = Parameter("Prefer", "header", "handling=lenient passes over parameters that are not known, and says so.")
-_IF_NONE_MATCH = Parameter("If-None-Match", "header", "The ETag that the caller has: 304 while nothing has changed.")
+_PREFER = Parameter(
+    "Prefer", "header", "With handling=lenient unsupported parameters are ignored, and the answer has a warning."
+)
+_IF_NONE_MATCH = Parameter(
+    "If-None-Match", "header", "The ETag of the version that the caller has. The answer is 304 if it has not changed."
+)
 _ETAG_HEADER = {"ETag": "The version of the answer."}
-_DIGEST_HEADER = {RECORD_DIGEST: "The same for the same record, as the caller sees it."}
-_LAST_MODIFIED_HEADER = {"Last-Modified": "When Kafka had it."}
+_DIGEST_HEADER = {RECORD_DIGEST: "A hash of the record as the caller sees it. Equal digests mean equal records."}
+_LAST_MODIFIED_HEADER = {"Last-Modified": "The time at which Kafka received the version."}
 
 _RESOURCE = ResponseDescription(200, "The resource.", FHIR_JSON, "Resource", {**_ETAG_HEADER, **_LAST_MODIFIED_HEADER})
 _SEARCHSET = ResponseDescription(
-    200, "A page of what was found: a searchset.", FHIR_JSON, "Bundle", {**_ETAG_HEADER, **_DIGEST_HEADER}
+    200, "A searchset with one page of matches.", FHIR_JSON, "Bundle", {**_ETAG_HEADER, **_DIGEST_HEADER}
 )
-_VERSIONS = ResponseDescription(200, "A page of versions: a history.", FHIR_JSON, "Bundle")
+_VERSIONS = ResponseDescription(200, "A history with one page of versions.", FHIR_JSON, "Bundle")
 _HTML_HEADERS = {
-    "Content-Security-Policy": "Of a page: a browser fetches, runs and sends nothing.",
-    "X-Content-Type-Options": "Of a page: nosniff.",
+    "Content-Security-Policy": "For an HTML page: the browser loads, runs and sends nothing.",
+    "X-Content-Type-Options": "For an HTML page: nosniff.",
 }
 _DOCUMENT = ResponseDescription(
     200, "An IPS document.", FHIR_JSON, "Bundle", {**_ETAG_HEADER, **_DIGEST_HEADER, **_HTML_HEADERS, "Vary": "Accept"}
 )
-_FACTS = ResponseDescription(200, "Facts, or what became of them.", FHIR_JSON, "Parameters")
-_STORY = ResponseDescription(200, "Two documents, and what changed between them.", FHIR_JSON, "Parameters")
+_FACTS = ResponseDescription(200, "The facts, or with _since their changes.", FHIR_JSON, "Parameters")
+_STORY = ResponseDescription(200, "Two IPS documents, and the changes between them.", FHIR_JSON, "Parameters")
 _SOURCES = ResponseDescription(200, "One part for each source.", FHIR_JSON, "Parameters")
-_NOT_MODIFIED = ResponseDescription(304, "The caller has this version.", headers=_ETAG_HEADER)
+_NOT_MODIFIED = ResponseDescription(304, "The caller already has this version.", headers=_ETAG_HEADER)
 
 
 def with_descriptions(routes: Sequence[Route]) -> list[Route]:
@@ -287,5 +291,7 @@ def _kinds_text(kinds: Mapping[str, Sequence[str]], all_types: int) -> str:
 def _form_body(parameters: Sequence[Parameter]) -> BodyDescription:
     fields = {each.name: {**each.schema, "description": each.description} for each in parameters}
     return BodyDescription(
-        [FORM_MEDIA_TYPE], {"type": "object", "properties": fields}, "The search, where no proxy logs it."
+        [FORM_MEDIA_TYPE],
+        {"type": "object", "properties": fields},
+        "The search parameters. In a form they are not in the logs of proxies.",
     )

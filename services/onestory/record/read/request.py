@@ -55,7 +55,7 @@ async def parameters(request: Request) -> RequestParameters:
     """
     in_query = request.query_params.multi_items()
     if len(in_query) > _MAX_PARAMETERS:
-        raise Malformed(f"At most {_MAX_PARAMETERS} parameters can be asked by at once.", code="too-costly")
+        raise Malformed(f"The request has too many parameters. Send at most {_MAX_PARAMETERS}.", code="too-costly")
     if request.method != "POST":
         return in_query
     # A body can be read only once.
@@ -66,16 +66,16 @@ async def parameters(request: Request) -> RequestParameters:
 
 async def _form_parameters(request: Request) -> RequestParameters:
     if request.headers.get("Content-Type", FORM_MEDIA_TYPE).partition(";")[0].strip().lower() != FORM_MEDIA_TYPE:
-        raise WrongMediaType(f"Send search parameters as {FORM_MEDIA_TYPE}.")
+        raise WrongMediaType(f"Content-Type: a search form must be {FORM_MEDIA_TYPE}.")
     form = bytearray()
     async for chunk in request.stream():
         form += chunk
         if len(form) > _MAX_FORM_BYTES:
-            raise TooLarge(f"A search form has at most {_MAX_FORM_BYTES} bytes.")
+            raise TooLarge(f"The search form is too large. Send at most {_MAX_FORM_BYTES} bytes.")
     try:
         return parse_qsl(form.decode(), keep_blank_values=True, max_num_fields=_MAX_PARAMETERS, errors="strict")
     except ValueError as error:
-        raise Malformed("The search form cannot be read.") from error
+        raise Malformed("The search form is not valid. Send name=value pairs in UTF-8, joined with &.") from error
 
 
 def is_lenient(request: Request) -> bool:
@@ -95,7 +95,7 @@ async def await_position(visible_positions: VisiblePositions, request_parameters
     """
     token = single_value(request_parameters, "after")
     if token is not None and not await visible_positions.wait(parse_position_token(token), _MAX_WAIT_S):
-        raise Unavailable(f"What you ask to read after is not visible after {_MAX_WAIT_S:.0f} s. Ask again.")
+        raise Unavailable(f"after: readers do not see this position after {_MAX_WAIT_S:.0f} s. Send the request again.")
 
 
 def resource_response(request: Request, content: bytes, version_id: object, last_updated: datetime | None) -> Response:

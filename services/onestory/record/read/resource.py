@@ -63,11 +63,11 @@ def _response(request: Request, target: AddressedResource) -> Response:
 def _gone(current: CurrentStatement) -> Gone | None:
     """The reason why a resource that was in the record is no longer part of it; None if it is part of it."""
     if current.away:
-        return Gone("Its source has since said it of somebody else, or under another id. Its history is still here.")
+        return Gone("Its source has moved it to another person or id. Its history is still available.")
     if current.retracted:
-        return Gone("Its source has withdrawn it. Its history is still here.")
+        return Gone("Its source has retracted it. Its history is still available.")
     if current.retired:
-        return Gone("Its source's latest whole list of this type does not have it. Its history is still here.")
+        return Gone("The latest whole list of its source leaves it out. Its history is still available.")
     return None
 
 

@@ -82,35 +82,35 @@ where link.kind <> 'provisional' or exists (select from person where person.pers
 
 # A source may retract under one identity a statement that it made under another identity of the same person.
 _WITHDRAWN = """
-select said.shared_id
+select older.shared_id
 from current taken_back
-join current said on substr(said.shared_id, 28) = substr(taken_back.shared_id, 28)
-    and (said.rank, said.published_at, said.event_id)
+join current older on substr(older.shared_id, 28) = substr(taken_back.shared_id, 28)
+    and (older.rank, older.published_at, older.event_id)
         < (taken_back.rank, taken_back.published_at, taken_back.event_id)
 where taken_back.person_key = any($1) and taken_back.operation = 'retract'
-    and said.person_key = any($1) and said.visible
+    and older.person_key = any($1) and older.visible
 """
 
 # A source's whole list under an NHS number retires the statements that it made before it knew the number. A list under
 # one of two NHS numbers retires nothing under the other: the source may have two records of that person.
 _LEFT_OUT = """
-select said.shared_id
-from current said
-join person unnumbered on unnumbered.person_key = said.person_key and unnumbered.system = $2
-    and starts_with(unnumbered.value, said.organisation || '|' || said.system || '|')
-join patient_link link on link.other_key = said.person_key and link.kind = 'provisional' and link.person_key = any($1)
+select older.shared_id
+from current older
+join person unnumbered on unnumbered.person_key = older.person_key and unnumbered.system = $2
+    and starts_with(unnumbered.value, older.organisation || '|' || older.system || '|')
+join patient_link link on link.other_key = older.person_key and link.kind = 'provisional' and link.person_key = any($1)
 cross join lateral (
     select l.* from whole_list l
-    where l.person_key = link.person_key and l.organisation = said.organisation and l.system = said.system
-        and l.resource_type = said.resource_type
+    where l.person_key = link.person_key and l.organisation = older.organisation and l.system = older.system
+        and l.resource_type = older.resource_type
     order by l.rank desc, l.published_at desc, l.event_id desc limit 1
 ) listed
-where said.person_key = any($1) and said.visible
-    and (said.rank, said.published_at, said.event_id) < (listed.rank, listed.published_at, listed.event_id)
+where older.person_key = any($1) and older.visible
+    and (older.rank, older.published_at, older.event_id) < (listed.rank, listed.published_at, listed.event_id)
     and not exists (
         select from statement s
         where s.person_key = listed.person_key and s.event_id = listed.event_id
-            and s.shared_id = listed.person_key || '-' || substr(said.shared_id, 28)
+            and s.shared_id = listed.person_key || '-' || substr(older.shared_id, 28)
     )
 """
 

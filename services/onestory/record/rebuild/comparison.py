@@ -170,7 +170,7 @@ PARTS: dict[str, ComparedPart] = {
     "identity": ComparedPart("person", "person_key", "system, value"),
     "events": ComparedPart("event", "message_key", "event_id, digest, published_at"),
     "visible entries": ComparedPart("current", "person_key", "shared_id, content_digest", "visible"),
-    "standing statements": ComparedPart(
+    "current statements": ComparedPart(
         "current", "person_key", f"resource_type, shared_id, {_KEY}, organisation, system, operation, away, retired"
     ),
     "statements": ComparedPart(

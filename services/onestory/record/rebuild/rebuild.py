@@ -78,9 +78,9 @@ class Rebuild:
 
     def compare(self) -> GenerationComparison:
         """Compare both generations at the same positions, while the live record goes on."""
-        self._stage("looking at the record", 0)
+        self._stage("counting the live record", 0)
         live = comparison.snapshot_live(self._connection)
-        self._follow("reading what has come since", live)
+        self._follow("reading new messages", live)
         self._follower.changed_keys.clear()
         self._stage("comparing", 0)
         result = GenerationComparison(*comparison.differences(self._connection, MAX_SHOWN))
@@ -93,11 +93,11 @@ class Rebuild:
         Raises `Unavailable` when another process keeps the tables busy; nothing has changed then.
         """
         rebuild_store.drop(self._connection, FORMER)
-        self._follow("reading what has come since", rebuild_store.positions(self._connection, LIVE))
+        self._follow("reading new messages", rebuild_store.positions(self._connection, LIVE))
         self._stage("preparing", 0)
         rebuild_store.carry_summaries(self._connection, same_content=self._is_same)
         rebuild_store.analyze_next(self._connection)
-        self._follow("reading what has come since", rebuild_store.positions(self._connection, LIVE))
+        self._follow("reading new messages", rebuild_store.positions(self._connection, LIVE))
         self._stage("taking over", 0)
         with self._connection.transaction():
             rebuild_store.hold_writers(self._connection, _LOCK_TIMEOUT_S)
@@ -159,8 +159,8 @@ class GenerationFollower:
                 self._run(bounds)
             except EverythingParked as error:
                 raise Misconfigured(
-                    "Nothing of what is read can be used: is this the projector's environment (schema registry, key "
-                    "secret)? The record is as it was."
+                    "No message can be used. Are the schema registry and the key secret those of the projector? "
+                    "The record has not changed."
                 ) from error
             self._reader.forget()
 

@@ -54,8 +54,8 @@ def exclusive_connection(dsn: str) -> Iterator[psycopg.Connection]:
             connection.execute("select pg_advisory_unlock(%s)", [_REBUILD_LOCK])
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise Unavailable(
-                f"PostgreSQL did not answer ({type(error).__name__}). The record is as it was; started again, "
-                "the rebuild goes on from where it was."
+                f"PostgreSQL did not answer ({type(error).__name__}). The record has not changed. Start the rebuild "
+                "again: it goes on from where it was."
             ) from error
 
 
@@ -281,8 +281,8 @@ def _retry_until(deadline: float, attempt: Callable[[], bool]) -> bool:
 
 def _busy() -> Unavailable:
     return Unavailable(
-        "Somebody keeps the record's tables busy (a backup, a long transaction). The record is as it was; start the "
-        "rebuild again later, it goes on from here."
+        "Another session keeps the record's tables busy (a backup, a long transaction). The record has not "
+        "changed. Start the rebuild again later: it goes on from here."
     )
 
 

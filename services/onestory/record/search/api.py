@@ -81,9 +81,13 @@ class SearchType:
 def _single_person(refs: Sequence[PersonRef]) -> PersonRef:
     """The only person among the refs, with the NHS number if one names it. Raises `Malformed` for none or several."""
     if not refs:
-        raise Malformed("Search is within one person's record: name the person, as in patient=9990000018.")
+        raise Malformed(
+            "patient: it is missing. A search is within one person's record. Send one, such as patient=9990000018."
+        )
     if len({ref.person_key for ref in refs}) > 1:
-        raise Malformed("Search is within one person's record: these parameters name several.", code="value")
+        raise Malformed(
+            "The parameters name several persons. Send one person, such as patient=9990000018.", code="value"
+        )
     return max(refs, key=lambda ref: ref.number or "")
 
 

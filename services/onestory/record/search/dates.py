@@ -89,7 +89,10 @@ def comparison(value: str, parameter: str) -> Comparison:
     if match is None:
         raise _unreadable(parameter)
     if (match["prefix"] or "eq") not in _PREFIXES:
-        raise Malformed(f"{parameter} takes the prefixes {', '.join(_PREFIXES)}, or none.", code="not-supported")
+        raise Malformed(
+            f"{parameter}: this prefix is not supported. Send one of {', '.join(_PREFIXES)}, or none.",
+            code="not-supported",
+        )
     return Comparison(match["prefix"] or "eq", *_asked(match["date"], parameter))
 
 
@@ -106,7 +109,9 @@ def last_updated(value: str) -> TimeRange:
         case "le":
             return TimeRange(before=asked.end)
         case "ne":
-            raise Malformed("_lastUpdated takes the prefixes eq, gt, ge, lt, le, sa and eb.", code="not-supported")
+            raise Malformed(
+                "_lastUpdated: ne is not supported. Send eq, gt, ge, lt, le, sa or eb.", code="not-supported"
+            )
         case _:
             return TimeRange(asked.begin, asked.end)
 
@@ -162,4 +167,6 @@ def _precision(time: str | None) -> timedelta:
 
 
 def _unreadable(parameter: str) -> Malformed:
-    return Malformed(f"{parameter} takes a FHIR date or instant, such as 2026-11-22T09:00:00Z.", code="value")
+    return Malformed(
+        f"{parameter}: it is not a FHIR date or instant. Send one, such as 2026-11-22T09:00:00Z.", code="value"
+    )

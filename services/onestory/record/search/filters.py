@@ -60,11 +60,11 @@ def supported_parameter(resource_type: str, full_name: str, fhir: str) -> Search
     name, _, modifier = full_name.partition(":")
     known = search_parameters(resource_type)
     if name not in known:
-        return f"{resource_type} has {', '.join(known)}."
+        return f"{resource_type} supports {', '.join(known)}."
     kind = known[name].kind
     if modifier in ("", _MISSING, *_MODIFIERS[kind]) or (kind == "reference" and modifier in resource_types()):
         return SearchParameter(resource_type, name, modifier, known[name], fhir)
-    return f"{name} takes the modifiers {', '.join(sorted([*_MODIFIERS[kind], _MISSING]))}."
+    return f"{name} supports the modifiers {', '.join(sorted([*_MODIFIERS[kind], _MISSING]))}."
 
 
 def parse_filter(parameter: SearchParameter, text: str) -> Filter:
@@ -76,14 +76,16 @@ def parse_filter(parameter: SearchParameter, text: str) -> Filter:
     parse_test = _TEST_PARSERS[parameter.definition.kind]
     alternatives = [part.strip() for part in split_escaped(text, ",")]
     if not all(alternatives):
-        raise Malformed(f"{parameter.name} has an empty value.", code="value")
+        raise Malformed(
+            f"{parameter.name}: one of its values is empty. Send a value, or remove the comma.", code="value"
+        )
     tests = tuple(parse_test(parameter, part) for part in alternatives)
     return Filter(parameter.name, parameter.definition, tests, negated=parameter.modifier == "not")
 
 
 def _parse_boolean(parameter: SearchParameter, text: str) -> bool:
     if text not in ("true", "false"):
-        raise Malformed(f"{parameter.name}:missing is true or false.", code="value")
+        raise Malformed(f"{parameter.name}:missing: the value is not valid. Send true or false.", code="value")
     return text == "true"
 
 
@@ -102,7 +104,9 @@ def _without_implied_system(parameter: SearchParameter, wanted: Token) -> Token:
     if not wanted.system or len(implied) < len(kinds):
         return wanted
     if wanted.system.rpartition("/")[2] not in implied:
-        raise Malformed(f"{parameter.name} has no codes of this system: give the code alone.", code="value")
+        raise Malformed(
+            f"{parameter.name}: it has no codes of this system. Send the code without a system.", code="value"
+        )
     return Token(None, wanted.code)
 
 
@@ -210,7 +214,7 @@ def parse_reference(text: str, name: str, resource_type: str, fhir: str) -> Refe
     if target is None and "://" in text:
         return text
     if target is None or resource_type not in ("", target.resource_type):
-        raise Malformed(f"{name} takes Type/id, an id, or a URL.", code="value")
+        raise Malformed(f"{name}: the value is not a reference. Send Type/id, an id, or a URL.", code="value")
     return target
 
 
@@ -238,7 +242,7 @@ def parse_token(text: str, name: str) -> Token:
     """The token in `[code]`, `[system]|[code]`, `|[code]` or `[system]|`. Raises `Malformed`."""
     parts = [unescape(part) for part in split_escaped(text, "|")]
     if len(parts) > 2 or not any(parts):
-        raise Malformed(f"{name} takes a code, system|code, |code or system|.", code="value")
+        raise Malformed(f"{name}: the value is not a token. Send a code, system|code, |code or system|.", code="value")
     return Token(None, parts[0]) if len(parts) == 1 else Token(_canonical_system(parts[0]), parts[1])
 
 

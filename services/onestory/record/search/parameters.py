@@ -85,7 +85,10 @@ def parse_query(
     _refuse_nul(parameters)
     ignored = tuple(sorted({name for name, _ in parameters if name not in known}))
     if ignored and (not lenient or AS_OF in ignored):
-        raise Malformed("Unknown search parameters.", issues=[unsupported_issue(name, "error") for name in ignored])
+        raise Malformed(
+            "The request has unsupported search parameters.",
+            issues=[unsupported_issue(name, "error") for name in ignored],
+        )
     return RecordQuery(
         types=tuple(types) or _comma_separated(parameters, "_type"),
         ids=_comma_separated(parameters, "_id"),
@@ -100,7 +103,7 @@ def single_value(parameters: RequestParameters, name: str) -> str | None:
     """The value of a parameter that may be given once; None without it. Raises `Malformed`."""
     values = [value for key, value in parameters if key == name]
     if len(values) > 1:
-        raise Malformed(f"{name} may be given once.", code="value")
+        raise Malformed(f"{name}: it is sent more than once. Send it once.", code="value")
     return values[0] if values else None
 
 
@@ -110,14 +113,14 @@ def unsupported_issue(name: str, severity: str, hint: str = "") -> Issue:
     The name is shortened, and loses unusual characters, because the caller wrote it.
     """
     shown = "".join(letter for letter in name[:64] if letter.isalnum() or letter in "_-:.")
-    text = f"The search parameter '{shown}' is not known here. {hint}"
+    text = f"The search parameter '{shown}' is not supported. {hint}"
     return Issue("not-supported", text.rstrip(), severity=severity)
 
 
 def _refuse_nul(parameters: RequestParameters) -> None:
     # PostgreSQL cannot store or compare a text with NUL.
     if any("\0" in value for _, value in parameters):
-        raise Malformed("A search parameter holds a NUL character.", code="value")
+        raise Malformed("A search parameter has a NUL character. Remove it.", code="value")
 
 
 def _comma_separated(parameters: RequestParameters, name: str) -> tuple[str, ...] | None:
@@ -135,7 +138,7 @@ def _count(value: str | None) -> int:
     if value is None:
         return MAX_COUNT
     if not (value.isascii() and value.isdigit()) or len(value) > 9:
-        raise Malformed("_count is a whole number from 0.", code="value")
+        raise Malformed("_count: it is not a whole number. Send one from 0.", code="value")
     return min(int(value), MAX_COUNT)
 
 
@@ -145,12 +148,12 @@ _MAX_VALUES, _MAX_SORT_RULES, _MAX_ELEMENTS = 500, 10, 100
 SUMMARY_VALUES = ("true", "false", "text", "data", "count")
 RESULT_PARAMETERS = ("_sort", "_summary", "_elements", "_include", "_revinclude")
 RESULT_PARAMETER_HINTS = {
-    "_sort": "It takes search parameters of the type, _lastUpdated and _id, with a hyphen before what descends, "
-    f"{_MAX_SORT_RULES} at most.",
-    "_summary": f"It is one of {', '.join(SUMMARY_VALUES)}.",
-    "_elements": f"It takes names of elements, separated by commas, {_MAX_ELEMENTS} at most.",
-    "_include": "It takes type:parameter, for a parameter that is a reference of the type that is searched, or *.",
-    "_revinclude": "It takes type:parameter, for a parameter that is a reference.",
+    "_sort": "Send search parameters of the type, _lastUpdated or _id, with a hyphen for descending order, "
+    f"at most {_MAX_SORT_RULES}.",
+    "_summary": f"Send one of {', '.join(SUMMARY_VALUES)}.",
+    "_elements": f"Send names of elements, separated by commas, at most {_MAX_ELEMENTS}.",
+    "_include": "Send * or type:parameter, with the type that is searched and one of its reference parameters.",
+    "_revinclude": "Send type:parameter, with a reference parameter of that type.",
 }
 
 
@@ -189,11 +192,11 @@ def parse_search(parameters: RequestParameters, resource_type: str, fhir: str, *
     checked = [(parameter, _issue_of(parameter, resource_type, fhir, severity)) for parameter in parameters]
     issues = tuple(dict.fromkeys(issue for _, issue in checked if issue))
     if issues and (not lenient or any(name == AS_OF for name, _ in parameters)):
-        raise Malformed("Unknown search parameters.", issues=issues)
+        raise Malformed("The request has unsupported search parameters.", issues=issues)
     used = [parameter for parameter, issue in checked if issue is None]
     order, parsed_filters = _sort_order(used, resource_type), _filters(used, resource_type, fhir)
     if sum(len(each.tests) for each in parsed_filters) > _MAX_VALUES:
-        raise Malformed(f"A search compares with at most {_MAX_VALUES} values.", code="too-costly")
+        raise Malformed(f"The search has too many values. Send at most {_MAX_VALUES}.", code="too-costly")
     in_query = [(name, value) for name, value in used if name in SEARCH_PARAMETERS and (name != CURSOR or not order)]
     query = parse_query(in_query, SEARCH_PARAMETERS, types=(resource_type,), lenient=False)
     return Search(
@@ -262,7 +265,7 @@ def _filters(used: RequestParameters, resource_type: str, fhir: str) -> tuple[Fi
 def _shape(used: RequestParameters) -> Shape:
     elements, summary = single_value(used, "_elements"), single_value(used, "_summary")
     if elements is not None and summary not in (None, "false", "count"):
-        raise Malformed("_elements and _summary each say what to show: give one of them.", code="value")
+        raise Malformed("_elements, _summary: both select what is shown. Send one of them.", code="value")
     wanted = frozenset(part.strip() for part in elements.split(",")) if elements is not None else None
     return Shape(summary or "false", wanted)
 
@@ -288,7 +291,9 @@ def resource_types_in_parameter(names: Iterable[str]) -> tuple[str, ...]:
     """The types, if FHIR R4 has them all. Raises `Malformed`."""
     listed = tuple(names)
     if not resource_types().issuperset(listed):
-        raise Malformed("_type names a resource type that FHIR R4 does not have.", code="value")
+        raise Malformed(
+            "_type: FHIR R4 has no such resource type. Send types of FHIR R4, separated by commas.", code="value"
+        )
     return listed
 
 
@@ -307,8 +312,8 @@ def parse_as_of(parameters: RequestParameters, now: datetime) -> datetime | None
         moment = parse_instant(value.replace(" ", "+"))
     except ValueError as error:
         raise Malformed(
-            f"{AS_OF} takes a moment with date, time and zone, such as 2026-11-22T09:00:00Z.", code="value"
+            f"{AS_OF}: it is not an instant. Send date, time and zone, such as 2026-11-22T09:00:00Z.", code="value"
         ) from error
     if moment > now:
-        raise Malformed(f"{AS_OF} is in the future: it is {format_instant(now)} here.", code="value")
+        raise Malformed(f"{AS_OF}: it is in the future. Send a moment before {format_instant(now)}.", code="value")
     return moment

@@ -89,12 +89,12 @@ def parse_people_query(search: Search) -> PeopleQuery:
     day = _DAY.fullmatch(single_value(search.used, _BIRTH_DATE) or "")
     if not names or day is None or span(day["day"]) is None:
         raise Malformed(
-            "Patients are found by identifier=<NHS number>, or by name, family or given together with the day of "
-            "birth, as in family=Smith&birthdate=1990-12-31.",
+            "A search for Patients needs identifier=<NHS number>, or a name (name, family or given) and a birth date, "
+            "such as family=Smith&birthdate=1990-12-31.",
             code="required",
         )
     if search.order is not None:
-        raise Malformed("Patients who are found by name are not sorted.", code="not-supported")
+        raise Malformed("_sort: a search for Patients by name does not support it. Remove it.", code="not-supported")
     other_filters = tuple(each for each in search.filters if each.name != _BIRTH_DATE)
     return PeopleQuery(birth_date_forms(day["day"]), _name_prefixes(names[0]), replace(search, filters=other_filters))
 
@@ -103,9 +103,9 @@ def _name_prefixes(name: str) -> list[str]:
     """Two prefixes for each alternative: its first word, and all its words as one."""
     alternatives = [name_words(unescape(part)) for part in split_escaped(name, ",")]
     if len(alternatives) > _MAX_NAMES:
-        raise Malformed(f"At most {_MAX_NAMES} names may be alternatives.", code="too-costly")
+        raise Malformed(f"The name has too many alternatives. Send at most {_MAX_NAMES}.", code="too-costly")
     if not all(sum(map(len, words)) >= _MIN_LETTERS for words in alternatives):
-        raise Malformed(f"A name is given with at least {_MIN_LETTERS} letters.", code="value")
+        raise Malformed(f"A name is too short. Send at least {_MIN_LETTERS} letters.", code="value")
     return sorted({form for words in alternatives for form in (words[0], "".join(words))})
 
 
@@ -181,4 +181,6 @@ def _has_matching_statement(query: PeopleQuery, view: RecordView) -> bool:
 
 
 def _too_many() -> Malformed:
-    return Malformed(f"More than {MAX_PEOPLE} people may be meant: narrow your search.", code="too-costly")
+    return Malformed(
+        f"More than {MAX_PEOPLE} persons may match. Send more parameters, such as given or gender.", code="too-costly"
+    )

@@ -94,7 +94,7 @@ def parse_sort_cursor(text: str | None, key_count: int) -> SortCursor | None:
     except (ValueError, TypeError) as error:
         raise _unreadable_cursor() from error
     if len(cursor.keys) != key_count:
-        raise Malformed(f"{CURSOR} is from a list in another order.", code="value")
+        raise Malformed(f"{CURSOR}: it is from a list in another order. Send the request without it.", code="value")
     return cursor
 
 
@@ -116,7 +116,7 @@ def parse_history_cursor(text: str | None) -> HistoryCursor | None:
 def _sort_cursor(keys: Any, resource_type: Any, resource_id: Any, as_of: Any) -> SortCursor:
     texts = [resource_type, resource_id, *[key for key in keys if key is not None]]
     if not isinstance(keys, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError("not a place")
+        raise ValueError("not a cursor")
     return SortCursor(tuple(keys), resource_type, resource_id, _moment(as_of))
 
 
@@ -142,7 +142,7 @@ def _decode(text: str) -> bytes:
 
 
 def _unreadable_cursor() -> Malformed:
-    return Malformed(f"{CURSOR} is not from a next link of ours.", code="value")
+    return Malformed(f"{CURSOR}: it is not from a next link of this server. Send the request without it.", code="value")
 
 
 _COMMON_DEFINITIONS = {

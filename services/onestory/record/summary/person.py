@@ -92,5 +92,5 @@ def _language_as_text(communication: Mapping[str, Any]) -> Mapping[str, Any]:
     if not _needs_text(language):
         return communication
     stated = {"url": LANGUAGE_EXTENSION, "valueCodeableConcept": language}
-    language_text = concept_text(language) or "A language that is not named"
+    language_text = concept_text(language) or "Language not named"
     return {**communication, "language": {"extension": [stated], "text": language_text}}

@@ -103,7 +103,7 @@ class Summariser:
                     await self._session(connection, stop)
             except _UNAVAILABLE as error:
                 self._reachable = False
-                log.warning("summaries_wait", because=type(error).__name__, again_in_s=pause_s)
+                log.warning("summaries_paused", because=type(error).__name__, again_in_s=pause_s)
                 await asyncio.to_thread(stop.wait, pause_s)
                 pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
             else:
@@ -216,7 +216,7 @@ def _changed_parts(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[s
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the name of the service whose persons are summarised."""
-    parser.add_argument("room", choices=["record"], help="the room whose persons are summarised")
+    parser.add_argument("service", choices=["record"], help="the service whose persons are summarised")
 
 
 def run(_arguments: argparse.Namespace) -> int:

@@ -112,7 +112,7 @@ def _row(record: SummaryRecord, line: Line) -> Row:
 def _modifier_warning(record: SummaryRecord, fact: Fact) -> Iterable[str]:
     """The warning for an unknown modifier (http://hl7.org/fhir/R4/extensibility.html#modifierExtension)."""
     if any(MODIFIER_ELEMENTS & statement.content.keys() for statement in record.valid_statements(fact)):
-        yield strong("Its source qualifies this in a way that is not understood here: read the resource.")
+        yield strong("The source adds a modifier that OneStory does not know: read the resource.")
 
 
 def _entries(

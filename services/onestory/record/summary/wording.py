@@ -161,7 +161,7 @@ def _value_as_text(found: Any) -> str:
             return between.join(
                 part for part in (quantity_text(found.get(one)), quantity_text(found.get(other))) if part
             )
-    return concept_text(found) or quantity_text(found) or period_text(found) or "(a value that only its resource shows)"
+    return concept_text(found) or quantity_text(found) or period_text(found) or "(see the resource for this value)"
 
 
 def _component(part: Mapping[str, Any]) -> str:

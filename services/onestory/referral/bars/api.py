@@ -74,7 +74,7 @@ def read_query(request: Request, known: Collection[str]) -> dict[str, list[str]]
         if name in _FORMAT_PARAMETERS:
             continue
         if name not in known:
-            text = f"This search understands {', '.join(sorted(known))}: leave out what else there is."
+            text = f"{name}: unknown parameter. Send one of {', '.join(sorted(known))}."
             raise Malformed(text, code="not-supported", expression="http.query")
         parameters.setdefault(name, []).append(value)
     return parameters
@@ -84,11 +84,11 @@ def read_person(request: Request, known: Collection[str] = ()) -> PersonIdentifi
     """Return the person that `patient:identifier` names. Raises `Malformed`."""
     values = read_query(request, {PATIENT_PARAMETER, *known}).get(PATIENT_PARAMETER, [])
     if len(values) != 1:
-        text = f"Say of whom: {PATIENT_PARAMETER}={NHS_NUMBER_SYSTEM}|<NHS number>."
+        text = f"Name the person: {PATIENT_PARAMETER}={NHS_NUMBER_SYSTEM}|<NHS number>."
         raise Malformed(text, code="required", expression=f"http.{PATIENT_PARAMETER}")
     system, _, number = values[0].rpartition("|")
     if (system and not is_nhs_number_system(system)) or not is_nhs_number(number):
-        text = f"{PATIENT_PARAMETER} is {NHS_NUMBER_SYSTEM}| and an NHS number with a right check digit."
+        text = f"{PATIENT_PARAMETER}: send {NHS_NUMBER_SYSTEM}| and an NHS number with a valid check digit."
         raise Malformed(text, code="value", expression=f"http.{PATIENT_PARAMETER}")
     return PersonIdentifier(NHS_NUMBER_SYSTEM, number)
 
@@ -219,7 +219,7 @@ class SlotRoutes:
     async def _refuse_shared_id(self, service: str) -> None:
         """Raise `Unprocessable` for a DoS id of several teams: a slot would be booked as another team's."""
         if sum(team.active for team in await directory_store.teams_by_dos_id(self._database, service)) > 1:
-            text = "Several teams have this service id: ask by the id of the team in the directory."
+            text = "Several teams have this service id: send the directory id of the team."
             raise Unprocessable(text, code="business-rule", expression=f"http.{_SERVICE_PARAMETER}")
 
 
@@ -227,7 +227,7 @@ def _read_service(parameters: dict[str, list[str]]) -> str:
     values = parameters.get(_SERVICE_PARAMETER, [])
     if len(values) != 1 or not values[0] or not is_storable(values[0]):
         text = (
-            f"Say whose slots: {_SERVICE_PARAMETER}="
+            f"Name the team: {_SERVICE_PARAMETER}="
             "<id of the service, in the directory or in the Directory of Services>."
         )
         raise Malformed(text, code="required", expression=f"http.{_SERVICE_PARAMETER}")
@@ -238,7 +238,9 @@ def _read_service(parameters: dict[str, list[str]]) -> str:
 def _read_statuses(parameters: dict[str, list[str]]) -> list[str]:
     wanted = [status for value in parameters.get("status", []) for status in value.split(",")]
     if any(status not in _SLOT_STATUSES for status in wanted):
-        raise Malformed(f"status is of {', '.join(_SLOT_STATUSES)}.", code="value", expression="http.status")
+        raise Malformed(
+            f"status: send one or more of {', '.join(_SLOT_STATUSES)}.", code="value", expression="http.status"
+        )
     return wanted
 
 
@@ -259,7 +261,7 @@ def _read_start(values: Sequence[str]) -> tuple[datetime | None, datetime | None
 
 
 def _bad_start() -> Malformed:
-    text = "start is ge or le and a moment with time zone, such as ge2026-12-01T09:00:00Z (%2B for +)."
+    text = "start: send ge or le and an instant with time zone, such as ge2026-12-01T09:00:00Z (%2B for +)."
     return Malformed(text, code="value", expression="http.start")
 
 

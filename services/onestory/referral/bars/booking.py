@@ -84,9 +84,7 @@ class BookingMessages:
         named_slot = slot_id(work.message) or booking.slot_id
         slot = await _free_slot(work, transaction, handler, named_slot, own_slot_id=booking.slot_id)
         if named_slot != booking.slot_id and slot.team_id != booking.team_id:
-            text = (
-                "An appointment is moved within its team: cancel it, and book with the other, so that both hear of it."
-            )
+            text = "Appointment.slot: a move stays within the team. To change the team, cancel, and book again."
             raise Malformed(text, code="business-rule", expression=f"{work.message.focus.path}.slot")
         moved = replace(booking, slot_id=slot.slot_id)
         body = _appointment_body(work, "booked", slot)
@@ -151,7 +149,7 @@ async def _free_slot(
 ) -> Slot:
     """The slot, if it is free or the booking's own. Raises `Conflict`, and `Malformed` for one that does not fit."""
     if not wanted_id:
-        text = "A booking is in a Slot: name it in Appointment.slot."
+        text = "Appointment.slot: name the Slot of the booking."
         raise Malformed(text, code="required", expression=f"{work.message.focus.path}.slot")
     slot = await bars_store.find_slot(queries, wanted_id)
     if slot is None or (slot.status != "free" and wanted_id != own_slot_id):
@@ -174,15 +172,15 @@ async def _current_booking(work: MessageWork, transaction: Transaction) -> Booki
     booking = next(iter(await visible_bookings(transaction, work.caller, [stored] if stored else [])), None)
     if booking is None:
         raise NotFound(
-            "No appointment of yours is known that this updates: send it with the id that the answer to the booking "
+            "This updates no known appointment of yours: send it with the id that the answer to the booking "
             "gave, or the fullUrl of the booking, and the same Patient.",
             expression=f"{work.message.focus.path}.id",
         )
     if booking.person_key != work.person_key:
-        text = "The appointment is of somebody else: send the Patient for whom it was made."
+        text = "The appointment belongs to another person: send the Patient for whom it was made."
         raise Malformed(text, code="invariant", expression=work.message.patient.path)
     if booking.status != "booked":
-        raise Conflict(f"The appointment is {booking.status}: nothing of it can be changed any more.", code="conflict")
+        raise Conflict(f"The appointment is {booking.status}: it can no longer be changed.", code="conflict")
     return booking
 
 
@@ -223,7 +221,7 @@ def _appointment_bytes(booking: Booking, elements: AppointmentBody, version: UUI
 
 
 def _slot_taken(work: MessageWork) -> Conflict:
-    text = "This Slot is not free, or not offered any more: GET /Slot for those that are."
+    text = "This Slot is not free, or no longer offered: GET /Slot lists the free ones."
     return Conflict(text, code="conflict", expression=f"{work.message.focus.path}.slot")
 
 
@@ -259,7 +257,7 @@ class AppointmentChange:
         refuse_other_person(self._work.message, self._work.event.person, referral.person)
         if not self._written.shared_id.startswith(referral.person_key):
             # Without an NHS number it would belong to another person, and the record would refuse the whole change.
-            text = "Whoever is booked for a referral is named as there: send the Patient with the same NHS number."
+            text = "The Patient has to be the person of the referral: send the Patient with the same NHS number."
             raise Malformed(text, code="invariant", expression=self._work.message.patient.path)
         if not referral.is_open and self._action != "cancel-booking":
             text = f"The referral is {referral.status}, and has ended: no appointment can be made for it."

@@ -92,9 +92,7 @@ class BarsHandler:
         except Unprocessable as error:
             raise Malformed(error.issues[0].diagnostics, issues=error.issues) from error
         except TimeoutError as error:
-            text = (
-                "This took too long and was given up: send it again with the same X-Request-Id, to hear if it is done."
-            )
+            text = "This took too long and was stopped: send it again with the same X-Request-Id to learn its result."
             raise TimedOut(text) from error
         _messages.labels(meaning).inc()
         log.info("message_processed", meaning=str(meaning), referral_id=result.referral_id or None)
@@ -226,7 +224,7 @@ def _single(message: BarsMessage, candidates: Sequence[ProcessedMessage]) -> Pro
     current = [earlier for earlier in candidates if earlier.is_current]
     if len({(earlier.referral_id, earlier.appointment_id) for earlier in current}) > 1:
         raise Conflict(
-            f"Several could be meant: give the {message.focus.resource_type} the id that the answer to the first gave.",
+            f"Several could be meant: send the {message.focus.resource_type} with the id from the first answer.",
             code="conflict",
             expression=f"{message.focus.path}.id",
         )

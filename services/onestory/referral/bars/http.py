@@ -105,7 +105,7 @@ def _decode_header(headers: Mapping[str, str], name: str, *types: str) -> Mappin
     """Decode the JSON object in a header; None without it. `types` are the resource types that are allowed."""
     if name not in headers:
         return None
-    text = f"{name} is base64 of a JSON object{f', a FHIR {types[0]}' if types else ''}: send it so."
+    text = f"{name}: send base64 of a JSON object{f', a FHIR {types[0]}' if types else ''}."
     refused = Malformed(text, code="value", expression=f"http.{name}")
     raw = headers[name].strip().replace("-", "+").replace("_", "/")
     if len(raw) > _MAX_HEADER_LENGTH:
@@ -135,7 +135,7 @@ def _refuse_other_organisation(resource: Mapping[str, Any] | None, organisation:
         text = f"{ORGANISATION} names no organisation: give an identifier with system and ODS code."
         raise Malformed(text, code="required", expression=f"http.{ORGANISATION}")
     if organisation not in ods_codes:
-        text = f"{ORGANISATION} is another organisation than the token's: send the token of the one that sends."
+        text = f"{ORGANISATION} is another organisation than the token's: use a token of the sender."
         raise Forbidden(text, expression=f"http.{ORGANISATION}")
 
 

@@ -45,13 +45,20 @@ def bars_routes(
     operation, search = "$process-message", "search-type"
     return [
         route("POST", "/$process-message", process, operation, "a BaRS message", description=metadata.PROCESS),
-        route("POST", "/fhir/$process-message", process, operation, "the same", description=metadata.PROCESS_FHIR),
+        route(
+            "POST",
+            "/fhir/$process-message",
+            process,
+            operation,
+            "a BaRS message, below /fhir",
+            description=metadata.PROCESS_FHIR,
+        ),
         route(
             "GET",
             "/ServiceRequest/{id}",
             requests.read,
             "read",
-            "a referral of one's own",
+            "a referral of the caller's organisation",
             description=metadata.REQUEST,
         ),
         route(
@@ -59,7 +66,7 @@ def bars_routes(
             "/ServiceRequest",
             requests.search,
             search,
-            "one's referrals of a person",
+            "the caller's referrals of a person",
             description=metadata.REQUESTS,
         ),
         route(
@@ -67,7 +74,7 @@ def bars_routes(
             "/Appointment/{id}",
             appointments.read,
             "read",
-            "a booking of one's own",
+            "a booking of the caller's organisation",
             description=metadata.APPOINTMENT,
         ),
         route(
@@ -75,7 +82,7 @@ def bars_routes(
             "/Appointment",
             appointments.search,
             search,
-            "one's bookings of a person",
+            "the caller's bookings of a person",
             description=metadata.APPOINTMENTS,
         ),
         route("GET", "/Slot", slots.search, search, "times that a team offers", description=metadata.SLOTS),
@@ -84,7 +91,7 @@ def bars_routes(
             "/MessageDefinition",
             metadata.search_definitions,
             search,
-            "which messages",
+            "the supported messages",
             description=metadata.DEFINITIONS,
         ),
     ]
@@ -93,4 +100,4 @@ def bars_routes(
 def bars_open_routes(dependencies: Dependencies) -> Sequence[OpenRoute]:
     """The routes that need no token."""
     metadata_endpoint = metadata.capability_endpoint(dependencies.settings.base_url.rstrip("/"))
-    return [OpenRoute("GET", "/metadata", metadata_endpoint, "what this server does of BaRS", metadata.METADATA)]
+    return [OpenRoute("GET", "/metadata", metadata_endpoint, "what this server supports of BaRS", metadata.METADATA)]

@@ -34,7 +34,7 @@ def nhs_numbers(message: BarsMessage) -> list[PersonIdentifier]:
 def refuse_other_person(message: BarsMessage, sent: PersonIdentifier, known: PersonIdentifier) -> None:
     """Raise `Malformed` where a message about a known resource has another person's NHS number."""
     if sent != known and sent.is_nhs_number and known.is_nhs_number:
-        text = "What this message is about belongs to somebody else: send the Patient whom it was sent for."
+        text = "The referral or booking belongs to another person: send the Patient for whom it was made."
         raise Malformed(text, code="invariant", expression=message.patient.path)
 
 
@@ -44,10 +44,10 @@ def refuse_other_subject(message: BarsMessage) -> None:
     if focus.resource_type == "Appointment":
         actors = [message.resolve(participant.get("actor")) for participant in focus.resource.get("participant", ())]
         if message.patient not in actors:
-            text = "The Patient of the message is a participant of its Appointment: name them by the entry's fullUrl."
+            text = "Appointment.participant: name the Patient of the message by the fullUrl of its entry."
             raise Malformed(text, code="invariant", expression=f"{focus.path}.participant")
     elif message.resolve(focus.resource.get("subject")) is not message.patient:
-        text = f"The subject of the {focus.resource_type} is the Patient of the message: name them by the fullUrl."
+        text = f"{focus.resource_type}.subject: name the Patient of the message by the fullUrl of its entry."
         raise Malformed(text, code="invariant", expression=f"{focus.path}.subject")
 
 
@@ -61,7 +61,7 @@ def refuse_other_sender(message: BarsMessage, organisation: str) -> None:
         if is_ods_code_system(identifier.get("system"))
     }
     if codes and organisation not in codes:
-        text = "The sender is another organisation than the token's: send the token of the one that sends."
+        text = "MessageHeader.sender is another organisation than the token's: use a token of the sender."
         raise Forbidden(text, expression=f"{message.header.path}.sender")
 
 
@@ -112,7 +112,7 @@ def slot_id(message: BarsMessage) -> str:
     path = f"{message.focus.path}.slot"
     references = message.focus.resource.get("slot", ())
     if len(references) > 1:
-        raise Malformed("An Appointment is in one Slot: name one.", code="invariant", expression=path)
+        raise Malformed("Appointment.slot: name one Slot only.", code="invariant", expression=path)
     if not references:
         return ""
     entry = message.resolve(references[0])
@@ -137,7 +137,7 @@ def refuse_other_time(message: BarsMessage, starts_at: datetime, ends_at: dateti
     try:
         start, end = parse_instant(appointment.get("start", "")), parse_instant(appointment.get("end", ""))
     except ValueError as error:
-        text = "A booked Appointment has start and end, with time zone."
+        text = "Appointment.start and Appointment.end: send both, with time zone."
         raise Malformed(text, code="required", expression=f"{message.focus.path}.start") from error
     if not starts_at <= start < end <= ends_at:
         text = "The Appointment is at another time than its Slot: send the start and end that GET /Slot gave."

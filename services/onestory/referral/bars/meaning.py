@@ -90,8 +90,8 @@ def _request_meaning(message: BarsMessage) -> Meaning:
         return Meaning.UPDATE
     raise _no_workflow(
         message,
-        "An update only cancels: revoked or entered-in-error. Only control rooms (a6t1 to a6t3) send again what is "
-        "known meanwhile; else cancel, and send a new referral.",
+        "An update can only cancel: send revoked or entered-in-error. Only control rooms (a6t1 to a6t3) may send a "
+        "changed request; otherwise cancel, and send a new referral.",
     )
 
 
@@ -107,7 +107,7 @@ def _unfit_issues(message: BarsMessage) -> Iterator[Issue]:
     wanted = "validation" if validation else "referral"
     if codes_of_system(message.focus.resource.get("category"), CATEGORY_SYSTEM) != [wanted]:
         system = f"https://fhir.nhs.uk/CodeSystem/{CATEGORY_SYSTEM}"
-        text = f"By its definition this is a {wanted}: say so with one code of {system}."
+        text = f"ServiceRequest.category: send {wanted}, as the definition asks, and no other code of {system}."
         yield Issue("invariant", text, f"{message.focus.path}.category")
     plans: Sequence[str] = ("completed",)
     encounters: Sequence[str] = ("triaged", "finished")
@@ -124,7 +124,7 @@ def _unfit_issues(message: BarsMessage) -> Iterator[Issue]:
 
 def _status_issues(entry: MessageEntry, allowed: Sequence[str]) -> Iterator[Issue]:
     if entry.resource.get("status") not in allowed:
-        text = f"In this message the {entry.resource_type} is {' or '.join(allowed)}: send it as it is then."
+        text = f"{entry.resource_type}.status: send {' or '.join(allowed)} in this message."
         yield Issue("invariant", text, f"{entry.path}.status")
 
 
@@ -138,13 +138,16 @@ def _response_meaning(message: BarsMessage) -> Meaning:
         return Meaning.NOT_ATTENDED
     if status == "completed" or (status == "active" and receiver == "finished"):
         if message.definition.name.endswith("-interim"):
-            raise _no_workflow(message, "An interim response ends nothing: send the full one once it is finished.")
+            raise _no_workflow(
+                message,
+                "An interim response cannot end a referral: send the full response once the Encounter is finished.",
+            )
         return Meaning.DONE
     if status != "active" or receiver == "cancelled":
         raise _no_workflow(
             message,
-            "A response carries the ServiceRequest active, completed, or revoked where nobody attended. What was "
-            "accepted and cannot be done is said with $fail, what was never accepted with $reject.",
+            "In a response the ServiceRequest is active, completed, or revoked (did not attend). Use $fail for an "
+            "accepted referral that cannot be done, and $reject for one that was never accepted.",
         )
     if message.definition.name.endswith("-full"):
         raise _no_workflow(message, "A full response is sent once the receiver's Encounter is finished.")
@@ -168,7 +171,7 @@ def _booking_meaning(message: BarsMessage) -> Meaning:
 
 
 def _no_workflow(message: BarsMessage, instead: str) -> Malformed:
-    text = f"Event, reason, definition and statuses make no workflow together. {instead}"
+    text = f"Event, reason, definition and statuses do not fit together. {instead}"
     return Malformed(text, code="invariant", expression=f"{message.focus.path}.status")
 
 

@@ -130,12 +130,14 @@ def message_definition(definition: BarsDefinition, service: str) -> dict[str, An
 _HEADER_FORMAT = "base64 of JSON"
 _PATIENT_QUERY = Parameter(PATIENT_PARAMETER, "query", "https://fhir.nhs.uk/Id/nhs-number|<NHS number>", required=True)
 _SEARCH_ANSWER = [ResponseDescription(200, "A searchset.", FHIR_JSON, "Bundle")]
-_READ_ANSWER = [ResponseDescription(200, "As it is now.", FHIR_JSON, "Resource", {"ETag": "Its version."})]
+_READ_ANSWER = [ResponseDescription(200, "The current version.", FHIR_JSON, "Resource", {"ETag": "Its version."})]
 _MESSAGE_HEADERS = [
     Parameter(http.REQUEST_ID, "header", "A UUID, new for each message, the same when it is repeated.", required=True),
     Parameter(http.TARGET, "header", f"The service that the message is for: {_HEADER_FORMAT} {{system, value}}."),
     Parameter(
-        http.ORGANISATION, "header", f"Who sends it, the token's organisation: {_HEADER_FORMAT}, an Organization."
+        http.ORGANISATION,
+        "header",
+        f"The sender, which is the token's organisation: {_HEADER_FORMAT}, an Organization.",
     ),
     Parameter(http.PRACTITIONER, "header", f"{_HEADER_FORMAT}, a PractitionerRole."),
     Parameter(http.SOFTWARE, "header", f"{_HEADER_FORMAT}, a Device."),
@@ -150,12 +152,18 @@ def _describe_process(name: str) -> RouteDescription:
             MEDIA_TYPES, "Bundle", "A message of the Booking and Referral Standard (GET /MessageDefinition)."
         ),
         [
-            ResponseDescription(200, "Everything is done: a message with response ok.", FHIR_JSON, "Bundle"),
+            ResponseDescription(200, "The message is processed: a response message with code ok.", FHIR_JSON, "Bundle"),
             ResponseDescription(
-                408, "It took too long: repeat with the same X-Request-Id.", FHIR_JSON, "OperationOutcome"
+                408,
+                "Processing took too long: send the message again with the same X-Request-Id.",
+                FHIR_JSON,
+                "OperationOutcome",
             ),
             ResponseDescription(
-                409, "It was processed before, or what it asks contradicts.", FHIR_JSON, "OperationOutcome"
+                409,
+                "The message was processed before, or contradicts the current state.",
+                FHIR_JSON,
+                "OperationOutcome",
             ),
             ResponseDescription(425, "The same X-Request-Id is being processed.", FHIR_JSON, "OperationOutcome"),
         ],
@@ -171,9 +179,14 @@ APPOINTMENTS = RouteDescription("barsAppointments", [_PATIENT_QUERY], responses=
 SLOTS = RouteDescription(
     "barsSlots",
     [
-        Parameter("Schedule.actor:HealthcareService", "query", "The service's id.", required=True),
+        Parameter(
+            "Schedule.actor:HealthcareService",
+            "query",
+            "The directory id or DoS service id of the team.",
+            required=True,
+        ),
         Parameter("status", "query", "free, busy, or several, comma separated."),
-        Parameter("start", "query", "ge or le and a moment; twice for both."),
+        Parameter("start", "query", "ge or le and an instant; twice for both."),
     ],
     responses=_SEARCH_ANSWER,
 )

@@ -63,15 +63,13 @@ def _parse_bundle(body: bytes) -> dict[str, Any]:
         raise Malformed(issues[0].diagnostics, issues=issues)
     bundle: dict[str, Any] = msgspec.json.decode(body)
     if bundle["resourceType"] != "Bundle" or bundle.get("type") != "message":
-        text = "Send a Bundle of type message. What is said for the record goes to /fhir."
+        text = "Bundle.type: send message. A Bundle for the record goes to POST /fhir."
         raise Malformed(text, code="value", expression="Bundle.type")
     _refuse_version(bundle.get("meta", {}))
     if MESSAGE_PROFILE not in bundle["meta"].get("profile", ()):
-        raise Malformed(
-            f"A BaRS message says so: give the profile {MESSAGE_PROFILE}.", expression="Bundle.meta.profile"
-        )
+        raise Malformed(f"Bundle.meta.profile: send the profile {MESSAGE_PROFILE}.", expression="Bundle.meta.profile")
     if not is_fhir_id(bundle.get("id", "")):
-        text = "A message needs an id, for its response names it: give the Bundle a UUID as id."
+        text = "Bundle.id: send a UUID. The response to the message names it."
         raise Malformed(text, code="value" if "id" in bundle else "required", expression="Bundle.id")
     return bundle
 
@@ -79,10 +77,10 @@ def _parse_bundle(body: bytes) -> dict[str, Any]:
 def _refuse_version(meta: Json) -> None:
     supported = ", ".join(sorted(bundle_versions()))
     if "versionId" not in meta:
-        text = f"Say in which version of the standard this message is written: {supported}."
+        text = f"Bundle.meta.versionId: send the version of the standard: {supported}."
         raise Unprocessable(text, code="required", expression="Bundle.meta.versionId")
     if meta["versionId"] not in bundle_versions():
-        text = f"This version of the standard is not spoken here: send {supported}."
+        text = f"Bundle.meta.versionId: this version of the standard is not supported. Send {supported}."
         raise Unprocessable(text, code="not-supported", expression="Bundle.meta.versionId")
 
 
@@ -91,7 +89,7 @@ def _parse_entries(entries: Sequence[Json]) -> Iterator[MessageEntry]:
     for index, entry in enumerate(entries):
         path, full_url = f"Bundle.entry[{index}]", entry.get("fullUrl", "")
         if not full_url or full_url in seen_urls:
-            text = "Each entry has a fullUrl of its own, such as urn:uuid:<UUID>: what refers to it finds it by that."
+            text = "fullUrl: send one that no other entry has, such as urn:uuid:<UUID>. References use it."
             raise Malformed(text, code="invariant" if full_url else "required", expression=f"{path}.fullUrl")
         if not is_storable(full_url):
             text = "This fullUrl is too long: send at most 512 characters."
@@ -113,14 +111,16 @@ def _read_event(header: Json) -> str:
     coding, path = header.get("eventCoding", {}), f"{_HEADER}.eventCoding"
     event: str = coding.get("code", "")
     if not is_bars_system(coding.get("system"), EVENT_SYSTEM):
-        text = f"Say what the message is with a code of https://fhir.nhs.uk/CodeSystem/{EVENT_SYSTEM}."
+        text = f"MessageHeader.eventCoding: send a code of https://fhir.nhs.uk/CodeSystem/{EVENT_SYSTEM}."
         raise Malformed(text, code="code-invalid", expression=f"{path}.system")
     if event == "booking-response":
-        text = "A booking is answered in the answer to its request: nobody sends booking-response to a receiver."
+        text = "MessageHeader.eventCoding: booking-response is not accepted. The HTTP response is the answer."
         raise Malformed(text, code="not-supported", expression=f"{path}.code")
     if event not in _FOCUS_TYPES:
         raise Malformed(
-            f"Messages here are {', '.join(_FOCUS_TYPES)}.", code="not-supported", expression=f"{path}.code"
+            f"MessageHeader.eventCoding: send one of {', '.join(_FOCUS_TYPES)}.",
+            code="not-supported",
+            expression=f"{path}.code",
         )
     return event
 
@@ -129,16 +129,16 @@ def _find_definition(header: Json, event: str) -> BarsDefinition:
     path = f"{_HEADER}.definition"
     canonical = str(header.get("definition", ""))
     if not canonical:
-        raise Malformed("Name the MessageDefinition by which it is made.", code="required", expression=path)
+        raise Malformed(
+            "MessageHeader.definition: send the URL of a MessageDefinition.", code="required", expression=path
+        )
     definition = definitions().get(canonical.partition("|")[0].removeprefix(DEFINITION_BASE_URL))
     if definition is None:
         supported = ", ".join(sorted(definitions()))
-        text = f"This MessageDefinition is not spoken here. GET /MessageDefinition lists them: {supported}."
+        text = f"MessageHeader.definition: not supported. GET /MessageDefinition lists the supported ones: {supported}."
         raise Malformed(text, code="not-supported", expression=path)
     if definition.event != event:
-        text = (
-            f"This definition is one of {definition.event}: send the definition of the eventCoding, or its eventCoding."
-        )
+        text = f"MessageHeader.definition belongs to {definition.event}: send the definition of the eventCoding."
         raise Malformed(text, code="invariant", expression=path)
     return definition
 
@@ -146,7 +146,7 @@ def _find_definition(header: Json, event: str) -> BarsDefinition:
 def _read_reason(header: Json) -> str:
     reasons = codes_of_system(header.get("reason"), REASON_SYSTEM)
     if len(reasons) != 1 or reasons[0] not in ("new", "update", "delete"):
-        text = f"Say why it is sent with one code of https://fhir.nhs.uk/CodeSystem/{REASON_SYSTEM}: new or update."
+        text = f"MessageHeader.reason: send one code of https://fhir.nhs.uk/CodeSystem/{REASON_SYSTEM}: new or update."
         raise Malformed(text, code="code-invalid" if reasons else "required", expression=f"{_HEADER}.reason")
     return reasons[0]
 
@@ -178,13 +178,13 @@ def _read_responds_to(header: Json, event: str) -> str:
     response, path = header.get("response"), f"{_HEADER}.response"
     if not event.endswith("-response"):
         if response:
-            raise Malformed("A request responds to nothing: leave it out.", code="invariant", expression=path)
+            raise Malformed("MessageHeader.response: leave it out of a request.", code="invariant", expression=path)
         return ""
     if not response:
-        text = "Say to which message this responds: response.identifier is the id of its Bundle."
+        text = "MessageHeader.response: send response.identifier, the Bundle.id of the message that this responds to."
         raise Malformed(text, code="required", expression=path)
     if response["code"] != "ok":
-        text = "Only ok is understood: that a referral is refused or has failed is said by its ServiceRequest."
+        text = "MessageHeader.response.code: send ok. The ServiceRequest shows a refused or failed referral."
         raise Malformed(text, code="not-supported", expression=f"{path}.code")
     return str(response["identifier"])
 

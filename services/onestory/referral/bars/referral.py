@@ -87,7 +87,7 @@ class RequestMessages:
             refuse_other_person(work.message, work.event.person, referral.person)
             if not referral.is_open:
                 raise Conflict(
-                    f"The referral is {referral.status}, and has ended: only what is active can be cancelled.",
+                    f"The referral is {referral.status}, and has ended: only an open referral can be cancelled.",
                     code="conflict",
                 )
             return self._decide(referral, Command(action, reason), sides & {Side.REQUESTER}, context)
@@ -112,7 +112,7 @@ async def _refuse_repeated(work: MessageWork, transaction: Transaction) -> None:
 def _referral_id(work: MessageWork) -> str:
     if work.earlier is None or not work.earlier.referral_id:
         raise NotFound(
-            "No referral of yours is known that this updates: send its ServiceRequest with the id that the answer to "
+            "This updates no known referral of yours: send its ServiceRequest with the id that the answer to "
             "the request gave, or the fullUrl of the request, and the same Patient.",
             expression=f"{work.message.focus.path}.id",
         )
@@ -122,7 +122,7 @@ def _referral_id(work: MessageWork) -> str:
 def _refuse_unless_requester(sides: frozenset[Side]) -> None:
     if Side.REQUESTER not in sides:
         raise Forbidden(
-            "Only who sent the referral may update or cancel it by message: see the operations on its Task."
+            "Only the requester may update or cancel a referral by message: see the operations on its Task."
         )
 
 
@@ -182,8 +182,8 @@ class ResponseMessages:
 
 def _unknown_request(work: MessageWork) -> NotFound:
     return NotFound(
-        "No referral is known that this responds to: response.identifier is the id of the Bundle with which it was "
-        "asked for, or of your own earlier response.",
+        "This responds to no known referral: send response.identifier with the Bundle.id of the request, or of your "
+        "own earlier response.",
         expression=f"{work.message.header.path}.response.identifier",
     )
 
@@ -199,7 +199,7 @@ class _NextChange:
 
     def __call__(self, referral: Referral, sides: frozenset[Side], context: ChangeContext) -> ReferralChange:
         if Side.RECIPIENT not in sides:
-            raise Forbidden("Only the team that was asked responds to a referral.")
+            raise Forbidden("Only the recipient may respond to a referral.")
         refuse_other_person(self._work.message, self._work.event.person, referral.person)
         if referral.kind is ReferralKind.ADVICE:
             about = [output["valueReference"] for output in _outputs(self._work)]
@@ -230,7 +230,7 @@ def advice_change(
     `about` are references to the resources of the response. Raises `Conflict` as `decide_message` does.
     """
     if meaning is Meaning.NOT_ATTENDED:
-        raise Conflict("Who is asked for advice sees nobody: send what you advise, or reject the request.")
+        raise Conflict("A request for advice has no attendance: send the advice, or reject the request.")
     category = Category.ANSWER if meaning is Meaning.DONE else Category.INFORMATION
     return decide_message(referral, ConversationMessage(category, (), tuple(about)), sides, context, clocks, ids)
 

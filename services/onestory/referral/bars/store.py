@@ -26,7 +26,7 @@ select {_COLUMNS},
         (select r.is_open from referral.referral r
          where r.person_key = m.person_key and r.referral_id = m.referral_id),
         false
-    ) as stands
+    ) as is_current
 from referral.bars_message m
 """  # noqa: S608 - the columns are our own
 _MAX_MESSAGES = 20
@@ -71,7 +71,7 @@ async def begin_processing(transaction: Transaction, organisation: str, request_
         str(request_id),
     )
     if not is_free:
-        error = TooEarly("This X-Request-Id is being processed: send it again in a moment, to hear what came of it.")
+        error = TooEarly("This X-Request-Id is being processed: send it again in a moment to learn its result.")
         error.headers["Retry-After"] = "1"
         raise error
     row = await transaction.fetchrow(
@@ -85,7 +85,7 @@ async def begin_processing(transaction: Transaction, organisation: str, request_
             else f"ServiceRequest/{earlier.referral_id}"
         )
         raise Conflict(
-            f"This X-Request-Id was processed before ({earlier.meaning}), and is {made}: nothing is to be sent again. "
+            f"This X-Request-Id was processed before ({earlier.meaning}): see {made}, and do not send it again. "
             "Another message needs an X-Request-Id of its own.",
             code="duplicate",
             expression="http.X-Request-Id",
@@ -181,7 +181,7 @@ def _message_from_row(row: Any) -> ProcessedMessage:
         row["referral_id"],
         row["appointment_id"],
         orjson.loads(row["names"]),
-        row.get("stands", True),
+        row.get("is_current", True),
     )
 
 

@@ -157,8 +157,12 @@ class OverdueGauges(Collector):
             with self._connect() as connection:
                 count, not_escalated, oldest_s = clocks_store.overdue_figures(connection, datetime.now(UTC))
         except (Unavailable, psycopg.Error) as error:
-            log.warning("overdue_not_read", because=type(error).__name__)
+            log.warning("overdue_gauges_unavailable", because=type(error).__name__)
             return
         yield GaugeMetricFamily("onestory_referrals_overdue", "Open referrals whose next actor is late", count)
-        yield GaugeMetricFamily("onestory_referrals_overdue_untold", "Those of them not escalated yet", not_escalated)
-        yield GaugeMetricFamily("onestory_referral_overdue_seconds", "For how long the oldest of them is", oldest_s)
+        yield GaugeMetricFamily(
+            "onestory_referrals_overdue_untold", "Overdue referrals that are not escalated yet", not_escalated
+        )
+        yield GaugeMetricFamily(
+            "onestory_referral_overdue_seconds", "Seconds since the first due time of an overdue referral", oldest_s
+        )

@@ -152,11 +152,11 @@ def _parse_wait(where: str, priority: str, text: object) -> Wait:
                 f"{where} is {text!r}; write an ISO 8601 duration (PT4H, P1D) or 2 working days."
             ) from None
     elif priority != "routine":
-        raise ValueError(f"{where} is {text!r}: only what is routine may rest by night and on holidays.")
+        raise ValueError(f"{where} is {text!r}: only routine may have working days.")
     else:
         wait = WorkingDays(int(days[1]))
     if _minimum_length(wait) > _MAX_WAIT:
-        raise ValueError(f"{where} is {text!r}: nothing may wait for more than a year.")
+        raise ValueError(f"{where} is {text!r}: a wait is at most a year.")
     return wait
 
 

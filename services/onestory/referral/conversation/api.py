@@ -100,8 +100,8 @@ def _parse_message(parameters: OperationParameters) -> ConversationMessage:
     category, text = parameters.code("category"), parameters.text("text")
     if category not in list(Category):
         raise Unprocessable(
-            "Say what it is: category question (the other side has to reply), answer (to what was asked of you), or "
-            "information (nobody has to act).",
+            "Send category: question (the other side has to reply), answer (to a question of the other side), or "
+            "information (no reply is needed).",
             code="code-invalid" if category else "required",
             expression="Parameters.parameter.where(name='category')",
         )
@@ -113,7 +113,7 @@ def _parse_message(parameters: OperationParameters) -> ConversationMessage:
     about = tuple(_require_known_type(path, reference) for path, reference in parameters.repeated("about", "Reference"))
     if not payload and not about:
         raise Unprocessable(
-            "There is nothing in this message: send text, an attachment, or what on the record it is about.",
+            "The message is empty: send text, attachment or about.",
             code="required",
             expression="Parameters.parameter.where(name='text')",
         )
@@ -124,7 +124,7 @@ def _require_known_type(path: str, reference: Json) -> Json:
     """The Reference, if it names a FHIR resource type: the record refuses any other."""
     if str(reference.get("reference", "")).partition("/")[0] not in resource_types():
         raise Unprocessable(
-            "Name something on this person's record as it is read here, such as Observation/<id>.",
+            "Send a Reference to a resource on this person's record, such as Observation/<id>.",
             code="value",
             expression=path,
         )
@@ -138,7 +138,7 @@ def _page_query(request: Request) -> tuple[int, str]:
         raise Malformed("$messages takes _count and _cursor.", code="not-supported")
     count, after = query.get("_count", str(MAX_PAGE_SIZE)), query.get(_CURSOR, "")
     if not _COUNT.fullmatch(count):
-        raise Malformed("_count is a number from 1.", code="value")
+        raise Malformed("_count must be a whole number from 1.", code="value")
     return min(int(count), MAX_PAGE_SIZE), after
 
 
@@ -182,7 +182,7 @@ MESSAGE_DESCRIPTION = RouteDescription(
             "Resource",
             {
                 **RESOURCE_HEADERS,
-                "ETag": "The version of the Task as it is now: what the next operation sends in If-Match.",
+                "ETag": "The current version of the Task, for If-Match of the next operation.",
             },
         ),
         *CHANGE_REFUSALS,
@@ -192,8 +192,8 @@ MESSAGE_DESCRIPTION = RouteDescription(
 MESSAGES_DESCRIPTION = RouteDescription(
     "taskMessages",
     [
-        Parameter("_count", "query", "At most so many messages on a page; 100 where nothing is said."),
-        Parameter("_cursor", "query", "Where a page begins: taken from a next link as it is."),
+        Parameter("_count", "query", "The number of messages on a page, at most 100; the default is 100."),
+        Parameter("_cursor", "query", "The cursor of a page, from a next link."),
     ],
     responses=[
         ResponseDescription(
@@ -206,7 +206,9 @@ CONVERT_DESCRIPTION = RouteDescription(
     "taskConvert",
     [IF_MATCH, IDEMPOTENCY_KEY],
     BodyDescription(
-        MEDIA_TYPES, "Parameters", "Parameters: recipient, priority. Nothing: to the team that was asked for advice."
+        MEDIA_TYPES,
+        "Parameters",
+        "Parameters: recipient, priority. Without a body it goes to the team that was asked for advice.",
     ),
     [
         ResponseDescription(

@@ -101,16 +101,16 @@ def _local_id(advice: Referral) -> str:
 
 def _refuse_conversion(advice: Referral, conversion: Conversion, sides: Collection[Side], keys: Keys) -> None:
     if advice.kind is not ReferralKind.ADVICE:
-        raise Conflict("Only a request for advice becomes a referral: this is one already.", code="conflict")
+        raise Conflict("Only a request for advice can be converted: this is a referral already.", code="conflict")
     if advice.business_status == ADVICE_CONVERTED:
         raise Conflict(
-            f"It has become a referral before: ServiceRequest/{converted_id(advice, keys)}.", code="duplicate"
+            f"The advice was converted before: ServiceRequest/{converted_id(advice, keys)}.", code="duplicate"
         )
     if advice.status not in (Status.REQUESTED, Status.RECEIVED):
         problem = f"It is {advice.status}" + ("" if advice.is_open else " and has ended")
         raise Conflict(f"{problem}: refer the person with POST /fhir/ServiceRequest.", code="conflict")
     if Side.REQUESTER not in sides and not _may_convert(advice):
-        raise Forbidden("Only who asked for the advice may make a referral of it: advise it, with $message.")
+        raise Forbidden("Only the requester of the advice may convert it: recommend a referral with $message.")
     if conversion.priority and conversion.priority not in PRIORITIES:
         problem = f"priority is one of {', '.join(PRIORITIES)}."
         raise Unprocessable(problem, code="code-invalid", expression="Parameters.parameter.where(name='priority')")

@@ -65,7 +65,7 @@ def attachment_bytes(attachment: Json, path: str) -> int:
     """The size of an attachment in bytes. Raises `Unprocessable` where its data or its type is missing."""
     if not attachment.get("data") or not attachment.get("contentType"):
         raise Unprocessable(
-            "Send the attachment itself, as data with its contentType. What is on the record is named by about.",
+            "Send the attachment as data, with its contentType. Use about for a resource on the record.",
             code="required",
             expression=path,
         )
@@ -98,7 +98,7 @@ def refuse_other_person(referral: Referral, message: ConversationMessage) -> Non
         parsed = parse_shared_id(name)
         if not kind or parsed is None or parsed.person_key != referral.person_key:
             raise Unprocessable(
-                "Name something on this person's record as it is read here, such as Observation/<id>.",
+                "Send a Reference to a resource on this person's record, such as Observation/<id>.",
                 code="value",
                 expression="Parameters.parameter.where(name='about')",
             )
@@ -277,19 +277,19 @@ def _conversation_side(side: str) -> ConversationSide:
 
 def _refuse_closed(referral: Referral) -> None:
     if referral.status is Status.DRAFT:
-        raise Conflict("Nobody hears you yet: send it first, with $request.", code="conflict")
+        raise Conflict("The referral is a draft: send it first, with $request.", code="conflict")
     if not referral.is_open:
         ended = referral.business_status if referral.kind is ReferralKind.ADVICE else referral.status
         raise Conflict(
-            f"It has ended ({ended}), so nobody looks at messages any more. If something is still to be done, ask "
-            "anew: POST /fhir/ServiceRequest.",
+            f"The referral has ended ({ended}) and takes no messages any more. If something has to be done, send a new "
+            "referral: POST /fhir/ServiceRequest.",
             code="conflict",
         )
 
 
 def _nothing_to_answer() -> Conflict:
     return Conflict(
-        "Nothing waits for your answer now. Send it as a question, to which the other side has to reply, or as "
-        "information. Once a team has said no, only information can be sent: ask another team with $redirect.",
+        "There is no open question to answer. Send a question, to which the other side has to reply, or "
+        "information. After a rejection or failure only information can be sent: use $redirect for another team.",
         code="conflict",
     )

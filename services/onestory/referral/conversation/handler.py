@@ -75,7 +75,9 @@ class ConversationHandler:
         _, referral = await self._handler.read_with_referral(caller, task_id)
         async with self._database.snapshot() as queries:
             if after and not await conversation_store.has(queries, referral, after):
-                raise Malformed("_cursor is not from a next link of these messages.", code="value")
+                raise Malformed(
+                    "_cursor does not belong to these messages: send it as it is in a next link.", code="value"
+                )
             total = await conversation_store.count(queries, referral)
             messages = await conversation_store.page(queries, referral, after, limit, _PAGE_BYTES)
             last_id = messages[-1].shared_id if messages else ""

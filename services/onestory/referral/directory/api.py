@@ -24,13 +24,13 @@ _RESOURCE_TYPE = "HealthcareService"
 MAX_PAGE_SIZE = 100
 TEAM_PARAMETERS: Mapping[str, str] = {
     "name": "Words of the team's name, in any order.",
-    "organization": "The ODS code of who provides it.",
-    "service-category": "Its kind, such as community-nursing.",
-    "identifier": "Its DoS service id, with or without the system.",
-    "serves": "The ODS code of a practice that it serves. Ours, not FHIR's.",
-    "active": "true or false; without it, those that take referrals.",
+    "organization": "ODS code of the organisation that provides the team.",
+    "service-category": "The kind of team, such as community-nursing.",
+    "identifier": "DoS service id of the team, with or without the system.",
+    "serves": "ODS code of a practice that the team serves. OneStory adds this parameter to FHIR.",
+    "active": "true or false; the default is true: teams that take referrals.",
     "_count": f"Teams on a page, 1 to {MAX_PAGE_SIZE}.",
-    "_cursor": "Where a page begins: taken from a next link as it is.",
+    "_cursor": "The cursor from a next link, unchanged.",
 }
 _PERSON_PARAMETERS = ("patient", "subject", "_id")
 
@@ -48,7 +48,7 @@ class SearchTeams:
             raise TryNextRoute
         if unknown := sorted(set(parameters) - {*TEAM_PARAMETERS, "_format", "_pretty"}):
             raise Malformed(
-                f"{unknown[0]} is not known here; known are {', '.join(TEAM_PARAMETERS)}.", code="not-supported"
+                f"{unknown[0]}: unknown parameter. Send one of {', '.join(TEAM_PARAMETERS)}.", code="not-supported"
             )
         search, cursor = _read_search(parameters), _decode_cursor(parameters.get("_cursor", ""))
         page_size = _read_page_size(parameters.get("_count", str(MAX_PAGE_SIZE)))
@@ -66,7 +66,7 @@ class SearchTeams:
 def _read_search(parameters: Mapping[str, str]) -> TeamSearch:
     active = parameters.get("active", "true")
     if active not in ("true", "false"):
-        raise Malformed("active is true or false.", code="value")
+        raise Malformed("active: send true or false.", code="value")
     return TeamSearch(
         names=tuple(parameters.get("name", "").split()),
         organisation=_token_value(parameters.get("organization", ""), is_ods_code_system).upper(),
@@ -81,13 +81,16 @@ def _token_value(token: str, is_system: Callable[[object], bool]) -> str:
     """Return the value of a token `system|value`. Raises `Malformed` for another system than the expected one."""
     system, bar, value = token.rpartition("|")
     if bar and system and not is_system(system):
-        raise Malformed("This system is not one that teams are found by.", code="value")
+        raise Malformed(
+            "The token has an unknown system: send an ODS code or DoS service id, or leave the system out.",
+            code="value",
+        )
     return value
 
 
 def _read_page_size(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_PAGE_SIZE:
-        raise Malformed(f"_count is a whole number from 1 to {MAX_PAGE_SIZE}.", code="value")
+        raise Malformed(f"_count: send a whole number from 1 to {MAX_PAGE_SIZE}.", code="value")
     return int(text)
 
 
@@ -108,7 +111,7 @@ def _decode_cursor(text: str) -> TeamCursor:
 
 
 def _bad_cursor() -> Malformed:
-    return Malformed("Not a cursor: follow the next link as it is.", code="value")
+    return Malformed("_cursor: not a cursor of this search. Follow the next link unchanged.", code="value")
 
 
 def _with_query(address: str, parameters: Mapping[str, str]) -> str:

@@ -103,7 +103,7 @@ def to_statement(message: ConsumedMessage) -> DirectoryStatement | None:
 def _refuse_unusable(event: DirectoryChanged) -> None:
     entry, organisation = event.entry, event.source.organisation
     if not is_storable(organisation):
-        raise Unprocessable("The source's name cannot be kept.", code="source-form")
+        raise Unprocessable("The source's organisation is too long, or contains NUL.", code="source-form")
     if entry.key_id is not None or (entry.content is None) is (entry.operation is Operation.ASSERT):
         raise Unprocessable("An assertion has readable content, and a retraction has none.", code="content-form")
     if entry.content is not None:

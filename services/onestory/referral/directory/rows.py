@@ -104,13 +104,13 @@ def to_row(statement: CurrentDirectoryStatement) -> DirectoryRow:
     try:
         issues = validate(statement.content)
     except Malformed as error:
-        raise Unprocessable("It is not FHIR R4 at all.", code="content-form") from error
+        raise Unprocessable("The content is not FHIR R4.", code="content-form") from error
     resource = {} if issues else msgspec.json.decode(statement.content)
     if resource.get("resourceType") != statement.resource_type:
-        raise Unprocessable(f"It is not FHIR R4, or no {statement.resource_type}.", code="content-form")
+        raise Unprocessable(f"The content is not FHIR R4, or not a {statement.resource_type}.", code="content-form")
     row = ROW_BY_TYPE[statement.resource_type](statement, resource)
     if not all(is_storable(value) for value in _indexed_values(row)):
-        raise Unprocessable("One of its identifiers is too long.", code="content-form")
+        raise Unprocessable("An identifier of the resource is too long, or contains NUL.", code="content-form")
     return row
 
 
@@ -131,7 +131,9 @@ def _team_row(statement: CurrentDirectoryStatement, resource: Json) -> TeamRow:
         raise Unprocessable("providedBy names no organisation by ODS code or by reference.", code="no-organisation")
     ods = ods or ("" if organisation_id else statement.organisation)
     if ods and ods != statement.organisation:
-        raise Unprocessable("A team is listed by the organisation that provides it alone.", code="not-ones-own")
+        raise Unprocessable(
+            "providedBy names another organisation: only the provider of a team can publish it.", code="not-ones-own"
+        )
     kind = _team_kind(resource)
     contact: Json = next(
         (extension.get("valueContactDetail", {}) for extension in _extensions(resource, ESCALATION_CONTACT)), {}
@@ -141,7 +143,7 @@ def _team_row(statement: CurrentDirectoryStatement, resource: Json) -> TeamRow:
         statement.organisation,
         ods,
         organisation_id,
-        resource.get("name") or kind or "a team without a name",
+        resource.get("name") or kind or "unnamed team",
         kind,
         next((extension.get("valueString", "") for extension in _extensions(resource, TEAM_NETWORK)), ""),
         identifier_value(resource.get("identifier", []), is_dos_service_system),
@@ -168,7 +170,7 @@ def _role_row(statement: CurrentDirectoryStatement, resource: Json) -> RoleRow:
         identifier_in_reference(practitioner, is_sds_user_system),
     )
     if not (practitioner_id or subject):
-        raise Unprocessable("practitioner names nobody by SDS user id or by reference.", code="nobody")
+        raise Unprocessable("practitioner names no Practitioner by SDS user id or by reference.", code="nobody")
     services = resource.get("healthcareService", [])
     references = {
         (id_in_reference(service, "HealthcareService"), identifier_in_reference(service, is_dos_service_system))

@@ -70,9 +70,9 @@ def slot_row(statement: CurrentDirectoryStatement, resource: Json) -> SlotRow:
     try:
         starts_at, ends_at = parse_instant(resource["start"]), parse_instant(resource["end"])
     except ValueError as error:
-        raise Unprocessable("Its times are not of this calendar.", code="content-form") from error
+        raise Unprocessable("Slot.start and Slot.end are not both valid instants.", code="content-form") from error
     if starts_at >= ends_at:
-        raise Unprocessable("It ends before it starts.", code="content-form")
+        raise Unprocessable("Slot.end is not after Slot.start.", code="content-form")
     is_asserted = statement.is_asserted and resource["status"] != "entered-in-error"
     return SlotRow(
         statement.shared_id,
@@ -109,7 +109,7 @@ def _period_instant(text: str | None, *, is_end: bool) -> datetime | None:
         # The instant lies before or after the range of `datetime`: the Period is open at this side.
         return None
     except ValueError as error:
-        raise Unprocessable("Its period is not of this calendar.", code="content-form") from error
+        raise Unprocessable("PractitionerRole.period has an invalid date.", code="content-form") from error
 
 
 def _midnight_in_england(match: re.Match[str], is_end: bool) -> datetime:

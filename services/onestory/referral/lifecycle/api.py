@@ -62,7 +62,7 @@ def parse_body(body: bytes) -> dict[str, object]:
     issues = validate(body)
     resource = {} if issues else orjson.loads(body)
     if not issues and resource["resourceType"] != _SERVICE_REQUEST:
-        issues = [Issue("structure", f"Only a {_SERVICE_REQUEST} is posted here.", str(resource["resourceType"]))]
+        issues = [Issue("structure", f"Send a {_SERVICE_REQUEST} here.", str(resource["resourceType"]))]
     if not issues:
         issues = check_resource(body, _SERVICE_REQUEST, _SERVICE_REQUEST)
     if not issues and "contained" in resource:
@@ -153,10 +153,16 @@ class ReadReferral:
 
 
 IDEMPOTENCY_KEY = Parameter(
-    "Idempotency-Key", "header", f"1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters. Repeating is harmless."
+    "Idempotency-Key",
+    "header",
+    f"1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters. A repeated request with the same key changes nothing.",
 )
-IF_MATCH = Parameter("If-Match", "header", "The ETag of the Task as the caller knows it.", required=True)
-RESOURCE_HEADERS = {"ETag": "Its version.", "Last-Modified": "When it was changed.", "Content-Location": "Where it is."}
+IF_MATCH = Parameter("If-Match", "header", "The ETag of the Task that the caller read.", required=True)
+RESOURCE_HEADERS = {
+    "ETag": "The version.",
+    "Last-Modified": "The time of the change.",
+    "Content-Location": "The address.",
+}
 _OUTCOME_UNKNOWN = ResponseDescription(
     503, "The outcome is unknown: repeat with the same key.", FHIR_JSON, "OperationOutcome"
 )
@@ -173,14 +179,20 @@ CREATE = RouteDescription(
             "Resource",
             {**RESOURCE_HEADERS, "Location": "The ServiceRequest.", "Link": "The Task, as rel=related."},
         ),
-        ResponseDescription(200, "The same key made it before: as it is now.", FHIR_JSON, "Resource", RESOURCE_HEADERS),
+        ResponseDescription(
+            200,
+            "An earlier request with this key created it: its current version.",
+            FHIR_JSON,
+            "Resource",
+            RESOURCE_HEADERS,
+        ),
         _OUTCOME_UNKNOWN,
     ],
 )
 
 CHANGE_REFUSALS = [
     ResponseDescription(
-        412, "It was changed meanwhile: the Task as it is now is contained.", FHIR_JSON, "OperationOutcome"
+        412, "The referral has changed meanwhile: the current Task is contained.", FHIR_JSON, "OperationOutcome"
     ),
     ResponseDescription(428, "Send If-Match.", FHIR_JSON, "OperationOutcome"),
     _OUTCOME_UNKNOWN,
@@ -202,7 +214,7 @@ def describe_task_operation(
     action: str, parameters: Collection[str], *, needs_reason: bool = False
 ) -> RouteDescription:
     """OpenAPI text of an operation on a Task that accepts these parameters."""
-    body = f"Parameters: {', '.join(parameters)}." if parameters else "Nothing, or empty Parameters."
+    body = f"Parameters: {', '.join(parameters)}." if parameters else "No body, or empty Parameters."
     if needs_reason:
         body += " reason is required."
     return RouteDescription(
@@ -210,7 +222,7 @@ def describe_task_operation(
         [IF_MATCH, IDEMPOTENCY_KEY],
         BodyDescription(MEDIA_TYPES, "Parameters", body),
         [
-            ResponseDescription(200, "The Task as it is now.", FHIR_JSON, "Resource", RESOURCE_HEADERS),
+            ResponseDescription(200, "The current Task.", FHIR_JSON, "Resource", RESOURCE_HEADERS),
             *CHANGE_REFUSALS,
         ],
     )
@@ -220,9 +232,15 @@ def describe_read(resource_type: str) -> RouteDescription:
     """OpenAPI text of a read of one resource of a referral."""
     return RouteDescription(
         f"read{resource_type}",
-        [Parameter("If-None-Match", "header", "The ETag that the caller has: 304 while nothing has changed.")],
+        [
+            Parameter(
+                "If-None-Match",
+                "header",
+                "The ETag of the version that the caller has: the answer is 304 while it is current.",
+            )
+        ],
         responses=[
-            ResponseDescription(200, "As it is now.", FHIR_JSON, "Resource", RESOURCE_HEADERS),
+            ResponseDescription(200, "The current version.", FHIR_JSON, "Resource", RESOURCE_HEADERS),
             ResponseDescription(304, "Nothing has changed."),
         ],
     )

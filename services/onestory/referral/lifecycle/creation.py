@@ -83,7 +83,7 @@ def parse_service_request(
     status = resource.get("status")
     if status not in ("active", "draft"):
         raise Unprocessable(
-            "A new referral is active, or draft until it is sent: everything later is an operation on its Task.",
+            "Send status active, or draft to send it later. Every later change is an operation on the Task.",
             code="business-rule",
             expression="ServiceRequest.status",
         )
@@ -104,7 +104,7 @@ def refuse_other_requester(request: ReferralRequest, party: Party) -> None:
     """Raise `Forbidden` where ServiceRequest.requester is another organisation than the one of the token."""
     identifier = request.body.get("requester", {}).get("identifier", {})
     if is_ods_code_system(identifier.get("system")) and identifier.get("value", "").upper() != party.organisation:
-        problem = "The token is of another organisation than this requester."
+        problem = "The token is for another organisation than this requester: leave requester out."
         raise Forbidden(problem, expression="ServiceRequest.requester")
 
 

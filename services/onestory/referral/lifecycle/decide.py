@@ -137,7 +137,7 @@ def _status_text(referral: Referral) -> str:
 
 def _possible_actions_text(referral: Referral, sides: Collection[Side]) -> str:
     actions = allowed_actions(referral.status, sides, is_open=referral.is_open, kind=referral.kind)
-    return f"You can: {', '.join(actions)}." if actions else "There is nothing that you can do to it now."
+    return f"You can: {', '.join(actions)}." if actions else "You can do nothing with it now."
 
 
 def _refuse_incomplete(referral: Referral, command: Command) -> None:
@@ -145,7 +145,7 @@ def _refuse_incomplete(referral: Referral, command: Command) -> None:
         refuse_unfit_for_advice(referral, command)
     if command.action in NEEDS_REASON and command.reason is None:
         raise Unprocessable(
-            f"Say why: {command.action} needs the parameter reason, a CodeableConcept with a code or text.",
+            f"{command.action} needs the parameter reason: send a CodeableConcept with a code or a text.",
             code="required",
             expression="Parameters.parameter.where(name='reason')",
         )
@@ -157,7 +157,7 @@ def _refuse_incomplete(referral: Referral, command: Command) -> None:
         )
     if command.action is Action.REDIRECT and command.recipient in (None, referral.recipient):
         raise Unprocessable(
-            "Say to whom: redirect needs the parameter recipient, another team (HealthcareService) than the present.",
+            "redirect needs the parameter recipient: send another team (HealthcareService) than the present one.",
             code="required",
             expression="Parameters.parameter.where(name='recipient')",
         )
@@ -224,7 +224,7 @@ CURRENT_TASK = "https://onestory.nhs.uk/StructureDefinition/current-task"
 def stale_version(referral: Referral, task: bytes) -> PreconditionFailed:
     """The refusal of an If-Match with an older version. `task` is the Task in force as FHIR JSON, with id and meta."""
     refused = PreconditionFailed(
-        f"It has been changed since you read it: it is {referral.status} now. Look at the Task in this answer, then "
+        f"The referral has changed since you read it: it is {referral.status} now. Read the Task in this answer, then "
         "repeat with its ETag in If-Match."
     )
     refused.headers["ETag"] = f'W/"{referral.changed_by}"'
@@ -247,7 +247,7 @@ def refuse_too_large(before: Referral | None, after: Referral) -> None:
         content = getattr(after, name)
         if (before is None or content is not getattr(before, name)) and len(orjson.dumps(content)) > limit:
             raise TooLarge(
-                "This is more than travels with a referral: publish documents as DocumentReference, and refer to them.",
+                "This is too large for a referral: publish documents as DocumentReference, and reference them.",
                 expression="Task.output" if name == "outputs" else "ServiceRequest",
             )
     if after.reason and len(orjson.dumps(after.reason.concept)) > _MAX_REASON_BYTES:

@@ -290,4 +290,4 @@ async def _task_of_earlier_request(queries: Queries, referral: Referral, request
 
 
 def _key_reused() -> Conflict:
-    return Conflict("This Idempotency-Key was used for something else: take a new one.", code="duplicate")
+    return Conflict("This Idempotency-Key was used for another request: send a new key.", code="duplicate")

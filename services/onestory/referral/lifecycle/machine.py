@@ -166,8 +166,8 @@ def business_status_for(referral: Referral, action: Action) -> str:
 
 
 ADVICE_HINT = (
-    "Who advises does not take over: answer with $message, and if the person has to be seen, make a referral of it "
-    "with $convert."
+    "A team that advises does not take over: answer with $message. If the person has to be seen, make a referral "
+    "of it with $convert."
 )
 
 
@@ -181,6 +181,6 @@ def refuse_unfit_for_advice(referral: Referral, command: Command) -> None:
         )
     if command.action is Action.COMPLETE and referral.business_status != REFERRER_TO_REVIEW_RESPONSE:
         raise Conflict(
-            f"It is {referral.business_status}: you close it once an answer has come. To end it without one, cancel.",
+            f"The advice is {referral.business_status}: complete it after an answer. To end it before, use $cancel.",
             code="conflict",
         )

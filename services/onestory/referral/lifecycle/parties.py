@@ -61,7 +61,7 @@ def _role_refusal(team: Team, here: Sequence[Role], now: datetime) -> str:
 
 
 def _other_organisation() -> str:
-    return "You act for another organisation than the one whose turn it is."
+    return "Your token is for another organisation than the one that may act now."
 
 
 def _day(moment: datetime) -> str:

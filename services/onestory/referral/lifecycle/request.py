@@ -41,7 +41,7 @@ def if_match(http: HttpRequest) -> UUID:
     given = http.headers.get("If-Match", "").strip()
     if not given:
         raise PreconditionRequired(
-            "Send If-Match with the ETag of the Task as you know it, so that nobody's change is overwritten unseen."
+            "Send If-Match with the ETag of the Task that you read, so that you overwrite no unseen change."
         )
     match = _TAG.fullmatch(given)
     try:
@@ -143,7 +143,7 @@ class OperationParameters:
             problem = "Send date, time and time zone, such as 2026-05-01T09:30:00Z."
             raise Unprocessable(problem, code="value", expression=path) from error
         if instant <= after:
-            raise Unprocessable("This lies in the past: send when it shall be.", code="value", expression=path)
+            raise Unprocessable("This instant is in the past: send a later one.", code="value", expression=path)
         return instant
 
     def outputs(self) -> tuple[Json, ...]:

@@ -91,5 +91,5 @@ def _notice_json(notice: StoredNotice) -> dict[str, Any]:
 def _parse_cursor(cursor: str) -> TimeCursor:
     decoded = decode_cursor(cursor)
     if not re.fullmatch(r"\d{1,18}", decoded.item_id):
-        raise Malformed("This cursor is of another list: begin again without it.", code="value")
+        raise Malformed("This cursor belongs to another list: start again without a cursor.", code="value")
     return decoded

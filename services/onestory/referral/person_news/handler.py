@@ -173,7 +173,7 @@ class NewsSender:
         self._handler = handler
         self._failures = Counter(
             "onestory_referral_news_failed",
-            "News of a person that could not be told to a referral's parties, tried again",
+            "News about a person that could not be sent to the parties of a referral, tried again",
             registry=registry,
         )
 
@@ -204,7 +204,7 @@ class NewsSender:
         except Exception as error:
             # One referral that cannot be changed must not stop the others.
             self._failures.inc()
-            log.error("news_not_told", referral=waiting.referral_id, error=type(error).__name__)
+            log.error("news_failed", referral=waiting.referral_id, error=type(error).__name__)
             return False
         return change is not None
 

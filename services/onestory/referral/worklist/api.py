@@ -176,15 +176,15 @@ class SearchTasks:
 
     async def _scope(self, parameters: Mapping[str, str], caller: Caller) -> WorklistScope:
         if OWNER in parameters and OWNER_IDENTIFIER in parameters:
-            raise Malformed(f"Ask by {OWNER} or by {OWNER_IDENTIFIER}, not by both.", code="invariant")
+            raise Malformed(f"Send {OWNER} or {OWNER_IDENTIFIER}, not both.", code="invariant")
         if OWNER_IDENTIFIER in parameters:
             system, _, ods = parameters[OWNER_IDENTIFIER].rpartition("|")
             if not is_ods_code_system(system) or not ods:
-                raise Malformed(f"{OWNER_IDENTIFIER} is the system of ODS codes, | and a code.", code="value")
+                raise Malformed(f"{OWNER_IDENTIFIER}: send the system of ODS codes, | and an ODS code.", code="value")
             return await self._lists.owner_scope(caller, ods)
         kind, _, team_id = parameters[OWNER].rpartition("/")
         if kind not in ("", "HealthcareService", f"{self._base_url}/HealthcareService") or not team_id:
-            raise Malformed(f"{OWNER} is HealthcareService/<id in the directory>.", code="value")
+            raise Malformed(f"{OWNER}: send HealthcareService/<id in the directory>.", code="value")
         scope = await self._lists.team_scope(caller, team_id)
         return WorklistScope(teams=scope.teams, claimer=scope.claimer, received_only=True)
 
@@ -205,7 +205,7 @@ class SearchTasks:
 def _read_sort(parameters: Mapping[str, str]) -> Sort:
     wanted = parameters.get("_sort", "-priority")
     if wanted not in SORT_BY_PARAMETER:
-        raise Malformed(f"_sort is {' or '.join(SORT_BY_PARAMETER)}.", code="value")
+        raise Malformed(f"_sort: send {' or '.join(SORT_BY_PARAMETER)}.", code="value")
     return SORT_BY_PARAMETER[wanted]
 
 
@@ -272,7 +272,7 @@ class FollowList:
     async def _closing_reason(self, following: _FollowRequest) -> Mapping[str, str] | None:
         """Return why the caller may no longer follow the list; None where they may. Updates the listener's scope."""
         if time.time() >= following.caller.expires_at:
-            return {"reason": "token-expired", "diagnostics": "The token has expired: come back with a new one."}
+            return {"reason": "token-expired", "diagnostics": "The token has expired: connect again with a new one."}
         try:
             following.listener.scope = await self._lookup(following.request, following.caller)
         except (Forbidden, NotFound) as error:

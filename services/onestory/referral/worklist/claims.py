@@ -35,9 +35,9 @@ def claim(referral: Referral, sides: Collection[Side], context: ChangeContext) -
     """
     _refuse_unless_recipient(referral, sides, CLAIM)
     if referral.claimed_by == context.actor.subject:
-        raise Conflict("You have claimed it already.", code="conflict")
+        raise Conflict("You have already claimed this referral.", code="conflict")
     if referral.claimed_by:
-        raise Conflict("Somebody else of the team has claimed it: it has to be released first.", code="conflict")
+        raise Conflict("Another member of the team has claimed this referral: release it first.", code="conflict")
     return _with_claim(referral, context.actor.subject, CLAIM, "", sides, context)
 
 
@@ -50,10 +50,10 @@ def release(
     """
     _refuse_unless_recipient(referral, sides, RELEASE)
     if not referral.claimed_by:
-        raise Conflict("Nobody has claimed it.", code="conflict")
+        raise Conflict("This referral is not claimed, so it cannot be released.", code="conflict")
     if referral.claimed_by != context.actor.subject and reason is None:
         raise Unprocessable(
-            "Somebody else has claimed it: say why it is released, in the parameter reason.",
+            "Another user has claimed this referral: send the parameter reason, which says why you release it.",
             code="required",
             expression="Parameters.parameter.where(name='reason')",
         )
@@ -63,9 +63,11 @@ def release(
 
 def _refuse_unless_recipient(referral: Referral, sides: Collection[Side], action: str) -> None:
     if Side.RECIPIENT not in sides:
-        raise Forbidden(f"Only its recipient may {action} a referral.")
+        raise Forbidden(f"Only the recipient may {action} a referral.")
     if not referral.is_open or referral.status not in RECIPIENT_STATUSES:
-        raise Conflict(f"The referral is {referral.status}: the team has nothing to do about it.", code="conflict")
+        raise Conflict(
+            f"The referral is {referral.status}: the team cannot claim or release it in this status.", code="conflict"
+        )
 
 
 def _with_claim(

@@ -36,14 +36,14 @@ ROW = _object(
     priority={**_TEXT, "enum": [*PRIORITIES]},
     status={**_TEXT, "enum": [*OPEN_STATUSES]},
     businessStatus=_TEXT,
-    code={**_TEXT, "description": "What is asked for."},
-    reason={**_TEXT, "description": "Why it is asked for."},
-    statusReason={**_TEXT, "description": "Why it is rejected, on hold, passed on."},
+    code={**_TEXT, "description": "The code of the ServiceRequest, as text."},
+    reason={**_TEXT, "description": "The reasons of the ServiceRequest, as text."},
+    statusReason={**_TEXT, "description": "The reason of the status, such as rejected or on hold."},
     requester=_PARTY,
     recipient=_PARTY,
     holder=_or_null(_PARTY),
     nextActor=_or_null(_PARTY),
-    yourTurn={"type": "boolean", "description": "Whether it is whose list it is that has to act by dueAt."},
+    yourTurn={"type": "boolean", "description": "Whether the team or organisation of the list has to act by dueAt."},
     claimedBy=_or_null(_object(user=_TEXT, name=_TEXT)),
     dueAt=_INSTANT_OR_NULL,
     breached={"type": "boolean", "description": "Whether dueAt has passed."},
@@ -77,15 +77,22 @@ TEAMS = RouteDescription(
 TASKS = RouteDescription(
     "searchTasksOfOwner",
     [
-        Parameter("owner", "query", "HealthcareService/<id>. Without an owner the record answers, of one person."),
+        Parameter(
+            "owner", "query", "HealthcareService/<id>. Without an owner the record service answers, for one person."
+        ),
         Parameter("owner:identifier", "query", "Instead of owner: the system of ODS codes, | and a code."),
-        Parameter("status", "query", f"Of {', '.join(RECIPIENT_STATUSES)}; several, comma separated."),
-        Parameter("priority", "query", f"Of {', '.join(PRIORITIES)}; several, comma separated."),
+        Parameter("status", "query", f"One or more of {', '.join(RECIPIENT_STATUSES)}, comma separated."),
+        Parameter("priority", "query", f"One or more of {', '.join(PRIORITIES)}, comma separated."),
         Parameter("_sort", "query", "The default is -priority.", values=[*SORT_BY_PARAMETER]),
         Parameter("_count", "query", "Tasks on a page."),
     ],
     responses=[
-        ResponseDescription(200, "What a team was asked, or all teams, and has not given back.", FHIR_JSON, "Bundle")
+        ResponseDescription(
+            200,
+            "The open Tasks that the team, or the organisation's teams, have received and not given back.",
+            FHIR_JSON,
+            "Bundle",
+        )
     ],
 )
 
@@ -97,7 +104,10 @@ def describe_list(path: str) -> RouteDescription:
         [*FILTER_PARAMETERS, *PAGE_PARAMETERS],
         responses=[
             ResponseDescription(
-                200, "A page of rows; counts of all pages; where the next one is.", "application/json", _WORKLIST
+                200,
+                "A page of rows, the counts of all pages, and the link to the next page.",
+                "application/json",
+                _WORKLIST,
             )
         ],
     )
@@ -105,11 +115,11 @@ def describe_list(path: str) -> RouteDescription:
 
 def describe_events(path: str) -> RouteDescription:
     """Describe the route that follows the list of this path."""
-    header = "The id of the last event that arrived: what came after it is sent first, or `reset`."
+    header = "The id of the last event received: the changes after it are sent first, or `reset`."
     answer = (
-        "Server-Sent Events. open: it begins. changed: a row as it is now. gone: a row left, {referral, reason}, where "
-        "reason is the status with which it left, elsewhere or filtered. reset: read the list anew. late: changes "
-        "cannot be told at present, for so many {seconds}; 0 once they can. closed: the token "
+        "Server-Sent Events. open: the stream starts. changed: a row as it is now. gone: a row left, {referral, reason}; "
+        "the reason is the status with which it left, elsewhere or filtered. reset: reread the list. late: changes "
+        "are late by {seconds}; 0 once they are not. closed: the token "
         "or the right to read has ended, {reason}. Heartbeats are comments, every 15 seconds."
     )
     return RouteDescription(
@@ -123,24 +133,24 @@ def _operation_id(path: str, *parts: str) -> str:
     return "worklist" + "".join(part.capitalize() for part in (path.split("/")[2], *parts))
 
 
-_TEAM_PARAMETER = Parameter("team", "query", "Only this team's: its id in the directory.")
+_TEAM_PARAMETER = Parameter("team", "query", "Directory id of a team: only what concerns this team.")
 _COUNT_AND_CURSOR = (
-    Parameter("count", "query", f"On a page, 1 to {MAX_PAGE_SIZE}; {DEFAULT_PAGE_SIZE} where it is left out."),
-    Parameter("cursor", "query", "Where the page begins, as next of the page before says it."),
+    Parameter("count", "query", f"Items on a page, 1 to {MAX_PAGE_SIZE}; the default is {DEFAULT_PAGE_SIZE}."),
+    Parameter("cursor", "query", "The cursor from the next link of the page before."),
 )
 
 BREACHES = RouteDescription(
     "worklistBreaches",
     [
         _TEAM_PARAMETER,
-        Parameter("organisation", "query", "Only where this organisation takes part: its ODS code."),
-        Parameter("since", "query", "Only what is late since this instant."),
+        Parameter("organisation", "query", "ODS code: only referrals of which this organisation is a party."),
+        Parameter("since", "query", "Only referrals that are late since this instant or later."),
         *_COUNT_AND_CURSOR,
     ],
     responses=[
         ResponseDescription(
             200,
-            "What is late, the longest first; how many there are and how many of them were escalated; the next page.",
+            "Late referrals, the longest late first; how many there are and how many were escalated; the next page.",
             "application/json",
             _object(
                 at=_INSTANT,
@@ -155,27 +165,27 @@ NOTICES = RouteDescription(
     "notices",
     [
         _TEAM_PARAMETER,
-        Parameter("since", "query", "From this instant on: since of the answer before."),
+        Parameter("since", "query", "Only notices from this instant on: send `since` of the answer before."),
         *_COUNT_AND_CURSOR,
     ],
     responses=[
         ResponseDescription(
             200,
-            "What one was told, the newest first; the next page; since when to ask again: some comes twice then.",
+            "Notices, the newest first; the next page; `since` for the next request, which repeats some notices.",
             "application/json",
             _object(
                 notices={
                     "type": "array",
                     "items": _object(
-                        notice={**_TEXT, "description": "Its name: the same when it is told again."},
-                        code={**_TEXT, "description": "Of the CodeSystem referral-notice."},
+                        notice={**_TEXT, "description": "The id of the notice: the same when the notice is repeated."},
+                        code={**_TEXT, "description": "A code of the CodeSystem referral-notice."},
                         organisation=_TEXT,
                         team=_TEXT,
                         **{"as": {**_TEXT, "enum": ["requester", "recipient", "holder", "escalation"]}},
                         referral=_TEXT,
                         task=_TEXT,
                         version={**_TEXT, "description": "The ETag of the Task after the change."},
-                        number={**_NUMBER, "description": "Which change of the referral it is: 1, 2, 3, ..."},
+                        number={**_NUMBER, "description": "The number of the change of the referral: 1, 2, 3, ..."},
                         action=_TEXT,
                         reason={**_TEXT, "description": "Code of the reason that was given for the change."},
                         status=_TEXT,

@@ -184,7 +184,7 @@ def _digest(parameters: Mapping[str, str]) -> str:
 
 
 def _unknown_cursor() -> Malformed:
-    return Malformed("This cursor is of another list or another question: begin again without it.", code="value")
+    return Malformed("cursor: it belongs to another list or to other parameters. Start again without it.", code="value")
 
 
 def row_to_json(referral: Referral, names: DirectoryNames, scope: WorklistScope, at: datetime) -> dict[str, Any]:

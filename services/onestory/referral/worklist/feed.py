@@ -185,9 +185,9 @@ class WorklistFeed:
         of_caller = sum(listener.caller == caller for listener in self._listeners)
         is_full = len(self._listeners) >= self._max_listeners
         if is_full or of_caller >= max(_CALLER_MINIMUM, self._max_listeners // _CALLER_SHARE):
-            raise Unavailable("Too many worklists are followed here. Try again, or read the list from time to time.")
+            raise Unavailable("Too many worklist streams are open. Try again later, or poll the list.")
         if not self._next:
-            raise Unavailable("Changes cannot be followed yet. Try again.")
+            raise Unavailable("Worklist streams are not ready yet. Try again.")
         listener = WorklistListener(scope, caller, self.position)
         if last_event_id:
             self._resume(listener, last_event_id)
@@ -255,7 +255,7 @@ class WorklistFeed:
             self._loop.call_soon_threadsafe(function, *arguments)  # type: ignore[arg-type]
         except RuntimeError:
             # The event loop is closed, so there are no listeners.
-            log.debug("following_ends")
+            log.debug("feed_loop_closed")
 
     async def _wake_when_stopping(self) -> None:
         await self._stopping.wait()

@@ -25,18 +25,22 @@ _CODE_OR_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 FILTER_PARAMETERS: Sequence[Parameter] = (
-    Parameter("status", "query", f"Of {', '.join(OPEN_STATUSES)}; several, comma separated."),
-    Parameter("priority", "query", f"Of {', '.join(PRIORITIES)}; several, comma separated."),
-    Parameter("kind", "query", f"Of {', '.join(KINDS)}; several, comma separated."),
-    Parameter("breached", "query", "Whether the next actor's time is over.", values=("true", "false")),
-    Parameter("claimed", "query", "By whom it is claimed.", values=_CLAIMED),
-    Parameter("requester", "query", "ODS code of who asked for it."),
-    Parameter("next", "query", "Only what waits for whose list it is.", values=("me",)),
+    Parameter("status", "query", f"One or more of {', '.join(OPEN_STATUSES)}, comma separated."),
+    Parameter("priority", "query", f"One or more of {', '.join(PRIORITIES)}, comma separated."),
+    Parameter("kind", "query", f"One or more of {', '.join(KINDS)}, comma separated."),
+    Parameter("breached", "query", "Whether the next actor is late.", values=("true", "false")),
+    Parameter("claimed", "query", "Claimed by the caller (me), by nobody, or by anybody.", values=_CLAIMED),
+    Parameter("requester", "query", "ODS code of the requester."),
+    Parameter(
+        "next", "query", "Only referrals whose next actor is the team or organisation of the list.", values=("me",)
+    ),
 )
 PAGE_PARAMETERS: Sequence[Parameter] = (
-    Parameter("sort", "query", "By urgency (the default), due, sent or changed (latest first).", values=[*Sort]),
-    Parameter("count", "query", f"Rows on a page, 1 to {MAX_PAGE_SIZE}; {DEFAULT_PAGE_SIZE} where it is left out."),
-    Parameter("cursor", "query", "Where the page begins, as next of the page before says it."),
+    Parameter(
+        "sort", "query", "The order: urgency (the default), due, sent, or changed (latest first).", values=[*Sort]
+    ),
+    Parameter("count", "query", f"Rows on a page, 1 to {MAX_PAGE_SIZE}; the default is {DEFAULT_PAGE_SIZE}."),
+    Parameter("cursor", "query", "The cursor from the next link of the page before."),
 )
 
 
@@ -81,7 +85,7 @@ def read_parameters(request: Request, known: Collection[str]) -> dict[str, str]:
         if name in _ALWAYS_ALLOWED:
             continue
         if name not in known:
-            raise Malformed(f"There is no such parameter here. There is {', '.join(known)}.", code="not-supported")
+            raise Malformed(f"{name}: unknown parameter. Send one of {', '.join(known)}.", code="not-supported")
         if name in parameters:
             raise Malformed(f"Send {name} once; several values are separated by commas.", code="invariant")
         parameters[name] = value
@@ -92,7 +96,9 @@ def read_words(parameters: Mapping[str, str], name: str, known: Collection[str])
     """Read comma-separated words; empty without the parameter. Raises `Malformed` for an unknown word."""
     words = tuple(word.strip() for word in parameters[name].split(",")) if name in parameters else ()
     if any(word not in known for word in words):
-        raise Malformed(f"{name} is of {', '.join(known)}; several are separated by commas.", code="value")
+        raise Malformed(
+            f"{name}: unknown value. Send one or more of {', '.join(known)}, separated by commas.", code="value"
+        )
     return words
 
 
@@ -100,7 +106,7 @@ def read_page_size(parameters: Mapping[str, str], name: str) -> int:
     """Read the number of rows on a page, by default `DEFAULT_PAGE_SIZE`. Raises `Malformed`."""
     text = parameters.get(name, str(DEFAULT_PAGE_SIZE))
     if not re.fullmatch(r"\d{1,4}", text) or not 1 <= int(text) <= MAX_PAGE_SIZE:
-        raise Malformed(f"{name} is a number from 1 to {MAX_PAGE_SIZE}.", code="value")
+        raise Malformed(f"{name}: send a whole number from 1 to {MAX_PAGE_SIZE}.", code="value")
     return int(text)
 
 
@@ -111,7 +117,7 @@ def read_instant(parameters: Mapping[str, str], name: str) -> datetime:
     try:
         return parse_instant(parameters[name])
     except ValueError as error:
-        text = f"{name} is date, time and time zone, such as 2026-05-01T09:30:00Z."
+        text = f"{name}: send date, time and time zone, such as 2026-05-01T09:30:00Z."
         raise Malformed(text, code="value") from error
 
 
@@ -119,14 +125,14 @@ def read_code_or_id(parameters: Mapping[str, str], name: str) -> str:
     """Read an ODS code or a team's directory id; empty without the parameter. Raises `Malformed` for other text."""
     value = parameters.get(name, "")
     if name in parameters and not _CODE_OR_ID.fullmatch(value):
-        raise Malformed(f"{name} is of letters and digits.", code="value")
+        raise Malformed(f"{name}: send an ODS code or the id of a team.", code="value")
     return value
 
 
 def _filters(parameters: Mapping[str, str]) -> Filters:
     requester = parameters.get("requester", "")
     if "requester" in parameters and not re.fullmatch(r"[A-Za-z0-9]{1,20}", requester):
-        raise Malformed("requester is an ODS code.", code="value")
+        raise Malformed("requester: send an ODS code.", code="value")
     breached = _one_of(parameters, "breached", ("true", "false"))
     return Filters(
         status=read_words(parameters, "status", OPEN_STATUSES),
@@ -142,5 +148,5 @@ def _filters(parameters: Mapping[str, str]) -> Filters:
 def _one_of(parameters: Mapping[str, str], name: str, known: Collection[str]) -> str:
     value = parameters.get(name, "")
     if name in parameters and value not in known:
-        raise Malformed(f"{name} is {' or '.join(known)}.", code="value")
+        raise Malformed(f"{name}: unknown value. Send {' or '.join(known)}.", code="value")
     return value

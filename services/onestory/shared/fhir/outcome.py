@@ -21,7 +21,7 @@ def operation_outcome(issues: Sequence[Issue], contained: tuple[str, bytes] | No
     """
     listed = [_issue(issue) for issue in issues[:MAX_ISSUES]]
     if len(issues) > MAX_ISSUES:
-        text = f"There is more than these {MAX_ISSUES}: mend them first."
+        text = f"There are more issues than these {MAX_ISSUES}. Correct these first."
         listed.append(_issue(Issue("incomplete", text, severity=issues[0].severity)))
     extra = _contained(*contained) if contained else {}
     return orjson.dumps({"resourceType": "OperationOutcome", **extra, "issue": listed})

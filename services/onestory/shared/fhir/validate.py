@@ -41,10 +41,10 @@ _CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\(?:u00(?:0[0-8bcefBCEF]|1[0-9a-fA-F])
 _ERROR_PATH = re.compile(r"at `\$(?P<path>.*)`$")
 # Messages of the library, and the code and text of the issue.
 _TEXTS = {
-    "unknown element": ("structure", "FHIR R4 has no such element here: leave it out, or send it as an extension."),
-    "required element missing": ("required", "FHIR R4 requires this element: add it."),
-    "the key appears more than once": ("structure", "The same element appears more than once: send it once."),
-    "a resource needs a resourceType": ("structure", "A resource needs a resourceType: say what it is."),
+    "unknown element": ("structure", "FHIR R4 has no such element here. Remove it, or send it as an extension."),
+    "required element missing": ("required", "FHIR R4 requires this element. Add it."),
+    "the key appears more than once": ("structure", "The same element appears more than once. Send it once."),
+    "a resource needs a resourceType": ("structure", "The resource has no resourceType. Add it."),
 }
 
 
@@ -71,7 +71,7 @@ def validate(body: bytes) -> list[Issue]:
         _issue(finding) for finding in errors if not (finding.path in repeated and finding.message == "unknown element")
     ]
     if issues and b"/STU3/StructureDefinition/" in body:
-        text = "A profile or extension in it is of FHIR STU3, and only FHIR R4 is read here: send it as R4."
+        text = "The resource uses a profile or extension of FHIR STU3. Send it as FHIR R4."
         issues.insert(0, Issue("not-supported", text, issues[0].expression.partition(".")[0]))
     # Check the text even after other errors: in a batch the valid entries are still accepted.
     return [*issues, *_text_issues(body)]
@@ -93,7 +93,13 @@ def check_concept_binding(resource_type: str, element: str, raw: bytes | msgspec
     codings = msgspec.json.decode(raw, type=_Concept).coding
     if any(f"{coding.system}|{coding.code}" in allowed for coding in codings):
         return []
-    return [Issue("code-invalid", "None of these codes is one that FHIR R4 requires here.", f"{path}.{element}")]
+    return [
+        Issue(
+            "code-invalid",
+            "The element has no code of the value set that FHIR R4 requires here. Add one.",
+            f"{path}.{element}",
+        )
+    ]
 
 
 class _CheckedCoding(msgspec.Struct):
@@ -115,11 +121,21 @@ def check_contained(raw: bytes | msgspec.Raw, path: str) -> list[Issue]:
     for index, resource in enumerate(msgspec.json.decode(raw)):
         at = f"{path}.contained[{index}]"
         if not is_fhir_id(str(resource.get("id", ""))):
-            issues.append(Issue("value", "A contained resource needs an id: 1 to 64 of A-Z a-z 0-9 - .", f"{at}.id"))
+            issues.append(
+                Issue(
+                    "value",
+                    "The contained resource has no valid id. Send 1 to 64 of the characters A-Z a-z 0-9 - .",
+                    f"{at}.id",
+                )
+            )
         if "contained" in resource:
-            issues.append(Issue("invariant", "What is contained may not contain again.", f"{at}.contained"))
+            issues.append(
+                Issue(
+                    "invariant", "A contained resource must not contain another resource. Remove it.", f"{at}.contained"
+                )
+            )
         if resource["resourceType"] in ("Bundle", "Parameters"):
-            issues.append(Issue("not-supported", "A Bundle or Parameters cannot be contained here.", at))
+            issues.append(Issue("not-supported", "A contained Bundle or Parameters is not supported. Remove it.", at))
     return issues
 
 
@@ -127,7 +143,7 @@ def _issue(finding: fhirkit.Issue) -> Issue:
     """Return one finding of the library as an issue."""
     if finding.message.endswith("resource type this build knows"):
         return Issue(
-            "structure", "This is no FHIR R4 resource type: check resourceType.", _parent_of_type(finding.path)
+            "structure", "FHIR R4 has no such resource type. Correct resourceType.", _parent_of_type(finding.path)
         )
     code, diagnostics = _TEXTS.get(finding.message) or _reworded(finding.message)
     return Issue(code, diagnostics, _expression(finding.path))
@@ -154,21 +170,23 @@ def _parent_of_type(path: str) -> str:
 def _reworded(message: str) -> tuple[str, str]:
     match = _QUOTED.fullmatch(message)
     if match:
-        return "value", f"The value is {match['rest']}: correct it, or leave the element out."
+        return "value", f"The value is {match['rest']}. Correct it, or remove the element."
     if message.startswith(("expected", "only one type", "null", "an empty")) and '"' not in message:
         return "structure", f"{message[0].upper()}{message[1:]}."
-    return "value", "The value is not as FHIR R4 defines it: correct it, or leave the element out."
+    return "value", "The value does not follow FHIR R4. Correct it, or remove the element."
 
 
 def _text_issues(body: bytes) -> Iterator[Issue]:
     if _may_hold_control(body) and _CONTROL.search(body):
         for at in _paths_of(_parsed(body), _type_of(body), _holds_control):
-            text = "A string may hold no control characters but tab, line feed and carriage return."
+            text = "The string has a control character. Only tab, line feed and carriage return are allowed."
             yield Issue("value", text, _expression(at))
     if b"\\u" in body and any(is_name and b"\\" in text for text, is_name in _STRING.findall(body)):
-        yield Issue("structure", "Write the names of elements without escapes.", _type_of(body))
+        yield Issue(
+            "structure", "The name of an element has a backslash escape. Write it without escapes.", _type_of(body)
+        )
     if b'"fhir_comments"' in body and _COMMENTS.search(body):
-        yield Issue("structure", "FHIR R4 has no fhir_comments: leave them out.", _type_of(body))
+        yield Issue("structure", "FHIR R4 has no fhir_comments. Remove them.", _type_of(body))
 
 
 def _type_of(body: bytes) -> str:
@@ -197,15 +215,19 @@ def _code_issues(raw: bytes | msgspec.Raw, resource_type: str, path: str) -> Ite
         match = _ERROR_PATH.search(str(error))
         at = f"{path}{match['path']}" if match else path
         if "enum" in str(error):
-            yield Issue("code-invalid", "FHIR R4 requires a code of its own value set here: send one of those.", at)
+            yield Issue(
+                "code-invalid",
+                "The code is not in the value set that FHIR R4 requires here. Send one of its codes.",
+                at,
+            )
         else:
-            yield Issue("value", "The value is outside of what readers can hold: correct it.", at)
+            yield Issue("value", "The number is out of range. Correct it.", at)
 
 
 def _empty_objects(raw: bytes | msgspec.Raw, path: str) -> Iterator[Issue]:
     if _EMPTY.search(raw):
         for at in _paths_of(msgspec.json.decode(raw), path, lambda value: value == {}):
-            yield Issue("structure", "An empty object says nothing: leave the element out (ele-1).", at)
+            yield Issue("structure", "The object is empty. Remove the element (ele-1).", at)
 
 
 def _paths_of(value: Any, path: str, is_wrong: Callable[[Any], bool]) -> Iterator[str]:

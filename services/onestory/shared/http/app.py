@@ -62,7 +62,10 @@ STATUS_BY_ERROR: dict[type[errors.OneStoryError], int] = {
     errors.PreconditionRequired: 428,
     errors.Unavailable: 503,
 }
-_FROM_HTTP = {404: errors.NotFound("There is no such address here."), 405: errors.NotAllowed("Not with this method.")}
+_FROM_HTTP = {
+    404: errors.NotFound("There is no resource or operation at this address."),
+    405: errors.NotAllowed("This address does not support this HTTP method."),
+}
 _EXTRA_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "2"}}
 
 
@@ -163,7 +166,7 @@ def _openapi_route(routes: Sequence[Route | OpenRoute]) -> OpenRoute:
         return Response(document, media_type="application/json")
 
     description = RouteDescription("openapi", responses=[ResponseDescription(200, "OpenAPI 3.1", "application/json")])
-    own = OpenRoute("GET", "/openapi.json", openapi, "this description", description)
+    own = OpenRoute("GET", "/openapi.json", openapi, "this OpenAPI document", description)
     document = orjson.dumps(
         openapi_document("OneStory", version("onestory"), [route.operation() for route in [*routes, own]])
     )
@@ -209,7 +212,7 @@ def _refuse_nul(request: Request) -> None:
     """Refuse NUL in the address: no identifier has it, and PostgreSQL cannot store it."""
     parts = (part for pair in request.query_params.multi_items() for part in pair)
     if "\0" in request.scope["path"] or any("\0" in part for part in parts):
-        raise errors.Malformed("There is a NUL character (%00) in the address: leave it out.", code="value")
+        raise errors.Malformed("The address has a NUL character (%00). Remove it.", code="value")
 
 
 async def _answer(route: Route, request: Request, caller: Caller) -> Response:
@@ -232,7 +235,7 @@ def _wanted_format(request: Request) -> str:
 def _refuse_other_formats(request: Request) -> None:
     wanted = _wanted_format(request)
     if "json" not in wanted and "*/*" not in wanted and "application/*" not in wanted:
-        raise errors.NotAcceptable("Only JSON is written here: send Accept: application/fhir+json.")
+        raise errors.NotAcceptable("Only JSON is supported. Send Accept: application/fhir+json.")
 
 
 def _health_routes(ready: dict[str, ReadinessCheck]) -> list[OpenRoute]:
@@ -248,11 +251,13 @@ def _health_routes(ready: dict[str, ReadinessCheck]) -> list[OpenRoute]:
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    status = RouteDescription(responses=[ResponseDescription(200, "It is so.", "application/json")])
-    text = RouteDescription(responses=[ResponseDescription(200, "Text for Prometheus.", "text/plain")])
+    status = RouteDescription(responses=[ResponseDescription(200, "The check succeeded.", "application/json")])
+    text = RouteDescription(
+        responses=[ResponseDescription(200, "Metrics in the Prometheus text format.", "text/plain")]
+    )
     return [
-        OpenRoute("GET", "/health/live", live, "the process runs", status),
-        OpenRoute("GET", "/health/ready", readiness, "everything that requests need answers", status),
+        OpenRoute("GET", "/health/live", live, "whether the process runs", status),
+        OpenRoute("GET", "/health/ready", readiness, "whether Kafka and PostgreSQL answer", status),
         OpenRoute("GET", "/metrics", metrics, "Prometheus metrics", text),
     ]
 
@@ -269,7 +274,7 @@ async def _on_http_error(_request: Request, error: Exception) -> Response:
 
 async def _on_unexpected(request: Request, _error: Exception) -> Response:
     correlation_id = request.state.correlation_id
-    issue = errors.Issue("exception", f"Something went wrong here. Quote {correlation_id} when you report it.")
+    issue = errors.Issue("exception", f"An internal error occurred. Give the id {correlation_id} when you report it.")
     outcome_writer: OutcomeWriter | None = getattr(request.state, "outcome_writer", None)
     return Response(
         outcome_writer([issue], None, 500) if outcome_writer else operation_outcome([issue]), 500, media_type=FHIR_JSON

@@ -151,7 +151,7 @@ def _fetch_failure(error: Exception) -> str:
 
 
 def _issuer_unavailable() -> Unavailable:
-    return Unavailable("The token issuer's keys cannot be fetched; try again.")
+    return Unavailable("The token issuer's keys cannot be fetched. Try again.")
 
 
 def _caller(claims: dict[str, Any]) -> Caller:

@@ -49,4 +49,4 @@ def _instant(text: str) -> datetime:
 
 
 def _malformed() -> Malformed:
-    return Malformed("This cursor is none of ours: begin again without it.", code="value")
+    return Malformed("This cursor is not valid. Send the request again without it.", code="value")

@@ -48,7 +48,9 @@ def serve_health(
     try:
         server = _Server((host, port), routes)
     except OSError as error:
-        raise Misconfigured(f"Port {port} on {host} is taken; give another in ONESTORY_HEALTH_PORT.") from error
+        raise Misconfigured(
+            f"Port {port} on {host} is already in use. Set another port in ONESTORY_HEALTH_PORT."
+        ) from error
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True)
     thread.start()
     try:

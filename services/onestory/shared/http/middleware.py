@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 _duration = Histogram(
     "onestory_http_request_seconds",
-    "Time from the request's headers to the answer's last byte.",
+    "Seconds from the request's headers to the last byte of the response.",
     ["method", "route", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
 )
@@ -100,7 +100,9 @@ class HttpConnection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(
-                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too-long", "The URL or the headers are too long."
+                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    "too-long",
+                    "The URL and the headers are too long together. Send less than 1 MB.",
                 )
 
     def on_headers_complete(self) -> None:
@@ -113,7 +115,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are no HTTP. uvicorn calls this; its own answer would be plain text."""
-        self._refuse(HTTPStatus.BAD_REQUEST, "structure", "This is no HTTP request that can be read.")
+        self._refuse(HTTPStatus.BAD_REQUEST, "structure", "The request is not valid HTTP.")
 
     def _refuse(self, status: HTTPStatus, code: str, diagnostics: str) -> None:
         body = operation_outcome([Issue(code, diagnostics)])

@@ -15,14 +15,16 @@ EVENT_STREAM = "text/event-stream"
 _PARAMETER = re.compile(r"\{([^}]+)\}")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _BEARER = "bearer"
-_CORRELATION_TEXT = "A UUID that names the request in logs and answers. One is made where none came."
+_CORRELATION_TEXT = (
+    "A UUID that identifies the request in logs and responses. The server makes one if the request has none."
+)
 _TEXT = {"type": "string"}
 _PATH_PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "resource_type": ("A resource type of FHIR R4, such as Condition.", {"$ref": "#/components/schemas/ResourceType"}),
-    "id": ("The id of the resource. A person is read by NHS number too.", _TEXT),
+    "id": ("The id of the resource. For Patient an NHS number works too.", _TEXT),
     "team": ("The id of a team in the directory.", _TEXT),
     "ods": ("The ODS code of an organisation.", _TEXT),
-    "version_id": ("The version: meta.versionId, or what ETag held.", _TEXT),
+    "version_id": ("The version: meta.versionId, or the value of the ETag.", _TEXT),
 }
 
 
@@ -114,7 +116,7 @@ def openapi_document(title: str, version: str, operations: Iterable[RouteOperati
             "schemas": _schemas(),
             "responses": {
                 "Refusal": {
-                    "description": "Why not, and how to mend it.",
+                    "description": "The reason of the refusal, and its remedy.",
                     "headers": _headers({}),
                     "content": _content(FHIR_JSON, "OperationOutcome"),
                 }

@@ -32,7 +32,9 @@ async def read_body(request: Request, limit: int, *, optional: bool = False) -> 
         case "gzip" | "x-gzip":
             body = await _gather(_inflate(request.stream(), limit), limit)
         case _:
-            raise WrongMediaType("Send the body as it is, or with Content-Encoding: gzip.")
+            raise WrongMediaType(
+                "This Content-Encoding is not supported. Send the body uncompressed, or with Content-Encoding: gzip."
+            )
     return body.removeprefix(codecs.BOM_UTF8)
 
 
@@ -40,12 +42,12 @@ def require_fhir_json(content_type: str) -> None:
     """Raise `WrongMediaType` for anything but FHIR R4 JSON in UTF-8 (http://hl7.org/fhir/R4/http.html#mime-type)."""
     media, *parameters = (part.strip().lower() for part in content_type.split(";"))
     if media not in MEDIA_TYPES:
-        raise WrongMediaType("Only FHIR R4 JSON is read here: send Content-Type: application/fhir+json.")
+        raise WrongMediaType("Only FHIR R4 JSON is supported. Send Content-Type: application/fhir+json.")
     for name, _, value in (parameter.partition("=") for parameter in parameters):
         if name.strip() == "charset" and value.strip(' "') not in ("utf-8", "utf8"):
-            raise WrongMediaType("FHIR JSON is UTF-8: send charset=utf-8, or none.")
+            raise WrongMediaType("FHIR JSON must be UTF-8. Send charset=utf-8, or no charset.")
         if name.strip() == "fhirversion" and value.strip(' "') not in ("4.0", "4.0.1"):
-            raise WrongMediaType("Only FHIR R4 is read here: send fhirVersion=4.0, or none.")
+            raise WrongMediaType("Only FHIR R4 is supported. Send fhirVersion=4.0, or no fhirVersion.")
 
 
 async def _gather(chunks: AsyncIterator[bytes], limit: int) -> bytes:
@@ -56,7 +58,7 @@ async def _gather(chunks: AsyncIterator[bytes], limit: int) -> bytes:
             if len(body) > limit:
                 raise _too_large(limit)
     except ClientDisconnect as error:
-        raise Malformed("The connection ended before the body did.") from error
+        raise Malformed("The connection ended before the end of the body.") from error
     return bytes(body)
 
 
@@ -76,13 +78,13 @@ async def _inflate(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[by
                 yield gzip.decompress(compressed, 1 << 20)
                 compressed = gzip.unused_data if gzip.eof else gzip.unconsumed_tail
     except zlib.error as error:
-        raise Malformed("The body is not gzip, though Content-Encoding says so.") from error
+        raise Malformed("Content-Encoding is gzip, but the body is not gzip.") from error
     if not gzip.eof:
-        raise Malformed("The gzip body ends too early.")
+        raise Malformed("The gzip body is incomplete.")
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"The body is larger than {limit} bytes after decompression: split it.")
+    return TooLarge(f"The body is larger than {limit} bytes after decompression. Split it.")
 
 
 def idempotency_key(headers: Headers) -> str:
@@ -90,7 +92,7 @@ def idempotency_key(headers: Headers) -> str:
     key = headers.get("Idempotency-Key", "")
     if len(key) > MAX_IDEMPOTENCY_KEY_LENGTH or not key.isascii() or not (key == "" or key.isprintable()):
         raise Malformed(
-            f"Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters.", code="value"
+            f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters.", code="value"
         )
     if "Idempotency-Key" in headers and not key.strip():
         raise Malformed("Idempotency-Key is empty: send one, or leave it out.", code="value")

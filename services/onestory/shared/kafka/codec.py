@@ -63,16 +63,16 @@ class Codec:
         writer = self._writer_schema(_HEADER.unpack_from(value)[1])
         name = str(writer["name"]).removeprefix("onestory.")
         if name not in _EVENTS:
-            raise Unprocessable(f"{name} is no event of ours.")
+            raise Unprocessable(f"{name} is not an event of OneStory.")
         stream = io.BytesIO(value)
         stream.seek(_HEADER.size)
         try:
             raw: Any = fastavro.schemaless_reader(stream, writer, self._current[name])
             event = _from_avro(name, raw)
         except Exception as error:  # fastavro raises many types for broken bytes
-            raise Unprocessable(f"Not readable as {name} ({type(error).__name__}).") from error
+            raise Unprocessable(f"The bytes cannot be decoded as {name} ({type(error).__name__}).") from error
         if stream.read(1):
-            raise Unprocessable(f"Bytes are left over after {name}.")
+            raise Unprocessable(f"There are more bytes after the end of {name}.")
         return event
 
     def _writer_schema(self, schema_id: int) -> Any:
@@ -92,9 +92,9 @@ def _record_schema(schema: Any) -> Any:
         parsed: Any = fastavro.parse_schema(schema)
         kind = parsed["type"]
     except Exception as error:  # fastavro raises many types for a broken schema
-        raise Unprocessable("Its schema is not that of an event.") from error
+        raise Unprocessable("The schema of the message is not the schema of an event.") from error
     if kind != "record":
-        raise Unprocessable("Its schema is not that of an event.")
+        raise Unprocessable("The schema of the message is not the schema of an event.")
     return parsed
 
 

@@ -103,7 +103,7 @@ class KafkaLog:
             self.close()
             # A broker that has just started may not know the topics yet. A member that joins now would get no
             # partitions, and would never ask again.
-            raise Unavailable(f"Kafka lacks {', '.join(missing)}: `onestory topics apply` makes them.")
+            raise Unavailable(f"Kafka has no topic {', '.join(missing)}: `onestory topics apply` creates them.")
         if group:
             self._consumer.subscribe(topics)
         else:
@@ -169,7 +169,7 @@ class KafkaLog:
     def _rejoin(self, group: str) -> None:
         """Join the group again. The old assignment is gone, so every partition starts again at its stored position."""
         self._check_reachable()
-        log.warning("consumer_joins_again", group=group)
+        log.warning("consumer_rejoins", group=group)
         self._close()
         with _kafka():
             self._consumer = self._create()
@@ -184,8 +184,8 @@ class KafkaLog:
             first, end = self._consumer.beginning_offsets([at])[at], self._consumer.end_offsets([at])[at]
             if offset > end or 0 < offset < first:
                 raise Misconfigured(
-                    f"The record stands at {offset} of {partition.topic}/{partition.number}; "
-                    f"Kafka has {first} to {end}: it is another cluster, or it has lost messages."
+                    f"The stored position of {partition.topic}/{partition.number} is {offset}, but "
+                    f"Kafka has offsets {first} to {end}: it is another cluster, or it has lost messages."
                 )
             self._consumer.seek(at, max(offset, first))
 
@@ -297,4 +297,4 @@ def _kafka() -> Iterator[None]:
             "The consumer group has members of an earlier version. They must end before this process can join."
         ) from error
     except KafkaError as error:
-        raise Unavailable(f"Kafka does not answer as it should ({type(error).__name__}).") from error
+        raise Unavailable(f"Kafka gives no usable answer ({type(error).__name__}).") from error

@@ -74,7 +74,7 @@ class TopicFollower:
                     pause_s = _FIRST_PAUSE_S
                     self._follow(kafka, stop)
             except Unavailable:
-                log.warning("following_waits", topic=self._topic, again_in_s=pause_s)
+                log.warning("follower_retries", topic=self._topic, again_in_s=pause_s)
                 stop.wait(pause_s)
                 pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
 
@@ -84,7 +84,7 @@ class TopicFollower:
             for number, offset in self._next.items():
                 kafka.seek(Partition(self._topic, number), offset)
         except Misconfigured:
-            log.warning("following_begins_anew", topic=self._topic)
+            log.warning("follower_restarts", topic=self._topic)
             self._next = {}
         if not self._next:
             offsets = kafka.offsets_since(datetime.now(UTC) - self._lookback)

@@ -216,7 +216,7 @@ def run_until_stopped(stop: threading.Event, main: Callable[[], None], *backgrou
 
     Returns the exit code: 0 unless one of them failed.
     """
-    with ThreadPoolExecutor(max(1, len(background)), thread_name_prefix="beside") as threads:
+    with ThreadPoolExecutor(max(1, len(background)), thread_name_prefix="background") as threads:
         running: list[Future[None]] = [threads.submit(function) for function in background]
         for future in running:
             future.add_done_callback(lambda _: stop.set())

@@ -54,7 +54,7 @@ def transaction(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
             yield connection
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         # The text of a PostgreSQL error may quote a row, so the message holds only its class.
-        raise Unavailable(f"PostgreSQL did not take a batch ({type(error).__name__}).") from error
+        raise Unavailable(f"PostgreSQL did not write a batch ({type(error).__name__}).") from error
 
 
 def stored_positions(

@@ -137,7 +137,9 @@ class RegistrySchemaIds:
         body = {"schema": json.dumps(load_schema(name)), "schemaType": "AVRO"}
         status, answer = self._call("POST", f"/subjects/{subject}/versions", body)
         if status in (409, 422):
-            raise Misconfigured(f"The schema registry refuses our schema of {subject}: what it has is not compatible.")
+            raise Misconfigured(
+                f"The schema registry refuses the schema of {subject}: it is not compatible with the registered one."
+            )
         if status != 200 or not isinstance(answer.get("id"), int):
             raise Unavailable(f"The registry at {_REGISTRY_SETTING} answers {status} when {subject} is registered.")
         return int(answer["id"])
@@ -147,9 +149,9 @@ class RegistrySchemaIds:
         if status == 404:
             raise Unprocessable("The schema registry does not know this schema id.", code="not-found")
         if status != 200:
-            raise Unavailable(f"The registry at {_REGISTRY_SETTING} answers {status} when it is asked for a schema.")
+            raise Unavailable(f"The registry at {_REGISTRY_SETTING} answers {status} to a request for a schema.")
         if answer.get("schemaType", "AVRO") != "AVRO":
-            raise Unprocessable("What the schema registry has under this schema id is not Avro.")
+            raise Unprocessable("The schema registry has a schema under this id that is not Avro.")
         return json.loads(answer["schema"])
 
     def _call(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:

@@ -139,7 +139,7 @@ async def _unless_unreachable(result: Awaitable[Result]) -> Result:
 
 
 def _unavailable() -> Unavailable:
-    return Unavailable("The record's database does not answer. Try again.")
+    return Unavailable("PostgreSQL does not answer. Try again.")
 
 
 def connect(dsn: str, schema: str) -> psycopg.Connection:

@@ -54,8 +54,10 @@ class Relay:
     ) -> None:
         self._connect = connect
         self._producer = producer
-        self._age = Gauge("onestory_outbox_age_seconds", "Age of the oldest event that waits", registry=registry)
-        self._waiting = Gauge("onestory_outbox_events", "Events that wait", registry=registry)
+        self._age = Gauge(
+            "onestory_outbox_age_seconds", "Age of the oldest event in the outbox, in seconds", registry=registry
+        )
+        self._waiting = Gauge("onestory_outbox_events", "Events in the outbox", registry=registry)
 
     def run(self, stop: threading.Event) -> None:
         """Relay until stopped. It retries while Kafka or PostgreSQL does not answer."""
@@ -66,7 +68,7 @@ class Relay:
                     self._relay_until_stopped(runner, stop)
                     pause_s = _FIRST_PAUSE_S
                 except (Unavailable, psycopg.OperationalError, psycopg.InterfaceError) as error:
-                    log.warning("outbox_waits", because=type(error).__name__, again_in_s=pause_s)
+                    log.warning("outbox_retries", because=type(error).__name__, again_in_s=pause_s)
                     stop.wait(pause_s)
                     pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
 

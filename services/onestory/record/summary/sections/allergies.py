@@ -16,10 +16,10 @@ from onestory.shared.fhir.json import concept_text, concept_texts, extensions, o
 _ALLERGIES = SectionDefinition(
     "48765-2",
     "Allergies and intolerances",
-    "No source here says anything of allergies. This does not mean that there are none.",
+    "No source here states anything about allergies. This does not mean that there are none.",
 )
 _CRITICALITIES = ("high", "unable-to-assess", "low")
-_GROUPS = ("Active", "Inactive or resolved", "Said not to be so")
+_GROUPS = ("Active", "Inactive or resolved", "Refuted")
 
 
 def allergies(record: SummaryRecord) -> Section | None:
@@ -44,7 +44,7 @@ def _fact_group(record: SummaryRecord, fact: Fact) -> str:
 
 def _group_name(content: Mapping[str, Any]) -> str:
     if "refuted" in values_at(content, "verificationStatus", "coding", "code"):
-        return "Said not to be so"
+        return "Refuted"
     # A missing status means active: an allergy is not dismissed because its status is missing.
     stated = values_at(content, "clinicalStatus", "coding", "code")
     is_resolved = "inactive" in stated or "resolved" in stated

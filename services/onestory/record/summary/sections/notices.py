@@ -18,7 +18,7 @@ from onestory.record.summary.section import ONESTORY_SECTIONS, Section
 from onestory.record.summary.sections.about_me import is_about_me
 from onestory.record.summary.sections.plans import is_plan, is_shown_referral, plan_disagreements
 
-_COLUMNS = ("Source", "Last said something of this person", "Last heard of at all", "To note")
+_COLUMNS = ("Source", "Last statement about this person", "Last heard from", "To note")
 
 
 _TYPES_WITH_SECTION = frozenset(
@@ -82,7 +82,7 @@ def _record_notices(record: SummaryRecord) -> Iterator[str]:
     if record.input.withheld:
         yield "Some of this record is withheld from you. What is shown here may not be all that is known."
     if any(is_incomplete(line) for line in record.input.freshness):
-        yield "Some sources are silent, or statements of them are missing: see the sources at the end."
+        yield "Some sources are silent, or some of their statements are missing: see the sources at the end."
 
 
 def source_freshness(record: SummaryRecord) -> Section | None:
@@ -114,7 +114,7 @@ def _row(record: SummaryRecord, line: Freshness, *, with_times: bool) -> Row:
 
 def _remarks(record: SummaryRecord, line: Freshness) -> Iterator[str]:
     if line.stale:
-        yield strong("Silent for longer than is expected of it: what it says may be old.")
+        yield strong("Silent for longer than expected: its statements may be out of date.")
     if line.missing:
         yield strong(f"{line.missing} of its statements are missing.")
     if line.parked:

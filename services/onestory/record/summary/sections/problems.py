@@ -19,7 +19,7 @@ from onestory.shared.fhir.json import concept_text, concept_texts, text_at, valu
 _PROBLEMS = SectionDefinition(
     "11450-4",
     "Problems",
-    "No source here says anything of a current problem. This does not mean that there is none.",
+    "No source here states anything about a current problem. This does not mean that there is none.",
 )
 _PAST = SectionDefinition("11348-0", "Past illness")
 _ACTIVE = ("active", "recurrence", "relapse")
