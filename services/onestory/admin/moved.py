@@ -26,6 +26,7 @@ from onestory.record.person.moved import LINK_UNDONE, MovedResource, ReadCount, 
 from onestory.shared import settings
 from onestory.shared.errors import Malformed, NotFound
 from onestory.shared.events import AccessRecorded
+from onestory.shared.fhir.dates import parse_date
 from onestory.shared.identity import is_nhs_number, is_person_key
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.consumer import KafkaLog
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--since",
         type=_moment,
         metavar="TIME",
-        help="resources that left at this time or later (ISO 8601; without a zone: UTC)",
+        help="resources that left at this time or later (FHIR date or dateTime; without a zone: UK time)",
     )
     listing.add_argument(
         "--person", metavar="NHS|KEY", help="resources that left this person: an NHS number or a person key"
@@ -75,7 +76,7 @@ def _person(connection: psycopg.Connection, named: str | None) -> str | None:
     if named is None or is_person_key(named):
         return named
     if not is_nhs_number(named):
-        raise Malformed("--person must be an NHS number with a right check digit, or a person key.", code="value")
+        raise Malformed("--person must be an NHS number with a correct check digit, or a person key.", code="value")
     person_key = moved_store.person_key_of(connection, named)
     if person_key is None:
         raise NotFound("The record has no statement of this person.")
@@ -97,8 +98,10 @@ def _count(config: Settings, tally: ReaderTally, since: datetime) -> None:
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    date = parse_date(text)
+    if date is None:
+        raise argparse.ArgumentTypeError("send a FHIR date or dateTime, such as 2026-11-22 or 2026-11-22T09:00:00Z")
+    return date.begin
 
 
 def _as_json(moved: MovedResource, readers: Sequence[tuple[RecordReader, ReadCount]]) -> dict[str, Any]:

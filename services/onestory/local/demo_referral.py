@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import httpx
 from rich.box import SIMPLE_HEAD
@@ -20,12 +19,12 @@ from rich.table import Table
 from onestory.local.state import Stack
 from onestory.local.token import fetch_token
 from onestory.shared.errors import Unavailable
+from onestory.shared.fhir.dates import UK
 
 COMMUNITY_ODS = "RZ1"
 TEAM_KIND = "community-nursing"
 ROLE = "R8000"
 TIMEOUT_S = 60.0
-_ENGLAND = ZoneInfo("Europe/London")
 _EXTENSION = "https://onestory.nhs.uk/StructureDefinition/referral-"
 _TEAM_ACTIONS: tuple[tuple[str, str, tuple[dict[str, Any], ...]], ...] = (
     ("receive", "team receives it", ()),
@@ -209,7 +208,7 @@ def _resources(reader: httpx.Client, url: str) -> list[dict[str, Any]]:
 
 
 def _local_time(instant: str) -> str:
-    return f"{datetime.fromisoformat(instant).astimezone(_ENGLAND):%d %b %H:%M}"
+    return f"{datetime.fromisoformat(instant).astimezone(UK):%d %b %H:%M}"
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

@@ -46,7 +46,7 @@ def test_a_page_says_where_the_next_one_is_and_how_many_there_are_in_all() -> No
 
 def test_what_was_passed_over_is_told_as_an_outcome() -> None:
     entry = outcome_entry(
-        operation_outcome([Issue("not-supported", "The search parameter 'code' is not known here.", "", "warning")])
+        operation_outcome([Issue("not-supported", "The search parameter 'code' is not supported.", "", "warning")])
     )
 
     bundle = searchset_bundle(0, BASE, None, [entry])

@@ -85,7 +85,7 @@ def test_an_instant_may_have_a_zone_whose_plus_sign_became_a_space() -> None:
     assert since("2026-02-28T10:00:00.123 01:00").since == datetime(2026, 2, 28, 9, 0, 0, 123000, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("value", ["", "yesterday", "2026-13-01", "2026-02-30", "9999", "2026-02-28T25:00:00Z"])
+@pytest.mark.parametrize("value", ["", "yesterday", "2026-13-01", "2026-02-30", "2026-02-28T25:00:00Z"])
 def test_what_is_no_date_is_refused(value: str) -> None:
     with pytest.raises(Malformed):
         last_updated(value)

@@ -13,8 +13,7 @@ from onestory.record.read.access import Access, PersonReader, RecordAccess, Reco
 from onestory.shared.audit import AuditTrail
 from onestory.shared.errors import NotFound, Unavailable
 from onestory.shared.events import AccessRecorded
-from onestory.shared.http.caller import Caller
-from onestory.shared.policy import Decision, Visibility
+from onestory.shared.policy import Caller, Decision, Visibility
 
 CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
 ACCESS = Access(CALLER, "$everything", (), "c-1")

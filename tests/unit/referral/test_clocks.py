@@ -16,7 +16,6 @@ from onestory.referral.clocks.clock import escalation_loop, load_clocks
 from onestory.referral.clocks.domain import (
     BOOKED,
     KINDS,
-    LONDON,
     PRIORITIES,
     WAITING_STATUSES,
     WorkingDays,
@@ -25,6 +24,7 @@ from onestory.referral.clocks.domain import (
 from onestory.referral.lifecycle.decide import decide
 from onestory.referral.lifecycle.model import ENDED, Action, Command, Reason, ReferralKind, Side, Status
 from onestory.shared.errors import Misconfigured
+from onestory.shared.fhir.dates import UK
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.settings import Settings
 
@@ -37,7 +37,7 @@ FRIDAY_NIGHT = datetime(2026, 12, 18, 23, tzinfo=UTC)
 def test_a_routine_referral_of_friday_evening_waits_until_tuesday_evening() -> None:
     due = CLOCKS.due("referral", "routine", "requested", FRIDAY_NIGHT)
 
-    assert due == datetime(2026, 12, 22, 17, tzinfo=LONDON)
+    assert due == datetime(2026, 12, 22, 17, tzinfo=UK)
 
 
 def test_what_is_urgent_does_not_wait_for_the_office_to_open() -> None:
@@ -46,7 +46,7 @@ def test_what_is_urgent_does_not_wait_for_the_office_to_open() -> None:
 
 
 def test_elapsed_time_is_not_changed_by_summer_time() -> None:
-    before_the_change = datetime(2026, 3, 28, 23, tzinfo=LONDON)
+    before_the_change = datetime(2026, 3, 28, 23, tzinfo=UK)
 
     due = CLOCKS.due("referral", "asap", "accepted", before_the_change)
 
@@ -130,9 +130,7 @@ def test_a_deployment_changes_what_it_names_and_nothing_else() -> None:
 
     differing = {name for name, wait in changed.waits.items() if CLOCKS.waits[name] != wait}
     assert differing == {("referral", "routine", "requested")}
-    assert changed.due("referral", "routine", "requested", FRIDAY_NIGHT) == datetime(
-        2026, 12, 23, 18, 30, tzinfo=LONDON
-    )
+    assert changed.due("referral", "routine", "requested", FRIDAY_NIGHT) == datetime(2026, 12, 23, 18, 30, tzinfo=UK)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +145,7 @@ def test_a_deployment_changes_what_it_names_and_nothing_else() -> None:
         ('{"referral": {"routine": {"requested": "soon"}}}', "referral.routine.requested is 'soon'"),
         ('{"referral": {"routine": {"requested": null}}}', "referral.routine.requested is None"),
         ('{"referral": {"routine": {"requested": "0 working days"}}}', "0 working days"),
-        ('{"advice": {"routine": {"draft": "P400D"}}}', "more than a year"),
+        ('{"advice": {"routine": {"draft": "P400D"}}}', "a wait is at most a year"),
         ('{"referral": {"stat": {"requested": "P3D"}}}', "longer wait than referral.asap.requested"),
         ('{"referral": {"urgent": {"accepted": "P11D"}}}', "longer wait than referral.routine.accepted"),
     ],
@@ -168,7 +166,7 @@ def test_the_clock_of_a_process_does_not_start_with_a_setting_that_cannot_be_use
 @pytest.mark.parametrize("priority", ["urgent", "asap", "stat"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_urgent_may_rest_by_night_and_on_holidays(kind: str, priority: str) -> None:
-    with pytest.raises(Misconfigured, match="only what is routine"):
+    with pytest.raises(Misconfigured, match="only routine may have working days"):
         load_clocks(json.dumps({kind: {priority: {"requested": "1 working day"}}}))
 
 
@@ -188,7 +186,7 @@ def test_nothing_is_due_when_it_begins_or_before(wait: tuple[str, str, str], at:
 def test_working_days_end_on_a_working_day(wait: tuple[str, str, str], at: datetime) -> None:
     due = CLOCKS.due(*wait, at)
 
-    assert is_working_day(due.astimezone(LONDON).date()) or not isinstance(CLOCKS.waits[wait], WorkingDays)
+    assert is_working_day(due.astimezone(UK).date()) or not isinstance(CLOCKS.waits[wait], WorkingDays)
 
 
 @given(WAITS, MOMENTS, st.none() | MOMENTS)

@@ -20,10 +20,10 @@ from onestory.referral.worklist.feed import (
 )
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import Actor, Notice, Party, ReferralChanged
-from onestory.shared.http.caller import Caller
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.follower import FollowedMessage
+from onestory.shared.policy import Caller
 
 PRACTICE, NURSES, PHYSIOS = Party("A81001"), Party("RZ1", "nurses"), Party("RY2", "physios")
 AT = datetime(2026, 5, 1, tzinfo=UTC)

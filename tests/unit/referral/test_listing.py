@@ -20,7 +20,6 @@ from onestory.referral.directory.rows import (
     TeamRow,
     to_row,
 )
-from onestory.referral.directory.slots import period_end, period_start
 from onestory.shared.errors import Unprocessable
 from onestory.shared.identity import DOS_SERVICE_SYSTEM, ODS_CODE_SYSTEM, SDS_USER_SYSTEM
 
@@ -152,4 +151,7 @@ def test_what_is_no_such_resource_is_refused(content: bytes) -> None:
 def test_a_period_is_two_moments_and_its_days_are_those_of_england(
     period: dict[str, str], first: datetime | None, after: datetime | None
 ) -> None:
-    assert (period_start(period), period_end(period)) == (first, after)
+    role = read("PractitionerRole", practitioner=USER, period=period)
+
+    assert isinstance(role, RoleRow)
+    assert (role.starts_at, role.ends_at) == (first, after)

@@ -22,10 +22,9 @@ from onestory.referral.person_news.domain import (
 )
 from onestory.referral.person_news.handler import PersonNewsProjection
 from onestory.shared.errors import Unprocessable
-from onestory.shared.events import Entry, Operation, OrderKey, RecordChanged, Source
+from onestory.shared.events import ConsumedMessage, Entry, Operation, OrderKey, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, Keys, PersonIdentifier
 from onestory.shared.kafka.consumer import LogRecord
-from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.kafka.schemas import RECORD_TOPIC
 
 KEYS = Keys(b"a secret for tests, long enough!")

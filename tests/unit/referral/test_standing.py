@@ -11,7 +11,7 @@ from onestory.referral.directory.model import Role, Team
 from onestory.referral.lifecycle.parties import refusal_reason, require_authority
 from onestory.shared.errors import Forbidden
 from onestory.shared.events import Party
-from onestory.shared.http.caller import Caller
+from onestory.shared.policy import Caller
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 NURSES = Team("nurses", "RZ1", "District nursing, Vale")

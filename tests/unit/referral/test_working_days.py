@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onestory.referral.clocks.domain import LONDON, end_of_working_day, is_working_day
+from onestory.referral.clocks.domain import end_of_working_day, is_working_day
+from onestory.shared.fhir.dates import UK
 
 FIVE = time(17)
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - aware by `timezones`
@@ -18,13 +19,13 @@ NUMBERS = st.integers(1, 30)
 @pytest.mark.parametrize(
     ("began", "number", "over"),
     [
-        (datetime(2026, 11, 23, 9, tzinfo=LONDON), 1, datetime(2026, 11, 24, 17, tzinfo=LONDON)),
-        (datetime(2026, 11, 27, 20, tzinfo=LONDON), 1, datetime(2026, 11, 30, 17, tzinfo=LONDON)),
-        (datetime(2026, 11, 28, 11, tzinfo=LONDON), 2, datetime(2026, 12, 1, 17, tzinfo=LONDON)),
-        (datetime(2026, 12, 24, 18, tzinfo=LONDON), 2, datetime(2026, 12, 30, 17, tzinfo=LONDON)),
-        (datetime(2026, 3, 27, 16, tzinfo=LONDON), 1, datetime(2026, 3, 30, 17, tzinfo=LONDON)),
-        (datetime(2026, 10, 23, 16, tzinfo=LONDON), 1, datetime(2026, 10, 26, 17, tzinfo=LONDON)),
-        (datetime(2026, 4, 2, 9, tzinfo=LONDON), 1, datetime(2026, 4, 7, 17, tzinfo=LONDON)),
+        (datetime(2026, 11, 23, 9, tzinfo=UK), 1, datetime(2026, 11, 24, 17, tzinfo=UK)),
+        (datetime(2026, 11, 27, 20, tzinfo=UK), 1, datetime(2026, 11, 30, 17, tzinfo=UK)),
+        (datetime(2026, 11, 28, 11, tzinfo=UK), 2, datetime(2026, 12, 1, 17, tzinfo=UK)),
+        (datetime(2026, 12, 24, 18, tzinfo=UK), 2, datetime(2026, 12, 30, 17, tzinfo=UK)),
+        (datetime(2026, 3, 27, 16, tzinfo=UK), 1, datetime(2026, 3, 30, 17, tzinfo=UK)),
+        (datetime(2026, 10, 23, 16, tzinfo=UK), 1, datetime(2026, 10, 26, 17, tzinfo=UK)),
+        (datetime(2026, 4, 2, 9, tzinfo=UK), 1, datetime(2026, 4, 7, 17, tzinfo=UK)),
     ],
     ids=["a weekday", "Friday evening", "Saturday", "Christmas Eve", "into summer time", "out of it", "Easter"],
 )
@@ -69,7 +70,7 @@ def test_what_begins_later_never_ends_earlier(one: datetime, other: datetime, nu
 def test_so_many_working_days_lie_between(began: datetime, number: int) -> None:
     over = end_of_working_day(began, number, FIVE)
 
-    first, last = began.astimezone(LONDON).date(), over.astimezone(LONDON).date()
+    first, last = began.astimezone(UK).date(), over.astimezone(UK).date()
     days = [first + timedelta(days=each) for each in range(1, (last - first).days + 1)]
     assert is_working_day(last)
     assert sum(map(is_working_day, days)) == number
@@ -80,4 +81,4 @@ def test_it_ends_at_the_end_of_a_day_that_is_to_come(began: datetime, number: in
     over = end_of_working_day(began, number, FIVE)
 
     assert over > began
-    assert over.astimezone(LONDON).time() == FIVE
+    assert over.astimezone(UK).time() == FIVE

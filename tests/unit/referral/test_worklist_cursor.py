@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from onestory.referral.worklist.domain import Sort, SortKey, WorklistCursor, decode_cursor, encode_cursor
+from onestory.referral.worklist.domain import Sort, SortKey, WorklistCursor, parse_worklist_cursor
 from onestory.shared.errors import Malformed
 
 AT = datetime(2026, 5, 1, 9, 30, 0, 123456, tzinfo=UTC)
@@ -26,15 +26,15 @@ FIRST = WorklistCursor(AT, "", "10:20:11,12", SortKey((2, AT), "person-referral"
     ],
 )
 def test_a_cursor_is_read_as_it_was_written(cursor: WorklistCursor, sort: Sort) -> None:
-    assert decode_cursor(encode_cursor(cursor, ASKED), ASKED, sort) == cursor
+    assert parse_worklist_cursor(cursor.encode(ASKED), ASKED, sort) == cursor
 
 
 def test_a_cursor_of_another_question_is_refused() -> None:
     with pytest.raises(Malformed):
-        decode_cursor(encode_cursor(FIRST, ASKED), {**ASKED, "priority": "routine"}, Sort.URGENCY)
+        parse_worklist_cursor(FIRST.encode(ASKED), {**ASKED, "priority": "routine"}, Sort.URGENCY)
 
 
-DIGEST, AS_OF, _, UNTIL, PLACE = orjson.loads(base64.urlsafe_b64decode(encode_cursor(FIRST, ASKED) + "=="))
+DIGEST, AS_OF, _, UNTIL, PLACE = orjson.loads(base64.urlsafe_b64decode(FIRST.encode(ASKED) + "=="))
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_what_we_did_not_write_is_refused(said: Any) -> None:
     text = base64.urlsafe_b64encode(orjson.dumps(said)).decode()
 
     with pytest.raises(Malformed):
-        decode_cursor(text, ASKED, Sort.URGENCY)
+        parse_worklist_cursor(text, ASKED, Sort.URGENCY)
 
 
 @pytest.mark.parametrize("text", ["", "no", "%%%", "\u00e9", "bm8", "x" * 10_000])
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(Malformed):
-        decode_cursor(text, ASKED, Sort.URGENCY)
+        parse_worklist_cursor(text, ASKED, Sort.URGENCY)

@@ -9,7 +9,8 @@ from onestory.record.merge.model import Certainty, FactConflict
 from onestory.record.merge.pairs import Clusters, buckets, joinable_pairs
 from onestory.record.merge.reading import Reading
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import Code, codes, exclude, objects
+from onestory.record.merge.values import codes, exclude
+from onestory.shared.fhir.json import Code, objects
 
 RULE = "same-substance"
 _REFUTED = "One says that the person reacts to this, another that the person does not."

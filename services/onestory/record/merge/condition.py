@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from onestory.record.merge.conflicts import negation_conflict, two_sided_conflict
-from onestory.record.merge.dates import ClinicalSpan, span
 from onestory.record.merge.model import Certainty, FactConflict
 from onestory.record.merge.pairs import Bucket, Clusters, buckets, candidates, joinable_pairs
 from onestory.record.merge.reading import Reading, first_present
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import Code, codes, first, objects, text, worded
+from onestory.record.merge.values import ClinicalSpan, codes, span, worded
+from onestory.shared.fhir.json import Code, first_object, objects, text
 
 RULE = "same-condition"
 UNDATED_RULE = "same-condition-undated"
@@ -174,8 +174,8 @@ class Conditions:
 
 def _episode(reading: Reading, rules: MergeRules) -> Episode:
     content = reading.content
-    onset = span(content.get("onsetDateTime")) or span(first(content.get("onsetPeriod")).get("start"))
-    end = span(content.get("abatementDateTime")) or span(first(content.get("abatementPeriod")).get("end"))
+    onset = span(content.get("onsetDateTime")) or span(first_object(content.get("onsetPeriod")).get("start"))
+    end = span(content.get("abatementDateTime")) or span(first_object(content.get("abatementPeriod")).get("end"))
     abated = first_present(
         content, "abatementDateTime", "abatementPeriod", "abatementAge", "abatementRange", "abatementString"
     )

@@ -6,7 +6,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from onestory.record.merge.model import FactConflict
 from onestory.record.merge.reading import Reading
-from onestory.record.merge.values import text, worded
+from onestory.record.merge.values import worded
+from onestory.shared.fhir.json import text
 
 _DECISION = "Plans in force decide differently about resuscitation."
 _WORDING = "Several plans are in force with different wording: read each."

@@ -16,7 +16,6 @@ from onestory.record.merge import condition, judgement, pairs
 from onestory.record.merge import conflicts as merge_conflicts
 from onestory.record.merge.allergy_intolerance import Allergies
 from onestory.record.merge.condition import Conditions
-from onestory.record.merge.dates import span
 from onestory.record.merge.immunization import Immunisations
 from onestory.record.merge.judgement import Verdicts, kept_apart, latest_verdicts, read_judgements, verdict_of
 from onestory.record.merge.medication import Medicines
@@ -25,7 +24,8 @@ from onestory.record.merge.observation import Observations
 from onestory.record.merge.pairs import Clusters, by_ordinal
 from onestory.record.merge.reading import Reading, StatementReader, first_present
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import bare_codes, first, objects, text
+from onestory.record.merge.values import bare_codes, span
+from onestory.shared.fhir.json import first_object, objects, text
 
 RelatedPairs = Sequence[tuple[Reading, Reading]]
 
@@ -193,7 +193,7 @@ def _related_by_cluster(
 def _earliest_onset(group: Sequence[Reading]) -> str:
     """The onset that begins first, as it is written; "" if none is stated."""
     stated = (
-        first_present(reading.content, "onsetDateTime") or first(reading.content.get("onsetPeriod")).get("start")
+        first_present(reading.content, "onsetDateTime") or first_object(reading.content.get("onsetPeriod")).get("start")
         for reading in group
     )
     dated = [(onset.since, text(value)) for value in stated if (onset := span(value))]

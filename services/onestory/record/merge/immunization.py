@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 
 from onestory.record.merge.conflicts import negation_conflict, value_conflict
-from onestory.record.merge.dates import span
 from onestory.record.merge.model import Certainty, FactConflict
 from onestory.record.merge.pairs import Clusters, buckets, joinable_pairs
 from onestory.record.merge.reading import Reading
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import Code, codes, exclude, objects, worded
+from onestory.record.merge.values import codes, exclude, span, worded
+from onestory.shared.fhir.json import Code, objects
 
 RULE = "same-vaccination"
 PROCEDURE_EXTENSION = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-VaccinationProcedure"

@@ -13,7 +13,8 @@ from itertools import combinations
 from onestory.record.merge.model import Certainty, Judgement, Statement, Verdict
 from onestory.record.merge.pairs import Clusters
 from onestory.record.merge.reading import Reading
-from onestory.record.merge.values import codes, objects, reference_id
+from onestory.record.merge.values import codes, reference_id
+from onestory.shared.fhir.json import objects
 from onestory.shared.identity import parse_shared_id
 
 JUDGEMENT_SYSTEM = "https://onestory.nhs.uk/CodeSystem/record-judgement"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from onestory.record.merge.conflicts import negation_conflict, two_sided_conflict, value_conflict
-from onestory.record.merge.dates import ClinicalSpan, microseconds, span
 from onestory.record.merge.model import Certainty, FactConflict
 from onestory.record.merge.pairs import Bucket, Clusters, buckets, joinable_pairs
 from onestory.record.merge.reading import Reading, first_present
-from onestory.record.merge.values import bare_codes, first, number, objects, text, worded
+from onestory.record.merge.values import ClinicalSpan, bare_codes, microseconds, number, span, worded
+from onestory.shared.fhir.json import first_object, objects, text
 
 RULE = "same-medicine"
 _FOR_EVER = 1 << 62
@@ -171,8 +171,8 @@ def _differ_in_source(one: Reading, other: Reading) -> bool:
 
 def _course(reading: Reading) -> Course:
     content = reading.content
-    effective = first(content.get("effectivePeriod"))
-    supply = first(first(content.get("dispenseRequest")).get("validityPeriod"))
+    effective = first_object(content.get("effectivePeriod"))
+    supply = first_object(first_object(content.get("dispenseRequest")).get("validityPeriod"))
     start = _first_span(
         content.get("effectiveDateTime"), effective.get("start"), supply.get("start"), content.get("authoredOn")
     )
@@ -240,8 +240,8 @@ def directions_text(directions: object) -> str | None:
 
 
 def _step(dosage: Mapping[str, Any]) -> DoseStep:
-    timing = first(dosage.get("timing"))
-    repeat = first(timing.get("repeat"))
+    timing = first_object(dosage.get("timing"))
+    repeat = first_object(timing.get("repeat"))
     times = frozenset(item for name in _TIMED for item in _strings(repeat.get(name)))
     timing_codes = frozenset(bare_codes(timing.get("code")))
     return DoseStep(frozenset(_amounts(dosage)), _daily(repeat), times, timing_codes, _as_needed(dosage))
@@ -257,7 +257,7 @@ def _amounts(dosage: Mapping[str, Any]) -> Iterator[Hashable]:
         if "doseQuantity" in rate:
             yield quantity(rate["doseQuantity"])
         if "doseRange" in rate:
-            span = first(rate["doseRange"])
+            span = first_object(rate["doseRange"])
             yield quantity(span.get("low")), quantity(span.get("high"))
         if "rateQuantity" in rate:
             yield "rate", quantity(rate["rateQuantity"])
@@ -278,7 +278,7 @@ def _daily(repeat: Mapping[str, Any]) -> Hashable:
 
 def quantity(value: object) -> tuple[Hashable, ...]:
     """A Quantity as comparator, number and unit (its code, else its text)."""
-    found = first(value)
+    found = first_object(value)
     return (
         text(found.get("comparator")),
         number(found.get("value")),

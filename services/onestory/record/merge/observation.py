@@ -11,12 +11,12 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from onestory.record.merge.conflicts import conflict, negation_conflict
-from onestory.record.merge.dates import ClinicalSpan, span
 from onestory.record.merge.model import Certainty, FactConflict
 from onestory.record.merge.pairs import Bucket, Clusters, buckets, has_several_sources, joinable_pairs
 from onestory.record.merge.reading import Reading, first_present
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import Code, codes, exclude, first, number, objects, reference_id, text, worded
+from onestory.record.merge.values import ClinicalSpan, codes, exclude, number, reference_id, span, worded
+from onestory.shared.fhir.json import Code, first_object, objects, text
 
 RULE = "same-observation"
 _NOT_DONE = "One says that this was observed, another that it was not."
@@ -108,12 +108,12 @@ def _value(content: Mapping[str, Any], rules: MergeRules) -> Value:
         value = content[name]
         if name in _QUANTITIES:
             quantities |= {
-                name + part: _quantity(first(value).get(part) if part else value) for part in _QUANTITIES[name]
+                name + part: _quantity(first_object(value).get(part) if part else value) for part in _QUANTITIES[name]
             }
         elif name == "valueCodeableConcept":
-            found, words = frozenset(codes(value, rules.system_aliases)), worded(first(value).get("text"))
+            found, words = frozenset(codes(value, rules.system_aliases)), worded(first_object(value).get("text"))
         else:
-            parts = {part: first(value).get(part) for part in _PLAIN[name]} if name in _PLAIN else {"": value}
+            parts = {part: first_object(value).get(part) for part in _PLAIN[name]} if name in _PLAIN else {"": value}
             # Python treats 1 and True as equal; FHIR does not.
             plain |= {
                 name + part: (type(each).__name__, each) for part, each in parts.items() if isinstance(each, str | int)
@@ -125,7 +125,7 @@ _NO_VALUE = Value({}, {}, frozenset(), "")
 
 
 def _quantity(value: object) -> Quantity:
-    found = first(value)
+    found = first_object(value)
     unit = frozenset([each for each in (text(found.get("code")).casefold(), worded(found.get("unit"))) if each])
     return Quantity(text(found.get("comparator")), number(found.get("value")), unit)
 
@@ -234,7 +234,7 @@ class Observations:
         aliases = self._rules.system_aliases
         return Observed(
             _effective_start(content),
-            span(first(content["effectivePeriod"]).get("end")) if "effectivePeriod" in content else None,
+            span(first_object(content["effectivePeriod"]).get("end")) if "effectivePeriod" in content else None,
             finding_of(content, self._rules),
             frozenset(codes(content["bodySite"], aliases)) if "bodySite" in content else _NO_CODES,
             frozenset(codes(content["method"], aliases)) if "method" in content else _NO_CODES,
@@ -244,7 +244,7 @@ class Observations:
     def _specimen(self, reference: object) -> Specimen:
         target = reference_id(reference)
         found = self._specimens.get(target, {})
-        stated = [*objects(first(reference).get("identifier")), *objects(found.get("identifier"))]
+        stated = [*objects(first_object(reference).get("identifier")), *objects(found.get("identifier"))]
         stated += objects(found.get("accessionIdentifier"))
         numbers = {text(each.get("system")): text(each.get("value")) for each in stated}
         return Specimen(target, numbers, frozenset(codes(found.get("type"), self._rules.system_aliases)))
@@ -256,7 +256,7 @@ def _worth_comparing(bucket: Bucket) -> bool:
 
 def _effective_start(content: Mapping[str, Any]) -> ClinicalSpan | None:
     stated = first_present(content, "effectiveDateTime", "effectiveInstant")
-    return span(stated) or span(first(content.get("effectivePeriod")).get("start"))
+    return span(stated) or span(first_object(content.get("effectivePeriod")).get("start"))
 
 
 def _keys(reading: Reading) -> Iterator[Hashable]:

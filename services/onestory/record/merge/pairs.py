@@ -13,7 +13,8 @@ from onestory.record.merge.conflicts import conflict
 from onestory.record.merge.model import Certainty, FactConflict, Join
 from onestory.record.merge.reading import Reading
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import exclude, objects, text
+from onestory.record.merge.values import exclude
+from onestory.shared.fhir.json import objects, text
 
 RULE = "same-identifier"
 # Values that look like an identifier but identify nothing.

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Statement
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import Code, bare_codes, codes, objects, reference_id, text
+from onestory.record.merge.values import bare_codes, codes, reference_id
+from onestory.shared.fhir.json import Code, objects, text
 
 _WITHDRAWN = "entered-in-error"
 WITHDRAWAL_ELEMENTS = ("status", "lifecycleStatus", "docStatus")

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from onestory.record.merge.values import Code
 from onestory.shared.errors import Misconfigured
+from onestory.shared.fhir.json import Code
 from onestory.shared.kafka.schemas import schemas_folder
 
 

@@ -1,39 +1,27 @@
-"""Reads FHIR JSON without trusting its shape, because older versions accepted resources that merging must not break on.
+"""Reads the values that merge rules compare: codes, numbers, ids, words and spans of time.
 
-A value that does not have the form that FHIR gives it counts as absent.
+As in `shared/fhir/json.py`, a value that does not have the form that FHIR gives it counts as absent. Older versions
+accepted such resources.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 
-Code = tuple[str, str]
-"""A code system and a code."""
+from onestory.shared.fhir.dates import parse_date
+from onestory.shared.fhir.json import Code, first_object, objects, text
 
-
-def objects(value: object) -> Sequence[Mapping[str, Any]]:
-    """The objects of an element, whether it is a list or a single object."""
-    if isinstance(value, dict):
-        return (value,)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else ()
-
-
-def first(value: object) -> Mapping[str, Any]:
-    """The first object of an element; an empty one if there is none."""
-    if isinstance(value, dict):
-        return value
-    found = objects(value)
-    return found[0] if found else {}
-
-
-def text(value: object) -> str:
-    """The value if it is a string, else ""."""
-    return value if isinstance(value, str) else ""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def codes(concepts: object, system_aliases: Mapping[str, str]) -> list[Code]:
-    """The codes of CodeableConcepts, with one name for each code system. Displays are ignored: words join nothing."""
+    """The codes of CodeableConcepts, with one name for each code system. Displays are ignored: words join nothing.
+
+    Unlike `shared.fhir.json.codes_of`, a code without a system does not count, because it cannot join two statements.
+    """
     found = []
     for concept in objects(concepts):
         codings = concept.get("coding")
@@ -70,10 +58,48 @@ def number(value: object) -> int | float | None:
 
 def reference_id(reference: object) -> str:
     """The id that a Reference points to, with its `#` if it is contained; "" if it points to nothing."""
-    path = text(first(reference).get("reference")).partition("/_history/")[0]
+    path = text(first_object(reference).get("reference")).partition("/_history/")[0]
     return path.rpartition("/")[2]
 
 
 def worded(value: object) -> str:
     """Text in the form in which it is compared: case folded, single spaces."""
     return " ".join(text(value).casefold().split())
+
+
+class ClinicalSpan(NamedTuple):
+    """A span of time from `since` (included) to `before` (excluded), in microseconds since 1970 UTC.
+
+    `day` is the number of the UK day of `since`; None if the date is not known to the day. `moment`: the time is known
+    to the minute or better.
+    """
+
+    since: int
+    before: int
+    day: int | None
+    moment: bool
+
+    def overlaps(self, other: ClinicalSpan) -> bool:
+        """Whether the two spans have a moment in common."""
+        return self.since < other.before and other.since < self.before
+
+
+def span(value: object) -> ClinicalSpan | None:
+    """The span of time of a FHIR date or dateTime; None for anything else."""
+    return _span(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=8192)
+def _span(text: str) -> ClinicalSpan | None:
+    date = parse_date(text)
+    if date is None:
+        return None
+    day = date.uk_day
+    return ClinicalSpan(
+        microseconds(date.begin), microseconds(date.end), day.toordinal() if day else None, date.is_time
+    )
+
+
+def microseconds(moment: datetime) -> int:
+    """A date-time with a time zone, in microseconds since 1970 UTC."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)

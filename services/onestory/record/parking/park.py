@@ -20,11 +20,17 @@ from onestory.record.parking.replay import replay_batches, replayed_id
 from onestory.record.parking.store import ParkedMessage
 from onestory.record.projector.metrics import ProjectorMetrics
 from onestory.shared.errors import Unavailable, Unprocessable
-from onestory.shared.events import REFERRAL_SYSTEM, DirectoryChanged, Parked, RecordChanged, ReferralChanged
+from onestory.shared.events import (
+    REFERRAL_SYSTEM,
+    ConsumedMessage,
+    DirectoryChanged,
+    Parked,
+    RecordChanged,
+    ReferralChanged,
+)
 from onestory.shared.identity import is_storable
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.producer import Producer
-from onestory.shared.kafka.reader import ConsumedMessage
 
 log = structlog.get_logger()
 

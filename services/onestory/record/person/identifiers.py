@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import orjson
 
 from onestory.shared.errors import Malformed
 from onestory.shared.events import Operation, RecordChanged
+from onestory.shared.fhir.dates import parse_date
 from onestory.shared.fhir.json import element_value, elements
 from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
@@ -66,7 +66,7 @@ def ref_from_identifier(token: str, keys: Keys) -> PersonRef:
         return PersonRef(keys.person_key(PersonIdentifier(system, value)), local=local)
     number = value.replace(" ", "")
     if not is_nhs_number(number):
-        raise Malformed("The NHS number is not valid. Send ten digits with a right check digit.", code="value")
+        raise Malformed("The NHS number is not valid. Send ten digits with a correct check digit.", code="value")
     return PersonRef(keys.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, number)), number)
 
 
@@ -79,7 +79,9 @@ def ref_from_reference(value: str, keys: Keys, fhir: str) -> PersonRef:
         return ref_from_identifier(value, keys)
     ref = ref_from_patient_id(value.removeprefix(f"{fhir}/").removeprefix("Patient/"), keys)
     if ref is None:
-        raise Malformed("No known form of a patient. Send an NHS number, Patient/<id> or system|value.", code="value")
+        raise Malformed(
+            "The patient has no known form. Send an NHS number, Patient/<id> or system|value.", code="value"
+        )
     return ref
 
 
@@ -134,7 +136,6 @@ def matching_person_keys(matches: Collection[IdentifierMatch], organisation: str
 
 # Names and birth dates, as they are searched.
 
-_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
 
 # No person has more names than this, or longer ones. Names beyond these limits cannot be searched.
 _MAX_FORMS = 200
@@ -159,7 +160,8 @@ def patient_name_row(person_key: str, shared_id: str, event_id: UUID, content: b
     except msgspec.DecodeError:
         return None
     forms = all_name_forms(_name_texts(names))
-    if not isinstance(birth_date, str) or not _DATE.fullmatch(birth_date) or not forms:
+    stated = parse_date(birth_date)
+    if stated is None or stated.is_time or not forms:
         return None
     stored = sorted(form for form in forms if len(form) <= _MAX_FORM_LENGTH)[:_MAX_FORMS]
     return PatientName(person_key, shared_id, event_id, birth_date, stored)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from cachetools import LRUCache
+
 from onestory.record.person import store as person_store
 from onestory.record.person.composition import NhsNumbers, compose
 from onestory.record.person.identifiers import PersonRef
@@ -31,7 +33,7 @@ from onestory.shared.fhir.references import ods_code
 from onestory.shared.identity_links import Succession
 from onestory.shared.policy import OpenReferral
 from onestory.shared.postgres.database import Database, Queries
-from onestory.shared.runtime import Cache
+from onestory.shared.runtime import get_or_make, store_if_it_fits
 
 _CACHE_BYTES = 32_000_000
 _CACHED_CONTENT_BYTES = 100_000
@@ -85,7 +87,7 @@ class PersonLoader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._cache: Cache[str, PersonRecord] = Cache(_CACHE_BYTES, _size_bytes)
+        self._cache: LRUCache[str, PersonRecord] = LRUCache(_CACHE_BYTES, _size_bytes)
 
     async def load(self, ref: PersonRef, at: datetime | None = None) -> PersonRecord:
         """The person, as the record is now, or as it was at a time. Raises `Unavailable`."""
@@ -99,7 +101,7 @@ class PersonLoader:
         person = self._cache.get(person_key)
         if person is None or await person_store.person_versions(self._database, person.versions) != person.versions:
             async with self._database.snapshot() as queries:
-                person = self._cache.put(person_key, await load_person(queries, person_key))
+                person = store_if_it_fits(self._cache, person_key, await load_person(queries, person_key))
         return person
 
     async def _load_as_of(self, person_key: str, at: datetime) -> PersonRecord:
@@ -176,15 +178,17 @@ class Demographics:
     def __init__(self, authorities: Collection[str], sequenced: Collection[str]) -> None:
         self._authorities = authorities
         self._sequenced = sequenced
-        self._practices: Cache[StatementVersions, PracticeLookup] = Cache(_CACHE_ENTRIES)
-        self._patients: Cache[tuple[NhsNumbers, str | None, StatementVersions], CurrentEntry] = Cache(_CACHE_ENTRIES)
+        self._practices: LRUCache[StatementVersions, PracticeLookup] = LRUCache(_CACHE_ENTRIES)
+        self._patients: LRUCache[tuple[NhsNumbers, str | None, StatementVersions], CurrentEntry] = LRUCache(
+            _CACHE_ENTRIES
+        )
 
     def practice(self, entries: Sequence[CurrentEntry]) -> PracticeLookup:
         """The registered practice (ODS code) by these Patient statements.
 
         With it come the shared ids of Organizations whose ODS codes are needed to be certain.
         """
-        return self._practices.get_or_make(_versions(entries), lambda: self._practice(entries))
+        return get_or_make(self._practices, _versions(entries), lambda: self._practice(entries))
 
     def practice_with_codes(self, entries: Sequence[CurrentEntry], practices: Mapping[str, str]) -> str | None:
         """The registered practice, given the ODS codes of those Organizations by shared id."""
@@ -197,8 +201,10 @@ class Demographics:
         """The shared Patient for `numbers.own`, composed of these Patient statements."""
         if sum(len(entry.content or b"") for entry in entries) > _MAX_CACHED_PATIENT_BYTES:
             return self._patient(person_key, numbers, entries, practice)
-        return self._patients.get_or_make(
-            (numbers, practice, _versions(entries)), lambda: self._patient(person_key, numbers, entries, practice)
+        return get_or_make(
+            self._patients,
+            (numbers, practice, _versions(entries)),
+            lambda: self._patient(person_key, numbers, entries, practice),
         )
 
     def _patient(

@@ -6,13 +6,13 @@ EpisodeOfCare of a practice may be the registration itself (NHS England, change 
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from onestory.record.person.statements import PatientStatement
-from onestory.shared.fhir.json import Element, element_value, elements
+from onestory.shared.fhir.dates import parse_date, uk_day
+from onestory.shared.fhir.json import Element, element_value, elements, listed_objects, object_of
 from onestory.shared.fhir.references import (
     general_practitioners,
     organisation_shared_id,
@@ -63,7 +63,7 @@ def registrations_from_patient(statement: PatientStatement, practices: Mapping[s
     """
     for named in general_practitioners(statement.content):
         if practice := practice_ods_code(named, practices):
-            period = _object_member(_object_member(named, "identifier"), "period")
+            period = object_of(object_of(named, "identifier"), "period")
             days = (first_day(period), last_day(period))
             yield Registration(practice, statement.organisation, statement.stated_at_us, *days, statement.shared_id)
 
@@ -77,8 +77,8 @@ def registration_from_episode(
     practice = statement.organisation if "managingOrganization" not in parts else practice_ods_code(manager, practices)
     if practice is None or (practice != statement.organisation and statement.organisation not in authorities):
         return None
-    kinds = _objects(element_value(parts.get("type", {}), "type"))
-    certain = any(_is_primary_care(coding) for kind in kinds for coding in _objects(kind.get("coding")))
+    kinds = listed_objects(element_value(parts.get("type", {}), "type"))
+    certain = any(_is_primary_care(coding) for kind in kinds for coding in listed_objects(kind.get("coding")))
     status, end = element_value(parts.get("status", {}), "status"), last_day(period)
     if ("type" in parts and not certain) or not (status in _CURRENT_STATUSES or (status == "finished" and end)):
         return None
@@ -98,24 +98,17 @@ def _is_primary_care(coding: Mapping[str, Any]) -> bool:
 
 
 def first_day(period: Mapping[str, Any]) -> date | None:
-    """The first day of a FHIR Period. A year or a month counts from its first day."""
-    return _day(period.get("start"), last=False)
+    """The first day of a FHIR Period in the UK. A year or a month counts from its first day."""
+    start = parse_date(period.get("start"))
+    return uk_day(start.begin) if start else None
 
 
 def last_day(period: Mapping[str, Any]) -> date | None:
-    """The last day of a FHIR Period. A year or a month counts to its last day."""
-    return _day(period.get("end"), last=True)
-
-
-def _day(value: object, *, last: bool) -> date | None:
-    if not isinstance(value, str):
+    """The last day of a FHIR Period in the UK. A year or a month counts to its last day."""
+    end = parse_date(period.get("end"))
+    if end is None:
         return None
-    try:
-        year, month, day = [*map(int, value[:10].split("-")), 0, 0][:3]
-        month = month or (12 if last else 1)
-        return date(year, month, day or (calendar.monthrange(year, month)[1] if last else 1))
-    except ValueError:
-        return None
+    return uk_day(end.begin if end.is_time else end.end - timedelta(microseconds=1))
 
 
 def _object_element(parts: Mapping[str, Element], name: str) -> Mapping[str, Any]:
@@ -124,15 +117,6 @@ def _object_element(parts: Mapping[str, Element], name: str) -> Mapping[str, Any
     if not isinstance(part, dict) or not isinstance(part.get("identifier", {}), dict):
         return {}
     return part
-
-
-def _object_member(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    member = parent.get(name)
-    return member if isinstance(member, dict) else {}
-
-
-def _objects(items: object) -> Sequence[Mapping[str, Any]]:
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 # Former practices: where a person was registered before, and until when.

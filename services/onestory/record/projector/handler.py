@@ -32,9 +32,9 @@ from onestory.record.projector.prepare import (
 from onestory.record.projector.referral import latest_rows, sent_rows, task_rows
 from onestory.record.projector.rows import StatementRow, away_rows, claimant_rows
 from onestory.shared.errors import Unprocessable
+from onestory.shared.events import ConsumedMessage
 from onestory.shared.identity import Keys, is_person_key
 from onestory.shared.identity_links import PROVISIONAL
-from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.kafka.schemas import DIRECTORY_TOPIC
 
 log = structlog.get_logger()

@@ -28,6 +28,7 @@ from onestory.record.projector.rows import (
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import (
     REFERRAL_SYSTEM,
+    ConsumedMessage,
     DirectoryChanged,
     Entry,
     Operation,
@@ -38,7 +39,6 @@ from onestory.shared.events import (
 from onestory.shared.fhir.validate import validate
 from onestory.shared.identity import Keys, PersonIdentifier, is_directory_id, is_storable, parse_shared_id
 from onestory.shared.identity_links import IdentityLinkRow, stated_links
-from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC, REFERRAL_TOPIC
 
 _EVENT_TYPES = {RECORD_TOPIC: RecordChanged, DIRECTORY_TOPIC: DirectoryChanged, REFERRAL_TOPIC: ReferralChanged}
@@ -170,7 +170,9 @@ def _check_referral(event: ReferralChanged, key: str, keys: Keys) -> None:
             )
     parties = [party.organisation for party in (event.recipient, event.holder) if party]
     if event.version < 1 or not all(map(is_storable, [event.status, *parties])):
-        raise Unprocessable("version: below 1; or status or a party: over 512 bytes or with NUL.", code="entry-form")
+        raise Unprocessable(
+            "version is below 1, or status or a party is over 512 bytes or has a NUL.", code="entry-form"
+        )
 
 
 def _check_source(source: Source) -> None:

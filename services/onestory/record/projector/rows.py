@@ -12,9 +12,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from onestory.shared.errors import Unprocessable
-from onestory.shared.events import DirectoryChanged, Entry, Operation, OrderKey, RecordChanged, rank_of
+from onestory.shared.events import ConsumedMessage, DirectoryChanged, Entry, Operation, OrderKey, RecordChanged, rank_of
 from onestory.shared.fhir.definitions import is_about_a_person
-from onestory.shared.kafka.reader import ConsumedMessage
 
 RETRACTION_DIGEST = b""
 """The content digest of a retraction."""

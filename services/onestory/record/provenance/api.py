@@ -30,8 +30,8 @@ from onestory.record.search.parameters import (
 from onestory.record.search.sorting import CURSOR, EntryCursor
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir import bundle
-from onestory.shared.http.caller import Caller
 from onestory.shared.identity import is_directory_id, is_nhs_number, parse_shared_id
+from onestory.shared.policy import Caller
 
 PROVENANCE = "Provenance"
 TARGET_SEARCH_PARAMETERS = {"target", "patient", "_count", CURSOR} | READ_PARAMETERS
@@ -161,7 +161,7 @@ def _parse_target(parameters: RequestParameters, fhir: str) -> _ProvenanceTarget
     if match and is_nhs_number(match["id"]):
         text = "target: a shared Patient has no Provenance. Send the Patients in its link, one at a time."
         raise Malformed(text, code="value")
-    raise Malformed("target: no known form. Send it once, as Type/id with an id of this server.", code="value")
+    raise Malformed("target: it has no known form. Send it once, as Type/id with an id of this server.", code="value")
 
 
 def _id_of(origin: StatementOrigin) -> str:

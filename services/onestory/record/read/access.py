@@ -11,10 +11,10 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
-from uuid_utils.compat import uuid7
+from cachetools import LRUCache
 
 from onestory.record.person import load
 from onestory.record.person import store as person_store
@@ -26,13 +26,11 @@ from onestory.record.read import store as read_store
 from onestory.record.read.store import CurrentEntry
 from onestory.record.search.parameters import RecordQuery
 from onestory.record.search.sorting import START, EntryCursor
-from onestory.shared.audit import AuditTrail
+from onestory.shared.audit import AuditTrail, access_event
 from onestory.shared.errors import Malformed, NotFound
-from onestory.shared.events import AccessRecorded
-from onestory.shared.http.caller import Caller
-from onestory.shared.policy import Decision, PolicySubject, Visibility, decide
+from onestory.shared.policy import Caller, Decision, PolicySubject, Visibility, decide
 from onestory.shared.postgres.database import Database
-from onestory.shared.runtime import Cache
+from onestory.shared.runtime import get_or_make
 
 PATIENT = "Patient"
 _CACHED_DIGESTS = 1024
@@ -81,7 +79,7 @@ class RecordAccess:
         self._audit = audit
         self._persons = persons
         self._networks = networks
-        self._digests: Cache[tuple[tuple[str, bytes], ...], str] = Cache(_CACHED_DIGESTS)
+        self._digests: LRUCache[tuple[tuple[str, bytes], ...], str] = LRUCache(_CACHED_DIGESTS)
 
     async def view(
         self,
@@ -154,7 +152,7 @@ class RecordAccess:
         digests = tuple([(entry.shared_id, entry.content_digest) for entry in view.entries])
         if len(digests) > _MAX_CACHED_ENTRIES:
             return record_digest(digests)
-        return self._digests.get_or_make(digests, lambda: record_digest(digests))
+        return get_or_make(self._digests, digests, lambda: record_digest(digests))
 
     async def answer_audited(
         self, view: RecordView, access: Access, produce: Callable[[], Answer], *, empty_if_hidden: bool = False
@@ -179,24 +177,16 @@ class RecordAccess:
 
     async def _record_events(self, view: RecordView, access: Access) -> None:
         for person_key in view.person.person_keys:
-            await self._audit.record(self._event(person_key, view.decision, access))
-
-    def _event(self, person_key: str, decision: Decision, access: Access) -> AccessRecorded:
-        caller = access.caller
-        return AccessRecorded(
-            access_id=uuid7(),
-            person_key=person_key,
-            occurred_at=datetime.now(UTC),
-            organisation=caller.organisation,
-            subject=caller.subject,
-            role=caller.role,
-            purpose=caller.purpose,
-            interaction=access.interaction,
-            resource_types=access.resource_types,
-            visibility=decision.visibility.value,
-            reason=decision.reason,
-            correlation_id=access.correlation_id,
-        )
+            await self._audit.record(
+                access_event(
+                    person_key,
+                    access.caller,
+                    view.decision,
+                    access.interaction,
+                    access.resource_types,
+                    access.correlation_id,
+                )
+            )
 
 
 class PersonReader:

@@ -36,8 +36,7 @@ from onestory.record.search.sorting import CURSOR, EntryCursor, parse_history_cu
 from onestory.shared.errors import Gone, Malformed
 from onestory.shared.fhir import bundle
 from onestory.shared.fhir.bundle import ResourceVersion
-from onestory.shared.http.caller import Caller
-from onestory.shared.policy import Visibility
+from onestory.shared.policy import Caller, Visibility
 from onestory.shared.postgres.database import Database
 
 _MAX_CHANGE_TIMES = 500

@@ -32,7 +32,7 @@ from onestory.record.search.parameters import (
 )
 from onestory.record.search.searchset import ListRequest, SearchsetWriter
 from onestory.record.summary.service import Summaries
-from onestory.shared.http.caller import Caller
+from onestory.shared.policy import Caller
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from onestory.record.search.parameters import RecordQuery, RequestParameters, pa
 from onestory.record.search.sorting import CURSOR, EntryCursor, HistoryCursor, SortCursor
 from onestory.shared.errors import Malformed, TooLarge, Unavailable, WrongMediaType
 from onestory.shared.fhir.bundle import etag
-from onestory.shared.http.caller import Caller
 from onestory.shared.http.openapi import FHIR_JSON
+from onestory.shared.http.request import has_version
 from onestory.shared.identity import Keys
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
 from onestory.shared.visible_positions import VisiblePositions, parse_position_token
 
@@ -111,14 +112,6 @@ def conditional_response(request: Request, write: Callable[[], bytes], headers: 
     if has_version(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(write(), headers=headers, media_type=FHIR_JSON)
-
-
-def has_version(request: Request, tag: str) -> bool:
-    """Whether If-None-Match names this ETag. Weak and strong tags compare equal (RFC 9110, 13.1.2)."""
-    wanted = request.headers.get("If-None-Match")
-    if wanted is None:
-        return False
-    return tag.removeprefix("W/") in {each.strip().removeprefix("W/") for each in wanted.split(",")} or wanted == "*"
 
 
 def json_response(content: bytes) -> Response:

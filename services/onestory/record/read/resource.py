@@ -28,9 +28,8 @@ from onestory.record.search.parameters import (
     resource_type_in_path,
 )
 from onestory.shared.errors import Gone
-from onestory.shared.http.caller import Caller
 from onestory.shared.identity import is_directory_id
-from onestory.shared.policy import Visibility
+from onestory.shared.policy import Caller, Visibility
 
 Answer = TypeVar("Answer")
 

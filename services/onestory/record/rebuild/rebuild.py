@@ -24,11 +24,12 @@ from onestory.record.rebuild import store as rebuild_store
 from onestory.record.rebuild.comparison import GenerationDifference
 from onestory.record.rebuild.store import FORMER, LIVE, NEXT, positions
 from onestory.shared.errors import Misconfigured
+from onestory.shared.events import ConsumedMessage
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.consumer import Log, LogRecord, Partition
 from onestory.shared.kafka.loop import ConsumerLoop
-from onestory.shared.kafka.reader import ConsumedMessage, LogReader, StoredPosition
+from onestory.shared.kafka.reader import LogReader, StoredPosition
 from onestory.shared.postgres import database
 from onestory.shared.settings import Settings
 

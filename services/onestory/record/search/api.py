@@ -27,7 +27,7 @@ from onestory.record.search.parameters import (
 from onestory.record.search.people import PeopleSearchType, shared_or_stated
 from onestory.record.search.searchset import ListRequest, SearchsetWriter
 from onestory.shared.errors import Malformed
-from onestory.shared.http.caller import Caller
+from onestory.shared.policy import Caller
 
 
 class SearchType:

@@ -6,22 +6,14 @@ FHIR R4, http://hl7.org/fhir/R4/search.html#date. A date means a range of time. 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import datetime
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from onestory.shared.errors import Malformed
+from onestory.shared.fhir.dates import parse_date
 
-_DATE = re.compile(
-    r"(?P<year>\d{4})(-(?P<month>\d\d)(-(?P<day>\d\d)"
-    r"(T(?P<time>\d\d:\d\d(:\d\d(\.\d{1,9})?)?)(?P<zone>Z|[+-]\d\d:\d\d)?)?)?)?",
-    re.ASCII,
-)
 _COMPARISON = re.compile(r"(?P<prefix>[a-z]{2})?(?P<date>\d.*)", re.ASCII)
 _PREFIXES = ("eq", "ne", "gt", "ge", "lt", "le", "sa", "eb")
-_UK = ZoneInfo("Europe/London")
-_DATES_KEPT = 32_768
 
 
 class TimeRange(NamedTuple):
@@ -121,14 +113,10 @@ def since(value: str) -> TimeRange:
     return TimeRange(since=_asked(value, "_since")[0])
 
 
-@lru_cache(maxsize=_DATES_KEPT)
 def span(text: str) -> TimeRange | None:
     """The time that a FHIR date, dateTime or instant means. None for any other text."""
-    match = _DATE.fullmatch(text)
-    try:
-        return TimeRange(*_ends(match)) if match else None
-    except (ValueError, OverflowError):
-        return None
+    date = parse_date(text)
+    return TimeRange(date.begin, date.end) if date else None
 
 
 def _asked(value: str, parameter: str) -> tuple[datetime, datetime]:
@@ -137,33 +125,6 @@ def _asked(value: str, parameter: str) -> tuple[datetime, datetime]:
     if found is None or found.since is None or found.before is None:
         raise _unreadable(parameter)
     return found.since, found.before
-
-
-def _ends(match: re.Match[str]) -> tuple[datetime, datetime]:
-    day = f"{match['year']}-{match['month'] or '01'}-{match['day'] or '01'}"
-    # FHIR allows nanoseconds and second 60. Python reads neither.
-    time = re.sub(r"(\.\d{6})\d+", r"\1", match["time"] or "00:00").replace(":60", ":59")
-    zone = datetime.fromisoformat(f"{day}T00:00{match['zone']}").tzinfo if match["zone"] else _UK
-    begin = datetime.fromisoformat(f"{day}T{time}")
-    end = _end(begin, match)
-    return begin.replace(tzinfo=zone).astimezone(UTC), end.replace(tzinfo=zone).astimezone(UTC)
-
-
-def _end(begin: datetime, match: re.Match[str]) -> datetime:
-    if match["month"] is None:
-        return begin.replace(year=begin.year + 1)
-    if match["day"] is None:
-        return (begin + timedelta(days=31)).replace(day=1)
-    return begin + _precision(match["time"])
-
-
-def _precision(time: str | None) -> timedelta:
-    if time is None:
-        return timedelta(days=1)
-    if len(time) == len("00:00"):
-        return timedelta(minutes=1)
-    fraction = time.partition(".")[2]
-    return timedelta(microseconds=max(1, 10 ** (6 - len(fraction)) if len(fraction) < 6 else 1))
 
 
 def _unreadable(parameter: str) -> Malformed:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -24,11 +23,12 @@ from onestory.record.search.parameters import Search
 from onestory.record.search.sorting import EntryCursor, SortCursor, SortedEntry, SortOrder
 from onestory.shared.identity import is_directory_id
 from onestory.shared.postgres.database import Database
+from onestory.shared.runtime import run_in_thread_if
 
 PROVENANCE = "Provenance"
+# The work on more entries runs in a thread, so that other requests do not wait.
 _MAX_ENTRIES_IN_LOOP = 300
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
-_Result = TypeVar("_Result")
 
 
 def decoded_resource(entry: CurrentEntry) -> Mapping[str, Any]:
@@ -65,7 +65,8 @@ async def execute_search(
         entries, next_cursor = page_of(candidates, search.query)
         return SearchPage(candidates, await record_access.with_contents(entries), next_cursor)
     with_contents = await record_access.with_contents(candidates)
-    decoded = await _in_thread_if_many(candidates, partial(_matching, with_contents, search))
+    many = len(candidates) > _MAX_ENTRIES_IN_LOOP
+    decoded = await run_in_thread_if(many, partial(_matching, with_contents, search))
     if search.order is not None:
         return await _sorted_page(database, candidates, decoded, search, search.order)
     matches = [entry for entry, _ in decoded]
@@ -89,7 +90,8 @@ async def _sorted_page(
     changed = [entry for entry, _ in decoded if not entry.composed and _broker_time(entry) > as_of]
     earlier = await read_store.contents_as_of(database, changed, as_of)
     by_address = {_type_and_id(entry): entry for entry, _ in decoded}
-    all_sorted = await _in_thread_if_many(decoded, partial(_sort_entries, decoded, earlier, order))
+    many = len(decoded) > _MAX_ENTRIES_IN_LOOP
+    all_sorted = await run_in_thread_if(many, partial(_sort_entries, decoded, earlier, order))
     remaining = all_sorted if after is None else [entry for entry in all_sorted if order.is_after(entry, after)]
     on_page = remaining[: search.query.count]
     next_cursor = SortCursor(*on_page[-1], as_of) if on_page and len(remaining) > len(on_page) else None
@@ -113,11 +115,6 @@ def _sort_entries(
     ]
     order.sort(entries)
     return entries
-
-
-async def _in_thread_if_many(entries: Sequence[object], work: Callable[[], _Result]) -> _Result:
-    """The result of `work`. Runs it in a thread above 300 entries, so that other requests do not wait."""
-    return await asyncio.to_thread(work) if len(entries) > _MAX_ENTRIES_IN_LOOP else work()
 
 
 def _resource_as_of(

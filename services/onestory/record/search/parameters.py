@@ -138,7 +138,7 @@ def _count(value: str | None) -> int:
     if value is None:
         return MAX_COUNT
     if not (value.isascii() and value.isdigit()) or len(value) > 9:
-        raise Malformed("_count: it is not a whole number. Send one from 0.", code="value")
+        raise Malformed("_count: send a whole number from 0.", code="value")
     return min(int(value), MAX_COUNT)
 
 
@@ -315,5 +315,5 @@ def parse_as_of(parameters: RequestParameters, now: datetime) -> datetime | None
             f"{AS_OF}: it is not an instant. Send date, time and zone, such as 2026-11-22T09:00:00Z.", code="value"
         ) from error
     if moment > now:
-        raise Malformed(f"{AS_OF}: it is in the future. Send a moment before {format_instant(now)}.", code="value")
+        raise Malformed(f"{AS_OF}: it is in the future. Send an instant before {format_instant(now)}.", code="value")
     return moment

@@ -20,12 +20,12 @@ from onestory.record.person.identifiers import PersonRef, birth_date_forms, name
 from onestory.record.read.access import PATIENT, Access, RecordAccess, RecordView, page_of
 from onestory.record.read.request import ReadContext
 from onestory.record.read.store import CurrentEntry
-from onestory.record.search.dates import span
 from onestory.record.search.execute import IncludeResolver, SearchPage, decoded_resource
 from onestory.record.search.filters import split_escaped, unescape
 from onestory.record.search.parameters import Search, single_value
 from onestory.record.search.searchset import ListRequest, SearchsetWriter
 from onestory.shared.errors import Malformed
+from onestory.shared.fhir.dates import parse_date
 from onestory.shared.identity import Keys, PersonIdentifier
 from onestory.shared.policy import Visibility
 from onestory.shared.postgres.database import Database
@@ -87,10 +87,10 @@ def parse_people_query(search: Search) -> PeopleQuery:
     """The query by name and birth date. Raises `Malformed` if one is missing, or for `_sort`."""
     names = [value for name, value in search.used if name in _NAME_PARAMETERS]
     day = _DAY.fullmatch(single_value(search.used, _BIRTH_DATE) or "")
-    if not names or day is None or span(day["day"]) is None:
+    if not names or day is None or parse_date(day["day"]) is None:
         raise Malformed(
-            "A search for Patients needs identifier=<NHS number>, or a name (name, family or given) and a birth date, "
-            "such as family=Smith&birthdate=1990-12-31.",
+            "A search for Patients needs identifier=<NHS number>, or a name (name, family or given) and a full birth "
+            "date, such as family=Smith&birthdate=1990-12-31.",
             code="required",
         )
     if search.order is not None:

@@ -6,12 +6,10 @@ list, resources that lack the element come last in both directions. Equal resour
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,9 +18,11 @@ from onestory.record.person import identifiers
 from onestory.record.search.filters import codings, element_values, time_range_of
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.definitions import SearchParameterDefinition, search_parameters
+from onestory.shared.http.cursor import decode_cursor, encode_cursor, parse_cursor_time
 
 CURSOR = "_cursor"
 """The parameter that holds the text of a cursor."""
+_UNREADABLE = f"{CURSOR}: it is not from a next link of this server. Send the request without it."
 _GREATEST_OFFSET = 2**63 - 1
 _ENTRY_CURSOR = re.compile(r"(?P<resource_type>[A-Za-z]{0,64})/(?P<id>[a-z0-9-]{1,64})")
 
@@ -38,7 +38,7 @@ class EntryCursor(NamedTuple):
 
     def encode(self) -> str:
         """The opaque text for a URL."""
-        return _encode(f"{self.resource_type}/{self.id}".encode())
+        return encode_cursor(f"{self.resource_type}/{self.id}".encode())
 
 
 class SortCursor(NamedTuple):
@@ -54,7 +54,7 @@ class SortCursor(NamedTuple):
 
     def encode(self) -> str:
         """The opaque text for a URL."""
-        return _encode(orjson.dumps([self.keys, self.resource_type, self.id, self.as_of.isoformat()]))
+        return encode_cursor(orjson.dumps([self.keys, self.resource_type, self.id, self.as_of.isoformat()]))
 
 
 class HistoryCursor(NamedTuple):
@@ -66,7 +66,7 @@ class HistoryCursor(NamedTuple):
 
     def encode(self) -> str:
         """The opaque text for a URL."""
-        return _encode(orjson.dumps([self.at.isoformat(), self.offset, self.id]))
+        return encode_cursor(orjson.dumps([self.at.isoformat(), self.offset, self.id]))
 
 
 START = EntryCursor()
@@ -74,25 +74,14 @@ START = EntryCursor()
 
 def parse_entry_cursor(text: str | None) -> EntryCursor:
     """The cursor of a list by type and id; `START` for None. Raises `Malformed`."""
-    if text is None:
-        return START
-    try:
-        match = _ENTRY_CURSOR.fullmatch(_decode(text).decode("ascii"))
-    except ValueError as error:
-        raise _unreadable_cursor() from error
-    if match is None:
-        raise _unreadable_cursor()
-    return EntryCursor(match["resource_type"], match["id"])
+    return START if text is None else decode_cursor(text, _read_entry_cursor, _UNREADABLE)
 
 
 def parse_sort_cursor(text: str | None, key_count: int) -> SortCursor | None:
     """The cursor of a list that is sorted by `key_count` keys; None for None. Raises `Malformed`."""
     if text is None:
         return None
-    try:
-        cursor = _sort_cursor(*orjson.loads(_decode(text)))
-    except (ValueError, TypeError) as error:
-        raise _unreadable_cursor() from error
+    cursor = decode_cursor(text, _read_sort_cursor, _UNREADABLE)
     if len(cursor.keys) != key_count:
         raise Malformed(f"{CURSOR}: it is from a list in another order. Send the request without it.", code="value")
     return cursor
@@ -100,49 +89,30 @@ def parse_sort_cursor(text: str | None, key_count: int) -> SortCursor | None:
 
 def parse_history_cursor(text: str | None) -> HistoryCursor | None:
     """The cursor of a history; None for None. Raises `Malformed`."""
-    if text is None:
-        return None
-    try:
-        at, offset, shared_id = orjson.loads(_decode(text))
-        cursor = HistoryCursor(_moment(at), offset, shared_id)
-    except (ValueError, TypeError) as error:
-        raise _unreadable_cursor() from error
-    readable = type(offset) is int and 0 <= offset <= _GREATEST_OFFSET and isinstance(shared_id, str)
-    if not readable or "\0" in shared_id:
-        raise _unreadable_cursor()
-    return cursor
+    return None if text is None else decode_cursor(text, _read_history_cursor, _UNREADABLE)
 
 
-def _sort_cursor(keys: Any, resource_type: Any, resource_id: Any, as_of: Any) -> SortCursor:
+def _read_entry_cursor(content: bytes) -> EntryCursor:
+    match = _ENTRY_CURSOR.fullmatch(content.decode("ascii"))
+    if match is None:
+        raise ValueError("not a cursor")
+    return EntryCursor(match["resource_type"], match["id"])
+
+
+def _read_sort_cursor(content: bytes) -> SortCursor:
+    keys, resource_type, resource_id, as_of = orjson.loads(content)
     texts = [resource_type, resource_id, *[key for key in keys if key is not None]]
     if not isinstance(keys, list) or not all(isinstance(text, str) for text in texts):
         raise ValueError("not a cursor")
-    return SortCursor(tuple(keys), resource_type, resource_id, _moment(as_of))
+    return SortCursor(tuple(keys), resource_type, resource_id, parse_cursor_time(as_of))
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("not a moment")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("outside the calendar") from error
-
-
-def _encode(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return base64.b64decode(text.encode() + b"=" * (-len(text) % 4), b"-_", validate=True)
-    except binascii.Error as error:
-        raise _unreadable_cursor() from error
-
-
-def _unreadable_cursor() -> Malformed:
-    return Malformed(f"{CURSOR}: it is not from a next link of this server. Send the request without it.", code="value")
+def _read_history_cursor(content: bytes) -> HistoryCursor:
+    at, offset, shared_id = orjson.loads(content)
+    is_readable = type(offset) is int and 0 <= offset <= _GREATEST_OFFSET and isinstance(shared_id, str)
+    if not is_readable or "\0" in shared_id:
+        raise ValueError("not a cursor")
+    return HistoryCursor(parse_cursor_time(at), offset, shared_id)
 
 
 _COMMON_DEFINITIONS = {

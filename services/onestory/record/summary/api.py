@@ -29,9 +29,8 @@ from onestory.record.summary.service import Summaries, SummaryPatient, summary_p
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.http.app import prefers_html
-from onestory.shared.http.caller import Caller
 from onestory.shared.http.openapi import HTML
-from onestory.shared.policy import Visibility
+from onestory.shared.policy import Caller, Visibility
 
 
 class _Narrative(msgspec.Struct):

@@ -14,8 +14,8 @@ from uuid import NAMESPACE_URL, uuid5
 import orjson
 
 from onestory.record.summary import person
+from onestory.record.summary.dates import clock
 from onestory.record.summary.model import Summary, SummaryInput, SummaryRecord, end_of_day
-from onestory.record.summary.moments import NEVER, clock
 from onestory.record.summary.narrative import paragraph
 from onestory.record.summary.section import Section, div, section_json
 from onestory.record.summary.sections.about_me import about_me, alerts
@@ -26,7 +26,7 @@ from onestory.record.summary.sections.plans import plan_of_care, plans
 from onestory.record.summary.sections.problems import past_illness, problems
 from onestory.record.summary.sections.procedures import assessments, devices, immunisations, procedures
 from onestory.record.summary.sections.results import pregnancy, results, social_history, vital_signs
-from onestory.shared.fhir.dates import format_instant
+from onestory.shared.fhir.dates import NEVER, format_instant
 
 # Quotes inside a JSON string are escaped, so text that looks like a reference does not match.
 _REFERENCE = re.compile(rb'"reference"\s*:\s*"([A-Z][A-Za-z]+)/([A-Za-z0-9.-]+)"')

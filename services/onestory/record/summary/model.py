@@ -15,7 +15,7 @@ import yaml
 from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.model import Fact, Judgement, MergedRecord, Statement
 from onestory.record.merge.reading import WITHDRAWAL_ELEMENTS
-from onestory.record.summary.moments import NEVER, midnight
+from onestory.shared.fhir.dates import NEVER, uk_midnight
 from onestory.shared.fhir.json import Code, codes_of, objects_at, text_at, values_at
 from onestory.shared.kafka.schemas import schemas_folder
 
@@ -240,8 +240,8 @@ class SummaryRecord:
 
 
 def end_of_day(until: date) -> datetime:
-    """The moment at which a day ends."""
-    return midnight(until) + timedelta(days=1) if until < date.max else NEVER
+    """The moment at which a day ends in the UK."""
+    return uk_midnight(until + timedelta(days=1)) if until < date.max else NEVER
 
 
 def _withdrawn(content: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from onestory.record.summary import moments
+from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.model import summary_codes
 from onestory.record.summary.narrative import paragraph, strong, text
 from onestory.shared.fhir.json import concept_text, concept_texts, objects_at, text_of, values_at
@@ -42,7 +42,8 @@ def patient_header(patient: Mapping[str, Any]) -> str:
     own = text_of(patient, "id")
     known = len(own) == 10 and own.isdigit()
     number = f"NHS number {own[:3]} {own[3:6]} {own[6:]}" if known else "NHS number not known"
-    born = f"born {moments.shown(patient.get('birthDate'))}" if patient.get("birthDate") else "date of birth not known"
+    birth_date = summary_dates.shown(patient.get("birthDate"))
+    born = f"born {birth_date}" if birth_date else "date of birth not known"
     gender = text_of(patient, "gender") or "gender not stated"
     lines = [
         strong(text(name_of_person(patient))),

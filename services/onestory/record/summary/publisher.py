@@ -30,6 +30,7 @@ from onestory.record.summary.model import Summary
 from onestory.record.summary.service import Summaries, summary_patient
 from onestory.record.summary.store import PublishedSummary, QuietPeriod
 from onestory.shared import logs, runtime, settings
+from onestory.shared.backoff import GrowingPause
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import SummaryChanged
 from onestory.shared.http import health
@@ -83,6 +84,7 @@ class Summariser:
         self._connect = connect
         self._codec = codec
         self._quiet_period = quiet_period
+        self._pause = GrowingPause(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._turned_at = time.monotonic()
         self._reachable = False
         self._in_bulk = False
@@ -96,18 +98,15 @@ class Summariser:
 
     async def run(self, stop: threading.Event) -> None:
         """Runs until stopped. When the database or another dependency fails, retries with back-off."""
-        pause_s = _FIRST_PAUSE_S
         while not stop.is_set():
             try:
                 with self._connect() as connection:
                     await self._session(connection, stop)
             except _UNAVAILABLE as error:
                 self._reachable = False
+                pause_s = self._pause.next_s()
                 log.warning("summaries_paused", because=type(error).__name__, again_in_s=pause_s)
                 await asyncio.to_thread(stop.wait, pause_s)
-                pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
-            else:
-                pause_s = _FIRST_PAUSE_S
 
     def live(self) -> bool:
         """Whether the loop has turned recently."""
@@ -123,6 +122,7 @@ class Summariser:
             batch = self._next_batch(connection)
             self._reachable = True
             done = [await self._summarise_locked(connection, key) for key in batch if not stop.is_set()]
+            self._pause.reset()
             if not any(done):
                 await asyncio.to_thread(stop.wait, _IDLE_IN_BULK_S if self._in_bulk else _IDLE_S)
 

@@ -14,8 +14,8 @@ from onestory.record.merge.model import Fact
 from onestory.record.merge.reading import MODIFIER_ELEMENTS
 from onestory.record.summary import sources
 from onestory.record.summary.model import SummaryRecord
-from onestory.record.summary.moments import NEVER
 from onestory.record.summary.narrative import Row, paragraph, strong, table
+from onestory.shared.fhir.dates import NEVER
 
 LOINC = "http://loinc.org"
 ONESTORY_SECTIONS = "https://onestory.nhs.uk/CodeSystem/summary-section"

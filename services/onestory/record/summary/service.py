@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import orjson
+from cachetools import TLRUCache
 
 from onestory.record.freshness.service import FreshnessService
 from onestory.record.merge.engine import merge
@@ -22,9 +22,8 @@ from onestory.record.summary.document import summarise
 from onestory.record.summary.model import Summary, SummaryInput
 from onestory.shared.policy import Visibility
 from onestory.shared.postgres.database import Database
-from onestory.shared.runtime import Cache
+from onestory.shared.runtime import run_in_thread_if, store_if_it_fits
 
-Result = TypeVar("Result")
 # Larger records are merged and summarised in a thread.
 _MAX_ENTRIES_IN_LOOP = 300
 _MAX_BYTES_IN_LOOP = 500_000
@@ -76,23 +75,28 @@ class Summaries:
         self._freshness = freshness
         self._rules = rules
         self._fhir = fhir
-        self._cache: Cache[_SummaryKey, _CachedSummary] = Cache(_CACHE_BYTES, _size)
+        self._cache: TLRUCache[_SummaryKey, _CachedSummary, datetime] = TLRUCache(
+            _CACHE_BYTES, lambda _key, cached, _now: cached.until, lambda: datetime.now(UTC), _size
+        )
 
     async def facts(self, view: RecordView) -> VisibleFacts:
         """The visible record, merged. Raises `Unavailable`."""
         seen = await read_store.with_contents(self._database, view.entries)
         contents = {entry.shared_id: entry.content or b"" for entry in seen}
-        merged = await _in_thread_if_large(contents, lambda: merge([_statement(entry) for entry in seen], self._rules))
+        merged = await run_in_thread_if(
+            _is_large(contents), lambda: merge([_statement(entry) for entry in seen], self._rules)
+        )
         return VisibleFacts(merged, contents)
 
     async def current(self, view: RecordView, patient: SummaryPatient, organisation: str) -> Summary:
         """The summary of what `organisation` sees, from the cache while nothing changed. Raises `Unavailable`."""
-        now, key = datetime.now(UTC), _summary_key(view, patient, organisation)
+        key = _summary_key(view, patient, organisation)
         cached = self._cache.get(key)
-        if cached is None or cached.until <= now:
+        if cached is None:
+            now = datetime.now(UTC)
             summary = await self.at(view, patient, now)
             until = min(summary.valid_until or datetime.max.replace(tzinfo=UTC), now + _MAX_CACHE_AGE)
-            cached = self._cache.put(key, _CachedSummary(summary, until))
+            cached = store_if_it_fits(self._cache, key, _CachedSummary(summary, until))
         return cached.summary
 
     async def at(self, view: RecordView, patient: SummaryPatient, moment: datetime) -> Summary:
@@ -110,13 +114,12 @@ class Summaries:
             ),
             freshness_valid_until=report.valid_until,
         )
-        return await _in_thread_if_large(facts.contents, lambda: summarise(summary_input, moment))
+        return await run_in_thread_if(_is_large(facts.contents), lambda: summarise(summary_input, moment))
 
 
-async def _in_thread_if_large(contents: Mapping[str, bytes], make: Callable[[], Result]) -> Result:
-    """The result of `make`. Runs it in a thread above 300 entries or 500 kB, so that other requests do not wait."""
-    small = len(contents) <= _MAX_ENTRIES_IN_LOOP and sum(map(len, contents.values())) <= _MAX_BYTES_IN_LOOP
-    return make() if small else await asyncio.to_thread(make)
+def _is_large(contents: Mapping[str, bytes]) -> bool:
+    """Whether a record has more than 300 entries or 500 kB."""
+    return len(contents) > _MAX_ENTRIES_IN_LOOP or sum(map(len, contents.values())) > _MAX_BYTES_IN_LOOP
 
 
 def _size(cached: _CachedSummary) -> int:

@@ -7,15 +7,14 @@ clinical statement; it is never concluded from finding nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC
 from typing import Any
 
 from onestory.record.merge.model import Fact, FactConflict, Judgement, Statement, Verdict
-from onestory.record.summary import moments
+from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.model import SummaryRecord, summary_codes
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.wording import own_name, short_text
-from onestory.shared.fhir.dates import format_instant
+from onestory.shared.fhir.dates import format_instant, uk_day
 from onestory.shared.fhir.json import codes_of, text_at
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
@@ -77,18 +76,18 @@ def _judgement(record: SummaryRecord, judgement: Judgement) -> str:
     says = (
         "that these statements are one fact" if judgement.verdict is Verdict.SAME else "to keep it apart from another"
     )
-    when = moments.day(judgement.statement.recorded_at.astimezone(UTC).date())
+    when = summary_dates.day(uk_day(judgement.statement.recorded_at))
     return f"A clinician of {text(record.organisation_of(judgement.statement))} judged {says}, {when}"
 
 
 def _line(record: SummaryRecord, statement: Statement, shown: Statement) -> str:
-    recorded = moments.day(statement.recorded_at.astimezone(UTC).date())
+    recorded = summary_dates.day(uk_day(statement.recorded_at))
     line = f"{text(record.organisation_of(statement))}, recorded {recorded}"
     own = own_name(statement.content)
     if statement is not shown and own and own != own_name(shown.content):
         line += f", as “{text(own)}”"
     until = record.former_until(statement)
-    return f"{line}: {strong(f'former practice, until {moments.day(until)}')}" if until else line
+    return f"{line}: {strong(f'former practice, until {summary_dates.day(until)}')}" if until else line
 
 
 def _side(record: SummaryRecord, side: tuple[str, ...]) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onestory.record.merge.model import Fact, Statement
-from onestory.record.summary import moments
+from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.model import SummaryRecord
-from onestory.record.summary.moments import Moment, moment
+from onestory.shared.fhir.dates import DateSpan, parse_date
 from onestory.shared.fhir.json import codes_of, concept_text, concept_texts, number_text, objects_at, text_at, values_at
 
 _NAMES = ("code", "medicationCodeableConcept", "vaccineCode", "type", "category", "description")
@@ -118,7 +118,7 @@ def date_text(content: Mapping[str, Any], element: str) -> str:
 def _dated(content: Mapping[str, Any], element: str) -> Iterator[str]:
     for name in ("DateTime", "Date", "String", "Instant"):
         if found := text_at(content, f"{element}{name}"):
-            yield moments.shown(found)
+            yield summary_dates.shown(found)
     for period in objects_at(content, f"{element}Period"):
         yield period_text(period)
     for age in objects_at(content, f"{element}Age"):
@@ -130,7 +130,7 @@ def _dated(content: Mapping[str, Any], element: str) -> Iterator[str]:
 def period_text(period: Any) -> str:
     """A Period as text."""
     start, end = text_at(period, "start"), text_at(period, "end")
-    words = [f"from {moments.shown(start)}" if start else "", f"until {moments.shown(end)}" if end else ""]
+    words = [f"from {summary_dates.shown(start)}" if start else "", f"until {summary_dates.shown(end)}" if end else ""]
     return " ".join(word for word in words if word)
 
 
@@ -151,7 +151,7 @@ def _value_as_text(found: Any) -> str:
     if isinstance(found, bool):
         return "yes" if found else "no"
     if isinstance(found, str):
-        return moments.shown(found)
+        return summary_dates.shown(found)
     if isinstance(found, int | float):
         return number_text(found)
     if not isinstance(found, Mapping):
@@ -235,17 +235,17 @@ def _count(value: Any) -> str:
     return number_text(value).removesuffix(".0")
 
 
-def clinical_date(statement: Statement) -> Moment:
+def clinical_date(statement: Statement) -> DateSpan:
     """The clinical date of a statement; if it has none, the time at which it was recorded."""
     for written in _stated_dates(statement.content):
-        if known := moment(written):
+        if known := parse_date(written):
             return known
-    return moments.at(statement.recorded_at)
+    return summary_dates.at(statement.recorded_at)
 
 
 def clinical_date_text(statement: Statement) -> str:
     """The clinical date as text; "" if the statement has none."""
-    return moments.shown(next(_stated_dates(statement.content), ""))
+    return summary_dates.shown(next(_stated_dates(statement.content), ""))
 
 
 def newest_first(record: SummaryRecord, facts: Iterable[Fact]) -> list[Fact]:

@@ -7,13 +7,13 @@ messages need in addition. A combination that no rule allows is refused.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
 from onestory.referral.bars.message import BarsMessage, MessageEntry, codes_of_system
 from onestory.referral.clocks.domain import PRIORITIES
 from onestory.shared.errors import Issue, Malformed
-from onestory.shared.fhir.dates import parse_instant
+from onestory.shared.fhir.dates import parse_period
 
 CATEGORY_SYSTEM = "message-category-servicerequest"
 USE_CASE_SYSTEM = "usecases-categories-bars"
@@ -204,13 +204,9 @@ def _priorities(message: BarsMessage) -> Iterator[str]:
 
 
 def _time_allowed(period: Mapping[str, str]) -> timedelta | None:
-    start, end = _instant(period.get("start")), _instant(period.get("end"))
+    try:
+        start, end = parse_period(period)
+    except ValueError:
+        return None
     # A period that ends when it starts is an appointed time, not a time allowed.
     return end - start if start and end and start < end else None
-
-
-def _instant(text: str | None) -> datetime | None:
-    try:
-        return parse_instant(text) if text and "T" in text else None
-    except (ValueError, OverflowError):
-        return None

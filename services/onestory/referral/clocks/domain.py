@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 import holidays
 
+from onestory.shared.fhir.dates import UK, uk_day
 from onestory.shared.settings import parse_duration
-
-LONDON = ZoneInfo("Europe/London")
 
 
 def end_of_working_day(at: datetime, number: int, ends: time) -> datetime:
@@ -27,10 +25,10 @@ def end_of_working_day(at: datetime, number: int, ends: time) -> datetime:
     The day of `at` never counts, whatever the hour. A referral that comes on a Friday, by day or by night, or at the
     weekend, has Monday as its first day.
     """
-    day = at.astimezone(LONDON).date()
+    day = uk_day(at)
     for _ in range(number):
         day = _next_working_day(day)
-    return datetime.combine(day, ends, LONDON).astimezone(UTC)
+    return datetime.combine(day, ends, UK).astimezone(UTC)
 
 
 def is_working_day(day: date) -> bool:

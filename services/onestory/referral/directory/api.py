@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
@@ -15,9 +14,10 @@ from onestory.referral.directory.store import FIRST_PAGE, TeamCursor, TeamSearch
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir import bundle
 from onestory.shared.http.app import TryNextRoute
-from onestory.shared.http.caller import Caller
+from onestory.shared.http.cursor import decode_cursor, encode_cursor
 from onestory.shared.http.openapi import FHIR_JSON
 from onestory.shared.identity import is_directory_id, is_dos_service_system, is_ods_code_system
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
 
 _RESOURCE_TYPE = "HealthcareService"
@@ -32,6 +32,7 @@ TEAM_PARAMETERS: Mapping[str, str] = {
     "_count": f"Teams on a page, 1 to {MAX_PAGE_SIZE}.",
     "_cursor": "The cursor from a next link, unchanged.",
 }
+_BAD_CURSOR = "_cursor: not a cursor of this search. Follow the next link unchanged."
 _PERSON_PARAMETERS = ("patient", "subject", "_id")
 
 
@@ -50,7 +51,7 @@ class SearchTeams:
             raise Malformed(
                 f"{unknown[0]}: unknown parameter. Send one of {', '.join(TEAM_PARAMETERS)}.", code="not-supported"
             )
-        search, cursor = _read_search(parameters), _decode_cursor(parameters.get("_cursor", ""))
+        search, cursor = _read_search(parameters), _parse_cursor(parameters.get("_cursor", ""))
         page_size = _read_page_size(parameters.get("_count", str(MAX_PAGE_SIZE)))
         teams = await directory_store.search_teams(self._database, search, cursor, page_size + 1)
         total = await directory_store.count_teams(self._database, search)
@@ -95,23 +96,18 @@ def _read_page_size(text: str) -> int:
 
 
 def _encode_cursor(cursor: TeamCursor) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([cursor.name, cursor.team_id])).decode().rstrip("=")
+    return encode_cursor(orjson.dumps([cursor.name, cursor.team_id]))
 
 
-def _decode_cursor(text: str) -> TeamCursor:
-    if not text:
-        return FIRST_PAGE
-    try:
-        name, team_id = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if "\0" not in name and is_directory_id(team_id):
-            return TeamCursor(name, team_id)
-    except (ValueError, TypeError) as error:
-        raise _bad_cursor() from error
-    raise _bad_cursor()
+def _parse_cursor(text: str) -> TeamCursor:
+    return decode_cursor(text, _read_cursor, _BAD_CURSOR) if text else FIRST_PAGE
 
 
-def _bad_cursor() -> Malformed:
-    return Malformed("_cursor: not a cursor of this search. Follow the next link unchanged.", code="value")
+def _read_cursor(content: bytes) -> TeamCursor:
+    name, team_id = orjson.loads(content)
+    if not isinstance(name, str) or "\0" in name or not is_directory_id(team_id):
+        raise ValueError("not a team")
+    return TeamCursor(name, team_id)
 
 
 def _with_query(address: str, parameters: Mapping[str, str]) -> str:

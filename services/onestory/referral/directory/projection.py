@@ -14,9 +14,8 @@ from onestory.referral.directory.model import CurrentDirectoryStatement, Directo
 from onestory.referral.directory.rows import ROW_BY_TYPE, to_row
 from onestory.referral.metrics import ReferralMetrics, count_reused_event_ids, count_unusable
 from onestory.shared.errors import Unprocessable
-from onestory.shared.events import DirectoryChanged, Operation, rank_of
+from onestory.shared.events import ConsumedMessage, DirectoryChanged, Operation, rank_of
 from onestory.shared.identity import is_directory_id, is_storable
-from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.kafka.schemas import DIRECTORY_TOPIC
 
 

@@ -23,8 +23,9 @@ from onestory.referral.directory.model import (
     identifier_value,
     is_active,
 )
-from onestory.referral.directory.slots import ScheduleRow, SlotRow, period_end, period_start, schedule_row, slot_row
+from onestory.referral.directory.slots import ScheduleRow, SlotRow, schedule_row, slot_row
 from onestory.shared.errors import Malformed, Unprocessable
+from onestory.shared.fhir.dates import PeriodSpan, parse_period
 from onestory.shared.fhir.validate import validate
 from onestory.shared.identity import (
     is_dos_service_system,
@@ -180,7 +181,7 @@ def _role_row(statement: CurrentDirectoryStatement, resource: Json) -> RoleRow:
     teams = frozenset((team_id, "" if team_id else dos_id) for team_id, dos_id in references if team_id or dos_id)
     if services and not teams:
         raise Unprocessable("healthcareService names no team by reference or by DoS service id.", code="no-team")
-    period = resource.get("period", {})
+    period = _period(resource)
     return RoleRow(
         statement.shared_id,
         statement.organisation,
@@ -188,12 +189,19 @@ def _role_row(statement: CurrentDirectoryStatement, resource: Json) -> RoleRow:
         subject,
         practitioner.get("display", ""),
         next((code for concept in resource.get("code", []) if (code := _first_code(concept))), ""),
-        period_start(period),
-        period_end(period),
+        period.begin,
+        period.end,
         is_active(statement, resource),
         True,
         teams,
     )
+
+
+def _period(resource: Json) -> PeriodSpan:
+    try:
+        return parse_period(resource.get("period", {}))
+    except ValueError as error:
+        raise Unprocessable("PractitionerRole.period has an invalid date.", code="content-form") from error
 
 
 ROW_BY_TYPE: Mapping[str, Callable[[CurrentDirectoryStatement, Json], DirectoryRow]] = {

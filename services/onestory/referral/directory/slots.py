@@ -1,15 +1,9 @@
-"""Reads Schedules and Slots, the times that a team offers, into rows (http://hl7.org/fhir/R4/slot.html).
-
-Also turns a FHIR Period (http://hl7.org/fhir/R4/datatypes.html#Period) into instants; its days are those of UK time.
-"""
+"""Reads Schedules and Slots, the times that a team offers, into rows (http://hl7.org/fhir/R4/slot.html)."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
+from datetime import datetime
+from typing import NamedTuple
 
 from onestory.referral.directory.model import (
     CurrentDirectoryStatement,
@@ -21,9 +15,6 @@ from onestory.referral.directory.model import (
 from onestory.shared.errors import Unprocessable
 from onestory.shared.fhir.dates import parse_instant
 from onestory.shared.identity import is_dos_service_system
-
-_ENGLAND = ZoneInfo("Europe/London")
-_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 
 
 class ScheduleRow(NamedTuple):
@@ -84,45 +75,3 @@ def slot_row(statement: CurrentDirectoryStatement, resource: Json) -> SlotRow:
         statement.content,
         is_asserted,
     )
-
-
-def period_start(period: Mapping[str, Any]) -> datetime | None:
-    """Return the first instant of a Period; None where it has no start. Raises `Unprocessable`."""
-    return _period_instant(period.get("start"), is_end=False)
-
-
-def period_end(period: Mapping[str, Any]) -> datetime | None:
-    """Return the first instant after a Period; None where it has no end. Raises `Unprocessable`.
-
-    An end that is a day, month or year belongs to the Period as a whole.
-    """
-    return _period_instant(period.get("end"), is_end=True)
-
-
-def _period_instant(text: str | None, *, is_end: bool) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        match = _DATE.fullmatch(text)
-        return _midnight_in_england(match, is_end) if match else parse_instant(text)
-    except OverflowError:
-        # The instant lies before or after the range of `datetime`: the Period is open at this side.
-        return None
-    except ValueError as error:
-        raise Unprocessable("PractitionerRole.period has an invalid date.", code="content-form") from error
-
-
-def _midnight_in_england(match: re.Match[str], is_end: bool) -> datetime:
-    year, month, day = int(match[1]), match[2], match[3]
-    first_day = date(year, int(month or 1), int(day or 1))
-    if not is_end:
-        day_of_midnight = first_day
-    elif day:
-        day_of_midnight = first_day + timedelta(days=1)
-    elif month:
-        day_of_midnight = (first_day.replace(day=28) + timedelta(days=4)).replace(day=1)
-    elif year == date.max.year:
-        raise OverflowError
-    else:
-        day_of_midnight = date(year + 1, 1, 1)
-    return datetime(day_of_midnight.year, day_of_midnight.month, day_of_midnight.day, tzinfo=_ENGLAND).astimezone(UTC)

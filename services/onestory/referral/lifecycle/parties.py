@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from onestory.referral.directory import store as directory_store
 from onestory.referral.directory.model import Role, Team
@@ -12,10 +11,9 @@ from onestory.referral.lifecycle.creation import TeamReference
 from onestory.referral.lifecycle.model import Referral, Side
 from onestory.shared.errors import Forbidden, NotFound, Unprocessable
 from onestory.shared.events import Party
-from onestory.shared.http.caller import Caller
+from onestory.shared.fhir.dates import uk_day
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Queries
-
-_LONDON = ZoneInfo("Europe/London")
 
 
 def require_authority(caller: Caller, party: Party, team: Team | None, roles: Sequence[Role], now: datetime) -> None:
@@ -65,7 +63,7 @@ def _other_organisation() -> str:
 
 
 def _day(moment: datetime) -> str:
-    day = moment.astimezone(_LONDON).date()
+    day = uk_day(moment)
     return f"{day.day} {day:%B %Y}"
 
 

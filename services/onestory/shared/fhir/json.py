@@ -6,7 +6,7 @@ element with an unexpected form counts as absent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -71,11 +71,40 @@ def text_at(value: Any, *path: str) -> str:
 
 def objects_at(value: Any, *path: str) -> list[Mapping[str, Any]]:
     """Return all objects at a path."""
-    return [item for item in values_at(value, *path) if isinstance(item, dict)]
+    return listed_objects(values_at(value, *path))
+
+
+def objects(value: object) -> Sequence[Mapping[str, Any]]:
+    """Return the objects of an element, whether it is a list or a single object."""
+    if isinstance(value, dict):
+        return (value,)
+    return listed_objects(value)
+
+
+def listed_objects(value: object) -> list[Mapping[str, Any]]:
+    """Return the objects of a list. A single object counts as absent: FHIR puts a repeating element into a list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def first_object(value: object) -> Mapping[str, Any]:
+    """Return the first object of an element; an empty one if there is none."""
+    if isinstance(value, dict):
+        return value
+    found = listed_objects(value)
+    return found[0] if found else {}
+
+
+def object_of(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the object under a name of an object; an empty one for anything else, also for a list."""
+    member = value.get(name)
+    return member if isinstance(member, dict) else {}
 
 
 def codes_of(value: Mapping[str, Any], element: str) -> set[Code]:
-    """Return the codes of an element that holds one CodeableConcept or a list of them."""
+    """Return the codes of an element that holds one CodeableConcept or a list of them.
+
+    A code without a system counts: its system is an empty string.
+    """
     codes: set[Code] = set()
     concepts = value.get(element)
     for concept in concepts if isinstance(concepts, list) else (concepts,):
@@ -96,7 +125,7 @@ def concept_text(concept: Any) -> str:
 
 def concept_texts(value: Any, *path: str) -> list[str]:
     """Return the texts of the CodeableConcepts at a path, in order and without duplicates."""
-    return list(dict.fromkeys(text for concept in values_at(value, *path) if (text := concept_text(concept))))
+    return list(dict.fromkeys(filter(None, map(concept_text, values_at(value, *path)))))
 
 
 def extensions(value: Mapping[str, Any], ending: str) -> list[Mapping[str, Any]]:
@@ -115,5 +144,9 @@ def number_text(value: Any) -> str:
 
 def text_of(value: Mapping[str, Any], name: str) -> str:
     """Return the string under a name of an object, or an empty string."""
-    text = value.get(name)
-    return text if isinstance(text, str) else ""
+    return text(value.get(name))
+
+
+def text(value: object) -> str:
+    """Return the value if it is a string, else an empty string."""
+    return value if isinstance(value, str) else ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onestory.shared.fhir.definitions import definitions
-from onestory.shared.fhir.json import element_value, elements
+from onestory.shared.fhir.json import element_value, elements, object_of
 from onestory.shared.identity import is_ods_code_system
 
 ADVICE_CATEGORY = ("https://fhir.nhs.uk/CodeSystem/usecases-categories-bars", "a8t1")
@@ -95,9 +95,7 @@ def current_practice(named: Iterable[Mapping[str, Any]], practices: Mapping[str,
 
 
 def _end(named: Mapping[str, Any]) -> str:
-    identifier = named.get("identifier")
-    period = identifier.get("period") if isinstance(identifier, dict) else None
-    return str(period["end"]) if isinstance(period, dict) and period.get("end") else _NO_END
+    return str(object_of(object_of(named, "identifier"), "period").get("end") or _NO_END)
 
 
 def _reference(named: Mapping[str, Any]) -> str:

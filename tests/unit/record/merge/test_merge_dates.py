@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from onestory.record.merge.dates import ClinicalSpan, microseconds, span
+from onestory.record.merge.values import ClinicalSpan, microseconds, span
 
 
 def known(value: str) -> ClinicalSpan:

@@ -13,10 +13,10 @@ from typing import Any
 from onestory.record.merge.model import Fact
 from onestory.record.summary import sources, wording
 from onestory.record.summary.model import ABOUT_ME, SummaryRecord, summary_codes
-from onestory.record.summary.moments import NEVER, moment
 from onestory.record.summary.narrative import own_words, paragraph, plain_text, strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.wording import name_of, notes, period_text, value_text
+from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
 
 _ABOUT_ME_CODE = "81338-6"
@@ -86,7 +86,7 @@ def _in_force(record: SummaryRecord, fact: Fact) -> bool:
 
 def period_end(content: Mapping[str, Any]) -> datetime:
     """When the period of a resource ends; `NEVER` if no end is stated."""
-    known = moment(text_at(content, "period", "end"))
+    known = parse_date(text_at(content, "period", "end"))
     return known.end if known else NEVER
 
 

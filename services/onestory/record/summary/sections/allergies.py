@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onestory.record.merge.model import Fact
-from onestory.record.summary import moments, sources
+from onestory.record.summary import dates as summary_dates
+from onestory.record.summary import sources
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
@@ -75,7 +76,7 @@ def _details(shown: Mapping[str, Any], contents: list[Mapping[str, Any]]) -> Ite
     for ended in extensions(shown, "/allergyintolerance-abatement"):
         yield f"Ended {date_text(ended, 'value')}"
     if last := text_at(shown, "lastOccurrence"):
-        yield f"Last reaction {moments.shown(last)}"
+        yield f"Last reaction {summary_dates.shown(last)}"
     for content in contents:
         yield from notes(content)
 

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import sources
+from onestory.record.summary.dates import months_after
+from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.model import SummaryRecord, end_of_day, summary_codes
-from onestory.record.summary.moments import NEVER, moment, months_after
-from onestory.record.summary.moments import shown as date_shown
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.wording import date_text, doses, name_of, notes, period_text, status_of
+from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import codes_of, concept_texts, extensions, objects_at, text_at, values_at
 
 _MEDICINES = SectionDefinition(
@@ -144,7 +145,7 @@ def _latest_time(content: Mapping[str, Any], otherwise: datetime) -> datetime:
 
 
 def _moments(content: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> list[datetime]:
-    found = [moment(written) for path in paths for written in values_at(content, *path)]
+    found = [parse_date(written) for path in paths for written in values_at(content, *path)]
     return [known.end for known in found if known]
 
 

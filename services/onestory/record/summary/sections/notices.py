@@ -11,7 +11,8 @@ from typing import Any
 
 from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.model import Fact
-from onestory.record.summary import moments, sources
+from onestory.record.summary import dates as summary_dates
+from onestory.record.summary import sources
 from onestory.record.summary.model import SummaryRecord, end_of_day
 from onestory.record.summary.narrative import Row, bullet_list, paragraph, strong, table, text
 from onestory.record.summary.section import ONESTORY_SECTIONS, Section
@@ -71,7 +72,7 @@ def _plan_notices(record: SummaryRecord) -> Iterator[str]:
 def _patient_notices(patient: Mapping[str, Any]) -> Iterator[str]:
     died = patient.get("deceasedDateTime")
     if died or patient.get("deceasedBoolean") is True:
-        on = f" on {text(moments.shown(died))}" if died else ""
+        on = f" on {text(summary_dates.shown(died))}" if died else ""
         yield strong(f"This person is recorded as having died{on}.")
     links = patient.get("link")
     if isinstance(links, list) and any(isinstance(each, dict) and each.get("type") == "replaced-by" for each in links):
@@ -107,7 +108,7 @@ def is_incomplete(line: Freshness) -> bool:
 
 
 def _row(record: SummaryRecord, line: Freshness, *, with_times: bool) -> Row:
-    heard = [[moments.clock(each)] if with_times else [] for each in (line.last_statement_at, line.heard_at)]
+    heard = [[summary_dates.clock(each)] if with_times else [] for each in (line.last_statement_at, line.heard_at)]
     name = [text(record.organisation_name(line.organisation)), text(line.system)]
     return Row((name, *heard, list(_remarks(record, line))))
 
@@ -120,7 +121,7 @@ def _remarks(record: SummaryRecord, line: Freshness) -> Iterator[str]:
     if line.parked:
         yield strong(f"{line.parked} of its statements could not be used yet.")
     if line.former_until and end_of_day(line.former_until) <= record.at:
-        yield strong(f"Former practice, until {moments.day(line.former_until)}.")
+        yield strong(f"Former practice, until {summary_dates.day(line.former_until)}.")
 
 
 def also_held(record: SummaryRecord) -> Section | None:

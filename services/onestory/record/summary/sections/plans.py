@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onestory.record.merge.model import Fact, FactConflict, Statement
-from onestory.record.summary import moments, wording
+from onestory.record.summary import dates as summary_dates
+from onestory.record.summary import wording
 from onestory.record.summary.model import SummaryRecord, summary_codes
 from onestory.record.summary.narrative import plain_text, strong, text
 from onestory.record.summary.person import name_of_person
@@ -204,4 +205,4 @@ def _referral_details(request: Mapping[str, Any], task: Mapping[str, Any]) -> It
     yield text_at(request, "priority")
     yield from concept_texts(request, "reasonCode")
     if written := text_at(request, "authoredOn"):
-        yield f"Dated {moments.shown(written)}"
+        yield f"Dated {summary_dates.shown(written)}"

@@ -8,12 +8,12 @@ from typing import Any
 
 from onestory.record.merge.model import Fact
 from onestory.record.summary import sources
+from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.model import SummaryRecord
-from onestory.record.summary.moments import moment
-from onestory.record.summary.moments import shown as date_shown
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.wording import date_text, name_of, newest_of_each_kind, notes, status_of
+from onestory.shared.fhir.dates import parse_date
 from onestory.shared.fhir.json import concept_text, concept_texts, text_at, values_at
 
 _PROBLEMS = SectionDefinition(
@@ -58,7 +58,7 @@ def _newest_first(record: SummaryRecord) -> list[Fact]:
 def _since(record: SummaryRecord, fact: Fact) -> datetime:
     statement = record.shown(fact)
     onset = text_at(statement.content, "onsetDateTime") or text_at(statement.content, "onsetPeriod", "start")
-    known = moment(fact.onset) or moment(onset) or moment(statement.content.get("recordedDate"))
+    known = parse_date(fact.onset) or parse_date(onset) or parse_date(statement.content.get("recordedDate"))
     return known.begin if known else statement.recorded_at
 
 

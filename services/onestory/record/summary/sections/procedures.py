@@ -9,10 +9,10 @@ from typing import Any
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import wording
 from onestory.record.summary.model import SummaryRecord
-from onestory.record.summary.moments import NEVER, moment
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.wording import name_of, notes, period_text, status_of
+from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import (
     concept_text,
     concept_texts,
@@ -115,7 +115,7 @@ def _in_use(record: SummaryRecord, fact: Fact) -> bool:
 
 
 def _use_end(content: Mapping[str, Any]) -> datetime:
-    known = moment(text_at(content, "timingPeriod", "end"))
+    known = parse_date(text_at(content, "timingPeriod", "end"))
     return known.end if known else NEVER
 
 

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 from onestory.record.merge.model import Fact
 from onestory.record.summary import model as summary_model
 from onestory.record.summary import wording
+from onestory.record.summary.dates import months_after
 from onestory.record.summary.model import SummaryRecord, summary_codes
-from onestory.record.summary.moments import NEVER, months_after
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.wording import name_of, notes, quantity_text, value_text
+from onestory.shared.fhir.dates import NEVER
 from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
 
 MAX_PER_KIND = 5
