@@ -28,9 +28,8 @@ from onestory.record.projector.rows import StatementRow, content_digest, stateme
 from onestory.record.summary.model import SummaryInput
 from onestory.sample.main import generate
 from onestory.shared.errors import OneStoryError
-from onestory.shared.events import RecordChanged
+from onestory.shared.events import ConsumedMessage, RecordChanged
 from onestory.shared.identity import Keys
-from onestory.shared.kafka.reader import ConsumedMessage
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BASE = "https://care.example/fhir"

@@ -23,9 +23,9 @@ from onestory.referral.lifecycle.creation import parse_service_request
 from onestory.referral.lifecycle.handler import CommandRequest, ReferralHandler
 from onestory.referral.worklist.service import Worklists
 from onestory.shared import logs
-from onestory.shared.http.caller import Caller
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import create_codec
+from onestory.shared.policy import Caller
 from onestory.shared.postgres import database as postgres_database
 from onestory.shared.postgres.database import Database, create_pool
 

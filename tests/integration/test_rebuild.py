@@ -198,7 +198,7 @@ def test_what_was_tampered_with_is_told_by_person_and_keeps_the_record_until_it_
         code, said, errors = care.rebuild(*options)
 
         assert code == 1
-        assert "and the record was not replaced" in errors
+        assert "so the live record was not replaced" in errors
         assert [line.split()[0] for line in said.splitlines() if line.split()[:1] in ([hidden[0]], [altered[0]])]
         assert {hidden[0], altered[0]} == set(re.findall(r"^ *([a-z2-7]{26}) ", said, re.M))
         assert "visible entries: " in said

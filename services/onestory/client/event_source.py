@@ -19,6 +19,7 @@ import httpx
 import httpx_sse
 
 from onestory.client.worklist_view import printable_text
+from onestory.shared.backoff import growing_pause_s
 from onestory.shared.errors import Forbidden, OneStoryError, Unavailable
 
 _MIN_PAUSE_S, _MAX_PAUSE_S = 0.5, 15.0
@@ -83,7 +84,7 @@ class EventSource:
             if failures >= _MAX_FAILURES:
                 self._events.put(Unavailable("The server no longer answers. Start the command again."))
                 return
-            self._stop.wait(min(_MAX_PAUSE_S, _MIN_PAUSE_S * 2 ** min(failures, 8)))
+            self._stop.wait(growing_pause_s(failures, _MIN_PAUSE_S, _MAX_PAUSE_S))
 
     def _read_connection(self) -> None:
         """Read one connection until it ends. Raises `Forbidden` when the server refuses it."""

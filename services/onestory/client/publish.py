@@ -74,7 +74,8 @@ def run(args: argparse.Namespace, transport: httpx.AsyncBaseTransport | None = N
     with Journal(target.journal(paths, source), fresh=args.fresh) as journal, RefusalReport(report) as refusals:
         if journal.published:
             print(
-                f"{journal.published:,} items were published by an interrupted run; skipping them (--fresh does not)."
+                f"{journal.published:,} items were published by an interrupted run and are skipped "
+                "(--fresh publishes them again)."
             )
         stop, totals = Stop(), RunTotals()
         backoff = Backoff(sleep=stop.sleep)

@@ -18,6 +18,7 @@ import httpx
 from onestory.client import submission
 from onestory.client.loopback import LoopbackTransport
 from onestory.client.submission import PublishRequest, Receipt, Refusal
+from onestory.shared.backoff import growing_pause_s
 from onestory.shared.errors import Misconfigured, Unauthenticated, Unavailable, Unprocessable
 
 MIN_PAUSE_S = 0.25
@@ -26,7 +27,7 @@ TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 MAX_FAULTS = 3
 _RETRY_REASONS: Mapping[int, str] = {
     408: "the server timed out",
-    425: "the server still works on this item",
+    425: "the server is still working on this item",
     429: "the server asks for fewer requests",
     502: "the gateway cannot reach the server",
     503: "the server is not available",
@@ -210,7 +211,7 @@ class Backoff:
         now = self._clock()
         self._failing_since = now if self._failing_since is None else self._failing_since
         self.waiting_for = why
-        pause_s = min(MIN_PAUSE_S * 2 ** min(attempt, 16), MAX_PAUSE_S)
+        pause_s = growing_pause_s(attempt, MIN_PAUSE_S, MAX_PAUSE_S)
         seconds = retry_after_s + pause_s * (0.5 + self._jitter() / 2)
         if now + seconds - self._failing_since > self._limit_s:
             raise Unavailable(f"Gave up after {self._limit_s:.0f} s without any progress: {why}. Publish again.")

@@ -23,9 +23,9 @@ from onestory.intake.publish import MAX_EVENT_IDS, PublishedSubmission, PublishH
 from onestory.intake.responses import DEFAULT_FOR_RESOURCE, MAX_WAIT_S, Preferences, PublishResponses, preferences
 from onestory.shared.errors import Unavailable
 from onestory.shared.http.app import Route
-from onestory.shared.http.caller import Caller
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
 from onestory.shared.http.request import MAX_IDEMPOTENCY_KEY_LENGTH, MEDIA_TYPES, idempotency_key, read_body
+from onestory.shared.policy import Caller
 
 # Conditional headers. An append-only API cannot check their conditions.
 _PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")

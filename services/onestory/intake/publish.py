@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import secrets
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 import structlog
+from cachetools import FIFOCache
 from prometheus_client import Counter
 from uuid_utils.compat import uuid7
 
@@ -36,17 +34,16 @@ from onestory.intake.store import current_event_ids, current_judgements, known_r
 from onestory.shared.errors import OneStoryError, TooLarge, Unprocessable
 from onestory.shared.events import DirectoryChanged, RecordChanged
 from onestory.shared.fhir.dates import format_instant
-from onestory.shared.http.caller import Caller
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
 from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC, Topic
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
+from onestory.shared.runtime import run_in_thread_if
 from onestory.shared.visible_positions import VisiblePositions, position_token
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
 
 _entries = Counter("onestory_intake_entries", "Entries that were published or refused.", ["outcome"])
 # The work on a larger body would delay other requests that wait for the event loop, so it runs in a thread.
@@ -102,14 +99,14 @@ class PublishHandler:
         Raises the error that refuses it. `Unavailable` after the send means that the outcome is unknown. Its headers
         then name the events, and the publisher must repeat the request with the same idempotency key.
         """
-        body = submission.body
-        parsed = await _in_thread_if_large(body, lambda: parse_submission(submission, request.deployment.base_url))
+        large = len(submission.body) > LARGE_BODY
+        parsed = await run_in_thread_if(large, lambda: parse_submission(submission, request.deployment.base_url))
         context = apply_claims(request, header, parsed.claims())
         self._published_keys.refuse_other_content(submission, context)
         known = await known_resources(self._record, parsed.shared_ids())
         if judged := parsed.judged_ids() & known.keys():
             known |= await with_linked_identities(self._record, {shared_id: known[shared_id] for shared_id in judged})
-        prepared, messages = await _in_thread_if_large(body, lambda: self._prepare(parsed, context, known, traceparent))
+        prepared, messages = await run_in_thread_if(large, lambda: self._prepare(parsed, context, known, traceparent))
         await self._refuse_replacing_judgements(prepared, context.role)
         positions = await self._send(prepared, messages)
         self._published_keys.add(submission, context)
@@ -151,10 +148,6 @@ class PublishHandler:
             error.headers |= _event_id_header(prepared)
             log.warning("publish_outcome_unknown", event_ids=[str(event.event_id) for event in prepared.events[:10]])
             raise
-
-
-async def _in_thread_if_large(body: bytes, work: Callable[[], T]) -> T:
-    return await asyncio.to_thread(work) if len(body) > LARGE_BODY else work()
 
 
 def _event_id_header(prepared: PreparedSubmission) -> dict[str, str]:
@@ -211,8 +204,7 @@ class PublishedKeys:
     """
 
     def __init__(self, max_keys: int = _MAX_KEYS) -> None:
-        self._max_keys = max_keys
-        self._digests: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
+        self._digests: FIFOCache[tuple[str, str, str], bytes] = FIFOCache(max_keys)
 
     def refuse_other_content(self, submission: Submission, context: SubmissionContext) -> None:
         """Raise `Unprocessable` when the same source has published other content with this key."""
@@ -223,12 +215,8 @@ class PublishedKeys:
 
     def add(self, submission: Submission, context: SubmissionContext) -> None:
         """Add the key of a submission that was published. The oldest key goes when there are too many."""
-        if not context.idempotency_key:
-            return
-        self._digests[_key_of_source(context)] = _digest(submission, context)
-        self._digests.move_to_end(_key_of_source(context))
-        if len(self._digests) > self._max_keys:
-            self._digests.popitem(last=False)
+        if context.idempotency_key:
+            self._digests[_key_of_source(context)] = _digest(submission, context)
 
 
 def _key_of_source(context: SubmissionContext) -> tuple[str, str, str]:
@@ -272,8 +260,9 @@ class RecordEventBuilder:
         )
         parsed = parse_submission(Submission("POST", body), self._deployment.base_url)
         known = await known_resources(self._record, parsed.shared_ids())
-        prepared = await _in_thread_if_large(
-            body, lambda: prepare(parsed, apply_claims(request, PublisherClaims(), parsed.claims()), known, uuid7)
+        prepared = await run_in_thread_if(
+            len(body) > LARGE_BODY,
+            lambda: prepare(parsed, apply_claims(request, PublisherClaims(), parsed.claims()), known, uuid7),
         )
         (event,) = prepared.events
         assert isinstance(event, RecordChanged)

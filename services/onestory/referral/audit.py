@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-
-from uuid_utils.compat import uuid7
 
 from onestory.referral.lifecycle.handler import Outcome
-from onestory.shared.audit import AuditTrail
+from onestory.shared.audit import AuditTrail, access_event
 from onestory.shared.errors import PreconditionFailed
-from onestory.shared.events import AccessRecorded
-from onestory.shared.http.caller import Caller
 from onestory.shared.identity import parse_shared_id
+from onestory.shared.policy import Caller, Decision, Visibility
 
 _PARTY = "referral-party"
 
@@ -52,23 +48,11 @@ class ReferralAudit:
     ) -> None:
         """Returns once Kafka has acknowledged the events. Raises `Unavailable`: then nothing may be shown."""
         persons = {parsed.person_key for shared_id in shared_ids if (parsed := parse_shared_id(shared_id))}
+        decision = Decision(Visibility.OWN, reason)
         await asyncio.gather(
             *[
                 self._audit.record(
-                    AccessRecorded(
-                        access_id=uuid7(),
-                        person_key=person_key,
-                        occurred_at=datetime.now(UTC),
-                        organisation=caller.organisation,
-                        subject=caller.subject,
-                        role=caller.role,
-                        purpose=caller.purpose,
-                        interaction=interaction,
-                        resource_types=(resource_type,),
-                        visibility="own",
-                        reason=reason,
-                        correlation_id=correlation_id,
-                    )
+                    access_event(person_key, caller, decision, interaction, (resource_type,), correlation_id)
                 )
                 for person_key in sorted(persons)
             ]

@@ -20,13 +20,14 @@ from onestory.referral.person_news import handler as person_news_handler
 from onestory.referral.person_news.handler import PersonNewsBatch, PersonNewsProjection
 from onestory.shared import logs, runtime, settings
 from onestory.shared.errors import Misconfigured
+from onestory.shared.events import ConsumedMessage
 from onestory.shared.http import health
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.consumer import KafkaLog
 from onestory.shared.kafka.loop import ConsumerLoop, run_until_stopped, stop_on_signals
 from onestory.shared.kafka.producer import Producer
-from onestory.shared.kafka.reader import ConsumedMessage, LogReader
+from onestory.shared.kafka.reader import LogReader
 from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC
 from onestory.shared.postgres import database
 from onestory.shared.postgres.outbox import Relay

@@ -15,9 +15,10 @@ from uuid import UUID
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from onestory.shared.backoff import GrowingPause
 from onestory.shared.errors import Unavailable
+from onestory.shared.events import ConsumedMessage
 from onestory.shared.kafka.loop import LagGauge
-from onestory.shared.kafka.reader import ConsumedMessage
 
 log = structlog.get_logger()
 
@@ -67,15 +68,15 @@ def count_reused_event_ids(gauges: ReferralMetrics, topic: str, event_ids: Colle
 async def run_periodically(tick: Callable[[datetime], Awaitable[int]], every_s: float, stop: threading.Event) -> None:
     """Calls `tick` with the current time every `every_s` seconds, until `stop` is set.
 
-    While PostgreSQL does not answer it waits, up to 10 s between two attempts.
+    While PostgreSQL does not answer it waits, up to 2 s between two attempts.
     """
-    pause_s = _FIRST_PAUSE_S
+    pause = GrowingPause(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
     while not stop.is_set():
         try:
             await tick(datetime.now(UTC))
-            pause_s = _FIRST_PAUSE_S
+            pause.reset()
             await asyncio.to_thread(stop.wait, every_s)
         except Unavailable as error:
+            pause_s = pause.next_s()
             log.warning("loop_waits_for_postgres", because=type(error).__name__, again_in_s=pause_s)
             await asyncio.to_thread(stop.wait, pause_s)
-            pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)

@@ -9,19 +9,47 @@ import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 import structlog
+from uuid_utils.compat import uuid7
 
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import AccessRecorded
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.producer import KafkaMessage, Producer
 from onestory.shared.kafka.schemas import ACCESS_TOPIC
+from onestory.shared.policy import Caller, Decision
 
 log = structlog.get_logger()
 
 # The longest time that a group waits for reads that have begun.
 _GATHERING_S = 0.002
+
+
+def access_event(
+    person_key: str,
+    caller: Caller,
+    decision: Decision,
+    interaction: str,
+    resource_types: tuple[str, ...],
+    correlation_id: str,
+) -> AccessRecorded:
+    """Return the access event, with the present time, of one identity of a person. No resource types means all."""
+    return AccessRecorded(
+        access_id=uuid7(),
+        person_key=person_key,
+        occurred_at=datetime.now(UTC),
+        organisation=caller.organisation,
+        subject=caller.subject,
+        role=caller.role,
+        purpose=caller.purpose,
+        interaction=interaction,
+        resource_types=resource_types,
+        visibility=decision.visibility.value,
+        reason=decision.reason,
+        correlation_id=correlation_id,
+    )
 
 
 class AuditTrail:

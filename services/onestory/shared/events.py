@@ -5,12 +5,14 @@ All times are aware UTC datetimes with microseconds. `OrderKey` decides which of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from onestory.shared.errors import Unprocessable
 from onestory.shared.identity import PersonIdentifier
 
 REFERRAL_SYSTEM = "onestory-referral"
@@ -230,3 +232,21 @@ def rank_of(sequence: int | None, recorded_at: datetime) -> int:
         return sequence
     elapsed = recorded_at - _EPOCH
     return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumedMessage:
+    """One message. `event` is the decoded event, or the reason why the bytes cannot be decoded.
+
+    `broker_time` is the greatest LogAppendTime of the partition up to this message. So it never goes backwards, and it
+    is the same on every rebuild. `key`, `value` and `headers` are the bytes that Kafka stores.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    broker_time: datetime
+    key: bytes | None
+    value: bytes
+    event: Event | Unprocessable
+    headers: Sequence[tuple[str, bytes]] = ()

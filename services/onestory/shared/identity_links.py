@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from onestory.shared.events import Entry, RecordChanged
+from onestory.shared.fhir.json import listed_objects, object_of
 from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
     Keys,
@@ -136,14 +137,13 @@ def stated_links(event: RecordChanged, entry: Entry, keys: Keys, authoritative: 
 
 
 def _is_protected(patient: dict[str, Any]) -> bool:
-    meta = patient.get("meta")
-    codings = _objects(meta.get("security")) if isinstance(meta, dict) else iter(())
+    codings = listed_objects(object_of(patient, "meta").get("security"))
     return any(coding.get("code") in _PROTECTED for coding in codings)
 
 
 def _superseding_links(patient: dict[str, Any]) -> Iterator[tuple[str, PersonIdentifier]]:
     """Yield (kind, NHS number) for each Patient.link that supersedes (http://hl7.org/fhir/R4/patient.html#links)."""
-    for link in _objects(patient.get("link")):
+    for link in listed_objects(patient.get("link")):
         other = link.get("other")
         number = _nhs_number(other) if isinstance(other, dict) else None
         if number and link.get("type") in (REPLACES, REPLACED_BY):
@@ -157,7 +157,3 @@ def _nhs_number(other: dict[str, Any]) -> str | None:
     else:
         value = str(other.get("reference", "")).rpartition("Patient/")[2]
     return value if isinstance(value, str) and is_nhs_number(value) else None
-
-
-def _objects(value: object) -> Iterator[dict[str, Any]]:
-    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())

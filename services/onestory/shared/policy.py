@@ -5,11 +5,27 @@ The decision follows from the caller's network, the person's open referrals, and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from onestory.shared.http.caller import Caller
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The caller, from the claims of a verified token: `org`, `system`, `sub`, `role`, `network`, `purpose`, `exp`.
+
+    `organisation` is an ODS code. `expires_at` is in seconds since 1970.
+    """
+
+    organisation: str
+    system: str
+    subject: str
+    role: str
+    network: str
+    purpose: str
+    # A caller with a newer token is the same caller.
+    expires_at: float = field(default=math.inf, compare=False)
 
 
 class Visibility(StrEnum):

@@ -1,19 +1,24 @@
-"""Memory of long-running processes: settings of the garbage collector and of malloc, and a bounded cache."""
+"""Memory and threads of long-running processes: the garbage collector and malloc, large work, and bounded caches."""
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import sys
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
+
+from cachetools import Cache
 
 # mallopt(3), glibc's malloc.h
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _LARGE_BYTES = 131_072
 _ARENAS = 2
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 def tune_gc() -> None:
@@ -33,44 +38,22 @@ def tune_gc() -> None:
         libc.mallopt(_M_ARENA_MAX, _ARENAS)
 
 
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
+async def run_in_thread_if(large: bool, work: Callable[[], Value]) -> Value:
+    """Return the result of `work`. Large work runs in a thread, so that the event loop serves other requests."""
+    return await asyncio.to_thread(work) if large else work()
 
 
-class Cache(Generic[Key, Value]):
-    """A cache that drops the least recently used value. A value must follow from its key alone.
+def get_or_make(cache: Cache[Key, Value], key: Key, make: Callable[[], Value]) -> Value:
+    """Return the cached value of this key. Make and store it if it is missing. A value must not be None."""
+    value = cache.get(key)
+    if value is None:
+        value = cache[key] = make()
+    return value
 
-    The values weigh at most `max_weight` together. Without `weigh` each value weighs one.
-    """
 
-    def __init__(self, max_weight: int, weigh: Callable[[Value], int] = lambda _: 1) -> None:
-        self._max_weight = max_weight
-        self._weigh = weigh
-        self._weight = 0
-        self._values: OrderedDict[Key, Value] = OrderedDict()
-
-    def get_or_make(self, key: Key, make: Callable[[], Value]) -> Value:
-        """Return the value of this key; make and store it if it is missing."""
-        value = self.get(key)
-        return self.put(key, make()) if value is None else value
-
-    def get(self, key: Key) -> Value | None:
-        """Return the value of this key, or None."""
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    def put(self, key: Key, value: Value) -> Value:
-        """Store the value, drop old ones until the weight fits, and return the value."""
-        self.drop(key)
-        self._values[key] = value
-        self._weight += self._weigh(value)
-        while self._weight > self._max_weight:
-            self.drop(next(iter(self._values)))
-        return value
-
-    def drop(self, key: Key) -> None:
-        """Remove this key, if it is there."""
-        if key in self._values:
-            self._weight -= self._weigh(self._values.pop(key))
+def store_if_it_fits(cache: Cache[Key, Value], key: Key, value: Value) -> Value:
+    """Store a value in place of an earlier one, unless it is larger than the whole cache. Return the value."""
+    cache.pop(key, None)
+    if cache.getsizeof(value) <= cache.maxsize:
+        cache[key] = value
+    return value

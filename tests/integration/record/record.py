@@ -15,11 +15,10 @@ from onestory.record.projector import main as projector_main
 from onestory.record.projector.handler import RecordProjector
 from onestory.record.projector.metrics import ProjectorMetrics
 from onestory.record.projector.rows import record_digest
-from onestory.shared.events import DirectoryChanged, RecordChanged, ReferralChanged
+from onestory.shared.events import ConsumedMessage, DirectoryChanged, RecordChanged, ReferralChanged
 from onestory.shared.identity import Keys
 from onestory.shared.kafka import reader
 from onestory.shared.kafka.codec import create_codec
-from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.postgres import database
 
 

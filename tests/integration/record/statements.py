@@ -10,10 +10,17 @@ from typing import Any
 from uuid import UUID
 
 from onestory.record.projector.rows import record_digest
-from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, ReferralChanged, Source
+from onestory.shared.events import (
+    ConsumedMessage,
+    DirectoryChanged,
+    Entry,
+    Operation,
+    RecordChanged,
+    ReferralChanged,
+    Source,
+)
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
 from onestory.shared.kafka.codec import create_codec
-from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC, REFERRAL_TOPIC
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

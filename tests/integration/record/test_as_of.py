@@ -19,9 +19,8 @@ from onestory.record.person.load import load_person, load_person_as_of
 from onestory.record.read import store as read_store
 from onestory.record.read.store import CurrentEntry
 from onestory.shared import identity_links
-from onestory.shared.events import RecordChanged, Source
+from onestory.shared.events import ConsumedMessage, RecordChanged, Source
 from onestory.shared.identity import Keys, PersonIdentifier, provisional_identity
-from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.postgres.database import Database, Queries, create_pool
 
 KEYS = Keys(b"a secret for tests, long enough!")

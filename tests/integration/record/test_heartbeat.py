@@ -14,10 +14,9 @@ from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, arrivals, at, person, statement
 
 from onestory.record.parking.replay import replay_headers
-from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, Source
+from onestory.shared.events import ConsumedMessage, DirectoryChanged, Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import Keys
 from onestory.shared.kafka import reader
-from onestory.shared.kafka.reader import ConsumedMessage
 
 KEYS = Keys(b"a secret for tests, long enough!")
 AMINA, JOE = person(1), person(2)

@@ -17,14 +17,14 @@ from tests.waiting import until
 
 from onestory.record.projector.handler import RecordBatch
 from onestory.shared.errors import Unavailable
-from onestory.shared.events import RecordChanged
+from onestory.shared.events import ConsumedMessage, RecordChanged
 from onestory.shared.identity import Keys
 from onestory.shared.kafka import loop as loop_module
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.consumer import LogRecord as LogRecord
 from onestory.shared.kafka.consumer import Partition
 from onestory.shared.kafka.loop import ConsumerLoop, EventHandler
-from onestory.shared.kafka.reader import ConsumedMessage, LogReader
+from onestory.shared.kafka.reader import LogReader
 
 PLACE = Partition("care.record", 0)
 

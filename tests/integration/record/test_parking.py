@@ -11,10 +11,9 @@ from tests.integration.record.statements import PRACTICE, Said, arrivals, person
 
 from onestory.record.parking.park import EverythingParked
 from onestory.shared.errors import Misconfigured, Unprocessable
-from onestory.shared.events import Parked, Source
+from onestory.shared.events import ConsumedMessage, Parked, Source
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import create_codec
-from onestory.shared.kafka.reader import ConsumedMessage
 
 AMINA, JOE = person(1), person(2)
 HOSPITAL = Source("RXX01", "pas")

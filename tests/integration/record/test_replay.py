@@ -35,11 +35,10 @@ from onestory.record.parking.store import ParkedMessage
 from onestory.record.projector.handler import RecordProjector
 from onestory.record.projector.metrics import ProjectorMetrics
 from onestory.shared.errors import Unavailable, Unprocessable
-from onestory.shared.events import Parked, RecordChanged, Source
+from onestory.shared.events import ConsumedMessage, Parked, RecordChanged, Source
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import MessagePosition, Producer
-from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.postgres import database
 
 AMINA, JOE = person(1), person(2)

@@ -19,10 +19,9 @@ from onestory.referral.directory import store as directory_store
 from onestory.referral.directory.model import Role, Team
 from onestory.referral.directory.projection import DirectoryProjection
 from onestory.referral.metrics import ReferralMetrics
-from onestory.shared.events import DirectoryChanged, Entry, Operation, Source
+from onestory.shared.events import ConsumedMessage, DirectoryChanged, Entry, Operation, Source
 from onestory.shared.identity import DOS_SERVICE_SYSTEM, ODS_CODE_SYSTEM, SDS_USER_SYSTEM, Keys
 from onestory.shared.kafka import reader
-from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.kafka.schemas import DIRECTORY_TOPIC
 from onestory.shared.postgres import database
 from onestory.shared.postgres.database import Database, Queries, create_pool

@@ -26,9 +26,9 @@ from onestory.referral.lifecycle.creation import parse_service_request
 from onestory.referral.lifecycle.handler import CommandRequest, ReferralHandler
 from onestory.referral.lifecycle.model import Referral
 from onestory.shared.events import Notice, Party, ReferralChanged
-from onestory.shared.http.caller import Caller
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import create_codec
+from onestory.shared.policy import Caller
 from onestory.shared.postgres import database as postgres_database
 from onestory.shared.postgres.database import Database, create_pool
 
@@ -239,9 +239,9 @@ _PROCESS = """
 import sys, threading
 from prometheus_client import CollectorRegistry
 from onestory.referral.clocks import clock
-from onestory.shared.kafka.codec import codec
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.settings import Settings
 
 settings = Settings(postgres=sys.argv[1], key_secret="a secret for tests, long enough!")
-clock.prepared(settings, codec(""), CollectorRegistry(), threading.Event())()
+clock.escalation_loop(settings, create_codec(""), CollectorRegistry(), threading.Event())()
 """

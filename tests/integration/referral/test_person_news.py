@@ -23,9 +23,8 @@ from tests.waiting import until
 from onestory.referral.metrics import ReferralMetrics
 from onestory.referral.person_news.handler import PersonNewsProjection
 from onestory.sample.network import DEMOGRAPHICS
-from onestory.shared.events import Entry, Operation, RecordChanged, Source
+from onestory.shared.events import ConsumedMessage, Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, Keys, PersonIdentifier
-from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.kafka.schemas import RECORD_TOPIC
 from onestory.shared.postgres import database as postgres_database
 

@@ -25,7 +25,7 @@ from onestory.sample.directory import (
 )
 from onestory.sample.network import PRACTICES, SOURCES
 from onestory.shared.events import Party
-from onestory.shared.http.caller import Caller
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database, Queries, create_pool
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)

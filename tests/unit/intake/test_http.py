@@ -35,8 +35,9 @@ from onestory.intake.api import IntakeApi, routes
 from onestory.intake.domain.request import KnownResource
 from onestory.shared.events import RecordChanged, Source
 from onestory.shared.http.app import create_app
-from onestory.shared.http.caller import Caller, TokenVerifier
+from onestory.shared.http.caller import TokenVerifier
 from onestory.shared.kafka.codec import create_codec
+from onestory.shared.policy import Caller
 
 CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
 FHIR = {"Content-Type": "application/fhir+json"}

@@ -19,7 +19,8 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from onestory.shared.errors import Unauthenticated, Unavailable
-from onestory.shared.http.caller import Caller, TokenVerifier, create_http_client
+from onestory.shared.http.caller import TokenVerifier, create_http_client
+from onestory.shared.policy import Caller
 
 ISSUER = "https://issuer.example"
 KEY = ec.generate_private_key(ec.SECP256R1())

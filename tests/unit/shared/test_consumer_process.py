@@ -39,7 +39,7 @@ def test_what_runs_beside_stops_everything_when_it_fails(place: int) -> None:
     stop = threading.Event()
 
     def fail() -> None:
-        raise Misconfigured("Give another port.")
+        raise Misconfigured("Set another port.")
 
     with capture_logs() as logs:
         beside = [partial(_wait, stop), partial(_wait, stop)]
@@ -47,7 +47,7 @@ def test_what_runs_beside_stops_everything_when_it_fails(place: int) -> None:
         code = run_until_stopped(stop, partial(_wait, stop), *beside)
 
     assert code == 1
-    assert [line["because"] for line in logs if line["event"] == "stopped_by_error"] == ["Give another port."]
+    assert [line["because"] for line in logs if line["event"] == "stopped_by_error"] == ["Set another port."]
 
 
 def _wait(stop: threading.Event) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onestory.shared.http.caller import Caller
-from onestory.shared.policy import OpenReferral, PolicySubject, Visibility, decide
+from onestory.shared.policy import Caller, OpenReferral, PolicySubject, Visibility, decide
 
 NETWORKS = {"A81001": "north", "A81002": "north", "B81001": "south"}
 

@@ -14,7 +14,8 @@ from starlette.routing import Route as StarletteRoute
 
 from onestory.shared import errors
 from onestory.shared.http.app import STATUS_BY_ERROR, OpenRoute, Route, TryNextRoute, create_app, error_response
-from onestory.shared.http.caller import Caller, TokenVerifier
+from onestory.shared.http.caller import TokenVerifier
+from onestory.shared.policy import Caller
 
 CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
 

@@ -112,7 +112,7 @@ def read_bundle(body: bytes) -> Bundle:
     bundle = _BUNDLE.decode(body)
     if bundle.type not in ACCEPTED_TYPES:
         raise Unprocessable(
-            f"Bundle.type must be one of {', '.join(ACCEPTED_TYPES)}. Send other resources as a collection or a "
+            f"Bundle.type must be one of {', '.join(ACCEPTED_TYPES)}. Send the resources as a collection or a "
             "transaction.",
             code="not-supported",
             expression="Bundle.type",

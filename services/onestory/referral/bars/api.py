@@ -27,7 +27,6 @@ from onestory.referral.lifecycle.handler import ReferralHandler
 from onestory.referral.lifecycle.store import ReferralResource
 from onestory.shared.errors import Forbidden, Malformed, NotFound, Unprocessable
 from onestory.shared.fhir.dates import parse_instant
-from onestory.shared.http.caller import Caller
 from onestory.shared.http.openapi import FHIR_JSON
 from onestory.shared.http.request import read_body
 from onestory.shared.identity import (
@@ -39,6 +38,7 @@ from onestory.shared.identity import (
     is_storable,
     parse_shared_id,
 )
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
 
 PATIENT_PARAMETER = "patient:identifier"
@@ -74,7 +74,7 @@ def read_query(request: Request, known: Collection[str]) -> dict[str, list[str]]
         if name in _FORMAT_PARAMETERS:
             continue
         if name not in known:
-            text = f"{name}: unknown parameter. Send one of {', '.join(sorted(known))}."
+            text = f"Unknown parameter. Send one of {', '.join(sorted(known))}."
             raise Malformed(text, code="not-supported", expression="http.query")
         parameters.setdefault(name, []).append(value)
     return parameters
@@ -88,7 +88,7 @@ def read_person(request: Request, known: Collection[str] = ()) -> PersonIdentifi
         raise Malformed(text, code="required", expression=f"http.{PATIENT_PARAMETER}")
     system, _, number = values[0].rpartition("|")
     if (system and not is_nhs_number_system(system)) or not is_nhs_number(number):
-        text = f"{PATIENT_PARAMETER}: send {NHS_NUMBER_SYSTEM}| and an NHS number with a valid check digit."
+        text = f"{PATIENT_PARAMETER}: send {NHS_NUMBER_SYSTEM}| and an NHS number with a correct check digit."
         raise Malformed(text, code="value", expression=f"http.{PATIENT_PARAMETER}")
     return PersonIdentifier(NHS_NUMBER_SYSTEM, number)
 

@@ -34,10 +34,10 @@ from onestory.referral.lifecycle.parties import refusal_reason
 from onestory.shared.errors import Conflict, Malformed, NotFound
 from onestory.shared.events import BOOKING_SYSTEM, REFERRAL_SYSTEM, Entry, Operation, Party, RecordChanged, Source
 from onestory.shared.fhir.dates import format_instant
-from onestory.shared.http.caller import Caller
 from onestory.shared.identity import Keys, parse_shared_id
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.schemas import RECORD_TOPIC
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Queries, Transaction
 
 AppointmentBody = Mapping[str, Any]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
 
 import structlog
 from prometheus_client import Counter
@@ -27,13 +26,13 @@ from onestory.shared.identity import Keys, parse_shared_id
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.schemas import RECORD_TOPIC
 from onestory.shared.postgres.database import Database, Transaction
+from onestory.shared.runtime import run_in_thread_if
 
 log = structlog.get_logger()
 
 _messages = Counter("onestory_bars_messages", "BaRS messages that were processed.", ["meaning"])
 
 CarryOut = Callable[[MessageWork, Transaction, ReferralHandler], Awaitable[MessageResult]]
-Result = TypeVar("Result")
 # The work on a larger message would delay the other requests of the event loop, so it runs in a thread.
 _LARGE_BODY = 256_000
 # This number of ids is computed in a moment. Where there are more, only the record knows earlier ids.
@@ -81,7 +80,8 @@ class BarsHandler:
         Raises the errors of the standard: `Unprocessable` only for an unsupported version, `Malformed` for everything
         else that is wrong with the message, `TimedOut` after the time limit.
         """
-        message = await _in_thread_if_large(incoming.body, partial(parse_message, incoming.body))
+        large = len(incoming.body) > _LARGE_BODY
+        message = await run_in_thread_if(large, partial(parse_message, incoming.body))
         meaning = read_meaning(message)
         refuse_other_subject(message)
         refuse_other_sender(message, incoming.caller.organisation)
@@ -110,7 +110,7 @@ class BarsHandler:
         to_collection = partial(
             bars_message.to_collection, incoming.body, {*foreign_ids, *known, *owned}, local_ids, request_id
         )
-        collection = await _in_thread_if_large(incoming.body, to_collection)
+        collection = await run_in_thread_if(len(incoming.body) > _LARGE_BODY, to_collection)
         event = await self._build_event(
             collection, caller, incoming.correlation_id, incoming.idempotency_key, incoming.at
         )
@@ -209,10 +209,6 @@ class BarsHandler:
         caller, shared_ids = incoming.caller, {name for name in given.values() if parse_shared_id(name)}
         others = await bars_store.foreign_ids(self._database, caller.organisation, caller.system, shared_ids)
         return {index: name for index, name in given.items() if name in others or name not in shared_ids}
-
-
-async def _in_thread_if_large(body: bytes, work: Callable[[], Result]) -> Result:
-    return await asyncio.to_thread(work) if len(body) > _LARGE_BODY else work()
 
 
 def _id(entry: MessageEntry) -> str:

@@ -18,6 +18,7 @@ import orjson
 
 from onestory.referral.bars.matching import dos_service_id
 from onestory.shared.errors import Forbidden, Issue, Malformed
+from onestory.shared.fhir.json import objects
 from onestory.shared.fhir.outcome import operation_outcome
 from onestory.shared.identity import is_ods_code_system
 
@@ -122,13 +123,9 @@ def _decode_header(headers: Mapping[str, str], name: str, *types: str) -> Mappin
 def _refuse_other_organisation(resource: Mapping[str, Any] | None, organisation: str) -> None:
     if resource is None:
         return
-    value = resource.get("identifier")
-    identifiers = [
-        identifier for identifier in (value if isinstance(value, list) else [value]) if isinstance(identifier, Mapping)
-    ]
     ods_codes = [
         str(identifier.get("value", "")).upper()
-        for identifier in identifiers
+        for identifier in objects(resource.get("identifier"))
         if is_ods_code_system(identifier.get("system"))
     ]
     if not ods_codes:

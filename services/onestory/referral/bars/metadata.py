@@ -19,10 +19,10 @@ from onestory.referral.bars import http
 from onestory.referral.bars.api import PATIENT_PARAMETER
 from onestory.referral.bars.definitions import BarsDefinition, definitions
 from onestory.shared.http.app import OpenEndpoint
-from onestory.shared.http.caller import Caller
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
 from onestory.shared.http.request import MEDIA_TYPES
 from onestory.shared.identity import DOS_SERVICE_SYSTEM
+from onestory.shared.policy import Caller
 
 _STATEMENT_DATE = "2026-11-27"
 _EVENT_SYSTEM = "https://fhir.nhs.uk/CodeSystem/message-events-bars"

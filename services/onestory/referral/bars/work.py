@@ -20,7 +20,7 @@ from onestory.referral.bars.store import ProcessedMessage
 from onestory.referral.lifecycle.handler import CommandRequest
 from onestory.shared.events import RecordChanged
 from onestory.shared.fhir.dates import format_instant
-from onestory.shared.http.caller import Caller
+from onestory.shared.policy import Caller
 
 _EVENT_SYSTEM_URL = f"https://fhir.nhs.uk/CodeSystem/{EVENT_SYSTEM}"
 

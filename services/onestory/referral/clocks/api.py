@@ -22,8 +22,8 @@ from onestory.referral.worklist.domain import WorklistScope, names_needed, row_t
 from onestory.referral.worklist.query import read_code_or_id, read_instant
 from onestory.referral.worklist.service import Worklists
 from onestory.shared.fhir.dates import format_instant
-from onestory.shared.http.caller import Caller
-from onestory.shared.http.cursor import TimeCursor, decode_cursor, encode_cursor
+from onestory.shared.http.cursor import TimeCursor, parse_time_cursor
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
 
 
@@ -101,11 +101,11 @@ class ReadBreaches:
         cursor, limit = parameters.pop("cursor", ""), worklist_query.read_page_size(parameters, "count")
         scope = await self._breaches.scope(caller, read_code_or_id(parameters, "team"))
         organisation = read_code_or_id(parameters, "organisation").upper()
-        after = decode_cursor(cursor) if cursor else None
+        after = parse_time_cursor(cursor) if cursor else None
         page = await self._breaches.page(scope, organisation, read_instant(parameters, "since"), after, limit)
         ids = [referral.referral_id for referral in page.referrals]
         await self._audit.record_read(caller, ids, "worklist", "Task", request.state.correlation_id)
-        query = page.next and urlencode({**parameters, "cursor": encode_cursor(page.next)})
+        query = page.next and urlencode({**parameters, "cursor": page.next.encode()})
         answer = {
             "at": format_instant(page.at),
             "counts": {"total": page.total, "escalated": page.escalated},

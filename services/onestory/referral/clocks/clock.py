@@ -164,5 +164,5 @@ class OverdueGauges(Collector):
             "onestory_referrals_overdue_untold", "Overdue referrals that are not escalated yet", not_escalated
         )
         yield GaugeMetricFamily(
-            "onestory_referral_overdue_seconds", "Seconds since the first due time of an overdue referral", oldest_s
+            "onestory_referral_overdue_seconds", "Seconds since the earliest due time of overdue referrals", oldest_s
         )

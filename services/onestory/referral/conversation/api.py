@@ -30,10 +30,11 @@ from onestory.referral.lifecycle.creation import parse_team_reference
 from onestory.referral.lifecycle.model import Json
 from onestory.referral.lifecycle.request import OperationParameters
 from onestory.shared.errors import Malformed, Unprocessable
+from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.definitions import resource_types
-from onestory.shared.http.caller import Caller
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
 from onestory.shared.http.request import MEDIA_TYPES, read_body
+from onestory.shared.policy import Caller
 
 MESSAGE_PARAMETERS = ("category", "text", "attachment", "about")
 CONVERT_PARAMETERS = ("recipient", "priority")
@@ -61,7 +62,7 @@ class SendMessage:
             sent, outcome = await self._conversation.send(command_request, task_id, version, message)
         await self._audit.record_repeat(caller, outcome, "$message", command_request.correlation_id)
         return lifecycle_request.resource_response(
-            sent, self._fhir, headers={"ETag": f'W/"{outcome.referral.changed_by}"'}
+            sent, self._fhir, headers={"ETag": etag(outcome.referral.changed_by)}
         )
 
 

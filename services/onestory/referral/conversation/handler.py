@@ -19,8 +19,8 @@ from onestory.referral.lifecycle.handler import CommandRequest, Outcome, Referra
 from onestory.referral.lifecycle.model import ChangeContext, Referral, ReferralChange, Side, message_local_id
 from onestory.referral.lifecycle.store import ReferralResource
 from onestory.shared.errors import Malformed
-from onestory.shared.http.caller import Caller
 from onestory.shared.identity import Keys
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database, Transaction
 
 _PAGE_BYTES = 10_000_000

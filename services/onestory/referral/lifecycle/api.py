@@ -27,11 +27,12 @@ from onestory.referral.lifecycle.machine import NEEDS_REASON
 from onestory.referral.lifecycle.model import Action, ChangeContext, Command, Referral, ReferralChange, Side
 from onestory.referral.lifecycle.request import OperationParameters, accepted_parameters
 from onestory.shared.errors import Forbidden, Issue, NotFound, Unprocessable
+from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.validate import check_contained, check_resource, validate
 from onestory.shared.http.app import TryNextRoute
-from onestory.shared.http.caller import Caller
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
 from onestory.shared.http.request import MAX_IDEMPOTENCY_KEY_LENGTH, MEDIA_TYPES, read_body
+from onestory.shared.policy import Caller
 
 _SERVICE_REQUEST = "ServiceRequest"
 
@@ -147,15 +148,15 @@ class ReadReferral:
         await self._audit.record_read(
             caller, [resource.shared_id], "read", self._resource_type, request.state.correlation_id
         )
-        if request.headers.get("If-None-Match") == f'W/"{resource.event_id}"':
-            return Response(status_code=304, headers={"ETag": f'W/"{resource.event_id}"'})
+        if request.headers.get("If-None-Match") == etag(resource.event_id):
+            return Response(status_code=304, headers={"ETag": etag(resource.event_id)})
         return lifecycle_request.resource_response(resource, self._fhir)
 
 
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "header",
-    f"1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters. A repeated request with the same key changes nothing.",
+    f"1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters. A repetition with the same key changes nothing.",
 )
 IF_MATCH = Parameter("If-Match", "header", "The ETag of the Task that the caller read.", required=True)
 RESOURCE_HEADERS = {

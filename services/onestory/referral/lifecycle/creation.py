@@ -201,7 +201,7 @@ def _parse_person(subject: Mapping[str, Any]) -> PersonIdentifier:
     numbers = {number for number in (by_number, by_id) if number}
     if len(numbers) != 1 or not is_nhs_number(number := numbers.pop()):
         raise Unprocessable(
-            "Name the person by one NHS number with a right check digit: Patient/<NHS number>, or an identifier with "
+            "Name the person by one NHS number with a correct check digit: Patient/<NHS number>, or an identifier with "
             f"system {NHS_NUMBER_SYSTEM}.",
             code="value",
             expression="ServiceRequest.subject",

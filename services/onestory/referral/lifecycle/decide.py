@@ -38,6 +38,7 @@ from onestory.referral.lifecycle.model import (
 from onestory.referral.lifecycle.render import service_request, task
 from onestory.referral.notices.domain import notices
 from onestory.shared.errors import Conflict, Forbidden, PreconditionFailed, TooLarge, Unprocessable
+from onestory.shared.fhir.bundle import etag
 
 TaskIds = Callable[[Referral, int], str]
 """Gives the shared id of a referral's Task with this number."""
@@ -227,7 +228,7 @@ def stale_version(referral: Referral, task: bytes) -> PreconditionFailed:
         f"The referral has changed since you read it: it is {referral.status} now. Read the Task in this answer, then "
         "repeat with its ETag in If-Match."
     )
-    refused.headers["ETag"] = f'W/"{referral.changed_by}"'
+    refused.headers["ETag"] = etag(referral.changed_by)
     refused.contained = (CURRENT_TASK, task)
     return refused
 

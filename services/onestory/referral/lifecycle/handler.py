@@ -23,9 +23,9 @@ from onestory.referral.lifecycle.parties import referral_not_found
 from onestory.referral.lifecycle.store import ReferralResource
 from onestory.shared.errors import Conflict, Forbidden, NotFound
 from onestory.shared.events import Actor, Party
-from onestory.shared.http.caller import Caller
 from onestory.shared.identity import Keys, parse_shared_id
 from onestory.shared.kafka.codec import Codec
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database, JoinedDatabase, Queries, Transaction
 
 _LOCAL_ID_NAMESPACE = UUID("6d5a1d0e-4c0b-5f5e-9d3c-2f6f0f3c7a51")

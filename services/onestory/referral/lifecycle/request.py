@@ -6,7 +6,6 @@ Parameters: http://hl7.org/fhir/R4/parameters.html.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -20,13 +19,12 @@ from onestory.referral.lifecycle.handler import CommandRequest, Outcome
 from onestory.referral.lifecycle.model import Action, Json, Reason
 from onestory.referral.lifecycle.store import ReferralResource
 from onestory.shared.errors import Malformed, PreconditionRequired, Unprocessable
+from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.dates import parse_instant
 from onestory.shared.fhir.validate import check_resource, validate
-from onestory.shared.http.caller import Caller
 from onestory.shared.http.openapi import FHIR_JSON
-from onestory.shared.http.request import idempotency_key
-
-_TAG = re.compile(r'(?:W/)?"(?P<version>[^"]+)"')
+from onestory.shared.http.request import entity_tags, idempotency_key
+from onestory.shared.policy import Caller
 
 
 def command_request(http: HttpRequest, caller: Caller, body: bytes) -> CommandRequest:
@@ -43,9 +41,9 @@ def if_match(http: HttpRequest) -> UUID:
         raise PreconditionRequired(
             "Send If-Match with the ETag of the Task that you read, so that you overwrite no unseen change."
         )
-    match = _TAG.fullmatch(given)
     try:
-        return UUID(match["version"] if match else "")
+        (version,) = entity_tags(given)
+        return UUID(version or "")
     except ValueError as error:
         raise Malformed('If-Match must be the ETag that the Task came with, such as W/"...".', code="value") from error
 
@@ -55,7 +53,7 @@ def resource_response(
 ) -> Response:
     """The answer with one resource, its ETag and its address."""
     own = {
-        "ETag": f'W/"{resource.event_id}"',
+        "ETag": etag(resource.event_id),
         "Last-Modified": resource.changed_at.strftime("%a, %d %b %Y %H:%M:%S GMT"),
         "Content-Location": f"{fhir}/{resource.resource_type}/{resource.shared_id}",
     }

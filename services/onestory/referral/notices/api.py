@@ -18,9 +18,10 @@ from onestory.referral.worklist import query as worklist_query
 from onestory.referral.worklist.query import read_code_or_id, read_instant
 from onestory.referral.worklist.service import Worklists
 from onestory.shared.errors import Malformed
+from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.dates import format_instant
-from onestory.shared.http.caller import Caller
-from onestory.shared.http.cursor import TimeCursor, decode_cursor, encode_cursor
+from onestory.shared.http.cursor import TimeCursor, parse_time_cursor
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
 
 PATH = "/notices"
@@ -55,7 +56,7 @@ class ReadNotices:
         )
         ids = [notice.referral_id for notice in notices]
         await self._audit.record_read(caller, ids, "notices", "Task", request.state.correlation_id)
-        query = next_cursor and urlencode({**parameters, "cursor": encode_cursor(next_cursor)})
+        query = next_cursor and urlencode({**parameters, "cursor": next_cursor.encode()})
         answer = {
             "notices": [_notice_json(notice) for notice in notices],
             "since": format_instant(next_since),
@@ -79,7 +80,7 @@ def _notice_json(notice: StoredNotice) -> dict[str, Any]:
         "as": notice.recipient,
         "referral": notice.referral_id,
         "task": notice.task_id,
-        "version": f'W/"{notice.event_id}"',
+        "version": etag(notice.event_id),
         "number": notice.version,
         "action": notice.action,
         "reason": notice.change_reason,
@@ -89,7 +90,7 @@ def _notice_json(notice: StoredNotice) -> dict[str, Any]:
 
 
 def _parse_cursor(cursor: str) -> TimeCursor:
-    decoded = decode_cursor(cursor)
+    decoded = parse_time_cursor(cursor)
     if not re.fullmatch(r"\d{1,18}", decoded.item_id):
         raise Malformed("This cursor belongs to another list: start again without a cursor.", code="value")
     return decoded

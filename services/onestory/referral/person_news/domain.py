@@ -14,13 +14,12 @@ from onestory.referral.lifecycle.decide import build_change
 from onestory.referral.lifecycle.model import ChangeContext, Referral, ReferralChange
 from onestory.referral.notices.domain import notices
 from onestory.shared.errors import Malformed, Unprocessable
-from onestory.shared.events import Entry, Operation, OrderKey, RecordChanged, rank_of
+from onestory.shared.events import ConsumedMessage, Entry, Operation, OrderKey, RecordChanged, rank_of
 from onestory.shared.fhir.json import element_value, elements
 from onestory.shared.fhir.references import current_practice, general_practitioners, ods_code, organisation_shared_id
 from onestory.shared.fhir.validate import validate
 from onestory.shared.identity import Keys, SharedId, parse_shared_id
 from onestory.shared.identity_links import PROVISIONAL, stated_links
-from onestory.shared.kafka.reader import ConsumedMessage
 
 
 class PersonStatement(NamedTuple):

@@ -30,11 +30,11 @@ from onestory.referral.person_news.domain import (
 )
 from onestory.referral.person_news.store import WaitingNews
 from onestory.shared.errors import Unavailable, Unprocessable
+from onestory.shared.events import ConsumedMessage
 from onestory.shared.identity import Keys
 from onestory.shared.identity_links import IdentityLink, Succession, linked_keys, successions
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.consumer import LogRecord
-from onestory.shared.kafka.reader import ConsumedMessage
 from onestory.shared.kafka.schemas import RECORD_TOPIC
 from onestory.shared.postgres.database import Database, Transaction, create_pool
 from onestory.shared.settings import Settings

@@ -25,8 +25,7 @@ from onestory.referral.worklist.domain import (
     Sort,
     WorklistCursor,
     WorklistScope,
-    decode_cursor,
-    encode_cursor,
+    parse_worklist_cursor,
 )
 from onestory.referral.worklist.feed import ListChange, WorklistFeed, WorklistListener
 from onestory.referral.worklist.query import WorklistQuery
@@ -35,10 +34,10 @@ from onestory.referral.worklist.store import StatusCount
 from onestory.shared.errors import Forbidden, Malformed, NotFound, Unavailable
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.http.app import TryNextRoute
-from onestory.shared.http.caller import Caller
 from onestory.shared.http.openapi import FHIR_JSON
 from onestory.shared.http.sse import EventStreamResponse, encode_event, encode_heartbeat
 from onestory.shared.identity import is_ods_code_system
+from onestory.shared.policy import Caller
 
 INTERACTION = "worklist"
 ScopeLookup = Callable[[Request, Caller], Awaitable[WorklistScope]]
@@ -165,11 +164,11 @@ class SearchTasks:
             priority=worklist_query.read_words(parameters, "priority", PRIORITIES),
         )
         sort, page_size = _read_sort(parameters), worklist_query.read_page_size(parameters, "_count")
-        cursor = decode_cursor(cursor_text, parameters, sort) if cursor_text else None
+        cursor = parse_worklist_cursor(cursor_text, parameters, sort) if cursor_text else None
         page = await self._lists.page(await self._scope(parameters, caller), filters, sort, page_size, cursor)
         referral_ids = [referral.referral_id for referral in page.referrals]
         await self._audit.record_read(caller, referral_ids, INTERACTION, "Task", request.state.correlation_id)
-        next_url = self._url({**parameters, "_cursor": encode_cursor(page.next, parameters)}) if page.next else ""
+        next_url = self._url({**parameters, "_cursor": page.next.encode(parameters)}) if page.next else ""
         tasks = await self._lists.tasks(page.referrals)
         self_url = self._url({**parameters, **({"_cursor": cursor_text} if cursor_text else {})})
         return Response(self._searchset(page.total, self_url, next_url, tasks), media_type=FHIR_JSON)

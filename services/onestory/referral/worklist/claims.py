@@ -19,8 +19,8 @@ from onestory.referral.lifecycle.model import ChangeContext, Reason, Referral, R
 from onestory.referral.lifecycle.request import OperationParameters
 from onestory.referral.worklist.domain import RECIPIENT_STATUSES
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
-from onestory.shared.http.caller import Caller
 from onestory.shared.http.request import read_body
+from onestory.shared.policy import Caller
 
 CLAIM = "claim"
 RELEASE = "release"

@@ -117,10 +117,10 @@ def describe_events(path: str) -> RouteDescription:
     """Describe the route that follows the list of this path."""
     header = "The id of the last event received: the changes after it are sent first, or `reset`."
     answer = (
-        "Server-Sent Events. open: the stream starts. changed: a row as it is now. gone: a row left, {referral, reason}; "
-        "the reason is the status with which it left, elsewhere or filtered. reset: reread the list. late: changes "
-        "are late by {seconds}; 0 once they are not. closed: the token "
-        "or the right to read has ended, {reason}. Heartbeats are comments, every 15 seconds."
+        "Server-Sent Events. open: the stream starts. changed: a row as it is now. gone: a row left, {referral, "
+        "reason}; the reason is the status with which it left, elsewhere or filtered. reset: reread the list. late: "
+        "changes are late by {seconds}; 0 once they are not. closed: the token or the right to read "
+        "has ended, {reason}. Heartbeats are comments, every 15 seconds."
     )
     return RouteDescription(
         _operation_id(path, "events"),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -16,13 +14,16 @@ import orjson
 
 from onestory.referral.directory.model import DirectoryNames
 from onestory.referral.lifecycle.model import Json, Referral, Status
-from onestory.shared.errors import Malformed
 from onestory.shared.events import Party
+from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.dates import format_instant
+from onestory.shared.fhir.json import concept_text
+from onestory.shared.http.cursor import decode_cursor, encode_cursor, parse_cursor_time
 
 _SNAPSHOT = re.compile(r"[0-9]{1,18}:[0-9]{1,18}:(?:[0-9]{1,18}(?:,[0-9]{1,18})*)?")
 _LONGEST_SNAPSHOT = 4_000
 _ID = re.compile(r"[a-z0-9-]{1,64}")
+_UNKNOWN_CURSOR = "cursor: it belongs to another list or to other parameters. Start again without it."
 RECIPIENT_STATUSES = (Status.REQUESTED, Status.RECEIVED, Status.ACCEPTED, Status.IN_PROGRESS, Status.ON_HOLD)
 """The statuses in which the recipient has a referral: after it is sent, until it is rejected or has failed."""
 OPEN_STATUSES = (*RECIPIENT_STATUSES, Status.DRAFT, Status.REJECTED, Status.FAILED)
@@ -114,23 +115,22 @@ class WorklistCursor:
     until: str
     sort_key: SortKey | None
 
-
-def encode_cursor(cursor: WorklistCursor, parameters: Mapping[str, str]) -> str:
-    """The cursor as an opaque string, which is valid with these query parameters only."""
-    key = cursor.sort_key and [_key_to_json(cursor.sort_key.values), cursor.sort_key.referral_id]
-    content = orjson.dumps([_digest(parameters), cursor.at.isoformat(), cursor.since, cursor.until, key])
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+    def encode(self, parameters: Mapping[str, str]) -> str:
+        """The opaque text for a URL. It is valid with these query parameters only."""
+        key = self.sort_key and [_key_to_json(self.sort_key.values), self.sort_key.referral_id]
+        return encode_cursor(orjson.dumps([_digest(parameters), self.at.isoformat(), self.since, self.until, key]))
 
 
-def decode_cursor(text: str, parameters: Mapping[str, str], sort: Sort) -> WorklistCursor:
-    """The cursor that `encode_cursor` made for these parameters and this order. Raises `Malformed` for other text."""
-    try:
-        digest, at, since, until, key = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if digest == _digest(parameters) and _is_snapshot(since or until) and _is_snapshot(until):
-            return WorklistCursor(_parse_instant(at), str(since), until, _key_from_json(key, sort) if key else None)
-    except (ValueError, TypeError, KeyError, IndexError, binascii.Error) as error:
-        raise _unknown_cursor() from error
-    raise _unknown_cursor()
+def parse_worklist_cursor(text: str, parameters: Mapping[str, str], sort: Sort) -> WorklistCursor:
+    """The cursor that `encode` made for these parameters and this order. Raises `Malformed` for other text."""
+
+    def read_fields(content: bytes) -> WorklistCursor:
+        digest, at, since, until, key = orjson.loads(content)
+        if digest != _digest(parameters) or not _is_snapshot(since or until) or not _is_snapshot(until):
+            raise ValueError("not a cursor of this list")
+        return WorklistCursor(parse_cursor_time(at), str(since), until, _key_from_json(key, sort) if key else None)
+
+    return decode_cursor(text, read_fields, _UNKNOWN_CURSOR)
 
 
 def sort_key(referral: Referral, sort: Sort, urgency: int) -> SortKey:
@@ -159,15 +159,11 @@ def _key_from_json(data: Sequence[Any], sort: Sort) -> SortKey:
         raise ValueError
     if sort is not Sort.URGENCY:
         (instant,) = values
-        return SortKey((_parse_instant(instant),), referral_id)
+        return SortKey((parse_cursor_time(instant),), referral_id)
     urgency, instant = values
     if urgency not in range(4):
         raise ValueError
-    return SortKey((int(urgency), _parse_instant(instant)), referral_id)
-
-
-def _parse_instant(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+    return SortKey((int(urgency), parse_cursor_time(instant)), referral_id)
 
 
 def _is_snapshot(text: str) -> bool:
@@ -183,10 +179,6 @@ def _digest(parameters: Mapping[str, str]) -> str:
     return hashlib.sha256(orjson.dumps(sorted(parameters.items()))).hexdigest()[:16]
 
 
-def _unknown_cursor() -> Malformed:
-    return Malformed("cursor: it belongs to another list or to other parameters. Start again without it.", code="value")
-
-
 def row_to_json(referral: Referral, names: DirectoryNames, scope: WorklistScope, at: datetime) -> dict[str, Any]:
     """The row of a referral, as JSON: what a reader needs to choose it.
 
@@ -199,15 +191,15 @@ def row_to_json(referral: Referral, names: DirectoryNames, scope: WorklistScope,
     return {
         "referral": referral.referral_id,
         "task": referral.task_id,
-        "version": f'W/"{referral.changed_by}"',
+        "version": etag(referral.changed_by),
         "person": {"system": referral.person.system, "value": referral.person.value},
         "kind": str(referral.kind),
         "priority": referral.priority,
         "status": str(referral.status),
         "businessStatus": referral.business_status,
-        "code": _concept_text(request.get("code")),
-        "reason": "; ".join(filter(None, map(_concept_text, request.get("reasonCode") or ()))),
-        "statusReason": _concept_text(referral.reason.concept) if referral.reason else "",
+        "code": concept_text(request.get("code")),
+        "reason": "; ".join(filter(None, map(concept_text, request.get("reasonCode") or ()))),
+        "statusReason": concept_text(referral.reason.concept) if referral.reason else "",
         "requester": _party_to_json(referral.requester, names),
         "recipient": _party_to_json(referral.recipient, names),
         "holder": _party_to_json(referral.holder, names),
@@ -243,15 +235,6 @@ def _party_to_json(party: Party | None, names: DirectoryNames) -> Json | None:
         "team": party.team,
         "teamName": names.teams.get(party.team, ""),
     }
-
-
-def _concept_text(concept: Any) -> str:
-    """The text of a CodeableConcept, else the display of a coding, else a code."""
-    if not isinstance(concept, Mapping):
-        return ""
-    codings = concept.get("coding") or ()
-    texts = (coding.get(element) for element in ("display", "code") for coding in codings)
-    return str(concept.get("text") or next(filter(None, texts), ""))
 
 
 def _format_instant(moment: datetime | None) -> str | None:

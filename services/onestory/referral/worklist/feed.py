@@ -20,10 +20,10 @@ from onestory.referral.lifecycle.model import Status
 from onestory.referral.worklist.domain import WorklistScope
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import ReferralChanged
-from onestory.shared.http.caller import Caller
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.follower import FollowedMessage, TopicFollower
 from onestory.shared.kafka.schemas import REFERRAL_TOPIC
+from onestory.shared.policy import Caller
 
 # The changes of this time before its start are buffered in a new process too.
 _LOOKBACK = timedelta(minutes=5)

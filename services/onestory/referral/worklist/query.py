@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 
 from onestory.referral.clocks.domain import KINDS, PRIORITIES
-from onestory.referral.worklist.domain import OPEN_STATUSES, Filters, Sort, WorklistCursor, decode_cursor, encode_cursor
+from onestory.referral.worklist.domain import OPEN_STATUSES, Filters, Sort, WorklistCursor, parse_worklist_cursor
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.dates import parse_instant
 from onestory.shared.http.openapi import Parameter
@@ -56,7 +56,7 @@ class WorklistQuery:
 
     def next_cursor(self, path: str, cursor: WorklistCursor) -> str:
         """The text of the cursor of the next page. It is valid with this path and these parameters only."""
-        return encode_cursor(cursor, {**self.parameters, "": path})
+        return cursor.encode({**self.parameters, "": path})
 
 
 def read_page_query(request: Request) -> WorklistQuery:
@@ -68,7 +68,7 @@ def read_page_query(request: Request) -> WorklistQuery:
         filters=_filters(parameters),
         sort=sort,
         page_size=read_page_size(parameters, "count"),
-        cursor=decode_cursor(cursor, {**parameters, "": request.url.path}, sort) if cursor else None,
+        cursor=parse_worklist_cursor(cursor, {**parameters, "": request.url.path}, sort) if cursor else None,
         parameters=parameters,
     )
 
@@ -85,7 +85,7 @@ def read_parameters(request: Request, known: Collection[str]) -> dict[str, str]:
         if name in _ALWAYS_ALLOWED:
             continue
         if name not in known:
-            raise Malformed(f"{name}: unknown parameter. Send one of {', '.join(known)}.", code="not-supported")
+            raise Malformed(f"Unknown parameter. Send one of {', '.join(known)}.", code="not-supported")
         if name in parameters:
             raise Malformed(f"Send {name} once; several values are separated by commas.", code="invariant")
         parameters[name] = value

@@ -16,8 +16,8 @@ from onestory.referral.worklist.domain import Filters, Sort, WorklistCursor, Wor
 from onestory.referral.worklist.store import ListedReferral, ListQuery, StatusCount
 from onestory.shared.errors import Forbidden, NotFound
 from onestory.shared.events import Party
-from onestory.shared.http.caller import Caller
 from onestory.shared.identity import is_directory_id
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database, Queries
 
 

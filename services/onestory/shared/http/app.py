@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 
 from onestory.shared import errors
 from onestory.shared.fhir.outcome import operation_outcome
-from onestory.shared.http.caller import Caller, TokenVerifier
+from onestory.shared.http.caller import TokenVerifier
 from onestory.shared.http.middleware import RequestMiddleware
 from onestory.shared.http.openapi import (
     EVENT_STREAM,
@@ -36,6 +36,7 @@ from onestory.shared.http.openapi import (
     RouteOperation,
     openapi_document,
 )
+from onestory.shared.policy import Caller
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 OpenEndpoint = Callable[[Request], Awaitable[Response]]

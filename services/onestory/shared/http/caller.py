@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import jwt
 import structlog
+from cachetools import TLRUCache
 
 from onestory.shared.errors import Unauthenticated, Unavailable
+from onestory.shared.policy import Caller
 
 log = structlog.get_logger()
 
@@ -25,23 +25,6 @@ _REFRESH_INTERVAL_S = 10.0
 _RETRY_INTERVAL_S = 1.0
 _MAX_CACHED_TOKENS = 4096
 _TOKEN_MAX_AGE_S = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The caller, from the claims of a verified token: `org`, `system`, `sub`, `role`, `network`, `purpose`, `exp`.
-
-    `organisation` is an ODS code. `expires_at` is in seconds since 1970.
-    """
-
-    organisation: str
-    system: str
-    subject: str
-    role: str
-    network: str
-    purpose: str
-    # A caller with a newer token is the same caller.
-    expires_at: float = field(default=math.inf, compare=False)
 
 
 def create_http_client() -> httpx.AsyncClient:
@@ -61,7 +44,7 @@ class TokenVerifier:
         self._keys_fetched_at = float("-inf")
         self._failed_at = float("-inf")
         self._fetch_lock = asyncio.Lock()
-        self._verified: dict[str, tuple[float, Caller]] = {}
+        self._verified: TLRUCache[str, Caller, float] = TLRUCache(_MAX_CACHED_TOKENS, _cached_until, time.time)
 
     async def caller(self, authorization: str | None) -> Caller:
         """Return the caller of an `Authorization` header.
@@ -71,10 +54,7 @@ class TokenVerifier:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send a bearer token: Authorization: Bearer <token>.")
-        cached = self._verified.get(token)
-        if cached and cached[0] > time.time():
-            return cached[1]
-        return await self._verify(token)
+        return self._verified.get(token) or await self._verify(token)
 
     async def ready(self) -> bool:
         """Return whether keys of the issuer are known, and fetch them when they are not."""
@@ -86,12 +66,8 @@ class TokenVerifier:
         return True
 
     async def _verify(self, token: str) -> Caller:
-        claims = self._decode(token, await self._key(token))
-        caller = _caller(claims)
-        if len(self._verified) >= _MAX_CACHED_TOKENS:
-            self._verified.clear()
-        # Limit the time, or a token would stay valid after the issuer has withdrawn its key.
-        self._verified[token] = (min(float(claims["exp"]), time.time() + _TOKEN_MAX_AGE_S), caller)
+        caller = _caller(self._decode(token, await self._key(token)))
+        self._verified[token] = caller
         return caller
 
     def _decode(self, token: str, key: jwt.PyJWK) -> dict[str, Any]:
@@ -141,6 +117,12 @@ class TokenVerifier:
                 raise _issuer_unavailable() from error
             self._keys = {str(key.key_id): key for key in keys}
             self._keys_fetched_at = time.monotonic()
+
+
+def _cached_until(_token: str, caller: Caller, now: float) -> float:
+    """Return when a verified token leaves the cache, in seconds since 1970."""
+    # Limit the time, or a token would stay valid after the issuer has withdrawn its key.
+    return min(caller.expires_at, now + _TOKEN_MAX_AGE_S)
 
 
 def _fetch_failure(error: Exception) -> str:

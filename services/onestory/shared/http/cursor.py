@@ -1,18 +1,51 @@
-"""Cursors of lists that are ordered by time. A cursor names the last item of the page before."""
+"""Cursors of lists. A cursor is opaque text in a `next` link, and names the last item of the page before.
+
+Each list defines the fields of its cursor. Here is the text around them, and the error for any other text. `TimeCursor`
+has the fields of the lists that are ordered by time.
+"""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import orjson
 
 from onestory.shared.errors import Malformed
 
 _ITEM_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
+_NOT_VALID = "This cursor is not valid. Send the request again without it."
+
+Cursor = TypeVar("Cursor")
+
+
+def encode_cursor(content: bytes) -> str:
+    """Return the opaque text for a URL that has the fields of a cursor as bytes, mostly a JSON array."""
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def decode_cursor(text: str, read_fields: Callable[[bytes], Cursor], problem: str) -> Cursor:
+    """Return the cursor that `read_fields` makes of the bytes that `encode_cursor` got.
+
+    The text comes from a request, so the bytes may have any form. `read_fields` raises one of the usual errors for
+    them, such as `ValueError` or `TypeError`. Raises `Malformed` with the text `problem` then, and for no base64url.
+    """
+    try:
+        return read_fields(base64.b64decode(text + "=" * (-len(text) % 4), "-_", validate=True))
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
+        raise Malformed(problem, code="value") from error
+
+
+def parse_cursor_time(text: str) -> datetime:
+    """Return a time in a cursor, in UTC. Raises `ValueError` for a time without a zone, and for no time."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,30 +56,18 @@ class TimeCursor:
     sort_time: datetime
     item_id: str
 
-
-def encode_cursor(cursor: TimeCursor) -> str:
-    """Return the opaque text of a cursor."""
-    fields = orjson.dumps([cursor.at.isoformat(), cursor.sort_time.isoformat(), cursor.item_id])
-    return base64.urlsafe_b64encode(fields).decode().rstrip("=")
+    def encode(self) -> str:
+        """Return the opaque text for a URL."""
+        return encode_cursor(orjson.dumps([self.at.isoformat(), self.sort_time.isoformat(), self.item_id]))
 
 
-def decode_cursor(text: str) -> TimeCursor:
-    """Return the cursor that `encode_cursor` wrote. Raises `Malformed` for any other text."""
-    try:
-        at, sort_time, item_id = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), "-_", validate=True))
-        if _ITEM_ID.fullmatch(item_id):
-            return TimeCursor(_instant(at), _instant(sort_time), item_id)
-    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
-        raise _malformed() from error
-    raise _malformed()
+def parse_time_cursor(text: str) -> TimeCursor:
+    """Return the cursor of a list by time. Raises `Malformed`."""
+    return decode_cursor(text, _read_time_cursor, _NOT_VALID)
 
 
-def _instant(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError
-    return moment.astimezone(UTC)
-
-
-def _malformed() -> Malformed:
-    return Malformed("This cursor is not valid. Send the request again without it.", code="value")
+def _read_time_cursor(content: bytes) -> TimeCursor:
+    at, sort_time, item_id = orjson.loads(content)
+    if not _ITEM_ID.fullmatch(item_id):
+        raise ValueError("not an id")
+    return TimeCursor(parse_cursor_time(at), parse_cursor_time(sort_time), item_id)

@@ -15,11 +15,12 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from onestory.shared.backoff import GrowingPause
 from onestory.shared.errors import Misconfigured, Unavailable, Unprocessable
-from onestory.shared.events import Event
+from onestory.shared.events import ConsumedMessage, Event
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.consumer import KafkaLog, LogRecord, Partition
-from onestory.shared.kafka.reader import ConsumedMessage, LogReader, StoredPosition
+from onestory.shared.kafka.reader import LogReader, StoredPosition
 
 _WAIT_MS = 200
 _MAX_MESSAGES = 500
@@ -66,17 +67,17 @@ class TopicFollower:
 
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set."""
-        pause_s = _FIRST_PAUSE_S
+        pause = GrowingPause(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while not stop.is_set():
             try:
                 with closing(self._open()) as kafka:
                     self._begin(kafka)
-                    pause_s = _FIRST_PAUSE_S
+                    pause.reset()
                     self._follow(kafka, stop)
             except Unavailable:
+                pause_s = pause.next_s()
                 log.warning("follower_retries", topic=self._topic, again_in_s=pause_s)
                 stop.wait(pause_s)
-                pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
 
     def _begin(self, kafka: KafkaLog) -> None:
         """Continue at the last offsets. At the start, or when Kafka no longer has them, begin at the lookback."""

@@ -20,10 +20,12 @@ import psycopg
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
+from onestory.shared.backoff import GrowingPause
 from onestory.shared.errors import OneStoryError, Unavailable
+from onestory.shared.events import ConsumedMessage
 from onestory.shared.kafka import reader as kafka_reader
 from onestory.shared.kafka.consumer import Partition
-from onestory.shared.kafka.reader import ConsumedMessage, LogReader, PositionMove, PositionMoved
+from onestory.shared.kafka.reader import LogReader, PositionMove, PositionMoved
 
 _WAIT_MS = 200
 _STUCK_S = 60.0
@@ -97,7 +99,7 @@ class ConsumerLoop(Generic[Prepared]):
         self._stored_offsets: dict[Partition, int] = {}
         self._connection: psycopg.Connection | None = None
         self._writing: Future[None] | None = None
-        self._failures = 0
+        self._pause = GrowingPause(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._last_turn_at = time.monotonic()
 
     def run(self) -> None:
@@ -120,7 +122,7 @@ class ConsumerLoop(Generic[Prepared]):
 
     def is_ready(self) -> bool:
         """Return whether the loop has partitions and its last attempt did not fail."""
-        return self._failures == 0 and self._reader is not None and self._reader.has_started()
+        return self._pause.failures == 0 and self._reader is not None and self._reader.has_started()
 
     def _turn(self, writer: ThreadPoolExecutor) -> None:
         self._last_turn_at = time.monotonic()
@@ -141,7 +143,7 @@ class ConsumerLoop(Generic[Prepared]):
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
-            self._failures = 0
+            self._pause.reset()
 
     def _start_assigned(self, reader: LogReader) -> None:
         waiting = reader.not_started()
@@ -155,7 +157,7 @@ class ConsumerLoop(Generic[Prepared]):
             log.info(
                 "partition_started", topic=partition.topic, partition=partition.number, offset=position.next_offset
             )
-        self._failures = 0
+        self._pause.reset()
 
     def _write(self, moves: list[PositionMove], prepared: Prepared) -> None:
         with kafka_reader.transaction(self._connected()) as transaction:
@@ -178,8 +180,7 @@ class ConsumerLoop(Generic[Prepared]):
             # Another projector has moved these positions, so the offsets here are old.
             self._stored_offsets.clear()
         self._disconnect()
-        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
-        self._failures += 1
+        pause_s = self._pause.next_s()
         log.warning("batch_not_written", because=_reason(error), again_in_s=pause_s)
         self._stop.wait(pause_s)
 

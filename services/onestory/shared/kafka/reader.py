@@ -15,7 +15,7 @@ from typing import NamedTuple
 import psycopg
 
 from onestory.shared.errors import Unavailable, Unprocessable
-from onestory.shared.events import Event
+from onestory.shared.events import ConsumedMessage, Event
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.consumer import Log, LogRecord, Partition
 
@@ -104,24 +104,6 @@ def move_positions(connection: psycopg.Connection, moves: Collection[PositionMov
             [m.new_position.broker_time for m in ordered],
         ],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumedMessage:
-    """One message. `event` is the decoded event, or the reason why the bytes cannot be decoded.
-
-    `broker_time` is the greatest LogAppendTime of the partition up to this message. So it never goes backwards, and it
-    is the same on every rebuild. `key`, `value` and `headers` are the bytes that Kafka stores.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    broker_time: datetime
-    key: bytes | None
-    value: bytes
-    event: Event | Unprocessable
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass(slots=True)

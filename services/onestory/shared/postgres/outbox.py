@@ -13,6 +13,7 @@ import psycopg
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
+from onestory.shared.backoff import GrowingPause
 from onestory.shared.errors import Unavailable
 from onestory.shared.kafka.producer import KafkaMessage, Producer
 
@@ -58,24 +59,25 @@ class Relay:
             "onestory_outbox_age_seconds", "Age of the oldest event in the outbox, in seconds", registry=registry
         )
         self._waiting = Gauge("onestory_outbox_events", "Events in the outbox", registry=registry)
+        self._pause = GrowingPause(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
 
     def run(self, stop: threading.Event) -> None:
         """Relay until stopped. It retries while Kafka or PostgreSQL does not answer."""
-        pause_s = _FIRST_PAUSE_S
         with asyncio.Runner() as runner:
             while not stop.is_set():
                 try:
                     self._relay_until_stopped(runner, stop)
-                    pause_s = _FIRST_PAUSE_S
                 except (Unavailable, psycopg.OperationalError, psycopg.InterfaceError) as error:
+                    pause_s = self._pause.next_s()
                     log.warning("outbox_retries", because=type(error).__name__, again_in_s=pause_s)
                     stop.wait(pause_s)
-                    pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
 
     def _relay_until_stopped(self, runner: asyncio.Runner, stop: threading.Event) -> None:
         with self._connect() as connection:
             while not stop.is_set():
-                if not self._send_oldest(connection, runner):
+                sent = self._send_oldest(connection, runner)
+                self._pause.reset()
+                if not sent:
                     stop.wait(_IDLE_S)
 
     def _send_oldest(self, connection: psycopg.Connection, runner: asyncio.Runner) -> int:
