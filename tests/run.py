@@ -26,7 +26,7 @@ from tests import skipped
 
 ROOT = Path(__file__).parents[1]
 PYTEST = [sys.executable, "-m", "pytest"]
-WORKERS = "2"
+WORKERS = "3"
 INTERRUPTED = 130
 SECONDS_TO_STOP = 90.0
 

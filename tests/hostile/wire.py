@@ -48,7 +48,7 @@ ISSUE_TYPES = frozenset(
 )
 _EXPRESSION = re.compile(r"[A-Z][A-Za-z]*(\.[A-Za-z_]\w*(\[\d+\])*)*")
 # Text that cannot be read, and headers: there is no field to name.
-_OF_NO_FIELD = ("The body is not JSON", "This Idempotency-Key", "X-Complete-Types", "This source has not declared")
+_OF_NO_FIELD = ("The body is not JSON", "Idempotency-Key", "X-Complete-Types", "X-Sequence")
 _INSIDES = re.compile(
     rb'Traceback|File \\?"|site-packages|\w(Error|Exception)\b|msgspec|asyncpg|psycopg|fhirkit|kafka\.'
 )

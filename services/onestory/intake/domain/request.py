@@ -182,10 +182,10 @@ def _system(name: str) -> str:
 def _sequence(claimed: str | None, source: Source, deployment: Deployment) -> int | None:
     declared = f"{source.organisation}/{source.system}" in deployment.sequenced_sources
     if not declared and claimed is not None:
-        text = "This source has not declared that it always sends a sequence. Leave X-Sequence out."
+        text = "X-Sequence: this source has not declared that it always sends a sequence. Leave the header out."
         raise Unprocessable(text, code="business-rule")
     if declared and not (claimed is not None and _SEQUENCE.fullmatch(claimed) and int(claimed) < _SEQUENCE_LIMIT):
-        text = "This source has declared that it always sends a sequence. Send X-Sequence, a whole number from 0."
+        text = "X-Sequence: this source has declared that it always sends one. Send a whole number from 0."
         raise Unprocessable(text, code="required")
     return int(claimed) if claimed is not None else None
 
