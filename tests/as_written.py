@@ -1,4 +1,4 @@
-"""FHIR as somebody wrote it, digit by digit, to compare what was sent with what is read."""
+"""JSON as it was written, digit by digit, to compare a sent resource with the one that is read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _GIVEN_BY_THE_RECORD = ("versionId", "lastUpdated")
 
 
 def as_written(text: bytes) -> Any:
-    """JSON with each number as its digits, and each object as its members in their order."""
+    """Parsed JSON. Each number keeps its digits, and each object keeps its members in order."""
     return json.loads(text, parse_float=Digits, parse_int=Digits, object_pairs_hook=Members)
 
 
 class Digits(str):
-    """A number as it was written; never equal to the same digits in quotes."""
+    """A number as it was written. It never equals the same digits in quotes."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Digits) and str.__eq__(self, other)
@@ -36,7 +36,7 @@ class Members(list[tuple[str, Any]]):
 
 
 def comparable(value: Any) -> Any:
-    """A value without what the references in it say."""
+    """The value without the content of its references."""
     if isinstance(value, Members):
         names = {name for name, _ in value}
         gone = (
@@ -51,13 +51,13 @@ def comparable(value: Any) -> Any:
 
 
 def meta_of(resource: Members) -> Any:
-    """The meta without what the record gives each version, and without the tag of the verified source."""
+    """The meta without the elements that the record sets for each version, and the tags without the verified source."""
     meta = dict(resource.get("meta") or ())
     tags = [tag for tag in meta.pop("tag", []) if tag.get("system") != ODS_CODE_SYSTEM]
     return {name: each for name, each in meta.items() if name not in _GIVEN_BY_THE_RECORD}, tags
 
 
 def body_of(resource: Members) -> Any:
-    """All but id and meta. FHIR gives no order to resourceType, so it may move to the front."""
+    """All elements but id and meta. FHIR gives no order to resourceType, so it may move to the front."""
     inside = comparable(Members(each for each in resource if each[0] not in ("id", "meta", "resourceType")))
     return resource.get("resourceType"), inside

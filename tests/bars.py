@@ -1,4 +1,4 @@
-"""BaRS for tests: the published messages, as little changed as can be, and who sends them to whom."""
+"""BaRS for tests: the published messages with few changes, and the requests that send them."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from onestory.shared.identity import is_nhs_number_system, is_ods_code_system
 
 Json = dict[str, Any]
 SENDER, RECEIVER = "RND", "RYE"
-"""Who sends requests and who receives them in the published messages."""
+"""The organisations that send and receive requests in the published messages."""
 DOS = "https://fhir.nhs.uk/Id/dos-service-id"
 _services = itertools.count(secrets.randbelow(1_000_000) * 1_000)
 
 
 def published(name: str) -> Json:
-    """The published message whose file name begins like this."""
+    """The published message whose file name begins with `name`."""
     (path,) = DATA.glob(f"bars-*/{name}_*.json")
     loaded: Json = json.loads(path.read_text())
     return loaded
 
 
 def message(name: str, number: str, dos_id: str) -> Json:
-    """The same, for a person with a number that was never issued, and for one service of our own.
+    """The published message, changed to this person and to this service.
 
-    The published updates of control rooms have an empty `_id`, which is not FHIR: it goes.
+    The NHS number must be one that was never issued. The published updates of control rooms have an empty `_id`. FHIR
+    does not allow it, so it is removed.
     """
     said = published(name)
     for resource in resources(said):
@@ -48,7 +49,7 @@ def message(name: str, number: str, dos_id: str) -> Json:
 
 
 def resources(said: Json) -> Iterator[Json]:
-    """What a message carries."""
+    """The resources of a message."""
     return (entry["resource"] for entry in said["entry"])
 
 
@@ -58,7 +59,7 @@ def one(said: Json, resource_type: str) -> Json:
 
 
 def new_service(services: Services, organisation: str = RECEIVER) -> str:
-    """A team of this organisation that goes by a new id of the Directory of Services; that id."""
+    """Publish a team of this organisation with a new DoS id, and return that DoS id."""
     dos_id = f"20{next(_services):010d}"
     team_id = new_team(services, organisation)
     with psycopg.connect(services.postgres) as connection:
@@ -69,7 +70,7 @@ def new_service(services: Services, organisation: str = RECEIVER) -> str:
 
 
 def new_slot(services: Services, dos_id: str, start: str, end: str, organisation: str = RECEIVER) -> str:
-    """A free slot of this service in the directory; its id."""
+    """Publish a free slot of this service, and return its id."""
     slot_id, schedule_id = (_directory_id() for _ in range(2))
     actor = {"identifier": {"system": DOS, "value": dos_id}}
     schedule = {"resourceType": "Schedule", "id": schedule_id, "actor": [actor]}
@@ -97,19 +98,19 @@ def new_slot(services: Services, dos_id: str, start: str, end: str, organisation
 
 
 def send(client: httpx.Client, said: Json | bytes, path: str = "/$process-message", **headers: str) -> httpx.Response:
-    """Send it, under a new X-Request-Id unless one is given."""
+    """Send a message. X-Request-Id is new unless one is given."""
     content = said if isinstance(said, bytes) else json.dumps(said).encode()
     sent = {"Content-Type": "application/fhir+json", "X-Request-Id": str(uuid.uuid4())} | named(headers)
     return client.post(path, content=content, headers=sent)
 
 
 def named(headers: dict[str, str]) -> dict[str, str]:
-    """Headers that are spelt as names of arguments."""
+    """Header names from argument names: underscores become hyphens."""
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 def encoded(said: Any) -> str:
-    """As the NHSD-* headers have it."""
+    """The value as base64 of JSON, the form of the NHSD-* headers."""
     return base64.b64encode(json.dumps(said).encode()).decode()
 
 
@@ -121,7 +122,7 @@ def organisation(ods: str) -> Json:
 
 
 def answered(answer: httpx.Response) -> Json:
-    """The message that answers, once it is known to be one."""
+    """The response message. Fails the test unless it is an `ok` response."""
     assert answer.status_code == 200, answer.text
     said: Json = answer.json()
     assert one(said, "MessageHeader")["response"]["code"] == "ok"
@@ -129,7 +130,7 @@ def answered(answer: httpx.Response) -> Json:
 
 
 def issue(answer: httpx.Response) -> tuple[int, str, str, str]:
-    """Status, code of the issue, where it is, and the code of BaRS."""
+    """HTTP status, issue code, expression of the issue, and the BaRS code."""
     (said,) = answer.json()["issue"][:1]
     return answer.status_code, said["code"], said.get("expression", [""])[0], said["details"]["coding"][0]["code"]
 

@@ -1,6 +1,6 @@
-"""The fixtures that all tests share: one stack per session, and our processes on it.
+"""The fixtures that all tests share: one stack per session, and OneStory's processes on it.
 
-With `pytest -n 2` each of the two workers is a session of its own, with its own stack.
+Each worker of `pytest -n` is a session with its own stack.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ LONGEST_FIRST = (
     "integration/test_rebuild.py",
     "integration/referral_api/test_what_is_late.py",
 )
-"""Files that take long: they begin first, so that two workers end at about the same time."""
+"""Files that take long. They begin first, so that the workers end at about the same time."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: no other test of this run may be at work meanwhile")
-    # Warnings are errors; this one is of kafka-python's own imports, on Python 3.11 and 3.12.
+    # Warnings are errors. This warning comes from kafka-python's own imports, on Python 3.11 and 3.12.
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
-    # Whoever ends a run with SIGTERM may expect that it leaves no processes behind.
+    # A run that is ended by SIGTERM must leave no processes behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not _is_worker(config):
         folder = Path(tempfile.mkdtemp(prefix="onestory-tests-"))
@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop what a worker that was killed has left behind."""
+    """Stop the processes that a killed worker has left behind."""
     if not _is_worker(config) and (folder := os.environ.pop(HOMES, None)):
         for home in Path(folder).glob("*/"):
             end_what_is_left(home)
@@ -66,7 +66,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first; files with tests that run alone last."""
+    """Put the longest files first, and files with tests that run alone last."""
     last = {item.path for item in items if item.get_closest_marker("alone")}
 
     def place(item: pytest.Item) -> int:
@@ -108,12 +108,15 @@ def docker_setup() -> list[str]:
 
 @pytest.fixture(scope="session")
 def docker_cleanup() -> list[str]:
-    return []  # `stack` does it, also when the containers do not come up or somebody interrupts
+    return []  # the fixture `stack` cleans up, also when the containers do not come up or the run is interrupted
 
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """Kafka and PostgreSQL, started at the first test that asks. ONESTORY_TEST_STACK: docker, embedded or auto."""
+    """Kafka and PostgreSQL, started by the first test that needs them.
+
+    ONESTORY_TEST_STACK chooses: docker, embedded or auto.
+    """
     wanted = os.environ.get("ONESTORY_TEST_STACK", "auto")
     if wanted not in ("docker", "embedded", "auto"):
         pytest.exit(f"ONESTORY_TEST_STACK is docker, embedded or auto, not {wanted!r}.", returncode=2)
@@ -127,7 +130,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def services(stack: Stack) -> Iterator[Services]:
-    """All our processes on the session's stack. They are shared: each test brings its own people."""
+    """All OneStory processes on the session's stack. Tests share them, so each test uses its own people."""
     with running_services(stack) as started:
         yield started
 
@@ -139,7 +142,7 @@ def database(stack: Stack) -> str:
 
 
 def _docker(request: pytest.FixtureRequest, cleanup: contextlib.ExitStack, or_none: bool) -> Stack | None:
-    """The stack in containers; None when their images cannot be had and another stack will do."""
+    """The stack in containers. None when the images cannot be had and another stack will do."""
     environment = cleanup.enter_context(pytest.MonkeyPatch.context())
     taken: set[int] = set()
     for variable in DOCKER_PORTS.values():

@@ -1,4 +1,4 @@
-"""Somebody who follows Server-Sent Events, as a browser does (html.spec.whatwg.org, server-sent events)."""
+"""A client that follows Server-Sent Events as a browser does (html.spec.whatwg.org, server-sent events)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ACCEPT = {"Accept": "text/event-stream"}
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event."""
+    """One server-sent event."""
 
     name: str
     data: dict[str, Any]
@@ -25,7 +25,7 @@ class Event:
 
 
 class Stream:
-    """What has come so far."""
+    """The events of one stream so far, read in a thread."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.events: list[Event] = []
@@ -39,14 +39,14 @@ class Stream:
         return [each.data for each in self.events if each.name == name]
 
     def await_event(self, name: str, fits: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
-        """The first event of this name that fits, once it has come."""
+        """Wait for the first event of this name that fits, and return its data."""
         until(lambda: any(map(fits, self.named(name))) or self.ended.is_set(), 30)
         found = [each for each in self.named(name) if fits(each)]
         assert found, ("it ended", [each.name for each in self.events])
         return found[0]
 
     def await_end(self) -> None:
-        """The server has ended it."""
+        """Wait until the server has ended the stream."""
         assert self.ended.wait(30)
 
     def _read(self, response: httpx.Response) -> None:
@@ -70,7 +70,7 @@ class Stream:
 
 @contextmanager
 def following(client: httpx.Client, address: str, last_id: str = "", **asked: str) -> Iterator[Stream]:
-    """Within: what comes from this address is gathered. At the end the connection is dropped."""
+    """Follow the events of this address inside the block. The connection is dropped at the end."""
     headers = {**ACCEPT, **({"Last-Event-ID": last_id} if last_id else {})}
     with client.stream("GET", address, params=asked, headers=headers, timeout=60) as response:
         if response.status_code != 200:

@@ -1,4 +1,4 @@
-"""What is said of people, taken through the pure part of the door and of the record, without Kafka and PostgreSQL."""
+"""Turn published bodies into records of people, with the pure code of intake and record. No Kafka, no PostgreSQL."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _decoded = msgspec.json.Decoder(dict[str, Any])
 
 
 class Published(NamedTuple):
-    """A body that a system of an organisation publishes."""
+    """One body that a source publishes."""
 
     organisation: str
     system: str
@@ -49,21 +49,21 @@ class Published(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`number` is the NHS number; of whom nobody knows it, any. `standing` are the current entries."""
+    """A person and the current statements. All persons without a known NHS number share one placeholder `number`."""
 
     number: str
     standing: tuple[StatementRow, ...]
 
     def said(self) -> list[Statement]:
-        """What merging reads."""
+        """The statements that merge rules compare; Patients are left out."""
         return [_said(each) for each in self.standing if each.resource_type != "Patient"]
 
     def merged(self) -> MergedRecord:
-        """The facts of the person."""
+        """The merged view of the person."""
         return merge(self.said(), merge_rules())
 
     def known(self) -> SummaryInput:
-        """What a summary is made of."""
+        """The input of the person's summary."""
         return SummaryInput(
             patient=compose(NhsNumbers(self.number), by_precedence(self._patients(), (), None)).content,
             merged=self.merged(),
@@ -96,7 +96,7 @@ def network(people: int, seed: int = 7) -> list[Person]:
 
 
 def heard(published: Iterable[Published]) -> list[Person]:
-    """The people of whom something is said, by person key; what the door refuses is left out."""
+    """The people of these submissions, by person key. Submissions that intake refuses are left out."""
     said: defaultdict[str, list[StatementRow]] = defaultdict(list)
     numbers: dict[str, str] = {}
     for count, each in enumerate(published):

@@ -1,4 +1,4 @@
-"""People for tests: NHS numbers of the 999 range, each handed out once, and the FHIR that says something of them."""
+"""People for tests: unique NHS numbers of the 999 range, and FHIR resources about these people."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, is_nhs_number
 
 SNOMED = "http://snomed.info/sct"
-# Runs share one Kafka, so each run of a session begins somewhere else in the range.
+# Test runs share one Kafka, so each run begins at a random number of the range.
 _numbers = itertools.count(secrets.randbelow(9_000_000) * 10)
 
 
 def new_nhs_number() -> str:
-    """A valid NHS number of the 999 range that no other test of this session has."""
+    """A valid NHS number of the 999 range. No other test of this session gets it."""
     return next(number for tail in _numbers if is_nhs_number(number := f"999{tail % 10_000_000:07d}"))
 
 
@@ -32,7 +32,7 @@ def patient(nhs_number: str, local_id: str, practice: str = "A81001", **elements
 
 
 def condition(nhs_number: str, local_id: str, text: str = "Heart failure", **elements: Any) -> dict[str, Any]:
-    """A problem of this person."""
+    """A Condition of this person."""
     return {
         "resourceType": "Condition",
         "id": local_id,
@@ -43,7 +43,7 @@ def condition(nhs_number: str, local_id: str, text: str = "Heart failure", **ele
 
 
 def said_at(resource: dict[str, Any], instant: str) -> dict[str, Any]:
-    """The same, as its source recorded it at this instant."""
+    """The same resource, with this instant as `meta.lastUpdated`."""
     return {**resource, "meta": {**resource.get("meta", {}), "lastUpdated": instant}}
 
 

@@ -1,4 +1,4 @@
-"""Changes of referrals for tests, as the referral room tells them on `care.referral`."""
+"""ReferralChanged events for tests, as the referral service sends them on `care.referral`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from onestory.shared.visible_positions import position_token
 
 
 def keys_of(services: Services) -> Keys:
-    """Those of a deployment."""
+    """The keys of the deployment of these services."""
     return Keys(secret(services.home, "key-secret").encode())
 
 
 def tell(services: Services, *changes: ReferralChanged) -> str:
-    """Send these to Kafka, and give their position once readers see it."""
+    """Send these events to Kafka, and return their position token once readers see them."""
     avro, keys = create_codec(), keys_of(services)
     messages = [
         KafkaMessage(REFERRAL_TOPIC, keys.person_key(each.person).encode(), avro.encode(each), []) for each in changes
@@ -37,7 +37,7 @@ def tell(services: Services, *changes: ReferralChanged) -> str:
         position = position_token(asyncio.run(producer.send(messages)))
     with services.client("A81001") as client:
         seen = client.get("/fhir/Task", params={"patient": "9990000018", "after": position})
-        # Whose it is does not matter: the answer waits.
+        # The status may be 404: only the wait matters.
         assert seen.status_code in (200, 404), seen.text
     return position
 
@@ -49,7 +49,7 @@ _WITH_SENDER = {"draft", "requested", "received", "rejected"}
 
 @dataclass(frozen=True)
 class Made:
-    """A referral of a test: of whom, by which organisation, to which; each change of it is told by `change`."""
+    """A referral of a test: its person, requester and recipient. `change` makes its events."""
 
     keys: Keys
     person: PersonIdentifier
@@ -59,7 +59,7 @@ class Made:
     task: str = "t1"
 
     def id_of(self, resource_type: str, local_id: str) -> str:
-        """The shared id of one of its resources."""
+        """The shared id of one of the referral's resources."""
         key = self.keys.person_key(self.person)
         return self.keys.shared_id(key, self.requester, REFERRAL_SYSTEM, resource_type, local_id)
 
@@ -73,12 +73,12 @@ class Made:
 
     @classmethod
     def of_number(cls, keys: Keys, number: str, **elements: str) -> Made:
-        """A referral of the person with this NHS number, with ids that no other test has."""
+        """A referral of the person with this NHS number. No other test has its ids."""
         person = PersonIdentifier(NHS_NUMBER_SYSTEM, number)
         return cls(keys, person, name=f"{number}-r", task=f"{number}-t", **elements)
 
     def change(self, event_id: UUID, version: int, status: str, at: datetime) -> ReferralChanged:
-        """The change after which the Task has this status."""
+        """The event after which the Task has this status."""
         ended = status in _ENDED
         requester, recipient = Party(self.requester), Party(self.recipient, "team")
         holder = None if ended else requester if status in _WITH_SENDER else recipient

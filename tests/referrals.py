@@ -21,7 +21,7 @@ _names = itertools.count(1)
 
 
 def new_team(services: Services, organisation: str, name: str = "", **elements: Any) -> str:
-    """A team of this organisation, published to the directory and known to the referral room; its id."""
+    """Publish a team of this organisation, wait until the referral service knows it, and return its id."""
     local_id = f"team-{secrets.token_hex(6)}"
     provided_by = {"identifier": {"system": ODS_CODE_SYSTEM, "value": organisation}}
     said = {"resourceType": "HealthcareService", "id": local_id, "active": True, "providedBy": provided_by}
@@ -34,7 +34,7 @@ def new_team(services: Services, organisation: str, name: str = "", **elements: 
 
 
 def await_team(services: Services, team_id: str) -> None:
-    """Return when the referral room knows the team."""
+    """Return when the referral service knows the team."""
     deadline = time.monotonic() + PATIENCE_S
     with psycopg.connect(services.postgres, autocommit=True) as connection:
         while not connection.execute("select from referral.team where team_id = %s", [team_id]).fetchall():
@@ -43,12 +43,12 @@ def await_team(services: Services, team_id: str) -> None:
 
 
 def advice_request(number: str, team_id: str, **elements: Any) -> dict[str, Any]:
-    """A request for advice of this team on this person."""
+    """A ServiceRequest that asks this team for advice about this person."""
     return service_request(number, team_id, **{"category": [ADVICE], "priority": "routine", **elements})
 
 
 def service_request(number: str, team_id: str, **elements: Any) -> dict[str, Any]:
-    """A referral of this person to this team."""
+    """A ServiceRequest that refers this person to this team."""
     return {
         "resourceType": "ServiceRequest",
         "status": "active",
@@ -63,7 +63,7 @@ def service_request(number: str, team_id: str, **elements: Any) -> dict[str, Any
 
 
 def refer(client: httpx.Client, request: dict[str, Any], **headers: str) -> httpx.Response:
-    """Ask for it."""
+    """Post a ServiceRequest that makes a referral."""
     return client.post("/fhir/ServiceRequest", json=request, headers=FHIR | headers)
 
 
@@ -76,7 +76,7 @@ def task_of(answer: httpx.Response) -> str:
 def act(
     client: httpx.Client, task_id: str, action: str, tag: str, *said: dict[str, Any], **headers: str
 ) -> httpx.Response:
-    """Do it, knowing this version."""
+    """Run an operation on this version of the Task."""
     body = {"resourceType": "Parameters", "parameter": list(said)} if said else {"resourceType": "Parameters"}
     return client.post(f"/fhir/Task/{task_id}/${action}", json=body, headers=FHIR | {"If-Match": tag} | headers)
 
@@ -84,7 +84,7 @@ def act(
 def say(
     client: httpx.Client, task_id: str, tag: str, category: str, text: str = "Has she had a Doppler?", *more: Any
 ) -> httpx.Response:
-    """Send a message of this category, knowing this version."""
+    """Send a message of this category about this version of the Task."""
     return act(client, task_id, "message", tag, {"name": "category", "valueCode": category}, a_text(text), *more)
 
 
@@ -94,12 +94,12 @@ def a_text(text: str) -> dict[str, Any]:
 
 
 def read(client: httpx.Client, task_id: str) -> httpx.Response:
-    """The Task now."""
+    """Read the current Task."""
     return client.get(f"/fhir/Task/{task_id}")
 
 
 def new_role(services: Services, team_id: str, organisation: str, subject: str, ends_at: datetime | None = None) -> str:
-    """A role of this user at a team of this organisation; its id."""
+    """Insert a role of this user at a team of this organisation, and return its id."""
     role_id = secrets.token_hex(13).translate(str.maketrans("0189", "abcd"))
     with psycopg.connect(services.postgres) as connection:
         connection.execute(
@@ -113,6 +113,6 @@ def new_role(services: Services, team_id: str, organisation: str, subject: str, 
 
 
 def end_role(services: Services, role_id: str, at: datetime) -> None:
-    """The role ends then."""
+    """End a role at this time."""
     with psycopg.connect(services.postgres) as connection:
         connection.execute("update referral.directory_role set ends_at = %s where shared_id = %s", [at, role_id])

@@ -1,4 +1,4 @@
-"""A small schema registry on loopback that speaks Confluent's API: what the codec needs of it, and its refusals."""
+"""A small schema registry on loopback: the part of Confluent's API that the codec uses, and its refusals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ Answer = tuple[int, object]
 
 @dataclass
 class Registry:
-    """What it holds. Each schema has one id, whatever its subjects; a subject takes only what can read its last one."""
+    """The schemas of the registry.
+
+    Each schema has one id, whatever its subjects. A subject takes only a schema that can read its last one.
+    """
 
     url: str
     schemas: dict[int, dict[str, str]] = field(default_factory=dict)
@@ -32,11 +35,11 @@ class Registry:
     """The requests so far, such as `GET /schemas/ids/1`."""
 
     def hold(self, schema_id: int, schema: str, kind: str = "AVRO") -> None:
-        """Have this schema under this id, without a subject."""
+        """Hold this schema under this id, without a subject."""
         self.schemas[schema_id] = {"schema": schema, "schemaType": kind}
 
     def register(self, subject: str, schema: str, first_id: int = 101) -> Answer:
-        """What POST /subjects/[subject]/versions answers."""
+        """The answer to POST /subjects/[subject]/versions."""
         known = self.subjects.setdefault(subject, [])
         if known and not _reads(schema, self.schemas[known[-1]]["schema"]):
             return 409, {"error_code": 409, "message": "Schema being registered is incompatible with an earlier schema"}
@@ -48,12 +51,12 @@ class Registry:
         return 200, {"id": schema_id}
 
     def look_up(self, schema: str) -> int | None:
-        """The id of a schema."""
+        """The id of a schema; None when the registry does not hold it."""
         same = (known for known, held in self.schemas.items() if held["schemaType"] == "AVRO" and _same(held, schema))
         return next(same, None)
 
     def answer(self, method: str, path: str, body: Any) -> Answer:
-        """One request."""
+        """The answer to one request."""
         if method == "POST" and (match := _VERSIONS.fullmatch(path)):
             return self.register(match["subject"], body["schema"])
         if method == "POST" and (match := _SUBJECT.fullmatch(path)):
@@ -62,7 +65,7 @@ class Registry:
             return (200, {"subject": match["subject"], "id": found}) if known else (404, _error(40403, "Schema"))
         if method == "GET" and (match := _ID.fullmatch(path)):
             held = self.schemas.get(int(match["id"]))
-            # As Confluent does, the type is left out where it is Avro.
+            # The type is left out for Avro, as Confluent does.
             shown = {name: value for name, value in held.items() if value != "AVRO"} if held else None
             return (200, shown) if shown else (404, _error(40403, "Schema"))
         if method == "GET" and path == "/subjects":
@@ -72,7 +75,7 @@ class Registry:
 
 @contextmanager
 def running_registry(port: int = 0) -> Iterator[Registry]:
-    """A registry that answers until the end."""
+    """Run a registry until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -92,7 +95,7 @@ def running_registry(port: int = 0) -> Iterator[Registry]:
             self.wfile.write(written)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         registry = Registry(f"http://127.0.0.1:{server.server_port}")

@@ -1,8 +1,8 @@
 """`make test`: everything that CI runs, on two cores.
 
-The tests that need a stack run in two workers, each with a stack of its own. Style, types, unit and contract tests run
-meanwhile, one after the other; each is reported when it ends. The exit code is 0 when all have passed, 1 when one has
-failed, and 130 when the run was interrupted.
+Tests that need a stack run in parallel workers, each with its own stack. At the same time the checks of style and types
+and the unit and contract tests run, one after the other. Each step is reported when it ends. The exit code is 0 when
+all have passed, 1 when one has failed, and 130 when the run was interrupted.
 """
 
 from __future__ import annotations
@@ -33,18 +33,21 @@ SECONDS_TO_STOP = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command. A `live` step shows its output at once. Others show it when they fail, else the `quoted` lines."""
+    """One command.
+
+    A `live` step shows its output at once. Another step shows its output when it fails, else only the `quoted` lines.
+    """
 
     name: str
     command: Sequence[str]
     live: bool = False
     quoted: tuple[str, ...] = ()
-    """Beginnings of lines that are shown when the step passes too."""
+    """Lines of the output that begin with one of these texts are shown when the step passes, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a step ended. `tests` is empty for a step that is no run of tests."""
+    """The result of a step. `tests` is empty for a step that does not run tests."""
 
     step: Step
     exit_code: int
@@ -54,14 +57,14 @@ class Outcome:
     interrupted: bool = False
 
     def line(self) -> str:
-        """One line for a person."""
+        """One line of text about the result, for a person."""
         failed = "interrupted" if self.interrupted else f"FAILED (exit code {self.exit_code})"
         verdict = "passed" if self.exit_code == 0 else failed
         return f"{self.step.name:<26}{verdict:<24}{self.seconds:5.0f} s  {self.tests}".rstrip()
 
 
 class Run:
-    """The steps of one run. `interrupt` ends all of them, each with its own cleaning up."""
+    """The steps of one run. `interrupt` ends all of them, and each step cleans up after itself."""
 
     def __init__(self, results: Path) -> None:
         self._results = results
@@ -70,13 +73,13 @@ class Run:
         self.interrupted = threading.Event()
 
     def all(self, *lanes: Sequence[Step]) -> list[Outcome]:
-        """Run these lanes at once; within a lane one step after the other, also after one has failed."""
+        """Run these lanes at once. The steps of a lane run one after the other, even after one of them failed."""
         with ThreadPoolExecutor(len(lanes)) as threads:
             ended = [threads.submit(self._lane, lane) for lane in lanes]
             return [outcome for lane in ended for outcome in lane.result()]
 
     def interrupt(self, *_: object) -> None:
-        """As Ctrl-C does, also where the signal came to this process alone. A second one changes nothing."""
+        """Send SIGINT to every step, as Ctrl-C does, and kill what is left later. A second call changes nothing."""
         if self.interrupted.is_set():
             return
         self.interrupted.set()
@@ -99,7 +102,7 @@ class Run:
         command = [*step.command, f"--junitxml={report}"] if step.command[: len(PYTEST)] == PYTEST else step.command
         output = None if step.live else (self._results / f"{step.name}.log").open("w+b")
         with self._lock:
-            # Each in a process group of its own: the terminal's Ctrl-C reaches it once, through `interrupt`.
+            # Each step has its own process group, so the terminal's Ctrl-C reaches it once, through `interrupt`.
             process = subprocess.Popen(
                 command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT if output else None, process_group=0
             )
@@ -121,13 +124,13 @@ class Run:
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Send a signal to a step and all that it has started in its process group."""
+    """Send a signal to a step and to every process in its process group."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
 
 def _tests(report: Path) -> tuple[str, Counter[str]]:
-    """What a run of tests says of itself: figures, and how many tests were skipped for which reason."""
+    """The figures of a test run as text, and the number of skipped tests by reason."""
     if not report.exists():
         return "", Counter()
     suites = list(ElementTree.parse(report).getroot().iter("testsuite"))  # noqa: S314 - our own file
@@ -145,7 +148,7 @@ def _skipped(suites: Sequence[ElementTree.Element]) -> Iterator[str]:
 
 @contextmanager
 def results_folder() -> Iterator[Path]:
-    """Where JUnit reports and logs go: the folder that the caller names, or one that is deleted afterwards."""
+    """The folder for JUnit reports and logs: the one that the caller names, or a temporary one."""
     if named := os.environ.get("ONESTORY_TEST_RESULTS"):
         folder = Path(named).resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +161,7 @@ def results_folder() -> Iterator[Path]:
 
 
 def main() -> int:
-    """Run everything, and say at the end how each step went."""
+    """Run everything, print the result of each step, and return the exit code."""
     stack = [
         Step(
             "stack tests",

@@ -1,4 +1,4 @@
-"""The line that says which tests were skipped, and why."""
+"""The line that reports which tests were skipped, and why."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 def line(reasons: Mapping[str, int]) -> str:
-    """One line for a person. `reasons` counts the skipped tests of each reason."""
+    """One line of text for a person. `reasons` counts the skipped tests of each reason."""
     if not reasons:
         return "Skipped: none."
     groups = [f"{count}: {reason}" for reason, count in Counter(reasons).most_common()]
@@ -15,5 +15,5 @@ def line(reasons: Mapping[str, int]) -> str:
 
 
 def reason_of(text: str) -> str:
-    """The reason without the word that pytest puts before it."""
+    """The reason without the word that pytest puts in front."""
     return text.removeprefix("Skipped: ")

@@ -1,4 +1,4 @@
-"""What the tests run on: real Kafka and real PostgreSQL, embedded or in Docker, and our processes against them."""
+"""Real Kafka and real PostgreSQL for the tests, embedded or in Docker, and OneStory's processes that use them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Kafka and PostgreSQL for the tests, whichever way they came."""
+    """Kafka and PostgreSQL for the tests, embedded or in Docker."""
 
     kafka: str
     """Bootstrap server."""
@@ -44,16 +44,16 @@ class Stack:
     kill_kafka: Callable[[], None]
     """End the broker with SIGKILL."""
     start_kafka: Callable[[], None]
-    """Start it again on its data, and return when it answers."""
+    """Start the broker again on its data, and return when it answers."""
     kill_postgres: Callable[[], None]
     """End the database server with SIGKILL."""
     start_postgres: Callable[[], None]
-    """Start it again on its data, and return when it answers."""
+    """Start the database server again on its data, and return when it answers."""
     log: Callable[[], str]
-    """What the broker and the database server have written so far."""
+    """The log text of the broker and of the database server so far."""
 
     def fresh_database(self) -> str:
-        """Make an empty database; gives its connection string."""
+        """Make an empty database and return its connection string."""
         name = f"onestory_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.postgres, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
@@ -61,12 +61,12 @@ class Stack:
 
 
 HOMES = "ONESTORY_TEST_HOMES"
-"""Names the folder of the directories of all stacks of a run of the tests."""
+"""Environment variable: the folder that holds the home directories of all stacks of one test run."""
 
 
 @contextlib.contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A stack's directory that the account of PostgreSQL can reach too, which pytest's own tmp_path does not allow."""
+    """Make a home directory for a stack. The account of PostgreSQL can reach it too, unlike pytest's own tmp_path."""
     home = Path(tempfile.mkdtemp(prefix="onestory-test-", dir=os.environ.get(HOMES)))
     home.chmod(0o755)
     state.prepare_home(home)
@@ -78,14 +78,14 @@ def temporary_home() -> Iterator[Path]:
 
 
 def end_what_is_left(home: Path) -> None:
-    """Kill every process of a stack that nobody has stopped: its test was interrupted, or its process was killed."""
+    """Kill every process of a stack that still runs: its test was interrupted, or its own process was killed."""
     processes.stop(home, [file.stem for file in (home / "run").glob("*.json")], by=signal.SIGKILL)
     postgres.end_orphans(postgres.data_directory(home))
 
 
 @contextlib.contextmanager
 def embedded_stack() -> Iterator[Stack]:
-    """Kafka and PostgreSQL of the embedded stack, in a directory of their own, stopped at the end."""
+    """Start Kafka and PostgreSQL of the embedded stack in a temporary home, and stop them at the end."""
     with temporary_home() as home:
         placed = state.choose_addresses(home, None, {}, lambda name: False)
 
@@ -120,7 +120,7 @@ def embedded_stack() -> Iterator[Stack]:
 
 
 def docker_answers() -> bool:
-    """Whether there is a Docker engine with Compose."""
+    """Whether a Docker engine with Compose answers."""
     if shutil.which("docker") is None:
         return False
     for command in (["docker", "info"], ["docker", "compose", "version"]):
@@ -132,7 +132,7 @@ def docker_answers() -> bool:
 
 
 def docker_stack(compose: Callable[[str], object]) -> Stack:
-    """Kafka and PostgreSQL of `deploy/compose.deps.yaml`, which is up; `compose` runs one of Compose's subcommands."""
+    """Kafka and PostgreSQL of `deploy/compose.deps.yaml`, already up. `compose` runs one subcommand of Compose."""
     at = {part: f"127.0.0.1:{os.environ[variable]}" for part, variable in DOCKER_PORTS.items()}
 
     def start(part: str) -> None:
@@ -162,32 +162,32 @@ DOCKER_PORTS = {
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """PROCESSES as real processes on a database of their own and the topics of one Kafka."""
+    """Real processes, one for each name in PROCESSES. They have one database, and topics in one Kafka."""
 
     home: Path
     stack: state.Stack
     prefix: str = ""
-    """Stands before the names of their topics in Kafka."""
+    """The prefix of the names of their topics."""
     session_s: ClassVar[float] = 30.0
-    """How long a consumer group waits for one of them that is silent."""
+    """Session timeout of a consumer group in seconds: how long the group waits for a silent member."""
 
     @property
     def base_url(self) -> str:
-        """Where `serve` listens."""
+        """The URL at which `serve` listens."""
         return self.stack.base_url
 
     @property
     def kafka(self) -> str:
-        """Their bootstrap server."""
+        """The bootstrap server of these processes."""
         return self.stack.kafka
 
     @property
     def postgres(self) -> str:
-        """Their database."""
+        """The connection string of the database of these processes."""
         return self.stack.postgres
 
     def token(self, org: str, role: str = "R8000", **claims: str) -> str:
-        """A token; `network` is that of the organisation in the synthetic network unless it is given."""
+        """A token. `network` defaults to the organisation's network in the synthetic network."""
         return fetch_token(org, role=role, issuer=self.stack.issuer, **claims)  # type: ignore[arg-type]
 
     def client(self, org: str, role: str = "R8000", **claims: str) -> httpx.Client:
@@ -196,7 +196,7 @@ class Services:
         return httpx.Client(base_url=self.base_url, headers=headers, timeout=30, trust_env=False)
 
     def register(self, *nhs_numbers: str, practice: str = "A81001") -> None:
-        """Have the demographic authority say that these people are registered there, and wait until it is visible."""
+        """Publish Patients: the demographic authority registers these people. Waits until readers see them."""
         sent = {"Content-Type": "application/fhir+json", "X-Source-System": DEMOGRAPHICS.system, "Prefer": "wait=20"}
         with self.client(DEMOGRAPHICS.ods) as authority:
             for number in nhs_numbers:
@@ -204,20 +204,20 @@ class Services:
                 authority.put(f"/fhir/Patient/{said['id']}", json=said, headers=sent).raise_for_status()
 
     def ready(self) -> bool:
-        """Whether each process that has been started, and not stopped, is ready."""
+        """Whether every process that has been started, and not stopped, is ready."""
         return all(up.answers_200(f"{self.stack.health[name]}/health/ready") for name in PROCESSES if self.pid(name))
 
     def pid(self, name: str) -> int | None:
-        """The pid of one of PROCESSES while it lives."""
+        """The pid of one of PROCESSES; None when it does not run."""
         process = processes.find(self.home, name)
         return process.pid if process else None
 
     def log(self, name: str) -> str:
-        """What a process has written so far."""
+        """The log text of a process so far."""
         return processes.log_file(self.home, name).read_text(errors="replace")
 
     def stop(self, name: str) -> None:
-        """End a process in order."""
+        """Stop a process gracefully."""
         processes.stop(self.home, [name])
 
     def kill(self, name: str) -> None:
@@ -229,15 +229,15 @@ class Services:
         up.StackStart(self.home, self.stack, (name,)).process(name)
 
     def restart(self, name: str) -> None:
-        """Stop and start."""
+        """Stop a process and start it again."""
         self.stop(name)
         self.start(name)
 
 
 NUMBERED = ("R0F02", "counter")
-"""The source that numbers its statements."""
+"""The source whose publisher claims carry a sequence."""
 BRISK, SLOW = "R0F01", "R0F03"
-"""Organisations of which something is expected each second, and each day."""
+"""Two organisations: a statement is expected each second from the first one, each day from the second one."""
 
 
 _running: list[Services] = []
@@ -245,9 +245,9 @@ _running: list[Services] = []
 
 @contextlib.contextmanager
 def own_services(stack: Stack) -> Iterator[Services]:
-    """PROCESSES with topics and a database of their own, on a stack that others use too.
+    """PROCESSES with their own topics and database, on the shared stack.
 
-    Its user may kill parts of the stack. At the end all others who use it are ready again.
+    The test may kill parts of the stack. At the end, wait until all other services on the stack are ready again.
     """
     with running_services(stack, prefix=f"own-{uuid.uuid4().hex[:8]}.") as services:
         yield services
@@ -257,9 +257,9 @@ def own_services(stack: Stack) -> Iterator[Services]:
 
 @contextlib.contextmanager
 def running_services(stack: Stack, prefix: str = "") -> Iterator[Services]:
-    """Start all of PROCESSES, with the topics and tables they need, on a fresh database; stopped at the end."""
+    """Start all of PROCESSES, with their topics and tables, on a fresh database. Stop them at the end."""
     with temporary_home() as home, pytest.MonkeyPatch.context() as environment:
-        # So long that no test passes because it was over.
+        # So long that no test passes because the session timed out.
         environment.setenv("ONESTORY_CONSUMER_SESSION_S", str(Services.session_s))
         environment.setenv("ONESTORY_TOPIC_PREFIX", prefix)
         environment.setenv("ONESTORY_SEQUENCED_SOURCES", "/".join(NUMBERED))

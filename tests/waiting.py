@@ -1,4 +1,4 @@
-"""Waiting is polling with a deadline."""
+"""Wait for a condition by polling with a deadline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def until(come: Callable[[], bool], seconds: float = 60) -> None:
-    """Return once it has come; fails the test when it does not."""
+    """Return once `come` returns true. Fails the test after this many seconds."""
     deadline = time.monotonic() + seconds
     while not come():
         assert time.monotonic() < deadline, "it did not come"

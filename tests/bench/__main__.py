@@ -1,4 +1,4 @@
-"""`python -m tests.bench [name...]`: figures beside the raw limits of this machine, measured in the same run."""
+"""`python -m tests.bench [name...]`: figures, and the raw limits of this machine measured in the same run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ BENCHES: dict[str, Bench] = {
 
 
 def main() -> None:
-    """Start a stack of its own, run each bench on it, print one table."""
+    """Start a new stack, run each bench on it, and print one table."""
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument("name", nargs="*", help=f"benches to run: {', '.join(BENCHES)}; all when none is given")
     names = parser.parse_args().name or list(BENCHES)

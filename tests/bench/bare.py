@@ -1,4 +1,4 @@
-"""The raw limit of a read: rows of one person, joined and sent, with nothing around them."""
+"""The raw limit of a read: an endpoint that joins and sends the rows of one person, and does nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clock of the referrals beside 100,000 open ones: what it costs to look, and to escalate."""
+"""The clock of the referrals with 100,000 open ones: the cost of a tick, and of an escalation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CALLER = Caller("A81001", "bench", "bench", "R8000", "", "TREAT")
 
 
 async def run(services: Services) -> list[Figure]:
-    """Milliseconds a tick, and escalations a second, in a database of its own."""
+    """Measure milliseconds for each tick, and escalations per second, in a separate database."""
     dsn = _database(services.postgres)
     logs.configure("warning", "json")
     async with create_pool(dsn, "record") as pool:
@@ -97,7 +97,7 @@ def _request() -> dict[str, object]:
 
 
 def _multiply(dsn: str) -> None:
-    """So many referrals like the one that is there, each of another person, due some time from now."""
+    """Copy the existing referral for other people until 100,000 are open, each due some time from now."""
     with psycopg.connect(dsn) as connection:
         for table in ("resource", "referral"):
             columns = [

@@ -1,4 +1,4 @@
-"""Publish to visible at a steady hundred events a second, as a publisher that waits sees it."""
+"""The time from publish to visible for a waiting publisher, at a steady rate of 100 events per second."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = 20
 
 
 async def run(services: Services) -> list[Figure]:
-    """Open loop: a request leaves every 10 ms, whatever became of those before it."""
+    """Open loop: send a request every 10 ms, without waiting for earlier answers."""
     token = services.token(load.PRACTICE, network=load.NETWORK)
     address = urlsplit(services.base_url)
     headers = {

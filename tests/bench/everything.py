@@ -1,4 +1,4 @@
-"""`$everything` of 30 resources: one worker, eight readers, with policy and audit, beside a bare endpoint."""
+"""`$everything` of 30 resources: one worker, eight readers, with policy and audit, compared with a bare endpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONNECTIONS = 8
 
 
 async def run(services: Services) -> list[Figure]:
-    """Publish the people, read them round and round; the bare endpoint answers the same rows to the same client."""
+    """Publish the people and read them in turn. The bare endpoint answers the same rows to the same client."""
     token = services.token(load.PRACTICE, network=load.NETWORK)
     people = await asyncio.to_thread(publish, services, token)
     address = urlsplit(services.base_url)
@@ -46,7 +46,7 @@ async def run(services: Services) -> list[Figure]:
 
 
 def publish(services: Services, token: str) -> list[str]:
-    """Publish the people, and wait until they can be read; their NHS numbers."""
+    """Publish the people, wait until they can be read, and return their NHS numbers."""
     headers = {
         "Authorization": f"Bearer {token}",
         "Content-Type": "application/fhir+json",
@@ -55,7 +55,7 @@ def publish(services: Services, token: str) -> list[str]:
     }
     numbers = []
     with httpx.Client(base_url=services.base_url, headers=headers, timeout=60, trust_env=False) as http:
-        # The last resource is the authority's Patient: it is what opens the record to the practice's network.
+        # The last resource is the authority's Patient: it gives the practice's network access to the record.
         for number, body in load.bundles(PEOPLE, RESOURCES - 1):
             http.post("/fhir", content=body).raise_for_status()
             numbers.append(number)
@@ -64,7 +64,7 @@ def publish(services: Services, token: str) -> list[str]:
 
 
 async def bare(postgres: str) -> float:
-    """Requests each second of `tests.bench.bare`: no token, no policy, no audit, no metrics."""
+    """Return requests per second of `tests.bench.bare`: no token, no policy, no audit, no metrics."""
     port = free_port(set())
     server = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.bare", postgres, str(port))
     try:

@@ -1,4 +1,4 @@
-"""What a bench finds, and how it is shown."""
+"""The figures of a bench, and the table that shows them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Figure:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of the values do not exceed."""
+    """Return the smallest value that at least this share of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def show(figures: Sequence[Figure]) -> None:
-    """One table: figure, raw limit, ratio."""
+    """Print one table: figure, raw limit, ratio."""
     table = Table(title="Measured", title_justify="left")
     for column in ("bench", "what", "measured", "raw limit", "of raw", "raw limit is"):
         table.add_column(column, justify="right" if column in ("measured", "raw limit", "of raw") else "left")

@@ -1,4 +1,4 @@
-"""What the benches publish: transaction Bundles of 25 resources of some 700 bytes, each about one invented person."""
+"""The input of the benches: transaction Bundles of 25 resources of some 700 bytes, each about one invented person."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _PADDING = "Seen at home with her daughter; walks with a frame, sleeps well, ask
 
 
 def bundles(count: int, resources: int = RESOURCES) -> Iterator[tuple[str, bytes]]:
-    """NHS number and transaction Bundle for each of `count` people."""
+    """Yield the NHS number and transaction Bundle for each of `count` people."""
     for _ in range(count):
         nhs_number = new_nhs_number()
         yield nhs_number, bundle(nhs_number, resources)
 
 
 def bundle(nhs_number: str, resources: int) -> bytes:
-    """A Patient and observations of this person, `resources` in all."""
+    """Return a Bundle with a Patient and observations of this person, `resources` in all."""
     person = patient(nhs_number, f"p-{nhs_number}", PRACTICE)
     entries = [_entry(person), *(_entry(_observation(nhs_number, number)) for number in range(1, resources))]
     return orjson.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries})

@@ -1,4 +1,4 @@
-"""Memory of each process after what the other benches did to it."""
+"""The memory of each process after the other benches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.stack import PROCESSES, Services
 
 
 async def run(services: Services) -> list[Figure]:
-    """Resident set of each of our processes, in MB of 1,000,000 bytes."""
+    """Measure the resident set of each process of the stack, in MB of 1,000,000 bytes."""
     found = {name: services.pid(name) for name in PROCESSES}
     return [
         Figure("memory", f"{name}, resident", psutil.Process(pid).memory_info().rss / 1e6, "MB")

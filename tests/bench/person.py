@@ -1,4 +1,4 @@
-"""One person's facts and summary, without Kafka and PostgreSQL around them: by how many entries the person has."""
+"""One person's facts and summary, computed without Kafka and PostgreSQL, for people with more and more entries."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 async def run(_services: Services) -> list[Figure]:
-    """Persons per second of CPU; the raw limit is that of reading the JSON of their entries."""
+    """Measure persons per second of CPU. The raw limit is reading the JSON of their entries."""
     return [figure for person in _persons() for figure in _measured(person)]
 
 
 def _persons() -> Iterator[Person]:
-    """Persons of so many entries, of what is said of people of the synthetic network."""
+    """Yield persons with set numbers of entries, taken from statements of the synthetic network."""
     every = [each for person in network(40) for each in person.standing if is_about_a_person(each.resource_type)]
     for entries in _ENTRIES:
         yield Person("9990000018", tuple(every[:entries]))

@@ -1,4 +1,4 @@
-"""`$process-message`: published referrals of new people, as fast as one sender and as several send them."""
+"""`$process-message`: published referrals of new people, as fast as one sender and several senders send them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WHAT = "published requests of 18 to 33 kB"
 
 
 async def run(services: Services) -> list[Figure]:
-    """The standard asks for 90% under 2.1 s, and all under 5 s."""
+    """Measure messages and latencies. The standard asks for 90% under 2.1 s, and all under 5 s."""
     service = new_service(services)
     address = urlsplit(services.base_url)
     host, port = str(address.hostname), int(address.port or 80)
@@ -73,7 +73,7 @@ def _requests(services: Services, service: str, count: int) -> list[bytes]:
 
 
 def _commits(services: Services, count: int) -> list[float]:
-    """Seconds of each transaction that writes one row as large as a message, and nothing else."""
+    """Return the seconds of each transaction that writes one row of the size of a message, and nothing else."""
     row, seconds = b"x" * 30_000, []
     with psycopg.connect(services.postgres, autocommit=True) as connection:
         connection.execute("create table if not exists public.bench_message (id uuid primary key, content bytea)")

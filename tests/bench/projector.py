@@ -1,4 +1,4 @@
-"""How fast the projector writes, beside what PostgreSQL takes of the same rows by bare COPY in the same run.
+"""The write rate of the projector, compared with a bare COPY of the same rows into PostgreSQL in the same run.
 
 Kafka, PostgreSQL and the projector share this machine. Statements are published while the projector is stopped; the
 clock runs from the first batch that is visible to the last.
@@ -35,7 +35,7 @@ PATIENCE_S = 300
 
 
 async def run(services: Services) -> list[Figure]:
-    """Publish, project, compare."""
+    """Publish, project and compare."""
     rate, raw = await asyncio.to_thread(_measure, services)
     what = f"statements of {ENTRIES}, current and history, one process"
     return [Figure("projector", what, rate, "entries/s", raw, "bare COPY of the same rows, one connection")]
@@ -50,7 +50,7 @@ def _measure(services: Services) -> tuple[float, float]:
 
 
 def publish(services: Services, statements: int = STATEMENTS) -> None:
-    """Fill the topic."""
+    """Publish the statements to the topic."""
     avro, keys = create_codec(), Keys(secret(services.home, "key-secret").encode())
     producer = KafkaProducer(
         bootstrap_servers=services.kafka, acks="all", compression_type="lz4", batch_size=262_144, linger_ms=5
@@ -77,7 +77,7 @@ def _events(keys: Keys, statements: int) -> Iterator[tuple[str, RecordChanged]]:
 
 
 def _rate(dsn: str, before: int) -> float:
-    """Entries per second, from the first visible batch to the last."""
+    """Return entries per second, from the first visible batch to the last."""
     deadline = time.monotonic() + PATIENCE_S
     first: tuple[float, int] | None = None
     while time.monotonic() < deadline:
@@ -91,14 +91,14 @@ def _rate(dsn: str, before: int) -> float:
 
 
 def done(dsn: str) -> int:
-    """Messages that are visible."""
+    """Return the number of visible messages."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         row = connection.execute("select coalesce(sum(next_offset), 0)::int from record.position").fetchone()
     return row[0] if row else 0
 
 
 def copy_rate(dsn: str) -> float:
-    """Rows per second of a COPY of all statements into an empty table with the same key."""
+    """Return rows per second of a COPY of all statements into an empty table with the same key."""
     with psycopg.connect(dsn) as connection:
         connection.execute("set search_path = record")
         connection.execute("create table bare (like statement including indexes)")

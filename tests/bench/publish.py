@@ -1,4 +1,4 @@
-"""HTTP publish to readable: Bundles of 25 over 4 connections, with everything on the same cores."""
+"""The rate from HTTP publish to readable: Bundles of 25 over 4 connections, with all processes on the same cores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WARM_UP = 100
 
 
 async def run(services: Services) -> list[Figure]:
-    """Publish, wait until the last is readable, then send as many bytes to Kafka with nothing around it."""
+    """Publish, wait until the last Bundle is readable, then send as many bytes to Kafka and do nothing else."""
     token = services.token(load.PRACTICE, network=load.NETWORK)
     requests = [_request(token, body) for _, body in load.bundles(WARM_UP + BUNDLES)]
     address = urlsplit(services.base_url)
@@ -68,12 +68,12 @@ async def _readable(services: Services, token: str, host: str, port: int, positi
     while True:
         target = f"/fhir/Organization/{'a' * 26}?after={after}"
         answer = await wire.load(host, port, [wire.request("GET", target, headers)], 1)
-        if set(answer.statuses) == {404}:  # visible; there is only no such organisation
+        if set(answer.statuses) == {404}:  # visible; 404 means only that the organisation does not exist
             return
 
 
 def _raw_kafka(bootstrap: str, size: int, count: int) -> float:
-    """Messages of this size each second into the access topic's broker, four at a time, with nothing around them."""
+    """Return messages of this size per second into the access topic's broker, four at a time, and nothing else."""
     producer = KafkaProducer(
         bootstrap_servers=bootstrap, acks="all", compression_type="lz4", max_request_size=17_000_000, batch_size=262_144
     )

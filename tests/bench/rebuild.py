@@ -1,7 +1,7 @@
-"""How long a rebuild takes, beside what PostgreSQL takes of the same rows by bare COPY in the same run.
+"""The time of a rebuild, compared with a bare COPY of the same rows into PostgreSQL in the same run.
 
-Statements are published, projected as ever, and then `onestory rebuild record` builds the record anew, compares all of
-it and takes over. ONESTORY_BENCH_ENTRIES says how many entries there are at least; 1,000,000 when it is not set.
+Statements are published and projected. Then `onestory rebuild record` builds a new generation, compares all of it and
+switches to it. ONESTORY_BENCH_ENTRIES sets the least number of entries; 1,000,000 when it is not set.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ PATIENCE_S = 1200
 
 
 class Took(NamedTuple):
-    """Seconds from start to end of the command, and the most memory that it had."""
+    """Seconds from start to end of the command, and its peak memory."""
 
     seconds: float
     most_bytes: int
 
 
 async def run(services: Services) -> list[Figure]:
-    """Fill the record, rebuild it."""
+    """Fill the record and rebuild it."""
     return await asyncio.to_thread(_measure, services)
 
 

@@ -1,4 +1,4 @@
-"""Referrals made and changed over HTTP, beside bare transactions of the same rows; and when others hear of it."""
+"""Referrals made and changed over HTTP, compared with bare transactions, and the delay until others see a change."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ NURSES = "RZ1"
 HEARD = 100
 _RATE = 20
 _PATIENCE_S = 30.0
-# What one command writes, each table in one statement.
+# The tables that one command writes, each in one statement.
 _TABLES = ("referral", "resource", "change", "outbox")
-# What PostgreSQL writes itself.
+# The columns that PostgreSQL fills itself.
 _ITS_OWN = {"urgency", "changed_in"}
 
 
 async def run(services: Services) -> list[Figure]:
-    """Make referrals, take each through its states, and write the same rows with nothing around them."""
+    """Make referrals, take each through its states, and write the same rows in bare transactions."""
     team = new_team(services, NURSES)
     bench = _Bench(services, team)
     await bench.refer(WARM_UP, CONNECTIONS[0])
@@ -80,16 +80,16 @@ class _Bench:
         self._surgery, self._nurses = (_headers(services.token(each)) for each in (load.PRACTICE, NURSES))
 
     def cpu_s(self) -> float:
-        """What `serve` has cost so far: it tells the same on a machine where others work too."""
+        """Return the CPU seconds of `serve` so far. Other load on the machine does not change this figure."""
         spent = psutil.Process(self._services.pid("serve")).cpu_times()
         return float(spent.user + spent.system)
 
     async def refer(self, count: int, connections: int) -> wire.Answered:
-        """New referrals; the headers kept say which Task each has."""
+        """Make new referrals. The kept headers name the Task of each."""
         return await wire.load(*self._at, [self._request() for _ in range(count)], connections, b"Link")
 
     async def work(self, links: Sequence[str], connections: int) -> wire.Answered:
-        """Take each of these from its request to its end."""
+        """Take each of these referrals from its request to its end."""
         tags = await self._tags()
         return await wire.converse(*self._at, (self._way(_task(link), tags) for link in links), connections, b"ETag")
 
@@ -109,7 +109,7 @@ class _Bench:
         return wire.request("POST", "/fhir/ServiceRequest", self._surgery, orjson.dumps(said))
 
     async def heard(self) -> list[Figure]:
-        """From the answer to a change until `care.referral` has it, and until the record shows it."""
+        """Measure the time from the answer until `care.referral` has a change, and until the record shows it."""
         await asyncio.to_thread(until, partial(_is_relayed, self._services.postgres))
         listener = _Listener(self._services.kafka)
         hearing = asyncio.create_task(asyncio.to_thread(listener.hear, HEARD))
@@ -159,7 +159,7 @@ class _Listener:
             self._consumer.position(place)
 
     def hear(self, count: int) -> dict[str, float]:
-        """When each of the next `count` events came."""
+        """Return the arrival time of each of the next `count` events, by event id."""
         heard = dict[str, float]()
         deadline = time.perf_counter() + _PATIENCE_S
         while len(heard) < count and time.perf_counter() < deadline:
@@ -186,7 +186,7 @@ def _task(link: str) -> str:
 
 
 async def _bare(postgres: str, connections: int) -> float:
-    """Transactions each second that write the rows of one command, in tables of the same form."""
+    """Return transactions per second that write the rows of one command, in tables of the same form."""
     pool = await asyncpg.create_pool(postgres, min_size=connections, max_size=connections)
     async with pool.acquire() as connection:
         await connection.execute("drop schema if exists bare cascade; create schema bare")
@@ -203,7 +203,7 @@ async def _bare(postgres: str, connections: int) -> float:
 
 
 async def _insert(pool: asyncpg.Pool, table: str) -> tuple[str, list[object]]:
-    """The statement that writes one row of the table, and a row; the first value is another for each transaction."""
+    """Return the INSERT of one row of the table, and a row. The first value differs in each transaction."""
     source = "referral" if table != "outbox" else ""
     row = await pool.fetchrow(f"select * from referral.{table} limit 1") if source else None  # noqa: S608
     known = (

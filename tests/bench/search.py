@@ -1,4 +1,4 @@
-"""Search in a long record, and for people by name: one reader after another, with policy and audit."""
+"""Searches in a long record, and for people by name: one reader after another, with policy and audit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BY_NAME = f"/fhir/Patient?name=amina+{NAME}&birthdate=1952-05-06"
 
 
 async def run(services: Services) -> list[Figure]:
-    """One person of many entries, and a few who share a name and a birth date."""
+    """Search one person of many entries, and a few people who share a name and a birth date."""
     token = services.token(load.PRACTICE, network=load.NETWORK)
     number = await asyncio.to_thread(_publish, services, token)
     record = f"/fhir/Observation?patient={number}"

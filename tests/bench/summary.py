@@ -1,4 +1,4 @@
-"""`$summary` of 30 resources: one worker, eight readers; and how long a change takes to `care.summary`."""
+"""`$summary` of 30 resources: one worker, eight readers. Also the time from a change to `care.summary`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WAITING = """
 
 
 async def run(services: Services) -> list[Figure]:
-    """Publish the people, read their summaries round and round; then change somebody every tenth of a second."""
+    """Publish the people and read their summaries in turn. Then change a person every tenth of a second."""
     token = services.token(load.PRACTICE, network=load.NETWORK)
     people = await asyncio.to_thread(everything.publish, services, token)
     address = urlsplit(services.base_url)
@@ -60,7 +60,7 @@ async def run(services: Services) -> list[Figure]:
 
 
 def _caught_up(services: Services) -> None:
-    """Wait until no summary waits to be made or sent: those whom other benches published would be in the way."""
+    """Wait until no summary is left to make or send, because those of other benches would disturb this one."""
     deadline = time.perf_counter() + 10 * PATIENCE_S
     with psycopg.connect(services.postgres, autocommit=True) as connection:
         while connection.execute(_WAITING).fetchone():
@@ -69,7 +69,7 @@ def _caught_up(services: Services) -> None:
 
 
 def _delays(services: Services) -> Sequence[float]:
-    """Seconds from a publish to the summary that follows from it, each of somebody new."""
+    """Return the seconds from each publish to its summary, each of a new person."""
     told: dict[bytes, float] = {}
     arrived: dict[bytes, float] = {}
     headers = {

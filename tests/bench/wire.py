@@ -1,4 +1,4 @@
-"""An HTTP client that costs little, so that what is measured is the service and not the client beside it."""
+"""An HTTP client that uses little CPU, so that a bench measures the service and not the client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httptools
 
 @dataclass(slots=True)
 class Answered:
-    """What a load run saw: seconds for each request, statuses, seconds in all, the last value of a header asked for."""
+    """The results of a load run: seconds for each request, statuses, seconds in all, values of the kept header."""
 
     latencies: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
@@ -36,7 +36,7 @@ async def load(host: str, port: int, requests: Iterable[bytes], connections: int
 async def converse(
     host: str, port: int, conversations: Iterable[Generator[bytes, str, None]], connections: int, keep: bytes
 ) -> Answered:
-    """Hold every conversation, one on each connection at a time: it is sent the header `keep` of the answer before."""
+    """Hold every conversation, one per connection at a time. It receives the header `keep` of its previous answer."""
     seen, queue = Answered(), iter(conversations)
     opened = [await _Connection.open(host, port, keep) for _ in range(connections)]
     started = time.perf_counter()
@@ -48,7 +48,7 @@ async def converse(
 
 
 def request(method: str, target: str, headers: dict[str, str], body: bytes = b"") -> bytes:
-    """The bytes of one HTTP/1.1 request."""
+    """Return the bytes of one HTTP/1.1 request."""
     lines = [f"{method} {target} HTTP/1.1", "Host: bench", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
@@ -77,7 +77,7 @@ async def _exchange(connection: _Connection, each: bytes, seen: Answered) -> str
 
 
 class _Connection(asyncio.Protocol):
-    """One connection. The `on_` methods are what httptools calls while it parses."""
+    """One connection. httptools calls the `on_` methods while it parses."""
 
     def __init__(self, keep: bytes) -> None:
         self._keep = keep.lower()

@@ -1,4 +1,4 @@
-"""Lists of a team among 100,000 open referrals, beside the bare query; and how soon a change is on an open list."""
+"""Worklists of a team among 100,000 open referrals, compared with the bare query, and the delay of a followed list."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ITS_OWN = ("urgency", "changed_in")
 
 
 async def run(services: Services) -> list[Figure]:
-    """Fill the tables, read first pages and all pages, and follow a list."""
+    """Fill the tables, read first pages, and follow a list."""
     teams = [new_team(services, NURSES) for _ in range(TEAMS + 1)]
     await asyncio.to_thread(_fill, services, teams)
     figures = await _read(services, "first page of a team of 1,000", teams[1:])
@@ -68,7 +68,7 @@ async def _read(services: Services, what: str, teams: Sequence[str]) -> list[Fig
 
 
 async def _bare(postgres: str, teams: Sequence[str]) -> list[float]:
-    """Seconds of each of the queries for the same rows, with nothing around them."""
+    """Return the seconds of each bare query for the same rows."""
     connection, seconds = await asyncpg.connect(postgres), list[float]()
     for number in range(READS):
         began = time.perf_counter()
@@ -79,7 +79,7 @@ async def _bare(postgres: str, teams: Sequence[str]) -> list[float]:
 
 
 def _fill(services: Services, teams: Sequence[str]) -> None:
-    """Copies of one referral, for other people, teams, priorities and times."""
+    """Copy one referral for other people, teams, priorities and times."""
     with services.client(load.PRACTICE) as surgery:
         sent = refer(surgery, service_request(new_nhs_number(), teams[0])).raise_for_status()
     with psycopg.connect(services.postgres) as connection, connection.cursor() as cursor:
@@ -123,7 +123,7 @@ def _rows(like: Mapping[str, str], teams: Sequence[str]) -> Iterator[dict[str, s
             "status": status,
             "priority": chance.choice(_PRIORITIES),
             "due_at": due.isoformat(),
-            # The clocks have been here already.
+            # Referrals that are or soon become late count as escalated, so that no clock escalates them.
             "escalated_at": now.isoformat() if due < now + timedelta(hours=1) else "\\N",
             "changed_at": (now - timedelta(minutes=chance.randrange(20_000))).isoformat(),
             "claimed_by": f"user-{number % 40}" if number % 3 == 0 else "",
@@ -132,7 +132,7 @@ def _rows(like: Mapping[str, str], teams: Sequence[str]) -> Iterator[dict[str, s
 
 
 def _followed(services: Services) -> list[Figure]:
-    """From the answer to a change until it is on a list that is open."""
+    """Measure the time from the answer to a change until every open list has it."""
     team, delays = new_team(services, NURSES), list[float]()
     with (
         services.client(load.PRACTICE) as surgery,

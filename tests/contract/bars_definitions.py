@@ -1,4 +1,4 @@
-"""`python -m tests.contract.bars_definitions`: schemas/bars/message-definitions.yaml, made of what is published."""
+"""`python -m tests.contract.bars_definitions` makes schemas/bars/message-definitions.yaml from published files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 
 
 def made() -> str:
-    """The file as it follows from the published definitions and messages."""
+    """The text of the file, made from the published definitions and messages."""
     definitions = sorted(map(_definition, _published("MessageDefinition")), key=lambda each: str(each["url"]))
     versions = {each["version"] for each in definitions} | set(_versions())
     table = {"bundle_versions": sorted(versions), "definitions": definitions}
@@ -55,7 +55,7 @@ def _use_cases(resource: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Write it."""
+    """Write the file."""
     Path(FILE).write_text(made())
 
 

@@ -1,4 +1,4 @@
-"""The published examples that lie beside the repository. Without them their tests are skipped."""
+"""The published examples in the folder next to the repository. Tests that need them are skipped without them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ needs_shared_data = pytest.mark.skipif(
 
 @cache
 def verdicts() -> dict[str, dict[str, Any]]:
-    """What three tools that are not ours say of each example; empty where there are none."""
+    """The findings of three independent tools for each example; empty where the file is missing."""
     path = DATA / "verdicts.json"
     loaded: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
     return loaded

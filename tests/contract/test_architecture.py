@@ -1,4 +1,4 @@
-"""The architecture contracts hold, name every pure module, and fail when they should; files keep their limits."""
+"""The architecture contracts hold, name every pure module, and fail when they should. Files keep their size limits."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def modules() -> dict[str, Path]:
 
 @cache
 def imports() -> dict[str, set[str]]:
-    """What each module imports: modules of `services` by name, other packages by their first part."""
+    """The imports of each module: modules of `services` by full name, other packages by their first part."""
     known = modules()
     found: dict[str, set[str]] = {}
     for name, path in known.items():
@@ -84,7 +84,7 @@ def imports() -> dict[str, set[str]]:
 
 
 def pure_modules() -> set[str]:
-    """The modules that import nothing impure, directly or through others of `services` that are no data readers."""
+    """Modules that import no impure module, directly or through other modules. Data readers do not count as impure."""
     candidates = {name: needed for name, needed in imports().items() if name not in DATA_READERS}
     impure = {name for name, needed in candidates.items() if needed & IMPURE}
     while more := {name for name, needed in candidates.items() if needed & impure} - impure:

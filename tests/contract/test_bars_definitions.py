@@ -1,4 +1,4 @@
-"""What is known of BaRS messages is what the NHS has published, and what goes before it is named."""
+"""The BaRS message definitions equal those that the NHS publishes, and deviations from them are found."""
 
 from __future__ import annotations
 

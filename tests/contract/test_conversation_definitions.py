@@ -1,4 +1,4 @@
-"""The operations of a conversation take what they are defined to take, and what they write is valid FHIR."""
+"""The operations of a conversation take their defined parameters and write valid FHIR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documents: what they point at exists, every page can be found, and the language rules hold."""
+"""The documents: every link and every named test exists, every page can be reached, and the language rules hold."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def anchors(document: Path) -> set[str]:
 
 
 def reachable(start: Path) -> set[Path]:
-    """The pages to which links lead from this one."""
+    """The pages that can be reached by links from this one."""
     found, ahead = {start}, [start]
     while ahead:
         page = ahead.pop()
@@ -51,12 +51,12 @@ def reachable(start: Path) -> set[Path]:
 
 
 def forbidden_beginnings(text: str) -> list[str]:
-    """Sentences that begin with a word that makes them a riddle, from the end of the one before."""
+    """Sentences that begin with a forbidden word, each with the end of the sentence before."""
     return [" ".join(match.group(0).split()) for match in _SENTENCE.finditer(_FENCED.sub("", text))]
 
 
 def missing_modules(text: str) -> list[str]:
-    """Modules and folders of the code that a text names and that do not exist."""
+    """Modules and folders of the code that a text names but that do not exist."""
     named = {each.rstrip("/") for each in _MODULE.findall(text)}
     return sorted(each for each in named if not (ROOT / each).exists())
 

@@ -1,4 +1,4 @@
-"""Our own FHIR definitions (`schemas/fhir/*.json`): valid FHIR R4, and those that the code goes by."""
+"""OneStory's own FHIR definitions (`schemas/fhir/*.json`) are valid FHIR R4 and match the code."""
 
 from __future__ import annotations
 

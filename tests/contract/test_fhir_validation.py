@@ -1,4 +1,4 @@
-"""Our validation beside two that are not ours: HAPI and fhir.resources, over all published examples."""
+"""OneStory's validation agrees with two independent ones, HAPI and fhir.resources, over all published examples."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from onestory.shared.fhir.validate import check_resource, validate
 
 pytestmark = needs_shared_data
 
-# What HAPI calls a structural error and we take, because it judges by a profile or by advice, and not by R4 itself.
+# Structural errors of HAPI that intake accepts: HAPI judges by a profile or by advice there, not by R4 itself.
 _NOT_OURS_TO_JUDGE = (
-    "The Extension '",  # what an extension's own definition allows: unknown extensions are kept as they are
+    "The Extension '",  # an extension's own definition allows it or not; unknown extensions are kept unchanged
     "The extension ",
     "Sub-extension url",
     "The Profile '",
     "Identifier.system must be an absolute reference",
     "Canonical URLs must be absolute",
     "The URL '",
-    "The code '",  # within a CodeSystem, which says nothing of care
+    "The code '",  # within a CodeSystem, which states nothing about care
     "The kind complex-type",
     "The structure definition constrains",
     "This element is not allowed by the profile",
 )
-# Where a Bundle or a resource is wrong in a way that only the door, and not the validator, looks at.
+# Errors of a Bundle or a resource that only intake checks, and not the validator.
 _BY_THE_DOOR = ("Constraint failed: bdl-7",)
-# A required code that is wrong is a matter of terminology to HAPI, and of structure to whoever has to read it.
+# HAPI treats a wrong required code as a matter of terminology. Here it is a structural error.
 _REQUIRED_CODE = "a code is required from this value set"
 
 
 def findings(body: bytes) -> list[Issue]:
-    """What the validator and our own rules find, with nothing else of the door."""
+    """The issues of the validator and of OneStory's own rules, without the other checks of intake."""
     return validate(body) or [issue for item in _items(body) for issue in _own_findings(item)]
 
 

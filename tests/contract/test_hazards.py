@@ -1,4 +1,4 @@
-"""The hazard log holds its own rules, names tests that exist, and is what the page shows."""
+"""The hazard log follows its own rules and names tests that exist, and its page equals the files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IDS = """
     H12 H12a H12b H12c H12d H12e H12f H20 H21 H22 H23 H30 H30a H40 H41 H41a H42 H43 H44 H45 H46 H50 H51 H52
     H60 H61 H62 H63 H64 H65 H66 H67 H70 H71 H72 H73 H74 H80 H81 H82 H83 H84 H90 H91 H92 H93 H94 H100 H101 H102
 """
-"""Ids that were once given. None may vanish; new ones are added here."""
+"""Every id that was ever given. No id may vanish; new ids are added here."""
 
 SOUND: dict[str, Any] = {
     "id": "H1a",
@@ -138,7 +138,7 @@ def test_a_test_that_does_not_exist_is_missed() -> None:
 
 
 def is_there(named: str) -> bool:
-    """Whether this is a file of tests; or, with `::name`, a test that it defines at its top level."""
+    """Whether `named` is an existing test file or, with `::name`, a test at the top level of one."""
     path, _, name = named.partition("::")
     file = ROOT / path
     is_test_file = path.startswith("tests/") and file.name.startswith("test_") and file.suffix == ".py"

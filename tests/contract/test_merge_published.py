@@ -1,4 +1,4 @@
-"""Real published records, merged: nothing breaks, and what two sources both say is one line."""
+"""Real published records can be merged, and a fact that two sources state becomes one line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def resources(path: Path) -> Iterator[dict[str, Any]]:
-    """The resources of a file, those of a Bundle each for itself."""
+    """The resources of a file. A Bundle yields each of its resources."""
     raw = orjson.loads(path.read_bytes())
     if not isinstance(raw, dict):
         return
@@ -48,7 +48,7 @@ def statements(path: Path) -> list[Statement]:
 
 
 def another(told: list[Statement]) -> list[Statement]:
-    """The same, as another source says it."""
+    """The same statements from another source."""
     return [replace(each, shared_id=f"b{each.shared_id}", organisation="RYE", system="cerner") for each in told]
 
 

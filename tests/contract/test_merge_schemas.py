@@ -1,4 +1,4 @@
-"""The data of the rules of merging: complete, spelt as they should be, and of types and elements that FHIR has."""
+"""The data files of the merge rules are complete and well spelt, and name types and elements that FHIR has."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ CODE = {"system", "code", "display"}
 
 
 def coded(name: str) -> list[Mapping[str, Any]]:
-    """The codes of a file, with what it says of each."""
+    """The codes of a file, each with its properties."""
     raw = FILES[name]
     return raw["codes"] if name in ("plans", "empty-codes") else [each for group in raw.values() for each in group]
 
 
 def faults(entry: Mapping[str, Any], needed: set[str], also: Collection[str] = ()) -> list[str]:
-    """What is wrong with the keys and values of an entry."""
+    """The faults in the keys and values of an entry."""
     found = [f"unknown key {key}" for key in sorted(entry.keys() - needed - set(also))]
     found += [f"missing key {key}" for key in sorted(needed - entry.keys())]
     return found + [f"{key} is not text" for key in sorted(needed & entry.keys()) if not isinstance(entry[key], str)]
 
 
 def checked_digit(code: str) -> bool:
-    """Whether a SNOMED CT identifier has the check digit that it should have: Verhoeff's, in the dihedral group D5."""
+    """Whether the check digit of a SNOMED CT identifier is right: Verhoeff's algorithm, in the dihedral group D5."""
     turn = list(range(10))
     check = 0
     for digit in reversed(code):
@@ -91,7 +91,7 @@ def test_types_and_elements_are_those_of_fhir() -> None:
 
     assert {*rules.negations, *rules.none_known, *rules.phases, *rules.plan_elements} <= resource_types()
     for kind, elements in [*rules.negations.items(), *rules.plan_elements.items()]:
-        # What has a plain value is not among the elements that we check.
+        # Elements with a plain value are not among those that this test checks.
         assert set(elements) - {"doNotPerform"} <= known[kind].keys(), kind
 
 
@@ -112,7 +112,7 @@ def test_a_snomed_code_is_spelt_right(code: str) -> None:
     assert checked_digit(code)
 
 
-# Tests of the tests.
+# Tests of the checks above.
 
 
 def test_a_misspelt_key_a_number_and_a_wrong_code_are_found() -> None:

@@ -1,4 +1,4 @@
-"""The operations that we define are valid FHIR, and say what the record answers."""
+"""The operation definitions of the record are valid FHIR, and match the record's answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every published example is taken, or refused for a reason that was read and agreed with."""
+"""Every published example is accepted, or refused for a reason that was reviewed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _EXPECTED = Path(__file__).parent / "published-examples.yaml"
 
 @cache
 def expected() -> dict[str, str]:
-    """Each file with `accepted` or with the first issue, `code @ expression`."""
+    """The expectation for each file: `accepted`, or the first issue as `code @ expression`."""
     table = yaml.safe_load(_EXPECTED.read_text())
     refused = {name: issue for group in table["refused"] for name, issue in group["files"].items()}
     return {**dict.fromkeys(table["accepted"], "accepted"), **refused}
@@ -69,7 +69,7 @@ def outcome(name: str) -> str:
 
 
 def _first(error: OneStoryError, name: str) -> str:
-    """The first issue, at its place in the file."""
+    """The first issue as `code @ expression`, with the expression relative to the file."""
     kind, expression = json.loads(example(name)).get("resourceType"), error.issues[0].expression
     if kind in operation_only_types():
         expression = expression.replace("Bundle.entry[0].resource", kind)
@@ -86,7 +86,7 @@ def test_a_published_example_is_judged_as_agreed(name: str) -> None:
 
 
 def _comparable(value: Any, *, top: bool = True) -> Any:
-    """A resource without what the door may change: its id and meta, and what its references say."""
+    """A resource without the values that intake may change: id, meta, and the content of references."""
     if isinstance(value, list):
         return [_comparable(each, top=False) for each in value]
     if not isinstance(value, dict):
@@ -102,7 +102,7 @@ def _is_reference(value: dict[str, Any]) -> bool:
 
 
 def _as_written(text: bytes) -> Any:
-    """JSON with each number as the digits that were sent."""
+    """Parsed JSON. Each number keeps the digits that were sent."""
     return json.loads(text, parse_float=str, parse_int=str)
 
 

@@ -1,4 +1,4 @@
-"""The operations and extensions of referrals: defined as they are, and every state of a referral is valid FHIR."""
+"""The operations and extensions of referrals match their definitions, and every state of a referral is valid FHIR."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_an_operation_takes_what_it_is_defined_to_take(action: Action) -> None:
 
 
 def changes() -> Iterator[ReferralChange]:
-    """One change for each way from a state to another, breadth first."""
+    """One change for each transition between two states, breadth first."""
     asked = creation.parse_service_request(
         {
             "resourceType": "ServiceRequest",

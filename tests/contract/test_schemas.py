@@ -1,4 +1,4 @@
-"""The Avro contract: every event can be read by yesterday's readers, and yesterday's events by ours."""
+"""The Avro contract: readers of the previous schemas read every event, and current readers read the earlier events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVENTS = sorted(path.stem for path in AVRO.glob("*.avsc"))
 
 
 def history(event: str) -> Iterator[Path]:
-    """Every version that was ever published."""
+    """Every schema version that was ever published."""
     return (path for path in (AVRO / "history").glob("*.avsc") if path.stem.rpartition(".")[0] == event)
 
 
@@ -25,14 +25,14 @@ def load(path: Path) -> Any:
 
 
 def readable(reader: Any, writer: Any) -> bool:
-    """Whether what one schema writes, the other can read: the Avro project's own answer."""
+    """Whether the reader schema can read data of the writer schema, as the Avro project's own library answers."""
     checker: Any = ReaderWriterCompatibilityChecker
     result = checker().get_compatibility(parse(json.dumps(reader)), parse(json.dumps(writer)))
     return bool(result.compatibility is SchemaCompatibilityType.compatible)
 
 
 def without_ids(ids: Mapping[str, int], names: set[str]) -> set[str]:
-    """Schemas that have no id in the wire format."""
+    """Names of schemas that have no id in the wire format."""
     return names - ids.keys()
 
 
@@ -62,7 +62,7 @@ def test_every_schema_that_may_be_on_the_wire_has_an_id_of_its_own() -> None:
     assert len(set(ids.values())) == len(ids)
 
 
-# Tests of the tests: what they are there to refuse.
+# Tests of the checks above: changes that must be refused.
 
 
 def test_a_field_without_a_default_is_refused() -> None:

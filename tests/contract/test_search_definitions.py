@@ -1,4 +1,4 @@
-"""The reviewed data that search goes by, beside a library of the FHIR definitions that is not ours."""
+"""The reviewed search data agrees with an independent library of the FHIR definitions."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def elements(kind: Any) -> dict[str, str]:
 
 
 def element(resource_type: str, path: str) -> str:
-    """The type of an element; for what is said of all types, of a Basic."""
+    """The type of an element. For an element of all types, the type that it has in Basic."""
     kind = model("Basic" if resource_type == "Resource" else resource_type)
     *ahead, last = path.split(".")
     for step in ahead:
         name = elements(kind)[step]
-        # A backbone element stands in its resource's module.
+        # A backbone element is defined in the module of its resource.
         kind = getattr(sys.modules[kind.__module__], name, None) or model(name)
     return elements(kind)[last]
 

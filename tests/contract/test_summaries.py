@@ -1,4 +1,4 @@
-"""Summaries before a judge from outside: HAPI's FHIR validator, with IPS 2.0.0, finds no error in any of them."""
+"""HAPI's FHIR validator with IPS 2.0.0 finds no error in any summary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from onestory.shared.kafka.schemas import schemas_folder
 
 VALIDATOR = Path(__file__).parents[3] / "shared" / "tools" / "fhirv" / "fhirv"
 PEOPLE = 24
-"""Every difficulty of the synthetic network is there among the first twenty."""
+"""The first twenty people show every trouble of the synthetic network."""
 
 pytestmark = [
     needs_shared_data,
@@ -34,7 +34,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """The validator's errors by file. One run judges all."""
+    """The validator's errors by file. One run of the validator checks all files."""
     written = tmp_path_factory.mktemp("summaries")
     for name, document in _documents():
         (written / f"{name}.json").write_bytes(document)

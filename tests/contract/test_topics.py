@@ -1,4 +1,4 @@
-"""The topic files: complete, spelt as they should be, and nothing orphaned."""
+"""The topic files are complete and well spelt, and every topic has its event."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OTHERS = {"operators", "access", "subscribers"}
 
 
 def faults(raw: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a topic file."""
+    """The faults of a topic file."""
     found = [f"unknown key {key}" for key in sorted(raw.keys() - KEYS)]
     found += [f"missing key {key}" for key in sorted(KEYS - raw.keys())]
     if raw.get("key") not in KINDS_OF_KEY:
@@ -62,7 +62,7 @@ def test_a_whole_message_can_be_parked() -> None:
     assert all(parked > topic.max_message_bytes for topic in topics().values() if topic.name != "care.parked")
 
 
-# Tests of the tests.
+# Tests of the checks above.
 
 
 def test_a_misspelt_key_is_refused() -> None:

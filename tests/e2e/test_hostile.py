@@ -1,4 +1,4 @@
-"""Fuzzed and hostile input over real HTTP: taken or refused with a reason, and nothing else happens."""
+"""Fuzzed and hostile input over real HTTP is taken or refused with a reason, and has no other effect."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SUBMISSIONS = int(os.environ.get("ONESTORY_TEST_HOSTILE", "3000"))
 READS = SUBMISSIONS // 2
 SEED = int(os.environ.get("ONESTORY_TEST_SEED", "20261122"))
 _WORKERS = 4
-_SAID = b"Okafor"  # the family name of everybody in these tests: in no refusal
+_SAID = b"Okafor"  # the family name of every person in these tests; no refusal may contain it
 _PROCESSES = ("serve", "project")
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request, and what it was answered."""
+    """A request and its answer."""
 
     request: Request
     answer: Answer
@@ -39,7 +39,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """The processes before anybody was hostile, and how long their logs were."""
+    """The processes before the hostile requests, and the length of their logs."""
 
     pids: dict[str, int | None]
     logs: dict[str, int]
@@ -54,20 +54,20 @@ def before(services: Services) -> Before:
 
 @pytest.fixture(scope="module")
 def headers(services: Services) -> dict[str, str]:
-    """Of a well-meaning publisher."""
+    """The headers of a well-behaved publisher."""
     token = services.token(ORGANISATION)
     return {"Host": "x", "Authorization": f"Bearer {token}", "Content-Type": "application/fhir+json"}
 
 
 @pytest.fixture(scope="module")
 def submitted(services: Services, headers: dict[str, str]) -> list[Exchange]:
-    """All of the hostile submissions, and what each was answered."""
+    """All hostile submissions, each with its answer."""
     return sent(services, Submissions(SEED, headers["Authorization"])(SUBMISSIONS))
 
 
 @pytest.fixture(scope="module")
 def known(services: Services, headers: dict[str, str]) -> list[str]:
-    """The addresses of one person's resources, and the person's own."""
+    """The paths of one person's resources, and the path of the person."""
     person = new_nhs_number()
     body = written(transaction(patient(person, f"{person}p"), condition(person, f"{person}c")))
     answer = exchange(services.base_url, Request("", "POST", "/fhir", {**headers, "Prefer": "wait=20"}, body))
@@ -81,7 +81,7 @@ def sent(services: Services, requests: Iterable[Request]) -> list[Exchange]:
 
 
 def complaints(exchanges: Iterable[Exchange]) -> list[str]:
-    """What is unfair about the answers, refusals inside the answers to batches among them."""
+    """Return the faults of the answers, including refusals inside the answers to batches."""
     found = []
     for each in exchanges:
         request, answer = each.request, each.answer
@@ -96,7 +96,7 @@ def complaints(exchanges: Iterable[Exchange]) -> list[str]:
 
 
 def taken_by(exchanges: Iterable[Exchange]) -> tuple[set[tuple[str, str]], set[str]]:
-    """What the answers say was taken: (shared id, event id) where they name the resource, and all event ids."""
+    """Return the taken resources of the answers: (shared id, event id) where they name it, and all event ids."""
     named: set[tuple[str, str]] = set()
     events: set[str] = set()
     for each in exchanges:
@@ -308,4 +308,4 @@ def _level(line: str) -> str:
     try:
         return str(json.loads(line).get("level"))
     except ValueError:
-        return "critical"  # not written by our logger
+        return "critical"  # not a line of the project's logger

@@ -1,6 +1,6 @@
-"""Fuzzed and hostile requests to make and to change referrals: done or refused with a reason, and nothing else happens.
+"""Fuzzed and hostile requests that make or change referrals are done or refused with a reason, with no other effect.
 
-ONESTORY_TEST_HOSTILE_REFERRALS says how many of each.
+ONESTORY_TEST_HOSTILE_REFERRALS sets how many requests of each kind are sent.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ PARAMETERS: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A referral that somebody means harm, and who is party to it."""
+    """The referral that the hostile requests attack, and the headers of its parties."""
 
     services: Services
     team: str
@@ -86,7 +86,7 @@ def target(services: Services) -> Target:
 
 
 def made(services: Services) -> int:
-    """How many referrals the surgery has made."""
+    """Return how many referrals the surgery has made."""
     with psycopg.connect(services.postgres) as connection:
         row = connection.execute(
             "select count(*) from referral.referral where requester_organisation = %s", [SURGERY]
@@ -96,7 +96,7 @@ def made(services: Services) -> int:
 
 
 def complaints(services: Services, requests: Iterator[Request]) -> tuple[list[str], list[Answer]]:
-    """What is unfair about the answers, and the answers."""
+    """Send the requests, and return the faults of the answers and the answers."""
     wrong, answers = list[str](), list[Answer]()
     for request in requests:
         answer = exchange(services.base_url, request)
@@ -110,13 +110,13 @@ def complaints(services: Services, requests: Iterator[Request]) -> tuple[list[st
 
 
 def bodies(said: Callable[[], dict[str, Any]], chance: random.Random) -> Iterator[bytes]:
-    """The resource with something in it changed, or its text."""
+    """Yield the resource with a random change in its elements, or in its text."""
     for number in range(TRIED):
         yield garbled(written(said()), chance) if number % 4 == 0 else written(mutated(said(), chance))
 
 
 def odd(headers: dict[str, str], chance: random.Random) -> dict[str, str]:
-    """Now and then with a header that no client should send."""
+    """Return the headers, one time in five with a header that no client should send."""
     return headers if chance.random() < 0.8 else {**headers, **dict([chance.choice(ODD_HEADERS)])}
 
 
@@ -149,7 +149,7 @@ def test_a_hostile_operation_is_refused_with_a_reason_and_changes_nothing(servic
             return {"resourceType": "Parameters", "parameter": some or [{"name": SAID}]}
 
         for body in bodies(said, chance):
-            # Somebody who does all of it right but for one thing: the version, the id, or who they are.
+            # A request that is right except for one thing: the version, the id, or the caller.
             tag, task = target.tag, target.task_id
             match chance.randrange(3):
                 case 0:

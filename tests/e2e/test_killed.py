@@ -1,6 +1,6 @@
-"""Promises 1 and 2 under fire: processes die in the middle of a stream, and the record is as if nothing had happened.
+"""Promises 1 and 2: processes are killed in the middle of a stream, and the record equals that of a quiet run.
 
-ONESTORY_TEST_STATEMENTS says how many statements the stream has.
+ONESTORY_TEST_STATEMENTS sets how many statements the stream has.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CAUGHT_UP_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What one organisation says, under which key, and which resources of whom it speaks of."""
+    """One organisation's submission, its idempotency key, and the resources that it states."""
 
     organisation: str
     key: str
@@ -51,14 +51,14 @@ class Statement:
 
 
 class Author:
-    """Writes the same statements whenever it is asked for the same people."""
+    """Writes statements; the same people always give the same statements."""
 
     def __init__(self, people: Sequence[str]) -> None:
         self.people = people
         self._chance = random.Random(20261)
 
     def statements(self, number: int) -> list[Statement]:
-        """Everybody is registered; then corrections, moves to another person, retractions and whole lists."""
+        """Register every person; then add corrections, moves to another person, retractions and whole lists."""
         registered = [self._registration(place, person) for place, person in enumerate(self.people)]
         problems = number // 12
         kinds = (self._problem, self._problem, self._problem, self._several, self._retraction, self._whole_list)
@@ -96,7 +96,7 @@ class Author:
         return _statement(organisation, place, resource, [("Condition", person, each) for each in ids])
 
     def _whose(self, local_id: str) -> str:
-        """Mostly the same person's; now and then it was filed under another."""
+        """Return the resource's person: mostly the same one, sometimes another, as if it was filed wrongly."""
         usual = self.people[int(local_id) % len(self.people)]
         return usual if self._chance.random() < 0.8 else self._chance.choice(self.people)
 
@@ -113,15 +113,15 @@ def _instant(place: int) -> str:
 
 @dataclass(slots=True)
 class Stream:
-    """Statements on their way: each goes out at its turn, and none beyond a gate that is still shut."""
+    """Publishes statements in turn, and stops at a gate until it opens."""
 
     statements: Sequence[Statement]
     gates: dict[int, asyncio.Event] = field(default_factory=dict)
-    """A place in the stream, and what has to happen before it goes on there."""
+    """A place in the stream, and the event that must be set before the stream goes on there."""
     acknowledged: list[tuple[Statement, Receipt]] = field(default_factory=list)
 
     async def publish(self, services: Services) -> None:
-        """All of it, several at a time. An answer that does not come is asked for again, with the same key."""
+        """Publish all statements, several at a time. A request without an answer is sent again with the same key."""
         turns = iter(enumerate(self.statements))
         async with AsyncExitStack() as closing:
             publishers = {
@@ -146,14 +146,14 @@ class Stream:
             self.acknowledged.append((statement, receipt))
 
     async def until(self, acknowledged: int) -> None:
-        """Wait for so many acknowledgements."""
+        """Wait for this many acknowledgements."""
         deadline = time.monotonic() + CAUGHT_UP_S
         while len(self.acknowledged) < acknowledged:
             assert time.monotonic() < deadline, "so many were not acknowledged"
             await asyncio.sleep(0.002)
 
     def token(self) -> str:
-        """The position token of all that was acknowledged."""
+        """Return the position token of all acknowledged statements."""
         last: dict[str, int] = {}
         for _, receipt in self.acknowledged:
             for part in receipt.position.split("."):
@@ -164,7 +164,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """Who is killed, and how it comes back: at once, or when what is published meanwhile has piled up."""
+    """How a process is killed, and how it starts again: at once, or when published messages have piled up."""
 
     kill: Callable[[], None]
     revive: Callable[[], None]
@@ -172,7 +172,7 @@ class Death:
 
 
 def deaths(stack: Stack, services: Services) -> list[Death]:
-    """In the order of the stream."""
+    """Return the deaths in the order of the stream."""
     return [
         Death(lambda: services.kill("project"), lambda: die_again_over_a_batch(services), piles_up=True),
         Death(lambda: services.kill("serve"), lambda: services.start("serve")),
@@ -181,7 +181,7 @@ def deaths(stack: Stack, services: Services) -> list[Death]:
 
 
 def die_again_over_a_batch(services: Services) -> None:
-    """Start the projector on what has piled up, kill it while it writes that, and start it for good."""
+    """Start the projector on the messages that piled up, kill it while it writes them, and start it again."""
     before = read_by_projector(services)
     with ThreadPoolExecutor(1) as beside:
         starting = beside.submit(services.start, "project")
@@ -195,7 +195,7 @@ def die_again_over_a_batch(services: Services) -> None:
 
 
 async def publish_under_fire(stack: Stack, services: Services, stream: Stream) -> None:
-    """In each part of the stream one dies halfway and comes back while the rest of the part is published."""
+    """Kill one process halfway through each part, and start it again while the rest of the part is published."""
     victims = deaths(stack, services)
     part = len(stream.statements) // len(victims)
     stream.gates = {(place + 1) * part: asyncio.Event() for place in range(len(victims))}
@@ -212,7 +212,7 @@ async def publish_under_fire(stack: Stack, services: Services, stream: Stream) -
 
 
 class Reader:
-    """Reads everybody's record as their practice does."""
+    """Reads the record of each person as their practice."""
 
     def __init__(self, services: Services) -> None:
         headers = {"Authorization": f"Bearer {services.token('A81001', network='harbour')}"}
@@ -220,16 +220,16 @@ class Reader:
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def digests(self, people: Sequence[str], after: str) -> list[str]:
-        """The digest of each person's record, once it shows what stands at a position."""
+        """Return the digest of each person's record, once the record has reached the position `after`."""
         await self._await(f"/fhir/Patient/{people[0]}?after={after}")
         answers = await asyncio.gather(*[self._get(f"/fhir/Patient/{each}/$everything") for each in people])
         return [answer.headers.get("X-OneStory-Record-Digest", f"none: {answer.status_code}") for answer in answers]
 
     async def unreadable(self, acknowledged: Sequence[tuple[Statement, Receipt]], keys: Keys) -> list[str]:
-        """Versions that a publisher was told to have, and that cannot be read."""
+        """Return the versions that were acknowledged to a publisher but cannot be read."""
         urls = sorted({url for statement, receipt in acknowledged for url in _versions(statement, receipt, keys)})
         answers = await asyncio.gather(*[self._get(url) for url in urls])
-        # A version that is a retraction is gone, and known.
+        # A version that is a retraction answers 410.
         return [url for url, answer in zip(urls, answers, strict=True) if answer.status_code not in (200, 410)]
 
     async def __aenter__(self) -> Self:
@@ -257,7 +257,7 @@ def _versions(statement: Statement, receipt: Receipt, keys: Keys) -> Iterator[st
 
 
 async def undisturbed(services: Services, statements: Sequence[Statement], people: Sequence[str]) -> list[str]:
-    """The digests after each statement was said once, in its order."""
+    """Return the digests after each statement was published once, in order."""
     stream = Stream(statements)
     await stream.publish(services)
     async with Reader(services) as reader:
@@ -267,7 +267,7 @@ async def undisturbed(services: Services, statements: Sequence[Statement], peopl
 async def disturbed(
     stack: Stack, services: Services, statements: Sequence[Statement], people: Sequence[str], keys: Keys
 ) -> tuple[list[str], list[str]]:
-    """The digests, and what is missing, after they were said shuffled, repeatedly, and with deaths among them."""
+    """Publish shuffled and repeated statements while processes are killed; return digests and missing versions."""
     chance = random.Random(4)
     said = [*statements, *chance.sample(statements, len(statements) // 4)]
     stream = Stream(chance.sample(said, len(said)))
@@ -278,12 +278,12 @@ async def disturbed(
 
 
 def parked(services: Services) -> int:
-    """How many statements could not be used."""
+    """Return how many messages are parked."""
     return _number(services, "select count(*) from record.parked")
 
 
 def read_by_projector(services: Services) -> int:
-    """How many messages the record's positions have passed."""
+    """Return how many messages the record's positions have passed."""
     return _number(services, "select coalesce(sum(next_offset), 0)::bigint from record.position")
 
 
@@ -316,5 +316,5 @@ def test_nothing_acknowledged_is_lost_and_the_record_is_that_of_an_undisturbed_r
         assert found == expected
         assert parked(under_fire) == 0
 
-    # Nobody's record is empty, and no two are the same: the comparison was one.
+    # No record is empty and no two are equal, so the comparison above could fail.
     assert len(set(expected)) == len(people)

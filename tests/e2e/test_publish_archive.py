@@ -1,4 +1,4 @@
-"""`onestory publish` with the people of Synthea: one archive in, and every entry of every person read back whole."""
+"""`onestory publish` takes an archive of Synthea people, and every entry of every person reads back as written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from onestory.shared.identity import NHS_NUMBER_SYSTEM
 ARCHIVE = DATA / "synthea-gb-1092.tar.xz"
 PEOPLE = int(os.environ.get("ONESTORY_TEST_PEOPLE", "40"))
 LARGE_BYTES = 6_000_000
-# Nobody else's in a test session, and in no network: it reads what it said itself, and nothing that other tests said.
+# No other test uses this organisation, and it is in no network: it reads its own statements and no others.
 ORGANISATION = "SYNTHEA"
 DEADLINE_S = 120.0
 
@@ -38,7 +38,7 @@ Json = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def members() -> Files:
-    """The lists of hospitals and practitioners, the first people, and the largest Bundle, larger still, by name."""
+    """By name: the lists of hospitals and practitioners, the first people, and the largest Bundle, enlarged."""
     if not ARCHIVE.exists():
         pytest.skip(f"the people of Synthea (../shared/data/{ARCHIVE.name} beside the repository) are not here")
     lists: Files = {}
@@ -56,7 +56,7 @@ def members() -> Files:
 
 @pytest.fixture(scope="module")
 def archive(members: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """They, packed as the original is."""
+    """The members, packed in the same way as the original archive."""
     path = tmp_path_factory.mktemp("archive") / "people.tar.xz"
     with tarfile.open(path, "w:xz", preset=0) as target:
         for name, content in members.items():
@@ -67,7 +67,7 @@ def archive(members: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def unpacked(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Each file in an archive, and its name."""
+    """Yield the name and content of each file in an archive."""
     with tarfile.open(archive, "r|xz") as source:
         for member in source:
             content = source.extractfile(member)
@@ -76,7 +76,7 @@ def unpacked(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def enlarged(content: bytes) -> bytes:
-    """The Bundle, with its Observations said again under other ids until it is large."""
+    """Return the Bundle with copies of its Observations under new ids, until it is larger than LARGE_BYTES."""
     bundle = json.loads(content)
     observations = [entry for entry in bundle["entry"] if entry["resource"]["resourceType"] == "Observation"]
     size = len(content)
@@ -91,7 +91,7 @@ def enlarged(content: bytes) -> bytes:
 
 
 def publish(services: Services, archive: Path, state: Path) -> subprocess.CompletedProcess[str]:
-    """As a person at a terminal does it."""
+    """Run the command as a user at a terminal does."""
     command = [sys.executable, "-m", "onestory", "publish", str(archive), "--system", "synthea"]
     at = ["--base-url", services.base_url, "--token", services.token(ORGANISATION), "--report", str(state / "refused")]
     environment = {**os.environ, "XDG_STATE_HOME": str(state)}
@@ -99,7 +99,7 @@ def publish(services: Services, archive: Path, state: Path) -> subprocess.Comple
 
 
 def await_everything(postgres: str, entries: int) -> None:
-    """Return when the record has as many statements of this organisation, which are all that it said."""
+    """Return when the record has exactly this many statements of the organisation."""
     query = """select (select count(*) from record.current where organisation = %(org)s)
         + (select count(*) from record.directory_statement where organisation = %(org)s)"""
     deadline = time.monotonic() + DEADLINE_S
@@ -111,7 +111,7 @@ def await_everything(postgres: str, entries: int) -> None:
 
 
 def nhs_number(bundle: Members) -> str:
-    """Whom a Bundle of Synthea is about."""
+    """Return the NHS number of the Patient in a Synthea Bundle."""
     patient = next(each for each in resources(bundle) if each.get("resourceType") == "Patient")
     return next(str(one.get("value")) for one in patient.get("identifier") if one.get("system") == NHS_NUMBER_SYSTEM)
 
@@ -121,7 +121,7 @@ def resources(bundle: Members) -> list[Members]:
 
 
 def stated(http: httpx.Client, number: str, count: int = 1000) -> tuple[list[Members], str]:
-    """All pages of a person's record but for the Patient that the record composes, and the record digest."""
+    """Return all resources of a person's record except the Patient that the record composes, and the digest."""
     found: list[Members] = []
     url: str | None = f"/fhir/Patient/{number}/$everything?_count={count}"
     digests = set()
@@ -138,14 +138,14 @@ def stated(http: httpx.Client, number: str, count: int = 1000) -> tuple[list[Mem
 
 
 def said(resource: Members) -> str:
-    """What makes two resources the same but for ids, references and what the record adds."""
+    """Return the content of a resource without ids, references and the elements that the record adds."""
     return repr((body_of(resource), meta_of(resource)))
 
 
 def assert_same_record(sent: Members, served: list[Members]) -> None:
-    """As many entries, each as it was written, with its references to what became of the entries that it names.
+    """Check that every entry came back as written, and that its references lead to the published entries.
 
-    What is about the Patient of the Bundle is about the shared Patient, whose id is the NHS number.
+    A reference to the Patient of the Bundle leads to the shared Patient, whose id is the NHS number.
     """
     written = {entry.get("fullUrl"): said(entry.get("resource")) for entry in sent.get("entry")}
     read: dict[str, list[Members]] = {}
@@ -165,7 +165,7 @@ def assert_same_record(sent: Members, served: list[Members]) -> None:
 
 
 def references(value: Any) -> Iterator[Members]:
-    """The FHIR References in a resource, in their order."""
+    """Yield the FHIR References in a resource, in order."""
     if isinstance(value, Members):
         if isinstance(value.get("reference"), str) or isinstance(value.get("identifier"), Members):
             yield value
@@ -177,7 +177,7 @@ def references(value: Any) -> Iterator[Members]:
 
 
 def _where(reference: Members, meant: Mapping[str, set[str]]) -> set[str]:
-    """Where a reference may lead, once published: to an entry of the Bundle, or by identifier to somebody else."""
+    """Return the allowed targets of a published reference: an entry of the Bundle, or a resource by identifier."""
     to = str(reference.get("reference"))
     return meant[to] if to in meant else {to.partition("?identifier=")[2] or to}
 
@@ -217,7 +217,7 @@ def test_an_archive_of_people_is_published_in_one_go_and_every_entry_reads_as_it
             served, digests[number] = stated(http, number)
             assert_same_record(bundle, served)
 
-    # Published once more, every statement meets itself.
+    # Publish the archive again: every statement is a repetition of one in the record.
     again = publish(services, archive, tmp_path)
 
     assert again.returncode == 0, again.stdout + again.stderr

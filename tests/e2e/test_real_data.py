@@ -1,4 +1,4 @@
-"""What others wrote comes back as they wrote it: the published examples and the people of Synthea, over HTTP."""
+"""Published FHIR examples and Synthea people come back over HTTP as they were written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def http(services: Services) -> Iterator[httpx.Client]:
 
 
 def members() -> Iterator[tuple[str, bytes]]:
-    """The first people of the archive, one Bundle each."""
+    """Yield the first people of the archive, one Bundle each."""
     with tarfile.open(ARCHIVE, "r|xz") as archive:
         people = (each for each in archive if each.isfile() and "Information" not in each.name)
         for member in itertools.islice(people, MEMBERS):
@@ -48,7 +48,7 @@ def members() -> Iterator[tuple[str, bytes]]:
 
 
 def publish(http: httpx.Client, body: bytes, name: str) -> httpx.Response:
-    """Each file as a system of its own, because files reuse each other's ids."""
+    """Publish a file under its own source system, because different files use the same ids."""
     resource = json.loads(body)
     kind, own = str(resource.get("resourceType")), resource.get("id")
     headers = {
@@ -59,7 +59,7 @@ def publish(http: httpx.Client, body: bytes, name: str) -> httpx.Response:
     if kind == "Bundle":
         return http.post("/fhir", content=body, headers=headers)
     if kind in operation_only_types():
-        # By itself it would be a referral.
+        # Sent alone, the resource would be a referral.
         alone = b'{"resourceType":"Bundle","type":"collection","entry":[{"resource":%b}]}' % body
         return http.post("/fhir", content=alone, headers=headers)
     if own:
@@ -68,7 +68,7 @@ def publish(http: httpx.Client, body: bytes, name: str) -> httpx.Response:
 
 
 def locations(services: Services, answer: httpx.Response) -> list[str]:
-    """Where each entry is to be read, in the order of the submission, except for what is answered without locations."""
+    """Return the URL of each entry, in the order of the submission; after a 202 without locations, in any order."""
     if answer.status_code == 202:
         return _by_event(services, answer.headers["X-OneStory-Event-Id"].split(", "))
     if "Location" in answer.headers:
@@ -87,7 +87,7 @@ def _by_event(services: Services, events: list[str]) -> list[str]:
 
 
 def everything(http: httpx.Client, patient: str) -> dict[str, Members]:
-    """All pages of a person's record, by the address of each resource."""
+    """Return all resources of a person's record, from all pages, by URL."""
     found: dict[str, Members] = {}
     url: str | None = f"{patient}/$everything?_count=200"
     while url:
@@ -102,7 +102,7 @@ def everything(http: httpx.Client, patient: str) -> dict[str, Members]:
 
 
 def assert_reads_as_sent(services: Services, http: httpx.Client, answer: httpx.Response, body: bytes) -> int:
-    """Every entry, read where the answer says it is; gives their number."""
+    """Check that every entry reads as sent at the URL in the answer. Return the number of entries."""
     sent = sent_resources(body)
     places = locations(services, answer)
     assert len(places) == len(sent)
@@ -115,7 +115,7 @@ def assert_reads_as_sent(services: Services, http: httpx.Client, answer: httpx.R
 
 
 def assert_person_reads_as_sent(services: Services, http: httpx.Client, answer: httpx.Response, body: bytes) -> None:
-    """Every entry of one person's Bundle, read page by page, and some of them where the answer says that they are."""
+    """Check that one person's entries read as sent, page by page, and some of them at the URL in the answer."""
     sent, places = sent_resources(body), locations(services, answer)
     assert len(places) == len(sent)
     patients = [place for one, place in zip(sent, places, strict=True) if one.get("resourceType") == "Patient"]

@@ -1,6 +1,6 @@
-"""One holder under fire: relay, API, database and broker die, and each change of a referral has exactly one effect.
+"""Relay, API, database and broker are killed, and each change of a referral still has exactly one effect.
 
-ONESTORY_TEST_REFERRALS says how many referrals are on their way.
+ONESTORY_TEST_REFERRALS sets how many referrals are made.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ WITH_REASON = ("reject", "redirect", "hold", "fail")
 
 @dataclass(slots=True)
 class OnItsWay:
-    """A referral, and what was answered to each thing that was done to it."""
+    """A referral, its planned actions, and the answer to each action."""
 
     person: str
     way: tuple[str, ...]
     referral_id: str = ""
     versions: list[str] = field(default_factory=list)
-    """The ETags, as its parties were told them."""
+    """The ETags in the answers, in order."""
 
 
 class Parties:
-    """A surgery that refers and nurses who work on it. Whoever gets no answer asks again, under the same key."""
+    """A surgery that refers, and nurses who work on the referrals. Requests without an answer repeat their key."""
 
     def __init__(self, services: Services, people: Sequence[str], teams: Sequence[str]) -> None:
         self._people, self._teams = people, teams
@@ -66,14 +66,14 @@ class Parties:
         self.referrals: list[OnItsWay] = []
 
     async def work(self, count: int) -> None:
-        """So many referrals from the request to the end, several at a time."""
+        """Take this many referrals from the request to the end, several at a time."""
         turns = iter(range(count))
         async with asyncio.TaskGroup() as tasks:
             for _ in range(AT_ONCE):
                 tasks.create_task(self._take_turns(turns))
 
     async def until(self, answered: int) -> None:
-        """Wait for so many answers."""
+        """Wait for this many answers."""
         deadline = time.monotonic() + CAUGHT_UP_S
         while self.answered < answered:
             assert time.monotonic() < deadline, "so many were not answered"
@@ -108,7 +108,7 @@ class Parties:
             referral.versions.append(answer.headers["ETag"])
 
     async def _ask(self, who: str, url: str, body: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
-        """Until there is an answer: what comes of it, it comes once."""
+        """Send the request, always with the same key, until there is an answer."""
         headers = {**FHIR, **headers, "Idempotency-Key": uuid.uuid4().hex}
         deadline, tries = time.monotonic() + CAUGHT_UP_S, 0
         while True:
@@ -129,14 +129,14 @@ class Parties:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """Who is killed, and how it comes back."""
+    """How a process is killed, and how it starts again."""
 
     kill: Callable[[], None]
     revive: Callable[[], None]
 
 
 def deaths(stack: Stack, services: Services) -> list[Death]:
-    """In the order in which they come."""
+    """Return the deaths in order."""
     return [
         Death(lambda: services.kill("refer"), lambda: die_again_over_the_outbox(services)),
         Death(lambda: services.kill("serve"), lambda: services.start("serve")),
@@ -147,7 +147,7 @@ def deaths(stack: Stack, services: Services) -> list[Death]:
 
 
 def die_again_over_the_outbox(services: Services) -> None:
-    """Start the relay on what has piled up, kill it in the middle of that, and start it for good."""
+    """Start the relay on the events that piled up, kill it while it sends them, and start it again."""
     before = waiting(services)
     assert before > 0
     services.start("refer")
@@ -157,7 +157,7 @@ def die_again_over_the_outbox(services: Services) -> None:
 
 
 def waiting(services: Services) -> int:
-    """How many events wait for Kafka."""
+    """Return how many events wait in the outbox."""
     with psycopg.connect(services.postgres) as connection:
         row = connection.execute("select count(*) from referral.outbox").fetchone()
     assert row is not None
@@ -165,7 +165,7 @@ def waiting(services: Services) -> int:
 
 
 async def under_fire(stack: Stack, services: Services, parties: Parties) -> None:
-    """In each part one dies halfway and comes back while the part goes on."""
+    """Kill one process halfway through each part, and start it again while the part goes on."""
     victims = deaths(stack, services)
     for victim in victims:
         before = parties.answered
@@ -179,7 +179,7 @@ async def under_fire(stack: Stack, services: Services, parties: Parties) -> None
 
 
 def told(services: Services) -> list[tuple[bytes, ReferralChanged]]:
-    """Everything on `care.referral`, in the order of its partitions, each with its bytes."""
+    """Return all events on `care.referral`, in the order of each partition, each with its bytes."""
     contract, found = create_codec(""), list[tuple[bytes, ReferralChanged]]()
     with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
         numbers = range(topics()[REFERRAL_TOPIC].partitions)
@@ -197,7 +197,7 @@ def told(services: Services) -> list[tuple[bytes, ReferralChanged]]:
 
 
 def stated(services: Services) -> Counter[str]:
-    """How many statements the record has of each change: one for each resource that it wrote."""
+    """Return how many statements the record has of each change: one for each resource that it wrote."""
     with psycopg.connect(services.postgres) as connection:
         rows = connection.execute(
             "select event_id::text, count(*) from record.statement where system = 'onestory-referral' group by 1"
@@ -207,7 +207,7 @@ def stated(services: Services) -> Counter[str]:
 
 @pytest.fixture(scope="module")
 def aftermath(stack: Stack) -> Iterator[tuple[Services, Parties]]:
-    """What there is once everybody has died and come back, and everything has been done."""
+    """The services and parties after every process was killed and started again, and all actions were done."""
     with own_services(stack) as services:
         people = [new_nhs_number() for _ in range(PEOPLE)]
         services.register(*people)

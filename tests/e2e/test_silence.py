@@ -1,6 +1,6 @@
-"""What is said of a person is told to readers alone: not to logs, metrics, message keys or errors.
+"""A person's data reaches readers of the record only: no log, metric, message key or error contains it.
 
-Traces are not written; a `traceparent` is only handed on.
+The processes write no traces; they only pass a `traceparent` on.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ WAIT = {**SENT, "Prefer": "wait=30"}
 
 
 def forms(secret: str) -> Iterator[str]:
-    """How a secret may be written where somebody could still read it, or find it by trying."""
+    """Yield the forms of a secret that a reader could recognise, or find by trying."""
     raw = secret.encode()
     yield from (secret, json.dumps(secret)[1:-1], quote(secret), raw.hex(), repr(raw)[2:-1])
     yield from (hashlib.new(name, raw).hexdigest() for name in ("md5", "sha1", "sha256"))
-    # Within a longer text, base64 looks one of three ways; the ends depend on the neighbours.
+    # Inside a longer text, base64 has one of three forms; its ends depend on the bytes around it.
     yield from (base64.b64encode(b"x" * shift + raw)[4:-4].decode() for shift in range(3))
     if secret.isdigit():
         yield from (mark.join((secret[:3], secret[3:6], secret[6:])) for mark in (" ", "-", "\u00a0"))
 
 
 def leaks(text: str, secrets: Collection[str] = SECRETS) -> set[str]:
-    """The secrets that can be found in a text."""
+    """Return the secrets that a text contains in any form."""
     lowered = text.lower()
     return {secret for secret in secrets if any(form.lower() in lowered for form in forms(secret))}
 
 
 @dataclass(slots=True)
 class Evidence:
-    """All that was left behind, beside the record itself, by everything that was done to it."""
+    """All output of the requests other than the record itself: answers, logs, metrics, keys and headers."""
 
     answers: list[httpx.Response] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
@@ -72,12 +72,12 @@ class Evidence:
     person_key: str = ""
 
     def errors(self) -> list[httpx.Response]:
-        """Answers that refuse, in all or in part."""
+        """Return the answers that refuse all or part of a request."""
         return [answer for answer in self.answers if answer.is_error or "OperationOutcome" in answer.text]
 
 
 def her(local_id: str = "quill-p", **elements: Any) -> dict[str, Any]:
-    """The person whom nobody else may hear of."""
+    """Return the Patient of the person whose data must stay secret."""
     said = {"name": [{"family": FAMILY, "given": [GIVEN]}], "address": [{"text": TEXT}], **elements}
     return patient(NUMBER, local_id, **said)
 
@@ -87,7 +87,7 @@ def problem(local_id: str = "quill-c", **elements: Any) -> dict[str, Any]:
 
 
 class Deeds:
-    """Does what publishers and readers do, and keeps every answer."""
+    """Sends the requests of publishers and readers, and keeps every answer."""
 
     def __init__(self, stack: Stack, services: Services) -> None:
         self.stack, self.services = stack, services
@@ -112,7 +112,7 @@ class Deeds:
         return self.ask("PUT", url, who, json=resource, headers={**SENT, **headers})
 
     def publish(self) -> str:
-        """The address of a problem of hers, for those who may read it."""
+        """Publish the person and a problem. Return the path of the problem."""
         said = self.ask("POST", "/fhir", json=transaction(her(), problem()), headers=WAIT)
         assert said.status_code == 200, said.text
         self.put(problem("quill-h"), "hospital", Prefer="wait=30")
@@ -219,7 +219,7 @@ class Deeds:
         two = transaction(her(), patient(OTHER_NUMBER, "quill-o"), problem())
         self.ask("POST", "/fhir", json=two, headers=SENT)
         self.ask("POST", "/fhir", json={**two, "type": FAMILY}, headers=SENT)
-        # What is the hospital's may not be said by a practice, whatever it knows of it.
+        # A practice may not state a resource of the hospital, even when it knows the shared id.
         others = self.ask("GET", f"/fhir/Condition?patient={NUMBER}", "hospital").json()["entry"][0]["resource"]["id"]
         self.put(problem(others))
         self.ask("PUT", f"/fhir/Condition/{FAMILY}", json=problem(), headers=SENT)
@@ -240,7 +240,7 @@ class Deeds:
             self.ask("POST", "/fhir/Condition", json=problem(), headers={**SENT, **headers})
 
     def be_talked_about(self) -> None:
-        """By those to whom she is referred, and by who may not, or does it wrong."""
+        """Send messages about her referral: from its parties, from a stranger, and with errors."""
         team = new_team(self.services, "RX001")
         sent = self.ask(
             "POST", "/fhir/ServiceRequest", json=service_request(NUMBER, team, code={"text": TEXT}), headers=SENT
@@ -268,7 +268,7 @@ class Deeds:
             self.ask("GET", f"/worklists/teams/{team}", who)
 
     def be_written_about(self) -> None:
-        """In messages of BaRS, which fit and which do not, and by those who look for them."""
+        """Send valid and invalid BaRS messages about her, and search for them."""
         said = message("REFREQ03", NUMBER, new_service(self.services, "RX001"))
         one(said, "MessageHeader").pop("sender")
         one(said, "Patient")["name"] = her()["name"]
@@ -296,7 +296,7 @@ class Deeds:
         self.ask("GET", f"/Slot?Schedule.actor:HealthcareService={FAMILY}&start={FAMILY}&status={FAMILY}")
 
     def be_referred(self) -> None:
-        """From team to team, by who may and by who may not, with what is hers in every place that takes text."""
+        """Refer her from team to team, by allowed and other callers, with her data in every element that takes text."""
         team, other = new_team(self.services, "RX001"), new_team(self.services, "RX001")
         for wrong in (
             {"subject": {"reference": f"Patient/{NO_NUMBER}", "display": FAMILY}},
@@ -346,7 +346,7 @@ class Deeds:
                 self.ask("GET", url, each, headers={"X-Correlation-Id": CORRELATION})
 
     def have_it_parked(self) -> None:
-        """By the door, which has forgotten a key; and by whoever else writes to the topic."""
+        """Cause parked messages: intake after it lost an idempotency key, and another writer to the topic."""
         self.put(problem("quill-k"), **{"Idempotency-Key": "quill-key"})
         self.services.restart("serve")
         told = self.put(problem("quill-k", recordedDate="2026-01-01"), **{"Idempotency-Key": "quill-key", **WAIT})
@@ -364,7 +364,7 @@ class Deeds:
         until(lambda: all(self._is_parked(each) for each in written))
 
     def fail(self) -> None:
-        """While Kafka is away, and while PostgreSQL is."""
+        """Send requests while Kafka is down, and while PostgreSQL is down."""
         with _away(self.stack.kill_kafka, self.stack.start_kafka, self.services):
             assert self.put(problem("quill-a")).status_code == 503
             assert self.ask("GET", f"/fhir/Patient/{NUMBER}/$everything").status_code == 503
@@ -375,7 +375,7 @@ class Deeds:
             until(lambda: "batch_not_written" in self.services.log("project")[before:])
 
     def collect(self) -> Evidence:
-        """What there is to see after all of it."""
+        """Collect logs, metrics, and the keys and headers of messages after all requests."""
         home = self.services.home
         self.evidence.logs = {path.stem: path.read_text(errors="replace") for path in (home / "logs").glob("*.log")}
         self.evidence.logs["kafka and postgres"] = self.stack.log()
@@ -395,13 +395,13 @@ class Deeds:
 
 
 def _outside(message: Any) -> str:
-    """What is seen of a message without opening it."""
+    """Return the key and headers of a message, without its value."""
     headers = [f"{name}={value.decode(errors='replace')}" for name, value in message.headers]
     return " ".join([(message.key or b"").decode(errors="replace"), *headers])
 
 
 def _messages(consumer: KafkaConsumer, topic: str) -> list[Any]:
-    """All that a topic holds now."""
+    """Return all messages that a topic holds now."""
     places = [TopicPartition(topic, number) for number in range(topics()[topic].partitions)]
     consumer.assign(places)
     consumer.seek_to_beginning(*places)
@@ -425,7 +425,7 @@ def _away(kill: Callable[[], None], start: Callable[[], None], services: Service
 
 @pytest.fixture(scope="module")
 def evidence(stack: Stack, services: Services) -> Iterator[Evidence]:
-    """Of a person who was published, read, refused, parked, and whose record failed to be there."""
+    """The evidence about a person: published, read, refused, parked, and read while the record was unavailable."""
     with closing(Deeds(stack, services)) as deeds:
         address = deeds.publish()
         deeds.read(address)
@@ -448,7 +448,7 @@ def test_the_guard_finds_a_planted_secret_in_every_form(secret: str) -> None:
     planted += [base64.b64encode(f"{'y' * shift} {secret} and more".encode()).decode() for shift in range(3)]
     planted += [secret.upper(), str({"said": secret}), str(secret.encode()), json.dumps([secret])]
 
-    # Numbers that are nearly the same may be found along with it.
+    # The check may also report a number that is nearly the same.
     assert [text for text in planted if secret not in leaks(text)] == []
 
 
@@ -465,7 +465,7 @@ def test_the_guard_finds_nothing_in_what_is_no_secret() -> None:
 
 
 def test_nothing_of_a_person_is_in_a_log(evidence: Evidence) -> None:
-    # What was done left its lines, and what a caller may put there was found: these are the logs, and they are read.
+    # The logs have lines of these requests, and the caller's correlation id: the test reads the right logs.
     assert set(PROCESSES) < set(evidence.logs)
     lines = [line for name in ("serve", "project") for line in evidence.logs[name].splitlines()]
     happened = {json.loads(line)["event"] for line in lines}
@@ -503,9 +503,9 @@ def test_an_error_repeats_nothing_of_what_was_sent_or_asked(evidence: Evidence) 
 
 
 def _told(answer: httpx.Response) -> str:
-    """Body and headers of an answer; of a search that found something, the warnings in it.
+    """Return body and headers of an answer. For a search with matches, return the warnings in place of the body.
 
-    Who knows an earlier version of a referral is shown the one that stands: that is a read, with its trace.
+    A caller who knows an earlier version of a referral gets the current one: this is a read, with its access event.
     """
     told = answer.json()
     told.pop("contained", None)

@@ -1,4 +1,4 @@
-"""The product's story, read aloud: a person tells it once, and every team that cares for her reads it."""
+"""The main use of OneStory from end to end: a person's data is stated once, and every team of her care reads it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FHIR_JSON = {"Content-Type": "application/fhir+json", "Prefer": "wait=20"}
 
 @dataclass(slots=True)
 class Team:
-    """One organisation at the door and at the record."""
+    """One organisation that publishes to intake and reads the record."""
 
     http: httpx.Client
     system: str
@@ -73,7 +73,7 @@ def test_amina_tells_her_story_once(services: Services, teams: dict[str, Team]) 
     practice, community, hospital = teams["practice"], teams["community"], teams["hospital"]
     amina = new_nhs_number()
 
-    # The demographic service says where she is registered; her practice says who she is and what she lives with.
+    # The demographic service states where she is registered; her practice states who she is and her conditions.
     services.register(amina)
     registered = patient(amina, "p1", "A81001")
     said = practice.says(transaction(registered, condition(amina, "c1", "Heart failure")))
@@ -86,7 +86,7 @@ def test_amina_tells_her_story_once(services: Services, teams: dict[str, Team]) 
     fall = said_at(condition(amina, "h1", "Fall at home"), "2026-10-01T10:00:00Z")
     assert hospital.says(fall).status_code == 200
 
-    # Every team of her network reads one record; the hospital reads what it said itself; a stranger reads nothing.
+    # Every team of her network reads one record; the hospital reads its own statements; a stranger reads nothing.
     everything = practice.reads(amina)
     assert everything.status_code == 200, everything.text
     assert texts(everything) == ["Fall at home", "Heart failure", "Leg ulcer, left", "Lives alone"]
@@ -96,7 +96,7 @@ def test_amina_tells_her_story_once(services: Services, teams: dict[str, Team]) 
     assert teams["stranger"].reads(amina).status_code == 404
     assert teams["stranger"].reads(amina).json() == teams["stranger"].reads(new_nhs_number()).json()
 
-    # The hospital corrects itself; a late copy of what it said before changes nothing, nor does a repetition.
+    # The hospital corrects its statement. A late copy of the earlier one changes nothing, nor does a repetition.
     correction = said_at(condition(amina, "h1", "Fall at home, no fracture"), "2026-10-02T10:00:00Z")
     assert hospital.says(correction, **{"Idempotency-Key": f"{amina}-h1-2"}).status_code == 200
     corrected = practice.reads(amina)
@@ -129,7 +129,7 @@ def test_amina_is_referred_with_her_story_and_somebody_is_responsible_all_the_wa
     assert responsible(asked) == "A81001"
     assert asked["restriction"]["period"]["end"] > asked["authoredOn"]
 
-    # The clinic has no appointment for weeks and says so: the practice knows, and asks another one.
+    # The clinic rejects the referral because it has no appointment: the practice sees this, and asks another one.
     full = act(hospital.http, task, "reject", tag, {"name": "reason", "valueString": "No appointment before June"})
     assert responsible(full.json()) == "A81001"
     other = {"name": "recipient", "valueReference": {"reference": f"HealthcareService/{new_team(services, 'RX001')}"}}
@@ -137,12 +137,12 @@ def test_amina_is_referred_with_her_story_and_somebody_is_responsible_all_the_wa
     asked_again = act(practice.http, task, "redirect", full.headers["ETag"], why, other)
     task, tag = asked_again.json()["id"], asked_again.headers["ETag"]
 
-    # That one takes her: it is responsible now, and reads what she has told already.
+    # The second clinic accepts: it is responsible now, and reads her record.
     taken = act(hospital.http, task, "accept", tag)
     assert responsible(taken.json()) == asked_again.json()["owner"]["reference"]
     until(partial(tells, hospital, amina, "Heart failure"))
 
-    # It does what was asked for; the practice and her social worker read the outcome on the record.
+    # The clinic completes the referral; the practice and her social worker read the outcome on the record.
     started = act(hospital.http, task, "start", taken.headers["ETag"])
     outcome = {"name": "outcome", "valueString": "Healed"}
     done = act(hospital.http, task, "complete", started.headers["ETag"], outcome)
@@ -152,7 +152,7 @@ def test_amina_is_referred_with_her_story_and_somebody_is_responsible_all_the_wa
         referred = [e["resource"] for e in team.reads(amina).json()["entry"]]
         assert [each["status"] for each in referred if each["resourceType"] == "ServiceRequest"] == ["completed"]
 
-    # What was asked of somebody else first is told too, and nobody is responsible there any more.
+    # The record also shows the rejected Task, and neither Task names a holder any more.
     tasks = [each for each in referred if each["resourceType"] == "Task"]
     assert {each["status"] for each in tasks} == {"rejected", "completed"}
     assert [responsible(each) for each in tasks] == ["", ""]
@@ -163,7 +163,7 @@ def tells(team: Team, nhs_number: str, text: str) -> bool:
 
 
 def responsible(task: dict[str, Any]) -> str:
-    """Who holds a referral: an ODS code, or the team; empty once nobody does."""
+    """Return the holder of a referral: an ODS code, or the team; empty once there is none."""
     named = {each["url"].rpartition("/")[2]: each.get("valueReference") for each in task["extension"]}
     holder = named.get("referral-holder") or {}
     return str(holder.get("reference") or holder.get("identifier", {}).get("value", ""))

@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 
 def steps(page: str) -> list[Step]:
-    """Blocks `sh` in order, each with the block `text` that follows. `console` is what the reader has done before."""
+    """Return the `sh` blocks in order, each with the `text` block after it. `console` blocks are earlier steps."""
     found: list[Step] = []
     for block in _BLOCK.finditer(page):
         match block["kind"]:
@@ -54,7 +54,7 @@ def steps(page: str) -> list[Step]:
 
 
 def pattern(shown: str) -> str:
-    """What matches: runs of spaces are equal, `...` is any lines, and `<id>`, `<time>`, ... are any text in a line."""
+    """Return the pattern of a shown text. Runs of spaces are equal, `...` is any lines, `<id>` or `<time>` any text."""
     parts = []
     for line in shown.splitlines():
         if line.strip() == "...":
@@ -66,7 +66,7 @@ def pattern(shown: str) -> str:
 
 
 def is_shown(shown: str, output: str) -> bool:
-    """Whether the command's output is what the page shows."""
+    """Return whether the command's output matches the text on the page."""
     lines = (" ".join(line.split()) for line in output.splitlines())
     return re.fullmatch(pattern(shown), "".join(f"{line}\n" for line in lines)) is not None
 
@@ -91,7 +91,7 @@ class Shell:
         self._reader.start()
 
     def run(self, commands: str) -> str:
-        """The output of these commands, standard error with it. Fails when one of them fails or hangs."""
+        """Return the output of these commands, with standard error. Fails when one of them fails or hangs."""
         assert self._bash.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._bash.stdin.write(f"{commands}\necho '{_DONE}'\n")
@@ -109,7 +109,7 @@ class Shell:
                 return output.removesuffix(f"{_DONE}\n")
 
     def close(self) -> None:
-        """End bash and what it left in the background."""
+        """End bash and its background processes."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._bash.pid, signal.SIGKILL)
         self._reader.join()

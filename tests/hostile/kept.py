@@ -1,4 +1,4 @@
-"""What the record has kept of a hostile organisation, once it has seen everything."""
+"""Queries on the record after it has projected everything that the hostile organisation sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEADLINE_S = 60.0
 
 
 def projected(services: Services) -> list[tuple[str, str, str, bytes | None]]:
-    """All that the record has of this organisation: type, shared id, event id, content."""
+    """All rows of the hostile organisation in the record: type, shared id, event id, content."""
     columns = "resource_type, shared_id, event_id::text, content"
     return query(
         services,
@@ -27,7 +27,7 @@ def projected(services: Services) -> list[tuple[str, str, str, bytes | None]]:
 
 
 def await_no_lag(services: Services) -> None:
-    """Return when the record has all that Kafka has."""
+    """Return when the projector has read everything that Kafka has."""
     consumer = KafkaConsumer(bootstrap_servers=services.kafka)
     try:
         topics = {topic: consumer.partitions_for_topic(topic) for topic in (RECORD_TOPIC, DIRECTORY_TOPIC)}

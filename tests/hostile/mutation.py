@@ -1,4 +1,4 @@
-"""Structure-aware mutations of FHIR: what breaks in publishers, and what people try who mean harm."""
+"""Structure-aware mutations of FHIR: mistakes of publishers, and attempts of attackers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.people import new_nhs_number
 
 Json = dict[str, Any]
 Place = tuple[Any, Any]
-"""An object or array, and the key or index of something in it."""
+"""An object or array, and the key or index of one value in it."""
 
 _NAME = re.compile(rb'"[A-Za-z]+"(?=:)')
-# What decides something at the door is hit more often than what only passes through.
+# Elements that intake decides by are changed more often than elements that it only passes on.
 _DECISIVE = {
     "id",
     "identifier",
@@ -66,7 +66,7 @@ _NAMES = (
 
 
 def places(value: Any) -> Iterator[Place]:
-    """Everywhere in a value."""
+    """Every place in a value, at any depth."""
     keys: Any = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
     for key in keys:
         yield value, key
@@ -74,7 +74,7 @@ def places(value: Any) -> Iterator[Place]:
 
 
 def mutated(resource: Json, chance: random.Random) -> Json:
-    """The resource with one to four things in it changed."""
+    """The resource with one to four changes."""
     changed: Json = copy.deepcopy(resource)
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         found = list(places(changed))
@@ -146,12 +146,15 @@ _CHANGES: tuple[Callable[[Any, Any, list[Place], random.Random], None], ...] = (
 
 
 def written(resource: Any) -> bytes:
-    """As JSON, in ASCII: a lone surrogate is an escape, and infinity is a number that nobody can hold."""
+    """The resource as JSON in ASCII.
+
+    A lone surrogate becomes an escape. Infinity becomes a number that is too large for any type.
+    """
     return json.dumps(resource).replace("-Infinity", "9" * 5_000).replace("Infinity", "1e400").encode()
 
 
 def garbled(body: bytes, chance: random.Random) -> bytes:
-    """The text with something in it that JSON, UTF-8 or FHIR JSON does not allow, or barely allows."""
+    """The text with one fault that JSON, UTF-8 or FHIR JSON does not allow, or barely allows."""
     at = chance.randrange(len(body))
     match chance.randrange(18):
         case 0:

@@ -1,4 +1,4 @@
-"""Headers, addresses and packings that no client should send."""
+"""Headers, paths and encodings that no client should send."""
 
 from __future__ import annotations
 

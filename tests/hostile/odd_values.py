@@ -1,4 +1,4 @@
-"""Values that break things: in publishers, and in the hands of people who mean harm."""
+"""Values that break parsers: from faulty publishers, and from attackers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hostile reads: odd addresses, parameters, cursors, tokens, headers and methods."""
+"""Hostile reads: odd paths, parameters, cursors, tokens, headers and methods."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ _NAMES = (
     "x" * 300,
     "patient.name",
 )
-# A well-formed token of what never was makes the answer wait; that has a test of its own.
+# A well-formed position token that no publish answered makes the read wait. Another test covers this case.
 _AFTER = (
     "",
     "r",
@@ -145,7 +145,7 @@ _HEADERS: tuple[tuple[str, str], ...] = (
 
 
 class Reads:
-    """As many as are asked for, about these addresses (`Condition/<id>`) among others."""
+    """As many hostile reads as are needed, partly of these paths (`Condition/<id>`)."""
 
     def __init__(self, seed: int, headers: Mapping[str, str], known: Sequence[str]) -> None:
         self._chance = random.Random(seed)

@@ -1,4 +1,4 @@
-"""Hostile submissions to the door: mutated FHIR, garbled JSON, and requests that no client should write."""
+"""Hostile submissions to intake: mutated FHIR, garbled JSON, and requests that no client should send."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.people import condition, new_nhs_number, patient, transaction
 
 ORGANISATION = "HOSTILE"
 _LARGEST_EXAMPLE = 60_000
-# Published examples of other people are changed and sent as they are written: they end up where they end up.
+# Published examples are about other people. They are changed and sent with the NHS numbers that they have.
 _EXAMPLES = (
     "ips/Bundle-IPS-examples-Bundle-01.json",
     "bars-messages",
@@ -27,7 +27,7 @@ _EXAMPLES = (
 
 
 class Submissions:
-    """As many as are asked for; the same seed gives the same, but for the NHS numbers of the people."""
+    """As many hostile submissions as are needed. The same seed gives the same ones, except for NHS numbers."""
 
     def __init__(self, seed: int, authorization: str) -> None:
         self._chance = random.Random(seed)
@@ -125,7 +125,7 @@ def _organisation(own: str) -> Json:
 
 
 def _rich(person: str, own: str) -> Json:
-    """An Observation with a bit of everything that the door looks at."""
+    """An Observation with an example of every kind of element that intake reads."""
     return {
         "resourceType": "Observation",
         "id": own,

@@ -1,4 +1,4 @@
-"""HTTP as anybody may write it: bytes to a socket, and the answer to them."""
+"""HTTP without an HTTP client: send raw bytes to a socket, and read the answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 30.0
-# The codes of http://hl7.org/fhir/R4/valueset-issue-type.html that stand for something that went wrong.
+# The codes of http://hl7.org/fhir/R4/valueset-issue-type.html that mean an error.
 ISSUE_TYPES = frozenset(
     (
         "invalid",
@@ -47,7 +47,7 @@ ISSUE_TYPES = frozenset(
     )
 )
 _EXPRESSION = re.compile(r"[A-Z][A-Za-z]*(\.[A-Za-z_]\w*(\[\d+\])*)*")
-# Text that cannot be read, and headers: there is no field to name.
+# Refusals that name no field: the body cannot be parsed, or a header is at fault.
 _OF_NO_FIELD = ("The body is not JSON", "Idempotency-Key", "X-Complete-Types", "X-Sequence")
 _INSIDES = re.compile(
     rb'Traceback|File \\?"|site-packages|\w(Error|Exception)\b|msgspec|asyncpg|psycopg|fhirkit|kafka\.'
@@ -56,19 +56,19 @@ _INSIDES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `headers` are written as they are; Content-Length is added unless they speak of the body's end."""
+    """One request. `headers` are written unchanged. Content-Length is added unless they define the end of the body."""
 
     what: str
-    """For the one who reads why a test failed."""
+    """A label that explains a failed test to its reader."""
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     places: bool = False
-    """Whether the body is FHIR enough for a refusal to say which field is at fault."""
+    """Whether the body is close enough to FHIR that a refusal must name the field at fault."""
 
     def head(self) -> bytes:
-        """Everything before the body."""
+        """The request line and the headers, as bytes."""
         lines = [f"{self.method} {self.path} HTTP/1.1", *[f"{name}: {value}" for name, value in self.headers.items()]]
         if not {"Content-Length", "Transfer-Encoding"} & set(self.headers):
             lines.append(f"Content-Length: {len(self.body)}")
@@ -77,7 +77,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. Status 0: the connection was closed without a word."""
+    """The answer to a request. Status 0: the connection was closed without an answer."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -95,12 +95,12 @@ class Answer:
 
 
 def exchange(base_url: str, request: Request) -> Answer:
-    """Send it on a connection of its own."""
+    """Send the request on a new connection, and return the answer."""
     return exchange_bytes(base_url, [request.head(), request.body], request.method)
 
 
 def exchange_bytes(base_url: str, parts: Iterable[bytes], method: str = "GET", *, hang_up: bool = False) -> Answer:
-    """Send these bytes; with `hang_up` say that no more will come."""
+    """Send these bytes. `hang_up` closes the sending side afterwards."""
     address = urlsplit(base_url)
     with socket.create_connection((str(address.hostname), address.port or 80), TIMEOUT_S) as connection:
         try:
@@ -109,7 +109,7 @@ def exchange_bytes(base_url: str, parts: Iterable[bytes], method: str = "GET", *
             if hang_up:
                 connection.shutdown(socket.SHUT_WR)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it has heard enough; its answer may be there already
+            pass  # the server has closed the connection; its answer may be there already
         return _answer(connection, method)
 
 
@@ -124,7 +124,7 @@ def _answer(connection: socket.socket, method: str) -> Answer:
 
 
 def unfair(request: Request, answer: Answer) -> str:
-    """What is wrong with this answer, whatever the request was; empty if nothing is."""
+    """The fault of this answer, by rules for every request; empty if there is none."""
     if answer.status >= 500 or answer.status == 0:
         return f"status {answer.status}"
     if _INSIDES.search(answer.body) and not answer.taken:
@@ -139,7 +139,7 @@ def unfair(request: Request, answer: Answer) -> str:
 
 
 def unfair_outcome(outcome: Any, request: Request) -> str:
-    """What is wrong with an OperationOutcome that refuses; empty if nothing is."""
+    """The fault of an OperationOutcome that refuses a request; empty if there is none."""
     if outcome.get("resourceType") != "OperationOutcome" or not outcome.get("issue"):
         return "no OperationOutcome"
     for issue in outcome["issue"]:
@@ -154,7 +154,7 @@ def unfair_outcome(outcome: Any, request: Request) -> str:
 
 
 def read_refusals(answer: Answer) -> list[Any]:
-    """The outcomes inside the answer to a batch."""
+    """The OperationOutcomes of refused entries, from the answer to a batch."""
     if not answer.taken or not answer.body:
         return []
     responses = [entry["response"] for entry in answer.json().get("entry", []) if "response" in entry]

@@ -1,4 +1,4 @@
-"""Who takes part in most of these tests."""
+"""The publishers that most of these tests use."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.stack import Services
 
 @pytest.fixture
 def practice(services: Services) -> Iterator[httpx.Client]:
-    """The system of a practice."""
+    """A client of a practice's system."""
     with services.client("A81001", network="harbour") as client:
         yield client
 
 
 @pytest.fixture
 def hospital(services: Services) -> Iterator[httpx.Client]:
-    """The system of a hospital, of another network."""
+    """A client of a hospital's system. The hospital belongs to another network."""
     with services.client("RX001", network="hospitals") as client:
         yield client

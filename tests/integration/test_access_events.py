@@ -1,4 +1,4 @@
-"""Promise 7: no access without a trace. Each read leaves an event on `care.access` before its answer leaves."""
+"""Promise 7: no access without a trace. Each read sends an event to `care.access` before its answer is sent."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ TRACED = {
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One message of the audit trail, as it is in Kafka and as it is read."""
+    """One message of the audit trail: its key, its raw form and its decoded event."""
 
     key: bytes
     raw: str
@@ -91,7 +91,7 @@ class Trace:
 
 
 class Trail:
-    """Reads `care.access` as an auditor would."""
+    """Reads `care.access` as an auditor does."""
 
     def __init__(self, consumer: KafkaConsumer, contract: Codec) -> None:
         self._consumer = consumer
@@ -101,7 +101,7 @@ class Trail:
         self._seen: dict[TopicPartition, int] = consumer.end_offsets(self._places)
 
     def new(self) -> list[Trace]:
-        """What is acknowledged at this moment, and was not before; it is not waited for."""
+        """The messages that Kafka acknowledged since the last call. It does not wait for more."""
         before, self._seen = self._seen, self._consumer.end_offsets(self._places)
         missing = sum(self._seen[place] - before[place] for place in self._places)
         for place in self._places:
@@ -120,7 +120,7 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody with a practice, and with one problem that her practice knows, as it was published; and referred."""
+    """A person with a registered practice, one problem that the practice published, and one referral."""
 
     number: str
     key: str
@@ -129,7 +129,7 @@ class Person:
     made: Made
 
     def at(self, address: str) -> str:
-        """An address with what is known of this person put in."""
+        """The address with this person's ids filled in."""
         known = {"number": self.number, "problem": self.problem, "version": self.version}
         return address.format(**known, referral=self.made.referral_id, task=self.made.task_id)
 
@@ -167,7 +167,7 @@ def person(services: Services, practice: httpx.Client) -> Person:
 
 
 def publish(client: httpx.Client, resource: dict[str, Any]) -> httpx.URL:
-    """Publish, wait until it is visible, and give the address of the version."""
+    """Publish, wait until it is visible, and return the address of the version."""
     answer = client.put(f"/fhir/{resource['resourceType']}/{resource['id']}", json=resource, headers=SENT)
     assert answer.status_code == 200, answer.text
     return httpx.URL(answer.headers["Location"])
@@ -287,7 +287,7 @@ def test_each_page_leaves_a_trace(practice: httpx.Client, person: Person, trail:
         url = next((link["url"] for link in page["link"] if link["relation"] == "next"), "")
         pages += 1
 
-    # The shared Patient, those of the authority and of her practice, the problem, the referral and its Task.
+    # The shared Patient, the authority's and the practice's Patients, the problem, the referral and its Task.
     assert pages == 6
     assert len(trail.new()) == pages
 
@@ -298,7 +298,7 @@ def test_a_party_to_a_referral_reads_it_with_a_trace_and_who_is_refused_leaves_o
     sent = refer(practice, service_request(person.number, new_team(services, "RZ1")))
     addresses = [f"/fhir/Task/{task_of(sent)}", f"/fhir/ServiceRequest/{sent.json()['id']}"]
     with services.client("RZ1") as nurses:
-        # A version that the nurses know no more shows them the one that stands.
+        # A command with an outdated version shows the nurses the current one.
         accepted = act(nurses, task_of(sent), "accept", sent.headers["ETag"])
         stale = act(nurses, task_of(sent), "start", sent.headers["ETag"])
         trail.new()
@@ -397,7 +397,7 @@ def test_each_identity_of_a_joined_person_has_its_own_trace(
     assert practice.get(f"/fhir/Patient/{person.number}/$everything").status_code == 200
 
     assert of_old is not None
-    # Among them those under which a source would have spoken before it knew the number; each of them once.
+    # The keys include provisional identities of sources that now know the number. Each key occurs once.
     keys = [trace.event.person_key for trace in trail.new()]
     assert {person.key, of_old.person_key} <= set(keys)
     assert len(keys) == len(set(keys))

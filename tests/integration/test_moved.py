@@ -1,4 +1,4 @@
-"""`onestory record moved`: what left a person, and who read it there, on real Kafka and real PostgreSQL."""
+"""`onestory record moved` lists what left a person and who read it there, on real Kafka and real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FIRST, SECOND = "2026-10-01T10:00:00Z", "2026-10-02T10:00:00Z"
 
 
 class Operator:
-    """Calls `onestory record moved` as a process that is told where Kafka and PostgreSQL are."""
+    """Calls `onestory record moved` as a process whose settings name Kafka and PostgreSQL."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit code, output, errors."""
+        """The exit code, the output and the errors."""
         self._capsys.readouterr()
         code = main(["record", "moved", *arguments])
         said = self._capsys.readouterr()
@@ -52,7 +52,7 @@ def practice(services: Services) -> Iterator[httpx.Client]:
 
 
 def says(client: httpx.Client, resource: dict[str, Any], instant: str) -> str:
-    """Publish; `Type/<shared id>`."""
+    """Publish a resource. Returns `Type/<shared id>`."""
     url = f"/fhir/{resource['resourceType']}/{resource['id']}"
     answer = client.put(url, json=said_at(resource, instant), headers=SENT)
     assert answer.status_code == 200, answer.text
@@ -68,7 +68,7 @@ def test_what_was_said_of_the_wrong_person_is_listed_with_who_read_it_there(
 ) -> None:
     wrong, right = new_nhs_number(), new_nhs_number()
     services.register(wrong, right)
-    everything(practice, wrong)  # too early to have seen it
+    everything(practice, wrong)  # before the statement exists
     misfiled = says(hospital, condition(wrong, f"{wrong}-c", "Epilepsy"), FIRST)
     everything(practice, wrong)
     everything(practice, wrong)

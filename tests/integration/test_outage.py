@@ -1,4 +1,4 @@
-"""Promise 1 while what we stand on is away, and when a process is asked to stop: nothing accepted is lost."""
+"""Promise 1: nothing accepted is lost while Kafka or PostgreSQL is away, or when a process is asked to stop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MARGIN_S = 5.0
 
 @pytest.fixture
 def person(practice: httpx.Client) -> str:
-    """Somebody whom her practice has registered."""
+    """The NHS number of a person whose practice has published a Patient."""
     number = new_nhs_number()
     assert practice.put(f"/fhir/Patient/{number}-p", json=patient(number, f"{number}-p"), headers=WAIT).is_success
     return number
@@ -39,7 +39,7 @@ def person(practice: httpx.Client) -> str:
 
 @contextmanager
 def away(kill: Callable[[], None], start: Callable[[], None], services: Services) -> Iterator[None]:
-    """Without a part of the stack; at the end it is back, and the processes have noticed."""
+    """Stops a part of the stack. At the end the part is back and the processes are ready again."""
     kill()
     try:
         yield
@@ -62,7 +62,7 @@ def postgres_away(stack: Stack, services: Services) -> Iterator[None]:
 
 
 def publish(client: httpx.Client, number: str, text: str, key: str, **headers: str) -> httpx.Response:
-    """Say that this person has this problem, under an idempotency key that is the resource's id too."""
+    """Publish a problem of this person. The idempotency key is the id of the resource too."""
     sent = {**FHIR_JSON, "Idempotency-Key": key, **headers}
     return client.put(f"/fhir/Condition/{key}", json=condition(number, key, text), headers=sent)
 
@@ -74,7 +74,7 @@ def problems(client: httpx.Client, number: str) -> list[str]:
 
 
 def assert_come_back_later(answer: httpx.Response) -> None:
-    """503, when to ask again, and an OperationOutcome that says that it will pass."""
+    """The answer is 503 with Retry-After and an OperationOutcome whose issue is transient."""
     assert answer.status_code == 503, answer.text
     assert int(answer.headers["Retry-After"]) > 0
     assert fhirkit.validate(answer.text) == []
@@ -98,7 +98,7 @@ def test_a_publish_without_kafka_is_answered_in_time_and_its_repetition_makes_on
         answer = publish(practice, person, f"Problem {place}", f"{person}-{place}")
         return answer, time.monotonic() - began
 
-    # One finds out that Kafka is away; then many come at once, and none waits for the others.
+    # The first request finds that Kafka is away. Then many requests come at once, and none waits for the others.
     with kafka_away(stack, services), ThreadPoolExecutor(20) as publishers:
         told = [timed(0)]
         of_batch = publishers.submit(practice.post, "/fhir", json=batch, headers=in_batch)
@@ -109,7 +109,7 @@ def test_a_publish_without_kafka_is_answered_in_time_and_its_repetition_makes_on
         assert len(event_ids(answer)) == 1
         assert seconds < PROMISED_S + MARGIN_S
 
-    # Whatever became of the first attempts, repeating is safe.
+    # A repetition is safe, whatever happened to the first attempts.
     for _ in range(2):
         repeated = [publish(practice, person, f"Problem {n}", f"{person}-{n}", Prefer="wait=30") for n in range(20)]
         assert [each.status_code for each in repeated] == [200] * 20
@@ -120,7 +120,7 @@ def test_a_publish_without_kafka_is_answered_in_time_and_its_repetition_makes_on
         address = each.headers["Location"].partition("/_history/")[0]
         assert practice.get(f"{address}/_history").json()["total"] == 1
 
-    # Of a batch each person's statement has its own id, told at once and kept.
+    # Each person's statement in the batch has its own event id. The first answer gives it, and it stays the same.
     known = practice.post("/fhir", json=batch, headers=in_batch)
     assert_come_back_later(of_batch.result())
     assert known.status_code == 200, known.text
@@ -135,7 +135,7 @@ def test_a_door_that_starts_without_kafka_answers_in_time_and_finds_it_later(
     with ThreadPoolExecutor(1) as beside:
         with kafka_away(stack, services):
             services.stop("serve")
-            starting = beside.submit(services.start, "serve")  # returns when it is ready, which it is not without Kafka
+            starting = beside.submit(services.start, "serve")  # returns when the process is ready, so not without Kafka
             until(lambda: answers_200(f"{services.base_url}/health/live"))
             began = time.monotonic()
             answer = publish(practice, person, "Gout", f"{person}-gout")
@@ -191,7 +191,7 @@ def test_without_postgresql_a_publish_is_taken_and_read_once_it_is_back(
         read = practice.get(f"/fhir/Condition?patient={person}")
         everything = practice.get(f"/fhir/Patient/{person}/$everything")
 
-    # Taken is taken; who asked to see it at once is told that nobody knows whether it can be seen.
+    # Accepted publishes stay accepted. The publisher that asked to wait learns that visibility is unknown.
     assert [answer.status_code for answer in taken] == [200] * 10
     assert len(event_ids(waited)) == 1
     for answer in (waited, read, everything):
@@ -226,7 +226,7 @@ def test_what_was_acknowledged_before_a_process_was_asked_to_stop_can_be_read(
 
 @contextmanager
 def publishing(services: Services, beside: ThreadPoolExecutor, number: str) -> Iterator[list[str]]:
-    """Eight publish one problem after the other until the block ends; gives what was acknowledged so far."""
+    """Eight clients publish one problem after another until the block ends. Yields the problems acknowledged so far."""
     acknowledged: list[str] = []
     places = count()
     ended = Event()
@@ -236,11 +236,12 @@ def publishing(services: Services, beside: ThreadPoolExecutor, number: str) -> I
             while not ended.is_set():
                 text = f"Problem {next(places)}"
                 try:
-                    # Answered when Kafka has it: with nobody who projects, each would wait two seconds for readers.
+                    # Kafka acknowledges the publish. Without a projector, each request
+                    # would wait two seconds for readers.
                     key = f"{number}-{text.rpartition(' ')[2]}"
                     answer = publish(client, number, text, key, Prefer="return=minimal")
                 except httpx.TransportError:
-                    ended.wait(0.05)  # no answer: nothing is promised
+                    ended.wait(0.05)  # without an answer nothing is promised
                     continue
                 if answer.status_code == 200:
                     acknowledged.append(text)
@@ -257,7 +258,7 @@ def publishing(services: Services, beside: ThreadPoolExecutor, number: str) -> I
 
 
 def stop_in_order(services: Services, name: str) -> int:
-    """SIGTERM; gives the exit code."""
+    """Send SIGTERM and return the exit code."""
     pid = services.pid(name)
     assert pid is not None
     os.kill(pid, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""`onestory rebuild record` on real Kafka and real PostgreSQL: the same record, beside readers and publishers."""
+"""`onestory rebuild record` keeps the same record while readers and publishers go on, on real Kafka and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -43,70 +43,70 @@ _event_ids = count(1)
 
 @dataclass(frozen=True)
 class Care:
-    """A record of its own, with its processes, and what was said in it."""
+    """A record with its own processes, and the record that its published events give."""
 
     services: Services
     keys: Keys
     expected: dict[str, bytes] = field(default_factory=dict)
-    """What `record` is to be when all of it was projected."""
+    """The record that `record` must return when every event was projected."""
 
     def say(self, *events: RecordChanged) -> None:
-        """Publish, as intake does; each call about people of its own."""
+        """Publish events as intake does. Each call uses its own people."""
         messages = EventMessages(create_codec(), self.keys, topics())
         self.expected.update(expected_record(self.keys, events))
         self.send(*(messages.message(event, "") for event in events))
 
     def refer(self, *changes: ReferralChanged) -> None:
-        """Tell of referrals, as their room does."""
+        """Publish changes of referrals as the referral service does."""
         avro = create_codec()
         keyed = [(self.keys.person_key(each.person).encode(), avro.encode(each)) for each in changes]
         self.expected.update(expected_record(self.keys, [record_changed_from(each) for each in changes]))
         self.send(*(KafkaMessage(REFERRAL_TOPIC, key, value, []) for key, value in keyed))
 
     def send(self, *messages: KafkaMessage) -> None:
-        """Send to Kafka."""
+        """Send messages to Kafka."""
         prefix = self.services.prefix
         with closing(Producer(self.services.kafka, timeout_s=30, client_id="test", prefix=prefix)) as producer:
             asyncio.run(producer.send(messages))
 
     def settle(self) -> None:
-        """Wait until all that Kafka has is in the record."""
+        """Wait until the record has every message of the two topics."""
         ends = {topic: self.ends(topic) for topic in (RECORD_TOPIC, REFERRAL_TOPIC)}
         wanted = {(topic, partition, end) for topic in ends for partition, end in ends[topic].items() if end}
         until(lambda: wanted <= set(self.rows("select topic, partition, next_offset from record.position")))
 
     def ends(self, topic: str) -> dict[int, int]:
-        """The end of each partition."""
+        """The end offset of each partition."""
         with closing(KafkaConsumer(bootstrap_servers=self.services.kafka)) as consumer:
             places = [TopicPartition(self.services.prefix + topic, each) for each in range(topics()[topic].partitions)]
             return {place.partition: end for place, end in consumer.end_offsets(places).items()}
 
     def rows(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
-        """What a query gives; nothing for a command."""
+        """All rows that a query returns; none for a command."""
         with psycopg.connect(self.services.postgres, autocommit=True) as connection:
             done = connection.execute(query, values or None)
             return done.fetchall() if done.description else []
 
     def record(self) -> dict[str, bytes]:
-        """Shared id to content digest of what is visible."""
+        """A map from shared id to content digest, for each visible resource."""
         return dict(self.rows("select shared_id, content_digest from record.current where visible"))
 
     def generation(self) -> int:
-        """Which tables are read."""
+        """A number that identifies the tables that readers use."""
         return int(self.rows("select 'record.current'::regclass::oid::int")[0][0])
 
     def generations(self) -> list[str]:
-        """The schemas that there are."""
+        """The names of the record's schemas."""
         return [name for (name,) in self.rows("select nspname from pg_namespace where nspname ~ '^record' order by 1")]
 
     def begin(self, *options: str) -> subprocess.Popen[str]:
-        """`onestory rebuild record`, as an operator starts it."""
+        """Start `onestory rebuild record` as an operator does."""
         command = [sys.executable, "-m", "onestory", "rebuild", "record", *options]
         told = up.process_environment("command", self.services.home, self.services.stack)
         return subprocess.Popen(command, env=told, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def rebuild(self, *options: str) -> tuple[int, str, str]:
-        """Exit code, output, errors."""
+        """The exit code, the output and the errors."""
         process = self.begin(*options)
         said, errors = process.communicate(timeout=120)
         return process.returncode, said, errors
@@ -114,7 +114,7 @@ class Care:
 
 @pytest.fixture(scope="module")
 def care_of_module(stack: Stack) -> Iterator[Care]:
-    """Its own topics: a rebuild reads all that they hold, and other tests leave there what only they can use."""
+    """A record with its own topics: a rebuild reads whole topics, and other tests send messages only they can use."""
     with own_services(stack) as services:
         yield Care(services, Keys(secret(services.home, "key-secret").encode()))
 
@@ -126,7 +126,7 @@ def care(care_of_module: Care) -> Iterator[Care]:
 
 
 def hard_to_order(keys: Keys) -> list[RecordChanged]:
-    """Corrections, moves between people, retractions, whole lists and repetitions, about a few people."""
+    """Corrections, moves between people, retractions, whole lists and repetitions for a few people."""
     people = [PersonIdentifier(NHS_NUMBER_SYSTEM, new_nhs_number()) for _ in range(5)]
     events = []
     for number in range(200):
@@ -162,7 +162,7 @@ def test_a_rebuilt_record_is_the_record(care: Care) -> None:
     assert care.record() == before
     assert care.generation() != tables
     assert care.generations() == ["record", "record_before"]
-    # The projector goes on as if nothing had happened.
+    # The projector continues as before.
     care.say(*hard_to_order(care.keys))
     care.settle()
     assert care.record() == care.expected
@@ -295,7 +295,7 @@ def test_what_is_parked_stays_parked_and_is_told_once(care: Care) -> None:
     until(lambda: care.rows("select 1 from record.parked where attempts = 2") == [(1,)])
     until(lambda: len(notices(care)) == 4)
     before = care.rows(PARKED_ROWS)
-    # This one is on its way while the projector, which sends it, is stopped.
+    # This message waits in the outbox, because the projector that sends it is stopped.
     care.services.stop("project")
     care.rows("insert into record.outbox (topic, key, value) values (%s, 'k', 'on its way')", PARKED_TOPIC)
 
@@ -322,7 +322,7 @@ def test_no_summary_is_published_again_unless_something_differed(care: Care) -> 
 
     assert care.rows("select * from record.summary order by person_key") == kept
     assert care.rows(SUMMARIES_WAIT) == [(0,)]
-    # One that changes is still published, and is the only one.
+    # A summary that changes is still published, and it is the only one.
     number = new_nhs_number()
     with care.services.client("A81001", network="harbour") as practice:
         publish(practice, patient(number, f"{number}-p"), condition(number, f"{number}-c"))
@@ -349,7 +349,7 @@ PARKED_ROWS: LiteralString = """
 
 @contextmanager
 def reading(client: httpx.Client, care: Care, number: str) -> Iterator[list[int]]:
-    """Meanwhile somebody reads this person's record again and again; how many entries each read saw."""
+    """Reads this person's record repeatedly during the block. Yields how many entries each read saw."""
     publish(client, patient(number, f"{number}-p"))
     seen, over = list[int](), threading.Event()
 
@@ -370,7 +370,7 @@ def reading(client: httpx.Client, care: Care, number: str) -> Iterator[list[int]
 
 
 def started(care: Care) -> list[tuple[Any, ...]]:
-    """Where the half-built generation stands."""
+    """The positions of the half-built generation."""
     if care.rows("select to_regclass('record_next.position')") == [(None,)]:
         return []
     return care.rows("select topic, partition, next_offset from record_next.position where next_offset > 0")
@@ -382,7 +382,7 @@ def operate(care: Care, *command: str) -> int:
 
 
 def notices(care: Care) -> list[bytes]:
-    """All that stands on care.parked."""
+    """All messages on care.parked."""
     with closing(KafkaConsumer(bootstrap_servers=care.services.kafka)) as consumer:
         numbers = range(topics()[PARKED_TOPIC].partitions)
         places = [TopicPartition(care.services.prefix + PARKED_TOPIC, number) for number in numbers]

@@ -1,4 +1,4 @@
-"""Promise 3 to its end: what was parked because of us is replayed by command, on real Kafka and real PostgreSQL."""
+"""Promise 3: an operator replays messages that were parked because of our own fault, on real Kafka and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ NEW_SCHEMA = 77
 
 
 class Operator:
-    """Calls `onestory parked` as a process that is told where Kafka and PostgreSQL are."""
+    """Calls `onestory parked` as a process whose settings name Kafka and PostgreSQL."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
 
     def __call__(self, *arguments: str) -> tuple[int, str, list[str]]:
-        """Exit code, output, and the lines of the errors."""
+        """The exit code, the output and the lines of the errors."""
         self._capsys.readouterr()
         code = main(["parked", *arguments])
         said = self._capsys.readouterr()
         return code, said.out, said.err.splitlines()
 
     def listed(self, *positions: MessagePosition) -> list[dict[str, Any]]:
-        """What is parked of these messages."""
+        """The parked messages at these positions."""
         found: list[dict[str, Any]] = json.loads(self("--json")[1])
         return [
             each for each in found if MessagePosition(each["topic"], each["partition"], each["offset"]) in positions
         ]
 
     def states(self, *positions: MessagePosition) -> list[str]:
-        """What became of them."""
+        """The state of each parked message at these positions."""
         return [each["state"] for each in self.listed(*positions)]
 
 
@@ -65,7 +65,7 @@ class Operator:
 def operator(
     services: Services, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Operator]:
-    """The operator of the running services, whose projector is as it was in the end."""
+    """The operator of the running services. At the end the projector has its usual settings again."""
     monkeypatch.setenv("ONESTORY_KAFKA", services.kafka)
     monkeypatch.setenv("ONESTORY_POSTGRES", services.postgres)
     yield Operator(capsys)
@@ -80,7 +80,7 @@ def practice(services: Services) -> Iterator[httpx.Client]:
 
 
 def of_a_later_release(keys: Keys, number: str, local_id: str) -> KafkaMessage:
-    """A statement whose schema id only a registry knows, as intake writes it otherwise."""
+    """A statement with a schema id that only a registry knows. In all else it is as intake writes it."""
     person = PersonIdentifier(NHS_NUMBER_SYSTEM, number)
     shared_id = keys.shared_id(keys.person_key(person), SOURCE.organisation, SOURCE.system, "Condition", local_id)
     content = (
@@ -101,7 +101,7 @@ def send(kafka: str, *messages: KafkaMessage) -> list[MessagePosition]:
 
 
 def copies(kafka: str, position: MessagePosition, value: bytes) -> list[KafkaMessage]:
-    """The messages with these bytes, from a position on."""
+    """The messages with these bytes, from this position on."""
     place = TopicPartition(position.topic, position.partition)
     with closing(KafkaConsumer(bootstrap_servers=kafka)) as consumer:
         consumer.assign([place])
@@ -114,7 +114,7 @@ def copies(kafka: str, position: MessagePosition, value: bytes) -> list[KafkaMes
 
 
 def hold(registry: Registry) -> None:
-    """Have the ids of the checked-in file, and that of the later release."""
+    """Give the registry the ids of the checked-in file and the id of the later release."""
     for name, schema_id in json.loads((schemas_folder() / "avro" / "ids.json").read_text()).items():
         registry.hold(schema_id, json.dumps(load_schema(name)))
     registry.hold(NEW_SCHEMA, json.dumps({**load_schema("RecordChanged"), "doc": "Of a later release."}))
@@ -132,7 +132,7 @@ def conditions(client: httpx.Client, number: str) -> list[dict[str, Any]]:
 
 
 def waiting(client: httpx.Client, number: str) -> int:
-    """How many statements of this person by `SOURCE` wait, as its readers see it."""
+    """How many statements of this person by `SOURCE` are parked, as readers see it."""
     parameters = client.get(f"/fhir/Patient/{number}/$freshness").json()["parameter"]
     sources = [{part["name"]: part for part in each["part"]} for each in parameters if each["name"] == "source"]
     (of_source,) = [each for each in sources if each["system"]["valueString"] == SOURCE.system]
@@ -141,7 +141,7 @@ def waiting(client: httpx.Client, number: str) -> int:
 
 
 def metric(services: Services, name: str) -> float:
-    """The sum of a counter of the projector over its labels."""
+    """The sum of a projector's counter over all its labels."""
     text = httpx.get(services.stack.health["project"] + "/metrics", trust_env=False).text
     return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name + "{"))
 
@@ -162,7 +162,7 @@ def test_what_a_projector_could_not_read_is_in_the_record_once_it_can_and_is_rep
     counted = metric(services, "onestory_parked_total")
     assert waiting(practice, number) == 1
 
-    # Nothing was mended: it is parked again, as the one message that it is.
+    # Nothing has been fixed, so the replay is parked again as the same parked message.
     assert operator("replay", one["id"])[0] == 0
     until(lambda: operator.states(position) == ["parked again"])
     assert metric(services, "onestory_parked_total") == counted
@@ -170,7 +170,7 @@ def test_what_a_projector_could_not_read_is_in_the_record_once_it_can_and_is_rep
     assert waiting(practice, number) == 1
     assert len(conditions(practice, number)) == 1
 
-    # The projector is told of the registry that knows the schema.
+    # The projector gets the address of the registry that knows the schema.
     with running_registry() as registry:
         hold(registry)
         monkeypatch.setenv("ONESTORY_SCHEMA_REGISTRY_URL", registry.url)
@@ -181,7 +181,7 @@ def test_what_a_projector_could_not_read_is_in_the_record_once_it_can_and_is_rep
         assert operator.states(position) == ["replayed"]
         digest = everything(practice, number).headers["X-OneStory-Record-Digest"]
 
-        # Once more changes nothing. What is published afterwards for the same person is read after it.
+        # Another replay changes nothing. A later publish for the same person is read after it.
         assert operator("replay", one["id"])[0] == 0
         publish_bundle(practice, registered)
         assert everything(practice, number).headers["X-OneStory-Record-Digest"] == digest

@@ -1,4 +1,4 @@
-"""A publisher who waits is told when another statement of theirs stands."""
+"""The answer to a publisher that waits names each statement of its own that is not current."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LATER, EARLIER = "2026-10-02T10:00:00Z", "2026-10-01T10:00:00Z"
 
 
 def says(practice: httpx.Client, resource: dict[str, Any], returns: str = "minimal") -> httpx.Response:
-    """Publish, and wait."""
+    """Publish and wait until it is visible."""
     headers = {**SENT, "Prefer": f"wait=20, return={returns}"}
     if resource["resourceType"] == "Bundle":
         return practice.post("/fhir", json=resource, headers=headers)

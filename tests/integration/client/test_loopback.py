@@ -1,4 +1,4 @@
-"""Our transport and httpx's own, in front of the same server: they must not differ."""
+"""LoopbackTransport and the transport of httpx behave alike in front of the same server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def transport(request: pytest.FixtureRequest) -> Callable[[], httpx.AsyncBaseTra
 
 
 class Server:
-    """Gives each request the next of these answers; None closes the connection instead."""
+    """A server that gives each request the next of these answers; None closes the connection instead."""
 
     def __init__(self, *answers: bytes | None) -> None:
         self.requests: list[bytes] = []
@@ -37,7 +37,7 @@ class Server:
         await self._serving[-1]
 
     async def end(self) -> None:
-        """Wait until every client has hung up."""
+        """Wait until every client has closed its connection."""
         await asyncio.gather(*self._serving)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

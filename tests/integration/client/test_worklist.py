@@ -1,4 +1,4 @@
-"""`onestory worklist` against a real server."""
+"""`onestory worklist` shows and follows lists of a real server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def surgery(services: Services) -> Iterator[httpx.Client]:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No embedded stack is found here."""
+    """Set an ONESTORY_HOME in which the command finds no embedded stack."""
     monkeypatch.setenv("ONESTORY_HOME", str(tmp_path))
 
 
@@ -123,7 +123,7 @@ def test_on_the_embedded_stack_the_team_alone_has_to_be_named(
 
 @contextmanager
 def followed(command: list[str]) -> Iterator[list[dict[str, Any]]]:
-    """The command runs, and what it says is gathered."""
+    """Run the command inside this context, and collect the lines of its output."""
     lines = list[dict[str, Any]]()
     with subprocess.Popen([sys.executable, "-m", "onestory", *command], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None

@@ -1,4 +1,4 @@
-"""Which ports the embedded stack takes."""
+"""The embedded stack chooses free ports, reuses its earlier ones and keeps those that the environment sets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def nothing_lives(name: str) -> bool:
 
 @pytest.fixture
 def occupied() -> Iterator[int]:
-    """A port on which somebody else listens."""
+    """A port on which another process listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

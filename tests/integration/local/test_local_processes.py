@@ -1,4 +1,4 @@
-"""Detached processes: found again, told apart, and ended."""
+"""Detached processes are found again, distinguished from other processes, and ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stack fixture itself: real Kafka and PostgreSQL, and a broker that can be killed."""
+"""The stack fixture gives real PostgreSQL databases and a real Kafka broker that keeps its messages when killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded stack as an operator meets it: by its commands."""
+"""The commands of the embedded stack start, show and stop its processes, and leave none behind."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from onestory.local.down import STOP_ORDER
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Calls the commands on one stack's directory."""
+    """An operator who calls the commands on the directory of one stack."""
 
     home: Path
 
     def calls(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         surroundings = {name: value for name, value in os.environ.items() if not name.startswith("ONESTORY_")}
-        # No Java, Docker or Maven of the machine may be needed.
+        # The stack must not need a Java, Docker or Maven of the machine.
         surroundings |= {"ONESTORY_HOME": str(self.home), "PATH": "/nowhere", **environment}
         called = [sys.executable, "-m", "onestory", *command]
         return subprocess.run(called, env=surroundings, capture_output=True, text=True, timeout=180, check=False)
@@ -123,7 +123,7 @@ def test_logs_show_one_process_or_name_those_there_are(running: Operator) -> Non
 
 
 def test_a_stack_killed_with_9_comes_up_again_with_its_data(running: Operator) -> None:
-    # given something in Kafka and something in PostgreSQL
+    # given a message in Kafka and a row in PostgreSQL
     status = running.status()
     admin = KafkaAdminClient(bootstrap_servers=status["kafka"])
     admin.create_topics({"test.kept": {"num_partitions": 1, "replication_factor": 1}})
@@ -184,7 +184,7 @@ def test_a_port_in_use_is_one_sentence_and_starts_nothing(operator: Operator) ->
 
 
 def test_an_interrupted_up_leaves_nothing_running(operator: Operator) -> None:
-    # given an `up` that has begun to start something
+    # given an `up` that has begun to start processes
     operator.calls("down")
     surroundings = {**os.environ, "ONESTORY_HOME": str(operator.home)}
     starting = subprocess.Popen([sys.executable, "-m", "onestory", "up"], env=surroundings, stderr=subprocess.DEVNULL)
@@ -193,11 +193,11 @@ def test_an_interrupted_up_leaves_nothing_running(operator: Operator) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
-    # when it is interrupted, by somebody impatient
+    # when an impatient operator interrupts it
     starting.send_signal(signal.SIGINT)
     starting.send_signal(signal.SIGTERM)
 
-    # then it ends, and so does what it had started
+    # then it ends, and so do the processes that it started
     assert starting.wait(60) == 130
     assert {each["state"] for each in operator.status()["processes"]} == {"stopped"}
 

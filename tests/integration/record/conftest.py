@@ -1,4 +1,4 @@
-"""An empty record for each test of the projector."""
+"""Gives each test of the projector an empty record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def record_of_module(stack: Stack) -> Record:
-    # kafka-python warns as it is imported, and pytest's filters are not in place when a conftest is.
+    # kafka-python warns when it is imported. Pytest's warning filters are not yet active while a conftest is imported.
     from tests.integration.record.record import Record
 
     dsn = stack.fresh_database()

@@ -1,4 +1,4 @@
-"""A record of its own in PostgreSQL, and what projects into it without Kafka."""
+"""A record in PostgreSQL, and helpers that project events into it without Kafka."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from onestory.shared.postgres import database
 
 @dataclass(frozen=True)
 class Record:
-    """A record in PostgreSQL."""
+    """A record in a PostgreSQL database."""
 
     dsn: str
 
     def connect(self, keys: Keys) -> psycopg.Connection:
-        """A projector's connection."""
+        """A database connection as the projector opens it."""
         return projector_main.connect_projector(self.dsn, keys)
 
     def projector(self, keys: Keys, *authorities: str, limit: int = 1000) -> RecordProjector:
-        """A projector."""
+        """A projector with these demographic authorities and this limit of parked messages."""
         gauges = ProjectorMetrics(CollectorRegistry())
         return RecordProjector(keys, authorities, Parking(create_codec(), gauges, limit), gauges)
 
@@ -43,29 +43,29 @@ class Record:
         *batches: Sequence[RecordChanged | DirectoryChanged | ReferralChanged],
         authorities: Sequence[str] = (),
     ) -> None:
-        """Write batches, one transaction each."""
+        """Project batches of events, each batch in its own transaction."""
         projector, first = self.projector(keys, *authorities), 0
         for events in batches:
             self.project_arrivals(projector, keys, arrivals(keys, events, first))
             first += len(events)
 
     def project_arrivals(self, projector: RecordProjector, keys: Keys, batch: Sequence[ConsumedMessage]) -> None:
-        """Write one batch in one transaction."""
+        """Project one batch in one transaction."""
         prepared = projector.prepare(batch)
         with self.connect(keys) as connected, reader.transaction(connected) as transaction:
             projector.write(transaction, prepared)()
 
     def digest(self) -> str:
-        """The digest of all that is visible."""
+        """The record digest over all visible current statements."""
         return record_digest(self.rows("select shared_id, content_digest from current where visible"))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """What a query gives."""
+        """All rows that a query returns."""
         with database.connect(self.dsn, "record") as connected:
             return connected.execute(query.encode()).fetchall()
 
     def empty(self) -> None:
-        """Forget everything."""
+        """Empty every table of the record except its list of migrations."""
         with database.connect(self.dsn, "record") as connected:
             tables = connected.execute(_TABLES).fetchone()
             assert tables is not None

@@ -1,4 +1,4 @@
-"""Statements for tests of the projector, and the record that they should give: design section 6, word for word."""
+"""Builds statements for tests of the projector, and the record that design section 6 expects from them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PRACTICE = Source("A81001", "emis")
 
 @dataclass(frozen=True)
 class Said:
-    """One entry of a statement, in a test's words. `at` and all other times are seconds after BEGAN."""
+    """One entry of a test's statement. `at` and all other times are seconds after BEGAN."""
 
     kind: str
     local_id: str
@@ -39,12 +39,12 @@ class Said:
 
 
 def at(seconds: int) -> datetime:
-    """A time."""
+    """The instant that is this many seconds after BEGAN."""
     return BEGAN + timedelta(seconds=seconds)
 
 
 def person(number: int) -> PersonIdentifier:
-    """One of the people of a test."""
+    """The NHS number of a test's person."""
     return PersonIdentifier(NHS_NUMBER_SYSTEM, f"999{number:07d}")
 
 
@@ -83,7 +83,7 @@ def _entry(keys: Keys, about: PersonIdentifier, source: Source, said: Said) -> E
 
 
 def later(event: RecordChanged, *, published: int, recorded: int | None = None) -> RecordChanged:
-    """The same event, published again at another time; `recorded` where the door gave it the time of receipt."""
+    """The same event, published again at another time. Pass `recorded` if intake set it to the time of receipt."""
     if recorded is None:
         return replace(event, published_at=at(published))
     entries = tuple(replace(entry, recorded_at=at(recorded)) for entry in event.entries)
@@ -109,19 +109,19 @@ def arrivals(
 
 
 def expected_digest(keys: Keys, events: Sequence[RecordChanged]) -> str:
-    """The digest of the record that these events give, whatever their order: the specification, naively."""
+    """The digest of the record that these events give in any order: a plain version of the specification."""
     return record_digest(sorted(expected_record(keys, events).items()))
 
 
 def expected_record(keys: Keys, events: Sequence[RecordChanged]) -> dict[str, bytes]:
-    """Shared id to content digest of what is visible."""
+    """A map from shared id to content digest, for each visible resource."""
     once = _each_once(events)
     said = [(_key(event, entry.recorded_at), event, entry) for event in once for entry in event.entries]
     visible = {}
     for shared_id in {entry.shared_id for _, _, entry in said}:
         key, event, entry = max(_of(said, shared_id=shared_id), key=lambda each: each[0])
         assertions = [each for each in said if _hash(each) == _hash((key, event, entry)) and each[2].content]
-        # What only comes along with a statement is nobody's own.
+        # A Medication belongs to no person: it only accompanies a statement.
         owned = entry.resource_type == "Medication" or (
             bool(assertions) and max(assertions, key=lambda each: each[0])[1].person == event.person
         )
@@ -131,7 +131,7 @@ def expected_record(keys: Keys, events: Sequence[RecordChanged]) -> dict[str, by
 
 
 def whose(keys: Keys, events: Sequence[RecordChanged]) -> dict[str, str]:
-    """Resource hash to the key of the person of whom its source says it, by its latest assertion."""
+    """A map from resource hash to the owner's person key. The latest assertion of a resource decides its owner."""
     said = [
         (_key(event, entry.recorded_at), entry.shared_id.rpartition("-")[2], keys.person_key(event.person))
         for event in _each_once(events)
@@ -142,7 +142,7 @@ def whose(keys: Keys, events: Sequence[RecordChanged]) -> dict[str, str]:
 
 
 def _each_once(events: Sequence[RecordChanged]) -> list[RecordChanged]:
-    """One event counts once, each of its clocks with the earliest value."""
+    """One copy of each event. Each of its times has the earliest value of all copies."""
     copies: dict[tuple[UUID, PersonIdentifier], list[RecordChanged]] = {}
     for event in events:
         copies.setdefault((event.event_id, event.person), []).append(event)

@@ -1,4 +1,4 @@
-"""Superseded numbers: links of authorities are kept, a cycle is noted, and the statement stays."""
+"""Links of demographic authorities join NHS numbers. A cycle of links is parked, and its statement stays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIRST, SECOND, THIRD = (PersonIdentifier(NHS_NUMBER_SYSTEM, f"99900000{tail}") f
 
 
 def replacing(keys: Keys, event_id: int, new: PersonIdentifier, old: PersonIdentifier) -> RecordChanged:
-    """The authority's Patient `new`, which replaces `old`."""
+    """The authority's Patient `new`, with a link that replaces `old`."""
     other = {"identifier": {"system": NHS_NUMBER_SYSTEM, "value": old.value}}
     link = f'"link":{json.dumps([{"type": "replaces", "other": other}])}'
     return statement(keys, event_id, new, [Said("Patient", new.value, link, event_id)], source=PDS)
@@ -46,5 +46,5 @@ def test_a_link_that_closes_a_cycle_is_noted_and_its_statement_stays(record: Rec
 
 
 def person_said(keys: Keys) -> RecordChanged:
-    """Something that has nothing to do with it."""
+    """A statement that has nothing to do with the links."""
     return statement(keys, 9, person(1), [Said("Condition", "a", '"a":1', 1)])

@@ -1,4 +1,4 @@
-"""Promise 2: any order, any repetition, the same record."""
+"""Promise 2: events give the same record in any order and with any repetition."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _statement(draw: st.DrawFn, event_id: int) -> RecordChanged:
         source=source,
         recorded=draw(TIMES),
         published=draw(TIMES),
-        # The last source is one that always sends a sequence.
+        # Only the last source sends a sequence, and it always does.
         sequence=draw(TIMES) if source is SOURCES[2] else None,
         complete_types=draw(st.lists(st.sampled_from(KINDS), max_size=1)),
     )
@@ -47,7 +47,7 @@ def _statement(draw: st.DrawFn, event_id: int) -> RecordChanged:
 
 @st.composite
 def history(draw: st.DrawFn) -> list[RecordChanged]:
-    """Events, some of them said again at other times."""
+    """Events, with repetitions of some of them at other times."""
     ids = draw(st.permutations(range(1, 1 + draw(st.integers(2, 8)))))
     events = [draw(_statement(event_id)) for event_id in ids]
     again = draw(st.lists(st.tuples(st.sampled_from(events), TIMES, st.none() | TIMES), min_size=1, max_size=4))

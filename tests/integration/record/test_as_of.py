@@ -1,4 +1,4 @@
-"""Promise 8: the record as it was. What a busy hour's readers were shown is kept, and as-of gives it again."""
+"""Promise 8: a read as of an earlier moment shows again what readers saw at that moment of a busy hour."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from onestory.shared.postgres.database import Database, Queries, create_pool
 KEYS = Keys(b"a secret for tests, long enough!")
 PDS = Source("X26", "pds")
 SOURCES = (PRACTICE, PRACTICE, Source("RXX01", "pas"), PDS)
-# With valid numbers: a link to another one counts for nothing.
+# The numbers are valid because a link to an invalid number has no effect.
 PEOPLE = (person(18), person(26), person(34), provisional_identity(PRACTICE.organisation, PRACTICE.system, "a"))
 PERSON_KEYS = tuple(KEYS.person_key(each) for each in PEOPLE)
 KINDS = ("Condition", "Condition", "Medication", "Patient", "Patient")
@@ -71,7 +71,7 @@ def _event(draw: st.DrawFn, event_id: int) -> RecordChanged:
 
 @st.composite
 def busy_hour(draw: st.DrawFn) -> list[list[ConsumedMessage]]:
-    """Batches as they arrive. Some messages repeat what was said, with other clocks; some share their broker time."""
+    """Batches as they arrive. Some messages repeat an event with other times; some share their broker time."""
     ids = draw(st.permutations(range(1, 1 + draw(st.integers(3, 12)))))
     events = [draw(_event(event_id)) for event_id in ids]
     again = draw(st.lists(st.tuples(st.sampled_from(events), TIMES, st.none() | TIMES), max_size=5))
@@ -84,14 +84,14 @@ def busy_hour(draw: st.DrawFn) -> list[list[ConsumedMessage]]:
 
 @dataclass(frozen=True)
 class Shown:
-    """What readers were shown at one moment: who was the same person, and the entries of any people together."""
+    """The view at one moment: which identities were joined, and the entries for each set of identities."""
 
     joined: dict[str, frozenset[str]]
     entries: dict[frozenset[str], list[CurrentEntry]]
 
 
 def reading(record: Record, read: Callable[[Queries], Awaitable[Found]]) -> Found:
-    """What is read in one snapshot."""
+    """The result of `read`, run in one snapshot."""
 
     async def run() -> Found:
         async with create_pool(record.dsn, "record") as pool, Database(pool).snapshot() as queries:
@@ -101,7 +101,7 @@ def reading(record: Record, read: Callable[[Queries], Awaitable[Found]]) -> Foun
 
 
 async def shown_now(queries: Queries) -> Shown:
-    """What the record says now, by what serves readers."""
+    """The view of the record at this moment, read with the store functions that serve readers."""
     joined, among = {}, {}
     for key in PERSON_KEYS:
         joined[key] = identity_links.linked_keys(
@@ -123,7 +123,7 @@ async def _together(queries: Queries, keys: Collection[str]) -> list[CurrentEntr
 
 
 def project(record: Record, batches: Sequence[Sequence[ConsumedMessage]]) -> dict[datetime, Shown]:
-    """Write the batches; what was shown at the end of each moment. As-of cannot tell what was seen within one."""
+    """Project the batches. Returns the view at the end of each moment; as-of does not resolve changes within one."""
     projector, kept = record.projector(KEYS, PDS.organisation), {}
     for place, batch in enumerate(batches):
         record.project_arrivals(projector, KEYS, batch)
@@ -133,7 +133,7 @@ def project(record: Record, batches: Sequence[Sequence[ConsumedMessage]]) -> dic
     return kept
 
 
-# Making a failure smaller would take minutes: each try is a whole hour.
+# Hypothesis does not shrink a failure here: each try is a whole hour, so shrinking would take minutes.
 @settings(
     max_examples=40,
     deadline=None,

@@ -1,4 +1,4 @@
-"""What the record as it was leaves as it was, and what it does not, rule by rule."""
+"""Shows, rule by rule, which later changes alter a read as of an earlier moment and which do not."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PDS = Source("X26", "pds")
 
 
 def project(record: Record, keys: Keys, *events: RecordChanged) -> None:
-    """Each event in a batch of its own, and a second of its own, from 0."""
+    """Project each event in its own batch. The events arrive one second apart, from second 0."""
     record.project(keys, *[[event] for event in events], authorities=[PDS.organisation])
 
 
 def as_of(record: Record, keys: Keys, second: int, about: PersonIdentifier = AMINA) -> PersonRecord:
-    """The person as the record was when this second had come."""
+    """The person's record as of this second."""
 
     async def run() -> PersonRecord:
         async with create_pool(record.dsn, "record") as pool, Database(pool).snapshot() as queries:
@@ -35,12 +35,12 @@ def as_of(record: Record, keys: Keys, second: int, about: PersonIdentifier = AMI
 
 
 def texts(found: PersonRecord) -> list[str]:
-    """What is shown, as the text after `meta`."""
+    """The visible entries, each as its text after `meta`."""
     return [(entry.content or b"").decode().rpartition("},")[2].rstrip("}") for entry in found.entries]
 
 
 def over_time(record: Record, keys: Keys, seconds: int, about: PersonIdentifier = AMINA) -> list[list[str]]:
-    """What was shown at each second."""
+    """The visible entries as of each second."""
     return [texts(as_of(record, keys, second, about)) for second in range(seconds)]
 
 

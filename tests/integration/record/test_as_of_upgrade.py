@@ -1,4 +1,4 @@
-"""A record that was there before as-of was: when it got a whole list follows from what it holds."""
+"""An upgrade from a release without as-of works out from existing rows when each whole list arrived."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LIST = """
 
 @pytest.fixture
 def before(tmp_path: Path) -> Path:
-    """The migrations of the release before."""
+    """The migrations of the previous release."""
     for path in MIGRATIONS.glob("000[1-4]_*.sql"):
         shutil.copy(path, tmp_path)
     return tmp_path

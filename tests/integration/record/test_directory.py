@@ -1,4 +1,4 @@
-"""The directory follows the same order rule."""
+"""The directory follows the same order rule as the record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fresh the sources of one person are, as a reader asks for it."""
+"""The freshness of one person's sources, as a reader sees it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTINGS = Settings(source_rhythms={"A81001": timedelta(seconds=60)}, sequenced_
 
 
 def lines(record: Record, keys: Keys, now: datetime, hidden: Sequence[str] = ()) -> list[Freshness]:
-    """What a reader of Amina's record is shown, who sees nothing of the hidden organisations."""
+    """The freshness lines of Amina's record for a reader who cannot see the hidden organisations."""
 
     async def ask() -> list[Freshness]:
         async with create_pool(record.dsn, "record") as pool:

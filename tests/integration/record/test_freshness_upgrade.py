@@ -1,4 +1,4 @@
-"""A record that was there before its sources were watched: what it holds already tells of them."""
+"""An upgrade from a release without freshness fills the freshness of sources from existing statements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STATEMENT = """
 
 @pytest.fixture
 def before(tmp_path: Path) -> Path:
-    """The migrations of the release before."""
+    """The migrations of the previous release."""
     for path in MIGRATIONS.glob("000[1-5]_*.sql"):
         shutil.copy(path, tmp_path)
     return tmp_path

@@ -1,4 +1,4 @@
-"""The projector against real Kafka: the log, the outbox, the topics, the process."""
+"""The projector against real Kafka: log, outbox, topics and process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Write = Callable[[int], None]
 
 @pytest.fixture
 def topic(stack: Stack) -> str:
-    """A topic of one partition."""
+    """A topic with one partition."""
     name = f"test.{uuid.uuid4().hex[:8]}"
     with closing(KafkaAdminClient(bootstrap_servers=stack.kafka)) as admin:
         admin.create_topics({name: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
@@ -40,7 +40,7 @@ def topic(stack: Stack) -> str:
 
 @pytest.fixture(params=["memory", "kafka"])
 def log(request: pytest.FixtureRequest) -> Iterator[tuple[Log, Partition, Write]]:
-    """A log, its one partition, and what writes n messages to it: the fake, and the real thing."""
+    """A log, its one partition, and a function that writes n messages. Once in memory, once on real Kafka."""
     if request.param == "memory":
         memory = MemoryTopic()
         member = MemoryLog(memory)
@@ -62,7 +62,8 @@ def test_a_member_whose_heart_has_stopped_joins_again_and_loses_nothing(
         first = log._consumer
 
         def has_joined_again() -> bool:
-            # As kafka-python leaves it when a broker dies at the wrong moment. A join that ends just now begins anew.
+            # kafka-python has this state when a broker dies at the wrong moment.
+            # A join that ends just now starts again.
             first._coordinator._disable_heartbeat()
             log.poll(100, 1)
             return log._consumer is not first and log.assigned() == {place}
@@ -182,7 +183,7 @@ def _polled(log: Log) -> int:
 
 
 def _all(log: Log, place: Partition, wanted: int) -> list[int]:
-    """Offsets of the next messages."""
+    """The offsets of the next messages, as many as wanted."""
     found: list[int] = []
 
     def enough() -> bool:

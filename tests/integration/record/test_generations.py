@@ -1,4 +1,4 @@
-"""A takeover under queries: whoever asks sees one generation, never some of each, and afterwards the new one."""
+"""Queries during a takeover see one generation whole, never a mix of two. After it they see the new generation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PATIENT = 30.0
 
 @pytest.fixture
 def dsn(database: str) -> str:
-    """A record whose rows say which generation they are of."""
+    """A record whose rows name their generation."""
     postgres_database.migrate(database, LIVE, MIGRATIONS)
     fill(database, LIVE, 0)
     return database
@@ -72,7 +72,7 @@ def test_a_query_sees_one_generation_whole_and_prepared_ones_see_the_new_one(dsn
 def test_a_projector_under_way_writes_all_of_its_batch_or_waits_with_all_of_it(dsn: str) -> None:
     with psycopg.connect(dsn, options=f"-c search_path={LIVE}") as projector, ThreadPoolExecutor(1) as threads:
         for table in ("current", "statement"):
-            # It has prepared them, and holds the plans.
+            # Repeated executions make the projector's connection prepare the statements and keep their plans.
             for _ in range(10):
                 projector.execute(WRITE[table], ["before"])
         projector.commit()
@@ -178,7 +178,7 @@ def test_there_is_one_rebuild_at_a_time(dsn: str) -> None:
 
 
 class Asking:
-    """A connection that asks the same thing again and again, and the generations that it saw."""
+    """Repeats one query on a connection and collects the generations that it saw."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
@@ -195,7 +195,7 @@ class Asking:
 
 
 def take_over(dsn: str, number: int) -> None:
-    """Put a generation whose rows say this number into place."""
+    """Put a generation into place whose rows have this number."""
     prepare_next(dsn, number)
     with rebuild_store.exclusive_connection(dsn) as alone:
         rebuild_store.drop(alone, FORMER)
@@ -215,7 +215,7 @@ def prepare_next(dsn: str, number: int) -> None:
 
 
 def fill(dsn: str, generation: str, number: int) -> None:
-    """One resource of one person."""
+    """Project one resource of one person into this generation."""
     said = statement(KEYS, 1, AMINA, [Said("Condition", "a", '"n":1', 1)], source=Source("A81001", str(number)))
     projector = Record(dsn).projector(KEYS)
     with (

@@ -1,4 +1,4 @@
-"""What the record knows of its sources themselves: when each was heard of, and which of its statements are missing."""
+"""The record knows when it last heard each source and which of its sequence numbers are missing."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ KNOWN = (
 
 
 def said(number: int, *, sequence: int | None = None, source: Source = NEMS) -> RecordChanged:
-    """A statement of Amina."""
+    """A statement about Amina."""
     entry = Said("Condition", f"c{number}", f'"a":{number}', number)
     return statement(KEYS, number, AMINA, [entry], source=source, sequence=sequence)
 
 
 def heard(record: Record) -> dict[str, datetime]:
-    """When each organisation was last heard of."""
+    """The time at which the record last heard each organisation."""
     return dict(record.rows("select organisation, max(broker_time) from source_heard group by 1"))
 
 
 def missing(record: Record) -> list[int]:
-    """How many numbers are missing, for each person and source."""
+    """The count of missing sequence numbers for each person and source."""
     return [int(row[0]) for row in record.rows("select missing from sequence_span order by person_key")]
 
 
 def project(record: Record, *batches: Sequence[ConsumedMessage]) -> None:
-    """Write batches, one transaction each."""
+    """Project batches, each in its own transaction."""
     for batch in batches:
         record.project_arrivals(record.projector(KEYS), KEYS, batch)
 

@@ -1,4 +1,4 @@
-"""What readers keep of a person is what they would load: no change of a record goes unnoticed."""
+"""The cache of a person always equals a fresh load: every change of a record invalidates it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PROVISIONAL = provisional_identity("A81001", "emis", "p1")
 
 @st.composite
 def _identities(draw: st.DrawFn, event_id: int) -> RecordChanged | ReferralChanged:
-    """A link made, a link taken back, a number that a source states of its own patient, what is said of one, or a
-    change of a referral.
+    """One of: a link, its retraction, a Patient of a source that states a number, its retraction, a statement about
+    a person, or a change of a referral.
     """
     new, old = draw(st.sampled_from([(a, b) for a in NUMBERS for b in NUMBERS if a != b]))
     made = replacing(KEYS, event_id, new, old)
@@ -49,7 +49,7 @@ def _identities(draw: st.DrawFn, event_id: int) -> RecordChanged | ReferralChang
 
 @st.composite
 def changes(draw: st.DrawFn) -> list[RecordChanged | ReferralChanged]:
-    """What changes records and identities."""
+    """Events that change records and identities, in any order."""
     told = [draw(_identities(100 + place)) for place in range(draw(st.integers(1, 8)))]
     return draw(st.permutations([*told, *draw(history())]))
 
@@ -72,7 +72,7 @@ async def _compare(record: Record, events: Sequence[RecordChanged | ReferralChan
         for first in range(0, len(events), 2):
             record.project(KEYS, events[first : first + 2], authorities=["X26"])
             for identifier in sorted(everybody):
-                # Not everybody is read after each change.
+                # Some persons are not read after a change, so their cached values grow older.
                 if order.random() < 0.7:
                     assert await _kept(kept, identifier) == await _fresh(database, identifier)
 
@@ -87,6 +87,6 @@ async def _fresh(database: Database, identifier: PersonIdentifier) -> tuple[obje
 
 
 def _shown(person: PersonRecord) -> tuple[object, ...]:
-    # Links that a link of the past once led to may be there as well, of people who are somebody else.
+    # The cached list may also hold links of other persons, because a former link once led to them.
     among = {each for each in person.successions if {each.older, each.newer} <= set(person.person_keys)}
     return set(person.person_keys), person.numbers, among, list(person.entries), person.referrals

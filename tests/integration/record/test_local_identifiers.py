@@ -1,4 +1,4 @@
-"""What sources call people in their own numbering: kept as it comes, and made good for what came before it was kept."""
+"""The record keeps sources' local identifiers of people. A migration fills them in for earlier statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The poll loop, on real PostgreSQL and a log in memory."""
+"""The poll loop on real PostgreSQL with a log in memory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def some(keys: Keys, count: int) -> list[RecordChanged]:
 
 
 class Fixture:
-    """A loop that a test can watch."""
+    """A consumer loop whose state a test can observe."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ def test_what_nobody_foresaw_stops_it_and_nothing_of_the_batch_stays(record: Rec
 
 
 class Failing:
-    """Writes, and then fails."""
+    """A handler that writes a batch and then fails."""
 
     def __init__(self, handler: EventHandler[RecordBatch]) -> None:
         self._handler = handler

@@ -1,4 +1,4 @@
-"""What cannot be used is kept with its reason, and blocks nobody."""
+"""A message that cannot be used is parked with its reason and stops no other message."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOSPITAL = Source("RXX01", "pas")
 
 
 def good(keys: Keys, number: int) -> ConsumedMessage:
-    """A message that can be used."""
+    """A message that the projector can use."""
     return arrivals(keys, [statement(keys, number, AMINA, [Said("Condition", "a", '"a":1', number)])], number)[0]
 
 

@@ -1,4 +1,4 @@
-"""Names and birth dates, as they are kept to find people by."""
+"""The record keeps names and birth dates in the form that the people search uses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_what_was_there_before_is_filled_in_once(record: Record, keys: Keys) -> 
     with database.connect(record.dsn, "record") as connection:
         connection.execute("delete from patient_name")
         connection.execute("insert into unfilled values ('patient_name')")
-    # One arrives before the rest is filled in.
+    # One statement arrives before the backfill runs.
     record.project(keys, [statement(keys, 2, AMINA, [Said("Patient", "a", RENAMED, 2)])])
 
     with database.connect(record.dsn, "record") as connection:

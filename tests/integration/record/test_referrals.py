@@ -1,4 +1,4 @@
-"""What the record makes of a referral: a statement of who made it, how it stands, and when it was sent."""
+"""The record holds a referral as a statement of its requester, with its status and the time when it was sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIFE = ("draft", "requested", "accepted", "in-progress", "completed")
 
 
 def life(made: Made, *statuses: str, first: int = 1) -> list[ReferralChanged]:
-    """The changes of a referral that goes through these states, a minute apart."""
+    """The changes of a referral that goes through these statuses, one minute apart."""
     return [
         made.change(UUID(int=first * 100 + version), version, status, at(60 * version))
         for version, status in enumerate(statuses, 1)
@@ -32,7 +32,7 @@ def life(made: Made, *statuses: str, first: int = 1) -> list[ReferralChanged]:
 
 
 def stands(record: Record) -> list[tuple[object, ...]]:
-    """How each referral stands."""
+    """The current row of each referral."""
     return record.rows(
         "select referral_id, version, requester, recipient, holder, status, is_open from referral order by 1"
     )
@@ -102,7 +102,7 @@ def test_any_order_and_any_repetition_gives_the_same_record(record: Record, orde
 
 
 def _all_of(record: Record) -> list[object]:
-    """All that may not depend on the order; when Kafka had a message does."""
+    """Everything that must not depend on the order. Only the times at which Kafka had a message depend on it."""
     return [
         record.digest(),
         stands(record),
@@ -160,7 +160,7 @@ def test_a_change_that_cannot_be_used_is_parked(
     (told,) = life(Made(keys, AMINA), "requested")
     (arrival,) = arrivals(keys, [told])
 
-    # Not by way of arrivals: the key of the message would follow the event.
+    # This call does not use `arrivals`, which would take the key of the message from the event.
     record.project_arrivals(record.projector(keys), keys, [replace(arrival, event=replace(told, **wrong))])  # type: ignore[arg-type]
 
     assert record.rows("select reason, topic, system from parked") == [(reason, "care.referral", REFERRAL_SYSTEM)]

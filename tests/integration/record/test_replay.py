@@ -1,4 +1,4 @@
-"""What was parked can be sent again: harmless when it was of use before, and told when it still is not."""
+"""A parked message can be replayed: harmless if the record has it already, and reported if it still fails."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ HEADERS = [("ce_id", b"7"), ("naïve \0", b"\0\xff"), ("ce_id", b"")]
 
 @dataclass
 class Partition:
-    """One partition of care.record, and the record that is read from it."""
+    """One partition of care.record, and the record that is projected from it."""
 
     record: Record
     keys: Keys
     end: int = 0
 
     def reads(self, events: Sequence[RecordChanged], projector: RecordProjector, *, readable: bool = True) -> None:
-        """The events arrive, one transaction each; `readable`: to this release."""
+        """Project the events, one transaction each. `readable` is False if this release cannot decode them."""
         for arrival in arrivals(self.keys, events, self.end):
             self.end += 1
             self.record.project_arrivals(projector, self.keys, [arrival if readable else unreadable(arrival)])
@@ -63,7 +63,7 @@ class Partition:
     def replays(
         self, projector: RecordProjector, chosen: Iterable[ParkedMessage] | None = None, *, readable: bool = True
     ) -> list[ConsumedMessage]:
-        """What waits, or these, is sent again and read again; the messages."""
+        """Replay the waiting messages, or the chosen ones, and project them again. Returns the messages."""
         with parking_store.open_connection(self.record.dsn) as connection:
             ids = [each.parked_id for each in (parked(self.record) if chosen is None else chosen)]
             messages = parking_store.messages_to_replay(connection, ids)
@@ -87,7 +87,7 @@ def partition(record: Record, keys: Keys) -> Partition:
 
 
 def unreadable(arrival: ConsumedMessage) -> ConsumedMessage:
-    """The message as a release sees it that is older than its schema."""
+    """The message as a release sees it that does not know the message's schema."""
     return replace(arrival, event=Unprocessable("Schema id 77 is not known.", code="unknown-schema"))
 
 
@@ -105,7 +105,7 @@ def some(keys: Keys, ids: Collection[int], source: Source = PRACTICE) -> list[Re
 
 
 def watched(keys: Keys, limit: int = 1000) -> tuple[RecordProjector, CollectorRegistry]:
-    """A projector, and its metrics."""
+    """A projector, and the registry of its metrics."""
     registry = CollectorRegistry()
     gauges = ProjectorMetrics(registry)
     return RecordProjector(keys, [], Parking(create_codec(), gauges, limit), gauges), registry
@@ -122,7 +122,7 @@ def test_a_replay_gives_the_record_that_would_be_there_if_nothing_had_been_parke
         partition.reads([event], projector, readable=order.random() < 0.5)
     late = [*parked(record)] * 2
 
-    # Each of them twice, in any order, and some were said again in between.
+    # Each parked message is replayed twice, in any order. Some events are repeated in between.
     order.shuffle(late)
     for each in late:
         partition.replays(projector, [each])
@@ -224,7 +224,7 @@ def test_replays_of_several_publishers_do_not_stop_the_process_and_raise_no_alar
         wrong = [replace(arrival, key=keys.person_key(JOE).encode()) for arrival in misplaced]
         partition.reads([statement(keys, 90 + partition.end, JOE, [])], projector)
         record.project_arrivals(projector, keys, wrong)
-    # Another process, which has seen nothing that is of use.
+    # A new process starts that has not yet read a usable message.
     projector, registry = watched(keys, limit=3)
 
     for _ in range(3):
@@ -249,7 +249,7 @@ def test_a_replay_has_the_bytes_the_key_and_the_headers_of_the_message(record: R
 
 
 def test_without_an_acknowledgement_nothing_is_marked(stack: Stack, record: Record, keys: Keys) -> None:
-    # Kafka answers, and has no such topic.
+    # Kafka answers, but it has no such topic.
     lost = [replace(arrival, topic="test.lost") for arrival in arrivals(keys, some(keys, [1, 2]))]
     record.project_arrivals(record.projector(keys), keys, [unreadable(arrival) for arrival in lost])
 

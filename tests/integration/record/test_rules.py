@@ -13,7 +13,7 @@ AMINA, JOE = person(1), person(2)
 
 
 def texts(record: Record) -> set[str]:
-    """What is visible, as the text after `meta`."""
+    """The visible statements, each as its text after `meta`."""
     rows = record.rows(
         """select convert_from(content, 'utf8') from current
            join statement using (person_key, shared_id, event_id) where visible"""

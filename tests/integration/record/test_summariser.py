@@ -1,4 +1,4 @@
-"""Summaries of those who changed: each person's bursts become one, and an older one never follows a newer one."""
+"""Each changed person gets one summary for a burst of changes. An older summary never follows a newer one."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from onestory.shared.postgres import database as postgres_database
 from onestory.shared.postgres.database import Database, create_pool
 from onestory.shared.settings import Settings
 
-# The same rules, without a test's waiting for seconds.
+# The same rules with shorter times, so that tests do not wait for seconds.
 IMPATIENT = QUIET_PERIOD._replace(quiet_in_bulk=timedelta(seconds=1), recent=timedelta(0))
 ALLERGY = '"code":{"text":"Penicillin"},"clinicalStatus":{"coding":[{"code":"active"}]}'
 
 
 @asynccontextmanager
 async def summarising(record: Record, patience: QuietPeriod = IMPATIENT) -> AsyncIterator[Summariser]:
-    """A summariser of this record, not yet running."""
+    """A summariser of this record that does not run yet."""
     async with create_pool(record.dsn, "record") as pool:
         database = Database(pool)
         yield Summariser(
@@ -53,7 +53,7 @@ async def summarising(record: Record, patience: QuietPeriod = IMPATIENT) -> Asyn
 
 
 def summarise(record: Record) -> None:
-    """Run a summariser until nobody waits."""
+    """Run a summariser until no person waits for a summary."""
     stop = threading.Event()
 
     async def run() -> None:
@@ -70,12 +70,12 @@ def summarise(record: Record) -> None:
 
 
 def waiting(record: Record) -> int:
-    """How many persons' summaries wait."""
+    """The number of persons who wait for a summary."""
     return int(record.rows("select count(*) from person_state where due_since is not null")[0][0])
 
 
 def sent(record: Record) -> list[SummaryChanged]:
-    """What waits for Kafka, in order."""
+    """The summaries in the outbox, in order."""
     rows = record.rows("select value from outbox where topic = 'care.summary' order by id")
     events = [create_codec().decode(value) for (value,) in rows]
     return [event for event in events if isinstance(event, SummaryChanged)]
@@ -241,7 +241,7 @@ def test_what_is_not_sent_again_holds_no_longer_than_what_was_sent(record: Recor
 
 
 def acute(keys: Keys) -> RecordChanged:
-    """An acute medicine, which leaves the summary a year after today."""
+    """A medicine that is acute. It leaves the summary one year after today."""
     course = '"courseOfTherapyType":{"coding":[{"code":"acute"}]}'
     text = f'"status":"active","intent":"order","medicationCodeableConcept":{{"text":"Amoxicillin"}},{course}'
     return statement(keys, 1, person(1), [Said("MedicationRequest", "m", text, 1)])

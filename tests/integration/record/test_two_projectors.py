@@ -1,4 +1,4 @@
-"""Two projectors at once: on one partition they write nothing twice; on two persons they agree whose a resource is."""
+"""Two projectors on one partition write nothing twice. On two persons they agree on the owner of a resource."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_two_projectors_that_fight_over_a_partition_write_nothing_twice(record: 
         running = [threads.submit(loop.run) for loop in loops]
         for arrival in arrivals(keys, events):
             topic.append(PLACE, arrival.value, arrival.key)
-            time.sleep(0.001)  # so that there are many batches to fight over
+            time.sleep(0.001)  # spreads the messages over many batches
         until(lambda: record.rows("select sum(next_offset) from position") == [(len(events),)])
         stop.set()
         for each in running:
@@ -101,7 +101,7 @@ def test_a_retraction_beside_a_move(record: Record, keys: Keys) -> None:
 
 
 class Counting:
-    """A projector that counts the messages that it committed."""
+    """A projector that counts the messages whose transaction committed."""
 
     def __init__(self, projector: RecordProjector) -> None:
         self._projector = projector
@@ -129,7 +129,7 @@ def _loop(
 
 
 def _overlap(record: Record, keys: Keys, first: Sequence[RecordChanged], second: Sequence[RecordChanged]) -> None:
-    """Write both; the second begins before the first commits."""
+    """Write both sequences of events. The second write begins before the first commits."""
     with ThreadPoolExecutor(1) as threads:
         with _written(record, keys, first):
             other = threads.submit(_write, record, keys, second)

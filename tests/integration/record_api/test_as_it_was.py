@@ -1,4 +1,4 @@
-"""The record as it was, through the doors: what readers were shown in a busy hour, asked for again afterwards."""
+"""Reads as of an earlier moment return over HTTP exactly what readers saw at that moment of a busy hour."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def withdraw(client: httpx.Client, local_id: str, person: str) -> None:
 
 
 def moment() -> str:
-    """The time, in milliseconds, once it is later than all that is visible."""
+    """The present instant in milliseconds. It is later than every visible change."""
     now = datetime.now(UTC)
     while datetime.now(UTC) < now + timedelta(milliseconds=2):
         pass
@@ -39,7 +39,7 @@ def everything(client: httpx.Client, person: str, **parameters: str) -> httpx.Re
 
 
 def summary(client: httpx.Client, person: str, **parameters: str) -> tuple[str, dict[str, list[Any]]]:
-    """What a summary says, section by section, but for how fresh it is; and the digest of what it is made of."""
+    """The summary's digest, and its entries by section title. The freshness of sources is not included."""
     answer = client.get(f"/fhir/Patient/{person}/$summary", params=parameters)
     assert answer.status_code == 200, answer.text
     sections = answer.json()["entry"][0]["resource"]["section"]
@@ -47,7 +47,7 @@ def summary(client: httpx.Client, person: str, **parameters: str) -> tuple[str, 
 
 
 def said(answer: httpx.Response) -> tuple[Any, Any, Any]:
-    """What an answer says, without the links to itself."""
+    """The total, the entries and the digest of an answer, without its links."""
     body = answer.json()
     return body["total"], body.get("entry"), answer.headers[DIGEST]
 

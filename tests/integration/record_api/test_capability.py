@@ -1,4 +1,4 @@
-"""The CapabilityStatement beside the server: what it lists answers, and what answers is listed."""
+"""The CapabilityStatement matches the server: each listed interaction answers, and each route is listed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _version(practice: Practice) -> str:
     return str(practice.problem["meta"]["versionId"])
 
 
-# Route, the interactions that the statement calls it by, what is sent to it, and what it answers.
+# For each route: the interactions that the statement lists for it, the request, and the status of the answer.
 TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
     ("POST", "/fhir"): (
         {"transaction", "batch"},
@@ -127,9 +127,9 @@ TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
         200,
     ),
 }
-# These are routes for the sake of their answer: the statement itself, and a refusal that says what to send instead.
+# These routes are not listed: the statement itself, and a refusal that names the request to send instead.
 UNLISTED = {("GET", "/fhir/metadata"), ("DELETE", "/fhir/{}")}
-# What the referral room answers at addresses of its own is tried in tests/integration/referral_api.
+# Tests in tests/integration/referral_api cover the addresses that only the referral service serves.
 REFERRALS = (
     "/fhir/Task",
     "/fhir/ServiceRequest",
@@ -140,7 +140,7 @@ REFERRALS = (
 
 
 def listed(statement: dict[str, Any], resource_type: str) -> set[str]:
-    """Every interaction, operation and conditional form that the statement promises for a type."""
+    """Every interaction, operation and conditional form that the statement lists for a type."""
     rest = statement["rest"][0]
     (resource,) = [each for each in rest["resource"] if each["type"] == resource_type]
     promised = {each["code"] for each in [*rest["interaction"], *resource["interaction"]]}
@@ -149,7 +149,7 @@ def listed(statement: dict[str, Any], resource_type: str) -> set[str]:
 
 
 def routes(client: httpx.Client) -> set[tuple[str, str]]:
-    """What is served below /fhir, with `{}` for each parameter."""
+    """All routes below /fhir, with `{}` for each parameter."""
     paths: dict[str, dict[str, Any]] = client.get("/openapi.json").json()["paths"]
     return {
         (method.upper(), "/".join("{}" if part.startswith("{") else part for part in path.split("/")))
@@ -192,7 +192,7 @@ def test_every_operation_that_is_served_is_listed_with_its_definition(practice: 
     }
 
     paths = practice.client.get("/openapi.json").json()["paths"]
-    # A message is about no type: what is taken of those is told at /metadata.
+    # A message belongs to no resource type. /metadata lists the accepted messages.
     parts = [path.split("/") for path in paths if path.startswith("/fhir/") and "/$" in path and "/fhir/$" not in path]
     assert listed.keys() == {(part[2], part[-1].removeprefix("$")) for part in parts}
     assert ("Task", "accept") in listed

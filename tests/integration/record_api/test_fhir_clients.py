@@ -1,4 +1,4 @@
-"""FHIR client libraries that nobody here wrote: they get a base URL and a token, and are used as their manuals say."""
+"""Independent FHIR client libraries work with a base URL and a token, used as their manuals describe."""
 
 from __future__ import annotations
 

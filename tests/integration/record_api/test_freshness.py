@@ -1,4 +1,4 @@
-"""`$freshness` on real Kafka and real PostgreSQL: silence, gaps and former practices, to those who may know of them."""
+"""`$freshness` reports silence, gaps and former practices to callers who may see them, on real Kafka and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def says(client: httpx.Client, *resources: dict[str, Any], system: str = "epr", 
 
 
 def sources(client: httpx.Client, number: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """What the answer says of each source."""
+    """The answer's parameters for each source."""
     answer = client.get(f"/fhir/Patient/{number}/$freshness")
     assert answer.status_code == 200, answer.text
     assert fhirkit.validate(answer.text) == []
@@ -48,7 +48,7 @@ def sources(client: httpx.Client, number: str) -> dict[tuple[str, str], dict[str
 
 
 def at_practice(practice: str, **period: str) -> dict[str, Any]:
-    """generalPractitioner, as PDS writes it."""
+    """generalPractitioner as PDS writes it."""
     return {"identifier": {"system": ODS_CODE_SYSTEM, "value": practice, **({"period": period} if period else {})}}
 
 
@@ -132,10 +132,10 @@ def test_the_practice_that_a_person_has_left_is_labelled_and_on_return_it_is_not
 
         registered(at_practice("A81001", end="2026-06-30"), at_practice("A81004", start="2026-07-01"))
         assert sources(next_practice, number)["A81001", "epr"]["formerUntil"] == "2026-06-30"
-        # Of the authority's word the former practice sees nothing.
+        # The former practice cannot see the authority's statement.
         assert "formerUntil" not in sources(practice, number)["A81001", "epr"]
 
-        # The history tells it too.
+        # The answer is the same when only the history names the former practice.
         registered(at_practice("A81004", start="2026-07-01"))
         assert sources(next_practice, number)["A81001", "epr"]["formerUntil"] == "2026-06-30"
 

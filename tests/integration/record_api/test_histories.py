@@ -1,4 +1,4 @@
-"""What happened in a person's record: of one type, of all types, and of the person."""
+"""The history of a type, of all types and of a person lists the versions of resources in a person's record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def authority(services: Services) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def person(authority: httpx.Client) -> str:
-    """Somebody of whom only the authority has spoken."""
+    """The NHS number of a person about whom only the authority has published."""
     number = new_nhs_number()
     publish(authority, patient(number, f"{number}-pds"))
     return number
@@ -36,7 +36,7 @@ def read(client: httpx.Client, path: str) -> dict[str, Any]:
 
 
 def told(bundle: dict[str, Any]) -> list[str]:
-    """What each entry tells: the text of a problem, the type of anything else, DELETE."""
+    """One text for each entry: the text of a problem, DELETE, or the type of any other resource."""
     return [
         entry.get("resource", {}).get("code", {}).get("text") or entry.get("resource", {}).get("resourceType", "DELETE")
         for entry in bundle.get("entry", [])
@@ -124,7 +124,7 @@ def test_a_caller_who_sees_its_own_statements_alone_sees_their_history_alone(
     own = read(hospital, f"/fhir/_history?patient={person}")
 
     assert (told(own), own["total"]) == (["Fall"], 1)
-    # The shared Patient is there from the moment at which the hospital first spoke, and nothing tells of earlier ones.
+    # The shared Patient's history begins with the hospital's first statement and shows nothing earlier.
     assert len(read(hospital, f"/fhir/Patient/{person}/_history")["entry"]) == 1
 
 

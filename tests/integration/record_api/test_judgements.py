@@ -1,4 +1,4 @@
-"""A clinician's judgements from the door to the reader: said, corrected, undone, and always attributed."""
+"""A clinician's judgements from intake to the reader: stated, corrected, undone, and always attributed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def put(client: httpx.Client, resource: dict[str, Any]) -> httpx.Response:
 
 
 def problem(client: httpx.Client, number: str, local_id: str, text: str = "Gout") -> str:
-    """Say it; `Condition/<shared id>`."""
+    """Publish a problem. Returns `Condition/<shared id>`."""
     answer = put(client, condition(number, local_id, code={"text": text}))
     assert answer.status_code == 200, answer.text
     return f"Condition/{answer.headers['Location'].split('/')[-3]}"
@@ -57,7 +57,7 @@ def judgements(client: httpx.Client, number: str, kind: str) -> list[dict[str, A
 
 
 def lines(client: httpx.Client, number: str) -> list[list[str]]:
-    """The lines of the merged record that are no Patients: for each, the organisations that say it."""
+    """The facts of the merged record that are no Patients, each as its list of organisations."""
     answer = client.get(f"/fhir/Patient/{number}/$merged")
     assert answer.status_code == 200, answer.text
     facts = [each["part"] for each in answer.json()["parameter"] if each["name"] == "fact"]
@@ -116,7 +116,7 @@ def test_a_same_makes_one_line_of_two_until_it_is_taken_back(
 
     assert put(practice, same(f"{person}-j", *named)).status_code == 200
     assert lines(practice, person) == [["A81001", "RX001"]]
-    # Who may see one of them only is told of no line that joins it.
+    # A caller who may see only one of the two gets no fact that joins them.
     assert lines(hospital, person) == [["RX001"]]
 
     practice.delete(f"/fhir/Linkage/{person}-j", params={"patient": person}, headers=SENT).raise_for_status()
@@ -230,7 +230,7 @@ def test_what_stands_under_two_numbers_is_judged_while_the_authority_says_that_t
         assert put(authority, undone).status_code == 200
 
     assert put(practice, same(f"{person}-k", *named)).status_code == 422
-    # The judgement stays with one of them, and is about nothing that the other one has.
+    # The judgement stays with one person. It does not apply to any resource of the other.
     assert len(judgements(practice, old, "Linkage")) + len(judgements(practice, person, "Linkage")) == 1
 
 

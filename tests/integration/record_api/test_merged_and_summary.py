@@ -1,4 +1,4 @@
-"""`$merged` and `$summary` over HTTP: one line for one fact, for each reader by what they may see."""
+"""`$merged` and `$summary` over HTTP: one fact for joined statements, limited to the caller's visibility."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLINICAL = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"
 
 
 def allergy(number: str, local_id: str, text: str, **elements: Any) -> dict[str, Any]:
-    """An allergy to penicillin, in a source's own words."""
+    """An allergy to penicillin, with a source's own text."""
     return {
         "resourceType": "AllergyIntolerance",
         "id": f"{number}-{local_id}",
@@ -34,14 +34,14 @@ def allergy(number: str, local_id: str, text: str, **elements: Any) -> dict[str,
 
 
 def says(source: httpx.Client, resource: dict[str, Any]) -> str:
-    """Publish, wait, and give the id that the record has it under."""
+    """Publish, wait until it is visible, and return the shared id."""
     answer = source.put(f"/fhir/{resource['resourceType']}/{resource['id']}", json=resource, headers=SENT)
     assert answer.is_success, answer.text
     return answer.headers["Location"].split("/")[-3]
 
 
 def facts(reader: httpx.Client, number: str, query: str = "", name: str = "fact") -> list[dict[str, Any]]:
-    """The facts in `$merged`, each as its parts by name."""
+    """The facts in `$merged`, each as a map of its parts by name."""
     answer = reader.get(f"/fhir/Patient/{number}/$merged{query}")
     assert answer.status_code == 200, answer.text
     found = [each for each in answer.json().get("parameter", []) if each["name"] == name]
@@ -188,7 +188,7 @@ def test_a_consumer_that_starts_from_nothing_has_the_current_summary(
 
 
 def _latest(services: Services, key: bytes) -> bytes:
-    """The document of this person's latest summary, read from the beginning of the topic."""
+    """This person's latest summary document, read from the beginning of the topic."""
     consumer = KafkaConsumer(bootstrap_servers=services.kafka)
     try:
         places = [TopicPartition(SUMMARY_TOPIC, number) for number in range(topics()[SUMMARY_TOPIC].partitions)]

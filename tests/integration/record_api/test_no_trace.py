@@ -1,4 +1,4 @@
-"""What a caller may not see leaves no trace, whichever way it is asked for."""
+"""No kind of request shows a trace of a resource that the caller may not see."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OF_A_PERSON = (
 
 @pytest.fixture
 def clinic(services: Services) -> Iterator[httpx.Client]:
-    """Sees of everybody what it said itself."""
+    """A client of a clinic that sees only its own statements about each person."""
     with services.client("RZ3", network="") as client:
         yield client
 
@@ -53,14 +53,14 @@ def number(services: Services) -> str:
 
 
 def says(source: httpx.Client, resource: dict[str, Any]) -> str:
-    """Publish, wait, and give the id that the record has it under."""
+    """Publish, wait until it is visible, and return the shared id."""
     answer = source.put(f"/fhir/{resource['resourceType']}/{resource['id']}", json=resource, headers=SENT)
     assert answer.is_success, answer.text
     return answer.headers["Location"].split("/")[-3]
 
 
 def stated(number: str, local_id: str) -> dict[str, Any]:
-    """The hospital's Patient with the number that it gives the person itself."""
+    """The hospital's Patient, with the NHS number and the hospital's own local number."""
     said = patient(number, local_id)
     return {**said, "identifier": [*said["identifier"], {"system": MRN, "value": f"M{number}"}]}
 
@@ -144,7 +144,7 @@ def test_whom_another_source_knew_without_a_number_is_told_to_nobody_who_sees_it
     for address in OF_A_PERSON:
         answer = clinic.get(address.format(id=there, then="2026-11-20T00:00:00Z"))
         assert answer.status_code == 404, (address, answer.text)
-    # Who gave the person that identity reads by it still.
+    # The source of that identity can still read the person by it.
     assert hospital.get(f"/fhir/Patient/{there}/$everything").status_code == 200
     assert hospital.get("/fhir/Condition", params={"patient": f"{MRN}|M{number}"}).status_code == 200
 

@@ -1,4 +1,4 @@
-"""The description of the API beside the server: it is valid, and what it says is so."""
+"""The OpenAPI description is valid and matches the server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SEARCH = "/fhir/{resource_type}"
 
 @dataclass
 class Reader:
-    """A practice that reads one person, of whom it has published a problem, by the description of the API."""
+    """A practice's client that follows the API description. It reads one person, and published a problem of theirs."""
 
     client: httpx.Client
     number: str
@@ -43,14 +43,14 @@ class Reader:
         return described
 
     def address(self, path: str) -> str:
-        """The path with what its parameters stand for here."""
+        """The path with its parameters filled in."""
         shared_id, version = self.problem["id"], self.problem["meta"]["versionId"]
         here = {"resource_type": "Condition", "version_id": version}
         here["id"] = self.number if path.startswith("/fhir/Patient/") else shared_id
         return re.sub(r"\{(\w+)\}", lambda match: here[match[1]], path)
 
     def value(self, name: str) -> str:
-        """Something that the parameter takes, whatever the type that is searched."""
+        """A value that the parameter accepts, for every resource type."""
         now = datetime.now(UTC) - timedelta(seconds=1)
         values = {
             **dict.fromkeys(("asOf", "_since", "_lastUpdated"), now.isoformat()),
@@ -80,12 +80,12 @@ def in_query(operation: dict[str, Any]) -> list[str]:
     return [each["name"] for each in operation["parameters"] if each.get("in") == "query"]
 
 
-# What the referral room answers at addresses of its own is tried in tests/integration/referral_api.
+# Tests in tests/integration/referral_api cover the addresses that only the referral service serves.
 REFERRALS = ("/fhir/Task", "/fhir/ServiceRequest/", "/fhir/HealthcareService", "/fhir/Communication/")
 
 
 def reads(description: dict[str, Any]) -> dict[str, list[str]]:
-    """The paths that a caller with a token reads in the record, with the parameters that they take."""
+    """The record's GET paths that need a token, each with its query parameters."""
     asked = {path: methods["get"] for path, methods in description["paths"].items() if "get" in methods}
     record = {
         path: operation
@@ -96,7 +96,7 @@ def reads(description: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def assert_taken(name: str, answer: httpx.Response) -> None:
-    """Only the value of `_cursor` is refused: a place in a list is only to be had from that list."""
+    """Check that the answer is 200. Only `_cursor` is refused, because a valid cursor comes only from its own list."""
     assert answer.status_code == (400 if name == "_cursor" else 200), (answer.url, answer.text)
     assert "is not supported" not in answer.text, answer.url
 
@@ -174,7 +174,7 @@ def test_nothing_that_is_made_up_by_the_description_breaks_the_server(reader: Re
     schema = schemathesis.openapi.from_dict(reader.description())
     checks = [not_a_server_error, content_type_conformance, response_schema_conformance]
 
-    # A stream of events is not read to its end.
+    # This test does not read a stream of events to its end.
     for each in schema.exclude(path_regex="/events$").get_all_operations():
         assert isinstance(each, Ok)
         operation = each.ok()

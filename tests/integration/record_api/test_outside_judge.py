@@ -1,4 +1,4 @@
-"""What we answer, before a judge from outside: HAPI's FHIR validator finds no error in any kind of answer."""
+"""HAPI's FHIR validator, which is independent of this code, finds no error in any kind of answer."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def judged(services: Services, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """The validator's errors by the name of the answer. One run judges all."""
+    """The validator's errors by the name of the answer. One run validates all answers."""
     folder = tmp_path_factory.mktemp("answers")
     with services.client("A81001", network="harbour") as practice, services.client("RX001") as hospital:
         answers = [*_answers(practice, hospital), *_of_a_referral(services, practice, hospital)]
@@ -100,7 +100,7 @@ def _errors(verdict: dict[str, Any]) -> list[Any]:
 
 
 def _answers(practice: httpx.Client, hospital: httpx.Client) -> Iterator[tuple[str, httpx.Response]]:
-    """Every kind of answer, about a person of whom two organisations speak."""
+    """Every kind of answer, about a person with statements from two organisations."""
     number = new_nhs_number()
     registered = patient(number, f"{number}-p", gender="female", deceasedBoolean=False)
     said = [_problem(number, place) for place in range(3)]
@@ -139,7 +139,7 @@ def _answers(practice: httpx.Client, hospital: httpx.Client) -> Iterator[tuple[s
 def _of_a_referral(
     services: Services, practice: httpx.Client, hospital: httpx.Client
 ) -> Iterator[tuple[str, httpx.Response]]:
-    """What is said on the way of one that is passed on."""
+    """The answers in the life of a referral that is passed on."""
     team, other = new_team(services, "RX001"), new_team(services, "RX001")
     sent = refer(practice, service_request(new_nhs_number(), team))
     yield "referred", sent
@@ -163,7 +163,7 @@ def _of_a_referral(
 
 
 def _of_bars(services: Services, practice: httpx.Client) -> Iterator[tuple[str, httpx.Response]]:
-    """What is said by the addresses of BaRS, apart from what a sender's own words come back in."""
+    """The answers at the BaRS addresses, except those that return a sender's own text."""
     service, whom = new_service(services), new_nhs_number()
     times = {"start": "2026-12-01T09:00:00Z", "end": "2026-12-01T09:10:00Z"}
     slot, said = new_slot(services, service, *times.values()), message("REFREQ03", whom, service)

@@ -1,4 +1,4 @@
-"""People by name and birth date: who is found, who is not told of, and what is left of the search."""
+"""People by name and birth date: the search finds visible people, hides others and refuses broad queries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.people import condition, new_nhs_number, patient
 from tests.publishing import SENT, publish
 
-# Each test has a family of its own: names are looked for among everybody.
+# Each test uses its own family name, because the search covers all people.
 LETTERS = str.maketrans("0123456789", "abcdefghij")
 
 

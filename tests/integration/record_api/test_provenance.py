@@ -1,4 +1,4 @@
-"""Provenance of every statement: who said it, by which system, when, by which event; shown to whom the statement is."""
+"""Each statement has a Provenance with source, system, time and event. A caller sees it if they see the statement."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def person(services: Services) -> str:
 
 
 def says(client: httpx.Client, resource: dict[str, Any]) -> tuple[str, str]:
-    """Publish; the shared id and the event id that it got."""
+    """Publish a resource. Returns its shared id and its event id."""
     url = f"/fhir/{resource['resourceType']}/{resource['id']}"
     answer = client.put(url, json=resource, headers=SENT)
     assert answer.status_code == 200, answer.text
@@ -124,7 +124,7 @@ def test_what_a_source_published_as_provenance_is_found_beside_ours(hospital: ht
     assert [each["id"] == of_source for each in told] == [True, False]
     assert [entry["resource"] for entry in by_form["entry"]] == told
     assert hospital.get(f"/fhir/Provenance/{of_source}").json() == told[0]
-    # Of the shared Patient, which nobody states, there is what sources published.
+    # No source states the shared Patient. It has only the Provenance resources that sources published.
     assert found(hospital, f"Patient/{person}", patient=person) == [told[0]]
 
 

@@ -1,4 +1,4 @@
-"""The read API on real Kafka and real PostgreSQL: what each caller sees, page by page and version by version."""
+"""The read API on real Kafka and PostgreSQL: the view of each caller, with pages and versions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def stranger(services: Services) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def person(services: Services, practice: httpx.Client, hospital: httpx.Client) -> str:
-    """Somebody with a practice, three problems that it knows, and one that only the hospital speaks of."""
+    """A person with a registered practice, three problems from it, and one problem from the hospital."""
     number = new_nhs_number()
     problems = [condition(number, f"{number}-{place}", f"Problem {place}") for place in range(3)]
     publish_bundle(practice, transaction(patient(number, f"{number}-p"), *problems))
@@ -66,7 +66,7 @@ def test_a_caller_who_sees_its_own_statements_alone_sees_it_in_every_count(
 ) -> None:
     everything, own = (read(client, f"/fhir/Patient/{person}/$everything") for client in (practice, hospital))
 
-    # The shared Patient, and what was stated.
+    # Each count includes the shared Patient and the visible statements.
     assert (everything.json()["total"], own.json()["total"]) == (7, 2)
     for header in ("ETag", "X-OneStory-Record-Digest"):
         assert everything.headers[header] != own.headers[header]

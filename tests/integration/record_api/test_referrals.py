@@ -1,4 +1,4 @@
-"""Referrals on the record, read over HTTP: whom an open one lets in, and the story that it takes along."""
+"""Referrals on the record over HTTP: an open one grants access, and `$story` shows the record at sending and now."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def nurses(services: Services) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def number(services: Services, hospital: httpx.Client) -> str:
-    """Somebody with a registered practice, of whom a hospital has said something."""
+    """The NHS number of a person with a registered practice and one statement from a hospital."""
     number = new_nhs_number()
     services.register(number)
     says(hospital, condition(number, f"{number}-h", "Fall"))
@@ -49,7 +49,7 @@ Tell = Callable[..., str]
 
 @pytest.fixture
 def refer(services: Services) -> Tell:
-    """Tells that a referral has come to these states, one after the other; the position of the last one."""
+    """A function that publishes a referral's changes through these statuses. It returns the last position token."""
 
     def told(made: Made, *statuses: str, first: int = 1) -> str:
         changes = [
@@ -70,7 +70,7 @@ def says(source: httpx.Client, resource: dict[str, Any]) -> None:
 
 
 def problems(client: httpx.Client, number: str, after: str = "") -> list[str]:
-    """What a caller reads of the person's problems; where there is nothing to read, nothing."""
+    """The texts of the person's problems that a caller can read. The list is empty if the caller can read none."""
     answer = client.get("/fhir/Condition", params={"patient": number, **({"after": after} if after else {})})
     return sorted(entry["resource"]["code"]["text"] for entry in answer.json().get("entry", []))
 
@@ -82,7 +82,7 @@ def parameters(client: httpx.Client, address: str) -> dict[str, Any]:
 
 
 def texts(document: dict[str, Any]) -> set[str]:
-    """What the problems of a summary are called."""
+    """The texts of the problems in a summary."""
     resources = [entry["resource"] for entry in document["entry"]]
     return {each["code"]["text"] for each in resources if each["resourceType"] == "Condition"}
 
@@ -219,7 +219,7 @@ def test_a_referral_tells_what_was_known_as_it_was_sent_what_is_now_and_what_cha
 
 
 def _of_type(changes: dict[str, Any], resource_type: str) -> list[dict[str, Any]]:
-    """The parts of the one fact of this type."""
+    """The parts of the only fact of this type."""
     kind = {"name": "type", "valueCode": resource_type}
     (fact,) = [each["part"] for each in changes["parameter"] if kind in each["part"]]
     return list(fact)
@@ -279,7 +279,7 @@ def test_who_does_not_see_the_referral_is_told_what_one_is_told_of_a_referral_th
                 (stranger, f"ServiceRequest/{made.referral_id}"),
                 (stranger, f"ServiceRequest/{missing}"),
                 (stranger, f"Task/{made.task_id}"),
-                # A source outside the network sees what it said itself, and no referral of others.
+                # A source outside the network sees its own statements, and no referral of others.
                 (hospital, f"ServiceRequest/{made.referral_id}"),
                 (practice, f"ServiceRequest/{missing}"),
                 (practice, f"ServiceRequest/{number}"),

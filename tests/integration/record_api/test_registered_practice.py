@@ -1,4 +1,4 @@
-"""Who opens a record to a network: the demographic authority's word, and nobody else's."""
+"""Only the demographic authority's registration opens a record to a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def says(client: httpx.Client, *resources: dict[str, Any]) -> None:
 
 
 def problems(client: httpx.Client, number: str) -> list[str]:
-    """What a caller reads of the person's problems; where there is nothing to read, nothing."""
+    """The texts of the person's problems that a caller can read. The list is empty if the caller can read none."""
     answer = client.get(f"/fhir/Condition?patient={number}")
     return [entry["resource"]["code"]["text"] for entry in answer.json().get("entry", [])]
 

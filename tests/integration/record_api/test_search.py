@@ -1,4 +1,4 @@
-"""Search in one person's record, on real Kafka and real PostgreSQL."""
+"""Search in one person's record, on real Kafka and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAYS = ("2026-05-01", "2026-04", "2025", "2026-06-30T23:30:00Z", "2026-05-01T09:
 
 @pytest.fixture
 def person(services: Services, practice: httpx.Client, hospital: httpx.Client) -> str:
-    """Somebody with results of five days, two of them of another kind, and one more that the hospital took."""
+    """A person with results of five days from the practice, two of another kind, and one result from the hospital."""
     number = new_nhs_number()
     results = [result(number, place, day) for place, day in enumerate(DAYS)]
     publish_bundle(practice, transaction(patient(number, f"{number}-p"), visit(number), prescription(number), *results))
@@ -137,7 +137,7 @@ def sorted_pages(client: httpx.Client, person: str, order: str) -> list[str]:
 
 
 def pages(client: httpx.Client, url: str) -> Iterator[list[str]]:
-    """The identifiers on each page, which is fetched when it is asked for."""
+    """The identifiers on each page. Each page is fetched when the test asks for it."""
     ahead: str | None = url
     while ahead:
         answer = read(client, ahead)
@@ -146,11 +146,11 @@ def pages(client: httpx.Client, url: str) -> Iterator[list[str]]:
 
 
 def test_pages_lose_and_double_nothing_while_the_record_changes(practice: httpx.Client, person: str) -> None:
-    # By date they stand 2, 9, 1, 0, 4, 3; two are on each page.
+    # The order by date is 2, 9, 1, 0, 4, 3. Each page has two results.
     by_page = pages(practice, f"/fhir/Observation?patient={person}&_sort=date&_count=2")
     seen = next(by_page)
 
-    # One that was seen moves to the end, one that was not moves to the front, and there is a new one at each end.
+    # A result that was seen moves to the end. One that was not seen moves to the front. Each end gets a new result.
     moved = [result(person, 2, "2026-12-01"), result(person, 3, "1990-01-01")]
     new = [result(person, 7, "1980-01-01"), result(person, 8, "2026-12-31")]
     publish_bundle(practice, transaction(*moved, *new))

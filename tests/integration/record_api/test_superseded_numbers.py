@@ -1,4 +1,4 @@
-"""Superseded numbers as readers see them: who may say so, how far it reaches, and that it can be undone."""
+"""Superseded numbers as readers see them: only an authority joins two numbers, and it can undo the join."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def link(number: str, kind: str = "replaces") -> dict[str, Any]:
 
 
 def alias(number: str, *links: dict[str, Any], **elements: Any) -> dict[str, Any]:
-    """The authority's Patient that says what this number has to do with others."""
+    """The authority's Patient that links this number to others."""
     said: dict[str, Any] = {"link": list(links)} if links else {}
     return patient(number, f"{number}-alias", **said, **elements)
 
 
 @pytest.fixture
 def people(services: Services, practice: httpx.Client) -> list[str]:
-    """Four numbers of the practice, each with a problem of its own."""
+    """Four NHS numbers of the practice, each with its own problem."""
     numbers = [new_nhs_number() for _ in range(4)]
     services.register(*numbers)
     for place, number in enumerate(numbers):
@@ -55,7 +55,7 @@ def problems(client: httpx.Client, number: str) -> list[int]:
 
 
 def versions(client: httpx.Client, number: str) -> list[str]:
-    """All that tells one state of a record from another: ETags and digests of lists, the shared Patient's ETag."""
+    """Values that change with the record: ETags and record digests of lists, and the shared Patient's ETag."""
     found = []
     for address in (f"/fhir/Patient/{number}/$everything", f"/fhir/Condition?patient={number}"):
         answer = client.get(address)
@@ -90,7 +90,7 @@ def test_a_wrong_alias_that_is_stated_without_the_link_joins_no_more(
     says(authority, alias(one), DAYS[2])
 
     assert versions(practice, other) == before[1]
-    # What the authority says of the first is a newer version of the same.
+    # The authority's Patient has a new version with the same content, so only the digests are compared.
     digests = slice(1, None, 2)
     assert versions(practice, one)[digests] == before[0][digests]
 

@@ -1,4 +1,4 @@
-"""People with no NHS number: known to who speaks of them, and joined to the number when that source states it."""
+"""A person without an NHS number is known only to their source. The source joins them when it states the number."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Baby:
 
 @pytest.fixture
 def baby(hospital: httpx.Client) -> Baby:
-    """Born on the first day, jaundiced."""
+    """A newborn with jaundice, published on the first day."""
     born = Baby()
     says(hospital, born.unnumbered(), born.problem("1", "Neonatal jaundice"), at=DAYS[0])
     return born
@@ -59,14 +59,14 @@ def says(client: httpx.Client, *resources: dict[str, Any], at: str, **headers: s
 
 
 def problems(client: httpx.Client, patient_id: str) -> list[str]:
-    """What a caller reads of the person's problems; where there is nothing that they may read, nothing."""
+    """The texts of the person's problems that a caller can read. The list is empty if the caller can read none."""
     answer = client.get(f"/fhir/Condition?patient={patient_id}")
     assert answer.status_code in (200, 404), answer.text
     return sorted(entry["resource"]["code"]["text"] for entry in answer.json().get("entry", []))
 
 
 def last_changed(client: httpx.Client, number: str) -> str:
-    """When the newest of what a caller reads of the person came."""
+    """The latest `lastUpdated` of the person's resources that a caller can read."""
     entries = client.get(f"/fhir/Patient/{number}/$everything").json()["entry"]
     return max(str(entry["resource"]["meta"]["lastUpdated"]) for entry in entries)
 

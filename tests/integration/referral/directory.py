@@ -1,4 +1,4 @@
-"""A directory of its own in PostgreSQL, and what is said to it without Kafka."""
+"""A directory in its own PostgreSQL database, and events that tests write to it without Kafka."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def id_of(kind: str, local_id: str, source: Source = TRUST) -> str:
 
 
 def reference(kind: str, local_id: str, source: Source = TRUST) -> dict[str, str]:
-    """A reference as it stands in the directory."""
+    """A reference in the form in which the directory holds it."""
     return {"reference": f"{kind}/{id_of(kind, local_id, source)}"}
 
 
@@ -128,7 +128,7 @@ class Room:
         done()
 
     def ask(self, question: Callable[[Queries], Awaitable[Found]]) -> Found:
-        """What the directory answers."""
+        """Return the result of a query of the directory."""
 
         async def asked() -> Found:
             async with create_pool(self.dsn, "record") as pool:
@@ -145,17 +145,17 @@ class Room:
         return self.ask(lambda queries: directory_store.roles_of_user(queries, user))
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """All that is read, and what it is made of."""
+        """Return the rows of all tables: those that readers query, and the statements behind them."""
         with database.connect(self.dsn, "referral") as connection:
             return {name: connection.execute(_every(name)).fetchall() for name in _ALL}
 
     def empty(self) -> None:
-        """Forget everything."""
+        """Delete all rows of the directory."""
         with database.connect(self.dsn, "referral") as connection:
             connection.execute(f"truncate {', '.join(_TABLES)}".encode())
 
     def counted(self, reason: str) -> float:
-        """How many messages could not be used because of this."""
+        """Return how many messages could not be used for this reason."""
         return (
             self.registry.get_sample_value(
                 "onestory_referral_unusable_total", {"topic": DIRECTORY_TOPIC, "reason": reason}

@@ -1,4 +1,4 @@
-"""Teams and roles follow the order rule, resolve in any order of arrival, and are nobody else's to say."""
+"""Teams and roles follow the order rule and resolve in any order of arrival. Other organisations cannot state them."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_any_order_and_any_repetition_gives_the_same_tables(room: Room) -> None:
         said(9, "PractitionerRole", "bea-role", role()),
         said(10, "PractitionerRole", "bea-role", None, recorded=4),
     ]
-    # The same event, published again: its earliest time counts, and lets another one stand.
+    # The same event, published again: its earliest time counts, so another event becomes current.
     events.append(replace(events[4], published_at=at(2)))
     room.project(events)
     expected = room.rows()

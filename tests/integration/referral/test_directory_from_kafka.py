@@ -1,4 +1,4 @@
-"""The directory as it is published: through the door, Kafka and the process, which may die at any moment."""
+"""The directory takes events from intake through Kafka. Its process may be killed at any moment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def publish(client: httpx.Client, ods: str, places: Sequence[int], mark: str) ->
 
 
 def known(services: Services, mark: str) -> set[tuple[str, str, str]]:
-    """(team's name, its DoS id, user) of every role at a team that goes by this mark."""
+    """Return (team name, DoS id, user) of every role at a team whose DoS id begins with this mark."""
     with psycopg.connect(services.postgres) as connection:
         return set(
             connection.execute(

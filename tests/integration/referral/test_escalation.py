@@ -1,4 +1,4 @@
-"""What is overdue is escalated once for each wait: whoever looks, however many look, however often one dies."""
+"""An overdue referral is escalated once for each wait, also with several clocks and with clocks that are killed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Room:
 
     @asynccontextmanager
     async def open(self, now: datetime | None = None) -> AsyncIterator[tuple[ReferralHandler, Escalator]]:
-        """A handler and a clock, for whom it is now."""
+        """Open a handler and a clock. Both use `now` as the current time."""
         async with create_pool(self.dsn, "record") as pool:
             database = Database(pool)
             moment = now or datetime.now(UTC)
@@ -88,7 +88,7 @@ class Room:
         return asyncio.run(send())
 
     def tick(self, now: datetime) -> int:
-        """What a clock that looks at this moment escalates."""
+        """Return how many referrals a clock escalates at this time."""
 
         async def look() -> int:
             async with self.open(now) as (_, clock):
@@ -97,7 +97,7 @@ class Room:
         return asyncio.run(look())
 
     def sent(self, action: str = "escalate") -> list[ReferralChanged]:
-        """What Kafka is to hear of this action."""
+        """Return the events of this action in the outbox, in order."""
         events = [
             create_codec("").decode(value) for (value,) in self.rows("select value from referral.outbox order by id")
         ]
@@ -112,7 +112,7 @@ class Room:
             connection.execute(command.encode(), values)
 
     def metrics(self) -> dict[str, float]:
-        """What an operator is told."""
+        """Return the values of the overdue gauges, by metric name."""
         registry = CollectorRegistry()
         OverdueGauges(lambda: postgres_database.connect(self.dsn, "referral"), registry)
         return {family.name: family.samples[0].value for family in registry.collect()}

@@ -1,4 +1,4 @@
-"""Somebody died, did not die after all, or moved: the parties of open referrals are told once, and nothing ends."""
+"""Person news (a death, its withdrawal, a move) gives the parties of open referrals one notice. No referral ends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ REPLACES_ONE = [{"type": "replaces", "other": {"reference": f"Patient/{ONE.value
 
 
 class People:
-    """What the room knows of people, in PostgreSQL; each of them has one open referral."""
+    """The person data of the referral service, in PostgreSQL. Each person has one open referral."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
@@ -53,18 +53,18 @@ class People:
             done()
 
     def known(self) -> dict[str, tuple[bool, str]]:
-        """Who is dead, and who is where."""
+        """Return whether each person has died, and their practice, by person key."""
         with postgres_database.connect(self.dsn, "referral") as connection:
             rows = connection.execute("select person_key, deceased, practice from person_known").fetchall()
         return {person_key: (deceased, practice) for person_key, deceased, practice in rows}
 
     def to_tell(self) -> list[tuple[str, str, str]]:
-        """(referral, news, practice), in order."""
+        """Return (referral, news, practice) of the news still to be sent, in order."""
         with postgres_database.connect(self.dsn, "referral") as connection:
             return connection.execute("select referral_id, news, practice from to_tell order by id").fetchall()
 
     def forget(self) -> None:
-        """Know nothing."""
+        """Delete all person data."""
         with postgres_database.connect(self.dsn, "referral") as connection:
             connection.execute("truncate person_statement, person_link, person_known, to_tell")
 
@@ -144,7 +144,7 @@ def test_what_is_known_is_the_same_in_any_order_and_with_repetitions(people: Peo
         people.hear(shuffled[:cut], shuffled[cut:])
 
         assert people.known() == {
-            # Of one person under two numbers, the newest statement counts.
+            # A person has two numbers: the newest statement counts.
             KEYS.person_key(ONE): (True, "A81003"),
             KEYS.person_key(THIRD): (True, "A81003"),
             KEYS.person_key(OTHER): (False, "A81004"),
@@ -214,7 +214,7 @@ def surgery(services: Services) -> Iterator[httpx.Client]:
 
 
 def tell_of(services: Services, number: str, practice: str, **elements: Any) -> None:
-    """Have the demographic authority say so."""
+    """Publish the person's Patient as the demographic authority."""
     headers = {"Content-Type": "application/fhir+json", "X-Source-System": DEMOGRAPHICS.system}
     with services.client(DEMOGRAPHICS.ods) as authority:
         resource = {**patient(number, f"pds-{number}", practice), **elements}
@@ -271,7 +271,7 @@ def test_everybody_is_told_and_nothing_ends_also_who_refers_the_dead(services: S
 
 
 def is_known(services: Services, number: str) -> bool:
-    """Whether the room has heard where this person is registered."""
+    """Return whether the referral service knows where this person is registered."""
     keys = Keys((services.home / "key-secret").read_text().encode())
     key = keys.person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, number))
     with psycopg.connect(services.postgres) as connection:
@@ -281,7 +281,7 @@ def is_known(services: Services, number: str) -> bool:
 
 
 def nothing_waits(services: Services) -> bool:
-    """Whether everything on care.record was read, and everything told."""
+    """Return whether everything on care.record was read, and all news was sent."""
     lag = httpx.get(services.stack.health["refer"] + "/metrics", trust_env=False).text
     waiting = [line for line in lag.splitlines() if line.startswith("onestory_consumer_lag") and 'care.record"' in line]
     with psycopg.connect(services.postgres) as connection:

@@ -1,4 +1,4 @@
-"""`onestory project referral` is killed while referrals are made: Kafka hears of each change, in order."""
+"""`onestory project referral` is killed while referrals are made. Kafka still gets each change, in order."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def changes_to(services: Services, team: str) -> set[UUID]:
 
 
 def waiting(services: Services) -> int:
-    """How many events wait in the outbox."""
+    """Return how many events wait in the outbox."""
     with psycopg.connect(services.postgres) as connection:
         row = connection.execute("select count(*) from referral.outbox").fetchone()
         assert row is not None

@@ -1,4 +1,4 @@
-"""The synthetic network's directory, published as its sources publish it, is one that people can act in."""
+"""Users can act with the roles and teams of the synthetic network, whose sources publish the directory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def services_with_directory(services: Services) -> Services:
 
 
 def ask(services: Services, question: Callable[[Queries], Awaitable[Found]]) -> Found:
-    """What the directory answers."""
+    """Return the result of a query of the directory."""
 
     async def asked() -> Found:
         async with create_pool(services.postgres, "record") as pool:
@@ -55,7 +55,7 @@ def ask(services: Services, question: Callable[[Queries], Awaitable[Found]]) -> 
 
 
 def roles(services: Services, worker: Worker) -> list[Role]:
-    """All roles of somebody."""
+    """Return all roles of a worker."""
     return ask(services, lambda queries: directory_store.roles_of_user(queries, worker.user_id))
 
 
@@ -67,7 +67,7 @@ def team_of(services: Services, ods: str) -> Team:
 
 
 def why_not(services: Services, worker: Worker, organisation: str, at: str) -> str | None:
-    """Why somebody with a token of this organisation may not act for the first team of that one."""
+    """Return why a worker with a token of `organisation` may not act for the first team of `at`."""
     team = team_of(services, at)
     caller = Caller(organisation, "", worker.user_id, "R8000", "", "TREAT")
     return refusal_reason(caller, Party(team.organisation, team.team_id), team, roles(services, worker), NOW)

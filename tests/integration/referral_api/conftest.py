@@ -1,4 +1,4 @@
-"""Who takes part in the referrals of these tests."""
+"""Fixtures: the parties of the referrals in these tests."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def surgery(services: Services) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def nurses(services: Services) -> Iterator[httpx.Client]:
-    """The system of a community trust, whose team it is."""
+    """The system of the community trust that has the team."""
     with services.client("RZ1") as client:
         yield client
 
 
 @pytest.fixture
 def team(services: Services) -> str:
-    """A team of the trust; its id."""
+    """The id of a team of the trust."""
     return new_team(services, "RZ1")
 
 
@@ -40,12 +40,12 @@ def sender(services: Services) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def receiver(services: Services) -> Iterator[httpx.Client]:
-    """The system that they are sent to."""
+    """The system that receives the published messages."""
     with services.client(RECEIVER) as client:
         yield client
 
 
 @pytest.fixture
 def service(services: Services) -> str:
-    """A service of the receiver; its id in the Directory of Services."""
+    """The DoS id of a team of the receiver."""
     return new_service(services)

@@ -1,4 +1,4 @@
-"""What a referral is to be, told as plainly as it can be, and without a line of the code that decides it."""
+"""A simple model of a referral: the state and answers that tests expect. It uses no code of the referral service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Party = tuple[str, str]
 
 REQUESTER, SENDER, RECIPIENT = "requester", "sender", "recipient"
 ASKED, HELD = ("requested", "received"), ("accepted", "in-progress", "on-hold")
-# What may be done: in which states, by whom, and what it is then.
+# Each action: the states in which it is allowed, the sides that may do it, and the state that follows.
 MAY: dict[str, list[tuple[tuple[str, ...], set[str], str]]] = {
     "request": [(("draft",), {REQUESTER}, "requested")],
     "receive": [(("requested",), {RECIPIENT}, "received")],
@@ -40,14 +40,14 @@ WITH_REASON = ("reject", "hold", "fail", "cancel", "redirect", "correct")
 
 @dataclass(slots=True)
 class Actor:
-    """Somebody with a token. Of whom the directory knows no role, such as a system, acts for a whole organisation."""
+    """A caller. One without a role in the directory, such as a system, acts for its whole organisation."""
 
     name: str
     organisation: str
     teams: set[Party] = field(default_factory=set)
     """Where the directory has a role of this user; empty for a system."""
     ended: set[Party] = field(default_factory=set)
-    """Those of them that are over."""
+    """The roles that have ended."""
 
     def acts_for(self, party: Party) -> bool:
         if party[1] and self.teams:
@@ -60,7 +60,7 @@ class Actor:
 
 @dataclass(slots=True)
 class Expected:
-    """One referral as it has to be."""
+    """The expected state of one referral."""
 
     person: str
     referral_id: str
@@ -97,7 +97,7 @@ class Expected:
         return "active" if self.is_open else "revoked"
 
     def answer(self, actor: Actor, action: str, *, knows_it_as_it_is: bool = True, its_task: bool = True) -> int:
-        """The status of the answer to somebody who does this."""
+        """Return the expected HTTP status when this actor does this action."""
         sides = self.sides(actor)
         if not sides:
             parties = [self.sender, self.requester, *([self.recipient] if self.sent else [])]
@@ -110,7 +110,7 @@ class Expected:
         return 200 if row[0] & sides else 403
 
     def answer_to_claim(self, actor: Actor, action: str) -> int:
-        """The status of the answer to somebody who claims or releases it, with a reason."""
+        """Return the expected HTTP status when this actor claims or releases the referral, with a reason."""
         if RECIPIENT not in self.sides(actor):
             return self.answer(actor, "correct") if not self.sides(actor) else 403
         if not self.is_open or self.status not in (*ASKED, *HELD):
@@ -118,19 +118,19 @@ class Expected:
         return 409 if (self.claimed_by != "") == (action == "claim") else 200
 
     def answer_to_information(self, actor: Actor) -> int:
-        """The status of the answer to somebody who sends a message to which nobody has to reply."""
+        """Return the expected HTTP status when this actor sends a message that needs no reply."""
         if not self.sides(actor):
             return self.answer(actor, "correct")
         return 200 if self.is_open and self.status != "draft" else 409
 
     def changed(self, tag: str) -> None:
-        """Something was done that leaves it with whom it is."""
+        """Record a change that leaves the holder and the next actor as they are."""
         self.version += 1
         self.tags.append(self.tag)
         self.tag = tag
 
     def done(self, action: str, task_id: str, tag: str, to: Party | None = None) -> None:
-        """It was done, and this is how it is now."""
+        """Record a transition and update the expected state."""
         row = self._row(action)
         assert row is not None
         if action == "redirect":

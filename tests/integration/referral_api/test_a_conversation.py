@@ -1,4 +1,4 @@
-"""What the sides of a referral say to each other, and advice that becomes a referral, over HTTP."""
+"""The two sides of a referral exchange messages, and advice becomes a referral, over HTTP."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PATIENCE_S = 30.0
 
 
 def who(task: dict[str, Any], url: str) -> str:
-    """The organisation or team in an extension."""
+    """Return the organisation or team in the extension with this URL."""
     found = next(each["valueReference"] for each in task["extension"] if each["url"] == url)
     return str(found.get("reference") or found["identifier"]["value"])
 
@@ -55,7 +55,7 @@ def refused(answer: httpx.Response, status: int) -> str:
 
 
 def told(services: Services, task_id: str) -> list[tuple[str, list[str]]]:
-    """Each change of the referral to which a Task belongs, and the reasons of its notices."""
+    """Return each change of the Task's referral: its action, and the recipient and reason of each notice."""
     with psycopg.connect(services.postgres) as connection:
         rows = connection.execute(
             """select c.action, c.notices
@@ -430,7 +430,7 @@ def test_another_team_to_which_advice_is_converted_reads_what_was_said_before(
 
 
 def on_the_record(client: httpx.Client, number: str, how_many: int) -> list[dict[str, Any]]:
-    """The person's Communications as the record has them, once there are so many."""
+    """Wait until the record has this many Communications of the person, and return them."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         entries = client.get(f"/fhir/Communication?patient={number}&_sort=sent").json().get("entry", [])

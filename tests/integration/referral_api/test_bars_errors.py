@@ -1,4 +1,4 @@
-"""What is refused of BaRS messages, each with the status and codes of the standard, and where it is."""
+"""Refused BaRS messages get the status and codes of the standard, and the place of the error."""
 
 from __future__ import annotations
 
@@ -295,7 +295,7 @@ def test_an_id_that_is_being_processed_is_too_early(services: Services, sender: 
 
 @contextlib.contextmanager
 def held(services: Services, number: str) -> Iterator[None]:
-    """Within: nobody changes referrals of this person."""
+    """Hold the person's lock inside this context, so that no other transaction changes the person's referrals."""
     key = Keys(secret(services.home, "key-secret").encode()).person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, number))
     with psycopg.connect(services.postgres) as connection:
         connection.execute("select pg_advisory_xact_lock(hashtextextended('referral ' || %s, 0))", [key])
@@ -303,7 +303,7 @@ def held(services: Services, number: str) -> Iterator[None]:
 
 
 def count(services: Services, number: str) -> int:
-    """How many referrals the person has."""
+    """Return how many referrals the person has."""
     with psycopg.connect(services.postgres) as connection:
         row = connection.execute("select count(*) from referral.referral where person_value = %s", [number]).fetchone()
     assert row is not None
@@ -326,7 +326,7 @@ def test_what_takes_too_long_is_given_up_and_can_be_sent_again(
 
 
 def waits(services: Services) -> bool:
-    """Whether somebody waits for a person's lock."""
+    """Return whether a transaction waits for a person's lock."""
     with psycopg.connect(services.postgres) as connection:
         row = connection.execute("select count(*) from pg_locks where locktype = 'advisory' and not granted").fetchone()
     return bool(row and row[0])

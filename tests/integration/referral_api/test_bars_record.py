@@ -1,4 +1,4 @@
-"""What comes of a message beside the referral: the record, the events, bookings and what BaRS reads."""
+"""A BaRS message leads to more than a referral: record entries, events, bookings, and the reads of BaRS."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 
 
 def eventually(client: httpx.Client, path: str) -> Json:
-    """What is at an address, once it is there."""
+    """Wait until the path answers with a resource, and return it."""
     deadline = time.monotonic() + 20
     answer = client.get(path)
     while answer.status_code == 404 and time.monotonic() < deadline:
@@ -197,7 +197,7 @@ def test_slots_are_published_found_and_booked_for_a_referral(
 
 
 def found(client: httpx.Client, path: str) -> Json:
-    """The one Slot that a search finds, once it is there."""
+    """Wait until a search finds one Slot, and return it."""
     deadline = time.monotonic() + 20
     said = client.get(path)
     while said.status_code == 200 and not said.json()["total"] and time.monotonic() < deadline:
@@ -395,7 +395,7 @@ def _in(days: int, hour: int) -> str:
 
 
 def state(services: Services, referral_id: str) -> tuple[str, str, datetime]:
-    """The Task in force, its ETag, and until when the next actor has time."""
+    """Return the id of the current Task, its ETag, and the due time of the next actor."""
     with psycopg.connect(services.postgres) as connection:
         row = connection.execute(
             "select task_id, changed_by, due_at from referral.referral where referral_id = %s", [referral_id]

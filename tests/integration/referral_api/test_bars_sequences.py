@@ -1,4 +1,4 @@
-"""The published BaRS messages, sent one after the other as the standard tells it."""
+"""Published BaRS messages, sent in the order of the standard, create, change and end referrals and bookings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def now(client: httpx.Client, request: Json) -> Json:
 
 
 def history(services: Services, request: Json) -> list[str]:
-    """What was done to the referral, in order."""
+    """Return the actions on the referral, in order."""
     with psycopg.connect(services.postgres) as connection:
         rows = connection.execute(
             "select action from referral.change where referral_id = %s order by version", [request["id"]]
@@ -112,7 +112,7 @@ def test_a_response_to_a_request_for_advice_is_the_advice(
 
 
 def team_of(services: Services, service: str) -> str:
-    """The team that goes by this id of the Directory of Services."""
+    """Return the directory id of the team with this DoS id."""
     with psycopg.connect(services.postgres) as connection:
         query = "select team_id from referral.team where dos_service_id = %s"
         (row,) = connection.execute(query, [service]).fetchall()
@@ -152,7 +152,7 @@ def test_a_control_room_sends_again_what_it_knows_meanwhile(
 
     for name in ("REFREQ8B", "REFREQ8C", "REFREQ8D"):
         update = message(name, number, service)
-        # The published updates have the id that the receiver gave.
+        # The published updates carry the id that the receiver assigned.
         one(update, "ServiceRequest")["id"] = requests[0]["id"]
         requests.append(request_of(send(sender, update)))
 

@@ -1,4 +1,4 @@
-"""Roles as they are published decide who acts for a team, from the day on which they begin until they end."""
+"""Published roles decide who acts for a team, from the day on which a role begins until it ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def user() -> str:
 
 
 def say_role(services: Services, user: str, team: str, organisation: str = "RZ1", **elements: Any) -> None:
-    """Have an organisation publish a role of this user at a team, and wait until the room knows it, if it ever will."""
+    """Publish a role of this user at a team as the organisation, and wait until the referral service has it."""
     role = {
         "resourceType": "PractitionerRole",
         "id": f"role-{user}-{team}",
@@ -45,13 +45,13 @@ _KNOWN = "select from referral.directory_role where subject = %s and active = %s
 
 
 def try_to_accept(services: Services, organisation: str, user: str, surgery: httpx.Client, task: str) -> httpx.Response:
-    """Somebody with a token of this organisation accepts."""
+    """Try to accept the Task as this user, with a token of this organisation."""
     with services.client(organisation, sub=user) as client:
         return act(client, task, "accept", read(surgery, task).headers["ETag"])
 
 
 def why(answer: httpx.Response) -> str:
-    """What the OperationOutcome says."""
+    """Return the diagnostics of a refusal with status 403."""
     assert answer.status_code == 403, answer.text
     return str(answer.json()["issue"][0]["diagnostics"])
 
@@ -132,6 +132,6 @@ def test_a_team_that_was_withdrawn_takes_no_new_referral_and_finishes_what_it_ha
 
 
 def active(connection: psycopg.Connection, team: str) -> bool | None:
-    """Whether a team takes referrals; None while it is not known."""
+    """Return whether a team takes referrals; None while the directory does not have the team."""
     row = connection.execute("select active from referral.team where team_id = %s", [team]).fetchone()
     return None if row is None else bool(row[0])

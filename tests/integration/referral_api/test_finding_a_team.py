@@ -1,4 +1,4 @@
-"""Whom somebody could be referred to: the teams of the directory, found by what is known of them."""
+"""A search for HealthcareService finds teams of the directory by name and organisation, page by page."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""One holder always, none lost, none doubled: many actors do whatever they like against the real API.
+"""Many actors act at random on the real API. Each referral keeps one holder; none is lost or doubled.
 
-ONESTORY_TEST_ACTORS says how many courses are tried; without it few are, and the same each time.
+ONESTORY_TEST_ACTORS sets how many sequences are tried. Without it the test tries a few, the same in each run.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PEOPLE = 3
 NAMES = ("surgery", "other surgery", "community", "member", "hospital", "visitor", "stranger")
 ACTIONS = (*MAY, "correct")
 ONWARD = ("request", "receive", "accept", "reject", "start", "hold", "resume", "complete", "fail", "redirect")
-# Most of what is tried shall be possible, or no referral would get far.
+# Most attempts must be allowed, or no referral would reach a late state.
 LIKELY = st.sampled_from(NAMES[:5]) | st.sampled_from(NAMES)
 WAY = st.sampled_from(("receive", "accept", "start", "book", "complete")) | st.sampled_from(ACTIONS)
 WHICH, WHERE, KEYED = st.integers(0, 99), st.integers(0, 2), st.booleans()
@@ -55,7 +55,7 @@ WHICH, WHERE, KEYED = st.integers(0, 99), st.integers(0, 2), st.booleans()
 
 @dataclass
 class World:
-    """Who and what there is, over all courses."""
+    """The people, teams, clients and referrals that all sequences share."""
 
     services: Services
     people: list[str]
@@ -65,10 +65,10 @@ class World:
     record: Record
     referrals: list[Expected] = field(default_factory=list)
     reached: set[str] = field(default_factory=set)
-    """Every state in which a referral was, once something was done to it."""
+    """Every state that a referral reached by an action."""
 
     def actors(self) -> dict[str, Actor]:
-        """Everybody, as they are before a course."""
+        """Return all actors in their state before a sequence."""
         community, other_team, hospital = self.teams
         member = Actor("member", community[0], {community})
         self.role_of_member_ends(None)
@@ -86,7 +86,7 @@ class World:
         }
 
     def role_of_member_ends(self, at: datetime | None) -> None:
-        """Set when it does; None: it does not."""
+        """Set the end of the member's role; None: the role has no end."""
         with psycopg.connect(self.services.postgres) as connection:
             changed = connection.execute(
                 "update referral.directory_role set ends_at = %s where subject = %s", [at, f"m-{self.teams[0][1]}"]
@@ -138,7 +138,7 @@ def _have_role(services: Services, subject: str, team: Party) -> None:
 
 
 class ManyActors(RuleBasedStateMachine):
-    """Each rule does one thing as somebody, and the model says what is answered and what becomes of it."""
+    """Each rule does one action as one actor. The model gives the expected answer and state."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -211,7 +211,7 @@ class ManyActors(RuleBasedStateMachine):
     @precondition(lambda self: self.referrals)
     @rule(which=WHICH, course=st.lists(WHICH, min_size=1, max_size=5), to=WHERE)
     def do_what_is_possible(self, which: int, course: list[int], to: int) -> None:
-        """A few things one after the other, each as somebody who may: so that referrals get somewhere."""
+        """Do a few allowed actions in a row, so that referrals reach late states."""
         referral = self._referral(which)
         for what in course:
             if possible := [
@@ -276,7 +276,7 @@ class ManyActors(RuleBasedStateMachine):
         found = [answer.status_code for answer in answers]
         assert found.count(200) == min(1, expected.count(200)), (found, expected)
         for answer, action, wanted in zip(answers, actions, expected, strict=True):
-            # Who came second meets what the first has made of it.
+            # The second request meets the state that the first one made.
             assert answer.status_code in ({wanted} if 200 not in found else {wanted, 412, 403, 404}), (found, expected)
             if answer.status_code == 200:
                 self._note(referral, action, to, answer)
@@ -323,7 +323,7 @@ class ManyActors(RuleBasedStateMachine):
             self.touched = None
 
     def teardown(self) -> None:
-        """Everybody who was told tells the same."""
+        """Check that topic, tables and record agree with the model."""
         world = self.world
         world.topic.await_all(self.referrals)
         for each in self.referrals:
@@ -335,7 +335,7 @@ class ManyActors(RuleBasedStateMachine):
             assert disagreeing_record(world.record, number, [e for e in world.referrals if e.person == number]) == []
 
     def _referral(self, which: int) -> Expected:
-        """Mostly one of the latest that are open."""
+        """Choose a referral: mostly one of the two newest open ones."""
         still_open = [each for each in self.referrals if each.is_open]
         among = self.referrals if which % 8 == 0 or not still_open else still_open[-2:]
         return among[which % len(among)]
@@ -384,7 +384,7 @@ def test_there_is_one_holder_always_and_all_who_were_told_tell_the_same(world: W
 
     run_state_machine_as_test(Course, settings=profile)
 
-    # It was a test of something: referrals got everywhere, and were passed on.
+    # The test covered enough: referrals reached at least seven states, and some were passed on.
     assert len(world.referrals) >= 8
     assert any(each.former for each in world.referrals)
     assert len(world.reached) >= 7, world.reached

@@ -1,4 +1,4 @@
-"""What could be overlooked: a question to who passed a referral on, a death, a list after a restoration, a mistake."""
+"""Cases that a team could miss: a question after passing on, a death, a list after a restore, a correction."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_list_has_all_its_rows_after_the_database_was_restored_from_a_copy(
 ) -> None:
     sent = [refer(surgery, service_request(new_nhs_number(), team)) for _ in range(3)]
     with psycopg.connect(services.postgres) as connection:
-        # A copy keeps the numbers of transactions, of which a new cluster has not had so many yet.
+        # A copy keeps its transaction numbers. They can be higher than those that a new cluster has reached.
         connection.execute("set session_replication_role = replica")
         connection.execute(
             "update referral.referral set changed_in = '4000000000000'::xid8 where recipient_team = %s", [team]
@@ -90,7 +90,7 @@ def test_a_list_has_all_its_rows_after_the_database_was_restored_from_a_copy(
 
 
 def deceased(services: Services, number: str) -> None:
-    """The room knows that this person has died, as if it had been told before all of this."""
+    """Write that this person has died, as if the referral service had got the news earlier."""
     keys = Keys((services.home / "key-secret").read_text().encode())
     with psycopg.connect(services.postgres) as connection:
         connection.execute(
@@ -101,7 +101,7 @@ def deceased(services: Services, number: str) -> None:
 
 
 def told_of_a_death(services: Services, organisation: str, answer: httpx.Response) -> Callable[[], bool]:
-    """Whether this organisation was told that the person of this referral has died."""
+    """Return a check whether this organisation has a notice that the person of this referral has died."""
 
     def is_told() -> bool:
         with psycopg.connect(services.postgres) as connection:

@@ -1,4 +1,4 @@
-"""Who has nothing to do with a referral, any more or yet, learns nothing of it; and nobody stops it for others."""
+"""A caller who is not yet or no longer a party of a referral learns nothing of it, and cannot block it for others."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_nobody_gives_a_user_of_another_organisation_a_name(
 
 
 def booked(services: Services, sender: httpx.Client, number: str, service: str) -> dict[str, Any]:
-    """The Appointment that was made of a published booking."""
+    """Return the Appointment that a published booking created."""
     said = message("BOOKREQ01", number, service)
     appointment = one(said, "Appointment")
     one(said, "Slot")["id"] = new_slot(services, service, appointment["start"], appointment["end"])

@@ -1,4 +1,4 @@
-"""What nobody acted on in time, and who was told: over HTTP, with the clock of the referral process."""
+"""Late referrals are escalated with notices: over HTTP, with the clock of the referral process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def team(services: Services) -> str:
 
 
 def make_late(services: Services, *sent: httpx.Response) -> None:
-    """The time of whoever acts next was over a minute ago; returns when that was escalated."""
+    """Set the due time to a minute ago, and return when the referrals were escalated."""
     ids = [each.json()["id"] for each in sent]
     with psycopg.connect(services.postgres, autocommit=True) as connection:
         connection.execute(
@@ -49,7 +49,7 @@ def make_late(services: Services, *sent: httpx.Response) -> None:
 
 
 def await_escalated(services: Services, ids: list[str], least: int) -> None:
-    """Return when so many of these referrals were escalated."""
+    """Return when at least this many of these referrals were escalated."""
     deadline = time.monotonic() + PATIENCE_S
     escalated = "select from referral.referral where referral_id = any(%s) and escalated_at is not null"
     with psycopg.connect(services.postgres, autocommit=True) as connection:
@@ -128,7 +128,7 @@ def test_a_process_that_is_killed_while_it_escalates_has_told_each_once_in_the_e
     await_escalated(services, ids, len(ids))
     act(surgery, task_of(sent[0]), "cancel", read(surgery, task_of(sent[0])).headers["ETag"], REASON)
 
-    # What was sent twice because the relay died is one event.
+    # The relay can send an event twice when it is killed: count it once.
     events = {each.event_id: each for each in on_topic(services, ids[0], "cancel", *ids[1:])}.values()
     assert sorted(each.referral_id for each in events if each.action == "escalate") == sorted(ids)
     metrics = httpx.get(f"{services.stack.health['refer']}/metrics", trust_env=False).text
@@ -282,7 +282,7 @@ def test_a_cursor_of_one_list_is_refused_by_another(services: Services, surgery:
 
 
 def on_topic(services: Services, referral: str, until: str, *others: str) -> list[ReferralChanged]:
-    """What Kafka has of a referral and of others, in order, once it has this action of it."""
+    """Wait until Kafka has this action of the referral, and return its events and those of the others, in order."""
     found: list[ReferralChanged] = []
     deadline = time.monotonic() + PATIENCE_S
     with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
@@ -298,7 +298,7 @@ def on_topic(services: Services, referral: str, until: str, *others: str) -> lis
 
 
 def waits(services: Services) -> bool:
-    """Whether anything waits to be sent."""
+    """Return whether events wait in the outbox."""
     with psycopg.connect(services.postgres) as connection:
         return bool(connection.execute("select from referral.outbox limit 1").fetchall())
 
@@ -312,7 +312,7 @@ def topic_ends(services: Services, topic: str) -> dict[TopicPartition, int]:
 
 
 def new_on(services: Services, topic: str, before: dict[TopicPartition, int]) -> list[Event]:
-    """What has come since then."""
+    """Return the events on the topic since these offsets."""
     ends, found = topic_ends(services, topic), []
     with closing(KafkaConsumer(bootstrap_servers=services.kafka)) as consumer:
         consumer.assign(list(before))

@@ -1,4 +1,4 @@
-"""Changes of a worklist as they come: Server-Sent Events over real Kafka."""
+"""A worklist sends each change as a Server-Sent Event, over real Kafka."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def events_of(team: str) -> str:
 
 
 def of(sent: httpx.Response) -> Callable[[dict[str, Any]], bool]:
-    """Whether an event is of this referral."""
+    """Return a check whether an event belongs to this referral."""
     return lambda data: bool(data["referral"] == sent.json()["id"])
 
 
@@ -236,7 +236,7 @@ def test_every_replica_tells_of_every_change_and_one_goes_on_where_another_was(
 
         with following(elsewhere, events_of(team), here.last_id) as moved:
             moved.await_event("changed", of(missed))
-            # A process that has just started knows what happened before it did.
+            # A process that has just started knows the changes from before its start.
             assert moved.named("reset") == []
             processes.stop(services.home, ["serve-2"])
             moved.await_end()
@@ -253,7 +253,7 @@ def test_an_open_list_survives_a_broker_that_goes_away_and_comes_back(
         first = send(surgery, team)
         stream.await_event("changed")
         stack.kill_kafka()
-        # It is said while nobody can hear it.
+        # This change happens while the broker is down.
         second = send(surgery, team)
         stream.await_event("late", lambda data: bool(data["seconds"] >= 10))
         stack.start_kafka()

@@ -1,4 +1,4 @@
-"""Worklists: open referrals for a team, of an organisation and for oneself, over HTTP on real PostgreSQL and Kafka."""
+"""Worklists show the open referrals of a team, an organisation or a user, over HTTP on real PostgreSQL and Kafka."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
 
 def send(surgery: httpx.Client, team: str, priority: str = "urgent", **elements: Any) -> httpx.Response:
-    """A new referral of somebody new."""
+    """Send a new referral of a new person."""
     sent = refer(surgery, service_request(new_nhs_number(), team, priority=priority, **elements))
     assert sent.status_code == 201, sent.text
     return sent
@@ -42,7 +42,7 @@ def referrals(page: dict[str, Any]) -> list[str]:
 
 
 def overdue(services: Services, sent: httpx.Response, by: timedelta = timedelta(hours=1)) -> None:
-    """Nobody has acted in time."""
+    """Set the due time of the referral to `by` before now."""
     with psycopg.connect(services.postgres) as connection:
         connection.execute(
             "update referral.referral set due_at = now() - %s where referral_id = %s", [by, sent.json()["id"]]
@@ -188,7 +188,7 @@ def test_pages_bring_every_row_once(surgery: httpx.Client, nurses: httpx.Client,
 
 
 def rows_of(client: httpx.Client, page: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows of this page and of all that follow."""
+    """Return the rows of this page and of all following pages."""
     yield from page["rows"]
     while page["next"]:
         page = client.get(page["next"]).raise_for_status().json()
@@ -202,7 +202,7 @@ def test_what_changes_between_two_pages_is_neither_lost_nor_shown_twice_as_it_wa
     first = listed(nurses, f"teams/{team}", count=2)
     unseen = [each for each in sent if each.json()["id"] not in referrals(first)]
 
-    # One that was not seen comes to the front, one that was seen goes back, one leaves, and one is new.
+    # One unseen row moves to the front, one seen row moves back, one leaves, and one is new.
     overdue(services, unseen[3])
     seen = next(each for each in sent if each.json()["id"] == referrals(first)[0])
     act(nurses, task_of(seen), "accept", seen.headers["ETag"])
@@ -436,7 +436,7 @@ def test_who_is_on_a_page_leaves_a_trace_each(
         page = nurses.get(
             f"/worklists/teams/{team}", params={"count": 2}, headers={"X-Correlation-Id": correlation_id}
         ).json()
-        # They are acknowledged before the answer: what is there now is all.
+        # Kafka acknowledges the access events before the answer, so the topic has all of them now.
         ends = consumer.end_offsets(places)
         traces = []
         while any(consumer.position(place) < ends[place] for place in places):

@@ -1,4 +1,4 @@
-"""Where a referral shows, beside its own API: the room's tables, `care.referral`, and the record of the person."""
+"""Checks of a referral outside its API: the service's tables, `care.referral`, and the person's record."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PATIENCE_S = 90.0
 
 
 class Topic:
-    """Reads `care.referral` from now on: every event, where it stands in its partition."""
+    """Reads `care.referral` from now on: every event, in the order of its partition."""
 
     def __init__(self, bootstrap: str) -> None:
         self._codec = create_codec("")
@@ -37,10 +37,10 @@ class Topic:
         for place in places:
             self._consumer.position(place)
         self.events: dict[str, list[shared_events.ReferralChanged]] = defaultdict(list)
-        """By NHS number, in the order of the topic; what came twice is there twice."""
+        """By NHS number, in the order of the topic. An event that came twice is listed twice."""
 
     def read(self) -> None:
-        """What has come."""
+        """Read the events that have come."""
         for messages in self._consumer.poll(timeout_ms=100).values():
             for message in messages:
                 event = self._codec.decode(message.value)
@@ -66,7 +66,7 @@ class Topic:
 
 
 def disagreeing_events(topic: Topic, referral: Expected) -> list[str]:
-    """What is wrong with what Kafka was told of a referral."""
+    """Return the differences between the events of a referral and the model."""
     told = topic.of(referral.person, referral.referral_id)
     wrong = []
     if (versions := [each.version for each in told]) != list(range(1, referral.version + 1)):
@@ -86,13 +86,13 @@ def disagreeing_events(topic: Topic, referral: Expected) -> list[str]:
 
 
 def disordered(topic: Topic, number: str) -> list[str]:
-    """Events of a person that stand before what they followed."""
+    """Return the events of a person that are on the topic before an event they followed."""
     times = [each.occurred_at for each in topic.events[number]]
     return [f"{after} after {before}" for before, after in pairwise(times) if after < before]
 
 
 def disagreeing_rows(services: Services, referral: Expected) -> list[str]:
-    """What is wrong in the room's tables."""
+    """Return the differences between the service's tables and the model."""
     with psycopg.connect(services.postgres, row_factory=dict_row) as connection:
         key = {"id": referral.referral_id}
         rows = connection.execute("select * from referral.referral where referral_id = %(id)s", key).fetchall()
@@ -112,7 +112,7 @@ def disagreeing_rows(services: Services, referral: Expected) -> list[str]:
 
 
 class Record:
-    """The record, as somebody of the person's own network reads it."""
+    """The record, as a caller in the person's network reads it."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
@@ -128,7 +128,7 @@ class Record:
         _until(lambda: time.sleep(0.2), behind)
 
     def entries(self, kind: str, number: str) -> dict[str, dict[str, Any]]:
-        """All of a type that the record has of a person, by id. Fails where one comes twice."""
+        """Return a person's resources of one type, by id. Fails when a resource comes twice."""
         found: dict[str, dict[str, Any]] = {}
         url: str | None = f"/fhir/{kind}?patient={number}&_count=200"
         while url:
@@ -143,7 +143,7 @@ class Record:
 
 
 def disagreeing_record(record: Record, number: str, referrals: Collection[Expected]) -> list[str]:
-    """What is wrong on a person's record, of whom there are these referrals and no others."""
+    """Return the differences between a person's record and the model. `referrals` are all referrals of the person."""
     requests, tasks = record.entries("ServiceRequest", number), record.entries("Task", number)
     known = {each.referral_id: each.request_status for each in referrals}
     wrong = [
@@ -160,7 +160,7 @@ def disagreeing_record(record: Record, number: str, referrals: Collection[Expect
 
 
 def disagreeing_task(referral: Expected, task: dict[str, Any]) -> list[str]:
-    """What is wrong with the Task that is in force, wherever it was read."""
+    """Return the differences between the current Task, from any source, and the model."""
     said = {each["url"]: each for each in task.get("extension", ())}
     found = {
         "tag": _tag(task),

@@ -1,6 +1,6 @@
-"""Members of a consumer group come back, leave, die and are replaced; real Kafka gives out the partitions.
+"""Members of a consumer group return, leave, die and are replaced. Real Kafka assigns the partitions.
 
-Session time-outs here are either long, so that nothing that happens can be due to one, or as short as Kafka allows.
+Session time-outs here are either so long that they cannot cause any result, or as short as Kafka allows.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SOON_S = 60.0
 
 
 class Member:
-    """A member that polls in a thread of its own, as a projector does. Threads end before their consumers do."""
+    """A group member that polls in its own thread, as a projector does. The thread ends before the consumer."""
 
     def __init__(self, stack: Stack, topic: str, instance: str, session_s: float) -> None:
         self.log = KafkaLog(stack.kafka, topic, [topic], instance=instance, session_s=session_s)
         self.assigned: frozenset[Partition] = frozenset()
         self.seen: list[frozenset[Partition]] = []
-        """Every assignment so far, each once where it is repeated."""
+        """Every assignment so far, in order. An assignment that repeats the one before it is left out."""
         self.failure: Exception | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._poll)
@@ -56,14 +56,14 @@ class Member:
                 self.seen.append(self.assigned)
 
     def die(self) -> None:
-        """As a killed process does: its connections close, and the group hears nothing."""
+        """End like a killed process: the connections close, and the group gets no message."""
         self._ended.set()
         self._thread.join()
-        self.log._consumer._coordinator.is_dynamic_member = lambda: False  # who leaves is not waited for
+        self.log._consumer._coordinator.is_dynamic_member = lambda: False  # closes without leaving the group
         self.log._close()
 
     def leave(self) -> None:
-        """As a process does that stops in order."""
+        """End like a process that stops in order."""
         self._ended.set()
         self._thread.join()
         self.log.close()
@@ -71,7 +71,7 @@ class Member:
 
 @pytest.fixture
 def topic(stack: Stack) -> str:
-    """A topic of several partitions; its name is the group's too."""
+    """A topic with several partitions. The group has the same name."""
     name = f"test.{uuid.uuid4().hex[:8]}"
     with closing(KafkaAdminClient(bootstrap_servers=stack.kafka)) as admin:
         admin.create_topics({name: {"num_partitions": PARTITIONS, "replication_factor": 1}}, wait_for_metadata=True)
@@ -95,7 +95,7 @@ def everything(topic: str) -> list[Partition]:
 
 
 def shared(found: Sequence[Member]) -> list[Partition]:
-    """All partitions that somebody has; one that two have is there twice."""
+    """All assigned partitions. A partition that two members have occurs twice."""
     return sorted(place for each in found for place in each.assigned)
 
 
@@ -156,7 +156,7 @@ def test_a_member_keeps_what_it_keeps_while_another_joins_and_leaves(stack: Stac
         until(lambda: sorted(one.assigned) == everything(topic), SOON_S)
         assert 0 < len(kept) < PARTITIONS
 
-        # It had nothing before it joined; from then on it was never without what it keeps.
+        # It had no partitions before it joined. After that it always had the ones that it keeps.
         joined = next(place for place, each in enumerate(one.seen) if each)
         assert all(kept <= each for each in one.seen[joined:])
 
@@ -165,7 +165,7 @@ def test_a_join_that_outlasts_its_poll_is_finished_by_the_next_one(stack: Stack,
     with closing(KafkaLog(stack.kafka, topic, [topic])) as log:
         until(lambda: log.poll(100, 1) is not None and sorted(log.assigned()) == everything(topic))
         coordinator = log._consumer._coordinator
-        # As when the metadata of a topic has changed, and is as before by the next poll.
+        # This looks as if the topic's metadata had changed. By the next poll the metadata is as before.
         known, coordinator._assignment_snapshot = coordinator._assignment_snapshot, {}
         until(lambda: log.poll(0, 1) is not None and coordinator.rejoining)
         coordinator._assignment_snapshot = known
@@ -183,7 +183,7 @@ def test_of_two_members_with_one_name_the_first_is_told_so_and_the_second_goes_o
             until(lambda: first.failure is not None)
             first.leave()
             until(lambda: sorted(second.assigned) == everything(topic))
-            # A first one that leaves takes nothing from the second: the group hears of it with the next heartbeats.
+            # The first member leaves and takes nothing from the second. The group learns this with the next heartbeats.
             until(lambda: second.log._consumer._coordinator.heartbeat.last_send > time.monotonic() - 0.5)
             assert sorted(second.assigned) == everything(topic)
         finally:
@@ -201,7 +201,7 @@ def test_a_session_that_kafka_does_not_allow_is_said_so(stack: Stack, topic: str
 
 
 def test_a_member_waits_while_the_group_has_one_of_a_version_that_rebalances_eagerly(stack: Stack, topic: str) -> None:
-    # As KafkaConsumer is made without a strategy, which is how the earlier version made it.
+    # The earlier version created KafkaConsumer without a strategy, as here.
     with closing(KafkaConsumer(topic, bootstrap_servers=stack.kafka, group_id=topic)) as earlier:
         until(lambda: earlier.poll(100) is not None and len(earlier.assignment()) == PARTITIONS)
         with closing(KafkaLog(stack.kafka, topic, [topic], instance="one")) as log:

@@ -1,4 +1,4 @@
-"""Schema ids from a registry: the same codec, another source of ids; and what a process says when there is none."""
+"""A codec takes its schema ids from a registry. Without a registry, a process ends with one clear error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def registry() -> Iterator[Registry]:
 
 @pytest.fixture(params=["loopback", "docker"])
 def url(request: pytest.FixtureRequest) -> str:
-    """The fake, and the real thing where there is one."""
+    """The address of the fake registry, and of the real one where it runs."""
     if request.param == "loopback":
         running: Registry = request.getfixturevalue("registry")
         return running.url
@@ -45,7 +45,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def schema_id(value: bytes) -> int:
-    """The id in wire bytes."""
+    """The schema id in the first bytes of a message."""
     found: int = struct.unpack_from(">bI", value)[1]
     return found
 

@@ -1,4 +1,4 @@
-"""A door that answers as the real one does, without a socket; it can be told to answer otherwise."""
+"""A fake of intake that answers without a socket. A test can script other answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BASE_URL = "http://127.0.0.1:8080"
 
 
 class FakeDoor(httpx.AsyncBaseTransport):
-    """Takes everything, unless `script` gives another answer (or an exception to raise) for a request."""
+    """Accepts everything, unless `script` returns another answer for a request, or an exception to raise."""
 
     def __init__(self, script: Script = lambda _request, _resource: None) -> None:
         self.requests: list[httpx.Request] = []
@@ -36,7 +36,7 @@ class FakeDoor(httpx.AsyncBaseTransport):
 
     @property
     def keys(self) -> list[str]:
-        """The idempotency keys, in the order in which they arrived."""
+        """The idempotency keys, in the order of arrival."""
         return [request.headers["Idempotency-Key"] for request in self.requests]
 
     @property
@@ -45,7 +45,7 @@ class FakeDoor(httpx.AsyncBaseTransport):
 
 
 def taken(resource: Any) -> httpx.Response:
-    """What the door says of something good."""
+    """The answer of intake to a valid submission."""
     headers = {"X-OneStory-Event-Id": "e1, e2", "X-OneStory-Position": "p1"}
     if resource["resourceType"] != "Bundle":
         return httpx.Response(201, headers=headers)

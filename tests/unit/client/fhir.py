@@ -1,4 +1,4 @@
-"""Small pieces of FHIR for the tests of the client."""
+"""Small FHIR resources for the tests of the client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server-Sent Events, and the connections over which they come."""
+"""The client reads Server-Sent Events, and reconnects when a connection ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLOSED = b'id: 9\nevent: closed\ndata: {"reason": "role", "diagnostics": "You ha
 
 
 class FakeServer(httpx.BaseTransport):
-    """Answers each connection with the next of these chunks, and notes the headers of each request."""
+    """Answers each connection with the next list of chunks, and keeps the headers of each request."""
 
     def __init__(self, *connections: list[bytes]) -> None:
         self.requests: list[httpx.Request] = []
@@ -45,7 +45,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(server: httpx.BaseTransport) -> list[ServerEvent | OneStoryError]:
-    """All events, up to the error that ends the stream."""
+    """All events, and the error that ends the stream."""
     events: queue.SimpleQueue[ServerEvent | OneStoryError] = queue.SimpleQueue()
     with (
         httpx.Client(transport=server, base_url="http://server") as http,

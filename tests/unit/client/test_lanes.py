@@ -1,3 +1,5 @@
+"""Work of one lane keeps its order, and a limited number of lanes run at once."""
+
 from __future__ import annotations
 
 import asyncio
@@ -6,7 +8,7 @@ from onestory.client.run import OrderedLanes
 
 
 class Work:
-    """Pieces of work that last one turn of the loop each, and a note of how they ran."""
+    """Pieces of work that last one turn of the event loop each, with a log of their order."""
 
     def __init__(self) -> None:
         self.log: list[str] = []

@@ -1,4 +1,4 @@
-"""What a terminal is given to show."""
+"""Text for a terminal holds no control characters."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The progress of a publish: a bar on a terminal, and lines elsewhere."""
+
 from __future__ import annotations
 
 import io

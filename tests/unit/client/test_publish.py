@@ -1,3 +1,5 @@
+"""The publish command: its exit code, its report, and how it resumes an interrupted run."""
+
 from __future__ import annotations
 
 import argparse
@@ -19,7 +21,7 @@ from onestory.shared.errors import Misconfigured, NotFound
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No embedded stack, no settings, and a state directory of its own."""
+    """Each test has no embedded stack, no settings, and its own state directory."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

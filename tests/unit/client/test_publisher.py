@@ -1,3 +1,5 @@
+"""The publisher repeats requests without an outcome, and reports refusals with field and reason."""
+
 from __future__ import annotations
 
 import asyncio
@@ -18,7 +20,7 @@ from onestory.shared.errors import Misconfigured, Unauthenticated, Unavailable, 
 
 
 class Clock:
-    """Time that passes only by sleeping."""
+    """A clock that only sleeping moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -33,7 +35,7 @@ class Clock:
 
 
 def answers(*statuses: int | Exception, headers: dict[str, str] | None = None) -> Script:
-    """These answers first, then good ones."""
+    """A script that gives these answers first, and then successful ones."""
     left = list(statuses)
 
     def script(_request: httpx.Request, _resource: object) -> httpx.Response | Exception | None:

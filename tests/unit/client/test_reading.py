@@ -1,3 +1,5 @@
+"""Items are read from files, compressed files and archives, in order. Damaged files are named."""
+
 from __future__ import annotations
 
 import gzip

@@ -1,3 +1,5 @@
+"""A submission gets its path, method, person and idempotency key from the content of its item."""
+
 from __future__ import annotations
 
 import pytest

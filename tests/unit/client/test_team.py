@@ -1,4 +1,4 @@
-"""Which team is meant."""
+"""The client finds the team that a user names by id, name or part of a name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worklist on the terminal."""
+"""The client shows a worklist on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A door for tests: what it decides of a submission, with ids and a clock that stand still."""
+"""Intake for tests: prepare a submission with fixed ids and a fixed clock."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def decide(
     number: int = 1,
     role: str = "",
 ) -> PreparedSubmission:
-    """What the door makes of it. `number` tells one submission from the next."""
+    """Prepare the submission as intake does. Each `number` gives other ids."""
     arrival = RequestContext(DOOR, organisation, system, NOW, UUID(int=number), "correlation", key, role)
     opened = parse_submission(submission, DOOR.base_url)
     return prepare(opened, apply_claims(arrival, said, opened.claims()), known or {}, _ids(number).__next__)
@@ -81,32 +81,32 @@ def put(resource: Json) -> Submission:
 
 
 def refused(submission: Submission, **options: Any) -> OneStoryError:
-    """The error with which the door refuses it."""
+    """The error by which intake refuses the submission."""
     with pytest.raises(OneStoryError) as raised:
         decide(submission, **options)
     return raised.value
 
 
 def place(error: OneStoryError) -> str:
-    """Where the first issue lies."""
+    """The expression of the first issue."""
     return error.issues[0].expression
 
 
 def statement(prepared: PreparedSubmission) -> RecordChanged:
-    """The one event, which is about a person."""
+    """The only event, which is about a person."""
     (event,) = prepared.events
     assert isinstance(event, RecordChanged)
     return event
 
 
 def directory(prepared: PreparedSubmission) -> list[Entry]:
-    """The entries of events that are all for the directory."""
+    """The entries of events that are all about the directory."""
     assert all(isinstance(event, DirectoryChanged) for event in prepared.events)
     return [event.entry for event in prepared.events if isinstance(event, DirectoryChanged)]
 
 
 def content(entry: Entry) -> Json:
-    """The resource in an entry."""
+    """The resource of an entry."""
     assert entry.content is not None
     resource: Json = json.loads(entry.content)
     return resource
@@ -117,13 +117,13 @@ def contents(prepared: PreparedSubmission) -> list[Json]:
 
 
 def bundle(kind: str, *resources: Json, **elements: Any) -> Json:
-    """A Bundle without requests; each entry has the fullUrl urn:uuid:<its place>."""
+    """A Bundle without requests. Each entry has the fullUrl urn:uuid:<its index>."""
     entries = [{"fullUrl": full_url(index), "resource": each} for index, each in enumerate(resources)]
     return {"resourceType": "Bundle", "type": kind, "entry": entries, **elements}
 
 
 def posted(kind: str, *resources: Json, **elements: Any) -> Json:
-    """A transaction or batch that creates each; each entry has the fullUrl urn:uuid:<its place>."""
+    """A transaction or batch that creates each resource. Each entry has the fullUrl urn:uuid:<its index>."""
     entries = [
         {"fullUrl": full_url(index), "resource": each, "request": {"method": "POST", "url": each["resourceType"]}}
         for index, each in enumerate(resources)
@@ -136,7 +136,7 @@ def full_url(index: int) -> str:
 
 
 def unnumbered(local_id: str, **elements: Any) -> Json:
-    """A Patient whose NHS number the source does not know."""
+    """A Patient without a known NHS number."""
     return {"resourceType": "Patient", "id": local_id, "name": [{"family": "Okafor"}], **elements}
 
 

@@ -1,4 +1,4 @@
-"""Fakes of what the door stands on: a broker that acknowledges or does not, a record that knows what it is told."""
+"""Fakes of the services that intake needs: a Kafka producer, the record's database, and visible positions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from onestory.shared.visible_positions import VisiblePositions
 
 
 class FakeBroker(Producer):
-    """Keeps what is sent; `away` makes every outcome unknown."""
+    """Keeps the messages that are sent. `away` makes every outcome unknown."""
 
     def __init__(self) -> None:
         self.sent: list[KafkaMessage] = []
@@ -36,7 +36,7 @@ class FakeBroker(Producer):
 
 
 class FakeRecord(Database):
-    """Answers the two questions that the door has for the record; `away` is a database that does not answer."""
+    """Answers the two queries that intake sends to the record. `away` makes the database unavailable."""
 
     def __init__(self) -> None:
         self.known: dict[str, KnownResource] = {}
@@ -68,7 +68,7 @@ def _row(shared_id: str, known: KnownResource) -> Mapping[str, str]:
 
 
 class FakeVisibility(VisiblePositions):
-    """Says at once what `becomes` says: visible, late, parked, or that the record is away."""
+    """Returns at once the result in `becomes`: visible, late, parked, or that the record is away."""
 
     def __init__(self) -> None:
         self.becomes = "visible"

@@ -1,4 +1,4 @@
-"""A batch may be about several people: all or nothing for each of them."""
+"""A batch may be about several people. Intake takes all entries of a person, or none."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def people(prepared: PreparedSubmission) -> list[str]:
 
 
 def refused_at(prepared: PreparedSubmission) -> dict[int, str]:
-    """Where the refused entries are, and what their first issue points at."""
+    """The index of each refused entry, and the expression of its first issue."""
     outcomes = enumerate(prepared.outcomes)
     return {index: place(outcome.error) for index, outcome in outcomes if isinstance(outcome, RefusedEntry)}
 

@@ -1,4 +1,4 @@
-"""What is published comes back as it went in, apart from its id, its references and its meta."""
+"""A published resource keeps its bytes, except for its id, its references and its meta."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BEGINNING = f'{{"resourceType":"Observation","id":"{shared_id(AMINA, "Observatio
 
 
 def published(body: str) -> bytes:
-    """The content of an Observation o1 that was sent as these bytes."""
+    """The content of the Observation o1 that was sent as these bytes."""
     (entry,) = statement(decide(Submission("PUT", body.encode(), "Observation", "o1"))).entries
     assert entry.content is not None
     return entry.content
@@ -99,7 +99,7 @@ _NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?([eE][+-]?[0-9]
 
 @st.composite
 def _values(draw: st.DrawFn) -> str:
-    """An extension, as JSON text with escapes and white space as somebody might write them."""
+    """An extension as JSON text, with escapes and white space that a publisher might write."""
     space = draw(st.sampled_from(["", " ", "\n  ", "\t"]))
     text = json.dumps(draw(_TEXT), ensure_ascii=draw(st.booleans()))
     kind = draw(st.sampled_from(["String", "Decimal", "Quantity", "Annotation"]))
@@ -113,7 +113,7 @@ def _values(draw: st.DrawFn) -> str:
 
 
 def as_written(text: str | bytes) -> Any:
-    """JSON with each number as the digits that were sent."""
+    """Parsed JSON. Each number keeps the digits that were sent."""
     return json.loads(text, parse_float=str, parse_int=str)
 
 

@@ -1,4 +1,7 @@
-"""Hostile and broken input: refused with a place and a reason, never with what it said, and never with a crash."""
+"""Hostile and broken input is refused with an expression and a reason.
+
+The refusal never repeats the input, and intake never crashes.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +124,7 @@ def test_whose_a_refused_entry_is_may_be_beyond_telling() -> None:
 
 
 def _refusals(body: bytes) -> list[OneStoryError | None]:
-    """What became of each entry: all of them share the error where nothing is taken."""
+    """The error of each entry; None for an accepted one. If no entry is accepted, one error stands for all."""
     try:
         outcomes = decide(Submission("POST", body)).outcomes
     except OneStoryError as error:
@@ -244,7 +247,7 @@ ODD: list[Any] = [
 
 
 def mutate(value: Any, chance: random.Random) -> Any:
-    """The value with one thing in it changed, removed, moved or doubled."""
+    """The value with one part changed, removed, moved or doubled."""
     places = list(_places(value))
     parent, key = chance.choice(places)
     match chance.randrange(4):
@@ -281,7 +284,7 @@ def test_a_mutated_bundle_is_taken_or_refused_and_nothing_else(chance: random.Ra
     try:
         prepared = decide(Submission("POST", json.dumps(mutated).encode()))
     except OneStoryError:
-        return  # refused on purpose, which is what it should be
+        return  # refused on purpose: this result is correct
     else:
         people = [event.person for event in prepared.events if isinstance(event, RecordChanged)]
         assert len(set(people)) == len(people)
@@ -297,4 +300,4 @@ def test_bytes_put_anywhere_are_taken_or_refused_and_nothing_else(junk: bytes, a
     try:
         decide(Submission("POST", body[:at] + junk + body[at + cut :]))
     except OneStoryError:
-        return  # refused on purpose, which is what it should be
+        return  # refused on purpose: this result is correct

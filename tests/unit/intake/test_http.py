@@ -1,4 +1,4 @@
-"""The door over HTTP: what goes to Kafka, and what the publisher is told."""
+"""Intake over HTTP: the messages that go to Kafka, and the answers to the publisher."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FHIR = {"Content-Type": "application/fhir+json"}
 
 
 class AnyToken(TokenVerifier):
-    """A fake of Tokens: everybody is the same practice."""
+    """A fake token verifier: every token is from the same practice."""
 
     def __init__(self) -> None:
         pass
@@ -59,7 +59,7 @@ async def nothing() -> AsyncIterator[None]:
 
 
 class HttpDoor:
-    """The routes of intake on fakes."""
+    """The routes of intake with fakes for Kafka and PostgreSQL."""
 
     def __init__(self) -> None:
         self.broker, self.record, self.visible = FakeBroker(), FakeRecord(), FakeVisibility()

@@ -1,4 +1,4 @@
-"""FHIR instants as moments."""
+"""FHIR instants are parsed into times with a zone, and written in UTC."""
 
 from __future__ import annotations
 

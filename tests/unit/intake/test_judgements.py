@@ -1,4 +1,7 @@
-"""A clinician's "same" and "keep apart": who may say it, of what, and that nobody is joined by it."""
+"""A clinician's judgements "same" and "keep apart": who may make them, and about which statements.
+
+A judgement never joins two people.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ AUTHOR = {"identifier": {"system": "https://fhir.nhs.uk/Id/sds-user-id", "value"
 
 
 def known_as(who: PersonIdentifier, local_id: str, source: Source = SOURCE) -> dict[str, KnownResource]:
-    """A problem of this person, as the record knows it."""
+    """A Condition of this person, as the record knows it."""
     name = (source.organisation, source.system, "Condition", local_id)
     return {KEYS.shared_id(KEYS.person_key(who), *name): KnownResource(who, source, "Condition", local_id)}
 

@@ -1,4 +1,4 @@
-"""A referral is made and changed by operations; a request that somebody publishes is not taken for one."""
+"""Only operations make and change referrals. Intake does not treat a published request as a referral."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def door() -> HttpDoor:
 
 
 def request(local_id: str = "s1", *performers: dict[str, Any], **elements: Any) -> dict[str, Any]:
-    """A ServiceRequest as a source has it."""
+    """A ServiceRequest from a source."""
     said = {
         "resourceType": "ServiceRequest",
         "id": local_id,
@@ -67,7 +67,7 @@ def task(local_id: str = "t1") -> dict[str, Any]:
         ("PUT", "/fhir/ServiceRequest?identifier=https://a.example|1", "GET, POST", "POST /fhir/ServiceRequest"),
         ("DELETE", "/fhir/ServiceRequest/s1", "GET", "$correct"),
         ("DELETE", "/fhir/ServiceRequest", "GET, POST", "$correct"),
-        # Where the referral room does not run, nobody may think that somebody was referred.
+        # Where the referral service does not run, a publisher must not believe that a person was referred.
         ("POST", "/fhir/ServiceRequest", "GET", "POST /fhir/ServiceRequest"),
     ],
 )

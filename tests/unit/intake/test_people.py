@@ -1,4 +1,7 @@
-"""Whom a submission is about. Two people are never joined by inference, and nobody is smuggled past the door."""
+"""Intake finds the person of a submission.
+
+It never joins two people by inference, and no statement about another person gets through.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References lead where the record has things, and everything that is none keeps its bytes."""
+"""References are rewritten to the ids of the record, and all other content keeps its bytes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SUBJECT = {"reference": f"Patient/{AMINA}"}
 
 
 def rewritten(reference: Json, element: str = "encounter") -> Json:
-    """What becomes of one Reference of an Observation."""
+    """The result of rewriting one Reference of an Observation."""
     elements: Json = {element: reference}
     (resource,) = contents(decide(put(observation(SUBJECT, **elements))))
     result: Json = resource[element]

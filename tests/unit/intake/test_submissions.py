@@ -1,4 +1,4 @@
-"""What may be sent, how it is named, and what it becomes."""
+"""The submissions that intake accepts, the ids that their resources get, and the events that they become."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The development issuer: what its tokens claim, and where it refuses to start."""
+"""The development issuer: the claims of its tokens, and the cases in which it refuses to start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The broker's jars: pinned, and refused when they are not what the pin says."""
+"""The broker's jars have pins, and a jar that differs from its pin is refused."""
 
 from __future__ import annotations
 

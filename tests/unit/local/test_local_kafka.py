@@ -1,4 +1,4 @@
-"""The embedded broker and the one in a container are configured alike."""
+"""The embedded broker and the broker in a container have the same configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded stack's directory: its secrets, its disk and its addresses."""
+"""The home directory of the embedded stack: secrets, disk space and addresses."""
 
 from __future__ import annotations
 

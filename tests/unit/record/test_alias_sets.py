@@ -1,4 +1,4 @@
-"""Who is the same person: chains are followed, contradictory evidence joins nobody."""
+"""Identity links join the identities of one person along chains. Contradictory links join no identities."""
 
 from __future__ import annotations
 

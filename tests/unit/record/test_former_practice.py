@@ -1,4 +1,4 @@
-"""Former practices, in the words of those who register people: a label with a date, never on the present practice."""
+"""Former practices, as those who register people state them. A label has a date; the present practice has none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SMOKING = [{"coding": [{"system": "http://snomed.info/sct", "code": "710081004"}
 
 
 def told(by: str, day: str, shared_id: str, **content: Any) -> PatientStatement:
-    """A statement of that day."""
+    """A statement that this organisation made on this day."""
     said_at = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * 1_000_000
     return PatientStatement(shared_id, shared_id, by, said_at, None, msgspec.json.encode(content))
 
@@ -44,14 +44,14 @@ def at(practice: str, start: str = "", end: str = "") -> dict[str, Any]:
 
 
 def patient(by: str, day: str, *named: dict[str, Any]) -> list[Registration]:
-    """What a Patient statement tells."""
+    """The registrations that a Patient statement states."""
     return list(registrations_from_patient(told(by, day, f"patient-{by}", generalPractitioner=list(named)), {}))
 
 
 def episode(
     by: str, day: str, status: str, start: str = "", end: str = "", kind: Any = PRIMARY_CARE, manager: str = ""
 ) -> list[Registration]:
-    """What an EpisodeOfCare statement tells."""
+    """The registrations that an EpisodeOfCare statement states."""
     period = {name: day for name, day in (("start", start), ("end", end)) if day}
     parts: dict[str, Any] = {"status": status, "period": period, **({"type": kind} if kind else {})}
     if manager:
@@ -62,7 +62,7 @@ def episode(
 
 
 def former(*said: list[Registration], past: Sequence[list[Registration]] = ()) -> dict[str, str]:
-    """The former practices by these statements, where PDS is the authority."""
+    """The former practices by these statements, each with the date of its label. PDS is the authority."""
     official = [each for each in said if each and each[0].stated_by == PDS and not each[0].is_episode]
     found = former_practices([one for each in said for one in each], [*past, *official], [PDS], TODAY)
     return {practice: until.isoformat() for practice, until in found.items()}

@@ -1,4 +1,4 @@
-"""How fresh a source is: silence, gaps and what waits, of what the reader sees and of nothing else."""
+"""The freshness of a source: silence, missing numbers and parked messages. It covers only what the reader sees."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ RHYTHMS = {"A81001": timedelta(days=1), "RX1": timedelta(days=7), "RX1/ward": ti
 
 
 def ago(**amount: float) -> datetime:
-    """That long before now."""
+    """The time that lies this long before now."""
     return NOW - timedelta(**amount)
 
 
 def lines(
     *told: SourceState, said: dict[Source, datetime], rhythms: Rhythms = RHYTHMS, **former: date
 ) -> list[Freshness]:
-    """What a reader is shown; the practice numbers its statements."""
+    """The freshness lines that a reader is shown. The practice numbers its statements."""
     return freshness(told, said, NOW, rhythms=rhythms, sequenced=["A81001/emis"], former_practices=former)
 
 

@@ -1,4 +1,4 @@
-"""What changed of a person's facts since somebody looked."""
+"""The facts of a person that are new, changed or gone since an earlier merged record."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_new_contradiction_changes_the_facts_on_its_sides() -> None:
 
 @st.composite
 def records(draw: st.DrawFn) -> MergedRecord:
-    """A few statements in some of their versions, joined in some way."""
+    """A merged record of a few statements, each in one of two versions, joined at random."""
     ids = draw(st.lists(st.sampled_from("abcdef"), unique=True))
     groups: dict[int, list[Statement]] = {}
     for shared_id in ids:

@@ -1,4 +1,4 @@
-"""The merged record as Parameters: everything behind a fact, and every resource as its source wrote it."""
+"""The merged record as Parameters: each fact with its sources, rule and conflicts, and each resource byte for byte."""
 
 from __future__ import annotations
 

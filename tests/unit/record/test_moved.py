@@ -1,4 +1,4 @@
-"""Who may have read what left a person: rather too many are told than too few."""
+"""The readers who may have seen a resource before it moved to another person. In doubt, a reader is listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes of a resource."""
+"""The bytes of a resource as the record serves them, and the record digest over them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Order keys, and what a batch says of each resource."""
+"""Order keys: the rank decides first, then `published_at`, then the event id."""
 
 from __future__ import annotations
 

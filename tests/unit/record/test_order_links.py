@@ -1,4 +1,4 @@
-"""What a Patient says of other identities."""
+"""The links of a Patient to other identities: which become identity links, and which are for review."""
 
 from __future__ import annotations
 

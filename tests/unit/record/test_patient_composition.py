@@ -1,4 +1,4 @@
-"""The shared Patient: each element from whom it should come, disagreement shown, and valid FHIR."""
+"""The shared Patient: each element has the right source, disagreement is shown, and the result is valid FHIR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Provenance: who said it, by which system, when, and by which event."""
+"""Provenance names who made a statement, by which system, when, and by which event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `asOf` may be."""
+"""The `asOf` parameter is one instant. It may be given once, and it is not in the future."""
 
 from __future__ import annotations
 

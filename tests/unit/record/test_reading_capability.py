@@ -1,4 +1,4 @@
-"""The CapabilityStatement says what the routes are, and nothing else."""
+"""The CapabilityStatement names what the routes answer, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be asked of the record, and what is refused instead of being misread."""
+"""Requests to the record: how parameters are read, and which ones are refused instead of being misread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing about a person leaves before its trace is with Kafka."""
+"""An answer about a person leaves only after its access event is in Kafka."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ACCESS = Access(CALLER, "$everything", (), "c-1")
 
 
 class Trail:
-    """Stands in for the audit trail."""
+    """An audit trail that collects events in memory, or fails because Kafka does not answer."""
 
     def __init__(self, kafka_answers: bool = True) -> None:
         self.events: list[AccessRecorded] = []

@@ -1,4 +1,4 @@
-"""In whose hands a referral is, and whom few may see."""
+"""The organisations that have a referral, by its status; and the people whose records are restricted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a replay looks like, what became of it, and how much of it is sent at once."""
+"""Replays of parked messages: the headers of a replay, its outcome, and how many bytes are sent at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each search parameter finds, and what is refused instead of being misread."""
+"""Search parameters: which resources each one finds, and which values are refused instead of being misread."""
 
 from __future__ import annotations
 

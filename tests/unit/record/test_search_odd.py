@@ -1,4 +1,4 @@
-"""Odd questions and odd contents: each is refused, or is not found; none breaks a search."""
+"""Odd queries and odd content break no search. Each is refused, or is not found."""
 
 from __future__ import annotations
 

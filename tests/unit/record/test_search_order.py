@@ -1,4 +1,4 @@
-"""The order that a caller asks for, and the cursor that keeps a place in it."""
+"""The order of results that a caller asks for, and the cursor that names the last item of a page in it."""
 
 from __future__ import annotations
 

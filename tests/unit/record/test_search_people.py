@@ -1,4 +1,4 @@
-"""Whom a search by name and birth date asks for, and what of a Patient statement it looks at."""
+"""Search by name and birth date: which queries it takes, and which parts of a Patient statement it reads."""
 
 from __future__ import annotations
 

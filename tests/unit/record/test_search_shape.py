@@ -1,4 +1,4 @@
-"""How much of a resource is shown: never without what changes its meaning."""
+"""How much of a resource an answer shows. Elements that change its meaning are always there."""
 
 from __future__ import annotations
 

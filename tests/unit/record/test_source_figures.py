@@ -1,4 +1,4 @@
-"""What an operator sees of the sources."""
+"""The figures that an operator sees for each source: silence, staleness and missing numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of the referrals of `made`, and what becomes of advice."""
+"""Builds messages about the referrals of `made`, and the conversion of advice."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ _CATEGORY = {
 
 
 def after(hours: float) -> datetime:
-    """So many hours after the referral was sent."""
+    """The time this many hours after the referral was sent."""
     return SENT + timedelta(hours=hours)
 
 
 def urgent(**elements: Any) -> Referral:
-    """An urgent referral of the practice to the physiotherapists: its clocks run by night too."""
+    """An urgent referral from the practice to the physiotherapists. Its clocks run by night too."""
     return made.sent(**{"priority": "urgent", **elements})
 
 
 def advice(**elements: Any) -> Referral:
-    """An urgent request for advice of the same."""
+    """An urgent request for advice from the practice to the physiotherapists."""
     return urgent(category=[_CATEGORY], **elements)
 
 
 def done(referral: Referral, action: Action, side: Side) -> Referral:
-    """What becomes of it when somebody on this side does this."""
+    """The referral after this side takes this action."""
     return made.done(referral, action, side).referral
 
 
 def said(
     referral: Referral, side: Side | Iterable[Side], category: Category, hours: float = 0, *about: Json
 ) -> ReferralChange:
-    """The change that a message makes so many hours after the referral was sent, from who is on this side, or these."""
+    """The change that a message makes, this many hours after the referral was sent. Its author is on these sides."""
     sides = {side} if isinstance(side, Side) else set(side)
     message = ConversationMessage(category, ({"contentString": "Has she had a Doppler?"},), about)
     doing = made.doing(after(hours), number=referral.version + 1)
@@ -57,7 +57,7 @@ def said(
 def converted(
     referral: Referral, side: Side, wanted: Conversion | None = None
 ) -> tuple[ReferralChange, ReferralChange]:
-    """The end of the advice, and the referral that somebody on this side makes of it."""
+    """The change that ends the advice, and the change that creates the referral. This side converts it."""
     now: ChangeContext = made.doing(after(1), number=referral.version + 1)
     later: ChangeContext = made.doing(after(1), number=1000)
     return convert(referral, wanted or Conversion(PHYSIO), ["m-1", "m-2"], {side}, now, later, CLOCKS, KEYS)

@@ -1,4 +1,4 @@
-"""Referrals for tests of what is pure."""
+"""Builds referrals for tests of pure code."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SENT = datetime(2026, 11, 27, 9, tzinfo=UTC)
 
 
 def doing(at: datetime = SENT, party: Party = PRACTICE, number: int = 1, subject: str = "somebody") -> ChangeContext:
-    """It is done now, by somebody of this party."""
+    """The change context of one act by a user of this party."""
     return ChangeContext(UUID(int=number), Actor(party, subject, "R8000"), at, "a-correlation-id")
 
 
 def sent(status: str = "active", **elements: Any) -> Referral:
-    """A referral of the practice to the physiotherapists."""
+    """A referral from the practice to the physiotherapists."""
     request = {
         "resourceType": "ServiceRequest",
         "status": status,
@@ -40,19 +40,19 @@ def sent(status: str = "active", **elements: Any) -> Referral:
 
 
 def done(referral: Referral, action: Action, side: Side, at: datetime = SENT, to: Party = PAIN) -> ReferralChange:
-    """What becomes of it when somebody on this side does this."""
+    """The change that results when this side takes this action."""
     command = Command(action, Reason("", {"text": "For a test"}), recipient=to if action is Action.REDIRECT else None)
     by = doing(at, number=referral.version + 1)
     return decide(referral, command, {side}, by, CLOCKS, lambda of, number: f"{of.task_id}-{number}")
 
 
 def after(referral: Referral, *steps: tuple[Action, Side], at: datetime = SENT) -> Referral:
-    """The referral after these steps."""
+    """The referral after these transitions."""
     for action, side in steps:
         referral = done(referral, action, side, at).referral
     return referral
 
 
 def late(referral: Referral, **changes: Any) -> Referral:
-    """The same, its wait over."""
+    """The same referral after its wait: it was due when it was sent."""
     return replace(referral, due_at=SENT, **changes)

@@ -1,4 +1,4 @@
-"""Who of a team works on a referral."""
+"""Claims of a team's members on a referral: who may claim and release it, and when a claim ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Until when the next actor of a referral has time."""
+"""Clocks give the time until which the next actor of a referral has to act, and refuse settings of no use."""
 
 from __future__ import annotations
 

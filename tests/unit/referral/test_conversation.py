@@ -1,4 +1,4 @@
-"""What is said of a referral: every state, side and kind of message is decided, and whose turn it is then."""
+"""The messages about a referral: every state, side and kind of message is decided, and who acts next then."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROVIDER, FURTHER, REVIEW = (
     "REFERRER_TO_REVIEW_RESPONSE",
 )
 ENDS = ("CONVERSATION_ENDED_CLOSED", "CONVERSATION_ENDED_CANCELLED", "ADVICE_CONVERTED", "REJECTED")
-# In this state this is said, and then it is that; what is not here is refused.
+# (business status, side, kind of message): business status after it. A question or answer that is not here is refused.
 ADVISED = {
     (PROVIDER, R, Q): PROVIDER,
     (PROVIDER, T, Q): FURTHER,
@@ -36,7 +36,7 @@ ADVISED = {
     (REVIEW, T, Q): FURTHER,
     (REVIEW, T, A): REVIEW,
 }
-# Whose answer is waited for, and then.
+# (side whose answer is awaited, side that writes, kind of message): side whose answer is awaited after it.
 ASKED = {
     ("", R, Q): "recipient",
     ("", T, Q): "sender",

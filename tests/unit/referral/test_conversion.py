@@ -1,4 +1,4 @@
-"""Advice that becomes a referral."""
+"""Advice is converted to a referral: the advice ends, and the referral begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens when nobody acts in time."""
+"""Escalation: when the next actor is late, messages are sent once to the contact and to both sides."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LATER = SENT + timedelta(days=60)
 
 
 def by_clock(at: datetime, beside: Party = PRACTICE) -> ChangeContext:
-    """The clock does it, beside whoever holds the referral."""
+    """The change context of the clock. Its actor has the party of the holder."""
     return doing(at, beside, subject=CLOCK_SUBJECT)
 
 
 def found(referral: Referral, *, has_contact: bool = False) -> Overdue:
-    """What the clock finds of it."""
+    """The overdue wait of this referral, as the clock finds it."""
     assert referral.next_actor is not None
     return Overdue(referral.referral_id, referral.next_actor, has_contact)
 
@@ -33,7 +33,7 @@ def found(referral: Referral, *, has_contact: bool = False) -> Overdue:
 def escalations(
     referral: Referral, deployment: Party | None = None, *, has_contact: bool = False
 ) -> list[Party | None]:
-    """To whom it goes."""
+    """The parties that the escalation notices go to."""
     changed = escalate(referral, by_clock(LATER), found(referral, has_contact=has_contact), deployment)
     assert changed is not None
     return [notice.party for notice in changed.notices if notice.recipient == "escalation"]

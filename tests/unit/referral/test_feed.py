@@ -1,4 +1,4 @@
-"""What one process tells those who follow lists in it: bounded, and without a gap."""
+"""The feed of one process to the listeners of its worklists. It is bounded, and its messages have no gap."""
 
 from __future__ import annotations
 

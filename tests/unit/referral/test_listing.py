@@ -1,4 +1,4 @@
-"""What the directory's resources say, however oddly they say it."""
+"""Directory resources are read into rows, however oddly they are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However two sides talk and act, there is one who is responsible, one who acts next, and a time."""
+"""An open referral has one holder, one next actor and a due time, however long two sides talk and act."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onestory.referral.conversation.domain import Category
 from onestory.referral.lifecycle.model import Action, Referral, ReferralKind, Side
 from onestory.shared.errors import Conflict, Forbidden
 
-# Whether the next thing is said or done, by whom, what it is, and how many hours later.
+# The side, the message or action, and how many hours after the step before it.
 STEPS = st.lists(
     st.tuples(st.sampled_from(Side), st.sampled_from([*Category, *Action]), st.integers(1, 40)), max_size=14
 )
@@ -50,7 +50,7 @@ def test_talking_puts_a_referral_off_by_no_more_than_a_look_at_the_last_answer(
 
 
 def step(referral: Referral, side: Side, what: Category | Action, hours: int) -> Referral:
-    """What becomes of it; the same where that is refused."""
+    """The referral after this step. If the step is refused, the referral is as before."""
     try:
         if isinstance(what, Category):
             return said(referral, side, what, hours).referral

@@ -1,4 +1,4 @@
-"""Every state, side and action of a Task: what may be done, by whom, and what becomes of it."""
+"""Every state, side and action of a Task: whether the action is allowed, who may take it, and the state after it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from onestory.referral.lifecycle.machine import allowed_actions, transition_for
 from onestory.referral.lifecycle.model import ENDED, Action, ReferralKind, Side, Status
 
 R, S, T = "requester", "sender", "recipient"
-# Read from the top: in this state, this may be done by these, and then it is this.
+# (state, action): the sides that may take it, and the state after it.
 EXPECTED = {
     ("draft", "request"): (R, "requested"),
     ("draft", "cancel"): (R, "cancelled"),
@@ -42,7 +42,7 @@ EXPECTED = {
     ("failed", "cancel"): (R, "failed"),
 }
 
-# Advice moves no responsibility: it has no acceptance, and nothing that comes after one.
+# Advice moves no responsibility. It has no acceptance, and no transition that follows one.
 ADVICE = {
     key: EXPECTED[key]
     for key in EXPECTED

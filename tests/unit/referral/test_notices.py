@@ -1,4 +1,4 @@
-"""Who is told of a change of a referral."""
+"""A change of a referral sends notices to the parties that it concerns, and sometimes to the person."""
 
 from __future__ import annotations
 
@@ -172,6 +172,6 @@ def test_along_every_way_through_the_machine_whose_turn_it_is_is_told(
 
 
 def is_possible(referral: Referral, action: Action, side: Side, to: Party) -> bool:
-    """Whether somebody on this side can do this now."""
+    """True if this side can take this action now."""
     found = transition_for(referral.status, action, is_open=referral.is_open)
     return found is not None and side in found.sides and not (action is Action.REDIRECT and to == referral.recipient)

@@ -1,4 +1,4 @@
-"""What is known of a person, and what of it is news."""
+"""The statements of an authority about a person, and the differences between them that are news."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ PDS = Source("X26", "pds")
 
 
 def entry(kind: str, local_id: str, **elements: Any) -> Entry:
-    """A resource of the authority."""
+    """An entry with a resource of the authority."""
     shared_id = KEYS.shared_id(KEY, PDS.organisation, PDS.system, kind, local_id)
     content = json.dumps({"resourceType": kind, "id": shared_id, "meta": {}, **elements}).encode()
     return Entry(kind, local_id, shared_id, AT, Operation.ASSERT, content)
 
 
 def read(*entries: Entry, source: Source = PDS, key: str = KEY) -> list[PersonStatement]:
-    """What a message with these entries says."""
+    """The person statements in a message with these entries."""
     event = RecordChanged(UUID(int=1), source, PERSON, None, AT, AT, "test", (), entries)
     return list(person_statements(ConsumedMessage(RECORD_TOPIC, 0, 0, AT, key.encode(), b"", event), KEYS, {"X26"}))
 
@@ -53,7 +53,7 @@ def named(code: str, **period: str) -> dict[str, Any]:
 
 
 def stood(rank: int, deceased: bool | None, practice: str) -> CurrentPersonStatement:
-    """What a statement says that stands."""
+    """A current statement with this rank."""
     return CurrentPersonStatement(OrderKey(rank, AT, UUID(int=rank)), deceased, practice)
 
 

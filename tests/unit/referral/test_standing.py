@@ -1,4 +1,4 @@
-"""Who may act for whom: by organisation, or by a role that is in force."""
+"""A caller may act for a party by organisation, or by a role that is in force."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A referral that waits turns out to be more, or less, urgent than it was said to be."""
+"""A waiting referral gets a new priority. A more urgent one brings the due time forward; none gives more time."""
 
 from __future__ import annotations
 

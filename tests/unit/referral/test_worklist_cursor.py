@@ -1,4 +1,4 @@
-"""Where somebody is who goes through the pages of a worklist: it comes from outside, so anything may come."""
+"""The cursor between the pages of a worklist. It comes from outside, so it may hold anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Twenty people of one seed, as Bundles: what the tests of this folder look at."""
+"""Bundles about twenty people, all made from one seed, for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def twenty() -> tuple[Published, ...]:
 
 
 def published(people: int, seed: int) -> Iterator[Published]:
-    """The directory first, then what is said of the people."""
+    """The directory Bundles first, then the Bundles about people."""
     for submission in (*directory_submissions(), *people_submissions(people, seed)):
         yield _read(submission)
 
@@ -43,7 +43,7 @@ def _said() -> tuple[SampleSubmission, ...]:
 
 
 def named(trouble: str) -> list[tuple[SampleSubmission, Json]]:
-    """The resources that the manifest names for this difficulty, each with its submission; DELETEs have no resource."""
+    """The resources that the manifest names for this trouble, each with its submission. A DELETE has no resource."""
     found = []
     for submission in _said():
         for case in submission.cases:
@@ -56,7 +56,7 @@ def named(trouble: str) -> list[tuple[SampleSubmission, Json]]:
 
 
 def statements_of(kind: str, local_id: str, ods: str) -> list[Json]:
-    """Every statement of this resource by this source, in publishing order."""
+    """Every statement of this resource by this source, in the order of publishing."""
     return [
         resource
         for bundle in twenty()

@@ -1,4 +1,4 @@
-"""Each difficulty of real data is there among twenty people: the manifest names it, and the Bundles show it."""
+"""Each trouble of real data occurs among twenty people: the manifest names it, and the Bundles show it."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def _all_statements(trouble: str) -> list[dict[str, Any]]:
 
 
 def _same_code(kind: str, resource: dict[str, Any], trouble: str) -> list[dict[str, Any]]:
-    """What the practice says of the same thing."""
+    """The practice's resources with the same code."""
     who = next(case.nhs_number for submission, _ in named(trouble) for case in submission.cases)
     return [
         other

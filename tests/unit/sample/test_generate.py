@@ -1,4 +1,4 @@
-"""The same seed, the same bytes; and every resource is FHIR R4."""
+"""The same seed gives the same bytes, and every resource is valid FHIR R4."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _references(part: object) -> Iterator[str]:
 
 
 def _has_check_digit(code: str) -> bool:
-    """Verhoeff's algorithm, as SNOMED CT identifiers use it (SNOMED CT Technical Implementation Guide, appendix)."""
+    """Verhoeff's check digit of SNOMED CT identifiers (SNOMED CT Technical Implementation Guide, appendix)."""
     flip = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]
     permutation = list(range(10))
     check = 0
@@ -144,7 +144,7 @@ def _has_check_digit(code: str) -> bool:
 
 
 def _dihedral(left: int, right: int) -> int:
-    """The product in the dihedral group of the pentagon: 0 to 4 are rotations, 5 to 9 reflections."""
+    """The product in the dihedral group of the pentagon: 0 to 4 are rotations, 5 to 9 are reflections."""
     if left < 5:
         return (left + right) % 5 if right < 5 else 5 + (left + right) % 5
     return 5 + (left - right) % 5 if right < 5 else (left - right) % 5

@@ -1,4 +1,4 @@
-"""The people are invented, and cannot be taken for anyone."""
+"""The people are invented and cannot be mistaken for real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The teams of the synthetic network, and who works in them."""
+"""The teams of the synthetic network, and their members."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVERY_TEAM = [team for source in SOURCES for team in teams(source)]
 
 
 def posts_of(worker: Worker) -> dict[str, Post]:
-    """Where somebody works, by the organisation that says so."""
+    """The posts of a worker, by the organisation that states each."""
     return {source.ods: post for source in SOURCES for post in posts(source) if post.worker == worker}
 
 

@@ -1,4 +1,4 @@
-"""A log in memory, with the group's assignment in the hands of the test."""
+"""A Kafka log in memory. The test assigns the partitions."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class MemoryTopic:
-    """What several logs read."""
+    """The messages of a topic, read by several logs."""
 
     def __init__(self) -> None:
         self.records: dict[Partition, list[LogRecord]] = defaultdict(list)
 
     def append(self, place: Partition, value: bytes, key: bytes | None = None, seconds: int | None = None) -> None:
-        """A message; its time is one second after the one before it unless it is given."""
+        """Append a message. `seconds` after the start is its time; the default is its offset."""
         offset = len(self.records[place])
         at = BEGAN + timedelta(seconds=offset if seconds is None else seconds)
         self.records[place].append(LogRecord(offset, at, key, value))
 
 
 class MemoryLog:
-    """One member's view of a topic."""
+    """The view that one member of a consumer group has of a topic."""
 
     def __init__(self, topic: MemoryTopic) -> None:
         self._topic = topic
@@ -34,7 +34,7 @@ class MemoryLog:
         self.away = False
 
     def assign(self, *places: Partition) -> None:
-        """What the group gives; as in kafka-python, a partition that is new begins at its first message."""
+        """Assign partitions, as the group does. As in kafka-python, a new partition begins at its first message."""
         self._at = {place: self._at.get(place, 0) for place in places}
 
     def poll(self, timeout_ms: int, most: int) -> Mapping[Partition, Sequence[LogRecord]]:

@@ -1,4 +1,4 @@
-"""Nothing is shown before its access event is acknowledged."""
+"""A read is not answered before Kafka has acknowledged its access event."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ACCESS = AccessRecorded(
 
 
 class Broker(Producer):
-    """A fake of the producer: it holds every group until it is told to acknowledge."""
+    """A fake producer: it holds every group of events until the test acknowledges it."""
 
     def __init__(self, *, fails: bool = False) -> None:
         self.groups: list[Sequence[KafkaMessage]] = []

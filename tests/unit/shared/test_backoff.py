@@ -1,4 +1,4 @@
-"""Pauses between failing attempts grow up to the longest one, and begin again after a success."""
+"""Pauses between failing attempts double up to the longest one, and begin again after a success."""
 
 from __future__ import annotations
 

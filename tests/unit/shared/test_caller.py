@@ -1,4 +1,4 @@
-"""Tokens are verified; nothing else says who calls."""
+"""Only a verified token identifies the caller."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_signature_by_another_key_is_refused() -> None:
 
 
 def made_by_hand(algorithm: str, secret: bytes) -> str:
-    """A token as an attacker makes it, whom no library stops."""
+    """A token made by hand, as an attacker makes it: no library refuses to sign it."""
     claims = {"iss": ISSUER, "aud": "onestory", "sub": "x", "org": "A81001", "exp": time.time() + 60}
     parts = [{"alg": algorithm, "kid": "k1", "typ": "JWT"}, claims]
     signing_input = b".".join(base64url(json.dumps(part).encode()) for part in parts)
@@ -101,7 +101,7 @@ def test_an_unsigned_token_is_refused() -> None:
 
 
 def test_a_public_key_is_not_taken_as_a_shared_secret() -> None:
-    # given a token signed by HMAC with what everybody can read from the issuer
+    # given a token signed by HMAC with the issuer's public key
     forged = made_by_hand("HS256", json.dumps(jwks()["keys"][0]).encode())
 
     with pytest.raises(Unauthenticated):
@@ -160,7 +160,7 @@ async def _ready(url: str) -> bool:
 
 
 def test_a_loopback_issuer_is_never_asked_through_a_proxy(issuer_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nothing listens on port 9, so every request through this proxy fails.
+    # No server listens on port 9, so every request through this proxy fails.
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)

@@ -1,4 +1,4 @@
-"""What a connection says before there is a request that anybody could answer."""
+"""Answers on a connection that sends no valid HTTP request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onestory.shared.http.middleware import MAX_HEAD_BYTES, HttpConnection
 
 
 class Wire(asyncio.Transport):
-    """A fake transport: it keeps what is written."""
+    """A fake transport that keeps the bytes written to it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ async def app(_scope: Any, _receive: Any, send: Any) -> None:
 
 
 def after(parts: Iterable[bytes]) -> Wire:
-    """The wire after a client has sent these parts."""
+    """The transport after a client has sent these parts."""
 
     async def converse() -> Wire:
         wire = Wire()

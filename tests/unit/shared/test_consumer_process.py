@@ -1,4 +1,4 @@
-"""The life of a consuming process: whatever ends it ends all of it, and is told without a word of content."""
+"""A consuming process: any end of one part ends all parts, and the error report holds no message content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader: every message of a partition once, in order, from where it was told to start."""
+"""The log reader returns every message of a partition once, in order, from the start position of the partition."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_lag_is_the_end_offset_minus_the_stored_offset_of_assigned_partitions(
     log.assign(HERE)
 
     assert reader.lag({HERE: 1, other: 0}) == {HERE: 2}
-    # A stored offset that is not known gives no lag, nor does a log that does not answer.
+    # An unknown stored offset gives no lag, and a log that does not answer gives none either.
     assert reader.lag({}) == {}
     log.away = True
     assert reader.lag({HERE: 1}) == {}

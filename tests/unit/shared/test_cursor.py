@@ -1,4 +1,4 @@
-"""Cursors of all lists: texts from earlier next links are read, and any other text is refused."""
+"""Cursors of all lists: cursors from earlier `next` links are read, and any other text is refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PARSERS: list[Callable[[str], Any]] = [
     parse_time_cursor,
     parse_worklist,
 ]
-# An earlier version gave out these texts: a reader may hold a next link while the server is updated.
+# Earlier versions gave out these cursors. A client may hold a `next` link while the server is updated.
 GIVEN_OUT = [
     (
         parse_entry_cursor,

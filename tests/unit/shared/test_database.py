@@ -1,4 +1,4 @@
-"""A database that is away is the caller's to try again, and not an error of ours."""
+"""A database that does not answer is reported as unavailable, so the caller may try again. It is no internal error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onestory.shared.postgres.database import Database
 
 
 class Away:
-    """Stands in for a pool whose server fails in one way."""
+    """A fake pool whose server fails in one way."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error

@@ -1,4 +1,4 @@
-"""One reading of FHIR dates: a date, or a time without a zone, is UK time, by the rules of its year."""
+"""FHIR dates: a date, or a time without a zone, is UK time by the rules of its year."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def utc(text: str) -> datetime:
         ("2026-07-15", "2026-07-14T23:00", "2026-07-15T23:00"),
         ("2026-03-29", "2026-03-29T00:00", "2026-03-29T23:00"),
         ("2026-10-25", "2026-10-24T23:00", "2026-10-26T00:00"),
-        # From 1968 to 1971 the UK had summer time all the year.
+        # From 1968 to 1971 the UK had summer time all year.
         ("1970-01-15", "1970-01-14T23:00", "1970-01-15T23:00"),
         ("1970-12-24T12:00:00", "1970-12-24T11:00:00", "1970-12-24T11:00:01"),
         # In 1995 summer time ended on 22 October, not on the last Sunday of the month.

@@ -1,4 +1,4 @@
-"""Lengths of time are read as ISO 8601 writes them, and nothing else is."""
+"""Settings accept ISO 8601 durations of fixed length, and no other text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer that goes on: it ends with its events, with its reader, and with a reader who takes nothing."""
+"""A streamed answer ends with its events, when its reader leaves, or when its reader takes no bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onestory.shared.http.sse import EventStreamResponse, encode_event, encode_h
 
 
 class Connection:
-    """What a server gives an application, and what it was given."""
+    """A fake server connection of the application: it keeps what is sent."""
 
     def __init__(self, *, takes: bool = True) -> None:
         self.sent: list[Message] = []

@@ -1,4 +1,4 @@
-"""Live, ready and metrics."""
+"""The health server: port 0 turns it off, and a port in use is reported clearly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Person keys and shared ids lead to the person, and never give the person away."""
+"""Person keys and shared ids identify the person without revealing the NHS number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The net below the rule that no log line holds a person's data."""
+"""The log filter removes NHS numbers and bytes that a log line must not hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The description of the API: what routes say of themselves, as OpenAPI 3.1."""
+"""The OpenAPI 3.1 description of the API, made from the routes."""
 
 from __future__ import annotations
 

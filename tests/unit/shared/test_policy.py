@@ -1,4 +1,4 @@
-"""One decision, with its reason."""
+"""The access policy gives one decision with its reason."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NURSES = caller("RZ1", "community")
 
 
 def referred(requester: str, practice: str | None = "A81001", *, restricted: bool = False) -> PolicySubject:
-    """Somebody whom this organisation has referred to the nurses."""
+    """A person whom this organisation has referred to the nurses."""
     referrals = (OpenReferral("A81001", frozenset({"RZ9"})), OpenReferral(requester, frozenset({"RZ1", "RZ2"})))
     return PolicySubject(practice, frozenset({requester}), referrals, restricted)
 

@@ -1,4 +1,4 @@
-"""A referral's change on the wire."""
+"""A ReferralChanged event stays the same when it is encoded and decoded."""
 
 from __future__ import annotations
 

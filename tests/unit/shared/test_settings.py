@@ -1,4 +1,4 @@
-"""Settings come from the environment once, and say what is wrong with them."""
+"""Settings come from environment variables, are read once, and report wrong values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Position tokens: what a publish was told, and nothing else."""
+"""Position tokens of publish answers are parsed, and any other text is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every route has around it."""
+"""The behaviour that all routes share: tokens, correlation ids, readiness, route selection and error answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
 
 
 class KnowsOneToken(TokenVerifier):
-    """A fake of Tokens: one token is good."""
+    """A fake token verifier that accepts one token."""
 
     def __init__(self) -> None:
         pass

@@ -1,4 +1,4 @@
-"""The dependency audit reports what was found, and says when it could not be made."""
+"""The dependency audit reports its findings, and says when it could not run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make test` itself: steps run at once, each is reported, an interruption ends all, and tests alone are alone."""
+"""`make test` itself: parallel lanes, a report of each step, an end of all steps on interruption, and `alone` tests."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.waiting import until
 
 
 def python(name: str, code: str) -> Step:
-    """A step that runs this code."""
+    """A step that runs this Python code."""
     return Step(name, [sys.executable, "-c", code])
 
 
 def meets(mine: Path, other: Path) -> str:
-    """Code that ends once the other step has begun."""
+    """Python code that ends once the other step has begun."""
     return (
         f"import pathlib, time\npathlib.Path({str(mine)!r}).touch()\n"
         f"while not pathlib.Path({str(other)!r}).exists(): time.sleep(0.01)"

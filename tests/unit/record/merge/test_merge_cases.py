@@ -1,4 +1,4 @@
-"""The rules of merging, case by case, in clinical words: `cases.yaml`."""
+"""The rules of merging in clinical words: each case of `cases.yaml` states the merged record that it expects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def record(case: Mapping[str, Any]) -> MergedRecord:
 
 
 def shown(merged: MergedRecord) -> dict[str, Any]:
-    """What a case may expect of a record, as cases write it."""
+    """All that a case may expect of a record, in the form that cases use."""
     facts = merged.facts
     return {
         "lines": [" ".join(member.shared_id for member in fact.members) for fact in facts],

@@ -1,4 +1,4 @@
-"""Clinical dates as merging reads them: the United Kingdom's days, known as well as they are stated."""
+"""Merging reads clinical dates as days in the United Kingdom, with the precision that the source states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a clinician judged before the person's number was known stays judged when it is said under the number."""
+"""A judgement from before a person's NHS number was known also holds for the same resources under the number."""
 
 from __future__ import annotations
 

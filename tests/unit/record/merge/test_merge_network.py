@@ -1,4 +1,4 @@
-"""The synthetic care network, merged: what it lists as said twice is one line, what it lists as disputed a conflict."""
+"""Merging the synthetic network: facts that it lists as the same are one line, disputed facts are a conflict."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def submissions(index: int) -> tuple[SampleSubmission, ...]:
 
 @cache
 def record(index: int) -> MergedRecord:
-    """The record of one person: the newest statement of each resource; nothing is deleted here."""
+    """The merged record of one person, from the newest statement of each resource. Nothing is deleted here."""
     newest = {said.shared_id: said for submission in submissions(index) for said in _statements(submission)}
     return merge(newest.values(), merge_rules())
 
 
 def disputed(trouble: str) -> Iterator[Fact]:
-    """The facts that the network's manifest names for a difficulty."""
+    """The facts that the network's manifest names for a trouble."""
     for index in range(PEOPLE):
         for submission in submissions(index):
             for case in submission.cases:

@@ -1,4 +1,4 @@
-"""Whatever an older door let in, merging answers, and answers the same."""
+"""Merging accepts any content that an older intake let in, and gives the same answer each time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SOUND = {
     "status": "active",
     **dict.fromkeys(("onsetDateTime", "effectiveDateTime", "occurrenceDateTime", "authoredOn"), DAY),
 }
-"""What makes two statements of any type alike, for an oddity to stand in the middle of."""
+"""Elements that make two statements of any type alike. Odd values are drawn among them."""
 
 leaves = st.one_of(
     st.sampled_from(WORDS.split()), st.sampled_from(ODD), st.text(max_size=5), st.floats(), st.integers()
@@ -119,7 +119,7 @@ def test_observations_of_very_many_components_are_one_where_they_are_alike_to_th
     def code(of: str) -> dict[str, Any]:
         return {"coding": [{"system": "http://loinc.org", "code": of}]}
 
-    # Where each was looked for among all others this would take an hour.
+    # A search for each component among all others would take an hour.
     long = range(50_000)
     alike = merge([statement(0, "Observation", result(*long)), statement(1, "Observation", result(*long))], RULES)
     other = [statement(0, "Observation", result(*long)), statement(1, "Observation", result(*reversed(long)))]

@@ -1,4 +1,4 @@
-"""What holds of every record, whoever said what of it in whatever order."""
+"""Properties of every merged record, whoever makes its statements and in whatever order they come."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_what_is_hidden_or_taken_back_leaves_no_trace(told: list[Statement], dat
     merged = merge(visible, RULES)
 
     assert hidden.isdisjoint(_named(merged))
-    # Nothing of a former answer is kept.
+    # Merging keeps nothing of an earlier result.
     merge(told, RULES)
     assert merge(visible, RULES) == merged
 
@@ -195,7 +195,7 @@ def _ids(fact: Fact) -> set[str]:
 
 
 def _parts(fact: Fact, rules: set[str]) -> list[set[str]]:
-    """The members of a fact, as far as joins of these rules hold them together."""
+    """The members of a fact, in groups that joins of these rules connect."""
     parts = [{name} for name in _ids(fact)]
     for join in fact.joins:
         if join.rule in rules:
@@ -205,7 +205,7 @@ def _parts(fact: Fact, rules: set[str]) -> list[set[str]]:
 
 
 def _named(merged: MergedRecord) -> set[str]:
-    """Every id that a merged record speaks of."""
+    """Every id that a merged record names."""
     named = {
         name for judgement in merged.judgements for name in (*judgement.statement_ids, judgement.statement.shared_id)
     }

@@ -1,5 +1,6 @@
-"""Statements in a clinician's shorthand, as `cases.yaml` has them: who says what, then what else is said of it.
+"""Builds statements from a clinician's shorthand, as `cases.yaml` has it.
 
+A text begins with the source, the kind of statement and its subject. Details follow, each after a semicolon:
 practice condition asthma; onset 2003-05-01; status active
 """
 
@@ -127,7 +128,7 @@ _FIRST = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def said(name: str, words: str, place: int) -> Statement:
-    """The statement that a case calls `name`, recorded a day after the one before it unless it says otherwise."""
+    """The statement that a case calls `name`. Its default time is a day after the statement before it."""
     head, *parts = (part.strip() for part in words.split(";"))
     source, kind, *about = head.split()
     details = [(part.partition(" ")[0], part.partition(" ")[2]) for part in parts]
@@ -222,7 +223,7 @@ def _coded(path: str) -> Any:
 
 
 def _dose(content: Json, value: str) -> None:
-    """`2 tablet 3 a day`, or `2 tablet every 12 hours`."""
+    """Adds a dose: `2 tablet 3 a day`, or `2 tablet every 12 hours`."""
     amount, unit, *often = value.split()
     repeat: Json = {"frequency": 1, "period": int(often[1]), "periodUnit": "h"} if often[0] == "every" else {}
     quantity = {"value": float(amount), "unit": unit}
@@ -307,7 +308,7 @@ def _qualified(content: Json, value: str) -> None:
 
 
 def _nothing(content: Json, value: str) -> None:
-    """`recorded` is read elsewhere."""
+    """Adds nothing: `said` reads the detail `recorded`."""
 
 
 _WORDS: dict[str, Any] = {

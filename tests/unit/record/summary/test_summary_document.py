@@ -1,4 +1,4 @@
-"""The document of a summary: its envelope, what it carries, and what of it counts as content."""
+"""The document of a summary: its envelope, the resources that it carries, and the content that its digest covers."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_it_is_valid_until_the_first_thing_changes_by_itself() -> None:
     valid_until = summarise(known(acute, freshness_valid_until=known_until), NOW).valid_until
     assert valid_until is not None
     assert valid_until.date().isoformat() == "2026-11-24"
-    # And exactly then it says something else.
+    # The content changes at exactly this time.
     just_before = summarise(known(acute), valid_until - timedelta(microseconds=1))
     assert just_before.digest == summarise(known(acute), NOW).digest != summarise(known(acute), valid_until).digest
 

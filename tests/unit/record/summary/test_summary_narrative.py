@@ -1,4 +1,4 @@
-"""Narrative of a source, read as text: whatever stands in it, and however much of it is broken."""
+"""The narrative of a source is read as text, whatever it contains and however much of its markup is broken."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def test_what_is_never_closed_is_text_because_it_may_matter(begin: str) -> None:
     "piece", ["<", "<a", "<script ", "<script>", "<style", "<!-- ", "</script ", "<script></style>"]
 )
 def test_a_long_and_broken_narrative_is_read_once_and_not_again_from_each_of_its_pieces(piece: str) -> None:
-    # Where each piece looked for an end of its own this would not be done within days.
+    # A search for an end from each piece would take days.
     assert plain_text(f"<p>Before</p>{piece * 500_000}").startswith("Before")
     assert "Before" in plain_text(f"Before<{piece.strip(chr(60)) * 500_000}")

@@ -1,4 +1,4 @@
-"""A summary of anything: nothing that a source may say breaks it, and it follows from what is visible alone."""
+"""No content of a source breaks a summary, and a summary follows from visible statements alone."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ INSIDE = (
     "repeat", "start", "substance", "system", "text", "timing", "unit", "url", "value", "valueCodeableConcept",
     "valueDateTime", "doseAndRate", "doseQuantity", "detail", "attachment",
 )  # fmt: skip
-# Codes that decide something, so that odd content reaches what they decide.
+# Codes and dates that rules depend on, so that odd content reaches those rules.
 WORDS = st.sampled_from(
     [
         *("active", "resolved", "refuted", "completed", "stopped", "acute", "nilknown", "not-done", "vital-signs"),
@@ -118,7 +118,7 @@ STATEMENTS = st.lists(
 
 
 def statements(drawn: list[tuple[str, str, datetime, dict[str, Any]]]) -> list[Statement]:
-    """Encoded as far as JSON can: a lone surrogate cannot be published."""
+    """The drawn statements. Their content passed once through JSON: a lone surrogate cannot be published."""
     clean = json.loads(json.dumps([content for *_, content in drawn]).encode().decode(errors="replace"))
     return [
         said(kind, f"x{place}", organisation, recorded=at, **content)
@@ -137,7 +137,7 @@ def test_no_content_breaks_a_summary(drawn: list[tuple[str, str, datetime, dict[
     assert json.loads(summary.document)["resourceType"] == "Bundle"
     assert summary_page(summary.document)
     assert summary.valid_until is None or summary.valid_until > at
-    # An IPS document refers to nothing that it does not carry.
+    # An IPS document refers only to resources that it carries.
     carried = {entry["fullUrl"] for entry in json.loads(summary.document)["entry"]}
     for section in sections(summary).values():
         assert {each["reference"] for each in section.get("entry", [])} <= carried
@@ -163,7 +163,7 @@ def test_what_is_hidden_leaves_no_trace(
     drawn: list[tuple[str, str, datetime, dict[str, Any]]], hidden: list[tuple[str, str, datetime, dict[str, Any]]]
 ) -> None:
     visible = statements(drawn)
-    # Even if bytes that a reader may not see come along, nothing reaches for them.
+    # The input may hold bytes that a reader may not see. The summary does not use them.
     unseen = [replace(each, shared_id=f"hidden-{each.shared_id}") for each in statements(hidden)]
     alone = known(*visible)
     beside = replace(alone, contents={**alone.contents, **known(*unseen, merged=MergedRecord(())).contents})

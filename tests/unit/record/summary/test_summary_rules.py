@@ -1,4 +1,4 @@
-"""What stands where in a summary, in clinical words."""
+"""The rules that decide where a fact appears in a summary, in clinical words."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def nil_known(code_of_list: str, recorded: datetime = NOW) -> Statement:
 
 
 def under(section: str, caption: str) -> str:
-    """What stands under a caption of a section, until the next one."""
+    """The text of a section after this caption."""
     return section.partition(caption)[2]
 
 
@@ -414,7 +414,7 @@ def test_immunisations_are_those_that_were_given() -> None:
     assert "Flu" not in immunisations
 
 
-# What comes first
+# Alerts, plans and other content at the head of a summary
 
 
 def flag(name: str, category: dict[str, Any], **elements: Any) -> Statement:
@@ -667,7 +667,7 @@ def test_a_plan_that_is_a_document_of_its_own_is_among_the_plans_in_its_own_word
     assert "Decision: CPR not recommended" in told(form)["Plans for emergency care, and advance decisions"]
 
 
-# What was done
+# Procedures, devices, assessments and referrals
 
 
 def test_of_many_procedures_the_newest_fifty_are_shown_and_what_was_not_done_is_not() -> None:

@@ -1,4 +1,4 @@
-"""Statements and summaries, written by hand: what the tests of this folder speak of."""
+"""Builds the statements and summaries that the tests of this folder use."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def said(
 def known(
     *statements: Statement, patient: Json = PATIENT, merged: MergedRecord | None = None, **circumstances: Any
 ) -> SummaryInput:
-    """What a reader knows who may see these statements."""
+    """The summary input of a reader who may see these statements."""
     return SummaryInput(
         patient=json.dumps(patient).encode(),
         merged=merged or merge(statements, merge_rules()),
@@ -81,7 +81,7 @@ def texts(summary: Summary) -> dict[str, str]:
 
 
 def sections(summary: Summary) -> dict[str, Json]:
-    """The sections by code, in the order in which they stand."""
+    """The sections by code, in the order of the document."""
     composition = json.loads(summary.document)["entry"][0]["resource"]
     return {each["code"]["coding"][0]["code"]: each for each in composition["section"]}
 

@@ -1,4 +1,4 @@
-"""What a message carries is stated byte for byte under names that meet what was said before, and nobody else's."""
+"""The resources of a message are stated byte for byte. Their ids match earlier messages of the same referral only."""
 
 from __future__ import annotations
 

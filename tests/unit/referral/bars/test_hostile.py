@@ -1,4 +1,4 @@
-"""Whatever comes instead of a message is understood or refused, and nothing else."""
+"""Any input in place of a message is understood or refused with a reason. There is no third outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = ["REFREQ01", "REFREQ03", "REFREQ8A", "REFRESP01", "VALREQ01", "VALRESP01
 
 
 def understood(body: bytes) -> None:
-    """Everything that is decided of a message before anything is asked of the database."""
+    """Makes every decision about a message that needs no query to the database."""
     message = parse_message(body)
     read_meaning(message)
     refuse_other_subject(message)

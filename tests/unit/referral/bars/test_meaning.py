@@ -1,4 +1,4 @@
-"""What messages ask for, as the published ones do, and how urgent it is."""
+"""The meaning of messages, such as the published ones, and their urgency."""
 
 from __future__ import annotations
 
