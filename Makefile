@@ -39,7 +39,7 @@ unit: setup ## the tests that need no stack
 	$(BIN)/pytest tests/unit tests/contract
 
 integration: setup ## the tests that do (ONESTORY_TEST_STACK=docker|embedded|auto)
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(wildcard tests/integration tests/e2e)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(wildcard tests/integration tests/e2e)
 
 bench: setup ## measure, and print figures beside the raw limits of this machine
 	$(BIN)/python -m tests.bench
