@@ -109,8 +109,16 @@ def _protected_case(writer: SourceWriter) -> Iterator[TroubleCase]:
         )
 
 
-_REPEATS = (codes.SALBUTAMOL, codes.PARACETAMOL, codes.AMLODIPINE)
-"""Medicines that a former practice may still show as active."""
+_REPEATS = (
+    codes.SALBUTAMOL,
+    codes.PARACETAMOL,
+    codes.AMLODIPINE,
+    codes.FUROSEMIDE,
+    codes.METFORMIN,
+    codes.SERTRALINE,
+    codes.MIRTAZAPINE,
+)
+"""Medicines that a former practice may still show as active: the first one that the person does not take now."""
 
 
 def former_practice_submissions(person: Person, story: Story) -> Iterator[SampleSubmission]:

@@ -148,3 +148,8 @@ def _dihedral(left: int, right: int) -> int:
     if left < 5:
         return (left + right) % 5 if right < 5 else 5 + (left + right) % 5
     return 5 + (left - right) % 5 if right < 5 else (left - right) % 5
+
+
+def test_a_person_who_takes_every_common_repeat_medicine_can_have_left_a_practice() -> None:
+    # Person 160 of this seed takes salbutamol, paracetamol and amlodipine, and has moved.
+    assert sum(1 for _ in generate(250, 3)) > 1_000
