@@ -45,34 +45,34 @@ class Comparison(NamedTuple):
     begin: datetime
     end: datetime
 
-    def is_met(self, said: TimeRange) -> bool:
+    def matches(self, stated: TimeRange) -> bool:
         """Whether the time of a resource matches."""
         match self.prefix:
             case "ne":
-                return not self._contains(said)
+                return not self._contains(stated)
             case "gt":
-                return self._ends_later(said)
+                return self._ends_later(stated)
             case "ge":
-                return self._ends_later(said) or self._contains(said)
+                return self._ends_later(stated) or self._contains(stated)
             case "lt":
-                return self._begins_earlier(said)
+                return self._begins_earlier(stated)
             case "le":
-                return self._begins_earlier(said) or self._contains(said)
+                return self._begins_earlier(stated) or self._contains(stated)
             case "sa":
-                return said.since is not None and said.since >= self.end
+                return stated.since is not None and stated.since >= self.end
             case "eb":
-                return said.before is not None and said.before <= self.begin
+                return stated.before is not None and stated.before <= self.begin
             case _:
-                return self._contains(said)
+                return self._contains(stated)
 
-    def _contains(self, said: TimeRange) -> bool:
-        return not self._begins_earlier(said) and not self._ends_later(said)
+    def _contains(self, stated: TimeRange) -> bool:
+        return not self._begins_earlier(stated) and not self._ends_later(stated)
 
-    def _begins_earlier(self, said: TimeRange) -> bool:
-        return said.since is None or said.since < self.begin
+    def _begins_earlier(self, stated: TimeRange) -> bool:
+        return stated.since is None or stated.since < self.begin
 
-    def _ends_later(self, said: TimeRange) -> bool:
-        return said.before is None or said.before > self.end
+    def _ends_later(self, stated: TimeRange) -> bool:
+        return stated.before is None or stated.before > self.end
 
 
 def comparison(value: str, parameter: str) -> Comparison:
@@ -85,32 +85,32 @@ def comparison(value: str, parameter: str) -> Comparison:
             f"{parameter}: this prefix is not supported. Send one of {', '.join(_PREFIXES)}, or none.",
             code="not-supported",
         )
-    return Comparison(match["prefix"] or "eq", *_asked(match["date"], parameter))
+    return Comparison(match["prefix"] or "eq", *_wanted_range(match["date"], parameter))
 
 
 def last_updated(value: str) -> TimeRange:
     """The time range that `_lastUpdated=<value>` selects, such as `ge2026-11-22`. Raises `Malformed`."""
-    asked = comparison(value, "_lastUpdated")
-    match asked.prefix:
+    wanted = comparison(value, "_lastUpdated")
+    match wanted.prefix:
         case "gt" | "sa":
-            return TimeRange(since=asked.end)
+            return TimeRange(since=wanted.end)
         case "ge":
-            return TimeRange(since=asked.begin)
+            return TimeRange(since=wanted.begin)
         case "lt" | "eb":
-            return TimeRange(before=asked.begin)
+            return TimeRange(before=wanted.begin)
         case "le":
-            return TimeRange(before=asked.end)
+            return TimeRange(before=wanted.end)
         case "ne":
             raise Malformed(
                 "_lastUpdated: ne is not supported. Send eq, gt, ge, lt, le, sa or eb.", code="not-supported"
             )
         case _:
-            return TimeRange(asked.begin, asked.end)
+            return TimeRange(wanted.begin, wanted.end)
 
 
 def since(value: str) -> TimeRange:
     """The time range that `_since=<instant>` selects. Raises `Malformed`."""
-    return TimeRange(since=_asked(value, "_since")[0])
+    return TimeRange(since=_wanted_range(value, "_since")[0])
 
 
 def span(text: str) -> TimeRange | None:
@@ -119,7 +119,7 @@ def span(text: str) -> TimeRange | None:
     return TimeRange(date.begin, date.end) if date else None
 
 
-def _asked(value: str, parameter: str) -> tuple[datetime, datetime]:
+def _wanted_range(value: str, parameter: str) -> tuple[datetime, datetime]:
     # A plus sign that was not escaped arrives as a space.
     found = span(value.replace(" ", "+"))
     if found is None or found.since is None or found.before is None:

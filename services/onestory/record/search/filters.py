@@ -115,7 +115,7 @@ def _date_test(parameter: SearchParameter, text: str) -> ValueTest:
 
     def matches(value: Any) -> bool:
         time_range = time_range_of(value)
-        return time_range is not None and comparison.is_met(time_range)
+        return time_range is not None and comparison.matches(time_range)
 
     return matches
 
