@@ -24,7 +24,7 @@ from onestory.shared.events import ConsumedMessage
 from onestory.shared.http import health
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import create_codec
-from onestory.shared.kafka.consumer import KafkaLog
+from onestory.shared.kafka.consumer import join_group
 from onestory.shared.kafka.loop import ConsumerLoop, run_until_stopped, stop_on_signals
 from onestory.shared.kafka.producer import Producer
 from onestory.shared.kafka.reader import LogReader
@@ -108,14 +108,7 @@ def run() -> int:
         stack.callback(producer.close)
 
         def open_reader() -> LogReader:
-            log = KafkaLog(
-                config.kafka,
-                GROUP,
-                TOPICS,
-                prefix=config.topic_prefix,
-                instance=config.instance,
-                session_s=config.consumer_session_s,
-            )
+            log = join_group(config, GROUP, TOPICS)
             stack.callback(log.close)
             return LogReader(log, avro, persons.can_skip)
 

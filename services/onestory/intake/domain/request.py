@@ -67,7 +67,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What is known before the body is read. `organisation`, `system` and `role` come from the verified token."""
+    """The facts known before the body is read. `organisation`, `system` and `role` come from the verified token."""
 
     deployment: Deployment
     organisation: str

@@ -58,7 +58,7 @@ class FreshnessReport:
 
 
 class SourceState(NamedTuple):
-    """What is stored about a source, and about its statements of one person.
+    """The stored state of a source, and of its statements of one person.
 
     `heard_at` is None when only replays were heard.
     """
@@ -172,7 +172,7 @@ def _source_part(source: Freshness) -> dict[str, Any]:
     return {"name": "source", "part": parts}
 
 
-# What a batch of events shows of its sources.
+# The facts about sources in a batch of events.
 
 
 class SourcePartition(NamedTuple):

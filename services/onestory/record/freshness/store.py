@@ -40,7 +40,7 @@ from unnest($2::text[], $3::text[]) as source (organisation, system)
 async def source_states(
     queries: Queries, person_keys: Collection[str], sources: Collection[Source]
 ) -> list[SourceState]:
-    """What is stored about these sources, and about their statements of the person with these keys. One round trip."""
+    """The stored state of these sources, and of their statements of the person with these keys. One round trip."""
     if not sources:
         return []
     rows = await queries.fetch(

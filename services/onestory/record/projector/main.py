@@ -19,7 +19,7 @@ from onestory.shared.errors import Misconfigured
 from onestory.shared.http import health
 from onestory.shared.identity import Keys, PersonIdentifier
 from onestory.shared.kafka.codec import create_codec
-from onestory.shared.kafka.consumer import KafkaLog
+from onestory.shared.kafka.consumer import join_group
 from onestory.shared.kafka.loop import ConsumerLoop, run_until_stopped, stop_on_signals
 from onestory.shared.kafka.producer import Producer
 from onestory.shared.kafka.reader import LogReader
@@ -50,14 +50,7 @@ def run() -> int:
         on_exit.callback(producer.close)
 
         def open_reader() -> LogReader:
-            log = KafkaLog(
-                config.kafka,
-                CONSUMER_GROUP,
-                TOPICS,
-                prefix=config.topic_prefix,
-                instance=config.instance,
-                session_s=config.consumer_session_s,
-            )
+            log = join_group(config, CONSUMER_GROUP, TOPICS)
             on_exit.callback(log.close)
             return LogReader(log, avro)
 

@@ -224,7 +224,7 @@ def recompute_owners(connection: psycopg.Connection, resources: Collection[tuple
     return {person_key for (person_key,) in connection.execute(_RECOMPUTE_AWAY, columns).fetchall()}
 
 
-# All persons of whom a resource was ever asserted.
+# All persons for which a resource was ever asserted.
 _CLAIMANTS = """
     with asked as (
         select person_key, substr(shared_id, 28) as resource_hash

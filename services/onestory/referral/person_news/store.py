@@ -125,7 +125,7 @@ def current_statements(
 
 
 def known_people(transaction: psycopg.Connection, person_keys: Sequence[str]) -> Mapping[str, KnownPerson]:
-    """What was known of these people, by person key; a person without statements is missing. Locks the rows."""
+    """The known state of these people, by person key; a person without statements is missing. Locks the rows."""
     rows = transaction.execute(
         """select person_key, deceased, practice from referral.person_known
            where person_key = any(%s) order by person_key for update""",

@@ -19,6 +19,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import FencedInstanceIdError, InconsistentGroupProtocolError, InvalidSessionTimeoutError, KafkaError
 
 from onestory.shared.errors import Misconfigured, Unavailable
+from onestory.shared.settings import Settings
 
 log = structlog.get_logger()
 
@@ -227,6 +228,18 @@ class KafkaLog:
 
     def _topic_partition(self, partition: Partition) -> TopicPartition:
         return TopicPartition(self._prefix + partition.topic, partition.number)
+
+
+def join_group(config: Settings, group: str, topics: Sequence[str]) -> KafkaLog:
+    """Join a consumer group with the topic prefix, the instance name and the session time-out of the settings."""
+    return KafkaLog(
+        config.kafka,
+        group,
+        topics,
+        prefix=config.topic_prefix,
+        instance=config.instance,
+        session_s=config.consumer_session_s,
+    )
 
 
 def _create_consumer(

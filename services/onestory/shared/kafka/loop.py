@@ -169,6 +169,10 @@ class ConsumerLoop(Generic[Prepared]):
     def _update_lag(self) -> None:
         if time.monotonic() - self._lag_reported_at < self._lag_interval_s:
             return
+        assigned = self._reader.assigned() if self._reader else set()
+        # Another member may move a partition that was lost. When it comes back, its position is read again.
+        for partition in set(self._stored_offsets) - assigned:
+            del self._stored_offsets[partition]
         self._report_lag(self._reader.lag(dict(self._stored_offsets)) if self._reader else {})
         self._lag_reported_at = time.monotonic()
 

@@ -144,6 +144,10 @@ class LogReader:
                 break
         return batch
 
+    def assigned(self) -> set[Partition]:
+        """Return the partitions that the group has assigned to this member."""
+        return self._log.assigned()
+
     def not_started(self) -> set[Partition]:
         """Return the assigned partitions that wait for `start`."""
         return self._log.assigned() - self._next.keys()
