@@ -56,8 +56,9 @@ def test_an_interruption_ends_every_step_with_its_own_cleaning_up(tmp_path: Path
     begun, cleaned = tmp_path / "begun", tmp_path / "cleaned"
     run = Run(tmp_path)
     waits = (
-        f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\n"
-        f"try:\n  time.sleep(600)\nfinally:\n  pathlib.Path({str(cleaned)!r}).touch()"
+        "import pathlib, time\n"
+        f"try:\n  pathlib.Path({str(begun)!r}).touch()\n  time.sleep(600)\n"
+        f"finally:\n  pathlib.Path({str(cleaned)!r}).touch()"
     )
 
     with ThreadPoolExecutor(1) as beside:
