@@ -29,7 +29,7 @@ from onestory.shared.events import Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
-from onestory.shared.kafka.schemas import load_schema, schemas_folder, topics
+from onestory.shared.kafka.schemas import FileSchemaIds, load_schema, schemas_folder, topics
 from onestory.shared.postgres import database as postgres_database
 
 SOURCE = Source("A81001", "emis")
@@ -115,8 +115,9 @@ def copies(kafka: str, position: MessagePosition, value: bytes) -> list[KafkaMes
 
 def hold(registry: Registry) -> None:
     """Give the registry the ids of the checked-in file and the id of the later release."""
-    for name, schema_id in json.loads((schemas_folder() / "avro" / "ids.json").read_text()).items():
-        registry.hold(schema_id, json.dumps(load_schema(name)))
+    known = FileSchemaIds()
+    for schema_id in json.loads((schemas_folder() / "avro" / "ids.json").read_text()).values():
+        registry.hold(schema_id, json.dumps(known.schema(schema_id)))
     registry.hold(NEW_SCHEMA, json.dumps({**load_schema("RecordChanged"), "doc": "Of a later release."}))
 
 

@@ -20,6 +20,9 @@ REFERRAL_SYSTEM = "onestory-referral"
 BOOKING_SYSTEM = "onestory-booking"
 """The system name in statements about appointments that were booked in OneStory without a referral."""
 
+REFERENCE_RULES = 2
+"""The rules by which intake resolves references today. Events of earlier rules have a smaller number."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -59,7 +62,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class RecordChanged:
-    """One source's statement about one person. `sequence` is None for a source that does not send it."""
+    """One source's statement about one person. `sequence` is None for a source that does not send it.
+
+    `reference_rules` names the rules that resolved the references in the contents: see `REFERENCE_RULES`.
+    """
 
     event_id: UUID
     source: Source
@@ -70,6 +76,7 @@ class RecordChanged:
     correlation_id: str
     complete_types: tuple[str, ...]
     entries: tuple[Entry, ...]
+    reference_rules: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,7 @@ class DirectoryChanged:
     published_at: datetime
     correlation_id: str
     entry: Entry
+    reference_rules: int = 1
 
 
 @dataclass(frozen=True, slots=True)

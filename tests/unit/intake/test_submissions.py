@@ -35,7 +35,7 @@ from tests.unit.intake.door import (
 
 from onestory.intake.domain.request import AcceptedEntry, KnownResource, PublisherClaims, Submission
 from onestory.shared.errors import Forbidden, Malformed, NotFound, PreconditionFailed, Unprocessable
-from onestory.shared.events import Operation, Source
+from onestory.shared.events import REFERENCE_RULES, Operation, Source
 
 
 def test_a_resource_that_is_put_becomes_a_statement_about_its_person() -> None:
@@ -46,6 +46,15 @@ def test_a_resource_that_is_put_becomes_a_statement_about_its_person() -> None:
     assert event.source == SOURCE
     assert (entry.resource_type, entry.local_id, entry.operation) == ("Condition", "c1", Operation.ASSERT)
     assert entry.shared_id == shared_id(AMINA, "Condition", "c1")
+
+
+def test_events_name_the_rules_that_resolved_their_references() -> None:
+    events = [
+        *decide(put(condition(AMINA, "c1"))).events,
+        *decide(put(organization("o1"))).events,
+    ]
+
+    assert [event.reference_rules for event in events] == [REFERENCE_RULES, REFERENCE_RULES]
 
 
 def test_a_transaction_about_one_person_is_one_event() -> None:

@@ -22,7 +22,7 @@ from onestory.intake.domain.references import ReferenceTargets, Target, rewrite_
 from onestory.intake.domain.request import AcceptedEntry, SubmissionContext
 from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import OneStoryError, Unprocessable
-from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged
+from onestory.shared.events import REFERENCE_RULES, DirectoryChanged, Entry, Operation, RecordChanged
 from onestory.shared.fhir.definitions import directory_types
 from onestory.shared.identity import ODS_CODE_SYSTEM, PersonIdentifier
 
@@ -144,6 +144,7 @@ def person_event(
         correlation_id=context.correlation_id,
         complete_types=context.complete_types,
         entries=tuple(entries),
+        reference_rules=REFERENCE_RULES,
     )
 
 
@@ -157,6 +158,7 @@ def directory_event(entry: Entry, context: SubmissionContext, new_id: NewId) -> 
         published_at=context.received_at,
         correlation_id=context.correlation_id,
         entry=entry,
+        reference_rules=REFERENCE_RULES,
     )
 
 

@@ -212,6 +212,7 @@ def _record_event(
         correlation_id=work.incoming.correlation_id,
         complete_types=(),
         entries=(Entry(*ids, at, Operation.ASSERT, content),),
+        reference_rules=work.event.reference_rules,
     )
 
 
