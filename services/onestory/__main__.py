@@ -36,6 +36,10 @@ COMMANDS: dict[str, CliCommand] = {
     "record": CliCommand(
         "onestory.admin.moved", "list resources that left a person's record, and who had read them there"
     ),
+    "admin": CliCommand(
+        "onestory.admin.references",
+        "list statements whose references an earlier release may have misread, and correct them",
+    ),
     "rebuild": CliCommand(
         "onestory.admin.rebuild", "build the record again from Kafka, compare it with the live one, and switch"
     ),

@@ -22,8 +22,8 @@ def add_events(connection: psycopg.Connection, events: Collection[PreparedEvent]
     if not events:
         return set()
     added = connection.execute(
-        """insert into event (message_key, event_id, digest, published_at)
-           select * from unnest(%b::text[], %b::uuid[], %b::bytea[], %b::timestamptz[])
+        """insert into event (message_key, event_id, digest, published_at, reference_rules)
+           select * from unnest(%b::text[], %b::uuid[], %b::bytea[], %b::timestamptz[], %b::int2[])
            on conflict do nothing
            returning message_key, event_id""",
         [
@@ -31,6 +31,7 @@ def add_events(connection: psycopg.Connection, events: Collection[PreparedEvent]
             [event.key.event_id for event in events],
             [event.fingerprint for event in events],
             [event.body.published_at for event in events],
+            [event.body.reference_rules for event in events],
         ],
         binary=True,
     ).fetchall()
