@@ -57,6 +57,12 @@ _HEADERS = [
     Parameter(
         "X-Complete-Types", "header", "Resource types, separated by commas, for which this statement is the whole list."
     ),
+    Parameter(
+        "X-Replaces-System",
+        "header",
+        "With X-Complete-Types: an earlier system of your organisation, whose statements of these types are retired. "
+        "The deployment must allow it.",
+    ),
     Parameter("traceparent", "header", "W3C trace context. The events carry it."),
 ]
 _CONTENT_ENCODING = Parameter("Content-Encoding", "header", "The compression of the body.", values=("identity", "gzip"))
@@ -193,7 +199,9 @@ def _search(query: str) -> str:
 
 def _claims_in_headers(headers: Headers) -> PublisherClaims:
     types = tuple(part.strip() for part in headers.get("X-Complete-Types", "").split(",") if part.strip())
-    return PublisherClaims(headers.get("X-Source-System"), headers.get("X-Sequence"), types or None)
+    return PublisherClaims(
+        headers.get("X-Source-System"), headers.get("X-Sequence"), types or None, headers.get("X-Replaces-System")
+    )
 
 
 def _traceparent(headers: Headers) -> str:

@@ -31,4 +31,5 @@ def _deployment(dependencies: Dependencies) -> Deployment:
         keys=dependencies.keys,
         base_url=f"{settings.base_url.rstrip('/')}/fhir",
         sequenced_sources=frozenset(settings.sequenced_sources),
+        replaced_systems=settings.replaced_systems,
     )

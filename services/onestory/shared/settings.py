@@ -140,6 +140,13 @@ class Settings:
         "Readers see a missing number between two others as a statement that did not arrive.",
         "When a source declares that it numbers its statements. Never name a source whose numbers have gaps.",
     )
+    replaced_systems: Mapping[str, str] = _setting(
+        {},
+        'JSON: the new `ODS/system` to the name of the earlier system, `{"A81001/new": "old"}`',
+        "The systems that replace an earlier one of the same organisation. Only these may send `X-Replaces-System`, "
+        "which retires statements of the earlier system.",
+        "While an organisation moves to another clinical system. Remove it when the move is over.",
+    )
     source_rhythms: Mapping[str, timedelta] = _setting(
         {},
         'JSON: `ODS` or `ODS/system` to an ISO 8601 duration, `{"A81001": "P1D", "RX1/ward": "PT1H"}`',

@@ -7,7 +7,7 @@ A `Submission` and its `RequestContext` enter. `apply_claims` adds what the publ
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import unquote
@@ -50,6 +50,7 @@ class PublisherClaims:
     system: str | None = None
     sequence: str | None = None
     complete_types: tuple[str, ...] | None = None
+    replaces_system: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,14 @@ class Deployment:
     """The settings that decide about submissions.
 
     `base_url` is the FHIR base URL of this deployment, without a slash at the end. `sequenced_sources` are the
-    sources that must send a sequence, as `<organisation>/<system>`.
+    sources that must send a sequence, as `<organisation>/<system>`. `replaced_systems` has the name of the earlier
+    system by the new source.
     """
 
     keys: Keys
     base_url: str
     sequenced_sources: frozenset[str] = frozenset()
+    replaced_systems: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class SubmissionContext:
     sequence: int | None = None
     complete_types: tuple[str, ...] = ()
     role: str = ""
+    replaces_system: str | None = None
 
     def fallback_local_id(self, index: int) -> str:
         """Return the local id of the entry at this index when nothing else names it.
@@ -155,6 +159,7 @@ def apply_claims(request: RequestContext, header: PublisherClaims, tag: Publishe
     Raises `Unprocessable` for a claim that is not valid, and `Forbidden` for a system name that OneStory reserves.
     """
     source = Source(request.organisation, _system(header.system or tag.system or request.system))
+    complete_types = _complete_types(header.complete_types or tag.complete_types or ())
     return SubmissionContext(
         deployment=request.deployment,
         source=source,
@@ -163,8 +168,9 @@ def apply_claims(request: RequestContext, header: PublisherClaims, tag: Publishe
         correlation_id=request.correlation_id,
         idempotency_key=request.idempotency_key,
         sequence=_sequence(header.sequence or tag.sequence, source, request.deployment),
-        complete_types=_complete_types(header.complete_types or tag.complete_types or ()),
+        complete_types=complete_types,
         role=request.role,
+        replaces_system=_replaced_system(header.replaces_system, source, complete_types, request.deployment),
     )
 
 
@@ -188,6 +194,29 @@ def _sequence(claimed: str | None, source: Source, deployment: Deployment) -> in
         text = "X-Sequence: this source has declared that it always sends one. Send a whole number from 0."
         raise Unprocessable(text, code="required")
     return int(claimed) if claimed is not None else None
+
+
+def _replaced_system(
+    claimed: str | None, source: Source, complete_types: tuple[str, ...], deployment: Deployment
+) -> str | None:
+    if claimed is None:
+        return None
+    name = f"{source.organisation}/{source.system}"
+    if deployment.replaced_systems.get(name) != claimed:
+        raise Forbidden(
+            f"X-Replaces-System: this deployment does not know that {name} replaces this system. Ask its operator to "
+            "set ONESTORY_REPLACED_SYSTEMS."
+        )
+    if not complete_types:
+        text = "X-Replaces-System needs X-Complete-Types: it retires the earlier system's statements of these types."
+        raise Unprocessable(text, code="required")
+    if {name, f"{source.organisation}/{claimed}"} & deployment.sequenced_sources:
+        raise Unprocessable(
+            "X-Replaces-System: one of the two systems numbers its statements, so they cannot be compared by time. "
+            "Retract the earlier system's statements.",
+            code="business-rule",
+        )
+    return claimed
 
 
 def _complete_types(types: tuple[str, ...]) -> tuple[str, ...]:
