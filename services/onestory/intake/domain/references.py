@@ -21,6 +21,7 @@ from onestory.intake.domain.item import Item, ItemIndex, parse_relative_referenc
 from onestory.intake.domain.owner import PersonResolver
 from onestory.intake.domain.request import SubmissionContext, identifier_condition
 from onestory.shared.errors import PreconditionFailed, Unprocessable
+from onestory.shared.fhir.bundle_index import root_of
 from onestory.shared.fhir.definitions import directory_types, resource_types
 from onestory.shared.fhir.references import ReferenceObject, references_in
 from onestory.shared.identity import is_directory_id, is_nhs_number, is_nhs_number_system, parse_shared_id
@@ -51,8 +52,8 @@ Target = str | LogicalReference
 """A literal reference in the record, or a logical one. An empty string: the reference keeps its bytes."""
 
 
-def rewrite_references(content: bytes, item: Item, targets: ReferenceTargets, cache: dict[bytes, Target]) -> bytes:
-    """Return the content with the record's references. `cache` belongs to one statement.
+def rewrite_references(content: bytes, item: Item, targets: ReferenceTargets) -> bytes:
+    """Return the content with the record's references.
 
     Raises `Unprocessable` with the path of the first reference that leads nowhere.
     """
@@ -60,9 +61,9 @@ def rewrite_references(content: bytes, item: Item, targets: ReferenceTargets, ca
         return content
     pieces = content.split(_NAME)
     parsed = _reference_objects(content, item) if any(mark in content for mark in _MAY_HOLD_URI) else None
-    rewritten = _rewrite_pieces(pieces, parsed, item, targets, cache)
+    rewritten = _rewrite_pieces(pieces, parsed, item, targets)
     if rewritten is None:
-        rewritten = _rewrite_pieces(pieces, _reference_objects(content, item), item, targets, cache)
+        rewritten = _rewrite_pieces(pieces, _reference_objects(content, item), item, targets)
     assert rewritten is not None
     return b"".join(rewritten)
 
@@ -89,12 +90,28 @@ class ReferenceTargets:
         self._person_key = person_key
         self._shared_ids = shared_ids
         self._patient_id = patient_id
+        self._found: dict[tuple[str | None, bytes], Target] = {}
 
-    def find(self, reference: str) -> Target:
-        """Return the target of a reference. Raises `Unprocessable` for one that leads nowhere."""
-        item = self._index.find(reference)
-        if item is not None:
-            return self._item(item)
+    def find_literal(self, literal: bytes, item: Item) -> Target:
+        """Return the target of a reference in `item`, given as a JSON string. Raises `Unprocessable` as `find` does."""
+        # The same bytes mean another resource in an entry of another server.
+        key = (root_of(item), literal)
+        cached = self._found.get(key)
+        if cached is not None:
+            return cached
+        reference: str = msgspec.json.decode(literal)
+        if reference.startswith("#"):
+            self._people.contained_in(item).find(reference)
+            return ""
+        target = self.find(reference, item)
+        self._found[key] = "" if target == reference else target
+        return self._found[key]
+
+    def find(self, reference: str, item: Item) -> Target:
+        """Return the target of a reference that stands in `item`. Raises `Unprocessable` for one that leads nowhere."""
+        entry = self._index.find(reference, item)
+        if entry is not None:
+            return self._item(entry)
         normalised = self._index.normalise(reference)
         if normalised.startswith(("http://", "https://")):
             return reference if normalised == reference or "/_history/" in reference else normalised
@@ -160,7 +177,6 @@ def _rewrite_pieces(
     parsed: list[ReferenceObject] | None,
     item: Item,
     targets: ReferenceTargets,
-    cache: dict[bytes, Target],
 ) -> list[bytes] | None:
     """Return the parts of the new content. `pieces` are the bytes between the names `"reference"`.
 
@@ -178,7 +194,7 @@ def _rewrite_pieces(
         if element is not None and not element.is_reference:
             out += (_NAME, piece)
             continue
-        target, rest = _target(match[2], item, targets, cache), piece[match.end() :]
+        target, rest = _target(match[2], item, targets), piece[match.end() :]
         if isinstance(target, str):
             out.append(b'%b%b"%b"%b' % (_NAME, match[1], target.encode(), rest) if target else _NAME + piece)
         elif element is not None:
@@ -190,32 +206,14 @@ def _rewrite_pieces(
     return out
 
 
-def _target(literal: bytes, item: Item, targets: ReferenceTargets, cache: dict[bytes, Target]) -> Target:
-    """Return the target of a reference, given as a JSON string."""
-    cached = cache.get(literal)
-    if cached is not None:
-        return cached
-    reference: str = msgspec.json.decode(literal)
+def _target(literal: bytes, item: Item, targets: ReferenceTargets) -> Target:
+    """Return the target of a reference, given as a JSON string. Raises `Unprocessable` with the reference's path."""
     try:
-        if reference.startswith("#"):
-            _refuse_uncontained(reference, item, cache)
-            return ""
-        target = targets.find(reference)
+        return targets.find_literal(literal, item)
     except Unprocessable as error:
         issue = error.issues[0]
-        raise Unprocessable(issue.diagnostics, code=issue.code, expression=_path(item, reference)) from error
-    cache[literal] = "" if target == reference else target
-    return cache[literal]
-
-
-def _refuse_uncontained(reference: str, item: Item, cache: dict[bytes, Target]) -> None:
-    # `contained` is parsed once for each item. A JSON string begins with a quote, so these keys cannot clash with one.
-    prefix = b"#%d " % item.index
-    if prefix not in cache:
-        contained = msgspec.json.decode(item.members.get("contained", b"[]"))
-        cache |= {prefix: "", **{prefix + str(resource.get("id")).encode(): "" for resource in contained}}
-    if reference != "#" and prefix + reference[1:].encode() not in cache:
-        raise Unprocessable("No contained resource has this id. Include it, or send Type/id.", code="not-found")
+        path = _path(item, msgspec.json.decode(literal))
+        raise Unprocessable(issue.diagnostics, code=issue.code, expression=path) from error
 
 
 def _append_logical(out: list[bytes], target: LogicalReference, rest: bytes, members: Mapping[str, Any]) -> None:

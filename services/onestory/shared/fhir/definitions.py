@@ -79,6 +79,13 @@ def patient_compartment() -> Mapping[str, tuple[tuple[str, ...], ...]]:
 
 
 @cache
+def subject_types() -> Mapping[str, frozenset[str]]:
+    """Return, by type, the types to which its element that names the person may refer. Any, for a type not in it."""
+    groups = _yaml("subject-types.yaml")
+    return {kind: frozenset(group["allowed"]) for group in groups for kind in group["types"]}
+
+
+@cache
 def is_about_a_person(resource_type: str) -> bool:
     """Return whether a resource of this type belongs to one person. Other types may come with any person's event."""
     return resource_type == "Patient" or resource_type in patient_compartment()
