@@ -1,7 +1,7 @@
 """Builds entries from valid items, and events from entries: one for a person, or one for each directory entry.
 
-`validate.py` comes before this, and `intake/publish.py` sends the events. `references.py` rewrites the references in an
-entry's content.
+`validate.py` comes before this, and `intake/publish.py` sends the events. `references.py` rewrites the references
+and links in an entry's content.
 
 The content of an entry begins `{"resourceType":"T","id":"<shared id>","meta":{`. The projector inserts versionId and
 lastUpdated right after that.
@@ -18,7 +18,7 @@ import msgspec
 
 from onestory.intake.domain.bundle import Meta, is_organisation_tag
 from onestory.intake.domain.item import Item
-from onestory.intake.domain.references import ReferenceTargets, rewrite_references
+from onestory.intake.domain.references import ReferenceTargets, rewrite
 from onestory.intake.domain.request import AcceptedEntry, SubmissionContext
 from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import OneStoryError, Unprocessable
@@ -91,7 +91,7 @@ def _entry(
     content = None
     if item.operation is Operation.ASSERT:
         assembled = assemble_content(item, valid_item.meta, shared_id, context.source.organisation)
-        content = rewrite_references(assembled, item, targets)
+        content = rewrite(assembled, item, targets)
     return Entry(item.resource_type, valid_item.local_id, shared_id, valid_item.recorded_at, item.operation, content)
 
 

@@ -21,7 +21,6 @@ from onestory.intake.domain.judgement import LINKAGE, subject_of_linkage
 from onestory.intake.domain.person_elements import BINARY, person_elements, references_at, refuse_other_type
 from onestory.intake.domain.request import KnownResource, SubmissionContext, identifier_condition
 from onestory.shared.errors import OneStoryError, PreconditionFailed, Unprocessable, at_path
-from onestory.shared.fhir.bundle_index import root_of
 from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
     PersonIdentifier,
@@ -163,7 +162,7 @@ class PersonResolver:
     def _owner_at(self, steps: tuple[str, ...], raw: msgspec.Raw, item: Item) -> Owner | None:
         # The entries of a Bundle usually have the same subject in the same bytes.
         # A relative reference depends on the server of the entry in which it stands.
-        key = (root_of(item), steps, bytes(raw))
+        key = (self._index.root_of(item), steps, bytes(raw))
         cached = self._by_bytes.get(key)
         if cached:
             return Owner(cached, f"{item.path}.{'.'.join(steps)}")

@@ -18,10 +18,10 @@ from urllib.parse import unquote
 import msgspec
 
 from onestory.intake.domain.item import Item, ItemIndex, parse_relative_reference
+from onestory.intake.domain.links import LinkKind, find_linked, rewrite_links
 from onestory.intake.domain.owner import PersonResolver
 from onestory.intake.domain.request import SubmissionContext, identifier_condition
 from onestory.shared.errors import PreconditionFailed, Unprocessable
-from onestory.shared.fhir.bundle_index import root_of
 from onestory.shared.fhir.definitions import directory_types, resource_types
 from onestory.shared.fhir.references import ReferenceObject, references_in
 from onestory.shared.identity import is_directory_id, is_nhs_number, is_nhs_number_system, parse_shared_id
@@ -52,7 +52,12 @@ Target = str | LogicalReference
 """A literal reference in the record, or a logical one. An empty string: the reference keeps its bytes."""
 
 
-def rewrite_references(content: bytes, item: Item, targets: ReferenceTargets) -> bytes:
+def rewrite(content: bytes, item: Item, targets: ReferenceTargets) -> bytes:
+    """Return the content with the record's ids in references and links. Raises `Unprocessable` with the path."""
+    return targets.rewrite_links(_rewrite_references(content, item, targets), item)
+
+
+def _rewrite_references(content: bytes, item: Item, targets: ReferenceTargets) -> bytes:
     """Return the content with the record's references.
 
     Raises `Unprocessable` with the path of the first reference that leads nowhere.
@@ -90,22 +95,16 @@ class ReferenceTargets:
         self._person_key = person_key
         self._shared_ids = shared_ids
         self._patient_id = patient_id
-        self._found: dict[tuple[str | None, bytes], Target] = {}
+        self._caches: dict[str | None, dict[bytes, Target]] = {}
 
-    def find_literal(self, literal: bytes, item: Item) -> Target:
-        """Return the target of a reference in `item`, given as a JSON string. Raises `Unprocessable` as `find` does."""
+    def cache_of(self, item: Item) -> dict[bytes, Target]:
+        """Return the targets that were found before, by the bytes of the reference, for references in `item`."""
         # The same bytes mean another resource in an entry of another server.
-        key = (root_of(item), literal)
-        cached = self._found.get(key)
-        if cached is not None:
-            return cached
-        reference: str = msgspec.json.decode(literal)
-        if reference.startswith("#"):
-            self._people.contained_in(item).find(reference)
-            return ""
-        target = self.find(reference, item)
-        self._found[key] = "" if target == reference else target
-        return self._found[key]
+        return self._caches.setdefault(self._index.root_of(item), {})
+
+    def refuse_uncontained(self, reference: str, item: Item) -> None:
+        """Raise `Unprocessable` unless `item` contains the resource that `#id` names."""
+        self._people.contained_in(item).find(reference)
 
     def find(self, reference: str, item: Item) -> Target:
         """Return the target of a reference that stands in `item`. Raises `Unprocessable` for one that leads nowhere."""
@@ -125,7 +124,22 @@ class ReferenceTargets:
             raise Unprocessable(text, code="not-found")
         raise Unprocessable(f"This is not a valid reference. {_ADVICE}", code="value")
 
-    def _item(self, item: Item) -> Target:
+    def rewrite_links(self, content: bytes, item: Item) -> bytes:
+        """Return the content with the record's ids in links.
+
+        Raises `Unprocessable` for a link to an entry about another person, and as `ItemIndex.find` does.
+        """
+        return rewrite_links(content, item, self._index, lambda text, kind: self._link(text, kind, item))
+
+    def _link(self, text: str, kind: LinkKind, item: Item) -> str:
+        entry = find_linked(text, kind, item, self._index)
+        if entry is not None:
+            return self._item(entry)
+        target = parse_relative_reference(self._index.normalise(text)) if kind is LinkKind.URL else None
+        # The address of a document that this source published before.
+        return self._relative(*target) if target and target[0] == "Binary" else ""
+
+    def _item(self, item: Item) -> str:
         if item.resource_type == "Patient":
             return f"Patient/{self._patient_id(item)}"
         if item.index not in self._shared_ids:
@@ -135,7 +149,7 @@ class ReferenceTargets:
             )
         return f"{item.resource_type}/{self._shared_ids[item.index]}"
 
-    def _relative(self, kind: str, target_id: str) -> Target:
+    def _relative(self, kind: str, target_id: str) -> str:
         if kind not in resource_types():
             raise Unprocessable(f"This names no FHIR R4 resource type. {_ADVICE}", code="value")
         if kind == "Patient":
@@ -148,7 +162,7 @@ class ReferenceTargets:
             return f"{kind}/{keys.resource_hash(source.organisation, source.system, kind, target_id)}"
         return f"{kind}/{keys.shared_id(self._person_key, source.organisation, source.system, kind, target_id)}"
 
-    def _patient(self, target_id: str) -> Target:
+    def _patient(self, target_id: str) -> str:
         if is_nhs_number(target_id) or self._people.person_at_reference(f"Patient/{target_id}"):
             return f"Patient/{target_id}"
         raise Unprocessable(
@@ -182,7 +196,7 @@ def _rewrite_pieces(
 
     None: a logical reference must be merged into a Reference with other elements, and for that `parsed` is needed.
     """
-    out = [pieces[0]]
+    out, cache = [pieces[0]], targets.cache_of(item)
     position = 0
     for piece in pieces[1:]:
         match = _VALUE.match(piece)
@@ -194,7 +208,7 @@ def _rewrite_pieces(
         if element is not None and not element.is_reference:
             out += (_NAME, piece)
             continue
-        target, rest = _target(match[2], item, targets), piece[match.end() :]
+        target, rest = _target(match[2], item, targets, cache), piece[match.end() :]
         if isinstance(target, str):
             out.append(b'%b%b"%b"%b' % (_NAME, match[1], target.encode(), rest) if target else _NAME + piece)
         elif element is not None:
@@ -206,14 +220,22 @@ def _rewrite_pieces(
     return out
 
 
-def _target(literal: bytes, item: Item, targets: ReferenceTargets) -> Target:
+def _target(literal: bytes, item: Item, targets: ReferenceTargets, cache: dict[bytes, Target]) -> Target:
     """Return the target of a reference, given as a JSON string. Raises `Unprocessable` with the reference's path."""
+    cached = cache.get(literal)
+    if cached is not None:
+        return cached
+    reference: str = msgspec.json.decode(literal)
     try:
-        return targets.find_literal(literal, item)
+        if reference.startswith("#"):
+            targets.refuse_uncontained(reference, item)
+            return ""
+        target = targets.find(reference, item)
     except Unprocessable as error:
         issue = error.issues[0]
-        path = _path(item, msgspec.json.decode(literal))
-        raise Unprocessable(issue.diagnostics, code=issue.code, expression=path) from error
+        raise Unprocessable(issue.diagnostics, code=issue.code, expression=_path(item, reference)) from error
+    cache[literal] = "" if target == reference else target
+    return cache[literal]
 
 
 def _append_logical(out: list[bytes], target: LogicalReference, rest: bytes, members: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from onestory.intake.domain.item import Item
+from onestory.intake.domain.links import linked_items
 from onestory.intake.domain.validate import SubmissionValidation
 from onestory.shared.errors import Unprocessable
 
@@ -69,7 +70,7 @@ class SupportingEntries:
                 continue
             if target is not None:
                 found.add(target.index)
-        return found
+        return found | {target.index for target in linked_items(item, self._validation.index)}
 
 
 def _too_many() -> Unprocessable:

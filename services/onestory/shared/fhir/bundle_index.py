@@ -16,9 +16,10 @@ from onestory.shared.errors import Unprocessable
 RELATIVE_REFERENCE = re.compile(r"(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})")
 """A reference of the form `Type/id`."""
 
+_MAX_STARTS = 8
 _VERSION = re.compile(r"/_history/[^/]*$")
-_RESTFUL = re.compile(rf"(?P<root>https?://[^?#]+)/(?P<relative>{RELATIVE_REFERENCE.pattern})")
-_RELATIVE_URL = re.compile(rf"(?P<relative>{RELATIVE_REFERENCE.pattern})")
+# A RESTful URL. Without a server it is relative, and then its server is not known.
+_URL = re.compile(rf"(?:(?P<root>https?://[^?#]+)/)?(?P<relative>{RELATIVE_REFERENCE.pattern})")
 
 
 class IndexedEntry(Protocol):
@@ -38,9 +39,10 @@ EntryT = TypeVar("EntryT", bound=IndexedEntry)
 
 
 class BundleIndex(Generic[EntryT]):
-    """The entries of one Bundle by the names that references use. `base_url` is that of this deployment.
+    """The entries of one Bundle by the names that references use.
 
-    An entry without a fullUrl has the URL `[base_url]/Type/id`, made from its Resource.id.
+    `base_url` is the FHIR base URL of this deployment. An entry without a fullUrl has the URL `[base_url]/Type/id`,
+    made from its Resource.id.
     """
 
     def __init__(self, entries: Sequence[EntryT], base_url: str) -> None:
@@ -49,11 +51,15 @@ class BundleIndex(Generic[EntryT]):
         # By Type/id: the entries whose fullUrl names their server, and the entries whose server is not known.
         self._of_servers: dict[str, list[EntryT]] = {}
         self._of_no_server: dict[str, list[EntryT]] = {}
+        self._roots: dict[int, str | None] = {}
+        self._starts: list[bytes] | None = None
         for entry in entries:
             if entry.full_url:
                 self._by_url.setdefault(entry.full_url, entry)
-            group = self._of_no_server if root_of(entry) is None else self._of_servers
-            for relative in _relative_names(entry):
+            root, names = _place(entry)
+            self._roots[entry.index] = root
+            group = self._of_no_server if root is None else self._of_servers
+            for relative in names:
                 group.setdefault(relative, []).append(entry)
 
     def find(self, reference: str, referrer: IndexedEntry) -> EntryT | None:
@@ -64,10 +70,12 @@ class BundleIndex(Generic[EntryT]):
         Raises `Unprocessable` instead of a guess: when several entries are called so and the server of `referrer` is
         not known, and when only another server's resource is called so.
         """
+        if reference.startswith("urn:"):
+            return self._by_url.get(reference)
         relative = self.normalise(reference)
         if not RELATIVE_REFERENCE.fullmatch(relative):
             return self._by_url.get(relative)
-        root = self._base_url if reference.startswith(f"{self._base_url}/") else root_of(referrer)
+        root = self._base_url if reference.startswith(f"{self._base_url}/") else self.root_of(referrer)
         named, unnamed = self._of_servers.get(relative, []), self._of_no_server.get(relative, [])
         if root is None:
             return _single([*named[:2], *unnamed[:2]])
@@ -82,26 +90,43 @@ class BundleIndex(Generic[EntryT]):
         """Return the entry with this fullUrl, or None."""
         return self._by_url.get(url)
 
+    def root_of(self, entry: IndexedEntry) -> str | None:
+        """Return the base URL of the server of one of the entries: its fullUrl without `/Type/id`.
+
+        None when the fullUrl is not RESTful, or names another type than the resource has.
+        """
+        return self._roots[entry.index]
+
+    def may_be_named_in(self, content: bytes) -> bool:
+        """Return whether these bytes may hold a fullUrl of the Bundle, or a URL below the own base URL."""
+        if self._starts is None:
+            starts = {_start_of(url) for url in self._by_url} | {self._base_url}
+            # Many searches would take longer than reading the content once.
+            self._starts = [start.encode() for start in starts] if len(starts) <= _MAX_STARTS else [b""]
+        return any(start in content for start in self._starts)
+
     def normalise(self, reference: str) -> str:
         """Return the reference without a version. A URL below the own base URL becomes relative."""
         return _VERSION.sub("", reference).removeprefix(f"{self._base_url}/")
 
 
-def root_of(entry: IndexedEntry) -> str | None:
-    """Return the base URL of the entry's server: its fullUrl without `/Type/id`.
+def _start_of(full_url: str) -> str:
+    """Return a text that every content has which holds this fullUrl: `urn:uuid:`, the server, or the whole URL."""
+    if full_url.startswith("urn:"):
+        return full_url[: full_url.find(":", 4) + 1] or full_url
+    match = _URL.fullmatch(full_url)
+    return match["root"] or full_url if match else full_url
 
-    None when the fullUrl is not RESTful, or names another type than the resource has.
-    """
-    match = _RESTFUL.fullmatch(entry.full_url)
-    return match["root"] if match and match["type"] == entry.resource_type else None
 
-
-def _relative_names(entry: IndexedEntry) -> set[str]:
+def _place(entry: IndexedEntry) -> tuple[str | None, set[str]]:
+    """Return the base URL of the entry's server, and the relative references that lead to the entry."""
     names = {f"{entry.resource_type}/{entry.resource_id}"} if entry.resource_id else set()
-    match = _RESTFUL.fullmatch(entry.full_url) or _RELATIVE_URL.fullmatch(entry.full_url)
-    if match and match["type"] == entry.resource_type:
-        names.add(match["relative"])
-    return names
+    if not entry.full_url or entry.full_url.startswith("urn:"):
+        return None, names
+    match = _URL.fullmatch(entry.full_url)
+    if not match or match["type"] != entry.resource_type:
+        return None, names
+    return match["root"], {*names, match["relative"]}
 
 
 def _single(entries: Sequence[EntryT]) -> EntryT | None:

@@ -86,6 +86,16 @@ def subject_types() -> Mapping[str, frozenset[str]]:
 
 
 @cache
+def link_elements() -> Mapping[str, Mapping[str, str]]:
+    """Return, by type, the elements that may link to an entry of a Bundle, each with `uri` or `url`."""
+    by_type: dict[str, dict[str, str]] = {}
+    for link, types in _yaml("link-elements.yaml").items():
+        for kind, names in types.items():
+            by_type.setdefault(kind, {}).update(dict.fromkeys(names, link))
+    return by_type
+
+
+@cache
 def is_about_a_person(resource_type: str) -> bool:
     """Return whether a resource of this type belongs to one person. Other types may come with any person's event."""
     return resource_type == "Patient" or resource_type in patient_compartment()
