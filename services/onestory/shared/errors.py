@@ -137,3 +137,9 @@ class Unavailable(OneStoryError):
     """503: Kafka, PostgreSQL or another dependency does not answer. A consumer tries again later."""
 
     code = "transient"
+
+
+def at_path(error: OneStoryError, path: str) -> OneStoryError:
+    """Return an error of the same family whose first issue names this FHIRPath, unless it names one already."""
+    issue = error.issues[0]
+    return error if issue.expression else type(error)(issue.diagnostics, code=issue.code, expression=path)

@@ -1,7 +1,7 @@
 """Builds entries from valid items, and events from entries: one for a person, or one for each directory entry.
 
-`validate.py` comes before this, and `intake/publish.py` sends the events. `references.py` rewrites the references in an
-entry's content.
+`validate.py` comes before this, and `intake/publish.py` sends the events. `references.py` rewrites the references
+and links in an entry's content.
 
 The content of an entry begins `{"resourceType":"T","id":"<shared id>","meta":{`. The projector inserts versionId and
 lastUpdated right after that.
@@ -18,7 +18,7 @@ import msgspec
 
 from onestory.intake.domain.bundle import Meta, is_organisation_tag
 from onestory.intake.domain.item import Item
-from onestory.intake.domain.references import ReferenceTargets, Target, rewrite_references
+from onestory.intake.domain.references import ReferenceTargets, rewrite
 from onestory.intake.domain.request import AcceptedEntry, SubmissionContext
 from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import OneStoryError, Unprocessable
@@ -57,12 +57,11 @@ def build_entries(
         return _patient_id(item, validation)
 
     targets = ReferenceTargets(validation.index, validation.people, context, person_key, shared_ids, patient_id)
-    cache: dict[bytes, Target] = {}
     built = BuiltEntries({}, {})
     for item in items:
         index = item.item.index
         try:
-            built.entries[index] = _entry(item, shared_ids[index], targets, cache, context)
+            built.entries[index] = _entry(item, shared_ids[index], targets, context)
         except OneStoryError as error:
             built.errors[index] = error
     return built
@@ -86,14 +85,13 @@ def _entry(
     valid_item: ValidItem,
     shared_id: str,
     targets: ReferenceTargets,
-    cache: dict[bytes, Target],
     context: SubmissionContext,
 ) -> Entry:
     item = valid_item.item
     content = None
     if item.operation is Operation.ASSERT:
         assembled = assemble_content(item, valid_item.meta, shared_id, context.source.organisation)
-        content = rewrite_references(assembled, item, targets, cache)
+        content = rewrite(assembled, item, targets)
     return Entry(item.resource_type, valid_item.local_id, shared_id, valid_item.recorded_at, item.operation, content)
 
 

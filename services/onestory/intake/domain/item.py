@@ -1,4 +1,4 @@
-"""One resource of a submission: its elements, the rules that it must keep, its local id, and how references find it."""
+"""One resource of a submission: its elements, the rules that it must keep, its local id, and how it is found."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from onestory.intake.domain.bundle import Identifier
 from onestory.intake.domain.request import KnownResource, SubmissionContext
 from onestory.shared.errors import Forbidden, Issue, Malformed, Unprocessable
 from onestory.shared.events import REFERRAL_SYSTEM, Operation
+from onestory.shared.fhir.bundle_index import RELATIVE_REFERENCE, BundleIndex
 from onestory.shared.fhir.definitions import instance_identifier_systems, refused_types, resource_types
 from onestory.shared.fhir.validate import check_concept_binding, check_contained, check_resource, is_fhir_id
 from onestory.shared.identity import is_directory_id, is_storable, parse_shared_id
 
+_SHARED_ID = re.compile(rb"/([a-z2-7]{26}-[a-z2-7]{26})\b")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _WITH_REQUIRED_CONCEPT = ("clinicalStatus", "verificationStatus", "severity", "outcome", "improvementNotation", "type")
-_VERSION = re.compile(r"/_history/[^/]*$")
-_RELATIVE = re.compile(r"(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,22 @@ def refuse_invalid_id(value: str, path: str) -> None:
         raise Unprocessable(issue.diagnostics, issues=[issue])
 
 
+def refuse_other_full_url(full_url: str, resource_type: str, resource_id: str, path: str) -> None:
+    """Raise `Unprocessable` for the fullUrl of an entry that ends with another id than its resource has."""
+    if full_url.startswith("http") and not full_url.endswith(f"/{resource_id}"):
+        raise Unprocessable(
+            f"The fullUrl must end with {resource_type}/ and the resource's id, because references name the resource "
+            "by both.",
+            code="invariant",
+            expression=f"{path}.fullUrl",
+        )
+
+
+def shared_ids_in(raw: bytes | msgspec.Raw) -> set[str]:
+    """Return the shared ids in the references of these bytes."""
+    return {match.decode() for match in _SHARED_ID.findall(bytes(raw))}
+
+
 def local_id_of(item: Item, context: SubmissionContext, known: Mapping[str, KnownResource]) -> str:
     """Return the id of the resource in its source's own system, so that a second publish replaces the first.
 
@@ -157,41 +173,19 @@ def _instance_identifier(item: Item) -> str:
     return ""
 
 
-class ItemIndex:
-    """Finds the item of a submission that a reference names (http://hl7.org/fhir/R4/bundle.html#references)."""
+class ItemIndex(BundleIndex[Item]):
+    """Finds the items of a submission: by the names that references use, and by type."""
 
     def __init__(self, items: Sequence[Item], base_url: str) -> None:
-        self._base = base_url + "/"
+        super().__init__(items, base_url)
         self._items = items
-        self._by_name: dict[str, Item] = {}
-        for item in items:
-            for name in _reference_names(item):
-                self._by_name.setdefault(name, item)
-
-    def find(self, reference: str) -> Item | None:
-        """Return the item that a reference names, by fullUrl or by Type/id, or None."""
-        return self._by_name.get(reference) or self._by_name.get(self.normalise(reference))
 
     def of_type(self, resource_type: str) -> Iterator[Item]:
         """Return the items of a type, in order."""
         return (item for item in self._items if item.resource_type == resource_type)
 
-    def normalise(self, reference: str) -> str:
-        """Return the reference without a version. A URL below the own base URL becomes relative."""
-        return _VERSION.sub("", reference).removeprefix(self._base)
-
 
 def parse_relative_reference(reference: str) -> tuple[str, str] | None:
     """Return type and id of a relative reference, or None for any other."""
-    match = _RELATIVE.fullmatch(reference)
+    match = RELATIVE_REFERENCE.fullmatch(reference)
     return (match["type"], match["id"]) if match else None
-
-
-def _reference_names(item: Item) -> list[str]:
-    names = []
-    if item.full_url:
-        names.append(item.full_url)
-        names.append("/".join(item.full_url.rsplit("/", 2)[-2:]))
-    if item.resource_id:
-        names.append(f"{item.resource_type}/{item.resource_id}")
-    return names

@@ -7,15 +7,14 @@ it, and a rebuild restores it. It may be about statements of other sources. It n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
-from onestory.intake.domain.item import Item, ItemIndex, parse_relative_reference
+from onestory.intake.domain.item import Item, ItemIndex, parse_relative_reference, shared_ids_in
 from onestory.intake.domain.request import KnownResource
-from onestory.shared.errors import Forbidden, Unprocessable
+from onestory.shared.errors import Forbidden, Unprocessable, at_path
 from onestory.shared.events import Entry, Operation
 from onestory.shared.identity import parse_shared_id
 
@@ -27,7 +26,6 @@ KEPT_APART_EXTENSION = "https://onestory.nhs.uk/StructureDefinition/kept-apart"
 
 # Job roles of clinicians (NHS National RBAC Database). A token may give a role with its parents before it.
 _CLINICIANS = {"R8000", "R8001", "R8003"}
-_SHARED_ID = re.compile(rb"/([a-z2-7]{26}-[a-z2-7]{26})\b")
 _KEY_LENGTH = 26
 
 
@@ -51,7 +49,7 @@ def ids_in_judgement(item: Item) -> set[str]:
     """Return the shared ids in an item that may be a judgement. The decision looks them up in the record."""
     if item.resource_type not in (LINKAGE, BASIC):
         return set()
-    return {match.decode() for match in _SHARED_ID.findall(bytes(item.raw))}
+    return shared_ids_in(item.raw)
 
 
 def refuse_unless_clinician(item: Item, role: str) -> None:
@@ -116,14 +114,16 @@ def refuse_invalid_judgement(item: Item, person_key: str, index: ItemIndex, know
 
 def judged_statements(item: Item, index: ItemIndex, known: Mapping[str, KnownResource]) -> list[JudgedStatement]:
     """Return the statements that a judgement names, in order. Raises `Unprocessable` if the record lacks one."""
-    return [_judged_statement(path, reference, index, known) for path, reference in _references(item)]
+    return [_judged_statement(item, path, reference, index, known) for path, reference in _references(item)]
 
 
 def _judged_statement(
-    path: str, reference: Any, index: ItemIndex, known: Mapping[str, KnownResource]
+    item: Item, path: str, reference: Any, index: ItemIndex, known: Mapping[str, KnownResource]
 ) -> JudgedStatement:
     literal = str(reference.get("reference", "")) if isinstance(reference, dict) else None
     target = parse_relative_reference(index.normalise(literal)) if literal is not None else None
+    if literal and target:
+        _refuse_ambiguous(item, literal, index, path)
     if target is None or not parse_shared_id(target[1]):
         text = "A judgement must name statements of the record. Send Type/id with the id from a read or a search."
         raise Unprocessable(text, code="value", expression=path)
@@ -135,6 +135,13 @@ def _judged_statement(
         text = "The record does not have this resource (yet). Correct the reference, or send the judgement again later."
         raise Unprocessable(text, code="not-found", expression=path)
     return JudgedStatement(path, target[1], known_resource)
+
+
+def _refuse_ambiguous(item: Item, reference: str, index: ItemIndex, path: str) -> None:
+    try:
+        index.find(reference, item)
+    except Unprocessable as error:
+        raise at_path(error, path) from error
 
 
 def _references(item: Item) -> Iterator[tuple[str, Any]]:

@@ -14,11 +14,13 @@ from typing import Any
 
 import msgspec
 
+from onestory.intake.domain.contained import ContainedResources
+from onestory.intake.domain.identified import IdentifiedPeople
 from onestory.intake.domain.item import Item, ItemIndex, local_id_of, parse_relative_reference
 from onestory.intake.domain.judgement import LINKAGE, subject_of_linkage
+from onestory.intake.domain.person_elements import BINARY, person_elements, references_at, refuse_other_type
 from onestory.intake.domain.request import KnownResource, SubmissionContext, identifier_condition
-from onestory.shared.errors import PreconditionFailed, Unprocessable
-from onestory.shared.fhir.definitions import patient_compartment
+from onestory.shared.errors import OneStoryError, PreconditionFailed, Unprocessable, at_path
 from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
     PersonIdentifier,
@@ -62,8 +64,10 @@ class PersonResolver:
         self._context = context
         self._known = known
         self._patients: dict[int, PersonIdentifier] = {}
-        self._contained: dict[int, list[Any]] = {}
-        self._by_bytes: dict[tuple[tuple[str, ...], bytes], PersonIdentifier] = {}
+        self._contained: dict[int, ContainedResources] = {}
+        self._by_bytes: dict[tuple[str | None, tuple[str, ...], bytes], PersonIdentifier] = {}
+        self._people_in_contained: dict[str, PersonIdentifier | None] = {}
+        self._identified: IdentifiedPeople | None = None
 
     def owner_of(self, item: Item) -> Owner | None:
         """Return the owner of an item, or None when the item names no person. Raises `Unprocessable`."""
@@ -76,7 +80,7 @@ class PersonResolver:
         # The local id of a retracted Patient does not lead to its person: earlier statements are not known here.
         if item.resource_type == "Patient" and (item.members or known):
             return Owner(self.person_of_patient(item), item.path)
-        for steps in patient_compartment().get(item.resource_type, ()):
+        for steps in person_elements(item.resource_type):
             raw = item.members.get(steps[0])
             if raw is not None:
                 owner = self._owner_at(steps, raw, item)
@@ -97,10 +101,10 @@ class PersonResolver:
         return self._patients[item.index]
 
     def person_at_reference(self, reference: str) -> PersonIdentifier | None:
-        """Return the person at `Patient/<id>`, at `Patient?identifier=`, or at a PDS URL; None when it is not known."""
-        item = self._index.find(reference)
-        if item:
-            return self.person_of_patient(item) if item.resource_type == "Patient" else None
+        """Return the person at a reference that names no entry of the submission; None when it is not known.
+
+        It is `Patient/<id>`, `Patient?identifier=`, or a PDS URL.
+        """
         normalised = self._index.normalise(reference)
         target = parse_relative_reference(normalised)
         if target and target[0] == "Patient":
@@ -157,13 +161,14 @@ class PersonResolver:
 
     def _owner_at(self, steps: tuple[str, ...], raw: msgspec.Raw, item: Item) -> Owner | None:
         # The entries of a Bundle usually have the same subject in the same bytes.
-        key = (steps, bytes(raw))
+        # A relative reference depends on the server of the entry in which it stands.
+        key = (self._index.root_of(item), steps, bytes(raw))
         cached = self._by_bytes.get(key)
         if cached:
             return Owner(cached, f"{item.path}.{'.'.join(steps)}")
-        references = list(_references_at(msgspec.json.decode(raw), steps, f"{item.path}.{steps[0]}"))
+        references = list(references_at(msgspec.json.decode(raw), steps, f"{item.path}.{steps[0]}"))
         owner = self._single_owner(references, steps, item)
-        if owner and b"#" not in key[1]:
+        if owner and b"#" not in key[2]:
             self._by_bytes[key] = owner.person
         return owner
 
@@ -187,45 +192,83 @@ class PersonResolver:
         by_reference = by_number = None
         target, identifier = reference.get("reference"), reference.get("identifier")
         if target:
-            by_reference = self._person_at_target(target, f"{path}.reference", item)
+            by_reference = self._person_at_target(target, f"{path}.reference", item, strict=strict)
         if identifier and is_nhs_number_system(identifier.get("system")):
             by_number = person_by_nhs_number([(identifier, f"{path}.identifier")])
         elif identifier and not target and strict and reference.get("type") in (None, "Patient"):
-            by_number = self._person_with_identifier(identifier)
+            by_number = self._person_with_identifier(identifier, f"{path}.identifier")
             if by_number is None:
                 raise Unprocessable(_INSTEAD, code="not-found", expression=f"{path}.identifier")
         if by_reference and by_number and by_reference != by_number:
             raise Unprocessable("reference and identifier name different people. Send one of them.", expression=path)
         return by_reference or by_number
 
-    def _person_at_target(self, target: str, path: str, item: Item) -> PersonIdentifier | None:
-        if target.startswith("#"):
-            return self._person_in_contained(target[1:], item, path)
-        person = self.person_at_reference(target)
-        if person is None and self._index.find(target) is None and _is_to_patient(target):
+    def _person_at_target(self, target: str, path: str, item: Item, *, strict: bool) -> PersonIdentifier | None:
+        """Return the person at a reference of `item`, or None. `strict`: the element names whose the item is."""
+        try:
+            if target.startswith("#"):
+                return self._person_in_contained(target, item, path, strict=strict)
+            entry = self._index.find(target, item)
+            person = self._person_of_entry(entry, item) if entry else self.person_at_reference(target)
+        except OneStoryError as error:
+            raise at_path(error, path) from error
+        if entry is not None and strict:
+            refuse_other_type(entry.resource_type, item, path)
+        if entry is None and person is None and _is_to_patient(target):
             raise Unprocessable(_INSTEAD, code="not-found", expression=path)
+        if entry is None and person is None and item.resource_type == BINARY:
+            return self._person_of_own(target)
         return person
 
-    def _person_in_contained(self, contained_id: str, item: Item, path: str) -> PersonIdentifier | None:
-        if item.index not in self._contained:
-            self._contained[item.index] = msgspec.json.decode(item.members.get("contained", b"[]"))
-        for index, resource in enumerate(self._contained[item.index]):
-            if resource.get("id") == contained_id and resource["resourceType"] == "Patient":
-                identifiers = resource.get("identifier", [])
-                person = person_by_nhs_number(identifiers_with_paths(identifiers, f"{item.path}.contained[{index}]"))
-                if person is None:
-                    raise Unprocessable(_INSTEAD, code="not-found", expression=path)
-                return person
-        return None
+    def _person_of_entry(self, entry: Item, referrer: Item) -> PersonIdentifier | None:
+        if entry.resource_type == "Patient":
+            return self.person_of_patient(entry)
+        if referrer.resource_type != BINARY or entry.resource_type == BINARY or entry.index in self._invalid:
+            return None
+        # The resource that securityContext names stands for the Binary (http://hl7.org/fhir/R4/binary.html).
+        owner = self.owner_of(entry)
+        return owner.person if owner else None
 
-    def _person_with_identifier(self, identifier: Mapping[str, Any]) -> PersonIdentifier | None:
-        """Return the person of the Patient in the submission that has this identifier, or None."""
-        for item in self._index.of_type("Patient"):
-            raw = item.members.get("identifier") if item.index not in self._invalid else None
-            for own in msgspec.json.decode(raw) if raw is not None else []:
-                if own.get("value") and all(own.get(part) == identifier.get(part) for part in ("system", "value")):
-                    return self.person_of_patient(item)
-        return None
+    def _person_of_own(self, reference: str) -> PersonIdentifier | None:
+        """Return the person of a statement that this source made before, by its shared id."""
+        kind, shared_id = parse_relative_reference(self._index.normalise(reference)) or ("", "")
+        known = self._known.get(shared_id)
+        return known.person if known and known.resource_type == kind and known.source == self._context.source else None
+
+    def contained_in(self, item: Item) -> ContainedResources:
+        """Return the contained resources of an item."""
+        if item.index not in self._contained:
+            self._contained[item.index] = ContainedResources(item)
+        return self._contained[item.index]
+
+    def _person_in_contained(self, reference: str, item: Item, path: str, *, strict: bool) -> PersonIdentifier | None:
+        contained = self.contained_in(item).find(reference)
+        if contained is None:
+            return None
+        if strict:
+            refuse_other_type(contained.resource_type, item, path)
+        if contained.resource_type != "Patient":
+            return None
+        if contained.path not in self._people_in_contained:
+            identifiers = identifiers_with_paths(contained.members.get("identifier", []), contained.path)
+            self._people_in_contained[contained.path] = person_by_nhs_number(identifiers)
+        person = self._people_in_contained[contained.path]
+        if person is None:
+            raise Unprocessable(_INSTEAD, code="not-found")
+        return person
+
+    def _person_with_identifier(self, identifier: Mapping[str, Any], path: str = "") -> PersonIdentifier | None:
+        """Return the person of the Patient in the submission that has this identifier, or None.
+
+        Raises `Unprocessable`, at `path`, when Patients of several people have it.
+        """
+        if self._identified is None:
+            patients = (item for item in self._index.of_type("Patient") if item.index not in self._invalid)
+            self._identified = IdentifiedPeople(patients, self.person_of_patient)
+        try:
+            return self._identified.find(identifier)
+        except OneStoryError as error:
+            raise at_path(error, path) from error
 
 
 def person_by_nhs_number(identifiers: Iterable[tuple[Mapping[str, Any], str]]) -> PersonIdentifier | None:
@@ -262,14 +305,3 @@ def _is_current_nhs_number(identifier: Mapping[str, Any]) -> bool:
 
 def _is_to_patient(target: str) -> bool:
     return "Patient/" in target or target.startswith(("Patient?", "urn:"))
-
-
-def _references_at(value: Any, steps: tuple[str, ...], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the References at the end of the steps, each with its FHIRPath. `value` is the first step's element."""
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _references_at(item, steps, f"{path}[{index}]")
-    elif len(steps) > 1 and isinstance(value, dict) and steps[1] in value:
-        yield from _references_at(value[steps[1]], steps[1:], f"{path}.{steps[1]}")
-    elif len(steps) == 1 and isinstance(value, dict):
-        yield path, value

@@ -30,8 +30,16 @@ from onestory.intake.domain.bundle import (
     refuse_referral_message,
     resource_type_of,
 )
-from onestory.intake.domain.item import Item, members_of, refuse_invalid_id, refuse_unsupported_type, string_member
+from onestory.intake.domain.item import (
+    Item,
+    members_of,
+    refuse_invalid_id,
+    refuse_other_full_url,
+    refuse_unsupported_type,
+    string_member,
+)
 from onestory.intake.domain.judgement import ids_in_judgement
+from onestory.intake.domain.person_elements import ids_in_security_context
 from onestory.intake.domain.request import (
     PublisherClaims,
     RequestUrl,
@@ -84,8 +92,12 @@ class ParsedSubmission:
         return claims_in_tags(read_meta(self.items[0].members.get("meta")))
 
     def shared_ids(self) -> set[str]:
-        """Return the shared ids that the decision must look up: of items, of their persons, and in judgements."""
+        """Return the shared ids that the decision must look up: of items, of their persons, and in judgements.
+
+        Those in Binary.securityContext are among them, because they name the person of the Binary.
+        """
         ids = {name for item in self.items for name in (item.resource_id, item.person) if parse_shared_id(name)}
+        ids |= {name for item in self.items for name in ids_in_security_context(item)}
         return ids | self.judged_ids() | {match.decode() for match in _PATIENT_REFERENCE.findall(self.body)}
 
     def judged_ids(self) -> set[str]:
@@ -210,7 +222,7 @@ def _item_of_resource(
     kind, resource_id = string_member(members, "resourceType"), string_member(members, "id")
     if resource_id:
         refuse_invalid_id(resource_id, f"{resource_path}.id")
-        _refuse_other_full_url(entry.full_url, kind, resource_id, path)
+        refuse_other_full_url(entry.full_url, kind, resource_id, path)
     return Item(
         index=index,
         method=method,
@@ -224,15 +236,6 @@ def _item_of_resource(
         members=members,
         raw=entry.resource,
     )
-
-
-def _refuse_other_full_url(full_url: str, kind: str, resource_id: str, path: str) -> None:
-    if full_url.startswith("http") and not full_url.endswith(f"/{resource_id}"):
-        raise Unprocessable(
-            f"The fullUrl must end with {kind}/ and the resource's id, because references name the resource by both.",
-            code="invariant",
-            expression=f"{path}.fullUrl",
-        )
 
 
 def _item_of_request(index: int, entry: BundleEntry, request: EntryRequest, path: str, base_url: str) -> Item:

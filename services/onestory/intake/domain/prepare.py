@@ -7,10 +7,7 @@ nothing for each of them (design: intake).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-
-import msgspec
 
 from onestory.intake.domain.events import (
     NewId,
@@ -21,7 +18,6 @@ from onestory.intake.domain.events import (
     refuse_complete_types,
     refuse_without_person,
 )
-from onestory.intake.domain.item import Item
 from onestory.intake.domain.parse import ParsedSubmission, combined_error
 from onestory.intake.domain.request import (
     AcceptedEntry,
@@ -30,12 +26,11 @@ from onestory.intake.domain.request import (
     RefusedEntry,
     SubmissionContext,
 )
+from onestory.intake.domain.supporting import SupportingEntries
 from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import Issue, OneStoryError, Unprocessable
 from onestory.shared.events import DirectoryChanged, Entry, RecordChanged
 from onestory.shared.identity import PersonIdentifier
-
-_REFERENCE = re.compile(rb'"reference"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.S)
 
 
 def prepare(
@@ -120,6 +115,7 @@ class _BatchDecision:
         self._accepted: dict[int, AcceptedEntry] = {}
         # Entries that are part of a person's statement, so they are not for the directory.
         self._with_person: set[int] = set()
+        self._support = SupportingEntries(self._items, validation)
         self.events: list[RecordChanged | DirectoryChanged] = []
 
     def indexes_by_person(self) -> dict[PersonIdentifier, list[int]]:
@@ -134,7 +130,7 @@ class _BatchDecision:
 
     def add_person(self, person: PersonIdentifier, own: Sequence[int]) -> None:
         """Add the event of one person, or refuse all entries of that person when one of them is refused."""
-        indexes = sorted({*own, *self._supporting(own)})
+        indexes = sorted({*own, *self._support.of(own)})
         self._with_person |= set(indexes)
         if refused := [index for index in indexes if index in self._validation.errors]:
             self._refuse_all(indexes, refused[0])
@@ -186,24 +182,6 @@ class _BatchDecision:
     def _refuse_all(self, indexes: Sequence[int], cause: int) -> None:
         for index in indexes:
             self._errors.setdefault(index, _refused_with_person(cause))
-
-    def _supporting(self, own: Sequence[int]) -> set[int]:
-        """Return the entries without a person that these entries refer to, directly or through each other."""
-        supporting: set[int] = set()
-        waiting = list(own)
-        while waiting:
-            for item in self._referenced(self._items[waiting.pop()]):
-                valid_item = self._validation.valid.get(item.index)
-                has_person = valid_item and valid_item.owner
-                if item.index not in supporting and item.index not in own and not has_person:
-                    supporting.add(item.index)
-                    waiting.append(item.index)
-        return supporting
-
-    def _referenced(self, item: Item) -> list[Item]:
-        references = {msgspec.json.decode(literal) for literal in _REFERENCE.findall(item.raw)}
-        targets = [self._validation.index.find(reference) for reference in sorted(references)]
-        return [target for target in targets if target is not None]
 
 
 def _refused_with_person(index: int) -> OneStoryError:

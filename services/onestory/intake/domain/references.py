@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import msgspec
 
 from onestory.intake.domain.item import Item, ItemIndex, parse_relative_reference
+from onestory.intake.domain.links import LinkKind, find_linked, rewrite_links
 from onestory.intake.domain.owner import PersonResolver
 from onestory.intake.domain.request import SubmissionContext, identifier_condition
 from onestory.shared.errors import PreconditionFailed, Unprocessable
@@ -51,8 +52,13 @@ Target = str | LogicalReference
 """A literal reference in the record, or a logical one. An empty string: the reference keeps its bytes."""
 
 
-def rewrite_references(content: bytes, item: Item, targets: ReferenceTargets, cache: dict[bytes, Target]) -> bytes:
-    """Return the content with the record's references. `cache` belongs to one statement.
+def rewrite(content: bytes, item: Item, targets: ReferenceTargets) -> bytes:
+    """Return the content with the record's ids in references and links. Raises `Unprocessable` with the path."""
+    return targets.rewrite_links(_rewrite_references(content, item, targets), item)
+
+
+def _rewrite_references(content: bytes, item: Item, targets: ReferenceTargets) -> bytes:
+    """Return the content with the record's references.
 
     Raises `Unprocessable` with the path of the first reference that leads nowhere.
     """
@@ -60,9 +66,9 @@ def rewrite_references(content: bytes, item: Item, targets: ReferenceTargets, ca
         return content
     pieces = content.split(_NAME)
     parsed = _reference_objects(content, item) if any(mark in content for mark in _MAY_HOLD_URI) else None
-    rewritten = _rewrite_pieces(pieces, parsed, item, targets, cache)
+    rewritten = _rewrite_pieces(pieces, parsed, item, targets)
     if rewritten is None:
-        rewritten = _rewrite_pieces(pieces, _reference_objects(content, item), item, targets, cache)
+        rewritten = _rewrite_pieces(pieces, _reference_objects(content, item), item, targets)
     assert rewritten is not None
     return b"".join(rewritten)
 
@@ -89,12 +95,22 @@ class ReferenceTargets:
         self._person_key = person_key
         self._shared_ids = shared_ids
         self._patient_id = patient_id
+        self._caches: dict[str | None, dict[bytes, Target]] = {}
 
-    def find(self, reference: str) -> Target:
-        """Return the target of a reference. Raises `Unprocessable` for one that leads nowhere."""
-        item = self._index.find(reference)
-        if item is not None:
-            return self._item(item)
+    def cache_of(self, item: Item) -> dict[bytes, Target]:
+        """Return the targets that were found before, by the bytes of the reference, for references in `item`."""
+        # The same bytes mean another resource in an entry of another server.
+        return self._caches.setdefault(self._index.root_of(item), {})
+
+    def refuse_uncontained(self, reference: str, item: Item) -> None:
+        """Raise `Unprocessable` unless `item` contains the resource that `#id` names."""
+        self._people.contained_in(item).find(reference)
+
+    def find(self, reference: str, item: Item) -> Target:
+        """Return the target of a reference that stands in `item`. Raises `Unprocessable` for one that leads nowhere."""
+        entry = self._index.find(reference, item)
+        if entry is not None:
+            return self._item(entry)
         normalised = self._index.normalise(reference)
         if normalised.startswith(("http://", "https://")):
             return reference if normalised == reference or "/_history/" in reference else normalised
@@ -108,7 +124,22 @@ class ReferenceTargets:
             raise Unprocessable(text, code="not-found")
         raise Unprocessable(f"This is not a valid reference. {_ADVICE}", code="value")
 
-    def _item(self, item: Item) -> Target:
+    def rewrite_links(self, content: bytes, item: Item) -> bytes:
+        """Return the content with the record's ids in links.
+
+        Raises `Unprocessable` for a link to an entry about another person, and as `ItemIndex.find` does.
+        """
+        return rewrite_links(content, item, self._index, lambda text, kind: self._link(text, kind, item))
+
+    def _link(self, text: str, kind: LinkKind, item: Item) -> str:
+        entry = find_linked(text, kind, item, self._index)
+        if entry is not None:
+            return self._item(entry)
+        target = parse_relative_reference(self._index.normalise(text)) if kind is LinkKind.URL else None
+        # The address of a document that this source published before.
+        return self._relative(*target) if target and target[0] == "Binary" else ""
+
+    def _item(self, item: Item) -> str:
         if item.resource_type == "Patient":
             return f"Patient/{self._patient_id(item)}"
         if item.index not in self._shared_ids:
@@ -118,7 +149,7 @@ class ReferenceTargets:
             )
         return f"{item.resource_type}/{self._shared_ids[item.index]}"
 
-    def _relative(self, kind: str, target_id: str) -> Target:
+    def _relative(self, kind: str, target_id: str) -> str:
         if kind not in resource_types():
             raise Unprocessable(f"This names no FHIR R4 resource type. {_ADVICE}", code="value")
         if kind == "Patient":
@@ -131,7 +162,7 @@ class ReferenceTargets:
             return f"{kind}/{keys.resource_hash(source.organisation, source.system, kind, target_id)}"
         return f"{kind}/{keys.shared_id(self._person_key, source.organisation, source.system, kind, target_id)}"
 
-    def _patient(self, target_id: str) -> Target:
+    def _patient(self, target_id: str) -> str:
         if is_nhs_number(target_id) or self._people.person_at_reference(f"Patient/{target_id}"):
             return f"Patient/{target_id}"
         raise Unprocessable(
@@ -160,13 +191,12 @@ def _rewrite_pieces(
     parsed: list[ReferenceObject] | None,
     item: Item,
     targets: ReferenceTargets,
-    cache: dict[bytes, Target],
 ) -> list[bytes] | None:
     """Return the parts of the new content. `pieces` are the bytes between the names `"reference"`.
 
     None: a logical reference must be merged into a Reference with other elements, and for that `parsed` is needed.
     """
-    out = [pieces[0]]
+    out, cache = [pieces[0]], targets.cache_of(item)
     position = 0
     for piece in pieces[1:]:
         match = _VALUE.match(piece)
@@ -191,31 +221,21 @@ def _rewrite_pieces(
 
 
 def _target(literal: bytes, item: Item, targets: ReferenceTargets, cache: dict[bytes, Target]) -> Target:
-    """Return the target of a reference, given as a JSON string."""
+    """Return the target of a reference, given as a JSON string. Raises `Unprocessable` with the reference's path."""
     cached = cache.get(literal)
     if cached is not None:
         return cached
     reference: str = msgspec.json.decode(literal)
     try:
         if reference.startswith("#"):
-            _refuse_uncontained(reference, item, cache)
+            targets.refuse_uncontained(reference, item)
             return ""
-        target = targets.find(reference)
+        target = targets.find(reference, item)
     except Unprocessable as error:
         issue = error.issues[0]
         raise Unprocessable(issue.diagnostics, code=issue.code, expression=_path(item, reference)) from error
     cache[literal] = "" if target == reference else target
     return cache[literal]
-
-
-def _refuse_uncontained(reference: str, item: Item, cache: dict[bytes, Target]) -> None:
-    # `contained` is parsed once for each item. A JSON string begins with a quote, so these keys cannot clash with one.
-    prefix = b"#%d " % item.index
-    if prefix not in cache:
-        contained = msgspec.json.decode(item.members.get("contained", b"[]"))
-        cache |= {prefix: "", **{prefix + str(resource.get("id")).encode(): "" for resource in contained}}
-    if reference != "#" and prefix + reference[1:].encode() not in cache:
-        raise Unprocessable("No contained resource has this id. Include it, or send Type/id.", code="not-found")
 
 
 def _append_logical(out: list[bytes], target: LogicalReference, rest: bytes, members: Mapping[str, Any]) -> None:

@@ -108,7 +108,12 @@ class BarsHandler:
         owned = (entry.index for entry in message.entries if _is_owned_by_referral(message, entry.resource_type))
         local_ids |= {message.entries[index].full_url: local_id for index, local_id in known.items()}
         to_collection = partial(
-            bars_message.to_collection, incoming.body, {*foreign_ids, *known, *owned}, local_ids, request_id
+            bars_message.to_collection,
+            incoming.body,
+            message.entries,
+            {*foreign_ids, *known, *owned},
+            local_ids,
+            request_id,
         )
         collection = await run_in_thread_if(len(incoming.body) > _LARGE_BODY, to_collection)
         event = await self._build_event(

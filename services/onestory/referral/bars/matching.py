@@ -42,18 +42,19 @@ def refuse_other_subject(message: BarsMessage) -> None:
     """Raise `Malformed` unless the focus of the message is about its Patient."""
     focus = message.focus
     if focus.resource_type == "Appointment":
-        actors = [message.resolve(participant.get("actor")) for participant in focus.resource.get("participant", ())]
-        if message.patient not in actors:
+        participants = enumerate(focus.resource.get("participant", ()))
+        actors = [message.resolve(each.get("actor"), focus, f"participant[{at}].actor") for at, each in participants]
+        if not any(actor is message.patient for actor in actors):
             text = "Appointment.participant: name the Patient of the message by the fullUrl of its entry."
             raise Malformed(text, code="invariant", expression=f"{focus.path}.participant")
-    elif message.resolve(focus.resource.get("subject")) is not message.patient:
+    elif message.resolve(focus.resource.get("subject"), focus, "subject") is not message.patient:
         text = f"{focus.resource_type}.subject: name the Patient of the message by the fullUrl of its entry."
         raise Malformed(text, code="invariant", expression=f"{focus.path}.subject")
 
 
 def refuse_other_sender(message: BarsMessage, organisation: str) -> None:
     """Raise `Forbidden` where the header's sender has another ODS code than the token."""
-    sender = message.resolve(message.header.resource.get("sender"))
+    sender = message.resolve(message.header.resource.get("sender"), message.header, "sender")
     identifiers = sender.resource.get("identifier", ()) if sender else ()
     codes = {
         str(identifier.get("value", "")).upper()
@@ -101,7 +102,7 @@ def _named_services(message: BarsMessage) -> Iterator[tuple[str, str]]:
             yield f"{message.header.path}.destination[{index}].endpoint", value
     if message.focus.resource_type == "ServiceRequest":
         for index, performer in enumerate(message.focus.resource.get("performer", ())):
-            entry = message.resolve(performer)
+            entry = message.resolve(performer, message.focus, f"performer[{index}]")
             identifiers = entry.resource.get("identifier", ()) if entry else [performer.get("identifier")]
             for value in filter(None, map(dos_service_id, identifiers)):
                 yield f"{message.focus.path}.performer[{index}]", value
@@ -115,7 +116,7 @@ def slot_id(message: BarsMessage) -> str:
         raise Malformed("Appointment.slot: name one Slot only.", code="invariant", expression=path)
     if not references:
         return ""
-    entry = message.resolve(references[0])
+    entry = message.resolve(references[0], message.focus, "slot[0]")
     reference = str(references[0].get("reference", ""))
     slot = entry.resource.get("id", "") if entry else reference.rpartition("/")[2]
     if not slot or (entry and entry.resource_type != "Slot"):

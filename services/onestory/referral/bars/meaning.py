@@ -64,7 +64,7 @@ def receiver_status(message: BarsMessage) -> str:
     if message.focus.resource_type == "Encounter":
         return str(message.focus.resource["status"])
     assert message.request is not None
-    of_requester = message.resolve(message.request.resource.get("encounter"))
+    of_requester = message.resolve(message.request.resource.get("encounter"), message.request, "encounter")
     others = [encounter for encounter in message.entries_of_type("Encounter") if encounter is not of_requester]
     return str(others[-1].resource["status"]) if others else ""
 
@@ -117,7 +117,8 @@ def _unfit_issues(message: BarsMessage) -> Iterator[Issue]:
         plans, encounters = ("active", "completed"), ("in-progress", "triaged", "finished")
     for plan in message.entries_of_type("CarePlan"):
         yield from _status_issues(plan, plans)
-    encounter = message.resolve(message.focus.resource.get("encounter")) or message.first_entry("Encounter")
+    named = message.resolve(message.focus.resource.get("encounter"), message.focus, "encounter")
+    encounter = named or message.first_entry("Encounter")
     if encounter and encounter.resource_type == "Encounter":
         yield from _status_issues(encounter, encounters)
 

@@ -7,18 +7,23 @@ of the same referral got.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
 
 from onestory.referral.bars.definitions import BarsDefinition
+from onestory.shared.errors import Malformed, Unprocessable, at_path
 from onestory.shared.events import Entry, RecordChanged
+from onestory.shared.fhir.bundle_index import BundleIndex
 from onestory.shared.identity import is_directory_id, parse_shared_id
 
 Json = Mapping[str, Any]
+_SHARED_ID = re.compile(rb"[a-z2-7]{26}-[a-z2-7]{26}")
+_NOT_URN_REFERENCE = re.compile(rb'("reference"\s*:\s*)("(?!urn:)[^"\\]*(?:\\.[^"\\]*)*")', re.S)
 # These carry nothing about the person.
 _NOT_FOR_RECORD = frozenset({"MessageHeader", "Slot", "Schedule"})
 
@@ -33,6 +38,11 @@ class MessageEntry:
     resource: Json
 
     @property
+    def resource_id(self) -> str:
+        """The id that the sender gave the resource; empty without one."""
+        return str(self.resource.get("id", ""))
+
+    @property
     def path(self) -> str:
         """The FHIRPath of the resource."""
         return f"Bundle.entry[{self.index}].resource"
@@ -44,7 +54,7 @@ class BarsMessage:
 
     `message_id` is the Bundle's id, which a response names; `version` is the version of the standard. `focus` is the
     resource that the message is about. `responds_to` is the id of the message that it answers, empty in a request.
-    `by_url` has the entries by fullUrl.
+    `index` finds the entries by reference.
     """
 
     message_id: str
@@ -56,7 +66,7 @@ class BarsMessage:
     focus: MessageEntry
     entries: Sequence[MessageEntry]
     responds_to: str
-    by_url: Mapping[str, MessageEntry]
+    index: BundleIndex[MessageEntry]
 
     def entries_of_type(self, resource_type: str) -> Iterator[MessageEntry]:
         """The entries of this resource type, in order."""
@@ -66,10 +76,19 @@ class BarsMessage:
         """The first entry of this resource type; None without one."""
         return next(self.entries_of_type(resource_type), None)
 
-    def resolve(self, reference: object) -> MessageEntry | None:
-        """The entry that a Reference leads to; None for a reference out of the message."""
+    def resolve(self, reference: object, referrer: MessageEntry, element: str) -> MessageEntry | None:
+        """The entry that a Reference in an element of `referrer` leads to; None for a reference out of the message.
+
+        Raises `Malformed` for a reference that could mean several entries, or only one of another server.
+        """
         target = reference.get("reference") if isinstance(reference, Mapping) else None
-        return self.by_url.get(target) if isinstance(target, str) else None
+        if not isinstance(target, str):
+            return None
+        try:
+            return self.index.find(target, referrer)
+        except Unprocessable as error:
+            issue, path = error.issues[0], f"{referrer.path}.{element}.reference"
+            raise Malformed(issue.diagnostics, code=issue.code, expression=path) from error
 
     @property
     def patient(self) -> MessageEntry:
@@ -110,20 +129,48 @@ class _RawBundle(msgspec.Struct):
 
 
 def to_collection(
-    body: bytes, owned_indexes: Collection[int], earlier_ids: Mapping[str, str], request_id: UUID
+    body: bytes,
+    entries: Sequence[MessageEntry],
+    owned_indexes: Collection[int],
+    earlier_ids: Mapping[str, str],
+    request_id: UUID,
 ) -> bytes:
-    """Return the message as a Bundle of type collection for the record; only the ids of its resources change.
+    """Return the message as a Bundle of type collection for the record. The ids of its resources change.
+
+    References by id become references by fullUrl. All other bytes stay as they are. `entries` are those of the body.
 
     The sender cannot give ids to the entries at `owned_indexes`, because the referral service owns these resources.
     `earlier_ids` has, by fullUrl, the local ids that earlier messages of the same referral stated. `request_id` is the
-    X-Request-Id.
+    X-Request-Id. Raises `Unprocessable` for a reference that could mean several entries.
     """
     bundle = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"), type=_RawBundle)
-    for index, entry in enumerate(bundle.entry):
-        name = _local_id(entry, earlier_ids, request_id, is_owned=index in owned_indexes)
+    index = BundleIndex(entries, "")
+    for entry, original in zip(bundle.entry, entries, strict=True):
+        entry.resource = {name: _by_full_url(raw, original, index) for name, raw in entry.resource.items()}
+        name = _local_id(entry, earlier_ids, request_id, is_owned=original.index in owned_indexes)
         entry.resource["id"] = msgspec.Raw(msgspec.json.encode(name))
+        entry.full_url = _stable_url(entry.full_url)
     timestamp = {"timestamp": bundle.timestamp} if bundle.timestamp else {}
     return msgspec.json.encode({"resourceType": "Bundle", "type": "collection", **timestamp, "entry": bundle.entry})
+
+
+def _by_full_url(raw: msgspec.Raw, referrer: MessageEntry, index: BundleIndex[MessageEntry]) -> msgspec.Raw:
+    """Return an element in which each reference to another entry is the fullUrl that the collection gives it."""
+    content = bytes(raw)
+
+    def replaced(match: re.Match[bytes]) -> bytes:
+        try:
+            target = index.find(msgspec.json.decode(match[2]), referrer)
+        except Unprocessable as error:
+            raise at_path(error, referrer.path) from error
+        return match[1] + msgspec.json.encode(_stable_url(target.full_url)) if target else match[0]
+
+    return msgspec.Raw(_NOT_URN_REFERENCE.sub(replaced, content)) if b'"reference"' in content else raw
+
+
+def _stable_url(full_url: str) -> str:
+    """Return a fullUrl that no id is part of: a RESTful one becomes a UUID, because its resource gets another id."""
+    return f"urn:uuid:{uuid5(NAMESPACE_URL, full_url)}" if full_url.startswith("http") else full_url
 
 
 def _local_id(entry: _RawEntry, earlier_ids: Mapping[str, str], request_id: UUID, *, is_owned: bool) -> str:
@@ -168,9 +215,9 @@ def entry_body(entry: Entry, new_ids: Mapping[str, str]) -> dict[str, Any]:
 
 def _replace_ids(content: bytes | None, new_ids: Mapping[bytes, bytes]) -> bytes | None:
     # A shared id has 53 characters, which do not occur by chance, so plain replacement is safe.
-    for old, new in new_ids.items():
-        content = content.replace(old, new) if content else content
-    return content
+    if not content or not new_ids:
+        return content
+    return _SHARED_ID.sub(lambda match: new_ids.get(match[0], match[0]), content)
 
 
 def _given_id(entry: _RawEntry) -> str:

@@ -19,6 +19,7 @@ from onestory.referral.bars.definitions import (
 )
 from onestory.referral.bars.message import BarsMessage, Json, MessageEntry, codes_of_system, is_bars_system
 from onestory.shared.errors import Issue, Malformed, Unprocessable
+from onestory.shared.fhir.bundle_index import BundleIndex
 from onestory.shared.fhir.outcome import MAX_ISSUES
 from onestory.shared.fhir.validate import is_fhir_id, validate
 from onestory.shared.identity import is_storable
@@ -39,7 +40,7 @@ def parse_message(body: bytes) -> BarsMessage:
     """Return the message. Raises `Malformed`, and `Unprocessable` for an unsupported version of the standard."""
     bundle = _parse_bundle(body.removeprefix(b"\xef\xbb\xbf"))
     entries = tuple(_parse_entries(bundle.get("entry", [])))
-    header = _find_header(bundle, entries)
+    header, index = _find_header(entries), BundleIndex(entries, "")
     event = _read_event(header.resource)
     definition = _find_definition(header.resource, event)
     reason = _read_reason(header.resource)
@@ -51,10 +52,10 @@ def parse_message(body: bytes) -> BarsMessage:
         reason=reason,
         definition=definition,
         header=header,
-        focus=_find_focus(header.resource, event, entries),
+        focus=_find_focus(header, event, index),
         entries=entries,
         responds_to=_read_responds_to(header.resource, event),
-        by_url={entry.full_url: entry for entry in entries},
+        index=index,
     )
 
 
@@ -101,7 +102,7 @@ def _parse_entries(entries: Sequence[Json]) -> Iterator[MessageEntry]:
         yield MessageEntry(index, full_url, resource["resourceType"], resource)
 
 
-def _find_header(bundle: Json, entries: Sequence[MessageEntry]) -> MessageEntry:
+def _find_header(entries: Sequence[MessageEntry]) -> MessageEntry:
     if not entries or entries[0].resource_type != "MessageHeader":
         raise Malformed("A message begins with its MessageHeader.", code="invariant", expression=_HEADER)
     return entries[0]
@@ -163,11 +164,14 @@ def _count_issues(entries: Sequence[MessageEntry], counts: Mapping[str, Cardinal
             yield Issue("invariant", text, of_type[count.maximum].path)
 
 
-def _find_focus(header: Json, event: str, entries: Sequence[MessageEntry]) -> MessageEntry:
+def _find_focus(header: MessageEntry, event: str, index: BundleIndex[MessageEntry]) -> MessageEntry:
     path = f"{_HEADER}.focus"
-    references = [reference.get("reference", "") for reference in header.get("focus", ())]
-    referenced = [entry for entry in entries if entry.full_url in references]
-    focuses = [entry for entry in referenced if entry.resource_type in _FOCUS_TYPES[event]]
+    references = [reference.get("reference", "") for reference in header.resource.get("focus", ())]
+    try:
+        referenced = [index.find(reference, header) for reference in references]
+    except Unprocessable as error:
+        raise Malformed(error.issues[0].diagnostics, code=error.issues[0].code, expression=path) from error
+    focuses = [entry for entry in referenced if entry and entry.resource_type in _FOCUS_TYPES[event]]
     if len(references) != 1 or len(focuses) != 1:
         text = f"The focus of {event} is one {' or '.join(_FOCUS_TYPES[event])} of the message, by its fullUrl."
         raise Malformed(text, code="required" if not references else "invariant", expression=path)

@@ -79,6 +79,23 @@ def patient_compartment() -> Mapping[str, tuple[tuple[str, ...], ...]]:
 
 
 @cache
+def subject_types() -> Mapping[str, frozenset[str]]:
+    """Return, by type, the types to which its element that names the person may refer. Any, for a type not in it."""
+    groups = _yaml("subject-types.yaml")
+    return {kind: frozenset(group["allowed"]) for group in groups for kind in group["types"]}
+
+
+@cache
+def link_elements() -> Mapping[str, Mapping[str, str]]:
+    """Return, by type, the elements that may link to an entry of a Bundle, each with `uri` or `url`."""
+    by_type: dict[str, dict[str, str]] = {}
+    for link, types in _yaml("link-elements.yaml").items():
+        for kind, names in types.items():
+            by_type.setdefault(kind, {}).update(dict.fromkeys(names, link))
+    return by_type
+
+
+@cache
 def is_about_a_person(resource_type: str) -> bool:
     """Return whether a resource of this type belongs to one person. Other types may come with any person's event."""
     return resource_type == "Patient" or resource_type in patient_compartment()

@@ -114,10 +114,11 @@ class _Concept(msgspec.Struct):
 def check_contained(raw: bytes | msgspec.Raw, path: str) -> list[Issue]:
     """Return the issues of contained resources.
 
-    Each one needs an id and must not contain another one (dom-2). A Bundle or Parameters could hide a Patient, so they
-    are refused.
+    Each one needs an id that no other one has, and must not contain another one (dom-2). A Bundle or Parameters could
+    hide a Patient, so they are refused.
     """
     issues = []
+    earlier: set[str] = set()
     for index, resource in enumerate(msgspec.json.decode(raw)):
         at = f"{path}.contained[{index}]"
         if not is_fhir_id(str(resource.get("id", ""))):
@@ -128,6 +129,10 @@ def check_contained(raw: bytes | msgspec.Raw, path: str) -> list[Issue]:
                     f"{at}.id",
                 )
             )
+        elif resource["id"] in earlier:
+            text = "Another contained resource has this id, so a reference could mean both. Give each its own id."
+            issues.append(Issue("duplicate", text, f"{at}.id"))
+        earlier.add(str(resource.get("id")))
         if "contained" in resource:
             issues.append(
                 Issue(

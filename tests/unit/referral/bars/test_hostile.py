@@ -35,7 +35,7 @@ def understood(body: bytes) -> None:
     slot_id(message)
     nhs_numbers(message)
     request_priority(message)
-    to_collection(body, [message.focus.index], {}, UUID(int=1))
+    to_collection(body, message.entries, [message.focus.index], {}, UUID(int=1))
 
 
 @needs_shared_data
