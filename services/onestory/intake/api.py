@@ -145,7 +145,7 @@ class IntakeApi:
         context = self._request_context(request, caller)
         submission = await self._submission(request)
         claims = _claims_in_headers(request.headers)
-        published = await self._handler.publish(submission, context, claims, _traceparent(request.headers))
+        published = await self._handler.publish(submission, context, claims, _traceparent(request.headers), caller)
         is_bundle = bool(published.prepared.bundle_type)
         prefer = preferences(request.headers) or (Preferences() if is_bundle else DEFAULT_FOR_RESOURCE)
         visibility = await self._visibility(published, prefer)

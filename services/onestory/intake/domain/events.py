@@ -56,7 +56,9 @@ def build_entries(
     def patient_id(item: Item) -> str:
         return _patient_id(item, validation)
 
-    targets = ReferenceTargets(validation.index, validation.people, context, person_key, shared_ids, patient_id)
+    targets = ReferenceTargets(
+        validation.index, validation.people, validation.earlier, context, person_key, shared_ids, patient_id
+    )
     cache: dict[bytes, Target] = {}
     built = BuiltEntries({}, {})
     for item in items:

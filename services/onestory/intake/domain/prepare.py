@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from onestory.intake.domain.earlier import EarlierStatements
 from onestory.intake.domain.events import (
     NewId,
     accepted_entry,
@@ -39,14 +40,20 @@ _REFERENCE = re.compile(rb'"reference"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.S)
 
 
 def prepare(
-    parsed: ParsedSubmission, context: SubmissionContext, known: Mapping[str, KnownResource], new_id: NewId
+    parsed: ParsedSubmission,
+    context: SubmissionContext,
+    known: Mapping[str, KnownResource],
+    new_id: NewId,
+    earlier: EarlierStatements | None = None,
 ) -> PreparedSubmission:
     """Return the events, and the outcome of each entry. `known` has the resources behind the shared ids.
+
+    `earlier` notes what the decision must ask about the source's earlier statements. Without it the record knows none.
 
     Raises the error of the first fault, with the issues of all faults of the same family. For a batch it raises only
     for faults of the whole Bundle.
     """
-    validation = SubmissionValidation(parsed, context, known)
+    validation = SubmissionValidation(parsed, context, known, earlier=earlier)
     if parsed.is_batch:
         return _prepare_batch(parsed, validation, new_id)
     if validation.errors:

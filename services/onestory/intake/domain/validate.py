@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from onestory.intake.domain.bundle import Meta, read_meta, refuse_other_source
+from onestory.intake.domain.earlier import EarlierStatements
 from onestory.intake.domain.item import Item, ItemIndex, local_id_of, refuse_invalid_item
 from onestory.intake.domain.judgement import (
     is_judgement,
@@ -50,21 +51,26 @@ class SubmissionValidation:
     """
 
     def __init__(
-        self, parsed: ParsedSubmission, context: SubmissionContext, known: Mapping[str, KnownResource]
+        self,
+        parsed: ParsedSubmission,
+        context: SubmissionContext,
+        known: Mapping[str, KnownResource],
+        earlier: EarlierStatements | None = None,
     ) -> None:
         self.context = context
+        self.earlier = earlier or EarlierStatements()
         self.index = ItemIndex(parsed.items, context.deployment.base_url)
-        self.people = PersonResolver(self.index, context, known, parsed.errors)
+        self.people = PersonResolver(self.index, context, known, self.earlier, parsed.errors)
         self._known = known
         refuse_other_source(parsed.meta, context.source.organisation, "Bundle.meta")
         refuse_list_unless_clinician(context.complete_types, context.role)
         self.recorded_at = self._time_of_bundle(parsed)
         self.valid: dict[int, ValidItem] = {}
         self.errors: dict[int, OneStoryError] = dict(parsed.errors)
-        earlier: set[tuple[str, str]] = set()
+        names: set[tuple[str, str]] = set()
         for item in parsed.items:
             if item.index not in self.errors:
-                self._add(item, earlier)
+                self._add(item, names)
 
     def owner_of_refused(self, item: Item) -> Owner | None:
         """Return the owner of a refused item, or None. The other entries about that person are refused with it."""
@@ -76,17 +82,17 @@ class SubmissionValidation:
             # An item that is not valid FHIR may hold any JSON where its owner should be.
             return None
 
-    def _add(self, item: Item, earlier: set[tuple[str, str]]) -> None:
+    def _add(self, item: Item, names: set[tuple[str, str]]) -> None:
         try:
             valid_item = self._validate(item)
             name = (item.resource_type, valid_item.local_id)
-            if name in earlier:
+            if name in names:
                 text = "Another entry of the submission is the same resource. Send only one of them."
                 raise Unprocessable(text, code="duplicate", expression=item.path)
         except OneStoryError as error:
             self.errors[item.index] = error
         else:
-            earlier.add(name)
+            names.add(name)
             self.valid[item.index] = valid_item
 
     def _validate(self, item: Item) -> ValidItem:
