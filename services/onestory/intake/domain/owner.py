@@ -15,7 +15,13 @@ from typing import Any
 import msgspec
 
 from onestory.intake.domain.earlier import EarlierStatements, IdentifiedPatient, OwnPatient
-from onestory.intake.domain.item import Item, ItemIndex, local_id_of, parse_relative_reference
+from onestory.intake.domain.item import (
+    Item,
+    ItemIndex,
+    local_id_by_identifier,
+    local_id_of,
+    parse_relative_reference,
+)
 from onestory.intake.domain.judgement import LINKAGE, subject_of_linkage
 from onestory.intake.domain.request import KnownResource, SubmissionContext, identifier_condition
 from onestory.shared.errors import PreconditionFailed, Unprocessable
@@ -147,6 +153,7 @@ class PersonResolver:
         known = self._known.get(item.resource_id)
         if known:
             return known.person
+        _refuse_patient_without_name(item)
         source = self._context.source
         return provisional_identity(source.organisation, source.system, local_id_of(item, self._context, self._known))
 
@@ -257,6 +264,21 @@ class PersonResolver:
                     return self.person_of_patient(item)
         system, value = identifier.get("system"), identifier.get("value")
         return self._earlier.person(IdentifiedPatient(system, value)) if system and value else None
+
+
+def _refuse_patient_without_name(item: Item) -> None:
+    """Raise `Unprocessable` for a Patient whom no later statement could name, and no reader could find.
+
+    The response to a create or update names the Patient, so that one may come without anything.
+    """
+    has_name_and_birth_date = "name" in item.members and "birthDate" in item.members
+    if not item.method and not item.resource_id and not local_id_by_identifier(item) and not has_name_and_birth_date:
+        raise Unprocessable(
+            "Nothing names this Patient, so nobody could find it again. Send an id, an identifier with system and "
+            "value, or name and birthDate.",
+            code="required",
+            expression=item.path,
+        )
 
 
 def person_by_nhs_number(identifiers: Iterable[tuple[Mapping[str, Any], str]]) -> PersonIdentifier | None:

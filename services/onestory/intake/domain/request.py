@@ -45,11 +45,15 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class PublisherClaims:
-    """The optional claims of a publisher about its statement, from headers or from tags. None: no claim."""
+    """The optional claims of a publisher about its statement, from headers or from tags. None: no claim.
+
+    `bundle_name` names the Bundle for good: a copy of it has the same name.
+    """
 
     system: str | None = None
     sequence: str | None = None
     complete_types: tuple[str, ...] | None = None
+    bundle_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class SubmissionContext:
     sequence: int | None = None
     complete_types: tuple[str, ...] = ()
     role: str = ""
+    bundle_name: str = ""
 
     def fallback_local_id(self, index: int) -> str:
         """Return the local id of the entry at this index when nothing else names it.
@@ -165,6 +170,7 @@ def apply_claims(request: RequestContext, header: PublisherClaims, tag: Publishe
         sequence=_sequence(header.sequence or tag.sequence, source, request.deployment),
         complete_types=_complete_types(header.complete_types or tag.complete_types or ()),
         role=request.role,
+        bundle_name=tag.bundle_name,
     )
 
 
