@@ -25,6 +25,7 @@ from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import OneStoryError, Unprocessable
 from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged
 from onestory.shared.fhir.definitions import directory_types
+from onestory.shared.fhir.persons import person_in
 from onestory.shared.identity import ODS_CODE_SYSTEM, PersonIdentifier
 
 NewId = Callable[[], UUID]
@@ -197,6 +198,24 @@ def refuse_without_person(valid_item: ValidItem) -> None:
             "identifier with the NHS number in its reference to the person.",
             code="required",
             expression=valid_item.item.path,
+        )
+
+
+def refuse_person_in_directory(valid_item: ValidItem, entry: Entry) -> None:
+    """Raise `Unprocessable` when an entry for the directory contains, names or refers to a person.
+
+    Everyone may read the directory. The references of the entry lead to the record already.
+    """
+    if entry.content is None:
+        return
+    found = person_in(msgspec.json.decode(entry.content), valid_item.item.path)
+    if found:
+        kind = entry.resource_type
+        raise Unprocessable(
+            f"Here is {found.what}. Everyone may read the directory, so a {kind} in it must name no person. Leave this "
+            f"out, or send the {kind} in one Bundle with resources about that person: it is then part of their record.",
+            code="business-rule",
+            expression=found.path,
         )
 
 

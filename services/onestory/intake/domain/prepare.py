@@ -20,6 +20,7 @@ from onestory.intake.domain.events import (
     directory_event,
     person_event,
     refuse_complete_types,
+    refuse_person_in_directory,
     refuse_without_person,
 )
 from onestory.intake.domain.item import Item
@@ -96,6 +97,8 @@ def _prepare_directory(
     refuse_complete_types(context)
     for item in items:
         refuse_without_person(item)
+    for item, entry in zip(items, entries, strict=True):
+        refuse_person_in_directory(item, entry)
     events = [directory_event(entry, context, new_id) for entry in entries]
     outcomes = [
         accepted_entry(item, entry, event.event_id) for item, entry, event in zip(items, entries, events, strict=True)
@@ -173,10 +176,18 @@ class _BatchDecision:
         self._errors |= built.errors
         for valid_item in items:
             entry = built.entries.get(valid_item.item.index)
-            if entry:
+            if entry and self._is_about_no_person(valid_item, entry):
                 event = directory_event(entry, self._validation.context, self._new_id)
                 self.events.append(event)
                 self._accepted[valid_item.item.index] = accepted_entry(valid_item, entry, event.event_id)
+
+    def _is_about_no_person(self, valid_item: ValidItem, entry: Entry) -> bool:
+        try:
+            refuse_person_in_directory(valid_item, entry)
+        except OneStoryError as error:
+            self._errors[valid_item.item.index] = error
+            return False
+        return True
 
     def refuse_incomplete_whole_list(self) -> None:
         """Raise `Unprocessable` when a whole list has refused entries: the record would retire them as left out."""

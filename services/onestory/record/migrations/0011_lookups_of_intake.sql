@@ -23,3 +23,6 @@ create view identified_patient as
     join current c on c.person_key = stated.person_key and c.resource_type = 'Patient'
         and c.shared_id = stated.shared_id and c.event_id = stated.event_id and c.visible
     join person on person.person_key = stated.person_key;
+
+-- Earlier releases accepted directory resources that name a person. `onestory migrate` removes them.
+insert into unfilled select 'directory_persons' where exists (select from directory_statement);
