@@ -212,7 +212,7 @@ def refuse_person_in_directory(valid_item: ValidItem, entry: Entry) -> None:
     if found:
         kind = entry.resource_type
         raise Unprocessable(
-            f"Here is {found.what}. Everyone may read the directory, so a {kind} in it must name no person. Leave this "
+            f"Here is {found.what}. Everyone may read the directory, so no {kind} in it may name a person. Leave this "
             f"out, or send the {kind} in one Bundle with resources about that person: it is then part of their record.",
             code="business-rule",
             expression=found.path,
