@@ -66,7 +66,11 @@ _FORMAT = [
     Parameter("_pretty", "query", "Ignored."),
 ]
 _IDENTIFIER = Parameter("identifier", "query", "system|value: this identifier names the resource.", required=True)
-_PATIENT = Parameter("patient", "query", "The NHS number of the person. Required when the id is your own local id.")
+_PATIENT = Parameter(
+    "patient",
+    "query",
+    "The NHS number of the person, or the id of your own Patient. Required when the id is your own local id.",
+)
 
 _PUBLISH_HEADERS = {
     "X-OneStory-Event-Id": f"The ids of the first {MAX_EVENT_IDS} events, separated by commas.",

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from onestory.intake.domain.earlier import EarlierStatements, IdentifiedPatient, OwnPatient
+from onestory.intake.domain.identifiable import refuse_members_without_identity, refuse_patient_without_name
 from onestory.intake.domain.item import (
     Item,
     ItemIndex,
-    local_id_by_identifier,
     local_id_of,
     parse_relative_reference,
 )
@@ -92,6 +92,8 @@ class PersonResolver:
             retracted = self._person_of_id(item.resource_id)
             return Owner(retracted, item.path) if retracted else None
         owner = self._owner_in_elements(item)
+        if item.resource_type == "Group":
+            refuse_members_without_identity(item)
         return owner or (Owner(known.person, f"{item.path}.id") if known else None)
 
     def _owner_in_elements(self, item: Item) -> Owner | None:
@@ -153,7 +155,7 @@ class PersonResolver:
         known = self._known.get(item.resource_id)
         if known:
             return known.person
-        _refuse_patient_without_name(item)
+        refuse_patient_without_name(item)
         source = self._context.source
         return provisional_identity(source.organisation, source.system, local_id_of(item, self._context, self._known))
 
@@ -264,21 +266,6 @@ class PersonResolver:
                     return self.person_of_patient(item)
         system, value = identifier.get("system"), identifier.get("value")
         return self._earlier.person(IdentifiedPatient(system, value)) if system and value else None
-
-
-def _refuse_patient_without_name(item: Item) -> None:
-    """Raise `Unprocessable` for a Patient whom no later statement could name, and no reader could find.
-
-    The response to a create or update names the Patient, so that one may come without anything.
-    """
-    has_name_and_birth_date = "name" in item.members and "birthDate" in item.members
-    if not item.method and not item.resource_id and not local_id_by_identifier(item) and not has_name_and_birth_date:
-        raise Unprocessable(
-            "Nothing names this Patient, so nobody could find it again. Send an id, an identifier with system and "
-            "value, or name and birthDate.",
-            code="required",
-            expression=item.path,
-        )
 
 
 def person_by_nhs_number(identifiers: Iterable[tuple[Mapping[str, Any], str]]) -> PersonIdentifier | None:
