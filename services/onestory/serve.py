@@ -15,7 +15,7 @@ import uvicorn
 import uvloop
 
 from onestory.intake.main import intake_routes, record_event_builder
-from onestory.record.main import record_open_routes, record_routes
+from onestory.record.main import may_read_person, record_open_routes, record_routes
 from onestory.referral.bars.main import bars_open_routes
 from onestory.referral.routes import referral_routes
 from onestory.shared import logs, runtime, settings
@@ -34,8 +34,10 @@ from onestory.shared.visible_positions import VisiblePositions
 
 # The first matching route answers. The referral routes name resource types, so they come before routes for any type.
 ROUTES: dict[str, Callable[[Dependencies], Sequence[Route]]] = {
-    "referral": lambda dependencies: referral_routes(dependencies, record_event_builder(dependencies)),
-    "intake": intake_routes,
+    "referral": lambda dependencies: referral_routes(
+        dependencies, record_event_builder(dependencies, may_read_person(dependencies))
+    ),
+    "intake": lambda dependencies: intake_routes(dependencies, may_read_person(dependencies)),
     "record": record_routes,
 }
 OPEN_ROUTES: dict[str, Callable[[Dependencies], Sequence[OpenRoute]]] = {

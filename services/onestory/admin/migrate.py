@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from onestory.record.person import store as person_store
+from onestory.record.projector import store as projector_store
 from onestory.shared import settings
 from onestory.shared.postgres import database
 
@@ -25,4 +26,9 @@ def run(_arguments: argparse.Namespace) -> int:
     with database.connect(dsn, "record") as connection:
         if filled := person_store.backfill_patient_names(connection):
             print(f"record: added the names of {filled} Patient statements to the search index")
+        if removed := projector_store.remove_persons_from_directory(connection):
+            print(
+                f"record: removed {removed} statements from the directory, because they name a person and everyone may "
+                "read the directory. Kafka still has them. A rebuild parks them with the reason."
+            )
     return 0

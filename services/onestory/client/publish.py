@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from onestory.client import files
-from onestory.client.files import read_files
+from onestory.client.groups import group_files, read_groups
 from onestory.client.publisher import Backoff
 from onestory.client.report import Journal, RefusalReport, RunTotals, progress_display, show_progress
 from onestory.client.run import PublishRun, Stop
@@ -93,7 +93,8 @@ async def _publish(
     display = progress_display(sys.stderr, sum(path.stat().st_size for path in paths))
     async with publishers.client, show_progress(display, run.totals, lambda: backoff.waiting_for):
         with run.stop.on_signals():
-            await run.publish(read_files(paths, run.totals.add_bytes), width)
+            grouped = await asyncio.to_thread(group_files, paths)
+            await run.publish(read_groups(grouped, run.totals.add_bytes), width)
 
 
 def _conclude(run: PublishRun) -> int:
@@ -103,6 +104,8 @@ def _conclude(run: PublishRun) -> int:
     if report.refusals:
         more = report.refusals - len(report.first)
         print(f"{f'... and {more:,} more. ' if more else ''}All refusals with their reasons: {report.path}")
+    if together := totals.groups_text():
+        print(together)
     print(totals.summary())
     if run.stop:
         print("The run is not finished. The same command resumes it.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TextIO
@@ -20,6 +21,7 @@ from onestory.client.files import Origin
 from onestory.client.submission import Receipt, Refusal
 
 MAX_PRINTED = 10
+_ENTRY = re.compile(r"Bundle\.entry\[(\d+)\](?:\.resource)?")
 
 
 @dataclass(slots=True)
@@ -35,6 +37,11 @@ class RunTotals:
     """Refused entries of batches of which a part was accepted."""
     skipped: int = 0
     """Items that an earlier, interrupted run had published."""
+    groups: int = 0
+    """Groups of files that were published together, because they refer to one another."""
+    grouped_files: int = 0
+    first_groups: list[Sequence[Origin]] = field(default_factory=list)
+    """The first `MAX_PRINTED` of these groups."""
     bytes_read: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -67,6 +74,27 @@ class RunTotals:
         self.resources += max(0, resources - refused)
         self.refused_entries += refused
 
+    def add_group(self, receipt: Receipt, origins: Sequence[Origin]) -> None:
+        """Add a group of items that were sent as one transaction: all of them are accepted, or none is."""
+        if not receipt.accepted:
+            self.refused_items += len(origins)
+            return
+        self.items += len(origins)
+        self.resources += len(origins)
+        self.groups += 1
+        self.grouped_files += len(origins)
+        if len(self.first_groups) < MAX_PRINTED:
+            self.first_groups.append(origins)
+
+    def groups_text(self) -> str:
+        """Return which files were published together, or an empty string."""
+        if not self.groups:
+            return ""
+        lines = [f"  {_names(origins)}" for origins in self.first_groups]
+        more = self.groups - len(lines)
+        title = f"{self.grouped_files:,} files were published together, as {self.groups:,} transactions:"
+        return "\n".join([title, *lines, *([f"  ... and {more:,} more"] if more else [])])
+
     def summary(self) -> str:
         """Return the totals as one line of text."""
         before = f", {self.skipped:,} items published before" if self.skipped else ""
@@ -79,6 +107,12 @@ class RunTotals:
         if not self.refused:
             return "nothing refused"
         return f"refused: {self.refused_items:,} items and {self.refused_entries:,} entries of batches"
+
+
+def _names(origins: Sequence[Origin]) -> str:
+    names = [Path(origin.file).name for origin in origins]
+    more = len(names) - MAX_PRINTED
+    return ", ".join(names[:MAX_PRINTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 class RefusalReport:
@@ -114,6 +148,24 @@ class RefusalReport:
             self.refusals += 1
             if len(self.first) < MAX_PRINTED:
                 self.first.append(_refusal_text(origin, refusal))
+
+    def add_group(self, origins: Sequence[Origin], refusals: Sequence[Refusal]) -> None:
+        """Add the refusals of items that were sent as one transaction: a line for each item.
+
+        An item without a fault of its own is refused because of another one.
+        """
+        faulty: dict[int, Refusal] = {}
+        for refusal in refusals:
+            match = _ENTRY.match(refusal.field)
+            index = int(match[1]) if match else 0
+            own = replace(refusal, field=_ENTRY.sub("", refusal.field).removeprefix("."), entry=None)
+            faulty.setdefault(index, own)
+            self.add(origins[index], [own])
+        for index, origin in enumerate(origins) if faulty else ():
+            if index not in faulty:
+                first = min(faulty)
+                reason = f"It was sent together with {origins[first].file}, which is refused."
+                self.add(origin, [Refusal(reason, faulty[first].status)])
 
 
 def _line(origin: Origin, refusal: Refusal) -> dict[str, str | int | None]:

@@ -13,13 +13,14 @@ import contextlib
 import functools
 import itertools
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
 from onestory.client import submission
 from onestory.client.files import FileItem, Origin, UnreadableFile
+from onestory.client.groups import FileGroup
 from onestory.client.publisher import Publisher
 from onestory.client.report import Journal, RefusalReport, RunTotals
 from onestory.client.submission import PublishRequest, Receipt, Refusal
@@ -58,14 +59,14 @@ class PublishRun:
         self.stop = stop
         self._source = source
 
-    async def publish(self, items: Iterator[FileItem | UnreadableFile], connections: int) -> None:
+    async def publish(self, items: Iterator[FileGroup | FileItem | UnreadableFile], connections: int) -> None:
         """Publish every item, over `connections` connections."""
         async with OrderedLanes(connections) as lanes:
             async for prepared in _made_in_thread(prepare_item(item, self._source) for item in items):
                 if self.stop:
                     break
                 if isinstance(prepared, _RefusedItem):
-                    self._record(prepared.origin, _refused_receipt(prepared.refusal), 0)
+                    self._record((prepared.origin,), _refused_receipt(prepared.refusal), 0)
                 elif self.journal.has(prepared.key):
                     self.totals.skipped += 1
                 else:
@@ -87,18 +88,22 @@ class PublishRun:
         # A resumed run sends refused items again, so that its report is complete.
         if not receipt.refusals:
             self.journal.add(prepared.key)
-        self._record(prepared.origin, receipt, prepared.request.resources)
+        self._record(prepared.origins, receipt, prepared.request.resources)
 
-    def _record(self, origin: Origin, receipt: Receipt, resources: int) -> None:
-        self.totals.add(receipt, resources)
-        self.report.add(origin, receipt.refusals)
+    def _record(self, origins: Sequence[Origin], receipt: Receipt, resources: int) -> None:
+        if len(origins) > 1:
+            self.totals.add_group(receipt, origins)
+            self.report.add_group(origins, receipt.refusals)
+        else:
+            self.totals.add(receipt, resources)
+            self.report.add(origins[0], receipt.refusals)
 
 
 @dataclass(frozen=True, slots=True)
 class _PreparedItem:
-    """An item with its request, its source and its idempotency key."""
+    """An item, or several items of one person, with the request, the source and the idempotency key."""
 
-    origin: Origin
+    origins: tuple[Origin, ...]
     content: bytes
     request: PublishRequest
     source: ClaimedSource
@@ -107,7 +112,7 @@ class _PreparedItem:
     @property
     def lane(self) -> str:
         """Return the person, or the file for an item without a person. Items of one lane keep their order."""
-        return self.request.person or f"{self.origin.file}/{self.origin.member}"
+        return self.request.person or f"{self.origins[0].file}/{self.origins[0].member}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +123,29 @@ class _RefusedItem:
     refusal: Refusal
 
 
-def prepare_item(item: FileItem | UnreadableFile, source: ClaimedSource) -> _PreparedItem | _RefusedItem:
+def prepare_item(item: FileGroup | FileItem | UnreadableFile, source: ClaimedSource) -> _PreparedItem | _RefusedItem:
     """Return the item with its request, or the refusal."""
     if isinstance(item, UnreadableFile):
         return _RefusedItem(item.origin, Refusal(item.reason, 400))
+    if isinstance(item, FileGroup):
+        origins = tuple(member.origin for member in item.members)
+        # All files of a group have the same tags.
+        return _prepared(origins, item.transaction(), submission.build_request(item.members[0].content), source)
     try:
         request = submission.build_request(item.content)
     except _LOCAL_REFUSALS as error:
         return _RefusedItem(item.origin, _refusal(error))
-    claimed = ClaimedSource(source.organisation or request.organisation, source.system or request.system)
-    key = submission.content_key(claimed.organisation, claimed.system, item.content)
-    return _PreparedItem(item.origin, item.content, request, claimed, key)
+    return _prepared((item.origin,), item.content, request, source)
+
+
+def _prepared(
+    origins: tuple[Origin, ...], content: bytes, tagged: PublishRequest, source: ClaimedSource
+) -> _PreparedItem:
+    """Return the prepared item. `tagged` is the request of the item whose tags count."""
+    request = tagged if len(origins) == 1 else submission.build_request(content)
+    claimed = ClaimedSource(source.organisation or tagged.organisation, source.system or tagged.system)
+    key = submission.content_key(claimed.organisation, claimed.system, content)
+    return _PreparedItem(origins, content, request, claimed, key)
 
 
 def _refusal(error: OneStoryError) -> Refusal:

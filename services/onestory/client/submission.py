@@ -22,6 +22,7 @@ MAX_BYTES = 10_000_000
 
 ORGANISATION_TAG = "https://fhir.nhs.uk/Id/ods-organization-code"
 SYSTEM_TAG = "https://onestory.nhs.uk/CodeSystem/source-system"
+_CLAIMS = "https://onestory.nhs.uk/CodeSystem/"
 
 _RESOURCE_TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _NHS_NUMBER = re.compile(rb'nhs-number"\s*,\s*"value"\s*:\s*"(\d{10})"|"Patient/(\d{10})"')
@@ -60,7 +61,7 @@ def build_request(content: bytes) -> PublishRequest:
     kind = outline.resource_type
     if not isinstance(kind, str) or not _RESOURCE_TYPE.fullmatch(kind):
         raise Malformed("The item is not a FHIR resource: resourceType is missing or not a type name.", code="required")
-    tags = _tags(outline.meta)
+    organisation, system = source_tags(outline.meta)
     bundle = kind == "Bundle"
     if kind == "ServiceRequest" and not outline.id:
         # As a single resource it would send a referral, but files hold statements about the past.
@@ -74,8 +75,8 @@ def build_request(content: bytes) -> PublishRequest:
         method="PUT" if local_id and not bundle else "POST",
         path=path,
         resources=_entry_count(outline.entry) if bundle else 1,
-        organisation=tags.get(ORGANISATION_TAG, ""),
-        system=tags.get(SYSTEM_TAG, ""),
+        organisation=organisation,
+        system=system,
         person=_first_nhs_number(content),
     )
 
@@ -105,6 +106,17 @@ def _position_of_fault(content: bytes) -> str:
     except orjson.JSONDecodeError as error:
         return f": line {error.lineno}, column {error.colno}"
     return ""
+
+
+def source_tags(meta: object) -> tuple[str, str]:
+    """Return the ODS code and the name of the system in the tags of a resource's meta. Either may be empty."""
+    tags = _tags(meta)
+    return tags.get(ORGANISATION_TAG, ""), tags.get(SYSTEM_TAG, "")
+
+
+def has_claims(meta: object) -> bool:
+    """Return whether tags claim more than the source, such as a sequence. They hold for this one item alone."""
+    return any(system.startswith(_CLAIMS) and system != SYSTEM_TAG for system in _tags(meta))
 
 
 def _tags(meta: object) -> dict[str, str]:

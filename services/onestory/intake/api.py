@@ -72,7 +72,11 @@ _FORMAT = [
     Parameter("_pretty", "query", "Ignored."),
 ]
 _IDENTIFIER = Parameter("identifier", "query", "system|value: this identifier names the resource.", required=True)
-_PATIENT = Parameter("patient", "query", "The NHS number of the person. Required when the id is your own local id.")
+_PATIENT = Parameter(
+    "patient",
+    "query",
+    "The NHS number of the person, or the id of your own Patient. Required when the id is your own local id.",
+)
 
 _PUBLISH_HEADERS = {
     "X-OneStory-Event-Id": f"The ids of the first {MAX_EVENT_IDS} events, separated by commas.",
@@ -151,7 +155,7 @@ class IntakeApi:
         context = self._request_context(request, caller)
         submission = await self._submission(request)
         claims = _claims_in_headers(request.headers)
-        published = await self._handler.publish(submission, context, claims, _traceparent(request.headers))
+        published = await self._handler.publish(submission, context, claims, _traceparent(request.headers), caller)
         is_bundle = bool(published.prepared.bundle_type)
         prefer = preferences(request.headers) or (Preferences() if is_bundle else DEFAULT_FOR_RESOURCE)
         visibility = await self._visibility(published, prefer)

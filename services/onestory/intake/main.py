@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from onestory.intake.api import IntakeApi, routes
 from onestory.intake.domain.request import Deployment
+from onestory.intake.lookups import MayRead, RecordCatchUp, SubmissionPreparer
 from onestory.intake.publish import EventMessages, PublishHandler, RecordEventBuilder
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import Route
-from onestory.shared.kafka.schemas import topics
+from onestory.shared.kafka.ends import TopicEnd
+from onestory.shared.kafka.schemas import RECORD_TOPIC, topics
 
 
-def intake_routes(dependencies: Dependencies) -> Sequence[Route]:
-    """Return the HTTP routes of intake."""
+def intake_routes(dependencies: Dependencies, may_read: MayRead) -> Sequence[Route]:
+    """Return the HTTP routes of intake. `may_read` is the record's policy decision about a person."""
     deployment = _deployment(dependencies)
     messages = EventMessages(dependencies.codec, dependencies.keys, topics())
-    handler = PublishHandler(dependencies.producer, messages, dependencies.database, dependencies.visible_positions)
+    handler = PublishHandler(
+        dependencies.producer,
+        messages,
+        dependencies.database,
+        dependencies.visible_positions,
+        _preparer(dependencies, may_read),
+    )
     return routes(IntakeApi(handler, deployment, dependencies.settings.max_body_bytes))
 
 
-def record_event_builder(dependencies: Dependencies) -> RecordEventBuilder:
+def record_event_builder(dependencies: Dependencies, may_read: MayRead) -> RecordEventBuilder:
     """Return the builder with which another service makes a `RecordChanged` event that it publishes itself."""
-    return RecordEventBuilder(_deployment(dependencies), dependencies.database)
+    return RecordEventBuilder(_deployment(dependencies), dependencies.database, _preparer(dependencies, may_read))
+
+
+def _preparer(dependencies: Dependencies, may_read: MayRead) -> SubmissionPreparer:
+    settings = dependencies.settings
+    end = TopicEnd(settings.kafka, RECORD_TOPIC, "onestory-serve-ends", settings.topic_prefix)
+    dependencies.background.append(lambda: _closing(end))
+    return SubmissionPreparer(dependencies.database, may_read, RecordCatchUp(end, dependencies.visible_positions))
+
+
+@asynccontextmanager
+async def _closing(end: TopicEnd) -> AsyncIterator[None]:
+    yield
+    await asyncio.to_thread(end.close)
 
 
 def _deployment(dependencies: Dependencies) -> Deployment:

@@ -17,12 +17,10 @@ from prometheus_client import Counter
 from uuid_utils.compat import uuid7
 
 from onestory.intake.domain.judgement import ids_that_may_be_judgements, refuse_replacing_judgements
-from onestory.intake.domain.parse import ParsedSubmission, parse_submission
-from onestory.intake.domain.prepare import prepare
+from onestory.intake.domain.parse import parse_submission
 from onestory.intake.domain.request import (
     AcceptedEntry,
     Deployment,
-    KnownResource,
     PreparedSubmission,
     PublisherClaims,
     RequestContext,
@@ -30,7 +28,8 @@ from onestory.intake.domain.request import (
     SubmissionContext,
     apply_claims,
 )
-from onestory.intake.store import current_event_ids, current_judgements, known_resources, with_linked_identities
+from onestory.intake.lookups import LARGE_BODY, SubmissionPreparer
+from onestory.intake.store import current_event_ids, current_judgements
 from onestory.shared.errors import OneStoryError, TooLarge, Unprocessable
 from onestory.shared.events import DirectoryChanged, RecordChanged
 from onestory.shared.fhir.dates import format_instant
@@ -46,8 +45,6 @@ from onestory.shared.visible_positions import VisiblePositions, position_token
 log = structlog.get_logger()
 
 _entries = Counter("onestory_intake_entries", "Entries that were published or refused.", ["outcome"])
-# The work on a larger body would delay other requests that wait for the event loop, so it runs in a thread.
-LARGE_BODY = 256_000
 # Clients and proxies accept headers of a few kilobytes. For a larger batch the ETag of each entry names its event.
 MAX_EVENT_IDS = 100
 _MAX_KEYS = 20_000
@@ -83,8 +80,14 @@ class PublishHandler:
     """Publishes submissions."""
 
     def __init__(
-        self, producer: Producer, messages: EventMessages, record: Database, visible: VisiblePositions
+        self,
+        producer: Producer,
+        messages: EventMessages,
+        record: Database,
+        visible: VisiblePositions,
+        preparer: SubmissionPreparer,
     ) -> None:
+        self._preparer = preparer
         self._producer = producer
         self._messages = messages
         self._record = record
@@ -92,7 +95,12 @@ class PublishHandler:
         self._published_keys = PublishedKeys()
 
     async def publish(
-        self, submission: Submission, request: RequestContext, header: PublisherClaims, traceparent: str
+        self,
+        submission: Submission,
+        request: RequestContext,
+        header: PublisherClaims,
+        traceparent: str,
+        caller: Caller,
     ) -> PublishedSubmission:
         """Publish a submission, and return when all in-sync replicas have it.
 
@@ -103,10 +111,10 @@ class PublishHandler:
         parsed = await run_in_thread_if(large, lambda: parse_submission(submission, request.deployment.base_url))
         context = apply_claims(request, header, parsed.claims())
         self._published_keys.refuse_other_content(submission, context)
-        known = await known_resources(self._record, parsed.shared_ids())
-        if judged := parsed.judged_ids() & known.keys():
-            known |= await with_linked_identities(self._record, {shared_id: known[shared_id] for shared_id in judged})
-        prepared, messages = await run_in_thread_if(large, lambda: self._prepare(parsed, context, known, traceparent))
+        prepared = await self._preparer.prepare(parsed, context, caller)
+        messages = await run_in_thread_if(
+            large, lambda: [self._messages.message(event, traceparent) for event in prepared.events]
+        )
         await self._refuse_replacing_judgements(prepared, context.role)
         positions = await self._send(prepared, messages)
         self._published_keys.add(submission, context)
@@ -129,12 +137,6 @@ class PublishHandler:
         return frozenset(
             entry.shared_id for entry in entries if current.get(entry.shared_id, entry.event_id) != entry.event_id
         )
-
-    def _prepare(
-        self, parsed: ParsedSubmission, context: SubmissionContext, known: dict[str, KnownResource], traceparent: str
-    ) -> tuple[PreparedSubmission, list[KafkaMessage]]:
-        prepared = prepare(parsed, context, known, uuid7)
-        return prepared, [self._messages.message(event, traceparent) for event in prepared.events]
 
     async def _refuse_replacing_judgements(self, prepared: PreparedSubmission, role: str) -> None:
         entries = [entry for event in prepared.events if isinstance(event, RecordChanged) for entry in event.entries]
@@ -237,9 +239,10 @@ class RecordEventBuilder:
     Another service publishes the event together with its own.
     """
 
-    def __init__(self, deployment: Deployment, record: Database) -> None:
+    def __init__(self, deployment: Deployment, record: Database, preparer: SubmissionPreparer) -> None:
         self._deployment = deployment
         self._record = record
+        self._preparer = preparer
 
     async def __call__(
         self, body: bytes, caller: Caller, correlation_id: str, key: str, received_at: datetime
@@ -259,11 +262,8 @@ class RecordEventBuilder:
             role=caller.role,
         )
         parsed = parse_submission(Submission("POST", body), self._deployment.base_url)
-        known = await known_resources(self._record, parsed.shared_ids())
-        prepared = await run_in_thread_if(
-            len(body) > LARGE_BODY,
-            lambda: prepare(parsed, apply_claims(request, PublisherClaims(), parsed.claims()), known, uuid7),
-        )
+        context = apply_claims(request, PublisherClaims(), parsed.claims())
+        prepared = await self._preparer.prepare(parsed, context, caller)
         (event,) = prepared.events
         assert isinstance(event, RecordChanged)
         shared_ids = ids_that_may_be_judgements(event.entries, caller.role)

@@ -1,17 +1,18 @@
-"""The SQL of intake: it reads four views of the record service. Intake owns no tables."""
+"""The SQL of intake: it reads views of the record service. Intake owns no tables."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from onestory.intake.domain.earlier import IdentifiedPatient, OwnPatient, OwnReference, PatientQuestion
 from onestory.intake.domain.request import AcceptedEntry, KnownResource
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import Source
-from onestory.shared.identity import PersonIdentifier
+from onestory.shared.identity import Keys, PersonIdentifier
 from onestory.shared.postgres.database import Database
 
 _KNOWN = """
@@ -26,7 +27,7 @@ _CURRENT = """
     where person_key = any($1::text[]) and resource_type = any($2::text[]) and shared_id = any($3::text[])
 """
 # Readers ignore identity links that contradict each other. Here they count too, because a judgement joins no one.
-_IDENTITIES = """
+_REACHED = """
     with recursive reached (start, person_key) as (
         select asked, asked collate "C" from unnest($1::text[]) asked
         union
@@ -39,7 +40,45 @@ _IDENTITIES = """
             select link.person_key from record.identity_link link where link.other_key = reached.person_key
         ) next
     )
-    select start, person_key from reached
+"""
+_IDENTITIES = f"{_REACHED} select start, person_key from reached"  # noqa: S608 - no value is inserted
+# A statement about a resource may be under any identity of its person. Supporting types may be in the directory too;
+# of several places the one that was stated last counts.
+_TARGETS = f"""{_REACHED}
+    select asked.ordinality, (
+        select shared_id
+        from (
+            select there.shared_id, there.rank, there.published_at
+            from reached
+            join record.person_resource there on there.person_key = reached.person_key
+                and there.resource_type = asked.resource_type
+                and there.shared_id = reached.person_key || '-' || asked.resource_hash
+            where reached.start = asked.person_key
+            union all
+            select there.shared_id, there.rank, there.published_at
+            from record.directory_resource there
+            where there.shared_id = asked.resource_hash and there.resource_type = asked.resource_type
+        ) place
+        order by rank desc, published_at desc, shared_id
+        limit 1
+    ) as shared_id, exists (
+        select from record.owned_resource owned
+        where owned.resource_hash = asked.resource_hash and owned.resource_type = asked.resource_type and owned.visible
+    ) as has_owner
+    from unnest($2::text[], $3::text[], $4::text[])
+        with ordinality as asked (person_key, resource_type, resource_hash, ordinality)
+"""  # noqa: S608 - no value is inserted
+_PATIENTS = """
+    select asked.ordinality, owned.person_system, owned.person_value
+    from unnest($1::text[]) with ordinality as asked (resource_hash, ordinality)
+    join record.owned_resource owned on owned.resource_hash = asked.resource_hash and owned.resource_type = 'Patient'
+    where owned.visible
+"""
+_IDENTIFIED_PATIENTS = """
+    select distinct asked.ordinality, patient.person_system, patient.person_value
+    from unnest($1::text[], $2::text[]) with ordinality as asked (system, value, ordinality)
+    join record.identified_patient patient on patient.system = asked.system and patient.value = asked.value
+    where patient.organisation = $3 and patient.source_system = $4
 """
 _KEY_LENGTH = 26
 # A publisher waits at most five seconds for an answer, and Kafka needs most of that time.
@@ -54,11 +93,8 @@ async def known_resources(database: Database, shared_ids: Iterable[str]) -> dict
     wanted = sorted(shared_ids)
     if not wanted:
         return {}
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            rows = await database.fetch(_KNOWN, sorted({shared_id[:_KEY_LENGTH] for shared_id in wanted}), wanted)
-    except TimeoutError as error:
-        raise Unavailable("PostgreSQL does not answer in time. Try again.") from error
+    person_keys = sorted({shared_id[:_KEY_LENGTH] for shared_id in wanted})
+    rows = await _in_time(database.fetch(_KNOWN, person_keys, wanted))
     return {row["shared_id"]: _known_resource(row) for row in rows}
 
 
@@ -72,6 +108,46 @@ async def with_linked_identities(database: Database, known: Mapping[str, KnownRe
         shared_id: replace(resource, linked_person_keys=frozenset(linked.get(shared_id[:_KEY_LENGTH], ())))
         for shared_id, resource in known.items()
     }
+
+
+async def own_patients(
+    database: Database, questions: Sequence[PatientQuestion], source: Source, keys: Keys
+) -> dict[PatientQuestion, PersonIdentifier | None]:
+    """Return the person of each Patient of the source; None for one that the record does not know, or of several.
+
+    Raises `Unavailable`.
+    """
+    by_id = [question for question in questions if isinstance(question, OwnPatient)]
+    by_identifier = [question for question in questions if isinstance(question, IdentifiedPatient)]
+    named = (source.organisation, source.system)
+    hashes = [keys.resource_hash(*named, "Patient", question.local_id) for question in by_id]
+    found: dict[PatientQuestion, set[PersonIdentifier]] = {question: set() for question in questions}
+    for row in await _in_time(database.fetch(_PATIENTS, hashes)) if by_id else ():
+        found[by_id[row["ordinality"] - 1]].add(_person(row))
+    columns = [[each.system for each in by_identifier], [each.value for each in by_identifier]]
+    for row in await _in_time(database.fetch(_IDENTIFIED_PATIENTS, *columns, *named)) if by_identifier else ():
+        found[by_identifier[row["ordinality"] - 1]].add(_person(row))
+    return {question: next(iter(persons)) if len(persons) == 1 else None for question, persons in found.items()}
+
+
+async def own_targets(
+    database: Database, questions: Mapping[OwnReference, str], source: Source, keys: Keys
+) -> dict[OwnReference, str | None]:
+    """Return the shared id of each resource of the source. None: the resource belongs to another person.
+
+    `questions` has the computed ids, which stand for resources that the record does not have. Raises `Unavailable`.
+    """
+    listed = list(questions)
+    named = (source.organisation, source.system)
+    hashes = [keys.resource_hash(*named, question.resource_type, question.local_id) for question in listed]
+    columns = [[question.person_key for question in listed], [question.resource_type for question in listed], hashes]
+    rows = await _in_time(database.fetch(_TARGETS, sorted(set(columns[0])), *columns)) if listed else ()
+    answers: dict[OwnReference, str | None] = {}
+    for row in rows:
+        question = listed[row["ordinality"] - 1]
+        computed = None if row["has_owner"] else questions[question]
+        answers[question] = row["shared_id"] or computed
+    return answers
 
 
 async def current_judgements(database: Database, shared_ids: Iterable[str]) -> frozenset[str]:
@@ -96,9 +172,21 @@ async def current_event_ids(database: Database, entries: Iterable[AcceptedEntry]
     return {row["shared_id"]: UUID(str(row["event_id"])) for row in rows}
 
 
+async def _in_time(rows: Awaitable[Sequence[Any]]) -> Sequence[Any]:
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            return await rows
+    except TimeoutError as error:
+        raise Unavailable("PostgreSQL does not answer in time. Try again.") from error
+
+
+def _person(row: Any) -> PersonIdentifier:
+    return PersonIdentifier(row["person_system"], row["person_value"])
+
+
 def _known_resource(row: Any) -> KnownResource:
     return KnownResource(
-        person=PersonIdentifier(row["person_system"], row["person_value"]),
+        person=_person(row),
         source=Source(row["organisation"], row["system"]),
         resource_type=row["resource_type"],
         local_id=row["local_id"],

@@ -5,6 +5,8 @@ A route's class is in the folder of its capability: `read`, `search`, `summary`,
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from onestory.record.freshness.service import FreshnessService
 from onestory.record.merge.rules import merge_rules
 from onestory.record.person.load import Demographics
@@ -20,6 +22,7 @@ from onestory.record.summary.api import StoryOperation, SummaryOperation
 from onestory.record.summary.service import Summaries
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import OpenRoute, Route
+from onestory.shared.policy import Caller
 
 
 def record_routes(dependencies: Dependencies) -> list[Route]:
@@ -55,6 +58,14 @@ def record_routes(dependencies: Dependencies) -> list[Route]:
         Route("GET", "/fhir/{resource_type}", search.__call__, "search-type"),
     ]
     return with_descriptions(routes)
+
+
+def may_read_person(dependencies: Dependencies) -> Callable[[Caller, str], Awaitable[bool]]:
+    """The policy decision whether a caller may read something of the person with a person key.
+
+    Another service decides with it which ids of persons it accepts from the caller.
+    """
+    return _context(dependencies).record_access.may_read
 
 
 def record_open_routes(dependencies: Dependencies) -> list[OpenRoute]:

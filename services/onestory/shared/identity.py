@@ -90,6 +90,11 @@ def parse_shared_id(value: str) -> SharedId | None:
     return SharedId(match["person"], match["resource"]) if match else None
 
 
+def person_key_of(shared_id: str) -> str:
+    """Return the person key with which the shared id of a resource about a person begins."""
+    return shared_id[:_KEY_LENGTH]
+
+
 def is_directory_id(value: str) -> bool:
     """Return whether this has the form of a directory resource's shared id: a resource hash without a person key."""
     return _HASH.fullmatch(value) is not None

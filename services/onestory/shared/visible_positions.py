@@ -69,12 +69,18 @@ class VisiblePositions:
 
     async def wait(self, positions: Sequence[MessagePosition], timeout_s: float) -> bool:
         """Return whether all positions became visible in time. Raises `Unprocessable` when one was parked."""
+        if not await self.reached(positions, timeout_s):
+            return False
+        await self._refuse_parked(positions)
+        return True
+
+    async def reached(self, positions: Sequence[MessagePosition], timeout_s: float) -> bool:
+        """Return whether the projector has written or parked all positions in time."""
         deadline = time.monotonic() + timeout_s
         while not self._reached(positions):
             if time.monotonic() > deadline:
                 return False
             await self._next_poll()
-        await self._refuse_parked(positions)
         return True
 
     def _reached(self, positions: Sequence[MessagePosition]) -> bool:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from tests.unit.intake.door import KEYS
 
 from onestory.intake.domain.request import KnownResource
+from onestory.intake.lookups import SubmissionPreparer
 from onestory.intake.publish import EventMessages, PublishHandler
 from onestory.shared.errors import Unavailable, Unprocessable
+from onestory.shared.identity import PersonIdentifier
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
 from onestory.shared.kafka.schemas import topics
+from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
 from onestory.shared.visible_positions import VisiblePositions
 
@@ -36,23 +39,51 @@ class FakeBroker(Producer):
 
 
 class FakeRecord(Database):
-    """Answers the two queries that intake sends to the record. `away` makes the database unavailable."""
+    """Answers the queries that intake sends to the record. `away` makes the database unavailable.
+
+    By resource hash: `patients` has the persons of own Patients, `targets` the shared ids of other resources, and
+    `owned` those that belong to somebody. `behind` means that the record does not show all that Kafka has.
+    """
 
     def __init__(self) -> None:
         self.known: dict[str, KnownResource] = {}
         self.stands: dict[str, UUID] = {}
+        self.patients: dict[str, PersonIdentifier] = {}
+        self.identified: dict[tuple[str, str], PersonIdentifier] = {}
+        self.targets: dict[str, str] = {}
+        self.owned: set[str] = set()
         self.away = False
+        self.behind = False
         self.asked = 0
 
+    async def caught_up(self) -> bool:
+        return not self.behind
+
     async def fetch(self, query: str, *arguments: object) -> Sequence[Any]:
-        shared_ids = arguments[-1]
-        assert isinstance(shared_ids, list)
         self.asked += 1
         if self.away:
             raise Unavailable("PostgreSQL does not answer. Try again.")
+        if "identified_patient" in query:
+            systems, values = cast(list[str], arguments[0]), cast(list[str], arguments[1])
+            pairs = enumerate(zip(systems, values, strict=True), 1)
+            return [_person_row(at, self.identified[pair]) for at, pair in pairs if pair in self.identified]
+        if "directory_resource" in query:
+            return [
+                {"ordinality": at, "shared_id": self.targets.get(each), "has_owner": each in self.owned}
+                for at, each in enumerate(cast(list[str], arguments[3]), 1)
+            ]
+        if "owned_resource" in query:
+            hashes = cast(list[str], arguments[0])
+            return [_person_row(at, self.patients[each]) for at, each in enumerate(hashes, 1) if each in self.patients]
+        shared_ids = arguments[-1]
+        assert isinstance(shared_ids, list)
         if "standing_statement" in query:
             return [{"shared_id": each, "event_id": self.stands[each]} for each in shared_ids if each in self.stands]
         return [_row(each, self.known[each]) for each in shared_ids if each in self.known]
+
+
+def _person_row(ordinality: int, person: PersonIdentifier) -> Mapping[str, Any]:
+    return {"ordinality": ordinality, "person_system": person.system, "person_value": person.value}
 
 
 def _row(shared_id: str, known: KnownResource) -> Mapping[str, str]:
@@ -83,8 +114,23 @@ class FakeVisibility(VisiblePositions):
         return self.becomes == "visible"
 
 
-def fake_handler(broker: FakeBroker, record: Any, visible: FakeVisibility) -> PublishHandler:
-    return PublishHandler(broker, _messages(), record, visible)
+class FakePolicy:
+    """Lets callers read the persons with these keys, and no one else."""
+
+    def __init__(self) -> None:
+        self.readable: set[str] = set()
+        self.asked: list[str] = []
+
+    async def __call__(self, caller: Caller, person_key: str) -> bool:
+        self.asked.append(person_key)
+        return person_key in self.readable
+
+
+def fake_handler(
+    broker: FakeBroker, record: Any, visible: FakeVisibility, policy: FakePolicy | None = None
+) -> PublishHandler:
+    preparer = SubmissionPreparer(record, policy or FakePolicy(), record.caught_up)
+    return PublishHandler(broker, _messages(), record, visible, preparer)
 
 
 @cache

@@ -29,7 +29,7 @@ from tests.unit.intake.door import (
     shared_id,
     unnumbered,
 )
-from tests.unit.intake.fakes import FakeBroker, FakeRecord, FakeVisibility, fake_handler
+from tests.unit.intake.fakes import FakeBroker, FakePolicy, FakeRecord, FakeVisibility, fake_handler
 
 from onestory.intake.api import IntakeApi, routes
 from onestory.intake.domain.request import KnownResource
@@ -63,7 +63,9 @@ class HttpDoor:
 
     def __init__(self) -> None:
         self.broker, self.record, self.visible = FakeBroker(), FakeRecord(), FakeVisibility()
-        api = IntakeApi(fake_handler(self.broker, self.record, self.visible), DOOR, max_body_bytes=1_000_000)
+        self.policy = FakePolicy()
+        handler = fake_handler(self.broker, self.record, self.visible, self.policy)
+        api = IntakeApi(handler, DOOR, max_body_bytes=1_000_000)
         self._app = create_app(routes(api), [], AnyToken(), {}, nothing)
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:

@@ -144,6 +144,17 @@ def test_one_resource_about_two_people_is_refused() -> None:
     assert place(refused(put(appointment))) == "Appointment.participant[1].actor"
 
 
+@pytest.mark.parametrize("second", [{"display": "Ben Example"}, {"reference": f"Patient/{BEN}"}])
+def test_a_group_of_persons_has_one_member(second: Json) -> None:
+    members: list[Json] = [{"entity": {"reference": f"Patient/{AMINA}"}}]
+    group = {"resourceType": "Group", "id": "g", "type": "person", "actual": True, "member": members}
+    assert statement(decide(put(group))).person == person(AMINA)
+
+    members.append({"entity": second})
+
+    assert place(refused(put(group))) == "Group.member[1].entity"
+
+
 def test_a_second_person_who_is_only_mentioned_is_no_second_subject() -> None:
     mother = observation({"reference": f"Patient/{AMINA}"}, performer=[{"reference": f"Patient/{BEN}"}])
     replaces = patient(AMINA, "p1", link=[{"type": "replaces", "other": {"reference": f"Patient/{BEN}"}}])

@@ -161,7 +161,6 @@ def test_a_contained_resource_is_referenced_as_it_was() -> None:
         "Encounter/a b",
         "Encounter?status=finished",
         "Encounter?identifier=urn:s|1&status=finished",
-        "Patient/p1",
         "../Encounter/1",
         "ftp://x/Encounter/1",
         "1",

@@ -467,3 +467,23 @@ def test_a_message_that_asks_somebody_for_something_is_sent_where_somebody_sees_
 
     assert place(error) == "Bundle.entry[0].resource.eventCoding"
     assert "/$process-message" in error.issues[0].diagnostics
+
+
+@pytest.mark.parametrize("reference", [f"Patient/{AMINA}", "Patient/my-local-7"])
+def test_a_directory_resource_that_names_a_person_is_refused_where_it_does(reference: str) -> None:
+    resident = {"url": "http://example.org/resident", "valueReference": {"reference": reference}}
+    home = {"resourceType": "Location", "id": "home", "name": "Home", "extension": [resident]}
+    alone, listed = refused(put(home)), refused(post(bundle("collection", home)))
+    batch = decide(post(posted("batch", home, organization("o1"))))
+
+    assert place(alone) == "Location.extension[0].valueReference.reference"
+    assert place(listed) == f"Bundle.entry[0].resource.{place(alone).removeprefix('Location.')}"
+    assert [type(outcome).__name__ for outcome in batch.outcomes] == ["RefusedEntry", "AcceptedEntry"]
+    assert len(directory(batch)) == 1
+
+
+def test_a_directory_resource_that_comes_with_a_person_may_name_that_person() -> None:
+    resident = {"url": "http://example.org/resident", "valueReference": {"reference": f"Patient/{AMINA}"}}
+    home = {"resourceType": "Location", "id": "home", "name": "Home", "extension": [resident]}
+
+    assert len(statement(decide(post(transaction(patient(AMINA, "p1"), home)))).entries) == 2

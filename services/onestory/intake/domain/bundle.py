@@ -14,6 +14,7 @@ import msgspec
 
 from onestory.intake.domain.request import PublisherClaims
 from onestory.shared.errors import Forbidden, Issue, Unprocessable
+from onestory.shared.fhir.definitions import canonical_identifier_system
 from onestory.shared.fhir.outcome import MAX_ISSUES
 from onestory.shared.identity import is_ods_code_system
 
@@ -24,6 +25,9 @@ ACCEPTED_TYPES = ("transaction", "batch", "collection", "document", "message")
 WITH_REQUESTS = ("transaction", "batch")
 
 _OUR_SOURCE = re.compile(r"(?:https://onestory\.nhs\.uk)?/organisations/(?P<organisation>[^/]+)(?:/.*)?")
+# Medical record number, patient internal identifier, patient external identifier.
+_IDENTIFIER_TYPES = ("http://terminology.hl7.org/CodeSystem/v2-0203", "http://hl7.org/fhir/v2/0203")
+_NUMBERS_OF_PERSONS = ("MR", "PI", "PT")
 _BARS_EVENTS = re.compile(r"https?://fhir\.nhs\.uk/codesystem/message-events?-(?:bars|servicerequest)", re.I)
 
 # msgspec has no optional Raw. This object, compared by identity, means that the element is absent.
@@ -66,12 +70,27 @@ class BundleEntry(msgspec.Struct, rename="camel", gc=False):
     search: msgspec.Raw = ABSENT
 
 
-class Identifier(msgspec.Struct, gc=False):
+class Concept(msgspec.Struct):
+    """The codings of a CodeableConcept."""
+
+    coding: tuple[Tag, ...] = ()
+
+
+class Identifier(msgspec.Struct):
     """The elements of an Identifier that intake reads."""
 
     system: str | None = None
     value: str | None = None
     use: str | None = None
+    type: Concept | None = None
+
+    @property
+    def is_number_of_person(self) -> bool:
+        """Return whether its type says that it is an organisation's number of a person."""
+        return any(
+            coding.system in _IDENTIFIER_TYPES and coding.code in _NUMBERS_OF_PERSONS
+            for coding in (self.type.coding if self.type else ())
+        )
 
 
 EMPTY_META = Meta()
@@ -81,6 +100,7 @@ class Bundle(msgspec.Struct):
     """A Bundle's own elements."""
 
     type: str
+    id: str | None = None
     meta: Meta = EMPTY_META
     identifier: Identifier | None = None
     timestamp: str | None = None
@@ -118,6 +138,20 @@ def read_bundle(body: bytes) -> Bundle:
             expression="Bundle.type",
         )
     return bundle
+
+
+def bundle_name(bundle: Bundle) -> str:
+    """Return what names the Bundle for good, as `system|value` or as an id; an empty string when nothing does.
+
+    It is Bundle.identifier, else the id of a message (http://hl7.org/fhir/R4/messaging.html#exchange). Each POST in a
+    transaction or batch creates a new resource, so those have no name.
+    """
+    if bundle.type in WITH_REQUESTS:
+        return ""
+    identifier = bundle.identifier
+    if identifier and identifier.value:
+        return f"{canonical_identifier_system(identifier.system or '')}|{identifier.value}"
+    return (bundle.id or "") if bundle.type == "message" else ""
 
 
 def resource_type_of(raw: bytes | msgspec.Raw) -> str:

@@ -9,6 +9,7 @@ lastUpdated right after that.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import OneStoryError, Unprocessable
 from onestory.shared.events import REFERENCE_RULES, DirectoryChanged, Entry, Operation, RecordChanged
 from onestory.shared.fhir.definitions import directory_types
+from onestory.shared.fhir.persons import person_in
 from onestory.shared.identity import ODS_CODE_SYSTEM, PersonIdentifier
 
 NewId = Callable[[], UUID]
@@ -56,7 +58,9 @@ def build_entries(
     def patient_id(item: Item) -> str:
         return _patient_id(item, validation)
 
-    targets = ReferenceTargets(validation.index, validation.people, context, person_key, shared_ids, patient_id)
+    targets = ReferenceTargets(
+        validation.index, validation.people, validation.earlier, context, person_key, shared_ids, patient_id
+    )
     built = BuiltEntries({}, {})
     for item in items:
         index = item.item.index
@@ -133,7 +137,7 @@ def person_event(
 ) -> RecordChanged:
     """Return the event with these entries about the person."""
     return RecordChanged(
-        event_id=_event_id(context, new_id, *person),
+        event_id=_event_id(context, new_id, entries, *person),
         source=context.source,
         person=person,
         sequence=context.sequence,
@@ -150,7 +154,7 @@ def person_event(
 def directory_event(entry: Entry, context: SubmissionContext, new_id: NewId) -> DirectoryChanged:
     """Return the event with this entry of the directory."""
     return DirectoryChanged(
-        event_id=_event_id(context, new_id, entry.resource_type, entry.local_id),
+        event_id=_event_id(context, new_id, [entry], entry.resource_type, entry.local_id),
         source=context.source,
         sequence=context.sequence,
         recorded_at=entry.recorded_at,
@@ -161,12 +165,24 @@ def directory_event(entry: Entry, context: SubmissionContext, new_id: NewId) -> 
     )
 
 
-def _event_id(context: SubmissionContext, new_id: NewId, *subject: str) -> UUID:
-    if not context.idempotency_key:
-        return new_id()
-    source = context.source
-    name = "\0".join((source.organisation, source.system, context.idempotency_key, *subject))
-    return uuid5(_EVENT_ID_NAMESPACE, name)
+def _event_id(context: SubmissionContext, new_id: NewId, entries: Sequence[Entry], *subject: str) -> UUID:
+    source = (context.source.organisation, context.source.system)
+    if context.idempotency_key:
+        return uuid5(_EVENT_ID_NAMESPACE, "\0".join((*source, context.idempotency_key, *subject)))
+    if context.bundle_name:
+        # The same message again is the same event. A corrected copy has the same name, and is an event of its own.
+        name = (*source, "", context.bundle_name, *subject, _content_digest(entries, context))
+        return uuid5(_EVENT_ID_NAMESPACE, "\0".join(name))
+    return new_id()
+
+
+def _content_digest(entries: Sequence[Entry], context: SubmissionContext) -> str:
+    """Return a digest of all that an event states, without times."""
+    digest = hashlib.sha256("\0".join((str(context.sequence), *context.complete_types)).encode())
+    for entry in entries:
+        digest.update(f"\0{entry.shared_id}{entry.operation}{len(entry.content or b'')}\0".encode())
+        digest.update(entry.content or b"")
+    return digest.hexdigest()
 
 
 def accepted_entry(valid_item: ValidItem, entry: Entry, event_id: UUID) -> AcceptedEntry:
@@ -183,6 +199,24 @@ def refuse_without_person(valid_item: ValidItem) -> None:
             "identifier with the NHS number in its reference to the person.",
             code="required",
             expression=valid_item.item.path,
+        )
+
+
+def refuse_person_in_directory(valid_item: ValidItem, entry: Entry) -> None:
+    """Raise `Unprocessable` when an entry for the directory contains, names or refers to a person.
+
+    Everyone may read the directory. The references of the entry lead to the record already.
+    """
+    if entry.content is None:
+        return
+    found = person_in(msgspec.json.decode(entry.content), valid_item.item.path)
+    if found:
+        kind = entry.resource_type
+        raise Unprocessable(
+            f"Here is {found.what}. Everyone may read the directory, so no {kind} in it may name a person. Leave this "
+            f"out, or send the {kind} in one Bundle with resources about that person: it is then part of their record.",
+            code="business-rule",
+            expression=found.path,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +14,20 @@ from onestory.intake.domain.request import KnownResource, SubmissionContext
 from onestory.shared.errors import Forbidden, Issue, Malformed, Unprocessable
 from onestory.shared.events import REFERRAL_SYSTEM, Operation
 from onestory.shared.fhir.bundle_index import RELATIVE_REFERENCE, BundleIndex
-from onestory.shared.fhir.definitions import instance_identifier_systems, refused_types, resource_types
+from onestory.shared.fhir.definitions import (
+    canonical_identifier_system,
+    instance_identifier_systems,
+    refused_types,
+    resource_types,
+)
 from onestory.shared.fhir.validate import check_concept_binding, check_contained, check_resource, is_fhir_id
-from onestory.shared.identity import is_directory_id, is_storable, parse_shared_id
+from onestory.shared.identity import (
+    NHS_NUMBER_SYSTEM,
+    is_directory_id,
+    is_nhs_number_system,
+    is_storable,
+    parse_shared_id,
+)
 
 _SHARED_ID = re.compile(rb"/([a-z2-7]{26}-[a-z2-7]{26})\b")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -32,6 +44,7 @@ class Item:
     - `person`: the value of `?patient=`, or empty.
     - `path` and `request_path`: the FHIRPath of the resource, and of the URL in its request.
     - `members` and `raw`: the resource's elements, and all its bytes. A retraction has none.
+    - `name_in_bundle`: the name of the Bundle with the entry's fullUrl or index, or empty.
     """
 
     index: int
@@ -45,6 +58,7 @@ class Item:
     full_url: str = ""
     members: Mapping[str, msgspec.Raw] = field(default_factory=dict)
     raw: bytes | msgspec.Raw = b""
+    name_in_bundle: str = ""
 
     @property
     def operation(self) -> Operation:
@@ -128,19 +142,28 @@ def local_id_of(item: Item, context: SubmissionContext, known: Mapping[str, Know
 
     1. Resource.id. A shared id leads back to the local id that it was made from.
     2. The identifier of a conditional create or update.
-    3. An identifier whose system gives one value to one resource.
-    4. The idempotency key (or the submission's id) with the index of the entry.
+    3. An identifier whose system gives one value to one resource, or the source's own number of a Patient.
+    4. The name of the Bundle with the entry's fullUrl: the same message again has the same statements.
+    5. The idempotency key (or the submission's id) with the index of the entry.
 
     Raises `Forbidden` for the id of another source's resource. Raises `Unprocessable` for a shared id that the record
     does not know, and for an identifier that PostgreSQL cannot store.
     """
     if item.resource_id and not (item.method == "PUT" and item.identifier):
         return _local_id_of_resource_id(item, context, known)
-    identifier = item.identifier or _instance_identifier(item)
+    identifier = item.identifier or local_id_by_identifier(item)
     if not is_storable(identifier):
         text = "The identifier that names this resource is too long. Send at most 512 characters, or an id."
         raise Unprocessable(text, code="too-long", expression=f"{item.path}.identifier")
-    return identifier or context.fallback_local_id(item.index)
+    return identifier or local_id_without_identifier(item, context)
+
+
+def local_id_without_identifier(item: Item, context: SubmissionContext) -> str:
+    """Return the local id of a resource that has neither an id nor an identifier that names it."""
+    name = item.name_in_bundle
+    if name and not is_storable(name):
+        return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+    return name or context.fallback_local_id(item.index)
 
 
 def _local_id_of_resource_id(item: Item, context: SubmissionContext, known: Mapping[str, KnownResource]) -> str:
@@ -162,15 +185,39 @@ def _local_id_of_resource_id(item: Item, context: SubmissionContext, known: Mapp
     return known_resource.local_id
 
 
-def _instance_identifier(item: Item) -> str:
+def local_id_by_identifier(item: Item) -> str:
+    """Return the identifier in the content of a resource that names it, as `system|value`, or an empty string."""
     raw = item.members.get("identifier")
     if raw is None:
         return ""
     decoded = msgspec.json.decode(raw, type=list[Identifier] | Identifier)
-    for identifier in decoded if isinstance(decoded, list) else [decoded]:
+    identifiers = decoded if isinstance(decoded, list) else [decoded]
+    if item.resource_type == "Patient":
+        return _name_of_patient(identifiers)
+    for identifier in identifiers:
         if identifier.system in instance_identifier_systems() and identifier.value:
-            return f"{identifier.system}|{identifier.value}"
+            return _name(identifier)
     return ""
+
+
+def _name_of_patient(identifiers: Sequence[Identifier]) -> str:
+    """Return the identifier that names a Patient: the source's own number of the person, else the NHS number.
+
+    So all messages about a person by one number are about one person, also before the source knows the NHS number.
+    Other numbers, such as those of an insurance or a visit, may be those of several persons, or of one message.
+    """
+    usable = [each for each in identifiers if each.system and each.value and each.use not in ("old", "temp")]
+    own = [each for each in usable if not is_nhs_number_system(each.system)]
+    typed = [each for each in own if each.is_number_of_person]
+    untyped = [each for each in own if each.type is None]
+    lasting = [each for each in untyped if each.system not in instance_identifier_systems()]
+    numbers = [each for each in usable if is_nhs_number_system(each.system)]
+    return next((_name(each) for each in [*typed, *lasting, *untyped, *numbers]), "")
+
+
+def _name(identifier: Identifier) -> str:
+    system = NHS_NUMBER_SYSTEM if is_nhs_number_system(identifier.system) else identifier.system or ""
+    return f"{canonical_identifier_system(system)}|{identifier.value}"
 
 
 class ItemIndex(BundleIndex[Item]):

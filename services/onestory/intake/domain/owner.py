@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 
 from onestory.intake.domain.contained import ContainedResources
+from onestory.intake.domain.earlier import EarlierStatements, IdentifiedPatient, OwnPatient
+from onestory.intake.domain.identifiable import refuse_members_without_identity, refuse_patient_without_name
 from onestory.intake.domain.identified import IdentifiedPeople
 from onestory.intake.domain.item import Item, ItemIndex, local_id_of, parse_relative_reference
 from onestory.intake.domain.judgement import LINKAGE, subject_of_linkage
@@ -35,9 +37,12 @@ _PDS = "/personal-demographics/FHIR/R4/Patient/"
 # These elements can name only a Patient. If their reference leads to no known person, that is an error.
 _ONLY_PATIENT = {"subject", "patient", "for", "beneficiary", "candidate", "individual", "deliverTo"}
 _INSTEAD = (
-    "This leads to no known person. Include the Patient in the submission, reference Patient/<NHS number>, or send "
-    "an identifier with the NHS number."
+    "This leads to no person that the record knows (yet). Include the Patient in the submission, publish it before "
+    "this, reference Patient/<NHS number>, or send an identifier with the NHS number."
 )
+# Coverage is in the record of its beneficiary and of its subscriber (http://hl7.org/fhir/R4/coverage.html). So an
+# unknown beneficiary is no reason to refuse it when the subscriber is known.
+_MAY_NAME_ANOTHER = {("Coverage", "beneficiary")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,11 @@ class PersonResolver:
         index: ItemIndex,
         context: SubmissionContext,
         known: Mapping[str, KnownResource],
+        earlier: EarlierStatements,
         invalid: Collection[int] = (),
     ) -> None:
         """`invalid` are the indexes of items that are not valid FHIR. No person is read from them."""
+        self._earlier = earlier
         self._index = index
         self._invalid = invalid
         self._context = context
@@ -77,16 +84,35 @@ class PersonResolver:
         if item.resource_type == LINKAGE and item.members:
             statement = subject_of_linkage(item, self._index, self._known)
             return Owner(statement.known.person, statement.path)
-        # The local id of a retracted Patient does not lead to its person: earlier statements are not known here.
         if item.resource_type == "Patient" and (item.members or known):
             return Owner(self.person_of_patient(item), item.path)
+        if item.resource_type == "Patient":
+            # A retraction by local id has no content that names the person.
+            retracted = self._person_of_id(item.resource_id)
+            return Owner(retracted, item.path) if retracted else None
+        owner = self._owner_in_elements(item)
+        if item.resource_type == "Group":
+            refuse_members_without_identity(item)
+        return owner or (Owner(known.person, f"{item.path}.id") if known else None)
+
+    def _owner_in_elements(self, item: Item) -> Owner | None:
+        """Return the owner whom the elements of the item name. The first of the elements decides."""
+        unknown: Unprocessable | None = None
         for steps in person_elements(item.resource_type):
             raw = item.members.get(steps[0])
-            if raw is not None:
+            if raw is None:
+                continue
+            try:
                 owner = self._owner_at(steps, raw, item)
-                if owner:
-                    return owner
-        return Owner(known.person, f"{item.path}.id") if known else None
+            except Unprocessable as error:
+                if (item.resource_type, steps[0]) not in _MAY_NAME_ANOTHER or error.issues[0].code != "not-found":
+                    raise
+                unknown, owner = error, None
+            if owner:
+                return owner
+        if unknown:
+            raise unknown
+        return None
 
     def person_of_patient(self, item: Item) -> PersonIdentifier:
         """Return the person of a Patient in the submission. Raises `Unprocessable`."""
@@ -128,6 +154,7 @@ class PersonResolver:
         known = self._known.get(item.resource_id)
         if known:
             return known.person
+        refuse_patient_without_name(item)
         source = self._context.source
         return provisional_identity(source.organisation, source.system, local_id_of(item, self._context, self._known))
 
@@ -137,14 +164,17 @@ class PersonResolver:
         except PreconditionFailed:
             return None
         if is_nhs_number_system(system):
-            return self._person_of_id(value)
+            return PersonIdentifier(NHS_NUMBER_SYSTEM, value) if is_nhs_number(value) else None
         return self._person_with_identifier({"system": system, "value": value})
 
     def _person_of_id(self, patient_id: str) -> PersonIdentifier | None:
+        """Return the person of an NHS number, of a Patient's shared id, or of the source's own earlier Patient."""
         if is_nhs_number(patient_id):
             return PersonIdentifier(NHS_NUMBER_SYSTEM, patient_id)
-        known = self._known.get(patient_id) if parse_shared_id(patient_id) else None
-        return known.person if known else None
+        if not parse_shared_id(patient_id):
+            return self._earlier.person(OwnPatient(patient_id))
+        known = self._known.get(patient_id)
+        return known.person if known and known.resource_type == "Patient" else None
 
     def _person_in_query(self, item: Item, known: KnownResource | None) -> PersonIdentifier:
         person = self._person_of_id(item.person)
@@ -153,7 +183,8 @@ class PersonResolver:
             raise Unprocessable(text, code="value", expression=item.request_path)
         if person is None:
             raise Unprocessable(
-                "patient must be an NHS number with a correct check digit, or the shared id of a Patient.",
+                "patient must be an NHS number with a correct check digit, the id of a Patient that you published, or "
+                "the shared id of a Patient that you may read.",
                 code="value",
                 expression=item.request_path,
             )
@@ -258,17 +289,20 @@ class PersonResolver:
         return person
 
     def _person_with_identifier(self, identifier: Mapping[str, Any], path: str = "") -> PersonIdentifier | None:
-        """Return the person of the Patient in the submission that has this identifier, or None.
+        """Return the person of the source's Patient that has this identifier, or None.
 
-        Raises `Unprocessable`, at `path`, when Patients of several people have it.
+        The Patient is in the submission, or was published before. Raises `Unprocessable`, at `path`, when Patients of
+        several people have it.
         """
         if self._identified is None:
             patients = (item for item in self._index.of_type("Patient") if item.index not in self._invalid)
             self._identified = IdentifiedPeople(patients, self.person_of_patient)
         try:
-            return self._identified.find(identifier)
+            person = self._identified.find(identifier)
         except OneStoryError as error:
             raise at_path(error, path) from error
+        system, value = identifier.get("system"), identifier.get("value")
+        return person or (self._earlier.person(IdentifiedPatient(system, value)) if system and value else None)
 
 
 def person_by_nhs_number(identifiers: Iterable[tuple[Mapping[str, Any], str]]) -> PersonIdentifier | None:

@@ -23,6 +23,7 @@ from onestory.intake.domain.bundle import (
     BundleEntry,
     EntryRequest,
     Meta,
+    bundle_name,
     claims_in_tags,
     read_bundle,
     read_meta,
@@ -69,7 +70,8 @@ class ParsedSubmission:
     """The items that could be read, and the errors of refused entries, by their index in Bundle.entry.
 
     An entry of a batch can have both an item and an error. `bundle_type` is empty for one resource. `meta` and
-    `timestamp` are those of the Bundle. `size` is the number of its entries.
+    `timestamp` are those of the Bundle. `size` is the number of its entries. `name` names the Bundle for good, or is
+    empty.
     """
 
     bundle_type: str
@@ -79,6 +81,7 @@ class ParsedSubmission:
     meta: Meta = EMPTY_META
     timestamp: str | None = None
     body: bytes = b""
+    name: str = ""
 
     @property
     def is_batch(self) -> bool:
@@ -88,7 +91,7 @@ class ParsedSubmission:
     def claims(self) -> PublisherClaims:
         """Return the claims in the tags of the Bundle, or of the one resource."""
         if self.bundle_type or not self.items:
-            return claims_in_tags(self.meta)
+            return replace(claims_in_tags(self.meta), bundle_name=self.name)
         return claims_in_tags(read_meta(self.items[0].members.get("meta")))
 
     def shared_ids(self) -> set[str]:
@@ -140,6 +143,7 @@ def _parse_bundle(body: bytes, base_url: str) -> ParsedSubmission:
         meta=bundle.meta,
         timestamp=bundle.timestamp,
         body=body,
+        name=bundle_name(bundle),
     )
 
 
@@ -160,6 +164,8 @@ def _items(bundle: Bundle, base_url: str) -> tuple[list[Item], dict[int, OneStor
             items += _item_of_refused_entry(index, entry, base_url)
     if errors and bundle.type != "batch":
         raise combined_error(list(errors.values()))
+    if name := bundle_name(bundle):
+        items = [replace(item, name_in_bundle=f"{name}/{item.full_url or item.index}") for item in items]
     return items, errors
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from onestory.intake.domain.earlier import EarlierStatements
 from onestory.intake.domain.events import (
     NewId,
     accepted_entry,
@@ -16,6 +17,7 @@ from onestory.intake.domain.events import (
     directory_event,
     person_event,
     refuse_complete_types,
+    refuse_person_in_directory,
     refuse_without_person,
 )
 from onestory.intake.domain.parse import ParsedSubmission, combined_error
@@ -34,14 +36,20 @@ from onestory.shared.identity import PersonIdentifier
 
 
 def prepare(
-    parsed: ParsedSubmission, context: SubmissionContext, known: Mapping[str, KnownResource], new_id: NewId
+    parsed: ParsedSubmission,
+    context: SubmissionContext,
+    known: Mapping[str, KnownResource],
+    new_id: NewId,
+    earlier: EarlierStatements | None = None,
 ) -> PreparedSubmission:
     """Return the events, and the outcome of each entry. `known` has the resources behind the shared ids.
+
+    `earlier` notes what the decision must ask about the source's earlier statements. Without it the record knows none.
 
     Raises the error of the first fault, with the issues of all faults of the same family. For a batch it raises only
     for faults of the whole Bundle.
     """
-    validation = SubmissionValidation(parsed, context, known)
+    validation = SubmissionValidation(parsed, context, known, earlier=earlier)
     if parsed.is_batch:
         return _prepare_batch(parsed, validation, new_id)
     if validation.errors:
@@ -84,6 +92,8 @@ def _prepare_directory(
     refuse_complete_types(context)
     for item in items:
         refuse_without_person(item)
+    for item, entry in zip(items, entries, strict=True):
+        refuse_person_in_directory(item, entry)
     events = [directory_event(entry, context, new_id) for entry in entries]
     outcomes = [
         accepted_entry(item, entry, event.event_id) for item, entry, event in zip(items, entries, events, strict=True)
@@ -162,10 +172,18 @@ class _BatchDecision:
         self._errors |= built.errors
         for valid_item in items:
             entry = built.entries.get(valid_item.item.index)
-            if entry:
+            if entry and self._is_about_no_person(valid_item, entry):
                 event = directory_event(entry, self._validation.context, self._new_id)
                 self.events.append(event)
                 self._accepted[valid_item.item.index] = accepted_entry(valid_item, entry, event.event_id)
+
+    def _is_about_no_person(self, valid_item: ValidItem, entry: Entry) -> bool:
+        try:
+            refuse_person_in_directory(valid_item, entry)
+        except OneStoryError as error:
+            self._errors[valid_item.item.index] = error
+            return False
+        return True
 
     def refuse_incomplete_whole_list(self) -> None:
         """Raise `Unprocessable` when a whole list has refused entries: the record would retire them as left out."""

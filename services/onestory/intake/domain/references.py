@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from onestory.intake.domain.earlier import EarlierStatements, OwnReference
 from onestory.intake.domain.item import Item, ItemIndex, parse_relative_reference
 from onestory.intake.domain.links import LinkKind, find_linked, rewrite_links
 from onestory.intake.domain.owner import PersonResolver
@@ -24,7 +25,13 @@ from onestory.intake.domain.request import SubmissionContext, identifier_conditi
 from onestory.shared.errors import PreconditionFailed, Unprocessable
 from onestory.shared.fhir.definitions import directory_types, resource_types
 from onestory.shared.fhir.references import ReferenceObject, references_in
-from onestory.shared.identity import is_directory_id, is_nhs_number, is_nhs_number_system, parse_shared_id
+from onestory.shared.identity import (
+    is_directory_id,
+    is_nhs_number,
+    is_nhs_number_system,
+    parse_shared_id,
+    provisional_identity,
+)
 
 _ADVICE = (
     "Send Type/id, an absolute URL, Type?identifier=system|value, the fullUrl of an entry in the submission, or "
@@ -84,6 +91,7 @@ class ReferenceTargets:
         self,
         index: ItemIndex,
         people: PersonResolver,
+        earlier: EarlierStatements,
         context: SubmissionContext,
         person_key: str | None,
         shared_ids: Mapping[int, str],
@@ -91,6 +99,7 @@ class ReferenceTargets:
     ) -> None:
         self._index = index
         self._people = people
+        self._earlier = earlier
         self._context = context
         self._person_key = person_key
         self._shared_ids = shared_ids
@@ -157,18 +166,37 @@ class ReferenceTargets:
         if parse_shared_id(target_id) or is_directory_id(target_id):
             return f"{kind}/{target_id}"
         source, keys = self._context.source, self._context.deployment.keys
+        resource_hash = keys.resource_hash(source.organisation, source.system, kind, target_id)
+        if self._person_key is None:
+            return f"{kind}/{resource_hash}"
         # A directory resource was published without a person, so its id has no person key.
-        if self._person_key is None or kind in directory_types():
-            return f"{kind}/{keys.resource_hash(source.organisation, source.system, kind, target_id)}"
-        return f"{kind}/{keys.shared_id(self._person_key, source.organisation, source.system, kind, target_id)}"
+        computed = resource_hash if kind in directory_types() else f"{self._person_key}-{resource_hash}"
+        shared_id = self._earlier.target(OwnReference(self._person_key, kind, target_id), computed)
+        if shared_id is None:
+            raise Unprocessable(
+                f"Your {kind} with this id is about another person. Refer to a resource about the same person. To move "
+                f"the {kind} to this person, send both in one Bundle.",
+                code="business-rule",
+            )
+        return f"{kind}/{shared_id}"
 
     def _patient(self, target_id: str) -> str:
-        if is_nhs_number(target_id) or self._people.person_at_reference(f"Patient/{target_id}"):
+        """Return the Patient with this id. It does not decide whose the statement is: `owner.py` does."""
+        if is_nhs_number(target_id):
             return f"Patient/{target_id}"
-        raise Unprocessable(
-            "This leads to no known person. Include the Patient in the submission, or send Patient/<NHS number>.",
-            code="not-found",
-        )
+        person = self._people.person_at_reference(f"Patient/{target_id}")
+        if parse_shared_id(target_id):
+            if person is None:
+                text = (
+                    "This leads to no Patient that you may read. Send Patient/<NHS number>, or your own Patient's id."
+                )
+                raise Unprocessable(text, code="not-found")
+            return f"Patient/{target_id}"
+        if person and person.is_nhs_number:
+            return f"Patient/{person.value}"
+        source, keys = self._context.source, self._context.deployment.keys
+        person_key = keys.person_key(person or provisional_identity(source.organisation, source.system, target_id))
+        return f"Patient/{keys.shared_id(person_key, source.organisation, source.system, 'Patient', target_id)}"
 
     def _conditional(self, reference: str) -> Target:
         kind, _, search = reference.partition("?")
@@ -182,8 +210,17 @@ class ReferenceTargets:
             )
             raise Unprocessable(text, code="not-supported") from error
         if kind == "Patient" and is_nhs_number_system(system):
-            return self._patient(unquote(value))
+            return self._numbered_patient(unquote(value))
+        person = self._people.person_at_reference(reference) if kind == "Patient" else None
+        if person and person.is_nhs_number:
+            return f"Patient/{person.value}"
         return LogicalReference(kind, system, value)
+
+    def _numbered_patient(self, number: str) -> Target:
+        if is_nhs_number(number):
+            return f"Patient/{number}"
+        text = "This is not a valid NHS number (ten digits without spaces, with a correct check digit). Correct it."
+        raise Unprocessable(text, code="value")
 
 
 def _rewrite_pieces(

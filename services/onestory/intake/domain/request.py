@@ -45,12 +45,16 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class PublisherClaims:
-    """The optional claims of a publisher about its statement, from headers or from tags. None: no claim."""
+    """The optional claims of a publisher about its statement, from headers or from tags. None: no claim.
+
+    `bundle_name` names the Bundle for good: a copy of it has the same name.
+    """
 
     system: str | None = None
     sequence: str | None = None
     complete_types: tuple[str, ...] | None = None
     replaces_system: str | None = None
+    bundle_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class SubmissionContext:
     complete_types: tuple[str, ...] = ()
     role: str = ""
     replaces_system: str | None = None
+    bundle_name: str = ""
 
     def fallback_local_id(self, index: int) -> str:
         """Return the local id of the entry at this index when nothing else names it.
@@ -171,6 +176,7 @@ def apply_claims(request: RequestContext, header: PublisherClaims, tag: Publishe
         complete_types=complete_types,
         role=request.role,
         replaces_system=_replaced_system(header.replaces_system, source, complete_types, request.deployment),
+        bundle_name=tag.bundle_name,
     )
 
 

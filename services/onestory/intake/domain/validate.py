@@ -5,14 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
 
 from onestory.intake.domain.bundle import Meta, read_meta, refuse_other_source
-from onestory.intake.domain.item import Item, ItemIndex, local_id_of, refuse_invalid_item
+from onestory.intake.domain.earlier import EarlierStatements
+from onestory.intake.domain.item import (
+    Item,
+    ItemIndex,
+    local_id_by_identifier,
+    local_id_of,
+    local_id_without_identifier,
+    refuse_invalid_item,
+)
 from onestory.intake.domain.judgement import (
     is_judgement,
     refuse_invalid_judgement,
@@ -24,6 +32,7 @@ from onestory.intake.domain.parse import ParsedSubmission
 from onestory.intake.domain.request import KnownResource, SubmissionContext
 from onestory.shared.errors import OneStoryError, Unprocessable
 from onestory.shared.fhir.dates import parse_instant
+from onestory.shared.fhir.definitions import is_about_a_person
 
 # A publisher's clock may run ahead by this much. A later time of recording would outrank the source's next statement.
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -50,21 +59,27 @@ class SubmissionValidation:
     """
 
     def __init__(
-        self, parsed: ParsedSubmission, context: SubmissionContext, known: Mapping[str, KnownResource]
+        self,
+        parsed: ParsedSubmission,
+        context: SubmissionContext,
+        known: Mapping[str, KnownResource],
+        earlier: EarlierStatements | None = None,
     ) -> None:
         self.context = context
+        self.earlier = earlier or EarlierStatements()
         self.index = ItemIndex(parsed.items, context.deployment.base_url)
-        self.people = PersonResolver(self.index, context, known, parsed.errors)
+        self.people = PersonResolver(self.index, context, known, self.earlier, parsed.errors)
         self._known = known
         refuse_other_source(parsed.meta, context.source.organisation, "Bundle.meta")
         refuse_list_unless_clinician(context.complete_types, context.role)
         self.recorded_at = self._time_of_bundle(parsed)
         self.valid: dict[int, ValidItem] = {}
         self.errors: dict[int, OneStoryError] = dict(parsed.errors)
-        earlier: set[tuple[str, str]] = set()
-        for item in parsed.items:
-            if item.index not in self.errors:
-                self._add(item, earlier)
+        readable = [item for item in parsed.items if item.index not in self.errors]
+        self._sharing_identifiers = _items_that_share_an_identifier(readable)
+        names: set[tuple[str, str]] = set()
+        for item in readable:
+            self._add(item, names)
 
     def owner_of_refused(self, item: Item) -> Owner | None:
         """Return the owner of a refused item, or None. The other entries about that person are refused with it."""
@@ -76,17 +91,17 @@ class SubmissionValidation:
             # An item that is not valid FHIR may hold any JSON where its owner should be.
             return None
 
-    def _add(self, item: Item, earlier: set[tuple[str, str]]) -> None:
+    def _add(self, item: Item, names: set[tuple[str, str]]) -> None:
         try:
             valid_item = self._validate(item)
             name = (item.resource_type, valid_item.local_id)
-            if name in earlier:
+            if name in names:
                 text = "Another entry of the submission is the same resource. Send only one of them."
                 raise Unprocessable(text, code="duplicate", expression=item.path)
         except OneStoryError as error:
             self.errors[item.index] = error
         else:
-            earlier.add(name)
+            names.add(name)
             self.valid[item.index] = valid_item
 
     def _validate(self, item: Item) -> ValidItem:
@@ -95,7 +110,11 @@ class SubmissionValidation:
         meta = read_meta(item.members.get("meta"))
         refuse_other_source(meta, self.context.source.organisation, f"{item.path}.meta")
         moment = parse_recorded_at(meta.last_updated, f"{item.path}.meta.lastUpdated", self.context.received_at)
-        local_id = local_id_of(item, self.context, self._known)
+        local_id = (
+            local_id_without_identifier(item, self.context)
+            if item.index in self._sharing_identifiers
+            else local_id_of(item, self.context, self._known)
+        )
         return ValidItem(item, meta, local_id, self._owner(item), moment or self.recorded_at)
 
     def _owner(self, item: Item) -> Owner | None:
@@ -112,6 +131,24 @@ class SubmissionValidation:
             or parse_recorded_at(parsed.meta.last_updated, "Bundle.meta.lastUpdated", received_at)
             or received_at
         )
+
+
+def _items_that_share_an_identifier(items: Sequence[Item]) -> frozenset[int]:
+    """Return the indexes of items that the identifier in their content does not name: others of their type have it.
+
+    Some senders give one identifier to all results of a report. An ODS code or a person's number may stand in several
+    entries that describe the same organisation or person: it names the first of them.
+    """
+    by_name: dict[tuple[str, str], list[int]] = {}
+    for item in items:
+        if not item.resource_id and not item.identifier and (identifier := local_id_by_identifier(item)):
+            by_name.setdefault((item.resource_type, identifier), []).append(item.index)
+    shared = [(kind, indexes) for (kind, _), indexes in by_name.items() if len(indexes) > 1]
+    return frozenset(
+        index
+        for kind, indexes in shared
+        for index in (indexes if is_about_a_person(kind) and kind != "Patient" else indexes[1:])
+    )
 
 
 def parse_recorded_at(instant: str | None, path: str, received_at: datetime) -> datetime | None:

@@ -36,6 +36,7 @@ from onestory.shared.events import (
     ReferralChanged,
     Source,
 )
+from onestory.shared.fhir.persons import person_in
 from onestory.shared.fhir.validate import validate
 from onestory.shared.identity import Keys, PersonIdentifier, is_directory_id, is_storable, parse_shared_id
 from onestory.shared.identity_links import IdentityLinkRow, stated_links
@@ -142,6 +143,7 @@ def checked_event(message: ConsumedMessage, keys: Keys) -> RecordChanged | Direc
     if _key_text(message.key) != event.entry.shared_id or not is_directory_id(event.entry.shared_id):
         raise Unprocessable("The message key is not the id of the directory resource.", code="wrong-key")
     _check_entry(event.entry)
+    _check_holds_nobody(event.entry)
     return event
 
 
@@ -201,6 +203,14 @@ def _check_content(resource_type: str, content: bytes) -> None:
         raise Unprocessable("The content is not a JSON object in UTF-8.", code="content-form") from error
     if resource_type in _VALIDATED_TYPES and (issues := validate(content)):
         raise Unprocessable(f"The {resource_type} is not FHIR R4, at {issues[0].expression}.", code="content-form")
+
+
+def _check_holds_nobody(entry: Entry) -> None:
+    """Everyone may read the directory. Intake refuses such content, and earlier releases did not."""
+    found = person_in(msgspec.json.decode(entry.content), entry.resource_type) if entry.content else None
+    if found:
+        text = f"{found.path}: here is {found.what}, and everyone may read the directory."
+        raise Unprocessable(text, code="person-in-directory")
 
 
 def _key_text(key: bytes | None) -> str:

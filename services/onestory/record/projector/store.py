@@ -9,11 +9,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg
 from psycopg import sql
 
 from onestory.record.projector.prepare import EventKey, PreparedEvent
 from onestory.record.projector.rows import StatementRow, WholeList
+from onestory.shared.fhir.persons import person_in
 from onestory.shared.identity import PersonIdentifier
 
 
@@ -226,6 +228,52 @@ def update_current_directory(connection: psycopg.Connection, shared_ids: Collect
                operation = excluded.operation""",
         [sorted(shared_ids)],
     )
+
+
+_CLEANUP_BATCH = 1000
+
+
+def remove_persons_from_directory(connection: psycopg.Connection) -> int:
+    """Remove the stored directory statements that name a person, unless that was done before. Returns how many.
+
+    Earlier releases accepted them. Kafka still has them; a rebuild parks each with the reason.
+    """
+    pending = connection.execute("delete from unfilled where name = 'directory_persons' returning name").fetchone()
+    removed, last = 0, ("", "00000000-0000-0000-0000-000000000000")
+    while pending and (rows := _directory_contents_after(connection, last)):
+        named = [(shared_id, event_id) for shared_id, event_id, content in rows if _names_person(content)]
+        if named:
+            _remove_directory_statements(connection, named)
+        removed, last = removed + len(named), (rows[-1][0], str(rows[-1][1]))
+    return removed
+
+
+def _directory_contents_after(
+    connection: psycopg.Connection, last: tuple[str, str]
+) -> Sequence[tuple[str, UUID, bytes]]:
+    return connection.execute(
+        """select shared_id, event_id, content from directory_statement
+           where (shared_id, event_id) > (%s, %s::uuid) and content is not null
+           order by shared_id, event_id limit %s""",
+        [*last, _CLEANUP_BATCH],
+    ).fetchall()
+
+
+def _names_person(content: bytes) -> bool:
+    resource = orjson.loads(content)
+    return person_in(resource, str(resource.get("resourceType"))) is not None
+
+
+def _remove_directory_statements(connection: psycopg.Connection, removed: Sequence[tuple[str, UUID]]) -> None:
+    shared_ids = sorted({shared_id for shared_id, _ in removed})
+    connection.execute(
+        """delete from directory_statement s
+           using unnest(%b::text[], %b::uuid[]) as named (shared_id, event_id)
+           where (s.shared_id, s.event_id) = (named.shared_id, named.event_id)""",
+        [[shared_id for shared_id, _ in removed], [event_id for _, event_id in removed]],
+    )
+    connection.execute("delete from directory_current where shared_id = any(%b::text[])", [shared_ids])
+    update_current_directory(connection, shared_ids)
 
 
 def copy_rows(

@@ -112,6 +112,11 @@ class RecordAccess:
         shown_practice = practice if decision.visibility is Visibility.ALL else None
         return RecordView(person, decision, entries, self._persons.shared_patients(person, entries, shown_practice))
 
+    async def may_read(self, caller: Caller, person_key: str) -> bool:
+        """Whether policy lets the caller see something of the person. Nothing is shown. Raises `Unavailable`."""
+        view = await self.view(PersonRef(person_key), Access(caller, "publish", (), ""))
+        return view.decision.visibility is not Visibility.NONE
+
     async def _resolve(self, ref: PersonRef, caller: Caller) -> tuple[PersonRef, bool]:
         """The person whom a local identifier names, and whether only other organisations state that identifier.
 

@@ -123,7 +123,14 @@ def operation_only_types() -> Mapping[str, OperationOnlyType]:
 @cache
 def instance_identifier_systems() -> frozenset[str]:
     """Return the identifier systems in which one value names one resource."""
-    return frozenset(_yaml("instance-identifiers.yaml"))
+    table = _yaml("instance-identifiers.yaml")
+    return frozenset([*table["systems"], *table["other_spellings"]])
+
+
+def canonical_identifier_system(system: str) -> str:
+    """Return the usual spelling of an identifier system."""
+    spelling: str = _yaml("instance-identifiers.yaml")["other_spellings"].get(system, system)
+    return spelling
 
 
 @cache

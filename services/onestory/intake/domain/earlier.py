@@ -1,0 +1,71 @@
+"""Questions about a source's earlier statements, for references that lead out of a submission.
+
+A source may refer to what it published before: by its own Type/id, or to its Patient by an identifier of its own. The
+decision runs first without answers and notes its questions. The record answers them, and the decision runs again.
+Nothing is guessed: a Patient that the record does not know leads to no person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from onestory.shared.identity import PersonIdentifier
+
+
+class OwnPatient(NamedTuple):
+    """A Patient that the source published before, by its local id."""
+
+    local_id: str
+
+
+class IdentifiedPatient(NamedTuple):
+    """A Patient that the source published before, by an identifier that the source gave to it."""
+
+    system: str
+    value: str
+
+
+class OwnReference(NamedTuple):
+    """A resource that the source published before, to which its statement about a person refers by local id."""
+
+    person_key: str
+    resource_type: str
+    local_id: str
+
+
+PatientQuestion = OwnPatient | IdentifiedPatient
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierStatements:
+    """What the record knows of the source's earlier statements, as far as it was asked.
+
+    - `patients`: the person of each Patient; None when the record knows none, or several.
+    - `targets`: the shared id of each resource; None when the resource belongs to another person.
+    - `questions`: what a decision asked, each with the answer on which it went on.
+    """
+
+    patients: Mapping[PatientQuestion, PersonIdentifier | None] = field(default_factory=dict)
+    targets: Mapping[OwnReference, str | None] = field(default_factory=dict)
+    questions: dict[PatientQuestion | OwnReference, PersonIdentifier | str | None] = field(default_factory=dict)
+
+    def person(self, question: PatientQuestion) -> PersonIdentifier | None:
+        """Return the person of a Patient, or None when the record knows none (yet)."""
+        answer = self.patients.get(question)
+        self.questions[question] = answer
+        return answer
+
+    def target(self, question: OwnReference, computed: str) -> str | None:
+        """Return the shared id of a resource, or None when it belongs to another person.
+
+        It is `computed` when the record does not have the resource (yet): publishes may come in any order.
+        """
+        answer = self.targets.get(question, computed)
+        self.questions[question] = answer
+        return answer
+
+    def unanswered(self) -> list[PatientQuestion | OwnReference]:
+        """Return the questions that the record has not answered."""
+        return [each for each in self.questions if each not in self.patients and each not in self.targets]

@@ -1,0 +1,156 @@
+"""Prepares a submission with what the record knows: shared ids, and the source's earlier statements.
+
+Most submissions ask the record nothing. A shared id is looked up first. Whatever else leads out of the submission is
+asked only when the decision has met it; then the decision runs again with the answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from uuid_utils.compat import uuid7
+
+from onestory.intake.domain.earlier import (
+    EarlierStatements,
+    IdentifiedPatient,
+    OwnPatient,
+    OwnReference,
+    PatientQuestion,
+)
+from onestory.intake.domain.parse import ParsedSubmission
+from onestory.intake.domain.prepare import prepare
+from onestory.intake.domain.request import KnownResource, PreparedSubmission, SubmissionContext
+from onestory.intake.store import known_resources, own_patients, own_targets, with_linked_identities
+from onestory.shared.errors import OneStoryError, Unavailable, Unprocessable
+from onestory.shared.identity import person_key_of
+from onestory.shared.kafka.ends import TopicEnd
+from onestory.shared.policy import Caller
+from onestory.shared.postgres.database import Database
+from onestory.shared.runtime import run_in_thread_if
+from onestory.shared.visible_positions import VisiblePositions
+
+MayRead = Callable[[Caller, str], Awaitable[bool]]
+"""Returns whether policy lets a caller read something of the person with this person key."""
+
+CaughtUp = Callable[[], Awaitable[bool]]
+"""Returns whether the record shows all that Kafka had when it was called; it waits for that for a moment."""
+
+# A projector that keeps up needs some 50 ms. A publisher waits at most five seconds for an answer.
+_CATCH_UP_S = 1.5
+# The work on a larger body would delay other requests that wait for the event loop, so it runs in a thread.
+LARGE_BODY = 256_000
+# Each of them is a policy decision.
+_MAX_FOREIGN_PERSONS = 20
+# A first round may ask for persons, a second one for resources of these persons, and a third one decides.
+_MAX_ROUNDS = 4
+
+
+class RecordCatchUp:
+    """Waits until the record shows all statements about persons that Kafka has now."""
+
+    def __init__(self, end: TopicEnd, visible: VisiblePositions) -> None:
+        self._end = end
+        self._visible = visible
+
+    async def __call__(self) -> bool:
+        """Return whether the record shows them in time. Raises `Unavailable`."""
+        try:
+            async with asyncio.timeout(_CATCH_UP_S):
+                positions = await self._end.last_positions()
+        except TimeoutError as error:
+            raise Unavailable("Kafka does not answer in time. Try again.") from error
+        return await self._visible.reached(positions, _CATCH_UP_S)
+
+
+class SubmissionPreparer:
+    """Prepares submissions. It asks the record whatever a decision needs to know."""
+
+    def __init__(self, record: Database, may_read: MayRead, caught_up: CaughtUp) -> None:
+        self._record = record
+        self._may_read = may_read
+        self._caught_up = caught_up
+
+    async def prepare(self, parsed: ParsedSubmission, context: SubmissionContext, caller: Caller) -> PreparedSubmission:
+        """Return the prepared submission. Raises the error that refuses it, or `Unavailable`."""
+        known = await self._known(parsed, context, caller)
+        large = len(parsed.body) > LARGE_BODY
+        earlier = EarlierStatements()
+        for _ in range(_MAX_ROUNDS):
+            decision = await run_in_thread_if(large, lambda: _Decision(parsed, context, known, earlier))  # noqa: B023
+            answered = await self._answered(earlier, context)
+            if answered is None:
+                return decision.result()
+            earlier = answered
+        return decision.result()
+
+    async def _known(
+        self, parsed: ParsedSubmission, context: SubmissionContext, caller: Caller
+    ) -> dict[str, KnownResource]:
+        """Return the resources behind shared ids that are the caller's own, or about people whom the caller may read.
+
+        A shared id of anybody else looks like one that the record does not know.
+        """
+        asked = parsed.shared_ids()
+        known = await known_resources(self._record, asked)
+        own = {key for key, each in known.items() if each.source.organisation == context.source.organisation}
+        readable = await self._readable({person_key_of(shared_id) for shared_id in asked - own}, caller)
+        known = {key: each for key, each in known.items() if key in own or person_key_of(key) in readable}
+        if judged := parsed.judged_ids() & known.keys():
+            known |= await with_linked_identities(self._record, {shared_id: known[shared_id] for shared_id in judged})
+        return known
+
+    async def _readable(self, person_keys: set[str], caller: Caller) -> set[str]:
+        if len(person_keys) > _MAX_FOREIGN_PERSONS:
+            raise Unprocessable(
+                f"This submission names more than {_MAX_FOREIGN_PERSONS} persons by ids of other sources. Send "
+                "Patient/<NHS number>, or several submissions.",
+                code="too-costly",
+            )
+        # Unknown persons are asked for as well, so that the time tells nothing.
+        return {person_key for person_key in sorted(person_keys) if await self._may_read(caller, person_key)}
+
+    async def _answered(self, earlier: EarlierStatements, context: SubmissionContext) -> EarlierStatements | None:
+        """Return the answers to what a decision asked; None when they would not change the decision."""
+        patients: list[PatientQuestion] = []
+        targets: dict[OwnReference, str] = {}
+        for question in earlier.unanswered():
+            answer = earlier.questions[question]
+            if isinstance(question, OwnPatient | IdentifiedPatient):
+                patients.append(question)
+            elif isinstance(answer, str):
+                targets[question] = answer
+        if patients and not await self._caught_up():
+            # The newest statement about this Patient may name another person.
+            raise Unavailable(
+                "The record is behind, so it cannot tell yet who your Patient is. Try again, or send the NHS number."
+            )
+        keys = context.deployment.keys
+        persons = await own_patients(self._record, patients, context.source, keys)
+        places = await own_targets(self._record, targets, context.source, keys)
+        if not any(persons.values()) and all(places[question] == targets[question] for question in targets):
+            return None
+        return EarlierStatements({**earlier.patients, **persons}, {**earlier.targets, **places})
+
+
+class _Decision:
+    """The outcome of one run of the decision: a prepared submission, or the error that refuses it."""
+
+    def __init__(
+        self,
+        parsed: ParsedSubmission,
+        context: SubmissionContext,
+        known: dict[str, KnownResource],
+        earlier: EarlierStatements,
+    ) -> None:
+        self._error: OneStoryError | None = None
+        try:
+            self._prepared = prepare(parsed, context, known, uuid7, earlier=earlier)
+        except OneStoryError as error:
+            self._error = error
+
+    def result(self) -> PreparedSubmission:
+        """Return the prepared submission, or raise the error."""
+        if self._error:
+            raise self._error
+        return self._prepared
