@@ -15,17 +15,19 @@ from enum import StrEnum
 class Caller:
     """The caller, from the claims of a verified token: `org`, `system`, `sub`, `role`, `network`, `purpose`, `exp`.
 
-    `organisation` is an ODS code. `expires_at` is in seconds since 1970.
+    `organisation` is an ODS code. `expires_at` is in seconds since 1970. `has_system_claim`: the token names its
+    system, and acts for no other one. Two callers are the same if organisation, system and subject are: a limit for
+    one caller must not grow with the roles that the caller may choose.
     """
 
     organisation: str
     system: str
     subject: str
-    role: str
-    network: str
-    purpose: str
-    # A caller with a newer token is the same caller.
+    role: str = field(compare=False)
+    network: str = field(compare=False)
+    purpose: str = field(compare=False)
     expires_at: float = field(default=math.inf, compare=False)
+    has_system_claim: bool = field(default=False, compare=False)
 
 
 class Visibility(StrEnum):

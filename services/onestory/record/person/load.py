@@ -115,13 +115,10 @@ async def load_person(queries: Queries, person_key: str) -> PersonRecord:
     linked = {person_key}.union(*[(link.person_key, link.other_key) for link in links])
     successions = identity_links.successions(links)
     person_keys = identity_links.linked_keys(successions, person_key)
-    entries = [
-        entry for key in person_keys for entry in await read_store.current_entries(queries, key, _CACHED_CONTENT_BYTES)
-    ]
+    entries = await read_store.current_entries(queries, person_keys, _CACHED_CONTENT_BYTES)
     if len(person_keys) > 1:
         withdrawn = await read_store.withdrawn_ids(queries, person_keys)
         entries = [entry for entry in entries if entry.shared_id not in withdrawn]
-    entries.sort(key=lambda entry: (entry.resource_type, entry.shared_id))
     versions = await person_store.person_versions(queries, linked)
     referrals = await referral_store.open_referrals(queries, person_keys)
     return PersonRecord(

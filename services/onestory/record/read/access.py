@@ -176,17 +176,15 @@ class RecordAccess:
             await audit
 
     async def _record_events(self, view: RecordView, access: Access) -> None:
-        for person_key in view.person.person_keys:
-            await self._audit.record(
+        caller, decision = access.caller, view.decision
+        await self._audit.record(
+            *[
                 access_event(
-                    person_key,
-                    access.caller,
-                    view.decision,
-                    access.interaction,
-                    access.resource_types,
-                    access.correlation_id,
+                    person_key, caller, decision, access.interaction, access.resource_types, access.correlation_id
                 )
-            )
+                for person_key in view.person.person_keys
+            ]
+        )
 
 
 class PersonReader:

@@ -43,12 +43,12 @@ class CurrentEntry(NamedTuple):
 
 # Contents are fetched for Patients, because policy needs them, and for all if the whole record is small.
 _ENTRIES = """
-select c.resource_type, c.shared_id, c.event_id, c.rank, c.published_at, s.recorded_at, s.broker_time,
+select c.person_key, c.resource_type, c.shared_id, c.event_id, c.rank, c.published_at, s.recorded_at, s.broker_time,
     c.organisation, c.system, c.content_digest,
     case when c.resource_type = 'Patient' or sum(octet_length(s.content)) over () <= $2 then s.content end as content
 from current c
 join statement s using (person_key, shared_id, event_id)
-where c.person_key = $1 and c.visible
+where c.person_key = any($1) and c.visible
 order by c.resource_type, c.shared_id
 """
 
@@ -117,10 +117,10 @@ where older.person_key = any($1) and older.visible
 _NHS_NUMBERS = "select person_key, value from person where person_key = any($1) and system = $2"
 
 
-async def current_entries(queries: Queries, person_key: str, content_bytes: int) -> list[CurrentEntry]:
-    """The current entries under a person key, by type and id; with contents if these have at most `content_bytes`."""
-    rows = await queries.fetch(_ENTRIES, person_key, content_bytes)
-    return [_entry(person_key, *row) for row in rows]
+async def current_entries(queries: Queries, person_keys: Collection[str], content_bytes: int) -> list[CurrentEntry]:
+    """The current entries under these keys, by type and id; with contents if these have at most `content_bytes`."""
+    rows = await queries.fetch(_ENTRIES, list(person_keys), content_bytes)
+    return [_entry(*row) for row in rows]
 
 
 async def contents(queries: Queries, wanted: Iterable[CurrentEntry]) -> Mapping[str, bytes]:
