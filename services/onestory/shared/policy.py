@@ -51,7 +51,8 @@ class PolicySubject:
     """The facts about a person that the decision needs.
 
     `sources` are the organisations with statements in the record; all organisations are ODS codes. `is_restricted` is
-    true when a source marks the person as confidential (v3-Confidentiality R or V).
+    true when a demographic authority or the registered practice marks the person as confidential (v3-Confidentiality R
+    or V).
     """
 
     registered_practice: str | None
@@ -62,17 +63,22 @@ class PolicySubject:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The visibility, and the reason that goes into the audit event."""
+    """The visibility, and the reason that goes into the audit event.
+
+    `sees_restricted` is false where statements with a label R or V stay hidden, except the caller's own.
+    """
 
     visibility: Visibility
     reason: str
+    sees_restricted: bool = True
 
 
 def decide(caller: Caller, subject: PolicySubject, networks: Mapping[str, str]) -> Decision:
     """Return how much of the record the caller sees. `networks` maps a practice's ODS code to its network.
 
     - All: the caller is in the network of the registered practice.
-    - All: that network has an open referral with the caller's organisation, and the person is not restricted.
+    - All but statements with a label R or V: that network has an open referral with the caller's organisation, and the
+      person is not restricted.
     - Own statements: the caller's organisation is a source of the record.
     - Nothing: otherwise.
 
@@ -88,7 +94,7 @@ def decide(caller: Caller, subject: PolicySubject, networks: Mapping[str, str]) 
         and _is_in_network(referral.requester, practice, network, networks)
         for referral in subject.referrals
     ):
-        return Decision(Visibility.ALL, "open-referral")
+        return Decision(Visibility.ALL, "open-referral", sees_restricted=False)
     if caller.organisation in subject.sources:
         return Decision(Visibility.OWN, "own-statements")
     return Decision(Visibility.NONE, "no-relationship")

@@ -133,6 +133,14 @@ class Settings:
         "Set it before live use. If it is empty, no people are joined, and **any publisher** may name the practice "
         "([decision 11](../explanation/decisions/0011-registered-practice.md)).",
     )
+    identities_per_source: int = _setting(
+        20,
+        "local Patient ids",
+        "How many of its own Patients one organisation may link to one NHS number. The link of one more is parked with "
+        "the reason, and not followed: readers do not see what was stated under that id before its number was known. "
+        "The statements under the NHS number itself are read as always.",
+        "When a source gives a person a new local id at each visit. What is stored follows with a rebuild.",
+    )
     sequenced_sources: tuple[str, ...] = _setting(
         (),
         "`ODS/system`, separated by commas",
