@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 
 from onestory.record.person.labels import REDACTED, without_contact_members
-from onestory.record.person.sources_words import DEATH, ParsedStatement, counts, death, items, words
+from onestory.record.person.sources_words import DEATH, ParsedStatement, counts, items, words
 from onestory.record.person.statements import PatientStatement, Trust, by_precedence, disagreements
-from onestory.shared.fhir.json import Element, element_value, elements
+from onestory.shared.fhir.json import Element, element_value, elements, stated_death
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, is_nhs_number_system
 
 # Computed for the shared Patient, or specific to one source.
@@ -69,7 +69,7 @@ def compose(
         *(f"extension {url}" for url in own_extensions),
         *(f"modifierExtension {url}" for url in modifiers),
     ]
-    if any(trust.is_authority(statement.organisation) and death(parts) for statement, parts in parsed):
+    if any(trust.is_authority(statement.organisation) and stated_death(parts) for statement, parts in parsed):
         facts.append(DEATH)
     extensions = [
         *_flat(own_extensions),

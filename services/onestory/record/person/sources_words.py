@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from onestory.record.person.statements import PatientStatement, Trust, statement_reference
-from onestory.shared.fhir.json import Element, element_value, objects_at, text_at
+from onestory.shared.fhir.json import Element, element_value, objects_at, stated_death, text_at
 from onestory.shared.identity import is_nhs_number_system
 
 STATED_BY_SOURCE = "https://onestory.nhs.uk/StructureDefinition/stated-by-source"
@@ -64,7 +64,7 @@ def words(
     that says otherwise.
     """
     known, numbers = set(facts), set(identifiers)
-    someone_died = any(death(parts) for _, parts in parsed)
+    someone_died = any(stated_death(parts) for _, parts in parsed)
     for statement, parts in parsed:
         for element, content in parts.items():
             if counts(trust, statement, element) or element in _NEVER_SHOWN:
@@ -80,15 +80,6 @@ def words(
 
 
 _NEVER_SHOWN = {"resourceType", "id", "implicitRules", "language", "text", "contained", "link"}
-
-
-def death(parts: Mapping[str, Element]) -> bool | None:
-    """Whether a Patient states that the person died; None if it does not say."""
-    element = parts.get("deceased", {})
-    if "deceasedDateTime" in element:
-        return True
-    stated: bool | None = element_value(element, "deceasedBoolean")
-    return stated
 
 
 def _values(element: str, content: Element, known: set[str], numbers: set[tuple[Any, Any]]) -> Iterator[dict[str, Any]]:

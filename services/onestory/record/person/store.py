@@ -47,6 +47,14 @@ async def identifier_matches(queries: Queries, system: str, value: str) -> list[
     return [IdentifierMatch(*row) for row in await queries.fetch(_IDENTIFIER_MATCHES, system, value)]
 
 
+async def known_organisations(queries: Queries, codes: Collection[str]) -> frozenset[str]:
+    """Those of these ODS codes whose organisations have stated something."""
+    rows = await queries.fetch(
+        "select distinct organisation from source_heard where organisation = any($1)", list(codes)
+    )
+    return frozenset(row["organisation"] for row in rows)
+
+
 _PROVISIONAL_ORGANISATION = "select split_part(value, '|', 1) from person where person_key = $1 and system = $2"
 
 

@@ -18,11 +18,13 @@ from cachetools import LRUCache
 
 from onestory.record.person import load
 from onestory.record.person import store as person_store
-from onestory.record.person.identifiers import PersonRef, matching_person_keys
+from onestory.record.person.identifiers import IdentifierMatch, PersonRef, matching_person_keys
 from onestory.record.person.labels import without_contact_details
 from onestory.record.person.load import Demographics, PersonLoader, PersonRecord
+from onestory.record.person.statements import Trust
 from onestory.record.projector.rows import record_digest
 from onestory.record.read import store as read_store
+from onestory.record.read.identifier_owner import matches_that_count
 from onestory.record.read.store import CurrentEntry
 from onestory.record.search.parameters import RecordQuery
 from onestory.record.search.sorting import START, EntryCursor
@@ -135,7 +137,10 @@ class RecordAccess:
         """
         if ref.local is None:
             return ref, False
-        matches = await person_store.identifier_matches(self._database, *ref.local)
+        stated = await person_store.identifier_matches(self._database, *ref.local)
+        matches = await matches_that_count(
+            self._database, ref.local[0], stated, caller.organisation, self._counts_about
+        )
         keys = matching_person_keys(matches, caller.organisation)
         if not keys:
             return ref, False
@@ -147,6 +152,11 @@ class RecordAccess:
                 "Your organisation states this identifier for several persons. Send a Patient id.", code="value"
             )
         return ref, False
+
+    async def _counts_about(self, match: IdentifierMatch) -> bool:
+        """Whether the organisation is a demographic authority, or the registered practice of the person."""
+        person = await self._persons.load(PersonRef(match.person_key))
+        return self._persons.trust(await self._persons.registered_practice(person)).counts(match.organisation)
 
     async def _is_identity_of_others(self, ref: PersonRef, persons: Sequence[PersonRecord], caller: Caller) -> bool:
         """Whether another organisation gave this identity and the caller's has no statements under it."""
@@ -244,14 +254,18 @@ class PersonReader:
             for key in sorted(person.numbers)
         ]
 
+    def trust(self, practice: str | None) -> Trust:
+        """The sources whose word counts about a person with this registered practice."""
+        return self._demographics.trust(practice)
+
     def withholds_contact(self, practice: str | None, *records: PersonRecord) -> bool:
         """Whether a source labels the person R or V that is neither an authority nor the registered practice."""
-        trust = self._demographics.trust(practice)
+        trust = self.trust(practice)
         return any(not trust.counts(entry.organisation) for entry in _labelled_patients(*records))
 
     def policy_subject(self, now: PersonRecord, practice: str | None, sources: frozenset[str]) -> PolicySubject:
         """The facts about the person that the policy needs."""
-        trust = self._demographics.trust(practice)
+        trust = self.trust(practice)
         # Only a referral gives access that a restriction takes away.
         restricted = bool(now.referrals) and any(trust.counts(entry.organisation) for entry in _labelled_patients(now))
         return PolicySubject(practice, sources, now.referrals, restricted)
