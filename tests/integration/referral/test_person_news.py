@@ -230,12 +230,9 @@ def test_a_retracted_or_moved_word_is_taken_back(people: People) -> None:
     died: dict[str, Any] = {"source": OTHER_SOURCE, "deceasedDateTime": "2026-01-01"}
     people.hear([said(1, at=1, **died)], [said(2, OTHER, at=2, **died)], [said(3, OTHER, at=3, retract=True, **died)])
 
-    assert people.to_tell() == [
-        (referral_of(ONE), STATED, "RZ9"),
-        (referral_of(ONE), WITHDRAWN, "RZ9"),
-        (referral_of(OTHER), STATED, "RZ9"),
-        (referral_of(OTHER), WITHDRAWN, "RZ9"),
-    ]
+    for person in (ONE, OTHER):
+        told = [news for referral, news, _ in people.to_tell() if referral == referral_of(person)]
+        assert told == [STATED, WITHDRAWN]
 
 
 def test_each_source_is_told_and_none_after_the_authority(people: People) -> None:

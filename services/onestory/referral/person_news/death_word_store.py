@@ -43,12 +43,21 @@ def upsert_words(transaction: psycopg.Connection, words: Sequence[DeathWord]) ->
     """Write words. A stored word with a greater order key stays."""
     transaction.execute(
         """insert into referral.death_word as known (person_key, resource_hash, event_id, rank, published_at,
-               organisation, asserted, died)
-           select * from unnest(%b::text[], %b::text[], %b::uuid[], %b::bigint[], %b::timestamptz[], %b::text[],
-                                %b::boolean[], %b::boolean[])
+               organisation, died, asserted_rank, asserted_published_at, asserted_event_id)
+           select person_key, resource_hash, event_id, rank, published_at, organisation, died,
+               case when asserted then rank end, case when asserted then published_at end,
+               case when asserted then event_id end
+           from unnest(%b::text[], %b::text[], %b::uuid[], %b::bigint[], %b::timestamptz[], %b::text[], %b::boolean[],
+                       %b::boolean[])
+               as word (person_key, resource_hash, event_id, rank, published_at, organisation, asserted, died)
            on conflict (person_key, resource_hash) do update set
                event_id = excluded.event_id, rank = excluded.rank, published_at = excluded.published_at,
-               organisation = excluded.organisation, asserted = excluded.asserted, died = excluded.died
+               died = excluded.died,
+               (asserted_rank, asserted_published_at, asserted_event_id) = (
+                   select a.* from (values
+                       (known.asserted_rank, known.asserted_published_at, known.asserted_event_id),
+                       (excluded.asserted_rank, excluded.asserted_published_at, excluded.asserted_event_id)) a
+                   order by 1 desc nulls last, 2 desc, 3 desc limit 1)
            where (excluded.rank, excluded.published_at, excluded.event_id)
                > (known.rank, known.published_at, known.event_id)""",
         [list(column) for column in zip(*words, strict=True)],
@@ -62,8 +71,9 @@ def sources_of_deaths(transaction: psycopg.Connection, person_keys: Collection[s
         """select distinct w.person_key, w.organisation from referral.death_word w
            where w.person_key = any(%s) and w.died and not exists (
                select from referral.death_word o
-               where o.resource_hash = w.resource_hash and o.person_key <> w.person_key and o.asserted
-                 and (o.rank, o.published_at, o.event_id) > (w.rank, w.published_at, w.event_id))""",
+               where o.resource_hash = w.resource_hash and o.person_key <> w.person_key
+                 and (o.asserted_rank, o.asserted_published_at, o.asserted_event_id)
+                     > (w.asserted_rank, w.asserted_published_at, w.asserted_event_id))""",
         [sorted(person_keys)],
     ).fetchall()
     return {(person_key, organisation) for person_key, organisation in rows}

@@ -172,8 +172,9 @@ async def queue_death_news(transaction: Transaction, person_key: str, referral_i
            select distinct $2, $4, w.organisation from referral.death_word w
            where w.person_key = $1 and w.died and not exists (select from known) and not exists (
                select from referral.death_word o
-               where o.resource_hash = w.resource_hash and o.person_key <> w.person_key and o.asserted
-                 and (o.rank, o.published_at, o.event_id) > (w.rank, w.published_at, w.event_id))""",
+               where o.resource_hash = w.resource_hash and o.person_key <> w.person_key
+                 and (o.asserted_rank, o.asserted_published_at, o.asserted_event_id)
+                     > (w.asserted_rank, w.asserted_published_at, w.asserted_event_id))""",
         person_key,
         referral_id,
         News.DECEASED.value,
