@@ -11,6 +11,7 @@ import fhirkit
 import orjson
 
 from onestory.record.person.composition import NhsNumbers, SharedPatient, compose
+from onestory.record.person.sources_words import words_in
 from onestory.record.person.statements import (
     DISAGREEMENT,
     PatientStatement,
@@ -130,11 +131,16 @@ def test_contained_resources_of_two_sources_do_not_meet() -> None:
     assert body["managingOrganization"]["reference"] == f"#{kept['id']}"
 
 
-def test_confidentiality_labels_of_the_authority_and_the_practice_are_kept() -> None:
+def test_confidentiality_labels_of_every_source_are_kept() -> None:
     label = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}
-    _, body = composed(said(PDS, 2), said(PRACTICE, 1, meta={"security": [label]}))
+    labelled = {"meta": {"security": [label]}}
+    _, body = composed(said(PDS, 2), said(PRACTICE, 1, **labelled))
+    _, by_another = composed(said(PDS, 2), said(HOSPITAL, 1, **labelled))
 
     assert body["meta"]["security"] == [label]
+    assert "security" not in by_another["meta"]
+    (word,) = words_in(by_another)
+    assert (word.element, word.organisation, word.values[0]["valueCoding"]) == ("meta.security", HOSPITAL, label)
 
 
 def test_a_person_of_whom_nobody_stated_a_patient_still_has_one() -> None:
