@@ -22,11 +22,17 @@ from onestory.record.merge.engine import merge
 from onestory.record.merge.model import MergedRecord, Statement
 from onestory.record.merge.rules import merge_rules
 from onestory.record.person.composition import NhsNumbers, compose
-from onestory.record.person.statements import PatientStatement, by_precedence
+from onestory.record.person.statements import (
+    PatientStatement,
+    Trust,
+    practitioners_by_precedence,
+    registered_practice,
+)
 from onestory.record.projector.prepare import greatest_statements
 from onestory.record.projector.rows import StatementRow, content_digest, statement_rows
 from onestory.record.summary.model import SummaryInput
 from onestory.sample.main import generate
+from onestory.sample.network import DEMOGRAPHICS
 from onestory.shared.errors import OneStoryError
 from onestory.shared.events import ConsumedMessage, RecordChanged
 from onestory.shared.identity import Keys
@@ -36,6 +42,7 @@ BASE = "https://care.example/fhir"
 KEYS = Keys(b"a secret of the tests, long enough")
 _DOOR = Deployment(KEYS, BASE)
 _NOBODY = "9990000018"
+_AUTHORITIES = frozenset({DEMOGRAPHICS.ods})
 _decoded = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -65,7 +72,7 @@ class Person:
     def known(self) -> SummaryInput:
         """The input of the person's summary."""
         return SummaryInput(
-            patient=compose(NhsNumbers(self.number), by_precedence(self._patients(), (), None)).content,
+            patient=compose(NhsNumbers(self.number), self._patients(), self._trust()).content,
             merged=self.merged(),
             contents={each.shared_id: each.content for each in self.standing if each.content},
             base_url=BASE,
@@ -78,6 +85,11 @@ class Person:
                 yield PatientStatement(
                     each.shared_id, each.event_id, each.organisation, each.rank, each.broker_time, each.content
                 )
+
+    def _trust(self) -> Trust:
+        """The authority of the synthetic network, and the practice that it names, else one that names itself."""
+        named = practitioners_by_precedence(self._patients(), _AUTHORITIES)
+        return Trust(_AUTHORITIES, registered_practice(named, _AUTHORITIES, {}) or registered_practice(named, (), {}))
 
     def _freshness(self) -> list[Freshness]:
         last: dict[tuple[str, str], datetime] = {}

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from onestory.intake.domain.judgement import JUDGEMENT_SYSTEM, KEEP_APART, KEPT_APART_EXTENSION
-from onestory.record.provenance.domain import RECEIVED
+from onestory.record.person.sources_words import STATED_BY_SOURCE
+from onestory.record.provenance.domain import ORIGIN_SYSTEM, RECEIVED
 from onestory.referral.notices.domain import CHANGED, NOTICE_CODES, NOTICE_SYSTEM, WITHDRAWN
 from onestory.shared.fhir.validate import validate
 from onestory.shared.kafka.schemas import schemas_folder
@@ -32,7 +33,9 @@ def test_a_definition_is_valid_and_named_as_its_file_is(path: Path) -> None:
     assert definition["url"] == f"{CANONICAL}/{definition['resourceType']}/{definition['id']}"
 
 
-@pytest.mark.parametrize("url", [KEPT_APART_EXTENSION, RECEIVED, JUDGEMENT_SYSTEM, NOTICE_SYSTEM])
+@pytest.mark.parametrize(
+    "url", [KEPT_APART_EXTENSION, RECEIVED, STATED_BY_SOURCE, ORIGIN_SYSTEM, JUDGEMENT_SYSTEM, NOTICE_SYSTEM]
+)
 def test_what_the_code_writes_and_reads_is_defined(url: str) -> None:
     assert url in {held(path)["url"] for path in FILES}
 

@@ -182,6 +182,7 @@ class IntakeApi:
             correlation_id=request.state.correlation_id,
             idempotency_key=idempotency_key(request.headers),
             role=caller.role,
+            is_system_fixed=caller.has_system_claim,
         )
 
     async def _submission(self, request: Request) -> Submission:

@@ -260,6 +260,7 @@ class RecordEventBuilder:
             correlation_id=correlation_id,
             idempotency_key=key,
             role=caller.role,
+            is_system_fixed=caller.has_system_claim,
         )
         parsed = parse_submission(Submission("POST", body), self._deployment.base_url)
         context = apply_claims(request, PublisherClaims(), parsed.claims())

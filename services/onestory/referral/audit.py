@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
@@ -49,11 +48,9 @@ class ReferralAudit:
         """Returns once Kafka has acknowledged the events. Raises `Unavailable`: then nothing may be shown."""
         persons = {parsed.person_key for shared_id in shared_ids if (parsed := parse_shared_id(shared_id))}
         decision = Decision(Visibility.OWN, reason)
-        await asyncio.gather(
+        await self._audit.record(
             *[
-                self._audit.record(
-                    access_event(person_key, caller, decision, interaction, (resource_type,), correlation_id)
-                )
+                access_event(person_key, caller, decision, interaction, (resource_type,), correlation_id)
                 for person_key in sorted(persons)
             ]
         )

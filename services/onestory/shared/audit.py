@@ -79,18 +79,27 @@ class AuditTrail:
             if not self._open_reads:
                 self._all_recorded.set()
 
-    async def record(self, access: AccessRecorded) -> None:
-        """Return after all in-sync replicas have the event. Raises `Unavailable`; then the read must show nothing."""
+    async def record(self, *accesses: AccessRecorded) -> None:
+        """Return after all in-sync replicas have the events, which go into one group.
+
+        Raises `Unavailable`; then the read must show nothing.
+        """
         if self._partition is None:
             self._partition = secrets.randbelow(max(1, await self._producer.partitions(ACCESS_TOPIC)))
-        message = KafkaMessage(
-            ACCESS_TOPIC, access.person_key.encode(), self._codec.encode(access), partition=self._partition
-        )
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((message, written))
-        if self._writing is None:
+        loop = asyncio.get_running_loop()
+        written: list[asyncio.Future[None]] = []
+        for access in accesses:
+            message = KafkaMessage(
+                ACCESS_TOPIC, access.person_key.encode(), self._codec.encode(access), partition=self._partition
+            )
+            written.append(loop.create_future())
+            self._waiting.append((message, written[-1]))
+        if written and self._writing is None:
             self._writing = asyncio.create_task(self._write())
-        await written
+        # Waits for all of them, so that no failure stays unread. All events of one group have one outcome.
+        for outcome in await asyncio.gather(*written, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _write(self) -> None:
         try:

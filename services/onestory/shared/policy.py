@@ -15,17 +15,19 @@ from enum import StrEnum
 class Caller:
     """The caller, from the claims of a verified token: `org`, `system`, `sub`, `role`, `network`, `purpose`, `exp`.
 
-    `organisation` is an ODS code. `expires_at` is in seconds since 1970.
+    `organisation` is an ODS code. `expires_at` is in seconds since 1970. `has_system_claim`: the token names its
+    system, and acts for no other one. Two callers are the same if organisation, system and subject are: a limit for
+    one caller must not grow with the roles that the caller may choose.
     """
 
     organisation: str
     system: str
     subject: str
-    role: str
-    network: str
-    purpose: str
-    # A caller with a newer token is the same caller.
+    role: str = field(compare=False)
+    network: str = field(compare=False)
+    purpose: str = field(compare=False)
     expires_at: float = field(default=math.inf, compare=False)
+    has_system_claim: bool = field(default=False, compare=False)
 
 
 class Visibility(StrEnum):
@@ -49,7 +51,8 @@ class PolicySubject:
     """The facts about a person that the decision needs.
 
     `sources` are the organisations with statements in the record; all organisations are ODS codes. `is_restricted` is
-    true when a source marks the person as confidential (v3-Confidentiality R or V).
+    true when a demographic authority or the registered practice marks the person as confidential (v3-Confidentiality R
+    or V).
     """
 
     registered_practice: str | None
@@ -60,17 +63,22 @@ class PolicySubject:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The visibility, and the reason that goes into the audit event."""
+    """The visibility, and the reason that goes into the audit event.
+
+    `sees_restricted` is false where statements with a label R or V stay hidden, except the caller's own.
+    """
 
     visibility: Visibility
     reason: str
+    sees_restricted: bool = True
 
 
 def decide(caller: Caller, subject: PolicySubject, networks: Mapping[str, str]) -> Decision:
     """Return how much of the record the caller sees. `networks` maps a practice's ODS code to its network.
 
     - All: the caller is in the network of the registered practice.
-    - All: that network has an open referral with the caller's organisation, and the person is not restricted.
+    - All but statements with a label R or V: that network has an open referral with the caller's organisation, and the
+      person is not restricted.
     - Own statements: the caller's organisation is a source of the record.
     - Nothing: otherwise.
 
@@ -86,7 +94,7 @@ def decide(caller: Caller, subject: PolicySubject, networks: Mapping[str, str]) 
         and _is_in_network(referral.requester, practice, network, networks)
         for referral in subject.referrals
     ):
-        return Decision(Visibility.ALL, "open-referral")
+        return Decision(Visibility.ALL, "open-referral", sees_restricted=False)
     if caller.organisation in subject.sources:
         return Decision(Visibility.OWN, "own-statements")
     return Decision(Visibility.NONE, "no-relationship")

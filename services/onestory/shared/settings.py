@@ -128,10 +128,19 @@ class Settings:
         (),
         "ODS codes, separated by commas",
         "The organisations that may supersede an NHS number, and state where a person is registered and that a person "
-        "died or moved. No other `Patient.link` joins two people, and no other `Patient.generalPractitioner` opens a "
-        "record to a network.",
-        "Set it before live use. If it is empty, no people are joined, and **any publisher** may name the practice "
-        "([decision 11](../explanation/decisions/0011-registered-practice.md)).",
+        "died or moved. No other `Patient.link` joins two people, no other `Patient.generalPractitioner` opens a "
+        "record to a network, and no other word of a death is a fact "
+        "([decision 29](../explanation/decisions/0029-whose-word-counts.md)).",
+        "Set it before live use. If it is empty, no people are joined, no death is a fact, and **any publisher** may "
+        "name the practice ([decision 11](../explanation/decisions/0011-registered-practice.md)).",
+    )
+    identities_per_source: int = _setting(
+        20,
+        "local Patient ids",
+        "How many of its own Patients one organisation may link to one NHS number. The link of one more is parked with "
+        "the reason, and not followed: readers do not see what was stated under that id before its number was known. "
+        "The statements under the NHS number itself are read as always.",
+        "When a source gives a person a new local id at each visit. What is stored follows with a rebuild.",
     )
     sequenced_sources: tuple[str, ...] = _setting(
         (),

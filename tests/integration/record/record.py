@@ -32,10 +32,10 @@ class Record:
         """A database connection as the projector opens it."""
         return projector_main.connect_projector(self.dsn, keys)
 
-    def projector(self, keys: Keys, *authorities: str, limit: int = 1000) -> RecordProjector:
+    def projector(self, keys: Keys, *authorities: str, limit: int = 1000, identity_limit: int = 20) -> RecordProjector:
         """A projector with these demographic authorities and this limit of parked messages."""
         gauges = ProjectorMetrics(CollectorRegistry())
-        return RecordProjector(keys, authorities, Parking(create_codec(), gauges, limit), gauges)
+        return RecordProjector(keys, authorities, Parking(create_codec(), gauges, limit), gauges, identity_limit)
 
     def project(
         self,

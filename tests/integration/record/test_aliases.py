@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 
 from tests.integration.record.record import Record
-from tests.integration.record.statements import Said, person, statement
+from tests.integration.record.statements import Said, arrivals, person, statement
 
 from onestory.shared.events import RecordChanged, Source
-from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional_identity
 
 PDS = Source("X26", "pds")
+HOSPITAL = Source("RZ3", "pas")
 FIRST, SECOND, THIRD = (PersonIdentifier(NHS_NUMBER_SYSTEM, f"99900000{tail}") for tail in ("18", "26", "34"))
 
 
@@ -43,6 +45,46 @@ def test_a_link_that_closes_a_cycle_is_noted_and_its_statement_stays(record: Rec
     assert record.rows("select reason from parked") == [("alias-cycle",)]
     assert record.rows("select count(*) from parked_position") == [(0,)]
     assert record.rows("select count(*) from current where resource_type = 'Patient' and visible") == [(3,)]
+
+
+def linked(keys: Keys, event_id: int, local_id: str, rank: int) -> RecordChanged:
+    """A hospital's Patient whose NHS number is known now, under this local id."""
+    return statement(keys, event_id, FIRST, [Said("Patient", local_id, '"active":true', rank)], source=HOSPITAL)
+
+
+def numberless(keys: Keys, event_id: int, local_id: str) -> RecordChanged:
+    """A condition that the hospital stated before it knew the NHS number."""
+    unknown = provisional_identity(HOSPITAL.organisation, HOSPITAL.system, local_id)
+    return statement(keys, event_id, unknown, [Said("Condition", f"c-{local_id}", '"a":1', 1)], source=HOSPITAL)
+
+
+def test_the_first_identities_of_a_source_are_joined_in_every_order_of_arrival(record: Record, keys: Keys) -> None:
+    events = [numberless(keys, number, f"p{number}") for number in range(1, 5)]
+    events += [linked(keys, 10 + number, f"p{number}", number) for number in range(1, 5)]
+    found = set()
+
+    for seed in range(4):
+        record.empty()
+        random.Random(seed).shuffle(events)
+        projector = record.projector(keys, identity_limit=3)
+        for offset, event in enumerate(events):
+            record.project_arrivals(projector, keys, arrivals(keys, [event], offset))
+        beyond = record.rows("select other_key from patient_link where beyond_limit")
+        joined = record.rows("select count(*) from identity_link")
+        found.add((tuple(beyond), joined[0][0]))
+
+    fourth = keys.person_key(provisional_identity(HOSPITAL.organisation, HOSPITAL.system, "p4"))
+    assert found == {(((fourth,),), 3)}
+
+
+def test_an_identity_beyond_the_limit_is_parked_as_a_notice_and_its_statement_stays(record: Record, keys: Keys) -> None:
+    projector = record.projector(keys, identity_limit=1)
+    for offset, event in enumerate([linked(keys, 1, "p1", 1), linked(keys, 2, "p2", 2), linked(keys, 3, "p2", 3)]):
+        record.project_arrivals(projector, keys, arrivals(keys, [event], offset))
+
+    assert record.rows("select reason, explanation like '%limit%' from parked") == [("too-many-identities", True)]
+    assert record.rows("select count(*) from parked_position") == [(0,)]
+    assert record.rows("select count(*) from current where resource_type = 'Patient' and visible") == [(2,)]
 
 
 def person_said(keys: Keys) -> RecordChanged:

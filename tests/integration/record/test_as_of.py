@@ -118,7 +118,7 @@ async def shown_now(queries: Queries) -> Shown:
 
 
 async def _together(queries: Queries, keys: Collection[str]) -> list[CurrentEntry]:
-    found = [entry for key in keys for entry in await read_store.current_entries(queries, key, MANY)]
+    found = await read_store.current_entries(queries, keys, MANY)
     withdrawn = await read_store.withdrawn_ids(queries, keys) if len(keys) > 1 else frozenset()
     kept = [entry for entry in found if entry.shared_id not in withdrawn]
     return sorted(kept, key=lambda entry: (entry.resource_type, entry.shared_id))

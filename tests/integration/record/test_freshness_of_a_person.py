@@ -34,7 +34,7 @@ def lines(record: Record, keys: Keys, now: datetime, hidden: Sequence[str] = ())
             database, person_key = Database(pool), keys.person_key(AMINA)
             seen = [
                 entry
-                for entry in await read_store.current_entries(database, person_key, 0)
+                for entry in await read_store.current_entries(database, [person_key], 0)
                 if entry.organisation not in hidden
             ]
             return await FreshnessService(database, SETTINGS).sources([person_key], seen, now)

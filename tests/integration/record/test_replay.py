@@ -108,7 +108,7 @@ def watched(keys: Keys, limit: int = 1000) -> tuple[RecordProjector, CollectorRe
     """A projector, and the registry of its metrics."""
     registry = CollectorRegistry()
     gauges = ProjectorMetrics(registry)
-    return RecordProjector(keys, [], Parking(create_codec(), gauges, limit), gauges), registry
+    return RecordProjector(keys, [], Parking(create_codec(), gauges, limit), gauges, 20), registry
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

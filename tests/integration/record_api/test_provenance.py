@@ -10,7 +10,7 @@ import pytest
 from tests.people import condition, new_nhs_number, patient, said_at, transaction
 from tests.stack import Services
 
-from onestory.record.provenance.domain import EVENT_SYSTEM
+from onestory.record.provenance.domain import EVENT_SYSTEM, ORIGIN_SYSTEM
 
 SENT = {"Content-Type": "application/fhir+json", "Prefer": "wait=20", "X-Source-System": "theatre"}
 
@@ -107,7 +107,7 @@ def test_whom_the_statement_is_hidden_from_its_provenance_is_hidden_from(
     assert len(found(hospital, f"Condition/{own}")) == 1
 
 
-def test_what_a_source_published_as_provenance_is_found_beside_ours(hospital: httpx.Client, person: str) -> None:
+def test_a_published_provenance_comes_after_ours_and_is_marked(hospital: httpx.Client, person: str) -> None:
     shared_id, _ = says(hospital, condition(person, f"{person}-c"))
     published = {
         "resourceType": "Provenance",
@@ -121,11 +121,15 @@ def test_what_a_source_published_as_provenance_is_found_beside_ours(hospital: ht
     told = found(hospital, f"Condition/{shared_id}")
     by_form = hospital.post("/fhir/Provenance/_search", data={"target": f"Condition/{shared_id}"}).json()
 
-    assert [each["id"] == of_source for each in told] == [True, False]
+    derived, marked = told
+    assert marked["id"] == of_source
+    assert [tag["code"] for tag in marked["meta"]["tag"] if tag["system"] == ORIGIN_SYSTEM] == ["published"]
+    assert "tag" not in derived["meta"]
     assert [entry["resource"] for entry in by_form["entry"]] == told
-    assert hospital.get(f"/fhir/Provenance/{of_source}").json() == told[0]
+    as_published = hospital.get(f"/fhir/Provenance/{of_source}").json()
+    assert as_published["agent"] == marked["agent"]
     # No source states the shared Patient. It has only the Provenance resources that sources published.
-    assert found(hospital, f"Patient/{person}", patient=person) == [told[0]]
+    assert found(hospital, f"Patient/{person}", patient=person) == [as_published]
 
 
 def test_a_statement_of_the_directory_has_its_provenance_too(hospital: httpx.Client, person: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from tests.stack import Services
 from tests.waiting import until
 from uuid_utils.compat import uuid7
 
-from onestory.shared.identity import provisional_identity
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier, provisional_identity
 
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 PRACTICE, NURSES = "A81001", "RZ1"
@@ -134,6 +135,91 @@ def test_somebody_whom_few_may_see_is_not_opened_by_a_referral(
 
     says(practice, patient(number, f"{number}-p"))
     assert problems(nurses, number) == ["Fall"]
+
+
+LABEL_R, LABEL_V = ({"security": [{"system": CONFIDENTIALITY, "code": code}]} for code in ("R", "V"))
+
+
+def test_a_strangers_label_closes_nothing_and_withholds_address_and_phone(
+    services: Services, practice: httpx.Client, hospital: httpx.Client, nurses: httpx.Client, number: str, refer: Tell
+) -> None:
+    contact = {"telecom": [{"system": "phone", "value": "07700900123"}], "address": [{"city": "Bath"}]}
+    says(practice, patient(number, f"{number}-p", **contact))
+    after = refer(made_of(services, number), "requested")
+    assert nurses.get(f"/fhir/Patient/{number}?after={after}").json()["telecom"] == contact["telecom"]
+
+    says(hospital, patient(number, f"{number}-h", meta=LABEL_R))
+
+    assert problems(nurses, number) == ["Fall"]
+    for reader in (nurses, practice):
+        shared = reader.get(f"/fhir/Patient/{number}")
+        assert not {"telecom", "address"} & shared.json().keys()
+        assert [label["code"] for label in shared.json()["meta"]["security"]] == ["REDACTED"]
+    keys, person = keys_of(services), PersonIdentifier(NHS_NUMBER_SYSTEM, number)
+    own = keys.shared_id(keys.person_key(person), PRACTICE, "emis", "Patient", f"{number}-p")
+    for address in ("$everything", "_history", "$summary"):
+        assert "07700900123" not in nurses.get(f"/fhir/Patient/{number}/{address}").text
+    for address in (f"Patient/{own}", f"Patient/{own}/_history", f"Patient/_history?patient={number}"):
+        assert "07700900123" in practice.get(f"/fhir/{address}").text
+        assert "07700900123" not in nurses.get(f"/fhir/{address}").text
+    assert "withheld from you" in nurses.get(f"/fhir/Patient/{number}/$summary").text
+
+    says(hospital, patient(number, f"{number}-h"))
+    assert nurses.get(f"/fhir/Patient/{number}").json()["telecom"] == contact["telecom"]
+
+
+@pytest.mark.parametrize("label", [LABEL_R, LABEL_V])
+@pytest.mark.parametrize("kind", ["Condition", "RelatedPerson"])
+def test_a_label_restricts_the_statement_that_has_it(
+    services: Services,
+    practice: httpx.Client,
+    hospital: httpx.Client,
+    nurses: httpx.Client,
+    number: str,
+    refer: Tell,
+    label: dict[str, Any],
+    kind: str,
+) -> None:
+    resource: dict[str, Any] = {**condition(number, f"{number}-x", "Secret"), "meta": label}
+    if kind == "RelatedPerson":
+        subject = {"reference": f"Patient/{number}"}
+        name = [{"family": "Secret"}]
+        resource = {"resourceType": kind, "id": f"{number}-x", "patient": subject, "name": name, "meta": label}
+    after = refer(made_of(services, number), "requested")
+    assert problems(nurses, number, after) == ["Fall"]
+
+    says(hospital, resource)
+
+    address = f"/fhir/{kind}?patient={number}"
+    for reader in (practice, hospital):
+        assert "Secret" in reader.get(address).text
+    found = [each["resource"] for each in practice.get(address).json()["entry"]]
+    one = next(each["id"] for each in found if "Secret" in json.dumps(each))
+    for hidden in (
+        address,
+        f"/fhir/{kind}/{one}",
+        f"/fhir/{kind}/{one}/_history",
+        f"/fhir/{kind}/_history?patient={number}",
+        f"/fhir/_history?patient={number}",
+        f"/fhir/Provenance?target={kind}/{one}",
+        f"/fhir/Patient/{number}/$everything",
+        f"/fhir/Patient/{number}/$merged",
+        f"/fhir/Patient/{number}/$summary",
+    ):
+        answer = nurses.get(hidden)
+        assert "Secret" not in answer.text, hidden
+        assert one not in answer.text, hidden
+    assert nurses.get(f"/fhir/{kind}/{one}").status_code == 404
+    assert problems(nurses, number) == ["Fall"]
+    assert "withheld from you" in nurses.get(f"/fhir/Patient/{number}/$summary").text
+    assert "withheld from you" not in practice.get(f"/fhir/Patient/{number}/$summary").text
+
+    version = practice.get(f"/fhir/{kind}/{one}").json()["meta"]["versionId"]
+    says(hospital, {**resource, "meta": {}})
+    assert nurses.get(f"/fhir/{kind}/{one}").status_code == 200
+    assert nurses.get(f"/fhir/{kind}/{one}/_history/{version}").status_code == 404
+    assert practice.get(f"/fhir/{kind}/{one}/_history/{version}").status_code == 200
+    assert nurses.get(f"/fhir/{kind}/{one}/_history").json()["total"] == 1
 
 
 def test_a_referral_under_any_identity_of_the_person_counts(

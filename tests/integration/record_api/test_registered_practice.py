@@ -9,6 +9,9 @@ from tests.people import condition, new_nhs_number, patient, transaction
 from tests.publishing import SENT
 from tests.stack import Services
 
+from onestory.record.person.sources_words import STATED_BY_SOURCE
+from onestory.shared.identity import NHS_NUMBER_SYSTEM
+
 ELSEWHERE = "B81002"
 
 
@@ -70,3 +73,49 @@ def test_what_others_say_of_the_practice_is_shown_as_what_they_say(services: Ser
     assert shared["generalPractitioner"][0]["identifier"]["value"] == "A81001"
     told = [part for each in shared["extension"] for part in each["extension"] if part["url"] == "element"]
     assert [part["valueCode"] for part in told] == ["generalPractitioner"]
+
+
+def test_a_strangers_word_makes_no_death_phone_or_address_a_fact(
+    services: Services, practice: httpx.Client, hospital: httpx.Client
+) -> None:
+    number = new_nhs_number()
+    services.register(number)
+    stated = {
+        "deceasedDateTime": "2026-11-01",
+        "telecom": [{"system": "phone", "value": "07700900999"}],
+        "address": [{"city": "Bath"}],
+        "modifierExtension": [{"url": "https://example.org/x", "valueString": "y"}],
+    }
+
+    says(hospital, patient(number, f"{number}-h", **stated))
+
+    shared = practice.get(f"/fhir/Patient/{number}").json()
+    assert not stated.keys() & shared.keys()
+    words = [each["extension"][0]["valueCode"] for each in shared["extension"] if each["url"] == STATED_BY_SOURCE]
+    assert {"deceased", "telecom", "address", "modifierExtension"} <= set(words)
+    page = practice.get(f"/fhir/Patient/{number}/$summary?_format=html").text
+    assert "RZ3) says that this person died on 1 Nov 2026" in page or "RZ3 says that this person died" in page
+    assert "recorded as having died" not in page
+
+    says(practice, patient(number, f"{number}-p", telecom=[{"system": "phone", "value": "07700900111"}]))
+    shared = practice.get(f"/fhir/Patient/{number}").json()
+    assert shared["telecom"] == [{"system": "phone", "value": "07700900111"}]
+
+
+def test_a_number_of_another_organisation_leads_nobody_to_a_person(
+    services: Services, practice: httpx.Client, hospital: httpx.Client
+) -> None:
+    number, value = new_nhs_number(), new_nhs_number()
+    services.register(number)
+    own, others = ({"system": f"https://{code}.nhs.uk/Id/mrn", "value": value} for code in ("rz3", "rz8"))
+
+    nhs_number = {"system": NHS_NUMBER_SYSTEM, "value": number}
+    says(hospital, patient(number, f"{number}-h", identifier=[nhs_number, own, others]))
+
+    found = {each["system"]: practice.get(_by(each)).json()["total"] for each in (own, others)}
+    assert found == {own["system"]: 1, others["system"]: 0}
+    assert hospital.get(_by(others)).json()["total"] == 1
+
+
+def _by(identifier: dict[str, str]) -> str:
+    return f"/fhir/Patient?identifier={identifier['system']}|{identifier['value']}"

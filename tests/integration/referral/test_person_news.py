@@ -30,6 +30,7 @@ from onestory.shared.postgres import database as postgres_database
 
 KEYS = Keys(b"a secret for tests, long enough!")
 PDS = Source("X26", "pds")
+OTHER_SOURCE = Source("RZ9", "pas")
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 ONE, OTHER, THIRD = (
     PersonIdentifier(NHS_NUMBER_SYSTEM, number) for number in ("9990000018", "9990000026", "9990000034")
@@ -66,7 +67,7 @@ class People:
     def forget(self) -> None:
         """Delete all person data."""
         with postgres_database.connect(self.dsn, "referral") as connection:
-            connection.execute("truncate person_statement, person_link, person_known, to_tell")
+            connection.execute("truncate person_statement, person_link, person_known, death_word, to_tell")
 
 
 def arrival(event: RecordChanged) -> ConsumedMessage:
@@ -83,10 +84,11 @@ def said(
     practice: str = "A81001",
     local_id: str = "p",
     retract: bool = False,
+    source: Source = PDS,
     **elements: Any,
 ) -> RecordChanged:
-    """The authority's Patient of a person."""
-    shared_id = KEYS.shared_id(KEYS.person_key(person), PDS.organisation, PDS.system, "Patient", local_id)
+    """The Patient of a person, as the authority or another source states it."""
+    shared_id = KEYS.shared_id(KEYS.person_key(person), source.organisation, source.system, "Patient", local_id)
     moment = BEGAN + timedelta(seconds=at)
     named = [{"identifier": {"system": ODS_CODE_SYSTEM, "value": practice}}]
     resource = {"resourceType": "Patient", "id": shared_id, "meta": {}, "generalPractitioner": named, **elements}
@@ -95,7 +97,7 @@ def said(
     if retract:
         entry = replace(entry, operation=Operation.RETRACT, content=None)
     sent = BEGAN + timedelta(seconds=published)
-    return RecordChanged(UUID(int=event_id), PDS, person, None, moment, sent, "test", (), (entry,))
+    return RecordChanged(UUID(int=event_id), source, person, None, moment, sent, "test", (), (entry,))
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +207,50 @@ def test_a_number_that_is_said_to_have_become_two_is_joined_with_neither(people:
     )
 
     assert [referral for referral, _, _ in people.to_tell()] == [referral_of(OTHER)]
+
+
+STATED, WITHDRAWN = "person-death-stated", "person-death-stated-withdrawn"
+
+
+def test_a_death_by_another_source_is_told_as_its_word_and_is_no_fact(people: People) -> None:
+    people.hear([said(1, at=1)], [said(2, at=2, source=OTHER_SOURCE, deceasedBoolean=True)])
+    people.hear([said(2, at=2, source=OTHER_SOURCE, deceasedBoolean=True)], [said(3, at=3, source=OTHER_SOURCE)])
+
+    assert people.known() == {KEYS.person_key(ONE): (False, "A81001")}
+    assert people.to_tell() == [(referral_of(ONE), STATED, "RZ9"), (referral_of(ONE), WITHDRAWN, "RZ9")]
+
+
+def test_a_word_that_its_source_has_replaced_already_is_no_news(people: People) -> None:
+    people.hear([said(3, at=3, source=OTHER_SOURCE)], [said(2, at=2, source=OTHER_SOURCE, deceasedBoolean=True)])
+
+    assert people.to_tell() == []
+
+
+def test_a_retracted_or_moved_word_is_taken_back(people: People) -> None:
+    died: dict[str, Any] = {"source": OTHER_SOURCE, "deceasedDateTime": "2026-01-01"}
+    people.hear([said(1, at=1, **died)], [said(2, OTHER, at=2, **died)], [said(3, OTHER, at=3, retract=True, **died)])
+
+    for person in (ONE, OTHER):
+        told = [news for referral, news, _ in people.to_tell() if referral == referral_of(person)]
+        assert told == [STATED, WITHDRAWN]
+
+
+def test_each_source_is_told_and_none_after_the_authority(people: People) -> None:
+    died: dict[str, Any] = {"deceasedBoolean": True}
+    practice = Source("A81001", "emis")
+    people.hear([said(1, at=1, source=OTHER_SOURCE, **died), said(2, at=1, source=practice, **died)])
+    assert sorted(reason for _, _, reason in people.to_tell()) == ["A81001", "RZ9"]
+
+    people.hear([said(3, at=2, **died)], [said(4, at=3, source=Source("RZ3", "pas"), **died)])
+
+    assert [news for _, news, _ in people.to_tell()] == [STATED, STATED, "person-deceased"]
+
+
+def test_a_word_reaches_referrals_under_every_number_of_the_person(people: People) -> None:
+    people.hear([said(1, at=1), said(2, OTHER, at=1, local_id="q", link=REPLACES_ONE)])
+    people.hear([said(3, OTHER, at=2, source=OTHER_SOURCE, deceasedBoolean=True)])
+
+    assert {referral for referral, _, _ in people.to_tell()} == {referral_of(ONE), referral_of(OTHER)}
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ import fhirkit
 import orjson
 
 from onestory.record.person.composition import NhsNumbers, SharedPatient, compose
+from onestory.record.person.sources_words import words_in
 from onestory.record.person.statements import (
     DISAGREEMENT,
     PatientStatement,
-    by_precedence,
+    Trust,
     practice_references,
     practitioners_by_precedence,
     registered_practice,
@@ -25,6 +26,7 @@ from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM
 NUMBER, OLD = "9990000018", "9990000026"
 PDS, PRACTICE, HOSPITAL = "X26", "A81001", "RZ3"
 AUTHORITIES = (PDS,)
+TRUST = Trust(frozenset(AUTHORITIES), PRACTICE)
 
 
 def practice(code: str) -> list[dict[str, Any]]:
@@ -38,8 +40,7 @@ def said(organisation: str, said_at: int, **elements: Any) -> PatientStatement:
 
 
 def composed(*statements: PatientStatement, numbers: NhsNumbers = NhsNumbers(NUMBER)) -> tuple[SharedPatient, Any]:  # noqa: B008
-    heard = by_precedence(statements, AUTHORITIES, PRACTICE)
-    patient = compose(numbers, heard)
+    patient = compose(numbers, statements, TRUST)
     assert fhirkit.validate(patient.content.decode()) == []
     return patient, orjson.loads(patient.content)
 
@@ -61,7 +62,7 @@ def test_an_element_keeps_its_bytes_and_what_is_written_beside_it() -> None:
         b'{"resourceType":"Patient","id":"p1","meta":{},"birthDate":"1980-01-01","_birthDate":{"id":"b"},'
         b'"address":[{"extension":[{"url":"https://example.org/x","valueDecimal":1.00}],"city":"Bath"}]}'
     )
-    patient = compose(NhsNumbers(NUMBER), [PatientStatement("p1", UUID(int=1), PDS, 1, None, content)])
+    patient = compose(NhsNumbers(NUMBER), [PatientStatement("p1", UUID(int=1), PDS, 1, None, content)], TRUST)
 
     assert b'"valueDecimal":1.00}' in patient.content
     assert b'"_birthDate":{"id":"b"}' in patient.content
@@ -83,14 +84,13 @@ def test_disagreement_names_the_element_the_organisation_and_the_statement() -> 
 
 
 def test_a_death_can_be_taken_back() -> None:
-    died = said(HOSPITAL, 1, deceasedDateTime="2026-10-01")
+    died = said(PDS, 1, deceasedDateTime="2026-10-01")
     assert composed(died)[1]["deceasedDateTime"] == "2026-10-01"
 
-    _, body = composed(died, said(PDS, 2, deceasedBoolean=False))
+    _, body = composed(said("X27", 1, deceasedDateTime="2026-10-01"), said(PDS, 2, deceasedBoolean=False))
 
     assert body["deceasedBoolean"] is False
     assert "deceasedDateTime" not in body
-    assert body["extension"][0]["extension"][0]["valueCode"] == "deceased"
 
 
 def test_the_nhs_number_comes_first_as_it_was_verified_and_the_sources_own_numbers_follow() -> None:
@@ -99,9 +99,9 @@ def test_the_nhs_number_comes_first_as_it_was_verified_and_the_sources_own_numbe
         "value": NUMBER,
         "extension": [{"url": "https://fhir.hl7.org.uk/x", "valueCode": "01"}],
     }
-    own = {"system": "https://hospital.example.org/mrn", "value": "42"}
+    own = {"system": "https://practice.example.org/id", "value": "42"}
     _, body = composed(
-        said(HOSPITAL, 2, identifier=[own, {"system": NHS_NUMBER_SYSTEM, "value": NUMBER}]),
+        said(PRACTICE, 2, identifier=[own, {"system": NHS_NUMBER_SYSTEM, "value": NUMBER}]),
         said(PDS, 1, identifier=[verified]),
     )
 
@@ -133,9 +133,14 @@ def test_contained_resources_of_two_sources_do_not_meet() -> None:
 
 def test_confidentiality_labels_of_every_source_are_kept() -> None:
     label = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}
-    _, body = composed(said(PDS, 2), said(HOSPITAL, 1, meta={"security": [label]}))
+    labelled = {"meta": {"security": [label]}}
+    _, body = composed(said(PDS, 2), said(PRACTICE, 1, **labelled))
+    _, by_another = composed(said(PDS, 2), said(HOSPITAL, 1, **labelled))
 
     assert body["meta"]["security"] == [label]
+    assert "security" not in by_another["meta"]
+    (word,) = words_in(by_another)
+    assert (word.element, word.organisation, word.values[0]["valueCoding"]) == ("meta.security", HOSPITAL, label)
 
 
 def test_a_person_of_whom_nobody_stated_a_patient_still_has_one() -> None:

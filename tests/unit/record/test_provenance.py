@@ -14,9 +14,11 @@ from hypothesis import strategies as some
 
 from onestory.record.provenance.domain import (
     EVENT_SYSTEM,
+    ORIGIN_SYSTEM,
     RECEIVED,
     ParsedProvenanceId,
     StatementOrigin,
+    marked_as_published,
     parse_provenance_id,
     provenance_id,
     provenance_resource,
@@ -88,3 +90,22 @@ def test_an_id_leads_back_to_the_statement_and_is_an_id_of_fhir(person: str, res
 @pytest.mark.parametrize("other", ["", "prov-1", f"{PERSON}-{RESOURCE}", f"{PERSON}-{'9' * 26}-{'b' * 10}"])
 def test_an_id_in_another_form_stands_for_no_statement(other: str) -> None:
     assert parse_provenance_id(other) is None
+
+
+def test_a_published_provenance_is_marked_with_who_published_it_and_cannot_mark_itself() -> None:
+    forged = {"system": ORIGIN_SYSTEM, "code": "derived"}
+    own = {"system": "https://example.org", "code": "x"}
+    published = {
+        "resourceType": "Provenance",
+        "id": "p",
+        "meta": {"versionId": "1", "tag": [forged, own]},
+        "recorded": "x",
+    }
+
+    marked = orjson.loads(marked_as_published(orjson.dumps(published), "RZ9"))
+
+    assert marked["meta"]["versionId"] == "1"
+    assert marked["meta"]["tag"][0] == own
+    assert [tag["code"] for tag in marked["meta"]["tag"][1:]] == ["published"]
+    assert "RZ9" in marked["meta"]["tag"][1]["display"]
+    assert {**marked, "meta": None} == {**published, "meta": None}

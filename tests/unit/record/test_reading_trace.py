@@ -24,13 +24,15 @@ class Trail:
 
     def __init__(self, kafka_answers: bool = True) -> None:
         self.events: list[AccessRecorded] = []
+        self.groups: list[int] = []
         self._kafka_answers = kafka_answers
 
-    async def record(self, access: AccessRecorded) -> None:
+    async def record(self, *accesses: AccessRecorded) -> None:
         await asyncio.sleep(0.01)
         if not self._kafka_answers:
             raise Unavailable("Kafka does not answer.")
-        self.events.append(access)
+        self.events += accesses
+        self.groups.append(len(accesses))
 
 
 def reader(trail: Trail) -> RecordAccess:
@@ -78,3 +80,4 @@ def test_each_identity_that_was_shown_has_its_own_trace() -> None:
     asyncio.run(reader(trail).answer_audited(view(Visibility.ALL, ["new", "old"]), ACCESS, lambda: "the record"))
 
     assert [event.person_key for event in trail.events] == ["new", "old"]
+    assert trail.groups == [2]

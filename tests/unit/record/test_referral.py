@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from onestory.record.person.composition import is_restricted
+from onestory.record.person.labels import is_restricted
 from onestory.record.projector.referral import responsible_organisations
 
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from onestory.referral.metrics import ReferralMetrics
+from onestory.referral.person_news.death_words import DeathWord, death_words, greatest_words
 from onestory.referral.person_news.domain import (
     CurrentPersonStatement,
     KnownPerson,
@@ -24,6 +26,7 @@ from onestory.referral.person_news.handler import PersonNewsProjection
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import ConsumedMessage, Entry, Operation, OrderKey, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, Keys, PersonIdentifier
+from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.consumer import LogRecord
 from onestory.shared.kafka.schemas import RECORD_TOPIC
 
@@ -32,6 +35,7 @@ PERSON = PersonIdentifier(NHS_NUMBER_SYSTEM, "9990000018")
 KEY = KEYS.person_key(PERSON)
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PDS = Source("X26", "pds")
+PRACTICE = Source("A81001", "emis")
 
 
 def entry(kind: str, local_id: str, **elements: Any) -> Entry:
@@ -45,6 +49,12 @@ def read(*entries: Entry, source: Source = PDS, key: str = KEY) -> list[PersonSt
     """The person statements in a message with these entries."""
     event = RecordChanged(UUID(int=1), source, PERSON, None, AT, AT, "test", (), entries)
     return list(person_statements(ConsumedMessage(RECORD_TOPIC, 0, 0, AT, key.encode(), b"", event), KEYS, {"X26"}))
+
+
+def words(*entries: Entry, source: Source = PRACTICE, key: str = KEY) -> list[DeathWord]:
+    """The words about deaths in a message with these entries."""
+    event = RecordChanged(UUID(int=1), source, PERSON, None, AT, AT, "test", (), entries)
+    return list(death_words(ConsumedMessage(RECORD_TOPIC, 0, 0, AT, key.encode(), b"", event), {"X26"}))
 
 
 def named(code: str, **period: str) -> dict[str, Any]:
@@ -151,18 +161,78 @@ def test_what_is_news(before: KnownPerson, after: KnownPerson, told: list[News])
 
 
 @pytest.mark.parametrize(
-    ("topic", "headers", "passes"),
+    ("elements", "died"),
     [
-        ("care.record", [("ce_source", b"/organisations/A81001/systems/emis")], True),
-        ("care.record", [("ce_source", b"/organisations/X26/systems/pds")], False),
-        ("care.record", [("ce_source", b"something else")], False),
-        ("care.record", [], False),
-        ("care.directory", [("ce_source", b"/organisations/A81001/systems/emis")], False),
+        ({"deceasedDateTime": "2026-03-01"}, True),
+        ({"deceasedBoolean": True}, True),
+        ({"deceasedBoolean": False}, False),
+        ({}, False),
     ],
 )
-def test_only_what_says_that_it_is_of_somebody_else_is_read_past(
-    topic: str, headers: list[tuple[str, bytes]], passes: bool
+def test_the_word_of_another_source_about_a_death_is_read(elements: dict[str, Any], died: bool) -> None:
+    (word,) = words(entry("Patient", "p", **elements), entry("Condition", "c"))
+
+    assert (word.person_key, word.organisation, word.asserted, word.died) == (KEY, "A81001", True, died)
+    assert words(entry("Patient", "p", **elements), source=PDS) == []
+
+
+def test_a_retracted_patient_says_nothing_of_a_death() -> None:
+    taken_back = replace(entry("Patient", "p"), operation=Operation.RETRACT, content=None)
+
+    (word,) = words(taken_back)
+
+    assert (word.asserted, word.died) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "key", "reason"),
+    [
+        (replace(entry("Patient", "p"), content=b"[]"), KEY, "content-form"),
+        (replace(entry("Patient", "p"), content=None), KEY, "content-form"),
+        (entry("Patient", "p"), "a" * 26, "wrong-key"),
+    ],
+)
+def test_a_word_that_cannot_be_read_says_why(said: Entry, key: str, reason: str) -> None:
+    with pytest.raises(Unprocessable) as caught:
+        words(said, key=key)
+
+    assert caught.value.issues[0].code == reason
+
+
+def test_the_greatest_word_of_a_patient_counts() -> None:
+    (one,) = words(entry("Patient", "p", deceasedBoolean=True))
+    later, elsewhere = one._replace(rank=one.rank + 1, died=False), one._replace(person_key="b" * 26)
+
+    assert greatest_words([one, later, elsewhere]) == greatest_words([elsewhere, later, one])
+    assert set(greatest_words([one, later, elsewhere])) == {later, elsewhere}
+
+
+def encoded(*entries: Entry) -> bytes:
+    """The bytes of a message of a source that is no authority."""
+    event = RecordChanged(UUID(int=1), PRACTICE, PERSON, None, AT, AT, "test", (), entries)
+    return create_codec().encode(event)
+
+
+PATIENT = encoded(entry("Condition", "c"), entry("Patient", "p"))
+RETRACTION = encoded(replace(entry("Patient", "p"), operation=Operation.RETRACT, content=None))
+NO_PATIENT = encoded(entry("Condition", "c", subject={"reference": "Patient/1"}))
+
+
+@pytest.mark.parametrize(
+    ("topic", "headers", "value", "skips"),
+    [
+        ("care.record", [("ce_source", b"/organisations/A81001/systems/emis")], NO_PATIENT, True),
+        ("care.record", [("ce_source", b"/organisations/A81001/systems/emis")], PATIENT, False),
+        ("care.record", [("ce_source", b"/organisations/A81001/systems/emis")], RETRACTION, False),
+        ("care.record", [("ce_source", b"/organisations/X26/systems/pds")], NO_PATIENT, False),
+        ("care.record", [("ce_source", b"something else")], NO_PATIENT, False),
+        ("care.record", [], NO_PATIENT, False),
+        ("care.directory", [("ce_source", b"/organisations/A81001/systems/emis")], NO_PATIENT, False),
+    ],
+)
+def test_only_messages_of_other_sources_without_a_patient_are_skipped(
+    topic: str, headers: list[tuple[str, bytes]], value: bytes, skips: bool
 ) -> None:
     persons = PersonNewsProjection(KEYS, ["X26"], ReferralMetrics(CollectorRegistry()))
 
-    assert persons.can_skip(topic, LogRecord(0, AT, b"", b"", headers)) is passes
+    assert persons.can_skip(topic, LogRecord(0, AT, b"", value, headers)) is skips

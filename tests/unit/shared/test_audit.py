@@ -87,6 +87,17 @@ def test_events_that_arrive_while_a_group_is_on_its_way_make_up_the_next() -> No
     assert asyncio.run(story()) == [1, 5]
 
 
+def test_the_events_of_one_read_are_one_group_and_fail_together() -> None:
+    async def story(broker: Broker) -> list[int]:
+        broker.acknowledge.set()
+        await asyncio.wait_for(AuditTrail(broker, create_codec()).record(*[ACCESS] * 20), 10)
+        return [len(group) for group in broker.groups]
+
+    assert asyncio.run(story(Broker())) == [20]
+    with pytest.raises(Unavailable):
+        asyncio.run(story(Broker(fails=True)))
+
+
 def test_a_group_waits_for_a_read_that_has_begun() -> None:
     async def story() -> list[int]:
         broker = Broker()

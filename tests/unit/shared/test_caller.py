@@ -51,7 +51,12 @@ def verify(authorization: str | None, answer: Callable[[httpx.Request], httpx.Re
 def test_a_verified_token_names_the_caller() -> None:
     token = signed(role="R8000", network="north", system="emis-web", purpose="ETREAT")
 
-    assert verify(f"Bearer {token}") == Caller("A81001", "emis-web", "user-1", "R8000", "north", "ETREAT")
+    caller = verify(f"Bearer {token}")
+
+    assert caller == Caller("A81001", "emis-web", "user-1", "R8000", "north", "ETREAT")
+    assert (caller.role, caller.network, caller.purpose) == ("R8000", "north", "ETREAT")
+    assert caller.has_system_claim
+    assert not verify(f"Bearer {signed()}").has_system_claim
 
 
 @pytest.mark.parametrize(
@@ -64,11 +69,26 @@ def test_a_verified_token_names_the_caller() -> None:
         ({"sub": None}, "lacks the claim sub"),
         ({"org": "A81/001"}, "ODS code"),
         ({"role": 7}, "role must be a string"),
+        ({"org": "A8100\uff11"}, "ODS code"),
+        ({"sub": "a\0b"}, "sub must have at most 512 bytes of UTF-8, without NUL"),
+        ({"role": "R8000\0"}, "role must have"),
+        ({"system": "\ud800"}, "system must have"),
+        ({"network": "\udfff"}, "network must have"),
+        ({"purpose": "p" * 513}, "purpose must have"),
     ],
 )
 def test_a_token_that_does_not_verify_is_refused_with_the_reason(claims: dict[str, Any], said: str) -> None:
     with pytest.raises(Unauthenticated, match=said):
         verify(f"Bearer {signed(**claims)}")
+
+
+def test_a_token_that_never_ends_is_refused() -> None:
+    head = {"alg": "ES256", "kid": "k1"}
+    body = b'{"iss":"%b","aud":"onestory","sub":"user-1","org":"A81001","exp":1e999}' % ISSUER.encode()
+    token = jwt.api_jws.encode(body, KEY, algorithm="ES256", headers=head)
+
+    with pytest.raises(Unauthenticated, match="form is wrong"):
+        verify(f"Bearer {token}")
 
 
 @pytest.mark.parametrize("header", [None, "", "Basic dXNlcg==", "Bearer", "Bearer ", "Bearer not.a.token"])

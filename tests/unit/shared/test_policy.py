@@ -99,3 +99,12 @@ def test_who_sees_the_whole_record_anyway_does_so_for_the_older_reason() -> None
     subject = PolicySubject("A81001", frozenset(), (OpenReferral("A81001", frozenset({"A81002"})),))
 
     assert decide(caller("A81002", "north"), subject, NETWORKS).reason == "registered-practice-network"
+
+
+def test_a_caller_is_the_same_with_another_role_network_and_purpose() -> None:
+    one = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
+
+    assert one == Caller("A81001", "emis-web", "user-1", "R8001", "south", "ETREAT", 1.0, True)
+    assert {one} == {one, Caller("A81001", "emis-web", "user-1", "", "", "")}
+    for other in (("A81002", "emis-web", "user-1"), ("A81001", "rio", "user-1"), ("A81001", "emis-web", "user-2")):
+        assert one != Caller(*other, "R8000", "north", "TREAT")

@@ -74,7 +74,10 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """The facts known before the body is read. `organisation`, `system` and `role` come from the verified token."""
+    """The facts known before the body is read. `organisation`, `system` and `role` come from the verified token.
+
+    `is_system_fixed`: the token names its system, and publishes for no other one.
+    """
 
     deployment: Deployment
     organisation: str
@@ -84,6 +87,7 @@ class RequestContext:
     correlation_id: str
     idempotency_key: str = ""
     role: str = ""
+    is_system_fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +165,12 @@ class PreparedSubmission:
 def apply_claims(request: RequestContext, header: PublisherClaims, tag: PublisherClaims) -> SubmissionContext:
     """Return the context with the publisher's claims. A claim in a header takes precedence over one in a tag.
 
-    Raises `Unprocessable` for a claim that is not valid, and `Forbidden` for a system name that OneStory reserves.
+    Raises `Unprocessable` for a claim that is not valid, and `Forbidden` for a system name that OneStory reserves or
+    that is not the system of the token.
     """
+    if request.is_system_fixed:
+        _refuse_other_system(request.system, "X-Source-System", header.system)
+        _refuse_other_system(request.system, "meta.tag", tag.system)
     source = Source(request.organisation, _system(header.system or tag.system or request.system))
     complete_types = _complete_types(header.complete_types or tag.complete_types or ())
     return SubmissionContext(
@@ -178,6 +186,14 @@ def apply_claims(request: RequestContext, header: PublisherClaims, tag: Publishe
         replaces_system=_replaced_system(header.replaces_system, source, complete_types, request.deployment),
         bundle_name=tag.bundle_name,
     )
+
+
+def _refuse_other_system(own: str, place: str, claimed: str | None) -> None:
+    if claimed and claimed != own:
+        raise Forbidden(
+            f"{place}: it names another system than the token's claim system. Leave it out, send the system of the "
+            "token, or use a token of that system."
+        )
 
 
 def _system(name: str) -> str:

@@ -1,24 +1,26 @@
 """The shared Patient: composed element by element of all sources' Patient statements (design section 5). Pure.
 
-FHIR R4, http://hl7.org/fhir/R4/patient.html. Elements keep the bytes of their source.
+FHIR R4, http://hl7.org/fhir/R4/patient.html. Elements keep the bytes of their source. An element whose source is
+neither a demographic authority nor the registered practice may be shown as that source's word only: see
+`sources_words`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from onestory.record.person.statements import PatientStatement, disagreements
-from onestory.shared.fhir.json import Element, element_value, elements
-from onestory.shared.identity import NHS_NUMBER_SYSTEM
-
-ParsedStatement = tuple[PatientStatement, dict[str, Element]]
+from onestory.record.person.labels import REDACTED, without_contact_members
+from onestory.record.person.sources_words import DEATH, ParsedStatement, counts, items, words
+from onestory.record.person.statements import PatientStatement, Trust, by_precedence, disagreements
+from onestory.shared.fhir.json import Element, element_value, elements, stated_death
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, is_nhs_number_system
 
 # Computed for the shared Patient, or specific to one source.
 _NOT_COPIED = {"resourceType", "id", "meta", "implicitRules", "language", "text", "contained", "link", "identifier"}
@@ -48,24 +50,43 @@ class SharedPatient:
     last_updated: datetime | None
 
 
-def compose(numbers: NhsNumbers, statements: Sequence[PatientStatement]) -> SharedPatient:
+def compose(
+    numbers: NhsNumbers, stated: Iterable[PatientStatement], trust: Trust, *, withhold_contact: bool = False
+) -> SharedPatient:
     """The shared Patient whose id is `numbers.own`.
 
-    `statements` come in order of precedence: each element is taken from the first statement that has it.
+    Each element is taken from the first statement, by precedence, that has it and whose word counts for it.
+    `withhold_contact`: the Patient has no address and no phone.
     """
-    parsed = [_parse(statement, f"s{index}") for index, statement in enumerate(statements)]
-    chosen = _choose_elements(parsed)
-    extensions = [*_choose_by_url(parsed, "extension"), *disagreements(chosen, parsed)]
-    version_id = _version_id(numbers, statements)
+    statements = by_precedence(stated, trust.authorities, trust.practice)
+    parsed = [_parse(statement, f"s{index}", withhold_contact) for index, statement in enumerate(statements)]
+    trusted = [(statement, parts) for statement, parts in parsed if trust.counts(statement.organisation)]
+    chosen, first = _choose_elements(parsed, trust)
+    own_extensions, modifiers = (_choose_by_url(trusted, name) for name in _CHOSEN_BY_URL)
+    identifiers = _identifiers(numbers, trusted)
+    facts = [
+        *chosen,
+        *(f"extension {url}" for url in own_extensions),
+        *(f"modifierExtension {url}" for url in modifiers),
+    ]
+    if any(trust.is_authority(statement.organisation) and stated_death(parts) for statement, parts in parsed):
+        facts.append(DEATH)
+    extensions = [
+        *_flat(own_extensions),
+        *words(parsed, trust, facts, identifiers),
+        *disagreements({**first, **chosen}, parsed),
+    ]
+    version_id = _version_id(numbers, statements, trust, withhold_contact)
     last_updated = max((statement.broker_time for statement in statements if statement.broker_time), default=None)
+    shown = [*_members(chosen).values(), *extensions, *_flat(modifiers), *identifiers.values()]
     body = {
         "resourceType": "Patient",
         "id": numbers.own,
-        "meta": _meta(parsed, version_id, last_updated),
-        "contained": _contained_resources(parsed, chosen, extensions),
+        "meta": _meta(trusted, version_id, last_updated, withhold_contact),
+        "contained": _contained_resources(parsed, shown),
         "extension": extensions,
-        "modifierExtension": _choose_by_url(parsed, "modifierExtension"),
-        "identifier": _identifiers(numbers, parsed),
+        "modifierExtension": _flat(modifiers),
+        "identifier": list(identifiers.values()),
         **_members(chosen),
         **({"active": False} if numbers.replaced_by else {}),
         "link": _links(numbers, statements),
@@ -74,9 +95,11 @@ def compose(numbers: NhsNumbers, statements: Sequence[PatientStatement]) -> Shar
     return SharedPatient(content, version_id, last_updated)
 
 
-def _parse(statement: PatientStatement, mark: str) -> ParsedStatement:
+def _parse(statement: PatientStatement, mark: str, withhold_contact: bool) -> ParsedStatement:
     """The statement with its elements. Ids of contained resources begin with `mark`, so those of two sources differ."""
     parts = elements(statement.content)
+    if withhold_contact:
+        parts = {name: kept for name, part in parts.items() if (kept := without_contact_members(part))}
     if "contained" not in parts:
         return statement, parts
     renamed = {name: rename_local_references(element, mark) for name, element in parts.items() if name != "contained"}
@@ -84,50 +107,64 @@ def _parse(statement: PatientStatement, mark: str) -> ParsedStatement:
     return statement, {**renamed, "contained": {"contained": msgspec.Raw(msgspec.json.encode(resources))}}
 
 
-def _choose_elements(parsed: Sequence[ParsedStatement]) -> dict[str, tuple[PatientStatement, Element]]:
-    chosen: dict[str, tuple[PatientStatement, Element]] = {}
+_ChosenElements = dict[str, tuple[PatientStatement, Element]]
+
+
+def _choose_elements(parsed: Sequence[ParsedStatement], trust: Trust) -> tuple[_ChosenElements, _ChosenElements]:
+    """The elements that are shown as facts, and the first statement of each element, whoever states it."""
+    chosen: _ChosenElements = {}
+    first: _ChosenElements = {}
     for statement, parts in parsed:
         for name, element in parts.items():
-            if name not in _NOT_COPIED and name not in _CHOSEN_BY_URL:
+            if name in _NOT_COPIED or name in _CHOSEN_BY_URL:
+                continue
+            first.setdefault(name, (statement, element))
+            if counts(trust, statement, name):
                 chosen.setdefault(name, (statement, element))
-    return chosen
+    return chosen, first
 
 
-def _members(chosen: dict[str, tuple[PatientStatement, Element]]) -> Element:
+def _members(chosen: _ChosenElements) -> Element:
     return {key: raw for _, element in chosen.values() for key, raw in element.items()}
 
 
-def _contained_resources(
-    parsed: Sequence[ParsedStatement], chosen: dict[str, tuple[PatientStatement, Element]], extensions: Sequence[Any]
-) -> list[msgspec.Raw]:
-    resources = [bytes(raw) for _, parts in parsed for raw in _items(parts, "contained")]
-    shown = [*_members(chosen).values(), *extensions]
+def _contained_resources(parsed: Sequence[ParsedStatement], shown: Sequence[Any]) -> list[msgspec.Raw]:
+    resources = [bytes(raw) for _, parts in parsed for raw in items(parts, "contained")]
     return referenced_contained(resources, [msgspec.json.encode(part) for part in shown]) if resources else []
 
 
-def _choose_by_url(parsed: Sequence[ParsedStatement], name: str) -> list[Any]:
-    """The extensions. All repetitions of a URL come from the first statement that has that URL."""
+def _choose_by_url(parsed: Sequence[ParsedStatement], name: str) -> dict[str, list[msgspec.Raw]]:
+    """The extensions by URL. All repetitions of a URL come from the first statement that has that URL."""
     by_url: dict[str, tuple[PatientStatement, list[msgspec.Raw]]] = {}
     for statement, parts in parsed:
-        for raw in _items(parts, name):
+        for raw in items(parts, name):
             winner, repetitions = by_url.setdefault(msgspec.json.decode(raw)["url"], (statement, []))
             if winner is statement:
                 repetitions.append(raw)
-    return [raw for _, repetitions in by_url.values() for raw in repetitions]
+    return {url: repetitions for url, (_, repetitions) in by_url.items()}
 
 
-def _identifiers(numbers: NhsNumbers, parsed: Sequence[ParsedStatement]) -> list[Any]:
-    """The own NHS number first, as the sources state it (it may be marked as verified), then all other identifiers."""
+def _flat(by_url: Mapping[str, Sequence[msgspec.Raw]]) -> list[Any]:
+    return [raw for repetitions in by_url.values() for raw in repetitions]
+
+
+def _identifiers(numbers: NhsNumbers, parsed: Sequence[ParsedStatement]) -> dict[tuple[str | None, str | None], Any]:
+    """By (system, value): the own NHS number first, as sources state it (perhaps marked as verified), then the others.
+
+    `parsed` are the statements whose word counts.
+    """
     identifiers: dict[tuple[str | None, str | None], Any] = {(NHS_NUMBER_SYSTEM, numbers.own): _nhs_number(numbers.own)}
-    stated = [raw for _, parts in parsed for raw in _items(parts, "identifier")]
+    stated = [raw for _, parts in parsed for raw in items(parts, "identifier")]
     for raw in reversed(stated):
         decoded = msgspec.json.decode(raw)
         key = (decoded.get("system"), decoded.get("value"))
-        if key[0] != NHS_NUMBER_SYSTEM or key[1] == numbers.own:
+        if key == (NHS_NUMBER_SYSTEM, numbers.own) or not is_nhs_number_system(key[0]):
             identifiers[key] = raw
-    other_numbers = {(NHS_NUMBER_SYSTEM, number): _nhs_number(number) for number in _other_numbers(numbers)}
+    other_numbers: dict[tuple[str | None, str | None], Any] = {
+        (NHS_NUMBER_SYSTEM, number): _nhs_number(number) for number in _other_numbers(numbers)
+    }
     first = identifiers.pop((NHS_NUMBER_SYSTEM, numbers.own))
-    return [first, *other_numbers.values(), *reversed(identifiers.values())]
+    return {(NHS_NUMBER_SYSTEM, numbers.own): first, **other_numbers, **dict(reversed(identifiers.items()))}
 
 
 def _nhs_number(number: str) -> dict[str, Any]:
@@ -147,11 +184,15 @@ def _links(numbers: NhsNumbers, statements: Sequence[PatientStatement]) -> list[
     return [{"other": {"reference": f"Patient/{target}"}, "type": kind} for target, kind in pairs]
 
 
-def _meta(parsed: Sequence[ParsedStatement], version_id: str, last_updated: datetime | None) -> dict[str, Any]:
+def _meta(
+    trusted: Sequence[ParsedStatement], version_id: str, last_updated: datetime | None, withhold_contact: bool
+) -> dict[str, Any]:
     labels: dict[tuple[Any, Any], Any] = {}
-    for _, parts in parsed:
+    for _, parts in trusted:
         for label in (element_value(parts.get("meta", {}), "meta") or {}).get("security", []):
             labels.setdefault((label.get("system"), label.get("code")), label)
+    if withhold_contact:
+        labels.setdefault((REDACTED["system"], REDACTED["code"]), REDACTED)
     return {
         "versionId": version_id,
         **({"lastUpdated": last_updated} if last_updated else {}),
@@ -159,16 +200,16 @@ def _meta(parsed: Sequence[ParsedStatement], version_id: str, last_updated: date
     }
 
 
-def _version_id(numbers: NhsNumbers, statements: Sequence[PatientStatement]) -> str:
-    # The order of precedence counts, because it decides what the Patient shows.
-    parts = [f"{statement.shared_id}/{statement.event_id}" for statement in statements]
+def _version_id(
+    numbers: NhsNumbers, statements: Sequence[PatientStatement], trust: Trust, withhold_contact: bool
+) -> str:
+    # The order of precedence counts, and so does whose word counts: both decide what the Patient shows.
+    parts = [
+        f"{statement.shared_id}/{statement.event_id}/{trust.standing(statement.organisation)}"
+        for statement in statements
+    ]
     text = "\n".join([numbers.own, *numbers.replaces, "", *numbers.replaced_by, "", *numbers.others, "", *parts])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _items(parts: dict[str, Element], name: str) -> list[msgspec.Raw]:
-    raw = parts.get(name, {}).get(name)
-    return [] if raw is None else msgspec.json.decode(raw, type=list[msgspec.Raw])
+    return hashlib.sha256(f"{text}\n{withhold_contact}".encode()).hexdigest()[:32]
 
 
 # Contained resources of several statements in one Patient.
@@ -212,42 +253,3 @@ def _rename_in(raw: bytes, mark: str) -> bytes:
 
 def _id(resource: dict[str, msgspec.Raw]) -> str:
     return str(element_value(resource, "id"))
-
-
-# Security labels.
-
-_RESTRICTED_CODES = {"R", "V"}
-
-
-class _SecurityLabel(msgspec.Struct):
-    system: str = ""
-    code: str = ""
-
-
-class _Meta(msgspec.Struct):
-    security: list[_SecurityLabel] = []
-
-
-class _Patient(msgspec.Struct):
-    meta: _Meta = msgspec.field(default_factory=_Meta)
-
-
-_DECODER = msgspec.json.Decoder(_Patient)
-
-
-def is_restricted(patient: bytes) -> bool:
-    """Whether a Patient has a security label restricted or very restricted, in any spelling of v3-Confidentiality.
-
-    Also true for a Patient that cannot be parsed, because it may have such a label. FHIR R4,
-    http://hl7.org/fhir/R4/security-labels.html.
-    """
-    try:
-        labels = _DECODER.decode(patient).meta.security
-    except msgspec.DecodeError:
-        return True
-    return any(label.code in _RESTRICTED_CODES and _is_confidentiality_system(label.system) for label in labels)
-
-
-def _is_confidentiality_system(system: str) -> bool:
-    # Without a system, these codes are commonly meant as v3-Confidentiality.
-    return not system or "confidentiality" in system.lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -132,6 +133,21 @@ def matching_person_keys(matches: Collection[IdentifierMatch], organisation: str
     """
     own = {match.person_key for match in matches if match.organisation == organisation}
     return sorted(own or {match.person_key for match in matches})
+
+
+_WORD = re.compile(r"[A-Z0-9]+")
+_ODS_CODE = re.compile(r"[A-Z][A-Z0-9]{2,5}")
+
+
+def ods_codes_in(system: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The words in an identifier system that have the form of an ODS code: those with a digit, and the others.
+
+    `https://rz3.nhs.uk/Id/mrn` has `RZ3`, and `HTTPS`, `NHS` and `MRN`, which are codes only if such organisations are
+    known.
+    """
+    words = {word for word in _WORD.findall(system.upper()) if _ODS_CODE.fullmatch(word)}
+    certain = frozenset(word for word in words if any(letter.isdigit() for letter in word))
+    return certain, frozenset(words - certain)
 
 
 # Names and birth dates, as they are searched.

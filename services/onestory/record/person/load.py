@@ -18,7 +18,7 @@ from onestory.record.person.composition import NhsNumbers, compose
 from onestory.record.person.identifiers import PersonRef
 from onestory.record.person.statements import (
     PatientStatement,
-    by_precedence,
+    Trust,
     practice_references,
     practitioners_by_precedence,
     registered_practice,
@@ -115,13 +115,10 @@ async def load_person(queries: Queries, person_key: str) -> PersonRecord:
     linked = {person_key}.union(*[(link.person_key, link.other_key) for link in links])
     successions = identity_links.successions(links)
     person_keys = identity_links.linked_keys(successions, person_key)
-    entries = [
-        entry for key in person_keys for entry in await read_store.current_entries(queries, key, _CACHED_CONTENT_BYTES)
-    ]
+    entries = await read_store.current_entries(queries, person_keys, _CACHED_CONTENT_BYTES)
     if len(person_keys) > 1:
         withdrawn = await read_store.withdrawn_ids(queries, person_keys)
         entries = [entry for entry in entries if entry.shared_id not in withdrawn]
-    entries.sort(key=lambda entry: (entry.resource_type, entry.shared_id))
     versions = await person_store.person_versions(queries, linked)
     referrals = await referral_store.open_referrals(queries, person_keys)
     return PersonRecord(
@@ -161,6 +158,7 @@ def _size_bytes(person: PersonRecord) -> int:
 
 StatementVersions = tuple[tuple[str, UUID | str, int, datetime | None], ...]
 PracticeLookup = tuple[str | None, frozenset[str]]
+_PatientKey = tuple[NhsNumbers, str | None, bool, StatementVersions]
 _CACHE_ENTRIES = 4096
 
 # A Patient with a photo would cost more memory than it saves time.
@@ -176,12 +174,10 @@ class Demographics:
     """
 
     def __init__(self, authorities: Collection[str], sequenced: Collection[str]) -> None:
-        self._authorities = authorities
+        self._authorities = frozenset(authorities)
         self._sequenced = sequenced
         self._practices: LRUCache[StatementVersions, PracticeLookup] = LRUCache(_CACHE_ENTRIES)
-        self._patients: LRUCache[tuple[NhsNumbers, str | None, StatementVersions], CurrentEntry] = LRUCache(
-            _CACHE_ENTRIES
-        )
+        self._patients: LRUCache[_PatientKey, CurrentEntry] = LRUCache(_CACHE_ENTRIES)
 
     def practice(self, entries: Sequence[CurrentEntry]) -> PracticeLookup:
         """The registered practice (ODS code) by these Patient statements.
@@ -195,23 +191,37 @@ class Demographics:
         named = practitioners_by_precedence(self._statements(entries), self._authorities)
         return registered_practice(named, self._authorities, practices)
 
+    def trust(self, practice: str | None) -> Trust:
+        """The sources whose word counts about a person with this registered practice."""
+        return Trust(self._authorities, practice)
+
     def patient(
-        self, person_key: str, numbers: NhsNumbers, entries: Sequence[CurrentEntry], practice: str | None
+        self,
+        person_key: str,
+        numbers: NhsNumbers,
+        entries: Sequence[CurrentEntry],
+        practice: str | None,
+        withhold_contact: bool,
     ) -> CurrentEntry:
         """The shared Patient for `numbers.own`, composed of these Patient statements."""
         if sum(len(entry.content or b"") for entry in entries) > _MAX_CACHED_PATIENT_BYTES:
-            return self._patient(person_key, numbers, entries, practice)
+            return self._patient(person_key, numbers, entries, practice, withhold_contact)
         return get_or_make(
             self._patients,
-            (numbers, practice, _versions(entries)),
-            lambda: self._patient(person_key, numbers, entries, practice),
+            (numbers, practice, withhold_contact, _versions(entries)),
+            lambda: self._patient(person_key, numbers, entries, practice, withhold_contact),
         )
 
     def _patient(
-        self, person_key: str, numbers: NhsNumbers, entries: Sequence[CurrentEntry], practice: str | None
+        self,
+        person_key: str,
+        numbers: NhsNumbers,
+        entries: Sequence[CurrentEntry],
+        practice: str | None,
+        withhold_contact: bool,
     ) -> CurrentEntry:
-        statements = by_precedence(self._statements(entries), self._authorities, practice)
-        patient = compose(numbers, statements)
+        trust = self.trust(practice)
+        patient = compose(numbers, self._statements(entries), trust, withhold_contact=withhold_contact)
         return CurrentEntry(
             person_key=person_key,
             resource_type="Patient",

@@ -108,7 +108,8 @@ cross join lateral (
     where later.person_key = s.person_key and later.shared_id = s.shared_id
         and (later.rank, later.published_at, later.event_id) > (s.rank, s.published_at, s.event_id)
 ) ended
-where s.broker_time < ended.at and (%(person)s::text is null or %(person)s in (link.person_key, link.other_key))
+where s.broker_time < ended.at and not link.beyond_limit
+    and (%(person)s::text is null or %(person)s in (link.person_key, link.other_key))
     and exists (select from person where person.person_key = link.other_key)
 group by link.person_key, link.other_key
 having %(since)s::timestamptz is null or max(ended.at) >= %(since)s

@@ -28,6 +28,32 @@ class PatientStatement:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The sources whose word counts about a person: ODS codes of demographic authorities, and the registered practice.
+
+    Only an authority's word of a death is a fact. Contact details and identifiers are facts by the word of an
+    authority, else of the registered practice (docs/explanation/decisions/0029).
+    """
+
+    authorities: frozenset[str] = frozenset()
+    practice: str | None = None
+
+    def is_authority(self, organisation: str) -> bool:
+        """Whether this organisation is a demographic authority."""
+        return organisation in self.authorities
+
+    def counts(self, organisation: str) -> bool:
+        """Whether this organisation is a demographic authority or the registered practice."""
+        return bool(self.standing(organisation))
+
+    def standing(self, organisation: str) -> str:
+        """`authority`, `practice`, or empty for any other source."""
+        if organisation in self.authorities:
+            return "authority"
+        return "practice" if organisation == self.practice else ""
+
+
 def by_precedence(
     statements: Iterable[PatientStatement], authorities: Collection[str], practice: str | None
 ) -> list[PatientStatement]:
@@ -105,11 +131,11 @@ def disagreements(
 ) -> list[dict[str, Any]]:
     """One extension for each element in which a statement differs from what the shared Patient shows.
 
-    `chosen` has, by element name, the statement whose element is shown, and that element. `statements` are all
-    statements with their elements.
+    `chosen` has, by element name, the statement whose element is shown, and that element. Where the word of no source
+    counts, it is the first statement that has the element. `statements` are all statements with their elements.
     """
     return [
-        _disagreement_extension(name, statement)
+        {"url": DISAGREEMENT, "extension": statement_reference(name, statement)}
         for name, (winner, shown) in chosen.items()
         if name not in _SOURCE_SPECIFIC
         for statement, elements in statements
@@ -117,16 +143,14 @@ def disagreements(
     ]
 
 
-def _disagreement_extension(name: str, statement: PatientStatement) -> dict[str, Any]:
+def statement_reference(element: str, statement: PatientStatement) -> list[dict[str, Any]]:
+    """The inner extensions that name an element, the organisation that states it, and its statement."""
     source = {"identifier": {"system": ODS_CODE_SYSTEM, "value": statement.organisation}}
-    return {
-        "url": DISAGREEMENT,
-        "extension": [
-            {"url": "element", "valueCode": name},
-            {"url": "source", "valueReference": source},
-            {"url": "statement", "valueReference": {"reference": f"Patient/{statement.shared_id}"}},
-        ],
-    }
+    return [
+        {"url": "element", "valueCode": element},
+        {"url": "source", "valueReference": source},
+        {"url": "statement", "valueReference": {"reference": f"Patient/{statement.shared_id}"}},
+    ]
 
 
 def _differ(one: Element, other: Element) -> bool:

@@ -12,6 +12,7 @@ import orjson
 import psycopg
 
 from onestory.record.person.identifiers import IdentifierMatch, LocalIdentifier, PatientName, patient_name_row
+from onestory.record.person.statements import PatientStatement
 from onestory.record.projector.rows import StatementRow
 from onestory.record.projector.store import copy_rows
 from onestory.shared.identity import PROVISIONAL_SYSTEM, is_ods_code_system
@@ -44,6 +45,14 @@ where said.system = $1 and said.value = $2
 async def identifier_matches(queries: Queries, system: str, value: str) -> list[IdentifierMatch]:
     """The persons with this identifier, by visible current statements, with the organisation that states it."""
     return [IdentifierMatch(*row) for row in await queries.fetch(_IDENTIFIER_MATCHES, system, value)]
+
+
+async def known_organisations(queries: Queries, codes: Collection[str]) -> frozenset[str]:
+    """Those of these ODS codes whose organisations have stated something."""
+    rows = await queries.fetch(
+        "select distinct organisation from source_heard where organisation = any($1)", list(codes)
+    )
+    return frozenset(row["organisation"] for row in rows)
 
 
 _PROVISIONAL_ORGANISATION = "select split_part(value, '|', 1) from person where person_key = $1 and system = $2"
@@ -178,6 +187,19 @@ def is_in_cycle(connection: psycopg.Connection, link: IdentityLinkRow) -> bool:
     )
 
 
+_PATIENT_STATEMENTS = """
+select s.shared_id, s.event_id, s.organisation, c.rank, s.broker_time, s.content
+from current c
+join statement s using (person_key, shared_id, event_id)
+where c.person_key = %b and c.resource_type = 'Patient' and c.visible
+"""
+
+
+def patient_statements(connection: psycopg.Connection, person_key: str) -> list[PatientStatement]:
+    """The current Patient statements under a person key."""
+    return [PatientStatement(*row) for row in connection.execute(_PATIENT_STATEMENTS, [person_key]).fetchall()]
+
+
 # Organisations, as they describe themselves in the directory.
 
 _ORGANISATION_NAMES = """
@@ -216,9 +238,11 @@ with touched as (
     select person_key from touched
     union
     select link.other_key from touched join patient_link link using (person_key)
-    where link.kind <> 'provisional' or exists (select from person where person.person_key = link.other_key)
+    where not link.beyond_limit
+        and (link.kind <> 'provisional' or exists (select from person where person.person_key = link.other_key))
     union
     select link.person_key from touched join patient_link link on link.other_key = touched.person_key
+    where not link.beyond_limit
 )
 insert into person_state as state (person_key, version)
 select person_key, pg_current_xact_id()::text::bigint from concerned order by person_key

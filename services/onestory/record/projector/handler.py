@@ -14,7 +14,9 @@ import structlog
 from onestory.record.freshness import store as freshness_store
 from onestory.record.freshness.domain import last_heard_by_partition, sequence_numbers
 from onestory.record.parking.park import Parking, RefusedMessage, utc_now
+from onestory.record.person import identity_limit_store
 from onestory.record.person import store as person_store
+from onestory.record.person.statements import practitioners_by_precedence, registered_practice
 from onestory.record.projector import owner_store, referral_store
 from onestory.record.projector import store as projector_store
 from onestory.record.projector.metrics import ProjectorMetrics
@@ -40,6 +42,10 @@ from onestory.shared.kafka.schemas import DIRECTORY_TOPIC
 log = structlog.get_logger()
 
 _CYCLE = "Patient.link: it closes a cycle of superseded NHS numbers, so readers do not follow it."
+_TOO_MANY = (
+    "Patient.id: the source has linked {} local ids to this person, the limit. Readers do not see what it stated under "
+    "this id before it knew the NHS number. Raise ONESTORY_IDENTITIES_PER_SOURCE and rebuild, or correct the Patients."
+)
 
 
 class RecordBatch(NamedTuple):
@@ -53,10 +59,18 @@ class RecordProjector:
     """Writes batches into the record.
 
     The caller's transaction holds the positions too, so each event is written exactly once. `authorities` are the ODS
-    codes of the demographic authorities.
+    codes of the demographic authorities. `identity_limit` is how many identities one source may link to one person.
     """
 
-    def __init__(self, keys: Keys, authorities: Collection[str], parking: Parking, metrics: ProjectorMetrics) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        authorities: Collection[str],
+        parking: Parking,
+        metrics: ProjectorMetrics,
+        identity_limit: int,
+    ) -> None:
+        self._identity_limit = identity_limit
         self._keys = keys
         self._authorities = frozenset(authorities)
         self._parking = parking
@@ -82,12 +96,27 @@ class RecordProjector:
         project_freshness(transaction, [event for event in [*events.new, *events.repeated] if event.referral is None])
         refused = batch.refused + [RefusedMessage(event.message, _reused_event_id()) for event in events.reused]
         self._parking.stop_if_all_parked(len(events.new) + len(events.repeated), refused)
-        refused += project_links(transaction, events.new, self._metrics)
+        self._report_for_review(transaction, events.new)
+        linked = project_links(transaction, events, self._identity_limit)
+        refused += linked.refused
+        changed |= linked.changed
         self._parking.park(transaction, refused)
         # Readers see how many of a person's messages are parked, so these persons have changed too.
         changed |= {key for message, _ in refused if (key := _person_key(message))}
         person_store.mark_changed(transaction, changed)
         return lambda: self._observe(events.new)
+
+    def _report_for_review(self, transaction: psycopg.Connection, new: Collection[PreparedEvent]) -> None:
+        """Count and log the links and labels that a person has to look at: their source has no authority over them."""
+        for event in new:
+            practice = _practice(transaction, event, self._authorities) if event.labels_person else None
+            for name, needed in (
+                ("patient_link_for_review", event.needs_review),
+                ("patient_label_for_review", event.labels_person and event.body.source.organisation != practice),
+            ):
+                if needed:
+                    self._metrics.review_tasks.inc()
+                    log.info(name, event_id=str(event.key.event_id), organisation=event.body.source.organisation)
 
     def _observe(self, new: Collection[PreparedEvent]) -> None:
         visible_at = utc_now()
@@ -217,27 +246,44 @@ def project_freshness(transaction: psycopg.Connection, events: Sequence[Prepared
     freshness_store.add_sequence_numbers(transaction, sequence_numbers(events))
 
 
-def project_links(
-    transaction: psycopg.Connection, new: Collection[PreparedEvent], metrics: ProjectorMetrics
-) -> list[RefusedMessage]:
+class ProjectedLinks(NamedTuple):
+    """The messages to park as a notice, and the keys of identities that were joined to a person, or no longer are."""
+
+    refused: list[RefusedMessage]
+    changed: set[str]
+
+
+def project_links(transaction: psycopg.Connection, events: SortedEvents, identity_limit: int) -> ProjectedLinks:
     """Write the identity links of new events (design section 5).
 
-    Returns the events whose link closes a cycle, to be parked as a notice. Their statements stay in the record, and
-    readers follow no link of a cycle. After the locks that this takes, a batch takes only those of `person_state`.
+    An event is parked as a notice if its link closes a cycle, or links an identity beyond the limit. Its statements
+    stay in the record, and readers do not follow the link. After the locks that this takes, a batch takes only those of
+    `person_state`.
     """
-    for event in new:
-        if event.needs_review:
-            metrics.review_tasks.inc()
-            log.info(
-                "patient_link_for_review",
-                event_id=str(event.key.event_id),
-                organisation=event.body.source.organisation,
-            )
-    person_store.add_patient_links(transaction, [link for event in new for link in event.links])
-    closing = [event for event in new if _closes_cycle(transaction, event)]
+    links = [link for event in events.new for link in event.links]
+    persons = identity_limit_store.persons_with_new_identities(transaction, links)
+    person_store.add_patient_links(transaction, links)
+    # A repetition may give an earlier time to the first statement of an identity.
+    persons |= {link.person_key for event in events.repeated for link in event.links}
+    beyond, changed = identity_limit_store.decide_identities(transaction, persons, identity_limit)
     cycle = Unprocessable(_CYCLE, code="alias-cycle")
-    return [RefusedMessage(event.message, cycle) for event in closing]
+    too_many = Unprocessable(_TOO_MANY.format(identity_limit), code="too-many-identities")
+    refused = [
+        *[RefusedMessage(event.message, cycle) for event in events.new if _closes_cycle(transaction, event)],
+        *[
+            RefusedMessage(event.message, too_many)
+            for event in events.new
+            if any((link.person_key, link.other_key) in beyond for link in event.links)
+        ],
+    ]
+    return ProjectedLinks(refused, changed)
 
 
 def _closes_cycle(transaction: psycopg.Connection, event: PreparedEvent) -> bool:
     return any(link.kind != PROVISIONAL and person_store.is_in_cycle(transaction, link) for link in event.links)
+
+
+def _practice(transaction: psycopg.Connection, event: PreparedEvent, authorities: Collection[str]) -> str | None:
+    """The registered practice of the person of an event; None if only the directory has its ODS code."""
+    statements = person_store.patient_statements(transaction, event.key.message_key)
+    return registered_practice(practitioners_by_precedence(statements, authorities), authorities, {})

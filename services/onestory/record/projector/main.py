@@ -38,7 +38,7 @@ def run() -> int:
     keys, registry = Keys(config.key_secret.encode()), health.process_registry()
     metrics, avro = ProjectorMetrics(registry), create_codec(config.schema_registry_url)
     parking = Parking(avro, metrics, config.parking_limit_per_hour)
-    projector = RecordProjector(keys, config.demographic_authorities, parking, metrics)
+    projector = RecordProjector(keys, config.demographic_authorities, parking, metrics, config.identities_per_source)
     producer = Producer(
         config.kafka, timeout_s=config.publish_timeout_s, client_id=CONSUMER_GROUP, prefix=config.topic_prefix
     )

@@ -51,7 +51,9 @@ class ProjectorMetrics:
         )
         self.lag = LagGauge(registry)
         self.review_tasks = Counter(
-            "onestory_review_tasks", "Identity links by sources that have no authority to make them", registry=registry
+            "onestory_review_tasks",
+            "Identity links and confidentiality labels by sources that have no authority to make them",
+            registry=registry,
         )
 
 

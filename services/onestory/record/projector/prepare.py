@@ -63,6 +63,7 @@ class PreparedEvent:
 
     `body` is the event. For a `ReferralChanged` it is the statement that follows from it, and `referral` is the
     referral's new state. `needs_review`: a Patient states an identity link that its source has no authority to make.
+    `labels_person`: a source that is no demographic authority labels a Patient R or V.
     """
 
     message: ConsumedMessage
@@ -75,6 +76,7 @@ class PreparedEvent:
     needs_review: bool
     identifiers: tuple[LocalIdentifier, ...] = ()
     referral: ReferralRow | None = None
+    labels_person: bool = False
 
 
 def prepare(message: ConsumedMessage, keys: Keys, authorities: Collection[str]) -> PreparedEvent:
@@ -94,11 +96,13 @@ def prepare(message: ConsumedMessage, keys: Keys, authorities: Collection[str]) 
     if isinstance(body, DirectoryChanged):
         return PreparedEvent(message, body, key, digest, statements, (), (), False)
     whole_lists = tuple(whole_list_rows(message, body, message_key))
-    links, needs_review = _links(body, keys, body.source.organisation in authorities)
+    authoritative = body.source.organisation in authorities
+    links, needs_review = _links(body, keys, authoritative)
+    labels_person = not authoritative and any(row.restricted and row.resource_type == "Patient" for row in statements)
     identifiers = tuple(local_identifiers(body, message_key))
     referral = referral_row(referral_change, message_key, message.broker_time) if referral_change else None
     return PreparedEvent(
-        message, body, key, digest, statements, whole_lists, links, needs_review, identifiers, referral
+        message, body, key, digest, statements, whole_lists, links, needs_review, identifiers, referral, labels_person
     )
 
 

@@ -12,14 +12,26 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from onestory.record.person.labels import is_restricted
 from onestory.shared.errors import Unprocessable
-from onestory.shared.events import ConsumedMessage, DirectoryChanged, Entry, Operation, OrderKey, RecordChanged, rank_of
+from onestory.shared.events import (
+    BOOKING_SYSTEM,
+    REFERRAL_SYSTEM,
+    ConsumedMessage,
+    DirectoryChanged,
+    Entry,
+    Operation,
+    OrderKey,
+    RecordChanged,
+    rank_of,
+)
 from onestory.shared.fhir.definitions import is_about_a_person
 
 RETRACTION_DIGEST = b""
 """The content digest of a retraction."""
 
 _PERSON_KEY_LENGTH = 26
+_OWN_SYSTEMS = (REFERRAL_SYSTEM, BOOKING_SYSTEM)
 
 
 class StatementRow(NamedTuple):
@@ -41,6 +53,8 @@ class StatementRow(NamedTuple):
     partition: int
     offset: int
     recorded_at: datetime
+    restricted: bool
+    """Its source labels it R or V. A label on a referral does not count: its parties have to read it."""
 
     @property
     def order_key(self) -> OrderKey:
@@ -101,6 +115,7 @@ def statement_rows(
             message.partition,
             message.offset,
             entry.recorded_at,
+            event.source.system not in _OWN_SYSTEMS and is_restricted(entry.content or b""),
         )
 
 

@@ -67,7 +67,7 @@ def add_persons(connection: psycopg.Connection, persons: Mapping[str, PersonIden
 
 STATEMENT_TYPES = (
     *("text", "text", "uuid", "int8", "timestamptz", "text", "text", "text", "text"),
-    *("text", "bytea", "bytea", "timestamptz", "int4", "int8", "timestamptz"),
+    *("text", "bytea", "bytea", "timestamptz", "int4", "int8", "timestamptz", "bool"),
 )
 """PostgreSQL's types of the columns of a `StatementRow`."""
 
@@ -196,13 +196,15 @@ def retire(connection: psycopg.Connection, scopes: Collection[tuple[str, str, st
 
 # The directory: statements about no person, with the same order rule.
 
-_DIRECTORY_COLUMNS = StatementRow._fields[1:]
-_DIRECTORY_TYPES = STATEMENT_TYPES[1:]
+_DIRECTORY_COLUMNS = StatementRow._fields[1:-1]
+_DIRECTORY_TYPES = STATEMENT_TYPES[1:-1]
 
 
 def add_directory_statements(connection: psycopg.Connection, statements: Collection[StatementRow]) -> None:
     """Add statements of new events."""
-    copy_rows(connection, "directory_statement", _DIRECTORY_COLUMNS, _DIRECTORY_TYPES, (row[1:] for row in statements))
+    copy_rows(
+        connection, "directory_statement", _DIRECTORY_COLUMNS, _DIRECTORY_TYPES, (row[1:-1] for row in statements)
+    )
 
 
 def lower_directory_statements(connection: psycopg.Connection, repeated: Sequence[StatementRow]) -> None:

@@ -16,7 +16,13 @@ from starlette.responses import Response
 
 from onestory.record.person.identifiers import ref_from_reference
 from onestory.record.provenance import store as provenance_store
-from onestory.record.provenance.domain import StatementOrigin, parse_provenance_id, provenance_id, provenance_resource
+from onestory.record.provenance.domain import (
+    StatementOrigin,
+    marked_as_published,
+    parse_provenance_id,
+    provenance_id,
+    provenance_resource,
+)
 from onestory.record.read import request as read_request
 from onestory.record.read.access import not_found
 from onestory.record.read.request import ReadContext
@@ -83,13 +89,16 @@ class ProvenanceSearch:
         origins = await provenance_store.origins_of_resource(self._context.database, target.resource)
         computed = [origin for origin in origins if wanted.version in (None, str(origin.event_id))]
         matches = [
-            *await self._published(target, wanted),
             *[_ProvenanceMatch(_id_of(origin), provenance_resource(origin)) for origin in computed],
+            *await self._published(target, wanted),
         ]
         return await target.answer_audited(lambda: self._answer(target, matches))
 
     async def _published(self, target: AddressedResource, wanted: _ProvenanceTarget) -> Sequence[_ProvenanceMatch]:
-        """The Provenance of the resource that sources have published, as far as the caller sees it."""
+        """The Provenance of the resource that sources have published, as far as the caller sees it.
+
+        It comes last and is marked: whoever publishes it may name any agent.
+        """
         if target.audited is None:
             return ()
         record_access, view, _ = target.audited
@@ -97,7 +106,7 @@ class ProvenanceSearch:
             [entry for entry in view.entries if entry.resource_type == PROVENANCE]
         )
         return [
-            _ProvenanceMatch(entry.shared_id, entry.content)
+            _ProvenanceMatch(entry.shared_id, marked_as_published(entry.content, entry.organisation))
             for entry in published
             if entry.content and wanted.is_target(entry.content)
         ]

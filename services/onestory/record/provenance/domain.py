@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 import orjson
 
 from onestory.shared.events import Operation
@@ -22,6 +23,9 @@ EVENT_SYSTEM = "https://onestory.nhs.uk/Id/event"
 """The identifier system of event ids, which a publish answers with in X-OneStory-Event-Id."""
 RECEIVED = "https://onestory.nhs.uk/StructureDefinition/provenance-received"
 """Extension on Provenance: the broker time of the statement. `_since` and reads as of a time use this time."""
+
+ORIGIN_SYSTEM = "https://onestory.nhs.uk/CodeSystem/provenance-origin"
+"""The system of the tag that marks a published Provenance. `schemas/fhir` defines its codes."""
 
 _OPERATIONS = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 _PARTICIPANTS = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
@@ -93,6 +97,20 @@ def provenance_resource(origin: StatementOrigin) -> bytes:
         "entity": [{"role": "source", "what": {"identifier": {"system": EVENT_SYSTEM, "value": str(origin.event_id)}}}],
     }
     return orjson.dumps(body)
+
+
+def marked_as_published(provenance: bytes, organisation: str) -> bytes:
+    """A published Provenance with a tag that names the organisation that published it. All else keeps its bytes."""
+    members: dict[str, Any] = msgspec.json.decode(provenance, type=dict[str, msgspec.Raw])
+    meta: dict[str, Any] = orjson.loads(bytes(members.get("meta", b"{}")))
+    tag = {
+        "system": ORIGIN_SYSTEM,
+        "code": "published",
+        "display": f"Published by {organisation}. OneStory has not checked it.",
+    }
+    # A source must not set this tag itself.
+    others = [each for each in meta.get("tag", ()) if each.get("system") != ORIGIN_SYSTEM]
+    return msgspec.json.encode({**members, "meta": {**meta, "tag": [*others, tag]}})
 
 
 def _activity(origin: StatementOrigin) -> str:

@@ -18,11 +18,13 @@ from cachetools import LRUCache
 
 from onestory.record.person import load
 from onestory.record.person import store as person_store
-from onestory.record.person.composition import is_restricted
-from onestory.record.person.identifiers import PersonRef, matching_person_keys
+from onestory.record.person.identifiers import IdentifierMatch, PersonRef, matching_person_keys
+from onestory.record.person.labels import without_contact_details
 from onestory.record.person.load import Demographics, PersonLoader, PersonRecord
+from onestory.record.person.statements import Trust
 from onestory.record.projector.rows import record_digest
 from onestory.record.read import store as read_store
+from onestory.record.read.identifier_owner import matches_that_count
 from onestory.record.read.store import CurrentEntry
 from onestory.record.search.parameters import RecordQuery
 from onestory.record.search.sorting import START, EntryCursor
@@ -55,18 +57,26 @@ class RecordView:
     """The part of a person's record that a caller sees.
 
     `entries` are as sources stated them, by type and id. `patients` are the shared Patients, composed from the visible
-    Patient statements.
+    Patient statements. `withholds_contact`: the Patients of others have no address and no phone, because a source
+    labels the person confidential whose word does not restrict the record. `withheld`: something is not shown.
     """
 
     person: PersonRecord
     decision: Decision
     entries: Sequence[CurrentEntry]
     patients: Sequence[CurrentEntry]
+    withholds_contact: bool = False
+    withheld: bool = False
 
     def matching(self, query: RecordQuery) -> list[CurrentEntry]:
         """The matches of a query in order: the shared Patients, then entries by type and id."""
         everything = [*self.patients, *self.entries]
         return everything if query.matches_all else [entry for entry in everything if _matches(entry, query)]
+
+    def served(self, resource_type: str, own: bool, content: bytes | None) -> bytes | None:
+        """The content of a version as this caller sees it. `own`: the caller's organisation states it."""
+        withhold = self.withholds_contact and resource_type == PATIENT and not own
+        return without_contact_details(content) if withhold and content else content
 
 
 class RecordAccess:
@@ -104,13 +114,20 @@ class RecordAccess:
             practice = registered_now if at is None else await self._persons.registered_practice(person)
         organisations = [entry.organisation for each in (now, person) for entry in each.entries]
         sources = frozenset([*past_organisations, *organisations])
-        decision = decide(access.caller, _policy_subject(now, registered_now, sources), self._networks)
+        subject = self._persons.policy_subject(now, registered_now, sources)
+        decision = decide(access.caller, subject, self._networks)
         own_only = decision.visibility is Visibility.OWN and access.caller.organisation not in past_organisations
         if own_only and (only_others or await self._is_identity_of_others(ref, [now, person], access.caller)):
             decision = Decision(Visibility.NONE, "named-by-another-source")
-        entries = visible_entries(person.entries, decision.visibility, access.caller.organisation)
+        organisation = access.caller.organisation
+        entries = visible_entries(person.entries, decision, organisation)
         shown_practice = practice if decision.visibility is Visibility.ALL else None
-        return RecordView(person, decision, entries, self._persons.shared_patients(person, entries, shown_practice))
+        withhold = self._persons.withholds_contact(registered_now, now, person)
+        patients = self._persons.shared_patients(person, entries, shown_practice, withhold)
+        hidden = decision.visibility is Visibility.ALL and len(entries) < len(person.entries)
+        if withhold:
+            entries = [_without_contact(entry, organisation) for entry in entries]
+        return RecordView(person, decision, entries, patients, withhold, hidden or withhold)
 
     async def may_read(self, caller: Caller, person_key: str) -> bool:
         """Whether policy lets the caller see something of the person. Nothing is shown. Raises `Unavailable`."""
@@ -125,7 +142,10 @@ class RecordAccess:
         """
         if ref.local is None:
             return ref, False
-        matches = await person_store.identifier_matches(self._database, *ref.local)
+        stated = await person_store.identifier_matches(self._database, *ref.local)
+        matches = await matches_that_count(
+            self._database, ref.local[0], stated, caller.organisation, self._counts_about
+        )
         keys = matching_person_keys(matches, caller.organisation)
         if not keys:
             return ref, False
@@ -137,6 +157,11 @@ class RecordAccess:
                 "Your organisation states this identifier for several persons. Send a Patient id.", code="value"
             )
         return ref, False
+
+    async def _counts_about(self, match: IdentifierMatch) -> bool:
+        """Whether the organisation is a demographic authority, or the registered practice of the person."""
+        person = await self._persons.load(PersonRef(match.person_key))
+        return self._persons.trust(await self._persons.registered_practice(person)).counts(match.organisation)
 
     async def _is_identity_of_others(self, ref: PersonRef, persons: Sequence[PersonRecord], caller: Caller) -> bool:
         """Whether another organisation gave this identity and the caller's has no statements under it."""
@@ -181,17 +206,15 @@ class RecordAccess:
             await audit
 
     async def _record_events(self, view: RecordView, access: Access) -> None:
-        for person_key in view.person.person_keys:
-            await self._audit.record(
+        caller, decision = access.caller, view.decision
+        await self._audit.record(
+            *[
                 access_event(
-                    person_key,
-                    access.caller,
-                    view.decision,
-                    access.interaction,
-                    access.resource_types,
-                    access.correlation_id,
+                    person_key, caller, decision, access.interaction, access.resource_types, access.correlation_id
                 )
-            )
+                for person_key in view.person.person_keys
+            ]
+        )
 
 
 class PersonReader:
@@ -220,28 +243,46 @@ class PersonReader:
         person = await self.load(ref)
         decision = Decision(Visibility.ALL, "deployment")
         practice = await self.registered_practice(person)
-        return RecordView(person, decision, person.entries, self.shared_patients(person, person.entries, practice))
+        withhold = self.withholds_contact(practice, person)
+        patients = self.shared_patients(person, person.entries, practice, withhold)
+        return RecordView(person, decision, person.entries, patients, withhold, withhold)
 
     def shared_patients(
-        self, person: PersonRecord, visible: Sequence[CurrentEntry], practice: str | None
+        self, person: PersonRecord, visible: Sequence[CurrentEntry], practice: str | None, withhold_contact: bool
     ) -> list[CurrentEntry]:
         """The shared Patients composed from these entries, one for each NHS number; none without entries."""
         if not visible:
             return []
         statements = _patient_statements(visible)
         return [
-            self._demographics.patient(key, person.numbers_of(key), statements, practice)
+            self._demographics.patient(key, person.numbers_of(key), statements, practice, withhold_contact)
             for key in sorted(person.numbers)
         ]
 
+    def trust(self, practice: str | None) -> Trust:
+        """The sources whose word counts about a person with this registered practice."""
+        return self._demographics.trust(practice)
 
-def visible_entries(
-    entries: Sequence[CurrentEntry], visibility: Visibility, organisation: str
-) -> Sequence[CurrentEntry]:
+    def withholds_contact(self, practice: str | None, *records: PersonRecord) -> bool:
+        """Whether a source labels the person R or V that is neither an authority nor the registered practice."""
+        trust = self.trust(practice)
+        return any(not trust.counts(entry.organisation) for entry in _labelled_patients(*records))
+
+    def policy_subject(self, now: PersonRecord, practice: str | None, sources: frozenset[str]) -> PolicySubject:
+        """The facts about the person that the policy needs."""
+        trust = self.trust(practice)
+        # Only a referral gives access that a restriction takes away.
+        restricted = bool(now.referrals) and any(trust.counts(entry.organisation) for entry in _labelled_patients(now))
+        return PolicySubject(practice, sources, now.referrals, restricted)
+
+
+def visible_entries(entries: Sequence[CurrentEntry], decision: Decision, organisation: str) -> Sequence[CurrentEntry]:
     """The entries that a caller of this organisation sees."""
-    match visibility:
-        case Visibility.ALL:
+    match decision.visibility:
+        case Visibility.ALL if decision.sees_restricted or not any(entry.restricted for entry in entries):
             return entries
+        case Visibility.ALL:
+            return [entry for entry in entries if not entry.restricted or entry.organisation == organisation]
         case Visibility.OWN:
             return [entry for entry in entries if entry.organisation == organisation]
         case _:
@@ -279,9 +320,11 @@ def _patient_statements(entries: Sequence[CurrentEntry]) -> list[CurrentEntry]:
     return [entry for entry in entries if entry.resource_type == PATIENT]
 
 
-def _policy_subject(now: PersonRecord, practice: str | None, sources: frozenset[str]) -> PolicySubject:
-    # Only a referral gives access that a restriction takes away.
-    restricted = bool(now.referrals) and any(
-        is_restricted(entry.content or b"{}") for entry in _patient_statements(now.entries)
-    )
-    return PolicySubject(practice, sources, now.referrals, restricted)
+def _labelled_patients(*records: PersonRecord) -> list[CurrentEntry]:
+    return [entry for record in records for entry in _patient_statements(record.entries) if entry.restricted]
+
+
+def _without_contact(entry: CurrentEntry, organisation: str) -> CurrentEntry:
+    if entry.resource_type != PATIENT or entry.organisation == organisation or not entry.content:
+        return entry
+    return entry._replace(content=without_contact_details(entry.content))

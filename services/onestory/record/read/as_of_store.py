@@ -28,7 +28,7 @@ lowered as (
         s.person_key, s.resource_type, s.shared_id, s.event_id,
         coalesce(l.rank, s.rank) as rank, coalesce(l.published_at, s.published_at) as published_at,
         coalesce(l.recorded_at, s.recorded_at) as recorded_at,
-        s.broker_time, s.organisation, s.system, s.operation, s.content_digest
+        s.broker_time, s.organisation, s.system, s.operation, s.content_digest, s.restricted
     from statement s
     left join lowered l using (person_key, shared_id, event_id)
     where s.person_key = any($1) and s.broker_time <= $2
@@ -85,7 +85,8 @@ with {_CURRENT}, taken_back as materialized (
 )
 select v.person_key, v.resource_type, v.shared_id, v.event_id, v.rank, v.published_at, v.recorded_at, v.broker_time,
     v.organisation, v.system, v.content_digest,
-    case when v.resource_type = 'Patient' or sum(octet_length(s.content)) over () <= $3 then s.content end as content
+    case when v.resource_type = 'Patient' or sum(octet_length(s.content)) over () <= $3 then s.content end as content,
+    false as composed, v.restricted
 from visible v
 join statement s using (person_key, shared_id, event_id)
 where not exists (
@@ -102,7 +103,7 @@ with {_CURRENT}
 select link.shared_id, link.person_key, link.other_key, link.kind
 from visible v
 join patient_link link using (person_key, shared_id, event_id)
-where v.resource_type = 'Patient' and (link.kind <> 'provisional'
+where v.resource_type = 'Patient' and not link.beyond_limit and (link.kind <> 'provisional'
     or exists (select from statement older where older.person_key = link.other_key and older.broker_time <= $2)
     or exists (select from whole_list older where older.person_key = link.other_key and older.broker_time <= $2))
 """  # noqa: S608
@@ -141,9 +142,11 @@ with recursive reached (person_key) as (
     select next.person_key
     from reached
     cross join lateral (
-        select link.other_key as person_key from patient_link link where link.person_key = reached.person_key
+        select link.other_key as person_key from patient_link link
+        where link.person_key = reached.person_key and not link.beyond_limit
         union all
-        select link.person_key from patient_link link where link.other_key = reached.person_key
+        select link.person_key from patient_link link
+        where link.other_key = reached.person_key and not link.beyond_limit
     ) next
 )
 select person_key from reached

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from onestory.record.person.identifiers import PersonRef, ref_from_reference
 from onestory.record.read import as_of_store, history_store
 from onestory.record.read import request as read_request
-from onestory.record.read.access import Access, RecordAccess, not_found
+from onestory.record.read.access import Access, RecordAccess, RecordView, not_found
 from onestory.record.read.history_store import HistoryEntry, HistoryScope
 from onestory.record.read.request import ReadContext
 from onestory.record.read.resource import AddressedResource, ResourceFinder
@@ -79,9 +79,11 @@ class PersonHistory:
         access = context.access(request, caller, interaction, (resource_type,) if resource_type else ())
         view = await context.record_access.view(ref, access)
         own = None if view.decision.visibility is Visibility.ALL else caller.organisation
-        scope = HistoryScope(view.person.person_keys, resource_type, own, query.time_range.since)
+        restricted_of = None if view.decision.sees_restricted else caller.organisation
+        scope = HistoryScope(view.person.person_keys, resource_type, own, query.time_range.since, restricted_of)
         # One more than the page holds shows whether there is a next page.
         entries = await history_store.page_of_history(context.database, scope, after, query.count + 1)
+        entries = [_served(view, caller, entry) for entry in entries]
         total = await history_store.count_history(context.database, scope)
         list_url = f"{context.fhir}/{resource_type}/_history" if resource_type else f"{context.fhir}/_history"
         return await context.record_access.answer_audited(
@@ -145,7 +147,7 @@ class ResourceHistory:
         database, since = self._context.database, query.time_range.since
         # One more than the page holds shows whether there is a next page.
         versions = await history_store.page_of_versions(database, resource, since, after, query.count + 1)
-        on_page = versions[: query.count]
+        on_page = [target.served(version) for version in versions[: query.count]]
         has_more = on_page and len(versions) > len(on_page)
         next_cursor = EntryCursor(resource.resource_type, str(on_page[-1].event_id)) if has_more else None
         return on_page, next_cursor, await history_store.count_versions(database, resource, since)
@@ -194,7 +196,8 @@ class VersionRead:
             version = await self._patient_version(target, version_id)
         else:
             event_id = _parse_event_id(version_id)
-            version = await history_store.find_version(database, target.resource, event_id) if event_id else None
+            found = await history_store.find_version(database, target.resource, event_id) if event_id else None
+            version = target.served(found) if found else None
         return await target.answer_audited(lambda: _version_response(request, version))
 
     async def _patient_version(self, target: AddressedResource, version_id: str) -> ResourceVersion | None:
@@ -243,6 +246,12 @@ async def _patient_at(record_access: RecordAccess, ref: PersonRef, access: Acces
         if composed
         else ResourceVersion(None, moment, None)
     )
+
+
+def _served(view: RecordView, caller: Caller, entry: HistoryEntry) -> HistoryEntry:
+    own = entry.organisation == caller.organisation
+    content = view.served(entry.resource_type, own, entry.version.content)
+    return entry._replace(version=entry.version._replace(content=content))
 
 
 def _version_response(request: Request, version: ResourceVersion | None) -> Response:

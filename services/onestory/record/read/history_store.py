@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from onestory.record.search.sorting import HistoryCursor
@@ -13,9 +13,13 @@ from onestory.shared.postgres.database import Database
 
 
 class CurrentStatement(NamedTuple):
-    """The current statement of a resource. The resource may have left the record: see the three flags (glossary)."""
+    """The current statement of a resource. The resource may have left the record: see the three flags (glossary).
+
+    `restricted`: a version of the resource has a label R or V.
+    """
 
     organisation: str
+    restricted: bool
     retracted: bool
     away: bool
     retired: bool
@@ -23,28 +27,36 @@ class CurrentStatement(NamedTuple):
 
 
 class StoredResource(NamedTuple):
-    """The address of a resource. `person_key` is None in the directory."""
+    """The address of a resource. `person_key` is None in the directory.
+
+    `sees_restricted`: the caller sees its versions with a label R or V.
+    """
 
     resource_type: str
     shared_id: str
     person_key: str | None
+    sees_restricted: bool = True
 
 
 _CURRENT_STATEMENT = """
-select c.organisation, c.operation = 'retract', c.away, c.retired, s.event_id, s.broker_time, s.content
+select c.organisation,
+    exists (select from statement any_version where any_version.person_key = c.person_key
+        and any_version.shared_id = c.shared_id and any_version.restricted),
+    c.operation = 'retract', c.away, c.retired, s.event_id, s.broker_time, s.content
 from current c
 join statement s using (person_key, shared_id, event_id)
 where c.resource_type = $1 and c.shared_id = $2 and c.person_key = $3
 """
 
 _DIRECTORY_CURRENT_STATEMENT = """
-select s.organisation, c.operation = 'retract', false, false, s.event_id, s.broker_time, s.content
+select s.organisation, false, c.operation = 'retract', false, false, s.event_id, s.broker_time, s.content
 from directory_current c
 join directory_statement s using (shared_id, event_id)
 where c.resource_type = $1 and c.shared_id = $2
 """
 
 # $3: the earliest broker time. $4: the event id of the last version of the page before. $5: the most versions.
+# $7: true if the caller sees versions with a label R or V.
 _VERSIONS = """
 select s.event_id, s.broker_time, s.content
 from statement s
@@ -52,6 +64,7 @@ left join statement seen on seen.person_key = $6 and seen.shared_id = $2 and see
 where s.person_key = $6 and s.resource_type = $1 and s.shared_id = $2
     and ($3::timestamptz is null or s.broker_time >= $3)
     and ($4::uuid is null or (s.rank, s.published_at, s.event_id) < (seen.rank, seen.published_at, seen.event_id))
+    and ($7 or not s.restricted)
 order by s.rank desc, s.published_at desc, s.event_id desc
 limit $5
 """
@@ -70,6 +83,7 @@ limit $5
 _VERSION_COUNT = """
 select count(*) from statement
 where resource_type = $1 and shared_id = $2 and ($3::timestamptz is null or broker_time >= $3) and person_key = $4
+    and ($5 or not restricted)
 """
 
 _DIRECTORY_VERSION_COUNT = """
@@ -79,7 +93,7 @@ where resource_type = $1 and shared_id = $2 and ($3::timestamptz is null or brok
 
 _VERSION = """
 select event_id, broker_time, content from statement
-where resource_type = $1 and shared_id = $2 and event_id = $3 and person_key = $4
+where resource_type = $1 and shared_id = $2 and event_id = $3 and person_key = $4 and ($5 or not restricted)
 """
 
 _DIRECTORY_VERSION = """
@@ -92,7 +106,9 @@ async def current_statement(database: Database, resource: StoredResource) -> Cur
     """The current statement of a resource; None if it has none."""
     query = _CURRENT_STATEMENT if resource.person_key else _DIRECTORY_CURRENT_STATEMENT
     row = await database.fetchrow(query, *_address_arguments(resource))
-    return None if row is None else CurrentStatement(row[0], row[1], row[2], row[3], ResourceVersion(*row[4:]))
+    if row is None:
+        return None
+    return CurrentStatement(row[0], row[1], row[2], row[3], row[4], ResourceVersion(*row[5:]))
 
 
 async def find_version(database: Database, resource: StoredResource, event_id: UUID) -> ResourceVersion | None:
@@ -123,12 +139,12 @@ async def count_versions(database: Database, resource: StoredResource, since: da
     )
 
 
-def _address_arguments(resource: StoredResource) -> tuple[str, ...]:
-    return (resource.resource_type, resource.shared_id, *_person_argument(resource))
+def _address_arguments(resource: StoredResource) -> tuple[Any, ...]:
+    return (resource.resource_type, resource.shared_id, *_person_argument(resource)[:1])
 
 
-def _person_argument(resource: StoredResource) -> tuple[str, ...]:
-    return (resource.person_key,) if resource.person_key else ()
+def _person_argument(resource: StoredResource) -> tuple[Any, ...]:
+    return (resource.person_key, resource.sees_restricted) if resource.person_key else ()
 
 
 class HistoryEntry(NamedTuple):
@@ -138,18 +154,24 @@ class HistoryEntry(NamedTuple):
     shared_id: str
     version: ResourceVersion
     cursor: HistoryCursor
+    organisation: str
 
 
 class HistoryScope(NamedTuple):
-    """The part of a person's history that is requested and that the caller may see. None means any."""
+    """The part of a person's history that is requested and that the caller may see. None means any.
+
+    `restricted_of`: the caller sees statements with a label R or V of this organisation only.
+    """
 
     person_keys: Collection[str]
     resource_type: str | None
     organisation: str | None
     since: datetime | None
+    restricted_of: str | None = None
 
 
-# $1: the identities of the person. $2: a type. $3: an organisation. $4: the earliest broker time.
+# $1: the identities of the person. $2: a type. $3: an organisation. $4: the earliest broker time. $5: the organisation
+# whose statements with a label R or V are shown; null for any.
 # "moved": resources that now belong to another person. The history does not show their versions, only that they left.
 # "ended": resources that left the record without a new version: they moved, a whole list retired them, or their source
 # retracted them under another identity of the person. They come last in their moment.
@@ -186,13 +208,14 @@ with moved as (
         = (taken_back.person_key, taken_back.shared_id, taken_back.event_id)
     where cardinality($1) > 1 and taken_back.person_key = any($1) and taken_back.operation = 'retract'
 ), changes as (
-    select s.resource_type, s.shared_id, s.event_id, s.broker_time, s."offset", s.organisation, s.person_key
+    select s.resource_type, s.shared_id, s.event_id, s.broker_time, s."offset", s.organisation, s.person_key,
+        s.restricted
     from statement s
     where s.person_key = any($1)
         and not exists (select from moved where moved.resource_hash = substr(s.shared_id, 28))
     union all
     select ended.resource_type, ended.shared_id, null, greatest(ended.broker_time, s.broker_time),
-        9223372036854775807, ended.organisation, ended.person_key
+        9223372036854775807, ended.organisation, ended.person_key, s.restricted
     from ended
     join statement s using (person_key, shared_id, event_id)
 ), requested as (
@@ -200,16 +223,17 @@ with moved as (
     where ($2::text is null or resource_type = $2)
         and ($3::text is null or organisation = $3)
         and ($4::timestamptz is null or broker_time >= $4)
+        and ($5::text is null or not restricted or organisation = $5)
 )
 """
 
 _HISTORY_PAGE = f"""{_HISTORY}, page as (
     select * from requested
-    where $5::timestamptz is null or (broker_time, "offset", shared_id) < ($5, $6::bigint, $7::text collate "C")
+    where $6::timestamptz is null or (broker_time, "offset", shared_id) < ($6, $7::bigint, $8::text collate "C")
     order by broker_time desc, "offset" desc, shared_id desc
-    limit $8
+    limit $9
 )
-select page.resource_type, page.shared_id, page.event_id, page.broker_time, s.content, page."offset"
+select page.resource_type, page.shared_id, page.event_id, page.broker_time, s.content, page."offset", page.organisation
 from page
 left join statement s using (person_key, shared_id, event_id)
 order by page.broker_time desc, page."offset" desc, page.shared_id desc
@@ -225,9 +249,13 @@ async def page_of_history(
     rows = await database.fetch(_HISTORY_PAGE, *_scope_arguments(scope), *(after or (None, None, None)), count)
     return [
         HistoryEntry(
-            resource_type, shared_id, ResourceVersion(event_id, at, content), HistoryCursor(at, offset, shared_id)
+            resource_type,
+            shared_id,
+            ResourceVersion(event_id, at, content),
+            HistoryCursor(at, offset, shared_id),
+            organisation,
         )
-        for resource_type, shared_id, event_id, at, content, offset in rows
+        for resource_type, shared_id, event_id, at, content, offset, organisation in rows
     ]
 
 
@@ -237,4 +265,4 @@ async def count_history(database: Database, scope: HistoryScope) -> int:
 
 
 def _scope_arguments(scope: HistoryScope) -> tuple[object, ...]:
-    return (list(scope.person_keys), scope.resource_type, scope.organisation, scope.since)
+    return (list(scope.person_keys), scope.resource_type, scope.organisation, scope.since, scope.restricted_of)

@@ -28,6 +28,7 @@ from onestory.record.search.parameters import (
     resource_type_in_path,
 )
 from onestory.shared.errors import Gone
+from onestory.shared.fhir.bundle import ResourceVersion
 from onestory.shared.identity import is_directory_id
 from onestory.shared.policy import Caller, Visibility
 
@@ -53,7 +54,7 @@ def _response(request: Request, target: AddressedResource) -> Response:
     assert target.current is not None
     if gone := _gone(target.current):
         raise gone
-    version = target.current.version
+    version = target.served(target.current.version)
     if version.content is None:
         raise not_found()
     return read_request.resource_response(request, version.content, version.event_id, version.broker_time)
@@ -106,7 +107,18 @@ class AddressedResource:
             return self.current is not None
         _, view, access = self.audited
         own = self.current.organisation == access.caller.organisation
-        return view.decision.visibility is Visibility.ALL or (view.decision.visibility is Visibility.OWN and own)
+        if view.decision.visibility is Visibility.ALL:
+            return own or view.decision.sees_restricted or not self.current.restricted
+        return view.decision.visibility is Visibility.OWN and own
+
+    def served(self, version: ResourceVersion) -> ResourceVersion:
+        """A version of this resource as the caller sees it."""
+        stated = self.entry or self.current
+        if self.audited is None or stated is None:
+            return version
+        _, view, access = self.audited
+        own = stated.organisation == access.caller.organisation
+        return version._replace(content=view.served(self.resource.resource_type, own, version.content))
 
 
 class ResourceFinder:
@@ -153,7 +165,9 @@ class ResourceFinder:
         view = await record_access.view(ref, access)
         matches = await record_access.with_contents(view.matching(by_address))
         if matches:
-            return replace(target, entry=matches[0], audited=(record_access, view, access))
+            own = matches[0].organisation == access.caller.organisation
+            seen = resource._replace(sees_restricted=own or view.decision.sees_restricted)
+            return replace(target, resource=seen, entry=matches[0], audited=(record_access, view, access))
         current = await history_store.current_statement(self._context.database, resource)
         if current:
             # The source of a statement may see it, also after it left the record.

@@ -18,7 +18,7 @@ class CurrentEntry(NamedTuple):
     """A statement that is part of a person's record.
 
     A shared Patient has the same fields, with its NHS number as id. It is `composed`, not stored. `content` is JSON
-    bytes, or None if it was not fetched.
+    bytes, or None if it was not fetched. `restricted`: its source labels it R or V.
     """
 
     person_key: str
@@ -34,6 +34,7 @@ class CurrentEntry(NamedTuple):
     content_digest: bytes
     content: bytes | None
     composed: bool = False
+    restricted: bool = False
 
     @property
     def cursor(self) -> EntryCursor:
@@ -43,12 +44,13 @@ class CurrentEntry(NamedTuple):
 
 # Contents are fetched for Patients, because policy needs them, and for all if the whole record is small.
 _ENTRIES = """
-select c.resource_type, c.shared_id, c.event_id, c.rank, c.published_at, s.recorded_at, s.broker_time,
+select c.person_key, c.resource_type, c.shared_id, c.event_id, c.rank, c.published_at, s.recorded_at, s.broker_time,
     c.organisation, c.system, c.content_digest,
-    case when c.resource_type = 'Patient' or sum(octet_length(s.content)) over () <= $2 then s.content end as content
+    case when c.resource_type = 'Patient' or sum(octet_length(s.content)) over () <= $2 then s.content end as content,
+    s.restricted
 from current c
 join statement s using (person_key, shared_id, event_id)
-where c.person_key = $1 and c.visible
+where c.person_key = any($1) and c.visible
 order by c.resource_type, c.shared_id
 """
 
@@ -67,9 +69,11 @@ with recursive reached (person_key) as (
     select next.person_key
     from reached
     cross join lateral (
-        select link.other_key as person_key from patient_link link where link.person_key = reached.person_key
+        select link.other_key as person_key from patient_link link
+        where link.person_key = reached.person_key and not link.beyond_limit
         union all
-        select link.person_key from patient_link link where link.other_key = reached.person_key
+        select link.person_key from patient_link link
+        where link.other_key = reached.person_key and not link.beyond_limit
     ) next
 )
 select link.person_key, link.other_key, link.kind
@@ -77,7 +81,8 @@ from reached
 join patient_link link using (person_key)
 join current c on c.person_key = link.person_key and c.resource_type = 'Patient'
     and c.shared_id = link.shared_id and c.event_id = link.event_id and c.visible
-where link.kind <> 'provisional' or exists (select from person where person.person_key = link.other_key)
+where not link.beyond_limit
+    and (link.kind <> 'provisional' or exists (select from person where person.person_key = link.other_key))
 """
 
 # A source may retract under one identity a statement that it made under another identity of the same person.
@@ -117,10 +122,10 @@ where older.person_key = any($1) and older.visible
 _NHS_NUMBERS = "select person_key, value from person where person_key = any($1) and system = $2"
 
 
-async def current_entries(queries: Queries, person_key: str, content_bytes: int) -> list[CurrentEntry]:
-    """The current entries under a person key, by type and id; with contents if these have at most `content_bytes`."""
-    rows = await queries.fetch(_ENTRIES, person_key, content_bytes)
-    return [_entry(person_key, *row) for row in rows]
+async def current_entries(queries: Queries, person_keys: Collection[str], content_bytes: int) -> list[CurrentEntry]:
+    """The current entries under these keys, by type and id; with contents if these have at most `content_bytes`."""
+    rows = await queries.fetch(_ENTRIES, list(person_keys), content_bytes)
+    return [_entry(*row) for row in rows]
 
 
 async def contents(queries: Queries, wanted: Iterable[CurrentEntry]) -> Mapping[str, bytes]:
@@ -163,7 +168,7 @@ async def nhs_numbers(queries: Queries, person_keys: Collection[str]) -> Mapping
 
 
 def _entry(person_key: str, resource_type: str, shared_id: str, *rest: Any) -> CurrentEntry:
-    event_id, rank, published_at, recorded_at, broker_time, organisation, system, content_digest, content = rest
+    event_id, rank, published_at, recorded_at, broker_time, organisation, system, digest, content, restricted = rest
     # These texts are the same in many rows, and entries are cached.
     return CurrentEntry(
         person_key,
@@ -176,8 +181,9 @@ def _entry(person_key: str, resource_type: str, shared_id: str, *rest: Any) -> C
         broker_time,
         intern(organisation),
         intern(system),
-        content_digest,
+        digest,
         content,
+        restricted=restricted,
     )
 
 

@@ -139,7 +139,9 @@ class GenerationFollower:
     def __init__(self, config: Settings, keys: Keys, codec: Codec, log: Log, progress: Progress) -> None:
         metrics = ProjectorMetrics(CollectorRegistry())
         parking = Parking(codec, metrics, config.parking_limit_per_hour)
-        self._handler = _CountingProjector(RecordProjector(keys, config.demographic_authorities, parking, metrics))
+        self._handler = _CountingProjector(
+            RecordProjector(keys, config.demographic_authorities, parking, metrics, config.identities_per_source)
+        )
         self._log = BoundedLog(log)
         self._reader = LogReader(self._log, codec)
         self._dsn = config.postgres

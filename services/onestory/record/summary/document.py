@@ -127,7 +127,7 @@ def _valid_until(summary_input: SummaryInput, sections: Iterable[Section], at: d
 def _composition(
     record: SummaryRecord, subject: str, sections: Sequence[Section], addresses: Mapping[str, str]
 ) -> bytes:
-    header = person.patient_header(record.patient) + paragraph(f"As of {clock(record.at)}")
+    header = person.patient_header(record.patient, record.organisation_name) + paragraph(f"As of {clock(record.at)}")
     return orjson.dumps(
         {
             "resourceType": "Composition",

@@ -5,11 +5,12 @@ http://hl7.org/fhir/uv/ips/STU2/StructureDefinition-Patient-uv-ips.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from onestory.record.person.sources_words import SourcesWord, words_in
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.model import summary_codes
 from onestory.record.summary.narrative import paragraph, strong, text
@@ -37,8 +38,11 @@ def ips_patient(patient: bytes) -> bytes:
     return msgspec.json.encode(shown)
 
 
-def patient_header(patient: Mapping[str, Any]) -> str:
-    """XHTML: name, NHS number, date of birth, gender, languages."""
+def patient_header(patient: Mapping[str, Any], organisation_name: Callable[[str], str]) -> str:
+    """XHTML: name, NHS number, date of birth, gender, languages.
+
+    Languages that are the word of one source only have its name.
+    """
     own = text_of(patient, "id")
     known = len(own) == 10 and own.isdigit()
     number = f"NHS number {own[:3]} {own[3:6]} {own[6:]}" if known else "NHS number not known"
@@ -49,6 +53,11 @@ def patient_header(patient: Mapping[str, Any]) -> str:
         strong(text(name_of_person(patient))),
         text(", ".join([number, born, gender])),
         *map(text, _languages(patient)),
+        *[
+            text(f"{organisation_name(word.organisation)} says: {line}")
+            for word in words_in(patient)
+            for line in _languages_in_word(word)
+        ],
     ]
     return paragraph("<br/>".join(lines))
 
@@ -75,6 +84,19 @@ def _languages(patient: Mapping[str, Any]) -> Iterator[str]:
     for extension in objects_at(patient, "extension"):
         if text_of(extension, "url").endswith("interpreterRequired") and extension.get("valueBoolean") is True:
             yield "Interpreter required"
+
+
+def _languages_in_word(word: SourcesWord) -> Iterator[str]:
+    if word.element == "communication":
+        languages = [part for part in objects_at([*word.values], "extension") if text_of(part, "url") == "language"]
+        if spoken := concept_texts(languages, "valueCodeableConcept"):
+            yield f"Languages: {', '.join(spoken)}"
+    if word.element == "extension":
+        for value in word.values:
+            url, *others = objects_at(value, "extension")
+            is_interpreter = text_of(url, "valueUri").endswith("interpreterRequired")
+            if is_interpreter and others and others[0].get("valueBoolean") is True:
+                yield "Interpreter required"
 
 
 def _has_name(names: Any) -> bool:

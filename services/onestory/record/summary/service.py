@@ -112,6 +112,7 @@ class Summaries:
             organisation_names=await person_store.organisation_names(
                 self._database, {each.organisation for each in view.entries}
             ),
+            withheld=view.withheld,
             freshness_valid_until=report.valid_until,
         )
         return await run_in_thread_if(_is_large(facts.contents), lambda: summarise(summary_input, moment))
@@ -144,7 +145,7 @@ def summary_patient(view: RecordView, requested_id: str) -> SummaryPatient:
 
 def _summary_key(view: RecordView, patient: SummaryPatient, organisation: str) -> _SummaryKey:
     visibility = view.decision.visibility
-    if visibility is Visibility.ALL:
+    if visibility is Visibility.ALL and view.decision.sees_restricted:
         return _SummaryKey(patient.id, patient.version, tuple(sorted(view.person.versions.items())), visibility, "")
     seen = tuple((entry.shared_id, entry.event_id, entry.rank, entry.recorded_at) for entry in view.entries)
     return _SummaryKey(patient.id, patient.version, seen, visibility, organisation)

@@ -31,6 +31,8 @@ NOTICE_CODES = {
     "person-deceased": "person-deceased",
     "person-deceased-withdrawn": "person-deceased-withdrawn",
     "person-moved": "person-moved",
+    "person-death-stated": "person-death-stated",
+    "person-death-stated-withdrawn": "person-death-stated-withdrawn",
     "message": "referral-message",
     "ask": "referral-question",
     "answer": "referral-answered",

@@ -1,4 +1,7 @@
-"""News about a person that the parties of a referral have to know: a death, its withdrawal, a move. Pure."""
+"""News about a person that the parties of a referral have to know: a death, its withdrawal, a move. Pure.
+
+What follows here is the word of demographic authorities. `death_words` has that of other sources.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from onestory.referral.lifecycle.model import ChangeContext, Referral, ReferralC
 from onestory.referral.notices.domain import notices
 from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.events import ConsumedMessage, Entry, Operation, OrderKey, RecordChanged, rank_of
-from onestory.shared.fhir.json import element_value, elements
+from onestory.shared.fhir.json import elements, stated_death
 from onestory.shared.fhir.references import current_practice, general_practitioners, ods_code, organisation_shared_id
 from onestory.shared.fhir.validate import validate
 from onestory.shared.identity import Keys, SharedId, parse_shared_id
@@ -68,6 +71,9 @@ class News(StrEnum):
     DECEASED = "person-deceased"
     NOT_DECEASED = "person-deceased-withdrawn"
     MOVED = "person-moved"
+    DEATH_STATED = "person-death-stated"
+    """A source that is no demographic authority says that the person died. The reason is its ODS code."""
+    DEATH_STATED_WITHDRAWN = "person-death-stated-withdrawn"
 
 
 def person_statements(message: ConsumedMessage, keys: Keys, authorities: Collection[str]) -> Iterator[PersonStatement]:
@@ -105,7 +111,7 @@ def _statement(
         rank_of(event.sequence, entry.recorded_at),
         event.published_at,
         entry.operation.value,
-        _deceased(content) if content else None,
+        stated_death(elements(content)) if content else None,
         practice,
         "" if practice else practice_id or "",
         hashlib.sha256(content or b"").digest(),
@@ -153,14 +159,6 @@ def _readable(entry: Entry) -> bytes | None:
     return entry.content
 
 
-def _deceased(content: bytes) -> bool | None:
-    element = elements(content).get("deceased", {})
-    if "deceasedDateTime" in element:
-        return True
-    deceased: bool | None = element_value(element, "deceasedBoolean")
-    return deceased
-
-
 def _practices(entries: Sequence[Entry]) -> Mapping[str, str]:
     """The ODS codes of the Organizations in the same message, by shared id."""
     organisations = [entry for entry in entries if entry.resource_type == "Organization" and entry.content]
@@ -168,14 +166,15 @@ def _practices(entries: Sequence[Entry]) -> Mapping[str, str]:
     return {shared_id: code for shared_id, code in codes.items() if code}
 
 
-def news_change(referral: Referral, context: ChangeContext, news: News, practice: str) -> ReferralChange | None:
+def news_change(referral: Referral, context: ChangeContext, news: News, reason: str) -> ReferralChange | None:
     """The change of a referral that tells its parties the news; None where the referral has ended meanwhile.
 
     It does not change the status: the parties decide about that. All parties get a notice, also the holder, because no
-    party made the change. The reason of a move is the person's new practice.
+    party made the change. The reason of a move is the person's new practice, and that of a death that a source states
+    is the source.
     """
     if not referral.is_open:
         return None
     after = replace(referral, version=referral.version + 1)
     change = build_change(referral, after, news, context)
-    return replace(change, reason=practice, notices=notices(news, referral, after, None))
+    return replace(change, reason=reason, notices=notices(news, referral, after, None))

@@ -19,9 +19,12 @@ from onestory.referral.clocks import clock
 from onestory.referral.lifecycle.handler import ReferralHandler
 from onestory.referral.lifecycle.model import ReferralChange
 from onestory.referral.metrics import ReferralMetrics, count_reused_event_ids, count_unusable, run_periodically
+from onestory.referral.person_news import death_word_store
 from onestory.referral.person_news import store as person_news_store
+from onestory.referral.person_news.death_words import DeathWord, death_words, greatest_words, may_have_patient
 from onestory.referral.person_news.domain import (
     KnownPerson,
+    News,
     PersonStatement,
     news,
     news_change,
@@ -43,14 +46,18 @@ _SOURCE = re.compile(rb"/organisations/([A-Z0-9]+)/")
 
 
 class PersonNewsBatch(NamedTuple):
-    """The statements about people in a batch, and the messages that cannot be used, each with its reason."""
+    """The statements about people in a batch, and the messages that cannot be used, each with its reason.
+
+    `statements` are those of demographic authorities, `words` those of other sources about deaths.
+    """
 
     statements: list[PersonStatement]
+    words: list[DeathWord]
     unusable: list[tuple[ConsumedMessage, str]]
 
 
 class PersonNewsProjection:
-    """Follows the Patients that demographic authorities state, and queues news about people with open referrals.
+    """Follows the Patients that sources state, and queues news about people with open referrals.
 
     A message that cannot be used is counted and logged.
     """
@@ -61,20 +68,20 @@ class PersonNewsProjection:
         self._gauges = gauges
 
     def can_skip(self, topic: str, record: LogRecord) -> bool:
-        """Whether the header `ce_source` names a source that is no demographic authority.
-
-        This is so for nearly all messages of `care.record`.
-        """
+        """Whether the message has no Patient, and its header `ce_source` names a source that is no authority."""
         source = next((text for name, text in record.headers if name == "ce_source"), None)
         match = _SOURCE.match(source or b"") if topic == RECORD_TOPIC else None
-        return match is not None and match[1].decode() not in self._authorities
+        if match is None or match[1].decode() in self._authorities:
+            return False
+        return not may_have_patient(record.value)
 
     def prepare(self, messages: Sequence[ConsumedMessage]) -> PersonNewsBatch:
         """Reads the statements in messages, without the database."""
-        batch = PersonNewsBatch([], [])
+        batch = PersonNewsBatch([], [], [])
         for message in messages:
             try:
                 batch.statements.extend(list(person_statements(message, self._keys, self._authorities)))
+                batch.words.extend(list(death_words(message, self._authorities)))
             except Unprocessable as error:
                 batch.unusable.append((message, error.issues[0].code))
         return batch
@@ -95,13 +102,39 @@ class PersonNewsProjection:
             )
             for person_key, (before, after) in changed.items():
                 for item in news(before, after):
-                    person_news_store.queue_news(transaction, person_key, item, after.practice)
+                    reason = after.practice if item is News.MOVED else ""
+                    person_news_store.queue_news(transaction, person_key, item, reason)
+        if batch.words:
+            _write_words(transaction, greatest_words(batch.words))
 
         def observe() -> None:
             count_unusable(self._gauges, batch.unusable)
             count_reused_event_ids(self._gauges, RECORD_TOPIC, reused)
 
         return observe
+
+
+def _write_words(transaction: psycopg.Connection, words: Sequence[DeathWord]) -> None:
+    """Writes what sources say of deaths, and queues the news in it. A death that is known already is no news."""
+    may_be_news = any(word.died for word in words) or death_word_store.known_deaths(transaction, words)
+    if may_be_news:
+        # In the same order as for statements of authorities, so that two projectors do not wait for each other.
+        person_news_store.lock(transaction)
+    death_word_store.lock(transaction, alone=may_be_news)
+    if not may_be_news and not death_word_store.known_deaths(transaction, words):
+        death_word_store.upsert_words(transaction, words)
+        return
+    persons = death_word_store.persons_of(transaction, words)
+    before = death_word_store.sources_of_deaths(transaction, persons)
+    death_word_store.upsert_words(transaction, words)
+    after = death_word_store.sources_of_deaths(transaction, persons)
+    linked, replacements = _linked_people(transaction, {key for key, _ in before ^ after})
+    known = person_news_store.known_people(transaction, linked)
+    for person_key, organisation in sorted(before ^ after):
+        item = News.DEATH_STATED if (person_key, organisation) in after else News.DEATH_STATED_WITHDRAWN
+        for identity in sorted(linked_keys(replacements, person_key)):
+            if not known.get(identity, KnownPerson()).deceased:
+                person_news_store.queue_news(transaction, identity, item, organisation)
 
 
 def _changed_people(
@@ -192,7 +225,7 @@ class NewsSender:
                 raise _AlreadySent
 
         try:
-            decide = partial(news_change, news=waiting.news, practice=waiting.practice)
+            decide = partial(news_change, news=waiting.news, reason=waiting.reason)
             change = await self._handler.change_without_request(waiting.referral_id, decide, delete)
             if change is None:
                 async with self._database.transaction() as transaction:

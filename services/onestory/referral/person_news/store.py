@@ -19,12 +19,15 @@ _LOCK = 0x9E50
 
 @dataclass(frozen=True, slots=True)
 class WaitingNews:
-    """A row of `to_tell`: news for one referral that has not been sent yet."""
+    """A row of `to_tell`: news for one referral that has not been sent yet.
+
+    `reason` is the new practice after a move, or the source that states a death; else empty.
+    """
 
     id: int
     referral_id: str
     news: News
-    practice: str
+    reason: str
 
 
 def lock(transaction: psycopg.Connection) -> None:
@@ -144,7 +147,7 @@ def upsert_known(transaction: psycopg.Connection, known: Mapping[str, KnownPerso
     )
 
 
-def queue_news(transaction: psycopg.Connection, person_key: str, news: News, practice: str) -> None:
+def queue_news(transaction: psycopg.Connection, person_key: str, news: News, reason: str) -> None:
     """Queues news for every open referral of a person.
 
     It takes the same lock as commands (`lifecycle/store.py`). So either this statement sees the row of a referral that
@@ -155,18 +158,27 @@ def queue_news(transaction: psycopg.Connection, person_key: str, news: News, pra
         """insert into referral.to_tell (referral_id, news, practice)
            select referral_id, %s, %s from referral.referral
            where person_key = %s and is_open order by referral_id""",
-        [news.value, practice if news is News.MOVED else "", person_key],
+        [news.value, reason, person_key],
     )
 
 
 async def queue_death_news(transaction: Transaction, person_key: str, referral_id: str) -> None:
-    """Queues the news of a death for a referral that reaches a new party, if the death is known already."""
+    """Queues the news of a death for a referral that reaches a new party, if the death is known or stated already."""
     await transaction.execute(
-        """insert into referral.to_tell (referral_id, news, practice)
-           select $2, $3, '' from referral.person_known where person_key = $1 and deceased""",
+        """with known as (select from referral.person_known where person_key = $1 and deceased)
+           insert into referral.to_tell (referral_id, news, practice)
+           select $2, $3, '' from known
+           union all
+           select distinct $2, $4, w.organisation from referral.death_word w
+           where w.person_key = $1 and w.died and not exists (select from known) and not exists (
+               select from referral.death_word o
+               where o.resource_hash = w.resource_hash and o.person_key <> w.person_key
+                 and (o.asserted_rank, o.asserted_published_at, o.asserted_event_id)
+                     > (w.asserted_rank, w.asserted_published_at, w.asserted_event_id))""",
         person_key,
         referral_id,
         News.DECEASED.value,
+        News.DEATH_STATED.value,
     )
 
 

@@ -39,6 +39,15 @@ def element_value(element: Element, key: str) -> Any:
     return None if raw is None else msgspec.json.decode(raw)
 
 
+def stated_death(parts: Mapping[str, Element]) -> bool | None:
+    """Return whether a Patient, by its elements, states that the person died; None if it does not say."""
+    element = parts.get("deceased", {})
+    if "deceasedDateTime" in element:
+        return True
+    stated: bool | None = element_value(element, "deceasedBoolean")
+    return stated
+
+
 def values_at(value: Any, *path: str) -> list[Any]:
     """Return all values at a path. Lists on the way are flattened."""
     values = value if isinstance(value, list) else [value]

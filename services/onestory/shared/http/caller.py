@@ -12,6 +12,7 @@ import structlog
 from cachetools import TLRUCache
 
 from onestory.shared.errors import Unauthenticated, Unavailable
+from onestory.shared.identity import is_storable
 from onestory.shared.policy import Caller
 
 log = structlog.get_logger()
@@ -25,6 +26,7 @@ _REFRESH_INTERVAL_S = 10.0
 _RETRY_INTERVAL_S = 1.0
 _MAX_CACHED_TOKENS = 4096
 _TOKEN_MAX_AGE_S = 600.0
+_DEFAULT_SYSTEM = "default"
 
 
 def create_http_client() -> httpx.AsyncClient:
@@ -138,23 +140,30 @@ def _issuer_unavailable() -> Unavailable:
 
 def _caller(claims: dict[str, Any]) -> Caller:
     organisation = claims["org"]
-    if not isinstance(organisation, str) or not organisation.isalnum():
+    if not isinstance(organisation, str) or not (organisation.isascii() and organisation.isalnum()):
         raise Unauthenticated("The token's claim org must be an ODS code.")
+    system = _text(claims, "system")
     return Caller(
         organisation=organisation.upper(),
-        system=_text(claims, "system") or "default",
+        system=system or _DEFAULT_SYSTEM,
         subject=_text(claims, "sub"),
         role=_text(claims, "role"),
         network=_text(claims, "network"),
         purpose=_text(claims, "purpose") or "TREAT",
         expires_at=float(claims["exp"]),
+        has_system_claim=bool(system),
     )
 
 
 def _text(claims: dict[str, Any], name: str) -> str:
+    """The text of a claim; empty if the token lacks it. Raises `Unauthenticated` for a text that cannot be stored."""
     value = claims.get(name, "")
     if not isinstance(value, str):
         raise Unauthenticated(f"The token's claim {name} must be a string.")
+    if not is_storable(value) or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise Unauthenticated(
+            f"The token's claim {name} must have at most 512 bytes of UTF-8, without NUL and lone surrogates."
+        )
     return value
 
 

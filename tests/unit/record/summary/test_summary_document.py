@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
+import orjson
 from tests.unit.record.summary.written import (
     GP,
     HOSPITAL,
@@ -23,6 +25,8 @@ from tests.unit.record.summary.written import (
 )
 
 from onestory.record.freshness.domain import Freshness
+from onestory.record.person.composition import NhsNumbers, compose
+from onestory.record.person.statements import PatientStatement, Trust
 from onestory.record.summary.api import summary_page
 from onestory.record.summary.document import summarise
 
@@ -289,3 +293,37 @@ def test_of_a_person_without_an_nhs_number_that_is_said() -> None:
     patient = {"resourceType": "Patient", "id": "e5fcvzulx3jojnkeqlrobvosye", "name": [{"family": "Okafor"}]}
 
     assert "NHS number not known" in summary_page(summarise(known(patient=patient), NOW).document).decode()
+
+
+def test_a_death_that_is_the_word_of_one_source_is_shown_as_its_word() -> None:
+    patient = shared_patient({"deceasedDateTime": "2026-10-02"})
+    notice = told(ASTHMA, patient=patient)["Please note"]
+
+    assert "Vale Royal Hospital (RZ3) says that this person died on 2 Oct 2026." in notice
+    assert "No demographic authority has said so." in notice
+    assert "recorded as having died" not in notice
+
+
+def test_the_authoritys_not_deceased_is_shown_beside_the_word() -> None:
+    patient = {**shared_patient({"deceasedBoolean": True}), "deceasedBoolean": False}
+
+    assert (
+        "The demographic authority says that this person has not died." in told(ASTHMA, patient=patient)["Please note"]
+    )
+
+
+def test_languages_of_one_source_have_its_name() -> None:
+    interpreter = {"url": "http://hl7.org/fhir/StructureDefinition/patient-interpreterRequired", "valueBoolean": True}
+    stated = {"communication": [{"language": {"text": "Welsh"}}], "extension": [interpreter]}
+    page = summary_page(summarise(known(ASTHMA, patient=shared_patient(stated)), NOW).document).decode()
+
+    assert "Vale Royal Hospital (RZ3) says: Languages: Welsh" in page
+    assert "Vale Royal Hospital (RZ3) says: Interpreter required" in page
+
+
+def shared_patient(stated: dict[str, Any]) -> dict[str, Any]:
+    """The shared Patient of which one hospital states these elements."""
+    content = orjson.dumps({"resourceType": "Patient", "id": "p", **stated})
+    statement = PatientStatement("p", "e", "RZ3", 1, NOW, content)
+    patient: dict[str, Any] = orjson.loads(compose(NhsNumbers("9990000018"), [statement], Trust()).content)
+    return {**PATIENT, "extension": patient["extension"]}

@@ -6,11 +6,12 @@ Notices warn of plans that disagree, a death, withheld content, and sources that
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.model import Fact
+from onestory.record.person.sources_words import words_in
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary import sources
 from onestory.record.summary.model import SummaryRecord, end_of_day
@@ -59,7 +60,7 @@ _NOT_CLINICAL = frozenset(
 
 def notices(record: SummaryRecord) -> Section | None:
     """The notices; None if there are none."""
-    items = [*_plan_notices(record), *_patient_notices(record.patient), *_record_notices(record)]
+    items = [*_plan_notices(record), *_patient_notices(record), *_record_notices(record)]
     return Section("notices", "Please note", bullet_list(items), system=ONESTORY_SECTIONS) if items else None
 
 
@@ -69,14 +70,34 @@ def _plan_notices(record: SummaryRecord) -> Iterator[str]:
         yield f"{strong('Plans for emergency care disagree.')} {sides}"
 
 
-def _patient_notices(patient: Mapping[str, Any]) -> Iterator[str]:
+def _patient_notices(record: SummaryRecord) -> Iterator[str]:
+    patient = record.patient
     died = patient.get("deceasedDateTime")
     if died or patient.get("deceasedBoolean") is True:
-        on = f" on {text(summary_dates.shown(died))}" if died else ""
-        yield strong(f"This person is recorded as having died{on}.")
+        yield strong(f"This person is recorded as having died{_on(died)}.")
+    yield from _words_of_a_death(record)
     links = patient.get("link")
     if isinstance(links, list) and any(isinstance(each, dict) and each.get("type") == "replaced-by" for each in links):
         yield strong("This NHS number was replaced by another one.")
+
+
+def _words_of_a_death(record: SummaryRecord) -> Iterator[str]:
+    """The word of each source that is no demographic authority. It makes no death a fact."""
+    words = [word for word in words_in(record.patient) if word.element == "deceased" and word.values]
+    for word in words:
+        source, (value, *_) = text(record.organisation_name(word.organisation)), word.values
+        if value.get("valueBoolean") is False:
+            yield f"{source} says that this person has not died."
+        else:
+            yield strong(f"{source} says that this person died{_on(value.get('valueDateTime'))}.")
+    if words and record.patient.get("deceasedBoolean") is False:
+        yield "The demographic authority says that this person has not died."
+    elif words:
+        yield "No demographic authority has said so. Ask the source before you act on it."
+
+
+def _on(died: Any) -> str:
+    return f" on {text(summary_dates.shown(died))}" if died else ""
 
 
 def _record_notices(record: SummaryRecord) -> Iterator[str]:
