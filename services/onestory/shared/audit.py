@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -17,6 +18,7 @@ from uuid_utils.compat import uuid7
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import AccessRecorded
 from onestory.shared.kafka.codec import Codec
+from onestory.shared.kafka.messages import event_message
 from onestory.shared.kafka.producer import KafkaMessage, Producer
 from onestory.shared.kafka.schemas import ACCESS_TOPIC
 from onestory.shared.policy import Caller, Decision
@@ -83,9 +85,8 @@ class AuditTrail:
         """Return after all in-sync replicas have the event. Raises `Unavailable`; then the read must show nothing."""
         if self._partition is None:
             self._partition = secrets.randbelow(max(1, await self._producer.partitions(ACCESS_TOPIC)))
-        message = KafkaMessage(
-            ACCESS_TOPIC, access.person_key.encode(), self._codec.encode(access), partition=self._partition
-        )
+        message = event_message(ACCESS_TOPIC, access.person_key.encode(), access, self._codec)
+        message = replace(message, partition=self._partition)
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((message, written))
         if self._writing is None:

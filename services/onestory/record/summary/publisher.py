@@ -177,6 +177,10 @@ class Summariser:
         before = summary_store.last_published(transaction, person_key)
         if person is None:
             return
+        if not view.entries:
+            if before is not None:
+                summary_store.publish_removal(transaction, person_key, uuid7(), datetime.now(UTC))
+            return
         if before is not None and before.digest == summary.digest and not _must_renew(before, summary):
             summary_store.save(transaction, person_key, _with_earlier_expiry(before, summary))
             return

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from uuid import UUID
 
 import orjson
 import psycopg
@@ -14,6 +15,7 @@ from onestory.record.summary.model import Summary
 from onestory.shared.events import REFERRAL_SYSTEM, SummaryChanged
 from onestory.shared.identity import PersonIdentifier
 from onestory.shared.kafka.codec import Codec
+from onestory.shared.kafka.messages import event_message, tombstone
 from onestory.shared.kafka.producer import MessagePosition
 from onestory.shared.kafka.schemas import RECORD_TOPIC, REFERRAL_TOPIC, SUMMARY_TOPIC
 from onestory.shared.postgres import outbox
@@ -155,7 +157,13 @@ def publish(
 ) -> None:
     """Saves the digests of a summary and adds its event to the outbox, in the caller's transaction."""
     save(transaction, person_key, summary)
-    outbox.append(transaction, SUMMARY_TOPIC, person_key.encode(), codec.encode(event))
+    outbox.append(transaction, event_message(SUMMARY_TOPIC, person_key.encode(), event, codec))
+
+
+def publish_removal(transaction: psycopg.Connection, person_key: str, event_id: UUID, at: datetime) -> None:
+    """Deletes the digests of a person's summary and adds its tombstone to the outbox, in the caller's transaction."""
+    transaction.execute("delete from summary where person_key = %s", [person_key])
+    outbox.append(transaction, tombstone(SUMMARY_TOPIC, person_key, "summary-removed", str(event_id), at))
 
 
 def save(transaction: psycopg.Connection, person_key: str, summary: Summary) -> None:
