@@ -55,13 +55,14 @@ class RecordView:
     """The part of a person's record that a caller sees.
 
     `entries` are as sources stated them, by type and id. `patients` are the shared Patients, composed from the visible
-    Patient statements.
+    Patient statements. `at` is the moment of the record; None for the record as it is now.
     """
 
     person: PersonRecord
     decision: Decision
     entries: Sequence[CurrentEntry]
     patients: Sequence[CurrentEntry]
+    at: datetime | None = None
 
     def matching(self, query: RecordQuery) -> list[CurrentEntry]:
         """The matches of a query in order: the shared Patients, then entries by type and id."""
@@ -110,7 +111,8 @@ class RecordAccess:
             decision = Decision(Visibility.NONE, "named-by-another-source")
         entries = visible_entries(person.entries, decision.visibility, access.caller.organisation)
         shown_practice = practice if decision.visibility is Visibility.ALL else None
-        return RecordView(person, decision, entries, self._persons.shared_patients(person, entries, shown_practice))
+        patients = self._persons.shared_patients(person, entries, shown_practice)
+        return RecordView(person, decision, entries, patients, at)
 
     async def _resolve(self, ref: PersonRef, caller: Caller) -> tuple[PersonRef, bool]:
         """The person whom a local identifier names, and whether only other organisations state that identifier.

@@ -62,7 +62,7 @@ def name_of(content: Mapping[str, Any]) -> str:
 
 
 def own_name(content: Mapping[str, Any]) -> str:
-    """The name in the resource itself; "" if only another resource names it, such as a Medication."""
+    """The name from the first three elements that can hold one; "" if they hold none."""
     return next((name for element in _NAMES[:3] if (name := concept_text(content.get(element)))), "")
 
 

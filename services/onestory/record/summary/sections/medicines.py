@@ -61,7 +61,7 @@ class MedicineStatus(NamedTuple):
 
 def medicines(record: SummaryRecord) -> Section | None:
     """The section. Medicines that are too old are counted only."""
-    names = {fact.id: _name(record, record.shown(fact)) for fact in record.facts(*_TYPES)}
+    names = {fact.id: name_of(record.shown(fact).content) for fact in record.facts(*_TYPES)}
     groups: dict[str, list[Line]] = {group: [] for group in GROUPS}
     older = 0
     for fact in sorted(record.facts(*_TYPES), key=lambda fact: _order(fact, names)):
@@ -153,20 +153,6 @@ def _order(fact: Fact, names: Mapping[str, str]) -> tuple[str, str, str, str]:
     # A request and the statement that it is taken stand together, under one of their names.
     first_id = min(each for each in (fact.id, *fact.related) if each in names)
     return (names[first_id].casefold(), first_id, fact.resource_type, fact.id)
-
-
-def _name(record: SummaryRecord, statement: Statement) -> str:
-    own = next(iter(concept_texts(statement.content, "medicationCodeableConcept")), "")
-    return own or next(_by_reference(record, statement), "") or name_of(statement.content)
-
-
-def _by_reference(record: SummaryRecord, statement: Statement) -> Iterator[str]:
-    for reference in objects_at(statement.content, "medicationReference"):
-        medication = record.resolve(statement, reference)
-        if medication is not None:
-            yield name_of(medication)
-        if display := text_at(reference, "display"):
-            yield display
 
 
 def _line(record: SummaryRecord, fact: Fact, name: str, status: MedicineStatus) -> Line:
