@@ -49,7 +49,15 @@ _ENDS = (
     ("dosageInstruction", "timing", "repeat", "boundsPeriod", "end"),
     ("dosage", "timing", "repeat", "boundsPeriod", "end"),
 )
-_BEGINS = (("authoredOn",), ("effectiveDateTime",), ("effectivePeriod", "start"))
+_BEGINS = (
+    ("authoredOn",),
+    ("effectiveDateTime",),
+    ("effectivePeriod", "start"),
+    ("dosageInstruction", "timing", "event"),
+    ("dosage", "timing", "event"),
+    ("dosageInstruction", "timing", "repeat", "boundsPeriod", "start"),
+    ("dosage", "timing", "repeat", "boundsPeriod", "start"),
+)
 
 
 class MedicineStatus(NamedTuple):
