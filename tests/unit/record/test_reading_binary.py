@@ -106,6 +106,11 @@ def test_format_takes_precedence_over_accept() -> None:
     assert media_type(read(_FHIR, query="_format=text/plain")) == "text/plain"
 
 
+@pytest.mark.parametrize("query", ["_summary=true", "_elements=contentType"])
+def test_a_part_of_the_resource_is_shown_as_a_resource(query: str) -> None:
+    assert media_type(read(query=query)) == _FHIR
+
+
 def test_json_content_is_content_for_a_caller_who_asks_for_json() -> None:
     assert media_type(read("application/json", content_type="application/json")) == "application/json"
     assert media_type(read(_FHIR, content_type="application/json")) == _FHIR

@@ -35,6 +35,8 @@ _SAFE = {
     "X-Content-Type-Options": "nosniff",
     "Vary": "Accept",
 }
+# With these parameters the answer is a part of the resource, perhaps without its data.
+_PARTS = ("_summary", "_elements")
 _LARGE_BYTES = 256_000
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
@@ -116,7 +118,8 @@ def _refuse_other_fhir_formats(request: Request) -> None:
 def _in_wanted_format(request: Request, response: Response) -> Response:
     content = raw_content(orjson.loads(response.body))
     accept, format_parameter = request.headers.getlist("Accept"), request.query_params.get("_format", "")
-    if content is None or wants_resource(content.media_type, accept, format_parameter):
+    is_part = any(name in request.query_params for name in _PARTS)
+    if content is None or is_part or wants_resource(content.media_type, accept, format_parameter):
         response.headers["Vary"] = "Accept"
         return response
     media_type = content.media_type

@@ -25,14 +25,16 @@ _MAX_RESOURCES = 1000
 
 Address = tuple[str, str]
 """Type and id of a directory resource."""
+DirectoryVersions = Mapping[Address, UUID | None]
+"""The event id of what the directory has at each address; None if it has nothing there."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferencedDirectory:
-    """Directory resources by id, and the version of each address that was looked up; None if nothing is there."""
+    """Directory resources by id, and the versions of all addresses that were looked up."""
 
     entries: Mapping[str, DirectoryEntry]
-    versions: Mapping[Address, UUID | None]
+    versions: DirectoryVersions
 
 
 NOTHING_REFERENCED = ReferencedDirectory({}, {})
@@ -71,9 +73,9 @@ async def referenced_directory(
     return ReferencedDirectory(entries, versions)
 
 
-async def is_unchanged(queries: Queries, directory: ReferencedDirectory) -> bool:
-    """Whether each address still has the same version. Makes no query if nothing was looked up."""
-    if not directory.versions:
+async def is_unchanged(queries: Queries, versions: DirectoryVersions) -> bool:
+    """Whether each address still has the same version. Makes no query without addresses."""
+    if not versions:
         return True
-    found = await read_store.directory_versions(queries, directory.versions)
-    return all(found.get(address) == version for address, version in directory.versions.items())
+    found = await read_store.directory_versions(queries, versions)
+    return all(found.get(address) == version for address, version in versions.items())

@@ -18,6 +18,7 @@ from onestory.record.person import store as person_store
 from onestory.record.read import store as read_store
 from onestory.record.read.access import PATIENT, RecordView
 from onestory.record.read.referenced import (
+    DirectoryVersions,
     ReferencedDirectory,
     directory_addresses,
     is_unchanged,
@@ -63,15 +64,10 @@ class SummaryPatient(NamedTuple):
 
 
 class _MadeSummary(NamedTuple):
-    """A summary, and the directory resources that it depends on."""
+    """A summary, and the versions of the directory resources that it depends on."""
 
     summary: Summary
-    directory: ReferencedDirectory
-
-    @property
-    def included_contents(self) -> Mapping[str, bytes]:
-        """The contents of the directory resources by id, as served."""
-        return {shared_id: entry.content for shared_id, entry in self.directory.entries.items()}
+    directory: DirectoryVersions
 
 
 class _CachedSummary(NamedTuple):
@@ -154,7 +150,7 @@ class Summaries:
             },
         )
         summary = await run_in_thread_if(_is_large(facts.contents), lambda: summarise(summary_input, moment))
-        return _MadeSummary(summary, facts.directory)
+        return _MadeSummary(summary, facts.directory.versions)
 
 
 def _is_large(contents: Mapping[str, bytes]) -> bool:
