@@ -136,7 +136,7 @@ def _included(facts: Iterable[Fact], contents: Mapping[str, bytes], directory: M
     included: set[str] = set()
     waiting = [contents.get(fact.shown.shared_id, b"") for fact in facts]
     while waiting:
-        referenced = {target_id for content in waiting for _, target_id in literal_references(content)}
+        referenced = {target_id for _, target_id in literal_references(waiting)}
         new = sorted(referenced & directory.keys() - included)
         included.update(new)
         waiting = [directory[each] for each in new]

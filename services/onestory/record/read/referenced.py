@@ -42,8 +42,7 @@ NOTHING_REFERENCED = ReferencedDirectory({}, {})
 
 def directory_addresses(contents: Iterable[bytes], fhir: str) -> set[Address]:
     """The addresses in the directory that these resources refer to. `fhir` is the FHIR base URL."""
-    references = set().union(*[literal_references(content, fhir) for content in contents])
-    return {address for address in references if is_directory_id(address[1])}
+    return {address for address in literal_references(contents, fhir) if is_directory_id(address[1])}
 
 
 async def referenced_directory(

@@ -71,13 +71,13 @@ class IncludedResources:
         """
         changed = {
             (kind, target_id): current
-            for kind, target_id in literal_references(content, self._base_url)
+            for kind, target_id in literal_references([content], self._base_url)
             if _is_id_here(kind, target_id) and (current := self._record.lookup.current_id(target_id)) != target_id
         }
         return _rewritten(content, self._base_url, changed) if changed else content
 
     def _followed(self, content: bytes) -> list[str]:
-        references = literal_references(content, self._base_url)
+        references = literal_references([content], self._base_url)
         targets = [target_id for kind, target_id in references if kind in _INCLUDED_TYPES]
         return sorted({current for each in targets if (current := self._record.lookup.current_id(each))})
 

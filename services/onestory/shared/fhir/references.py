@@ -42,13 +42,13 @@ def references_in(resource: Mapping[str, Any], path: str) -> Iterator[ReferenceO
     return _in_object(resource, str(resource["resourceType"]), path)
 
 
-def literal_references(content: bytes, base_url: str = "") -> set[tuple[str, str]]:
-    """Return type and id of each resource here that a resource refers to, without parsing it.
+def literal_references(contents: Iterable[bytes], base_url: str = "") -> set[tuple[str, str]]:
+    """Return type and id of each resource here that these resources refer to, without parsing them.
 
     A reference to a resource here is relative, or begins with `base_url`. Its version does not count.
     """
     base = base_url.encode()
-    found = set(_LITERAL.findall(content)) if b'"reference"' in content else ()
+    found = {groups for content in contents for groups in _LITERAL.findall(content)}
     return {(kind.decode(), name.decode()) for url, kind, name in found if url in (b"", base)}
 
 
