@@ -13,6 +13,7 @@ from onestory.record.merge.engine import merge
 from onestory.record.merge.lookup import ResourceLookup
 from onestory.record.merge.model import Statement
 from onestory.record.merge.rules import merge_rules
+from onestory.record.merge.view import changes
 
 RULES = merge_rules()
 KEY, OTHER_KEY = "a" * 26, "b" * 26
@@ -116,3 +117,12 @@ def test_a_contained_resource_is_found_in_its_own_resource_only() -> None:
 
     assert lookup.find(holder, {"reference": "#m"}) == {"id": "m", **WARFARIN}
     assert lookup.find({}, {"reference": "#m"}) is None
+
+
+def test_a_change_of_the_referenced_medicine_is_a_change_of_the_fact() -> None:
+    taken = referring({"reference": f"Medication/{HASH}"})
+    stronger = {"code": {"text": "Warfarin 5 mg"}}
+    before, now = (merge([taken], RULES, {HASH: each}) for each in (WARFARIN, stronger))
+
+    assert [each.fact.id for each in changes(before, now).changed] == [taken.shared_id]
+    assert changes(before, before).changed == ()
