@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 from tests.integration.record.record import Record
-from tests.integration.record.statements import PRACTICE, Said, arrivals, person, statement
+from tests.integration.record.statements import PRACTICE, Said, arrivals, at, person, statement
 from tests.integration.record.test_aliases import FIRST, PDS, SECOND, replacing
 from tests.waiting import until
 
@@ -25,7 +26,7 @@ from onestory.record.summary import store as summary_store
 from onestory.record.summary.publisher import QUIET_PERIOD, Summariser
 from onestory.record.summary.service import Summaries
 from onestory.record.summary.store import QuietPeriod
-from onestory.shared.events import RecordChanged, SummaryChanged
+from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, SummaryChanged
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.postgres import database as postgres_database
@@ -223,6 +224,32 @@ def test_a_person_of_whom_nothing_is_left_has_one_tombstone_until_something_is_s
     record.project(keys, [allergy(keys, 3, 1)])
     summarise(record)
     assert "patient" in sent(record)[1].changed
+
+
+def test_a_medicine_that_changes_in_the_directory_makes_a_new_summary_of_who_takes_it(
+    record: Record, keys: Keys
+) -> None:
+    def medication(event_id: int, name: str, local_id: str = "m") -> DirectoryChanged:
+        shared_id = keys.resource_hash(PRACTICE.organisation, PRACTICE.system, "Medication", local_id)
+        content = f'{{"resourceType":"Medication","id":"{shared_id}","meta":{{}},"code":{{"text":"{name}"}}}}'
+        entry = Entry("Medication", local_id, shared_id, at(event_id), Operation.ASSERT, content.encode())
+        return DirectoryChanged(UUID(int=event_id), PRACTICE, None, at(event_id), at(event_id), "test", entry)
+
+    shared_id = medication(1, "").entry.shared_id
+    taken = f'"status":"active","medicationReference":{{"reference":"Medication/{shared_id}"}}'
+    record.project(keys, [statement(keys, 2, person(1), [Said("MedicationStatement", "s", taken, 2)])])
+    record.project(keys, [allergy(keys, 3, 2)])
+    summarise(record)
+
+    for event in (medication(4, "Warfarin 3 mg"), medication(5, "Warfarin 5 mg"), medication(6, "Other", "n")):
+        record.project(keys, [event])
+        summarise(record)
+
+    told = [(event.person, event.document) for event in sent(record)]
+    assert {each for each, _ in told[:2]} == {person(1), person(2)}
+    assert [each for each, _ in told[2:]] == [person(1), person(1)]
+    assert b"Warfarin 3 mg" in told[2][1]
+    assert b"Warfarin 5 mg" in told[3][1]
 
 
 def test_a_summary_is_made_again_when_its_time_has_passed(record: Record, keys: Keys) -> None:

@@ -63,7 +63,7 @@ class SummaryPatient(NamedTuple):
     content: bytes
 
 
-class _MadeSummary(NamedTuple):
+class MadeSummary(NamedTuple):
     """A summary, and the versions of the directory resources that it depends on."""
 
     summary: Summary
@@ -71,7 +71,7 @@ class _MadeSummary(NamedTuple):
 
 
 class _CachedSummary(NamedTuple):
-    made: _MadeSummary
+    made: MadeSummary
     until: datetime
 
 
@@ -123,16 +123,17 @@ class Summaries:
         cached = self._cache.get(key)
         if cached is None or not await is_unchanged(self._database, cached.made.directory):
             now = datetime.now(UTC)
-            made = await self._make(view, patient, now)
+            made = await self.make(view, patient, now)
             until = min(made.summary.valid_until or datetime.max.replace(tzinfo=UTC), now + _MAX_CACHE_AGE)
             cached = store_if_it_fits(self._cache, key, _CachedSummary(made, until))
         return cached.made.summary
 
     async def at(self, view: RecordView, patient: SummaryPatient, moment: datetime) -> Summary:
         """The summary at a moment; `view` must be the view at that moment. Raises `Unavailable`."""
-        return (await self._make(view, patient, moment)).summary
+        return (await self.make(view, patient, moment)).summary
 
-    async def _make(self, view: RecordView, patient: SummaryPatient, moment: datetime) -> _MadeSummary:
+    async def make(self, view: RecordView, patient: SummaryPatient, moment: datetime) -> MadeSummary:
+        """The same, with the versions of the directory resources that the summary depends on."""
         facts = await self.facts(view)
         report = await self._freshness.report(view.person.person_keys, view.entries, moment)
         summary_input = SummaryInput(
@@ -150,7 +151,7 @@ class Summaries:
             },
         )
         summary = await run_in_thread_if(_is_large(facts.contents), lambda: summarise(summary_input, moment))
-        return _MadeSummary(summary, facts.directory.versions)
+        return MadeSummary(summary, facts.directory.versions)
 
 
 def _is_large(contents: Mapping[str, bytes]) -> bool:

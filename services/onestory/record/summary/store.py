@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -153,10 +153,15 @@ def latest_positions(transaction: psycopg.Connection, person_keys: list[str]) ->
 
 
 def publish(
-    transaction: psycopg.Connection, person_key: str, event: SummaryChanged, summary: Summary, codec: Codec
+    transaction: psycopg.Connection,
+    person_key: str,
+    event: SummaryChanged,
+    summary: Summary,
+    directory_ids: Collection[str],
+    codec: Codec,
 ) -> None:
     """Saves the digests of a summary and adds its event to the outbox, in the caller's transaction."""
-    save(transaction, person_key, summary)
+    save(transaction, person_key, summary, directory_ids)
     outbox.append(transaction, event_message(SUMMARY_TOPIC, person_key.encode(), event, codec))
 
 
@@ -166,14 +171,29 @@ def publish_removal(transaction: psycopg.Connection, person_key: str, event_id: 
     outbox.append(transaction, tombstone(SUMMARY_TOPIC, person_key, "summary-removed", str(event_id), at))
 
 
-def save(transaction: psycopg.Connection, person_key: str, summary: Summary) -> None:
-    """Saves the digests of a summary and when it expires."""
+def save(transaction: psycopg.Connection, person_key: str, summary: Summary, directory_ids: Collection[str]) -> None:
+    """Saves the digests of a summary, when it expires, and the ids of the directory resources that it names."""
     transaction.execute(
-        """insert into summary (person_key, digest, parts, valid_until) values (%s, %s, %s, %s)
+        """insert into summary (person_key, digest, parts, valid_until, directory) values (%s, %s, %s, %s, %s)
            on conflict (person_key) do update set
-               digest = excluded.digest, parts = excluded.parts, valid_until = excluded.valid_until, made_at = now()""",
-        [person_key, summary.digest, orjson.dumps(dict(summary.parts)).decode(), summary.valid_until],
+               digest = excluded.digest, parts = excluded.parts, valid_until = excluded.valid_until, made_at = now(),
+               directory = excluded.directory""",
+        [
+            person_key,
+            summary.digest,
+            orjson.dumps(dict(summary.parts)).decode(),
+            summary.valid_until,
+            sorted(directory_ids),
+        ],
     )
+
+
+def persons_naming(transaction: psycopg.Connection, directory_ids: Collection[str]) -> set[str]:
+    """The keys of persons whose last published summary names one of these directory resources."""
+    rows = transaction.execute(
+        "select person_key from summary where directory && %b::text[]", [sorted(directory_ids)]
+    ).fetchall()
+    return {person_key for (person_key,) in rows}
 
 
 def mark_done(transaction: psycopg.Connection, person_keys: list[str]) -> None:
