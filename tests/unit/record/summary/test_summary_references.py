@@ -151,3 +151,37 @@ def test_the_practice_that_the_patient_names_is_included() -> None:
         f"Organization/{MAKER}",
         None,
     ]
+
+
+def test_the_reason_for_a_medicine_is_named_by_its_reference() -> None:
+    problem = under_key(said("Condition", "c", code={"text": "Atrial fibrillation"}), MAKER)
+    reasons = [
+        {"reference": f"Condition/{KEY}-{MAKER}"},
+        {"reference": f"Condition/{UNKNOWN}", "display": "Stroke"},
+        {"reference": f"Condition/{UNKNOWN}"},
+    ]
+
+    document = summary(taken(f"Medication/{MEDICATION}", reasonReference=reasons), problem)
+
+    assert "For Atrial fibrillation, Stroke" in texts(document)["Medicines"]
+
+
+def test_an_actor_of_a_plan_is_named_by_the_role_that_is_referenced() -> None:
+    role = {"resourceType": "PractitionerRole", "practitioner": {"reference": f"Practitioner/{DOCTOR}"}}
+    actors = [
+        {"role": {"text": "Doctor"}, "reference": {"reference": f"PractitionerRole/{UNKNOWN}"}},
+        {"role": {"text": "Supplier"}, "reference": {"reference": f"Organization/{MAKER}"}},
+    ]
+    consent = said(
+        "Consent",
+        "c",
+        status="active",
+        scope={"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "adr"}]},
+        category=[{"coding": [{"system": "http://snomed.info/sct", "code": "1240351000000107"}]}],
+        provision={"actor": actors},
+    )
+
+    shown = " ".join(texts(summary(consent, directory={**DIRECTORY, UNKNOWN: role})).values())
+
+    assert "Doctor: Dr Rao" in shown
+    assert "Supplier: Maker" in shown

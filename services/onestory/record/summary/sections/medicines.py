@@ -17,7 +17,7 @@ from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.model import SummaryRecord, end_of_day, summary_codes
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.wording import date_text, doses, name_of, notes, period_text, status_of
+from onestory.record.summary.wording import date_text, doses, name_of, notes, own_name, period_text, status_of
 from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import codes_of, concept_texts, extensions, objects_at, text_at, values_at
 
@@ -167,7 +167,7 @@ def _line(record: SummaryRecord, fact: Fact, name: str, status: MedicineStatus) 
     shown = record.shown(fact)
     exact_content = record.exact_content(shown)
     doses_shown = [] if doses(exact_content) else _doses_of_others(record, fact)
-    details = [detail for detail in [*doses_shown, *_details(exact_content)] if detail]
+    details = [detail for detail in [*doses_shown, *_details(record, exact_content)] if detail]
     all_notes = [note for statement in record.valid_statements(fact) for note in notes(statement.content)]
     return Line(
         fact,
@@ -193,7 +193,7 @@ def _kind(content: Mapping[str, Any]) -> str:
     return _REPORTED_STATUSES.get(text_at(content, "status"), "Reported as taken")
 
 
-def _details(content: Mapping[str, Any]) -> Iterator[str]:
+def _details(record: SummaryRecord, content: Mapping[str, Any]) -> Iterator[str]:
     yield from doses(content)
     intent = text_at(content, "intent")
     status_parts = [
@@ -208,5 +208,13 @@ def _details(content: Mapping[str, Any]) -> Iterator[str]:
     yield date_text(content, "effective")
     for validity in objects_at(content, "dispenseRequest", "validityPeriod"):
         yield f"Valid {period_text(validity)}"
-    if reasons := concept_texts(content, "reasonCode"):
-        yield f"For {', '.join(reasons)}"
+    reasons = [*concept_texts(content, "reasonCode"), *_referenced_reasons(record, content)]
+    if reasons:
+        yield f"For {', '.join(dict.fromkeys(reasons))}"
+
+
+def _referenced_reasons(record: SummaryRecord, content: Mapping[str, Any]) -> Iterator[str]:
+    for reference in objects_at(content, "reasonReference"):
+        found = record.lookup.find(content, reference)
+        if name := text_at(reference, "display") or (own_name(found) if found else ""):
+            yield name
