@@ -69,6 +69,8 @@ def media_type(response: Response) -> str:
         ("application/fhir+json;q=0, */*",),
         ("application/fhir+xml, */*",),
         ("application/*",),
+        # The default of a common JavaScript client.
+        ("application/json, text/plain, */*",),
     ],
 )
 def test_a_caller_who_asks_for_no_fhir_gets_the_content(accept: tuple[str, ...]) -> None:
@@ -114,6 +116,7 @@ def test_a_part_of_the_resource_is_shown_as_a_resource(query: str) -> None:
 def test_json_content_is_content_for_a_caller_who_asks_for_json() -> None:
     assert media_type(read("application/json", content_type="application/json")) == "application/json"
     assert media_type(read(_FHIR, content_type="application/json")) == _FHIR
+    assert media_type(read("application/json", content_type="application/json", query="_format=json")) == _FHIR
 
 
 @pytest.mark.parametrize(("accept", "query"), [("application/fhir+xml", ""), ("*/*", "_format=xml")])

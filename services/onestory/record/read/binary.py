@@ -23,8 +23,9 @@ from onestory.shared.policy import Caller
 from onestory.shared.runtime import run_in_thread_if
 
 BINARY = "Binary"
-_FHIR_JSON = ("application/fhir+json", "application/json+fhir")
-_JSON = ("application/json", "text/json", "json")
+# `json` is a value of `_format`, and `application/json+fhir` the name in FHIR DSTU2.
+_FHIR_JSON = ("application/fhir+json", "application/json+fhir", "json")
+_JSON = ("application/json", "text/json")
 _FHIR_XML = ("application/fhir+xml", "application/xml+fhir", "xml")
 _UNKNOWN = "application/octet-stream"
 _MEDIA_TYPE = re.compile(r"[!#$&^\w.+-]{1,127}/[!#$&^\w.+-]{1,127}(?:\s*;[\x20-\x7e]{0,200})?", re.ASCII)
@@ -81,11 +82,12 @@ def wants_resource(media_type: str, accept: Sequence[str], format_parameter: str
     """Whether a caller wants the Binary as FHIR JSON, and not its content of this media type.
 
     `accept` has the lines of Accept. `format_parameter` is `_format`, which takes precedence. A range such as `*/*`
-    asks for no FHIR. Plain JSON means FHIR JSON, unless the content is JSON itself.
+    asks for no FHIR. Plain JSON means FHIR JSON to a caller who accepts nothing else, unless the content is JSON too.
     """
     own = media_type.partition(";")[0].strip().lower()
-    fhir = _FHIR_JSON if own in _JSON else _FHIR_JSON + _JSON
     requested = _requested_formats(accept, format_parameter)
+    only_json = all(each.name in _FHIR_JSON + _JSON for each in requested)
+    fhir = _FHIR_JSON + _JSON if only_json and own not in _JSON else _FHIR_JSON
     wanted = _rank(requested, fhir)
     return wanted > _rank(requested, (own,)) and wanted.quality > 0
 
