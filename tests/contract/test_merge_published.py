@@ -76,6 +76,6 @@ def test_what_two_sources_both_say_of_a_synthetic_person_is_said_once() -> None:
 
 
 def _has_a_value(each: Statement) -> bool:
-    reading = StatementReader(RULES, []).read(0, each)
+    reading = StatementReader(RULES).read(0, each)
     found = {name for name in each.content if name.startswith(("value", "component"))}
     return bool(reading.codes) and (each.resource_type != "Observation" or bool(found))

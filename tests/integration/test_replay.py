@@ -91,7 +91,7 @@ def of_a_later_release(keys: Keys, number: str, local_id: str) -> KafkaMessage:
     event = RecordChanged(uuid4(), SOURCE, person, None, now, now, "test", (), (entry,))
     message = EventMessages(create_codec(), keys, topics()).message(event, "")
     return KafkaMessage(
-        message.topic, message.key, struct.pack(">bI", 0, NEW_SCHEMA) + message.value[5:], message.headers
+        message.topic, message.key, struct.pack(">bI", 0, NEW_SCHEMA) + (message.value or b"")[5:], message.headers
     )
 
 
@@ -100,7 +100,7 @@ def send(kafka: str, *messages: KafkaMessage) -> list[MessagePosition]:
         return asyncio.run(producer.send(messages))
 
 
-def copies(kafka: str, position: MessagePosition, value: bytes) -> list[KafkaMessage]:
+def copies(kafka: str, position: MessagePosition, value: bytes | None) -> list[KafkaMessage]:
     """The messages with these bytes, from this position on."""
     place = TopicPartition(position.topic, position.partition)
     with closing(KafkaConsumer(bootstrap_servers=kafka)) as consumer:

@@ -32,9 +32,9 @@ from onestory.intake.lookups import LARGE_BODY, SubmissionPreparer
 from onestory.intake.store import current_event_ids, current_judgements
 from onestory.shared.errors import OneStoryError, TooLarge, Unprocessable
 from onestory.shared.events import DirectoryChanged, RecordChanged
-from onestory.shared.fhir.dates import format_instant
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import Codec
+from onestory.shared.kafka.messages import event_headers
 from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
 from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC, Topic
 from onestory.shared.policy import Caller
@@ -178,25 +178,14 @@ class EventMessages:
         Raises `TooLarge` when the value is larger than the topic allows.
         """
         if isinstance(event, RecordChanged):
-            topic, kind, subject = RECORD_TOPIC, "record-changed", self._keys.person_key(event.person)
+            topic, key = RECORD_TOPIC, self._keys.person_key(event.person).encode()
         else:
-            topic, kind, subject = DIRECTORY_TOPIC, "directory-changed", event.entry.shared_id
+            topic, key = DIRECTORY_TOPIC, event.entry.shared_id.encode()
         value = self._codec.encode(event)
         if len(value) > self._topics[topic].max_message_bytes:
             raise TooLarge("The event of one person is too large for one Kafka message. Split the submission.")
-        attributes = {
-            "ce_specversion": "1.0",
-            "ce_id": str(event.event_id),
-            "ce_type": f"uk.nhs.onestory.{kind}.v1",
-            "ce_source": f"/organisations/{event.source.organisation}/systems/{event.source.system}",
-            "ce_time": format_instant(event.published_at),
-            "ce_subject": subject,
-            "content-type": "application/avro",
-            "traceparent": traceparent or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
-        }
-        return KafkaMessage(
-            topic, subject.encode(), value, [(name, text.encode()) for name, text in attributes.items()]
-        )
+        trace = traceparent or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+        return KafkaMessage(topic, key, value, event_headers(event, key, trace))
 
 
 class PublishedKeys:

@@ -12,6 +12,7 @@ from onestory.record.merge.rules import merge_rules
 from onestory.record.person.load import Demographics
 from onestory.record.provenance.api import ProvenanceRead, ProvenanceSearch
 from onestory.record.read.access import PersonReader, RecordAccess
+from onestory.record.read.binary import BinaryRead
 from onestory.record.read.history import PersonHistory, ResourceHistory, VersionRead
 from onestory.record.read.metadata import Capabilities, metadata_description, with_descriptions
 from onestory.record.read.operations import EverythingOperation, FreshnessOperation, MergedOperation
@@ -32,6 +33,7 @@ def record_routes(dependencies: Dependencies) -> list[Route]:
     freshness = FreshnessService(dependencies.database, dependencies.settings)
     summaries = Summaries(dependencies.database, freshness, merge_rules(), _fhir(dependencies))
     story = StoryOperation(context, summaries).__call__
+    read, version_read = ProvenanceRead(context, ResourceRead(context)).__call__, VersionRead(context).__call__
     routes = [
         Route(
             "GET", "/fhir/Patient/{id}/$summary", SummaryOperation(context, summaries).__call__, "$summary", html=True
@@ -49,12 +51,20 @@ def record_routes(dependencies: Dependencies) -> list[Route]:
             "$story of a Task",
             "the record when the referral of this Task was sent, and now",
         ),
-        Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", VersionRead(context).__call__, "vread"),
+        Route(
+            "GET",
+            "/fhir/Binary/{id}/_history/{version_id}",
+            BinaryRead(version_read).__call__,
+            "vread of a Binary",
+            own_format=True,
+        ),
+        Route("GET", "/fhir/Binary/{id}", BinaryRead(read).__call__, "read of a Binary", own_format=True),
+        Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", version_read, "vread"),
         Route("GET", "/fhir/{resource_type}/{id}/_history", ResourceHistory(context).__call__, "history-instance"),
         Route("GET", "/fhir/{resource_type}/_history", history.type_level, "history-type"),
         Route("GET", "/fhir/_history", history.system_level, "history-system"),
         Route("POST", "/fhir/{resource_type}/_search", search.__call__, "search-type"),
-        Route("GET", "/fhir/{resource_type}/{id}", ProvenanceRead(context, ResourceRead(context)).__call__, "read"),
+        Route("GET", "/fhir/{resource_type}/{id}", read, "read"),
         Route("GET", "/fhir/{resource_type}", search.__call__, "search-type"),
     ]
     return with_descriptions(routes)

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -17,6 +18,7 @@ from uuid_utils.compat import uuid7
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import AccessRecorded
 from onestory.shared.kafka.codec import Codec
+from onestory.shared.kafka.messages import event_message
 from onestory.shared.kafka.producer import KafkaMessage, Producer
 from onestory.shared.kafka.schemas import ACCESS_TOPIC
 from onestory.shared.policy import Caller, Decision
@@ -89,11 +91,9 @@ class AuditTrail:
         loop = asyncio.get_running_loop()
         written: list[asyncio.Future[None]] = []
         for access in accesses:
-            message = KafkaMessage(
-                ACCESS_TOPIC, access.person_key.encode(), self._codec.encode(access), partition=self._partition
-            )
+            message = event_message(ACCESS_TOPIC, access.person_key.encode(), access, self._codec)
             written.append(loop.create_future())
-            self._waiting.append((message, written[-1]))
+            self._waiting.append((replace(message, partition=self._partition), written[-1]))
         if written and self._writing is None:
             self._writing = asyncio.create_task(self._write())
         # Waits for all of them, so that no failure stays unread. All events of one group have one outcome.

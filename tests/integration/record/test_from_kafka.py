@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
@@ -22,7 +23,7 @@ from onestory.shared.errors import Misconfigured, Unavailable
 from onestory.shared.identity import Keys
 from onestory.shared.kafka import consumer as kafka_consumer
 from onestory.shared.kafka.consumer import KafkaLog, Log, Partition
-from onestory.shared.kafka.producer import Producer
+from onestory.shared.kafka.producer import KafkaMessage, Producer
 from onestory.shared.kafka.schemas import Topic
 from onestory.shared.postgres import database, outbox
 
@@ -116,7 +117,9 @@ def test_what_stands_in_the_outbox_goes_to_kafka_in_order_and_is_deleted_afterwa
 ) -> None:
     with database.connect(record.dsn, "record") as connection:
         for number in range(500):
-            outbox.append(connection, topic, b"key", b"%d" % number)
+            headers = [("ce_id", b"%d" % number)]
+            outbox.append(connection, KafkaMessage(topic, b"key", b"%d" % number, headers))
+        outbox.append(connection, KafkaMessage(topic, b"key", None))
     producer = Producer(stack.kafka, timeout_s=10, client_id="test")
     relay = outbox.Relay(partial(database.connect, record.dsn, "record"), producer, CollectorRegistry())
     stop = threading.Event()
@@ -128,7 +131,9 @@ def test_what_stands_in_the_outbox_goes_to_kafka_in_order_and_is_deleted_afterwa
     thread.join()
     producer.close()
 
-    assert _values(stack.kafka, topic, 500) == [b"%d" % number for number in range(500)]
+    found = _messages(stack.kafka, topic, 501)
+    assert [message.value for message in found] == [*[b"%d" % number for number in range(500)], None]
+    assert [message.headers for message in found[:2]] == [[("ce_id", b"0")], [("ce_id", b"1")]]
 
 
 def test_topics_are_made_once_and_a_changed_setting_is_put_right(stack: Stack) -> None:
@@ -194,13 +199,13 @@ def _all(log: Log, place: Partition, wanted: int) -> list[int]:
     return found
 
 
-def _values(kafka: str, topic: str, wanted: int) -> list[bytes]:
+def _messages(kafka: str, topic: str, wanted: int) -> list[Any]:
     with closing(KafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")) as consumer:
-        found: list[bytes] = []
+        found: list[Any] = []
 
         def enough() -> bool:
             for messages in consumer.poll(timeout_ms=500).values():
-                found.extend(message.value for message in messages)
+                found.extend(messages)
             return len(found) >= wanted
 
         until(enough)

@@ -38,10 +38,11 @@ def test_a_parked_message_keeps_its_bytes_and_goes_to_the_outbox_in_the_same_tra
     record.project_arrivals(record.projector(keys), keys, [unreadable, good(keys, 2)])
 
     assert record.rows("select reason, publisher, value from parked") == [("not-decodable", None, b"\xff")]
-    ((topic, value),) = record.rows("select topic, value from outbox")
+    ((topic, value, headers),) = record.rows("select topic, value, headers from outbox")
     sent = create_codec().decode(value)
     assert isinstance(sent, Parked)
     assert (topic, sent.reason, sent.value, sent.offset) == ("care.parked", "not-decodable", b"\xff", 1)
+    assert headers["ce_type"] == "uk.nhs.onestory.parked.v1"
     assert record.rows("select count(*) from current") == [(1,)]
 
 

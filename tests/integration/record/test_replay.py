@@ -71,7 +71,7 @@ class Partition:
             parking_store.mark_replayed(connection, ids, sent)
         found = []
         for each, position in zip(ids, sent, strict=True):
-            key, value, headers = messages[each].key, messages[each].value, messages[each].headers
+            key, value, headers = messages[each].key, messages[each].value or b"", messages[each].headers
             event = create_codec().decode(value)
             found.append(ConsumedMessage(position.topic, 0, position.offset, at(self.end), key, value, event, headers))
             self.end += 1

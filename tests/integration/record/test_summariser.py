@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 from tests.integration.record.record import Record
-from tests.integration.record.statements import PRACTICE, Said, arrivals, person, statement
+from tests.integration.record.statements import PRACTICE, Said, arrivals, at, person, statement
 from tests.integration.record.test_aliases import FIRST, PDS, SECOND, replacing
 from tests.waiting import until
 
@@ -25,7 +26,7 @@ from onestory.record.summary import store as summary_store
 from onestory.record.summary.publisher import QUIET_PERIOD, Summariser
 from onestory.record.summary.service import Summaries
 from onestory.record.summary.store import QuietPeriod
-from onestory.shared.events import RecordChanged, SummaryChanged
+from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, SummaryChanged
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.postgres import database as postgres_database
@@ -76,13 +77,23 @@ def waiting(record: Record) -> int:
 
 def sent(record: Record) -> list[SummaryChanged]:
     """The summaries in the outbox, in order."""
-    rows = record.rows("select value from outbox where topic = 'care.summary' order by id")
+    rows = record.rows("select value from outbox where topic = 'care.summary' and value is not null order by id")
     events = [create_codec().decode(value) for (value,) in rows]
     return [event for event in events if isinstance(event, SummaryChanged)]
 
 
+def removed(record: Record) -> list[str]:
+    """The person keys of the tombstones in the outbox, in order."""
+    rows = record.rows(
+        """select convert_from(key, 'utf8'), headers ->> 'ce_type', headers ->> 'ce_subject' from outbox
+           where topic = 'care.summary' and value is null order by id"""
+    )
+    assert all((kind, subject) == ("uk.nhs.onestory.summary-removed.v1", key) for key, kind, subject in rows)
+    return [key for key, _, _ in rows]
+
+
 def allergy(keys: Keys, event_id: int, number: int, text: str = ALLERGY) -> RecordChanged:
-    return statement(keys, event_id, person(number), [Said("AllergyIntolerance", "a", text, event_id)])
+    return statement(keys, event_id, person(number), [Said("AllergyIntolerance", f"a{number}", text, event_id)])
 
 
 def test_a_person_who_changed_has_one_summary_that_says_so(record: Record, keys: Keys) -> None:
@@ -190,9 +201,55 @@ def test_joined_numbers_each_have_the_summary_of_both_and_lose_it_with_the_join(
     record.project(keys, [statement(keys, 3, SECOND, [Said("Patient", SECOND.value, None, 9)], source=PDS)])
     summarise(record)
 
-    last = {event.person: event.document for event in sent(record)}
-    assert b"Penicillin" not in last[SECOND]
-    assert b"Penicillin" in last[FIRST]
+    assert [event.person for event in sent(record)[2:]] == [FIRST]
+    assert b"Penicillin" in sent(record)[2].document
+    assert removed(record) == [keys.person_key(SECOND)]
+
+
+def test_a_person_of_whom_nothing_is_left_has_one_tombstone_until_something_is_stated_again(
+    record: Record, keys: Keys
+) -> None:
+    taken_back = statement(keys, 2, person(1), [Said("AllergyIntolerance", "a1", None, 2)])
+    record.project(keys, [allergy(keys, 1, 1)])
+    summarise(record)
+    assert removed(record) == []
+
+    record.project(keys, [taken_back])
+    summarise(record)
+    record.project_arrivals(record.projector(keys), keys, arrivals(keys, [taken_back], 9))
+    summarise(record)
+    assert removed(record) == [keys.person_key(person(1))]
+    assert len(sent(record)) == 1
+
+    record.project(keys, [allergy(keys, 3, 1)])
+    summarise(record)
+    assert "patient" in sent(record)[1].changed
+
+
+def test_a_medicine_that_changes_in_the_directory_makes_a_new_summary_of_who_takes_it(
+    record: Record, keys: Keys
+) -> None:
+    def medication(event_id: int, name: str, local_id: str = "m") -> DirectoryChanged:
+        shared_id = keys.resource_hash(PRACTICE.organisation, PRACTICE.system, "Medication", local_id)
+        content = f'{{"resourceType":"Medication","id":"{shared_id}","meta":{{}},"code":{{"text":"{name}"}}}}'
+        entry = Entry("Medication", local_id, shared_id, at(event_id), Operation.ASSERT, content.encode())
+        return DirectoryChanged(UUID(int=event_id), PRACTICE, None, at(event_id), at(event_id), "test", entry)
+
+    shared_id = medication(1, "").entry.shared_id
+    taken = f'"status":"active","medicationReference":{{"reference":"Medication/{shared_id}"}}'
+    record.project(keys, [statement(keys, 2, person(1), [Said("MedicationStatement", "s", taken, 2)])])
+    record.project(keys, [allergy(keys, 3, 2)])
+    summarise(record)
+
+    for event in (medication(4, "Warfarin 3 mg"), medication(5, "Warfarin 5 mg"), medication(6, "Other", "n")):
+        record.project(keys, [event])
+        summarise(record)
+
+    told = [(event.person, event.document) for event in sent(record)]
+    assert {each for each, _ in told[:2]} == {person(1), person(2)}
+    assert [each for each, _ in told[2:]] == [person(1), person(1)]
+    assert b"Warfarin 3 mg" in told[2][1]
+    assert b"Warfarin 5 mg" in told[3][1]
 
 
 def test_a_summary_is_made_again_when_its_time_has_passed(record: Record, keys: Keys) -> None:

@@ -204,3 +204,71 @@ def _latest(services: Services, key: bytes) -> bytes:
         return found
     finally:
         consumer.close()
+
+
+def test_a_medicine_of_the_directory_is_named_and_included_and_follows_its_changes(
+    practice: httpx.Client, number: str
+) -> None:
+    named: dict[str, Any] = {"resourceType": "Medication", "id": f"{number}-m", "code": {"text": "Warfarin 3 mg"}}
+    medication_id = says(practice, named)
+    taken = {
+        "resourceType": "MedicationStatement",
+        "id": f"{number}-s",
+        "status": "active",
+        "subject": {"reference": f"Patient/{number}"},
+        "medicationReference": {"reference": f"Medication/{medication_id}"},
+    }
+    says(practice, taken)
+    first = practice.get(f"/fhir/Patient/{number}/$summary")
+    moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+    says(practice, {**named, "code": {"text": "Warfarin 5 mg"}})
+
+    now = practice.get(f"/fhir/Patient/{number}/$summary", headers={"If-None-Match": first.headers["ETag"]})
+    then = practice.get(f"/fhir/Patient/{number}/$summary", params={"asOf": moment})
+    for document, name in ((first, "Warfarin 3 mg"), (now, "Warfarin 5 mg"), (then, "Warfarin 3 mg")):
+        assert name in sections(document.json())["10160-0"]["text"]["div"]
+        found = [each["resource"] for each in document.json()["entry"]]
+        assert [each["code"]["text"] for each in found if each["resourceType"] == "Medication"] == [name]
+    merged = practice.get(f"/fhir/Patient/{number}/$merged").json()["parameter"]
+    (included,) = [each["resource"] for each in merged if each["name"] == "included"]
+    assert (included["id"], included["code"]["text"]) == (medication_id, "Warfarin 5 mg")
+    (source,) = [
+        part for fact in merged if fact["name"] == "fact" for part in fact["part"] if part["name"] == "source"
+    ][:1]
+    assert {"name": "text", "valueString": "Warfarin 5 mg"} in source["part"]
+    (changed,) = facts(practice, number, f"?_since={moment}")
+    assert changed["change"]["valueCode"] == "changed"
+
+
+def test_everything_includes_the_directory_resources_of_each_page(practice: httpx.Client, number: str) -> None:
+    makers = {"resourceType": "Organization", "id": f"{number}-o", "name": "Makers"}
+    maker = says(practice, makers)
+    device = {
+        "resourceType": "Device",
+        "id": f"{number}-d",
+        "manufacturer": "x",
+        "owner": {"reference": f"Organization/{maker}"},
+    }
+    device_id = says(practice, device)
+    used = {
+        "resourceType": "Observation",
+        "id": f"{number}-u",
+        "status": "final",
+        "code": {"text": "Peak flow"},
+        "subject": {"reference": f"Patient/{number}"},
+        "device": {"reference": f"Device/{device_id}"},
+    }
+    says(practice, used)
+
+    def found(**parameters: str) -> dict[str, list[str]]:
+        bundle = practice.get(f"/fhir/Patient/{number}/$everything", params=parameters).json()
+        by_mode: dict[str, list[str]] = {}
+        for entry in bundle.get("entry", []):
+            by_mode.setdefault(entry["search"]["mode"], []).append(entry["resource"]["id"])
+        assert bundle["total"] == (1 if "_type" in parameters else bundle["total"])
+        return by_mode
+
+    assert sorted(found()["include"]) == sorted([device_id, maker])
+    assert "include" not in found(_type="Observation")
+    assert found(_type="Observation,Device")["include"] == [device_id]

@@ -80,7 +80,7 @@ class HttpDoor:
         return asyncio.run(call())
 
     def events(self) -> list[Any]:
-        return [create_codec().decode(message.value) for message in self.broker.sent]
+        return [create_codec().decode(message.value or b"") for message in self.broker.sent]
 
 
 @pytest.fixture

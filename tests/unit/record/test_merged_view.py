@@ -75,6 +75,33 @@ def test_a_conflict_names_the_statements_on_each_side_and_what_is_withdrawn_is_s
     assert parts(shown, "withdrawn")[0]["valueReference"] == {"reference": "Observation/b"}
 
 
+def test_the_directory_resources_that_a_shown_resource_refers_to_are_included_once() -> None:
+    device, owner, other = "d" * 26, "e" * 26, "f" * 26
+    stored = (
+        b'{"resourceType":"Observation","id":"a","status":"final","code":{"text":"Weight"},"device":{"reference":"%b"}}'
+    )
+    referring = {"a": stored % f"Device/{device}".encode()}
+    directory = {
+        device: b'{"resourceType":"Device","id":"%b","owner":{"reference":"Organization/%b"}}'
+        % (device.encode(), owner.encode()),
+        owner: b'{"resourceType":"Organization","id":"%b","name":"Stores"}' % owner.encode(),
+        other: b'{"resourceType":"Organization","id":"%b","name":"Elsewhere"}' % other.encode(),
+    }
+    fact = Fact("a", "Observation", (said("a", "A81001", WEIGHT),), (), ())
+
+    answer = merged_view(MergedRecord((fact,)), referring, directory)
+    since = changes_view(changes(MergedRecord(()), MergedRecord((fact,))), MergedRecord((fact,)), referring, directory)
+    unchanged = changes_view(
+        changes(MergedRecord((fact,)), MergedRecord((fact,))), MergedRecord((fact,)), referring, directory
+    )
+
+    assert validate(answer) == []
+    for each in (answer, since):
+        included = [part["resource"]["id"] for part in json.loads(each)["parameter"] if part["name"] == "included"]
+        assert included == [device, owner]
+    assert json.loads(unchanged) == {"resourceType": "Parameters"}
+
+
 def test_since_a_look_it_says_what_is_new_changed_and_gone() -> None:
     gone, kept, grown, new = (Fact(name, "Observation", (said(name, "A81001", WEIGHT),), (), ()) for name in "abcd")
     more = Fact("c", "Observation", (*grown.members, said("e", "RZ3", WEIGHT)), (), ())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from onestory.record.merge import condition, judgement, pairs
@@ -18,6 +19,7 @@ from onestory.record.merge.allergy_intolerance import Allergies
 from onestory.record.merge.condition import Conditions
 from onestory.record.merge.immunization import Immunisations
 from onestory.record.merge.judgement import Verdicts, kept_apart, latest_verdicts, read_judgements, verdict_of
+from onestory.record.merge.lookup import DirectoryContents, ResourceLookup, with_named_medicines
 from onestory.record.merge.medication import Medicines
 from onestory.record.merge.model import Fact, FactConflict, Join, MergedRecord, Statement
 from onestory.record.merge.observation import Observations
@@ -38,13 +40,19 @@ _VERIFICATION = {"confirmed": 4, "unconfirmed": 2, "provisional": 2, "differenti
 _STATUS = {"corrected": 3, "amended": 3, "final": 2, "preliminary": 1, "registered": 0}
 
 
-def merge(statements: Iterable[Statement], rules: MergeRules) -> MergedRecord:
-    """The facts that the statements form. Duplicates of a shared id count once, the newest. Never raises."""
-    newest = _newest_versions(statements)
+def merge(
+    statements: Iterable[Statement], rules: MergeRules, directory: DirectoryContents = MappingProxyType({})
+) -> MergedRecord:
+    """The facts that the statements form. Duplicates of a shared id count once, the newest. Never raises.
+
+    `directory` has the directory resources that the statements refer to.
+    """
+    stated = _newest_versions(statements)
+    newest = with_named_medicines(stated, ResourceLookup(stated, directory))
     clinical = [statement for statement in newest if verdict_of(statement) is None]
     ordinals = {statement.shared_id: ordinal for ordinal, statement in enumerate(clinical)}
     judgements = read_judgements((each for each in newest if each.shared_id not in ordinals), ordinals)
-    reader = StatementReader(rules, clinical)
+    reader = StatementReader(rules)
     readings = [reader.read(ordinal, statement) for ordinal, statement in enumerate(clinical)]
     return MergedRecord(_merge_readings(readings, latest_verdicts(judgements, ordinals), rules), judgements)
 

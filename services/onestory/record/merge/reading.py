@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Statement
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import bare_codes, codes, reference_id
-from onestory.shared.fhir.json import Code, objects, text
+from onestory.record.merge.values import bare_codes, codes
+from onestory.shared.fhir.json import Code, text
 
-_WITHDRAWN = "entered-in-error"
+WITHDRAWN = "entered-in-error"
 WITHDRAWAL_ELEMENTS = ("status", "lifecycleStatus", "docStatus")
 """Elements that can say `entered-in-error`. Goal and DocumentReference have elements of their own."""
 MODIFIER_ELEMENTS = frozenset(["modifierExtension", "implicitRules"])
@@ -50,11 +50,10 @@ class Reading(NamedTuple):
 
 
 class StatementReader:
-    """Reads the statements of one person. It looks up the Medications that they refer to."""
+    """Reads statements by the merge rules."""
 
-    def __init__(self, rules: MergeRules, statements: Sequence[Statement]) -> None:
+    def __init__(self, rules: MergeRules) -> None:
         self._rules = rules
-        self._medications = {each.shared_id: each.content for each in statements if each.resource_type == "Medication"}
 
     def read(self, ordinal: int, statement: Statement) -> Reading:
         """The reading of one statement, whose position in the sorted list is `ordinal`."""
@@ -72,7 +71,7 @@ class StatementReader:
             found_codes,
             self._phase(resource_type, content),
             none_known is not None or (resource_type in rules.negations and self._negative(resource_type, content)),
-            _WITHDRAWN in verification or any(content.get(name) == _WITHDRAWN for name in WITHDRAWAL_ELEMENTS),
+            WITHDRAWN in verification or any(content.get(name) == WITHDRAWN for name in WITHDRAWAL_ELEMENTS),
             not MODIFIER_ELEMENTS.isdisjoint(content),
             none_known,
             self._plan_decision(resource_type, content, found_codes) if resource_type in rules.plan_elements else None,
@@ -80,21 +79,12 @@ class StatementReader:
 
     def _codes(self, resource_type: str, content: Mapping[str, Any]) -> frozenset[Code]:
         rules = self._rules
-        concept = self._medicine(content) if resource_type in _MEDICINES else first_present(content, *_CODE_ELEMENTS)
-        found_codes = [code for code in codes(concept, rules.system_aliases) if rules.is_specific(code)]
+        elements = ("medicationCodeableConcept",) if resource_type in _MEDICINES else _CODE_ELEMENTS
+        stated = codes(first_present(content, *elements), rules.system_aliases)
+        found_codes = [code for code in stated if rules.is_specific(code)]
         if resource_type == "AllergyIntolerance":
             found_codes += [rules.substances[code] for code in found_codes if code in rules.substances]
         return frozenset(found_codes)
-
-    def _medicine(self, content: Mapping[str, Any]) -> object:
-        """The CodeableConcept of the medicine: in the resource, in a contained Medication, or in another statement."""
-        if "medicationCodeableConcept" in content:
-            return content["medicationCodeableConcept"]
-        target = reference_id(content.get("medicationReference"))
-        if target.startswith("#"):
-            contained = (each for each in objects(content.get("contained")) if f"#{text(each.get('id'))}" == target)
-            return next(contained, {}).get("code")
-        return self._medications.get(target, {}).get("code")
 
     def _phase(self, resource_type: str, content: Mapping[str, Any]) -> str:
         by_status = self._rules.phases.get(resource_type)

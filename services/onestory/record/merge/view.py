@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import orjson
 
+from onestory.record.merge.lookup import MEDICINE
 from onestory.record.merge.model import Fact, FactConflict, MergedRecord, Statement
 from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.dates import format_instant
+from onestory.shared.fhir.references import literal_references
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 
@@ -72,8 +75,14 @@ def _previous_facts(facts_before: dict[str, Fact], fact: Fact) -> tuple[Fact, ..
 
 
 def _visible_state(fact: Fact) -> tuple[Any, ...]:
-    """All that a reader sees of a fact. The event id is the version of a statement's content."""
-    members = [(each.shared_id, each.event_id) for each in fact.members]
+    """All that a reader sees of a fact. The event id is the version of a statement's content.
+
+    A medicine that is named by reference may change without a new version of the statement.
+    """
+    members = [
+        (each.shared_id, each.event_id, "medicationReference" in each.content and each.content.get(MEDICINE))
+        for each in fact.members
+    ]
     return members, fact.joins, fact.conflicts, fact.related, fact.withdrawn
 
 
@@ -88,22 +97,51 @@ class _IdentifiedResource(msgspec.Struct):
 _identified = msgspec.json.Decoder(_IdentifiedResource)
 
 
-def merged_view(merged: MergedRecord, contents: Mapping[str, bytes]) -> bytes:
-    """The Parameters as JSON bytes. `contents` are the visible entries by shared id, as served."""
+def merged_view(
+    merged: MergedRecord, contents: Mapping[str, bytes], directory: Mapping[str, bytes] = MappingProxyType({})
+) -> bytes:
+    """The Parameters as JSON bytes.
+
+    `contents` are the visible entries by shared id, and `directory` the directory resources that they refer to, both as
+    served. Those that a shown resource refers to are included after the facts.
+    """
     types = _types(merged)
-    return _parameters(_fact(fact, contents, types) for fact in merged.facts)
+    facts = [_fact(fact, contents, types) for fact in merged.facts]
+    return _parameters([*facts, *_included(merged.facts, contents, directory)])
 
 
-def changes_view(changes: Changes, now: MergedRecord, contents: Mapping[str, bytes]) -> bytes:
-    """The Parameters of the changed facts as JSON bytes. `now` and `contents` are the current state."""
+def changes_view(
+    changes: Changes,
+    now: MergedRecord,
+    contents: Mapping[str, bytes],
+    directory: Mapping[str, bytes] = MappingProxyType({}),
+) -> bytes:
+    """The Parameters of the changed facts as JSON bytes. `now`, `contents` and `directory` are the current state."""
     types = _types(now)
+    facts = [*changes.new, *[each.fact for each in changes.changed]]
     return _parameters(
         [
             *[_fact(fact, contents, types, "new") for fact in changes.new],
             *[_fact(each.fact, contents, types, "changed") for each in changes.changed],
             *[_gone(fact) for fact in changes.gone],
+            *_included(facts, contents, directory),
         ]
     )
+
+
+def _included(facts: Iterable[Fact], contents: Mapping[str, bytes], directory: Mapping[str, bytes]) -> Iterator[bytes]:
+    """Yields the directory resources that the shown resources refer to, directly or through each other."""
+    if not directory:
+        return
+    included: set[str] = set()
+    waiting = [contents.get(fact.shown.shared_id, b"") for fact in facts]
+    while waiting:
+        referenced = {target_id for _, target_id in literal_references(waiting)}
+        new = sorted(referenced & directory.keys() - included)
+        included.update(new)
+        waiting = [directory[each] for each in new]
+    for each in sorted(included):
+        yield b'{"name":"included","resource":%b}' % directory[each]
 
 
 def _types(merged: MergedRecord) -> Mapping[str, str]:

@@ -19,6 +19,7 @@ from onestory.record.parking.replay import Headers, replay_headers
 from onestory.shared.errors import Misconfigured, Unavailable
 from onestory.shared.events import Parked
 from onestory.shared.kafka.codec import Codec
+from onestory.shared.kafka.messages import event_message
 from onestory.shared.kafka.producer import KafkaMessage, MessagePosition
 from onestory.shared.kafka.schemas import PARKED_TOPIC
 from onestory.shared.postgres import database, outbox
@@ -46,7 +47,7 @@ def park(connection: psycopg.Connection, parked: Parked, system: str | None, hea
         ],
     ).rowcount
     if added:
-        outbox.append(connection, PARKED_TOPIC, parked.key or b"", codec.encode(parked))
+        outbox.append(connection, event_message(PARKED_TOPIC, parked.key or b"", parked, codec))
     return bool(added)
 
 
@@ -77,7 +78,7 @@ def park_again(connection: psycopg.Connection, parked_id: UUID, again: Parked, c
         return None
     first_offset, attempts = row
     event = replace(again, parked_id=parked_id, offset=first_offset, attempts=attempts)
-    outbox.append(connection, PARKED_TOPIC, event.key or b"", codec.encode(event))
+    outbox.append(connection, event_message(PARKED_TOPIC, event.key or b"", event, codec))
     return attempts
 
 

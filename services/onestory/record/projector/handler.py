@@ -33,6 +33,7 @@ from onestory.record.projector.prepare import (
 )
 from onestory.record.projector.referral import latest_rows, sent_rows, task_rows
 from onestory.record.projector.rows import StatementRow, away_rows, claimant_rows
+from onestory.record.summary import store as summary_store
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import ConsumedMessage
 from onestory.shared.identity import Keys, is_person_key
@@ -91,7 +92,7 @@ class RecordProjector:
         events = _sort_batch(transaction, batch.ready)
         changed = project_persons(transaction, _about(events, persons=True))
         project_referrals(transaction, events)
-        project_directory(transaction, _about(events, persons=False))
+        changed |= project_directory(transaction, _about(events, persons=False))
         # OneStory writes referral events itself. A source is not silent because it makes no referrals.
         project_freshness(transaction, [event for event in [*events.new, *events.repeated] if event.referral is None])
         refused = batch.refused + [RefusedMessage(event.message, _reused_event_id()) for event in events.reused]
@@ -227,17 +228,20 @@ def project_referrals(transaction: psycopg.Connection, events: SortedEvents) -> 
     referral_store.add_referral_tasks(transaction, task_rows(changes))
 
 
-def project_directory(transaction: psycopg.Connection, events: SortedEvents) -> None:
-    """Write statements about no person."""
+def project_directory(transaction: psycopg.Connection, events: SortedEvents) -> set[str]:
+    """Write statements about no person.
+
+    Returns the keys of persons whose published summary names one of the resources.
+    """
     if not (events.new or events.repeated):
-        return
+        return set()
     projector_store.add_directory_statements(transaction, [row for event in events.new for row in event.statements])
     projector_store.lower_directory_statements(
         transaction, [row for event in events.repeated for row in event.statements]
     )
-    projector_store.update_current_directory(
-        transaction, {event.key.message_key for event in [*events.new, *events.repeated]}
-    )
+    shared_ids = {event.key.message_key for event in [*events.new, *events.repeated]}
+    projector_store.update_current_directory(transaction, shared_ids)
+    return summary_store.persons_naming(transaction, shared_ids)
 
 
 def project_freshness(transaction: psycopg.Connection, events: Sequence[PreparedEvent]) -> None:

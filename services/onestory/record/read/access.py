@@ -58,7 +58,8 @@ class RecordView:
 
     `entries` are as sources stated them, by type and id. `patients` are the shared Patients, composed from the visible
     Patient statements. `withholds_contact`: the Patients of others have no address and no phone, because a source
-    labels the person confidential whose word does not restrict the record. `withheld`: something is not shown.
+    labels the person confidential whose word does not restrict the record. `withheld`: something is not shown. `at` is
+    the moment of the record; None for the record as it is now.
     """
 
     person: PersonRecord
@@ -67,6 +68,7 @@ class RecordView:
     patients: Sequence[CurrentEntry]
     withholds_contact: bool = False
     withheld: bool = False
+    at: datetime | None = None
 
     def matching(self, query: RecordQuery) -> list[CurrentEntry]:
         """The matches of a query in order: the shared Patients, then entries by type and id."""
@@ -127,7 +129,7 @@ class RecordAccess:
         hidden = decision.visibility is Visibility.ALL and len(entries) < len(person.entries)
         if withhold:
             entries = [_without_contact(entry, organisation) for entry in entries]
-        return RecordView(person, decision, entries, patients, withhold, hidden or withhold)
+        return RecordView(person, decision, entries, patients, withhold, hidden or withhold, at)
 
     async def may_read(self, caller: Caller, person_key: str) -> bool:
         """Whether policy lets the caller see something of the person. Nothing is shown. Raises `Unavailable`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from onestory.record.read.store import CurrentEntry
+from onestory.record.read.store import CurrentEntry, DirectoryEntry
 from onestory.record.search.dates import TimeRange
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PROVISIONAL_SYSTEM
 from onestory.shared.identity_links import IdentityLink
@@ -233,3 +233,25 @@ async def patient_change_times(
     """
     rows = await queries.fetch(_PATIENT_CHANGE_TIMES, list(person_keys), organisation, *time_range, limit)
     return [row["broker_time"] for row in rows]
+
+
+_DIRECTORY_ENTRIES = """
+select resource_type, shared_id, event_id, content
+from (
+    select distinct on (s.shared_id) s.*
+    from unnest($1::text[], $2::text[]) as wanted (resource_type, shared_id)
+    join directory_statement s using (resource_type, shared_id)
+    where s.broker_time <= $3
+    order by s.shared_id, s.rank desc, s.published_at desc, s.event_id desc
+) as then_current
+where operation = 'assert'
+order by resource_type, shared_id
+"""
+
+
+async def directory_entries(
+    queries: Queries, wanted: Collection[tuple[str, str]], at: datetime
+) -> list[DirectoryEntry]:
+    """The directory's resources among these pairs of type and id, as they were at a moment."""
+    rows = await queries.fetch(_DIRECTORY_ENTRIES, *map(list, zip(*wanted, strict=True)), at)
+    return [DirectoryEntry(*row) for row in rows]

@@ -201,6 +201,20 @@ _DIGEST_HEADER = {RECORD_DIGEST: "A hash of the record as the caller sees it. Eq
 _LAST_MODIFIED_HEADER = {"Last-Modified": "The time at which Kafka received the version."}
 
 _RESOURCE = ResponseDescription(200, "The resource.", FHIR_JSON, "Resource", {**_ETAG_HEADER, **_LAST_MODIFIED_HEADER})
+_CONTENT = ResponseDescription(
+    200,
+    "The content in its own media type. With Accept: application/fhir+json, the Binary resource.",
+    "*/*",
+    headers={
+        **_ETAG_HEADER,
+        **_LAST_MODIFIED_HEADER,
+        "Content-Disposition": "For content: inline, or attachment if a browser could run a script in it.",
+        "Content-Security-Policy": "For content: a browser loads, runs and sends nothing.",
+        "X-Content-Type-Options": "For content: nosniff.",
+        "X-Security-Context": "For content: the reference in Binary.securityContext.",
+        "Vary": "Accept",
+    },
+)
 _SEARCHSET = ResponseDescription(
     200, "A searchset with one page of matches.", FHIR_JSON, "Bundle", {**_ETAG_HEADER, **_DIGEST_HEADER}
 )
@@ -237,6 +251,12 @@ def _descriptions() -> dict[tuple[str, str], RouteDescription]:
     return {
         ("GET", "read"): _description(_parameters(READ_PARAMETERS), _RESOURCE, _NOT_MODIFIED),
         ("GET", "vread"): _description(_parameters(READ_PARAMETERS), _RESOURCE, _NOT_MODIFIED),
+        ("GET", "read of a Binary"): replace(
+            _description(_parameters(READ_PARAMETERS), _CONTENT, _NOT_MODIFIED), operation_id="readBinary"
+        ),
+        ("GET", "vread of a Binary"): replace(
+            _description(_parameters(READ_PARAMETERS), _CONTENT, _NOT_MODIFIED), operation_id="vreadBinary"
+        ),
         ("GET", "history-instance"): _description(_parameters(HISTORY_PARAMETERS), _VERSIONS),
         ("GET", "history-type"): _description(_parameters(PERSON_HISTORY_PARAMETERS), _VERSIONS),
         ("GET", "history-system"): _description(_parameters(PERSON_HISTORY_PARAMETERS), _VERSIONS),

@@ -7,7 +7,7 @@ and `$freshness`. `$summary` and `$story` are in `record/summary/api.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,7 +20,10 @@ from onestory.record.merge.view import changes, changes_view, merged_view
 from onestory.record.person.identifiers import PersonRef, ref_from_patient_id
 from onestory.record.read import request as read_request
 from onestory.record.read.access import Access, RecordView, not_found
+from onestory.record.read.referenced import directory_addresses, referenced_directory
 from onestory.record.read.request import ReadContext
+from onestory.record.read.store import CurrentEntry
+from onestory.record.search.execute import IncludedResource
 from onestory.record.search.parameters import (
     EVERYTHING_PARAMETERS,
     MERGED_PARAMETERS,
@@ -95,11 +98,15 @@ class PatientOperation:
 class EverythingOperation:
     """`GET Patient/[id]/$everything`: a person's whole record, as it is now or as of a moment (`asOf`).
 
+    Each page also includes the directory resources that its resources refer to: medicines, devices, practitioners,
+    organisations, locations.
+
     http://hl7.org/fhir/R4/patient-operation-everything.html
     """
 
     def __init__(self, context: ReadContext) -> None:
         self._fhir = context.fhir
+        self._database = context.database
         self._operation = PatientOperation(
             context, "$everything", EVERYTHING_PARAMETERS, lambda query: resource_types_in_parameter(query.types or ())
         )
@@ -110,7 +117,20 @@ class EverythingOperation:
         list_url = f"{self._fhir}/Patient/{started.requested_id}/$everything"
         matches = started.view.matching(started.query)
         list_request = ListRequest(list_url, started.parameters, started.query)
-        return await self._writer.write_matches(request, started.view, started.access, matches, list_request)
+        page = await self._writer.page(matches, started.query)
+        included = await self._included(page.entries, started)
+        return await self._writer.write_page(request, started.view, started.access, page, list_request, included)
+
+    async def _included(self, entries: Sequence[CurrentEntry], started: StartedOperation) -> list[IncludedResource]:
+        """The directory resources that the entries of the page refer to, of the requested types."""
+        addresses = directory_addresses((entry.content or b"" for entry in entries), self._fhir)
+        directory = await referenced_directory(self._database, addresses, self._fhir, started.at)
+        types = started.query.types
+        return [
+            IncludedResource(*entry)
+            for entry in directory.entries.values()
+            if types is None or entry.resource_type in types
+        ]
 
 
 class MergedOperation:
@@ -132,9 +152,11 @@ class MergedOperation:
 
         def produce() -> Response:
             if before is None:
-                return read_request.json_response(merged_view(facts.merged, facts.contents))
+                return read_request.json_response(merged_view(facts.merged, facts.contents, facts.included_contents))
             changed = changes(before.merged, facts.merged)
-            return read_request.json_response(changes_view(changed, facts.merged, facts.contents))
+            return read_request.json_response(
+                changes_view(changed, facts.merged, facts.contents, facts.included_contents)
+            )
 
         return await self._record_access.answer_audited(started.view, started.access, produce)
 

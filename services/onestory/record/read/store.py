@@ -232,3 +232,17 @@ async def directory_entries(queries: Queries, wanted: Collection[tuple[str, str]
         _DIRECTORY_ENTRIES, [resource_type for resource_type, _ in wanted], [shared_id for _, shared_id in wanted]
     )
     return [DirectoryEntry(*row) for row in rows]
+
+
+_DIRECTORY_VERSIONS = """
+select c.resource_type, c.shared_id, c.event_id
+from unnest($1::text[], $2::text[]) as wanted (resource_type, shared_id)
+join directory_current c using (resource_type, shared_id)
+where c.operation = 'assert'
+"""
+
+
+async def directory_versions(queries: Queries, wanted: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], UUID]:
+    """The event id of each resource that the directory has among these pairs of type and id."""
+    rows = await queries.fetch(_DIRECTORY_VERSIONS, *map(list, zip(*wanted, strict=True)))
+    return {(resource_type, shared_id): event_id for resource_type, shared_id, event_id in rows}

@@ -186,8 +186,8 @@ def _carry_outbox(connection: psycopg.Connection) -> None:
     """The rebuild's own outbox rows were sent long ago, or are among those of the live record."""
     connection.execute("delete from record_next.outbox")
     connection.execute(
-        """insert into record_next.outbox (topic, key, value, at)
-            select topic, key, value, at from record.outbox order by id"""
+        """insert into record_next.outbox (topic, key, value, headers, at)
+            select topic, key, value, headers, at from record.outbox order by id"""
     )
 
 

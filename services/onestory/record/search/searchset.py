@@ -52,18 +52,10 @@ class SearchsetWriter:
     def __init__(self, context: ReadContext) -> None:
         self._context = context
 
-    async def write_matches(
-        self,
-        request: Request,
-        view: RecordView,
-        access: Access,
-        matches: Sequence[CurrentEntry],
-        list_request: ListRequest,
-    ) -> Response:
-        """The page of these matches that the query requests. Raises `NotFound`, `Unavailable`."""
-        entries, next_cursor = page_of(matches, list_request.query)
-        page = SearchPage(matches, await self._context.record_access.with_contents(entries), next_cursor)
-        return await self.write_page(request, view, access, page, list_request)
+    async def page(self, matches: Sequence[CurrentEntry], query: RecordQuery) -> SearchPage:
+        """The page of these matches that the query requests. Raises `Unavailable`."""
+        entries, next_cursor = page_of(matches, query)
+        return SearchPage(matches, await self._context.record_access.with_contents(entries), next_cursor)
 
     async def write_page(
         self,

@@ -184,7 +184,9 @@ class StoryOperation:
         then = await self._context.record_access.view(started.ref, started.access, at=sending.broker_time)
         document = await self._summaries.at(then, _story_patient(started, then), sending.broker_time)
         before, facts = await self._summaries.facts(then), await self._summaries.facts(started.view)
-        changed = changes_view(changes(before.merged, facts.merged), facts.merged, facts.contents)
+        changed = changes_view(
+            changes(before.merged, facts.merged), facts.merged, facts.contents, facts.included_contents
+        )
         return RecordAsSent(sending.sent_at, sending.broker_time, document.document, changed)
 
 

@@ -1,6 +1,6 @@
 """Builds the summary of a person: an IPS 2.0 document of the record that the caller sees, as it is at a moment.
 
-http://hl7.org/fhir/uv/ips/STU2/. Resources are included as they are stored.
+http://hl7.org/fhir/uv/ips/STU2/. Resources are included as they are stored, without references that lead nowhere.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from onestory.record.summary import person
 from onestory.record.summary.dates import clock
 from onestory.record.summary.model import Summary, SummaryInput, SummaryRecord, end_of_day
 from onestory.record.summary.narrative import paragraph
+from onestory.record.summary.references import IncludedResources
 from onestory.record.summary.section import Section, div, section_json
 from onestory.record.summary.sections.about_me import about_me, alerts
 from onestory.record.summary.sections.allergies import allergies
@@ -27,23 +28,6 @@ from onestory.record.summary.sections.problems import past_illness, problems
 from onestory.record.summary.sections.procedures import assessments, devices, immunisations, procedures
 from onestory.record.summary.sections.results import pregnancy, results, social_history, vital_signs
 from onestory.shared.fhir.dates import NEVER, format_instant
-
-# Quotes inside a JSON string are escaped, so text that looks like a reference does not match.
-_REFERENCE = re.compile(rb'"reference"\s*:\s*"([A-Z][A-Za-z]+)/([A-Za-z0-9.-]+)"')
-_INCLUDED_TYPES = frozenset(
-    [
-        "BodyStructure",
-        "Device",
-        "Location",
-        "Medication",
-        "Organization",
-        "Practitioner",
-        "PractitionerRole",
-        "RelatedPerson",
-        "Specimen",
-    ]
-)
-"""Types that are included because other resources refer to them. Clinical resources are included only by a section."""
 
 _PROFILE = "http://hl7.org/fhir/uv/ips/StructureDefinition/"
 _AUTHOR = f"urn:uuid:{uuid5(NAMESPACE_URL, 'https://onestory.nhs.uk')}"
@@ -79,37 +63,23 @@ def summarise(summary_input: SummaryInput, at: datetime) -> Summary:
     """The summary of the person at a moment. The same input gives the same bytes, in whatever order it arrived."""
     record = SummaryRecord(summary_input, at)
     sections = [section for make in SECTIONS if (section := make(record))]
-    resources = included_resources(record, (shared_id for section in sections for shared_id, _ in section.entries))
+    included = IncludedResources(record)
+    listed = (shared_id for section in sections for shared_id, _ in section.entries)
+    resources = included.include(listed, summary_input.patient)
+    patient = included.without_dangling(summary_input.patient)
     addresses = {
         shared_id: f"{summary_input.base_url}/{kind}/{shared_id}" for shared_id, (kind, _) in resources.items()
     }
     subject = f"{summary_input.base_url}/Patient/{record.patient.get('id', 'unknown')}"
-    parts = _part_digests(summary_input.patient, sections, resources)
+    parts = _part_digests(patient, sections, resources)
     digest = _digest(f"{code}={part}".encode() for code, part in parts.items())
     entries = [
         (f"urn:uuid:{uuid5(NAMESPACE_URL, digest)}", _composition(record, subject, sections, addresses)),
-        (subject, person.ips_patient(summary_input.patient)),
+        (subject, person.ips_patient(patient)),
         (_AUTHOR, _author()),
         *[(addresses[shared_id], content) for shared_id, (_, content) in resources.items()],
     ]
     return Summary(_bundle(digest, at, entries), digest, parts, _valid_until(summary_input, sections, at))
-
-
-def included_resources(record: SummaryRecord, listed: Iterable[str]) -> dict[str, tuple[str, bytes]]:
-    """Type and bytes of the included resources by shared id: the listed ones first, then what they refer to."""
-    found: dict[str, tuple[str, bytes]] = {}
-    queue = list(dict.fromkeys(listed))
-    while queue:
-        further: list[str] = []
-        for shared_id in queue:
-            statement, content = record.statement(shared_id), record.input.contents.get(shared_id)
-            if statement is None or content is None or shared_id in found:
-                continue
-            found[shared_id] = (statement.resource_type, content)
-            references = _REFERENCE.findall(content)
-            further += sorted({target.decode() for kind, target in references if kind.decode() in _INCLUDED_TYPES})
-        queue = further
-    return found
 
 
 def _valid_until(summary_input: SummaryInput, sections: Iterable[Section], at: datetime) -> datetime | None:

@@ -13,10 +13,11 @@ import msgspec
 import yaml
 
 from onestory.record.freshness.domain import Freshness
+from onestory.record.merge.lookup import ResourceLookup
 from onestory.record.merge.model import Fact, Judgement, MergedRecord, Statement
 from onestory.record.merge.reading import WITHDRAWAL_ELEMENTS
 from onestory.shared.fhir.dates import NEVER, uk_midnight
-from onestory.shared.fhir.json import Code, codes_of, objects_at, text_at, values_at
+from onestory.shared.fhir.json import Code, codes_of, values_at
 from onestory.shared.kafka.schemas import schemas_folder
 
 _SNOMED = "http://snomed.info/sct"
@@ -46,7 +47,9 @@ class SummaryInput:
 
     `patient` is the shared Patient and `contents` are the visible entries by shared id, both as served. `base_url` is
     the FHIR base URL of ids (`https://care.example/fhir`). `organisation_names` maps ODS codes to names, as far as they
-    are known. `withheld`: a policy hides something and allows the summary to say so. `freshness_valid_until` is when
+    are known. `directory` has type and bytes of the directory resources that the record refers to, by id.
+
+    `withheld`: a policy hides something and allows the summary to say so. `freshness_valid_until` is when
     `freshness` changes without a new event, because a source becomes stale; None: never.
     """
 
@@ -56,6 +59,7 @@ class SummaryInput:
     base_url: str
     freshness: Sequence[Freshness] = ()
     organisation_names: Mapping[str, str] = field(default_factory=dict)
+    directory: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
     withheld: bool = False
     freshness_valid_until: datetime | None = None
 
@@ -228,15 +232,22 @@ class SummaryRecord:
         name = self.input.organisation_names.get(organisation)
         return f"{name} ({organisation})" if name else organisation
 
+    @cached_property
+    def lookup(self) -> ResourceLookup:
+        """Finds the resources that the visible statements refer to."""
+        directory = {shared_id: _decoded.decode(content) for shared_id, (_, content) in self.input.directory.items()}
+        return ResourceLookup(self._statements.values(), directory)
+
     def resolve(self, statement: Statement, reference: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The resource that a reference of a statement points to: a contained one, or another visible statement."""
-        target = text_at(reference, "reference")
-        if target.startswith("#"):
-            return next(
-                (one for one in objects_at(statement.content, "contained") if one.get("id") == target[1:]), None
-            )
-        found = self._statements.get(target.rpartition("/")[2])
-        return found.content if found else None
+        """The resource that a reference of a statement points to; None if the caller sees none."""
+        return self.lookup.find(statement.content, reference)
+
+    def resource(self, shared_id: str) -> tuple[str, bytes] | None:
+        """Type and bytes of a visible statement or of a directory resource; None if the caller sees none."""
+        statement, content = self._statements.get(shared_id), self.input.contents.get(shared_id)
+        if statement is not None and content is not None:
+            return statement.resource_type, content
+        return self.input.directory.get(shared_id)
 
 
 def end_of_day(until: date) -> datetime:

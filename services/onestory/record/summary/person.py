@@ -63,7 +63,9 @@ def patient_header(patient: Mapping[str, Any], organisation_name: Callable[[str]
 
 
 def name_of_person(resource: Mapping[str, Any]) -> str:
-    """The usual name of a Patient, Practitioner or RelatedPerson."""
+    """The usual name of a Patient, Practitioner or RelatedPerson, or the name of an Organization."""
+    if name_text := text_of(resource, "name"):
+        return name_text
     names = objects_at(resource, "name")
     official = [name for name in names if name.get("use") in ("official", "usual", None)] or names
     for name in official:

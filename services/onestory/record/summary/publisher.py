@@ -27,7 +27,7 @@ from onestory.record.person.load import Demographics
 from onestory.record.read.access import PersonReader, RecordView
 from onestory.record.summary import store as summary_store
 from onestory.record.summary.model import Summary
-from onestory.record.summary.service import Summaries, summary_patient
+from onestory.record.summary.service import MadeSummary, Summaries, summary_patient
 from onestory.record.summary.store import PublishedSummary, QuietPeriod
 from onestory.shared import logs, runtime, settings
 from onestory.shared.backoff import GrowingPause
@@ -60,6 +60,9 @@ _EXPIRE_BATCH = 1000
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 _NICENESS = 10
+# A change of these in the directory may change what a summary says of a person. An organisation's new name does not. It
+# would make a summary of each of its patients.
+_NAMED_TYPES = frozenset(["Medication", "Substance", "Device"])
 # Space that the event needs besides its document.
 _ENVELOPE_BYTES = 65_536
 _UNAVAILABLE = (Unavailable, psycopg.OperationalError, psycopg.InterfaceError)
@@ -159,26 +162,31 @@ class Summariser:
             summaries = {}
         with connection.transaction():
             if summary_store.lock_if_unchanged(connection, view.person.versions):
-                for key, summary in summaries.items():
-                    self._publish(connection, key, view, summary)
+                for key, made in summaries.items():
+                    self._publish(connection, key, view, made)
                 summary_store.mark_done(connection, list(view.person.person_keys))
 
-    async def _summaries_by_key(self, view: RecordView) -> Mapping[str, Summary]:
+    async def _summaries_by_key(self, view: RecordView) -> Mapping[str, MadeSummary]:
         """The summary for each identity of the person: for an NHS number, with the Patient of that number."""
         now = datetime.now(UTC)
         numbers = view.person.numbers
         return {
-            key: await self._summaries.at(view, summary_patient(view, numbers.get(key, key)), now)
+            key: await self._summaries.make(view, summary_patient(view, numbers.get(key, key)), now)
             for key in sorted(view.person.person_keys)
         }
 
-    def _publish(self, transaction: psycopg.Connection, person_key: str, view: RecordView, summary: Summary) -> None:
+    def _publish(self, transaction: psycopg.Connection, person_key: str, view: RecordView, made: MadeSummary) -> None:
+        summary, named = made.summary, {shared_id for kind, shared_id in made.directory if kind in _NAMED_TYPES}
         person = summary_store.person_identifier(transaction, person_key)
         before = summary_store.last_published(transaction, person_key)
         if person is None:
             return
+        if not view.entries:
+            if before is not None:
+                summary_store.publish_removal(transaction, person_key, uuid7(), datetime.now(UTC))
+            return
         if before is not None and before.digest == summary.digest and not _must_renew(before, summary):
-            summary_store.save(transaction, person_key, _with_earlier_expiry(before, summary))
+            summary_store.save(transaction, person_key, _with_earlier_expiry(before, summary), named)
             return
         if len(summary.document) > topics()[SUMMARY_TOPIC].max_message_bytes - _ENVELOPE_BYTES:
             self._failed.inc()
@@ -195,7 +203,7 @@ class Summariser:
             valid_until=summary.valid_until,
             document=summary.document,
         )
-        summary_store.publish(transaction, person_key, event, summary, self._codec)
+        summary_store.publish(transaction, person_key, event, summary, named, self._codec)
         self._published.inc()
 
 

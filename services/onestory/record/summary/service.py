@@ -17,6 +17,13 @@ from onestory.record.merge.rules import MergeRules
 from onestory.record.person import store as person_store
 from onestory.record.read import store as read_store
 from onestory.record.read.access import PATIENT, RecordView
+from onestory.record.read.referenced import (
+    DirectoryVersions,
+    ReferencedDirectory,
+    directory_addresses,
+    is_unchanged,
+    referenced_directory,
+)
 from onestory.record.read.store import CurrentEntry
 from onestory.record.summary.document import summarise
 from onestory.record.summary.model import Summary, SummaryInput
@@ -33,10 +40,19 @@ _MAX_CACHE_AGE = timedelta(minutes=1)
 
 
 class VisibleFacts(NamedTuple):
-    """The merged record that a caller sees of a person; `contents` are its entries by shared id, as served."""
+    """The merged record that a caller sees of a person.
+
+    `contents` are its entries by shared id, as served. `directory` has the directory resources that they refer to.
+    """
 
     merged: MergedRecord
     contents: Mapping[str, bytes]
+    directory: ReferencedDirectory
+
+    @property
+    def included_contents(self) -> Mapping[str, bytes]:
+        """The contents of the directory resources by id, as served."""
+        return {shared_id: entry.content for shared_id, entry in self.directory.entries.items()}
 
 
 class SummaryPatient(NamedTuple):
@@ -47,14 +63,21 @@ class SummaryPatient(NamedTuple):
     content: bytes
 
 
-class _CachedSummary(NamedTuple):
+class MadeSummary(NamedTuple):
+    """A summary, and the versions of the directory resources that it depends on."""
+
     summary: Summary
+    directory: DirectoryVersions
+
+
+class _CachedSummary(NamedTuple):
+    made: MadeSummary
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class _SummaryKey:
-    """The cache key of a summary: everything except the clock that it depends on.
+    """The cache key of a summary: everything that it depends on except the clock and the directory.
 
     `state` changes with the entries that the caller sees, and not with hidden ones. Otherwise the time at which a
     summary was made would reveal them.
@@ -83,24 +106,34 @@ class Summaries:
         """The visible record, merged. Raises `Unavailable`."""
         seen = await read_store.with_contents(self._database, view.entries)
         contents = {entry.shared_id: entry.content or b"" for entry in seen}
+        is_large = _is_large(contents)
+        # The Patient of the summary may name a practice that is in the directory.
+        referring = [*contents.values(), *[patient.content or b"" for patient in view.patients]]
+        addresses = await run_in_thread_if(is_large, lambda: directory_addresses(referring, self._fhir))
+        directory = await referenced_directory(self._database, addresses, self._fhir, view.at)
+        named = {shared_id: orjson.loads(entry.content) for shared_id, entry in directory.entries.items()}
         merged = await run_in_thread_if(
-            _is_large(contents), lambda: merge([_statement(entry) for entry in seen], self._rules)
+            is_large, lambda: merge([_statement(entry) for entry in seen], self._rules, named)
         )
-        return VisibleFacts(merged, contents)
+        return VisibleFacts(merged, contents, directory)
 
     async def current(self, view: RecordView, patient: SummaryPatient, organisation: str) -> Summary:
         """The summary of what `organisation` sees, from the cache while nothing changed. Raises `Unavailable`."""
         key = _summary_key(view, patient, organisation)
         cached = self._cache.get(key)
-        if cached is None:
+        if cached is None or not await is_unchanged(self._database, cached.made.directory):
             now = datetime.now(UTC)
-            summary = await self.at(view, patient, now)
-            until = min(summary.valid_until or datetime.max.replace(tzinfo=UTC), now + _MAX_CACHE_AGE)
-            cached = store_if_it_fits(self._cache, key, _CachedSummary(summary, until))
-        return cached.summary
+            made = await self.make(view, patient, now)
+            until = min(made.summary.valid_until or datetime.max.replace(tzinfo=UTC), now + _MAX_CACHE_AGE)
+            cached = store_if_it_fits(self._cache, key, _CachedSummary(made, until))
+        return cached.made.summary
 
     async def at(self, view: RecordView, patient: SummaryPatient, moment: datetime) -> Summary:
         """The summary at a moment; `view` must be the view at that moment. Raises `Unavailable`."""
+        return (await self.make(view, patient, moment)).summary
+
+    async def make(self, view: RecordView, patient: SummaryPatient, moment: datetime) -> MadeSummary:
+        """The same, with the versions of the directory resources that the summary depends on."""
         facts = await self.facts(view)
         report = await self._freshness.report(view.person.person_keys, view.entries, moment)
         summary_input = SummaryInput(
@@ -114,8 +147,12 @@ class Summaries:
             ),
             withheld=view.withheld,
             freshness_valid_until=report.valid_until,
+            directory={
+                entry.shared_id: (entry.resource_type, entry.content) for entry in facts.directory.entries.values()
+            },
         )
-        return await run_in_thread_if(_is_large(facts.contents), lambda: summarise(summary_input, moment))
+        summary = await run_in_thread_if(_is_large(facts.contents), lambda: summarise(summary_input, moment))
+        return MadeSummary(summary, facts.directory.versions)
 
 
 def _is_large(contents: Mapping[str, bytes]) -> bool:
@@ -124,7 +161,7 @@ def _is_large(contents: Mapping[str, bytes]) -> bool:
 
 
 def _size(cached: _CachedSummary) -> int:
-    return len(cached.summary.document)
+    return len(cached.made.summary.document)
 
 
 def summary_patient(view: RecordView, requested_id: str) -> SummaryPatient:

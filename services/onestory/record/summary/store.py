@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from uuid import UUID
 
 import orjson
 import psycopg
@@ -14,6 +15,7 @@ from onestory.record.summary.model import Summary
 from onestory.shared.events import REFERRAL_SYSTEM, SummaryChanged
 from onestory.shared.identity import PersonIdentifier
 from onestory.shared.kafka.codec import Codec
+from onestory.shared.kafka.messages import event_message, tombstone
 from onestory.shared.kafka.producer import MessagePosition
 from onestory.shared.kafka.schemas import RECORD_TOPIC, REFERRAL_TOPIC, SUMMARY_TOPIC
 from onestory.shared.postgres import outbox
@@ -151,21 +153,47 @@ def latest_positions(transaction: psycopg.Connection, person_keys: list[str]) ->
 
 
 def publish(
-    transaction: psycopg.Connection, person_key: str, event: SummaryChanged, summary: Summary, codec: Codec
+    transaction: psycopg.Connection,
+    person_key: str,
+    event: SummaryChanged,
+    summary: Summary,
+    directory_ids: Collection[str],
+    codec: Codec,
 ) -> None:
     """Saves the digests of a summary and adds its event to the outbox, in the caller's transaction."""
-    save(transaction, person_key, summary)
-    outbox.append(transaction, SUMMARY_TOPIC, person_key.encode(), codec.encode(event))
+    save(transaction, person_key, summary, directory_ids)
+    outbox.append(transaction, event_message(SUMMARY_TOPIC, person_key.encode(), event, codec))
 
 
-def save(transaction: psycopg.Connection, person_key: str, summary: Summary) -> None:
-    """Saves the digests of a summary and when it expires."""
+def publish_removal(transaction: psycopg.Connection, person_key: str, event_id: UUID, at: datetime) -> None:
+    """Deletes the digests of a person's summary and adds its tombstone to the outbox, in the caller's transaction."""
+    transaction.execute("delete from summary where person_key = %s", [person_key])
+    outbox.append(transaction, tombstone(SUMMARY_TOPIC, person_key, "summary-removed", str(event_id), at))
+
+
+def save(transaction: psycopg.Connection, person_key: str, summary: Summary, directory_ids: Collection[str]) -> None:
+    """Saves the digests of a summary, when it expires, and the ids of the directory resources that it names."""
     transaction.execute(
-        """insert into summary (person_key, digest, parts, valid_until) values (%s, %s, %s, %s)
+        """insert into summary (person_key, digest, parts, valid_until, directory) values (%s, %s, %s, %s, %s)
            on conflict (person_key) do update set
-               digest = excluded.digest, parts = excluded.parts, valid_until = excluded.valid_until, made_at = now()""",
-        [person_key, summary.digest, orjson.dumps(dict(summary.parts)).decode(), summary.valid_until],
+               digest = excluded.digest, parts = excluded.parts, valid_until = excluded.valid_until, made_at = now(),
+               directory = excluded.directory""",
+        [
+            person_key,
+            summary.digest,
+            orjson.dumps(dict(summary.parts)).decode(),
+            summary.valid_until,
+            sorted(directory_ids),
+        ],
     )
+
+
+def persons_naming(transaction: psycopg.Connection, directory_ids: Collection[str]) -> set[str]:
+    """The keys of persons whose last published summary names one of these directory resources."""
+    rows = transaction.execute(
+        "select person_key from summary where directory && %b::text[]", [sorted(directory_ids)]
+    ).fetchall()
+    return {person_key for (person_key,) in rows}
 
 
 def mark_done(transaction: psycopg.Connection, person_keys: list[str]) -> None:

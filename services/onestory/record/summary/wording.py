@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from onestory.record.merge.model import Fact, Statement
@@ -17,6 +18,7 @@ from onestory.shared.fhir.json import codes_of, concept_text, concept_texts, num
 
 _NAMES = ("code", "medicationCodeableConcept", "vaccineCode", "type", "category", "description")
 _STATUSES = ("clinicalStatus", "verificationStatus")
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _UNITS = {"s": "second", "min": "minute", "h": "hour", "d": "day", "wk": "week", "mo": "month", "a": "year"}
 _WHEN = {
     "MORN": "in the morning",
@@ -32,18 +34,16 @@ _WHEN = {
 }
 
 
+# Choices of type that hold the clinical date, such as `effective[x]`.
+_CHOICES = ("effective", "occurrence", "performed", "timing")
 # Elements with the clinical date, the most exact first.
-_DATES = (
-    ("effectiveDateTime", ""),
-    ("effectiveInstant", ""),
-    ("effectivePeriod", "end"),
-    ("effectivePeriod", "start"),
-    ("occurrenceDateTime", ""),
-    ("performedDateTime", ""),
-    ("performedPeriod", "end"),
-    ("performedPeriod", "start"),
-    ("timingDateTime", ""),
-    ("timingPeriod", "start"),
+_CLINICAL_DATES = tuple(
+    (f"{choice}{kind}", part)
+    for choice in _CHOICES
+    for kind, part in (("DateTime", ""), ("Instant", ""), ("Period", "end"), ("Period", "start"), ("Timing", ""))
+)
+# Elements with another date, which counts if no clinical date is stated.
+_OTHER_DATES = (
     ("date", ""),
     ("dateTime", ""),
     ("issued", ""),
@@ -62,7 +62,7 @@ def name_of(content: Mapping[str, Any]) -> str:
 
 
 def own_name(content: Mapping[str, Any]) -> str:
-    """The name in the resource itself; "" if only another resource names it, such as a Medication."""
+    """The name from the first three elements that can hold one; "" if they hold none."""
     return next((name for element in _NAMES[:3] if (name := concept_text(content.get(element)))), "")
 
 
@@ -121,10 +121,32 @@ def _dated(content: Mapping[str, Any], element: str) -> Iterator[str]:
             yield summary_dates.shown(found)
     for period in objects_at(content, f"{element}Period"):
         yield period_text(period)
+    for timing in objects_at(content, f"{element}Timing"):
+        yield ", ".join([summary_dates.shown(event) for event in _events(timing)] + _timing_words(timing))
     for age in objects_at(content, f"{element}Age"):
-        yield f"at age {quantity_text(age)}"
+        yield f"at age {_age_text(age)}"
     for span in objects_at(content, f"{element}Range"):
-        yield f"{quantity_text(span.get('low'))} to {quantity_text(span.get('high'))}"
+        yield _age_range_text(span)
+
+
+def _timing_words(timing: Mapping[str, Any]) -> list[str]:
+    words = [each for repeat in objects_at(timing, "repeat") for each in _timing(repeat)]
+    return [each for each in [*concept_texts(timing, "code"), *words] if each]
+
+
+def _age_text(age: Any) -> str:
+    """An age as text; a unit that is only a UCUM code is written as a word."""
+    unit = _UNITS.get(text_at(age, "code"), "")
+    if text_at(age, "unit") in ("", text_at(age, "code")) and unit:
+        return quantity_text({**age, "unit": unit if _count(age.get("value")) == "1" else f"{unit}s"})
+    return quantity_text(age)
+
+
+def _age_range_text(span: Mapping[str, Any]) -> str:
+    low, high = _age_text(span.get("low", {})), _age_text(span.get("high", {}))
+    if not (low and high):
+        return f"at age {low} or more" if low else f"at age {high} or less" if high else ""
+    return f"at age {low} to {high}"
 
 
 def period_text(period: Any) -> str:
@@ -182,6 +204,9 @@ def _coded_dose(dosage: Mapping[str, Any]) -> Iterator[str]:
     for amount in objects_at(dosage, "doseAndRate"):
         for name in ("doseQuantity", "doseRange", "rateQuantity", "rateRange", "rateRatio"):
             yield _value_as_text(amount.get(name))
+    for timing in objects_at(dosage, "timing"):
+        # The next event is read first.
+        yield ", ".join(f"on {summary_dates.shown(event)}" for event in reversed(_events(timing)))
     yield from concept_texts(dosage, "timing", "code")
     for repeat in objects_at(dosage, "timing", "repeat"):
         yield from _timing(repeat)
@@ -236,16 +261,23 @@ def _count(value: Any) -> str:
 
 
 def clinical_date(statement: Statement) -> DateSpan:
-    """The clinical date of a statement; if it has none, the time at which it was recorded."""
-    for written in _stated_dates(statement.content):
+    """The clinical date of a statement; if it has none, the time at which it was recorded.
+
+    The newest event of a Timing counts.
+    """
+    for written in _dates(statement.content, _CLINICAL_DATES + _OTHER_DATES):
         if known := parse_date(written):
             return known
     return summary_dates.at(statement.recorded_at)
 
 
 def clinical_date_text(statement: Statement) -> str:
-    """The clinical date as text; "" if the statement has none."""
-    return summary_dates.shown(next(_stated_dates(statement.content), ""))
+    """The clinical date as text, also if it is in words such as "in childhood"; "" if the statement has none."""
+    content = statement.content
+    if written := next(_dates(content, _CLINICAL_DATES), ""):
+        return summary_dates.shown(written)
+    words = next((found for choice in _CHOICES if (found := date_text(content, choice))), "")
+    return words or summary_dates.shown(next(_dates(content, _OTHER_DATES), ""))
 
 
 def newest_first(record: SummaryRecord, facts: Iterable[Fact]) -> list[Fact]:
@@ -272,7 +304,24 @@ def _kind(content: Mapping[str, Any]) -> object:
     return min(codes) if codes else name_of(content).casefold()
 
 
-def _stated_dates(content: Mapping[str, Any]) -> Iterator[str]:
-    for name, part in _DATES:
-        if name in content and (found := text_at(content, name, part) if part else text_at(content, name)):
+def _dates(content: Mapping[str, Any], elements: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yields the dates in these elements, as they are written."""
+    for name, part in elements:
+        if name in content:
+            if name.endswith("Timing"):
+                yield from _timing_dates(content[name])
+            elif found := text_at(content, name, part) if part else text_at(content, name):
+                yield found
+
+
+def _timing_dates(timing: Any) -> Iterator[str]:
+    yield from _events(timing)
+    for part in ("end", "start"):
+        if found := text_at(timing, "repeat", "boundsPeriod", part):
             yield found
+
+
+def _events(timing: Any) -> list[str]:
+    """The events of a Timing, newest first; text that is no date comes last."""
+    events = [event for event in values_at(timing, "event") if isinstance(event, str)]
+    return sorted(events, key=lambda event: known.begin if (known := parse_date(event)) else _EARLIEST, reverse=True)

@@ -36,6 +36,7 @@ from onestory.shared.events import BOOKING_SYSTEM, REFERRAL_SYSTEM, Entry, Opera
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.identity import Keys, parse_shared_id
 from onestory.shared.kafka.codec import Codec
+from onestory.shared.kafka.messages import event_message
 from onestory.shared.kafka.schemas import RECORD_TOPIC
 from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Queries, Transaction
@@ -136,9 +137,8 @@ class BookingMessages:
         else:
             version, at = booking.event_id, booking.changed_at
             event = _record_event(work, booking, elements, version, at)
-            await lifecycle_store.send_to_outbox(
-                transaction, RECORD_TOPIC, booking.person_key.encode(), self._codec.encode(event)
-            )
+            message = event_message(RECORD_TOPIC, booking.person_key.encode(), event, self._codec)
+            await lifecycle_store.send_to_outbox(transaction, message)
         return replace(
             booking, content=_appointment_bytes(booking, elements, version, at), event_id=version, changed_at=at
         )

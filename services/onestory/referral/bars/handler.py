@@ -24,6 +24,7 @@ from onestory.referral.lifecycle.handler import ReferralHandler
 from onestory.shared.errors import Conflict, Malformed, TimedOut, Unprocessable
 from onestory.shared.identity import Keys, parse_shared_id
 from onestory.shared.kafka.codec import Codec
+from onestory.shared.kafka.messages import event_message
 from onestory.shared.kafka.schemas import RECORD_TOPIC
 from onestory.shared.postgres.database import Database, Transaction
 from onestory.shared.runtime import run_in_thread_if
@@ -141,7 +142,7 @@ class BarsHandler:
             event = bars_message.record_event(work.event, {**work.foreign_ids, **result.owned_ids})
             if event is not None:
                 key = self._keys.person_key(event.person).encode()
-                statements.append(lifecycle_store.insert_outbox(RECORD_TOPIC, key, self._codec.encode(event)))
+                statements.append(lifecycle_store.insert_outbox(event_message(RECORD_TOPIC, key, event, self._codec)))
             await lifecycle_store.execute_together(transaction, statements)
             return result
 

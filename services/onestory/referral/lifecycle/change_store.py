@@ -24,6 +24,7 @@ from onestory.referral.person_news import store as person_news_store
 from onestory.shared.events import Notice, Party
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import Codec
+from onestory.shared.kafka.messages import event_message
 from onestory.shared.kafka.schemas import REFERRAL_TOPIC
 from onestory.shared.postgres.database import Queries, Transaction
 
@@ -65,7 +66,7 @@ async def write_change(
         insert_change(change, request_key),
         notices_store.insert_notices(change),
         lifecycle_store.insert_outbox(
-            REFERRAL_TOPIC, referral.person_key.encode(), codec.encode(referral_event(change))
+            event_message(REFERRAL_TOPIC, referral.person_key.encode(), referral_event(change), codec)
         ),
     ]
     await lifecycle_store.execute_together(transaction, statements)

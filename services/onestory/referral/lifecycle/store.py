@@ -20,7 +20,9 @@ from onestory.referral.lifecycle.model import Json, Reason, Referral, ReferralKi
 from onestory.shared.errors import TooLarge
 from onestory.shared.events import Party
 from onestory.shared.identity import PersonIdentifier, parse_shared_id
+from onestory.shared.kafka.producer import KafkaMessage
 from onestory.shared.kafka.schemas import topics
+from onestory.shared.postgres import outbox
 from onestory.shared.postgres.database import Queries, Transaction
 
 # Bytes of a Kafka message besides its value: key and headers.
@@ -196,19 +198,22 @@ def upsert_resources(person_key: str, resources: Sequence[ReferralResource]) -> 
     )
 
 
-def insert_outbox(topic: str, key: bytes, value: bytes) -> SqlStatement:
+def insert_outbox(message: KafkaMessage) -> SqlStatement:
     """Puts a message into the outbox; the relay sends it after the commit.
 
     Raises `TooLarge` for a message that Kafka never accepts: in the outbox it would block all later messages.
     """
-    if len(value) > topics()[topic].max_message_bytes - _ENVELOPE_BYTES:
+    if len(message.value or b"") > topics()[message.topic].max_message_bytes - _ENVELOPE_BYTES:
         raise TooLarge("This is too large for one message: send documents apart, as DocumentReference.")
-    return SqlStatement("insert into referral.outbox (topic, key, value) values ($1, $2, $3)", [topic, key, value])
+    return SqlStatement(
+        "insert into referral.outbox (topic, key, value, headers) values ($1, $2, $3, $4)",
+        [message.topic, message.key, message.value, outbox.stored_headers(message.headers)],
+    )
 
 
-async def send_to_outbox(transaction: Transaction, topic: str, key: bytes, value: bytes) -> None:
+async def send_to_outbox(transaction: Transaction, message: KafkaMessage) -> None:
     """Puts a message into the outbox, in a round trip of its own. Raises what `insert_outbox` raises."""
-    statement = insert_outbox(topic, key, value)
+    statement = insert_outbox(message)
     await transaction.execute(statement.sql, *statement.values)
 
 

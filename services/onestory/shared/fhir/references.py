@@ -20,6 +20,10 @@ ADVICE_CATEGORY = ("https://fhir.nhs.uk/CodeSystem/usecases-categories-bars", "a
 
 _ODS_REFERENCE = re.compile(r"(?:.*/)?Organization/([A-Z0-9]{3,8})")
 _SHARED_REFERENCE = re.compile(r"Organization/([a-z2-7]{26}(?:-[a-z2-7]{26})?)")
+# Quotes inside a JSON string are escaped, so text that looks like a reference does not match.
+_LITERAL = re.compile(
+    rb'"reference"\s*:\s*"(?:(https?://[^"]*)/)?([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[^"]*)?"'
+)
 # Sorts after every date.
 _NO_END = "~"
 
@@ -36,6 +40,16 @@ class ReferenceObject:
 def references_in(resource: Mapping[str, Any], path: str) -> Iterator[ReferenceObject]:
     """Yield every object with a string element `reference`, in the order of the JSON text."""
     return _in_object(resource, str(resource["resourceType"]), path)
+
+
+def literal_references(contents: Iterable[bytes], base_url: str = "") -> set[tuple[str, str]]:
+    """Return type and id of each resource here that these resources refer to, without parsing them.
+
+    A reference to a resource here is relative, or begins with `base_url`. Its version does not count.
+    """
+    base = base_url.encode()
+    found = {groups for content in contents for groups in _LITERAL.findall(content)}
+    return {(kind.decode(), name.decode()) for url, kind, name in found if url in (b"", base)}
 
 
 def _in_object(members: Mapping[str, Any], kind: str, path: str) -> Iterator[ReferenceObject]:

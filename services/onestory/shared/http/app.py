@@ -90,6 +90,8 @@ class Route:
     """Whether it can answer with an HTML page."""
     event_stream: bool = False
     """Whether it can answer with Server-Sent Events."""
+    own_format: bool = False
+    """Whether it chooses the format of its answer itself, because stored content has its own media type."""
     description: RouteDescription = NO_DESCRIPTION
     outcome_writer: OutcomeWriter | None = None
     """Writes its errors, where a standard requires more than the usual OperationOutcome."""
@@ -219,7 +221,7 @@ def _refuse_nul(request: Request) -> None:
 async def _answer(route: Route, request: Request, caller: Caller) -> Response:
     is_page = route.html and prefers_html(request)
     is_stream = route.event_stream and EVENT_STREAM in _wanted_format(request)
-    if not is_page and not is_stream:
+    if not is_page and not is_stream and not route.own_format:
         _refuse_other_formats(request)
     return await route.endpoint(request, caller)
 

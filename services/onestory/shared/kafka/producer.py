@@ -18,11 +18,14 @@ from onestory.shared.kafka.schemas import topics
 
 @dataclass(frozen=True, slots=True)
 class KafkaMessage:
-    """A message to send. When `partition` is None the key decides it, as for all messages about a person."""
+    """A message to send. When `partition` is None the key decides it, as for all messages about a person.
+
+    A `value` of None is a tombstone: a compacted topic then forgets the earlier messages with this key.
+    """
 
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
     partition: int | None = None
 

@@ -1,14 +1,15 @@
-"""The outbox: a transaction stores events in a table, and a relay sends them to Kafka after the commit.
+"""The outbox: a transaction stores messages in a table, and a relay sends them to Kafka after the commit.
 
-A service that uses it has the table `outbox (id, topic, key, value, at)` in its schema.
+A service that uses it has the table `outbox (id, topic, key, value, headers, at)` in its schema.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import orjson
 import psycopg
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
@@ -27,9 +28,9 @@ _LONGEST_PAUSE_S = 2.0
 
 # The first row is sent whatever its size.
 _OLDEST = """
-    select id, topic, key, value from (
-        select id, topic, key, value, sum(length(value)) over (order by id) - length(value) as before
-        from (select id, topic, key, value from outbox order by id limit %s) as oldest
+    select id, topic, key, value, headers from (
+        select *, sum(size) over (order by id) - size as before
+        from (select *, coalesce(length(value), 0) as size from outbox order by id limit %s) as oldest
     ) as counted
     where before < %s
     order by id"""
@@ -37,9 +38,17 @@ _OLDEST = """
 log = structlog.get_logger()
 
 
-def append(transaction: psycopg.Connection, topic: str, key: bytes, value: bytes) -> None:
-    """Store an event in this transaction. The relay sends events in the order of their rows, after the commit."""
-    transaction.execute("insert into outbox (topic, key, value) values (%s, %b, %b)", [topic, key, value])
+def append(transaction: psycopg.Connection, message: KafkaMessage) -> None:
+    """Store a message in this transaction. The relay sends messages in the order of their rows, after the commit."""
+    transaction.execute(
+        "insert into outbox (topic, key, value, headers) values (%s, %b, %b, %s)",
+        [message.topic, message.key or b"", message.value, stored_headers(message.headers)],
+    )
+
+
+def stored_headers(headers: Sequence[tuple[str, bytes]]) -> str:
+    """Return headers as the JSON text of the column `headers`."""
+    return orjson.dumps({name: value.decode() for name, value in headers}).decode()
 
 
 def hold(transaction: psycopg.Connection, schema: str) -> None:
@@ -88,7 +97,7 @@ class Relay:
                 return 0
             rows = connection.execute(_OLDEST, [_MAX_ROWS, _MAX_BYTES]).fetchall()
             if rows:
-                runner.run(self._producer.send([KafkaMessage(topic, key, value) for _, topic, key, value in rows]))
+                runner.run(self._producer.send([_message(*row) for _, *row in rows]))
                 connection.execute("delete from outbox where id = any(%s)", [[row[0] for row in rows]])
             return len(rows)
 
@@ -99,6 +108,10 @@ class Relay:
         assert row is not None
         self._waiting.set(row[0])
         self._age.set(max(0.0, row[1]))
+
+
+def _message(topic: str, key: bytes, value: bytes | None, headers: dict[str, str]) -> KafkaMessage:
+    return KafkaMessage(topic, key, value, [(name, text.encode()) for name, text in headers.items()])
 
 
 def _is_only_relay(connection: psycopg.Connection) -> bool:

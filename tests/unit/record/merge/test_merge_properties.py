@@ -117,7 +117,7 @@ def test_what_content_joined_is_of_different_sources(told: list[Statement]) -> N
 @given(records())
 def test_yes_and_no_withdrawn_and_said_and_two_plans_are_never_one(told: list[Statement]) -> None:
     clinical_only = [each for each in told if not each.shared_id.startswith("j")]
-    reader = StatementReader(RULES, clinical_only)
+    reader = StatementReader(RULES)
     readings = {each.shared_id: reader.read(0, each) for each in clinical_only}
 
     for fact in merge(told, RULES).facts:

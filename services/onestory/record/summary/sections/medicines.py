@@ -17,7 +17,7 @@ from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.model import SummaryRecord, end_of_day, summary_codes
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.wording import date_text, doses, name_of, notes, period_text, status_of
+from onestory.record.summary.wording import date_text, doses, name_of, notes, own_name, period_text, status_of
 from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import codes_of, concept_texts, extensions, objects_at, text_at, values_at
 
@@ -49,7 +49,15 @@ _ENDS = (
     ("dosageInstruction", "timing", "repeat", "boundsPeriod", "end"),
     ("dosage", "timing", "repeat", "boundsPeriod", "end"),
 )
-_BEGINS = (("authoredOn",), ("effectiveDateTime",), ("effectivePeriod", "start"))
+_BEGINS = (
+    ("authoredOn",),
+    ("effectiveDateTime",),
+    ("effectivePeriod", "start"),
+    ("dosageInstruction", "timing", "event"),
+    ("dosage", "timing", "event"),
+    ("dosageInstruction", "timing", "repeat", "boundsPeriod", "start"),
+    ("dosage", "timing", "repeat", "boundsPeriod", "start"),
+)
 
 
 class MedicineStatus(NamedTuple):
@@ -61,7 +69,7 @@ class MedicineStatus(NamedTuple):
 
 def medicines(record: SummaryRecord) -> Section | None:
     """The section. Medicines that are too old are counted only."""
-    names = {fact.id: _name(record, record.shown(fact)) for fact in record.facts(*_TYPES)}
+    names = {fact.id: name_of(record.shown(fact).content) for fact in record.facts(*_TYPES)}
     groups: dict[str, list[Line]] = {group: [] for group in GROUPS}
     older = 0
     for fact in sorted(record.facts(*_TYPES), key=lambda fact: _order(fact, names)):
@@ -155,25 +163,11 @@ def _order(fact: Fact, names: Mapping[str, str]) -> tuple[str, str, str, str]:
     return (names[first_id].casefold(), first_id, fact.resource_type, fact.id)
 
 
-def _name(record: SummaryRecord, statement: Statement) -> str:
-    own = next(iter(concept_texts(statement.content, "medicationCodeableConcept")), "")
-    return own or next(_by_reference(record, statement), "") or name_of(statement.content)
-
-
-def _by_reference(record: SummaryRecord, statement: Statement) -> Iterator[str]:
-    for reference in objects_at(statement.content, "medicationReference"):
-        medication = record.resolve(statement, reference)
-        if medication is not None:
-            yield name_of(medication)
-        if display := text_at(reference, "display"):
-            yield display
-
-
 def _line(record: SummaryRecord, fact: Fact, name: str, status: MedicineStatus) -> Line:
     shown = record.shown(fact)
     exact_content = record.exact_content(shown)
     doses_shown = [] if doses(exact_content) else _doses_of_others(record, fact)
-    details = [detail for detail in [*doses_shown, *_details(exact_content)] if detail]
+    details = [detail for detail in [*doses_shown, *_details(record, exact_content)] if detail]
     all_notes = [note for statement in record.valid_statements(fact) for note in notes(statement.content)]
     return Line(
         fact,
@@ -199,7 +193,7 @@ def _kind(content: Mapping[str, Any]) -> str:
     return _REPORTED_STATUSES.get(text_at(content, "status"), "Reported as taken")
 
 
-def _details(content: Mapping[str, Any]) -> Iterator[str]:
+def _details(record: SummaryRecord, content: Mapping[str, Any]) -> Iterator[str]:
     yield from doses(content)
     intent = text_at(content, "intent")
     status_parts = [
@@ -214,5 +208,13 @@ def _details(content: Mapping[str, Any]) -> Iterator[str]:
     yield date_text(content, "effective")
     for validity in objects_at(content, "dispenseRequest", "validityPeriod"):
         yield f"Valid {period_text(validity)}"
-    if reasons := concept_texts(content, "reasonCode"):
-        yield f"For {', '.join(reasons)}"
+    reasons = [*concept_texts(content, "reasonCode"), *_referenced_reasons(record, content)]
+    if reasons:
+        yield f"For {', '.join(dict.fromkeys(reasons))}"
+
+
+def _referenced_reasons(record: SummaryRecord, content: Mapping[str, Any]) -> Iterator[str]:
+    for reference in objects_at(content, "reasonReference"):
+        found = record.lookup.find(content, reference)
+        if name := text_at(reference, "display") or (own_name(found) if found else ""):
+            yield name

@@ -116,9 +116,20 @@ def _actor(record: SummaryRecord, statement: Statement, actor: Mapping[str, Any]
     for reference in objects_at(actor, "reference"):
         found = record.resolve(statement, reference)
         parts.append(
-            text_at(reference, "display") or (name_of_person(found) if found else text_at(reference, "reference"))
+            text_at(reference, "display") or (_actor_name(record, found) if found else text_at(reference, "reference"))
         )
     return ": ".join(part for part in parts if part)
+
+
+def _actor_name(record: SummaryRecord, actor: Mapping[str, Any]) -> str:
+    """The name of an actor; for a role, the name of who holds it, else of its organisation."""
+    for element in ("practitioner", "organization"):
+        for reference in objects_at(actor, element):
+            if name := text_at(reference, "display"):
+                return name
+            if found := record.lookup.find(actor, reference):
+                return name_of_person(found)
+    return name_of_person(actor)
 
 
 def _provisions(content: Mapping[str, Any]) -> Iterator[str]:

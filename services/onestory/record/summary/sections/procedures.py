@@ -115,7 +115,8 @@ def _in_use(record: SummaryRecord, fact: Fact) -> bool:
 
 
 def _use_end(content: Mapping[str, Any]) -> datetime:
-    known = parse_date(text_at(content, "timingPeriod", "end"))
+    bounds = text_at(content, "timingTiming", "repeat", "boundsPeriod", "end")
+    known = parse_date(text_at(content, "timingPeriod", "end") or bounds)
     return known.end if known else NEVER
 
 
