@@ -21,7 +21,7 @@ from onestory.record.read.history_store import CurrentStatement, StoredResource
 from onestory.record.read.request import ReadContext
 from onestory.record.read.store import CurrentEntry
 from onestory.record.search.parameters import (
-    READ_PARAMETERS,
+    RESOURCE_PARAMETERS,
     RecordQuery,
     RequestParameters,
     parse_query,
@@ -38,7 +38,7 @@ class ResourceRead:
     """The interaction read, for resources of a person, shared Patients and the directory."""
 
     def __init__(self, context: ReadContext) -> None:
-        self._finder = ResourceFinder(context, "read", READ_PARAMETERS)
+        self._finder = ResourceFinder(context, "read", RESOURCE_PARAMETERS)
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         target = await self._finder.find(request, caller)
@@ -49,14 +49,16 @@ def _response(request: Request, target: AddressedResource) -> Response:
     if target.entry is not None:
         entry = target.entry
         assert entry.content is not None
-        return read_request.resource_response(request, entry.content, entry.event_id, entry.broker_time)
+        content = read_request.shaped_resource(entry.content, target.query.shape)
+        return read_request.resource_response(request, content, entry.event_id, entry.broker_time)
     assert target.current is not None
     if gone := _gone(target.current):
         raise gone
     version = target.current.version
     if version.content is None:
         raise not_found()
-    return read_request.resource_response(request, version.content, version.event_id, version.broker_time)
+    content = read_request.shaped_resource(version.content, target.query.shape)
+    return read_request.resource_response(request, content, version.event_id, version.broker_time)
 
 
 def _gone(current: CurrentStatement) -> Gone | None:

@@ -1,4 +1,4 @@
-"""The operations `GET Patient/[id]/$summary` and `GET ServiceRequest/[id]/$story`, which also accepts the Task's id.
+"""The operations `Patient/[id]/$summary` and `ServiceRequest/[id]/$story`, which also accepts the Task's id.
 
 `$summary` answers with an IPS document of what the caller sees (http://hl7.org/fhir/uv/ips/STU2/), or with an HTML page
 of its narrative that loads nothing else. `$story` answers with the record as it was when a referral was sent, and as it
@@ -93,7 +93,7 @@ _PAGE_HEADERS = {
 
 
 class SummaryOperation:
-    """`GET Patient/[id]/$summary`, by NHS number or by the id of a source's Patient."""
+    """`Patient/[id]/$summary`, by NHS number or by the id of a source's Patient."""
 
     def __init__(self, context: ReadContext, summaries: Summaries) -> None:
         self._record_access = context.record_access
