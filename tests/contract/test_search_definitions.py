@@ -15,7 +15,18 @@ from onestory.shared.fhir.definitions import definitions, refused_types, resourc
 
 FHIR = Path(__file__).parents[2] / "schemas" / "fhir"
 KINDS = {
-    "token": {"CodeableConcept", "Coding", "Identifier", "Code", "Boolean", "String", "Id", "Uri", "Oid", "ContactPoint"},
+    "token": {
+        "CodeableConcept",
+        "Coding",
+        "Identifier",
+        "Code",
+        "Boolean",
+        "String",
+        "Id",
+        "Uri",
+        "Oid",
+        "ContactPoint",
+    },
     "date": {"Date", "DateTime", "Instant", "Period", "Timing"},
     "reference": {"Reference"},
     "string": {"String"},

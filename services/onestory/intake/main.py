@@ -17,7 +17,7 @@ def intake_routes(dependencies: Dependencies) -> Sequence[Route]:
     deployment = _deployment(dependencies)
     messages = EventMessages(dependencies.codec, dependencies.keys, topics())
     handler = PublishHandler(dependencies.producer, messages, dependencies.database, dependencies.visible_positions)
-    return routes(IntakeApi(handler, deployment, dependencies.settings.max_body_bytes))
+    return routes(IntakeApi(handler, deployment, dependencies.settings.max_body_bytes, dependencies.internal))
 
 
 def record_event_builder(dependencies: Dependencies) -> RecordEventBuilder:
