@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from onestory.intake.api import IntakeApi, routes
 from onestory.intake.domain.request import Deployment
 from onestory.intake.publish import EventMessages, PublishHandler, RecordEventBuilder
+from onestory.intake.validation import ValidateOperation, describe_validate
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import Route
 from onestory.shared.kafka.schemas import topics
@@ -17,7 +18,16 @@ def intake_routes(dependencies: Dependencies) -> Sequence[Route]:
     deployment = _deployment(dependencies)
     messages = EventMessages(dependencies.codec, dependencies.keys, topics())
     handler = PublishHandler(dependencies.producer, messages, dependencies.database, dependencies.visible_positions)
-    return routes(IntakeApi(handler, deployment, dependencies.settings.max_body_bytes, dependencies.internal))
+    max_body_bytes = dependencies.settings.max_body_bytes
+    validation = ValidateOperation(max_body_bytes).__call__
+    paths = {"validate": "/fhir/{resource_type}/$validate", "validateOne": "/fhir/{resource_type}/{id}/$validate"}
+    return [
+        *[
+            Route("POST", path, validation, "$validate", "check a resource", description=describe_validate(name))
+            for name, path in paths.items()
+        ],
+        *routes(IntakeApi(handler, deployment, max_body_bytes, dependencies.internal)),
+    ]
 
 
 def record_event_builder(dependencies: Dependencies) -> RecordEventBuilder:

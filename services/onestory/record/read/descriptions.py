@@ -106,6 +106,7 @@ def _descriptions() -> dict[tuple[str, str], RouteDescription]:
         ("POST", "search-type"): replace(
             _description([], _SEARCHSET, _NOT_MODIFIED), operation_id="searchTypeByForm", body=_form_body(search)
         ),
+        ("GET", "search-type by GET"): _description(search, _SEARCHSET, _NOT_MODIFIED),
         ("GET", "search-compartment"): _description(search, _SEARCHSET, _NOT_MODIFIED),
         ("POST", "search-compartment"): replace(
             _description([], _SEARCHSET, _NOT_MODIFIED), operation_id="searchCompartmentByForm", body=_form_body(search)
@@ -135,7 +136,8 @@ def _operation_description(
     method: str, interaction: str, known: Iterable[str], responses: Sequence[ResponseDescription]
 ) -> RouteDescription:
     if method == "GET":
-        return _description(_parameters(known), *responses)
+        parameters = [replace(each, required=each.name == IDENTIFIER) for each in _parameters(known)]
+        return _description(parameters, *responses)
     names = ", ".join(sorted(known))
     body = BodyDescription(MEDIA_TYPES, "Parameters", f"FHIR Parameters with any of {names}.", required=False)
     return replace(_description([], *responses), operation_id=_operation_id(interaction), body=body)

@@ -46,6 +46,7 @@ _SYSTEM_INTERACTIONS = {("POST", "/fhir"): ("transaction", "batch"), ("GET", "/f
 _CONDITIONAL_UPDATE = ("PUT", "/fhir/{}")
 _PATH_PARAMETER = re.compile(r"\{[^}]*\}")
 _OPERATION = re.compile(r"/fhir/(?P<resource_type>[A-Z][A-Za-z]+)/\{\}/\$(?P<name>[a-z-]+)")
+_OPERATION_OF_ANY_TYPE = re.compile(r"/fhir/\{\}/\$(?P<name>[a-z-]+)")
 _FHIR_DEFINITIONS = {("Patient", "everything"): f"{_FHIR_OPERATION}Patient-everything"}
 # Operations that another type defines.
 _SHARED_DEFINITIONS = {("Task", "story"): "servicerequest-story"}
@@ -90,11 +91,15 @@ def capability_statement(addresses: Iterable[RouteAddress], base: str, version: 
     # An operation has a route for GET and one for POST, and is listed once.
     paths = sorted({path for _, path in served})
     operations = [match for path in paths if (match := _OPERATION.fullmatch(path))]
+    shared = [match["name"] for path in paths if (match := _OPERATION_OF_ANY_TYPE.fullmatch(path))]
     conditional = _CONDITIONAL_UPDATE in served
     own_parameters = _TEAM_PARAMETERS if _TEAM_SEARCH in served else {}
     # A type that cannot be published is not in the record either.
     types = sorted(resource_types() - refused_types().keys())
-    resources = [_resource(name, interactions, operations, conditional, own_parameters.get(name, {})) for name in types]
+    resources = [
+        _resource(name, interactions, [*_own(operations, name), *_of_any_type(shared)], conditional, own_parameters)
+        for name in types
+    ]
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -121,13 +126,12 @@ def _rest(resources: Sequence[dict[str, Any]], system: Sequence[str]) -> dict[st
 def _resource(
     resource_type: str,
     interactions: Sequence[str],
-    operations: Sequence[re.Match[str]],
+    operations: Sequence[dict[str, str]],
     conditional: bool,
-    own_parameters: Mapping[str, str],
+    own_parameters: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
     operation_only = operation_only_types().get(resource_type)
     interactions = [code for code in interactions if not operation_only or code not in operation_only.refused]
-    own = [match["name"] for match in operations if match["resource_type"] == resource_type]
     searches = "search-type" in interactions
     resource = {
         "type": resource_type,
@@ -142,10 +146,19 @@ def _resource(
         "conditionalDelete": "not-supported",
         "searchInclude": include.include_values(resource_type) if searches else [],
         "searchRevInclude": include.revinclude_values(resource_type) if searches else [],
-        "searchParam": _search_parameters(resource_type, own_parameters) if searches else [],
-        "operation": [{"name": name, "definition": _definition(resource_type, name)} for name in own],
+        "searchParam": _search_parameters(resource_type, own_parameters.get(resource_type, {})) if searches else [],
+        "operation": operations,
     }
     return {name: part for name, part in resource.items() if part != []}
+
+
+def _own(operations: Sequence[re.Match[str]], resource_type: str) -> list[dict[str, str]]:
+    own = [match["name"] for match in operations if match["resource_type"] == resource_type]
+    return [{"name": name, "definition": _definition(resource_type, name)} for name in own]
+
+
+def _of_any_type(names: Sequence[str]) -> list[dict[str, str]]:
+    return [{"name": name, "definition": f"{_FHIR_OPERATION}Resource-{name}"} for name in names]
 
 
 def _definition(resource_type: str, name: str) -> str:

@@ -24,7 +24,6 @@ from onestory.record.search.parameters import (
     Search,
     parse_search,
     resource_type_in_path,
-    supported_names,
 )
 from onestory.record.search.people import PeopleSearchType, shared_or_stated
 from onestory.record.search.person_parameters import PERSON_HINT, person_ref
@@ -54,12 +53,12 @@ class SearchType:
         search = await self._search(request, resource_type)
         list_request = _list_request(f"{self._context.fhir}/{resource_type}", search)
         refs = self._person_refs(search)
-        if not refs and searches_directory(resource_type, search.query.ids):
+        if searches_directory(resource_type, search.query.ids, names_person=bool(refs)):
             return await self._directory.answer(request, resource_type, search, list_request)
         access = self._access(request, caller, resource_type, search)
         if resource_type == PATIENT and not refs and search.query.ids is None:
             return await self._people.answer(request, search, access, list_request)
-        return await self._search_record(request, _single_person(refs, resource_type), access, search, list_request)
+        return await self._search_record(request, _single_person(refs), access, search, list_request)
 
     async def in_compartment(self, request: Request, caller: Caller) -> Response:
         """A search in the Patient compartment, `Patient/[id]/[type]` (http://hl7.org/fhir/R4/http.html#vsearch)."""
@@ -77,7 +76,7 @@ class SearchType:
         search = await self._search(request, resource_type)
         list_request = _list_request(f"{self._context.fhir}/{PATIENT}/{patient_id}/{resource_type}", search)
         access = self._access(request, caller, resource_type, search)
-        person = _single_person([ref, *self._person_refs(search)], resource_type)
+        person = _single_person([ref, *self._person_refs(search)])
         return await self._search_record(request, person, access, search, list_request)
 
     async def _search(self, request: Request, resource_type: str) -> Search:
@@ -116,14 +115,8 @@ class SearchType:
         return [*named, *[ref for ref in ids if ref]]
 
 
-def _single_person(refs: Sequence[PersonRef], resource_type: str) -> PersonRef:
+def _single_person(refs: Sequence[PersonRef]) -> PersonRef:
     """The only person among the refs, with the NHS number if one names it. Raises `Malformed` for none or several."""
-    if not refs and not is_about_a_person(resource_type):
-        raise Malformed(
-            f"{resource_type} names no person, and is not searched in the directory. Send _id. "
-            f"{supported_names(resource_type)}",
-            code="required",
-        )
     if not refs:
         raise Malformed(f"patient: it is missing. A search is within one person's record. {PERSON_HINT}")
     if len({ref.person_key for ref in refs}) > 1:

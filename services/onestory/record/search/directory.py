@@ -99,9 +99,18 @@ class DirectorySearchType:
         ]
 
 
-def searches_directory(resource_type: str, ids: Iterable[str] | None) -> bool:
-    """Whether a search that names no person is one in the directory."""
-    return resource_type in directory_types() and all(is_directory_id(each) for each in ids or ())
+def searches_directory(resource_type: str, ids: Iterable[str] | None, *, names_person: bool) -> bool:
+    """Whether a search is one in the directory: its type is published there, and it names no person.
+
+    Raises `Malformed` for ids of the directory and of a record together.
+    """
+    if resource_type not in directory_types():
+        return False
+    if names_person and any(is_directory_id(each) for each in ids or ()):
+        raise Malformed(
+            "_id: some ids are in the directory, and some in a person's record. Send one search for each.", code="value"
+        )
+    return not names_person
 
 
 def _identifier_values(search: Search) -> Sequence[str] | None:

@@ -39,7 +39,7 @@ from onestory.record.search.sorting import (
 )
 from onestory.shared.errors import Issue, Malformed, NotFound
 from onestory.shared.fhir.dates import format_instant, parse_instant
-from onestory.shared.fhir.definitions import is_about_a_person, resource_types, search_parameters
+from onestory.shared.fhir.definitions import resource_types, search_parameters
 
 RequestParameters = Sequence[tuple[str, str]]
 """Names and values, as they were sent."""
@@ -244,15 +244,13 @@ def _issue_of(parameter: tuple[str, str], resource_type: str, fhir: str, severit
 
 def supported_names(resource_type: str) -> str:
     """A sentence with the names of all parameters of a search for this type."""
-    person = PERSON_PARAMETERS if is_about_a_person(resource_type) and resource_type != PATIENT else ()
+    person = () if resource_type == PATIENT else PERSON_PARAMETERS
     names = [*person, *search_parameters(resource_type), *sorted(SEARCH_PARAMETERS), *RESULT_PARAMETERS]
     return f"{resource_type} supports {', '.join(dict.fromkeys(names))}."
 
 
 def _identifies_person(name: str, resource_type: str) -> bool:
-    if resource_type == PATIENT:
-        return name == "identifier"
-    return name in PERSON_PARAMETERS and is_about_a_person(resource_type)
+    return name == "identifier" if resource_type == PATIENT else name in PERSON_PARAMETERS
 
 
 def _filters(used: RequestParameters, resource_type: str, fhir: str) -> tuple[Filter, ...]:
