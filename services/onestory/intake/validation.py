@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onestory.intake.domain.bundle import resource_type_of
+from onestory.intake.domain.bundle import ABSENT, resource_type_of
 from onestory.intake.publish import LARGE_BODY
 from onestory.shared.errors import Issue, Malformed, NotFound
 from onestory.shared.fhir.definitions import resource_types
@@ -26,7 +26,7 @@ _VALID = Issue("informational", "The resource is valid FHIR R4. Nothing was publ
 
 class _Parameter(msgspec.Struct):
     name: str
-    resource: msgspec.Raw | None = None
+    resource: msgspec.Raw = ABSENT
 
 
 class _Parameters(msgspec.Struct):
@@ -64,7 +64,7 @@ def _issues(body: bytes, resource_type: str) -> list[Issue]:
 def _resource_in(body: bytes) -> bytes:
     parameters = msgspec.json.decode(body, type=_Parameters).parameter
     for parameter in parameters:
-        if parameter.name == "resource" and parameter.resource is not None:
+        if parameter.name == "resource" and parameter.resource is not ABSENT:
             return bytes(parameter.resource)
     raise Malformed(
         "Parameters has no parameter with the name resource. Send one with the resource to validate.",
