@@ -18,18 +18,26 @@ HOSPITAL_NUMBERS = "https://hospital.example.org/Id/mrn"
 OPERATIONS = ("$everything", "$summary", "$merged", "$freshness")
 
 
-@pytest.fixture
-def number(services: Services, practice: httpx.Client, hospital: httpx.Client) -> str:
-    """A person with two problems and three results from the practice. The hospital has a number of its own for them."""
+@pytest.fixture(scope="module")
+def number(services: Services) -> str:
+    """A person with two problems and three results from the practice. The hospital has a number of its own for them.
+
+    All tests of this module read this record, and none changes it.
+    """
     number = new_nhs_number()
     old = condition(number, f"{number}-c1", "Fracture", onsetDateTime="2010-02-01", abatementDateTime="2010-09-01")
     present = condition(number, f"{number}-c2", "Asthma", onsetDateTime="2015-02-01")
     results = [weight(number, day, kg) for day, kg in (("2023-05-01", 70.5), ("2024-05-01", 81), ("2025-05-01", 92))]
-    publish(practice, patient(number, f"{number}-p"), old, present, *results)
-    mrn = [{"system": NHS_NUMBER_SYSTEM, "value": number}, {"system": HOSPITAL_NUMBERS, "value": number}]
-    publish(hospital, patient(number, f"{number}-h", identifier=mrn))
+    with services.client("A81001", network="harbour") as practice, services.client("RX001") as hospital:
+        publish(practice, patient(number, f"{number}-p"), old, present, *results)
+        publish(hospital, known_at_the_hospital(number))
     services.register(number)
     return number
+
+
+def known_at_the_hospital(number: str) -> dict[str, Any]:
+    identifiers = [{"system": system, "value": number} for system in (NHS_NUMBER_SYSTEM, HOSPITAL_NUMBERS)]
+    return patient(number, f"{number}-h", identifier=identifiers)
 
 
 def weight(number: str, day: str, kg: float) -> dict[str, Any]:
@@ -94,16 +102,19 @@ def test_an_operation_answers_in_every_way_that_fhir_names_it(
     assert f"Patient/[id]/{operation}" in missing.json()["issue"][0]["diagnostics"]
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_identifier_of_another_source_opens_no_record(services: Services, number: str, operation: str) -> None:
+def test_an_identifier_of_another_source_opens_no_record(services: Services, hospital: httpx.Client) -> None:
+    number = new_nhs_number()
+    publish(hospital, known_at_the_hospital(number))
     with services.client("RX002", network="hospitals") as other:
         publish(other, condition(number, f"{number}-o", "Own"))
-        by_number = other.get(f"/fhir/Patient/{operation}", params={"identifier": f"{NHS_NUMBER_SYSTEM}|{number}"})
-        by_mrn = other.get(f"/fhir/Patient/{operation}", params={"identifier": f"{HOSPITAL_NUMBERS}|{number}"})
-        unknown = other.get(f"/fhir/Patient/{operation}", params={"identifier": f"{HOSPITAL_NUMBERS}|{uuid.uuid4()}"})
+        for operation in OPERATIONS:
+            path = f"/fhir/Patient/{operation}"
+            by_number = other.get(path, params={"identifier": f"{NHS_NUMBER_SYSTEM}|{number}"})
+            by_mrn = other.get(path, params={"identifier": f"{HOSPITAL_NUMBERS}|{number}"})
+            unknown = other.get(path, params={"identifier": f"{HOSPITAL_NUMBERS}|{uuid.uuid4()}"})
 
-    assert (by_number.status_code, by_mrn.status_code, unknown.status_code) == (200, 404, 404)
-    assert by_mrn.json() == unknown.json()
+            assert (by_number.status_code, by_mrn.status_code, unknown.status_code) == (200, 404, 404)
+            assert by_mrn.json() == unknown.json()
 
 
 def test_parameters_in_a_body_narrow_the_answer_and_pages_go_on(practice: httpx.Client, number: str) -> None:
