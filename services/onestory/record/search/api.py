@@ -58,11 +58,18 @@ class SearchType:
         access = self._access(request, caller, resource_type, search)
         if resource_type == PATIENT and not refs and search.query.ids is None:
             return await self._people.answer(request, search, access, list_request)
-        return await self._search_record(request, _single_person(refs), access, search, list_request)
+        return await self._search_record(request, _single_person(refs, search), access, search, list_request)
 
     async def in_compartment(self, request: Request, caller: Caller) -> Response:
         """A search in the Patient compartment, `Patient/[id]/[type]` (http://hl7.org/fhir/R4/http.html#vsearch)."""
-        resource_type = resource_type_in_path(request.path_params["resource_type"])
+        named = request.path_params["resource_type"]
+        if named.startswith(("$", "*")):
+            raise NotFound(
+                "There is no such operation on a Patient. /fhir/metadata lists the operations. Send "
+                "Patient/[id]/$everything for the whole record.",
+                code="not-supported",
+            )
+        resource_type = resource_type_in_path(named)
         if not is_about_a_person(resource_type):
             raise NotFound(
                 f"{resource_type} is not in the Patient compartment. Send Patient/[id]/$everything?_type="
@@ -76,7 +83,7 @@ class SearchType:
         search = await self._search(request, resource_type)
         list_request = _list_request(f"{self._context.fhir}/{PATIENT}/{patient_id}/{resource_type}", search)
         access = self._access(request, caller, resource_type, search)
-        person = _single_person([ref, *self._person_refs(search)])
+        person = _single_person([ref, *self._person_refs(search)], search)
         return await self._search_record(request, person, access, search, list_request)
 
     async def _search(self, request: Request, resource_type: str) -> Search:
@@ -115,8 +122,10 @@ class SearchType:
         return [*named, *[ref for ref in ids if ref]]
 
 
-def _single_person(refs: Sequence[PersonRef]) -> PersonRef:
+def _single_person(refs: Sequence[PersonRef], search: Search) -> PersonRef:
     """The only person among the refs, with the NHS number if one names it. Raises `Malformed` for none or several."""
+    if not refs and search.query.ids is not None:
+        raise Malformed(f"_id: it has no id of this server. Send an id of an earlier answer. {PERSON_HINT}")
     if not refs:
         raise Malformed(f"patient: it is missing. A search is within one person's record. {PERSON_HINT}")
     if len({ref.person_key for ref in refs}) > 1:

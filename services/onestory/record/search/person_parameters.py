@@ -11,7 +11,7 @@ from onestory.shared.errors import Malformed
 from onestory.shared.identity import Keys
 
 _BY_REFERENCE = ("patient", "subject", "patient:Patient", "subject:Patient")
-_BY_ID = tuple(f"{name}._id" for name in _BY_REFERENCE)
+_BY_ID = ("patient._id", "subject._id")
 _BY_IDENTIFIER = (
     "patient:identifier",
     "subject:identifier",
