@@ -66,6 +66,7 @@ class Reader:
             **dict.fromkeys(("asOf", "_since", "_lastUpdated"), now.isoformat()),
             **dict.fromkeys((*PERSON_PARAMETERS, "identifier"), self.number),
             **dict.fromkeys(("start", "end"), "2026-11-22"),
+            "profile": "http://hl7.org/fhir/uv/ips/StructureDefinition/Bundle-uv-ips",
             "_sort": "_lastUpdated",
             "_type": "Condition",
             "_include": "Condition:encounter",

@@ -37,6 +37,7 @@ _PARAMETER_TEXTS = {
     "asOf": "An instant. The answer is about the record as it was then.",
     **dict.fromkeys(PERSON_PARAMETERS, _PERSON_TEXT),
     "identifier": "The person: system|value, or an NHS number.",
+    "profile": "The profile of the document: only that of the International Patient Summary.",
     "start": "A date. Only care from then on is returned, and care without a date.",
     "end": "A date. Only care until then is returned, and care without a date.",
     "_count": f"Entries on a page: a whole number from 0. The maximum and default is {MAX_COUNT}.",
