@@ -378,9 +378,10 @@ def openapi() -> dict[str, Any]:
 
 def render_http() -> str:
     grouped: dict[str, list[str]] = {title: [] for title in _ORDER}
+    long_tables: dict[str, str] = {}
     for path, operations in openapi()["paths"].items():
         title = next(title for title, fits in _GROUPS if fits(path))
-        grouped[title] += [_route(method, path, operation) for method, operation in operations.items()]
+        grouped[title] += [_route(method, path, operation, long_tables) for method, operation in operations.items()]
     parts = [f"## {title}\n\n" + "\n\n".join(routes) for title, routes in grouped.items()]
     return page(
         "HTTP",
@@ -394,7 +395,11 @@ def render_http() -> str:
     )
 
 
-def _route(method: str, path: str, operation: Mapping[str, Any]) -> str:
+_LONG_TABLE = 40
+
+
+def _route(method: str, path: str, operation: Mapping[str, Any], long_tables: dict[str, str]) -> str:
+    """One route. `long_tables` are the parameter tables printed so far, each with its route: none is printed twice."""
     is_open = " (*open*)" if operation.get("security") == [] else ""
     lines = [f"### `{method.upper()} {path}`{is_open}", "", _sentence(operation["summary"])]
     parameters = [each for each in operation.get("parameters", ()) if "$ref" not in each and each["in"] != "path"]
@@ -403,7 +408,10 @@ def _route(method: str, path: str, operation: Mapping[str, Any]) -> str:
             (code(each["name"]), each["in"] + (", required" if each.get("required") else ""), _parameter(each))
             for each in parameters
         ]
-        lines += ["", table(["parameter", "in", "meaning"], rows)]
+        listed = table(["parameter", "in", "meaning"], rows)
+        first = long_tables.setdefault(listed, f"{method.upper()} {path}") if len(rows) > _LONG_TABLE else ""
+        is_repeated = first and first != f"{method.upper()} {path}"
+        lines += ["", f"Its parameters are those of `{first}`." if is_repeated else listed]
     if body := operation.get("requestBody"):
         lines += ["", f"Body ({', '.join(map(code, body['content']))}): {body['description']}"]
     answers = [(status, answer) for status, answer in operation["responses"].items() if "$ref" not in answer]

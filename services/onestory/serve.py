@@ -81,6 +81,7 @@ async def _serve(configured: Settings, services: Sequence[str]) -> None:
             },
             lambda: _open(dependencies, pool),
         )
+        dependencies.internal.app = app
         await Server(_uvicorn(app, configured), dependencies.stopping).serve()
 
 

@@ -20,20 +20,21 @@ def definition(name: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "types"),
+    ("name", "types", "on_type"),
     [
-        *[(name, ["Patient"]) for name in (*OPERATIONS, "freshness")],
-        ("servicerequest-story", ["ServiceRequest", "Task"]),
+        *[(name, ["Patient"], True) for name in (*OPERATIONS, "freshness")],
+        ("servicerequest-story", ["ServiceRequest", "Task"], False),
     ],
 )
-def test_a_definition_is_valid_and_is_for_one_resource(name: str, types: list[str]) -> None:
+def test_a_definition_is_valid_and_is_for_one_resource(name: str, types: list[str], on_type: bool) -> None:
     body = definition(name)
 
     assert validate(body) == []
     assert check_resource(body, "OperationDefinition", "OperationDefinition") == []
     said = json.loads(body)
     assert (said["code"], said["resource"]) == (name.rpartition("-")[2], types)
-    assert (said["system"], said["type"], said["instance"]) == (False, False, True)
+    assert (said["system"], said["type"], said["instance"]) == (False, on_type, True)
+    assert ("identifier" in [each["name"] for each in said["parameter"]]) is on_type
 
 
 def test_every_operation_can_be_asked_as_of_a_moment() -> None:

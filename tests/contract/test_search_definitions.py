@@ -11,14 +11,28 @@ from typing import Any
 import pytest
 import yaml
 
-from onestory.shared.fhir.definitions import refused_types, resource_types
+from onestory.shared.fhir.definitions import definitions, refused_types, resource_types
 
 FHIR = Path(__file__).parents[2] / "schemas" / "fhir"
 KINDS = {
-    "token": {"CodeableConcept", "Coding", "Identifier", "Code", "Boolean", "String", "Id", "Uri", "Oid"},
+    "token": {
+        "CodeableConcept",
+        "Coding",
+        "Identifier",
+        "Code",
+        "Boolean",
+        "String",
+        "Id",
+        "Uri",
+        "Oid",
+        "ContactPoint",
+    },
     "date": {"Date", "DateTime", "Instant", "Period", "Timing"},
     "reference": {"Reference"},
     "string": {"String"},
+    "uri": {"Uri", "Url", "Canonical"},
+    "quantity": {"Quantity", "Age", "Duration", "Range"},
+    "number": {"Decimal", "Range"},
 }
 _TYPE = re.compile(r"abc\.(\w+)Type\b|\b([A-Z]\w+)\(\)|\bbool\b")
 
@@ -54,6 +68,19 @@ def test_a_search_parameter_looks_at_elements_of_its_kind(resource_type: str) ->
     for name, (kind, *paths) in load("search-parameters.yaml")[resource_type].items():
         for path in paths:
             assert element(resource_type, path) in KINDS[kind], (name, path)
+
+
+@pytest.mark.parametrize("resource_type", sorted(load("care-dates.yaml")))
+def test_care_dates_are_elements_with_a_date(resource_type: str) -> None:
+    row = load("care-dates.yaml")[resource_type]
+    paths = [path for name in ("at", "begin", "end") for path in row.get(name, ())]
+
+    assert {element(resource_type, path) for path in paths} <= KINDS["date"]
+    assert set(row.get("open-while", ())) <= set(definitions().codes.get(status_codes(resource_type), ()))
+
+
+def status_codes(resource_type: str) -> str:
+    return definitions().types[resource_type].get("status", "").removeprefix("code:")
 
 
 def test_what_can_be_searched_can_be_published() -> None:

@@ -37,6 +37,10 @@ READS = {
     "Patient by identifier": f"/fhir/Patient?identifier={NHS_NUMBER_SYSTEM}|{{number}}",
     "everything": "/fhir/Patient/{number}/$everything",
     "everything of some types": "/fhir/Patient/{number}/$everything?_type=Condition,Patient",
+    "everything of an identifier": f"/fhir/Patient/$everything?identifier={NHS_NUMBER_SYSTEM}|{{number}}",
+    "search in the compartment": "/fhir/Patient/{number}/Condition",
+    "search by identifier of the person": f"/fhir/Condition?patient.identifier={NHS_NUMBER_SYSTEM}|{{number}}",
+    "part of a resource": "/fhir/Condition/{problem}?_elements=code",
     "everything as it was": "/fhir/Patient/{number}/$everything?asOf=2026-01-01T00:00:00Z",
     "history of a type": "/fhir/Condition/_history?patient={number}",
     "history of a person": "/fhir/_history?patient={number}",
@@ -63,6 +67,10 @@ TRACED = {
     "Patient by identifier": ("search-type", ("Patient",)),
     "everything": ("$everything", ()),
     "everything of some types": ("$everything", ("Condition", "Patient")),
+    "everything of an identifier": ("$everything", ()),
+    "search in the compartment": ("search-type", ("Condition",)),
+    "search by identifier of the person": ("search-type", ("Condition",)),
+    "part of a resource": ("read", ("Condition",)),
     "everything as it was": ("$everything?asOf", ()),
     "history of a type": ("history-type", ("Condition",)),
     "history of a person": ("history-system", ()),
@@ -220,6 +228,37 @@ def test_a_search_by_form_leaves_the_trace_of_a_search(practice: httpx.Client, p
 
     (trace,) = trail.new()
     assert (trace.event.interaction, trace.event.person_key) == ("search-type", person.key)
+
+
+def test_each_read_of_a_batch_leaves_the_trace_of_that_read(
+    practice: httpx.Client, stranger: httpx.Client, person: Person, trail: Trail
+) -> None:
+    names = ("read", "search", "summary")
+    entries = [{"request": {"method": "GET", "url": person.at(READS[name]).removeprefix("/fhir/")}} for name in names]
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+    correlation_id = str(uuid.uuid4())
+
+    answers = [
+        client.post("/fhir", json=batch, headers={**SENT, "X-Correlation-Id": correlation_id}).json()["entry"]
+        for client in (practice, stranger)
+    ]
+
+    statuses = [[entry["response"]["status"] for entry in answer] for answer in answers]
+    assert statuses == [["200 OK"] * 3, ["404 Not Found"] * 3]
+    assert [entry["resource"]["resourceType"] for entry in answers[0]] == ["Condition", "Bundle", "Bundle"]
+    assert all("resource" not in entry for entry in answers[1])
+    events = [trace.event for trace in trail.new()]
+    assert {(event.person_key, event.correlation_id) for event in events} == {(person.key, correlation_id)}
+    for organisation, visibility in (("A81001", "all"), ("B99999", "none")):
+        own = [event for event in events if event.organisation == organisation]
+        assert sorted((event.interaction, event.resource_types) for event in own) == sorted(TRACED[n] for n in names)
+        assert {event.visibility for event in own} == {visibility}
+
+
+def test_a_search_in_the_directory_leaves_no_trace(stranger: httpx.Client, trail: Trail) -> None:
+    assert stranger.get("/fhir/Organization?_count=1").status_code == 200
+
+    assert trail.new() == []
 
 
 def test_a_search_by_name_leaves_a_trace_with_everybody_who_may_be_meant(

@@ -18,11 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from onestory.intake.domain.request import Deployment, PublisherClaims, RequestContext, Submission
+from onestory.intake.domain.request import Deployment, PublisherClaims, ReadEntry, RequestContext, Submission
 from onestory.intake.publish import MAX_EVENT_IDS, PublishedSubmission, PublishHandler, PublishVisibility
 from onestory.intake.responses import DEFAULT_FOR_RESOURCE, MAX_WAIT_S, Preferences, PublishResponses, preferences
 from onestory.shared.errors import Unavailable
 from onestory.shared.http.app import Route
+from onestory.shared.http.internal import InternalAnswer, InternalRead, InternalRequests
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
 from onestory.shared.http.request import MAX_IDEMPOTENCY_KEY_LENGTH, MEDIA_TYPES, idempotency_key, read_body
 from onestory.shared.policy import Caller
@@ -130,7 +131,7 @@ _BUNDLE_RESPONSE = ResponseDescription(
     200, "One response for each entry of a transaction or batch.", FHIR_JSON, "Bundle", _PUBLISH_HEADERS
 )
 _ACCEPTED = ResponseDescription(
-    202, "Kafka has a Bundle of another type.", FHIR_JSON, "OperationOutcome", _PUBLISH_HEADERS
+    202, "Kafka has a Bundle of another type. One response for each entry.", FHIR_JSON, "Bundle", _PUBLISH_HEADERS
 )
 
 _POST_BUNDLE = _describe("publishBundle", [_BUNDLE_RESPONSE, _ACCEPTED], [], "Bundle")
@@ -144,10 +145,13 @@ _DELETE_MANY = RouteDescription("deleteBySearch")
 class IntakeApi:
     """Reads requests and writes responses. The handler publishes."""
 
-    def __init__(self, handler: PublishHandler, deployment: Deployment, max_body_bytes: int) -> None:
+    def __init__(
+        self, handler: PublishHandler, deployment: Deployment, max_body_bytes: int, internal: InternalRequests
+    ) -> None:
         self._handler = handler
         self._deployment = deployment
         self._max_body_bytes = max_body_bytes
+        self._internal = internal
         self._responses = PublishResponses(deployment.base_url)
 
     async def publish(self, request: Request, caller: Caller) -> Response:
@@ -159,7 +163,16 @@ class IntakeApi:
         is_bundle = bool(published.prepared.bundle_type)
         prefer = preferences(request.headers) or (Preferences() if is_bundle else DEFAULT_FOR_RESOURCE)
         visibility = await self._visibility(published, prefer)
-        return self._responses.write(published, context.received_at, prefer, visibility)
+        reads = await self._batch_reads(published, request)
+        return self._responses.write(published, context.received_at, prefer, visibility, reads)
+
+    async def _batch_reads(self, published: PublishedSubmission, request: Request) -> Sequence[InternalAnswer]:
+        """The answers to the reads of a batch, in their order. They see what the batch has published after its wait."""
+        reads = [outcome for outcome in published.prepared.outcomes if isinstance(outcome, ReadEntry)]
+        if not reads:
+            return ()
+        targets = [InternalRead(f"/fhir/{read.url}", read.if_none_match) for read in reads]
+        return await self._internal.answers(targets, request, self._max_body_bytes)
 
     async def _visibility(self, published: PublishedSubmission, prefer: Preferences) -> PublishVisibility:
         if prefer.wait_s == 0 or not published.positions:

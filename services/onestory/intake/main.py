@@ -10,6 +10,7 @@ from onestory.intake.api import IntakeApi, routes
 from onestory.intake.domain.request import Deployment
 from onestory.intake.lookups import MayRead, RecordCatchUp, SubmissionPreparer
 from onestory.intake.publish import EventMessages, PublishHandler, RecordEventBuilder
+from onestory.intake.validation import ValidateOperation, describe_validate
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import Route
 from onestory.shared.kafka.ends import TopicEnd
@@ -27,7 +28,16 @@ def intake_routes(dependencies: Dependencies, may_read: MayRead) -> Sequence[Rou
         dependencies.visible_positions,
         _preparer(dependencies, may_read),
     )
-    return routes(IntakeApi(handler, deployment, dependencies.settings.max_body_bytes))
+    max_body_bytes = dependencies.settings.max_body_bytes
+    validation = ValidateOperation(max_body_bytes).__call__
+    paths = {"validate": "/fhir/{resource_type}/$validate", "validateOne": "/fhir/{resource_type}/{id}/$validate"}
+    return [
+        *[
+            Route("POST", path, validation, "$validate", "check a resource", description=describe_validate(name))
+            for name, path in paths.items()
+        ],
+        *routes(IntakeApi(handler, deployment, max_body_bytes, dependencies.internal)),
+    ]
 
 
 def record_event_builder(dependencies: Dependencies, may_read: MayRead) -> RecordEventBuilder:

@@ -23,6 +23,7 @@ from onestory.intake.domain.request import (
     Deployment,
     PreparedSubmission,
     PublisherClaims,
+    RefusedEntry,
     RequestContext,
     Submission,
     SubmissionContext,
@@ -157,9 +158,11 @@ def _event_id_header(prepared: PreparedSubmission) -> dict[str, str]:
 
 
 def _log_published(prepared: PreparedSubmission) -> None:
-    accepted = sum(isinstance(outcome, AcceptedEntry) for outcome in prepared.outcomes)
+    accepted, refused = (
+        sum(isinstance(outcome, kind) for outcome in prepared.outcomes) for kind in (AcceptedEntry, RefusedEntry)
+    )
     _entries.labels("accepted").inc(accepted)
-    _entries.labels("refused").inc(len(prepared.outcomes) - accepted)
+    _entries.labels("refused").inc(refused)
     ids = [str(event.event_id) for event in prepared.events[:10]]
     log.info("published", event_ids=ids, events=len(prepared.events), entries=accepted)
 

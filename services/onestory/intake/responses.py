@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -11,13 +12,15 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from onestory.intake.domain.request import AcceptedEntry, RefusedEntry
+from onestory.intake.batch_answers import batch_read_entry
+from onestory.intake.domain.request import AcceptedEntry, ReadEntry, RefusedEntry
 from onestory.intake.publish import MAX_EVENT_IDS, PublishedSubmission, PublishVisibility
 from onestory.shared.errors import Issue
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.fhir.outcome import operation_outcome
 from onestory.shared.http.app import error_response
+from onestory.shared.http.internal import InternalAnswer
 from onestory.shared.http.openapi import FHIR_JSON
 
 MAX_WAIT_S = 60
@@ -84,9 +87,14 @@ class PublishResponses:
         self._base_url = base_url
 
     def write(
-        self, published: PublishedSubmission, received_at: datetime, prefer: Preferences, visibility: PublishVisibility
+        self,
+        published: PublishedSubmission,
+        received_at: datetime,
+        prefer: Preferences,
+        visibility: PublishVisibility,
+        reads: Sequence[InternalAnswer] = (),
     ) -> Response:
-        """Return the response to a publish that Kafka has acknowledged."""
+        """Return the response to a publish that Kafka has acknowledged. `reads` answer the reads of a batch."""
         headers = dict(published.headers)
         if visibility.visible and prefer.stated:
             headers["Preference-Applied"] = f"wait={prefer.wait_s}"
@@ -94,10 +102,13 @@ class PublishResponses:
             headers["X-OneStory-Superseded"] = ", ".join(sorted(visibility.superseded)[:MAX_EVENT_IDS])
         kind = published.prepared.bundle_type
         if kind in ("transaction", "batch"):
-            return self._bundle(published, received_at, prefer, headers, visibility)
+            return self._bundle(published, received_at, prefer, headers, visibility, reads)
         outcome = _outcome(published, visibility)
-        if kind:
+        if kind and prefer.returns == "OperationOutcome":
             return Response(outcome, 202, headers, FHIR_JSON)
+        if kind:
+            # All entries are published, or none, as in a transaction.
+            return self._bundle(published, received_at, prefer, headers, visibility)
         return self._resource(published, received_at, prefer, headers, outcome)
 
     def _resource(
@@ -129,11 +140,20 @@ class PublishResponses:
         prefer: Preferences,
         headers: dict[str, str],
         visibility: PublishVisibility,
+        reads: Sequence[InternalAnswer] = (),
     ) -> Response:
         kind = published.prepared.bundle_type
-        entries = [self._entry(entry, received_at, prefer, visibility) for entry in published.prepared.outcomes]
-        body = b'{"resourceType":"Bundle","type":"%b-response","entry":[%b]}' % (kind.encode(), b",".join(entries))
-        return Response(body, 200, headers, FHIR_JSON)
+        answers = iter(reads)
+        entries = [
+            batch_read_entry(next(answers))
+            if isinstance(entry, ReadEntry)
+            else self._entry(entry, received_at, prefer, visibility, kind)
+            for entry in published.prepared.outcomes
+        ]
+        is_request = kind in ("transaction", "batch")
+        name = kind if is_request else "transaction"
+        body = b'{"resourceType":"Bundle","type":"%b-response","entry":[%b]}' % (name.encode(), b",".join(entries))
+        return Response(body, 200 if is_request else 202, headers, FHIR_JSON)
 
     def _entry(
         self,
@@ -141,6 +161,7 @@ class PublishResponses:
         received_at: datetime,
         prefer: Preferences,
         visibility: PublishVisibility,
+        kind: str,
     ) -> bytes:
         if isinstance(entry, RefusedEntry):
             refusal = error_response(entry.error)
@@ -151,7 +172,7 @@ class PublishResponses:
             "etag": etag(entry.event_id),
             "lastModified": format_instant(received_at),
         }
-        written = _entry_response(response, _entry_outcome(entry, prefer, visibility))
+        written = _entry_response(response, _entry_outcome(entry, prefer, visibility, kind))
         if prefer.returns == "representation" and entry.content is not None:
             return b'{"resource":%b,%b' % (_representation(entry), written[1:])
         return written
@@ -170,10 +191,10 @@ def _outcome(published: PublishedSubmission, visibility: PublishVisibility) -> b
     return operation_outcome(issues)
 
 
-def _entry_outcome(entry: AcceptedEntry, prefer: Preferences, visibility: PublishVisibility) -> bytes:
+def _entry_outcome(entry: AcceptedEntry, prefer: Preferences, visibility: PublishVisibility, kind: str) -> bytes:
     """Return the OperationOutcome of one entry: always with a warning, else only if Prefer asks for it, or empty."""
     superseded = entry.shared_id in visibility.superseded
-    if _looks_like_sent_referral(entry, ""):
+    if _looks_like_sent_referral(entry, kind):
         return operation_outcome([_NOT_SENT, *([_SUPERSEDED] if superseded else [])])
     if superseded:
         return _OUTCOME_SUPERSEDED

@@ -13,8 +13,9 @@ from onestory.record.person.load import Demographics
 from onestory.record.provenance.api import ProvenanceRead, ProvenanceSearch
 from onestory.record.read.access import PersonReader, RecordAccess
 from onestory.record.read.binary import BinaryRead
+from onestory.record.read.descriptions import metadata_description, with_descriptions
 from onestory.record.read.history import PersonHistory, ResourceHistory, VersionRead
-from onestory.record.read.metadata import Capabilities, metadata_description, with_descriptions
+from onestory.record.read.metadata import Capabilities
 from onestory.record.read.operations import EverythingOperation, FreshnessOperation, MergedOperation
 from onestory.record.read.request import ReadContext
 from onestory.record.read.resource import ResourceRead
@@ -22,33 +23,31 @@ from onestory.record.search.api import SearchType
 from onestory.record.summary.api import StoryOperation, SummaryOperation
 from onestory.record.summary.service import Summaries
 from onestory.shared.dependencies import Dependencies
-from onestory.shared.http.app import OpenRoute, Route
+from onestory.shared.http.app import Endpoint, OpenRoute, Route
 from onestory.shared.policy import Caller
 
 
 def record_routes(dependencies: Dependencies) -> list[Route]:
     """The routes that need a token."""
     context = _context(dependencies)
-    search, history = ProvenanceSearch(context, SearchType(context)), PersonHistory(context)
+    search_type, history = SearchType(context), PersonHistory(context)
+    search, in_compartment = ProvenanceSearch(context, search_type), search_type.in_compartment
     freshness = FreshnessService(dependencies.database, dependencies.settings)
     summaries = Summaries(dependencies.database, freshness, merge_rules(), _fhir(dependencies))
     story = StoryOperation(context, summaries).__call__
     read, version_read = ProvenanceRead(context, ResourceRead(context)).__call__, VersionRead(context).__call__
     routes = [
-        Route(
-            "GET", "/fhir/Patient/{id}/$summary", SummaryOperation(context, summaries).__call__, "$summary", html=True
+        *_patient_operation("$summary", SummaryOperation(context, summaries).__call__, html=True),
+        *_patient_operation("$merged", MergedOperation(context, summaries).__call__),
+        *_patient_operation("$everything", EverythingOperation(context).__call__),
+        *_patient_operation("$freshness", FreshnessOperation(context, freshness).__call__),
+        *_operation(
+            "/fhir/ServiceRequest/{id}/$story", "$story", story, "the record when a referral was sent, and now"
         ),
-        Route("GET", "/fhir/Patient/{id}/$merged", MergedOperation(context, summaries).__call__, "$merged"),
-        Route("GET", "/fhir/Patient/{id}/$everything", EverythingOperation(context).__call__, "$everything"),
-        Route("GET", "/fhir/Patient/{id}/$freshness", FreshnessOperation(context, freshness).__call__, "$freshness"),
-        Route(
-            "GET", "/fhir/ServiceRequest/{id}/$story", story, "$story", "the record when a referral was sent, and now"
-        ),
-        Route(
-            "GET",
+        *_operation(
             "/fhir/Task/{id}/$story",
-            story,
             "$story of a Task",
+            story,
             "the record when the referral of this Task was sent, and now",
         ),
         Route(
@@ -64,6 +63,10 @@ def record_routes(dependencies: Dependencies) -> list[Route]:
         Route("GET", "/fhir/{resource_type}/_history", history.type_level, "history-type"),
         Route("GET", "/fhir/_history", history.system_level, "history-system"),
         Route("POST", "/fhir/{resource_type}/_search", search.__call__, "search-type"),
+        # Not in FHIR, but HAPI's client can search so.
+        Route("GET", "/fhir/{resource_type}/_search", search.__call__, "search-type by GET"),
+        Route("GET", "/fhir/Patient/{id}/{resource_type}", in_compartment, "search-compartment"),
+        Route("POST", "/fhir/Patient/{id}/{resource_type}/_search", in_compartment, "search-compartment"),
         Route("GET", "/fhir/{resource_type}/{id}", read, "read"),
         Route("GET", "/fhir/{resource_type}", search.__call__, "search-type"),
     ]
@@ -76,6 +79,23 @@ def may_read_person(dependencies: Dependencies) -> Callable[[Caller, str], Await
     Another service decides with it which ids of persons it accepts from the caller.
     """
     return _context(dependencies).record_access.may_read
+
+
+def _patient_operation(name: str, endpoint: Endpoint, *, html: bool = False) -> list[Route]:
+    """The routes of an operation on a Patient, and on the type Patient for the person that `identifier` names."""
+    return [
+        *_operation(f"/fhir/Patient/{{id}}/{name}", name, endpoint, html=html),
+        *_operation(
+            f"/fhir/Patient/{name}", f"{name} by identifier", endpoint, f"{name} of the identified person", html=html
+        ),
+    ]
+
+
+def _operation(
+    path: str, interaction: str, endpoint: Endpoint, summary: str = "", *, html: bool = False
+) -> list[Route]:
+    """The routes of an operation that changes nothing: GET, and POST with a Parameters resource."""
+    return [Route(method, path, endpoint, interaction, summary, html=html) for method in ("GET", "POST")]
 
 
 def record_open_routes(dependencies: Dependencies) -> list[OpenRoute]:

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from onestory.shared.audit import AuditTrail
+from onestory.shared.http.internal import InternalRequests
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.producer import Producer
@@ -29,5 +30,7 @@ class Dependencies:
     visible_positions: VisiblePositions
     background: list[Callable[[], AbstractAsyncContextManager[None]]] = field(default_factory=list)
     """Context managers of background work. They stay open while the process serves."""
+    internal: InternalRequests = field(default_factory=InternalRequests)
+    """Reads that a service sends to the routes of this process."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process begins to stop, so that event streams end."""

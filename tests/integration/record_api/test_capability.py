@@ -13,7 +13,8 @@ from tests.people import condition, new_nhs_number, patient, transaction
 from tests.publishing import SENT
 from tests.stack import Services
 
-from onestory.shared.fhir.definitions import refused_types
+from onestory.shared.fhir.definitions import directory_types, is_about_a_person, refused_types
+from onestory.shared.identity import NHS_NUMBER_SYSTEM
 from onestory.shared.kafka.schemas import schemas_folder
 
 SYSTEM = "https://practice.example.org/problems"
@@ -37,6 +38,16 @@ class Practice:
 
     def send(self, method: str, path: str, resource: dict[str, Any] | None = None, **headers: str) -> httpx.Response:
         return self.client.request(method, path, json=resource, headers={**SENT, **headers})
+
+    def operate(self, method: str, path: str, *, identifier: bool = False) -> httpx.Response:
+        """Send an operation; on the type, with the identifier of the person."""
+        if method == "GET":
+            params = {"identifier": f"{NHS_NUMBER_SYSTEM}|{self.number}"} if identifier else {}
+            return self.client.get(path, params=params)
+        named = {"name": "identifier", "valueIdentifier": {"system": NHS_NUMBER_SYSTEM, "value": self.number}}
+        return self.client.post(
+            path, json={"resourceType": "Parameters", **({"parameter": [named]} if identifier else {})}
+        )
 
     def resource(self, local_id: str, **elements: Any) -> dict[str, Any]:
         return condition(self.number, local_id, **elements)
@@ -62,6 +73,11 @@ Trial = Callable[[Practice], httpx.Response]
 
 def _version(practice: Practice) -> str:
     return str(practice.problem["meta"]["versionId"])
+
+
+def _operation_trial(method: str, part: str, name: str) -> Trial:
+    """Send an operation on a Patient, or on the type if `part` is empty."""
+    return lambda p: p.operate(method, f"/fhir/Patient/{part.format(p.number)}${name}", identifier=not part)
 
 
 # For each route: the interactions that the statement lists for it, the request, and the status of the answer.
@@ -101,26 +117,37 @@ TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
         lambda p: p.client.post("/fhir/Condition/_search", data={"patient": p.number}),
         200,
     ),
-    ("GET", "/fhir/Patient/{}/$everything"): (
-        {"everything"},
-        lambda p: p.send("GET", f"/fhir/Patient/{p.number}/$everything"),
+    ("POST", "/fhir/{}/$validate"): (
+        {"validate"},
+        lambda p: p.send("POST", "/fhir/Condition/$validate", p.resource("another")),
         200,
     ),
-    ("GET", "/fhir/Patient/{}/$freshness"): (
-        {"freshness"},
-        lambda p: p.send("GET", f"/fhir/Patient/{p.number}/$freshness"),
+    ("POST", "/fhir/{}/{}/$validate"): (
+        {"validate"},
+        lambda p: p.send("POST", f"{p.address}/$validate", p.problem),
         200,
     ),
-    ("GET", "/fhir/Patient/{}/$merged"): (
-        {"merged"},
-        lambda p: p.send("GET", f"/fhir/Patient/{p.number}/$merged"),
+    ("GET", "/fhir/{}/_search"): (
+        {"search-type"},
+        lambda p: p.send("GET", f"/fhir/Condition/_search?patient={p.number}"),
         200,
     ),
-    ("GET", "/fhir/Patient/{}/$summary"): (
-        {"summary"},
-        lambda p: p.send("GET", f"/fhir/Patient/{p.number}/$summary"),
+    ("GET", "/fhir/Patient/{}/{}"): (
+        {"search-type"},
+        lambda p: p.send("GET", f"/fhir/Patient/{p.number}/Condition?clinical-status:missing=true"),
         200,
     ),
+    ("POST", "/fhir/Patient/{}/{}/_search"): (
+        {"search-type"},
+        lambda p: p.client.post(f"/fhir/Patient/{p.number}/Condition/_search", data={"_count": "1"}),
+        200,
+    ),
+    **{
+        (method, f"/fhir/Patient/{part}${name}"): ({name}, _operation_trial(method, part, name), 200)
+        for name in ("everything", "freshness", "merged", "summary")
+        for method in ("GET", "POST")
+        for part in ("{}/", "")
+    },
     ("PUT", "/fhir/{}"): (
         {"conditionalUpdate"},
         lambda p: p.send("PUT", f"/fhir/Condition?identifier={SYSTEM}|{p.number}", p.identified()),
@@ -137,6 +164,10 @@ REFERRALS = (
     "/fhir/HealthcareService",
     "/fhir/$process-message",
 )
+
+
+# The types whose search parameters are all tried: some of a record, and all of the directory.
+TRIED = {"Patient", "Condition", "Observation"} | directory_types()
 
 
 def listed(statement: dict[str, Any], resource_type: str) -> set[str]:
@@ -194,9 +225,13 @@ def test_every_operation_that_is_served_is_listed_with_its_definition(practice: 
     paths = practice.client.get("/openapi.json").json()["paths"]
     # A message belongs to no resource type. /metadata lists the accepted messages.
     parts = [path.split("/") for path in paths if path.startswith("/fhir/") and "/$" in path and "/fhir/$" not in path]
-    assert listed.keys() == {(part[2], part[-1].removeprefix("$")) for part in parts}
-    assert ("Task", "accept") in listed
-    assert set(listed.values()) == ours | {"http://hl7.org/fhir/OperationDefinition/Patient-everything"}
+    own = {each for each in listed if each[1] != "validate"}
+    assert own == {(part[2], part[-1].removeprefix("$")) for part in parts if part[-1] != "$validate"}
+    assert {("Task", "accept"), ("Condition", "validate")} <= listed.keys()
+    of_fhir = {
+        f"http://hl7.org/fhir/OperationDefinition/{name}" for name in ("Patient-everything", "Resource-validate")
+    }
+    assert set(listed.values()) == ours | of_fhir
 
 
 def test_a_condition_that_is_listed_is_kept_and_another_is_refused(practice: Practice) -> None:
@@ -223,18 +258,31 @@ def test_a_condition_that_is_listed_is_kept_and_another_is_refused(practice: Pra
     assert deleted.status_code in (412, 422)
 
 
-def test_every_search_parameter_that_is_listed_is_known(practice: Practice) -> None:
+def test_every_search_parameter_that_is_listed_answers(practice: Practice) -> None:
     statement = practice.client.get("/fhir/metadata").json()
-    named = {"patient": practice.number, "subject": f"Patient/{practice.number}", "identifier": practice.number}
-    values = {"token": "1", "date": "ge2020", "reference": "1", "string": "x"}
+    named = {"patient": practice.number, "subject": f"Patient/{practice.number}"}
+    values = {
+        "token": "true",
+        "date": "ge2020",
+        "reference": "Patient/1",
+        "string": "x",
+        "uri": "https://a.example",
+        "quantity": "gt5||mg",
+        "number": "0.5",
+    }
 
-    for resource_type in ("Patient", "Condition", "Organization"):
-        (resource,) = [each for each in statement["rest"][0]["resource"] if each["type"] == resource_type]
-        who = "identifier" if resource_type == "Patient" else "patient"
-        for parameter in resource["searchParam"]:
-            value = named.get(parameter["name"], values[parameter["type"]])
-            asked = {who: practice.number, parameter["name"]: value}
-            assert practice.client.get(f"/fhir/{resource_type}", params=asked).status_code == 200
+    for resource in statement["rest"][0]["resource"]:
+        resource_type = resource["type"]
+        who = {"Patient": "identifier"}.get(resource_type, "patient")
+        listed = {each["name"] for each in resource.get("searchParam", ())}
+        whose = {who: practice.number} if who in listed and is_about_a_person(resource_type) else {}
+        for parameter in resource.get("searchParam", ()) if resource_type in TRIED else ():
+            name = parameter["name"]
+            value = practice.number if name == who else named.get(name, values[parameter["type"]])
+            answer = practice.client.get(f"/fhir/{resource_type}", params={**whose, name: value})
+            assert answer.status_code == 200, (answer.url, answer.text)
+        # A type that is in the directory is searched without a person, and declares none.
+        assert (who in listed) == is_about_a_person(resource_type), resource_type
 
 
 def test_a_type_that_nobody_can_publish_is_not_listed(practice: Practice) -> None:

@@ -21,12 +21,22 @@ from tests.publishing import SENT
 from tests.stack import Services
 
 from onestory.record.provenance.api import TARGET_SEARCH_PARAMETERS
-from onestory.shared.fhir.definitions import resource_types, search_parameters
+from onestory.record.search.person_parameters import PERSON_PARAMETERS
+from onestory.shared.fhir.definitions import is_about_a_person, resource_types, search_parameters
 
 METHODS = ("get", "post", "put", "delete")
-BY_KIND = {"token": "1", "date": "ge2020", "reference": "Patient/1", "string": "x"}
+BY_KIND = {
+    "token": "true",
+    "date": "ge2020",
+    "reference": "Patient/1",
+    "string": "x",
+    "uri": "https://a.example",
+    "quantity": "gt5||mg",
+    "number": "0.5",
+}
 OF_TRANSPORT = {"content-length", "content-type", "cache-control", "date"}
 SEARCH = "/fhir/{resource_type}"
+SEARCHES = (SEARCH, f"{SEARCH}/_search", "/fhir/Patient/{id}/{resource_type}")
 
 
 @dataclass
@@ -54,7 +64,9 @@ class Reader:
         now = datetime.now(UTC) - timedelta(seconds=1)
         values = {
             **dict.fromkeys(("asOf", "_since", "_lastUpdated"), now.isoformat()),
-            **dict.fromkeys(("patient", "subject", "patient:Patient", "subject:Patient"), self.number),
+            **dict.fromkeys((*PERSON_PARAMETERS, "identifier"), self.number),
+            **dict.fromkeys(("start", "end"), "2026-11-22"),
+            "profile": "http://hl7.org/fhir/uv/ips/StructureDefinition/Bundle-uv-ips",
             "_sort": "_lastUpdated",
             "_type": "Condition",
             "_include": "Condition:encounter",
@@ -118,14 +130,27 @@ def test_every_operation_has_a_name_of_its_own_and_tells_its_answers(reader: Rea
 
 def test_every_parameter_of_a_read_is_taken_and_no_other(reader: Reader) -> None:
     for path, names in reads(reader.description()).items():
-        whose = {} if "{id}" in path else {"patient": reader.number}
-        for name in names if path != SEARCH else []:
+        whose = whose_record(path, reader)
+        for name in names if path not in SEARCHES else []:
             answer = reader.client.get(reader.address(path), params={**whose, name: reader.value(name)})
             assert_taken(name, answer)
 
         refused = reader.client.get(reader.address(path), params={**whose, "colour": "blue"})
         assert refused.status_code == 400, path
         assert "is not supported" in refused.text, path
+        assert path in SEARCHES or set(names) <= named_in(refused), path
+
+
+def named_in(refused: httpx.Response) -> set[str]:
+    """The words of a refusal, in which it names what can be sent instead."""
+    return set(re.findall(r"[A-Za-z_:.-]*[A-Za-z]", refused.json()["issue"][0]["diagnostics"]))
+
+
+def whose_record(path: str, reader: Reader) -> dict[str, str]:
+    """The parameter that names the person, where the path does not."""
+    if "{id}" in path:
+        return {}
+    return {"identifier" if "/$" in path else "patient": reader.number}
 
 
 def test_every_parameter_of_a_search_is_taken_for_some_type(reader: Reader) -> None:
@@ -135,7 +160,8 @@ def test_every_parameter_of_a_search_is_taken_for_some_type(reader: Reader) -> N
     for name in names:
         resource_type = next((each for each in types if name in search_parameters(each)), "Condition")
         known = search_parameters(resource_type).get(name)
-        whose = {("identifier" if resource_type == "Patient" else "patient"): reader.number}
+        who = "identifier" if resource_type == "Patient" else "patient"
+        whose = {who: reader.number} if is_about_a_person(resource_type) else {}
         value = BY_KIND[known.kind] if known else reader.value(name)
         answer = reader.client.get(f"/fhir/{resource_type}", params={**whose, name: value})
         assert_taken(name, answer)
@@ -160,7 +186,7 @@ def test_the_headers_and_the_form_of_an_answer_are_described(reader: Reader) -> 
     answers = [(paths["/fhir"]["post"], reader.published), (paths[SEARCH]["post"], created)]
     answers.append((paths["/fhir/Patient/{id}/$summary"]["get"], page))
     for path in reads(description):
-        whose = {} if "{id}" in path else {"patient": reader.number}
+        whose = whose_record(path, reader)
         answers.append((paths[path]["get"], client.get(reader.address(path), params=whose)))
 
     for operation, answer in answers:

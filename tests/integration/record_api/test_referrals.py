@@ -143,7 +143,7 @@ LABEL_R, LABEL_V = ({"security": [{"system": CONFIDENTIALITY, "code": code}]} fo
 def test_a_strangers_label_closes_nothing_and_withholds_address_and_phone(
     services: Services, practice: httpx.Client, hospital: httpx.Client, nurses: httpx.Client, number: str, refer: Tell
 ) -> None:
-    contact = {"telecom": [{"system": "phone", "value": "07700900123"}], "address": [{"city": "Bath"}]}
+    contact: dict[str, Any] = {"telecom": [{"system": "phone", "value": "07700900123"}], "address": [{"city": "Bath"}]}
     says(practice, patient(number, f"{number}-p", **contact))
     after = refer(made_of(services, number), "requested")
     assert nurses.get(f"/fhir/Patient/{number}?after={after}").json()["telecom"] == contact["telecom"]

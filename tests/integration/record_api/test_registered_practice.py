@@ -80,7 +80,7 @@ def test_a_strangers_word_makes_no_death_phone_or_address_a_fact(
 ) -> None:
     number = new_nhs_number()
     services.register(number)
-    stated = {
+    stated: dict[str, Any] = {
         "deceasedDateTime": "2026-11-01",
         "telecom": [{"system": "phone", "value": "07700900999"}],
         "address": [{"city": "Bath"}],

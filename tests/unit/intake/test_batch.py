@@ -22,7 +22,14 @@ from tests.unit.intake.door import (
     shared_id,
 )
 
-from onestory.intake.domain.request import AcceptedEntry, PreparedSubmission, PublisherClaims, RefusedEntry
+from onestory.intake.domain.batch_read import MAX_READS
+from onestory.intake.domain.request import (
+    AcceptedEntry,
+    PreparedSubmission,
+    PublisherClaims,
+    ReadEntry,
+    RefusedEntry,
+)
 from onestory.shared.events import DirectoryChanged, RecordChanged
 
 
@@ -166,3 +173,74 @@ def test_an_entry_that_is_refused_for_its_request_takes_its_person_with_it() -> 
     prepared = decide(post(both))
 
     assert people(prepared) == [BEN]
+
+
+def reading(*urls: str, **request: str) -> list[Json]:
+    return [{"request": {"method": "GET", "url": url, **request}} for url in urls]
+
+
+def test_reads_of_a_batch_keep_their_place_and_refuse_nothing_else() -> None:
+    sent = posted("batch", condition(AMINA, "c1"), condition(BEN, "c2"))
+    sent["entry"][1:1] = reading(
+        "/Patient/1", "http://door/fhir/Condition?patient=9990000018&code=a|b", ifNoneMatch="*"
+    )
+
+    prepared = decide(post(sent))
+
+    assert people(prepared) == [AMINA, BEN]
+    assert [type(outcome) for outcome in prepared.outcomes] == [AcceptedEntry, ReadEntry, ReadEntry, AcceptedEntry]
+    assert prepared.outcomes[1:3] == (
+        ReadEntry("Patient/1", "*"),
+        ReadEntry("Condition?patient=9990000018&code=a|b", "*"),
+    )
+
+
+def test_a_batch_of_reads_only_publishes_nothing() -> None:
+    entries = reading("metadata", "Patient/1/$summary")
+
+    prepared = decide(post({"resourceType": "Bundle", "type": "batch", "entry": entries}))
+
+    assert prepared.events == ()
+    assert [outcome.url for outcome in prepared.outcomes if isinstance(outcome, ReadEntry)] == [
+        "metadata",
+        "Patient/1/$summary",
+    ]
+
+
+def test_a_whole_list_may_come_with_reads() -> None:
+    sent = posted("batch", condition(AMINA, "c1"))
+    sent["entry"] += reading("Patient/1")
+
+    prepared = decide(post(sent), said=PublisherClaims(complete_types=("Condition",)))
+
+    assert people(prepared) == [AMINA]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://elsewhere.example/fhir/Patient/1",
+        "//elsewhere.example/Patient/1",
+        "../health/ready",
+        "Patient/../../worklists/teams",
+        "Patient/1#a",
+        "Patient/%2e%2e/x",
+        "?patient=1",
+    ],
+)
+def test_a_read_of_another_address_is_refused(url: str) -> None:
+    sent = posted("batch", condition(AMINA, "c1"))
+    sent["entry"] += reading(url)
+
+    prepared = decide(post(sent))
+
+    assert people(prepared) == [AMINA]
+    assert refused_at(prepared) == {1: "Bundle.entry[1].request.url"}
+
+
+def test_a_batch_carries_a_limited_number_of_reads() -> None:
+    entries = reading(*["Patient/1"] * (MAX_READS + 2))
+
+    prepared = decide(post({"resourceType": "Bundle", "type": "batch", "entry": entries}))
+
+    assert refused_at(prepared) == {each: f"Bundle.entry[{each}]" for each in (MAX_READS, MAX_READS + 1)}

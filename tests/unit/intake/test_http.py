@@ -36,6 +36,7 @@ from onestory.intake.domain.request import KnownResource
 from onestory.shared.events import RecordChanged, Source
 from onestory.shared.http.app import create_app
 from onestory.shared.http.caller import TokenVerifier
+from onestory.shared.http.internal import InternalRequests
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.policy import Caller
 
@@ -65,7 +66,7 @@ class HttpDoor:
         self.broker, self.record, self.visible = FakeBroker(), FakeRecord(), FakeVisibility()
         self.policy = FakePolicy()
         handler = fake_handler(self.broker, self.record, self.visible, self.policy)
-        api = IntakeApi(handler, DOOR, max_body_bytes=1_000_000)
+        api = IntakeApi(handler, DOOR, 1_000_000, InternalRequests())
         self._app = create_app(routes(api), [], AnyToken(), {}, nothing)
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
@@ -158,11 +159,20 @@ def test_a_batch_of_which_nothing_is_taken_has_no_event(door: HttpDoor) -> None:
     assert not door.broker.sent
 
 
-def test_a_collection_is_answered_with_202_and_an_outcome(door: HttpDoor) -> None:
-    answer = door.send("POST", "/fhir", bundle("collection", patient(AMINA, "p1")))
+def test_a_collection_is_answered_with_the_ids_that_its_entries_have_here(door: HttpDoor) -> None:
+    sent = bundle("collection", patient(AMINA, "p1"), condition(AMINA, "c1"))
 
-    assert answer.status_code == 202
-    assert issues(answer)[0]["severity"] == "information"
+    answer, outcome = (
+        door.send("POST", "/fhir", sent, **prefer) for prefer in ({}, {"Prefer": "return=OperationOutcome"})
+    )
+
+    assert (answer.status_code, outcome.status_code) == (202, 202)
+    assert answer.json()["type"] == "transaction-response"
+    assert [entry["response"]["location"].split("/")[-4:-2] for entry in answer.json()["entry"]] == [
+        ["Patient", shared_id(AMINA, "Patient", "p1")],
+        ["Condition", shared_id(AMINA, "Condition", "c1")],
+    ]
+    assert issues(outcome)[0]["severity"] == "information"
 
 
 def test_a_preference_for_what_comes_back_is_honoured(door: HttpDoor) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from onestory.intake.domain.batch_read import read_entry
 from onestory.intake.domain.bundle import (
     ABSENT,
     EMPTY_META,
@@ -43,6 +44,7 @@ from onestory.intake.domain.judgement import ids_in_judgement
 from onestory.intake.domain.person_elements import ids_in_security_context
 from onestory.intake.domain.request import (
     PublisherClaims,
+    ReadEntry,
     RequestUrl,
     Submission,
     identifier_condition,
@@ -59,8 +61,8 @@ from onestory.shared.identity import parse_shared_id
 _ENTRY_PATH = re.compile(r"Bundle\.entry\[(\d+)\]\.resource\b")
 _PATIENT_REFERENCE = re.compile(rb"Patient/([a-z2-7]{26}-[a-z2-7]{26})")
 _ADVICE_BY_METHOD = {
-    "GET": "A Bundle cannot carry reads. Send each read as its own request.",
-    "HEAD": "A Bundle cannot carry reads. Send each read as its own request.",
+    "GET": "A transaction cannot carry reads. Send a batch, or each read as its own request.",
+    "HEAD": "A Bundle cannot carry HEAD. Send GET in a batch.",
     "PATCH": "PATCH is not supported. Send the whole resource with PUT.",
 }
 
@@ -69,15 +71,16 @@ _ADVICE_BY_METHOD = {
 class ParsedSubmission:
     """The items that could be read, and the errors of refused entries, by their index in Bundle.entry.
 
-    An entry of a batch can have both an item and an error. `bundle_type` is empty for one resource. `meta` and
-    `timestamp` are those of the Bundle. `size` is the number of its entries. `name` names the Bundle for good, or is
-    empty.
+    An entry of a batch can have both an item and an error, or it is one of the `reads`. `bundle_type` is empty for one
+    resource. `meta` and `timestamp` are those of the Bundle. `size` is the number of its entries. `name` names the
+    Bundle for good, or is empty.
     """
 
     bundle_type: str
     size: int
     items: Sequence[Item]
     errors: Mapping[int, OneStoryError] = field(default_factory=dict)
+    reads: Mapping[int, ReadEntry] = field(default_factory=dict)
     meta: Meta = EMPTY_META
     timestamp: str | None = None
     body: bytes = b""
@@ -134,12 +137,13 @@ def _parse_bundle(body: bytes, base_url: str) -> ParsedSubmission:
         raise Unprocessable(issues[0].diagnostics, issues=issues)
     refuse_invalid_bundle(bundle)
     refuse_referral_message(bundle)
-    items, errors = _items(bundle, base_url)
+    items, reads, errors = _items(bundle, base_url)
     return ParsedSubmission(
         bundle_type=bundle.type,
         size=len(bundle.entry),
         items=items,
         errors={**errors, **_errors_by_entry(issues)},
+        reads=reads,
         meta=bundle.meta,
         timestamp=bundle.timestamp,
         body=body,
@@ -154,11 +158,16 @@ def _refuse_other_resource(body: bytes) -> None:
         raise Malformed(text, code="value", expression="Resource")
 
 
-def _items(bundle: Bundle, base_url: str) -> tuple[list[Item], dict[int, OneStoryError]]:
-    items, errors = [], {}
+def _items(bundle: Bundle, base_url: str) -> tuple[list[Item], dict[int, ReadEntry], dict[int, OneStoryError]]:
+    items: list[Item] = []
+    reads: dict[int, ReadEntry] = {}
+    errors: dict[int, OneStoryError] = {}
     for index, entry in enumerate(bundle.entry):
         try:
-            items.append(_item_of_entry(index, entry, base_url))
+            if bundle.type == "batch" and entry.request and entry.request.method == "GET":
+                reads[index] = read_entry(entry.request, len(reads), base_url, f"Bundle.entry[{index}]")
+            else:
+                items.append(_item_of_entry(index, entry, base_url))
         except OneStoryError as error:
             errors[index] = error
             items += _item_of_refused_entry(index, entry, base_url)
@@ -166,7 +175,7 @@ def _items(bundle: Bundle, base_url: str) -> tuple[list[Item], dict[int, OneStor
         raise combined_error(list(errors.values()))
     if name := bundle_name(bundle):
         items = [replace(item, name_in_bundle=f"{name}/{item.full_url or item.index}") for item in items]
-    return items, errors
+    return items, reads, errors
 
 
 def _errors_by_entry(issues: Sequence[Issue]) -> dict[int, OneStoryError]:

@@ -25,6 +25,7 @@ from onestory.intake.domain.request import (
     AcceptedEntry,
     KnownResource,
     PreparedSubmission,
+    ReadEntry,
     RefusedEntry,
     SubmissionContext,
 )
@@ -119,6 +120,7 @@ class _BatchDecision:
 
     def __init__(self, parsed: ParsedSubmission, validation: SubmissionValidation, new_id: NewId) -> None:
         self._items = {item.index: item for item in parsed.items}
+        self._reads = parsed.reads
         self._validation = validation
         self._new_id = new_id
         self._errors = dict(validation.errors)
@@ -193,9 +195,9 @@ class _BatchDecision:
             text = "Entries of this whole list are refused. Correct them, and send the whole list again."
             raise Unprocessable(text, issues=[Issue("business-rule", text, "Bundle"), *issues])
 
-    def outcome(self, index: int) -> AcceptedEntry | RefusedEntry:
+    def outcome(self, index: int) -> AcceptedEntry | RefusedEntry | ReadEntry:
         """Return the outcome of the entry at this index."""
-        return self._accepted.get(index) or RefusedEntry(self._errors[index])
+        return self._accepted.get(index) or self._reads.get(index) or RefusedEntry(self._errors[index])
 
     def _refuse_all(self, indexes: Sequence[int], cause: int) -> None:
         for index in indexes:

@@ -151,6 +151,14 @@ class RefusedEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadEntry:
+    """A read in a batch: the URL below the FHIR base URL, and the value of If-None-Match or an empty text."""
+
+    url: str
+    if_none_match: str
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedSubmission:
     """The events to publish, and the outcome of each entry in the order of the submission.
 
@@ -159,7 +167,7 @@ class PreparedSubmission:
 
     bundle_type: str
     events: tuple[RecordChanged | DirectoryChanged, ...]
-    outcomes: tuple[AcceptedEntry | RefusedEntry, ...] = field(default=())
+    outcomes: tuple[AcceptedEntry | RefusedEntry | ReadEntry, ...] = field(default=())
 
 
 def apply_claims(request: RequestContext, header: PublisherClaims, tag: PublisherClaims) -> SubmissionContext:

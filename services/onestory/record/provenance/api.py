@@ -27,8 +27,10 @@ from onestory.record.read import request as read_request
 from onestory.record.read.access import not_found
 from onestory.record.read.request import ReadContext
 from onestory.record.read.resource import AddressedResource, ResourceFinder
+from onestory.record.search.include import Shape
 from onestory.record.search.parameters import (
     READ_PARAMETERS,
+    RESOURCE_PARAMETERS,
     RequestParameters,
     resource_types_in_parameter,
     single_value,
@@ -51,7 +53,7 @@ class ProvenanceRead:
 
     def __init__(self, context: ReadContext, otherwise: Endpoint) -> None:
         self._context = context
-        self._finder = ResourceFinder(context, "read", READ_PARAMETERS)
+        self._finder = ResourceFinder(context, "read", RESOURCE_PARAMETERS)
         self._otherwise = otherwise
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
@@ -67,7 +69,7 @@ class ProvenanceRead:
         else:
             resource_type, shared_id = origin.resource_type, origin.shared_id
         target = await self._finder.find_at(request, caller, resource_type, shared_id, PROVENANCE)
-        return await target.answer_audited(lambda: _answer_read(request, requested_id, origin))
+        return await target.answer_audited(lambda: _answer_read(request, requested_id, origin, target.query.shape))
 
 
 class ProvenanceSearch:
@@ -177,7 +179,8 @@ def _id_of(origin: StatementOrigin) -> str:
     return provenance_id(origin.shared_id, origin.event_id)
 
 
-def _answer_read(request: Request, requested_id: str, origin: StatementOrigin | None) -> Response:
+def _answer_read(request: Request, requested_id: str, origin: StatementOrigin | None, shape: Shape) -> Response:
     if origin is None or _id_of(origin) != requested_id:
         raise not_found()
-    return read_request.resource_response(request, provenance_resource(origin), origin.event_id, origin.broker_time)
+    content = read_request.shaped_resource(provenance_resource(origin), shape)
+    return read_request.resource_response(request, content, origin.event_id, origin.broker_time)

@@ -13,7 +13,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onestory.record.person.identifiers import PersonRef, ref_from_reference
+from onestory.record.person.identifiers import PersonRef
 from onestory.record.read import as_of_store, history_store
 from onestory.record.read import request as read_request
 from onestory.record.read.access import Access, RecordAccess, RecordView, not_found
@@ -21,17 +21,18 @@ from onestory.record.read.history_store import HistoryEntry, HistoryScope
 from onestory.record.read.request import ReadContext
 from onestory.record.read.resource import AddressedResource, ResourceFinder
 from onestory.record.search.dates import ANY_TIME, TimeRange
+from onestory.record.search.include import Shape
 from onestory.record.search.parameters import (
     HISTORY_PARAMETERS,
     PERSON_HISTORY_PARAMETERS,
-    PERSON_PARAMETERS,
-    READ_PARAMETERS,
+    RESOURCE_PARAMETERS,
     RecordQuery,
     RequestParameters,
     parse_query,
     resource_type_in_path,
     single_value,
 )
+from onestory.record.search.person_parameters import PERSON_HINT, person_ref
 from onestory.record.search.sorting import CURSOR, EntryCursor, parse_history_cursor
 from onestory.shared.errors import Gone, Malformed
 from onestory.shared.fhir import bundle
@@ -116,11 +117,9 @@ class PersonHistory:
 
     def _single_person(self, parameters: RequestParameters) -> PersonRef:
         keys, fhir = self._context.keys, self._context.fhir
-        refs = [ref_from_reference(value, keys, fhir) for name, value in parameters if name in PERSON_PARAMETERS]
+        refs = [ref for name, value in parameters if (ref := person_ref(name, value, keys, fhir))]
         if not refs:
-            raise Malformed(
-                "patient: it is missing. A history is of one person's record. Send one, such as patient=9990000018."
-            )
+            raise Malformed(f"patient: it is missing. A history is of one person's record. {PERSON_HINT}")
         if len({ref.person_key for ref in refs}) > 1:
             raise Malformed("patient, subject: they name several persons. Send one person.", code="value")
         return max(refs, key=lambda ref: ref.number or "")
@@ -187,7 +186,7 @@ class VersionRead:
 
     def __init__(self, context: ReadContext) -> None:
         self._context = context
-        self._finder = ResourceFinder(context, "vread", READ_PARAMETERS)
+        self._finder = ResourceFinder(context, "vread", RESOURCE_PARAMETERS)
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         version_id, database = request.path_params["version_id"], self._context.database
@@ -198,7 +197,7 @@ class VersionRead:
             event_id = _parse_event_id(version_id)
             found = await history_store.find_version(database, target.resource, event_id) if event_id else None
             version = target.served(found) if found else None
-        return await target.answer_audited(lambda: _version_response(request, version))
+        return await target.answer_audited(lambda: _version_response(request, version, target.query.shape))
 
     async def _patient_version(self, target: AddressedResource, version_id: str) -> ResourceVersion | None:
         entry = target.entry
@@ -254,12 +253,13 @@ def _served(view: RecordView, caller: Caller, entry: HistoryEntry) -> HistoryEnt
     return entry._replace(version=entry.version._replace(content=content))
 
 
-def _version_response(request: Request, version: ResourceVersion | None) -> Response:
+def _version_response(request: Request, version: ResourceVersion | None, shape: Shape) -> Response:
     if version is None:
         raise not_found()
     if version.content is None:
         raise Gone("In this version its source has retracted the resource.")
-    return read_request.resource_response(request, version.content, version.event_id, version.broker_time)
+    content = read_request.shaped_resource(version.content, shape)
+    return read_request.resource_response(request, content, version.event_id, version.broker_time)
 
 
 def _parse_event_id(version_id: str) -> UUID | None:

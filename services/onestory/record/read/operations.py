@@ -1,4 +1,6 @@
-"""Operations on one Patient, `Patient/[id]/$name` (FHIR R4, http://hl7.org/fhir/R4/operations.html).
+"""Operations on one Patient, `Patient/[id]/$name` or `Patient/$name?identifier=...`, by GET or by POST.
+
+FHIR R4, http://hl7.org/fhir/R4/operations.html. None of them changes anything.
 
 `PatientOperation.start` begins each of them: it reads the parameters, and gets from `RecordAccess` (`access.py`) the
 part of the person's record that the caller may see. The operations here then answer from it: `$everything`, `$merged`
@@ -17,13 +19,15 @@ from starlette.responses import Response
 from onestory.record.freshness.domain import freshness_parameters
 from onestory.record.freshness.service import FreshnessService
 from onestory.record.merge.view import changes, changes_view, merged_view
-from onestory.record.person.identifiers import PersonRef, ref_from_patient_id
+from onestory.record.person.identifiers import PersonRef, ref_from_identifier, ref_from_patient_id
 from onestory.record.read import request as read_request
 from onestory.record.read.access import Access, RecordView, not_found
 from onestory.record.read.referenced import directory_addresses, referenced_directory
 from onestory.record.read.request import ReadContext
 from onestory.record.read.store import CurrentEntry
-from onestory.record.search.execute import IncludedResource
+from onestory.record.search.care_dates import is_in_care_range
+from onestory.record.search.dates import ANY_TIME, TimeRange
+from onestory.record.search.execute import MAX_ENTRIES_IN_LOOP, IncludedResource, decoded_resource
 from onestory.record.search.parameters import (
     EVERYTHING_PARAMETERS,
     MERGED_PARAMETERS,
@@ -32,18 +36,24 @@ from onestory.record.search.parameters import (
     RequestParameters,
     parse_query,
     resource_types_in_parameter,
+    single_value,
 )
 from onestory.record.search.searchset import ListRequest, SearchsetWriter
 from onestory.record.summary.service import Summaries
+from onestory.shared.errors import Malformed
 from onestory.shared.policy import Caller
+from onestory.shared.runtime import run_in_thread_if
+
+IDENTIFIER = "identifier"
+"""The parameter that names the person of an operation on the type Patient."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartedOperation:
     """A request for an operation, and what its caller sees of the person.
 
-    `requested_id` is the id in the URL, and `ref` the person that it names. `at` is the moment of the record; None for
-    the record as it is now.
+    `requested_id` is the id in the URL, or the NHS number in `identifier`; `ref` is the person that it names. `at` is
+    the moment of the record; None for the record as it is now.
     """
 
     requested_id: str
@@ -82,24 +92,39 @@ class PatientOperation:
 
         Nothing of the view may leave before `RecordAccess.answer_audited`.
         """
-        context, requested_id = self._context, request.path_params["id"]
-        parameters = await read_request.parameters(request)
-        query = parse_query(parameters, self._known, lenient=read_request.is_lenient(request))
+        context, id_in_path = self._context, request.path_params.get("id")
+        parameters = await read_request.operation_parameters(request)
+        known = self._known if id_in_path is not None else {*self._known, IDENTIFIER}
+        query = parse_query(parameters, known, lenient=read_request.is_lenient(request))
         at = read_request.as_of(parameters)
         await read_request.await_position(context.visible_positions, parameters)
-        ref = ref_from_patient_id(requested_id, context.keys)
-        if ref is None:
-            raise not_found()
+        ref = self._person_ref(id_in_path, parameters)
         access = context.access(request, caller, f"{self._name}?asOf" if at else self._name, self._types(query))
         view = await context.record_access.view(ref, access, at=at)
+        requested_id = id_in_path or ref.number or min(view.person.person_keys)
         return StartedOperation(requested_id, parameters, query, at, ref, access, view)
+
+    def _person_ref(self, id_in_path: str | None, parameters: RequestParameters) -> PersonRef:
+        if id_in_path is None:
+            identifier = single_value(parameters, IDENTIFIER)
+            if identifier is None:
+                raise Malformed(
+                    f"identifier: it is missing. {self._name} is about one person. Send identifier=<system>|<value>, "
+                    f"or send the request to Patient/[id]/{self._name}.",
+                    code="required",
+                )
+            return ref_from_identifier(identifier, self._context.keys)
+        ref = ref_from_patient_id(id_in_path, self._context.keys)
+        if ref is None:
+            raise not_found()
+        return ref
 
 
 class EverythingOperation:
-    """`GET Patient/[id]/$everything`: a person's whole record, as it is now or as of a moment (`asOf`).
+    """`Patient/[id]/$everything`: a person's whole record, as it is now or as of a moment (`asOf`).
 
     Each page also includes the directory resources that its resources refer to: medicines, devices, practitioners,
-    organisations, locations.
+    organisations, locations. `start` and `end` limit the time of care.
 
     http://hl7.org/fhir/R4/patient-operation-everything.html
     """
@@ -107,6 +132,7 @@ class EverythingOperation:
     def __init__(self, context: ReadContext) -> None:
         self._fhir = context.fhir
         self._database = context.database
+        self._record_access = context.record_access
         self._operation = PatientOperation(
             context, "$everything", EVERYTHING_PARAMETERS, lambda query: resource_types_in_parameter(query.types or ())
         )
@@ -114,9 +140,12 @@ class EverythingOperation:
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         started = await self._operation.start(request, caller)
-        list_url = f"{self._fhir}/Patient/{started.requested_id}/$everything"
-        matches = started.view.matching(started.query)
-        list_request = ListRequest(list_url, started.parameters, started.query)
+        matches: Sequence[CurrentEntry] = started.view.matching(started.query)
+        if started.query.care_range != ANY_TIME:
+            matches = await self._in_care_range(matches, started.query.care_range)
+        id_in_path = request.path_params.get("id")
+        patient_url = f"{self._fhir}/Patient/{id_in_path}" if id_in_path else f"{self._fhir}/Patient"
+        list_request = ListRequest(f"{patient_url}/$everything", started.parameters, started.query)
         page = await self._writer.page(matches, started.query)
         included = await self._included(page.entries, started)
         return await self._writer.write_page(request, started.view, started.access, page, list_request, included)
@@ -132,9 +161,16 @@ class EverythingOperation:
             if types is None or entry.resource_type in types
         ]
 
+    async def _in_care_range(self, entries: Sequence[CurrentEntry], wanted: TimeRange) -> list[CurrentEntry]:
+        known = await self._record_access.with_contents(entries)
+        return await run_in_thread_if(
+            len(known) > MAX_ENTRIES_IN_LOOP,
+            lambda: [entry for entry in known if is_in_care_range(decoded_resource(entry), wanted)],
+        )
+
 
 class MergedOperation:
-    """`GET Patient/[id]/$merged`: the facts of the merged view; with `_since`, the changes of them.
+    """`Patient/[id]/$merged`: the facts of the merged view; with `_since`, the changes of them.
 
     It is defined in `schemas/fhir/OperationDefinition-merged.json`.
     """
@@ -162,7 +198,7 @@ class MergedOperation:
 
 
 class FreshnessOperation:
-    """`GET Patient/[id]/$freshness`: the freshness of each source of the record that the caller sees.
+    """`Patient/[id]/$freshness`: the freshness of each source of the record that the caller sees.
 
     It is defined in `schemas/fhir/OperationDefinition-freshness.json`.
     """

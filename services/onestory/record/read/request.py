@@ -12,12 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from onestory.record.read.access import Access, RecordAccess
+from onestory.record.read.operation_parameters import parse_operation_parameters
+from onestory.record.search.include import Shape, apply_shape
 from onestory.record.search.parameters import RecordQuery, RequestParameters, parse_as_of, single_value
 from onestory.record.search.sorting import CURSOR, EntryCursor, HistoryCursor, SortCursor
 from onestory.shared.errors import Malformed, TooLarge, Unavailable, WrongMediaType
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.http.openapi import FHIR_JSON
-from onestory.shared.http.request import has_version
+from onestory.shared.http.request import has_version, read_body
 from onestory.shared.identity import Keys
 from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
@@ -55,14 +57,32 @@ async def parameters(request: Request) -> RequestParameters:
     Can be called several times. Raises `WrongMediaType`, `TooLarge` or `Malformed`.
     """
     in_query = request.query_params.multi_items()
-    if len(in_query) > _MAX_PARAMETERS:
-        raise Malformed(f"The request has too many parameters. Send at most {_MAX_PARAMETERS}.", code="too-costly")
+    _refuse_too_many(in_query)
     if request.method != "POST":
         return in_query
     # A body can be read only once.
     if not hasattr(request.state, "form"):
         request.state.form = await _form_parameters(request)
     return [*in_query, *request.state.form]
+
+
+async def operation_parameters(request: Request) -> RequestParameters:
+    """The parameters of the query and, for POST, also of the Parameters in the body.
+
+    Raises the errors of `parameters`, and `Unprocessable`.
+    """
+    if request.method != "POST":
+        return await parameters(request)
+    in_query = request.query_params.multi_items()
+    body = await read_body(request, _MAX_FORM_BYTES, optional=True)
+    listed = [*in_query, *parse_operation_parameters(body)]
+    _refuse_too_many(listed)
+    return listed
+
+
+def _refuse_too_many(listed: RequestParameters) -> None:
+    if len(listed) > _MAX_PARAMETERS:
+        raise Malformed(f"The request has too many parameters. Send at most {_MAX_PARAMETERS}.", code="too-costly")
 
 
 async def _form_parameters(request: Request) -> RequestParameters:
@@ -97,6 +117,13 @@ async def await_position(visible_positions: VisiblePositions, request_parameters
     token = single_value(request_parameters, "after")
     if token is not None and not await visible_positions.wait(parse_position_token(token), _MAX_WAIT_S):
         raise Unavailable(f"after: readers do not see this position after {_MAX_WAIT_S:.0f} s. Send the request again.")
+
+
+def shaped_resource(content: bytes, shape: Shape) -> bytes:
+    """The resource as `_summary` or `_elements` shows it. Raises `Malformed` for `_summary=count`."""
+    if shape.summary == "count":
+        raise Malformed("_summary: count is for lists. Send true, text, data or false.", code="value")
+    return apply_shape(content, shape)
 
 
 def resource_response(request: Request, content: bytes, version_id: object, last_updated: datetime | None) -> Response:

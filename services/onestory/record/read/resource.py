@@ -21,13 +21,13 @@ from onestory.record.read.history_store import CurrentStatement, StoredResource
 from onestory.record.read.request import ReadContext
 from onestory.record.read.store import CurrentEntry
 from onestory.record.search.parameters import (
-    READ_PARAMETERS,
+    RESOURCE_PARAMETERS,
     RecordQuery,
     RequestParameters,
     parse_query,
     resource_type_in_path,
 )
-from onestory.shared.errors import Gone
+from onestory.shared.errors import Gone, NotFound
 from onestory.shared.fhir.bundle import ResourceVersion
 from onestory.shared.identity import is_directory_id
 from onestory.shared.policy import Caller, Visibility
@@ -39,7 +39,7 @@ class ResourceRead:
     """The interaction read, for resources of a person, shared Patients and the directory."""
 
     def __init__(self, context: ReadContext) -> None:
-        self._finder = ResourceFinder(context, "read", READ_PARAMETERS)
+        self._finder = ResourceFinder(context, "read", RESOURCE_PARAMETERS)
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         target = await self._finder.find(request, caller)
@@ -50,14 +50,16 @@ def _response(request: Request, target: AddressedResource) -> Response:
     if target.entry is not None:
         entry = target.entry
         assert entry.content is not None
-        return read_request.resource_response(request, entry.content, entry.event_id, entry.broker_time)
+        content = read_request.shaped_resource(entry.content, target.query.shape)
+        return read_request.resource_response(request, content, entry.event_id, entry.broker_time)
     assert target.current is not None
     if gone := _gone(target.current):
         raise gone
     version = target.served(target.current.version)
     if version.content is None:
         raise not_found()
-    return read_request.resource_response(request, version.content, version.event_id, version.broker_time)
+    content = read_request.shaped_resource(version.content, target.query.shape)
+    return read_request.resource_response(request, content, version.event_id, version.broker_time)
 
 
 def _gone(current: CurrentStatement) -> Gone | None:
@@ -132,6 +134,8 @@ class ResourceFinder:
     async def find(self, request: Request, caller: Caller) -> AddressedResource:
         """The resource in the request's path. Raises `NotFound` for an id that is not ours, and `Malformed`."""
         resource_type = resource_type_in_path(request.path_params["resource_type"])
+        if request.path_params["id"].startswith("$"):
+            raise NotFound("There is no such operation here. /fhir/metadata lists the operations.")
         return await self.find_at(request, caller, resource_type, request.path_params["id"])
 
     async def find_at(

@@ -26,8 +26,8 @@ from onestory.shared.postgres.database import Database
 from onestory.shared.runtime import run_in_thread_if
 
 PROVENANCE = "Provenance"
-# The work on more entries runs in a thread, so that other requests do not wait.
-_MAX_ENTRIES_IN_LOOP = 300
+MAX_ENTRIES_IN_LOOP = 300
+"""The work on more entries runs in a thread, so that other requests do not wait."""
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
@@ -65,7 +65,7 @@ async def execute_search(
         entries, next_cursor = page_of(candidates, search.query)
         return SearchPage(candidates, await record_access.with_contents(entries), next_cursor)
     with_contents = await record_access.with_contents(candidates)
-    many = len(candidates) > _MAX_ENTRIES_IN_LOOP
+    many = len(candidates) > MAX_ENTRIES_IN_LOOP
     decoded = await run_in_thread_if(many, partial(_matching, with_contents, search))
     if search.order is not None:
         return await _sorted_page(database, candidates, decoded, search, search.order)
@@ -90,7 +90,7 @@ async def _sorted_page(
     changed = [entry for entry, _ in decoded if not entry.composed and _broker_time(entry) > as_of]
     earlier = await read_store.contents_as_of(database, changed, as_of)
     by_address = {_type_and_id(entry): entry for entry, _ in decoded}
-    many = len(decoded) > _MAX_ENTRIES_IN_LOOP
+    many = len(decoded) > MAX_ENTRIES_IN_LOOP
     all_sorted = await run_in_thread_if(many, partial(_sort_entries, decoded, earlier, order))
     remaining = all_sorted if after is None else [entry for entry in all_sorted if order.is_after(entry, after)]
     on_page = remaining[: search.query.count]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from onestory.record.person import identifiers
 from onestory.record.search import dates as search_dates
+from onestory.record.search import quantities
 from onestory.record.search.dates import TimeRange, span
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.definitions import SearchParameterDefinition, element_type, resource_types, search_parameters
@@ -56,11 +57,11 @@ class Filter:
 
 
 def supported_parameter(resource_type: str, full_name: str, fhir: str) -> SearchParameter | str:
-    """The parameter with its modifier; if it is not supported, a sentence that says what is."""
+    """The parameter with its modifier. If it is not supported: the supported modifiers, or "" for an unknown name."""
     name, _, modifier = full_name.partition(":")
     known = search_parameters(resource_type)
     if name not in known:
-        return f"{resource_type} supports {', '.join(known)}."
+        return ""
     kind = known[name].kind
     if modifier in ("", _MISSING, *_MODIFIERS[kind]) or (kind == "reference" and modifier in resource_types()):
         return SearchParameter(resource_type, name, modifier, known[name], fhir)
@@ -132,20 +133,46 @@ def _string_test(parameter: SearchParameter, text: str) -> ValueTest:
     wanted = unescape(text)
     if parameter.modifier == "exact":
         return lambda texts: wanted in texts
+    if parameter.modifier == "contains":
+        part = "".join(identifiers.name_words(wanted))
+        return lambda texts: bool(part) and any(part in "".join(identifiers.name_words(text)) for text in texts)
     return lambda texts: identifiers.name_matches(wanted, identifiers.all_name_forms(texts))
+
+
+def _uri_test(parameter: SearchParameter, text: str) -> ValueTest:
+    wanted = unescape(text)
+    if parameter.modifier == "below":
+        return lambda value: isinstance(value, str) and value.startswith(wanted)
+    # A canonical URL without a version names all versions (http://hl7.org/fhir/R4/references.html#canonical).
+    return lambda value: isinstance(value, str) and wanted in (value, value.partition("|")[0])
+
+
+def _quantity_test(parameter: SearchParameter, text: str) -> ValueTest:
+    parts = [unescape(part) for part in split_escaped(text, "|")]
+    return quantities.parse_quantity(parts, parameter.name).matches
+
+
+def _number_test(parameter: SearchParameter, text: str) -> ValueTest:
+    return quantities.parse_number(text, parameter.name).matches
 
 
 _MODIFIERS: Mapping[str, tuple[str, ...]] = {
     "token": ("not",),
     "date": (),
     "reference": ("identifier",),
-    "string": ("exact",),
+    "string": ("exact", "contains"),
+    "uri": ("below",),
+    "quantity": (),
+    "number": (),
 }
 _TEST_PARSERS: Mapping[str, TestParser] = {
     "token": _token_test,
     "date": _date_test,
     "reference": _reference_test,
     "string": _string_test,
+    "uri": _uri_test,
+    "quantity": _quantity_test,
+    "number": _number_test,
 }
 
 

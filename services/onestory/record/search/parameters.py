@@ -13,10 +13,21 @@ from functools import reduce
 from typing import Any
 
 from onestory.record.search import dates as search_dates
-from onestory.record.search import filters, sorting
+from onestory.record.search import filters
+from onestory.record.search.care_dates import parse_care_range
 from onestory.record.search.dates import ANY_TIME, TimeRange
 from onestory.record.search.filters import Filter, SearchParameter
-from onestory.record.search.include import Include, Shape, parse_include
+from onestory.record.search.include import WHOLE, Include, Shape
+from onestory.record.search.person_parameters import PERSON_PARAMETERS
+from onestory.record.search.result_parameters import (
+    RESULT_PARAMETER_HINTS,
+    RESULT_PARAMETERS,
+    SHAPE_PARAMETERS,
+    is_valid_result_parameter,
+    parse_includes,
+    parse_shape,
+    parse_sort_order,
+)
 from onestory.record.search.sorting import (
     CURSOR,
     START,
@@ -28,7 +39,7 @@ from onestory.record.search.sorting import (
 )
 from onestory.shared.errors import Issue, Malformed, NotFound
 from onestory.shared.fhir.dates import format_instant, parse_instant
-from onestory.shared.fhir.definitions import resource_types
+from onestory.shared.fhir.definitions import resource_types, search_parameters
 
 RequestParameters = Sequence[tuple[str, str]]
 """Names and values, as they were sent."""
@@ -43,21 +54,22 @@ PATIENT = "Patient"
 _COMMON = {"after", "_format", "_pretty", "_total", "_totalMethod"}
 _COMMON_TO_LISTS = {"_count", CURSOR, "_since", "_lastUpdated"} | _COMMON
 SEARCH_PARAMETERS = _COMMON_TO_LISTS | {"_id"}
-EVERYTHING_PARAMETERS = _COMMON_TO_LISTS | {"_type", "asOf"}
+EVERYTHING_PARAMETERS = _COMMON_TO_LISTS | {"_type", "asOf", "start", "end", *SHAPE_PARAMETERS}
 HISTORY_PARAMETERS = {"_count", CURSOR, "_since"} | _COMMON
-PERSON_HISTORY_PARAMETERS = HISTORY_PARAMETERS | {"patient", "subject", "patient:Patient", "subject:Patient"}
+PERSON_HISTORY_PARAMETERS = HISTORY_PARAMETERS.union(PERSON_PARAMETERS)
 READ_PARAMETERS = _COMMON
-SUMMARY_PARAMETERS = {"asOf"} | _COMMON
+RESOURCE_PARAMETERS = READ_PARAMETERS.union(SHAPE_PARAMETERS)
+"""Parameters of read and vread, which show one resource."""
+SUMMARY_PARAMETERS = {"asOf", "profile"} | _COMMON
 MERGED_PARAMETERS = {"asOf", "_since"} | _COMMON
-PERSON_PARAMETERS = ("patient", "subject", "patient:Patient", "subject:Patient")
-"""Parameters that name the person whose record is searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordQuery:
     """A query of one person's record. None means any.
 
-    `time_range` limits the broker time. `ignored` are names of unsupported parameters that were ignored.
+    `time_range` limits the broker time, and `care_range` the time of care. `shape` is how much of each resource is
+    shown. `ignored` are names of unsupported parameters that were ignored.
     """
 
     types: tuple[str, ...] | None = None
@@ -66,10 +78,12 @@ class RecordQuery:
     count: int = MAX_COUNT
     after: EntryCursor = START
     ignored: tuple[str, ...] = ()
+    care_range: TimeRange = ANY_TIME
+    shape: Shape = WHOLE
 
     @property
     def matches_all(self) -> bool:
-        """Whether every entry matches."""
+        """Whether every entry matches, before the time of care is compared."""
         return self.types is None and self.ids is None and self.time_range == ANY_TIME
 
 
@@ -87,16 +101,20 @@ def parse_query(
     if ignored and (not lenient or AS_OF in ignored):
         raise Malformed(
             "The request has unsupported search parameters.",
-            issues=[unsupported_issue(name, "error") for name in ignored],
+            issues=[unsupported_issue(name, "error", f"Send {_listed(known)}.") for name in ignored],
         )
-    return RecordQuery(
-        types=tuple(types) or _comma_separated(parameters, "_type"),
-        ids=_comma_separated(parameters, "_id"),
-        time_range=_time_range(parameters),
-        count=_count(single_value(parameters, "_count")),
-        after=parse_entry_cursor(single_value(parameters, CURSOR)),
+    used = [(name, value) for name, value in parameters if name not in ignored]
+    query = RecordQuery(
+        types=tuple(types) or _types(used),
+        ids=_comma_separated(single_value(used, "_id")),
+        time_range=_time_range(used),
+        count=_count(single_value(used, "_count")),
+        after=parse_entry_cursor(single_value(used, CURSOR)),
         ignored=ignored,
+        care_range=parse_care_range(single_value(used, "start"), single_value(used, "end")),
+        shape=parse_shape(single_value(used, "_summary"), single_value(used, "_elements")),
     )
+    return _without_entries_if_count(query)
 
 
 def single_value(parameters: RequestParameters, name: str) -> str | None:
@@ -123,8 +141,18 @@ def _refuse_nul(parameters: RequestParameters) -> None:
         raise Malformed("A search parameter has a NUL character. Remove it.", code="value")
 
 
-def _comma_separated(parameters: RequestParameters, name: str) -> tuple[str, ...] | None:
-    value = single_value(parameters, name)
+def _listed(names: Collection[str]) -> str:
+    *others, last = sorted(names)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _types(parameters: RequestParameters) -> tuple[str, ...] | None:
+    """The types in `_type`, which may be repeated (http://hl7.org/fhir/R4/patient-operation-everything.html)."""
+    values = [value for name, value in parameters if name == "_type"]
+    return _comma_separated(",".join(values)) if values else None
+
+
+def _comma_separated(value: str | None) -> tuple[str, ...] | None:
     return None if value is None else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
 
 
@@ -142,19 +170,8 @@ def _count(value: str | None) -> int:
     return min(int(value), MAX_COUNT)
 
 
-# The most values, sort rules and elements of one search: each is compared with every resource of a record or a page,
-# and other requests wait meanwhile.
-_MAX_VALUES, _MAX_SORT_RULES, _MAX_ELEMENTS = 500, 10, 100
-SUMMARY_VALUES = ("true", "false", "text", "data", "count")
-RESULT_PARAMETERS = ("_sort", "_summary", "_elements", "_include", "_revinclude")
-RESULT_PARAMETER_HINTS = {
-    "_sort": "Send search parameters of the type, _lastUpdated or _id, with a hyphen for descending order, "
-    f"at most {_MAX_SORT_RULES}.",
-    "_summary": f"Send one of {', '.join(SUMMARY_VALUES)}.",
-    "_elements": f"Send names of elements, separated by commas, at most {_MAX_ELEMENTS}.",
-    "_include": "Send * or type:parameter, with the type that is searched and one of its reference parameters.",
-    "_revinclude": "Send type:parameter, with a reference parameter of that type.",
-}
+# The most values of one search: each is compared with every resource of a record, and other requests wait meanwhile.
+_MAX_VALUES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +186,6 @@ class Search:
     filters: tuple[Filter, ...]
     order: SortOrder | None
     after: SortCursor | None
-    shape: Shape
     includes: tuple[Include, ...]
     revincludes: tuple[Include, ...]
     used: RequestParameters
@@ -194,19 +210,20 @@ def parse_search(parameters: RequestParameters, resource_type: str, fhir: str, *
     if issues and (not lenient or any(name == AS_OF for name, _ in parameters)):
         raise Malformed("The request has unsupported search parameters.", issues=issues)
     used = [parameter for parameter, issue in checked if issue is None]
-    order, parsed_filters = _sort_order(used, resource_type), _filters(used, resource_type, fhir)
+    order = parse_sort_order(single_value(used, "_sort"), resource_type)
+    parsed_filters = _filters(used, resource_type, fhir)
     if sum(len(each.tests) for each in parsed_filters) > _MAX_VALUES:
         raise Malformed(f"The search has too many values. Send at most {_MAX_VALUES}.", code="too-costly")
-    in_query = [(name, value) for name, value in used if name in SEARCH_PARAMETERS and (name != CURSOR or not order)]
-    query = parse_query(in_query, SEARCH_PARAMETERS, types=(resource_type,), lenient=False)
+    known = SEARCH_PARAMETERS.union(SHAPE_PARAMETERS)
+    in_query = [(name, value) for name, value in used if name in known and (name != CURSOR or not order)]
+    query = parse_query(in_query, known, types=(resource_type,), lenient=False)
     return Search(
-        query=_without_entries_if_count(query, used),
+        query=query,
         filters=parsed_filters,
         order=order,
         after=parse_sort_cursor(single_value(used, CURSOR), len(order.rules)) if order else None,
-        shape=_shape(used),
-        includes=_includes(used, "_include", resource_type),
-        revincludes=_includes(used, "_revinclude", resource_type),
+        includes=parse_includes([value for name, value in used if name == "_include"], resource_type),
+        revincludes=parse_includes([value for name, value in used if name == "_revinclude"], resource_type),
         used=used,
         warnings=issues,
     )
@@ -217,36 +234,23 @@ def _issue_of(parameter: tuple[str, str], resource_type: str, fhir: str, severit
     if name in SEARCH_PARAMETERS or _identifies_person(name, resource_type):
         return None
     if name in RESULT_PARAMETERS:
-        is_valid = _is_valid_result_parameter(name, value, resource_type)
+        is_valid = is_valid_result_parameter(name, value, resource_type)
         return None if is_valid else unsupported_issue(name, severity, RESULT_PARAMETER_HINTS[name])
     supported = filters.supported_parameter(resource_type, name, fhir)
-    return unsupported_issue(name, severity, supported) if isinstance(supported, str) else None
+    if isinstance(supported, SearchParameter):
+        return None
+    return unsupported_issue(name, severity, supported or supported_names(resource_type))
+
+
+def supported_names(resource_type: str) -> str:
+    """A sentence with the names of all parameters of a search for this type."""
+    person = () if resource_type == PATIENT else PERSON_PARAMETERS
+    names = [*person, *search_parameters(resource_type), *sorted(SEARCH_PARAMETERS), *RESULT_PARAMETERS]
+    return f"{resource_type} supports {', '.join(dict.fromkeys(names))}."
 
 
 def _identifies_person(name: str, resource_type: str) -> bool:
     return name == "identifier" if resource_type == PATIENT else name in PERSON_PARAMETERS
-
-
-def _is_valid_result_parameter(name: str, value: str, resource_type: str) -> bool:
-    match name:
-        case "_sort":
-            names = value.split(",")
-            return len(names) <= _MAX_SORT_RULES and sorting.sort_order(resource_type, names) is not None
-        case "_summary":
-            return value in SUMMARY_VALUES
-        case "_elements":
-            elements = value.split(",")
-            return len(elements) <= _MAX_ELEMENTS and all(part.strip().isalnum() for part in elements)
-        case "_include":
-            include = parse_include(value, resource_type)
-            return include is not None and include.resource_type == resource_type
-        case _:
-            return value != "*" and parse_include(value, resource_type) is not None
-
-
-def _sort_order(used: RequestParameters, resource_type: str) -> SortOrder | None:
-    value = single_value(used, "_sort")
-    return sorting.sort_order(resource_type, value.split(",")) if value is not None else None
 
 
 def _filters(used: RequestParameters, resource_type: str, fhir: str) -> tuple[Filter, ...]:
@@ -262,22 +266,9 @@ def _filters(used: RequestParameters, resource_type: str, fhir: str) -> tuple[Fi
     )
 
 
-def _shape(used: RequestParameters) -> Shape:
-    elements, summary = single_value(used, "_elements"), single_value(used, "_summary")
-    if elements is not None and summary not in (None, "false", "count"):
-        raise Malformed("_elements, _summary: both select what is shown. Send one of them.", code="value")
-    wanted = frozenset(part.strip() for part in elements.split(",")) if elements is not None else None
-    return Shape(summary or "false", wanted)
-
-
-def _without_entries_if_count(query: RecordQuery, used: RequestParameters) -> RecordQuery:
+def _without_entries_if_count(query: RecordQuery) -> RecordQuery:
     """`_summary=count` shows no entries (http://hl7.org/fhir/R4/search.html#summary)."""
-    return replace(query, count=0) if single_value(used, "_summary") == "count" else query
-
-
-def _includes(used: RequestParameters, name: str, resource_type: str) -> tuple[Include, ...]:
-    includes = [parse_include(value, resource_type) for key, value in used if key == name]
-    return tuple(dict.fromkeys(include for include in includes if include))
+    return replace(query, count=0) if query.shape.summary == "count" else query
 
 
 def resource_type_in_path(resource_type: str) -> str:

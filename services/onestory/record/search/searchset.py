@@ -16,7 +16,7 @@ from onestory.record.read.access import Access, RecordView, answer_version, page
 from onestory.record.read.request import ReadContext
 from onestory.record.read.store import CurrentEntry
 from onestory.record.search.execute import IncludedResource, SearchPage
-from onestory.record.search.include import WHOLE, Shape, apply_shape
+from onestory.record.search.include import apply_shape
 from onestory.record.search.parameters import RecordQuery, RequestParameters, unsupported_issue
 from onestory.record.search.sorting import EntryCursor, SortCursor
 from onestory.shared.errors import Issue
@@ -37,7 +37,6 @@ class ListRequest:
     parameters: RequestParameters
     query: RecordQuery
     empty_if_hidden: bool = False
-    shape: Shape = WHOLE
     after: SortCursor | None = None
     warnings: Sequence[Issue] = ()
 
@@ -94,13 +93,14 @@ class SearchsetWriter:
             matches = [
                 bundle.match_entry(
                     self._url(entry.resource_type, entry.shared_id),
-                    apply_shape(entry.content or b"", list_request.shape),
+                    apply_shape(entry.content or b"", list_request.query.shape),
                 )
                 for entry in page.entries
             ]
             added = [
                 bundle.included_entry(
-                    self._url(each.resource_type, each.id), apply_shape(each.content, list_request.shape.for_included)
+                    self._url(each.resource_type, each.id),
+                    apply_shape(each.content, list_request.query.shape.for_included),
                 )
                 for each in included
             ]

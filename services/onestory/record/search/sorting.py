@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from onestory.record.person import identifiers
+from onestory.record.search import quantities
 from onestory.record.search.filters import codings, element_values, time_range_of
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.definitions import SearchParameterDefinition, search_parameters
@@ -186,6 +187,8 @@ def _sort_text(value: Any, kind: str) -> str | None:
             return next((code or system for system, code in codings(value)), None) or _free_text(value)
         case "reference":
             return str(value.get("reference") or "") or None if isinstance(value, dict) else None
+        case "quantity" | "number":
+            return quantities.sort_text(value)
         case "string":
             return " ".join(identifiers.name_words(str(value))) or None
         case _:

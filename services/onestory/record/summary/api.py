@@ -1,4 +1,4 @@
-"""The operations `GET Patient/[id]/$summary` and `GET ServiceRequest/[id]/$story`, which also accepts the Task's id.
+"""The operations `Patient/[id]/$summary` and `ServiceRequest/[id]/$story`, which also accepts the Task's id.
 
 `$summary` answers with an IPS document of what the caller sees (http://hl7.org/fhir/uv/ips/STU2/), or with an HTML page
 of its narrative that loads nothing else. `$story` answers with the record as it was when a referral was sent, and as it
@@ -24,8 +24,10 @@ from onestory.record.read import request as read_request
 from onestory.record.read.access import RecordView, not_found
 from onestory.record.read.operations import PatientOperation, StartedOperation
 from onestory.record.read.request import ReadContext
-from onestory.record.search.parameters import READ_PARAMETERS, SUMMARY_PARAMETERS
+from onestory.record.search.parameters import READ_PARAMETERS, SUMMARY_PARAMETERS, single_value
+from onestory.record.summary.document import BUNDLE_PROFILE
 from onestory.record.summary.service import Summaries, SummaryPatient, summary_patient
+from onestory.shared.errors import Malformed
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.http.app import prefers_html
@@ -93,7 +95,7 @@ _PAGE_HEADERS = {
 
 
 class SummaryOperation:
-    """`GET Patient/[id]/$summary`, by NHS number or by the id of a source's Patient."""
+    """`Patient/[id]/$summary`, by NHS number or by the id of a source's Patient."""
 
     def __init__(self, context: ReadContext, summaries: Summaries) -> None:
         self._record_access = context.record_access
@@ -102,6 +104,7 @@ class SummaryOperation:
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         started, record_access = await self._operation.start(request, caller), self._record_access
+        _refuse_other_profile(single_value(started.parameters, "profile"))
         summaries = self._summaries
         view, at, patient = started.view, started.at, summary_patient(started.view, started.requested_id)
         if view.decision.visibility is Visibility.NONE:
@@ -119,6 +122,11 @@ class SummaryOperation:
             return read_request.conditional_response(request, lambda: summary.document, headers)
 
         return await record_access.answer_audited(view, started.access, produce)
+
+
+def _refuse_other_profile(profile: str | None) -> None:
+    if profile is not None and profile.partition("|")[0] != BUNDLE_PROFILE:
+        raise Malformed(f"profile: it is not supported. Send {BUNDLE_PROFILE}, or leave it out.", code="not-supported")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ from onestory.record.summary.sections.results import pregnancy, results, social_
 from onestory.shared.fhir.dates import NEVER, format_instant
 
 _PROFILE = "http://hl7.org/fhir/uv/ips/StructureDefinition/"
+BUNDLE_PROFILE = f"{_PROFILE}Bundle-uv-ips"
+"""The profile of the document."""
 _AUTHOR = f"urn:uuid:{uuid5(NAMESPACE_URL, 'https://onestory.nhs.uk')}"
 # The `meta` that a resource is served with: event id and time received. No digest covers it, as it is no content.
 _RECEIVED_META = re.compile(rb'("meta":\{)"versionId":"[^"]*"(?:,"lastUpdated":"[^"]*")?,?')
@@ -123,7 +125,7 @@ def _bundle(digest: str, at: datetime, entries: Iterable[tuple[str, bytes]]) -> 
     moment = format_instant(at)
     head = {
         "resourceType": "Bundle",
-        "meta": {"profile": [f"{_PROFILE}Bundle-uv-ips"]},
+        "meta": {"profile": [BUNDLE_PROFILE]},
         "identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{uuid5(NAMESPACE_URL, digest + moment)}"},
         "type": "document",
         "timestamp": moment,

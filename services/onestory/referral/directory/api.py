@@ -29,15 +29,25 @@ TEAM_PARAMETERS: Mapping[str, str] = {
     "identifier": "DoS service id of the team, with or without the system.",
     "serves": "ODS code of a practice that the team serves. OneStory adds this parameter to FHIR.",
     "active": "true or false; the default is true: teams that take referrals.",
-    "_count": f"Teams on a page, 1 to {MAX_PAGE_SIZE}.",
+    "_count": f"Teams on a page, at least 1. The maximum and default is {MAX_PAGE_SIZE}.",
     "_cursor": "The cursor from a next link, unchanged.",
 }
 _BAD_CURSOR = "_cursor: not a cursor of this search. Follow the next link unchanged."
-_PERSON_PARAMETERS = ("patient", "subject", "_id")
+_IGNORED = {"_format", "_pretty", "_total", "_totalMethod"}
+# The record service searches the whole directory by these, also for teams that take no referrals.
+_DIRECTORY_PARAMETERS = {
+    *("_id", "_lastUpdated", "_since", "_profile", "_security", "_source", "_tag", "after"),
+    *("_sort", "_summary", "_elements", "_include", "_revinclude"),
+}
+_PERSON_PARAMETERS = {"patient", "subject"}
 
 
 class SearchTeams:
-    """Answers a searchset of the directory's teams. A search by person or by `_id` goes on to the record service."""
+    """Answers a searchset of the directory's teams.
+
+    A search with FHIR's general parameters or with modifiers goes on to the record service, which searches the whole
+    directory.
+    """
 
     def __init__(self, database: Database, fhir: str) -> None:
         self._database = database
@@ -45,12 +55,11 @@ class SearchTeams:
 
     async def __call__(self, request: Request, _caller: Caller) -> Response:
         parameters = request.query_params
-        if any(name.partition(":")[0] in _PERSON_PARAMETERS for name in parameters):
+        if _is_for_directory(parameters):
             raise TryNextRoute
-        if unknown := sorted(set(parameters) - {*TEAM_PARAMETERS, "_format", "_pretty"}):
-            raise Malformed(
-                f"{unknown[0]}: unknown parameter. Send one of {', '.join(TEAM_PARAMETERS)}.", code="not-supported"
-            )
+        if unknown := sorted(set(parameters) - {*TEAM_PARAMETERS, *_IGNORED}):
+            known = sorted({*TEAM_PARAMETERS, *_DIRECTORY_PARAMETERS, *_IGNORED})
+            raise Malformed(f"{unknown[0]}: unknown parameter. Send one of {', '.join(known)}.", code="not-supported")
         search, cursor = _read_search(parameters), _parse_cursor(parameters.get("_cursor", ""))
         page_size = _read_page_size(parameters.get("_count", str(MAX_PAGE_SIZE)))
         teams = await directory_store.search_teams(self._database, search, cursor, page_size + 1)
@@ -62,6 +71,21 @@ class SearchTeams:
         entries = [bundle.match_entry(f"{address}/{team.team_id}", content) for team, content in teams[:page_size]]
         body = bundle.searchset_bundle(total, _with_query(address, parameters), next_url, entries)
         return Response(body, media_type=FHIR_JSON)
+
+
+def _is_for_directory(parameters: Mapping[str, str]) -> bool:
+    """Whether the record service answers this search. Raises `Malformed` for `serves`, which only this one knows."""
+    names = {name.partition(":")[0].partition(".")[0] for name in parameters}
+    modified = any(name not in TEAM_PARAMETERS and name.partition(":")[0] in TEAM_PARAMETERS for name in parameters)
+    general = sorted(names & _DIRECTORY_PARAMETERS)
+    is_general = modified or bool(general) or "/" in parameters.get("organization", "").partition("|")[0]
+    if is_general and "serves" in names:
+        raise Malformed(
+            f"serves: it cannot be sent with modifiers or with {', '.join(sorted(_DIRECTORY_PARAMETERS))}. Send it "
+            f"with {', '.join(TEAM_PARAMETERS)} only.",
+            code="not-supported",
+        )
+    return is_general or bool(names & _PERSON_PARAMETERS)
 
 
 def _read_search(parameters: Mapping[str, str]) -> TeamSearch:
@@ -90,9 +114,9 @@ def _token_value(token: str, is_system: Callable[[object], bool]) -> str:
 
 
 def _read_page_size(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_PAGE_SIZE:
-        raise Malformed(f"_count: send a whole number from 1 to {MAX_PAGE_SIZE}.", code="value")
-    return int(text)
+    if not text.isascii() or not text.isdecimal() or int(text[:9]) < 1:
+        raise Malformed("_count: send a whole number from 1.", code="value")
+    return min(int(text[:9]), MAX_PAGE_SIZE)
 
 
 def _encode_cursor(cursor: TeamCursor) -> str:

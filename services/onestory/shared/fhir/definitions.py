@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -30,12 +30,29 @@ class Definitions:
     types: Mapping[str, Mapping[str, str]]
 
 
+Steps = tuple[str, ...]
+"""The path of an element: the names on the way to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class SearchParameterDefinition:
-    """A search parameter: its kind (token, date, reference, string), and the paths of its elements, as steps."""
+    """A search parameter: its kind (token, date, reference, string, uri, quantity, number), and its elements."""
 
     kind: str
-    elements: tuple[tuple[str, ...], ...]
+    elements: tuple[Steps, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CareDates:
+    """The elements that say when care took place: `at` the whole time, or else its `begin` and `end`.
+
+    Care without an end goes on. If `open_while` is not empty, it goes on only in these states.
+    """
+
+    at: tuple[Steps, ...]
+    begin: tuple[Steps, ...]
+    end: tuple[Steps, ...]
+    open_while: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +159,12 @@ def search_parameters(resource_type: str) -> Mapping[str, SearchParameterDefinit
 
 
 @cache
+def care_dates() -> Mapping[str, CareDates]:
+    """Return, for each type that has them, the elements that say when care took place."""
+    return {kind: _care_dates(row) for kind, row in _yaml("care-dates.yaml").items()}
+
+
+@cache
 def summary_elements(resource_type: str) -> SummaryElements | None:
     """Return the elements that `_summary` shows of this type, or None when they are not known."""
     row = _yaml("summary-elements.yaml").get(resource_type)
@@ -156,7 +179,12 @@ def element_type(resource_type: str, steps: Iterable[str]) -> str:
     return kind
 
 
-def _steps(paths: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+def _care_dates(row: Mapping[str, Sequence[str]]) -> CareDates:
+    at, begin, end = (_steps(row.get(name, ())) for name in ("at", "begin", "end"))
+    return CareDates(at, begin, end, frozenset(row.get("open-while", ())))
+
+
+def _steps(paths: Iterable[str]) -> tuple[Steps, ...]:
     return tuple(tuple(path.split(".")) for path in paths)
 
 

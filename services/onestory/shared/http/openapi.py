@@ -51,6 +51,7 @@ class BodyDescription:
     media_types: Sequence[str]
     schema: str | Mapping[str, Any]
     description: str
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,7 @@ def _body(body: BodyDescription) -> dict[str, Any]:
     content = {
         name: part for media_type in body.media_types for name, part in _content(media_type, body.schema).items()
     }
-    return {"description": body.description, "required": True, "content": content}
+    return {"description": body.description, "required": body.required, "content": content}
 
 
 def _response(response: ResponseDescription, *, html: bool) -> dict[str, Any]:
