@@ -9,6 +9,7 @@ from uuid import UUID
 
 import fhirkit
 import orjson
+import pytest
 
 from onestory.record.person.composition import NhsNumbers, SharedPatient, compose
 from onestory.record.person.sources_words import words_in
@@ -188,6 +189,22 @@ def test_of_several_practices_that_the_authority_lists_it_is_the_one_where_the_r
 
     for listed in ([left, joined], [joined, left]):
         assert registered(said(PDS, 1, generalPractitioner=listed)) == "A81004"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://directory.spineservices.nhs.uk/STU3/Organization/A81001", "A81001"),
+        ("https://directory.spineservices.nhs.uk/Organization/A81001", "A81001"),
+        ("https://int.api.service.nhs.uk/organisation-data-terminology-api/fhir/Organization/A81001", "A81001"),
+        ("https://hospital.example/fhir/Organization/A81001", None),
+        ("https://hospital.example/directory.spineservices.nhs.uk/Organization/A81001", None),
+        ("http://a.example/fhir/Organization/1234", None),
+        ("Organization/1234", None),
+    ],
+)
+def test_only_the_ods_directory_names_a_practice_by_its_url(url: str, expected: str | None) -> None:
+    assert registered(said(PDS, 1, generalPractitioner=[{"reference": url}])) == expected
 
 
 def test_a_practice_named_by_reference_is_found_through_its_organization() -> None:

@@ -17,6 +17,8 @@ from onestory.shared.errors import Unprocessable
 
 MAX_COPIES = 20_000
 """The most supporting entries that the statements of one batch may hold together."""
+MAX_COPIED_BYTES = 32_000_000
+"""The most bytes that these entries may have together."""
 MAX_STEPS = 10 * MAX_COPIES
 """The most references that are followed to find them."""
 _REFERENCE = re.compile(rb'"reference"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.S)
@@ -29,8 +31,7 @@ class SupportingEntries:
         self._items = items
         self._validation = validation
         self._without_person: dict[int, frozenset[int]] = {}
-        self._copies = 0
-        self._steps = 0
+        self._copies = self._bytes = self._steps = 0
 
     def of(self, own: Sequence[int]) -> set[int]:
         """Return the entries without a person that a person's `own` entries refer to, directly or through each other.
@@ -45,10 +46,19 @@ class SupportingEntries:
             new = targets - supporting - of_person
             supporting |= new
             waiting += new
-            if self._copies + len(supporting) > MAX_COPIES or self._steps > MAX_STEPS:
-                raise _too_many()
-        self._copies += len(supporting)
+            self._count(new)
         return supporting
+
+    def _count(self, copied: frozenset[int]) -> None:
+        self._copies += len(copied)
+        self._bytes += sum(len(self._items[index].raw) for index in copied)
+        if self._copies > MAX_COPIES or self._bytes > MAX_COPIED_BYTES or self._steps > MAX_STEPS:
+            raise Unprocessable(
+                "The entries that support several people would be copied into too many statements: at most "
+                f"{MAX_COPIES} entries and {MAX_COPIED_BYTES // 1_000_000} MB. Send fewer people in one batch.",
+                code="too-costly",
+                expression="Bundle.entry",
+            )
 
     def _targets(self, index: int) -> frozenset[int]:
         if index not in self._without_person:
@@ -71,11 +81,3 @@ class SupportingEntries:
             if target is not None:
                 found.add(target.index)
         return found | {target.index for target in linked_items(item, self._validation.index)}
-
-
-def _too_many() -> Unprocessable:
-    text = (
-        f"The entries that support several people would be copied more than {MAX_COPIES} times. Send fewer people in "
-        "one batch."
-    )
-    return Unprocessable(text, code="too-costly", expression="Bundle.entry")

@@ -96,7 +96,10 @@ class SubmissionValidation:
             valid_item = self._validate(item)
             name = (item.resource_type, valid_item.local_id)
             if name in names:
-                text = "Another entry of the submission is the same resource. Send only one of them."
+                text = (
+                    "Another entry of the submission has this type and id, so both are the same resource. Send only "
+                    "one of them. Send the entries of each server apart, with an X-Source-System for each."
+                )
                 raise Unprocessable(text, code="duplicate", expression=item.path)
         except OneStoryError as error:
             self.errors[item.index] = error

@@ -18,7 +18,11 @@ from onestory.shared.identity import is_ods_code_system
 ADVICE_CATEGORY = ("https://fhir.nhs.uk/CodeSystem/usecases-categories-bars", "a8t1")
 """System and code of ServiceRequest.category for advice and guidance, as BaRS and e-RS define it."""
 
-_ODS_REFERENCE = re.compile(r"(?:.*/)?Organization/([A-Z0-9]{3,8})")
+# The servers of NHS England whose Organization ids are ODS codes. Another server's id only looks like one.
+_ODS_REFERENCE = re.compile(
+    r"https://(?:directory\.spineservices\.nhs\.uk|(?:[a-z0-9-]+\.)?api\.service\.nhs\.uk/organisation-data-terminology-api)"
+    r"/(?:[^?#]*/)?Organization/([A-Z0-9]{3,8})"
+)
 _SHARED_REFERENCE = re.compile(r"Organization/([a-z2-7]{26}(?:-[a-z2-7]{26})?)")
 # Quotes inside a JSON string are escaped, so text that looks like a reference does not match.
 _LITERAL = re.compile(
