@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -17,6 +18,9 @@ from onestory.shared.errors import Forbidden, NotAllowed, OneStoryError, Precond
 from onestory.shared.events import BOOKING_SYSTEM, REFERRAL_SYSTEM, DirectoryChanged, RecordChanged, Source
 from onestory.shared.fhir.definitions import operation_only_types, patient_compartment
 from onestory.shared.identity import Keys, PersonIdentifier
+
+if TYPE_CHECKING:
+    from onestory.intake.domain.replacement import Replacement
 
 _SYSTEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _SEQUENCE = re.compile(r"[0-9]{1,19}")
@@ -31,7 +35,7 @@ class Submission:
     """One publish request.
 
     `resource_type` is empty for `POST /fhir`. `search` is the query string, still encoded. `preconditions` are the
-    names of the conditional headers in the request.
+    names of the conditional headers in the request. `dry_run`: decide, and publish nothing.
     """
 
     method: str
@@ -41,19 +45,22 @@ class Submission:
     search: str = ""
     if_none_exist: str = ""
     preconditions: Sequence[str] = ()
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PublisherClaims:
     """The optional claims of a publisher about its statement, from headers or from tags. None: no claim.
 
-    `bundle_name` names the Bundle for good: a copy of it has the same name.
+    `bundle_name` names the Bundle for good: a copy of it has the same name. `replaced_system` is another system of the
+    organisation, whose statements these replace.
     """
 
     system: str | None = None
     sequence: str | None = None
     complete_types: tuple[str, ...] | None = None
     bundle_name: str = ""
+    replaced_system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,7 @@ class SubmissionContext:
     complete_types: tuple[str, ...] = ()
     role: str = ""
     bundle_name: str = ""
+    replaced_system: str = ""
 
     def fallback_local_id(self, index: int) -> str:
         """Return the local id of the entry at this index when nothing else names it.
@@ -146,12 +154,15 @@ class RefusedEntry:
 class PreparedSubmission:
     """The events to publish, and the outcome of each entry in the order of the submission.
 
+    `replacement` says which statements of another system the submission replaces, if it claims to.
+
     `bundle_type` is empty when the submission was one resource.
     """
 
     bundle_type: str
     events: tuple[RecordChanged | DirectoryChanged, ...]
     outcomes: tuple[AcceptedEntry | RefusedEntry, ...] = field(default=())
+    replacement: Replacement | None = None
 
 
 def apply_claims(request: RequestContext, header: PublisherClaims, tag: PublisherClaims) -> SubmissionContext:
@@ -171,6 +182,7 @@ def apply_claims(request: RequestContext, header: PublisherClaims, tag: Publishe
         complete_types=_complete_types(header.complete_types or tag.complete_types or ()),
         role=request.role,
         bundle_name=tag.bundle_name,
+        replaced_system=_system(header.replaced_system) if header.replaced_system else "",
     )
 
 
