@@ -21,7 +21,7 @@ from uuid_utils.compat import uuid7
 from onestory.intake.domain.request import Deployment, PublisherClaims, ReadEntry, RequestContext, Submission
 from onestory.intake.publish import MAX_EVENT_IDS, PublishedSubmission, PublishHandler, PublishVisibility
 from onestory.intake.responses import DEFAULT_FOR_RESOURCE, MAX_WAIT_S, Preferences, PublishResponses, preferences
-from onestory.shared.errors import Unavailable
+from onestory.shared.errors import Malformed, Unavailable
 from onestory.shared.http.app import Route
 from onestory.shared.http.internal import InternalAnswer, InternalRead, InternalRequests
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
@@ -61,8 +61,14 @@ _HEADERS = [
     Parameter(
         "X-Replaces-System",
         "header",
-        "With X-Complete-Types: an earlier system of your organisation, whose statements of these types are retired. "
-        "The deployment must allow it.",
+        "Another system of your organisation, which this one replaces. Its statements about the person are retired, as "
+        "far as X-Complete-Types names their types.",
+    ),
+    Parameter(
+        "X-Dry-Run",
+        "header",
+        "true: the answer says what would be published and replaced. Nothing is published.",
+        values=("true", "false"),
     ),
     Parameter("traceparent", "header", "W3C trace context. The events carry it."),
 ]
@@ -160,6 +166,8 @@ class IntakeApi:
         submission = await self._submission(request)
         claims = _claims_in_headers(request.headers)
         published = await self._handler.publish(submission, context, claims, _traceparent(request.headers), caller)
+        if submission.dry_run:
+            return self._responses.write_dry_run(published.prepared)
         is_bundle = bool(published.prepared.bundle_type)
         prefer = preferences(request.headers) or (Preferences() if is_bundle else DEFAULT_FOR_RESOURCE)
         visibility = await self._visibility(published, prefer)
@@ -207,6 +215,7 @@ class IntakeApi:
             search=_search(request.url.query),
             if_none_exist=request.headers.get("If-None-Exist", ""),
             preconditions=[name for name in _PRECONDITIONS if name in request.headers],
+            dry_run=_is_dry_run(request.headers),
         )
 
 
@@ -218,8 +227,18 @@ def _search(query: str) -> str:
 def _claims_in_headers(headers: Headers) -> PublisherClaims:
     types = tuple(part.strip() for part in headers.get("X-Complete-Types", "").split(",") if part.strip())
     return PublisherClaims(
-        headers.get("X-Source-System"), headers.get("X-Sequence"), types or None, headers.get("X-Replaces-System")
+        headers.get("X-Source-System"),
+        headers.get("X-Sequence"),
+        types or None,
+        replaced_system=headers.get("X-Replaces-System", ""),
     )
+
+
+def _is_dry_run(headers: Headers) -> bool:
+    value = headers.get("X-Dry-Run", "false").lower()
+    if value not in ("true", "false"):
+        raise Malformed("X-Dry-Run must be true or false. Send one of them, or leave it out.", code="value")
+    return value == "true"
 
 
 def _traceparent(headers: Headers) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from uuid_utils.compat import uuid7
 
@@ -16,12 +17,12 @@ from onestory.intake.domain.earlier import (
     IdentifiedPatient,
     OwnPatient,
     OwnReference,
-    PatientQuestion,
+    SystemTypes,
 )
 from onestory.intake.domain.parse import ParsedSubmission
 from onestory.intake.domain.prepare import prepare
 from onestory.intake.domain.request import KnownResource, PreparedSubmission, SubmissionContext
-from onestory.intake.store import known_resources, own_patients, own_targets, with_linked_identities
+from onestory.intake.store import known_resources, own_patients, own_targets, types_of_system, with_linked_identities
 from onestory.shared.errors import OneStoryError, Unavailable, Unprocessable
 from onestory.shared.identity import person_key_of
 from onestory.shared.kafka.ends import TopicEnd
@@ -112,25 +113,26 @@ class SubmissionPreparer:
 
     async def _answered(self, earlier: EarlierStatements, context: SubmissionContext) -> EarlierStatements | None:
         """Return the answers to what a decision asked; None when they would not change the decision."""
-        patients: list[PatientQuestion] = []
-        targets: dict[OwnReference, str] = {}
-        for question in earlier.unanswered():
-            answer = earlier.questions[question]
-            if isinstance(question, OwnPatient | IdentifiedPatient):
-                patients.append(question)
-            elif isinstance(answer, str):
-                targets[question] = answer
-        if patients and not await self._caught_up():
+        questions = earlier.unanswered()
+        patients = [each for each in questions if isinstance(each, OwnPatient | IdentifiedPatient)]
+        targets = {each: cast(str, earlier.questions[each]) for each in questions if isinstance(each, OwnReference)}
+        systems = [each for each in questions if isinstance(each, SystemTypes)]
+        if (patients or systems) and not await self._caught_up():
             # The newest statement about this Patient may name another person.
             raise Unavailable(
-                "The record is behind, so it cannot tell yet who your Patient is. Try again, or send the NHS number."
+                "The record is behind, so it cannot tell yet who your Patient is, or what another system stated. Try "
+                "again, or send the NHS number."
             )
-        keys = context.deployment.keys
-        persons = await own_patients(self._record, patients, context.source, keys)
-        places = await own_targets(self._record, targets, context.source, keys)
-        if not any(persons.values()) and all(places[question] == targets[question] for question in targets):
+        source, keys = context.source, context.deployment.keys
+        persons = await own_patients(self._record, patients, source, keys)
+        places = await own_targets(self._record, targets, source, keys)
+        types = {each: await types_of_system(self._record, each, source.organisation) for each in systems}
+        as_assumed = all(places[question] == targets[question] for question in targets)
+        if as_assumed and not any(persons.values()) and not any(types.values()):
             return None
-        return EarlierStatements({**earlier.patients, **persons}, {**earlier.targets, **places})
+        return EarlierStatements(
+            {**earlier.patients, **persons}, {**earlier.targets, **places}, {**earlier.systems, **types}
+        )
 
 
 class _Decision:

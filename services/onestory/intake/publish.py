@@ -117,6 +117,8 @@ class PublishHandler:
             large, lambda: [self._messages.message(event, traceparent) for event in prepared.events]
         )
         await self._refuse_replacing_judgements(prepared, context.role)
+        if submission.dry_run:
+            return PublishedSubmission(prepared, [])
         positions = await self._send(prepared, messages)
         self._published_keys.add(submission, context)
         _log_published(prepared)
@@ -219,7 +221,7 @@ def _key_of_source(context: SubmissionContext) -> tuple[str, str, str]:
 
 def _digest(submission: Submission, context: SubmissionContext) -> bytes:
     url = (submission.method, submission.resource_type, submission.resource_id, submission.search)
-    claims = (submission.if_none_exist, str(context.sequence), *sorted(context.complete_types))
+    claims = (submission.if_none_exist, str(context.sequence), context.replaced_system, *sorted(context.complete_types))
     digest = hashlib.sha256("\0".join((*url, *claims, "")).encode())
     digest.update(submission.body)
     return digest.digest()

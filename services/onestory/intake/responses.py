@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -13,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from onestory.intake.batch_answers import batch_read_entry
-from onestory.intake.domain.request import AcceptedEntry, ReadEntry, RefusedEntry
+from onestory.intake.domain.request import AcceptedEntry, PreparedSubmission, ReadEntry, RefusedEntry
 from onestory.intake.publish import MAX_EVENT_IDS, PublishedSubmission, PublishVisibility
 from onestory.shared.errors import Issue
 from onestory.shared.fhir.bundle import etag
@@ -111,6 +112,18 @@ class PublishResponses:
             return self._bundle(published, received_at, prefer, headers, visibility)
         return self._resource(published, received_at, prefer, headers, outcome)
 
+    def write_dry_run(self, prepared: PreparedSubmission) -> Response:
+        """Return the response to a submission that was decided, and of which nothing was published."""
+        accepted = Counter(each.resource_type for each in prepared.outcomes if isinstance(each, AcceptedEntry))
+        refused = [each.error for each in prepared.outcomes if isinstance(each, RefusedEntry)]
+        texts = [f"Nothing was published. Would be published: {_counted(accepted)}."]
+        if replacement := prepared.replacement:
+            texts.append(f"Would be replaced of system {replacement.system}: {_counted(replacement.replaced)}.")
+            texts.append(f"Would stay of system {replacement.system}: {_counted(replacement.staying)}.")
+        issues = [Issue("informational", text, severity="information") for text in texts]
+        issues += [issue for error in refused for issue in error.issues]
+        return Response(operation_outcome(issues), 200, media_type=FHIR_JSON)
+
     def _resource(
         self,
         published: PublishedSubmission,
@@ -179,6 +192,11 @@ class PublishResponses:
 
     def _location(self, accepted: AcceptedEntry) -> str:
         return f"{self._base_url}/{accepted.resource_type}/{accepted.shared_id}/_history/{accepted.event_id}"
+
+
+def _counted(resources: Mapping[str, int]) -> str:
+    """Return how many resources there are of each type, such as `Condition 2, Observation 7`."""
+    return ", ".join(f"{kind} {count}" for kind, count in sorted(resources.items())) or "nothing"
 
 
 def _outcome(published: PublishedSubmission, visibility: PublishVisibility) -> bytes:

@@ -8,7 +8,13 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from onestory.intake.domain.earlier import IdentifiedPatient, OwnPatient, OwnReference, PatientQuestion
+from onestory.intake.domain.earlier import (
+    IdentifiedPatient,
+    OwnPatient,
+    OwnReference,
+    PatientQuestion,
+    SystemTypes,
+)
 from onestory.intake.domain.request import AcceptedEntry, KnownResource
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import Source
@@ -80,6 +86,13 @@ _IDENTIFIED_PATIENTS = """
     join record.identified_patient patient on patient.system = asked.system and patient.value = asked.value
     where patient.organisation = $3 and patient.source_system = $4
 """
+_TYPES_OF_SYSTEM = f"""{_REACHED}
+    select there.resource_type, count(*) as resources
+    from reached
+    join record.person_resource there on there.person_key = reached.person_key
+    where there.organisation = $2 and there.system = $3
+    group by there.resource_type
+"""  # noqa: S608 - no value is inserted
 _KEY_LENGTH = 26
 # A publisher waits at most five seconds for an answer, and Kafka needs most of that time.
 _TIMEOUT_S = 0.8
@@ -148,6 +161,12 @@ async def own_targets(
         computed = None if row["has_owner"] else questions[question]
         answers[question] = row["shared_id"] or computed
     return answers
+
+
+async def types_of_system(database: Database, question: SystemTypes, organisation: str) -> dict[str, int]:
+    """Return how many current resources of each type a system of an organisation has. Raises `Unavailable`."""
+    rows = await _in_time(database.fetch(_TYPES_OF_SYSTEM, [question.person_key], organisation, question.system))
+    return {row["resource_type"]: row["resources"] for row in rows}
 
 
 async def current_judgements(database: Database, shared_ids: Iterable[str]) -> frozenset[str]:

@@ -65,8 +65,6 @@ class RecordChanged:
     """One source's statement about one person. `sequence` is None for a source that does not send it.
 
     `reference_rules` names the rules that resolved the references in the contents: see `REFERENCE_RULES`.
-    `complete_types` are the types for which this is the source's whole list. `replaces_system` is an earlier system of
-    the same organisation; the whole lists hold for its statements too.
     """
 
     event_id: UUID
@@ -79,7 +77,6 @@ class RecordChanged:
     complete_types: tuple[str, ...]
     entries: tuple[Entry, ...]
     reference_rules: int = 1
-    replaces_system: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

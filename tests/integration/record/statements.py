@@ -59,7 +59,6 @@ def statement(
     published: int = 0,
     sequence: int | None = None,
     complete_types: Sequence[str] = (),
-    replaces_system: str | None = None,
 ) -> RecordChanged:
     """An event as intake publishes it."""
     return RecordChanged(
@@ -72,7 +71,6 @@ def statement(
         correlation_id="test",
         complete_types=tuple(complete_types),
         entries=tuple(_entry(keys, about, source, each) for each in said),
-        replaces_system=replaces_system,
     )
 
 
@@ -172,17 +170,12 @@ def _retired(once: Sequence[RecordChanged], key: tuple[Any, ...], event: RecordC
     lists = [
         (_key(other, other.recorded_at), other)
         for other in once
-        if other.person == event.person and _covers(other, event.source) and entry.resource_type in other.complete_types
+        if other.person == event.person and other.source == event.source and entry.resource_type in other.complete_types
     ]
     if not lists:
         return False
     latest, whole = max(lists, key=lambda each: each[0])
     return key < latest and entry.shared_id not in {mentioned.shared_id for mentioned in whole.entries}
-
-
-def _covers(event: RecordChanged, source: Source) -> bool:
-    """Whether the event's whole lists hold for this source: it is the event's, or the one that the event replaces."""
-    return source in (event.source, Source(event.source.organisation, event.replaces_system or event.source.system))
 
 
 def _of(said: list[tuple[Any, RecordChanged, Entry]], *, shared_id: str) -> list[tuple[Any, RecordChanged, Entry]]:

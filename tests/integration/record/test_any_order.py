@@ -15,8 +15,7 @@ from onestory.shared.events import RecordChanged, Source
 from onestory.shared.identity import Keys
 
 KEYS = Keys(b"a secret for tests, long enough!")
-SUCCESSOR = Source("A81001", "tpp")
-SOURCES = (Source("A81001", "emis"), SUCCESSOR, Source("RXX01", "pas"))
+SOURCES = (Source("A81001", "emis"), Source("A81001", "emis"), Source("RXX01", "pas"))
 KINDS = ("Condition", "Condition", "Observation", "Medication")
 TIMES = st.integers(0, 3)
 
@@ -43,7 +42,6 @@ def _statement(draw: st.DrawFn, event_id: int) -> RecordChanged:
         # Only the last source sends a sequence, and it always does.
         sequence=draw(TIMES) if source is SOURCES[2] else None,
         complete_types=draw(st.lists(st.sampled_from(KINDS), max_size=1)),
-        replaces_system=draw(st.none() | st.just("emis")) if source is SUCCESSOR else None,
     )
 
 

@@ -25,8 +25,7 @@ from onestory.shared.postgres.database import Database, Queries, create_pool
 
 KEYS = Keys(b"a secret for tests, long enough!")
 PDS = Source("X26", "pds")
-SUCCESSOR = Source(PRACTICE.organisation, "tpp")
-SOURCES = (PRACTICE, PRACTICE, Source("RXX01", "pas"), PDS, SUCCESSOR)
+SOURCES = (PRACTICE, PRACTICE, Source("RXX01", "pas"), PDS)
 # The numbers are valid because a link to an invalid number has no effect.
 PEOPLE = (person(18), person(26), person(34), provisional_identity(PRACTICE.organisation, PRACTICE.system, "a"))
 PERSON_KEYS = tuple(KEYS.person_key(each) for each in PEOPLE)
@@ -67,7 +66,6 @@ def _event(draw: st.DrawFn, event_id: int) -> RecordChanged:
         published=draw(TIMES),
         sequence=draw(TIMES) if source is SOURCES[2] else None,
         complete_types=complete_types,
-        replaces_system=draw(st.none() | st.just(PRACTICE.system)) if source is SUCCESSOR else None,
     )
 
 

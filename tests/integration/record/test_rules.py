@@ -7,7 +7,6 @@ from dataclasses import replace
 from tests.integration.record.record import Record
 from tests.integration.record.statements import Said, arrivals, later, person, statement
 
-from onestory.shared.events import Source
 from onestory.shared.identity import Keys
 
 AMINA, JOE = person(1), person(2)
@@ -96,31 +95,6 @@ def test_a_whole_list_retires_what_it_leaves_out_whichever_comes_first(record: R
         record.project(keys, *[[event] for event in order])
 
         assert texts(record) == {'"b":2', '"c":3'}
-
-
-def test_a_whole_list_of_a_new_system_retires_the_statements_of_the_one_that_it_replaces(
-    record: Record, keys: Keys
-) -> None:
-    old, new, other = Source("A81001", "emis"), Source("A81001", "tpp"), Source("RX001", "emis")
-    stated = statement(
-        keys, 1, AMINA, [Said("Condition", "a", '"old":1', 1), Said("Flag", "f", '"f":1', 1)], source=old
-    )
-    elsewhere = statement(keys, 2, AMINA, [Said("Condition", "a", '"other":1', 1)], source=other)
-    moved = statement(
-        *(keys, 3, AMINA, [Said("Condition", "99", '"new":1', 5)]),
-        source=new,
-        recorded=5,
-        complete_types=["Condition"],
-        replaces_system="emis",
-    )
-    afterwards = statement(keys, 4, AMINA, [Said("Condition", "c", '"later":1', 6)], source=old)
-
-    for order in ([stated, elsewhere, moved, afterwards], [afterwards, moved, elsewhere, stated]):
-        record.empty()
-        record.project(keys, *[[event] for event in order])
-
-        # Only this type of the same organisation's earlier system, and only what that system had recorded before.
-        assert texts(record) == {'"new":1', '"f":1', '"other":1', '"later":1'}
 
 
 def test_an_earlier_published_at_that_arrives_late_lowers_the_key(record: Record, keys: Keys) -> None:

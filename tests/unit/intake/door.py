@@ -32,7 +32,7 @@ ORGANISATION = "A81001"
 SOURCE = Source(ORGANISATION, "emis-web")
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KEYS = Keys(b"a secret of the tests, long enough")
-DOOR = Deployment(KEYS, "http://door/fhir", frozenset({"X26/pds"}), {"A81001/tpp": "emis-web", "X26/pds": "old"})
+DOOR = Deployment(KEYS, "http://door/fhir", frozenset({"X26/pds"}), {"A81001/emis-web": "old-system"})
 NOTHING_SAID = PublisherClaims()
 
 Json = dict[str, Any]

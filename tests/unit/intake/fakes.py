@@ -42,7 +42,8 @@ class FakeRecord(Database):
     """Answers the queries that intake sends to the record. `away` makes the database unavailable.
 
     By resource hash: `patients` has the persons of own Patients, `targets` the shared ids of other resources, and
-    `owned` those that belong to somebody. `behind` means that the record does not show all that Kafka has.
+    `owned` those that belong to somebody. `types` counts the resources of another system. `behind` means that the
+    record does not show all that Kafka has.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class FakeRecord(Database):
         self.identified: dict[tuple[str, str], PersonIdentifier] = {}
         self.targets: dict[str, str] = {}
         self.owned: set[str] = set()
+        self.types: dict[str, int] = {}
         self.away = False
         self.behind = False
         self.asked = 0
@@ -67,6 +69,8 @@ class FakeRecord(Database):
             systems, values = cast(list[str], arguments[0]), cast(list[str], arguments[1])
             pairs = enumerate(zip(systems, values, strict=True), 1)
             return [_person_row(at, self.identified[pair]) for at, pair in pairs if pair in self.identified]
+        if "count(*)" in query:
+            return [{"resource_type": kind, "resources": count} for kind, count in self.types.items()]
         if "directory_resource" in query:
             return [
                 {"ordinality": at, "shared_id": self.targets.get(each), "has_owner": each in self.owned}

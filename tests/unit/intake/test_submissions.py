@@ -406,31 +406,6 @@ def test_a_whole_list_of_no_known_type_is_refused() -> None:
     assert refused(put(condition(AMINA, "c1")), said=PublisherClaims(complete_types=("Conditions",)))
 
 
-def test_a_new_system_replaces_the_one_that_the_deployment_names() -> None:
-    said = PublisherClaims("tpp", complete_types=("Condition",), replaces_system="emis-web")
-
-    event = statement(decide(put(condition(AMINA, "c1")), said=said))
-
-    assert (event.source.system, event.replaces_system) == ("tpp", "emis-web")
-    assert statement(decide(put(condition(AMINA, "c1")))).replaces_system is None
-
-
-@pytest.mark.parametrize(
-    ("said", "organisation", "code"),
-    [
-        (PublisherClaims("tpp", None, ("Condition",), "vision"), "A81001", "forbidden"),
-        (PublisherClaims("vision", None, ("Condition",), "emis-web"), "A81001", "forbidden"),
-        (PublisherClaims("tpp", None, ("Condition",), "emis-web"), "B99999", "forbidden"),
-        (PublisherClaims("tpp", None, None, "emis-web"), "A81001", "required"),
-        (PublisherClaims("pds", "7", ("Condition",), "old"), "X26", "business-rule"),
-    ],
-)
-def test_another_system_is_replaced_only_by_its_successor_and_with_whole_lists(
-    said: PublisherClaims, organisation: str, code: str
-) -> None:
-    assert refused(put(condition(AMINA, "c1")), said=said, organisation=organisation).issues[0].code == code
-
-
 def test_a_body_that_claims_another_organisation_is_forbidden() -> None:
     tag = {"system": "https://fhir.nhs.uk/Id/ods-organization-code", "code": "B99999"}
     resource = put(condition(AMINA, "c1", meta={"tag": [tag]}))

@@ -35,7 +35,16 @@ class OwnReference(NamedTuple):
     local_id: str
 
 
+class SystemTypes(NamedTuple):
+    """The types of the current resources that another system of the source has about a person."""
+
+    person_key: str
+    system: str
+
+
 PatientQuestion = OwnPatient | IdentifiedPatient
+Question = PatientQuestion | OwnReference | SystemTypes
+Answer = PersonIdentifier | str | Mapping[str, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +53,14 @@ class EarlierStatements:
 
     - `patients`: the person of each Patient; None when the record knows none, or several.
     - `targets`: the shared id of each resource; None when the resource belongs to another person.
+    - `systems`: how many current resources of each type another system has.
     - `questions`: what a decision asked, each with the answer on which it went on.
     """
 
     patients: Mapping[PatientQuestion, PersonIdentifier | None] = field(default_factory=dict)
     targets: Mapping[OwnReference, str | None] = field(default_factory=dict)
-    questions: dict[PatientQuestion | OwnReference, PersonIdentifier | str | None] = field(default_factory=dict)
+    systems: Mapping[SystemTypes, Mapping[str, int]] = field(default_factory=dict)
+    questions: dict[Question, Answer] = field(default_factory=dict)
 
     def person(self, question: PatientQuestion) -> PersonIdentifier | None:
         """Return the person of a Patient, or None when the record knows none (yet)."""
@@ -66,6 +77,13 @@ class EarlierStatements:
         self.questions[question] = answer
         return answer
 
-    def unanswered(self) -> list[PatientQuestion | OwnReference]:
+    def types_of_system(self, question: SystemTypes) -> Mapping[str, int]:
+        """Return how many current resources of each type another system of the source has."""
+        answer = self.systems.get(question, {})
+        self.questions[question] = answer
+        return answer
+
+    def unanswered(self) -> list[Question]:
         """Return the questions that the record has not answered."""
-        return [each for each in self.questions if each not in self.patients and each not in self.targets]
+        answered = self.patients.keys() | self.targets.keys() | self.systems.keys()
+        return [each for each in self.questions if each not in answered]

@@ -146,7 +146,6 @@ def person_event(
         correlation_id=context.correlation_id,
         complete_types=context.complete_types,
         entries=tuple(entries),
-        replaces_system=context.replaces_system,
         reference_rules=REFERENCE_RULES,
     )
 

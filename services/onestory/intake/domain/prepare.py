@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from onestory.intake.domain.earlier import EarlierStatements
+from onestory.intake.domain.earlier import EarlierStatements, SystemTypes
 from onestory.intake.domain.events import (
     NewId,
     accepted_entry,
@@ -21,6 +21,12 @@ from onestory.intake.domain.events import (
     refuse_without_person,
 )
 from onestory.intake.domain.parse import ParsedSubmission, combined_error
+from onestory.intake.domain.replacement import (
+    Replacement,
+    refuse_invalid_replacement,
+    replacement_of,
+    retiring_event,
+)
 from onestory.intake.domain.request import (
     AcceptedEntry,
     KnownResource,
@@ -32,7 +38,7 @@ from onestory.intake.domain.request import (
 from onestory.intake.domain.supporting import SupportingEntries
 from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import Issue, OneStoryError, Unprocessable
-from onestory.shared.events import DirectoryChanged, Entry, RecordChanged
+from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged
 from onestory.shared.identity import PersonIdentifier
 
 
@@ -50,6 +56,8 @@ def prepare(
     Raises the error of the first fault, with the issues of all faults of the same family. For a batch it raises only
     for faults of the whole Bundle.
     """
+    if context.replaced_system:
+        refuse_invalid_replacement(context, parsed.bundle_type, context.deployment.sequenced_sources)
     validation = SubmissionValidation(parsed, context, known, earlier=earlier)
     if parsed.is_batch:
         return _prepare_batch(parsed, validation, new_id)
@@ -67,7 +75,20 @@ def prepare(
     recorded_at = validation.recorded_at if parsed.bundle_type else entries[0].recorded_at
     event = person_event(entries, person, recorded_at, context, new_id)
     outcomes = [accepted_entry(item, entry, event.event_id) for item, entry in zip(items, entries, strict=True)]
-    return PreparedSubmission(parsed.bundle_type, (event,), tuple(outcomes))
+    if not context.replaced_system:
+        return PreparedSubmission(parsed.bundle_type, (event,), tuple(outcomes))
+    replacement = _replacement(event, validation)
+    # The new statements come first: for a moment the record has both, and never neither.
+    events = (event, retiring_event(event, replacement))
+    return PreparedSubmission(parsed.bundle_type, events, tuple(outcomes), replacement)
+
+
+def _replacement(event: RecordChanged, validation: SubmissionValidation) -> Replacement:
+    context = validation.context
+    person_key = context.deployment.keys.person_key(event.person)
+    has = validation.earlier.types_of_system(SystemTypes(person_key, context.replaced_system))
+    stated = {entry.resource_type for entry in event.entries if entry.operation is Operation.ASSERT}
+    return replacement_of(context.replaced_system, has, stated, event.complete_types)
 
 
 def _single_person(items: Sequence[ValidItem]) -> PersonIdentifier | None:

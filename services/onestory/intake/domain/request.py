@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -17,6 +18,9 @@ from onestory.shared.errors import Forbidden, NotAllowed, OneStoryError, Precond
 from onestory.shared.events import BOOKING_SYSTEM, REFERRAL_SYSTEM, DirectoryChanged, RecordChanged, Source
 from onestory.shared.fhir.definitions import operation_only_types, patient_compartment
 from onestory.shared.identity import Keys, PersonIdentifier
+
+if TYPE_CHECKING:
+    from onestory.intake.domain.replacement import Replacement
 
 _SYSTEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _SEQUENCE = re.compile(r"[0-9]{1,19}")
@@ -31,7 +35,7 @@ class Submission:
     """One publish request.
 
     `resource_type` is empty for `POST /fhir`. `search` is the query string, still encoded. `preconditions` are the
-    names of the conditional headers in the request.
+    names of the conditional headers in the request. `dry_run`: decide, and publish nothing.
     """
 
     method: str
@@ -41,20 +45,22 @@ class Submission:
     search: str = ""
     if_none_exist: str = ""
     preconditions: Sequence[str] = ()
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PublisherClaims:
     """The optional claims of a publisher about its statement, from headers or from tags. None: no claim.
 
-    `bundle_name` names the Bundle for good: a copy of it has the same name.
+    `bundle_name` names the Bundle for good: a copy of it has the same name. `replaced_system` is another system of the
+    organisation, whose statements these replace.
     """
 
     system: str | None = None
     sequence: str | None = None
     complete_types: tuple[str, ...] | None = None
-    replaces_system: str | None = None
     bundle_name: str = ""
+    replaced_system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +112,8 @@ class SubmissionContext:
     sequence: int | None = None
     complete_types: tuple[str, ...] = ()
     role: str = ""
-    replaces_system: str | None = None
     bundle_name: str = ""
+    replaced_system: str = ""
 
     def fallback_local_id(self, index: int) -> str:
         """Return the local id of the entry at this index when nothing else names it.
@@ -162,12 +168,15 @@ class ReadEntry:
 class PreparedSubmission:
     """The events to publish, and the outcome of each entry in the order of the submission.
 
+    `replacement` says which statements of another system the submission replaces, if it claims to.
+
     `bundle_type` is empty when the submission was one resource.
     """
 
     bundle_type: str
     events: tuple[RecordChanged | DirectoryChanged, ...]
     outcomes: tuple[AcceptedEntry | RefusedEntry | ReadEntry, ...] = field(default=())
+    replacement: Replacement | None = None
 
 
 def apply_claims(request: RequestContext, header: PublisherClaims, tag: PublisherClaims) -> SubmissionContext:
@@ -180,7 +189,6 @@ def apply_claims(request: RequestContext, header: PublisherClaims, tag: Publishe
         _refuse_other_system(request.system, "X-Source-System", header.system)
         _refuse_other_system(request.system, "meta.tag", tag.system)
     source = Source(request.organisation, _system(header.system or tag.system or request.system))
-    complete_types = _complete_types(header.complete_types or tag.complete_types or ())
     return SubmissionContext(
         deployment=request.deployment,
         source=source,
@@ -189,10 +197,10 @@ def apply_claims(request: RequestContext, header: PublisherClaims, tag: Publishe
         correlation_id=request.correlation_id,
         idempotency_key=request.idempotency_key,
         sequence=_sequence(header.sequence or tag.sequence, source, request.deployment),
-        complete_types=complete_types,
+        complete_types=_complete_types(header.complete_types or tag.complete_types or ()),
         role=request.role,
-        replaces_system=_replaced_system(header.replaces_system, source, complete_types, request.deployment),
         bundle_name=tag.bundle_name,
+        replaced_system=_system(header.replaced_system) if header.replaced_system else "",
     )
 
 
@@ -224,29 +232,6 @@ def _sequence(claimed: str | None, source: Source, deployment: Deployment) -> in
         text = "X-Sequence: this source has declared that it always sends one. Send a whole number from 0."
         raise Unprocessable(text, code="required")
     return int(claimed) if claimed is not None else None
-
-
-def _replaced_system(
-    claimed: str | None, source: Source, complete_types: tuple[str, ...], deployment: Deployment
-) -> str | None:
-    if claimed is None:
-        return None
-    name = f"{source.organisation}/{source.system}"
-    if deployment.replaced_systems.get(name) != claimed:
-        raise Forbidden(
-            f"X-Replaces-System: this deployment does not know that {name} replaces this system. Ask its operator to "
-            "set ONESTORY_REPLACED_SYSTEMS."
-        )
-    if not complete_types:
-        text = "X-Replaces-System needs X-Complete-Types: it retires the earlier system's statements of these types."
-        raise Unprocessable(text, code="required")
-    if {name, f"{source.organisation}/{claimed}"} & deployment.sequenced_sources:
-        raise Unprocessable(
-            "X-Replaces-System: one of the two systems numbers its statements, so they cannot be compared by time. "
-            "Retract the earlier system's statements.",
-            code="business-rule",
-        )
-    return claimed
 
 
 def _complete_types(types: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ create view owned_resource as
 
 -- Published to intake: the resources of a person. Ask with person_key, resource_type and shared_id.
 create view person_resource as
-    select person_key, resource_type, shared_id, rank, published_at from current where visible;
+    select person_key, resource_type, shared_id, rank, published_at, organisation, system from current where visible;
 
 -- Published to intake: the resources of the directory. Ask with shared_id.
 create view directory_resource as

@@ -154,10 +154,9 @@ def checked_event(message: ConsumedMessage, keys: Keys) -> RecordChanged | Direc
 def _check_record(event: RecordChanged, key: str, keys: Keys) -> None:
     if keys.person_key(event.person) != key:
         raise Unprocessable("The message key is not the key of the person that the event names.", code="wrong-key")
-    names = [*event.complete_types, event.person.system, event.replaces_system or ""]
+    names = [*event.complete_types, event.person.system]
     if not all(is_storable(name) for name in names) or "\0" in event.person.value:
-        text = "complete_types, person, replaces_system: a text is over 512 bytes or has a NUL."
-        raise Unprocessable(text, code="entry-form")
+        raise Unprocessable("complete_types, person: a text is over 512 bytes or has a NUL.", code="entry-form")
     for entry in event.entries:
         if not entry.shared_id.startswith(key) or parse_shared_id(entry.shared_id) is None:
             raise Unprocessable("shared_id: it does not begin with the person key.", code="wrong-key")

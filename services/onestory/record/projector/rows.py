@@ -6,7 +6,6 @@ Pure. `statement_rows` is the beginning: one row for each entry of an event.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -120,15 +119,14 @@ def statement_rows(
 
 
 def whole_list_rows(message: ConsumedMessage, event: RecordChanged, person_key: str) -> Iterator[WholeList]:
-    """One row for each type in `complete_types`, by type: for the source's system, and for the one that it replaces."""
+    """One row for each type in `complete_types`, by type."""
     rank = rank_of(event.sequence, event.recorded_at)
     source = event.source
-    systems = [source.system, *([event.replaces_system] if event.replaces_system else [])]
-    for system, resource_type in itertools.product(systems, sorted(set(event.complete_types))):
+    for resource_type in sorted(set(event.complete_types)):
         yield WholeList(
             person_key,
             source.organisation,
-            system,
+            source.system,
             resource_type,
             event.event_id,
             rank,
@@ -199,7 +197,6 @@ def _fingerprint_parts(event: RecordChanged | DirectoryChanged) -> list[bytes]:
     parts = [event.source.organisation, event.source.system, str(event.sequence)]
     if isinstance(event, RecordChanged):
         parts += [event.person.system, event.person.value, *sorted(event.complete_types)]
-        parts += [event.replaces_system] if event.replaces_system else []
     return [part.encode() for part in parts]
 
 
