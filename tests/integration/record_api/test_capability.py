@@ -27,6 +27,7 @@ class Practice:
     client: httpx.Client
     number: str
     problem: dict[str, Any]
+    document: dict[str, Any]
 
     @property
     def local_id(self) -> str:
@@ -62,10 +63,12 @@ class Practice:
 def practice(services: Services) -> Iterator[Practice]:
     with services.client("A81001", network="harbour") as client:
         number = new_nhs_number()
-        said = transaction(patient(number, f"{number}-p"), condition(number, f"{number}-c"))
+        letter = {"resourceType": "Binary", "id": f"{number}-b", "contentType": "text/plain", "data": "TGV0dGVy"}
+        said = transaction(patient(number, f"{number}-p"), condition(number, f"{number}-c"), letter)
         client.post("/fhir", json=said, headers=SENT).raise_for_status()
-        found = client.get(f"/fhir/Condition?patient={number}").json()["entry"][0]["resource"]
-        yield Practice(client, number, found)
+        found = client.get(f"/fhir/Patient/{number}/$everything?_type=Binary,Condition").json()["entry"]
+        document, problem = (entry["resource"] for entry in found)
+        yield Practice(client, number, problem, document)
 
 
 Trial = Callable[[Practice], httpx.Response]
@@ -102,6 +105,12 @@ TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
     ("GET", "/fhir/{}/{}/_history/{}"): (
         {"vread"},
         lambda p: p.send("GET", f"{p.address}/_history/{_version(p)}"),
+        200,
+    ),
+    ("GET", "/fhir/Binary/{}"): ({"read"}, lambda p: p.send("GET", f"/fhir/Binary/{p.document['id']}"), 200),
+    ("GET", "/fhir/Binary/{}/_history/{}"): (
+        {"vread"},
+        lambda p: p.send("GET", f"/fhir/Binary/{p.document['id']}/_history/{p.document['meta']['versionId']}"),
         200,
     ),
     ("GET", "/fhir/{}/{}/_history"): ({"history-instance"}, lambda p: p.send("GET", f"{p.address}/_history"), 200),
