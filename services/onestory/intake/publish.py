@@ -1,15 +1,16 @@
 """One publish, in order: parse, look up, prepare, send to Kafka, and only then answer.
 
-`PublishHandler.publish` shows the whole way of a Bundle. `domain/parse.py` and `domain/prepare.py` decide without I/O.
+`PublishHandler.publish` shows the whole way of a Bundle. `preparation.py` runs
+`domain/parse.py` and `domain/prepare.py`, which decide without I/O.
 """
 
 from __future__ import annotations
 
 import hashlib
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 from cachetools import FIFOCache
@@ -17,12 +18,9 @@ from prometheus_client import Counter
 from uuid_utils.compat import uuid7
 
 from onestory.intake.domain.judgement import ids_that_may_be_judgements, refuse_replacing_judgements
-from onestory.intake.domain.parse import ParsedSubmission, parse_submission
-from onestory.intake.domain.prepare import prepare
 from onestory.intake.domain.request import (
     AcceptedEntry,
     Deployment,
-    KnownResource,
     PreparedSubmission,
     PublisherClaims,
     RequestContext,
@@ -30,24 +28,19 @@ from onestory.intake.domain.request import (
     SubmissionContext,
     apply_claims,
 )
+from onestory.intake.preparation import EventMessages, PreparedMessages, preparation_of
 from onestory.intake.store import current_event_ids, current_judgements, known_resources, with_linked_identities
-from onestory.shared.errors import OneStoryError, TooLarge, Unprocessable
-from onestory.shared.events import DirectoryChanged, RecordChanged
-from onestory.shared.fhir.dates import format_instant
-from onestory.shared.identity import Keys
-from onestory.shared.kafka.codec import Codec
-from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
-from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC, Topic
+from onestory.shared.errors import OneStoryError, Unprocessable
+from onestory.shared.events import RecordChanged
+from onestory.shared.kafka.producer import MessagePosition, Producer
 from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
-from onestory.shared.runtime import run_in_thread_if
 from onestory.shared.visible_positions import VisiblePositions, position_token
+from onestory.shared.worker_processes import WorkerProcesses
 
 log = structlog.get_logger()
 
 _entries = Counter("onestory_intake_entries", "Entries that were published or refused.", ["outcome"])
-# The work on a larger body would delay other requests that wait for the event loop, so it runs in a thread.
-LARGE_BODY = 256_000
 # Clients and proxies accept headers of a few kilobytes. For a larger batch the ETag of each entry names its event.
 MAX_EVENT_IDS = 100
 _MAX_KEYS = 20_000
@@ -58,6 +51,7 @@ class PublishedSubmission:
     """A submission that Kafka has acknowledged, and the positions of its messages."""
 
     prepared: PreparedSubmission
+    event_ids: Sequence[UUID]
     positions: Sequence[MessagePosition]
 
     @property
@@ -65,7 +59,7 @@ class PublishedSubmission:
         """Return the headers with the first event ids and the position token."""
         if not self.positions:
             return {}
-        return {**_event_id_header(self.prepared), "X-OneStory-Position": position_token(self.positions)}
+        return {**_event_id_header(self.event_ids), "X-OneStory-Position": position_token(self.positions)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +77,16 @@ class PublishHandler:
     """Publishes submissions."""
 
     def __init__(
-        self, producer: Producer, messages: EventMessages, record: Database, visible: VisiblePositions
+        self,
+        producer: Producer,
+        messages: EventMessages,
+        workers: WorkerProcesses,
+        record: Database,
+        visible: VisiblePositions,
     ) -> None:
         self._producer = producer
         self._messages = messages
+        self._workers = workers
         self._record = record
         self._visible = visible
         self._published_keys = PublishedKeys()
@@ -99,19 +99,20 @@ class PublishHandler:
         Raises the error that refuses it. `Unavailable` after the send means that the outcome is unknown. Its headers
         then name the events, and the publisher must repeat the request with the same idempotency key.
         """
-        large = len(submission.body) > LARGE_BODY
-        parsed = await run_in_thread_if(large, lambda: parse_submission(submission, request.deployment.base_url))
-        context = apply_claims(request, header, parsed.claims())
-        self._published_keys.refuse_other_content(submission, context)
-        known = await known_resources(self._record, parsed.shared_ids())
-        if judged := parsed.judged_ids() & known.keys():
-            known |= await with_linked_identities(self._record, {shared_id: known[shared_id] for shared_id in judged})
-        prepared, messages = await run_in_thread_if(large, lambda: self._prepare(parsed, context, known, traceparent))
-        await self._refuse_replacing_judgements(prepared, context.role)
-        positions = await self._send(prepared, messages)
+        caller = f"{request.organisation}/{request.system}"
+        async with preparation_of(submission.body, caller, self._messages, self._workers) as preparation:
+            facts = await preparation.parse(submission, request.deployment)
+            context = apply_claims(request, header, facts.claims)
+            self._published_keys.refuse_other_content(submission, context)
+            known = await known_resources(self._record, facts.shared_ids)
+            if judged := facts.judged_ids & known.keys():
+                known |= await with_linked_identities(self._record, {name: known[name] for name in judged})
+            ready = await preparation.prepare(context, known, traceparent)
+        refuse_replacing_judgements(await current_judgements(self._record, ready.possible_judgements))
+        positions = await self._send(ready)
         self._published_keys.add(submission, context)
-        _log_published(prepared)
-        return PublishedSubmission(prepared, positions)
+        _log_published(ready)
+        return PublishedSubmission(ready.prepared, ready.event_ids, positions)
 
     async def wait_until_visible(self, published: PublishedSubmission, wait_s: int) -> PublishVisibility:
         """Return what readers see within `wait_s` seconds. Raises `Unprocessable` when a message was parked instead."""
@@ -130,71 +131,26 @@ class PublishHandler:
             entry.shared_id for entry in entries if current.get(entry.shared_id, entry.event_id) != entry.event_id
         )
 
-    def _prepare(
-        self, parsed: ParsedSubmission, context: SubmissionContext, known: dict[str, KnownResource], traceparent: str
-    ) -> tuple[PreparedSubmission, list[KafkaMessage]]:
-        prepared = prepare(parsed, context, known, uuid7)
-        return prepared, [self._messages.message(event, traceparent) for event in prepared.events]
-
-    async def _refuse_replacing_judgements(self, prepared: PreparedSubmission, role: str) -> None:
-        entries = [entry for event in prepared.events if isinstance(event, RecordChanged) for entry in event.entries]
-        shared_ids = ids_that_may_be_judgements(entries, role)
-        refuse_replacing_judgements(await current_judgements(self._record, shared_ids))
-
-    async def _send(self, prepared: PreparedSubmission, messages: Sequence[KafkaMessage]) -> list[MessagePosition]:
+    async def _send(self, ready: PreparedMessages) -> list[MessagePosition]:
         try:
-            return await self._producer.send(messages) if messages else []
+            return await self._producer.send(ready.messages) if ready.messages else []
         except OneStoryError as error:
-            error.headers |= _event_id_header(prepared)
-            log.warning("publish_outcome_unknown", event_ids=[str(event.event_id) for event in prepared.events[:10]])
+            error.headers |= _event_id_header(ready.event_ids)
+            log.warning("publish_outcome_unknown", event_ids=list(map(str, ready.event_ids[:10])))
             raise
 
 
-def _event_id_header(prepared: PreparedSubmission) -> dict[str, str]:
-    return {"X-OneStory-Event-Id": ", ".join(str(event.event_id) for event in prepared.events[:MAX_EVENT_IDS])}
+def _event_id_header(event_ids: Sequence[UUID]) -> dict[str, str]:
+    return {"X-OneStory-Event-Id": ", ".join(map(str, event_ids[:MAX_EVENT_IDS]))}
 
 
-def _log_published(prepared: PreparedSubmission) -> None:
-    accepted = sum(isinstance(outcome, AcceptedEntry) for outcome in prepared.outcomes)
+def _log_published(ready: PreparedMessages) -> None:
+    outcomes = ready.prepared.outcomes
+    accepted = sum(isinstance(outcome, AcceptedEntry) for outcome in outcomes)
     _entries.labels("accepted").inc(accepted)
-    _entries.labels("refused").inc(len(prepared.outcomes) - accepted)
-    ids = [str(event.event_id) for event in prepared.events[:10]]
-    log.info("published", event_ids=ids, events=len(prepared.events), entries=accepted)
-
-
-class EventMessages:
-    """Makes Kafka messages of events: key, Avro value, and CloudEvents 1.0 attributes as headers."""
-
-    def __init__(self, codec: Codec, keys: Keys, topics: Mapping[str, Topic]) -> None:
-        self._codec = codec
-        self._keys = keys
-        self._topics = topics
-
-    def message(self, event: RecordChanged | DirectoryChanged, traceparent: str) -> KafkaMessage:
-        """Return the message of an event. An empty `traceparent` begins a new trace.
-
-        Raises `TooLarge` when the value is larger than the topic allows.
-        """
-        if isinstance(event, RecordChanged):
-            topic, kind, subject = RECORD_TOPIC, "record-changed", self._keys.person_key(event.person)
-        else:
-            topic, kind, subject = DIRECTORY_TOPIC, "directory-changed", event.entry.shared_id
-        value = self._codec.encode(event)
-        if len(value) > self._topics[topic].max_message_bytes:
-            raise TooLarge("The event of one person is too large for one Kafka message. Split the submission.")
-        attributes = {
-            "ce_specversion": "1.0",
-            "ce_id": str(event.event_id),
-            "ce_type": f"uk.nhs.onestory.{kind}.v1",
-            "ce_source": f"/organisations/{event.source.organisation}/systems/{event.source.system}",
-            "ce_time": format_instant(event.published_at),
-            "ce_subject": subject,
-            "content-type": "application/avro",
-            "traceparent": traceparent or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00",
-        }
-        return KafkaMessage(
-            topic, subject.encode(), value, [(name, text.encode()) for name, text in attributes.items()]
-        )
+    _entries.labels("refused").inc(len(outcomes) - accepted)
+    ids = list(map(str, ready.event_ids[:10]))
+    log.info("published", event_ids=ids, events=len(ready.event_ids), entries=accepted)
 
 
 class PublishedKeys:
@@ -237,8 +193,12 @@ class RecordEventBuilder:
     Another service publishes the event together with its own.
     """
 
-    def __init__(self, deployment: Deployment, record: Database) -> None:
+    def __init__(
+        self, deployment: Deployment, messages: EventMessages, workers: WorkerProcesses, record: Database
+    ) -> None:
         self._deployment = deployment
+        self._messages = messages
+        self._workers = workers
         self._record = record
 
     async def __call__(
@@ -258,14 +218,11 @@ class RecordEventBuilder:
             idempotency_key=key,
             role=caller.role,
         )
-        parsed = parse_submission(Submission("POST", body), self._deployment.base_url)
-        known = await known_resources(self._record, parsed.shared_ids())
-        prepared = await run_in_thread_if(
-            len(body) > LARGE_BODY,
-            lambda: prepare(parsed, apply_claims(request, PublisherClaims(), parsed.claims()), known, uuid7),
-        )
-        (event,) = prepared.events
-        assert isinstance(event, RecordChanged)
+        name = f"{caller.organisation}/{caller.system}"
+        async with preparation_of(body, name, self._messages, self._workers) as preparation:
+            facts = await preparation.parse(Submission("POST", body), self._deployment)
+            known = await known_resources(self._record, facts.shared_ids)
+            event = await preparation.event(apply_claims(request, PublisherClaims(), facts.claims), known)
         shared_ids = ids_that_may_be_judgements(event.entries, caller.role)
         refuse_replacing_judgements(await current_judgements(self._record, shared_ids))
         return event

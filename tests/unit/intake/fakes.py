@@ -11,13 +11,15 @@ from uuid import UUID
 from tests.unit.intake.door import KEYS
 
 from onestory.intake.domain.request import KnownResource
-from onestory.intake.publish import EventMessages, PublishHandler
+from onestory.intake.preparation import EventMessages
+from onestory.intake.publish import PublishHandler
 from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
 from onestory.shared.kafka.schemas import topics
 from onestory.shared.postgres.database import Database
 from onestory.shared.visible_positions import VisiblePositions
+from onestory.shared.worker_processes import WorkerLimits, WorkerProcesses
 
 
 class FakeBroker(Producer):
@@ -83,8 +85,10 @@ class FakeVisibility(VisiblePositions):
         return self.becomes == "visible"
 
 
-def fake_handler(broker: FakeBroker, record: Any, visible: FakeVisibility) -> PublishHandler:
-    return PublishHandler(broker, _messages(), record, visible)
+def fake_handler(
+    broker: FakeBroker, record: Any, visible: FakeVisibility, workers: WorkerProcesses | None = None
+) -> PublishHandler:
+    return PublishHandler(broker, _messages(), workers or WorkerProcesses(WorkerLimits()), record, visible)
 
 
 @cache

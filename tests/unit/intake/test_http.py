@@ -38,6 +38,7 @@ from onestory.shared.http.app import create_app
 from onestory.shared.http.caller import TokenVerifier
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.policy import Caller
+from onestory.shared.worker_processes import WorkerLimits, WorkerProcesses
 
 CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
 FHIR = {"Content-Type": "application/fhir+json"}
@@ -63,7 +64,9 @@ class HttpDoor:
 
     def __init__(self) -> None:
         self.broker, self.record, self.visible = FakeBroker(), FakeRecord(), FakeVisibility()
-        api = IntakeApi(fake_handler(self.broker, self.record, self.visible), DOOR, max_body_bytes=1_000_000)
+        self.workers = WorkerProcesses(WorkerLimits())
+        handler = fake_handler(self.broker, self.record, self.visible, self.workers)
+        api = IntakeApi(handler, DOOR, max_body_bytes=1_000_000)
         self._app = create_app(routes(api), [], AnyToken(), {}, nothing)
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
@@ -72,7 +75,7 @@ class HttpDoor:
 
         async def call() -> httpx.Response:
             transport = httpx.ASGITransport(app=self._app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://door") as http:
+            async with self.workers.running(), httpx.AsyncClient(transport=transport, base_url="http://door") as http:
                 return await http.request(method, path, content=content, headers=sent)
 
         return asyncio.run(call())

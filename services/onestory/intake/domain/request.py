@@ -63,6 +63,7 @@ class Deployment:
     keys: Keys
     base_url: str
     sequenced_sources: frozenset[str] = frozenset()
+    max_bundle_entries: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,9 @@ from onestory.referral.lifecycle.request import OperationParameters
 from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.definitions import resource_types
+from onestory.shared.http.bodies import BodyReader
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
-from onestory.shared.http.request import MEDIA_TYPES, read_body
+from onestory.shared.http.request import MEDIA_TYPES
 from onestory.shared.policy import Caller
 
 MESSAGE_PARAMETERS = ("category", "text", "attachment", "about")
@@ -47,15 +48,15 @@ _COMMUNICATION = "Communication"
 class SendMessage:
     """Sends a message. Answers with the Communication; ETag is the Task's new version, for the next If-Match."""
 
-    def __init__(self, conversation: ConversationHandler, audit: ReferralAudit, fhir: str, max_body_bytes: int) -> None:
+    def __init__(self, conversation: ConversationHandler, audit: ReferralAudit, fhir: str, bodies: BodyReader) -> None:
         self._conversation = conversation
         self._audit = audit
         self._fhir = fhir
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         version = lifecycle_request.if_match(request)
-        body = await read_body(request, self._max_body_bytes)
+        body = await self._bodies.read(request, caller)
         message = _parse_message(OperationParameters(body, MESSAGE_PARAMETERS))
         command_request, task_id = lifecycle_request.command_request(request, caller, body), request.path_params["id"]
         async with self._audit.record_stale(caller, task_id, "$message", command_request.correlation_id):
@@ -146,15 +147,15 @@ def _page_query(request: Request) -> tuple[int, str]:
 class ConvertAdvice:
     """Makes a referral of advice. Answers with its ServiceRequest; Link has the address of its Task."""
 
-    def __init__(self, conversions: ConversionHandler, audit: ReferralAudit, fhir: str, max_body_bytes: int) -> None:
+    def __init__(self, conversions: ConversionHandler, audit: ReferralAudit, fhir: str, bodies: BodyReader) -> None:
         self._conversions = conversions
         self._audit = audit
         self._fhir = fhir
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         version = lifecycle_request.if_match(request)
-        body = await read_body(request, self._max_body_bytes, optional=True)
+        body = await self._bodies.read(request, caller, optional=True)
         parameters = OperationParameters(body, CONVERT_PARAMETERS)
         located = parameters.reference("recipient")
         team = parse_team_reference([located[1]], located[0]) if located else None
