@@ -59,9 +59,9 @@ class SendMessage:
         body = await self._bodies.read(request, caller)
         message = _parse_message(OperationParameters(body, MESSAGE_PARAMETERS))
         command_request, task_id = lifecycle_request.command_request(request, caller, body), request.path_params["id"]
-        async with self._audit.record_stale(caller, task_id, "$message", command_request.correlation_id):
+        async with self._audit.record_refusal(caller, task_id, "$message", "Task", command_request.correlation_id):
             sent, outcome = await self._conversation.send(command_request, task_id, version, message)
-        await self._audit.record_repeat(caller, outcome, "$message", command_request.correlation_id)
+        await self._audit.record_outcome(caller, outcome, "$message", command_request.correlation_id)
         return lifecycle_request.resource_response(
             sent, self._fhir, headers={"ETag": etag(outcome.referral.changed_by)}
         )
@@ -77,8 +77,10 @@ class ReadMessages:
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         task_id, (limit, after) = request.path_params["id"], _page_query(request)
-        page = await self._conversation.page(caller, task_id, after, limit)
-        await self._audit.record_read(caller, [task_id], "$messages", _COMMUNICATION, request.state.correlation_id)
+        correlation_id = request.state.correlation_id
+        async with self._audit.record_refusal(caller, task_id, "$messages", _COMMUNICATION, correlation_id):
+            page = await self._conversation.page(caller, task_id, after, limit)
+        await self._audit.record_read(caller, [task_id], "$messages", _COMMUNICATION, correlation_id)
         return Response(b"".join(self._bundle(page, task_id, limit, after)), 200, media_type=FHIR_JSON)
 
     def _bundle(self, page: MessagePage, task_id: str, limit: int, after: str) -> Iterator[bytes]:
@@ -160,11 +162,11 @@ class ConvertAdvice:
         located = parameters.reference("recipient")
         team = parse_team_reference([located[1]], located[0]) if located else None
         command_request, task_id = lifecycle_request.command_request(request, caller, body), request.path_params["id"]
-        async with self._audit.record_stale(caller, task_id, "$convert", command_request.correlation_id):
+        async with self._audit.record_refusal(caller, task_id, "$convert", "Task", command_request.correlation_id):
             outcome = await self._conversions.convert(
                 command_request, task_id, version, team, parameters.code("priority")
             )
-        await self._audit.record_repeat(caller, outcome, "$convert", command_request.correlation_id)
+        await self._audit.record_outcome(caller, outcome, "$convert", command_request.correlation_id)
         return lifecycle_request.resource_response(
             outcome.service_request, self._fhir, headers=lifecycle_request.creation_headers(outcome, self._fhir)
         )

@@ -52,7 +52,8 @@ class CreateReferral:
         referral_request = parse_service_request(parse_body(body))
         command_request = lifecycle_request.command_request(request, caller, body)
         outcome = await self._handler.create(command_request, referral_request)
-        await self._audit.record_repeat(caller, outcome, "create", command_request.correlation_id)
+        if outcome.repeated:
+            await self._audit.record_outcome(caller, outcome, "create", command_request.correlation_id)
         status = 200 if outcome.repeated else 201
         return lifecycle_request.resource_response(
             outcome.service_request, self._fhir, status, lifecycle_request.creation_headers(outcome, self._fhir)
@@ -103,9 +104,11 @@ class TaskOperation:
             return self._decide(referral, command, sides, context)
 
         task_id = request.path_params["id"]
-        async with self._audit.record_stale(caller, task_id, f"${self._action}", command_request.correlation_id):
+        async with self._audit.record_refusal(
+            caller, task_id, f"${self._action}", "Task", command_request.correlation_id
+        ):
             outcome = await self._handler.change(command_request, task_id, version, decide_command)
-        await self._audit.record_repeat(caller, outcome, f"${self._action}", command_request.correlation_id)
+        await self._audit.record_outcome(caller, outcome, f"${self._action}", command_request.correlation_id)
         return lifecycle_request.resource_response(outcome.task, self._fhir)
 
     async def _command(self, body: bytes) -> Command:

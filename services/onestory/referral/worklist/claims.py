@@ -107,7 +107,9 @@ class ClaimOperation:
                 claim(referral, sides, context) if self._action == CLAIM else release(referral, sides, context, reason)
             )
 
-        async with self._audit.record_stale(caller, task_id, f"${self._action}", command_request.correlation_id):
+        async with self._audit.record_refusal(
+            caller, task_id, f"${self._action}", "Task", command_request.correlation_id
+        ):
             outcome = await self._handler.change(command_request, task_id, expected_version, decide_claim)
-        await self._audit.record_repeat(caller, outcome, f"${self._action}", command_request.correlation_id)
+        await self._audit.record_outcome(caller, outcome, f"${self._action}", command_request.correlation_id)
         return lifecycle_request.resource_response(outcome.task, self._fhir)
