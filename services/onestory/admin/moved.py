@@ -19,11 +19,13 @@ import psycopg
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from onestory.record.parking import store as parking_store
 from onestory.record.person import moved_store
 from onestory.record.person.moved import LINK_UNDONE, MovedResource, ReadCount, ReaderTally, RecordReader, first_since
 from onestory.shared import settings
+from onestory.shared.display import printable_text
 from onestory.shared.errors import Malformed, NotFound
 from onestory.shared.events import AccessRecorded
 from onestory.shared.fhir.dates import parse_date
@@ -144,7 +146,9 @@ def _table(readers: Sequence[tuple[RecordReader, ReadCount]]) -> Table:
     table = Table("read by", "role", "purpose", "how", "times", "first", "last", "", box=SIMPLE_HEAD)
     for reader, reads in readers:
         table.add_row(
-            *(reader.organisation, reader.role, reader.purpose, reader.interaction, str(reads.times)),
+            # The texts are claims of tokens: rich would read markup in a plain string.
+            *(Text(printable_text(each)) for each in (reader.organisation, reader.role, reader.purpose)),
+            *(reader.interaction, str(reads.times)),
             *(_format_time(reads.first), _format_time(reads.last), "just after it left" if reader.late else ""),
         )
     return table
