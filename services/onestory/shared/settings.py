@@ -196,9 +196,9 @@ class Settings:
     )
     large_body_limit_s: float = _setting(
         10.0,
-        "seconds",
-        "How long the preparation of one large body may take. Then its process is stopped, nothing is published, and "
-        "the answer is 413.",
+        "seconds of a processor",
+        "How much processor time the preparation of one large body may take. Then its process is stopped, nothing is "
+        "published, and the answer is 413. If it takes three times as long by the clock, the answer is 503.",
         "When publishers send large Bundles to a slow machine.",
     )
     large_body_waiting: int = _setting(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import math
 import os
 import pickle
 import signal
@@ -38,7 +39,7 @@ _LENGTH = struct.Struct(">Q")
 # Up to this size pickled values are read and written in the event loop: it takes less than a millisecond.
 _SMALL = 100_000
 _READ_BUFFER = 1 << 20
-_NICENESS = 10
+_NICENESS = 5
 # Linux, sys/prctl.h
 _PR_SET_PDEATHSIG = 1
 
@@ -54,6 +55,8 @@ class WorkerLimits:
     seconds: float = 10.0
     waiting: int = 16
     memory_mb: int = 1_500
+    patience: float = 3.0
+    """On a busy machine a second of processor time takes longer. After this many times the limit work is stopped."""
 
 
 @dataclass(slots=True)
@@ -92,7 +95,7 @@ class WorkerProcesses:
                 except TimeoutError as error:
                     raise _busy() from error
                 worker = self._idle.pop() if self._idle else _Worker(self._limits.memory_mb)
-                task = WorkerTask(worker, self._limits.seconds)
+                task = WorkerTask(worker, self._limits)
                 try:
                     yield task
                 finally:
@@ -123,14 +126,15 @@ class WorkerProcesses:
 
 
 class WorkerTask:
-    """The calls of one task. All of them together may take the time limit, without the time between them."""
+    """The calls of one task. All of them together may take the limit of processor time."""
 
-    def __init__(self, worker: _Worker, seconds: float) -> None:
+    def __init__(self, worker: _Worker, limits: WorkerLimits) -> None:
         self._worker = worker
-        self._limit_s = self._left_s = seconds
-        self._calls = 0
+        self._limit_s = limits.seconds
+        self._patience_s = limits.patience * limits.seconds
+        self._is_new = True
         self.is_usable = True
-        """False while a call is open, and after a call that was stopped. Such a worker is killed."""
+        """False while a call is open, and after a call that was stopped. Such a worker is stopped."""
 
     async def call(
         self,
@@ -140,33 +144,40 @@ class WorkerTask:
     ) -> Result:
         """Return the result of a pure function of a module, which also gets the memory of this task.
 
-        Raises the error that the function raises. Raises `TooLarge` when the time or memory limit ends the process.
+        Raises the error that the function raises. Raises `TooLarge` when a limit ends the process, and `Unavailable`
+        when the machine is too busy.
         """
-        loop = asyncio.get_running_loop()
-        self.is_usable, begun = False, loop.time()
-        self._calls += 1
+        self.is_usable, limit_s = False, self._limit_s if self._is_new else None
+        self._is_new = False
         try:
-            async with asyncio.timeout(max(self._left_s, 0)):
-                answer = await self._worker.call((self._calls == 1, function, args, kwargs))
+            async with asyncio.timeout(self._patience_s):
+                answer = await self._worker.call((limit_s, function, args, kwargs))
         except TimeoutError as error:
-            raise self._stopped("time", f"it took longer than {self._limit_s:g} seconds") from error
+            _count_stop("patience")
+            raise _busy() from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise self._stopped("end", "its process ended") from error
-        self._left_s -= loop.time() - begun
+            if await self._worker.returncode() == -signal.SIGXCPU:
+                raise _stopped("time", f"it took more than {self._limit_s:g} seconds of a processor") from error
+            raise _stopped("end", "its process ended") from error
         if isinstance(answer, MemoryError):
-            raise self._stopped("memory", "it needed too much memory") from answer
+            raise _stopped("memory", "it needed too much memory") from answer
         self.is_usable = True
         if isinstance(answer, BaseException):
             raise answer
         return cast(Result, answer)
 
-    def _stopped(self, reason: str, text: str) -> TooLarge:
-        _stops.labels(reason).inc()
-        log.warning("worker_stopped", reason=reason)
-        return TooLarge(
-            f"The preparation of this body was stopped: {text}. Nothing was published. Split the submission.",
-            code="too-costly",
-        )
+
+def _stopped(reason: str, text: str) -> TooLarge:
+    _count_stop(reason)
+    return TooLarge(
+        f"The preparation of this body was stopped: {text}. Nothing was published. Split the submission.",
+        code="too-costly",
+    )
+
+
+def _count_stop(reason: str) -> None:
+    _stops.labels(reason).inc()
+    log.warning("worker_stopped", reason=reason)
 
 
 def _busy() -> Unavailable:
@@ -200,6 +211,10 @@ class _Worker:
             return pickle.loads(answer)  # noqa: S301
         return await asyncio.to_thread(pickle.loads, answer)
 
+    async def returncode(self) -> int | None:
+        """Return the exit code of a process that has ended; a negative number is a signal."""
+        return None if self._process is None else await self._process.wait()
+
     async def stop(self) -> None:
         """End the process at once, whatever it does."""
         if self._process is not None:
@@ -210,7 +225,8 @@ class _Worker:
                 await asyncio.shield(self._process.communicate())
 
     async def _started(self) -> Process:
-        if self._process is None:
+        # A process may end while it is idle: the system may need its memory.
+        if self._process is None or self._process.returncode is not None:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-c",
@@ -231,10 +247,11 @@ def serve_calls(memory_mb: int) -> None:
     memory = WorkerMemory()
     while header := calls.read(_LENGTH.size):
         written = calls.read(_LENGTH.unpack(header)[0])
-        is_new, function, args, kwargs = pickle.loads(written)  # noqa: S301 - it comes from the parent process
+        limit_s, function, args, kwargs = pickle.loads(written)  # noqa: S301 - it comes from the parent process
         del written
-        if is_new:
+        if limit_s is not None:
             memory = WorkerMemory()
+            _limit_processor_time(limit_s)
         answer = pickle.dumps(_answer(function, memory, args, kwargs), pickle.HIGHEST_PROTOCOL)
         del args, kwargs
         answers.write(_LENGTH.pack(len(answer)))
@@ -263,9 +280,20 @@ def _limit_process(memory_mb: int) -> None:
     # The process ends when its standard input ends: after the last answer, not with a signal to the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # The default action ends the process. A parent may have left the signal ignored.
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_DATA, (memory_mb << 20, memory_mb << 20))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         # A parent that is killed cannot close the input while a call runs.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _limit_processor_time(seconds: float) -> None:
+    """Let the system end this process with SIGXCPU after so much more processor time."""
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used.ru_utime + used.ru_stime + seconds), hard))

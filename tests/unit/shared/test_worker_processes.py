@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -15,6 +16,7 @@ from onestory.shared.errors import Issue, Malformed, TooLarge, Unavailable
 from onestory.shared.worker_processes import WorkerLimits, WorkerMemory, WorkerProcesses
 
 Result = TypeVar("Result")
+SHORT = WorkerLimits(seconds=2.0, patience=60)
 
 
 def process_id() -> int:
@@ -36,6 +38,12 @@ def end_the_process() -> None:
 
 def quote_the_body() -> None:
     raise ValueError("Smith")
+
+
+def compute(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
 
 
 def remember(memory: WorkerMemory, value: int) -> int:
@@ -94,7 +102,7 @@ def test_an_unexpected_error_crosses_without_text_of_the_body() -> None:
 @pytest.mark.parametrize(
     ("function", "limits", "text"),
     [
-        (lambda workers: workers.run("a", time.sleep, 60), WorkerLimits(seconds=2.0), "longer than 2 seconds"),
+        (lambda workers: workers.run("a", compute, 60), SHORT, "more than 2 seconds of a processor"),
         (lambda workers: workers.run("a", fill_memory), WorkerLimits(memory_mb=400), "too much memory"),
         (lambda workers: workers.run("a", end_the_process), WorkerLimits(), "its process ended"),
     ],
@@ -113,6 +121,42 @@ def test_work_beyond_a_limit_is_refused_and_the_next_work_gets_a_new_process(
     assert before != after
     with pytest.raises(ProcessLookupError):
         os.kill(before, 0)
+
+
+def test_the_limit_begins_anew_with_each_task_and_counts_all_its_calls() -> None:
+    async def work(workers: WorkerProcesses) -> None:
+        for _ in range(3):
+            await workers.run("a", compute, 0.9)
+        async with workers.task("a") as task:
+            for _ in range(4):
+                await task.call(without_memory, 0.9)
+
+    with pytest.raises(TooLarge):
+        run(work, SHORT)
+
+
+def without_memory(_memory: WorkerMemory, seconds: float) -> None:
+    compute(seconds)
+
+
+def test_work_that_waits_for_a_busy_machine_is_refused_for_now() -> None:
+    async def work(workers: WorkerProcesses) -> None:
+        with pytest.raises(Unavailable, match="Send it again in a moment"):
+            await workers.run("a", time.sleep, 60)
+
+    run(work, WorkerLimits(seconds=0.5))
+
+
+def test_a_process_that_ended_while_it_was_idle_costs_no_work() -> None:
+    async def work(workers: WorkerProcesses) -> tuple[int, int]:
+        before = await workers.run("a", process_id)
+        os.kill(before, signal.SIGKILL)
+        await asyncio.sleep(0.3)
+        return before, await workers.run("a", process_id)
+
+    before, after = run(work)
+
+    assert before != after
 
 
 def test_one_caller_leaves_a_process_for_others() -> None:
@@ -149,7 +193,7 @@ def test_work_that_waits_too_long_for_its_turn_is_refused() -> None:
             with pytest.raises(Unavailable):
                 await workers.run("a", process_id)
 
-    run(work, WorkerLimits(seconds=3.0))
+    run(work, WorkerLimits(seconds=5.0))
 
 
 def test_a_caller_who_disconnects_stops_the_work() -> None:
