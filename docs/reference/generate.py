@@ -23,6 +23,7 @@ import yaml
 from onestory import serve
 from onestory.__main__ import COMMANDS
 from onestory.shared.http.app import create_app
+from onestory.shared.http.request_limits import FIXED_LIMITS
 from onestory.shared.postgres.database import create_pool
 from onestory.shared.settings import PREFIX, SettingHelp, Settings
 
@@ -85,6 +86,8 @@ def render_settings() -> str:
         "with one sentence that names the variable. The embedded stack sets all of them itself; a variable of the "
         "caller's environment takes precedence.",
         table(["variable", "default", "unit", "effect", "when to change it"], rows),
+        "## Fixed limits\n\nThese are no settings. A query or a header beyond one of them is answered with 400.",
+        table(["limited", "at most", "unit"], [(each.limited, str(each.value), each.unit) for each in FIXED_LIMITS]),
         "## Other variables\n\nDevelopers, publishers and tests use these.",
         table(["variable", "default", "effect"], others),
     )

@@ -31,6 +31,7 @@ from onestory.shared.kafka.producer import Producer
 from onestory.shared.postgres.database import Database, create_pool
 from onestory.shared.settings import Settings
 from onestory.shared.visible_positions import VisiblePositions
+from onestory.shared.worker_processes import WorkerLimits, WorkerProcesses
 
 # The first matching route answers. The referral routes name resource types, so they come before routes for any type.
 ROUTES: dict[str, Callable[[Dependencies], Sequence[Route]]] = {
@@ -61,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings.require(configured, "key_secret", "oidc_issuer", "oidc_jwks_url")
     logs.configure(configured.log_level, configured.log_format)
     runtime.tune_gc()
+    runtime.tune_threads()
     uvloop.run(_serve(configured, arguments.service or list(ROUTES)))
     return 0
 
@@ -102,6 +104,14 @@ def _dependencies(configured: Settings, pool: asyncpg.Pool) -> Dependencies:
         audit=AuditTrail(producer, codec),
         database=database,
         visible_positions=VisiblePositions(database, "record"),
+        workers=WorkerProcesses(
+            WorkerLimits(
+                configured.large_body_processes,
+                configured.large_body_limit_s,
+                configured.large_body_waiting,
+                configured.large_body_memory_mb,
+            )
+        ),
     )
 
 
@@ -117,7 +127,7 @@ async def _postgres_ready(database: Database) -> bool:
 @contextlib.asynccontextmanager
 async def _open(dependencies: Dependencies, pool: asyncpg.Pool) -> AsyncIterator[None]:
     """Keep the pool and the background work open while the process serves; close the producer at the end."""
-    async with pool, contextlib.AsyncExitStack() as background:
+    async with pool, dependencies.workers.running(), contextlib.AsyncExitStack() as background:
         for context in dependencies.background:
             await background.enter_async_context(context())
         yield

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import psutil
 import pytest
 from tests.hostile.kept import await_no_lag, projected, query
 from tests.hostile.mutation import written
@@ -227,12 +228,13 @@ def test_what_names_nobody_somebody_else_or_the_future_is_refused_at_its_place(
 def test_what_is_too_large_or_wrong_everywhere_is_refused_in_few_words(
     services: Services, headers: dict[str, str]
 ) -> None:
-    empty = b'{"resourceType": "Bundle", "type": "batch", "entry": [%b]}' % b",".join([b"{}"] * 200_000)
+    bundle = b'{"resourceType": "Bundle", "type": "batch", "entry": [%b]}'
     bodies = [
         (413, headers, b'{"resourceType": "Bundle", "type": "' + b"x" * 10_000_000),
         (413, {**headers, "Content-Encoding": "gzip"}, gzip.compress(bytes(50_000_000), 1)),
         (413, {**headers, "Content-Encoding": "gzip"}, gzip.compress(b"") * 510_000),
-        (422, headers, empty),
+        (422, headers, bundle % b",".join([b"{}"] * 10_000)),
+        (413, headers, bundle % b",".join([b"{}"] * 200_000)),
     ]
 
     for status, how, body in bodies:
@@ -241,6 +243,28 @@ def test_what_is_too_large_or_wrong_everywhere_is_refused_in_few_words(
         assert answer.status == status, answer.body[:300]
         assert not unfair(request, answer)
         assert len(answer.body) < 50_000
+
+
+def test_a_body_whose_preparation_ends_is_refused_and_the_next_one_is_published(
+    services: Services, headers: dict[str, str]
+) -> None:
+    problem = {**condition(number := new_nhs_number(), "c"), "note": [{"text": "x" * 100_000}]}
+    large = Request("large", "POST", "/fhir", headers, written(transaction(patient(number, "p"), problem)))
+    assert exchange(services.base_url, large).status == 200
+    workers = psutil.Process(services.pid("serve")).children()
+
+    for worker in workers:
+        worker.suspend()
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(exchange, services.base_url, large)
+        with pytest.raises(TimeoutError):
+            answer.result(0.5)
+        for worker in workers:
+            worker.kill()
+
+    assert answer.result().status == 413
+    assert "Nothing was published. Split the submission." in answer.result().json()["issue"][0]["diagnostics"]
+    assert exchange(services.base_url, large).status == 200
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tests.stack import Services
 from uuid_utils.compat import uuid7
 
 from onestory.shared.events import AccessRecorded
-from onestory.shared.identity import NHS_NUMBER_SYSTEM, parse_shared_id
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier, parse_shared_id
 from onestory.shared.kafka.codec import Codec, create_codec
 from onestory.shared.kafka.schemas import ACCESS_TOPIC, topics
 
@@ -377,6 +377,7 @@ def test_what_is_said_of_a_referral_is_read_with_a_trace(
     events = [trace.event for trace in trail.new()]
 
     assert [(each.interaction, each.resource_types) for each in events] == [
+        ("$message", ("Task",)),
         ("$messages", ("Communication",)),
         ("read", ("Communication",)),
         ("$message", ("Task",)),
@@ -400,7 +401,7 @@ def test_what_is_asked_for_again_is_answered_with_a_trace(
 
     events = [trace.event for trace in trail.new()]
 
-    assert [each.interaction for each in events] == ["$redirect", "$convert", "create"]
+    assert [each.interaction for each in events] == ["$redirect", "$convert"] * 2 + ["create"]
 
 
 @needs_shared_data
@@ -417,8 +418,41 @@ def test_what_is_read_by_the_addresses_of_bars_is_read_with_a_trace(
 
     events = [trace.event for trace in trail.new()]
 
-    assert [each.interaction for each in events] == ["read", "search-type"]
-    assert {(each.person_key, each.reason) for each in events} == {(person.key, "referral-party")}
+    assert [(each.interaction, each.reason) for each in events] == [
+        ("read", "referral-party"),
+        ("search-type", "referral-party"),
+        ("search-type", "no-relationship"),
+    ]
+    assert {each.person_key for each in events} == {person.key}
+
+
+def test_a_stranger_leaves_the_same_trace_of_a_referral_that_exists_and_of_one_that_does_not(
+    services: Services, practice: httpx.Client, stranger: httpx.Client, person: Person, trail: Trail
+) -> None:
+    sent, nobody = refer(practice, service_request(person.number, new_team(services, "RZ1"))), new_nhs_number()
+    invented = f"{keys_of(services).person_key(PersonIdentifier(NHS_NUMBER_SYSTEM, nobody))}-{'a' * 26}"
+    trail.new()
+
+    def refused(task: str, number: str) -> tuple[list[tuple[int, str]], list[tuple[str, str, str]]]:
+        identifier = f"patient:identifier={NHS_NUMBER_SYSTEM}|{number}"
+        reads = (f"/fhir/Task/{task}/$messages", f"/ServiceRequest/{task}", f"/Appointment/{task}")
+        searches = (f"/ServiceRequest?{identifier}", f"/Appointment?{identifier}")
+        answers = [stranger.get(address) for address in (*reads, *searches)]
+        answers += [act(stranger, task, action, sent.headers["ETag"]) for action in ("accept", "claim", "convert")]
+        answers.append(say(stranger, task, sent.headers["ETag"], "information"))
+        events = [trace.event for trace in trail.new()]
+        assert len({event.person_key for event in events}) == 1
+        return (
+            [(answer.status_code, answer.text) for answer in answers],
+            [(event.interaction, event.visibility, event.reason) for event in events],
+        )
+
+    known, unknown = refused(task_of(sent), person.number), refused(invented, nobody)
+
+    assert known == unknown
+    assert [status for status, _ in known[0]] == [404, 404, 404, 200, 200, 404, 404, 404, 404]
+    named = ("$messages", "read", "read", "search-type", "search-type", "$accept", "$claim", "$convert", "$message")
+    assert known[1] == [(interaction, "none", "no-relationship") for interaction in named]
 
 
 def test_each_identity_of_a_joined_person_has_its_own_trace(

@@ -26,7 +26,7 @@ from tests.stack import Services, Stack, own_services
 from tests.waiting import until
 from uuid_utils.compat import uuid7
 
-from onestory.intake.publish import EventMessages
+from onestory.intake.preparation import EventMessages
 from onestory.local import up
 from onestory.local.state import secret
 from onestory.record.projector.referral import record_changed_from

@@ -23,7 +23,7 @@ from tests.waiting import until
 
 import onestory.record
 from onestory.__main__ import main
-from onestory.intake.publish import EventMessages
+from onestory.intake.preparation import EventMessages
 from onestory.local.state import secret
 from onestory.shared.events import Entry, Operation, RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier

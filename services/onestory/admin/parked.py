@@ -16,6 +16,7 @@ from onestory.record.parking.park import replay
 from onestory.record.parking.replay import parked_state
 from onestory.record.parking.store import ParkedMessage
 from onestory.shared import settings
+from onestory.shared.display import printable_text
 from onestory.shared.errors import NotFound
 from onestory.shared.kafka.consumer import check_reachable
 from onestory.shared.kafka.producer import Producer
@@ -115,7 +116,7 @@ _CELLS: dict[str, Callable[[ParkedMessage], str]] = {
 def _table(messages: Sequence[ParkedMessage]) -> Iterable[str]:
     if not messages:
         return ["Nothing is parked."]
-    rows = [list(_CELLS), *([cell(message) for cell in _CELLS.values()] for message in messages)]
+    rows = [list(_CELLS), *([printable_text(cell(message)) for cell in _CELLS.values()] for message in messages)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 

@@ -13,9 +13,11 @@ from typing import Any
 import psycopg
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from onestory.record.person import moved_store
 from onestory.record.person.moved import MovedResource, ReadCount, ReaderTally, RecordReader, first_since
+from onestory.shared.display import printable_text
 from onestory.shared.errors import Malformed, NotFound
 from onestory.shared.events import AccessRecorded
 from onestory.shared.fhir.dates import parse_date
@@ -95,7 +97,9 @@ def readers_table(readers: Readers) -> Table | str:
     table = Table("read by", "role", "purpose", "how", "times", "first", "last", "", box=SIMPLE_HEAD)
     for reader, reads in readers:
         table.add_row(
-            *(reader.organisation, reader.role, reader.purpose, reader.interaction, str(reads.times)),
+            # The texts are claims of tokens: rich would read markup in a plain string.
+            *(Text(printable_text(each)) for each in (reader.organisation, reader.role, reader.purpose)),
+            *(reader.interaction, str(reads.times)),
             *(format_time(reads.first), format_time(reads.last), "just after it left" if reader.late else ""),
         )
     return table

@@ -27,7 +27,7 @@ from onestory.admin.readers import (
     readers_table,
     tally_readers,
 )
-from onestory.intake.publish import EventMessages
+from onestory.intake.preparation import EventMessages
 from onestory.record.parking import store as parking_store
 from onestory.record.person.moved import MovedResource
 from onestory.record.references import store as references_store

@@ -18,8 +18,8 @@ from typing import Any, Self
 import httpx
 import httpx_sse
 
-from onestory.client.worklist_view import printable_text
 from onestory.shared.backoff import growing_pause_s
+from onestory.shared.display import printable_text
 from onestory.shared.errors import Forbidden, OneStoryError, Unavailable
 
 _MIN_PAUSE_S, _MAX_PAUSE_S = 0.5, 15.0

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from onestory.client.files import Origin
 from onestory.client.submission import Receipt, Refusal
+from onestory.shared.display import printable_text
 
 MAX_PRINTED = 10
 _ENTRY = re.compile(r"Bundle\.entry\[(\d+)\](?:\.resource)?")
@@ -183,7 +184,7 @@ def _refusal_text(origin: Origin, refusal: Refusal) -> str:
     entry = "" if refusal.entry is None else f"entry {refusal.entry}"
     location = ", ".join(part for part in (origin.file, origin.item, entry) if part)
     field = f"{refusal.field}: " if refusal.field else ""
-    return f"{location}\n    {refusal.status}  {field}{refusal.reason}"
+    return f"{printable_text(location)}\n    {printable_text(f'{refusal.status}  {field}{refusal.reason}')}"
 
 
 _TABLE = "create table if not exists done (key blob primary key, run integer not null) without rowid"

@@ -16,7 +16,8 @@ from rich.live import Live
 
 from onestory.client.event_source import EventSource, ServerEvent, refusal_text
 from onestory.client.target import PublishTarget, find_target
-from onestory.client.worklist_view import WorklistTable, printable_text
+from onestory.client.worklist_view import WorklistTable
+from onestory.shared.display import printable_text
 from onestory.shared.errors import Forbidden, OneStoryError, Unavailable, Unprocessable
 from onestory.shared.identity import is_dos_service_system, is_ods_code_system
 

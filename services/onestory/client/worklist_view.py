@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +11,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from onestory.shared.display import printable_text
+
 Row = Mapping[str, Any]
 _PRIORITIES = ("stat", "asap", "urgent", "routine")
 _COLUMNS = ("priority", "due", "status", "NHS number", "what for", "from", "with", "claimed by")
@@ -19,13 +20,6 @@ _NO_WRAP = {"priority", "due", "NHS number"}
 _WIDE_TERMINAL = 110
 _ONLY_IF_WIDE = {"from"}
 """Until a team accepts, the holder is the requester, so a narrow terminal shows the holder only."""
-# Control characters, which a terminal obeys, and marks that turn text around: they can show "5 mg" as "gm 5".
-_NOT_PRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-
-
-def printable_text(text: str) -> str:
-    """Return the text on one line. U+FFFD replaces each character that a terminal would obey."""
-    return _NOT_PRINTABLE.sub("\ufffd", " ".join(text.splitlines()).replace("\t", " "))
 
 
 class WorklistTable:

@@ -1,9 +1,9 @@
 """The HTTP routes of intake, with their OpenAPI descriptions.
 
-To follow one Bundle from `POST /fhir` to Kafka, read these files once each, in this order: this one, `publish.py`, and
-in `domain/` `parse.py`, `prepare.py`, `validate.py`, `owner.py`, `events.py`, `references.py`. The values between them
-are in `domain/request.py` and `domain/item.py`, the rules of Bundles in `domain/bundle.py`. `responses.py` writes the
-response.
+To follow one Bundle from `POST /fhir` to Kafka, read these files once each, in this order: this one, `publish.py`,
+`preparation.py`, and in `domain/` `parse.py`, `prepare.py`, `validate.py`, `owner.py`, `events.py`, `references.py`.
+The values between them are in `domain/request.py` and `domain/item.py`, the rules of Bundles in `domain/bundle.py`.
+`responses.py` writes the response.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from onestory.shared.http.internal import InternalAnswer, InternalRead, Internal
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
 from onestory.shared.http.request import MAX_IDEMPOTENCY_KEY_LENGTH, MEDIA_TYPES, idempotency_key, read_body
 from onestory.shared.policy import Caller
+from onestory.shared.runtime import run_in_thread_if
+from onestory.shared.worker_processes import LARGE_BODY
 
 # Conditional headers. An append-only API cannot check their conditions.
 _PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
@@ -172,7 +174,10 @@ class IntakeApi:
         prefer = preferences(request.headers) or (Preferences() if is_bundle else DEFAULT_FOR_RESOURCE)
         visibility = await self._visibility(published, prefer)
         reads = await self._batch_reads(published, request)
-        return self._responses.write(published, context.received_at, prefer, visibility, reads)
+        return await run_in_thread_if(
+            len(submission.body) > LARGE_BODY,
+            lambda: self._responses.write(published, context.received_at, prefer, visibility, reads),
+        )
 
     async def _batch_reads(self, published: PublishedSubmission, request: Request) -> Sequence[InternalAnswer]:
         """The answers to the reads of a batch, in their order. They see what the batch has published after its wait."""

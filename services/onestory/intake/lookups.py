@@ -7,29 +7,36 @@ asked only when the decision has met it; then the decision runs again with the a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import cast
 
-from uuid_utils.compat import uuid7
-
 from onestory.intake.domain.earlier import (
+    Answer,
     EarlierStatements,
     IdentifiedPatient,
     OwnPatient,
     OwnReference,
+    Question,
     SystemTypes,
 )
-from onestory.intake.domain.parse import ParsedSubmission
-from onestory.intake.domain.prepare import prepare
-from onestory.intake.domain.request import KnownResource, PreparedSubmission, SubmissionContext
+from onestory.intake.domain.request import KnownResource, SubmissionContext
+from onestory.intake.preparation import (
+    DecisionInput,
+    EventMessages,
+    LookupFacts,
+    Preparation,
+    PreparedMessages,
+    preparation_of,
+)
 from onestory.intake.store import known_resources, own_patients, own_targets, types_of_system, with_linked_identities
-from onestory.shared.errors import OneStoryError, Unavailable, Unprocessable
+from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.identity import person_key_of
 from onestory.shared.kafka.ends import TopicEnd
 from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
-from onestory.shared.runtime import run_in_thread_if
 from onestory.shared.visible_positions import VisiblePositions
+from onestory.shared.worker_processes import WorkerProcesses
 
 MayRead = Callable[[Caller, str], Awaitable[bool]]
 """Returns whether policy lets a caller read something of the person with this person key."""
@@ -39,8 +46,6 @@ CaughtUp = Callable[[], Awaitable[bool]]
 
 # A projector that keeps up needs some 50 ms. A publisher waits at most five seconds for an answer.
 _CATCH_UP_S = 1.5
-# The work on a larger body would delay other requests that wait for the event loop, so it runs in a thread.
-LARGE_BODY = 256_000
 # Each of them is a policy decision.
 _MAX_FOREIGN_PERSONS = 20
 # A first round may ask for persons, a second one for resources of these persons, and a third one decides.
@@ -67,37 +72,59 @@ class RecordCatchUp:
 class SubmissionPreparer:
     """Prepares submissions. It asks the record whatever a decision needs to know."""
 
-    def __init__(self, record: Database, may_read: MayRead, caught_up: CaughtUp) -> None:
+    def __init__(
+        self,
+        record: Database,
+        may_read: MayRead,
+        caught_up: CaughtUp,
+        messages: EventMessages,
+        workers: WorkerProcesses,
+    ) -> None:
         self._record = record
         self._may_read = may_read
         self._caught_up = caught_up
+        self._messages = messages
+        self._workers = workers
 
-    async def prepare(self, parsed: ParsedSubmission, context: SubmissionContext, caller: Caller) -> PreparedSubmission:
-        """Return the prepared submission. Raises the error that refuses it, or `Unavailable`."""
-        known = await self._known(parsed, context, caller)
-        large = len(parsed.body) > LARGE_BODY
-        earlier = EarlierStatements()
+    @asynccontextmanager
+    async def preparation_of(self, body: bytes, caller: Caller) -> AsyncIterator[Preparation]:
+        """Choose where a body is prepared. Raises `Unavailable` when too many large bodies wait."""
+        name = f"{caller.organisation}/{caller.system}"
+        async with preparation_of(body, name, self._messages, self._workers) as preparation:
+            yield preparation
+
+    async def prepare(
+        self,
+        preparation: Preparation,
+        facts: LookupFacts,
+        context: SubmissionContext,
+        caller: Caller,
+        *,
+        traceparent: str = "",
+        as_event: bool = False,
+    ) -> PreparedMessages:
+        """Return what is ready to send. Raises the error that refuses the submission, or `Unavailable`."""
+        known, earlier = await self._known(facts, context, caller), EarlierStatements()
         for _ in range(_MAX_ROUNDS):
-            decision = await run_in_thread_if(large, lambda: _Decision(parsed, context, known, earlier))  # noqa: B023
-            answered = await self._answered(earlier, context)
+            given = DecisionInput(context, known, earlier, traceparent, as_event)
+            decision = await preparation.decide(given)
+            answered = await self._answered(earlier, decision.asked, context)
             if answered is None:
-                return decision.result()
+                break
             earlier = answered
         return decision.result()
 
-    async def _known(
-        self, parsed: ParsedSubmission, context: SubmissionContext, caller: Caller
-    ) -> dict[str, KnownResource]:
+    async def _known(self, facts: LookupFacts, context: SubmissionContext, caller: Caller) -> dict[str, KnownResource]:
         """Return the resources behind shared ids that are the caller's own, or about people whom the caller may read.
 
         A shared id of anybody else looks like one that the record does not know.
         """
-        asked = parsed.shared_ids()
+        asked = facts.shared_ids
         known = await known_resources(self._record, asked)
         own = {key for key, each in known.items() if each.source.organisation == context.source.organisation}
         readable = await self._readable({person_key_of(shared_id) for shared_id in asked - own}, caller)
         known = {key: each for key, each in known.items() if key in own or person_key_of(key) in readable}
-        if judged := parsed.judged_ids() & known.keys():
+        if judged := facts.judged_ids & known.keys():
             known |= await with_linked_identities(self._record, {shared_id: known[shared_id] for shared_id in judged})
         return known
 
@@ -111,11 +138,13 @@ class SubmissionPreparer:
         # Unknown persons are asked for as well, so that the time tells nothing.
         return {person_key for person_key in sorted(person_keys) if await self._may_read(caller, person_key)}
 
-    async def _answered(self, earlier: EarlierStatements, context: SubmissionContext) -> EarlierStatements | None:
+    async def _answered(
+        self, earlier: EarlierStatements, asked: Mapping[Question, Answer], context: SubmissionContext
+    ) -> EarlierStatements | None:
         """Return the answers to what a decision asked; None when they would not change the decision."""
-        questions = earlier.unanswered()
+        questions = earlier.unanswered(asked)
         patients = [each for each in questions if isinstance(each, OwnPatient | IdentifiedPatient)]
-        targets = {each: cast(str, earlier.questions[each]) for each in questions if isinstance(each, OwnReference)}
+        targets = {each: cast(str, asked[each]) for each in questions if isinstance(each, OwnReference)}
         systems = [each for each in questions if isinstance(each, SystemTypes)]
         if (patients or systems) and not await self._caught_up():
             # The newest statement about this Patient may name another person.
@@ -133,26 +162,3 @@ class SubmissionPreparer:
         return EarlierStatements(
             {**earlier.patients, **persons}, {**earlier.targets, **places}, {**earlier.systems, **types}
         )
-
-
-class _Decision:
-    """The outcome of one run of the decision: a prepared submission, or the error that refuses it."""
-
-    def __init__(
-        self,
-        parsed: ParsedSubmission,
-        context: SubmissionContext,
-        known: dict[str, KnownResource],
-        earlier: EarlierStatements,
-    ) -> None:
-        self._error: OneStoryError | None = None
-        try:
-            self._prepared = prepare(parsed, context, known, uuid7, earlier=earlier)
-        except OneStoryError as error:
-            self._error = error
-
-    def result(self) -> PreparedSubmission:
-        """Return the prepared submission, or raise the error."""
-        if self._error:
-            raise self._error
-        return self._prepared

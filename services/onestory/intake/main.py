@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from onestory.intake.api import IntakeApi, routes
 from onestory.intake.domain.request import Deployment
 from onestory.intake.lookups import MayRead, RecordCatchUp, SubmissionPreparer
-from onestory.intake.publish import EventMessages, PublishHandler, RecordEventBuilder
+from onestory.intake.preparation import EventMessages
+from onestory.intake.publish import PublishHandler, RecordEventBuilder
 from onestory.intake.validation import ValidateOperation, describe_validate
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import Route
@@ -20,16 +21,11 @@ from onestory.shared.kafka.schemas import RECORD_TOPIC, topics
 def intake_routes(dependencies: Dependencies, may_read: MayRead) -> Sequence[Route]:
     """Return the HTTP routes of intake. `may_read` is the record's policy decision about a person."""
     deployment = _deployment(dependencies)
-    messages = EventMessages(dependencies.codec, dependencies.keys, topics())
     handler = PublishHandler(
-        dependencies.producer,
-        messages,
-        dependencies.database,
-        dependencies.visible_positions,
-        _preparer(dependencies, may_read),
+        dependencies.producer, _preparer(dependencies, may_read), dependencies.database, dependencies.visible_positions
     )
     max_body_bytes = dependencies.settings.max_body_bytes
-    validation = ValidateOperation(max_body_bytes).__call__
+    validation = ValidateOperation(max_body_bytes, dependencies.workers).__call__
     paths = {"validate": "/fhir/{resource_type}/$validate", "validateOne": "/fhir/{resource_type}/{id}/$validate"}
     return [
         *[
@@ -49,7 +45,9 @@ def _preparer(dependencies: Dependencies, may_read: MayRead) -> SubmissionPrepar
     settings = dependencies.settings
     end = TopicEnd(settings.kafka, RECORD_TOPIC, "onestory-serve-ends", settings.topic_prefix)
     dependencies.background.append(lambda: _closing(end))
-    return SubmissionPreparer(dependencies.database, may_read, RecordCatchUp(end, dependencies.visible_positions))
+    messages = EventMessages(dependencies.codec, dependencies.keys, topics())
+    caught_up = RecordCatchUp(end, dependencies.visible_positions)
+    return SubmissionPreparer(dependencies.database, may_read, caught_up, messages, dependencies.workers)
 
 
 @asynccontextmanager
@@ -65,4 +63,5 @@ def _deployment(dependencies: Dependencies) -> Deployment:
         base_url=f"{settings.base_url.rstrip('/')}/fhir",
         sequenced_sources=frozenset(settings.sequenced_sources),
         replaced_systems=settings.replaced_systems,
+        max_bundle_entries=settings.max_bundle_entries,
     )

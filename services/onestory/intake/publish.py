@@ -1,23 +1,23 @@
 """One publish, in order: parse, look up, prepare, send to Kafka, and only then answer.
 
-`PublishHandler.publish` shows the whole way of a Bundle. `domain/parse.py` and `domain/prepare.py` decide without I/O.
+`PublishHandler.publish` shows the whole way of a Bundle. `preparation.py` runs
+`domain/parse.py` and `domain/prepare.py`, which decide without I/O.
 """
 
 from __future__ import annotations
 
 import hashlib
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 from cachetools import FIFOCache
 from prometheus_client import Counter
 from uuid_utils.compat import uuid7
 
-from onestory.intake.domain.judgement import ids_that_may_be_judgements, refuse_replacing_judgements
-from onestory.intake.domain.parse import parse_submission
+from onestory.intake.domain.judgement import refuse_replacing_judgements
 from onestory.intake.domain.request import (
     AcceptedEntry,
     Deployment,
@@ -29,18 +29,14 @@ from onestory.intake.domain.request import (
     SubmissionContext,
     apply_claims,
 )
-from onestory.intake.lookups import LARGE_BODY, SubmissionPreparer
+from onestory.intake.lookups import SubmissionPreparer
+from onestory.intake.preparation import PreparedMessages
 from onestory.intake.store import current_event_ids, current_judgements
-from onestory.shared.errors import OneStoryError, TooLarge, Unprocessable
-from onestory.shared.events import DirectoryChanged, RecordChanged
-from onestory.shared.identity import Keys
-from onestory.shared.kafka.codec import Codec
-from onestory.shared.kafka.messages import event_headers
-from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
-from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC, Topic
+from onestory.shared.errors import OneStoryError, Unprocessable
+from onestory.shared.events import RecordChanged
+from onestory.shared.kafka.producer import MessagePosition, Producer
 from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
-from onestory.shared.runtime import run_in_thread_if
 from onestory.shared.visible_positions import VisiblePositions, position_token
 
 log = structlog.get_logger()
@@ -56,6 +52,7 @@ class PublishedSubmission:
     """A submission that Kafka has acknowledged, and the positions of its messages."""
 
     prepared: PreparedSubmission
+    event_ids: Sequence[UUID]
     positions: Sequence[MessagePosition]
 
     @property
@@ -63,7 +60,7 @@ class PublishedSubmission:
         """Return the headers with the first event ids and the position token."""
         if not self.positions:
             return {}
-        return {**_event_id_header(self.prepared), "X-OneStory-Position": position_token(self.positions)}
+        return {**_event_id_header(self.event_ids), "X-OneStory-Position": position_token(self.positions)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +78,10 @@ class PublishHandler:
     """Publishes submissions."""
 
     def __init__(
-        self,
-        producer: Producer,
-        messages: EventMessages,
-        record: Database,
-        visible: VisiblePositions,
-        preparer: SubmissionPreparer,
+        self, producer: Producer, preparer: SubmissionPreparer, record: Database, visible: VisiblePositions
     ) -> None:
-        self._preparer = preparer
         self._producer = producer
-        self._messages = messages
+        self._preparer = preparer
         self._record = record
         self._visible = visible
         self._published_keys = PublishedKeys()
@@ -108,21 +99,18 @@ class PublishHandler:
         Raises the error that refuses it. `Unavailable` after the send means that the outcome is unknown. Its headers
         then name the events, and the publisher must repeat the request with the same idempotency key.
         """
-        large = len(submission.body) > LARGE_BODY
-        parsed = await run_in_thread_if(large, lambda: parse_submission(submission, request.deployment.base_url))
-        context = apply_claims(request, header, parsed.claims())
-        self._published_keys.refuse_other_content(submission, context)
-        prepared = await self._preparer.prepare(parsed, context, caller)
-        messages = await run_in_thread_if(
-            large, lambda: [self._messages.message(event, traceparent) for event in prepared.events]
-        )
-        await self._refuse_replacing_judgements(prepared, context.role)
+        async with self._preparer.preparation_of(submission.body, caller) as preparation:
+            facts = await preparation.parse(submission, request.deployment)
+            context = apply_claims(request, header, facts.claims)
+            self._published_keys.refuse_other_content(submission, context)
+            ready = await self._preparer.prepare(preparation, facts, context, caller, traceparent=traceparent)
+        refuse_replacing_judgements(await current_judgements(self._record, ready.possible_judgements))
         if submission.dry_run:
-            return PublishedSubmission(prepared, [])
-        positions = await self._send(prepared, messages)
+            return PublishedSubmission(ready.prepared, ready.event_ids, [])
+        positions = await self._send(ready)
         self._published_keys.add(submission, context)
-        _log_published(prepared)
-        return PublishedSubmission(prepared, positions)
+        _log_published(ready)
+        return PublishedSubmission(ready.prepared, ready.event_ids, positions)
 
     async def wait_until_visible(self, published: PublishedSubmission, wait_s: int) -> PublishVisibility:
         """Return what readers see within `wait_s` seconds. Raises `Unprocessable` when a message was parked instead."""
@@ -141,56 +129,28 @@ class PublishHandler:
             entry.shared_id for entry in entries if current.get(entry.shared_id, entry.event_id) != entry.event_id
         )
 
-    async def _refuse_replacing_judgements(self, prepared: PreparedSubmission, role: str) -> None:
-        entries = [entry for event in prepared.events if isinstance(event, RecordChanged) for entry in event.entries]
-        shared_ids = ids_that_may_be_judgements(entries, role)
-        refuse_replacing_judgements(await current_judgements(self._record, shared_ids))
-
-    async def _send(self, prepared: PreparedSubmission, messages: Sequence[KafkaMessage]) -> list[MessagePosition]:
+    async def _send(self, ready: PreparedMessages) -> list[MessagePosition]:
         try:
-            return await self._producer.send(messages) if messages else []
+            return await self._producer.send(ready.messages) if ready.messages else []
         except OneStoryError as error:
-            error.headers |= _event_id_header(prepared)
-            log.warning("publish_outcome_unknown", event_ids=[str(event.event_id) for event in prepared.events[:10]])
+            error.headers |= _event_id_header(ready.event_ids)
+            log.warning("publish_outcome_unknown", event_ids=list(map(str, ready.event_ids[:10])))
             raise
 
 
-def _event_id_header(prepared: PreparedSubmission) -> dict[str, str]:
-    return {"X-OneStory-Event-Id": ", ".join(str(event.event_id) for event in prepared.events[:MAX_EVENT_IDS])}
+def _event_id_header(event_ids: Sequence[UUID]) -> dict[str, str]:
+    return {"X-OneStory-Event-Id": ", ".join(map(str, event_ids[:MAX_EVENT_IDS]))}
 
 
-def _log_published(prepared: PreparedSubmission) -> None:
+def _log_published(ready: PreparedMessages) -> None:
+    outcomes = ready.prepared.outcomes
     accepted, refused = (
-        sum(isinstance(outcome, kind) for outcome in prepared.outcomes) for kind in (AcceptedEntry, RefusedEntry)
+        sum(isinstance(outcome, kind) for outcome in outcomes) for kind in (AcceptedEntry, RefusedEntry)
     )
     _entries.labels("accepted").inc(accepted)
     _entries.labels("refused").inc(refused)
-    ids = [str(event.event_id) for event in prepared.events[:10]]
-    log.info("published", event_ids=ids, events=len(prepared.events), entries=accepted)
-
-
-class EventMessages:
-    """Makes Kafka messages of events: key, Avro value, and CloudEvents 1.0 attributes as headers."""
-
-    def __init__(self, codec: Codec, keys: Keys, topics: Mapping[str, Topic]) -> None:
-        self._codec = codec
-        self._keys = keys
-        self._topics = topics
-
-    def message(self, event: RecordChanged | DirectoryChanged, traceparent: str) -> KafkaMessage:
-        """Return the message of an event. An empty `traceparent` begins a new trace.
-
-        Raises `TooLarge` when the value is larger than the topic allows.
-        """
-        if isinstance(event, RecordChanged):
-            topic, key = RECORD_TOPIC, self._keys.person_key(event.person).encode()
-        else:
-            topic, key = DIRECTORY_TOPIC, event.entry.shared_id.encode()
-        value = self._codec.encode(event)
-        if len(value) > self._topics[topic].max_message_bytes:
-            raise TooLarge("The event of one person is too large for one Kafka message. Split the submission.")
-        trace = traceparent or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
-        return KafkaMessage(topic, key, value, event_headers(event, key, trace))
+    ids = list(map(str, ready.event_ids[:10]))
+    log.info("published", event_ids=ids, events=len(ready.event_ids), entries=accepted)
 
 
 class PublishedKeys:
@@ -256,11 +216,10 @@ class RecordEventBuilder:
             role=caller.role,
             is_system_fixed=caller.has_system_claim,
         )
-        parsed = parse_submission(Submission("POST", body), self._deployment.base_url)
-        context = apply_claims(request, PublisherClaims(), parsed.claims())
-        prepared = await self._preparer.prepare(parsed, context, caller)
-        (event,) = prepared.events
-        assert isinstance(event, RecordChanged)
-        shared_ids = ids_that_may_be_judgements(event.entries, caller.role)
-        refuse_replacing_judgements(await current_judgements(self._record, shared_ids))
-        return event
+        async with self._preparer.preparation_of(body, caller) as preparation:
+            facts = await preparation.parse(Submission("POST", body), self._deployment)
+            context = apply_claims(request, PublisherClaims(), facts.claims)
+            ready = await self._preparer.prepare(preparation, facts, context, caller, as_event=True)
+        refuse_replacing_judgements(await current_judgements(self._record, ready.possible_judgements))
+        assert ready.event is not None
+        return ready.event

@@ -9,6 +9,7 @@ from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
 
+import msgspec
 import orjson
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -248,12 +249,30 @@ def _looks_like_sent_referral(accepted: AcceptedEntry, bundle_type: str) -> bool
     """
     if accepted.resource_type != _REQUEST or accepted.content is None:
         return False
-    request: dict[str, Any] = orjson.loads(accepted.content)
-    is_to_team = bundle_type == "message" or any(map(_is_team, request.get("performer", ())))
-    return request.get("status") == "active" and is_to_team
+    request = _REQUEST_DECODER.decode(accepted.content)
+    is_to_team = bundle_type == "message" or any(map(_is_team, request.performer))
+    return request.status == "active" and is_to_team
 
 
-def _is_team(performer: dict[str, Any]) -> bool:
-    if performer.get("type") == _TEAM or f"{_TEAM}/" in performer.get("reference", ""):
+def _is_team(performer: _Performer) -> bool:
+    if performer.type == _TEAM or f"{_TEAM}/" in performer.reference:
         return True
-    return str(performer.get("identifier", {}).get("system", "")).lower().endswith("/dos-service-id")
+    return performer.identifier.system.lower().endswith("/dos-service-id")
+
+
+class _PerformerIdentifier(msgspec.Struct, frozen=True, gc=False):
+    system: str = ""
+
+
+class _Performer(msgspec.Struct, gc=False):
+    type: str = ""
+    reference: str = ""
+    identifier: _PerformerIdentifier = _PerformerIdentifier()
+
+
+class _RequestedPerformers(msgspec.Struct):
+    status: str = ""
+    performer: list[_Performer] = []
+
+
+_REQUEST_DECODER = msgspec.json.Decoder(_RequestedPerformers)

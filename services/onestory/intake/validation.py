@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from onestory.intake.domain.bundle import ABSENT, resource_type_of
-from onestory.intake.lookups import LARGE_BODY
 from onestory.shared.errors import Issue, Malformed, NotFound
 from onestory.shared.fhir.definitions import resource_types
 from onestory.shared.fhir.outcome import operation_outcome
@@ -19,7 +18,7 @@ from onestory.shared.fhir.validate import validate
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, ResponseDescription, RouteDescription
 from onestory.shared.http.request import MEDIA_TYPES, read_body
 from onestory.shared.policy import Caller
-from onestory.shared.runtime import run_in_thread_if
+from onestory.shared.worker_processes import LARGE_BODY, WorkerProcesses
 
 _VALID = Issue("informational", "The resource is valid FHIR R4. Nothing was published.", severity="information")
 
@@ -36,16 +35,21 @@ class _Parameters(msgspec.Struct):
 class ValidateOperation:
     """`POST [type]/$validate` and `POST [type]/[id]/$validate`, with the resource or with Parameters."""
 
-    def __init__(self, max_body_bytes: int) -> None:
+    def __init__(self, max_body_bytes: int, workers: WorkerProcesses) -> None:
         self._max_body_bytes = max_body_bytes
+        self._workers = workers
 
-    async def __call__(self, request: Request, _caller: Caller) -> Response:
+    async def __call__(self, request: Request, caller: Caller) -> Response:
         """An OperationOutcome with all faults. Raises `Malformed` for a body without a resource of this type."""
         resource_type = request.path_params["resource_type"]
         if resource_type not in resource_types():
             raise NotFound("FHIR R4 has no such resource type.", code="not-supported")
         body = await read_body(request, self._max_body_bytes)
-        issues = await run_in_thread_if(len(body) > LARGE_BODY, lambda: _issues(body, resource_type))
+        if len(body) > LARGE_BODY:
+            name = f"{caller.organisation}/{caller.system}"
+            issues = await self._workers.run(name, _issues, body, resource_type)
+        else:
+            issues = _issues(body, resource_type)
         return Response(operation_outcome(issues), media_type=FHIR_JSON)
 
 

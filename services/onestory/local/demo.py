@@ -30,6 +30,7 @@ from onestory.local import demo_referral, down, processes, state, up
 from onestory.local.state import Stack
 from onestory.local.token import fetch_token
 from onestory.sample import main as sample_main
+from onestory.shared.display import printable_text
 from onestory.shared.errors import Unavailable
 
 SEED = 1
@@ -238,7 +239,11 @@ class DemoReader:
         for kind, lines in _by_type(statements).items():
             table.add_row(f"[bold]{kind}[/]" + (f" ({len(lines)})" if len(lines) > LINES_PER_TYPE else ""))
             for resource in lines[:LINES_PER_TYPE]:
-                table.add_row("  " + escape(_label(resource)), _date(resource), escape(self._source(resource)))
+                table.add_row(
+                    "  " + escape(printable_text(_label(resource))),
+                    printable_text(_date(resource)),
+                    escape(printable_text(self._source(resource))),
+                )
         console.print(table)
 
     def _everything(self, nhs_number: str) -> list[dict[str, Any]]:

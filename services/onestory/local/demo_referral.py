@@ -18,6 +18,7 @@ from rich.table import Table
 
 from onestory.local.state import Stack
 from onestory.local.token import fetch_token
+from onestory.shared.display import printable_text
 from onestory.shared.errors import Unavailable
 from onestory.shared.fhir.dates import UK
 
@@ -127,8 +128,8 @@ class DemoReferral:
         table.add_row(
             event,
             task["status"],
-            escape(self._party(parties.get("holder"), team)),
-            escape(self._party(parties.get("next-actor"), team)),
+            escape(printable_text(self._party(parties.get("holder"), team))),
+            escape(printable_text(self._party(parties.get("next-actor"), team))),
             _local_time(due) if due else "",
         )
 

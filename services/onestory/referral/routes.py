@@ -28,6 +28,7 @@ from onestory.referral.worklist.feed import WorklistFeed
 from onestory.referral.worklist.service import Worklists
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import Route
+from onestory.shared.http.bodies import BodyReader
 
 
 def referral_routes(dependencies: Dependencies, statements: BuildRecordEvent) -> list[Route]:
@@ -35,8 +36,8 @@ def referral_routes(dependencies: Dependencies, statements: BuildRecordEvent) ->
     settings = dependencies.settings
     clocks, fhir = clock.load_clocks(settings.referral_clocks), f"{settings.base_url.rstrip('/')}/fhir"
     handler = ReferralHandler(dependencies.database, dependencies.codec, dependencies.keys, clocks)
-    audit = ReferralAudit(dependencies.audit)
-    create = CreateReferral(handler, audit, fhir, settings.max_body_bytes)
+    audit, bodies = ReferralAudit(dependencies.audit), body_reader(dependencies)
+    create = CreateReferral(handler, audit, fhir, bodies)
     reads = {kind: ReadReferral(kind, handler, audit, fhir) for kind in ("Task", "ServiceRequest", "Communication")}
     task_ids = partial(task_id, dependencies.keys)
     teams = SearchTeams(dependencies.database, fhir)
@@ -72,7 +73,7 @@ def referral_routes(dependencies: Dependencies, statements: BuildRecordEvent) ->
             Route(
                 "POST",
                 f"/fhir/Task/{{id}}/${action}",
-                TaskOperation(action, handler, audit, clocks, task_ids, fhir, settings.max_body_bytes).__call__,
+                TaskOperation(action, handler, audit, clocks, task_ids, fhir, bodies).__call__,
                 f"${action}",
                 description=lifecycle_api.describe_action(action),
             )
@@ -82,7 +83,7 @@ def referral_routes(dependencies: Dependencies, statements: BuildRecordEvent) ->
             Route(
                 "POST",
                 f"/fhir/Task/{{id}}/${action}",
-                ClaimOperation(action, handler, audit, fhir, settings.max_body_bytes).__call__,
+                ClaimOperation(action, handler, audit, fhir, bodies).__call__,
                 f"${action}",
                 description=lifecycle_api.describe_task_operation(action, parameters),
             )
@@ -94,15 +95,21 @@ def referral_routes(dependencies: Dependencies, statements: BuildRecordEvent) ->
     ]
 
 
+def body_reader(dependencies: Dependencies) -> BodyReader:
+    """The reader of the bodies of referrals and of operations on them."""
+    settings = dependencies.settings
+    return BodyReader(dependencies.workers, settings.max_body_bytes, settings.max_message_values)
+
+
 def conversation_routes(
     dependencies: Dependencies, handler: ReferralHandler, audit: ReferralAudit, clocks: Clocks, fhir: str
 ) -> list[Route]:
     """Routes of the conversation, and of the conversion of advice into a referral."""
-    max_body_bytes, database, keys = dependencies.settings.max_body_bytes, dependencies.database, dependencies.keys
+    bodies, database, keys = body_reader(dependencies), dependencies.database, dependencies.keys
     conversation = ConversationHandler(handler, database, clocks, keys)
-    send = SendMessage(conversation, audit, fhir, max_body_bytes)
+    send = SendMessage(conversation, audit, fhir, bodies)
     messages = ReadMessages(conversation, audit, fhir)
-    convert = ConvertAdvice(ConversionHandler(handler, database, clocks, keys), audit, fhir, max_body_bytes)
+    convert = ConvertAdvice(ConversionHandler(handler, database, clocks, keys), audit, fhir, bodies)
     return [
         Route(
             "POST",

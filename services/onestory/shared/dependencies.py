@@ -15,11 +15,12 @@ from onestory.shared.kafka.producer import Producer
 from onestory.shared.postgres.database import Database
 from onestory.shared.settings import Settings
 from onestory.shared.visible_positions import VisiblePositions
+from onestory.shared.worker_processes import WorkerProcesses
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Settings, and the adapters for Kafka, PostgreSQL and the audit trail."""
+    """Settings, the adapters for Kafka, PostgreSQL and the audit trail, and the processes for large bodies."""
 
     settings: Settings
     keys: Keys
@@ -28,6 +29,7 @@ class Dependencies:
     audit: AuditTrail
     database: Database
     visible_positions: VisiblePositions
+    workers: WorkerProcesses
     background: list[Callable[[], AbstractAsyncContextManager[None]]] = field(default_factory=list)
     """Context managers of background work. They stay open while the process serves."""
     internal: InternalRequests = field(default_factory=InternalRequests)

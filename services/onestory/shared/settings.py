@@ -190,6 +190,45 @@ class Settings:
     max_body_bytes: int = _setting(
         10_000_000, "bytes", "The largest request body, after decompression.", "When a publisher's Bundles are larger."
     )
+    max_bundle_entries: int = _setting(
+        10_000,
+        "entries",
+        "The most entries that one Bundle may have. A larger one is answered with 413.",
+        "When a publisher's Bundles have more entries.",
+    )
+    max_message_values: int = _setting(
+        20_000,
+        "JSON values",
+        "The most JSON values that a BaRS message, a referral or the Parameters of an operation above 64 kB may have. "
+        "More are answered with 413.",
+        "When senders' messages hold more. Each 10,000 delay other requests by up to 15 ms.",
+    )
+    large_body_processes: int = _setting(
+        2,
+        "processes",
+        "How many processes prepare bodies above 64 kB. One caller has one body in preparation at a time. "
+        "Bodies that wait for their turn longer than `ONESTORY_LARGE_BODY_LIMIT_S` are answered with 503.",
+        "When `serve` has more than two processor cores.",
+    )
+    large_body_limit_s: float = _setting(
+        10.0,
+        "seconds of a processor",
+        "How much processor time the preparation of one large body may take. Then its process is stopped, nothing is "
+        "published, and the answer is 413. If it takes three times as long by the clock, the answer is 503.",
+        "When publishers send large Bundles to a slow machine.",
+    )
+    large_body_waiting: int = _setting(
+        16,
+        "bodies",
+        "How many large bodies may wait for a process. One more is answered with 503.",
+        "When many publishers send large bodies at the same time.",
+    )
+    large_body_memory_mb: int = _setting(
+        1_500,
+        "megabytes",
+        "The most memory that the preparation of one large body may take. Then it ends, and the answer is 413.",
+        "When the machine has less memory, or `ONESTORY_MAX_BODY_BYTES` is raised.",
+    )
     worklist_listeners: int = _setting(
         500,
         "worklists",

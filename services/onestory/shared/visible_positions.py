@@ -17,7 +17,6 @@ from onestory.shared.postgres.database import Database
 _LETTERS = {RECORD_TOPIC: "r", DIRECTORY_TOPIC: "d", REFERRAL_TOPIC: "f"}
 _TOPICS = {letter: topic for topic, letter in _LETTERS.items()}
 _POLL_S = 0.005
-_MAX_POSITIONS = 5_000
 
 
 def position_token(positions: Sequence[MessagePosition]) -> str:
@@ -31,11 +30,12 @@ def position_token(positions: Sequence[MessagePosition]) -> str:
 
 def parse_position_token(token: str) -> list[MessagePosition]:
     """Return the positions in a token. Raises `Malformed`."""
-    parts = token.split(".")
+    # A token of ours has one position for each partition at most.
+    most = sum(topics()[topic].partitions for topic in _TOPICS.values())
     try:
-        if len(parts) > _MAX_POSITIONS or not token.isascii():
+        if token.count(".") >= most or not token.isascii():
             raise ValueError
-        return [_position(part) for part in parts]
+        return [_position(part) for part in token.split(".")]
     except (KeyError, ValueError, IndexError) as error:
         raise Malformed(
             "This is no position token. Send the value of an X-OneStory-Position header.", code="value"

@@ -12,7 +12,8 @@ from tests.unit.intake.door import KEYS
 
 from onestory.intake.domain.request import KnownResource
 from onestory.intake.lookups import SubmissionPreparer
-from onestory.intake.publish import EventMessages, PublishHandler
+from onestory.intake.preparation import EventMessages
+from onestory.intake.publish import PublishHandler
 from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.identity import PersonIdentifier
 from onestory.shared.kafka.codec import create_codec
@@ -21,6 +22,7 @@ from onestory.shared.kafka.schemas import topics
 from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
 from onestory.shared.visible_positions import VisiblePositions
+from onestory.shared.worker_processes import WorkerLimits, WorkerProcesses
 
 
 class FakeBroker(Producer):
@@ -131,10 +133,15 @@ class FakePolicy:
 
 
 def fake_handler(
-    broker: FakeBroker, record: Any, visible: FakeVisibility, policy: FakePolicy | None = None
+    broker: FakeBroker,
+    record: Any,
+    visible: FakeVisibility,
+    policy: FakePolicy | None = None,
+    workers: WorkerProcesses | None = None,
 ) -> PublishHandler:
-    preparer = SubmissionPreparer(record, policy or FakePolicy(), record.caught_up)
-    return PublishHandler(broker, _messages(), record, visible, preparer)
+    workers = workers or WorkerProcesses(WorkerLimits())
+    preparer = SubmissionPreparer(record, policy or FakePolicy(), record.caught_up, _messages(), workers)
+    return PublishHandler(broker, preparer, record, visible)
 
 
 @cache

@@ -39,6 +39,7 @@ from onestory.shared.http.caller import TokenVerifier
 from onestory.shared.http.internal import InternalRequests
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.policy import Caller
+from onestory.shared.worker_processes import WorkerLimits, WorkerProcesses
 
 CALLER = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
 FHIR = {"Content-Type": "application/fhir+json"}
@@ -62,10 +63,10 @@ async def nothing() -> AsyncIterator[None]:
 class HttpDoor:
     """The routes of intake with fakes for Kafka and PostgreSQL."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: WorkerLimits = WorkerLimits()) -> None:  # noqa: B008
         self.broker, self.record, self.visible = FakeBroker(), FakeRecord(), FakeVisibility()
-        self.policy = FakePolicy()
-        handler = fake_handler(self.broker, self.record, self.visible, self.policy)
+        self.policy, self.workers = FakePolicy(), WorkerProcesses(limits)
+        handler = fake_handler(self.broker, self.record, self.visible, self.policy, self.workers)
         api = IntakeApi(handler, DOOR, 1_000_000, InternalRequests())
         self._app = create_app(routes(api), [], AnyToken(), {}, nothing)
 
@@ -75,7 +76,7 @@ class HttpDoor:
 
         async def call() -> httpx.Response:
             transport = httpx.ASGITransport(app=self._app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://door") as http:
+            async with self.workers.running(), httpx.AsyncClient(transport=transport, base_url="http://door") as http:
                 return await http.request(method, path, content=content, headers=sent)
 
         return asyncio.run(call())
@@ -416,6 +417,46 @@ def test_a_large_body_is_prepared_and_published_whole(door: HttpDoor) -> None:
 
     assert answer.status_code == 200
     assert len(door.events()[0].entries) == 1501
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        (WorkerLimits(memory_mb=30), "Nothing was published. Split the submission."),
+        (WorkerLimits(processes=0, waiting=0), "Too many large bodies are waiting. Nothing was published."),
+    ],
+)
+def test_a_large_body_beyond_a_limit_is_refused_and_nothing_is_published(limits: WorkerLimits, text: str) -> None:
+    door = HttpDoor(limits)
+    large = {**observation({"reference": f"Patient/{AMINA}"}, "o"), "valueString": "x" * 70_000}
+
+    answer = door.send("POST", "/fhir/Observation", large)
+
+    assert answer.status_code == (503 if limits.processes == 0 else 413)
+    assert text in issues(answer)[0]["diagnostics"]
+    assert not door.broker.sent
+
+
+def test_a_bundle_with_too_many_entries_is_refused(door: HttpDoor) -> None:
+    many = [{"resource": organization(f"o{index}")} for index in range(10_001)]
+
+    answer = door.send(
+        "POST", "/fhir", json.dumps({"resourceType": "Bundle", "type": "collection", "entry": many}).encode()
+    )
+
+    assert answer.status_code == 413
+    assert issues(answer)[0]["diagnostics"] == "The Bundle has more than 10000 entries. Split the submission."
+    assert issues(answer)[0]["expression"] == ["Bundle.entry"]
+
+
+def test_a_large_refusal_says_the_same_as_a_small_one(door: HttpDoor) -> None:
+    wrong = {"resourceType": "Observation", "status": "wrong", "code": {"text": "x"}}
+
+    small = door.send("POST", "/fhir/Observation", wrong)
+    large = door.send("POST", "/fhir/Observation", {**wrong, "note": [{"text": "x" * 70_000}]})
+
+    assert small.status_code == large.status_code == 422
+    assert issues(small) == issues(large)
 
 
 def test_no_log_line_says_what_was_published(door: HttpDoor) -> None:

@@ -7,7 +7,7 @@ Nothing is guessed: a Patient that the record does not know leads to no person.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -83,7 +83,7 @@ class EarlierStatements:
         self.questions[question] = answer
         return answer
 
-    def unanswered(self) -> list[Question]:
-        """Return the questions that the record has not answered."""
+    def unanswered(self, asked: Iterable[Question]) -> list[Question]:
+        """Return those of the asked questions that the record has not answered."""
         answered = self.patients.keys() | self.targets.keys() | self.systems.keys()
-        return [each for each in self.questions if each not in answered]
+        return [each for each in asked if each not in answered]

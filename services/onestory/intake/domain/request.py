@@ -76,6 +76,7 @@ class Deployment:
     base_url: str
     sequenced_sources: frozenset[str] = frozenset()
     replaced_systems: Mapping[str, str] = field(default_factory=dict)
+    max_bundle_entries: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)

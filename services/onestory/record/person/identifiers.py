@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -197,14 +198,19 @@ def _name_texts(names: Any) -> Iterator[str]:
             yield from (part for part in parts if isinstance(part, str))
 
 
-def name_matches(searched: str, known: Iterable[str]) -> bool:
+def name_matches(words: Sequence[str], known: Iterable[str]) -> bool:
     """Whether a searched name matches: each of its words, or all as one, begins one of the `known` forms, in any order.
 
-    FHIR R4, http://hl7.org/fhir/R4/search.html#string.
+    `words` are the words of the searched name. FHIR R4, http://hl7.org/fhir/R4/search.html#string.
     """
-    forms, words = list(known), name_words(searched)
-    all_words_match = all(any(form.startswith(word) for form in forms) for word in words)
-    return bool(words) and (all_words_match or any(form.startswith("".join(words)) for form in forms))
+    forms = sorted(known)
+    return bool(words) and (all(_begins_one(word, forms) for word in words) or _begins_one("".join(words), forms))
+
+
+def _begins_one(word: str, forms: Sequence[str]) -> bool:
+    """Whether a word begins one of the sorted forms: then it begins the first form that does not come before it."""
+    place = bisect_left(forms, word)
+    return place < len(forms) and forms[place].startswith(word)
 
 
 def all_name_forms(texts: Iterable[str]) -> frozenset[str]:

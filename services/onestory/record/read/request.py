@@ -20,6 +20,7 @@ from onestory.shared.errors import Malformed, TooLarge, Unavailable, WrongMediaT
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.http.openapi import FHIR_JSON
 from onestory.shared.http.request import has_version, read_body
+from onestory.shared.http.request_limits import MAX_PARAMETERS, refuse_large_values
 from onestory.shared.identity import Keys
 from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
@@ -28,7 +29,6 @@ from onestory.shared.visible_positions import VisiblePositions, parse_position_t
 FORM_MEDIA_TYPE = "application/x-www-form-urlencoded"
 RECORD_DIGEST = "X-OneStory-Record-Digest"
 _MAX_FORM_BYTES = 65_536
-_MAX_PARAMETERS = 100
 _MAX_WAIT_S = 10.0
 _NOT_IN_PAGE_URLS = ("after", CURSOR)
 
@@ -57,7 +57,6 @@ async def parameters(request: Request) -> RequestParameters:
     Can be called several times. Raises `WrongMediaType`, `TooLarge` or `Malformed`.
     """
     in_query = request.query_params.multi_items()
-    _refuse_too_many(in_query)
     if request.method != "POST":
         return in_query
     # A body can be read only once.
@@ -76,13 +75,8 @@ async def operation_parameters(request: Request) -> RequestParameters:
     in_query = request.query_params.multi_items()
     body = await read_body(request, _MAX_FORM_BYTES, optional=True)
     listed = [*in_query, *parse_operation_parameters(body)]
-    _refuse_too_many(listed)
+    refuse_large_values(listed)
     return listed
-
-
-def _refuse_too_many(listed: RequestParameters) -> None:
-    if len(listed) > _MAX_PARAMETERS:
-        raise Malformed(f"The request has too many parameters. Send at most {_MAX_PARAMETERS}.", code="too-costly")
 
 
 async def _form_parameters(request: Request) -> RequestParameters:
@@ -94,9 +88,11 @@ async def _form_parameters(request: Request) -> RequestParameters:
         if len(form) > _MAX_FORM_BYTES:
             raise TooLarge(f"The search form is too large. Send at most {_MAX_FORM_BYTES} bytes.")
     try:
-        return parse_qsl(form.decode(), keep_blank_values=True, max_num_fields=_MAX_PARAMETERS, errors="strict")
+        listed = parse_qsl(form.decode(), keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="strict")
     except ValueError as error:
         raise Malformed("The search form is not valid. Send name=value pairs in UTF-8, joined with &.") from error
+    refuse_large_values(listed)
+    return listed
 
 
 def is_lenient(request: Request) -> bool:

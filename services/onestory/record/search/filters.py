@@ -18,6 +18,7 @@ from onestory.record.search import quantities
 from onestory.record.search.dates import TimeRange, span
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.definitions import SearchParameterDefinition, element_type, resource_types, search_parameters
+from onestory.shared.http.request_limits import refuse_many_words
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, is_nhs_number_system, is_ods_code_system
 
 ValueTest = Callable[[Any], bool]
@@ -133,10 +134,12 @@ def _string_test(parameter: SearchParameter, text: str) -> ValueTest:
     wanted = unescape(text)
     if parameter.modifier == "exact":
         return lambda texts: wanted in texts
+    words = identifiers.name_words(wanted)
+    refuse_many_words(parameter.name, words)
     if parameter.modifier == "contains":
-        part = "".join(identifiers.name_words(wanted))
+        part = "".join(words)
         return lambda texts: bool(part) and any(part in "".join(identifiers.name_words(text)) for text in texts)
-    return lambda texts: identifiers.name_matches(wanted, identifiers.all_name_forms(texts))
+    return lambda texts: identifiers.name_matches(words, identifiers.all_name_forms(texts))
 
 
 def _uri_test(parameter: SearchParameter, text: str) -> ValueTest:
@@ -199,15 +202,16 @@ _ESCAPED = re.compile(r"\\([,|$\\])")
 
 def split_escaped(text: str, separator: str) -> list[str]:
     """The text cut at each separator without a backslash before it. The pieces keep their backslashes."""
-    pieces = [""]
-    escaped = False
-    for letter in text:
-        if letter == separator and not escaped:
-            pieces.append("")
-        else:
-            pieces[-1] += letter
-        escaped = letter == "\\" and not escaped
-    return pieces
+    if "\\" not in text:
+        return text.split(separator)
+    pieces, begin, at = [], 0, 0
+    while at < len(text):
+        if text[at] == separator:
+            pieces.append(text[begin:at])
+            begin = at + 1
+        # A backslash escapes the next character.
+        at += 2 if text[at] == "\\" else 1
+    return [*pieces, text[begin:]]
 
 
 def unescape(text: str) -> str:

@@ -101,9 +101,10 @@ def parse_people_query(search: Search) -> PeopleQuery:
 
 def _name_prefixes(name: str) -> list[str]:
     """Two prefixes for each alternative: its first word, and all its words as one."""
-    alternatives = [name_words(unescape(part)) for part in split_escaped(name, ",")]
-    if len(alternatives) > _MAX_NAMES:
+    parts = split_escaped(name, ",")
+    if len(parts) > _MAX_NAMES:
         raise Malformed(f"The name has too many alternatives. Send at most {_MAX_NAMES}.", code="too-costly")
+    alternatives = [name_words(unescape(part)) for part in parts]
     if not all(sum(map(len, words)) >= _MIN_LETTERS for words in alternatives):
         raise Malformed(f"A name is too short. Send at least {_MIN_LETTERS} letters.", code="value")
     return sorted({form for words in alternatives for form in (words[0], "".join(words))})

@@ -27,6 +27,7 @@ from onestory.record.read.request import ReadContext
 from onestory.record.search.parameters import READ_PARAMETERS, SUMMARY_PARAMETERS, single_value
 from onestory.record.summary.document import BUNDLE_PROFILE
 from onestory.record.summary.service import Summaries, SummaryPatient, summary_patient
+from onestory.shared.display import visible_controls
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.dates import format_instant
@@ -76,7 +77,7 @@ def summary_page(document: bytes) -> bytes:
         f'<section aria-labelledby="s{index}"><h2 id="s{index}">{escape(part.title)}</h2>{part.text.div}</section>'
         for index, part in enumerate(composition.section)
     )
-    title = escape(composition.title)
+    title = escape(visible_controls(composition.title))
     return (
         '<!DOCTYPE html><html lang="en-GB"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape, unescape
 from typing import NamedTuple
 
+from onestory.shared.display import DIRECTION_CONTROLS, RIGHT_TO_LEFT, isolate_right_to_left, visible_controls
+
 MAX_TEXT_LENGTH = 4000
 """Characters of one text that are shown; the resource has all of it."""
-# XML 1.0 forbids these characters, even escaped. Overrides of text direction would turn "gm 5" into "5 mg".
-_NOT_SHOWN = re.compile("[^\t\n\r\u0020-\u202c\u202f-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SPECIAL = re.compile("[&<>\"'\x00-\x08\x0b\x0c\x0e-\x1f\u202d\u202e\ud800-\udfff\ufffe\uffff]")
+# XML 1.0 forbids these characters, even escaped. The two separators begin a new paragraph for the direction of text.
+_NOT_SHOWN = re.compile("[^\t\n\r\u0020-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SPECIAL = re.compile(
+    "[&<>\"'\x00-\x08\x0b\x0c\x0e-\x1f\u2028\u2029\ud800-\udfff\ufffe\uffff" + DIRECTION_CONTROLS + RIGHT_TO_LEFT + "]"
+)
 # A publisher may send long and broken markup: no expression here backtracks over the same piece.
 _HIDDEN = re.compile(r"<(?:(script|style)\b|!--)", re.I)
 _ENDS = {
@@ -30,11 +34,23 @@ class Row(NamedTuple):
 
 
 def text(value: str) -> str:
-    """A text escaped as XHTML. A very long text is cut, and says how many characters were cut."""
+    """A text escaped as XHTML. A very long text is cut, and says how many characters were cut.
+
+    Text that is written from right to left is isolated, so that it moves no number beside it.
+    """
     if len(value) <= MAX_TEXT_LENGTH and not _SPECIAL.search(value):
         return value
+    return _shown(value, lambda shown: isolate_right_to_left(shown, _isolated, escape))
+
+
+def _isolated(content: str) -> str:
+    # `bdi` is no element of HTML 4, which a narrative is limited to. A browser isolates any element with `dir`.
+    return f'<span dir="rtl">{escape(content)}</span>'
+
+
+def _shown(value: str, write: Callable[[str], str]) -> str:
     cut = len(value) - MAX_TEXT_LENGTH
-    shown = escape(_NOT_SHOWN.sub("\N{REPLACEMENT CHARACTER}", value[:MAX_TEXT_LENGTH]))
+    shown = write(visible_controls(_NOT_SHOWN.sub("\N{REPLACEMENT CHARACTER}", value[:MAX_TEXT_LENGTH])))
     return f"{shown}… ({cut} more characters are in the resource)" if cut > 0 else shown
 
 
@@ -51,7 +67,7 @@ def strong(content: str) -> str:
 def own_words(content: str) -> str:
     """A person's own text as paragraphs, in the direction of its script."""
     lines = [line for line in content.splitlines() if line.strip()]
-    return f'<div dir="auto">{"".join(paragraph(text(line)) for line in lines)}</div>'
+    return f'<div dir="auto">{"".join(paragraph(_shown(line, escape)) for line in lines)}</div>'
 
 
 def bullet_list(items: Iterable[str]) -> str:
@@ -65,7 +81,7 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Row]) -> str:
         return ""
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
     body = "".join(_row(row) for row in rows)
-    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<table><caption>{text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def plain_text(xhtml: str) -> str:

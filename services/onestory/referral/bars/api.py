@@ -22,10 +22,9 @@ from onestory.referral.bars.store import MAX_SLOTS, Slot
 from onestory.referral.bars.work import IncomingMessage, response_bundle
 from onestory.referral.directory import store as directory_store
 from onestory.referral.lifecycle import request as lifecycle_request
-from onestory.referral.lifecycle import store as lifecycle_store
 from onestory.referral.lifecycle.handler import ReferralHandler
 from onestory.referral.lifecycle.store import ReferralResource
-from onestory.shared.errors import Forbidden, Malformed, NotFound, Unprocessable
+from onestory.shared.errors import Malformed, NotFound, Unprocessable
 from onestory.shared.fhir.dates import parse_instant
 from onestory.shared.http.openapi import FHIR_JSON
 from onestory.shared.http.request import read_body
@@ -123,31 +122,23 @@ class ServiceRequestRoutes:
     async def read(self, request: Request, caller: Caller) -> Response:
         """Answer one resource."""
         read_query(request, ())
-        resource = await self._handler.read(caller, request.path_params["id"])
-        if resource.resource_type != _REQUEST_TYPE:
-            raise NotFound("There is nothing here that you may read.")
-        await self._audit.record_read(caller, [resource.shared_id], "read", _REQUEST_TYPE, request.state.correlation_id)
+        shared_id, correlation_id = request.path_params["id"], request.state.correlation_id
+        async with self._audit.record_refusal(caller, shared_id, "read", _REQUEST_TYPE, correlation_id):
+            resource = await self._handler.read(caller, shared_id)
+            if resource.resource_type != _REQUEST_TYPE:
+                raise NotFound("There is nothing here that you may read.")
+        await self._audit.record_read(caller, [resource.shared_id], "read", _REQUEST_TYPE, correlation_id)
         return lifecycle_request.resource_response(resource, self._base_url)
 
     async def search(self, request: Request, caller: Caller) -> Response:
         """Answer those of one person."""
         person_key = self._keys.person_key(read_person(request))
-        resources = await lifecycle_store.service_requests(self._database, person_key)
-        visible = [resource for resource in resources if await self._is_party(caller, resource)]
-        if visible:
-            ids = [resource.shared_id for resource in visible]
-            await self._audit.record_read(caller, ids, "search-type", _REQUEST_TYPE, request.state.correlation_id)
+        visible = await self._handler.service_requests(caller, person_key)
+        await self._audit.record_search(caller, person_key, visible, _REQUEST_TYPE, request.state.correlation_id)
         return searchset(
             f"{self._base_url}/{_REQUEST_TYPE}",
             [(f"{self._base_url}/{_REQUEST_TYPE}/{resource.shared_id}", resource.content) for resource in visible],
         )
-
-    async def _is_party(self, caller: Caller, request: ReferralResource) -> bool:
-        try:
-            await self._handler.read(caller, request.shared_id)
-        except (NotFound, Forbidden):
-            return False
-        return True
 
 
 class AppointmentRoutes:
@@ -165,10 +156,12 @@ class AppointmentRoutes:
         appointment_id = request.path_params["id"]
         is_id = parse_shared_id(appointment_id) is not None
         stored = await bars_store.find_booking(self._database, appointment_id) if is_id else None
-        booking = next(iter(await visible_bookings(self._database, caller, [stored] if stored else [])), None)
-        if booking is None:
-            raise NotFound("There is nothing here that you may read.")
-        await self._audit.record_read(caller, [appointment_id], "read", _APPOINTMENT_TYPE, request.state.correlation_id)
+        correlation_id = request.state.correlation_id
+        async with self._audit.record_refusal(caller, appointment_id, "read", _APPOINTMENT_TYPE, correlation_id):
+            booking = next(iter(await visible_bookings(self._database, caller, [stored] if stored else [])), None)
+            if booking is None:
+                raise NotFound("There is nothing here that you may read.")
+        await self._audit.record_read(caller, [appointment_id], "read", _APPOINTMENT_TYPE, correlation_id)
         resource = ReferralResource(
             _APPOINTMENT_TYPE,
             appointment_id,
@@ -185,9 +178,7 @@ class AppointmentRoutes:
         bookings = await visible_bookings(
             self._database, caller, await bars_store.bookings_of_person(self._database, person_key)
         )
-        if bookings:
-            ids = [booking.appointment_id for booking in bookings]
-            await self._audit.record_read(caller, ids, "search-type", _APPOINTMENT_TYPE, request.state.correlation_id)
+        await self._audit.record_search(caller, person_key, bookings, _APPOINTMENT_TYPE, request.state.correlation_id)
         url = f"{self._base_url}/{_APPOINTMENT_TYPE}"
         return searchset(url, [(f"{url}/{booking.appointment_id}", booking.content) for booking in bookings])
 

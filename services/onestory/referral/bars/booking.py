@@ -289,10 +289,10 @@ def _keep_question_due(current: Referral, booked: Referral) -> Referral:
 async def visible_bookings(queries: Queries, caller: Caller, bookings: Iterable[Booking]) -> list[Booking]:
     """The bookings to which the caller is party: by the organisation that booked, or by acting for the team.
 
-    To act for the team a role has to be in force, as for the team's referrals.
+    To act for the team a role has to be in force, as for the team's referrals. The same queries run without bookings.
     """
     candidates = list(bookings)
-    roles = await directory_store.roles_of_user(queries, caller.subject) if candidates else []
+    roles = await directory_store.roles_of_user(queries, caller.subject)
     teams = {
         booking.team_id: booking
         for booking in await directory_store.teams_by_ids(queries, {booking.team_id for booking in candidates})

@@ -22,20 +22,21 @@ from onestory.referral.bars.work import BuildRecordEvent, IncomingMessage, Messa
 from onestory.referral.lifecycle import store as lifecycle_store
 from onestory.referral.lifecycle.handler import ReferralHandler
 from onestory.shared.errors import Conflict, Malformed, TimedOut, Unprocessable
+from onestory.shared.fhir.size import refuse_too_many_values
+from onestory.shared.http.bodies import worker_key
 from onestory.shared.identity import Keys, parse_shared_id
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.messages import event_message
 from onestory.shared.kafka.schemas import RECORD_TOPIC
 from onestory.shared.postgres.database import Database, Transaction
 from onestory.shared.runtime import run_in_thread_if
+from onestory.shared.worker_processes import LARGE_BODY, WorkerProcesses
 
 log = structlog.get_logger()
 
 _messages = Counter("onestory_bars_messages", "BaRS messages that were processed.", ["meaning"])
 
 CarryOut = Callable[[MessageWork, Transaction, ReferralHandler], Awaitable[MessageResult]]
-# The work on a larger message would delay the other requests of the event loop, so it runs in a thread.
-_LARGE_BODY = 256_000
 # This number of ids is computed in a moment. Where there are more, only the record knows earlier ids.
 _MAX_NAMES = 1_000
 _NEW_MEANINGS = (Meaning.REFER, Meaning.VALIDATE, Meaning.BOOK)
@@ -53,6 +54,8 @@ class BarsHandler:
         build_event: BuildRecordEvent,
         messages: tuple[RequestMessages, ResponseMessages, BookingMessages],
         limit_s: float,
+        workers: WorkerProcesses,
+        max_values: int,
     ) -> None:
         self._database = database
         self._handler = handler
@@ -60,6 +63,8 @@ class BarsHandler:
         self._codec = codec
         self._build_event = build_event
         self._limit_s = limit_s
+        self._workers = workers
+        self._max_values = max_values
         requests, responses, bookings = messages
         self._by_meaning: Mapping[Meaning, CarryOut] = {
             Meaning.REFER: requests.refer,
@@ -81,8 +86,7 @@ class BarsHandler:
         Raises the errors of the standard: `Unprocessable` only for an unsupported version, `Malformed` for everything
         else that is wrong with the message, `TimedOut` after the time limit.
         """
-        large = len(incoming.body) > _LARGE_BODY
-        message = await run_in_thread_if(large, partial(parse_message, incoming.body))
+        message = await self._parse(incoming)
         meaning = read_meaning(message)
         refuse_other_subject(message)
         refuse_other_sender(message, incoming.caller.organisation)
@@ -98,6 +102,11 @@ class BarsHandler:
         _messages.labels(meaning).inc()
         log.info("message_processed", meaning=str(meaning), referral_id=result.referral_id or None)
         return work, result
+
+    async def _parse(self, incoming: IncomingMessage) -> BarsMessage:
+        if len(incoming.body) <= LARGE_BODY:
+            return parse_message(incoming.body)
+        return await self._workers.run(worker_key(incoming.caller), _parse_large, incoming.body, self._max_values)
 
     async def _prepare(self, message: BarsMessage, meaning: Meaning, incoming: IncomingMessage) -> MessageWork:
         """Find the earlier message, give every entry its id, and build the event for the record."""
@@ -116,7 +125,7 @@ class BarsHandler:
             local_ids,
             request_id,
         )
-        collection = await run_in_thread_if(len(incoming.body) > _LARGE_BODY, to_collection)
+        collection = await run_in_thread_if(len(incoming.body) > LARGE_BODY, to_collection)
         event = await self._build_event(
             collection, caller, incoming.correlation_id, incoming.idempotency_key, incoming.at
         )
@@ -215,6 +224,11 @@ class BarsHandler:
         caller, shared_ids = incoming.caller, {name for name in given.values() if parse_shared_id(name)}
         others = await bars_store.foreign_ids(self._database, caller.organisation, caller.system, shared_ids)
         return {index: name for index, name in given.items() if name in others or name not in shared_ids}
+
+
+def _parse_large(body: bytes, max_values: int) -> BarsMessage:
+    refuse_too_many_values(body, max_values)
+    return parse_message(body)
 
 
 def _id(entry: MessageEntry) -> str:

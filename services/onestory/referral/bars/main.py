@@ -36,7 +36,15 @@ def bars_routes(
         BookingMessages(keys, dependencies.codec, clocks),
     )
     bars_handler = BarsHandler(
-        database, handler, keys, dependencies.codec, build_event, messages, settings.message_limit_s
+        database,
+        handler,
+        keys,
+        dependencies.codec,
+        build_event,
+        messages,
+        settings.message_limit_s,
+        dependencies.workers,
+        settings.max_message_values,
     )
     process = ProcessMessage(bars_handler, base_url, settings.max_body_bytes).__call__
     requests, slots = ServiceRequestRoutes(handler, database, audit, keys, base_url), SlotRoutes(database, base_url)

@@ -32,8 +32,9 @@ from onestory.referral.lifecycle.request import OperationParameters
 from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.definitions import resource_types
+from onestory.shared.http.bodies import BodyReader
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
-from onestory.shared.http.request import MEDIA_TYPES, read_body
+from onestory.shared.http.request import MEDIA_TYPES
 from onestory.shared.policy import Caller
 
 MESSAGE_PARAMETERS = ("category", "text", "attachment", "about")
@@ -47,20 +48,20 @@ _COMMUNICATION = "Communication"
 class SendMessage:
     """Sends a message. Answers with the Communication; ETag is the Task's new version, for the next If-Match."""
 
-    def __init__(self, conversation: ConversationHandler, audit: ReferralAudit, fhir: str, max_body_bytes: int) -> None:
+    def __init__(self, conversation: ConversationHandler, audit: ReferralAudit, fhir: str, bodies: BodyReader) -> None:
         self._conversation = conversation
         self._audit = audit
         self._fhir = fhir
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         version = lifecycle_request.if_match(request)
-        body = await read_body(request, self._max_body_bytes)
+        body = await self._bodies.read(request, caller)
         message = _parse_message(OperationParameters(body, MESSAGE_PARAMETERS))
         command_request, task_id = lifecycle_request.command_request(request, caller, body), request.path_params["id"]
-        async with self._audit.record_stale(caller, task_id, "$message", command_request.correlation_id):
+        async with self._audit.record_refusal(caller, task_id, "$message", "Task", command_request.correlation_id):
             sent, outcome = await self._conversation.send(command_request, task_id, version, message)
-        await self._audit.record_repeat(caller, outcome, "$message", command_request.correlation_id)
+        await self._audit.record_outcome(caller, outcome, "$message", command_request.correlation_id)
         return lifecycle_request.resource_response(
             sent, self._fhir, headers={"ETag": etag(outcome.referral.changed_by)}
         )
@@ -76,8 +77,10 @@ class ReadMessages:
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         task_id, (limit, after) = request.path_params["id"], _page_query(request)
-        page = await self._conversation.page(caller, task_id, after, limit)
-        await self._audit.record_read(caller, [task_id], "$messages", _COMMUNICATION, request.state.correlation_id)
+        correlation_id = request.state.correlation_id
+        async with self._audit.record_refusal(caller, task_id, "$messages", _COMMUNICATION, correlation_id):
+            page = await self._conversation.page(caller, task_id, after, limit)
+        await self._audit.record_read(caller, [task_id], "$messages", _COMMUNICATION, correlation_id)
         return Response(b"".join(self._bundle(page, task_id, limit, after)), 200, media_type=FHIR_JSON)
 
     def _bundle(self, page: MessagePage, task_id: str, limit: int, after: str) -> Iterator[bytes]:
@@ -146,24 +149,24 @@ def _page_query(request: Request) -> tuple[int, str]:
 class ConvertAdvice:
     """Makes a referral of advice. Answers with its ServiceRequest; Link has the address of its Task."""
 
-    def __init__(self, conversions: ConversionHandler, audit: ReferralAudit, fhir: str, max_body_bytes: int) -> None:
+    def __init__(self, conversions: ConversionHandler, audit: ReferralAudit, fhir: str, bodies: BodyReader) -> None:
         self._conversions = conversions
         self._audit = audit
         self._fhir = fhir
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         version = lifecycle_request.if_match(request)
-        body = await read_body(request, self._max_body_bytes, optional=True)
+        body = await self._bodies.read(request, caller, optional=True)
         parameters = OperationParameters(body, CONVERT_PARAMETERS)
         located = parameters.reference("recipient")
         team = parse_team_reference([located[1]], located[0]) if located else None
         command_request, task_id = lifecycle_request.command_request(request, caller, body), request.path_params["id"]
-        async with self._audit.record_stale(caller, task_id, "$convert", command_request.correlation_id):
+        async with self._audit.record_refusal(caller, task_id, "$convert", "Task", command_request.correlation_id):
             outcome = await self._conversions.convert(
                 command_request, task_id, version, team, parameters.code("priority")
             )
-        await self._audit.record_repeat(caller, outcome, "$convert", command_request.correlation_id)
+        await self._audit.record_outcome(caller, outcome, "$convert", command_request.correlation_id)
         return lifecycle_request.resource_response(
             outcome.service_request, self._fhir, headers=lifecycle_request.creation_headers(outcome, self._fhir)
         )

@@ -16,7 +16,16 @@ from onestory.referral.lifecycle.creation import (
 )
 from onestory.referral.lifecycle.decide import build_change, with_acting_party
 from onestory.referral.lifecycle.machine import ADVICE_CONVERTED
-from onestory.referral.lifecycle.model import ChangeContext, Json, Referral, ReferralChange, ReferralKind, Side, Status
+from onestory.referral.lifecycle.model import (
+    ChangeContext,
+    Json,
+    Referral,
+    ReferralChange,
+    ReferralKind,
+    ReferralParties,
+    Side,
+    Status,
+)
 from onestory.referral.lifecycle.render import ONESTORY
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
 from onestory.shared.events import Party
@@ -89,12 +98,12 @@ def convert(
     return build_change(advice, ended, "convert", context), creation
 
 
-def converted_id(advice: Referral, keys: Keys) -> str:
+def converted_id(advice: Referral | ReferralParties, keys: Keys) -> str:
     """The shared id of the referral that this advice becomes, or became."""
     return referral_id(keys, advice.person, advice.requester.organisation, _local_id(advice))
 
 
-def _local_id(advice: Referral) -> str:
+def _local_id(advice: Referral | ReferralParties) -> str:
     # Always the same local id, so that advice becomes one referral at most.
     return f"{advice.local_id}-referral"
 

@@ -16,6 +16,7 @@ from onestory.shared.fhir import bundle
 from onestory.shared.http.app import TryNextRoute
 from onestory.shared.http.cursor import decode_cursor, encode_cursor
 from onestory.shared.http.openapi import FHIR_JSON
+from onestory.shared.http.request_limits import refuse_many_words
 from onestory.shared.identity import is_directory_id, is_dos_service_system, is_ods_code_system
 from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
@@ -92,8 +93,10 @@ def _read_search(parameters: Mapping[str, str]) -> TeamSearch:
     active = parameters.get("active", "true")
     if active not in ("true", "false"):
         raise Malformed("active: send true or false.", code="value")
+    names = tuple(parameters.get("name", "").split())
+    refuse_many_words("name", names)
     return TeamSearch(
-        names=tuple(parameters.get("name", "").split()),
+        names=names,
         organisation=_token_value(parameters.get("organization", ""), is_ods_code_system).upper(),
         kind=parameters.get("service-category", "").rpartition("|")[2],
         dos_service_id=_token_value(parameters.get("identifier", ""), is_dos_service_system),

@@ -30,8 +30,9 @@ from onestory.shared.errors import Forbidden, Issue, NotFound, Unprocessable
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.validate import check_contained, check_resource, validate
 from onestory.shared.http.app import TryNextRoute
+from onestory.shared.http.bodies import BodyReader
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
-from onestory.shared.http.request import MAX_IDEMPOTENCY_KEY_LENGTH, MEDIA_TYPES, read_body
+from onestory.shared.http.request import MAX_IDEMPOTENCY_KEY_LENGTH, MEDIA_TYPES
 from onestory.shared.policy import Caller
 
 _SERVICE_REQUEST = "ServiceRequest"
@@ -40,18 +41,19 @@ _SERVICE_REQUEST = "ServiceRequest"
 class CreateReferral:
     """Creates a referral, and answers with its ServiceRequest: 201, or 200 for a repetition with the same key."""
 
-    def __init__(self, handler: ReferralHandler, audit: ReferralAudit, fhir: str, max_body_bytes: int) -> None:
+    def __init__(self, handler: ReferralHandler, audit: ReferralAudit, fhir: str, bodies: BodyReader) -> None:
         self._handler = handler
         self._audit = audit
         self._fhir = fhir
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
-        body = await read_body(request, self._max_body_bytes)
+        body = await self._bodies.read(request, caller)
         referral_request = parse_service_request(parse_body(body))
         command_request = lifecycle_request.command_request(request, caller, body)
         outcome = await self._handler.create(command_request, referral_request)
-        await self._audit.record_repeat(caller, outcome, "create", command_request.correlation_id)
+        if outcome.repeated:
+            await self._audit.record_outcome(caller, outcome, "create", command_request.correlation_id)
         status = 200 if outcome.repeated else 201
         return lifecycle_request.resource_response(
             outcome.service_request, self._fhir, status, lifecycle_request.creation_headers(outcome, self._fhir)
@@ -84,27 +86,29 @@ class TaskOperation:
         clocks: Clocks,
         task_ids: TaskIds,
         fhir: str,
-        max_body_bytes: int,
+        bodies: BodyReader,
     ) -> None:
         self._action = action
         self._handler = handler
         self._audit = audit
         self._decide = partial(decide, clocks=clocks, task_ids=task_ids)
         self._fhir = fhir
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         version = lifecycle_request.if_match(request)
-        body = await read_body(request, self._max_body_bytes, optional=True)
+        body = await self._bodies.read(request, caller, optional=True)
         command_request, command = lifecycle_request.command_request(request, caller, body), await self._command(body)
 
         def decide_command(referral: Referral, sides: frozenset[Side], context: ChangeContext) -> ReferralChange:
             return self._decide(referral, command, sides, context)
 
         task_id = request.path_params["id"]
-        async with self._audit.record_stale(caller, task_id, f"${self._action}", command_request.correlation_id):
+        async with self._audit.record_refusal(
+            caller, task_id, f"${self._action}", "Task", command_request.correlation_id
+        ):
             outcome = await self._handler.change(command_request, task_id, version, decide_command)
-        await self._audit.record_repeat(caller, outcome, f"${self._action}", command_request.correlation_id)
+        await self._audit.record_outcome(caller, outcome, f"${self._action}", command_request.correlation_id)
         return lifecycle_request.resource_response(outcome.task, self._fhir)
 
     async def _command(self, body: bytes) -> Command:

@@ -18,7 +18,15 @@ from onestory.referral.lifecycle.change_store import AlsoWrite, RequestKey, with
 from onestory.referral.lifecycle.creation import ReferralOrigin, ReferralRequest, TeamReference
 from onestory.referral.lifecycle.decide import refuse_too_large, stale_version
 from onestory.referral.lifecycle.machine import ADVICE_CONVERTED
-from onestory.referral.lifecycle.model import CLOCK_SUBJECT, Action, ChangeContext, Referral, ReferralChange, Side
+from onestory.referral.lifecycle.model import (
+    CLOCK_SUBJECT,
+    Action,
+    ChangeContext,
+    Referral,
+    ReferralChange,
+    ReferralParties,
+    Side,
+)
 from onestory.referral.lifecycle.parties import referral_not_found
 from onestory.referral.lifecycle.store import ReferralResource
 from onestory.shared.errors import Conflict, Forbidden, NotFound
@@ -123,7 +131,10 @@ class ReferralHandler:
         `Unprocessable`, `Unavailable`.
         """
         async with self._database.transaction() as transaction:
-            referral, service_request = await _lock_and_load(transaction, shared_id)
+            loaded = await _lock_and_find(transaction, shared_id)
+            if loaded is None:
+                raise await self._not_found(transaction, request.caller)
+            referral, service_request = loaded
             # A repetition is answered before the caller is checked: a team that redirected a referral is no party to it
             # any more, and still may repeat its request.
             if request.key and (task_id := await _task_of_earlier_request(transaction, referral, request)):
@@ -150,7 +161,10 @@ class ReferralHandler:
     ) -> ReferralChange | None:
         """Changes a referral though no user requests it. Returns the change; None where `decide` finds none to make."""
         async with self._database.transaction() as transaction:
-            referral, _ = await _lock_and_load(transaction, referral_id)
+            loaded = await _lock_and_find(transaction, referral_id)
+            if loaded is None:
+                raise referral_not_found()
+            referral = loaded[0]
             at = max(self._now(), referral.changed_at)
             actor = Actor(referral.holder or referral.requester, CLOCK_SUBJECT, "")
             change = decide(referral, ChangeContext(uuid7(), actor, at, referral.correlation_id))
@@ -169,11 +183,37 @@ class ReferralHandler:
     async def read_with_referral(self, caller: Caller, shared_id: str) -> tuple[ReferralResource, Referral]:
         """The resource with this id, and the referral to which it belongs. Raises what `read` raises."""
         resource = await lifecycle_store.find_resource(self._database, shared_id)
-        referral = await lifecycle_store.find(self._database, resource.referral_id) if resource else None
+        referral = await lifecycle_store.find(self._database, resource.referral_id if resource else shared_id)
         if resource is None or referral is None:
-            raise referral_not_found()
+            raise await self._not_found(self._database, caller)
         await self._require_party(caller, referral)
         return resource, referral
+
+    async def service_requests(self, caller: Caller, person_key: str) -> list[ReferralResource]:
+        """The ServiceRequests of a person's referrals to which the caller is party, the last changed first.
+
+        The same queries run whether the person has referrals or not. Content is read only for a party.
+        """
+        referrals = await lifecycle_store.parties_of_person(self._database, person_key)
+        roles, teams = await parties.roles_and_teams(self._database, caller, referrals)
+        by_id, now = {referral.referral_id: referral for referral in referrals}, self._now()
+
+        def is_party(referral: ReferralParties | None) -> bool:
+            if referral is None:
+                return False
+            try:
+                return bool(parties.sides(caller, referral, roles, teams, now))
+            except (Forbidden, NotFound) as error:
+                was_converted = isinstance(error, NotFound) and referral.business_status == ADVICE_CONVERTED
+                return was_converted and is_party(by_id.get(converted_id(referral, self._keys)))
+
+        readable = [referral.referral_id for referral in referrals if is_party(referral)]
+        return await lifecycle_store.service_requests(self._database, person_key, readable) if readable else []
+
+    async def _not_found(self, queries: Queries, caller: Caller) -> NotFound:
+        """The error for an id that does not exist, after the queries that an existing one costs a stranger."""
+        await parties.roles_and_teams(queries, caller, [])
+        return referral_not_found()
 
     async def _require_party(self, caller: Caller, referral: Referral) -> None:
         """Raise unless the caller is a party to it, or to the referral that this advice became: it reads the advice."""
@@ -243,16 +283,16 @@ def _local_id(request: CommandRequest, person_key: str) -> str:
     return str(uuid5(_LOCAL_ID_NAMESPACE, "\0".join((caller.organisation, caller.system, request.key, person_key))))
 
 
-async def _lock_and_load(transaction: Transaction, shared_id: str) -> tuple[Referral, ReferralResource]:
-    """The referral to which an id belongs, and its ServiceRequest. Its person is locked until the transaction ends."""
+async def _lock_and_find(transaction: Transaction, shared_id: str) -> tuple[Referral, ReferralResource] | None:
+    """The referral to which an id belongs, and its ServiceRequest; None: there is none.
+
+    Its person is locked until the transaction ends. Raises `NotFound` for an id that names no person.
+    """
     parsed = parse_shared_id(shared_id)
     if parsed is None:
         raise referral_not_found()
     await lifecycle_store.lock(transaction, parsed.person_key)
-    loaded = await lifecycle_store.find_with_service_request(transaction, shared_id)
-    if loaded is None:
-        raise referral_not_found()
-    return loaded
+    return await lifecycle_store.find_with_service_request(transaction, shared_id)
 
 
 def _outcome_after(

@@ -245,3 +245,17 @@ class ReferralChange:
     referral: Referral
     notices: tuple[Notice, ...]
     resources: tuple[WrittenResource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferralParties:
+    """The parties of a referral, and what the id of a converted referral follows from. It has no content."""
+
+    referral_id: str
+    person: PersonIdentifier
+    local_id: str
+    business_status: str
+    sent_at: datetime | None
+    requester: Party
+    sender: Party
+    recipient: Party

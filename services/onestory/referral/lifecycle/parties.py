@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from onestory.referral.directory import store as directory_store
 from onestory.referral.directory.model import Role, Team
 from onestory.referral.lifecycle.creation import TeamReference
-from onestory.referral.lifecycle.model import Referral, Side
+from onestory.referral.lifecycle.model import Side
 from onestory.shared.errors import Forbidden, NotFound, Unprocessable
 from onestory.shared.events import Party
 from onestory.shared.fhir.dates import uk_day
@@ -67,23 +68,53 @@ def _day(moment: datetime) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-async def sides_of_caller(queries: Queries, caller: Caller, referral: Referral, now: datetime) -> frozenset[Side]:
+class PartyFields(Protocol):
+    """The fields of a referral that decide who its parties are."""
+
+    @property
+    def requester(self) -> Party: ...
+    @property
+    def sender(self) -> Party: ...
+    @property
+    def recipient(self) -> Party: ...
+    @property
+    def sent_at(self) -> datetime | None: ...
+
+
+async def sides_of_caller(queries: Queries, caller: Caller, referral: PartyFields, now: datetime) -> frozenset[Side]:
     """The sides for which a caller may act.
 
     Raises `NotFound` where the caller is no party to the referral, `Forbidden` where the caller's role is not in force.
     """
+    return sides(caller, referral, *await roles_and_teams(queries, caller, [referral]), now)
+
+
+async def roles_and_teams(
+    queries: Queries, caller: Caller, referrals: Iterable[PartyFields]
+) -> tuple[Sequence[Role], Mapping[str, Team]]:
+    """The caller's roles, and by id the teams of these referrals. It takes the same queries without any referral."""
     roles = await directory_store.roles_of_user(queries, caller.subject)
-    team = await directory_store.find_team(queries, referral.recipient.team)
-    passed_on = await directory_store.find_team(queries, referral.sender.team) if referral.sender.team else None
-    parties = {Side.SENDER: (referral.sender, passed_on), Side.REQUESTER: (referral.requester, None)}
+    team_ids = {party.team for referral in referrals for party in (referral.recipient, referral.sender)}
+    teams = await directory_store.teams_by_ids(queries, team_ids - {""})
+    return roles, {team.team_id: team for team in teams}
+
+
+def sides(
+    caller: Caller, referral: PartyFields, roles: Sequence[Role], teams: Mapping[str, Team], now: datetime
+) -> frozenset[Side]:
+    """The sides for which a caller with these roles may act. Raises what `sides_of_caller` raises."""
+    parties: dict[Side, Party] = {Side.SENDER: referral.sender, Side.REQUESTER: referral.requester}
     if referral.sent_at is not None:
         # A team does not see a draft for it: the referral has not been sent yet.
-        parties = {Side.RECIPIENT: (referral.recipient, team), **parties}
-    refusals = {side: refusal_reason(caller, party, team, roles, now) for side, (party, team) in parties.items()}
+        parties = {Side.RECIPIENT: referral.recipient, **parties}
+    refusals = {
+        side: refusal_reason(caller, party, None if side is Side.REQUESTER else teams.get(party.team), roles, now)
+        for side, party in parties.items()
+    }
     permitted = frozenset(side for side, reason in refusals.items() if reason is None)
     if not permitted:
-        teams = {role.team_id for role in roles}
-        known = [side for side, (party, _) in parties.items() if _may_know_of(caller, party, teams)]
+        own_teams = {role.team_id for role in roles}
+        known = [side for side, party in parties.items() if _may_know_of(caller, party, own_teams)]
         raise Forbidden(str(refusals[known[0]])) if known else referral_not_found()
     return permitted
 

@@ -7,7 +7,7 @@ tables of another service in its search path.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -16,7 +16,7 @@ from uuid import UUID
 
 import orjson
 
-from onestory.referral.lifecycle.model import Json, Reason, Referral, ReferralKind, Status
+from onestory.referral.lifecycle.model import Json, Reason, Referral, ReferralKind, ReferralParties, Status
 from onestory.shared.errors import TooLarge
 from onestory.shared.events import Party
 from onestory.shared.identity import PersonIdentifier, parse_shared_id
@@ -88,6 +88,11 @@ from referral.resource as named
 join referral.referral using (person_key, referral_id)
 join referral.resource as request on request.person_key = named.person_key and request.shared_id = named.referral_id
 where named.person_key = $1 and named.shared_id = $2
+"""
+_PARTIES_OF_PERSON = """
+select referral_id, person_system, person_value, local_id, business_status, sent_at, requester_organisation,
+    requester_team, sender_organisation, sender_team, recipient_organisation, recipient_team
+from referral.referral where person_key = $1
 """
 _FIND = "select * from referral.referral where person_key = $1 and referral_id = $2"
 
@@ -161,13 +166,33 @@ async def former_tasks(queries: Queries, referral: Referral) -> dict[str, bytes]
     return {row["shared_id"]: row["content"] for row in rows}
 
 
-async def service_requests(queries: Queries, person_key: str) -> list[ReferralResource]:
-    """The ServiceRequests of all referrals of a person, the last changed first."""
+async def parties_of_person(queries: Queries, person_key: str) -> list[ReferralParties]:
+    """The parties of all referrals of a person."""
+    rows = await queries.fetch(_PARTIES_OF_PERSON, person_key)
+    return [
+        ReferralParties(
+            referral_id=row["referral_id"],
+            person=PersonIdentifier(row["person_system"], row["person_value"]),
+            local_id=row["local_id"],
+            business_status=row["business_status"],
+            sent_at=row["sent_at"],
+            requester=_party(row, "requester"),
+            sender=_party(row, "sender"),
+            recipient=_party(row, "recipient"),
+        )
+        for row in rows
+    ]
+
+
+async def service_requests(queries: Queries, person_key: str, referral_ids: Collection[str]) -> list[ReferralResource]:
+    """The ServiceRequests of these referrals of a person, the last changed first."""
     rows = await queries.fetch(
         """select resource_type, shared_id, referral_id, event_id, changed_at, content
-           from referral.resource where person_key = $1 and resource_type = 'ServiceRequest'
+           from referral.resource
+           where person_key = $1 and resource_type = 'ServiceRequest' and referral_id = any($2::text[])
            order by changed_at desc""",
         person_key,
+        sorted(referral_ids),
     )
     return [ReferralResource(*row) for row in rows]
 

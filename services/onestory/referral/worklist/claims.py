@@ -19,7 +19,7 @@ from onestory.referral.lifecycle.model import ChangeContext, Reason, Referral, R
 from onestory.referral.lifecycle.request import OperationParameters
 from onestory.referral.worklist.domain import RECIPIENT_STATUSES
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
-from onestory.shared.http.request import read_body
+from onestory.shared.http.bodies import BodyReader
 from onestory.shared.policy import Caller
 
 CLAIM = "claim"
@@ -86,17 +86,17 @@ class ClaimOperation:
     """Carries out `$claim` or `$release`. Answers the Task after the change, with its ETag."""
 
     def __init__(
-        self, action: str, handler: ReferralHandler, audit: ReferralAudit, fhir: str, max_body_bytes: int
+        self, action: str, handler: ReferralHandler, audit: ReferralAudit, fhir: str, bodies: BodyReader
     ) -> None:
         self._action = action
         self._handler = handler
         self._audit = audit
         self._fhir = fhir
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         expected_version, task_id = lifecycle_request.if_match(request), request.path_params["id"]
-        body = await read_body(request, self._max_body_bytes, optional=True)
+        body = await self._bodies.read(request, caller, optional=True)
         command_request, reason = (
             lifecycle_request.command_request(request, caller, body),
             OperationParameters(body, OPERATION_PARAMETERS[self._action]).reason(),
@@ -107,7 +107,9 @@ class ClaimOperation:
                 claim(referral, sides, context) if self._action == CLAIM else release(referral, sides, context, reason)
             )
 
-        async with self._audit.record_stale(caller, task_id, f"${self._action}", command_request.correlation_id):
+        async with self._audit.record_refusal(
+            caller, task_id, f"${self._action}", "Task", command_request.correlation_id
+        ):
             outcome = await self._handler.change(command_request, task_id, expected_version, decide_claim)
-        await self._audit.record_repeat(caller, outcome, f"${self._action}", command_request.correlation_id)
+        await self._audit.record_outcome(caller, outcome, f"${self._action}", command_request.correlation_id)
         return lifecycle_request.resource_response(outcome.task, self._fhir)

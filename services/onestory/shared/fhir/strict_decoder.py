@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from functools import cache, reduce
 from operator import or_
+from threading import Lock
 from types import ModuleType
 from typing import Any, Literal
 
@@ -20,10 +21,19 @@ from onestory.shared.fhir.definitions import definitions, resource_types
 _MODULE = "onestory.shared.fhir.strict_decoder.of_types"
 
 
-@cache
+# While msgspec builds a decoder, another thread could use a type whose fields are not set yet. It ends the process.
+_building = Lock()
+_decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+
+
 def strict_decoder(resource_type: str) -> msgspec.json.Decoder[Any]:
     """Return a decoder for this type. It raises `msgspec.ValidationError` for an invalid code or decimal."""
-    return msgspec.json.Decoder(vars(_structs())[_name(resource_type)])
+    decoder = _decoders.get(resource_type)
+    if decoder is None:
+        with _building:
+            decoder = _decoders.get(resource_type) or msgspec.json.Decoder(vars(_structs())[_name(resource_type)])
+            _decoders[resource_type] = decoder
+    return decoder
 
 
 @cache

@@ -36,6 +36,7 @@ from onestory.shared.http.openapi import (
     RouteOperation,
     openapi_document,
 )
+from onestory.shared.http.request_limits import refuse_large_request
 from onestory.shared.policy import Caller
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
@@ -188,6 +189,7 @@ class _RouteChain:
 
     async def _handle(self, index: int, request: Request) -> Response:
         request.state.outcome_writer = self._routes[index].outcome_writer
+        refuse_large_request(request.scope["query_string"], request.scope["headers"])
         caller = await self._tokens.caller(request.headers.get("Authorization"))
         structlog.contextvars.bind_contextvars(organisation=caller.organisation)
         _refuse_nul(request)

@@ -6,15 +6,21 @@ import codecs
 import re
 import zlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from onestory.shared.errors import Malformed, TooLarge, WrongMediaType
+from onestory.shared.runtime import run_in_thread_if
 
 MEDIA_TYPES = ("application/fhir+json", "application/json")
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
 _GZIP = 16 + zlib.MAX_WBITS
+# Each member costs a new decompressor, even an empty one of 20 bytes.
+_MAX_GZIP_MEMBERS = 2_000
+# Deflate expands by a factor of about 1,000 at most, so a shorter piece becomes less than 1 MB.
+_SHORT_COMPRESSED = 1_000
 _ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
@@ -65,9 +71,12 @@ async def _gather(chunks: AsyncIterator[bytes], limit: int) -> bytes:
 
 
 async def _inflate(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    """Yield the decompressed body in pieces of 1 MB at most, so that the caller stops a decompression bomb in time."""
+    """Yield the decompressed body in pieces of 1 MB at most, so that the caller stops a decompression bomb in time.
+
+    A piece is decompressed in a thread when it may be long: zlib lets other threads run meanwhile.
+    """
     gzip = zlib.decompressobj(_GZIP)
-    read = 0
+    read, members = 0, 1
     try:
         async for chunk in chunks:
             compressed = chunk
@@ -76,13 +85,21 @@ async def _inflate(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[by
                 raise _too_large(limit)
             while compressed:
                 if gzip.eof:
-                    gzip = zlib.decompressobj(_GZIP)
-                yield gzip.decompress(compressed, 1 << 20)
+                    gzip, members = zlib.decompressobj(_GZIP), members + 1
+                    if members > _MAX_GZIP_MEMBERS:
+                        raise _too_many_members()
+                yield await run_in_thread_if(
+                    len(compressed) > _SHORT_COMPRESSED, partial(gzip.decompress, compressed, 1 << 20)
+                )
                 compressed = gzip.unused_data if gzip.eof else gzip.unconsumed_tail
     except zlib.error as error:
         raise Malformed("Content-Encoding is gzip, but the body is not gzip.") from error
     if not gzip.eof:
         raise Malformed("The gzip body is incomplete.")
+
+
+def _too_many_members() -> TooLarge:
+    return TooLarge(f"The gzip body has more than {_MAX_GZIP_MEMBERS} members. Compress it as one.", code="too-costly")
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import fastavro
@@ -48,6 +50,10 @@ class Codec:
         self._headers = {name: _HEADER.pack(0, ids.id_of(name)) for name in _EVENTS}
         self._writer_schemas: dict[int, Any] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how a worker process gets this codec: with the schema ids, for encoding only."""
+        return _encoder, (tuple((name, _HEADER.unpack(header)[1]) for name, header in self._headers.items()),)
+
     def encode(self, event: Event) -> bytes:
         """Return the wire bytes of an event."""
         name = type(event).__name__
@@ -79,6 +85,24 @@ class Codec:
         if schema_id not in self._writer_schemas:
             self._writer_schemas[schema_id] = _record_schema(self._ids.schema(schema_id))
         return self._writer_schemas[schema_id]
+
+
+class _EncodingIds:
+    """Ids that another process has looked up. Nothing can be decoded with them."""
+
+    def __init__(self, ids: Sequence[tuple[str, int]]) -> None:
+        self._ids = dict(ids)
+
+    def id_of(self, name: str) -> int:
+        return self._ids[name]
+
+    def schema(self, schema_id: int) -> Any:
+        raise Unprocessable("A worker process decodes no events.")
+
+
+@cache
+def _encoder(ids: Sequence[tuple[str, int]]) -> Codec:
+    return Codec(_EncodingIds(ids))
 
 
 def create_codec(schema_registry_url: str = "") -> Codec:
