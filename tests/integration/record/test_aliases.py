@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 
 from tests.integration.record.record import Record
-from tests.integration.record.statements import Said, arrivals, person, statement
+from tests.integration.record.statements import Said, arrivals, at, person, statement
 
+from onestory.record.person.load import load_person, load_person_as_of
 from onestory.shared.events import RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional_identity
+from onestory.shared.postgres.database import Database, create_pool
 
 PDS = Source("X26", "pds")
 HOSPITAL = Source("RZ3", "pas")
@@ -71,10 +74,22 @@ def test_the_first_identities_of_a_source_are_joined_in_every_order_of_arrival(r
             record.project_arrivals(projector, keys, arrivals(keys, [event], offset))
         beyond = record.rows("select other_key from patient_link where beyond_limit")
         joined = record.rows("select count(*) from identity_link")
-        found.add((tuple(beyond), joined[0][0]))
+        found.add((tuple(beyond), joined[0][0], loaded(record, keys)))
 
     fourth = keys.person_key(provisional_identity(HOSPITAL.organisation, HOSPITAL.system, "p4"))
-    assert found == {(((fourth,),), 3)}
+    assert found == {(((fourth,),), 3, (4, 4))}
+
+
+def loaded(record: Record, keys: Keys) -> tuple[int, int]:
+    """How many identities the person has for readers, now and as of the end."""
+
+    async def load() -> tuple[int, int]:
+        async with create_pool(record.dsn, "record") as pool, Database(pool).snapshot() as queries:
+            key = keys.person_key(FIRST)
+            now, then = await load_person(queries, key), await load_person_as_of(queries, key, at(10**6))
+            return len(now.person_keys), len(then.person_keys)
+
+    return asyncio.run(load())
 
 
 def test_an_identity_beyond_the_limit_is_parked_as_a_notice_and_its_statement_stays(record: Record, keys: Keys) -> None:

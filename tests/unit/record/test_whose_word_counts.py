@@ -14,7 +14,10 @@ from onestory.record.person.composition import NhsNumbers, compose
 from onestory.record.person.labels import is_restricted, without_contact_details
 from onestory.record.person.sources_words import STATED_BY_SOURCE, words_in
 from onestory.record.person.statements import DISAGREEMENT, PatientStatement, Trust
+from onestory.record.read.access import visible_entries
+from onestory.record.read.store import CurrentEntry
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
+from onestory.shared.policy import Decision, Visibility
 
 STRANGER = "RZ9"
 PHONE = [{"system": "phone", "value": "07700900999"}]
@@ -154,6 +157,15 @@ def test_a_stranger_does_not_verify_the_nhs_number() -> None:
     assert shared(said(PRACTICE, 9, identifier=[verified]))["identifier"] == [verified]
 
 
+def test_the_newest_patients_of_a_stranger_count_and_all_of_the_practice() -> None:
+    body = shared(*[said(STRANGER, at, telecom=PHONE) for at in range(100)], *[said(PRACTICE, at) for at in range(30)])
+
+    linked = [link["other"]["reference"] for link in body["link"]]
+    assert len([each for each in linked if "rz9" in each]) == len(words(body)) == 20
+    assert "Patient/p-rz9-99" in linked
+    assert len([each for each in linked if "a81001" in each]) == 30
+
+
 def test_a_new_practice_is_a_new_version() -> None:
     statement = said(HOSPITAL, 1, telecom=PHONE)
     one, two = (compose(NhsNumbers(NUMBER), [statement], Trust(frozenset({PDS}), code)) for code in (None, HOSPITAL))
@@ -199,3 +211,33 @@ def test_a_label_is_read_on_any_statement(kind: str) -> None:
     assert is_restricted(orjson.dumps({"resourceType": kind, "meta": {"security": [{**LABEL, "code": "V"}]}}))
     assert not is_restricted(orjson.dumps({"resourceType": kind, "meta": {"security": [{**LABEL, "code": "N"}]}}))
     assert is_restricted(b'{"meta":{"\\u0073ecurity":[{"code":"R"}]}}')
+
+
+def test_a_referral_shows_no_restricted_statement_except_the_callers_own() -> None:
+    def entry(organisation: str, *, restricted: bool) -> CurrentEntry:
+        stated = (
+            "k",
+            "Condition",
+            f"k-{organisation}{restricted}",
+            "1",
+            0,
+            None,
+            None,
+            None,
+            organisation,
+            "s",
+            b"",
+            b"{}",
+        )
+        return CurrentEntry(*stated, restricted=restricted)
+
+    plain, hidden, own = (
+        entry("A81001", restricted=False),
+        entry("A81001", restricted=True),
+        entry("RZ1", restricted=True),
+    )
+    by_referral = Decision(Visibility.ALL, "open-referral", sees_restricted=False)
+
+    assert visible_entries([plain, hidden, own], by_referral, "RZ1") == [plain, own]
+    assert visible_entries([plain, hidden, own], Decision(Visibility.ALL, "network"), "RZ1") == [plain, hidden, own]
+    assert visible_entries([plain, hidden, own], Decision(Visibility.OWN, "own"), "RZ1") == [own]

@@ -101,6 +101,13 @@ def test_who_sees_the_whole_record_anyway_does_so_for_the_older_reason() -> None
     assert decide(caller("A81002", "north"), subject, NETWORKS).reason == "registered-practice-network"
 
 
+def test_only_a_referral_does_not_show_restricted_statements() -> None:
+    subject = referred("A81001")
+
+    assert not decide(NURSES, subject, NETWORKS).sees_restricted
+    assert decide(caller("A81002", "north"), subject, NETWORKS).sees_restricted
+
+
 def test_a_caller_is_the_same_with_another_role_network_and_purpose() -> None:
     one = Caller("A81001", "emis-web", "user-1", "R8000", "north", "TREAT")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ from onestory.shared.identity import NHS_NUMBER_SYSTEM, is_nhs_number_system
 
 # Computed for the shared Patient, or specific to one source.
 _NOT_COPIED = {"resourceType", "id", "meta", "implicitRules", "language", "text", "contained", "link", "identifier"}
+_MAX_PATIENTS_OF_A_SOURCE = 20
 _CHOSEN_BY_URL = ("extension", "modifierExtension")
 
 
@@ -56,9 +58,10 @@ def compose(
     """The shared Patient whose id is `numbers.own`.
 
     Each element is taken from the first statement, by precedence, that has it and whose word counts for it.
-    `withhold_contact`: the Patient has no address and no phone.
+    `withhold_contact`: the Patient has no address and no phone. Of each other source than an authority and the
+    registered practice, the newest 20 Patients count, so that no source can make the Patient slow to read.
     """
-    statements = by_precedence(stated, trust.authorities, trust.practice)
+    statements = _limited(by_precedence(stated, trust.authorities, trust.practice), trust)
     parsed = [_parse(statement, f"s{index}", withhold_contact) for index, statement in enumerate(statements)]
     trusted = [(statement, parts) for statement, parts in parsed if trust.counts(statement.organisation)]
     chosen, first = _choose_elements(parsed, trust)
@@ -93,6 +96,16 @@ def compose(
     }
     content = msgspec.json.encode({key: part for key, part in body.items() if part != []})
     return SharedPatient(content, version_id, last_updated)
+
+
+def _limited(statements: Iterable[PatientStatement], trust: Trust) -> list[PatientStatement]:
+    taken: Counter[str] = Counter()
+    kept = []
+    for statement in statements:
+        taken[statement.organisation] += 1
+        if taken[statement.organisation] <= _MAX_PATIENTS_OF_A_SOURCE or trust.counts(statement.organisation):
+            kept.append(statement)
+    return kept
 
 
 def _parse(statement: PatientStatement, mark: str, withhold_contact: bool) -> ParsedStatement:
