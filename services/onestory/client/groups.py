@@ -70,6 +70,11 @@ class _File:
         return self.name.partition("/")[0]
 
 
+class _Outline(msgspec.Struct, rename="camel"):
+    resource_type: str = ""
+    id: str = ""
+
+
 def group_files(paths: Sequence[Path]) -> GroupedFiles:
     """Return which of the files belong together. It reads each JSON file that may hold one resource."""
     single = [path for path in paths if file_kind(path.name) is FileKind.ONE]
@@ -104,13 +109,13 @@ def _read(path: Path) -> _File | None:
     if not isinstance(item, FileItem) or len(item.content) > MAX_BYTES:
         return None
     try:
-        resource = msgspec.json.decode(item.content)
+        outline = msgspec.json.decode(item.content, type=_Outline)
+        # A Bundle is large, and is published as it is.
+        resource = msgspec.json.decode(item.content) if outline.resource_type != "Bundle" else {}
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if not isinstance(resource, dict) or resource.get("resourceType") == "Bundle":
-        return None
-    kind, own = resource.get("resourceType"), resource.get("id")
-    if not _LITERAL.fullmatch(f"{kind}/{own}") or has_claims(resource.get("meta")):
+    kind, own = outline.resource_type, outline.id
+    if kind == "Bundle" or not _LITERAL.fullmatch(f"{kind}/{own}") or has_claims(resource.get("meta")):
         return None
     return _File(
         path=path,
@@ -118,7 +123,7 @@ def _read(path: Path) -> _File | None:
         source=source_tags(resource.get("meta")),
         size=len(item.content),
         references=frozenset(_references(resource)),
-        owner=_owner(f"{kind}", f"{kind}/{own}", resource),
+        owner=_owner(kind, f"{kind}/{own}", resource),
     )
 
 

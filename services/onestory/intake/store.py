@@ -94,6 +94,7 @@ _TYPES_OF_SYSTEM = f"""{_REACHED}
     group by there.resource_type
 """  # noqa: S608 - no value is inserted
 _KEY_LENGTH = 26
+_MAX_TARGETS = 5_000
 # A publisher waits at most five seconds for an answer, and Kafka needs most of that time.
 _TIMEOUT_S = 0.8
 
@@ -151,16 +152,26 @@ async def own_targets(
     `questions` has the computed ids, which stand for resources that the record does not have. Raises `Unavailable`.
     """
     listed = list(questions)
-    named = (source.organisation, source.system)
-    hashes = [keys.resource_hash(*named, question.resource_type, question.local_id) for question in listed]
-    columns = [[question.person_key for question in listed], [question.resource_type for question in listed], hashes]
-    rows = await _in_time(database.fetch(_TARGETS, sorted(set(columns[0])), *columns)) if listed else ()
     answers: dict[OwnReference, str | None] = {}
-    for row in rows:
-        question = listed[row["ordinality"] - 1]
-        computed = None if row["has_owner"] else questions[question]
-        answers[question] = row["shared_id"] or computed
+    # One query for all, but no query so long that it would not end in time.
+    for start in range(0, len(listed), _MAX_TARGETS):
+        part = listed[start : start + _MAX_TARGETS]
+        for row in await _target_rows(database, part, source, keys):
+            question = part[row["ordinality"] - 1]
+            answers[question] = row["shared_id"] or (None if row["has_owner"] else questions[question])
     return answers
+
+
+async def _target_rows(
+    database: Database, questions: Sequence[OwnReference], source: Source, keys: Keys
+) -> Sequence[Any]:
+    person_keys = [question.person_key for question in questions]
+    types = [question.resource_type for question in questions]
+    hashes = [
+        keys.resource_hash(source.organisation, source.system, question.resource_type, question.local_id)
+        for question in questions
+    ]
+    return await _in_time(database.fetch(_TARGETS, sorted(set(person_keys)), person_keys, types, hashes))
 
 
 async def types_of_system(database: Database, question: SystemTypes, organisation: str) -> dict[str, int]:
