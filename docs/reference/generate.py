@@ -24,7 +24,8 @@ from onestory import serve
 from onestory.__main__ import COMMANDS
 from onestory.shared.http.app import create_app
 from onestory.shared.postgres.database import create_pool
-from onestory.shared.settings import PREFIX, SettingHelp, Settings
+from onestory.shared.setting_help import SettingHelp
+from onestory.shared.settings import PREFIX, Settings
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]

@@ -20,6 +20,7 @@ from onestory.record.summary.api import StoryOperation, SummaryOperation
 from onestory.record.summary.service import Summaries
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import OpenRoute, Route
+from onestory.shared.http.media_types import Format
 
 
 def record_routes(dependencies: Dependencies) -> list[Route]:
@@ -60,7 +61,16 @@ def record_routes(dependencies: Dependencies) -> list[Route]:
 def record_open_routes(dependencies: Dependencies) -> list[OpenRoute]:
     """The routes that need no token."""
     capabilities = Capabilities(_fhir(dependencies))
-    return [OpenRoute("GET", "/fhir/metadata", capabilities.__call__, "capabilities", metadata_description())]
+    return [
+        OpenRoute(
+            "GET",
+            "/fhir/metadata",
+            capabilities.__call__,
+            "capabilities",
+            metadata_description(),
+            formats=(Format.JSON,),
+        )
+    ]
 
 
 def _context(dependencies: Dependencies) -> ReadContext:

@@ -31,7 +31,7 @@ from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.validate import check_contained, check_resource, validate
 from onestory.shared.http.app import TryNextRoute
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
-from onestory.shared.http.request import MAX_IDEMPOTENCY_KEY_LENGTH, MEDIA_TYPES, read_body
+from onestory.shared.http.request import MAX_IDEMPOTENCY_KEY_LENGTH, MEDIA_TYPES, has_version, read_body
 from onestory.shared.policy import Caller
 
 _SERVICE_REQUEST = "ServiceRequest"
@@ -148,7 +148,7 @@ class ReadReferral:
         await self._audit.record_read(
             caller, [resource.shared_id], "read", self._resource_type, request.state.correlation_id
         )
-        if request.headers.get("If-None-Match") == etag(resource.event_id):
+        if has_version(request, etag(resource.event_id)):
             return Response(status_code=304, headers={"ETag": etag(resource.event_id)})
         return lifecycle_request.resource_response(resource, self._fhir)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from onestory.shared.fhir.definitions import resource_types
+from onestory.shared.http.media_types import EVENT_STREAM as EVENT_STREAM
+from onestory.shared.http.media_types import FHIR_JSON as FHIR_JSON
+from onestory.shared.http.media_types import HTML as HTML
 
-FHIR_JSON = "application/fhir+json"
-HTML = "text/html"
-EVENT_STREAM = "text/event-stream"
 _PARAMETER = re.compile(r"\{([^}]+)\}")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _BEARER = "bearer"
