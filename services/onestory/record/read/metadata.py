@@ -38,7 +38,14 @@ from onestory.record.search.parameters import (
 )
 from onestory.shared.fhir.definitions import operation_only_types, refused_types, resource_types, search_parameters
 from onestory.shared.http.app import Route
-from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
+from onestory.shared.http.openapi import (
+    FHIR_JSON,
+    BodyDescription,
+    Parameter,
+    ResponseDescription,
+    RouteDescription,
+    count_schema,
+)
 from onestory.shared.http.static_document import StaticDocument
 
 _FHIR_OPERATION = "http://hl7.org/fhir/OperationDefinition/"
@@ -194,6 +201,7 @@ _PARAMETER_TEXTS = {
     **RESULT_PARAMETER_HINTS,
 }
 _PARAMETER_VALUES = {"_summary": SUMMARY_VALUES}
+_LIMITS = {"_count": count_schema(0, MAX_COUNT, MAX_COUNT)}
 _PREFER = Parameter(
     "Prefer", "header", "With handling=lenient unsupported parameters are ignored, and the answer has a warning."
 )
@@ -266,7 +274,9 @@ def _description(parameters: Sequence[Parameter], *responses: ResponseDescriptio
 
 def _parameters(known: Iterable[str]) -> list[Parameter]:
     return [
-        Parameter(name, "query", _PARAMETER_TEXTS[name], values=_PARAMETER_VALUES.get(name, ()))
+        Parameter(
+            name, "query", _PARAMETER_TEXTS[name], values=_PARAMETER_VALUES.get(name, ()), limits=_LIMITS.get(name)
+        )
         for name in sorted(known)
     ]
 
