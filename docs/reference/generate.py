@@ -24,8 +24,10 @@ from onestory import serve
 from onestory.__main__ import COMMANDS
 from onestory.shared.http.app import create_app
 from onestory.shared.http.request_limits import FIXED_LIMITS
+from onestory.shared.http.settings import HttpSettings
 from onestory.shared.postgres.database import create_pool
-from onestory.shared.settings import PREFIX, SettingHelp, Settings
+from onestory.shared.setting_help import SettingHelp
+from onestory.shared.settings import PREFIX, Settings
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
@@ -76,7 +78,9 @@ INTERNAL_VARIABLES = frozenset({"DEPS_KAFKA_PORT", "DEPS_POSTGRES_PORT", "DEPS_R
 
 
 def render_settings() -> str:
-    rows = [_setting_row(each) for each in fields(Settings)]
+    limits = [each.name for each in fields(HttpSettings)]
+    rows = [_setting_row(each) for each in fields(Settings) if each.name not in limits]
+    http_rows = [_setting_row(each) for each in fields(HttpSettings)]
     others = [
         (code(PREFIX + name), code(default) or "none", effect) for name, (default, effect) in OTHER_VARIABLES.items()
     ]
@@ -86,6 +90,9 @@ def render_settings() -> str:
         "with one sentence that names the variable. The embedded stack sets all of them itself; a variable of the "
         "caller's environment takes precedence.",
         table(["variable", "default", "unit", "effect", "when to change it"], rows),
+        "## The HTTP server\n\nEach limit holds for one process of `serve`. A caller is a subject of one system of one "
+        "organisation ([decision 32](../explanation/decisions/0032-limits-of-connections.md)).",
+        table(["variable", "default", "unit", "effect", "when to change it"], http_rows),
         "## Fixed limits\n\nThese are no settings. A query or a header beyond one of them is answered with 400.",
         table(["limited", "at most", "unit"], [(each.limited, str(each.value), each.unit) for each in FIXED_LIMITS]),
         "## Other variables\n\nDevelopers, publishers and tests use these.",
@@ -393,7 +400,12 @@ def render_http() -> str:
         "- Every route takes `X-Correlation-Id`, a UUID that names the request in logs, events and the answer. One is "
         "made if none is sent.\n"
         "- A refusal is an OperationOutcome that gives the reason, and what to send instead. 503 means that the "
-        "outcome is unknown: repeat the request.",
+        "outcome is unknown: repeat the request. 429 means that too much of yours is open: finish some of it first.\n"
+        "- JSON is UTF-8 and FHIR 4.0. `_format` takes precedence over Accept. Another format or `fhirVersion` is "
+        "answered with 406.\n"
+        "- HEAD is answered where GET is. OPTIONS and 405 name the methods of an address in `Allow`.\n"
+        "- One slash at the end of an address is ignored.\n"
+        "- Answers have `Cache-Control: no-store`. `/fhir/metadata`, `/metadata` and `/openapi.json` have an ETag.",
         *parts,
     )
 
@@ -424,8 +436,13 @@ def _route(method: str, path: str, operation: Mapping[str, Any], long_tables: di
 
 
 def _parameter(each: Mapping[str, Any]) -> str:
-    values = each["schema"].get("enum") if isinstance(each.get("schema"), Mapping) else None
-    return str(each["description"]) + (f" Values: {', '.join(map(code, values))}." if values else "")
+    schema = each.get("schema", {})
+    text = str(each["description"])
+    if values := schema.get("enum"):
+        text += f" Values: {', '.join(map(code, values))}."
+    if "maximum" in schema:
+        text += f" From {schema['minimum']} to {schema['maximum']}; the default is {schema['default']}."
+    return text
 
 
 def _answer(answer: Mapping[str, Any]) -> str:

@@ -8,9 +8,11 @@ import contextlib
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import asyncpg
+import structlog
 import uvicorn
 import uvloop
 
@@ -24,7 +26,8 @@ from onestory.shared.dependencies import Dependencies
 from onestory.shared.errors import Misconfigured, Unavailable
 from onestory.shared.http.app import OpenRoute, Route, create_app
 from onestory.shared.http.caller import TokenVerifier, create_http_client
-from onestory.shared.http.middleware import HttpConnection
+from onestory.shared.http.connection import HttpConnection
+from onestory.shared.http.limits import ConnectionTable
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import Producer
@@ -33,6 +36,10 @@ from onestory.shared.settings import Settings
 from onestory.shared.visible_positions import VisiblePositions
 from onestory.shared.worker_processes import WorkerLimits, WorkerProcesses
 
+log = structlog.get_logger()
+
+_OTHER_FILES = 200
+"""Open files other than connections of callers: Kafka, PostgreSQL, and connections that are being closed."""
 # The first matching route answers. The referral routes name resource types, so they come before routes for any type.
 ROUTES: dict[str, Callable[[Dependencies], Sequence[Route]]] = {
     "referral": lambda dependencies: referral_routes(
@@ -82,6 +89,7 @@ async def _serve(configured: Settings, services: Sequence[str]) -> None:
                 "the token issuer": tokens.ready,
             },
             lambda: _open(dependencies, pool),
+            configured,
         )
         dependencies.internal.app = app
         await Server(_uvicorn(app, configured), dependencies.stopping).serve()
@@ -139,13 +147,23 @@ def _uvicorn(app: object, configured: Settings) -> uvicorn.Config:
         app,  # type: ignore[arg-type]
         host=configured.host,
         port=configured.port,
-        http=HttpConnection,
+        http=partial(HttpConnection, table=ConnectionTable(_fit_open_files(configured))),  # type: ignore[arg-type]
+        timeout_keep_alive=configured.keep_alive_s,  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=15,
     )
+
+
+def _fit_open_files(configured: Settings) -> Settings:
+    """Return the settings with no more connections than the process may have open files."""
+    most = runtime.raise_open_files(configured.max_connections + _OTHER_FILES) - _OTHER_FILES
+    if most >= configured.max_connections:
+        return configured
+    log.warning("connections_lowered", max_connections=max(most, 1), setting=configured.max_connections)
+    return replace(configured, max_connections=max(most, 1))
 
 
 class Server(uvicorn.Server):

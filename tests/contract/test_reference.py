@@ -20,7 +20,8 @@ from docs.reference.generate import (
 )
 
 from onestory.__main__ import COMMANDS
-from onestory.shared.settings import PREFIX, SettingHelp, Settings
+from onestory.shared.setting_help import SettingHelp
+from onestory.shared.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 _VARIABLE = re.compile(rf'["\']{PREFIX}([A-Z][A-Z_]*)["\']')

@@ -230,7 +230,7 @@ def _search(query: str) -> str:
 
 
 def _claims_in_headers(headers: Headers) -> PublisherClaims:
-    types = tuple(part.strip() for part in headers.get("X-Complete-Types", "").split(",") if part.strip())
+    types = tuple(part.strip() for part in ",".join(headers.getlist("X-Complete-Types")).split(",") if part.strip())
     return PublisherClaims(
         headers.get("X-Source-System"),
         headers.get("X-Sequence"),

@@ -21,7 +21,8 @@ from onestory.shared.errors import Issue
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.fhir.outcome import operation_outcome
-from onestory.shared.http.app import error_response
+from onestory.shared.http import media_types
+from onestory.shared.http.error_response import error_response
 from onestory.shared.http.internal import InternalAnswer
 from onestory.shared.http.openapi import FHIR_JSON
 
@@ -72,9 +73,7 @@ def preferences(headers: Headers) -> Preferences | None:
     """Return the preferences in Prefer, or None without that header. An unknown value is ignored (RFC 7240)."""
     if "Prefer" not in headers:
         return None
-    parts = [part.strip() for part in ",".join(headers.getlist("Prefer")).replace(";", ",").split(",")]
-    # RFC 7240: the first of two equal preferences counts.
-    by_name = dict(part.partition("=")[::2] for part in reversed(parts))
+    by_name = media_types.preferences(headers.getlist("Prefer"))
     returns, wait = by_name.get("return", ""), by_name.get("wait", "")
     return Preferences(
         returns=returns if returns in ("representation", "OperationOutcome") else "minimal",

@@ -24,6 +24,7 @@ from onestory.record.summary.api import StoryOperation, SummaryOperation
 from onestory.record.summary.service import Summaries
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import Endpoint, OpenRoute, Route
+from onestory.shared.http.media_types import Format
 from onestory.shared.policy import Caller
 
 
@@ -101,7 +102,16 @@ def _operation(
 def record_open_routes(dependencies: Dependencies) -> list[OpenRoute]:
     """The routes that need no token."""
     capabilities = Capabilities(_fhir(dependencies))
-    return [OpenRoute("GET", "/fhir/metadata", capabilities.__call__, "capabilities", metadata_description())]
+    return [
+        OpenRoute(
+            "GET",
+            "/fhir/metadata",
+            capabilities.__call__,
+            "capabilities",
+            metadata_description(),
+            formats=(Format.JSON,),
+        )
+    ]
 
 
 def _context(dependencies: Dependencies) -> ReadContext:

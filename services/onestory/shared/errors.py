@@ -74,7 +74,7 @@ class Gone(OneStoryError):
 
 
 class NotAllowed(OneStoryError):
-    """405: the address does not support this method."""
+    """405: the address does not support this method. The answer names the methods in `Allow`."""
 
     code = "not-supported"
 
@@ -113,6 +113,12 @@ class PreconditionRequired(OneStoryError):
     """428 (RFC 6585): the request must name the version that it changes."""
 
     code = "required"
+
+
+class TooManyRequests(OneStoryError):
+    """429 (RFC 6585): the caller has too many connections, or too many bytes wait for it."""
+
+    code = "throttled"
 
 
 class TooLarge(OneStoryError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import resource
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -41,6 +42,16 @@ def tune_gc() -> None:
 def tune_threads() -> None:
     """Let the event loop interrupt Python code of another thread after 1 ms. The default of 5 ms adds up."""
     sys.setswitchinterval(0.001)
+
+
+def raise_open_files(wanted: int) -> int:
+    """Raise the process's limit on open files to `wanted`, as far as the system allows, and return the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
 
 
 async def run_in_thread_if(large: bool, work: Callable[[], Value]) -> Value:

@@ -6,15 +6,18 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any, NamedTuple
 
 from onestory.shared.errors import Misconfigured
+from onestory.shared.http.settings import HttpSettings
+from onestory.shared.setting_help import setting as _setting
 
 PREFIX = "ONESTORY_"
 
 _PASSWORD = re.compile(r"://[^:/@]*:(.*)@|\bpassword\s*=\s*('[^']*'|\S+)")
+
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 
 _DURATION = re.compile(
     r"P(?=.)(?:(?P<weeks>\d{1,4})W|(?:(?P<days>\d{1,5})D)?"
@@ -22,25 +25,8 @@ _DURATION = re.compile(
 )
 
 
-class SettingHelp(NamedTuple):
-    """The text of one setting for its reader, in Markdown. `docs/reference/settings.md` is generated from it."""
-
-    unit: str
-    effect: str
-    change: str
-    """When a deployment changes it."""
-
-
-def _setting(default: Any, unit: str, effect: str, change: str, *, secret: bool = False) -> Any:
-    """Return a dataclass field that carries its help text. A secret is never part of a `repr`."""
-    metadata = {"help": SettingHelp(unit, effect, change)}
-    if default == {}:
-        return field(default_factory=dict, metadata=metadata)
-    return field(default=default, metadata=metadata, repr=not secret)
-
-
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(HttpSettings):
     """The settings of a deployment."""
 
     kafka: str = _setting(
@@ -267,10 +253,10 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of this process. Raises `Misconfigured` with the name of the wrong variable."""
     environment = os.environ if environment is None else environment
     values: dict[str, object] = {}
-    for name, kind in Settings.__annotations__.items():
-        raw = environment.get(PREFIX + name.upper())
+    for each in fields(Settings):
+        raw = environment.get(PREFIX + each.name.upper())
         if raw is not None:
-            values[name] = _parse(PREFIX + name.upper(), raw, kind)
+            values[each.name] = _parse(PREFIX + each.name.upper(), raw, str(each.type))
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.key_secret and len(settings.key_secret) < 32:
         raise Misconfigured(f"{PREFIX}KEY_SECRET has {len(settings.key_secret)} characters. Set at least 32.")
@@ -278,8 +264,23 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         raise Misconfigured(f"{PREFIX}TOPIC_PREFIX takes letters, digits, '.', '_' and '-', at most 100 of them.")
     if not re.fullmatch(r"[A-Za-z0-9._-]{0,249}", settings.instance) or settings.instance in (".", ".."):
         raise Misconfigured(f"{PREFIX}INSTANCE takes letters, digits, '.', '_' and '-', at most 249 of them.")
+    _check_http(settings)
     _check_postgres(settings.postgres)
     return settings
+
+
+def _check_http(settings: HttpSettings) -> None:
+    for name in (each.name for each in fields(HttpSettings) if each.name.startswith(("max_", "keep_alive"))):
+        if getattr(settings, name) <= 0:
+            raise Misconfigured(f"{PREFIX}{name.upper()} must be greater than 0.")
+    for name in ("head_timeout_s", "body_timeout_s", "write_timeout_s"):
+        if not getattr(settings, name) >= 1:
+            raise Misconfigured(f"{PREFIX}{name.upper()} must be at least 1 second.")
+    if not all(_ORIGIN.fullmatch(origin) for origin in settings.cors_origins):
+        raise Misconfigured(
+            f"{PREFIX}CORS_ORIGINS takes origins such as https://app.example: scheme, host in lower case, perhaps a "
+            "port. It takes no path and no *."
+        )
 
 
 def _check_postgres(dsn: str) -> None:

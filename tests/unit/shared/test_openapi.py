@@ -10,6 +10,7 @@ from onestory.shared.http.openapi import (
     ResponseDescription,
     RouteDescription,
     RouteOperation,
+    count_schema,
     openapi_document,
 )
 
@@ -40,7 +41,7 @@ def test_an_operation_tells_what_it_takes() -> None:
             "in": "path",
             "required": True,
             "description": "The id of the resource. For Patient an NHS number works too.",
-            "schema": {"type": "string"},
+            "schema": {"type": "string", "pattern": r"^[A-Za-z0-9\-.]{1,64}$"},
         },
         {
             "name": "loud",
@@ -90,3 +91,33 @@ def test_only_what_is_open_needs_no_token() -> None:
     assert "security" not in paths["/closed"]["get"]
     assert paths["/open"]["get"]["security"] == []
     assert openapi_document("Test", "1", [])["security"] == [{"bearer": []}]
+
+
+def schemas_of(*parameters: Parameter, html: bool = False) -> dict[str, object]:
+    operation = RouteOperation("GET", "/hello", "hello", "", RouteDescription(parameters=parameters), html=html)
+    described = openapi_document("Test", "1", [operation])["paths"]["/hello"]["get"]["parameters"]
+    return {each["name"]: each["schema"] for each in described if "name" in each}
+
+
+def test_a_parameter_states_its_form_and_its_limits() -> None:
+    schemas = schemas_of(
+        Parameter("_since", "query", "When."),
+        Parameter("_count", "query", "How many.", limits=count_schema(1, 200, 50)),
+        Parameter("X-Request-Id", "header", "A UUID."),
+        Parameter("colour", "query", "Any text."),
+    )
+
+    assert schemas == {
+        "_since": {"type": "string", "format": "date-time"},
+        "_count": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+        "X-Request-Id": {"type": "string", "format": "uuid"},
+        "colour": {"type": "string"},
+    }
+
+
+def test_a_page_is_a_format_only_of_routes_that_have_one() -> None:
+    wanted = Parameter("_format", "query", "The format.")
+
+    json_names = ["json", "application/json", "application/fhir+json"]
+    assert schemas_of(wanted) == {"_format": {"type": "string", "enum": json_names}}
+    assert schemas_of(wanted, html=True) == {"_format": {"type": "string", "enum": [*json_names, "html", "text/html"]}}

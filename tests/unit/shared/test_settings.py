@@ -93,3 +93,26 @@ def test_settings_show_no_secret() -> None:
 
     assert "geheim" not in shown
     assert "kkk" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://app.example/path"),
+        ("CORS_ORIGINS", "https://a.example, app.example"),
+        ("MAX_CONNECTIONS", "0"),
+        ("MAX_HEAD_BYTES", "-1"),
+        ("WRITE_TIMEOUT_S", "0"),
+        ("HEAD_TIMEOUT_S", "nan"),
+    ],
+)
+def test_a_limit_of_http_that_cannot_be_kept_names_its_variable(name: str, value: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{PREFIX}{name}"):
+        read({PREFIX + name: value})
+
+
+def test_origins_are_read_as_browsers_send_them() -> None:
+    settings = read({"ONESTORY_CORS_ORIGINS": "https://app.example, http://localhost:3000,http://[::1]:8000"})
+
+    assert settings.cors_origins == ("https://app.example", "http://localhost:3000", "http://[::1]:8000")

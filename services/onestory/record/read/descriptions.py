@@ -26,7 +26,14 @@ from onestory.record.search.person_parameters import PERSON_PARAMETERS
 from onestory.record.search.result_parameters import RESULT_PARAMETER_HINTS, RESULT_PARAMETERS, SUMMARY_VALUES
 from onestory.shared.fhir.definitions import resource_types, search_parameters
 from onestory.shared.http.app import Route
-from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
+from onestory.shared.http.openapi import (
+    FHIR_JSON,
+    BodyDescription,
+    Parameter,
+    ResponseDescription,
+    RouteDescription,
+    count_schema,
+)
 from onestory.shared.http.request import MEDIA_TYPES
 
 _PERSON_TEXT = (
@@ -53,6 +60,7 @@ _PARAMETER_TEXTS = {
     **RESULT_PARAMETER_HINTS,
 }
 _PARAMETER_VALUES = {"_summary": SUMMARY_VALUES}
+_LIMITS = {"_count": count_schema(0, MAX_COUNT, MAX_COUNT)}
 _PREFER = Parameter(
     "Prefer", "header", "With handling=lenient unsupported parameters are ignored, and the answer has a warning."
 )
@@ -176,7 +184,9 @@ def _description(parameters: Sequence[Parameter], *responses: ResponseDescriptio
 
 def _parameters(known: Iterable[str]) -> list[Parameter]:
     return [
-        Parameter(name, "query", _PARAMETER_TEXTS[name], values=_PARAMETER_VALUES.get(name, ()))
+        Parameter(
+            name, "query", _PARAMETER_TEXTS[name], values=_PARAMETER_VALUES.get(name, ()), limits=_LIMITS.get(name)
+        )
         for name in sorted(known)
     ]
 

@@ -28,6 +28,7 @@ from onestory.shared.fhir.definitions import (
     search_parameters,
 )
 from onestory.shared.http.openapi import FHIR_JSON
+from onestory.shared.http.static_document import StaticDocument
 
 _FHIR_OPERATION = "http://hl7.org/fhir/OperationDefinition/"
 _OWN_OPERATION = "https://onestory.nhs.uk/OperationDefinition/"
@@ -64,22 +65,25 @@ class RouteAddress(NamedTuple):
 
 
 class Capabilities:
-    """The interaction capabilities. It reads the routes of the running application, so it is never out of date."""
+    """The interaction capabilities, from the routes of the running application. The statement is encoded once."""
 
     def __init__(self, fhir: str) -> None:
         self._fhir = fhir
         self._started = datetime.now(UTC)
+        self._document: StaticDocument | None = None
 
     async def __call__(self, request: Request) -> Response:
-        addresses = _addresses(request.app.routes)
-        statement = capability_statement(addresses, self._fhir, version("onestory"), self._started)
-        return Response(orjson.dumps(statement), media_type=FHIR_JSON)
+        if self._document is None:
+            addresses = _addresses(request.app.routes)
+            statement = capability_statement(addresses, self._fhir, version("onestory"), self._started)
+            self._document = StaticDocument(orjson.dumps(statement), FHIR_JSON)
+        return self._document.answer(request)
 
 
 def _addresses(routes: list[BaseRoute]) -> Iterator[RouteAddress]:
     for route in routes:
         if isinstance(route, StarletteRoute):
-            for method in route.methods or ():
+            for method in (route.methods or set()) - {"HEAD"}:  # Starlette adds HEAD to GET
                 yield RouteAddress(method, _PATH_PARAMETER.sub("{}", route.path))
 
 

@@ -18,7 +18,7 @@ from onestory.record.search.parameters import RecordQuery, RequestParameters, pa
 from onestory.record.search.sorting import CURSOR, EntryCursor, HistoryCursor, SortCursor
 from onestory.shared.errors import Malformed, TooLarge, Unavailable, WrongMediaType
 from onestory.shared.fhir.bundle import etag
-from onestory.shared.http.openapi import FHIR_JSON
+from onestory.shared.http.media_types import FHIR_JSON, preferences
 from onestory.shared.http.request import has_version, read_body
 from onestory.shared.http.request_limits import MAX_PARAMETERS, refuse_large_values
 from onestory.shared.identity import Keys
@@ -97,7 +97,7 @@ async def _form_parameters(request: Request) -> RequestParameters:
 
 def is_lenient(request: Request) -> bool:
     """Whether unsupported parameters are ignored instead of refused (http://hl7.org/fhir/R4/search.html#errors)."""
-    return "handling=lenient" in request.headers.get("Prefer", "").replace(" ", "")
+    return preferences(request.headers.getlist("Prefer")).get("handling", "").lower() == "lenient"
 
 
 def as_of(request_parameters: RequestParameters) -> datetime | None:

@@ -18,6 +18,7 @@ from onestory.referral.lifecycle.creation import message_id, task_id
 from onestory.referral.lifecycle.handler import ReferralHandler
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import OpenRoute, Route
+from onestory.shared.http.media_types import Format
 
 
 def bars_routes(
@@ -108,4 +109,13 @@ def bars_routes(
 def bars_open_routes(dependencies: Dependencies) -> Sequence[OpenRoute]:
     """The routes that need no token."""
     metadata_endpoint = metadata.capability_endpoint(dependencies.settings.base_url.rstrip("/"))
-    return [OpenRoute("GET", "/metadata", metadata_endpoint, "what this server supports of BaRS", metadata.METADATA)]
+    return [
+        OpenRoute(
+            "GET",
+            "/metadata",
+            metadata_endpoint,
+            "what this server supports of BaRS",
+            metadata.METADATA,
+            formats=(Format.JSON,),
+        )
+    ]

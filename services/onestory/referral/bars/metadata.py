@@ -21,6 +21,7 @@ from onestory.referral.bars.definitions import BarsDefinition, definitions
 from onestory.shared.http.app import OpenEndpoint
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
 from onestory.shared.http.request import MEDIA_TYPES
+from onestory.shared.http.static_document import StaticDocument
 from onestory.shared.identity import DOS_SERVICE_SYSTEM
 from onestory.shared.policy import Caller
 
@@ -42,10 +43,10 @@ _SEARCHES: Mapping[str, tuple[Sequence[str], Mapping[str, str]]] = {
 
 def capability_endpoint(base_url: str) -> OpenEndpoint:
     """The endpoint that answers the CapabilityStatement, which is encoded once."""
-    written = orjson.dumps(capability_statement(base_url))
+    document = StaticDocument(orjson.dumps(capability_statement(base_url)), FHIR_JSON)
 
-    async def metadata(_request: Request) -> Response:
-        return Response(written, 200, media_type=FHIR_JSON)
+    async def metadata(request: Request) -> Response:
+        return document.answer(request)
 
     return metadata
 

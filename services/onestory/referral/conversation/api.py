@@ -33,7 +33,14 @@ from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.definitions import resource_types
 from onestory.shared.http.bodies import BodyReader
-from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
+from onestory.shared.http.openapi import (
+    FHIR_JSON,
+    BodyDescription,
+    Parameter,
+    ResponseDescription,
+    RouteDescription,
+    count_schema,
+)
 from onestory.shared.http.request import MEDIA_TYPES
 from onestory.shared.policy import Caller
 
@@ -196,7 +203,7 @@ MESSAGE_DESCRIPTION = RouteDescription(
 MESSAGES_DESCRIPTION = RouteDescription(
     "taskMessages",
     [
-        Parameter("_count", "query", "The number of messages on a page, at most 100; the default is 100."),
+        Parameter("_count", "query", "Messages on a page.", limits=count_schema(1, MAX_PAGE_SIZE, MAX_PAGE_SIZE)),
         Parameter("_cursor", "query", "The cursor of a page, from a next link."),
     ],
     responses=[

@@ -30,7 +30,7 @@ TEAM_PARAMETERS: Mapping[str, str] = {
     "identifier": "DoS service id of the team, with or without the system.",
     "serves": "ODS code of a practice that the team serves. OneStory adds this parameter to FHIR.",
     "active": "true or false; the default is true: teams that take referrals.",
-    "_count": f"Teams on a page, at least 1. The maximum and default is {MAX_PAGE_SIZE}.",
+    "_count": "Teams on a page, at least 1.",
     "_cursor": "The cursor from a next link, unchanged.",
 }
 _BAD_CURSOR = "_cursor: not a cursor of this search. Follow the next link unchanged."

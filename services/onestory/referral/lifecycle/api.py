@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from onestory.referral.audit import ReferralAudit
 from onestory.referral.clocks.domain import Clocks
-from onestory.referral.directory.api import TEAM_PARAMETERS
+from onestory.referral.directory.api import MAX_PAGE_SIZE, TEAM_PARAMETERS
 from onestory.referral.lifecycle import request as lifecycle_request
 from onestory.referral.lifecycle.creation import parse_service_request, parse_team_reference
 from onestory.referral.lifecycle.decide import TaskIds, decide
@@ -31,8 +31,15 @@ from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.validate import check_contained, check_resource, validate
 from onestory.shared.http.app import TryNextRoute
 from onestory.shared.http.bodies import BodyReader
-from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
-from onestory.shared.http.request import MAX_IDEMPOTENCY_KEY_LENGTH, MEDIA_TYPES
+from onestory.shared.http.openapi import (
+    FHIR_JSON,
+    BodyDescription,
+    Parameter,
+    ResponseDescription,
+    RouteDescription,
+    count_schema,
+)
+from onestory.shared.http.request import MAX_IDEMPOTENCY_KEY_LENGTH, MEDIA_TYPES, has_version
 from onestory.shared.policy import Caller
 
 _SERVICE_REQUEST = "ServiceRequest"
@@ -152,7 +159,7 @@ class ReadReferral:
         await self._audit.record_read(
             caller, [resource.shared_id], "read", self._resource_type, request.state.correlation_id
         )
-        if request.headers.get("If-None-Match") == etag(resource.event_id):
+        if has_version(request, etag(resource.event_id)):
             return Response(status_code=304, headers={"ETag": etag(resource.event_id)})
         return lifecycle_request.resource_response(resource, self._fhir)
 
@@ -203,9 +210,13 @@ CHANGE_REFUSALS = [
     _OUTCOME_UNKNOWN,
 ]
 
+_TEAM_LIMITS = {"_count": count_schema(1, MAX_PAGE_SIZE, MAX_PAGE_SIZE)}
 TEAMS = RouteDescription(
     "findTeams",
-    [Parameter(name, "query", description) for name, description in TEAM_PARAMETERS.items()],
+    [
+        Parameter(name, "query", description, limits=_TEAM_LIMITS.get(name))
+        for name, description in TEAM_PARAMETERS.items()
+    ],
     responses=[ResponseDescription(200, "A page of teams, in the order of their names.", FHIR_JSON, "Bundle")],
 )
 

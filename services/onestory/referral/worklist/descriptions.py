@@ -9,7 +9,14 @@ from onestory.referral.clocks.domain import KINDS, PRIORITIES
 from onestory.referral.worklist.api import SORT_BY_PARAMETER
 from onestory.referral.worklist.domain import OPEN_STATUSES, RECIPIENT_STATUSES
 from onestory.referral.worklist.query import DEFAULT_PAGE_SIZE, FILTER_PARAMETERS, MAX_PAGE_SIZE, PAGE_PARAMETERS
-from onestory.shared.http.openapi import EVENT_STREAM, FHIR_JSON, Parameter, ResponseDescription, RouteDescription
+from onestory.shared.http.openapi import (
+    EVENT_STREAM,
+    FHIR_JSON,
+    Parameter,
+    ResponseDescription,
+    RouteDescription,
+    count_schema,
+)
 
 _TEXT = {"type": "string"}
 _INSTANT_OR_NULL = {"type": ["string", "null"], "format": "date-time"}
@@ -84,7 +91,7 @@ TASKS = RouteDescription(
         Parameter("status", "query", f"One or more of {', '.join(RECIPIENT_STATUSES)}, comma separated."),
         Parameter("priority", "query", f"One or more of {', '.join(PRIORITIES)}, comma separated."),
         Parameter("_sort", "query", "The default is -priority.", values=[*SORT_BY_PARAMETER]),
-        Parameter("_count", "query", "Tasks on a page."),
+        Parameter("_count", "query", "Tasks on a page.", limits=count_schema(1, MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE)),
     ],
     responses=[
         ResponseDescription(
@@ -135,7 +142,7 @@ def _operation_id(path: str, *parts: str) -> str:
 
 _TEAM_PARAMETER = Parameter("team", "query", "Directory id of a team: only what concerns this team.")
 _COUNT_AND_CURSOR = (
-    Parameter("count", "query", f"Items on a page, 1 to {MAX_PAGE_SIZE}; the default is {DEFAULT_PAGE_SIZE}."),
+    Parameter("count", "query", "Items on a page.", limits=count_schema(1, MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE)),
     Parameter("cursor", "query", "The cursor from the next link of the page before."),
 )
 

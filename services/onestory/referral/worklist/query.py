@@ -13,7 +13,7 @@ from onestory.referral.clocks.domain import KINDS, PRIORITIES
 from onestory.referral.worklist.domain import OPEN_STATUSES, Filters, Sort, WorklistCursor, parse_worklist_cursor
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.dates import parse_instant
-from onestory.shared.http.openapi import Parameter
+from onestory.shared.http.openapi import Parameter, count_schema
 
 FILTER_NAMES = ("status", "priority", "kind", "breached", "claimed", "requester", "next")
 PAGE_NAMES = ("sort", "count", "cursor")
@@ -39,7 +39,7 @@ PAGE_PARAMETERS: Sequence[Parameter] = (
     Parameter(
         "sort", "query", "The order: urgency (the default), due, sent, or changed (latest first).", values=[*Sort]
     ),
-    Parameter("count", "query", f"Rows on a page, 1 to {MAX_PAGE_SIZE}; the default is {DEFAULT_PAGE_SIZE}."),
+    Parameter("count", "query", "Rows on a page.", limits=count_schema(1, MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE)),
     Parameter("cursor", "query", "The cursor from the next link of the page before."),
 )
 

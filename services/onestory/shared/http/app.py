@@ -1,4 +1,4 @@
-"""The application factory: authentication, choice of the route, the error table, health, metrics and OpenAPI.
+"""The application factory: routes, errors, health, metrics and OpenAPI.
 
 A service gives its routes as `Route` and `OpenRoute`. Every error becomes an OperationOutcome here.
 """
@@ -12,67 +12,39 @@ from functools import partial
 from importlib.metadata import version
 
 import orjson
-import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
 from onestory.shared import errors
 from onestory.shared.fhir.outcome import operation_outcome
 from onestory.shared.http.caller import TokenVerifier
+from onestory.shared.http.cors import with_cors
+from onestory.shared.http.error_response import OutcomeWriter, error_response
+from onestory.shared.http.media_types import FHIR_JSON, JSON, Format
+from onestory.shared.http.methods import NO_ADDRESS, AllowedMethods, complete_allow
 from onestory.shared.http.middleware import RequestMiddleware
 from onestory.shared.http.openapi import (
-    EVENT_STREAM,
-    FHIR_JSON,
-    HTML,
     NO_DESCRIPTION,
     ResponseDescription,
     RouteDescription,
     RouteOperation,
     openapi_document,
 )
-from onestory.shared.http.request_limits import refuse_large_request
+from onestory.shared.http.route_chain import RouteChain, TryNextRoute, answer_format, prefers_html
+from onestory.shared.http.settings import HttpSettings
+from onestory.shared.http.static_document import StaticDocument
 from onestory.shared.policy import Caller
+
+__all__ = ["OpenRoute", "OutcomeWriter", "Route", "TryNextRoute", "create_app", "prefers_html"]
 
 Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 OpenEndpoint = Callable[[Request], Awaitable[Response]]
 ReadinessCheck = Callable[[], Awaitable[bool]]
-OutcomeWriter = Callable[[Sequence[errors.Issue], tuple[str, bytes] | None, int], bytes]
-"""Writes an OperationOutcome: issues, contained resource (extension URL and JSON), HTTP status -> JSON."""
-
-# The only table from error family to status (FHIR R4 http.html#Status-Codes).
-STATUS_BY_ERROR: dict[type[errors.OneStoryError], int] = {
-    errors.Malformed: 400,
-    errors.Unauthenticated: 401,
-    errors.Forbidden: 403,
-    errors.NotFound: 404,
-    errors.NotAllowed: 405,
-    errors.NotAcceptable: 406,
-    errors.TimedOut: 408,
-    errors.Conflict: 409,
-    errors.Gone: 410,
-    errors.PreconditionFailed: 412,
-    errors.TooLarge: 413,
-    errors.WrongMediaType: 415,
-    errors.Unprocessable: 422,
-    errors.TooEarly: 425,
-    errors.PreconditionRequired: 428,
-    errors.Unavailable: 503,
-}
-_FROM_HTTP = {
-    404: errors.NotFound("There is no resource or operation at this address."),
-    405: errors.NotAllowed("This address does not support this HTTP method."),
-}
-_EXTRA_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "2"}}
-
-
-class TryNextRoute(Exception):
-    """The endpoint does not handle the request; the next matching route gets it. Raise it before reading the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +69,13 @@ class Route:
     outcome_writer: OutcomeWriter | None = None
     """Writes its errors, where a standard requires more than the usual OperationOutcome."""
 
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """The formats of its answers, the usual one first."""
+        if self.event_stream:
+            return (Format.EVENT_STREAM,)
+        return (Format.JSON, Format.HTML) if self.html else (Format.JSON,)
+
     def operation(self) -> RouteOperation:
         """Return this route for the OpenAPI document."""
         summary = self.summary or self.interaction
@@ -112,6 +91,8 @@ class OpenRoute:
     endpoint: OpenEndpoint
     summary: str = ""
     description: RouteDescription = NO_DESCRIPTION
+    formats: tuple[Format, ...] = ()
+    """The formats of its answers; empty: it does not read Accept."""
 
     def operation(self) -> RouteOperation:
         """Return this route for the OpenAPI document."""
@@ -124,6 +105,7 @@ def create_app(
     tokens: TokenVerifier,
     ready: dict[str, ReadinessCheck],
     running: Callable[[], AbstractAsyncContextManager[None]],
+    settings: HttpSettings | None = None,
 ) -> ASGIApp:
     """Return the application.
 
@@ -136,111 +118,45 @@ def create_app(
         async with running():
             yield
 
+    settings = settings or HttpSettings()
     # Open routes come first, because the pattern of a resource type would match their addresses.
     all_open = [*open_routes, *_health_routes(ready)]
     all_open.append(_openapi_route([*all_open, *routes]))
+    starlette_routes = [_starlette_route(route) for route in all_open]
+    starlette_routes += RouteChain(tokens, routes).starlette_routes
+    methods = AllowedMethods(list(zip(starlette_routes, [*all_open, *routes], strict=True)))
     app = Starlette(
-        routes=[
-            *[_starlette_route(route, route.endpoint) for route in all_open],
-            *_RouteChain(tokens, routes).starlette_routes,
-        ],
-        exception_handlers={errors.OneStoryError: _on_error, HTTPException: _on_http_error, Exception: _on_unexpected},
+        routes=starlette_routes,
+        exception_handlers={
+            errors.OneStoryError: _on_error,
+            HTTPException: partial(_on_http_error, methods),
+            Exception: _on_unexpected,
+        },
         lifespan=lifespan,
     )
-    return RequestMiddleware(app)
+    # A redirect would name the host and the scheme that the request names. The middleware ignores a slash instead.
+    app.router.redirect_slashes = False
+    return RequestMiddleware(with_cors(app, settings.cors_origins), settings)
 
 
-def error_response(error: errors.OneStoryError, outcome_writer: OutcomeWriter | None = None) -> Response:
-    """Return the response to an error: the status from the table, and an OperationOutcome."""
-    status = next(STATUS_BY_ERROR[family] for family in type(error).__mro__ if family in STATUS_BY_ERROR)
-    headers = {**_EXTRA_HEADERS.get(status, {}), **error.headers}
-    if outcome_writer:
-        body = outcome_writer(error.issues, error.contained, status)
-    else:
-        body = operation_outcome(error.issues, error.contained)
-    return Response(body, status, headers, FHIR_JSON)
+def _starlette_route(route: OpenRoute) -> StarletteRoute:
+    async def endpoint(request: Request) -> Response:
+        if route.formats:
+            answer_format(request, route.formats)
+        return await route.endpoint(request)
 
-
-def _starlette_route(route: Route | OpenRoute, endpoint: OpenEndpoint) -> StarletteRoute:
     return StarletteRoute(route.path, endpoint, methods=[route.method])
 
 
 def _openapi_route(routes: Sequence[Route | OpenRoute]) -> OpenRoute:
-    async def openapi(_request: Request) -> Response:
-        return Response(document, media_type="application/json")
+    async def openapi(request: Request) -> Response:
+        return document.answer(request)
 
     description = RouteDescription("openapi", responses=[ResponseDescription(200, "OpenAPI 3.1", "application/json")])
     own = OpenRoute("GET", "/openapi.json", openapi, "this OpenAPI document", description)
-    document = orjson.dumps(
-        openapi_document("OneStory", version("onestory"), [route.operation() for route in [*routes, own]])
-    )
+    content = openapi_document("OneStory", version("onestory"), [route.operation() for route in [*routes, own]])
+    document = StaticDocument(orjson.dumps(content), JSON)
     return own
-
-
-class _RouteChain:
-    """The routes for callers with a token. The first match handles the request, unless it raises `TryNextRoute`."""
-
-    def __init__(self, tokens: TokenVerifier, routes: Sequence[Route]) -> None:
-        self._tokens = tokens
-        self._routes = routes
-        self.starlette_routes = [
-            _starlette_route(route, partial(self._handle, index)) for index, route in enumerate(routes)
-        ]
-
-    async def _handle(self, index: int, request: Request) -> Response:
-        request.state.outcome_writer = self._routes[index].outcome_writer
-        refuse_large_request(request.scope["query_string"], request.scope["headers"])
-        caller = await self._tokens.caller(request.headers.get("Authorization"))
-        structlog.contextvars.bind_contextvars(organisation=caller.organisation)
-        _refuse_nul(request)
-        current: int | None = index
-        while current is not None:
-            try:
-                return await _answer(self._routes[current], request, caller)
-            except TryNextRoute:
-                current = self._next_match(current, request)
-                request.state.outcome_writer = None if current is None else self._routes[current].outcome_writer
-        raise HTTPException(404)
-
-    def _next_match(self, after: int, request: Request) -> int | None:
-        """Return the index of the next route that matches method and path, and set the request's scope for it."""
-        request.scope["path_params"] = {}
-        for index in range(after + 1, len(self.starlette_routes)):
-            match, scope = self.starlette_routes[index].matches(request.scope)
-            if match is Match.FULL:
-                request.scope.update(scope, route=self.starlette_routes[index])
-                return index
-        return None
-
-
-def _refuse_nul(request: Request) -> None:
-    """Refuse NUL in the address: no identifier has it, and PostgreSQL cannot store it."""
-    parts = (part for pair in request.query_params.multi_items() for part in pair)
-    if "\0" in request.scope["path"] or any("\0" in part for part in parts):
-        raise errors.Malformed("The address has a NUL character (%00). Remove it.", code="value")
-
-
-async def _answer(route: Route, request: Request, caller: Caller) -> Response:
-    is_page = route.html and prefers_html(request)
-    is_stream = route.event_stream and EVENT_STREAM in _wanted_format(request)
-    if not is_page and not is_stream and not route.own_format:
-        _refuse_other_formats(request)
-    return await route.endpoint(request, caller)
-
-
-def prefers_html(request: Request) -> bool:
-    """Return whether HTML is the first format that the caller accepts."""
-    return _wanted_format(request).partition(",")[0].partition(";")[0].strip().lower() in (HTML, "html")
-
-
-def _wanted_format(request: Request) -> str:
-    return request.query_params.get("_format") or request.headers.get("Accept", "*/*")
-
-
-def _refuse_other_formats(request: Request) -> None:
-    wanted = _wanted_format(request)
-    if "json" not in wanted and "*/*" not in wanted and "application/*" not in wanted:
-        raise errors.NotAcceptable("Only JSON is supported. Send Accept: application/fhir+json.")
 
 
 def _health_routes(ready: dict[str, ReadinessCheck]) -> list[OpenRoute]:
@@ -269,12 +185,18 @@ def _health_routes(ready: dict[str, ReadinessCheck]) -> list[OpenRoute]:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.OneStoryError)
+    if isinstance(error, errors.NotAllowed):
+        complete_allow(error)
     return error_response(error, getattr(request.state, "outcome_writer", None))
 
 
-async def _on_http_error(_request: Request, error: Exception) -> Response:
+async def _on_http_error(methods: AllowedMethods, request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return error_response(_FROM_HTTP.get(error.status_code) or errors.Malformed("The request cannot be read."))
+    if error.status_code == 405:
+        return methods.answer(request)
+    if error.status_code == 404:
+        return error_response(errors.NotFound(NO_ADDRESS))
+    return error_response(errors.Malformed("The request cannot be read."))
 
 
 async def _on_unexpected(request: Request, _error: Exception) -> Response:

@@ -75,6 +75,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Request(BaseHTTPRequestHandler):
     server: _Server
+    timeout = 10.0
+    """Seconds in which a client must send its request, and read the answer."""
 
     def do_GET(self) -> None:
         route = self.server.routes.get(self.path)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from onestory.shared.fhir.definitions import resource_types
+from onestory.shared.http.media_types import EVENT_STREAM as EVENT_STREAM
+from onestory.shared.http.media_types import FHIR_JSON as FHIR_JSON
+from onestory.shared.http.media_types import HTML as HTML
+from onestory.shared.http.media_types import JSON
 
-FHIR_JSON = "application/fhir+json"
-HTML = "text/html"
-EVENT_STREAM = "text/event-stream"
 _PARAMETER = re.compile(r"\{([^}]+)\}")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _BEARER = "bearer"
@@ -19,29 +20,60 @@ _CORRELATION_TEXT = (
     "A UUID that identifies the request in logs and responses. The server makes one if the request has none."
 )
 _TEXT = {"type": "string"}
+_FHIR_ID = {**_TEXT, "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}
+_UUID = {**_TEXT, "format": "uuid"}
+_INSTANT = {**_TEXT, "format": "date-time"}
+_ENTITY_TAGS = {**_TEXT, "pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'}
+_JSON_NAMES = ("json", JSON, FHIR_JSON)
+_SCHEMAS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("header", "Idempotency-Key"): {**_TEXT, "minLength": 1, "maxLength": 255, "pattern": r"^[ -~]*[!-~][ -~]*$"},
+    ("header", "If-Match"): _ENTITY_TAGS,
+    ("header", "If-None-Match"): _ENTITY_TAGS,
+    ("header", "X-Correlation-Id"): _UUID,
+    ("header", "X-Request-Id"): _UUID,
+    ("header", "X-Sequence"): {"type": "integer", "minimum": 0},
+    ("header", "traceparent"): {**_TEXT, "pattern": r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"},
+    ("query", "_since"): _INSTANT,
+    ("query", "asOf"): _INSTANT,
+    ("query", "since"): _INSTANT,
+    ("query", "_format"): {**_TEXT, "enum": [*_JSON_NAMES]},
+}
+"""The form of the values of parameters that several routes have."""
 _PATH_PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "resource_type": ("A resource type of FHIR R4, such as Condition.", {"$ref": "#/components/schemas/ResourceType"}),
-    "id": ("The id of the resource. For Patient an NHS number works too.", _TEXT),
-    "team": ("The id of a team in the directory.", _TEXT),
-    "ods": ("The ODS code of an organisation.", _TEXT),
-    "version_id": ("The version: meta.versionId, or the value of the ETag.", _TEXT),
+    "id": ("The id of the resource. For Patient an NHS number works too.", _FHIR_ID),
+    "team": ("The id of a team in the directory.", _FHIR_ID),
+    "ods": ("The ODS code of an organisation.", {**_TEXT, "pattern": r"^[A-Za-z0-9]+$"}),
+    "version_id": ("The version: meta.versionId, or the value of the ETag.", _FHIR_ID),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A header or query parameter. `values` lists all values that it accepts; empty: any text."""
+    """A header or query parameter.
+
+    `values` lists all values that it accepts; empty: any text. `limits` has JSON Schema such as `count_schema`; without
+    it the schema for the name counts, where there is one.
+    """
 
     name: str
     where: Literal["header", "query"]
     description: str
     required: bool = False
     values: Sequence[str] = ()
+    limits: Mapping[str, Any] | None = None
 
     @property
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> Mapping[str, Any]:
         """Return the JSON Schema of its value."""
-        return {**_TEXT, "enum": [*self.values]} if self.values else _TEXT
+        if self.values:
+            return {**_TEXT, "enum": [*self.values]}
+        return self.limits or _SCHEMAS.get((self.where, self.name), _TEXT)
+
+
+def count_schema(least: int, most: int, default: int) -> Mapping[str, Any]:
+    """Return the JSON Schema for the number of entries on a page."""
+    return {"type": "integer", "minimum": least, "maximum": most, "default": default}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +165,10 @@ def _operation(operation: RouteOperation) -> dict[str, Any]:
         "summary": operation.summary,
         "parameters": [
             *[_path_parameter(name) for name in _PARAMETER.findall(operation.path)],
-            *[_parameter(parameter) for parameter in description.parameters],
+            *[
+                _parameter(_with_page(parameter) if operation.html else parameter)
+                for parameter in description.parameters
+            ],
             {"$ref": "#/components/parameters/CorrelationId"},
         ],
         "responses": {
@@ -151,6 +186,11 @@ def _operation(operation: RouteOperation) -> dict[str, Any]:
 def _path_parameter(name: str) -> dict[str, Any]:
     description, schema = _PATH_PARAMETERS.get(name, (name, _TEXT))
     return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+
+
+def _with_page(parameter: Parameter) -> Parameter:
+    is_format = (parameter.where, parameter.name) == ("query", "_format")
+    return replace(parameter, values=[*_JSON_NAMES, "html", HTML]) if is_format else parameter
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

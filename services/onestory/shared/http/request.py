@@ -12,9 +12,11 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from onestory.shared.errors import Malformed, TooLarge, WrongMediaType
+from onestory.shared.http.limits import HeldBody
+from onestory.shared.http.media_types import FHIR_JSON, FHIR_VERSIONS, JSON
 from onestory.shared.runtime import run_in_thread_if
 
-MEDIA_TYPES = ("application/fhir+json", "application/json")
+MEDIA_TYPES = (FHIR_JSON, JSON)
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
 _GZIP = 16 + zlib.MAX_WBITS
 # Each member costs a new decompressor, even an empty one of 20 bytes.
@@ -30,15 +32,15 @@ async def read_body(request: Request, limit: int, *, optional: bool = False) -> 
     With `optional` a request may have neither body nor media type; then the result is empty. Raises `WrongMediaType`,
     `TooLarge`, or `Malformed` for broken compression.
     """
-    if optional and "Content-Type" not in request.headers and not await _gather(request.stream(), 0):
+    if optional and "Content-Type" not in request.headers and not await _gather(request, request.stream(), 0):
         return b""
     require_fhir_json(request.headers.get("Content-Type", ""))
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     match encoding:
         case "identity" | "":
-            body = await _gather(request.stream(), limit)
+            body = await _gather(request, request.stream(), limit)
         case "gzip" | "x-gzip":
-            body = await _gather(_inflate(request.stream(), limit), limit)
+            body = await _gather(request, _inflate(request.stream(), limit), limit)
         case _:
             raise WrongMediaType(
                 "This Content-Encoding is not supported. Send the body uncompressed, or with Content-Encoding: gzip."
@@ -54,14 +56,17 @@ def require_fhir_json(content_type: str) -> None:
     for name, _, value in (parameter.partition("=") for parameter in parameters):
         if name.strip() == "charset" and value.strip(' "') not in ("utf-8", "utf8"):
             raise WrongMediaType("FHIR JSON must be UTF-8. Send charset=utf-8, or no charset.")
-        if name.strip() == "fhirversion" and value.strip(' "') not in ("4.0", "4.0.1"):
+        if name.strip() == "fhirversion" and value.strip(' "') not in FHIR_VERSIONS:
             raise WrongMediaType("Only FHIR R4 is supported. Send fhirVersion=4.0, or no fhirVersion.")
 
 
-async def _gather(chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    body = bytearray()
+async def _gather(request: Request, chunks: AsyncIterator[bytes], limit: int) -> bytes:
+    """Return the body. Its bytes count for the caller until the request is answered."""
+    body, state = bytearray(), request.scope["state"]
+    held = state.setdefault("held_body", HeldBody(state["bodies"], state.get("owner", ())))
     try:
         async for chunk in chunks:
+            held.add(len(chunk))
             body += chunk
             if len(body) > limit:
                 raise _too_large(limit)
@@ -129,5 +134,5 @@ def entity_tags(field: str) -> list[str | None]:
 
 def has_version(request: Request, etag: str) -> bool:
     """Whether If-None-Match names this ETag, or is `*`. Weak and strong tags compare equal (RFC 9110, 13.1.2)."""
-    wanted = request.headers.get("If-None-Match")
-    return wanted is not None and (wanted == "*" or entity_tags(etag)[0] in entity_tags(wanted))
+    wanted = request.headers.getlist("If-None-Match")
+    return bool(wanted) and (wanted == ["*"] or entity_tags(etag)[0] in entity_tags(",".join(wanted)))

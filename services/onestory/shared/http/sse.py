@@ -37,8 +37,10 @@ class EventStreamResponse(Response):
         del self.headers["content-length"]
         self._events = events
         self._on_close = on_close
+        self._is_head = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._is_head = scope.get("method") == "HEAD"
         try:
             async with aclosing(self._events) as events:
                 sending = asyncio.create_task(self._send(events, send))
@@ -56,6 +58,9 @@ class EventStreamResponse(Response):
 
     async def _send(self, events: AsyncIterator[bytes], send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if self._is_head:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
         async for event in events:
             async with asyncio.timeout(_SLOWEST_S):
                 await send({"type": "http.response.body", "body": event, "more_body": True})

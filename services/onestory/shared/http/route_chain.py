@@ -1,0 +1,95 @@
+"""Authentication of a request, the format of its answer, and the choice among routes that match it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.routing import Route as StarletteRoute
+
+from onestory.shared import errors
+from onestory.shared.http.caller import TokenVerifier
+from onestory.shared.http.media_types import EVENT_STREAM, FHIR_JSON, HTML, Format, choose_format
+from onestory.shared.http.request_limits import refuse_large_request
+
+if TYPE_CHECKING:
+    from onestory.shared.http.app import Route
+
+_MEDIA_TYPES = {Format.JSON: FHIR_JSON, Format.HTML: HTML, Format.EVENT_STREAM: EVENT_STREAM}
+
+
+class TryNextRoute(Exception):
+    """The endpoint does not handle the request; the next matching route gets it. Raise it before reading the body."""
+
+
+class RouteChain:
+    """The routes for callers with a token. The first match handles the request, unless it raises `TryNextRoute`."""
+
+    def __init__(self, tokens: TokenVerifier, routes: Sequence[Route]) -> None:
+        self._tokens = tokens
+        self._routes = routes
+        self.starlette_routes = [
+            StarletteRoute(route.path, partial(self._handle, index), methods=[route.method])
+            for index, route in enumerate(routes)
+        ]
+
+    async def _handle(self, index: int, request: Request) -> Response:
+        state = request.scope["state"]
+        state["outcome_writer"] = self._routes[index].outcome_writer
+        refuse_large_request(request.scope["query_string"], request.scope["headers"])
+        caller = await self._tokens.caller(request.headers.get("Authorization"))
+        state["owner"] = (caller.organisation, caller.system, caller.subject)
+        if connection := state.get("connection"):
+            connection.identify(state["owner"])
+        structlog.contextvars.bind_contextvars(organisation=caller.organisation)
+        _refuse_nul(request)
+        current: int | None = index
+        while current is not None:
+            try:
+                route = self._routes[current]
+                state["format"] = None if route.own_format else answer_format(request, route.formats)
+                return await route.endpoint(request, caller)
+            except TryNextRoute:
+                current = self._next_match(current, request)
+                state["outcome_writer"] = None if current is None else self._routes[current].outcome_writer
+        raise HTTPException(404)
+
+    def _next_match(self, after: int, request: Request) -> int | None:
+        """Return the index of the next route that matches method and path, and set the request's scope for it."""
+        request.scope["path_params"] = {}
+        for index in range(after + 1, len(self.starlette_routes)):
+            match, scope = self.starlette_routes[index].matches(request.scope)
+            if match is Match.FULL:
+                request.scope.update(scope, route=self.starlette_routes[index])
+                return index
+        return None
+
+
+def _refuse_nul(request: Request) -> None:
+    """Refuse NUL in the address: no identifier has it, and PostgreSQL cannot store it."""
+    parts = (part for pair in request.query_params.multi_items() for part in pair)
+    if "\0" in request.scope["path"] or any("\0" in part for part in parts):
+        raise errors.Malformed("The address has a NUL character (%00). Remove it.", code="value")
+
+
+def answer_format(request: Request, offered: tuple[Format, ...]) -> Format:
+    """Return the format that the caller wants most of those that are offered. Raises `NotAcceptable`."""
+    accept = request.headers.getlist("Accept")
+    chosen = choose_format(offered, accept, request.query_params.get("_format", ""))
+    if chosen is None:
+        served = " or ".join(_MEDIA_TYPES[each] for each in offered)
+        raise errors.NotAcceptable(
+            f"The answer has the format {served}, with fhirVersion 4.0. Send Accept: {_MEDIA_TYPES[offered[0]]}."
+        )
+    return chosen
+
+
+def prefers_html(request: Request) -> bool:
+    """Return whether the answer of this request is an HTML page."""
+    return request.scope["state"].get("format") is Format.HTML
