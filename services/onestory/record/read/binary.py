@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from onestory.shared.errors import NotAcceptable
 from onestory.shared.fhir.json import object_of, text_of
-from onestory.shared.http.accept import MediaRange, media_ranges
+from onestory.shared.http.media_types import MediaRange, media_ranges
 from onestory.shared.policy import Caller
 from onestory.shared.runtime import run_in_thread_if
 
