@@ -9,7 +9,6 @@ import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -85,8 +84,7 @@ class AuditTrail:
         """Return after all in-sync replicas have the event. Raises `Unavailable`; then the read must show nothing."""
         if self._partition is None:
             self._partition = secrets.randbelow(max(1, await self._producer.partitions(ACCESS_TOPIC)))
-        message = event_message(ACCESS_TOPIC, access.person_key.encode(), access, self._codec)
-        message = replace(message, partition=self._partition)
+        message = event_message(ACCESS_TOPIC, access.person_key.encode(), access, self._codec, self._partition)
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((message, written))
         if self._writing is None:
