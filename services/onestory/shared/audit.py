@@ -9,7 +9,6 @@ import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -91,9 +90,9 @@ class AuditTrail:
         loop = asyncio.get_running_loop()
         written: list[asyncio.Future[None]] = []
         for access in accesses:
-            message = event_message(ACCESS_TOPIC, access.person_key.encode(), access, self._codec)
+            message = event_message(ACCESS_TOPIC, access.person_key.encode(), access, self._codec, self._partition)
             written.append(loop.create_future())
-            self._waiting.append((replace(message, partition=self._partition), written[-1]))
+            self._waiting.append((message, written[-1]))
         if written and self._writing is None:
             self._writing = asyncio.create_task(self._write())
         # Waits for all of them, so that no failure stays unread. All events of one group have one outcome.

@@ -39,9 +39,9 @@ class _Origin(NamedTuple):
     time: datetime
 
 
-def event_message(topic: str, key: bytes, event: Event, codec: Codec, traceparent: str = "") -> KafkaMessage:
-    """Return the message of an event, with its headers."""
-    return KafkaMessage(topic, key, codec.encode(event), event_headers(event, key, traceparent))
+def event_message(topic: str, key: bytes, event: Event, codec: Codec, partition: int | None = None) -> KafkaMessage:
+    """Return the message of an event, with its headers. When `partition` is None the key decides it."""
+    return KafkaMessage(topic, key, codec.encode(event), event_headers(event, key), partition)
 
 
 def event_headers(event: Event, key: bytes, traceparent: str = "") -> Headers:
