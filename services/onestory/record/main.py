@@ -23,6 +23,9 @@ from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import Endpoint, OpenRoute, Route
 
 
+_COMPARTMENT = "search the resources of one person, with all search parameters of the type"
+
+
 def record_routes(dependencies: Dependencies) -> list[Route]:
     """The routes that need a token."""
     context = _context(dependencies)
@@ -50,10 +53,8 @@ def record_routes(dependencies: Dependencies) -> list[Route]:
         Route("GET", "/fhir/{resource_type}/_history", history.type_level, "history-type"),
         Route("GET", "/fhir/_history", history.system_level, "history-system"),
         Route("POST", "/fhir/{resource_type}/_search", search.__call__, "search-type"),
-        # Not in FHIR, but HAPI's client can search so.
-        Route("GET", "/fhir/{resource_type}/_search", search.__call__, "search-type by GET"),
-        Route("GET", "/fhir/Patient/{id}/{resource_type}", in_compartment, "search-compartment"),
-        Route("POST", "/fhir/Patient/{id}/{resource_type}/_search", in_compartment, "search-compartment"),
+        Route("GET", "/fhir/Patient/{id}/{resource_type}", in_compartment, "search-compartment", _COMPARTMENT),
+        Route("POST", "/fhir/Patient/{id}/{resource_type}/_search", in_compartment, "search-compartment", _COMPARTMENT),
         Route("GET", "/fhir/{resource_type}/{id}", ProvenanceRead(context, ResourceRead(context)).__call__, "read"),
         Route("GET", "/fhir/{resource_type}", search.__call__, "search-type"),
     ]
