@@ -22,7 +22,6 @@ from onestory.record.summary.service import Summaries
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import Endpoint, OpenRoute, Route
 
-
 _COMPARTMENT = "search the resources of one person, with all search parameters of the type"
 
 
