@@ -27,6 +27,8 @@ from onestory.shared.http.app import Endpoint, OpenRoute, Route
 from onestory.shared.http.media_types import Format
 from onestory.shared.policy import Caller
 
+_COMPARTMENT = "search the resources of one person, with all search parameters of the type"
+
 
 def record_routes(dependencies: Dependencies) -> list[Route]:
     """The routes that need a token."""
@@ -64,10 +66,8 @@ def record_routes(dependencies: Dependencies) -> list[Route]:
         Route("GET", "/fhir/{resource_type}/_history", history.type_level, "history-type"),
         Route("GET", "/fhir/_history", history.system_level, "history-system"),
         Route("POST", "/fhir/{resource_type}/_search", search.__call__, "search-type"),
-        # Not in FHIR, but HAPI's client can search so.
-        Route("GET", "/fhir/{resource_type}/_search", search.__call__, "search-type by GET"),
-        Route("GET", "/fhir/Patient/{id}/{resource_type}", in_compartment, "search-compartment"),
-        Route("POST", "/fhir/Patient/{id}/{resource_type}/_search", in_compartment, "search-compartment"),
+        Route("GET", "/fhir/Patient/{id}/{resource_type}", in_compartment, "search-compartment", _COMPARTMENT),
+        Route("POST", "/fhir/Patient/{id}/{resource_type}/_search", in_compartment, "search-compartment", _COMPARTMENT),
         Route("GET", "/fhir/{resource_type}/{id}", read, "read"),
         Route("GET", "/fhir/{resource_type}", search.__call__, "search-type"),
     ]

@@ -136,11 +136,6 @@ TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
         lambda p: p.send("POST", f"{p.address}/$validate", p.problem),
         200,
     ),
-    ("GET", "/fhir/{}/_search"): (
-        {"search-type"},
-        lambda p: p.send("GET", f"/fhir/Condition/_search?patient={p.number}"),
-        200,
-    ),
     ("GET", "/fhir/Patient/{}/{}"): (
         {"search-type"},
         lambda p: p.send("GET", f"/fhir/Patient/{p.number}/Condition?clinical-status:missing=true"),

@@ -9,6 +9,7 @@ import pytest
 from tests.people import new_nhs_number
 from tests.referrals import new_team
 from tests.stack import Services
+from tests.waiting import until
 
 
 def found(answer: httpx.Response) -> list[str]:
@@ -64,3 +65,15 @@ def test_what_came_with_a_persons_record_is_for_the_record_to_answer(services: S
 
     assert answer.status_code == 200
     assert "X-OneStory-Record-Digest" in answer.headers
+
+
+def test_a_search_with_general_parameters_is_for_the_whole_directory(services: Services, surgery: httpx.Client) -> None:
+    team = new_team(services, "RZ1")
+
+    until(lambda: found(search(surgery, _id=team)) == [team])
+
+    for parameters in ({"_summary": "true"}, {"_sort": "-name"}, {"_elements": "name"}):
+        assert found(search(surgery, _id=team, **parameters)) == [team]
+    assert search(surgery, name="x", _count="1000").status_code == 200
+    mixed = search(surgery, serves="A81001", _sort="name")
+    assert (mixed.status_code, mixed.json()["issue"][0]["code"]) == (400, "not-supported")

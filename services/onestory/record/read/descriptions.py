@@ -119,6 +119,8 @@ def metadata_description() -> RouteDescription:
 
 def _descriptions() -> dict[tuple[str, str], RouteDescription]:
     search = _search_route_parameters()
+    # The search parameters of each type are described once, at the search for the type.
+    of_compartment = _parameters(SEARCH_PARAMETERS.union(RESULT_PARAMETERS))
     return {
         ("GET", "read"): _description(_parameters(RESOURCE_PARAMETERS), _RESOURCE, _NOT_MODIFIED),
         ("GET", "vread"): _description(_parameters(RESOURCE_PARAMETERS), _RESOURCE, _NOT_MODIFIED),
@@ -135,10 +137,11 @@ def _descriptions() -> dict[tuple[str, str], RouteDescription]:
         ("POST", "search-type"): replace(
             _description([], _SEARCHSET, _NOT_MODIFIED), operation_id="searchTypeByForm", body=_form_body(search)
         ),
-        ("GET", "search-type by GET"): _description(search, _SEARCHSET, _NOT_MODIFIED),
-        ("GET", "search-compartment"): _description(search, _SEARCHSET, _NOT_MODIFIED),
+        ("GET", "search-compartment"): _description(of_compartment, _SEARCHSET, _NOT_MODIFIED),
         ("POST", "search-compartment"): replace(
-            _description([], _SEARCHSET, _NOT_MODIFIED), operation_id="searchCompartmentByForm", body=_form_body(search)
+            _description([], _SEARCHSET, _NOT_MODIFIED),
+            operation_id="searchCompartmentByForm",
+            body=_form_body(of_compartment),
         ),
         **_operation_descriptions("$everything", EVERYTHING_PARAMETERS, _SEARCHSET, _NOT_MODIFIED),
         **_operation_descriptions("$summary", SUMMARY_PARAMETERS, _DOCUMENT, _NOT_MODIFIED),
