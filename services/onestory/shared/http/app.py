@@ -35,7 +35,7 @@ from onestory.shared.http.openapi import (
     RouteOperation,
     openapi_document,
 )
-from onestory.shared.http.route_chain import RouteChain, TryNextRoute, answer_format, prefers_html
+from onestory.shared.http.route_chain import RouteChain, TryNextRoute, answer_format, prefers_html, starlette_route
 from onestory.shared.http.settings import HttpSettings
 from onestory.shared.http.static_document import StaticDocument
 from onestory.shared.policy import Caller
@@ -145,7 +145,7 @@ def _starlette_route(route: OpenRoute) -> StarletteRoute:
             answer_format(request, route.formats)
         return await route.endpoint(request)
 
-    return StarletteRoute(route.path, endpoint, methods=[route.method])
+    return starlette_route(route.path, endpoint, route.method)
 
 
 def _openapi_route(routes: Sequence[Route | OpenRoute]) -> OpenRoute:

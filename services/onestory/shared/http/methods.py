@@ -42,8 +42,9 @@ class AllowedMethods:
 
     def _routes_of(self, request: Request) -> list[Route | OpenRoute]:
         found = []
+        request_scope = {**request.scope, "path_params": {}}  # it has the parameters of another route
         for starlette_route, route in self._routes:
-            match, scope = starlette_route.matches(request.scope)
+            match, scope = starlette_route.matches(request_scope)
             if match is not Match.NONE and _is_served(scope["path_params"], getattr(route, "interaction", "")):
                 found.append(route)
         return found

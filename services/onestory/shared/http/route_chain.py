@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,25 @@ from onestory.shared.http.request_limits import refuse_large_request
 if TYPE_CHECKING:
     from onestory.shared.http.app import Route
 
+_RESERVED = {"resource_type": "(?![_$]|metadata$)", "id": "(?![_$])"}
 _MEDIA_TYPES = {Format.JSON: FHIR_JSON, Format.HTML: HTML, Format.EVENT_STREAM: EVENT_STREAM}
 
 
 class TryNextRoute(Exception):
     """The endpoint does not handle the request; the next matching route gets it. Raise it before reading the body."""
+
+
+def starlette_route(path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> StarletteRoute:
+    """Return a route of Starlette in which a type or an id is never a name that FHIR reserves.
+
+    FHIR R4 reserves `metadata`, and names that begin with `_` or `$` (http://hl7.org/fhir/R4/http.html).
+    """
+    route = StarletteRoute(path, endpoint, methods=[method])
+    pattern = route.path_regex.pattern
+    for name, reserved in _RESERVED.items():
+        pattern = pattern.replace(f"(?P<{name}>[^/]+)", f"(?P<{name}>{reserved}[^/]+)")
+    route.path_regex = re.compile(pattern)
+    return route
 
 
 class RouteChain:
@@ -35,7 +50,7 @@ class RouteChain:
         self._tokens = tokens
         self._routes = routes
         self.starlette_routes = [
-            StarletteRoute(route.path, partial(self._handle, index), methods=[route.method])
+            starlette_route(route.path, partial(self._handle, index), route.method)
             for index, route in enumerate(routes)
         ]
 
