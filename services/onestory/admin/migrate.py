@@ -9,7 +9,7 @@ from onestory.record.person import store as person_store
 from onestory.shared import settings
 from onestory.shared.postgres import database
 
-SERVICES = ("record", "referral")
+SERVICES = ("record", "referral", "intake")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

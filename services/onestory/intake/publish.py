@@ -1,23 +1,25 @@
-"""One publish, in order: parse, look up, prepare, send to Kafka, and only then answer.
+"""One publish, in order: parse, look up, check conditions, prepare, send to Kafka, and only then answer.
 
 `PublishHandler.publish` shows the whole way of a Bundle. `domain/parse.py` and `domain/prepare.py` decide without I/O.
 """
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from cachetools import FIFOCache
 from prometheus_client import Counter
 from uuid_utils.compat import uuid7
 
+from onestory.intake.condition_store import VisibleVersion
+from onestory.intake.conditions import ConditionalWrites
+from onestory.intake.domain.conditions import DecidedConditions
 from onestory.intake.domain.judgement import ids_that_may_be_judgements, refuse_replacing_judgements
-from onestory.intake.domain.parse import ParsedSubmission, parse_submission
+from onestory.intake.domain.parse import ParsedSubmission, combined_error, parse_submission
 from onestory.intake.domain.prepare import prepare
 from onestory.intake.domain.request import (
     AcceptedEntry,
@@ -25,13 +27,15 @@ from onestory.intake.domain.request import (
     KnownResource,
     PreparedSubmission,
     PublisherClaims,
+    RefusedEntry,
     RequestContext,
     Submission,
     SubmissionContext,
     apply_claims,
 )
+from onestory.intake.keys import IdempotencyKeys
 from onestory.intake.store import current_event_ids, current_judgements, known_resources, with_linked_identities
-from onestory.shared.errors import OneStoryError, TooLarge, Unprocessable
+from onestory.shared.errors import OneStoryError, TooLarge
 from onestory.shared.events import DirectoryChanged, RecordChanged
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.identity import Keys
@@ -50,7 +54,6 @@ _entries = Counter("onestory_intake_entries", "Entries that were published or re
 LARGE_BODY = 256_000
 # Clients and proxies accept headers of a few kilobytes. For a larger batch the ETag of each entry names its event.
 MAX_EVENT_IDS = 100
-_MAX_KEYS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,16 @@ class PublishedSubmission:
 
     prepared: PreparedSubmission
     positions: Sequence[MessagePosition]
+    visible_before: Mapping[str, VisibleVersion] | None = None
+    """The versions that readers saw of the resources of each PUT, by shared id. None: PostgreSQL did not answer."""
+
+    def created(self, entry: AcceptedEntry) -> bool:
+        """Return whether this entry made a resource that its source did not have. False when that is not known."""
+        if entry.method != "PUT" or self.visible_before is None:
+            return entry.method == "POST"
+        version = self.visible_before.get(entry.shared_id)
+        # The version of this entry may be visible already, or from an earlier send of the same request.
+        return version is None or (version.event_id == entry.event_id and not version.has_others)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -83,13 +96,20 @@ class PublishHandler:
     """Publishes submissions."""
 
     def __init__(
-        self, producer: Producer, messages: EventMessages, record: Database, visible: VisiblePositions
+        self,
+        producer: Producer,
+        messages: EventMessages,
+        record: Database,
+        visible: VisiblePositions,
+        keys: IdempotencyKeys,
+        conditions: ConditionalWrites,
     ) -> None:
         self._producer = producer
         self._messages = messages
         self._record = record
         self._visible = visible
-        self._published_keys = PublishedKeys()
+        self._keys = keys
+        self._conditions = conditions
 
     async def publish(
         self, submission: Submission, request: RequestContext, header: PublisherClaims, traceparent: str
@@ -102,16 +122,23 @@ class PublishHandler:
         large = len(submission.body) > LARGE_BODY
         parsed = await run_in_thread_if(large, lambda: parse_submission(submission, request.deployment.base_url))
         context = apply_claims(request, header, parsed.claims())
-        self._published_keys.refuse_other_content(submission, context)
         known = await known_resources(self._record, parsed.shared_ids())
         if judged := parsed.judged_ids() & known.keys():
             known |= await with_linked_identities(self._record, {shared_id: known[shared_id] for shared_id in judged})
-        prepared, messages = await run_in_thread_if(large, lambda: self._prepare(parsed, context, known, traceparent))
-        await self._refuse_replacing_judgements(prepared, context.role)
-        positions = await self._send(prepared, messages)
-        self._published_keys.add(submission, context)
+        decided, claims = await self._conditions.decide(parsed, context, known, large=large)
+        try:
+            prepared, messages = await self._prepare(parsed, context, known, traceparent, decided)
+            await self._refuse_replacing_judgements(prepared, context.role)
+            await self._keys.use(submission, context)
+        except BaseException:
+            await self._conditions.release(claims)
+            raise
+        positions, visible_before = await asyncio.gather(
+            self._send(prepared, messages), self._conditions.visible_before(prepared)
+        )
+        await self._conditions.set_position(claims, position_token(positions))
         _log_published(prepared)
-        return PublishedSubmission(prepared, positions)
+        return PublishedSubmission(prepared, positions, visible_before)
 
     async def wait_until_visible(self, published: PublishedSubmission, wait_s: int) -> PublishVisibility:
         """Return what readers see within `wait_s` seconds. Raises `Unprocessable` when a message was parked instead."""
@@ -130,11 +157,29 @@ class PublishHandler:
             entry.shared_id for entry in entries if current.get(entry.shared_id, entry.event_id) != entry.event_id
         )
 
-    def _prepare(
-        self, parsed: ParsedSubmission, context: SubmissionContext, known: dict[str, KnownResource], traceparent: str
+    async def _prepare(
+        self,
+        parsed: ParsedSubmission,
+        context: SubmissionContext,
+        known: Mapping[str, KnownResource],
+        traceparent: str,
+        decided: DecidedConditions,
     ) -> tuple[PreparedSubmission, list[KafkaMessage]]:
-        prepared = prepare(parsed, context, known, uuid7)
-        return prepared, [self._messages.message(event, traceparent) for event in prepared.events]
+        """Return the events and their messages. Entries of a batch whose preconditions do not hold are refused."""
+
+        def prepared_with(conditions: DecidedConditions) -> tuple[PreparedSubmission, list[KafkaMessage]]:
+            prepared = prepare(parsed, context, known, uuid7, conditions)
+            return prepared, [self._messages.message(event, traceparent) for event in prepared.events]
+
+        large = len(parsed.body) > LARGE_BODY
+        prepared, messages = await run_in_thread_if(large, lambda: prepared_with(decided))
+        failed = await self._conditions.precondition_errors(parsed, prepared, context)
+        if not failed:
+            return prepared, messages
+        if not parsed.is_batch:
+            raise combined_error(list(failed.values())) if len(failed) > 1 else next(iter(failed.values()))
+        refused = DecidedConditions(decided.matches, {**decided.errors, **failed})
+        return await run_in_thread_if(large, lambda: prepared_with(refused))
 
     async def _refuse_replacing_judgements(self, prepared: PreparedSubmission, role: str) -> None:
         entries = [entry for event in prepared.events if isinstance(event, RecordChanged) for entry in event.entries]
@@ -156,8 +201,9 @@ def _event_id_header(prepared: PreparedSubmission) -> dict[str, str]:
 
 def _log_published(prepared: PreparedSubmission) -> None:
     accepted = sum(isinstance(outcome, AcceptedEntry) for outcome in prepared.outcomes)
+    refused = sum(isinstance(outcome, RefusedEntry) for outcome in prepared.outcomes)
     _entries.labels("accepted").inc(accepted)
-    _entries.labels("refused").inc(len(prepared.outcomes) - accepted)
+    _entries.labels("refused").inc(refused)
     ids = [str(event.event_id) for event in prepared.events[:10]]
     log.info("published", event_ids=ids, events=len(prepared.events), entries=accepted)
 
@@ -195,40 +241,6 @@ class EventMessages:
         return KafkaMessage(
             topic, subject.encode(), value, [(name, text.encode()) for name, text in attributes.items()]
         )
-
-
-class PublishedKeys:
-    """The latest idempotency keys that this process has published, each with a digest of its content.
-
-    A repetition with the same content is harmless. The projector notices a repetition of an older key.
-    """
-
-    def __init__(self, max_keys: int = _MAX_KEYS) -> None:
-        self._digests: FIFOCache[tuple[str, str, str], bytes] = FIFOCache(max_keys)
-
-    def refuse_other_content(self, submission: Submission, context: SubmissionContext) -> None:
-        """Raise `Unprocessable` when the same source has published other content with this key."""
-        digest = self._digests.get(_key_of_source(context))
-        if digest is not None and digest != _digest(submission, context):
-            text = "Idempotency-Key: this key was used with other content. Send a new key for new content."
-            raise Unprocessable(text, code="duplicate")
-
-    def add(self, submission: Submission, context: SubmissionContext) -> None:
-        """Add the key of a submission that was published. The oldest key goes when there are too many."""
-        if context.idempotency_key:
-            self._digests[_key_of_source(context)] = _digest(submission, context)
-
-
-def _key_of_source(context: SubmissionContext) -> tuple[str, str, str]:
-    return context.source.organisation, context.source.system, context.idempotency_key
-
-
-def _digest(submission: Submission, context: SubmissionContext) -> bytes:
-    url = (submission.method, submission.resource_type, submission.resource_id, submission.search)
-    claims = (submission.if_none_exist, str(context.sequence), *sorted(context.complete_types))
-    digest = hashlib.sha256("\0".join((*url, *claims, "")).encode())
-    digest.update(submission.body)
-    return digest.digest()
 
 
 class RecordEventBuilder:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 from tests.unit.intake.door import KEYS
 
+from onestory.intake.condition_store import VisibleVersion
+from onestory.intake.conditions import ConditionalWrites
 from onestory.intake.domain.request import KnownResource
+from onestory.intake.keys import IdempotencyKeys
 from onestory.intake.publish import EventMessages, PublishHandler
 from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
 from onestory.shared.kafka.schemas import topics
-from onestory.shared.postgres.database import Database
+from onestory.shared.postgres.database import Database, Transaction
 from onestory.shared.visible_positions import VisiblePositions
 
 
@@ -36,20 +40,58 @@ class FakeBroker(Producer):
 
 
 class FakeRecord(Database):
-    """Answers the two queries that intake sends to the record. `away` makes the database unavailable."""
+    """Answers the queries that intake sends to the record. `away` makes the database unavailable.
+
+    `visible` are the versions that readers see, `found` the rows of resources that may have an identifier, and `keys`
+    the idempotency keys with their digests.
+    """
 
     def __init__(self) -> None:
         self.known: dict[str, KnownResource] = {}
         self.stands: dict[str, UUID] = {}
+        self.visible: dict[str, VisibleVersion] = {}
+        self.found: list[Mapping[str, Any]] = []
+        self.keys: dict[tuple[object, ...], object] = {}
         self.away = False
         self.asked = 0
 
+    async def fetchval(self, query: str, *arguments: object) -> Any:
+        assert "intake.idempotency_key" in query
+        if self.away:
+            raise Unavailable("PostgreSQL does not answer. Try again.")
+        return self.keys.setdefault(arguments[:-1], arguments[-1])
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        yield self
+
+    async def execute(self, query: str, *arguments: object) -> str:
+        raise NotImplementedError
+
     async def fetch(self, query: str, *arguments: object) -> Sequence[Any]:
+        if self.away:
+            raise Unavailable("PostgreSQL does not answer. Try again.")
+        if "visible_version" in query or "visible_directory_version" in query:
+            wanted = arguments[0]
+            assert isinstance(wanted, list)
+            return [
+                {"shared_id": each, "event_id": version.event_id, "has_others": version.has_others}
+                for each, version in self.visible.items()
+                if each in wanted
+            ]
+        if "own_statement" in query:
+            return self.found
+        if "own_directory_statement" in query:
+            return []
+        if "intake.create_claim as held" in query:
+            claimed = arguments[0]
+            assert isinstance(claimed, list)
+            return claimed
+        if "intake.create_claim" in query:
+            return []
         shared_ids = arguments[-1]
         assert isinstance(shared_ids, list)
         self.asked += 1
-        if self.away:
-            raise Unavailable("PostgreSQL does not answer. Try again.")
         if "standing_statement" in query:
             return [{"shared_id": each, "event_id": self.stands[each]} for each in shared_ids if each in self.stands]
         return [_row(each, self.known[each]) for each in shared_ids if each in self.known]
@@ -84,7 +126,8 @@ class FakeVisibility(VisiblePositions):
 
 
 def fake_handler(broker: FakeBroker, record: Any, visible: FakeVisibility) -> PublishHandler:
-    return PublishHandler(broker, _messages(), record, visible)
+    conditions = ConditionalWrites(record, visible, 4.0)
+    return PublishHandler(broker, _messages(), record, visible, IdempotencyKeys(record), conditions)
 
 
 @cache

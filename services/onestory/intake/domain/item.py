@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from onestory.intake.domain.bundle import Identifier
+from onestory.intake.domain.conditions import Precondition
 from onestory.intake.domain.request import KnownResource, SubmissionContext
 from onestory.shared.errors import Forbidden, Issue, Malformed, Unprocessable
 from onestory.shared.events import REFERRAL_SYSTEM, Operation
@@ -28,7 +29,8 @@ class Item:
 
     - `index`: the index in Bundle.entry, or 0.
     - `resource_id`: the publisher's own id, a shared id, or empty.
-    - `identifier`: the `system|value` of a conditional create or update, or empty.
+    - `identifier`: the `system|value` of a conditional create or update, or empty; `identifier_path` is its place.
+    - `precondition`: the condition on the version that its source has now, or None.
     - `person`: the value of `?patient=`, or empty.
     - `path` and `request_path`: the FHIRPath of the resource, and of the URL in its request.
     - `members` and `raw`: the resource's elements, and all its bytes. A retraction has none.
@@ -45,6 +47,13 @@ class Item:
     full_url: str = ""
     members: Mapping[str, msgspec.Raw] = field(default_factory=dict)
     raw: bytes | msgspec.Raw = b""
+    identifier_path: str = ""
+    precondition: Precondition | None = None
+
+    @property
+    def is_conditional_create(self) -> bool:
+        """Return whether the item changes nothing if its source has the resource already (If-None-Exist)."""
+        return self.method == "POST" and bool(self.identifier)
 
     @property
     def operation(self) -> Operation:
@@ -110,15 +119,15 @@ def local_id_of(item: Item, context: SubmissionContext, known: Mapping[str, Know
 
     It is the first of these that the item has:
 
-    1. Resource.id. A shared id leads back to the local id that it was made from.
-    2. The identifier of a conditional create or update.
+    1. The identifier of a conditional create or update. Such a request may have a temporary Resource.id.
+    2. Resource.id. A shared id leads back to the local id that it was made from.
     3. An identifier whose system gives one value to one resource.
     4. The idempotency key (or the submission's id) with the index of the entry.
 
     Raises `Forbidden` for the id of another source's resource. Raises `Unprocessable` for a shared id that the record
     does not know, and for an identifier that PostgreSQL cannot store.
     """
-    if item.resource_id and not (item.method == "PUT" and item.identifier):
+    if item.resource_id and not item.identifier:
         return _local_id_of_resource_id(item, context, known)
     identifier = item.identifier or _instance_identifier(item)
     if not is_storable(identifier):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ import msgspec
 from onestory.intake.domain.item import Item, ItemIndex, local_id_of, parse_relative_reference
 from onestory.intake.domain.judgement import LINKAGE, subject_of_linkage
 from onestory.intake.domain.request import KnownResource, SubmissionContext, identifier_condition
-from onestory.shared.errors import PreconditionFailed, Unprocessable
+from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.fhir.definitions import patient_compartment
 from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
@@ -55,8 +56,13 @@ class PersonResolver:
         context: SubmissionContext,
         known: Mapping[str, KnownResource],
         invalid: Collection[int] = (),
+        matched: Mapping[int, PersonIdentifier] = MappingProxyType({}),
     ) -> None:
-        """`invalid` are the indexes of items that are not valid FHIR. No person is read from them."""
+        """`invalid` are the indexes of items that are not valid FHIR. No person is read from them.
+
+        `matched` are the persons of Patients that a condition found, by the index of the entry.
+        """
+        self._matched = matched
         self._index = index
         self._invalid = invalid
         self._context = context
@@ -121,6 +127,8 @@ class PersonResolver:
         number = person_by_nhs_number(identifiers_with_paths(identifiers, item.path))
         if number:
             return number
+        if item.index in self._matched:
+            return self._matched[item.index]
         known = self._known.get(item.resource_id)
         if known:
             return known.person
@@ -130,7 +138,7 @@ class PersonResolver:
     def _person_of_search(self, search: str) -> PersonIdentifier | None:
         try:
             system, _, value = identifier_condition(search, "").partition("|")
-        except PreconditionFailed:
+        except Malformed:
             return None
         if is_nhs_number_system(system):
             return self._person_of_id(value)

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 import msgspec
 
+from onestory.intake.domain.conditions import NO_CONDITIONS, DecidedConditions
 from onestory.intake.domain.events import (
     NewId,
     accepted_entry,
     build_entries,
     directory_event,
+    existing_entry,
     person_event,
     refuse_complete_types,
     refuse_without_person,
@@ -25,6 +28,7 @@ from onestory.intake.domain.item import Item
 from onestory.intake.domain.parse import ParsedSubmission, combined_error
 from onestory.intake.domain.request import (
     AcceptedEntry,
+    ExistingEntry,
     KnownResource,
     PreparedSubmission,
     RefusedEntry,
@@ -39,14 +43,18 @@ _REFERENCE = re.compile(rb'"reference"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.S)
 
 
 def prepare(
-    parsed: ParsedSubmission, context: SubmissionContext, known: Mapping[str, KnownResource], new_id: NewId
+    parsed: ParsedSubmission,
+    context: SubmissionContext,
+    known: Mapping[str, KnownResource],
+    new_id: NewId,
+    conditions: DecidedConditions = NO_CONDITIONS,
 ) -> PreparedSubmission:
     """Return the events, and the outcome of each entry. `known` has the resources behind the shared ids.
 
     Raises the error of the first fault, with the issues of all faults of the same family. For a batch it raises only
     for faults of the whole Bundle.
     """
-    validation = SubmissionValidation(parsed, context, known)
+    validation = SubmissionValidation(parsed, context, known, conditions)
     if parsed.is_batch:
         return _prepare_batch(parsed, validation, new_id)
     if validation.errors:
@@ -56,14 +64,47 @@ def prepare(
     built = build_entries(items, person, validation)
     if built.errors:
         raise combined_error(list(built.errors.values()))
-    entries = list(built.entries.values())
     if person is None:
-        return _prepare_directory(parsed, items, entries, context, new_id)
+        return _prepare_directory(parsed, items, built.entries, context, new_id)
+    entries = list(built.entries.values())
+    if not entries:
+        return PreparedSubmission(parsed.bundle_type, (), tuple(_outcome(item, {}, {}) for item in items))
     # A Bundle has one time of recording; one resource has its own.
     recorded_at = validation.recorded_at if parsed.bundle_type else entries[0].recorded_at
     event = person_event(entries, person, recorded_at, context, new_id)
-    outcomes = [accepted_entry(item, entry, event.event_id) for item, entry in zip(items, entries, strict=True)]
+    event_ids = dict.fromkeys(built.entries, event.event_id)
+    outcomes = [_outcome(item, built.entries, event_ids) for item in items]
     return PreparedSubmission(parsed.bundle_type, (event,), tuple(outcomes))
+
+
+def condition_scopes(
+    parsed: ParsedSubmission,
+    context: SubmissionContext,
+    known: Mapping[str, KnownResource],
+    conditions: DecidedConditions,
+) -> dict[int, PersonIdentifier | None]:
+    """Return where the resource of each condition would be: the person, or None for the directory.
+
+    An item without a person is part of the statement about the only person of the submission, if there is one.
+    Refused items are left out.
+    """
+    validation = SubmissionValidation(parsed, context, known, conditions)
+    persons = {item.owner.person for item in validation.valid.values() if item.owner}
+    only = next(iter(persons)) if len(persons) == 1 else None
+    return {
+        index: valid_item.owner.person if valid_item.owner else only
+        for index, valid_item in validation.valid.items()
+        if valid_item.item.identifier
+    }
+
+
+def _outcome(
+    valid_item: ValidItem, entries: Mapping[int, Entry], event_ids: Mapping[int, UUID]
+) -> AcceptedEntry | ExistingEntry:
+    if valid_item.existing:
+        return existing_entry(valid_item.existing)
+    index = valid_item.item.index
+    return accepted_entry(valid_item, entries[index], event_ids[index])
 
 
 def _single_person(items: Sequence[ValidItem]) -> PersonIdentifier | None:
@@ -82,18 +123,17 @@ def _single_person(items: Sequence[ValidItem]) -> PersonIdentifier | None:
 def _prepare_directory(
     parsed: ParsedSubmission,
     items: Sequence[ValidItem],
-    entries: Sequence[Entry],
+    entries: Mapping[int, Entry],
     context: SubmissionContext,
     new_id: NewId,
 ) -> PreparedSubmission:
     refuse_complete_types(context)
     for item in items:
         refuse_without_person(item)
-    events = [directory_event(entry, context, new_id) for entry in entries]
-    outcomes = [
-        accepted_entry(item, entry, event.event_id) for item, entry, event in zip(items, entries, events, strict=True)
-    ]
-    return PreparedSubmission(parsed.bundle_type, tuple(events), tuple(outcomes))
+    events = {index: directory_event(entry, context, new_id) for index, entry in entries.items()}
+    event_ids = {index: event.event_id for index, event in events.items()}
+    outcomes = [_outcome(item, entries, event_ids) for item in items]
+    return PreparedSubmission(parsed.bundle_type, tuple(events.values()), tuple(outcomes))
 
 
 def _prepare_batch(parsed: ParsedSubmission, validation: SubmissionValidation, new_id: NewId) -> PreparedSubmission:
@@ -117,7 +157,7 @@ class _BatchDecision:
         self._validation = validation
         self._new_id = new_id
         self._errors = dict(validation.errors)
-        self._accepted: dict[int, AcceptedEntry] = {}
+        self._accepted: dict[int, AcceptedEntry | ExistingEntry] = {}
         # Entries that are part of a person's statement, so they are not for the directory.
         self._with_person: set[int] = set()
         self.events: list[RecordChanged | DirectoryChanged] = []
@@ -146,11 +186,14 @@ class _BatchDecision:
             self._refuse_all(indexes, min(built.errors))
             return
         entries = list(built.entries.values())
-        event = person_event(entries, person, self._validation.recorded_at, self._validation.context, self._new_id)
-        self.events.append(event)
-        for valid_item, entry in zip(items, entries, strict=True):
+        event_ids: dict[int, UUID] = {}
+        if entries:
+            event = person_event(entries, person, self._validation.recorded_at, self._validation.context, self._new_id)
+            self.events.append(event)
+            event_ids = dict.fromkeys(built.entries, event.event_id)
+        for valid_item in items:
             # An entry that supports two people is in both events, and its outcome names the first.
-            self._accepted.setdefault(valid_item.item.index, accepted_entry(valid_item, entry, event.event_id))
+            self._accepted.setdefault(valid_item.item.index, _outcome(valid_item, built.entries, event_ids))
 
     def add_directory(self) -> None:
         """Add one event for each remaining entry of a directory type, and refuse the others."""
@@ -165,11 +208,13 @@ class _BatchDecision:
         built = build_entries(items, None, self._validation)
         self._errors |= built.errors
         for valid_item in items:
-            entry = built.entries.get(valid_item.item.index)
-            if entry:
+            index = valid_item.item.index
+            if valid_item.existing:
+                self._accepted[index] = existing_entry(valid_item.existing)
+            elif entry := built.entries.get(index):
                 event = directory_event(entry, self._validation.context, self._new_id)
                 self.events.append(event)
-                self._accepted[valid_item.item.index] = accepted_entry(valid_item, entry, event.event_id)
+                self._accepted[index] = accepted_entry(valid_item, entry, event.event_id)
 
     def refuse_incomplete_whole_list(self) -> None:
         """Raise `Unprocessable` when a whole list has refused entries: the record would retire them as left out."""
@@ -179,7 +224,7 @@ class _BatchDecision:
             text = "Entries of this whole list are refused. Correct them, and send the whole list again."
             raise Unprocessable(text, issues=[Issue("business-rule", text, "Bundle"), *issues])
 
-    def outcome(self, index: int) -> AcceptedEntry | RefusedEntry:
+    def outcome(self, index: int) -> AcceptedEntry | ExistingEntry | RefusedEntry:
         """Return the outcome of the entry at this index."""
         return self._accepted.get(index) or RefusedEntry(self._errors[index])
 

@@ -12,6 +12,13 @@ from datetime import datetime, timedelta
 import msgspec
 
 from onestory.intake.domain.bundle import Meta, read_meta, refuse_other_source
+from onestory.intake.domain.conditions import (
+    NO_CONDITIONS,
+    DecidedConditions,
+    MatchedResource,
+    other_person,
+    persons_of_patients,
+)
 from onestory.intake.domain.item import Item, ItemIndex, local_id_of, refuse_invalid_item
 from onestory.intake.domain.judgement import (
     is_judgement,
@@ -31,13 +38,17 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class ValidItem:
-    """An item that can become an entry. `owner` is None when the item names no person."""
+    """An item that can become an entry. `owner` is None when the item names no person.
+
+    `existing` is the resource that makes a conditional create change nothing; such an item becomes no entry.
+    """
 
     item: Item
     meta: Meta
     local_id: str
     owner: Owner | None
     recorded_at: datetime
+    existing: MatchedResource | None = None
 
 
 class SubmissionValidation:
@@ -50,17 +61,24 @@ class SubmissionValidation:
     """
 
     def __init__(
-        self, parsed: ParsedSubmission, context: SubmissionContext, known: Mapping[str, KnownResource]
+        self,
+        parsed: ParsedSubmission,
+        context: SubmissionContext,
+        known: Mapping[str, KnownResource],
+        conditions: DecidedConditions = NO_CONDITIONS,
     ) -> None:
         self.context = context
         self.index = ItemIndex(parsed.items, context.deployment.base_url)
-        self.people = PersonResolver(self.index, context, known, parsed.errors)
+        matches = conditions.matches
+        self.people = PersonResolver(self.index, context, known, parsed.errors, persons_of_patients(matches))
         self._known = known
+        self._matches = matches
+        _refuse_incomplete_statement(parsed, context)
         refuse_other_source(parsed.meta, context.source.organisation, "Bundle.meta")
         refuse_list_unless_clinician(context.complete_types, context.role)
         self.recorded_at = self._time_of_bundle(parsed)
         self.valid: dict[int, ValidItem] = {}
-        self.errors: dict[int, OneStoryError] = dict(parsed.errors)
+        self.errors: dict[int, OneStoryError] = {**conditions.errors, **parsed.errors}
         earlier: set[tuple[str, str]] = set()
         for item in parsed.items:
             if item.index not in self.errors:
@@ -95,8 +113,14 @@ class SubmissionValidation:
         meta = read_meta(item.members.get("meta"))
         refuse_other_source(meta, self.context.source.organisation, f"{item.path}.meta")
         moment = parse_recorded_at(meta.last_updated, f"{item.path}.meta.lastUpdated", self.context.received_at)
-        local_id = local_id_of(item, self.context, self._known)
-        return ValidItem(item, meta, local_id, self._owner(item), moment or self.recorded_at)
+        match = self._matches.get(item.index)
+        local_id = match.local_id if match else local_id_of(item, self.context, self._known)
+        owner = self._owner(item)
+        if match is None or not item.is_conditional_create:
+            return ValidItem(item, meta, local_id, owner, moment or self.recorded_at)
+        if error := other_person(match, owner.person if owner else None, item.identifier_path):
+            raise error
+        return ValidItem(item, meta, local_id, owner, moment or self.recorded_at, existing=match)
 
     def _owner(self, item: Item) -> Owner | None:
         owner = self.people.owner_of(item)
@@ -112,6 +136,17 @@ class SubmissionValidation:
             or parse_recorded_at(parsed.meta.last_updated, "Bundle.meta.lastUpdated", received_at)
             or received_at
         )
+
+
+def _refuse_incomplete_statement(parsed: ParsedSubmission, context: SubmissionContext) -> None:
+    """Refuse conditional creates where an entry that changes nothing would be missed.
+
+    A whole list would retire a resource that it leaves out, and readers would see a gap in a sequence.
+    """
+    item = next((item for item in parsed.items if item.is_conditional_create), None)
+    if item and (context.complete_types or context.sequence is not None):
+        text = "A whole list, or a statement with X-Sequence, must not have a conditional create. Send PUT with an id."
+        raise Unprocessable(text, code="business-rule", expression=item.identifier_path)
 
 
 def parse_recorded_at(instant: str | None, path: str, received_at: datetime) -> datetime | None:
