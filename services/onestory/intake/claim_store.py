@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import NamedTuple
@@ -64,7 +64,7 @@ class CreateClaims(NamedTuple):
     """Claims to create resources. `names` are the hashes of what is created."""
 
     holder: UUID
-    names: Collection[bytes]
+    names: frozenset[bytes]
 
 
 async def add_key(database: Database, source: Source, key: str, digest: bytes) -> bytes:

@@ -46,22 +46,30 @@ _ASKED = """
         entry, resource_type, resource_hash, person_key, identifier_system, identifier_value, system_part, value_part
     )
 """
-# A resource may be in the record of the person in question, or where the source stated its local id last. A Patient may
-# be anybody whom the source calls by the identifier.
+# A resource may be in the record of the person in question, also under a linked identity, or where the source stated
+# its local id last. A Patient may be anybody whom the source calls by the identifier.
 _OF_PERSONS = f"""
-    with asked as ({_ASKED}), place as (
-        select entry, person_key from asked where person_key <> ''
-        union
-        select entry, owner.person_key from asked join record.resource_owner owner using (resource_hash)
-        union
-        select entry, named.person_key
+    with asked as ({_ASKED}), possible as (
+        select entry, person_key, true as is_same_person from asked where person_key <> ''
+        union all
+        select entry, link.other_key, true from asked join record.identity_link link using (person_key)
+        union all
+        select entry, link.person_key, true
+        from asked
+        join record.identity_link link on link.other_key = asked.person_key
+        union all
+        select entry, owner.person_key, false from asked join record.resource_owner owner using (resource_hash)
+        union all
+        select entry, named.person_key, false
         from asked
         join record.identified_person named
             on named.system = identifier_system and named.value = identifier_value and named.organisation = $1
         where asked.resource_type = 'Patient'
+    ), place as (
+        select entry, person_key, bool_or(is_same_person) as is_same_person from possible group by entry, person_key
     )
     select asked.entry, own.resource_type, own.local_id, own.shared_id, own.event_id, own.content, own.broker_time,
-        own.person_system, own.person_value
+        own.person_system, own.person_value, place.is_same_person
     from place
     join asked using (entry)
     join record.own_statement own
@@ -72,7 +80,7 @@ _OF_PERSONS = f"""
 """  # noqa: S608 - no value is inserted
 _OF_DIRECTORY = f"""
     select asked.entry, own.resource_type, own.local_id, own.shared_id, own.event_id, own.content, own.broker_time,
-        null as person_system, null as person_value
+        null as person_system, null as person_value, false as is_same_person
     from ({_ASKED}) asked
     join record.own_directory_statement own
         on own.organisation = $1 and own.system = $2 and own.resource_type = asked.resource_type
@@ -156,4 +164,5 @@ def _matched_resource(row: Any) -> MatchedResource:
         content=bytes(row["content"]),
         received_at=row["broker_time"],
         person=person,
+        is_same_person=row["is_same_person"],
     )

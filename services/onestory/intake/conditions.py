@@ -72,22 +72,28 @@ class ConditionalWrites:
         `large` says that work on the body needs a thread. Give the claims back with `release`, or set their position.
         Raises `Unavailable` when PostgreSQL does not answer, and when others create the same resources for too long.
         """
-        claims = CreateClaims(uuid7(), set())
+        claims = CreateClaims(uuid7(), frozenset())
         if not any(item.identifier for item in parsed.items):
             return NO_CONDITIONS, claims
         deadline = time.monotonic() + _WAIT_S
+        visible: list[str] = []
         try:
             while True:
                 decided, scopes = await self._match(parsed, context, known, large=large)
+                undecided = scopes.keys() - decided.matches.keys() - decided.errors.keys()
                 missing = {
                     _claim_name(item, scopes[item.index], context)
                     for item in parsed.items
-                    if item.is_conditional_create and item.index in scopes and item.index not in decided.matches
+                    if item.is_conditional_create and item.index in undecided
                 }
-                if missing <= set(claims.names):
-                    return decided, claims
-                claims = CreateClaims(claims.holder, missing | set(claims.names))
-                await self._claim(claims, deadline)
+                if missing <= claims.names:
+                    await self.release(CreateClaims(claims.holder, claims.names - missing))
+                    return decided, CreateClaims(claims.holder, frozenset(missing))
+                wanted = CreateClaims(claims.holder, claims.names | missing)
+                if await claim_store.claim(self._record, wanted, self._claim_lasts, visible):
+                    claims = wanted
+                else:
+                    visible = await self._positions_of_others(wanted, deadline)
         except BaseException:
             await self.release(claims)
             raise
@@ -111,18 +117,16 @@ class ConditionalWrites:
             except Unavailable:
                 log.warning("create_claim_without_position")
 
-    async def _claim(self, claims: CreateClaims, deadline: float) -> None:
-        """Take the claims. Waits until readers see what their holders have published. Raises `Unavailable`."""
-        visible: list[str] = []
-        while not await claim_store.claim(self._record, claims, self._claim_lasts, visible):
-            if time.monotonic() > deadline:
-                raise Unavailable("Another request creates the same resource. Repeat this one: that is safe.")
-            visible = [
-                position
-                for position in await claim_store.positions_of_others(self._record, claims)
-                if await self._is_visible(position, deadline)
-            ]
-            await asyncio.sleep(_PAUSE_S)
+    async def _positions_of_others(self, claims: CreateClaims, deadline: float) -> list[str]:
+        """Wait until readers see what the holders of these claims publish. Return the position tokens.
+
+        Raises `Unavailable` at the deadline. A holder without a position is still at work, or was stopped.
+        """
+        await asyncio.sleep(_PAUSE_S)
+        if time.monotonic() > deadline:
+            raise Unavailable("Another request creates the same resource. Repeat this one: that is safe.")
+        positions = await claim_store.positions_of_others(self._record, claims)
+        return [position for position in positions if await self._is_visible(position, deadline)]
 
     async def _is_visible(self, position: str, deadline: float) -> bool:
         try:

@@ -201,6 +201,15 @@ def test_a_create_for_another_person_than_the_resource_that_exists_is_refused() 
     assert "another person" in error.issues[0].diagnostics
 
 
+def test_a_resource_under_a_linked_identity_of_the_person_exists() -> None:
+    provisional = PersonIdentifier("https://onestory.nhs.uk/Id/provisional-person", "A81001|emis-web|p1")
+    linked = replace(matched(of=provisional), is_same_person=True)
+
+    prepared = decide(create(f"identifier={PAIR}"), conditions=DecidedConditions({0: linked}))
+
+    assert prepared.events == ()
+
+
 def test_two_entries_that_come_out_as_one_resource_are_refused() -> None:
     both = posted("transaction", condition(AMINA, "tmp"), condition(AMINA, "c1"))
     both["entry"][0]["request"]["ifNoneExist"] = f"identifier={PAIR}"

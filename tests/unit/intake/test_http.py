@@ -414,6 +414,7 @@ def _found(local_id: str) -> dict[str, Any]:
         "broker_time": datetime(2026, 11, 22, 10, tzinfo=UTC),
         "person_system": person(AMINA).system,
         "person_value": AMINA,
+        "is_same_person": True,
     }
 
 

@@ -59,7 +59,10 @@ class Precondition:
 
 @dataclass(frozen=True, slots=True)
 class MatchedResource:
-    """The source's own current resource that a condition found. `person` is None in the directory."""
+    """The source's own current resource that a condition found. `person` is None in the directory.
+
+    `is_same_person` says that the record joins `person` with the person of the condition.
+    """
 
     resource_type: str
     local_id: str
@@ -68,6 +71,7 @@ class MatchedResource:
     content: bytes
     received_at: datetime
     person: PersonIdentifier | None
+    is_same_person: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +243,13 @@ def _plain_part(text: str) -> bytes:
 
 
 def other_person(match: MatchedResource, person: PersonIdentifier | None, path: str) -> PreconditionFailed | None:
-    """Return the error of a create whose identifier names a resource about another person, or None."""
+    """Return the error of a create whose identifier names a resource about another person, or None.
+
+    A Patient names its person itself, so the record's links do not count for it.
+    """
     if person is None or match.person is None or match.person == person:
+        return None
+    if match.is_same_person and match.resource_type != "Patient":
         return None
     text = (
         "Your resource with this identifier is about another person or identity. Correct the identifier or the person. "
