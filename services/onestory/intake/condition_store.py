@@ -18,7 +18,7 @@ class AskedIdentifier(NamedTuple):
     """An identifier to look for among a source's resources of one type. `entry` is the index of its entry.
 
     `resource_hash` is that of a resource whose local id is the identifier. `person_key` is empty when no person is
-    known. `system_part` and `value_part` stand in each content with the identifier.
+    known. `value_part` stands in each content with the identifier.
     """
 
     entry: int
@@ -27,7 +27,6 @@ class AskedIdentifier(NamedTuple):
     person_key: str
     system: str
     value: str
-    system_part: bytes
     value_part: bytes
 
 
@@ -40,12 +39,23 @@ class VisibleVersion(NamedTuple):
 
 _ASKED = """
     select *
-    from unnest(
-        $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[], $10::bytea[]
-    ) as asked (
-        entry, resource_type, resource_hash, person_key, identifier_system, identifier_value, system_part, value_part
+    from unnest($4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bytea[]) as asked (
+        entry, resource_type, resource_hash, person_key, identifier_system, identifier_value, value_part
     )
 """
+# The identifiers in the contents of `own`. Each content is read once, whatever the number of identifiers. $3: bytes of
+# which one stands in each content in question, or null for many identifiers. PostgreSQL cannot read JSON with NUL.
+_IDENTIFIERS = """
+    cross join lateral (select convert_from(own.content, 'UTF8')::json -> 'identifier' as found) as element
+    cross join lateral json_array_elements(
+        case json_typeof(found) when 'array' then found when 'object' then json_build_array(found) else '[]' end
+    ) as identifier
+    where own.organisation = $1 and own.system = $2
+        and ($3::bytea[] is null or exists (select from unnest($3) part where position(part in own.content) > 0))
+        and position('"identifier"'::bytea in own.content) > 0
+        and position('\\\\u0000'::bytea in own.content) = 0
+"""
+_COLUMNS = "resource_type, local_id, shared_id, event_id, content, broker_time"
 # A resource may be in the record of the person in question, also under a linked identity, or where the source stated
 # its local id last. A Patient may be anybody whom the source calls by the identifier.
 _OF_PERSONS = f"""
@@ -66,26 +76,42 @@ _OF_PERSONS = f"""
             on named.system = identifier_system and named.value = identifier_value and named.organisation = $1
         where asked.resource_type = 'Patient'
     ), place as (
-        select entry, person_key, bool_or(is_same_person) as is_same_person from possible group by entry, person_key
+        select entry, possible.person_key, asked.resource_type, asked.resource_hash, asked.identifier_value,
+            bool_or(is_same_person) as is_same_person
+        from possible
+        join asked using (entry)
+        group by entry, possible.person_key, asked.resource_type, asked.resource_hash, asked.identifier_value
+    ), identified as (
+        select own.*, identifier ->> 'value' as identifier_value
+        from (select distinct person_key, resource_type from place) searched
+        join record.own_statement own using (person_key, resource_type)
+        {_IDENTIFIERS}
     )
-    select asked.entry, own.resource_type, own.local_id, own.shared_id, own.event_id, own.content, own.broker_time,
-        own.person_system, own.person_value, place.is_same_person
+    select entry, is_same_person, person_system, person_value, {_COLUMNS}
     from place
-    join asked using (entry)
-    join record.own_statement own
-        on own.person_key = place.person_key and own.resource_type = asked.resource_type
+    join identified using (person_key, resource_type, identifier_value)
+    union all
+    select entry, is_same_person, person_system, person_value, {_COLUMNS}
+    from place
+    join record.own_statement own using (person_key, resource_type)
+    where own.shared_id = place.person_key || '-' || place.resource_hash
         and own.organisation = $1 and own.system = $2
-    where own.shared_id = place.person_key || '-' || asked.resource_hash
-        or position(value_part in own.content) > 0 and position(system_part in own.content) > 0
 """  # noqa: S608 - no value is inserted
 _OF_DIRECTORY = f"""
-    select asked.entry, own.resource_type, own.local_id, own.shared_id, own.event_id, own.content, own.broker_time,
-        null as person_system, null as person_value, false as is_same_person
-    from ({_ASKED}) asked
-    join record.own_directory_statement own
-        on own.organisation = $1 and own.system = $2 and own.resource_type = asked.resource_type
-    where own.shared_id = asked.resource_hash
-        or position(value_part in own.content) > 0 and position(system_part in own.content) > 0
+    with asked as ({_ASKED}), identified as (
+        select own.*, identifier ->> 'value' as identifier_value
+        from (select distinct resource_type from asked) searched
+        join record.own_directory_statement own using (resource_type)
+        {_IDENTIFIERS}
+    )
+    select entry, false as is_same_person, null as person_system, null as person_value, {_COLUMNS}
+    from asked
+    join identified using (resource_type, identifier_value)
+    union all
+    select entry, false, null, null, {_COLUMNS}
+    from asked
+    join record.own_directory_statement own using (resource_type)
+    where own.shared_id = asked.resource_hash and own.organisation = $1 and own.system = $2
 """  # noqa: S608 - no value is inserted
 _VISIBLE = """
     select asked.shared_id, current.event_id, current.has_others
@@ -101,6 +127,10 @@ _VISIBLE_IN_DIRECTORY = """
 """
 # A publisher waits at most five seconds for an answer, and Kafka needs most of that time.
 _TIMEOUT_S = 0.8
+# The contents of one person's resources of a type are read for a condition on an identifier.
+_CONTENTS_TIMEOUT_S = 2.0
+# For more identifiers it is quicker to read all identifiers of each content.
+_MAX_PARTS = 10
 
 
 async def resources_of_persons(
@@ -126,7 +156,9 @@ async def _resources(
     found: dict[int, list[MatchedResource]] = {}
     if asked:
         columns = [list(column) for column in zip(*asked, strict=True)]
-        for row in await _fetch_in_time(database, query, source.organisation, source.system, *columns):
+        parts = [each.value_part for each in asked] if len(asked) <= _MAX_PARTS else None
+        arguments = (source.organisation, source.system, parts, *columns)
+        for row in await _fetch_in_time(database, _CONTENTS_TIMEOUT_S, query, *arguments):
             found.setdefault(row["entry"], []).append(_matched_resource(row))
     return found
 
@@ -140,15 +172,15 @@ async def visible_versions(database: Database, resources: Mapping[str, str]) -> 
     of_directory = sorted(resources.keys() - of_persons.keys())
     rows: list[Any] = []
     if of_persons:
-        rows += await _fetch_in_time(database, _VISIBLE, list(of_persons), list(of_persons.values()))
+        rows += await _fetch_in_time(database, _TIMEOUT_S, _VISIBLE, list(of_persons), list(of_persons.values()))
     if of_directory:
-        rows += await _fetch_in_time(database, _VISIBLE_IN_DIRECTORY, of_directory)
+        rows += await _fetch_in_time(database, _TIMEOUT_S, _VISIBLE_IN_DIRECTORY, of_directory)
     return {row["shared_id"]: VisibleVersion(UUID(str(row["event_id"])), row["has_others"]) for row in rows}
 
 
-async def _fetch_in_time(database: Database, query: str, *arguments: object) -> Iterable[Any]:
+async def _fetch_in_time(database: Database, limit_s: float, query: str, *arguments: object) -> Iterable[Any]:
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(limit_s):
             return await database.fetch(query, *arguments)
     except TimeoutError as error:
         raise Unavailable("PostgreSQL does not answer in time. Try again.") from error

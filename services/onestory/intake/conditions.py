@@ -32,7 +32,7 @@ from onestory.intake.domain.conditions import (
     MatchedResource,
     failed_precondition,
     match_condition,
-    needles,
+    plain_part,
 )
 from onestory.intake.domain.item import Item
 from onestory.intake.domain.parse import ParsedSubmission
@@ -220,7 +220,7 @@ def _asked(item: Item, person: PersonIdentifier | None, context: SubmissionConte
         keys.person_key(person) if person else "",
         system,
         value,
-        *needles(item.identifier),
+        plain_part(value),
     )
 
 

@@ -30,7 +30,7 @@ def put(client: httpx.Client, resource: dict[str, Any]) -> httpx.Response:
 def problem(client: httpx.Client, number: str, local_id: str, text: str = "Gout") -> str:
     """Publish a problem. Returns `Condition/<shared id>`."""
     answer = put(client, condition(number, local_id, code={"text": text}))
-    assert answer.status_code == 200, answer.text
+    assert answer.is_success, answer.text
     return f"Condition/{answer.headers['Location'].split('/')[-3]}"
 
 

@@ -39,7 +39,7 @@ from onestory.intake.domain.conditions import (
     create_condition,
     failed_precondition,
     match_condition,
-    needles,
+    plain_part,
     submission_precondition,
 )
 from onestory.intake.domain.request import AcceptedEntry, ExistingEntry, PublisherClaims, Submission
@@ -275,9 +275,8 @@ def test_one_resource_in_a_record_and_in_the_directory_is_one() -> None:
 
 
 @pytest.mark.parametrize("value", ["17", "a/b", "Müller 7", 'a"b', "a<b", "漢字"])
-def test_the_needles_stand_in_every_spelling_of_the_json(value: str) -> None:
-    pair = f"https://gp.example/problem|{value}"
-    identifier = {"identifier": [{"system": "https://gp.example/problem", "value": value}]}
+def test_a_part_of_a_value_stands_in_every_spelling_of_the_json(value: str) -> None:
+    identifier = {"identifier": [{"value": value}]}
 
     for spelled in (
         json.dumps(identifier),
@@ -285,7 +284,7 @@ def test_the_needles_stand_in_every_spelling_of_the_json(value: str) -> None:
         json.dumps(identifier).replace("/", r"\/"),
         json.dumps(identifier).replace("<", r"\u003c"),
     ):
-        assert all(needle in spelled.encode() for needle in needles(pair))
+        assert plain_part(value) in spelled.encode()
 
 
 # If-Match and If-None-Match.

@@ -226,20 +226,12 @@ def _same_system(one: str | None, other: str) -> bool:
     return one == other or (is_nhs_number_system(one) and is_nhs_number_system(other))
 
 
-def needles(identifier: str) -> tuple[bytes, bytes]:
-    """Return a part of system and of value that stands in any JSON text with this identifier.
+def plain_part(value: str) -> bytes:
+    """Return a part of a value that stands in any JSON text with this value.
 
     JSON may escape a slash, and characters beyond ASCII. The longest part without them is the same in all spellings.
     """
-    system, _, value = identifier.partition("|")
-    return b"" if is_nhs_number_system(system) else _plain_part(system), _plain_part(value)
-
-
-def _plain_part(text: str) -> bytes:
-    plain = "".join(
-        each if each.isascii() and each.isprintable() and each not in "/\"\\<>&'" else "\n" for each in text
-    )
-    return max(plain.split("\n"), key=len).encode()
+    return max(_ESCAPABLE.split(value), key=len).encode()
 
 
 def other_person(match: MatchedResource, person: PersonIdentifier | None, path: str) -> PreconditionFailed | None:
