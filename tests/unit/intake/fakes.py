@@ -43,7 +43,8 @@ class FakeRecord(Database):
     """Answers the queries that intake sends to the record. `away` makes the database unavailable.
 
     `visible` are the versions that readers see, `found` the rows of resources that may have an identifier, and `keys`
-    the idempotency keys with their digests.
+    the idempotency keys with their digests. `claims` are the claims of creates with their positions; `others_create`
+    says that another request holds them all.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,8 @@ class FakeRecord(Database):
         self.visible: dict[str, VisibleVersion] = {}
         self.found: list[Mapping[str, Any]] = []
         self.keys: dict[tuple[object, ...], object] = {}
+        self.claims: dict[bytes, str | None] = {}
+        self.others_create = False
         self.away = False
         self.asked = 0
 
@@ -83,18 +86,24 @@ class FakeRecord(Database):
             return self.found
         if "own_directory_statement" in query:
             return []
-        if "intake.create_claim as held" in query:
-            claimed = arguments[0]
-            assert isinstance(claimed, list)
-            return claimed
         if "intake.create_claim" in query:
-            return []
+            return self._claims(query, *arguments)
         shared_ids = arguments[-1]
         assert isinstance(shared_ids, list)
         self.asked += 1
         if "standing_statement" in query:
             return [{"shared_id": each, "event_id": self.stands[each]} for each in shared_ids if each in self.stands]
         return [_row(each, self.known[each]) for each in shared_ids if each in self.known]
+
+    def _claims(self, query: str, names: Any, *arguments: Any) -> Sequence[Any]:
+        if "insert" in query:
+            self.claims |= {} if self.others_create else dict.fromkeys(names)
+            return [] if self.others_create else names
+        if "delete" in query:
+            self.claims = {name: position for name, position in self.claims.items() if name not in names}
+        if "update" in query:
+            self.claims |= dict.fromkeys(names, arguments[1])
+        return []
 
 
 def _row(shared_id: str, known: KnownResource) -> Mapping[str, str]:
