@@ -151,7 +151,7 @@ def test_files_keep_their_limits() -> None:
     assert {name: length for name, length in lengths.items() if length > 350} == {}
 
 
-@pytest.mark.parametrize("service", ["record", "referral"])
+@pytest.mark.parametrize("service", ["record", "referral", "intake"])
 def test_numbers_of_migrations_are_unique(service: str) -> None:
     names = sorted(path.name for path in (SOURCE / "onestory" / service / "migrations").glob("*.sql"))
     numbers = [name[:4] for name in names if name not in SHARED_NUMBERS]

@@ -188,7 +188,7 @@ REFUSED: dict[str, tuple[tuple[str, str], int, str]] = {
         422,
         "Bundle.entry[0].resource.name[0].use",
     ),
-    "a query in the address": (('"url": "Patient/', '"url": "Patient?name='), 412, "Bundle.entry[0].request.url"),
+    "a query in the address": (('"url": "Patient/', '"url": "Patient?name='), 400, "Bundle.entry[0].request.url"),
     "a transaction with GET": (('"method": "PUT"', '"method": "GET"'), 422, "Bundle.entry[0].request.method"),
     "no method of FHIR": (('"method": "PUT"', '"method": "delete"'), 422, "Bundle.entry[0].request.method"),
     "a search result": (('"type": "transaction"', '"type": "searchset"'), 422, "Bundle.type"),

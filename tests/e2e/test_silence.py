@@ -346,9 +346,11 @@ class Deeds:
                 self.ask("GET", url, each, headers={"X-Correlation-Id": CORRELATION})
 
     def have_it_parked(self) -> None:
-        """Cause parked messages: intake after it lost an idempotency key, and another writer to the topic."""
+        """Cause parked messages: an idempotency key that is older than intake keeps it, and another writer."""
         self.put(problem("quill-k"), **{"Idempotency-Key": "quill-key"})
         self.services.restart("serve")
+        with psycopg.connect(self.services.postgres) as connection:
+            connection.execute("delete from intake.idempotency_key where key = 'quill-key'")
         told = self.put(problem("quill-k", recordedDate="2026-01-01"), **{"Idempotency-Key": "quill-key", **WAIT})
         assert told.status_code == 422, told.text
 

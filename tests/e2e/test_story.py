@@ -81,10 +81,10 @@ def test_amina_tells_her_story_once(services: Services, teams: dict[str, Team]) 
     assert said.json()["type"] == "transaction-response"
 
     # A community nurse, a social worker and the hospital add what they know.
-    assert community.says(condition(amina, "n1", "Leg ulcer, left")).status_code == 200
-    assert teams["social care"].says(condition(amina, "s1", "Lives alone")).status_code == 200
+    assert community.says(condition(amina, "n1", "Leg ulcer, left")).is_success
+    assert teams["social care"].says(condition(amina, "s1", "Lives alone")).is_success
     fall = said_at(condition(amina, "h1", "Fall at home"), "2026-10-01T10:00:00Z")
-    assert hospital.says(fall).status_code == 200
+    assert hospital.says(fall).is_success
 
     # Every team of her network reads one record; the hospital reads its own statements; a stranger reads nothing.
     everything = practice.reads(amina)
@@ -98,11 +98,11 @@ def test_amina_tells_her_story_once(services: Services, teams: dict[str, Team]) 
 
     # The hospital corrects its statement. A late copy of the earlier one changes nothing, nor does a repetition.
     correction = said_at(condition(amina, "h1", "Fall at home, no fracture"), "2026-10-02T10:00:00Z")
-    assert hospital.says(correction, **{"Idempotency-Key": f"{amina}-h1-2"}).status_code == 200
+    assert hospital.says(correction, **{"Idempotency-Key": f"{amina}-h1-2"}).is_success
     corrected = practice.reads(amina)
     assert texts(corrected) == ["Fall at home, no fracture", "Heart failure", "Leg ulcer, left", "Lives alone"]
-    assert hospital.says(fall).status_code == 200
-    assert hospital.says(correction, **{"Idempotency-Key": f"{amina}-h1-2"}).status_code == 200
+    assert hospital.says(fall).is_success
+    assert hospital.says(correction, **{"Idempotency-Key": f"{amina}-h1-2"}).is_success
     assert digest(practice.reads(amina)) == digest(corrected)
 
     # The nurse withdraws the ulcer: it leaves the record, and its history stays.
@@ -205,11 +205,11 @@ def test_a_superseded_number_joins_two_histories_and_the_join_can_be_undone(team
         {"other": {"identifier": {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": old}}, "type": "replaces"}
     ]
     joined = said_at(patient(new, "pds-1", "A81001", link=replaces), "2026-10-01T10:00:00Z")
-    assert pds.says(joined).status_code == 200
+    assert pds.says(joined).is_success
     assert texts(practice.reads(new)) == texts(practice.reads(old)) == ["Asthma", "Eczema"]
     assert digest(practice.reads(new)) == digest(practice.reads(old))
 
-    assert pds.says(said_at(patient(new, "pds-1", "A81001"), "2026-10-02T10:00:00Z")).status_code == 200
+    assert pds.says(said_at(patient(new, "pds-1", "A81001"), "2026-10-02T10:00:00Z")).is_success
     assert texts(practice.reads(new)) == ["Eczema"]
     assert texts(practice.reads(old)) == ["Asthma"]
 

@@ -177,7 +177,7 @@ def person(services: Services, practice: httpx.Client) -> Person:
 def publish(client: httpx.Client, resource: dict[str, Any]) -> httpx.URL:
     """Publish, wait until it is visible, and return the address of the version."""
     answer = client.put(f"/fhir/{resource['resourceType']}/{resource['id']}", json=resource, headers=SENT)
-    assert answer.status_code == 200, answer.text
+    assert answer.is_success, answer.text
     return httpx.URL(answer.headers["Location"])
 
 

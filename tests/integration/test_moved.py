@@ -55,7 +55,7 @@ def says(client: httpx.Client, resource: dict[str, Any], instant: str) -> str:
     """Publish a resource. Returns `Type/<shared id>`."""
     url = f"/fhir/{resource['resourceType']}/{resource['id']}"
     answer = client.put(url, json=said_at(resource, instant), headers=SENT)
-    assert answer.status_code == 200, answer.text
+    assert answer.is_success, answer.text
     return f"{resource['resourceType']}/{answer.headers['Location'].split('/')[-3]}"
 
 

@@ -10,7 +10,7 @@ from onestory.record.projector import store as projector_store
 from onestory.shared import settings
 from onestory.shared.postgres import database
 
-SERVICES = ("record", "referral")
+SERVICES = ("record", "referral", "intake")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,9 +18,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
+from onestory.intake.domain.conditions import PRECONDITIONS
 from onestory.intake.domain.request import Deployment, PublisherClaims, ReadEntry, RequestContext, Submission
 from onestory.intake.publish import MAX_EVENT_IDS, PublishedSubmission, PublishHandler, PublishVisibility
-from onestory.intake.responses import DEFAULT_FOR_RESOURCE, MAX_WAIT_S, Preferences, PublishResponses, preferences
+from onestory.intake.responses import (
+    DEFAULT_FOR_RESOURCE,
+    DEFAULT_WAIT_S,
+    MAX_WAIT_S,
+    Preferences,
+    PublishResponses,
+    preferences,
+)
 from onestory.shared.errors import Malformed, Unavailable
 from onestory.shared.http.app import Route
 from onestory.shared.http.internal import InternalAnswer, InternalRead, InternalRequests
@@ -30,8 +38,6 @@ from onestory.shared.policy import Caller
 from onestory.shared.runtime import run_in_thread_if
 from onestory.shared.worker_processes import LARGE_BODY
 
-# Conditional headers. An append-only API cannot check their conditions.
-_PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 # The OpenAPI descriptions of the routes.
@@ -45,7 +51,8 @@ _HEADERS = [
         "Prefer",
         "header",
         f"return=minimal, representation or OperationOutcome; wait=N: the answer comes when readers see it, or after N "
-        f"seconds (at most {MAX_WAIT_S}). Without it one resource is answered in full, a Bundle in brief.",
+        f"seconds (at most {MAX_WAIT_S}). return=representation waits for {DEFAULT_WAIT_S} seconds. Without Prefer one "
+        "resource is answered as with it, a Bundle in brief.",
     ),
     Parameter(
         "X-Source-System",
@@ -75,7 +82,19 @@ _HEADERS = [
     Parameter("traceparent", "header", "W3C trace context. The events carry it."),
 ]
 _CONTENT_ENCODING = Parameter("Content-Encoding", "header", "The compression of the body.", values=("identity", "gzip"))
-_IF_NONE_EXIST = Parameter("If-None-Exist", "header", "identifier=system|value: this identifier names the resource.")
+_IF_NONE_EXIST = Parameter(
+    "If-None-Exist",
+    "header",
+    "identifier=system|value: nothing is created if you have a current resource of this type with this identifier.",
+)
+_IF_MATCH = Parameter(
+    "If-Match",
+    "header",
+    "The ETag of your resource as you read it, or *. The answer is 412 if another version is current, or none.",
+)
+_IF_NONE_MATCH = Parameter(
+    "If-None-Match", "header", "*: the answer is 412 if you have a current resource with this id.", values=("*",)
+)
 _FORMAT = [
     Parameter("_format", "query", "json: the only supported format."),
     Parameter("_pretty", "query", "Ignored."),
@@ -126,7 +145,17 @@ _CREATED = ResponseDescription(
     "Resource",
     _RESOURCE_HEADERS,
 )
-_UPDATED = replace(_CREATED, status=200)
+_UPDATED = replace(
+    _CREATED, status=200, description="Kafka has the statement, and readers saw an earlier version of the resource."
+)
+_EXISTS = replace(_CREATED, status=200, description="You have a resource with this identifier. Nothing was published.")
+_PRECONDITION_FAILED = ResponseDescription(
+    412,
+    "The condition does not hold. Nothing was published.",
+    FHIR_JSON,
+    "OperationOutcome",
+    {"ETag": "The version that is current, if there is one."},
+)
 _RETRACTED = ResponseDescription(204, "Kafka has the retraction.", headers=_RESOURCE_HEADERS)
 _RETRACTED_WITH_OUTCOME = ResponseDescription(
     200,
@@ -143,10 +172,12 @@ _ACCEPTED = ResponseDescription(
 )
 
 _POST_BUNDLE = _describe("publishBundle", [_BUNDLE_RESPONSE, _ACCEPTED], [], "Bundle")
-_POST = _describe("create", [_CREATED], [_IF_NONE_EXIST], "Resource")
-_PUT = _describe("update", [_UPDATED], [], "Resource")
-_PUT_BY_IDENTIFIER = _describe("updateByIdentifier", [_UPDATED], [_IDENTIFIER], "Resource")
-_DELETE = _describe("delete", [_RETRACTED, _RETRACTED_WITH_OUTCOME], [_PATIENT])
+_POST = _describe("create", [_CREATED, _EXISTS, _PRECONDITION_FAILED], [_IF_NONE_EXIST], "Resource")
+_PUT = _describe("update", [_UPDATED, _CREATED, _PRECONDITION_FAILED], [_IF_MATCH, _IF_NONE_MATCH], "Resource")
+_PUT_BY_IDENTIFIER = _describe(
+    "updateByIdentifier", [_UPDATED, _CREATED, _PRECONDITION_FAILED], [_IDENTIFIER, _IF_MATCH], "Resource"
+)
+_DELETE = _describe("delete", [_RETRACTED, _RETRACTED_WITH_OUTCOME, _PRECONDITION_FAILED], [_PATIENT, _IF_MATCH])
 _DELETE_MANY = RouteDescription("deleteBySearch")
 
 
@@ -193,7 +224,7 @@ class IntakeApi:
         try:
             return await self._handler.wait_until_visible(published, prefer.wait_s)
         except Unavailable:
-            if prefer.stated:
+            if prefer.wait_stated:
                 raise
             # Kafka has the statement, and the caller did not ask for a wait.
             return PublishVisibility()
@@ -218,8 +249,10 @@ class IntakeApi:
             resource_type=request.path_params.get("resource_type", ""),
             resource_id=request.path_params.get("id", ""),
             search=_search(request.url.query),
-            if_none_exist=request.headers.get("If-None-Exist", ""),
-            preconditions=[name for name in _PRECONDITIONS if name in request.headers],
+            if_none_exist=request.headers.get("If-None-Exist"),
+            preconditions={
+                name: ", ".join(request.headers.getlist(name)) for name in PRECONDITIONS if name in request.headers
+            },
             dry_run=_is_dry_run(request.headers),
         )
 

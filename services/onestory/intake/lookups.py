@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import cast
 
+from onestory.intake.domain.conditions import NO_CONDITIONS, DecidedConditions
 from onestory.intake.domain.earlier import (
     Answer,
     EarlierStatements,
@@ -22,6 +24,7 @@ from onestory.intake.domain.earlier import (
 )
 from onestory.intake.domain.request import KnownResource, SubmissionContext
 from onestory.intake.preparation import (
+    Decision,
     DecisionInput,
     EventMessages,
     LookupFacts,
@@ -31,7 +34,7 @@ from onestory.intake.preparation import (
 )
 from onestory.intake.store import known_resources, own_patients, own_targets, types_of_system, with_linked_identities
 from onestory.shared.errors import Unavailable, Unprocessable
-from onestory.shared.identity import person_key_of
+from onestory.shared.identity import PersonIdentifier, person_key_of
 from onestory.shared.kafka.ends import TopicEnd
 from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
@@ -93,7 +96,7 @@ class SubmissionPreparer:
         async with preparation_of(body, name, self._messages, self._workers) as preparation:
             yield preparation
 
-    async def prepare(
+    async def decider(
         self,
         preparation: Preparation,
         facts: LookupFacts,
@@ -102,17 +105,11 @@ class SubmissionPreparer:
         *,
         traceparent: str = "",
         as_event: bool = False,
-    ) -> PreparedMessages:
-        """Return what is ready to send. Raises the error that refuses the submission, or `Unavailable`."""
-        known, earlier = await self._known(facts, context, caller), EarlierStatements()
-        for _ in range(_MAX_ROUNDS):
-            given = DecisionInput(context, known, earlier, traceparent, as_event)
-            decision = await preparation.decide(given)
-            answered = await self._answered(earlier, decision.asked, context)
-            if answered is None:
-                break
-            earlier = answered
-        return decision.result()
+    ) -> SubmissionDecider:
+        """Return what decides a parsed submission. Raises `Unavailable`."""
+        known = await self._known(facts, context, caller)
+        given = DecisionInput(context, known, EarlierStatements(), traceparent, as_event)
+        return SubmissionDecider(preparation, given, self._answered)
 
     async def _known(self, facts: LookupFacts, context: SubmissionContext, caller: Caller) -> dict[str, KnownResource]:
         """Return the resources behind shared ids that are the caller's own, or about people whom the caller may read.
@@ -162,3 +159,41 @@ class SubmissionPreparer:
         return EarlierStatements(
             {**earlier.patients, **persons}, {**earlier.targets, **places}, {**earlier.systems, **types}
         )
+
+
+Answers = Callable[
+    [EarlierStatements, Mapping[Question, Answer], SubmissionContext], Awaitable[EarlierStatements | None]
+]
+
+
+class SubmissionDecider:
+    """Decides one submission, with what the record answers to its questions."""
+
+    def __init__(self, preparation: Preparation, given: DecisionInput, answers: Answers) -> None:
+        self._preparation = preparation
+        self._given = given
+        self._answers = answers
+
+    @property
+    def context(self) -> SubmissionContext:
+        """The circumstances of the submission."""
+        return self._given.context
+
+    async def decide(self, conditions: DecidedConditions = NO_CONDITIONS) -> PreparedMessages:
+        """Return what is ready to send. Raises the error that refuses the submission, or `Unavailable`."""
+        return (await self._decision(conditions)).result()
+
+    async def scopes(self, conditions: DecidedConditions) -> Mapping[int, PersonIdentifier | None]:
+        """Return where the resource of each condition would be: the person, or None for the directory."""
+        # A decision asks the questions whose answers say who the persons are.
+        await self._decision(conditions)
+        return await self._preparation.scopes(replace(self._given, conditions=conditions))
+
+    async def _decision(self, conditions: DecidedConditions) -> Decision:
+        for _ in range(_MAX_ROUNDS):
+            decision = await self._preparation.decide(replace(self._given, conditions=conditions))
+            answered = await self._answers(self._given.earlier, decision.asked, self.context)
+            if answered is None:
+                break
+            self._given = replace(self._given, earlier=answered)
+        return decision

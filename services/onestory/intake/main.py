@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from onestory.intake.api import IntakeApi, routes
+from onestory.intake.conditions import ConditionalWrites
 from onestory.intake.domain.request import Deployment
+from onestory.intake.keys import IdempotencyKeys
 from onestory.intake.lookups import MayRead, RecordCatchUp, SubmissionPreparer
 from onestory.intake.preparation import EventMessages
 from onestory.intake.publish import PublishHandler, RecordEventBuilder
@@ -21,18 +24,20 @@ from onestory.shared.kafka.schemas import RECORD_TOPIC, topics
 def intake_routes(dependencies: Dependencies, may_read: MayRead) -> Sequence[Route]:
     """Return the HTTP routes of intake. `may_read` is the record's policy decision about a person."""
     deployment = _deployment(dependencies)
-    handler = PublishHandler(
-        dependencies.producer, _preparer(dependencies, may_read), dependencies.database, dependencies.visible_positions
-    )
-    max_body_bytes = dependencies.settings.max_body_bytes
-    validation = ValidateOperation(max_body_bytes, dependencies.workers).__call__
+    database, visible, settings = dependencies.database, dependencies.visible_positions, dependencies.settings
+    keys = IdempotencyKeys(database)
+    dependencies.background.append(lambda: keys.forgetting(timedelta(days=settings.idempotency_key_days)))
+    conditions = ConditionalWrites(database, visible, settings.publish_timeout_s)
+    preparer = _preparer(dependencies, may_read)
+    handler = PublishHandler(dependencies.producer, preparer, database, visible, keys, conditions)
+    validation = ValidateOperation(settings.max_body_bytes, dependencies.workers).__call__
     paths = {"validate": "/fhir/{resource_type}/$validate", "validateOne": "/fhir/{resource_type}/{id}/$validate"}
     return [
         *[
             Route("POST", path, validation, "$validate", "check a resource", description=describe_validate(name))
             for name, path in paths.items()
         ],
-        *routes(IntakeApi(handler, deployment, max_body_bytes, dependencies.internal)),
+        *routes(IntakeApi(handler, deployment, settings.max_body_bytes, dependencies.internal)),
     ]
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from onestory.intake.domain.conditions import NO_CONDITIONS, ConditionalItem, DecidedConditions, Precondition
 from onestory.intake.domain.earlier import Answer, EarlierStatements, Question
 from onestory.intake.domain.judgement import ids_that_may_be_judgements
 from onestory.intake.domain.parse import ParsedSubmission, parse_submission
-from onestory.intake.domain.prepare import prepare
+from onestory.intake.domain.prepare import condition_scopes, prepare
 from onestory.intake.domain.request import (
     Deployment,
     KnownResource,
@@ -31,7 +32,7 @@ from onestory.shared.errors import OneStoryError, TooLarge
 from onestory.shared.events import DirectoryChanged, RecordChanged
 from onestory.shared.fhir.outcome import MAX_ISSUES
 from onestory.shared.fhir.size import refuse_too_many_entries
-from onestory.shared.identity import Keys
+from onestory.shared.identity import Keys, PersonIdentifier
 from onestory.shared.kafka.codec import Codec
 from onestory.shared.kafka.messages import event_headers
 from onestory.shared.kafka.producer import KafkaMessage
@@ -41,11 +42,17 @@ from onestory.shared.worker_processes import LARGE_BODY, WorkerMemory, WorkerPro
 
 @dataclass(frozen=True, slots=True)
 class LookupFacts:
-    """The facts of a parsed submission that decide what is looked up: see `ParsedSubmission`."""
+    """The facts of a parsed submission that decide what is looked up: see `ParsedSubmission`.
+
+    `conditional` are the items whose identifier is a condition. `preconditions` are those of items, by index.
+    """
 
     claims: PublisherClaims
     shared_ids: frozenset[str]
     judged_ids: frozenset[str]
+    is_batch: bool = False
+    conditional: tuple[ConditionalItem, ...] = ()
+    preconditions: Mapping[int, Precondition] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ class DecisionInput:
     earlier: EarlierStatements
     traceparent: str = ""
     as_event: bool = False
+    conditions: DecidedConditions = NO_CONDITIONS
 
 
 class Preparation(Protocol):
@@ -99,6 +107,9 @@ class Preparation(Protocol):
 
     async def decide(self, given: DecisionInput) -> Decision:
         """Prepare what was parsed. An event that is too large is refused with `TooLarge`."""
+
+    async def scopes(self, given: DecisionInput) -> Mapping[int, PersonIdentifier | None]:
+        """Return where the resource of each condition would be: see `condition_scopes`."""
 
 
 @asynccontextmanager
@@ -124,6 +135,9 @@ class _InEventLoop:
     async def decide(self, given: DecisionInput) -> Decision:
         return _decide(self._memory, self._messages, given)
 
+    async def scopes(self, given: DecisionInput) -> Mapping[int, PersonIdentifier | None]:
+        return _scopes(self._memory, given)
+
 
 class _InWorker:
     def __init__(self, messages: EventMessages, task: WorkerTask) -> None:
@@ -136,17 +150,34 @@ class _InWorker:
     async def decide(self, given: DecisionInput) -> Decision:
         return await self._task.call(_decide, self._messages, given)
 
+    async def scopes(self, given: DecisionInput) -> Mapping[int, PersonIdentifier | None]:
+        return await self._task.call(_scopes, given)
+
 
 def _parse(memory: WorkerMemory, submission: Submission, deployment: Deployment) -> LookupFacts:
     refuse_too_many_entries(submission.body, deployment.max_bundle_entries)
     parsed = memory.value = parse_submission(submission, deployment.base_url)
-    return LookupFacts(parsed.claims(), frozenset(parsed.shared_ids()), frozenset(parsed.judged_ids()))
+    return LookupFacts(
+        parsed.claims(),
+        frozenset(parsed.shared_ids()),
+        frozenset(parsed.judged_ids()),
+        parsed.is_batch,
+        tuple(item.as_conditional() for item in parsed.items if item.identifier),
+        {item.index: item.precondition for item in parsed.items if item.precondition},
+    )
+
+
+def _scopes(memory: WorkerMemory, given: DecisionInput) -> Mapping[int, PersonIdentifier | None]:
+    assert isinstance(memory.value, ParsedSubmission)
+    return condition_scopes(memory.value, given.context, given.known, given.earlier, given.conditions)
 
 
 def _decide(memory: WorkerMemory, messages: EventMessages, given: DecisionInput) -> Decision:
     assert isinstance(memory.value, ParsedSubmission)
     try:
-        prepared = prepare(memory.value, given.context, given.known, uuid7, earlier=given.earlier)
+        prepared = prepare(
+            memory.value, given.context, given.known, uuid7, earlier=given.earlier, conditions=given.conditions
+        )
         return Decision(_ready(prepared, messages, given), given.earlier.questions)
     except OneStoryError as error:
         # The answer lists the first issues only. A small body can have millions of them.

@@ -1,23 +1,27 @@
-"""One publish, in order: parse, look up, prepare, send to Kafka, and only then answer.
+"""One publish, in order: parse, look up, check conditions, prepare, send to Kafka, and only then answer.
 
-`PublishHandler.publish` shows the whole way of a Bundle. `preparation.py` runs
-`domain/parse.py` and `domain/prepare.py`, which decide without I/O.
+`PublishHandler.publish` shows the whole way of a Bundle. `preparation.py` runs `domain/parse.py` and
+`domain/prepare.py`, which decide without I/O. `lookups.py` asks what the record knows, `conditions.py` whether the
+conditions of a write hold.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import structlog
-from cachetools import FIFOCache
 from prometheus_client import Counter
 from uuid_utils.compat import uuid7
 
+from onestory.intake.condition_store import VisibleVersion
+from onestory.intake.conditions import ConditionalWrites
+from onestory.intake.domain.conditions import DecidedConditions
 from onestory.intake.domain.judgement import refuse_replacing_judgements
+from onestory.intake.domain.parse import combined_error
 from onestory.intake.domain.request import (
     AcceptedEntry,
     Deployment,
@@ -26,13 +30,13 @@ from onestory.intake.domain.request import (
     RefusedEntry,
     RequestContext,
     Submission,
-    SubmissionContext,
     apply_claims,
 )
-from onestory.intake.lookups import SubmissionPreparer
-from onestory.intake.preparation import PreparedMessages
+from onestory.intake.keys import IdempotencyKeys
+from onestory.intake.lookups import SubmissionDecider, SubmissionPreparer
+from onestory.intake.preparation import LookupFacts, PreparedMessages
 from onestory.intake.store import current_event_ids, current_judgements
-from onestory.shared.errors import OneStoryError, Unprocessable
+from onestory.shared.errors import OneStoryError
 from onestory.shared.events import RecordChanged
 from onestory.shared.kafka.producer import MessagePosition, Producer
 from onestory.shared.policy import Caller
@@ -44,7 +48,6 @@ log = structlog.get_logger()
 _entries = Counter("onestory_intake_entries", "Entries that were published or refused.", ["outcome"])
 # Clients and proxies accept headers of a few kilobytes. For a larger batch the ETag of each entry names its event.
 MAX_EVENT_IDS = 100
-_MAX_KEYS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,16 @@ class PublishedSubmission:
     prepared: PreparedSubmission
     event_ids: Sequence[UUID]
     positions: Sequence[MessagePosition]
+    visible_before: Mapping[str, VisibleVersion] | None = None
+    """The versions that readers saw of the resources of each PUT, by shared id. None: PostgreSQL did not answer."""
+
+    def created(self, entry: AcceptedEntry) -> bool:
+        """Return whether this entry made a resource that its source did not have. False when that is not known."""
+        if entry.method != "PUT" or self.visible_before is None:
+            return entry.method == "POST"
+        version = self.visible_before.get(entry.shared_id)
+        # The version of this entry may be visible already, or from an earlier send of the same request.
+        return version is None or (version.event_id == entry.event_id and not version.has_others)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -78,13 +91,20 @@ class PublishHandler:
     """Publishes submissions."""
 
     def __init__(
-        self, producer: Producer, preparer: SubmissionPreparer, record: Database, visible: VisiblePositions
+        self,
+        producer: Producer,
+        preparer: SubmissionPreparer,
+        record: Database,
+        visible: VisiblePositions,
+        keys: IdempotencyKeys,
+        conditions: ConditionalWrites,
     ) -> None:
         self._producer = producer
         self._preparer = preparer
         self._record = record
         self._visible = visible
-        self._published_keys = PublishedKeys()
+        self._keys = keys
+        self._conditions = conditions
 
     async def publish(
         self,
@@ -94,7 +114,7 @@ class PublishHandler:
         traceparent: str,
         caller: Caller,
     ) -> PublishedSubmission:
-        """Publish a submission, and return when all in-sync replicas have it.
+        """Publish a submission, and return when all in-sync replicas have it. A dry run publishes nothing.
 
         Raises the error that refuses it. `Unavailable` after the send means that the outcome is unknown. Its headers
         then name the events, and the publisher must repeat the request with the same idempotency key.
@@ -102,15 +122,25 @@ class PublishHandler:
         async with self._preparer.preparation_of(submission.body, caller) as preparation:
             facts = await preparation.parse(submission, request.deployment)
             context = apply_claims(request, header, facts.claims)
-            self._published_keys.refuse_other_content(submission, context)
-            ready = await self._preparer.prepare(preparation, facts, context, caller, traceparent=traceparent)
-        refuse_replacing_judgements(await current_judgements(self._record, ready.possible_judgements))
+            decider = await self._preparer.decider(preparation, facts, context, caller, traceparent=traceparent)
+            decided, claims = await self._conditions.decide(facts.conditional, decider.scopes, context)
+            try:
+                ready = await self._ready(decider, decided, facts)
+                refuse_replacing_judgements(await current_judgements(self._record, ready.possible_judgements))
+                if not submission.dry_run:
+                    await self._keys.use(submission, context)
+            except BaseException:
+                await self._conditions.release(claims)
+                raise
         if submission.dry_run:
+            await self._conditions.release(claims)
             return PublishedSubmission(ready.prepared, ready.event_ids, [])
-        positions = await self._send(ready)
-        self._published_keys.add(submission, context)
+        positions, visible_before = await asyncio.gather(
+            self._send(ready), self._conditions.visible_before(ready.prepared)
+        )
+        await self._conditions.set_position(claims, position_token(positions))
         _log_published(ready)
-        return PublishedSubmission(ready.prepared, ready.event_ids, positions)
+        return PublishedSubmission(ready.prepared, ready.event_ids, positions, visible_before)
 
     async def wait_until_visible(self, published: PublishedSubmission, wait_s: int) -> PublishVisibility:
         """Return what readers see within `wait_s` seconds. Raises `Unprocessable` when a message was parked instead."""
@@ -128,6 +158,18 @@ class PublishHandler:
         return frozenset(
             entry.shared_id for entry in entries if current.get(entry.shared_id, entry.event_id) != entry.event_id
         )
+
+    async def _ready(
+        self, decider: SubmissionDecider, decided: DecidedConditions, facts: LookupFacts
+    ) -> PreparedMessages:
+        """Return what is ready to send. Entries of a batch whose preconditions do not hold are refused."""
+        ready = await decider.decide(decided)
+        failed = await self._conditions.precondition_errors(facts.preconditions, ready.prepared, decider.context)
+        if not failed:
+            return ready
+        if not facts.is_batch:
+            raise combined_error(list(failed.values())) if len(failed) > 1 else next(iter(failed.values()))
+        return await decider.decide(DecidedConditions(decided.matches, {**decided.errors, **failed}))
 
     async def _send(self, ready: PreparedMessages) -> list[MessagePosition]:
         try:
@@ -151,40 +193,6 @@ def _log_published(ready: PreparedMessages) -> None:
     _entries.labels("refused").inc(refused)
     ids = list(map(str, ready.event_ids[:10]))
     log.info("published", event_ids=ids, events=len(ready.event_ids), entries=accepted)
-
-
-class PublishedKeys:
-    """The latest idempotency keys that this process has published, each with a digest of its content.
-
-    A repetition with the same content is harmless. The projector notices a repetition of an older key.
-    """
-
-    def __init__(self, max_keys: int = _MAX_KEYS) -> None:
-        self._digests: FIFOCache[tuple[str, str, str], bytes] = FIFOCache(max_keys)
-
-    def refuse_other_content(self, submission: Submission, context: SubmissionContext) -> None:
-        """Raise `Unprocessable` when the same source has published other content with this key."""
-        digest = self._digests.get(_key_of_source(context))
-        if digest is not None and digest != _digest(submission, context):
-            text = "Idempotency-Key: this key was used with other content. Send a new key for new content."
-            raise Unprocessable(text, code="duplicate")
-
-    def add(self, submission: Submission, context: SubmissionContext) -> None:
-        """Add the key of a submission that was published. The oldest key goes when there are too many."""
-        if context.idempotency_key:
-            self._digests[_key_of_source(context)] = _digest(submission, context)
-
-
-def _key_of_source(context: SubmissionContext) -> tuple[str, str, str]:
-    return context.source.organisation, context.source.system, context.idempotency_key
-
-
-def _digest(submission: Submission, context: SubmissionContext) -> bytes:
-    url = (submission.method, submission.resource_type, submission.resource_id, submission.search)
-    claims = (submission.if_none_exist, str(context.sequence), context.replaced_system, *sorted(context.complete_types))
-    digest = hashlib.sha256("\0".join((*url, *claims, "")).encode())
-    digest.update(submission.body)
-    return digest.digest()
 
 
 class RecordEventBuilder:
@@ -219,7 +227,8 @@ class RecordEventBuilder:
         async with self._preparer.preparation_of(body, caller) as preparation:
             facts = await preparation.parse(Submission("POST", body), self._deployment)
             context = apply_claims(request, PublisherClaims(), facts.claims)
-            ready = await self._preparer.prepare(preparation, facts, context, caller, as_event=True)
+            decider = await self._preparer.decider(preparation, facts, context, caller, as_event=True)
+            ready = await decider.decide()
         refuse_replacing_judgements(await current_judgements(self._record, ready.possible_judgements))
         assert ready.event is not None
         return ready.event

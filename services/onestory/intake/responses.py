@@ -15,7 +15,13 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from onestory.intake.batch_answers import batch_read_entry
-from onestory.intake.domain.request import AcceptedEntry, PreparedSubmission, ReadEntry, RefusedEntry
+from onestory.intake.domain.request import (
+    AcceptedEntry,
+    ExistingEntry,
+    PreparedSubmission,
+    ReadEntry,
+    RefusedEntry,
+)
 from onestory.intake.publish import MAX_EVENT_IDS, PublishedSubmission, PublishVisibility
 from onestory.shared.errors import Issue
 from onestory.shared.fhir.bundle import etag
@@ -27,6 +33,8 @@ from onestory.shared.http.internal import InternalAnswer
 from onestory.shared.http.openapi import FHIR_JSON
 
 MAX_WAIT_S = 60
+# FHIR clients take the id from a representation, and read the resource at once.
+DEFAULT_WAIT_S = 2
 _REQUEST = "ServiceRequest"
 _TEAM = "HealthcareService"
 _REASONS = {
@@ -47,8 +55,13 @@ _NOT_SENT = Issue(
     "send POST /fhir/ServiceRequest, or for a BaRS message POST /$process-message.",
     severity="warning",
 )
-_OUTCOME_ACKNOWLEDGED, _OUTCOME_VISIBLE, _OUTCOME_SUPERSEDED = (
-    operation_outcome([issue]) for issue in (_ACKNOWLEDGED, _VISIBLE, _SUPERSEDED)
+_EXISTS = Issue(
+    "informational",
+    "You have a resource with this identifier already. Nothing was published.",
+    severity="information",
+)
+_OUTCOME_ACKNOWLEDGED, _OUTCOME_VISIBLE, _OUTCOME_SUPERSEDED, _OUTCOME_EXISTS = (
+    operation_outcome([issue]) for issue in (_ACKNOWLEDGED, _VISIBLE, _SUPERSEDED, _EXISTS)
 )
 
 
@@ -57,16 +70,16 @@ class Preferences:
     """The caller's preferences for the response.
 
     `returns` is minimal, representation or OperationOutcome. `wait_s` is the longest wait for readers, in seconds; 0
-    means no wait. `stated` is False when the caller sent no Prefer header.
+    means no wait. `wait_stated` is False when the caller did not ask for a wait.
     """
 
     returns: str = "minimal"
     wait_s: int = 0
-    stated: bool = True
+    wait_stated: bool = True
 
 
-DEFAULT_FOR_RESOURCE = Preferences("representation", 2, stated=False)
-"""For one resource without Prefer. FHIR clients take the id from the response, and read the resource at once."""
+DEFAULT_FOR_RESOURCE = Preferences("representation", DEFAULT_WAIT_S, wait_stated=False)
+"""For one resource without Prefer."""
 
 
 def preferences(headers: Headers) -> Preferences | None:
@@ -75,10 +88,10 @@ def preferences(headers: Headers) -> Preferences | None:
         return None
     by_name = media_types.preferences(headers.getlist("Prefer"))
     returns, wait = by_name.get("return", ""), by_name.get("wait", "")
-    return Preferences(
-        returns=returns if returns in ("representation", "OperationOutcome") else "minimal",
-        wait_s=min(int(wait), MAX_WAIT_S) if wait.isascii() and wait.isdecimal() and len(wait) < 9 else 0,
-    )
+    returns = returns if returns in ("representation", "OperationOutcome") else "minimal"
+    if wait.isascii() and wait.isdecimal() and len(wait) < 9:
+        return Preferences(returns, min(int(wait), MAX_WAIT_S))
+    return Preferences(returns, DEFAULT_WAIT_S if returns == "representation" else 0, wait_stated=False)
 
 
 class PublishResponses:
@@ -97,7 +110,7 @@ class PublishResponses:
     ) -> Response:
         """Return the response to a publish that Kafka has acknowledged. `reads` answer the reads of a batch."""
         headers = dict(published.headers)
-        if visibility.visible and prefer.stated:
+        if visibility.visible and prefer.wait_stated:
             headers["Preference-Applied"] = f"wait={prefer.wait_s}"
         if visibility.superseded:
             headers["X-OneStory-Superseded"] = ", ".join(sorted(visibility.superseded)[:MAX_EVENT_IDS])
@@ -132,18 +145,18 @@ class PublishResponses:
         headers: dict[str, str],
         outcome: bytes,
     ) -> Response:
-        accepted = published.prepared.outcomes[0]
-        assert isinstance(accepted, AcceptedEntry)
+        entry = published.prepared.outcomes[0]
+        assert isinstance(entry, AcceptedEntry | ExistingEntry)
         headers |= {
-            "Location": self._location(accepted),
-            "ETag": etag(accepted.event_id),
-            "Last-Modified": format_datetime(received_at, usegmt=True),
+            "Location": self._location(entry),
+            "ETag": etag(entry.event_id),
+            "Last-Modified": format_datetime(_modified_at(entry, received_at), usegmt=True),
         }
-        status = _status(accepted)
+        status = _status(entry, published)
         if prefer.returns == "OperationOutcome":
             return Response(outcome, 200 if status == 204 else status, headers, FHIR_JSON)
-        if prefer.returns == "representation" and accepted.content is not None:
-            return Response(_representation(accepted), status, headers, FHIR_JSON)
+        if prefer.returns == "representation" and entry.content is not None:
+            return Response(_representation(entry), status, headers, FHIR_JSON)
         return Response(None, status, headers)
 
     def _bundle(
@@ -160,7 +173,7 @@ class PublishResponses:
         entries = [
             batch_read_entry(next(answers))
             if isinstance(entry, ReadEntry)
-            else self._entry(entry, received_at, prefer, visibility, kind)
+            else self._entry(entry, published, received_at, prefer, visibility, kind)
             for entry in published.prepared.outcomes
         ]
         is_request = kind in ("transaction", "batch")
@@ -170,7 +183,8 @@ class PublishResponses:
 
     def _entry(
         self,
-        entry: AcceptedEntry | RefusedEntry,
+        entry: AcceptedEntry | ExistingEntry | RefusedEntry,
+        published: PublishedSubmission,
         received_at: datetime,
         prefer: Preferences,
         visibility: PublishVisibility,
@@ -178,20 +192,21 @@ class PublishResponses:
     ) -> bytes:
         if isinstance(entry, RefusedEntry):
             refusal = error_response(entry.error)
-            return _entry_response({"status": _status_line(refusal.status_code)}, bytes(refusal.body))
+            current = {"etag": entry.error.headers["ETag"]} if "ETag" in entry.error.headers else {}
+            return _entry_response({"status": _status_line(refusal.status_code), **current}, bytes(refusal.body))
         response = {
-            "status": _status_line(_status(entry)),
+            "status": _status_line(_status(entry, published)),
             "location": self._location(entry),
             "etag": etag(entry.event_id),
-            "lastModified": format_instant(received_at),
+            "lastModified": format_instant(_modified_at(entry, received_at)),
         }
         written = _entry_response(response, _entry_outcome(entry, prefer, visibility, kind))
         if prefer.returns == "representation" and entry.content is not None:
             return b'{"resource":%b,%b' % (_representation(entry), written[1:])
         return written
 
-    def _location(self, accepted: AcceptedEntry) -> str:
-        return f"{self._base_url}/{accepted.resource_type}/{accepted.shared_id}/_history/{accepted.event_id}"
+    def _location(self, entry: AcceptedEntry | ExistingEntry) -> str:
+        return f"{self._base_url}/{entry.resource_type}/{entry.shared_id}/_history/{entry.event_id}"
 
 
 def _counted(resources: Mapping[str, int]) -> str:
@@ -201,6 +216,8 @@ def _counted(resources: Mapping[str, int]) -> str:
 
 def _outcome(published: PublishedSubmission, visibility: PublishVisibility) -> bytes:
     """Return the OperationOutcome about the whole publish."""
+    if all(isinstance(outcome, ExistingEntry) for outcome in published.prepared.outcomes):
+        return _OUTCOME_EXISTS
     issues = [_VISIBLE if visibility.visible else _ACKNOWLEDGED, *([_SUPERSEDED] if visibility.superseded else [])]
     kind = published.prepared.bundle_type
     accepted = (outcome for outcome in published.prepared.outcomes if isinstance(outcome, AcceptedEntry))
@@ -209,8 +226,12 @@ def _outcome(published: PublishedSubmission, visibility: PublishVisibility) -> b
     return operation_outcome(issues)
 
 
-def _entry_outcome(entry: AcceptedEntry, prefer: Preferences, visibility: PublishVisibility, kind: str) -> bytes:
+def _entry_outcome(
+    entry: AcceptedEntry | ExistingEntry, prefer: Preferences, visibility: PublishVisibility, kind: str
+) -> bytes:
     """Return the OperationOutcome of one entry: always with a warning, else only if Prefer asks for it, or empty."""
+    if isinstance(entry, ExistingEntry):
+        return _OUTCOME_EXISTS if prefer.returns == "OperationOutcome" else b""
     superseded = entry.shared_id in visibility.superseded
     if _looks_like_sent_referral(entry, kind):
         return operation_outcome([_NOT_SENT, *([_SUPERSEDED] if superseded else [])])
@@ -226,19 +247,28 @@ def _entry_response(response: dict[str, Any], outcome: bytes) -> bytes:
     return b'{"response":%b}' % (written[:-1] + b',"outcome":%b}' % outcome if outcome else written)
 
 
-def _status(accepted: AcceptedEntry) -> int:
-    # Intake does not know whether a PUT is the first for its resource, so it answers as for an update.
-    return {"PUT": 200, "DELETE": 204}.get(accepted.method, 201)
+def _status(entry: AcceptedEntry | ExistingEntry, published: PublishedSubmission) -> int:
+    if isinstance(entry, ExistingEntry):
+        return 200
+    if entry.method == "DELETE":
+        return 204
+    return 201 if published.created(entry) else 200
+
+
+def _modified_at(entry: AcceptedEntry | ExistingEntry, received_at: datetime) -> datetime:
+    return entry.received_at if isinstance(entry, ExistingEntry) else received_at
 
 
 def _status_line(status: int) -> str:
     return f"{status} {_REASONS.get(status, '')}".rstrip()
 
 
-def _representation(accepted: AcceptedEntry) -> bytes:
+def _representation(entry: AcceptedEntry | ExistingEntry) -> bytes:
+    assert entry.content is not None
+    if isinstance(entry, ExistingEntry):
+        return entry.content
     # Without lastUpdated: readers get the broker's time there, and intake does not know it.
-    assert accepted.content is not None
-    return accepted.content.replace(b'"meta":{', b'"meta":{"versionId":"%b",' % str(accepted.event_id).encode(), 1)
+    return entry.content.replace(b'"meta":{', b'"meta":{"versionId":"%b",' % str(entry.event_id).encode(), 1)
 
 
 def _looks_like_sent_referral(accepted: AcceptedEntry, bundle_type: str) -> bool:

@@ -1,4 +1,7 @@
-"""The SQL of intake: it reads views of the record service. Intake owns no tables."""
+"""The SQL of the publish path: it reads views of the record service.
+
+`condition_store.py` has the SQL of conditions, and `claim_store.py` that of intake's own tables.
+"""
 
 from __future__ import annotations
 

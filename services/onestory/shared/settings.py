@@ -228,6 +228,13 @@ class Settings(HttpSettings):
         "How long a publish waits for Kafka before it is answered with 503.",
         "When Kafka is far away.",
     )
+    idempotency_key_days: int = _setting(
+        30,
+        "days",
+        "How long PostgreSQL keeps the Idempotency-Key of a publish. Until then the key with other content is answered "
+        "with 422. Later the projector still parks the message.",
+        "When publishers repeat requests after a longer time.",
+    )
     message_limit_s: float = _setting(
         4.0,
         "seconds",

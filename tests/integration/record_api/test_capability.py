@@ -155,7 +155,7 @@ TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
     ("PUT", "/fhir/{}"): (
         {"conditionalUpdate"},
         lambda p: p.send("PUT", f"/fhir/Condition?identifier={SYSTEM}|{p.number}", p.identified()),
-        200,
+        201,
     ),
 }
 # These routes are not listed: the statement itself, and a refusal that names the request to send instead.
@@ -250,16 +250,24 @@ def test_a_condition_that_is_listed_is_kept_and_another_is_refused(practice: Pra
     }
 
     created = [
-        practice.send("POST", "/fhir/Condition", practice.identified(), **{"If-None-Exist": f"identifier={SYSTEM}|7"})
+        practice.send(
+            "POST",
+            "/fhir/Condition",
+            practice.identified(),
+            **{"If-None-Exist": f"identifier={SYSTEM}|{practice.number}"},
+        )
         for _ in range(2)
     ]
     known = practice.client.get(practice.address, headers={"If-None-Match": f'W/"{_version(practice)}"'})
-    deleted = practice.send("DELETE", f"/fhir/Condition?identifier={SYSTEM}|7")
+    deleted = practice.send("DELETE", f"/fhir/Condition?identifier={SYSTEM}|{practice.number}")
 
-    assert [answer.status_code for answer in created] == [201, 201]
-    assert len({answer.headers["Location"].partition("/_history")[0] for answer in created}) == 1
+    stale = practice.send("PUT", practice.address, practice.problem, **{"If-Match": 'W/"1"'})
+
+    assert [answer.status_code for answer in created] == [201, 200]
+    assert len({answer.headers["Location"] for answer in created}) == 1
     assert known.status_code == 304
-    assert deleted.status_code in (412, 422)
+    assert deleted.status_code == 400
+    assert (resource["versioning"], resource["updateCreate"], stale.status_code) == ("versioned-update", True, 412)
 
 
 def test_every_search_parameter_that_is_listed_answers(practice: Practice) -> None:

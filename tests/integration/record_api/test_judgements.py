@@ -30,7 +30,7 @@ def put(client: httpx.Client, resource: dict[str, Any]) -> httpx.Response:
 def problem(client: httpx.Client, number: str, local_id: str, text: str = "Gout") -> str:
     """Publish a problem. Returns `Condition/<shared id>`."""
     answer = put(client, condition(number, local_id, code={"text": text}))
-    assert answer.status_code == 200, answer.text
+    assert answer.is_success, answer.text
     return f"Condition/{answer.headers['Location'].split('/')[-3]}"
 
 
@@ -86,7 +86,7 @@ def test_a_judgement_of_what_others_said_is_in_the_record_until_it_is_taken_back
         return same(local_id, *judged) if kind == "Linkage" else apart(local_id, person, *judged)
 
     with services.client("RY001", role="R8001", network="harbour") as nurse:
-        assert put(nurse, judgement(*named)).status_code == 200
+        assert put(nurse, judgement(*named)).is_success
         (said,) = judgements(practice, person, kind)
         assert all(each in str(said) for each in named)
         assert said["author"] == AUTHOR
@@ -94,7 +94,7 @@ def test_a_judgement_of_what_others_said_is_in_the_record_until_it_is_taken_back
         (provenance,) = practice.get(f"/fhir/Provenance?target={kind}/{said['id']}").json()["entry"]
         assert provenance["resource"]["agent"][0]["who"]["identifier"]["value"] == "RY001"
 
-        assert put(nurse, judgement(*named, third)).status_code == 200
+        assert put(nurse, judgement(*named, third)).is_success
         (corrected,) = judgements(practice, person, kind)
         assert corrected["id"] == said["id"]
         assert third in str(corrected)
@@ -114,7 +114,7 @@ def test_a_same_makes_one_line_of_two_until_it_is_taken_back(
     named = (problem(practice, person, f"{person}-1"), problem(hospital, person, f"{person}-2", "Podagra"))
     assert lines(practice, person) == [["A81001"], ["RX001"]]
 
-    assert put(practice, same(f"{person}-j", *named)).status_code == 200
+    assert put(practice, same(f"{person}-j", *named)).is_success
     assert lines(practice, person) == [["A81001", "RX001"]]
     # A caller who may see only one of the two gets no fact that joins them.
     assert lines(hospital, person) == [["RX001"]]
@@ -133,7 +133,7 @@ def test_a_keep_apart_makes_two_lines_of_one_until_it_is_taken_back(
     ]
     assert lines(practice, person) == [["A81001", "RX001"]]
 
-    assert put(practice, apart(f"{person}-j", person, *named)).status_code == 200
+    assert put(practice, apart(f"{person}-j", person, *named)).is_success
     assert lines(practice, person) == [["A81001"], ["RX001"]]
 
     practice.delete(f"/fhir/Basic/{person}-j", params={"patient": person}, headers=SENT).raise_for_status()
@@ -149,7 +149,7 @@ def test_a_judgement_of_a_person_without_a_number_holds_when_the_number_is_known
     answer = hospital.post("/fhir", json=transaction(unnumbered, *said), headers=SENT)
     ids = [entry["response"]["location"].split("/")[-3] for entry in answer.json()["entry"]]
     judgement = same(f"{person}-j", *[f"Condition/{each}" for each in ids[1:]])
-    assert put(hospital, judgement).status_code == 200
+    assert put(hospital, judgement).is_success
     assert lines(hospital, ids[0]) == [["RX001", "RX001"]]
 
     numbered = patient(person, f"{person}-u")
@@ -163,7 +163,7 @@ def test_nobody_but_a_clinician_judges_or_takes_a_judgement_back(
     services: Services, practice: httpx.Client, person: str
 ) -> None:
     named = [problem(practice, person, f"{person}-{place}") for place in range(2)]
-    assert put(practice, same(f"{person}-j", *named)).status_code == 200
+    assert put(practice, same(f"{person}-j", *named)).is_success
 
     with services.client("A81001", role="R8010", network="harbour") as clerk:
         undo = {"params": {"patient": person}, "headers": SENT}
@@ -183,7 +183,7 @@ def test_nobody_but_a_clinician_makes_something_else_of_a_judgement(
 ) -> None:
     named = [problem(practice, person, f"{person}-{place}") for place in range(2)]
     kept = apart(f"{person}-j", person, *named)
-    assert put(practice, kept).status_code == 200
+    assert put(practice, kept).is_success
     other, note = (
         new_nhs_number(),
         {"code": {"text": "A note"}, "extension": [{"url": "http://x/y", "valueString": "z"}]},
@@ -197,9 +197,9 @@ def test_nobody_but_a_clinician_makes_something_else_of_a_judgement(
         taken = put(clerk, {**kept, **note, "id": f"{person}-note"})
 
     assert [answer.status_code for answer in refused] == [403, 403]
-    assert taken.status_code == 200
+    assert taken.is_success
     assert len([each for each in judgements(practice, person, "Basic") if "kept-apart" in str(each)]) == 1
-    assert put(practice, {**kept, **note}).status_code == 200
+    assert put(practice, {**kept, **note}).is_success
 
 
 def test_a_same_joins_no_two_people(services: Services, practice: httpx.Client, person: str) -> None:
@@ -222,12 +222,12 @@ def test_what_stands_under_two_numbers_is_judged_while_the_authority_says_that_t
     named = (problem(practice, old, f"{old}-1"), problem(practice, person, f"{person}-1"))
     alias = said_at(patient(person, f"{person}-alias", link=replaces(old)), "2026-10-01T10:00:00Z")
     with services.client("X26") as authority:
-        assert put(authority, alias).status_code == 200
-        assert put(practice, same(f"{person}-j", *named)).status_code == 200
+        assert put(authority, alias).is_success
+        assert put(practice, same(f"{person}-j", *named)).is_success
         assert len(judgements(practice, old, "Linkage")) == len(judgements(practice, person, "Linkage")) == 1
 
         undone = said_at(patient(person, f"{person}-alias"), "2026-10-02T10:00:00Z")
-        assert put(authority, undone).status_code == 200
+        assert put(authority, undone).is_success
 
     assert put(practice, same(f"{person}-k", *named)).status_code == 422
     # The judgement stays with one person. It does not apply to any resource of the other.

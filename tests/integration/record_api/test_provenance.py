@@ -26,7 +26,7 @@ def says(client: httpx.Client, resource: dict[str, Any]) -> tuple[str, str]:
     """Publish a resource. Returns its shared id and its event id."""
     url = f"/fhir/{resource['resourceType']}/{resource['id']}"
     answer = client.put(url, json=resource, headers=SENT)
-    assert answer.status_code == 200, answer.text
+    assert answer.is_success, answer.text
     return answer.headers["Location"].split("/")[-3], answer.headers["X-OneStory-Event-Id"]
 
 

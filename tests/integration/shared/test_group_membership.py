@@ -230,7 +230,7 @@ def test_a_projector_that_is_killed_and_started_again_goes_on_before_its_session
     after = said.headers["X-OneStory-Position"]
     until(lambda: practice.get("/fhir/Condition", params={"patient": number, "after": after}).status_code == 200)
 
-    assert known.status_code == 200
+    assert known.is_success
     assert time.monotonic() - killed < services.session_s - 2
     print(f"{time.monotonic() - killed:.1f} s from the kill to what was published meanwhile")
 
@@ -253,7 +253,7 @@ def test_a_second_projector_under_the_same_name_ends_the_first_one(services: Ser
         second.wait(30)
         services.start("project")
 
-    assert shown.status_code == 200, shown.text
+    assert shown.is_success, shown.text
     assert second.returncode == 0
     assert os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) == 1
     assert "ONESTORY_INSTANCE" in services.log("project")

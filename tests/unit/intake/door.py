@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from onestory.intake.domain.conditions import NO_CONDITIONS, DecidedConditions
 from onestory.intake.domain.parse import parse_submission
 from onestory.intake.domain.prepare import prepare
 from onestory.intake.domain.request import (
@@ -61,11 +62,14 @@ def decide(
     known: Mapping[str, KnownResource] | None = None,
     number: int = 1,
     role: str = "",
+    conditions: DecidedConditions = NO_CONDITIONS,
 ) -> PreparedSubmission:
     """Prepare the submission as intake does. Each `number` gives other ids."""
     arrival = RequestContext(DOOR, organisation, system, NOW, UUID(int=number), "correlation", key, role)
     opened = parse_submission(submission, DOOR.base_url)
-    return prepare(opened, apply_claims(arrival, said, opened.claims()), known or {}, _ids(number).__next__)
+    return prepare(
+        opened, apply_claims(arrival, said, opened.claims()), known or {}, _ids(number).__next__, conditions=conditions
+    )
 
 
 def _ids(number: int) -> Iterator[UUID]:

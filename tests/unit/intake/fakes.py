@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, cast
 from uuid import UUID
 
 from tests.unit.intake.door import KEYS
 
+from onestory.intake.condition_store import VisibleVersion
+from onestory.intake.conditions import ConditionalWrites
 from onestory.intake.domain.request import KnownResource
+from onestory.intake.keys import IdempotencyKeys
 from onestory.intake.lookups import SubmissionPreparer
 from onestory.intake.preparation import EventMessages
 from onestory.intake.publish import PublishHandler
@@ -20,7 +24,7 @@ from onestory.shared.kafka.codec import create_codec
 from onestory.shared.kafka.producer import KafkaMessage, MessagePosition, Producer
 from onestory.shared.kafka.schemas import topics
 from onestory.shared.policy import Caller
-from onestory.shared.postgres.database import Database
+from onestory.shared.postgres.database import Database, Transaction
 from onestory.shared.visible_positions import VisiblePositions
 from onestory.shared.worker_processes import WorkerLimits, WorkerProcesses
 
@@ -46,6 +50,10 @@ class FakeRecord(Database):
     By resource hash: `patients` has the persons of own Patients, `targets` the shared ids of other resources, and
     `owned` those that belong to somebody. `types` counts the resources of another system. `behind` means that the
     record does not show all that Kafka has.
+
+    `visible` are the versions that readers see, `found` the rows of resources that may have an identifier, and `keys`
+    the idempotency keys with their digests. `claims` are the claims of creates with their positions; `others_create`
+    says that another request holds them all.
     """
 
     def __init__(self) -> None:
@@ -56,6 +64,11 @@ class FakeRecord(Database):
         self.targets: dict[str, str] = {}
         self.owned: set[str] = set()
         self.types: dict[str, int] = {}
+        self.visible: dict[str, VisibleVersion] = {}
+        self.found: list[Mapping[str, Any]] = []
+        self.keys: dict[tuple[object, ...], object] = {}
+        self.claims: dict[bytes, str | None] = {}
+        self.others_create = False
         self.away = False
         self.behind = False
         self.asked = 0
@@ -63,10 +76,38 @@ class FakeRecord(Database):
     async def caught_up(self) -> bool:
         return not self.behind
 
-    async def fetch(self, query: str, *arguments: object) -> Sequence[Any]:
-        self.asked += 1
+    async def fetchval(self, query: str, *arguments: object) -> Any:
+        assert "intake.idempotency_key" in query
         if self.away:
             raise Unavailable("PostgreSQL does not answer. Try again.")
+        return self.keys.setdefault(arguments[:-1], arguments[-1])
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        yield self
+
+    async def execute(self, query: str, *arguments: object) -> str:
+        raise NotImplementedError
+
+    async def fetch(self, query: str, *arguments: object) -> Sequence[Any]:
+        if self.away:
+            self.asked += 1
+            raise Unavailable("PostgreSQL does not answer. Try again.")
+        if "visible_version" in query or "visible_directory_version" in query:
+            wanted = arguments[0]
+            assert isinstance(wanted, list)
+            return [
+                {"shared_id": each, "event_id": version.event_id, "has_others": version.has_others}
+                for each, version in self.visible.items()
+                if each in wanted
+            ]
+        if "own_statement" in query:
+            return self.found
+        if "own_directory_statement" in query:
+            return []
+        if "intake.create_claim" in query:
+            return self._claims(query, *arguments)
+        self.asked += 1
         if "identified_patient" in query:
             systems, values = cast(list[str], arguments[0]), cast(list[str], arguments[1])
             pairs = enumerate(zip(systems, values, strict=True), 1)
@@ -86,6 +127,16 @@ class FakeRecord(Database):
         if "standing_statement" in query:
             return [{"shared_id": each, "event_id": self.stands[each]} for each in shared_ids if each in self.stands]
         return [_row(each, self.known[each]) for each in shared_ids if each in self.known]
+
+    def _claims(self, query: str, names: Any, *arguments: Any) -> Sequence[Any]:
+        if "insert" in query:
+            self.claims |= {} if self.others_create else dict.fromkeys(names)
+            return [] if self.others_create else names
+        if "delete" in query:
+            self.claims = {name: position for name, position in self.claims.items() if name not in names}
+        if "update" in query:
+            self.claims |= dict.fromkeys(names, arguments[1])
+        return []
 
 
 def _person_row(ordinality: int, person: PersonIdentifier) -> Mapping[str, Any]:
@@ -141,7 +192,8 @@ def fake_handler(
 ) -> PublishHandler:
     workers = workers or WorkerProcesses(WorkerLimits())
     preparer = SubmissionPreparer(record, policy or FakePolicy(), record.caught_up, _messages(), workers)
-    return PublishHandler(broker, preparer, record, visible)
+    conditions = ConditionalWrites(record, visible, 4.0)
+    return PublishHandler(broker, preparer, record, visible, IdempotencyKeys(record), conditions)
 
 
 @cache

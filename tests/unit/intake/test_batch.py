@@ -163,7 +163,7 @@ def test_a_whole_list_with_a_refused_entry_is_refused_whole() -> None:
 
     error = refused(post(both), said=PublisherClaims(complete_types=("Condition",)))
 
-    assert [issue.expression for issue in error.issues] == ["Bundle", "Bundle.entry[1].request"]
+    assert [issue.expression for issue in error.issues] == ["Bundle", "Bundle.entry[1].request.ifMatch"]
 
 
 def test_an_entry_that_is_refused_for_its_request_takes_its_person_with_it() -> None:

@@ -71,7 +71,7 @@ def test_a_source_refers_to_its_own_earlier_patient(door: HttpDoor, subject: Jso
 
     answer = door.send("PUT", "/fhir/Observation/o1", observation(subject), Prefer="return=minimal")
 
-    assert answer.status_code == 200
+    assert answer.status_code == 201
     assert door.events()[0].person == person(AMINA)
     if "reference" in subject:
         assert sent(door)["subject"] == SUBJECT
@@ -217,7 +217,7 @@ def test_a_shared_id_leads_to_a_person_whom_the_caller_may_read(door: HttpDoor) 
 
     answer = door.send("PUT", "/fhir/Observation/o1", observation({"reference": f"Patient/{theirs}"}))
 
-    assert answer.status_code == 200
+    assert answer.status_code == 201
     assert door.events()[0].person == person(AMINA)
 
 
@@ -259,7 +259,7 @@ def test_the_own_organisations_patients_need_no_policy(door: HttpDoor) -> None:
     own = shared_id(AMINA, "Patient", "p1", other_system)
     door.record.known[own] = KnownResource(person(AMINA), other_system, "Patient", "p1")
 
-    assert door.send("PUT", "/fhir/Observation/o1", observation({"reference": f"Patient/{own}"})).status_code == 200
+    assert door.send("PUT", "/fhir/Observation/o1", observation({"reference": f"Patient/{own}"})).status_code == 201
     assert not door.policy.asked
 
 

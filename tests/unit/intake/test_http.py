@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from tests.unit.intake.door import (
 from tests.unit.intake.fakes import FakeBroker, FakePolicy, FakeRecord, FakeVisibility, fake_handler
 
 from onestory.intake.api import IntakeApi, routes
+from onestory.intake.condition_store import VisibleVersion
 from onestory.intake.domain.request import KnownResource
 from onestory.shared.events import RecordChanged, Source
 from onestory.shared.http.app import create_app
@@ -101,7 +103,7 @@ def test_an_update_is_answered_as_fhir_says_once_kafka_has_it(door: HttpDoor) ->
 
     (event,) = door.events()
     own = shared_id(AMINA, "Condition", "c1")
-    assert answer.status_code == 200
+    assert answer.status_code == 201
     assert answer.headers["Location"] == f"http://door/fhir/Condition/{own}/_history/{event.event_id}"
     assert answer.headers["ETag"] == f'W/"{event.event_id}"'
     assert answer.headers["Last-Modified"].endswith("GMT")
@@ -109,6 +111,33 @@ def test_an_update_is_answered_as_fhir_says_once_kafka_has_it(door: HttpDoor) ->
     assert answer.headers["X-OneStory-Position"] == "r0-0"
     assert answer.headers["X-Correlation-Id"] == event.correlation_id
     assert answer.json()["id"] == own
+
+
+def test_an_update_is_answered_with_200_if_readers_saw_another_version(door: HttpDoor) -> None:
+    own = shared_id(AMINA, "Condition", "c1")
+    key = {"Idempotency_Key": "k1"}
+    first = door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"), **key)
+    of_this_event = UUID(first.headers["X-OneStory-Event-Id"])
+
+    def status(version: VisibleVersion) -> int:
+        door.record.visible[own] = version
+        return door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"), **key).status_code
+
+    assert first.status_code == 201
+    assert status(VisibleVersion(UUID(int=1), has_others=False)) == 200
+    # The version of this event is visible already: it is a repetition of the first PUT, or of a later one.
+    assert status(VisibleVersion(of_this_event, has_others=False)) == 201
+    assert status(VisibleVersion(of_this_event, has_others=True)) == 200
+
+
+def test_an_update_is_taken_without_the_record_and_answered_with_200(door: HttpDoor) -> None:
+    door.record.away = True
+    door.visible.becomes = "away"
+
+    answer = door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"), Idempotency_Key="k1")
+
+    assert answer.status_code == 200
+    assert len(door.events()) == 1
 
 
 def test_a_create_is_answered_with_201(door: HttpDoor) -> None:
@@ -137,7 +166,7 @@ def test_a_transaction_is_answered_with_its_response(door: HttpDoor, kind: str) 
     responses = [entry["response"] for entry in body["entry"]]
     assert answer.status_code == 200
     assert body["type"] == f"{kind}-response"
-    assert [response["status"] for response in responses] == ["200 OK", "201 Created", "204 No Content"]
+    assert [response["status"] for response in responses] == ["201 Created", "201 Created", "204 No Content"]
     assert all({"location", "etag", "lastModified"} <= set(response) for response in responses)
 
 
@@ -211,7 +240,8 @@ def test_whoever_states_no_preference_gets_the_resource_back_and_can_read_it(doo
 def test_whoever_did_not_ask_to_wait_is_not_refused_while_the_record_is_away(door: HttpDoor) -> None:
     door.visible.becomes = "away"
 
-    assert door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1")).status_code == 200
+    for prefer in ({}, {"Prefer": "return=representation"}):
+        assert door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"), **prefer).status_code == 201
     assert door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"), Prefer="wait=1").status_code == 503
 
 
@@ -220,7 +250,7 @@ def test_a_publisher_who_waited_in_vain_gets_the_ordinary_answer(door: HttpDoor)
 
     answer = door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"), Prefer="wait=1")
 
-    assert answer.status_code == 200
+    assert answer.status_code == 201
     assert "Preference-Applied" not in answer.headers
 
 
@@ -256,7 +286,7 @@ def test_a_key_that_was_used_with_other_content_is_refused(door: HttpDoor) -> No
 
     assert repeated.headers["X-OneStory-Event-Id"] == first.headers["X-OneStory-Event-Id"]
     assert mixed_up.status_code == 422
-    assert elsewhere.status_code == 200
+    assert elsewhere.status_code == 201
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 256])
@@ -358,9 +388,9 @@ def test_a_compressed_body_that_holds_nothing_ends_at_the_limit_too(door: HttpDo
         ({}, b"", 400),
         ({}, b"x" * 1_000_001, 413),
         ({"Idempotency_Key": "\x7f"}, b"{}", 400),
-        ({"If_Match": 'W/"1"'}, b"{}", 412),
-        ({"If_None_Match": "*"}, b"{}", 412),
-        ({"If_None_Exist": "identifier=urn:s|1"}, b"{}", 412),
+        ({"If_Match": 'W/"1"'}, b"{}", 400),
+        ({"If_None_Match": "*"}, b"{}", 400),
+        ({"If_None_Exist": "identifier=urn:s|1"}, b"{}", 400),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_status(
@@ -374,13 +404,156 @@ def test_what_cannot_be_read_is_refused_with_its_status(
 
 
 def test_conditional_forms_that_cannot_be_kept_say_why(door: HttpDoor) -> None:
-    assert door.send("DELETE", "/fhir/Condition?code=1").status_code == 412
-    assert door.send("PUT", "/fhir/Condition?code=1", condition(AMINA, "c1")).status_code == 412
-    assert door.send("POST", "/fhir/Condition", condition(AMINA, "c1"), If_None_Exist="code=1").status_code == 412
+    assert door.send("DELETE", "/fhir/Condition?code=1").status_code == 400
+    assert door.send("PUT", "/fhir/Condition?code=1", condition(AMINA, "c1")).status_code == 400
+    assert door.send("POST", "/fhir/Condition", condition(AMINA, "c1"), If_None_Exist="code=1").status_code == 400
 
 
 def test_how_the_answer_shall_be_written_is_no_condition(door: HttpDoor) -> None:
-    assert door.send("PUT", "/fhir/Condition/c1?_format=json&_pretty=true", condition(AMINA, "c1")).status_code == 200
+    assert door.send("PUT", "/fhir/Condition/c1?_format=json&_pretty=true", condition(AMINA, "c1")).status_code == 201
+
+
+def _found(local_id: str) -> dict[str, Any]:
+    """The row of a resource of the practice that readers see."""
+    content = {**condition(AMINA, shared_id(AMINA, "Condition", local_id)), "meta": {"versionId": str(UUID(int=1))}}
+    content["identifier"] = [{"system": "urn:s", "value": "1"}]
+    return {
+        "entry": 0,
+        "resource_type": "Condition",
+        "local_id": local_id,
+        "shared_id": content["id"],
+        "event_id": UUID(int=1),
+        "content": json.dumps(content).encode(),
+        "broker_time": datetime(2026, 11, 22, 10, tzinfo=UTC),
+        "person_system": person(AMINA).system,
+        "person_value": AMINA,
+        "is_same_person": True,
+    }
+
+
+def test_a_conditional_create_of_a_resource_that_exists_is_answered_with_it(door: HttpDoor) -> None:
+    door.record.found = [_found("c1")]
+
+    answer = door.send("POST", "/fhir/Condition", condition(AMINA, "tmp"), If_None_Exist="identifier=urn:s|1")
+    brief = door.send(
+        "POST",
+        "/fhir/Condition",
+        condition(AMINA, "tmp"),
+        If_None_Exist="identifier=urn:s|1",
+        Prefer="return=minimal",
+    )
+
+    own = shared_id(AMINA, "Condition", "c1")
+    assert (answer.status_code, brief.status_code) == (200, 200)
+    assert answer.headers["Location"] == f"http://door/fhir/Condition/{own}/_history/{UUID(int=1)}"
+    assert answer.headers["ETag"] == f'W/"{UUID(int=1)}"'
+    assert answer.headers["Last-Modified"] == "Sun, 22 Nov 2026 10:00:00 GMT"
+    assert answer.json()["id"] == own
+    assert brief.content == b""
+    assert not door.broker.sent
+
+
+def test_a_transaction_of_entries_that_all_exist_is_answered_without_a_publish(door: HttpDoor) -> None:
+    door.record.found = [_found("c1")]
+    created = posted("transaction", condition(AMINA, "tmp"))
+    created["entry"][0]["request"]["ifNoneExist"] = "Condition?identifier=urn:s|1"
+
+    answer = door.send("POST", "/fhir", created, Prefer="return=representation")
+
+    (entry,) = answer.json()["entry"]
+    assert entry["response"]["status"] == "200 OK"
+    assert entry["resource"]["id"] == shared_id(AMINA, "Condition", "c1")
+    assert not door.broker.sent
+
+
+def test_several_resources_with_the_identifier_are_answered_with_412(door: HttpDoor) -> None:
+    door.record.found = [_found("c1"), _found("c2")]
+
+    answer = door.send("POST", "/fhir/Condition", condition(AMINA, "tmp"), If_None_Exist="identifier=urn:s|1")
+
+    assert answer.status_code == 412
+    assert not door.broker.sent
+
+
+def test_a_condition_is_never_taken_for_met_while_the_record_is_away(door: HttpDoor) -> None:
+    door.record.away = True
+
+    created = door.send("POST", "/fhir/Condition", condition(AMINA, "c"), If_None_Exist="identifier=urn:s|1")
+    updated = door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"), If_Match=f'W/"{UUID(int=1)}"')
+
+    assert (created.status_code, updated.status_code) == (503, 503)
+    assert not door.broker.sent
+
+
+def test_a_create_claims_its_identifier_until_readers_see_it(door: HttpDoor) -> None:
+    created = {"If_None_Exist": "identifier=urn:s|1"}
+    door.send("POST", "/fhir/Condition", condition(AMINA, "c"), **created, Idempotency_Key="k1")
+    assert list(door.record.claims.values()) == ["r0-0"]
+
+    # A claim of a request that sends nothing is given back.
+    door.record.claims = {}
+    refused = door.send("POST", "/fhir/Condition", condition(AMINA, "c", "Gout"), **created, Idempotency_Key="k1")
+    assert (refused.status_code, door.record.claims) == (422, {})
+
+    # After an unknown outcome the claim stays: Kafka may have the message.
+    door.broker.away = True
+    unknown = door.send("POST", "/fhir/Condition", condition(AMINA, "c"), **created)
+    assert (unknown.status_code, list(door.record.claims.values())) == (503, [None])
+
+
+def test_a_create_that_others_claim_for_too_long_is_answered_with_503(
+    door: HttpDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onestory.intake.conditions._WAIT_S", 0.05)
+    door.record.others_create = True
+
+    answer = door.send("POST", "/fhir/Condition", condition(AMINA, "c"), If_None_Exist="identifier=urn:s|1")
+
+    assert answer.status_code == 503
+    assert "Repeat" in issues(answer)[0]["diagnostics"]
+    assert not door.broker.sent
+
+
+def test_if_match_is_compared_with_the_current_version(door: HttpDoor) -> None:
+    door.record.visible[shared_id(AMINA, "Condition", "c1")] = VisibleVersion(UUID(int=1), has_others=False)
+    current, stale = f'W/"{UUID(int=1)}"', f'W/"{UUID(int=2)}"'
+    c1 = condition(AMINA, "c1")
+
+    refused = door.send("PUT", "/fhir/Condition/c1", c1, If_Match=stale)
+    gone = door.send("PUT", "/fhir/Condition/c2", condition(AMINA, "c2"), If_Match=current)
+    exists = door.send("PUT", "/fhir/Condition/c1", c1, If_None_Match="*")
+    kept = door.send("DELETE", f"/fhir/Condition/c1?patient={AMINA}", If_Match=stale)
+    assert [each.status_code for each in (refused, gone, exists, kept)] == [412, 412, 412, 412]
+    assert [each.headers.get("ETag") for each in (refused, gone, exists, kept)] == [current, None, current, current]
+    assert not door.broker.sent
+
+    updated = door.send("PUT", "/fhir/Condition/c1", c1, If_Match=current)
+    created = door.send("PUT", "/fhir/Condition/c2", condition(AMINA, "c2"), If_None_Match="*")
+    retracted = door.send("DELETE", f"/fhir/Condition/c1?patient={AMINA}", If_Match=current)
+    assert [each.status_code for each in (updated, created, retracted)] == [200, 201, 204]
+
+
+def test_a_transaction_with_a_stale_version_is_refused_and_a_batch_without_that_person_is_taken(door: HttpDoor) -> None:
+    door.record.visible[shared_id(AMINA, "Condition", "c1")] = VisibleVersion(UUID(int=1), has_others=False)
+    both = transaction(condition(AMINA, "c1"), condition(BEN, "c2"))
+    both["entry"][0]["request"]["ifMatch"] = f'W/"{UUID(int=2)}"'
+
+    one = door.send("POST", "/fhir", {**both, "entry": both["entry"][:1]})
+    batch = door.send("POST", "/fhir", {**both, "type": "batch"})
+
+    refused, taken = (entry["response"] for entry in batch.json()["entry"])
+    assert one.status_code == 412
+    assert issues(one)[0]["expression"] == ["Bundle.entry[0].request.ifMatch"]
+    assert (refused["status"], refused["etag"]) == ("412 Precondition Failed", f'W/"{UUID(int=1)}"')
+    assert taken["status"] == "201 Created"
+    assert [event.person.value for event in door.events()] == [BEN]
+
+
+def test_a_representation_comes_when_readers_see_the_resource(door: HttpDoor) -> None:
+    for prefer in ("return=representation", "return=representation; wait=7", "return=minimal", "handling=lenient"):
+        door.send("PUT", "/fhir/Condition/c1", condition(AMINA, "c1"), Prefer=prefer)
+
+    assert door.visible.waited_s == [2, 7]
 
 
 def test_identity_by_identifier_works_over_http(door: HttpDoor) -> None:
@@ -399,7 +572,7 @@ def test_the_record_is_asked_only_about_ids_in_our_own_form(door: HttpDoor) -> N
 
     answer = door.send("PUT", f"/fhir/Condition/{own}", condition(AMINA, own))
 
-    assert answer.status_code == 200
+    assert answer.is_success
     assert door.events()[1].entries[0].local_id == "c1"
 
 

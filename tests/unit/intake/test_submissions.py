@@ -34,7 +34,7 @@ from tests.unit.intake.door import (
 )
 
 from onestory.intake.domain.request import AcceptedEntry, KnownResource, PublisherClaims, Submission
-from onestory.shared.errors import Forbidden, Malformed, NotFound, PreconditionFailed, Unprocessable
+from onestory.shared.errors import Forbidden, Malformed, NotFound, Unprocessable
 from onestory.shared.events import REFERENCE_RULES, Operation, Source
 
 
@@ -245,26 +245,7 @@ def test_a_conditional_update_by_identifier_is_identity() -> None:
 def test_any_other_condition_is_refused(search: str) -> None:
     body = json.dumps(condition(AMINA, "c1")).encode()
 
-    assert isinstance(refused(Submission("PUT", body, "Condition", search=search)), PreconditionFailed)
-
-
-@pytest.mark.parametrize("name", ["ifMatch", "ifNoneMatch", "ifModifiedSince", "ifNoneExist"])
-def test_a_precondition_of_an_entry_is_refused_and_never_ignored(name: str) -> None:
-    conditional = transaction(condition(AMINA, "c1"))
-    value = "2026-11-22T10:00:00Z" if name == "ifModifiedSince" else 'W/"1"'
-    conditional["entry"][0]["request"][name] = value
-
-    error = refused(post(conditional))
-
-    assert isinstance(error, PreconditionFailed)
-    assert place(error) == "Bundle.entry[0].request"
-
-
-def test_a_precondition_in_a_header_is_refused_and_never_ignored() -> None:
-    error = refused(replace(put(condition(AMINA, "c1")), preconditions=["If-Match"]))
-
-    assert isinstance(error, PreconditionFailed)
-    assert "If-Match" in error.issues[0].diagnostics
+    assert isinstance(refused(Submission("PUT", body, "Condition", search=search)), Malformed)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH"])
@@ -399,7 +380,7 @@ def test_an_identifier_that_the_record_could_not_keep_names_nothing() -> None:
     updated = Submission("PUT", nameless, "Condition", search=f"identifier={broken}")
 
     assert place(refused(created)) == "Condition.identifier"
-    assert isinstance(refused(updated), PreconditionFailed)
+    assert isinstance(refused(updated), Malformed)
 
 
 def test_a_whole_list_of_no_known_type_is_refused() -> None:

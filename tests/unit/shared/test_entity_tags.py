@@ -9,7 +9,8 @@ from starlette.requests import Request
 
 from onestory.referral.lifecycle.request import if_match
 from onestory.shared.errors import Malformed, PreconditionRequired
-from onestory.shared.http.request import entity_tags, has_version
+from onestory.shared.fhir.bundle import entity_tags
+from onestory.shared.http.request import has_version
 
 VERSION = UUID("019a0000-0000-7000-8000-000000000001")
 

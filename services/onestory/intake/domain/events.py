@@ -18,9 +18,10 @@ from uuid import UUID, uuid5
 import msgspec
 
 from onestory.intake.domain.bundle import Meta, is_organisation_tag
+from onestory.intake.domain.conditions import MatchedResource
 from onestory.intake.domain.item import Item
 from onestory.intake.domain.references import ReferenceTargets, rewrite
-from onestory.intake.domain.request import AcceptedEntry, SubmissionContext
+from onestory.intake.domain.request import AcceptedEntry, ExistingEntry, SubmissionContext
 from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import OneStoryError, Unprocessable
 from onestory.shared.events import REFERENCE_RULES, DirectoryChanged, Entry, Operation, RecordChanged
@@ -50,7 +51,10 @@ class BuiltEntries:
 def build_entries(
     items: Sequence[ValidItem], person: PersonIdentifier | None, validation: SubmissionValidation
 ) -> BuiltEntries:
-    """Return the entries for one person, or for the directory when `person` is None."""
+    """Return the entries for one person, or for the directory when `person` is None.
+
+    Items that exist already become no entry. References lead to their shared ids.
+    """
     context = validation.context
     person_key = context.deployment.keys.person_key(person) if person else None
     shared_ids = {item.item.index: _shared_id(item, person_key, context) for item in items}
@@ -64,6 +68,8 @@ def build_entries(
     built = BuiltEntries({}, {})
     for item in items:
         index = item.item.index
+        if item.existing:
+            continue
         try:
             built.entries[index] = _entry(item, shared_ids[index], targets, context)
         except OneStoryError as error:
@@ -73,6 +79,8 @@ def build_entries(
 
 def _shared_id(valid_item: ValidItem, person_key: str | None, context: SubmissionContext) -> str:
     keys, source = context.deployment.keys, context.source
+    if valid_item.existing:
+        return valid_item.existing.shared_id
     name = (source.organisation, source.system, valid_item.item.resource_type, valid_item.local_id)
     return keys.shared_id(person_key, *name) if person_key else keys.resource_hash(*name)
 
@@ -182,6 +190,11 @@ def _content_digest(entries: Sequence[Entry], context: SubmissionContext) -> str
         digest.update(f"\0{entry.shared_id}{entry.operation}{len(entry.content or b'')}\0".encode())
         digest.update(entry.content or b"")
     return digest.hexdigest()
+
+
+def existing_entry(match: MatchedResource) -> ExistingEntry:
+    """Return the outcome of a conditional create that changes nothing."""
+    return ExistingEntry(match.resource_type, match.shared_id, match.event_id, match.content, match.received_at)
 
 
 def accepted_entry(valid_item: ValidItem, entry: Entry, event_id: UUID) -> AcceptedEntry:

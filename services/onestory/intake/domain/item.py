@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from onestory.intake.domain.bundle import Identifier
+from onestory.intake.domain.conditions import ConditionalItem, Precondition
 from onestory.intake.domain.request import KnownResource, SubmissionContext
 from onestory.shared.errors import Forbidden, Issue, Malformed, Unprocessable
 from onestory.shared.events import REFERRAL_SYSTEM, Operation
@@ -40,7 +41,8 @@ class Item:
 
     - `index`: the index in Bundle.entry, or 0.
     - `resource_id`: the publisher's own id, a shared id, or empty.
-    - `identifier`: the `system|value` of a conditional create or update, or empty.
+    - `identifier`: the `system|value` of a conditional create or update, or empty; `identifier_path` is its place.
+    - `precondition`: the condition on the version that its source has now, or None.
     - `person`: the value of `?patient=`, or empty.
     - `path` and `request_path`: the FHIRPath of the resource, and of the URL in its request.
     - `members` and `raw`: the resource's elements, and all its bytes. A retraction has none.
@@ -59,6 +61,19 @@ class Item:
     members: Mapping[str, msgspec.Raw] = field(default_factory=dict)
     raw: bytes | msgspec.Raw = b""
     name_in_bundle: str = ""
+    identifier_path: str = ""
+    precondition: Precondition | None = None
+
+    @property
+    def is_conditional_create(self) -> bool:
+        """Return whether the item changes nothing if its source has the resource already (If-None-Exist)."""
+        return self.method == "POST" and bool(self.identifier)
+
+    def as_conditional(self) -> ConditionalItem:
+        """Return the condition of an item whose identifier is one."""
+        return ConditionalItem(
+            self.index, self.resource_type, self.identifier, self.identifier_path, self.is_conditional_create
+        )
 
     @property
     def operation(self) -> Operation:
@@ -140,8 +155,8 @@ def local_id_of(item: Item, context: SubmissionContext, known: Mapping[str, Know
 
     It is the first of these that the item has:
 
-    1. Resource.id. A shared id leads back to the local id that it was made from.
-    2. The identifier of a conditional create or update.
+    1. The identifier of a conditional create or update. Such a request may have a temporary Resource.id.
+    2. Resource.id. A shared id leads back to the local id that it was made from.
     3. An identifier whose system gives one value to one resource, or the source's own number of a Patient.
     4. The name of the Bundle with the entry's fullUrl: the same message again has the same statements.
     5. The idempotency key (or the submission's id) with the index of the entry.
@@ -149,7 +164,7 @@ def local_id_of(item: Item, context: SubmissionContext, known: Mapping[str, Know
     Raises `Forbidden` for the id of another source's resource. Raises `Unprocessable` for a shared id that the record
     does not know, and for an identifier that PostgreSQL cannot store.
     """
-    if item.resource_id and not (item.method == "PUT" and item.identifier):
+    if item.resource_id and not item.identifier:
         return _local_id_of_resource_id(item, context, known)
     identifier = item.identifier or local_id_by_identifier(item)
     if not is_storable(identifier):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from onestory.intake.domain.item import Item, ItemIndex, local_id_of, parse_rela
 from onestory.intake.domain.judgement import LINKAGE, subject_of_linkage
 from onestory.intake.domain.person_elements import BINARY, person_elements, references_at, refuse_other_type
 from onestory.intake.domain.request import KnownResource, SubmissionContext, identifier_condition
-from onestory.shared.errors import OneStoryError, PreconditionFailed, Unprocessable, at_path
+from onestory.shared.errors import Malformed, OneStoryError, Unprocessable, at_path
 from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
     PersonIdentifier,
@@ -63,9 +64,14 @@ class PersonResolver:
         known: Mapping[str, KnownResource],
         earlier: EarlierStatements,
         invalid: Collection[int] = (),
+        matched: Mapping[int, PersonIdentifier] = MappingProxyType({}),
     ) -> None:
-        """`invalid` are the indexes of items that are not valid FHIR. No person is read from them."""
+        """`invalid` are the indexes of items that are not valid FHIR. No person is read from them.
+
+        `matched` are the persons of Patients that a condition found, by the index of the entry.
+        """
         self._earlier = earlier
+        self._matched = matched
         self._index = index
         self._invalid = invalid
         self._context = context
@@ -151,6 +157,8 @@ class PersonResolver:
         number = person_by_nhs_number(identifiers_with_paths(identifiers, item.path))
         if number:
             return number
+        if item.index in self._matched:
+            return self._matched[item.index]
         known = self._known.get(item.resource_id)
         if known:
             return known.person
@@ -161,7 +169,7 @@ class PersonResolver:
     def _person_of_search(self, search: str) -> PersonIdentifier | None:
         try:
             system, _, value = identifier_condition(search, "").partition("|")
-        except PreconditionFailed:
+        except Malformed:
             return None
         if is_nhs_number_system(system):
             return PersonIdentifier(NHS_NUMBER_SYSTEM, value) if is_nhs_number(value) else None

@@ -32,6 +32,7 @@ from onestory.intake.domain.bundle import (
     refuse_referral_message,
     resource_type_of,
 )
+from onestory.intake.domain.conditions import create_condition, entry_precondition, submission_precondition
 from onestory.intake.domain.item import (
     Item,
     members_of,
@@ -51,7 +52,6 @@ from onestory.intake.domain.request import (
     parse_request_url,
     patient_parameter,
     refuse_operation_only_type,
-    refuse_preconditions,
 )
 from onestory.shared.errors import Issue, Malformed, NotFound, OneStoryError, Unprocessable
 from onestory.shared.fhir.definitions import resource_types
@@ -114,17 +114,16 @@ class ParsedSubmission:
 def parse_submission(submission: Submission, base_url: str) -> ParsedSubmission:
     """Return the items of a submission.
 
-    Raises `Malformed`, `Unprocessable`, `PreconditionFailed`, `NotFound` or `NotAllowed`. For a batch it raises only
+    Raises `Malformed`, `Unprocessable`, `NotFound` or `NotAllowed`. For a batch it raises only
     for faults of the whole Bundle; a fault of one entry goes into `errors`.
     """
     refuse_operation_only_type(submission)
-    refuse_preconditions(list(submission.preconditions))
-    if submission.if_none_exist and (submission.method != "POST" or not submission.resource_type):
-        refuse_preconditions(["If-None-Exist"])
+    precondition = submission_precondition(submission)
     body = submission.body.removeprefix(codecs.BOM_UTF8)
     if not submission.resource_type:
         return _parse_bundle(body, base_url)
-    return ParsedSubmission("", 1, [_parse_resource(replace(submission, body=body))], body=body)
+    item = _parse_resource(replace(submission, body=body), base_url)
+    return ParsedSubmission("", 1, [replace(item, precondition=precondition) if precondition else item], body=body)
 
 
 def _parse_bundle(body: bytes, base_url: str) -> ParsedSubmission:
@@ -195,17 +194,18 @@ def combined_error(errors: Sequence[OneStoryError]) -> OneStoryError:
 
 
 def _item_of_entry(index: int, entry: BundleEntry, base_url: str) -> Item:
-    """Return the item of an entry. Raises `Malformed`, `Unprocessable` or `PreconditionFailed`."""
+    """Return the item of an entry. Raises `Malformed` or `Unprocessable`."""
     path = f"Bundle.entry[{index}]"
     if entry.request is None:
         return _item_of_resource(index, entry, path)
-    _refuse_conditions(entry.request, f"{path}.request")
+    precondition = entry_precondition(entry.request, f"{path}.request")
     if entry.request.method not in ("POST", "PUT", "DELETE"):
         advice = _ADVICE_BY_METHOD.get(
             entry.request.method, "This HTTP method does not exist. Send POST, PUT or DELETE."
         )
         raise Unprocessable(advice, code="not-supported", expression=f"{path}.request.method")
-    return _item_of_request(index, entry, entry.request, path, base_url)
+    item = _item_of_request(index, entry, entry.request, path, base_url)
+    return replace(item, precondition=precondition) if precondition else item
 
 
 def _item_of_refused_entry(index: int, entry: BundleEntry, base_url: str) -> list[Item]:
@@ -219,18 +219,15 @@ def _item_of_refused_entry(index: int, entry: BundleEntry, base_url: str) -> lis
     return []
 
 
-def _refuse_conditions(request: EntryRequest, path: str) -> None:
-    conditions = {
-        "ifMatch": request.if_match,
-        "ifNoneMatch": request.if_none_match,
-        "ifModifiedSince": request.if_modified_since,
-        "ifNoneExist": request.if_none_exist if request.method != "POST" else None,
-    }
-    refuse_preconditions([name for name, value in conditions.items() if value is not None], path)
-
-
 def _item_of_resource(
-    index: int, entry: BundleEntry, path: str, method: str = "", *, identifier: str = "", person: str = ""
+    index: int,
+    entry: BundleEntry,
+    path: str,
+    method: str = "",
+    *,
+    identifier: str = "",
+    identifier_path: str = "",
+    person: str = "",
 ) -> Item:
     resource_path = f"{path}.resource"
     members = members_of(entry.resource)
@@ -246,6 +243,7 @@ def _item_of_resource(
         request_path=f"{path}.request.url",
         resource_id=resource_id,
         identifier=identifier,
+        identifier_path=identifier_path,
         person=person,
         full_url=entry.full_url,
         members=members,
@@ -265,9 +263,14 @@ def _item_of_request(index: int, entry: BundleEntry, request: EntryRequest, path
         raise Unprocessable(
             "request.url must be Type for POST, and Type/id for PUT.", code="value", expression=url_path
         )
-    if request.method == "POST" and request.if_none_exist:
-        identifier = identifier_condition(request.if_none_exist, f"{path}.request.ifNoneExist")
-    return _matching(url, _item_of_resource(index, entry, path, request.method, identifier=identifier))
+    condition_path = url_path
+    if request.method == "POST" and request.if_none_exist is not None:
+        condition_path = f"{path}.request.ifNoneExist"
+        identifier = create_condition(request.if_none_exist, url.resource_type, base_url, condition_path)
+    return _matching(
+        url,
+        _item_of_resource(index, entry, path, request.method, identifier=identifier, identifier_path=condition_path),
+    )
 
 
 def _item_of_delete(index: int, entry: BundleEntry, url: RequestUrl, path: str) -> Item:
@@ -301,11 +304,8 @@ def _matching(url: RequestUrl, item: Item) -> Item:
     return item
 
 
-def _parse_resource(submission: Submission) -> Item:
-    """Return the item of a submission that is one resource.
-
-    Raises `Malformed`, `NotFound`, `Unprocessable` or `PreconditionFailed`.
-    """
+def _parse_resource(submission: Submission, base_url: str) -> Item:
+    """Return the item of a submission that is one resource. Raises `Malformed`, `NotFound` or `Unprocessable`."""
     if submission.resource_type not in resource_types():
         raise NotFound(
             "The URL does not name a FHIR R4 resource type. Send to /fhir/<type>, or send a Bundle to /fhir."
@@ -313,7 +313,7 @@ def _parse_resource(submission: Submission) -> Item:
     refuse_unsupported_type(submission.resource_type, submission.resource_type)
     if submission.resource_id:
         refuse_invalid_id(submission.resource_id, f"{submission.resource_type}.id")
-    return _retraction(submission) if submission.method == "DELETE" else _assertion(submission)
+    return _retraction(submission) if submission.method == "DELETE" else _assertion(submission, base_url)
 
 
 def _retraction(submission: Submission) -> Item:
@@ -324,7 +324,7 @@ def _retraction(submission: Submission) -> Item:
     return Item(0, "DELETE", kind, path=kind, resource_id=submission.resource_id, person=person)
 
 
-def _assertion(submission: Submission) -> Item:
+def _assertion(submission: Submission, base_url: str) -> Item:
     if issues := validate(submission.body):
         raise Unprocessable(issues[0].diagnostics, issues=issues)
     members, kind = members_of(submission.body), submission.resource_type
@@ -336,18 +336,20 @@ def _assertion(submission: Submission) -> Item:
         resource_type=kind,
         path=kind,
         resource_id=_resource_id(submission, string_member(members, "id")),
-        identifier=_identifier(submission),
+        identifier=_identifier(submission, base_url),
         members=members,
         raw=msgspec.Raw(submission.body),
     )
 
 
-def _identifier(submission: Submission) -> str:
+def _identifier(submission: Submission, base_url: str) -> str:
     if submission.method == "PUT" and not submission.resource_id:
         return identifier_condition(submission.search, "")
     if submission.search:
         raise Unprocessable("This URL must not have search parameters. Leave them out.", code="not-supported")
-    return identifier_condition(submission.if_none_exist, "") if submission.if_none_exist else ""
+    if submission.if_none_exist is not None:
+        return create_condition(submission.if_none_exist, submission.resource_type, base_url, "")
+    return ""
 
 
 def _resource_id(submission: Submission, id_in_body: str) -> str:

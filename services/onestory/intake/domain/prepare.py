@@ -8,13 +8,16 @@ nothing for each of them (design: intake).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
+from onestory.intake.domain.conditions import NO_CONDITIONS, DecidedConditions
 from onestory.intake.domain.earlier import EarlierStatements, SystemTypes
 from onestory.intake.domain.events import (
     NewId,
     accepted_entry,
     build_entries,
     directory_event,
+    existing_entry,
     person_event,
     refuse_complete_types,
     refuse_person_in_directory,
@@ -29,6 +32,7 @@ from onestory.intake.domain.replacement import (
 )
 from onestory.intake.domain.request import (
     AcceptedEntry,
+    ExistingEntry,
     KnownResource,
     PreparedSubmission,
     ReadEntry,
@@ -48,6 +52,7 @@ def prepare(
     known: Mapping[str, KnownResource],
     new_id: NewId,
     earlier: EarlierStatements | None = None,
+    conditions: DecidedConditions = NO_CONDITIONS,
 ) -> PreparedSubmission:
     """Return the events, and the outcome of each entry. `known` has the resources behind the shared ids.
 
@@ -58,7 +63,7 @@ def prepare(
     """
     if context.replaced_system:
         refuse_invalid_replacement(context, parsed.bundle_type, context.deployment.sequenced_sources)
-    validation = SubmissionValidation(parsed, context, known, earlier=earlier)
+    validation = SubmissionValidation(parsed, context, known, earlier=earlier, conditions=conditions)
     if parsed.is_batch:
         return _prepare_batch(parsed, validation, new_id)
     if validation.errors:
@@ -68,13 +73,16 @@ def prepare(
     built = build_entries(items, person, validation)
     if built.errors:
         raise combined_error(list(built.errors.values()))
-    entries = list(built.entries.values())
     if person is None:
-        return _prepare_directory(parsed, items, entries, context, new_id)
+        return _prepare_directory(parsed, items, built.entries, context, new_id)
+    entries = list(built.entries.values())
+    if not entries:
+        return PreparedSubmission(parsed.bundle_type, (), tuple(_outcome(item, {}, {}) for item in items))
     # A Bundle has one time of recording; one resource has its own.
     recorded_at = validation.recorded_at if parsed.bundle_type else entries[0].recorded_at
     event = person_event(entries, person, recorded_at, context, new_id)
-    outcomes = [accepted_entry(item, entry, event.event_id) for item, entry in zip(items, entries, strict=True)]
+    event_ids = dict.fromkeys(built.entries, event.event_id)
+    outcomes = [_outcome(item, built.entries, event_ids) for item in items]
     if not context.replaced_system:
         return PreparedSubmission(parsed.bundle_type, (event,), tuple(outcomes))
     replacement = _replacement(event, validation)
@@ -89,6 +97,37 @@ def _replacement(event: RecordChanged, validation: SubmissionValidation) -> Repl
     has = validation.earlier.types_of_system(SystemTypes(person_key, context.replaced_system))
     stated = {entry.resource_type for entry in event.entries if entry.operation is Operation.ASSERT}
     return replacement_of(context.replaced_system, has, stated, event.complete_types)
+
+
+def condition_scopes(
+    parsed: ParsedSubmission,
+    context: SubmissionContext,
+    known: Mapping[str, KnownResource],
+    earlier: EarlierStatements,
+    conditions: DecidedConditions,
+) -> dict[int, PersonIdentifier | None]:
+    """Return where the resource of each condition would be: the person, or None for the directory.
+
+    An item without a person is part of the statement about the only person of the submission, if there is one.
+    Refused items are left out.
+    """
+    validation = SubmissionValidation(parsed, context, known, earlier=earlier, conditions=conditions)
+    persons = {item.owner.person for item in validation.valid.values() if item.owner}
+    only = next(iter(persons)) if len(persons) == 1 else None
+    return {
+        index: valid_item.owner.person if valid_item.owner else only
+        for index, valid_item in validation.valid.items()
+        if valid_item.item.identifier
+    }
+
+
+def _outcome(
+    valid_item: ValidItem, entries: Mapping[int, Entry], event_ids: Mapping[int, UUID]
+) -> AcceptedEntry | ExistingEntry:
+    if valid_item.existing:
+        return existing_entry(valid_item.existing)
+    index = valid_item.item.index
+    return accepted_entry(valid_item, entries[index], event_ids[index])
 
 
 def _single_person(items: Sequence[ValidItem]) -> PersonIdentifier | None:
@@ -107,20 +146,20 @@ def _single_person(items: Sequence[ValidItem]) -> PersonIdentifier | None:
 def _prepare_directory(
     parsed: ParsedSubmission,
     items: Sequence[ValidItem],
-    entries: Sequence[Entry],
+    entries: Mapping[int, Entry],
     context: SubmissionContext,
     new_id: NewId,
 ) -> PreparedSubmission:
     refuse_complete_types(context)
     for item in items:
         refuse_without_person(item)
-    for item, entry in zip(items, entries, strict=True):
-        refuse_person_in_directory(item, entry)
-    events = [directory_event(entry, context, new_id) for entry in entries]
-    outcomes = [
-        accepted_entry(item, entry, event.event_id) for item, entry, event in zip(items, entries, events, strict=True)
-    ]
-    return PreparedSubmission(parsed.bundle_type, tuple(events), tuple(outcomes))
+    for item in items:
+        if entry := entries.get(item.item.index):
+            refuse_person_in_directory(item, entry)
+    events = {index: directory_event(entry, context, new_id) for index, entry in entries.items()}
+    event_ids = {index: event.event_id for index, event in events.items()}
+    outcomes = [_outcome(item, entries, event_ids) for item in items]
+    return PreparedSubmission(parsed.bundle_type, tuple(events.values()), tuple(outcomes))
 
 
 def _prepare_batch(parsed: ParsedSubmission, validation: SubmissionValidation, new_id: NewId) -> PreparedSubmission:
@@ -145,7 +184,7 @@ class _BatchDecision:
         self._validation = validation
         self._new_id = new_id
         self._errors = dict(validation.errors)
-        self._accepted: dict[int, AcceptedEntry] = {}
+        self._accepted: dict[int, AcceptedEntry | ExistingEntry] = {}
         # Entries that are part of a person's statement, so they are not for the directory.
         self._with_person: set[int] = set()
         self._support = SupportingEntries(self._items, validation)
@@ -175,11 +214,14 @@ class _BatchDecision:
             self._refuse_all(indexes, min(built.errors))
             return
         entries = list(built.entries.values())
-        event = person_event(entries, person, self._validation.recorded_at, self._validation.context, self._new_id)
-        self.events.append(event)
-        for valid_item, entry in zip(items, entries, strict=True):
+        event_ids: dict[int, UUID] = {}
+        if entries:
+            event = person_event(entries, person, self._validation.recorded_at, self._validation.context, self._new_id)
+            self.events.append(event)
+            event_ids = dict.fromkeys(built.entries, event.event_id)
+        for valid_item in items:
             # An entry that supports two people is in both events, and its outcome names the first.
-            self._accepted.setdefault(valid_item.item.index, accepted_entry(valid_item, entry, event.event_id))
+            self._accepted.setdefault(valid_item.item.index, _outcome(valid_item, built.entries, event_ids))
 
     def add_directory(self) -> None:
         """Add one event for each remaining entry of a directory type, and refuse the others."""
@@ -194,11 +236,13 @@ class _BatchDecision:
         built = build_entries(items, None, self._validation)
         self._errors |= built.errors
         for valid_item in items:
-            entry = built.entries.get(valid_item.item.index)
-            if entry and self._is_about_no_person(valid_item, entry):
+            index = valid_item.item.index
+            if valid_item.existing:
+                self._accepted[index] = existing_entry(valid_item.existing)
+            elif (entry := built.entries.get(index)) and self._is_about_no_person(valid_item, entry):
                 event = directory_event(entry, self._validation.context, self._new_id)
                 self.events.append(event)
-                self._accepted[valid_item.item.index] = accepted_entry(valid_item, entry, event.event_id)
+                self._accepted[index] = accepted_entry(valid_item, entry, event.event_id)
 
     def _is_about_no_person(self, valid_item: ValidItem, entry: Entry) -> bool:
         try:
@@ -216,7 +260,7 @@ class _BatchDecision:
             text = "Entries of this whole list are refused. Correct them, and send the whole list again."
             raise Unprocessable(text, issues=[Issue("business-rule", text, "Bundle"), *issues])
 
-    def outcome(self, index: int) -> AcceptedEntry | RefusedEntry | ReadEntry:
+    def outcome(self, index: int) -> AcceptedEntry | ExistingEntry | RefusedEntry | ReadEntry:
         """Return the outcome of the entry at this index."""
         return self._accepted.get(index) or self._reads.get(index) or RefusedEntry(self._errors[index])
 

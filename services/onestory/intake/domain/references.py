@@ -22,7 +22,7 @@ from onestory.intake.domain.item import Item, ItemIndex, parse_relative_referenc
 from onestory.intake.domain.links import LinkKind, find_linked, rewrite_links
 from onestory.intake.domain.owner import PersonResolver
 from onestory.intake.domain.request import SubmissionContext, identifier_condition
-from onestory.shared.errors import PreconditionFailed, Unprocessable
+from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.fhir.definitions import directory_types, resource_types
 from onestory.shared.fhir.references import ReferenceObject, references_in
 from onestory.shared.identity import (
@@ -204,7 +204,7 @@ class ReferenceTargets:
             raise Unprocessable(f"This names no FHIR R4 resource type. {_ADVICE}", code="value")
         try:
             system, _, value = identifier_condition(search, "").partition("|")
-        except PreconditionFailed as error:
+        except Malformed as error:
             text = (
                 "The only search in a reference is Type?identifier=system|value. It becomes a reference by identifier."
             )

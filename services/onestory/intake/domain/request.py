@@ -7,14 +7,14 @@ A `Submission` and its `RequestContext` enter. `apply_claims` adds what the publ
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from uuid import UUID
 
-from onestory.shared.errors import Forbidden, NotAllowed, OneStoryError, PreconditionFailed, Unprocessable
+from onestory.shared.errors import Forbidden, Malformed, NotAllowed, OneStoryError, Unprocessable
 from onestory.shared.events import BOOKING_SYSTEM, REFERRAL_SYSTEM, DirectoryChanged, RecordChanged, Source
 from onestory.shared.fhir.definitions import operation_only_types, patient_compartment
 from onestory.shared.identity import Keys, PersonIdentifier
@@ -28,6 +28,9 @@ _SEQUENCE_LIMIT = 2**63
 # Identifier.system is a uri, Identifier.value is a string (http://hl7.org/fhir/R4/datatypes.html).
 _URI = re.compile(r"[^\s\x00-\x1f]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_ESCAPED = re.compile(r"\\([\\,|$])|,")
+# FHIR strings cannot contain NUL, so no system and no value with it is accepted.
+_ALTERNATIVE = "\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Submission:
     """One publish request.
 
     `resource_type` is empty for `POST /fhir`. `search` is the query string, still encoded. `preconditions` are the
-    names of the conditional headers in the request. `dry_run`: decide, and publish nothing.
+    conditional headers of the request by name, without If-None-Exist. `dry_run`: decide, and publish nothing.
     """
 
     method: str
@@ -43,8 +46,8 @@ class Submission:
     resource_type: str = ""
     resource_id: str = ""
     search: str = ""
-    if_none_exist: str = ""
-    preconditions: Sequence[str] = ()
+    if_none_exist: str | None = None
+    preconditions: Mapping[str, str] = field(default_factory=dict)
     dry_run: bool = False
 
 
@@ -151,6 +154,20 @@ class AcceptedEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ExistingEntry:
+    """An entry of a conditional create that changes nothing: its source has the resource already.
+
+    `content` is the resource as readers see it, and `received_at` when Kafka received that version.
+    """
+
+    resource_type: str
+    shared_id: str
+    event_id: UUID
+    content: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedEntry:
     """An entry of a batch that went into no event."""
 
@@ -176,7 +193,7 @@ class PreparedSubmission:
 
     bundle_type: str
     events: tuple[RecordChanged | DirectoryChanged, ...]
-    outcomes: tuple[AcceptedEntry | RefusedEntry | ReadEntry, ...] = field(default=())
+    outcomes: tuple[AcceptedEntry | ExistingEntry | RefusedEntry | ReadEntry, ...] = field(default=())
     replacement: Replacement | None = None
 
 
@@ -270,46 +287,46 @@ def parse_request_url(url: str, base_url: str, path: str) -> RequestUrl:
 
 
 def identifier_condition(search: str, path: str) -> str:
-    """Return `system|value` from the condition `identifier=system|value`.
+    """Return `system|value` from the condition `identifier=system|value`, percent-encoded or not.
 
-    Raises `PreconditionFailed` for any other search: its result could change before the projector reads the
-    statement. An identifier names the same resource for good.
+    Raises `Malformed` for any other search. An identifier names the same resource for good; the result of another
+    search could change before the projector reads the statement.
     """
     name, _, value = search.partition("=")
-    system, bar, code = unquote(value).partition("|")
+    system, bar, code = _unescaped(unquote(value)).partition("|")
     is_storable_pair = _URI.fullmatch(system) and code.strip() and not _CONTROL.search(code)
-    if name != "identifier" or "&" in search or not bar or not is_storable_pair or "," in code:
-        raise PreconditionFailed(
+    if unquote(name) != "identifier" or "&" in search or not bar or not is_storable_pair:
+        raise Malformed(
             "The only supported condition is identifier=system|value: it names one resource. Send that, or an id.",
+            code="not-supported",
             expression=path,
         )
     return f"{system}|{code}"
 
 
+def _unescaped(token: str) -> str:
+    """Return a search value without its escapes (http://hl7.org/fhir/R4/search.html#escaping).
+
+    A comma that is not escaped separates alternatives. It becomes `_ALTERNATIVE`.
+    """
+    return _ESCAPED.sub(lambda match: match[1] or _ALTERNATIVE, token)
+
+
 def patient_parameter(search: str, path: str) -> str:
     """Return the value of `?patient=` without `Patient/`, or an empty string when there is no query.
 
-    Raises `PreconditionFailed` for any other parameter.
+    Raises `Malformed` for any other parameter.
     """
     if not search:
         return ""
     name, _, value = search.partition("=")
     if name != "patient" or "&" in search or not value:
-        raise PreconditionFailed(
+        raise Malformed(
             "A delete by search is not supported. Send Type/id, with ?patient=<NHS number> for your own local id.",
+            code="not-supported",
             expression=path,
         )
     return unquote(value).removeprefix("Patient/")
-
-
-def refuse_preconditions(names: list[str], path: str = "") -> None:
-    """Raise `PreconditionFailed` if there are any: an append-only API cannot check them."""
-    if names:
-        raise PreconditionFailed(
-            f"{', '.join(names)} is not supported: every statement is kept, and the current one is the one that "
-            "its source recorded last. Leave it out.",
-            expression=path,
-        )
 
 
 def refuse_operation_only_type(submission: Submission) -> None:

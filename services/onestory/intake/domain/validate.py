@@ -12,6 +12,13 @@ from datetime import datetime, timedelta
 import msgspec
 
 from onestory.intake.domain.bundle import Meta, read_meta, refuse_other_source
+from onestory.intake.domain.conditions import (
+    NO_CONDITIONS,
+    DecidedConditions,
+    MatchedResource,
+    other_person,
+    persons_of_patients,
+)
 from onestory.intake.domain.earlier import EarlierStatements
 from onestory.intake.domain.item import (
     Item,
@@ -40,13 +47,17 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class ValidItem:
-    """An item that can become an entry. `owner` is None when the item names no person."""
+    """An item that can become an entry. `owner` is None when the item names no person.
+
+    `existing` is the resource that makes a conditional create change nothing; such an item becomes no entry.
+    """
 
     item: Item
     meta: Meta
     local_id: str
     owner: Owner | None
     recorded_at: datetime
+    existing: MatchedResource | None = None
 
 
 class SubmissionValidation:
@@ -64,17 +75,22 @@ class SubmissionValidation:
         context: SubmissionContext,
         known: Mapping[str, KnownResource],
         earlier: EarlierStatements | None = None,
+        conditions: DecidedConditions = NO_CONDITIONS,
     ) -> None:
         self.context = context
         self.earlier = earlier or EarlierStatements()
         self.index = ItemIndex(parsed.items, context.deployment.base_url)
-        self.people = PersonResolver(self.index, context, known, self.earlier, parsed.errors)
+        matches = conditions.matches
+        persons = persons_of_patients(matches)
+        self.people = PersonResolver(self.index, context, known, self.earlier, parsed.errors, persons)
         self._known = known
+        self._matches = matches
+        _refuse_incomplete_statement(parsed, context)
         refuse_other_source(parsed.meta, context.source.organisation, "Bundle.meta")
         refuse_list_unless_clinician(context.complete_types, context.role)
         self.recorded_at = self._time_of_bundle(parsed)
         self.valid: dict[int, ValidItem] = {}
-        self.errors: dict[int, OneStoryError] = dict(parsed.errors)
+        self.errors: dict[int, OneStoryError] = {**conditions.errors, **parsed.errors}
         readable = [item for item in parsed.items if item.index not in self.errors]
         self._sharing_identifiers = _items_that_share_an_identifier(readable)
         names: set[tuple[str, str]] = set()
@@ -113,12 +129,19 @@ class SubmissionValidation:
         meta = read_meta(item.members.get("meta"))
         refuse_other_source(meta, self.context.source.organisation, f"{item.path}.meta")
         moment = parse_recorded_at(meta.last_updated, f"{item.path}.meta.lastUpdated", self.context.received_at)
-        local_id = (
-            local_id_without_identifier(item, self.context)
-            if item.index in self._sharing_identifiers
-            else local_id_of(item, self.context, self._known)
-        )
-        return ValidItem(item, meta, local_id, self._owner(item), moment or self.recorded_at)
+        match = self._matches.get(item.index)
+        local_id = match.local_id if match else self._local_id(item)
+        owner = self._owner(item)
+        if match is None or not item.is_conditional_create:
+            return ValidItem(item, meta, local_id, owner, moment or self.recorded_at)
+        if error := other_person(match, owner.person if owner else None, item.identifier_path):
+            raise error
+        return ValidItem(item, meta, local_id, owner, moment or self.recorded_at, existing=match)
+
+    def _local_id(self, item: Item) -> str:
+        if item.index in self._sharing_identifiers:
+            return local_id_without_identifier(item, self.context)
+        return local_id_of(item, self.context, self._known)
 
     def _owner(self, item: Item) -> Owner | None:
         owner = self.people.owner_of(item)
@@ -152,6 +175,17 @@ def _items_that_share_an_identifier(items: Sequence[Item]) -> frozenset[int]:
         for kind, indexes in shared
         for index in (indexes if is_about_a_person(kind) and kind != "Patient" else indexes[1:])
     )
+
+
+def _refuse_incomplete_statement(parsed: ParsedSubmission, context: SubmissionContext) -> None:
+    """Refuse conditional creates where an entry that changes nothing would be missed.
+
+    A whole list would retire a resource that it leaves out, and readers would see a gap in a sequence.
+    """
+    item = next((item for item in parsed.items if item.is_conditional_create), None)
+    if item and (context.complete_types or context.sequence is not None):
+        text = "A whole list, or a statement with X-Sequence, must not have a conditional create. Send PUT with an id."
+        raise Unprocessable(text, code="business-rule", expression=item.identifier_path)
 
 
 def parse_recorded_at(instant: str | None, path: str, received_at: datetime) -> datetime | None:

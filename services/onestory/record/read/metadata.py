@@ -140,10 +140,11 @@ def _resource(
     resource = {
         "type": resource_type,
         "interaction": _codes(interactions),
-        "versioning": "versioned",
+        # If-Match is optional. When it is sent, it must name the current version.
+        "versioning": "versioned-update" if "update" in interactions else "versioned",
         "readHistory": "vread" in interactions,
         "updateCreate": "update" in interactions,
-        # By identifier only: intake keeps no tables of resources, so it cannot check another condition.
+        # By identifier only, among the caller's own resources.
         "conditionalCreate": "create" in interactions and not operation_only,
         "conditionalRead": "not-match" if "read" in interactions else "not-supported",
         "conditionalUpdate": conditional and not operation_only,

@@ -19,11 +19,11 @@ from onestory.referral.lifecycle.handler import CommandRequest, Outcome
 from onestory.referral.lifecycle.model import Action, Json, Reason
 from onestory.referral.lifecycle.store import ReferralResource
 from onestory.shared.errors import Malformed, PreconditionRequired, Unprocessable
-from onestory.shared.fhir.bundle import etag
+from onestory.shared.fhir.bundle import entity_tags, etag
 from onestory.shared.fhir.dates import parse_instant
 from onestory.shared.fhir.validate import check_resource, validate
 from onestory.shared.http.openapi import FHIR_JSON
-from onestory.shared.http.request import entity_tags, idempotency_key
+from onestory.shared.http.request import idempotency_key
 from onestory.shared.policy import Caller
 
 

@@ -1,16 +1,19 @@
-"""Writes Bundles as bytes. Stored resources go into an entry without being parsed.
+"""Writes Bundles as bytes, and writes and reads ETags. Stored resources go into an entry without being parsed.
 
 FHIR R4, http://hl7.org/fhir/R4/bundle.html.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import orjson
+
+_ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
 class ResourceVersion(NamedTuple):
@@ -28,6 +31,15 @@ class ResourceVersion(NamedTuple):
 def etag(version_id: object) -> str:
     """Return the ETag of a version (http://hl7.org/fhir/R4/http.html#versioning)."""
     return f'W/"{version_id}"'
+
+
+def entity_tags(field: str) -> list[str | None]:
+    """Return the opaque tags in If-Match, If-None-Match or ETag, without `W/` and quotes (RFC 9110, 8.8.3).
+
+    An item that is no entity tag becomes None. A tag of this server has no comma, so a tag with a comma is no tag.
+    """
+    matches = [_ENTITY_TAG.fullmatch(item.strip()) for item in field.split(",")]
+    return [match[1] if match else None for match in matches]
 
 
 def searchset_bundle(total: int, self_url: str, next_url: str | None, entries: Iterable[bytes]) -> bytes:

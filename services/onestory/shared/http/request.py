@@ -1,9 +1,8 @@
-"""Reads the body of a request (FHIR JSON, perhaps gzip) within a limit, the Idempotency-Key, and entity tags."""
+"""Reads the body of a request (FHIR JSON, perhaps gzip) within a limit, the Idempotency-Key, and If-None-Match."""
 
 from __future__ import annotations
 
 import codecs
-import re
 import zlib
 from collections.abc import AsyncIterator
 from functools import partial
@@ -12,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from onestory.shared.errors import Malformed, TooLarge, WrongMediaType
+from onestory.shared.fhir.bundle import entity_tags
 from onestory.shared.http.limits import HeldBody
 from onestory.shared.http.media_types import FHIR_JSON, FHIR_VERSIONS, JSON
 from onestory.shared.runtime import run_in_thread_if
@@ -23,7 +23,6 @@ _GZIP = 16 + zlib.MAX_WBITS
 _MAX_GZIP_MEMBERS = 2_000
 # Deflate expands by a factor of about 1,000 at most, so a shorter piece becomes less than 1 MB.
 _SHORT_COMPRESSED = 1_000
-_ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
 async def read_body(request: Request, limit: int, *, optional: bool = False) -> bytes:
@@ -121,15 +120,6 @@ def idempotency_key(headers: Headers) -> str:
     if "Idempotency-Key" in headers and not key.strip():
         raise Malformed("Idempotency-Key is empty: send one, or leave it out.", code="value")
     return key
-
-
-def entity_tags(field: str) -> list[str | None]:
-    """Return the opaque tags in If-Match, If-None-Match or ETag, without `W/` and quotes (RFC 9110, 8.8.3).
-
-    An item that is no entity tag becomes None. A tag of this server has no comma, so a tag with a comma is no tag.
-    """
-    matches = [_ENTITY_TAG.fullmatch(item.strip()) for item in field.split(",")]
-    return [match[1] if match else None for match in matches]
 
 
 def has_version(request: Request, etag: str) -> bool:
