@@ -109,6 +109,10 @@ class _RawBundle(msgspec.Struct):
     timestamp: str | None = None
 
 
+# It is built here, by one thread: see `shared/fhir/strict_decoder.py`.
+_RAW_BUNDLE = msgspec.json.Decoder(_RawBundle)
+
+
 def to_collection(
     body: bytes, owned_indexes: Collection[int], earlier_ids: Mapping[str, str], request_id: UUID
 ) -> bytes:
@@ -118,7 +122,7 @@ def to_collection(
     `earlier_ids` has, by fullUrl, the local ids that earlier messages of the same referral stated. `request_id` is the
     X-Request-Id.
     """
-    bundle = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"), type=_RawBundle)
+    bundle = _RAW_BUNDLE.decode(body.removeprefix(b"\xef\xbb\xbf"))
     for index, entry in enumerate(bundle.entry):
         name = _local_id(entry, earlier_ids, request_id, is_owned=index in owned_indexes)
         entry.resource["id"] = msgspec.Raw(msgspec.json.encode(name))
