@@ -128,6 +128,10 @@ class _RawBundle(msgspec.Struct):
     timestamp: str | None = None
 
 
+# It is built here, by one thread: see `shared/fhir/strict_decoder.py`.
+_RAW_BUNDLE = msgspec.json.Decoder(_RawBundle)
+
+
 def to_collection(
     body: bytes,
     entries: Sequence[MessageEntry],
@@ -143,7 +147,7 @@ def to_collection(
     `earlier_ids` has, by fullUrl, the local ids that earlier messages of the same referral stated. `request_id` is the
     X-Request-Id. Raises `Unprocessable` for a reference that could mean several entries.
     """
-    bundle = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"), type=_RawBundle)
+    bundle = _RAW_BUNDLE.decode(body.removeprefix(b"\xef\xbb\xbf"))
     index = BundleIndex(entries, "")
     for entry, original in zip(bundle.entry, entries, strict=True):
         entry.resource = {name: _by_full_url(raw, original, index) for name, raw in entry.resource.items()}
