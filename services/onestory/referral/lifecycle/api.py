@@ -210,7 +210,10 @@ CHANGE_REFUSALS = [
     _OUTCOME_UNKNOWN,
 ]
 
-_TEAM_LIMITS = {"_count": count_schema(1, MAX_PAGE_SIZE, MAX_PAGE_SIZE)}
+_TEAM_LIMITS = {
+    "_count": count_schema(1, MAX_PAGE_SIZE, MAX_PAGE_SIZE),
+    "active": {"type": "string", "enum": ["true", "false"]},
+}
 TEAMS = RouteDescription(
     "findTeams",
     [

@@ -24,6 +24,8 @@ _FHIR_ID = {**_TEXT, "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}
 _UUID = {**_TEXT, "format": "uuid"}
 _INSTANT = {**_TEXT, "format": "date-time"}
 _ENTITY_TAGS = {**_TEXT, "pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'}
+_CURSOR = {**_TEXT, "pattern": r"^[A-Za-z0-9_-]+$"}
+_ODS_CODE = {**_TEXT, "pattern": r"^[A-Za-z0-9]{1,20}$"}
 _JSON_NAMES = ("json", JSON, FHIR_JSON)
 _SCHEMAS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("header", "Idempotency-Key"): {**_TEXT, "minLength": 1, "maxLength": 255, "pattern": r"^[ -~]*[!-~][ -~]*$"},
@@ -31,7 +33,17 @@ _SCHEMAS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("header", "If-None-Match"): _ENTITY_TAGS,
     ("header", "X-Request-Id"): _UUID,
     ("header", "X-Sequence"): {"type": "integer", "minimum": 0},
+    ("query", "_cursor"): _CURSOR,
+    ("query", "cursor"): _CURSOR,
+    ("query", "_lastUpdated"): {
+        **_TEXT,
+        "pattern": r"^(eq|ne|lt|gt|le|ge|sa|eb)?[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9:.]+(Z|[+-][0-9:]{5})?)?)?)?$",
+    },
     ("query", "_since"): _INSTANT,
+    ("query", "_type"): {**_TEXT, "pattern": r"^[A-Z][A-Za-z]+(,[A-Z][A-Za-z]+)*$"},
+    ("query", "after"): {**_TEXT, "pattern": r"^[rdf][0-9]{1,6}-[0-9]{1,18}(\.[rdf][0-9]{1,6}-[0-9]{1,18})*$"},
+    ("query", "patient:identifier"): {**_TEXT, "pattern": r"^https://fhir\.nhs\.uk/Id/nhs-number\|[0-9]{10}$"},
+    ("query", "requester"): _ODS_CODE,
     ("query", "asOf"): _INSTANT,
     ("query", "since"): _INSTANT,
     ("query", "_format"): {**_TEXT, "enum": [*_JSON_NAMES]},
@@ -41,7 +53,7 @@ _PATH_PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "resource_type": ("A resource type of FHIR R4, such as Condition.", {"$ref": "#/components/schemas/ResourceType"}),
     "id": ("The id of the resource. For Patient an NHS number works too.", _FHIR_ID),
     "team": ("The id of a team in the directory.", _FHIR_ID),
-    "ods": ("The ODS code of an organisation.", {**_TEXT, "pattern": r"^[A-Za-z0-9]+$"}),
+    "ods": ("The ODS code of an organisation.", _ODS_CODE),
     "version_id": ("The version: meta.versionId, or the value of the ETag.", _FHIR_ID),
 }
 
