@@ -38,6 +38,8 @@ def test_what_has_a_route_is_promised() -> None:
         RouteAddress("PUT", "/fhir/{}/{}"),
         RouteAddress("GET", "/fhir/{}"),
         RouteAddress("GET", "/fhir/Patient/{}/$everything"),
+        RouteAddress("POST", "/fhir/Patient/{}/$everything"),
+        RouteAddress("GET", "/fhir/Patient/$everything"),
         RouteAddress("GET", "/fhir/{}/_history"),
         RouteAddress("GET", "/fhir/_history"),
     )
@@ -78,3 +80,24 @@ def test_the_search_parameters_of_a_type_are_those_that_are_answered() -> None:
         assert parse_include(name, "Condition")
     for name in condition["searchRevInclude"]:
         assert parse_include(name, "Condition")
+
+
+def test_an_operation_of_every_type_is_listed_for_each() -> None:
+    rest = stated(RouteAddress("POST", "/fhir/{}/$validate"), RouteAddress("POST", "/fhir/{}/{}/$validate"))
+
+    assert {tuple(operation["name"] for operation in each["operation"]) for each in rest["resource"]} == {("validate",)}
+
+
+def test_the_person_is_a_parameter_of_types_about_a_person_only() -> None:
+    teams = RouteAddress("GET", "/fhir/HealthcareService")
+    rest, with_teams = stated(RouteAddress("GET", "/fhir/{}")), stated(RouteAddress("GET", "/fhir/{}"), teams)
+
+    names = {each["type"]: {one["name"] for one in each["searchParam"]} for each in rest["resource"]}
+    assert {"patient", "subject"} <= names["Condition"]
+    assert names["AllergyIntolerance"] & {"patient", "subject"} == {"patient"}
+    for resource_type in ("Organization", "Practitioner", "Location", "HealthcareService", "Medication", "Binary"):
+        assert names[resource_type].isdisjoint({"patient", "subject"})
+        assert {"_id", "_lastUpdated"} <= names[resource_type]
+    assert {"identifier", "name", "active"} <= names["HealthcareService"]
+    (service,) = [each for each in with_teams["resource"] if each["type"] == "HealthcareService"]
+    assert {one["name"] for one in service["searchParam"]} == names["HealthcareService"] | {"serves"}
