@@ -48,7 +48,7 @@ class CreateReferral:
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         body = await read_body(request, self._max_body_bytes)
-        referral_request = parse_service_request(parse_body(body))
+        referral_request = parse_service_request(parse_body(body), base_url=self._fhir)
         command_request = lifecycle_request.command_request(request, caller, body)
         outcome = await self._handler.create(command_request, referral_request)
         await self._audit.record_repeat(caller, outcome, "create", command_request.correlation_id)
