@@ -204,3 +204,17 @@ def test_a_link_to_an_entry_about_another_person_is_refused() -> None:
     outcome = decide(post({"resourceType": "Bundle", "type": "batch", "entry": listed})).outcomes[1]
 
     assert place(outcome.error) == "Bundle.entry[1].resource.content[0].attachment.url"  # type: ignore[union-attr]
+
+
+def test_links_are_found_however_many_servers_a_bundle_has() -> None:
+    servers = [f"http://s{at}.example/fhir" for at in range(20)]
+    binaries = [(f"{server}/Binary/{at}", {**letter(), "id": str(at)}) for at, server in enumerate(servers)]
+    said = document(f"{servers[7]}/Binary/7", text=narrative(f'<a href="{servers[9]}/Binary/9">x</a>'))
+    entries = [{"fullUrl": url, "resource": each} for url, each in (*binaries, (full_url(0), said))]
+
+    written = content(
+        statement(decide(post({"resourceType": "Bundle", "type": "collection", "entry": entries}))).entries[20]
+    )
+
+    assert written["content"][0]["attachment"]["url"] == f"Binary/{shared_id(AMINA, 'Binary', '7')}"
+    assert written["text"] == narrative(f'<a href="Binary/{shared_id(AMINA, "Binary", "9")}">x</a>')

@@ -14,7 +14,7 @@ import msgspec
 
 from onestory.intake.domain.item import Item, ItemIndex, parse_relative_reference, shared_ids_in
 from onestory.intake.domain.request import KnownResource
-from onestory.shared.errors import Forbidden, Unprocessable, at_path
+from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.events import Entry, Operation
 from onestory.shared.identity import parse_shared_id
 
@@ -114,16 +114,14 @@ def refuse_invalid_judgement(item: Item, person_key: str, index: ItemIndex, know
 
 def judged_statements(item: Item, index: ItemIndex, known: Mapping[str, KnownResource]) -> list[JudgedStatement]:
     """Return the statements that a judgement names, in order. Raises `Unprocessable` if the record lacks one."""
-    return [_judged_statement(item, path, reference, index, known) for path, reference in _references(item)]
+    return [_judged_statement(path, reference, index, known) for path, reference in _references(item)]
 
 
 def _judged_statement(
-    item: Item, path: str, reference: Any, index: ItemIndex, known: Mapping[str, KnownResource]
+    path: str, reference: Any, index: ItemIndex, known: Mapping[str, KnownResource]
 ) -> JudgedStatement:
     literal = str(reference.get("reference", "")) if isinstance(reference, dict) else None
     target = parse_relative_reference(index.normalise(literal)) if literal is not None else None
-    if literal and target:
-        _refuse_ambiguous(item, literal, index, path)
     if target is None or not parse_shared_id(target[1]):
         text = "A judgement must name statements of the record. Send Type/id with the id from a read or a search."
         raise Unprocessable(text, code="value", expression=path)
@@ -135,13 +133,6 @@ def _judged_statement(
         text = "The record does not have this resource (yet). Correct the reference, or send the judgement again later."
         raise Unprocessable(text, code="not-found", expression=path)
     return JudgedStatement(path, target[1], known_resource)
-
-
-def _refuse_ambiguous(item: Item, reference: str, index: ItemIndex, path: str) -> None:
-    try:
-        index.find(reference, item)
-    except Unprocessable as error:
-        raise at_path(error, path) from error
 
 
 def _references(item: Item) -> Iterator[tuple[str, Any]]:

@@ -24,6 +24,7 @@ from onestory.intake.domain.judgement import LINKAGE, subject_of_linkage
 from onestory.intake.domain.person_elements import BINARY, person_elements, references_at, refuse_other_type
 from onestory.intake.domain.request import KnownResource, SubmissionContext, identifier_condition
 from onestory.shared.errors import Malformed, OneStoryError, Unprocessable, at_path
+from onestory.shared.fhir.references import pds_patient_id
 from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
     PersonIdentifier,
@@ -33,8 +34,6 @@ from onestory.shared.identity import (
     provisional_identity,
 )
 
-# PDS is the authority for identity, and its Patient ids are NHS numbers. Its host differs by environment.
-_PDS = "/personal-demographics/FHIR/R4/Patient/"
 # These elements can name only a Patient. If their reference leads to no known person, that is an error.
 _ONLY_PATIENT = {"subject", "patient", "for", "beneficiary", "candidate", "individual", "deliverTo"}
 _INSTEAD = (
@@ -143,9 +142,8 @@ class PersonResolver:
             return self._person_of_id(target[1])
         if normalised.startswith("Patient?"):
             return self._person_of_search(normalised.removeprefix("Patient?"))
-        if _PDS in normalised and is_nhs_number(normalised.partition(_PDS)[2]):
-            return PersonIdentifier(NHS_NUMBER_SYSTEM, normalised.partition(_PDS)[2])
-        return None
+        number = pds_patient_id(normalised)
+        return PersonIdentifier(NHS_NUMBER_SYSTEM, number) if number else None
 
     def identify_patient(self, item: Item) -> PersonIdentifier:
         """Return the person of a Patient: by NHS number, else by shared id, else a provisional identity of this source.

@@ -56,7 +56,7 @@ class CreateReferral:
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         body = await self._bodies.read(request, caller)
-        referral_request = parse_service_request(parse_body(body))
+        referral_request = parse_service_request(parse_body(body), base_url=self._fhir)
         command_request = lifecycle_request.command_request(request, caller, body)
         outcome = await self._handler.create(command_request, referral_request)
         if outcome.repeated:

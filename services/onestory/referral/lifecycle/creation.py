@@ -22,7 +22,7 @@ from onestory.referral.lifecycle.model import (
 )
 from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.events import REFERRAL_SYSTEM, Party
-from onestory.shared.fhir.references import is_advice_request
+from onestory.shared.fhir.references import is_advice_request, pds_patient_id
 from onestory.shared.identity import (
     DOS_SERVICE_SYSTEM,
     NHS_NUMBER_SYSTEM,
@@ -74,9 +74,14 @@ class ReferralOrigin:
 
 
 def parse_service_request(
-    resource: Json, person: PersonIdentifier | None = None, team: TeamReference | None = None
+    resource: Json,
+    person: PersonIdentifier | None = None,
+    team: TeamReference | None = None,
+    base_url: str = "",
 ) -> ReferralRequest:
     """The request in a valid ServiceRequest. `person` and `team` replace those that it names, where given.
+
+    The subject may be a URL below `base_url`, the FHIR base URL of this deployment.
 
     Raises `Unprocessable` where it makes no referral.
     """
@@ -91,7 +96,7 @@ def parse_service_request(
         problem = "A referral asks for something to be done: leave doNotPerform out."
         raise Unprocessable(problem, code="business-rule", expression="ServiceRequest.doNotPerform")
     return ReferralRequest(
-        person=person or _parse_person(resource.get("subject", {})),
+        person=person or _parse_person(resource.get("subject", {}), base_url),
         team=team or parse_team_reference(resource.get("performer", []), "ServiceRequest.performer"),
         status=Status.REQUESTED if status == "active" else Status.DRAFT,
         kind=_kind(resource),
@@ -194,10 +199,14 @@ def _team_reference(reference: Mapping[str, Any], path: str) -> TeamReference | 
     return None
 
 
-def _parse_person(subject: Mapping[str, Any]) -> PersonIdentifier:
+def _parse_person(subject: Mapping[str, Any], base_url: str) -> PersonIdentifier:
     identifier = subject.get("identifier", {})
     by_number = identifier.get("value") if is_nhs_number_system(identifier.get("system")) else None
-    by_id = str(subject.get("reference", "")).rpartition("Patient/")[2] or None
+    reference = str(subject.get("reference", ""))
+    # The id of a Patient of another server may look like an NHS number, and is none.
+    relative = reference.removeprefix(f"{base_url}/") if base_url else reference
+    is_relative = relative.startswith("Patient/")
+    by_id = relative.removeprefix("Patient/") if is_relative else pds_patient_id(reference) or reference
     numbers = {number for number in (by_number, by_id) if number}
     if len(numbers) != 1 or not is_nhs_number(number := numbers.pop()):
         raise Unprocessable(

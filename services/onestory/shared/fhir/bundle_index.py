@@ -17,6 +17,7 @@ RELATIVE_REFERENCE = re.compile(r"(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]
 """A reference of the form `Type/id`."""
 
 _MAX_STARTS = 8
+_WORD = re.compile(rb"[^\s\"'\\<>]+")
 _VERSION = re.compile(r"/_history/[^/]*$")
 # A RESTful URL. Without a server it is relative, and then its server is not known.
 _URL = re.compile(rf"(?:(?P<root>https?://[^?#]+)/)?(?P<relative>{RELATIVE_REFERENCE.pattern})")
@@ -52,7 +53,8 @@ class BundleIndex(Generic[EntryT]):
         self._of_servers: dict[str, list[EntryT]] = {}
         self._of_no_server: dict[str, list[EntryT]] = {}
         self._roots: dict[int, str | None] = {}
-        self._starts: list[bytes] | None = None
+        self._starts: set[bytes] | None = None
+        self._urls: set[bytes] = set()
         for entry in entries:
             if entry.full_url:
                 self._by_url.setdefault(entry.full_url, entry)
@@ -100,10 +102,12 @@ class BundleIndex(Generic[EntryT]):
     def may_be_named_in(self, content: bytes) -> bool:
         """Return whether these bytes may hold a fullUrl of the Bundle, or a URL below the own base URL."""
         if self._starts is None:
-            starts = {_start_of(url) for url in self._by_url} | {self._base_url}
-            # Many searches would take longer than reading the content once.
-            self._starts = [start.encode() for start in starts] if len(starts) <= _MAX_STARTS else [b""]
-        return any(start in content for start in self._starts)
+            self._starts = {_start_of(url).encode() for url in self._by_url} | {self._base_url.encode()}
+            self._urls = {url.encode() for url in self._by_url}
+        if len(self._starts) <= _MAX_STARTS:
+            return any(start in content for start in self._starts)
+        # One pass over the content, however many servers the Bundle has.
+        return self._base_url.encode() in content or not self._urls.isdisjoint(_WORD.findall(content))
 
     def normalise(self, reference: str) -> str:
         """Return the reference without a version. A URL below the own base URL becomes relative."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from onestory.shared.fhir.definitions import definitions
 from onestory.shared.fhir.json import element_value, elements, object_of
-from onestory.shared.identity import is_ods_code_system
+from onestory.shared.identity import is_nhs_number, is_ods_code_system
 
 ADVICE_CATEGORY = ("https://fhir.nhs.uk/CodeSystem/usecases-categories-bars", "a8t1")
 """System and code of ServiceRequest.category for advice and guidance, as BaRS and e-RS define it."""
@@ -28,6 +28,7 @@ _SHARED_REFERENCE = re.compile(r"Organization/([a-z2-7]{26}(?:-[a-z2-7]{26})?)")
 _LITERAL = re.compile(
     rb'"reference"\s*:\s*"(?:(https?://[^"]*)/)?([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[^"]*)?"'
 )
+_PDS = "/personal-demographics/FHIR/R4/Patient/"
 # Sorts after every date.
 _NO_END = "~"
 
@@ -76,6 +77,15 @@ def _in_value(value: Any, kind: str, path: str) -> Iterator[ReferenceObject]:
 def _kind(elements: Mapping[str, str], name: str) -> str:
     # Every type may have extensions, and so may the `_name` member of a primitive element.
     return "Extension" if name in ("extension", "modifierExtension") else elements.get(name, "").removesuffix("[]")
+
+
+def pds_patient_id(reference: str) -> str | None:
+    """Return the NHS number in the URL of a Patient of PDS, or None for any other reference.
+
+    PDS is the authority for identity, and its Patient ids are NHS numbers. Its host differs by environment.
+    """
+    patient_id = reference.partition(_PDS)[2]
+    return patient_id if is_nhs_number(patient_id) else None
 
 
 def general_practitioners(patient: bytes) -> Sequence[Mapping[str, Any]]:
