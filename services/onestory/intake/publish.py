@@ -125,18 +125,18 @@ class PublishHandler:
         known = await known_resources(self._record, parsed.shared_ids())
         if judged := parsed.judged_ids() & known.keys():
             known |= await with_linked_identities(self._record, {shared_id: known[shared_id] for shared_id in judged})
-        decided, claims = await self._conditions.decide(parsed, context, known, large=large)
+        decided, reservations = await self._conditions.decide(parsed, context, known, large=large)
         try:
             prepared, messages = await self._prepare(parsed, context, known, traceparent, decided)
             await self._refuse_replacing_judgements(prepared, context.role)
             await self._keys.use(submission, context)
         except BaseException:
-            await self._conditions.release(claims)
+            await self._conditions.release(reservations)
             raise
         positions, visible_before = await asyncio.gather(
             self._send(prepared, messages), self._conditions.visible_before(prepared)
         )
-        await self._conditions.set_position(claims, position_token(positions))
+        await self._conditions.set_position(reservations, position_token(positions))
         _log_published(prepared)
         return PublishedSubmission(prepared, positions, visible_before)
 
