@@ -1,8 +1,8 @@
 """Checks the conditions of a submission against the record: conditional creates and updates, If-Match, If-None-Match.
 
-Of several creates with one identifier at the same time, one publishes. Each request claims the identifier, looks again,
-publishes, and leaves its position in the claim. The others wait until readers see that position, and then find the
-resource. The reasons are in docs/explanation/decisions/0028.
+When several requests create with one identifier at the same time, one of them publishes. Each request reserves the
+identifier, looks again, publishes, and leaves its position in the reservation. The others wait until readers see that
+position, and then find the resource. The reasons are in docs/explanation/decisions/0028.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from datetime import timedelta
 import structlog
 from uuid_utils.compat import uuid7
 
-from onestory.intake import claim_store
-from onestory.intake.claim_store import CreateClaims
+from onestory.intake import reservation_store
 from onestory.intake.condition_store import (
     AskedIdentifier,
     VisibleVersion,
@@ -37,6 +36,7 @@ from onestory.intake.domain.conditions import (
     plain_part,
 )
 from onestory.intake.domain.request import AcceptedEntry, PreparedSubmission, SubmissionContext
+from onestory.intake.reservation_store import CreateReservations
 from onestory.shared.errors import OneStoryError, PreconditionFailed, Unavailable
 from onestory.shared.fhir.definitions import directory_types, is_about_a_person
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier, is_nhs_number, is_nhs_number_system
@@ -62,19 +62,19 @@ class ConditionalWrites:
         self._record = record
         self._visible = visible
         # After twice the limit of a send Kafka gets nothing more from it.
-        self._claim_lasts = timedelta(seconds=2 * send_limit_s + _MARGIN_S)
+        self._reservation_lasts = timedelta(seconds=2 * send_limit_s + _MARGIN_S)
 
     async def decide(
         self, items: Sequence[ConditionalItem], scopes_of: FindScopes, context: SubmissionContext
-    ) -> tuple[DecidedConditions, CreateClaims]:
-        """Return the resources that the identifiers of a submission name, and the claims on those that do not exist.
+    ) -> tuple[DecidedConditions, CreateReservations]:
+        """Return the resources that the identifiers of a submission name, and reservations of those that do not exist.
 
-        Give the claims back with `release`, or set their position. Raises `Unavailable` when PostgreSQL does not
+        Give the reservations back with `release`, or set their position. Raises `Unavailable` when PostgreSQL does not
         answer, and when others create the same resources for too long.
         """
-        claims = CreateClaims(uuid7(), frozenset())
+        reservations = CreateReservations(uuid7(), frozenset())
         if not items:
-            return NO_CONDITIONS, claims
+            return NO_CONDITIONS, reservations
         deadline = time.monotonic() + _WAIT_S
         visible: list[str] = []
         try:
@@ -82,50 +82,50 @@ class ConditionalWrites:
                 decided, scopes = await self._match(items, scopes_of, context)
                 undecided = scopes.keys() - decided.matches.keys() - decided.errors.keys()
                 missing = {
-                    _claim_name(item, scopes[item.index], context)
+                    _reservation_name(item, scopes[item.index], context)
                     for item in items
                     if item.is_create and item.index in undecided
                 }
-                if missing <= claims.names:
-                    await self.release(CreateClaims(claims.holder, claims.names - missing))
-                    return decided, CreateClaims(claims.holder, frozenset(missing))
-                wanted = CreateClaims(claims.holder, claims.names | missing)
-                if await claim_store.claim(self._record, wanted, self._claim_lasts, visible):
-                    claims = wanted
+                if missing <= reservations.names:
+                    await self.release(CreateReservations(reservations.holder, reservations.names - missing))
+                    return decided, CreateReservations(reservations.holder, frozenset(missing))
+                wanted = CreateReservations(reservations.holder, reservations.names | missing)
+                if await reservation_store.reserve(self._record, wanted, self._reservation_lasts, visible):
+                    reservations = wanted
                 else:
                     visible = await self._positions_of_others(wanted, deadline)
         except BaseException:
-            await self.release(claims)
+            await self.release(reservations)
             raise
 
-    async def release(self, claims: CreateClaims) -> None:
-        """Give claims back, because nothing was sent. Without PostgreSQL they end by themselves."""
-        if claims.names:
+    async def release(self, reservations: CreateReservations) -> None:
+        """Give reservations back, because nothing was sent. Without PostgreSQL they end by themselves."""
+        if reservations.names:
             with suppress(Unavailable):
-                await claim_store.release(self._record, claims)
+                await reservation_store.release(self._record, reservations)
 
-    async def set_position(self, claims: CreateClaims, position: str) -> None:
-        """Let the claims end when readers see this position. Without PostgreSQL they end after a time.
+    async def set_position(self, reservations: CreateReservations, position: str) -> None:
+        """Let the reservations end when readers see this position. Without PostgreSQL they end after a time.
 
         An empty position means that nothing was sent.
         """
         if not position:
-            await self.release(claims)
-        elif claims.names:
+            await self.release(reservations)
+        elif reservations.names:
             try:
-                await claim_store.set_position(self._record, claims, position)
+                await reservation_store.set_position(self._record, reservations, position)
             except Unavailable:
-                log.warning("create_claim_without_position")
+                log.warning("reservation_without_position")
 
-    async def _positions_of_others(self, claims: CreateClaims, deadline: float) -> list[str]:
-        """Wait until readers see what the holders of these claims publish. Return the position tokens.
+    async def _positions_of_others(self, reservations: CreateReservations, deadline: float) -> list[str]:
+        """Wait until readers see what the holders of these reservations publish. Return the position tokens.
 
         Raises `Unavailable` at the deadline. A holder without a position is still at work, or was stopped.
         """
         await asyncio.sleep(_PAUSE_S)
         if time.monotonic() > deadline:
             raise Unavailable("Another request creates the same resource. Repeat this one: that is safe.")
-        positions = await claim_store.positions_of_others(self._record, claims)
+        positions = await reservation_store.positions_of_others(self._record, reservations)
         return [position for position in positions if await self._is_visible(position, deadline)]
 
     async def _is_visible(self, position: str, deadline: float) -> bool:
@@ -226,7 +226,7 @@ def _asked(item: ConditionalItem, person: PersonIdentifier | None, context: Subm
     )
 
 
-def _claim_name(item: ConditionalItem, person: PersonIdentifier | None, context: SubmissionContext) -> bytes:
+def _reservation_name(item: ConditionalItem, person: PersonIdentifier | None, context: SubmissionContext) -> bytes:
     """Return the hash of the resource that would be created.
 
     A resource such as an Organization can be in the directory and in statements about people, so its place is a part.

@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 from cachetools import FIFOCache
 
-from onestory.intake import claim_store
+from onestory.intake import reservation_store
 from onestory.intake.domain.request import Submission, SubmissionContext
 from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.postgres.database import Database
@@ -49,14 +49,14 @@ class IdempotencyKeys:
 
     async def _store(self, key: tuple[str, str, str], digest: bytes, context: SubmissionContext) -> None:
         try:
-            self._stored[key] = await claim_store.add_key(self._database, context.source, key[2], digest)
+            self._stored[key] = await reservation_store.add_key(self._database, context.source, key[2], digest)
         except Unavailable:
             self._not_stored.setdefault(key, digest)
             log.warning("idempotency_key_not_stored")
 
     @asynccontextmanager
     async def forgetting(self, age: timedelta) -> AsyncIterator[None]:
-        """Delete old keys and claims once an hour, as long as the context is open."""
+        """Delete old keys and reservations once an hour, as long as the context is open."""
         task = asyncio.create_task(self._forget(age))
         try:
             yield
@@ -68,7 +68,7 @@ class IdempotencyKeys:
     async def _forget(self, age: timedelta) -> None:
         while True:
             try:
-                await claim_store.forget_older(self._database, age)
+                await reservation_store.forget_older(self._database, age)
             except (Unavailable, asyncpg.PostgresError):
                 log.warning("old_idempotency_keys_not_deleted")
             await asyncio.sleep(_FORGET_EVERY_S)

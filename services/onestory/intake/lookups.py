@@ -24,11 +24,11 @@ from onestory.intake.domain.earlier import (
 )
 from onestory.intake.domain.request import KnownResource, SubmissionContext
 from onestory.intake.preparation import (
-    Decision,
     DecisionInput,
     EventMessages,
     LookupFacts,
     Preparation,
+    PreparedDecision,
     PreparedMessages,
     preparation_of,
 )
@@ -189,7 +189,7 @@ class SubmissionDecider:
         await self._decision(conditions)
         return await self._preparation.scopes(replace(self._given, conditions=conditions))
 
-    async def _decision(self, conditions: DecidedConditions) -> Decision:
+    async def _decision(self, conditions: DecidedConditions) -> PreparedDecision:
         for _ in range(_MAX_ROUNDS):
             decision = await self._preparation.decide(replace(self._given, conditions=conditions))
             answered = await self._answers(self._given.earlier, decision.asked, self.context)

@@ -71,7 +71,7 @@ class PreparedMessages:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class PreparedDecision:
     """The outcome of one run of the decision: what is ready to send, or the error that refuses the submission.
 
     `asked` are its questions about the source's earlier statements, with the answers on which it went on.
@@ -105,7 +105,7 @@ class Preparation(Protocol):
     async def parse(self, submission: Submission, deployment: Deployment) -> LookupFacts:
         """Parse a submission. Raises the errors of `parse_submission`."""
 
-    async def decide(self, given: DecisionInput) -> Decision:
+    async def decide(self, given: DecisionInput) -> PreparedDecision:
         """Prepare what was parsed. An event that is too large is refused with `TooLarge`."""
 
     async def scopes(self, given: DecisionInput) -> Mapping[int, PersonIdentifier | None]:
@@ -132,7 +132,7 @@ class _InEventLoop:
     async def parse(self, submission: Submission, deployment: Deployment) -> LookupFacts:
         return _parse(self._memory, submission, deployment)
 
-    async def decide(self, given: DecisionInput) -> Decision:
+    async def decide(self, given: DecisionInput) -> PreparedDecision:
         return _decide(self._memory, self._messages, given)
 
     async def scopes(self, given: DecisionInput) -> Mapping[int, PersonIdentifier | None]:
@@ -147,7 +147,7 @@ class _InWorker:
     async def parse(self, submission: Submission, deployment: Deployment) -> LookupFacts:
         return await self._task.call(_parse, submission, deployment)
 
-    async def decide(self, given: DecisionInput) -> Decision:
+    async def decide(self, given: DecisionInput) -> PreparedDecision:
         return await self._task.call(_decide, self._messages, given)
 
     async def scopes(self, given: DecisionInput) -> Mapping[int, PersonIdentifier | None]:
@@ -172,17 +172,17 @@ def _scopes(memory: WorkerMemory, given: DecisionInput) -> Mapping[int, PersonId
     return condition_scopes(memory.value, given.context, given.known, given.earlier, given.conditions)
 
 
-def _decide(memory: WorkerMemory, messages: EventMessages, given: DecisionInput) -> Decision:
+def _decide(memory: WorkerMemory, messages: EventMessages, given: DecisionInput) -> PreparedDecision:
     assert isinstance(memory.value, ParsedSubmission)
     try:
         prepared = prepare(
             memory.value, given.context, given.known, uuid7, earlier=given.earlier, conditions=given.conditions
         )
-        return Decision(_ready(prepared, messages, given), given.earlier.questions)
+        return PreparedDecision(_ready(prepared, messages, given), given.earlier.questions)
     except OneStoryError as error:
         # The answer lists the first issues only. A small body can have millions of them.
         error.issues = error.issues[: MAX_ISSUES + 1]
-        return Decision(error.with_traceback(None), given.earlier.questions)
+        return PreparedDecision(error.with_traceback(None), given.earlier.questions)
 
 
 def _ready(prepared: PreparedSubmission, messages: EventMessages, given: DecisionInput) -> PreparedMessages:

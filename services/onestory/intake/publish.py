@@ -123,22 +123,22 @@ class PublishHandler:
             facts = await preparation.parse(submission, request.deployment)
             context = apply_claims(request, header, facts.claims)
             decider = await self._preparer.decider(preparation, facts, context, caller, traceparent=traceparent)
-            decided, claims = await self._conditions.decide(facts.conditional, decider.scopes, context)
+            decided, reservations = await self._conditions.decide(facts.conditional, decider.scopes, context)
             try:
                 ready = await self._ready(decider, decided, facts)
                 refuse_replacing_judgements(await current_judgements(self._record, ready.possible_judgements))
                 if not submission.dry_run:
                     await self._keys.use(submission, context)
             except BaseException:
-                await self._conditions.release(claims)
+                await self._conditions.release(reservations)
                 raise
         if submission.dry_run:
-            await self._conditions.release(claims)
+            await self._conditions.release(reservations)
             return PublishedSubmission(ready.prepared, ready.event_ids, [])
         positions, visible_before = await asyncio.gather(
             self._send(ready), self._conditions.visible_before(ready.prepared)
         )
-        await self._conditions.set_position(claims, position_token(positions))
+        await self._conditions.set_position(reservations, position_token(positions))
         _log_published(ready)
         return PublishedSubmission(ready.prepared, ready.event_ids, positions, visible_before)
 

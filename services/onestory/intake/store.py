@@ -1,6 +1,6 @@
 """The SQL of the publish path: it reads views of the record service.
 
-`condition_store.py` has the SQL of conditions, and `claim_store.py` that of intake's own tables.
+`condition_store.py` has the SQL of conditions, and `reservation_store.py` that of intake's own tables.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 
+from onestory.shared.durations import parse_duration
 from onestory.shared.errors import Misconfigured
 from onestory.shared.http.settings import HttpSettings
 from onestory.shared.setting_help import setting as _setting
@@ -18,11 +19,6 @@ PREFIX = "ONESTORY_"
 _PASSWORD = re.compile(r"://[^:/@]*:(.*)@|\bpassword\s*=\s*('[^']*'|\S+)")
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
-
-_DURATION = re.compile(
-    r"P(?=.)(?:(?P<weeks>\d{1,4})W|(?:(?P<days>\d{1,5})D)?"
-    r"(?:T(?=.)(?:(?P<hours>\d{1,5})H)?(?:(?P<minutes>\d{1,5})M)?(?:(?P<seconds>\d{1,7})S)?)?)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,15 +344,3 @@ def _string_map(raw: str) -> dict[str, str]:
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
         raise ValueError
     return table
-
-
-def parse_duration(text: str) -> timedelta:
-    """Return an ISO 8601 duration such as `P1D`, `PT12H`, `P2W` or `P1DT6H`.
-
-    Raises `ValueError` for zero, and for months and years, which have no fixed length.
-    """
-    match = _DURATION.fullmatch(text)
-    length = timedelta(**{unit: int(amount) for unit, amount in match.groupdict().items() if amount}) if match else None
-    if not length:
-        raise ValueError(f"{text!r} is no duration in weeks, days, hours, minutes and seconds (ISO 8601).")
-    return length

@@ -52,7 +52,7 @@ class FakeRecord(Database):
     record does not show all that Kafka has.
 
     `visible` are the versions that readers see, `found` the rows of resources that may have an identifier, and `keys`
-    the idempotency keys with their digests. `claims` are the claims of creates with their positions; `others_create`
+    the idempotency keys with their digests. `reservations` are those of creates, with their positions; `others_create`
     says that another request holds them all.
     """
 
@@ -67,7 +67,7 @@ class FakeRecord(Database):
         self.visible: dict[str, VisibleVersion] = {}
         self.found: list[Mapping[str, Any]] = []
         self.keys: dict[tuple[object, ...], object] = {}
-        self.claims: dict[bytes, str | None] = {}
+        self.reservations: dict[bytes, str | None] = {}
         self.others_create = False
         self.away = False
         self.behind = False
@@ -105,8 +105,8 @@ class FakeRecord(Database):
             return self.found
         if "own_directory_statement" in query:
             return []
-        if "intake.create_claim" in query:
-            return self._claims(query, *arguments)
+        if "intake.create_reservation" in query:
+            return self._reservations(query, *arguments)
         self.asked += 1
         if "identified_patient" in query:
             systems, values = cast(list[str], arguments[0]), cast(list[str], arguments[1])
@@ -128,14 +128,14 @@ class FakeRecord(Database):
             return [{"shared_id": each, "event_id": self.stands[each]} for each in shared_ids if each in self.stands]
         return [_row(each, self.known[each]) for each in shared_ids if each in self.known]
 
-    def _claims(self, query: str, names: Any, *arguments: Any) -> Sequence[Any]:
+    def _reservations(self, query: str, names: Any, *arguments: Any) -> Sequence[Any]:
         if "insert" in query:
-            self.claims |= {} if self.others_create else dict.fromkeys(names)
+            self.reservations |= {} if self.others_create else dict.fromkeys(names)
             return [] if self.others_create else names
         if "delete" in query:
-            self.claims = {name: position for name, position in self.claims.items() if name not in names}
+            self.reservations = {name: position for name, position in self.reservations.items() if name not in names}
         if "update" in query:
-            self.claims |= dict.fromkeys(names, arguments[1])
+            self.reservations |= dict.fromkeys(names, arguments[1])
         return []
 
 

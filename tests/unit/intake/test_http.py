@@ -485,23 +485,23 @@ def test_a_condition_is_never_taken_for_met_while_the_record_is_away(door: HttpD
     assert not door.broker.sent
 
 
-def test_a_create_claims_its_identifier_until_readers_see_it(door: HttpDoor) -> None:
+def test_a_create_reserves_its_identifier_until_readers_see_it(door: HttpDoor) -> None:
     created = {"If_None_Exist": "identifier=urn:s|1"}
     door.send("POST", "/fhir/Condition", condition(AMINA, "c"), **created, Idempotency_Key="k1")
-    assert list(door.record.claims.values()) == ["r0-0"]
+    assert list(door.record.reservations.values()) == ["r0-0"]
 
-    # A claim of a request that sends nothing is given back.
-    door.record.claims = {}
+    # A reservation of a request that sends nothing is given back.
+    door.record.reservations = {}
     refused = door.send("POST", "/fhir/Condition", condition(AMINA, "c", "Gout"), **created, Idempotency_Key="k1")
-    assert (refused.status_code, door.record.claims) == (422, {})
+    assert (refused.status_code, door.record.reservations) == (422, {})
 
-    # After an unknown outcome the claim stays: Kafka may have the message.
+    # After an unknown outcome the reservation stays: Kafka may have the message.
     door.broker.away = True
     unknown = door.send("POST", "/fhir/Condition", condition(AMINA, "c"), **created)
-    assert (unknown.status_code, list(door.record.claims.values())) == (503, [None])
+    assert (unknown.status_code, list(door.record.reservations.values())) == (503, [None])
 
 
-def test_a_create_that_others_claim_for_too_long_is_answered_with_503(
+def test_a_create_that_others_reserve_for_too_long_is_answered_with_503(
     door: HttpDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onestory.intake.conditions._WAIT_S", 0.05)

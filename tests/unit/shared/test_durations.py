@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from onestory.shared.settings import parse_duration
+from onestory.shared.durations import parse_duration
 
 
 @pytest.mark.parametrize(

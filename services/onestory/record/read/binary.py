@@ -92,16 +92,16 @@ def wants_resource(media_type: str, accept: Sequence[str], format_parameter: str
     return wanted > _rank(requested, (own,)) and wanted.quality > 0
 
 
-class _Rank(NamedTuple):
+class _ContentRank(NamedTuple):
     """How much a caller wants a format. The greater rank wins."""
 
     quality: float
     earliness: int
 
 
-def _rank(requested: Sequence[MediaRange], names: Sequence[str]) -> _Rank:
-    ranks = (_Rank(each.quality, -place) for place, each in enumerate(requested) if each.name in names)
-    return max(ranks, default=_Rank(0.0, -len(requested)))
+def _rank(requested: Sequence[MediaRange], names: Sequence[str]) -> _ContentRank:
+    ranks = (_ContentRank(each.quality, -place) for place, each in enumerate(requested) if each.name in names)
+    return max(ranks, default=_ContentRank(0.0, -len(requested)))
 
 
 def _requested_formats(accept: Sequence[str], format_parameter: str) -> list[MediaRange]:

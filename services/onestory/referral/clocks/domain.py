@@ -15,8 +15,8 @@ from itertools import pairwise
 
 import holidays
 
+from onestory.shared.durations import parse_duration
 from onestory.shared.fhir.dates import UK, uk_day
-from onestory.shared.settings import parse_duration
 
 
 def end_of_working_day(at: datetime, number: int, ends: time) -> datetime:

@@ -1,4 +1,4 @@
-"""The SQL of intake's own tables: idempotency keys, and the claims of conditional creates."""
+"""The SQL of intake's own tables: idempotency keys, and the reservations of conditional creates."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ADD_KEY = """
     on conflict (organisation, system, key) do update set digest = used.digest
     returning digest
 """
-# A claim can be taken over when readers see what its holder published ($4), or when its holder gave no sign in time.
-_CLAIM = """
-    insert into intake.create_claim as held (name, holder, expires_at)
+# A reservation can be taken over when readers see what its holder published ($4), or when its holder was too slow.
+_RESERVE = """
+    insert into intake.create_reservation as held (name, holder, expires_at)
     select name, $2::uuid, now() + $3::interval from unnest($1::bytea[]) as name order by name
     on conflict (name) do update set holder = excluded.holder, expires_at = excluded.expires_at, position = null
     where held.holder = excluded.holder
@@ -30,11 +30,11 @@ _CLAIM = """
     returning name
 """
 _HOLDERS = """
-    select distinct position from intake.create_claim
+    select distinct position from intake.create_reservation
     where name = any($1::bytea[]) and holder <> $2 and position is not null
 """
-_SET_POSITION = "update intake.create_claim set position = $3 where name = any($1::bytea[]) and holder = $2"
-_RELEASE = "delete from intake.create_claim where name = any($1::bytea[]) and holder = $2"
+_SET_POSITION = "update intake.create_reservation set position = $3 where name = any($1::bytea[]) and holder = $2"
+_RELEASE = "delete from intake.create_reservation where name = any($1::bytea[]) and holder = $2"
 _FORGET_KEYS = """
     with old as (
         delete from intake.idempotency_key where ctid = any(array(
@@ -43,10 +43,10 @@ _FORGET_KEYS = """
     )
     select count(*) from old
 """
-_FORGET_CLAIMS = """
+_FORGET_RESERVATIONS = """
     with old as (
-        delete from intake.create_claim where ctid = any(array(
-            select ctid from intake.create_claim where expires_at < now() - $1::interval limit $2
+        delete from intake.create_reservation where ctid = any(array(
+            select ctid from intake.create_reservation where expires_at < now() - $1::interval limit $2
         )) returning 1
     )
     select count(*) from old
@@ -57,11 +57,11 @@ _TIMEOUT_S = 0.8
 
 
 class _Busy(Exception):
-    """Rolls back the claims of a transaction that did not get all of them."""
+    """Rolls back the reservations of a transaction that did not get all of them."""
 
 
-class CreateClaims(NamedTuple):
-    """Claims to create resources. `names` are the hashes of what is created."""
+class CreateReservations(NamedTuple):
+    """Reservations to create resources. `names` are the hashes of what is created."""
 
     holder: UUID
     names: frozenset[bytes]
@@ -73,15 +73,17 @@ async def add_key(database: Database, source: Source, key: str, digest: bytes) -
         return bytes(await database.fetchval(_ADD_KEY, source.organisation, source.system, key, digest))
 
 
-async def claim(database: Database, claims: CreateClaims, lasts: timedelta, visible: Sequence[str]) -> bool:
-    """Take all of the claims, or none. Return whether they were taken.
+async def reserve(
+    database: Database, reservations: CreateReservations, lasts: timedelta, visible: Sequence[str]
+) -> bool:
+    """Take all of the reservations, or none. Return whether they were taken.
 
     `visible` are the position tokens that readers have reached. Raises `Unavailable`.
     """
     try:
         async with _in_time(), database.transaction() as transaction:
-            names = sorted(claims.names)
-            taken = await transaction.fetch(_CLAIM, names, claims.holder, lasts, list(visible))
+            names = sorted(reservations.names)
+            taken = await transaction.fetch(_RESERVE, names, reservations.holder, lasts, list(visible))
             if len(taken) < len(names):
                 raise _Busy
     except _Busy:
@@ -89,28 +91,28 @@ async def claim(database: Database, claims: CreateClaims, lasts: timedelta, visi
     return True
 
 
-async def positions_of_others(database: Database, claims: CreateClaims) -> list[str]:
-    """Return the position tokens of the claims of others. Raises `Unavailable`."""
+async def positions_of_others(database: Database, reservations: CreateReservations) -> list[str]:
+    """Return the position tokens of the reservations of others. Raises `Unavailable`."""
     async with _in_time():
-        rows = await database.fetch(_HOLDERS, list(claims.names), claims.holder)
+        rows = await database.fetch(_HOLDERS, list(reservations.names), reservations.holder)
         return [row["position"] for row in rows]
 
 
-async def set_position(database: Database, claims: CreateClaims, position: str) -> None:
-    """Let the claims end when readers see this position. Raises `Unavailable`."""
+async def set_position(database: Database, reservations: CreateReservations, position: str) -> None:
+    """Let the reservations end when readers see this position. Raises `Unavailable`."""
     async with _in_time():
-        await database.fetch(_SET_POSITION, list(claims.names), claims.holder, position)
+        await database.fetch(_SET_POSITION, list(reservations.names), reservations.holder, position)
 
 
-async def release(database: Database, claims: CreateClaims) -> None:
-    """Give the claims back: nothing was sent. Raises `Unavailable`."""
+async def release(database: Database, reservations: CreateReservations) -> None:
+    """Give the reservations back: nothing was sent. Raises `Unavailable`."""
     async with _in_time():
-        await database.fetch(_RELEASE, list(claims.names), claims.holder)
+        await database.fetch(_RELEASE, list(reservations.names), reservations.holder)
 
 
 async def forget_older(database: Database, age: timedelta) -> None:
-    """Delete the keys and claims that are older than this. Raises `Unavailable`."""
-    for query in (_FORGET_KEYS, _FORGET_CLAIMS):
+    """Delete the keys and reservations that are older than this. Raises `Unavailable`."""
+    for query in (_FORGET_KEYS, _FORGET_RESERVATIONS):
         while await database.fetchval(query, age, _FORGET_AT_ONCE) == _FORGET_AT_ONCE:
             continue
 

@@ -11,13 +11,13 @@ create table idempotency_key (
 create index on idempotency_key (first_used_at);
 
 -- Creates with a condition that are under way, so that of several at the same time one publishes. `name` is a hash of
--- source, type and identifier. `position` is the position token of the publish, once Kafka has it: the claim ends when
--- readers see that position. A claim without a position ends at `expires_at`: its process was stopped, or Kafka did not
+-- source, type and identifier. `position` is the position token of the publish, once Kafka has it: the reservation ends when
+-- readers see that position. A reservation without a position ends at `expires_at`: its process was stopped, or Kafka did not
 -- answer.
-create table create_claim (
+create table create_reservation (
     name bytea primary key,
     holder uuid not null,
     expires_at timestamptz not null,
     position text
 );
-create index on create_claim (expires_at);
+create index on create_reservation (expires_at);
