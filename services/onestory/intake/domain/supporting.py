@@ -31,6 +31,7 @@ class SupportingEntries:
         self._items = items
         self._validation = validation
         self._without_person: dict[int, frozenset[int]] = {}
+        self._is_needed = not all(map(self._has_person, items))
         self._copies = self._bytes = self._steps = 0
 
     def of(self, own: Sequence[int]) -> set[int]:
@@ -39,7 +40,8 @@ class SupportingEntries:
         Raises `Unprocessable` when the statements of the batch would hold too many of them together.
         """
         of_person, supporting = set(own), set[int]()
-        waiting = list(own)
+        # Mostly every entry has a person, and then nothing needs to be followed.
+        waiting = list(own) if self._is_needed else []
         while waiting:
             targets = self._targets(waiting.pop())
             self._steps += len(targets)
