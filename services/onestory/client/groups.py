@@ -70,7 +70,7 @@ class _File:
         return self.name.partition("/")[0]
 
 
-class _FileOutline(msgspec.Struct, rename="camel"):
+class _FileHead(msgspec.Struct, rename="camel"):
     resource_type: str = ""
     id: str = ""
 
@@ -109,7 +109,7 @@ def _read(path: Path) -> _File | None:
     if not isinstance(item, FileItem) or len(item.content) > MAX_BYTES:
         return None
     try:
-        outline = msgspec.json.decode(item.content, type=_FileOutline)
+        outline = msgspec.json.decode(item.content, type=_FileHead)
         # A Bundle is large, and is published as it is.
         resource = msgspec.json.decode(item.content) if outline.resource_type != "Bundle" else {}
     except (msgspec.DecodeError, UnicodeDecodeError):
