@@ -282,11 +282,11 @@ def test_a_client_that_reads_slowly_gets_all(monkeypatch: pytest.MonkeyPatch) ->
         client = await server.connect()
         client.send("GET", "/large", token="gp")
         await client.reader.readuntil(b"\r\n\r\n")
-        for _ in range(10):
-            await client.reader.readexactly(len(LARGE) // 10)
+        for _ in range(16):
+            await client.reader.readexactly(len(LARGE) // 16)
             await asyncio.sleep(0.1)
 
-    serve(scenario, monkeypatch, write_timeout_s=0.5)
+    serve(scenario, monkeypatch, write_timeout_s=1.5)
 
 
 @pytest.mark.parametrize(("token", "path"), [("gp", "/large"), ("", "/open")])
