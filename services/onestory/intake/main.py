@@ -22,11 +22,11 @@ def intake_routes(dependencies: Dependencies) -> Sequence[Route]:
     validation = ValidateOperation(max_body_bytes).__call__
     paths = {"validate": "/fhir/{resource_type}/$validate", "validateOne": "/fhir/{resource_type}/{id}/$validate"}
     return [
+        *routes(IntakeApi(handler, deployment, max_body_bytes, dependencies.internal)),
         *[
             Route("POST", path, validation, "$validate", "check a resource", description=describe_validate(name))
             for name, path in paths.items()
         ],
-        *routes(IntakeApi(handler, deployment, max_body_bytes, dependencies.internal)),
     ]
 
 
