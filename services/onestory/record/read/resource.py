@@ -27,8 +27,13 @@ from onestory.record.search.parameters import (
     parse_query,
     resource_type_in_path,
 )
+<<<<<<< HEAD
 from onestory.shared.errors import Gone, NotFound
 from onestory.shared.fhir.bundle import ResourceVersion
+=======
+from onestory.shared.errors import Gone
+from onestory.shared.http.app import TryNextRoute
+>>>>>>> w/search
 from onestory.shared.identity import is_directory_id
 from onestory.shared.policy import Caller, Visibility
 
@@ -42,6 +47,9 @@ class ResourceRead:
         self._finder = ResourceFinder(context, "read", RESOURCE_PARAMETERS)
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
+        if request.path_params["id"].startswith("$"):
+            # An operation on the type, such as Patient/$summary.
+            raise TryNextRoute
         target = await self._finder.find(request, caller)
         return await target.answer_audited(lambda: _response(request, target))
 
@@ -134,8 +142,6 @@ class ResourceFinder:
     async def find(self, request: Request, caller: Caller) -> AddressedResource:
         """The resource in the request's path. Raises `NotFound` for an id that is not ours, and `Malformed`."""
         resource_type = resource_type_in_path(request.path_params["resource_type"])
-        if request.path_params["id"].startswith("$"):
-            raise NotFound("There is no such operation here. /fhir/metadata lists the operations.")
         return await self.find_at(request, caller, resource_type, request.path_params["id"])
 
     async def find_at(
