@@ -33,15 +33,11 @@ def intake_routes(dependencies: Dependencies, may_read: MayRead) -> Sequence[Rou
     validation = ValidateOperation(settings.max_body_bytes, dependencies.workers).__call__
     paths = {"validate": "/fhir/{resource_type}/$validate", "validateOne": "/fhir/{resource_type}/{id}/$validate"}
     return [
-        *routes(IntakeApi(handler, deployment, max_body_bytes, dependencies.internal)),
+        *routes(IntakeApi(handler, deployment, settings.max_body_bytes, dependencies.internal)),
         *[
             Route("POST", path, validation, "$validate", "check a resource", description=describe_validate(name))
             for name, path in paths.items()
         ],
-<<<<<<< HEAD
-        *routes(IntakeApi(handler, deployment, settings.max_body_bytes, dependencies.internal)),
-=======
->>>>>>> w/search
     ]
 
 

@@ -38,12 +38,8 @@ def record_routes(dependencies: Dependencies) -> list[Route]:
     freshness = FreshnessService(dependencies.database, dependencies.settings)
     summaries = Summaries(dependencies.database, freshness, merge_rules(), _fhir(dependencies))
     story = StoryOperation(context, summaries).__call__
-<<<<<<< HEAD
     read, version_read = ProvenanceRead(context, ResourceRead(context)).__call__, VersionRead(context).__call__
-    routes = [
-=======
     operations = [
->>>>>>> w/search
         *_patient_operation("$summary", SummaryOperation(context, summaries).__call__, html=True),
         *_patient_operation("$merged", MergedOperation(context, summaries).__call__),
         *_patient_operation("$everything", EverythingOperation(context).__call__),
@@ -57,7 +53,11 @@ def record_routes(dependencies: Dependencies) -> list[Route]:
             story,
             "the record when the referral of this Task was sent, and now",
         ),
-<<<<<<< HEAD
+    ]
+    # Routes are compared in this order, so those that are used most come first.
+    first = [route for route in operations if route.method == "GET" and "{id}" in route.path]
+    routes = [
+        *first,
         Route(
             "GET",
             "/fhir/Binary/{id}/_history/{version_id}",
@@ -67,25 +67,11 @@ def record_routes(dependencies: Dependencies) -> list[Route]:
         ),
         Route("GET", "/fhir/Binary/{id}", BinaryRead(read).__call__, "read of a Binary", own_format=True),
         Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", version_read, "vread"),
-=======
-    ]
-    # Routes are compared in this order, so those that are used most come first.
-    first = [route for route in operations if route.method == "GET" and "{id}" in route.path]
-    routes = [
-        *first,
-        Route("GET", "/fhir/{resource_type}/{id}/_history/{version_id}", VersionRead(context).__call__, "vread"),
->>>>>>> w/search
         Route("GET", "/fhir/{resource_type}/{id}/_history", ResourceHistory(context).__call__, "history-instance"),
         Route("GET", "/fhir/{resource_type}/_history", history.type_level, "history-type"),
         Route("GET", "/fhir/_history", history.system_level, "history-system"),
         Route("POST", "/fhir/{resource_type}/_search", search.__call__, "search-type"),
-<<<<<<< HEAD
-        Route("GET", "/fhir/Patient/{id}/{resource_type}", in_compartment, "search-compartment", _COMPARTMENT),
-        Route("POST", "/fhir/Patient/{id}/{resource_type}/_search", in_compartment, "search-compartment", _COMPARTMENT),
         Route("GET", "/fhir/{resource_type}/{id}", read, "read"),
-=======
-        Route("GET", "/fhir/{resource_type}/{id}", ProvenanceRead(context, ResourceRead(context)).__call__, "read"),
->>>>>>> w/search
         Route("GET", "/fhir/{resource_type}", search.__call__, "search-type"),
         *[route for route in operations if route not in first],
         Route("GET", "/fhir/Patient/{id}/{resource_type}", in_compartment, "search-compartment", _COMPARTMENT),

@@ -27,13 +27,9 @@ from onestory.record.search.parameters import (
     parse_query,
     resource_type_in_path,
 )
-<<<<<<< HEAD
-from onestory.shared.errors import Gone, NotFound
-from onestory.shared.fhir.bundle import ResourceVersion
-=======
 from onestory.shared.errors import Gone
+from onestory.shared.fhir.bundle import ResourceVersion
 from onestory.shared.http.app import TryNextRoute
->>>>>>> w/search
 from onestory.shared.identity import is_directory_id
 from onestory.shared.policy import Caller, Visibility
 
