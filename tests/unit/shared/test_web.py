@@ -361,6 +361,7 @@ def test_a_page_of_an_origin_of_the_setting_may_call_the_api() -> None:
 def test_a_page_of_another_origin_may_not(origin: str) -> None:
     for answer in (preflight(origin), send("/fhir/Condition/c1", "GET", [("Origin", origin), *GOOD.items()], CORS)):
         assert "Access-Control-Allow-Origin" not in answer.headers
+    assert preflight(origin).headers["Allow"] == "GET, HEAD, OPTIONS, PUT"
 
 
 def test_without_the_setting_there_is_no_cors() -> None:
