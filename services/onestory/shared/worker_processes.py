@@ -8,6 +8,7 @@ calls of pure functions on its standard input, and answers on its standard outpu
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import ctypes
 import math
@@ -17,20 +18,19 @@ import signal
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import structlog
-from prometheus_client import Counter as Metric
+from prometheus_client import Counter
 
 from onestory.shared.errors import OneStoryError, TooLarge, Unavailable
 from onestory.shared.fhir.outcome import MAX_ISSUES
 
 log = structlog.get_logger()
 
-_stops = Metric("onestory_worker_stops", "Worker processes that ended before their work was done.", ["reason"])
+_stops = Counter("onestory_worker_stops", "Worker processes that ended before their work was done.", ["reason"])
 
 LARGE_BODY = 64_000
 """Parsing and preparing a body of this size takes up to 20 ms, whatever it holds. A larger one goes to a process."""
@@ -77,7 +77,7 @@ class WorkerProcesses:
         self._idle: list[_Worker] = []
         self._free = asyncio.Semaphore(limits.processes)
         self._by_caller: dict[str, asyncio.Lock] = {}
-        self._open: Counter[str] = Counter()
+        self._open: collections.Counter[str] = collections.Counter()
 
     @contextlib.asynccontextmanager
     async def task(self, caller: str) -> AsyncIterator[WorkerTask]:
