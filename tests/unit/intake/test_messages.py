@@ -108,6 +108,26 @@ def test_a_corrected_result_in_another_message_replaces_the_result_with_its_iden
     assert first[1:] == later[1:]
 
 
+def test_a_corrected_report_in_another_message_replaces_the_report_with_its_number_and_code() -> None:
+    def sent(message_id: str, code: str, **elements: Json | str) -> str:
+        number = {"system": "https://lab.example/report", "value": "REP-1369"}
+        diagnostic = {"resourceType": "DiagnosticReport", "identifier": [number], "status": "final", **elements}
+        diagnostic |= {"code": {"coding": [{"system": "http://snomed.info/sct", "code": code}]}}
+        whose = {"subject": {"reference": full_url(1)}}
+        return local_ids(message(patient(AMINA, "p1"), {**diagnostic, **whose}, id=message_id))[2]
+
+    assert sent("m-1", "1022441000000101") == sent("m-2", "1022441000000101", status="corrected")
+    assert sent("m-1", "1022441000000101") != sent("m-2", "1018251000000107")
+
+
+def test_each_post_of_a_report_is_a_new_report() -> None:
+    number = {"system": "https://lab.example/report", "value": "REP-1369"}
+    report = {"resourceType": "DiagnosticReport", "identifier": [number], "status": "final", "code": {"text": "FBC"}}
+    created = posted("transaction", patient(AMINA, "p1"), report)
+
+    assert local_ids(created, 1)[1] != local_ids(created, 2)[1]
+
+
 def test_each_create_of_a_transaction_is_a_new_resource() -> None:
     created = posted("transaction", patient(AMINA, "p1"), without_id(observation(None)), identifier=MESSAGE_ID)
 

@@ -71,9 +71,10 @@ class BundleEntry(msgspec.Struct, rename="camel", gc=False):
 
 
 class Concept(msgspec.Struct):
-    """The codings of a CodeableConcept."""
+    """The elements of a CodeableConcept that intake reads."""
 
     coding: tuple[Tag, ...] = ()
+    text: str = ""
 
 
 class Identifier(msgspec.Struct):

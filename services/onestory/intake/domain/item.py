@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from onestory.intake.domain.bundle import Identifier
+from onestory.intake.domain.bundle import Concept, Identifier
 from onestory.intake.domain.conditions import ConditionalItem, Precondition
 from onestory.intake.domain.request import KnownResource, SubmissionContext
 from onestory.shared.errors import Forbidden, Issue, Malformed, Unprocessable
@@ -212,7 +212,21 @@ def local_id_by_identifier(item: Item) -> str:
     for identifier in identifiers:
         if identifier.system in instance_identifier_systems() and identifier.value:
             return _name(identifier)
-    return ""
+    # A POST creates a new report.
+    is_report = item.resource_type == "DiagnosticReport" and item.method != "POST"
+    return _name_of_report(item, identifiers) if is_report else ""
+
+
+def _name_of_report(item: Item, identifiers: Sequence[Identifier]) -> str:
+    """Return the laboratory's number of a report with the report's code, or an empty string.
+
+    A corrected report has both again, also in another message (http://hl7.org/fhir/R4/diagnosticreport.html). Reports
+    about one specimen or order may have one number, and then have other codes.
+    """
+    number = next((_name(each) for each in identifiers if each.system and each.value and each.use != "old"), "")
+    code = msgspec.json.decode(item.members["code"], type=Concept) if number and "code" in item.members else None
+    coding = next((f"{each.system}|{each.code}" for each in code.coding if each.code), code.text) if code else ""
+    return f"{number}/{coding}" if coding else ""
 
 
 def _name_of_patient(identifiers: Sequence[Identifier]) -> str:
