@@ -133,7 +133,7 @@ def unfair(request: Request, answer: Answer) -> str:
         return ""
     if request.method == "HEAD":
         return ""
-    if answer.headers.get("content-type") != "application/fhir+json":
+    if answer.headers.get("content-type") != "application/fhir+json; charset=utf-8":
         return f"content type {answer.headers.get('content-type')}"
     return unfair_outcome(answer.json(), request)
 
