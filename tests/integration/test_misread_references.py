@@ -110,7 +110,7 @@ def test_a_condition_on_the_wrong_record_is_listed_with_its_readers_and_moved(
         until(lambda: texts(practice, alpha) == [])
         assert texts(practice, bravo) == []
         assert admin("correct", name, "--to-person", bravo, "--reason", "x")[0] == 1
-        # What was on the wrong record is not shown as it was either.
+        # The record as it was does not show the statement on the wrong record either.
         as_it_was = practice.get(f"/fhir/Patient/{alpha}/$everything", params={"asOf": shown_until}).raise_for_status()
         assert name not in as_it_was.text
         assert "Epilepsy" not in as_it_was.text

@@ -21,7 +21,7 @@ from onestory.shared.fhir.definitions import directory_types, is_about_a_person,
 from onestory.shared.fhir.json import values_at
 
 MAX_FILES = 50_000
-"""Of more files than this, each is published alone."""
+"""The most files in one group. Beyond it each file is published alone."""
 
 _LITERAL = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?")
 # Around the resources of a transaction.
@@ -83,7 +83,7 @@ def group_files(paths: Sequence[Path]) -> GroupedFiles:
     files: dict[str, _File] = {}
     for read in map(_read, single):
         if read:
-            # Of two files with one resource the second is published alone, after the group.
+            # The second of two files with one resource is published alone, after the group.
             files.setdefault(read.name, read)
     by_patient = sorted(_members_by_patient(files).values(), key=lambda members: members[0].path)
     groups = [part for members in by_patient for part in _parts(members)]

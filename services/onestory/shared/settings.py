@@ -122,7 +122,7 @@ class Settings(HttpSettings):
         "How many of its own Patients one organisation may link to one NHS number. The link of one more is parked with "
         "the reason, and not followed: readers do not see what was stated under that id before its number was known. "
         "The statements under the NHS number itself are read as always.",
-        "When a source gives a person a new local id at each visit. What is stored follows with a rebuild.",
+        "When a source gives a person a new local id at each visit. Stored statements follow with a rebuild.",
     )
     sequenced_sources: tuple[str, ...] = _setting(
         (),

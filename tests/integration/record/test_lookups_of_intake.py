@@ -1,4 +1,4 @@
-"""What intake asks the record: the source's own Patients, and where its other resources are."""
+"""The questions of intake to the record: the source's own Patients, and where its other resources are."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ Answer = PersonIdentifier | str | Mapping[str, int] | None
 
 @dataclass(frozen=True, slots=True)
 class EarlierStatements:
-    """What the record knows of the source's earlier statements, as far as it was asked.
+    """The answers of the record about the source's earlier statements, as far as it was asked.
 
     - `patients`: the person of each Patient; None when the record knows none, or several.
     - `targets`: the shared id of each resource; None when the resource belongs to another person.

@@ -58,8 +58,8 @@ def compose(
     """The shared Patient whose id is `numbers.own`.
 
     Each element is taken from the first statement, by precedence, that has it and whose word counts for it.
-    `withhold_contact`: the Patient has no address and no phone. Of each other source than an authority and the
-    registered practice, the newest 20 Patients count, so that no source can make the Patient slow to read.
+    `withhold_contact`: the Patient has no address and no phone. The newest 20 Patients of each source that is
+    neither an authority nor the registered practice count, so that no source can make the Patient slow to read.
     """
     statements = _limited(by_precedence(stated, trust.authorities, trust.practice), trust)
     parsed = [_parse(statement, f"s{index}", withhold_contact) for index, statement in enumerate(statements)]

@@ -67,7 +67,7 @@ def _word(message: ConsumedMessage, event: RecordChanged, entry: Entry) -> Death
 
 
 def greatest_words(words: Iterable[DeathWord]) -> list[DeathWord]:
-    """Of each Patient under each person key, the word with the greatest order key."""
+    """The word with the greatest order key, for each Patient under each person key."""
     greatest: dict[tuple[str, str], DeathWord] = {}
     for word in words:
         other = greatest.setdefault(word[:2], word)

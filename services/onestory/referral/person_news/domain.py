@@ -1,6 +1,6 @@
 """News about a person that the parties of a referral have to know: a death, its withdrawal, a move. Pure.
 
-What follows here is the word of demographic authorities. `death_words` has that of other sources.
+This module reads the word of demographic authorities. `death_words` reads that of other sources.
 """
 
 from __future__ import annotations
