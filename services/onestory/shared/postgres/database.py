@@ -46,7 +46,9 @@ def create_pool(dsn: str, schema: str) -> asyncpg.Pool:
         timeout=3.0,
         command_timeout=10.0,
         # Compiling a query to machine code takes longer than these queries take.
-        server_settings={"search_path": schema, "jit": "off"},
+        # A prepared query keeps its plan. One that was planned while a table was nearly empty would go on reading the
+        # whole table as it grows, until PostgreSQL analyses it.
+        server_settings={"search_path": schema, "jit": "off", "enable_seqscan": "off"},
         reset=_skip_reset,
     )
 
