@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -88,8 +88,12 @@ class Identifier(msgspec.Struct):
     @property
     def is_number_of_person(self) -> bool:
         """Return whether its type says that it is an organisation's number of a person."""
+        return self.has_type(_NUMBERS_OF_PERSONS)
+
+    def has_type(self, codes: Collection[str] | None = None) -> bool:
+        """Return whether its type has one of these codes of HL7 v2 table 0203, or any of them without `codes`."""
         return any(
-            coding.system in _IDENTIFIER_TYPES and coding.code in _NUMBERS_OF_PERSONS
+            coding.system in _IDENTIFIER_TYPES and (codes is None or coding.code in codes)
             for coding in (self.type.coding if self.type else ())
         )
 

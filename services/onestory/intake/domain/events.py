@@ -176,18 +176,19 @@ def _event_id(context: SubmissionContext, new_id: NewId, entries: Sequence[Entry
     source = (context.source.organisation, context.source.system)
     if context.idempotency_key:
         return uuid5(_EVENT_ID_NAMESPACE, "\0".join((*source, context.idempotency_key, *subject)))
-    if context.bundle_name:
+    if context.name_of_copies:
         # The same message again is the same event. A corrected copy has the same name, and is an event of its own.
-        name = (*source, "", context.bundle_name, *subject, _content_digest(entries, context))
+        name = (*source, "", context.name_of_copies, *subject, _content_digest(entries, context))
         return uuid5(_EVENT_ID_NAMESPACE, "\0".join(name))
     return new_id()
 
 
 def _content_digest(entries: Sequence[Entry], context: SubmissionContext) -> str:
-    """Return a digest of all that an event states, without times."""
+    """Return a digest of all that an event states, with the times of recording."""
     digest = hashlib.sha256("\0".join((str(context.sequence), *context.complete_types)).encode())
     for entry in entries:
-        digest.update(f"\0{entry.shared_id}{entry.operation}{len(entry.content or b'')}\0".encode())
+        recorded_at = entry.recorded_at.isoformat()
+        digest.update(f"\0{entry.shared_id}{entry.operation}{recorded_at}/{len(entry.content or b'')}\0".encode())
         digest.update(entry.content or b"")
     return digest.hexdigest()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from onestory.intake.domain.item import Item, local_id_by_identifier
+from onestory.intake.domain.item import Item
+from onestory.intake.domain.local_ids import local_id_by_identifier
 from onestory.shared.errors import Unprocessable
 
 

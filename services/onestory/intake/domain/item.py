@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from onestory.intake.domain.bundle import Concept, Identifier
 from onestory.intake.domain.conditions import ConditionalItem, Precondition
-from onestory.intake.domain.request import KnownResource, SubmissionContext
-from onestory.shared.errors import Forbidden, Issue, Malformed, Unprocessable
-from onestory.shared.events import REFERRAL_SYSTEM, Operation
+from onestory.shared.errors import Issue, Malformed, Unprocessable
+from onestory.shared.events import Operation
 from onestory.shared.fhir.bundle_index import RELATIVE_REFERENCE, BundleIndex
 from onestory.shared.fhir.definitions import (
-    canonical_identifier_system,
-    instance_identifier_systems,
     refused_types,
     resource_types,
 )
 from onestory.shared.fhir.validate import check_concept_binding, check_contained, check_resource, is_fhir_id
-from onestory.shared.identity import (
-    NHS_NUMBER_SYSTEM,
-    is_directory_id,
-    is_nhs_number_system,
-    is_storable,
-    parse_shared_id,
-)
 
 _SHARED_ID = re.compile(rb"/([a-z2-7]{26}-[a-z2-7]{26})\b")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -46,7 +34,7 @@ class Item:
     - `person`: the value of `?patient=`, or empty.
     - `path` and `request_path`: the FHIRPath of the resource, and of the URL in its request.
     - `members` and `raw`: the resource's elements, and all its bytes. A retraction has none.
-    - `name_in_bundle`: the name of the Bundle with the entry's fullUrl or index, or empty.
+    - `name_in_bundle`: the name of the Bundle with the entry's fullUrl or a digest of the content, or empty.
     """
 
     index: int
@@ -148,105 +136,6 @@ def refuse_other_full_url(full_url: str, resource_type: str, resource_id: str, p
 def shared_ids_in(raw: bytes | msgspec.Raw) -> set[str]:
     """Return the shared ids in the references of these bytes."""
     return {match.decode() for match in _SHARED_ID.findall(bytes(raw))}
-
-
-def local_id_of(item: Item, context: SubmissionContext, known: Mapping[str, KnownResource]) -> str:
-    """Return the id of the resource in its source's own system, so that a second publish replaces the first.
-
-    It is the first of these that the item has:
-
-    1. The identifier of a conditional create or update. Such a request may have a temporary Resource.id.
-    2. Resource.id. A shared id leads back to the local id that it was made from.
-    3. An identifier whose system gives one value to one resource, or the source's own number of a Patient.
-    4. The name of the Bundle with the entry's fullUrl: the same message again has the same statements.
-    5. The idempotency key (or the submission's id) with the index of the entry.
-
-    Raises `Forbidden` for the id of another source's resource. Raises `Unprocessable` for a shared id that the record
-    does not know, and for an identifier that PostgreSQL cannot store.
-    """
-    if item.resource_id and not item.identifier:
-        return _local_id_of_resource_id(item, context, known)
-    identifier = item.identifier or local_id_by_identifier(item)
-    if not is_storable(identifier):
-        text = "The identifier that names this resource is too long. Send at most 512 characters, or an id."
-        raise Unprocessable(text, code="too-long", expression=f"{item.path}.identifier")
-    return identifier or local_id_without_identifier(item, context)
-
-
-def local_id_without_identifier(item: Item, context: SubmissionContext) -> str:
-    """Return the local id of a resource that has neither an id nor an identifier that names it."""
-    name = item.name_in_bundle
-    if name and not is_storable(name):
-        return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
-    return name or context.fallback_local_id(item.index)
-
-
-def _local_id_of_resource_id(item: Item, context: SubmissionContext, known: Mapping[str, KnownResource]) -> str:
-    path = item.request_path if item.method == "DELETE" else f"{item.path}.id"
-    if is_directory_id(item.resource_id):
-        text = "This id looks like a directory id of OneStory. Send your own system's id."
-        raise Unprocessable(text, code="not-supported", expression=path)
-    if not parse_shared_id(item.resource_id):
-        return item.resource_id
-    known_resource = known.get(item.resource_id)
-    if known_resource is None or known_resource.resource_type != item.resource_type:
-        text = "This id looks like a shared id, and the record does not know it (yet). Send your own system's id."
-        raise Unprocessable(text, code="not-found", expression=path)
-    if known_resource.source.system == REFERRAL_SYSTEM:
-        text = "This is a referral in OneStory. Only operations on its Task change it: send POST /fhir/Task/{id}/$..."
-        raise Forbidden(text, expression=path)
-    if known_resource.source != context.source:
-        raise Forbidden("This is the id of a statement of another source. Send an id of your own.", expression=path)
-    return known_resource.local_id
-
-
-def local_id_by_identifier(item: Item) -> str:
-    """Return the identifier in the content of a resource that names it, as `system|value`, or an empty string."""
-    raw = item.members.get("identifier")
-    if raw is None:
-        return ""
-    decoded = msgspec.json.decode(raw, type=list[Identifier] | Identifier)
-    identifiers = decoded if isinstance(decoded, list) else [decoded]
-    if item.resource_type == "Patient":
-        return _name_of_patient(identifiers)
-    for identifier in identifiers:
-        if identifier.system in instance_identifier_systems() and identifier.value:
-            return _name(identifier)
-    # A POST creates a new report.
-    is_report = item.resource_type == "DiagnosticReport" and item.method != "POST"
-    return _name_of_report(item, identifiers) if is_report else ""
-
-
-def _name_of_report(item: Item, identifiers: Sequence[Identifier]) -> str:
-    """Return the laboratory's number of a report with the report's code, or an empty string.
-
-    A corrected report has both again, also in another message (http://hl7.org/fhir/R4/diagnosticreport.html). Reports
-    about one specimen or order may have one number, and then have other codes.
-    """
-    number = next((_name(each) for each in identifiers if each.system and each.value and each.use != "old"), "")
-    code = msgspec.json.decode(item.members["code"], type=Concept) if number and "code" in item.members else None
-    coding = next((f"{each.system}|{each.code}" for each in code.coding if each.code), code.text) if code else ""
-    return f"{number}/{coding}" if coding else ""
-
-
-def _name_of_patient(identifiers: Sequence[Identifier]) -> str:
-    """Return the identifier that names a Patient: the source's own number of the person, else the NHS number.
-
-    So all messages about a person by one number are about one person, also before the source knows the NHS number.
-    Other numbers, such as those of an insurance or a visit, may be those of several persons, or of one message.
-    """
-    usable = [each for each in identifiers if each.system and each.value and each.use not in ("old", "temp")]
-    own = [each for each in usable if not is_nhs_number_system(each.system)]
-    typed = [each for each in own if each.is_number_of_person]
-    untyped = [each for each in own if each.type is None]
-    lasting = [each for each in untyped if each.system not in instance_identifier_systems()]
-    numbers = [each for each in usable if is_nhs_number_system(each.system)]
-    return next((_name(each) for each in [*typed, *lasting, *untyped, *numbers]), "")
-
-
-def _name(identifier: Identifier) -> str:
-    system = NHS_NUMBER_SYSTEM if is_nhs_number_system(identifier.system) else identifier.system or ""
-    return f"{canonical_identifier_system(system)}|{identifier.value}"
 
 
 class ItemIndex(BundleIndex[Item]):

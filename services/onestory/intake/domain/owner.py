@@ -19,8 +19,9 @@ from onestory.intake.domain.contained import ContainedResources
 from onestory.intake.domain.earlier import EarlierStatements, IdentifiedPatient, OwnPatient
 from onestory.intake.domain.identifiable import refuse_members_without_identity, refuse_patient_without_name
 from onestory.intake.domain.identified import IdentifiedPeople
-from onestory.intake.domain.item import Item, ItemIndex, local_id_of, parse_relative_reference
+from onestory.intake.domain.item import Item, ItemIndex, parse_relative_reference
 from onestory.intake.domain.judgement import LINKAGE, subject_of_linkage
+from onestory.intake.domain.local_ids import LocalIds
 from onestory.intake.domain.person_elements import BINARY, person_elements, references_at, refuse_other_type
 from onestory.intake.domain.request import KnownResource, SubmissionContext, identifier_condition
 from onestory.shared.errors import Malformed, OneStoryError, Unprocessable, at_path
@@ -62,6 +63,7 @@ class PersonResolver:
         context: SubmissionContext,
         known: Mapping[str, KnownResource],
         earlier: EarlierStatements,
+        local_ids: LocalIds,
         invalid: Collection[int] = (),
         matched: Mapping[int, PersonIdentifier] = MappingProxyType({}),
     ) -> None:
@@ -70,6 +72,7 @@ class PersonResolver:
         `matched` are the persons of Patients that a condition found, by the index of the entry.
         """
         self._earlier = earlier
+        self._local_ids = local_ids
         self._matched = matched
         self._index = index
         self._invalid = invalid
@@ -162,7 +165,7 @@ class PersonResolver:
             return known.person
         refuse_patient_without_name(item)
         source = self._context.source
-        return provisional_identity(source.organisation, source.system, local_id_of(item, self._context, self._known))
+        return provisional_identity(source.organisation, source.system, self._local_ids.of_patient(item))
 
     def _person_of_search(self, search: str) -> PersonIdentifier | None:
         try:

@@ -9,7 +9,9 @@ Bundle.entry.request.
 from __future__ import annotations
 
 import codecs
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -83,8 +85,18 @@ class ParsedSubmission:
     def claims(self) -> PublisherClaims:
         """Return the claims in the tags of the Bundle, or of the one resource."""
         if self.bundle_type or not self.items:
-            return replace(claims_in_tags(self.meta), bundle_name=self.name)
+            return replace(claims_in_tags(self.meta), name_of_copies=self._name_of_copies())
         return claims_in_tags(read_meta(self.items[0].members.get("meta")))
+
+    def _name_of_copies(self) -> str:
+        """Return what a copy of this Bundle has too, and no later statement; an empty string when nothing is that.
+
+        It is the name with the time of recording. Without a time, the same content may be a new statement: "warfarin",
+        "none", and "warfarin" again. The same is so for entries with ids, because other requests change them too.
+        """
+        time = self.timestamp or self.meta.last_updated
+        has_ids = any(item.resource_id for item in self.items)
+        return f"{self.name}\0{time}" if self.name and time and not has_ids else ""
 
     def shared_ids(self) -> set[str]:
         """Return the shared ids that the decision must look up: of items, of their persons, and in judgements.
@@ -162,8 +174,25 @@ def _items(bundle: Bundle, base_url: str) -> tuple[list[Item], dict[int, ReadEnt
     if errors and bundle.type != "batch":
         raise combined_error(list(errors.values()))
     if name := bundle_name(bundle):
-        items = [replace(item, name_in_bundle=f"{name}/{item.full_url or item.index}") for item in items]
+        items = _named(items, name)
     return items, reads, errors
+
+
+def _named(items: Sequence[Item], name: str) -> list[Item]:
+    """Return the items, each with a name in the Bundle of this name: its fullUrl, else a digest of its content.
+
+    An index would be another entry's after one more is put in front.
+    """
+    contents = Counter[str]()
+    named = []
+    for item in items:
+        place = item.full_url
+        if not place:
+            place = hashlib.sha256(item.raw).hexdigest()[:32]
+            contents[place] += 1
+            place = f"{place}/{contents[place]}"
+        named.append(replace(item, name_in_bundle=f"{name}/{place}"))
+    return named
 
 
 def _errors_by_entry(issues: Sequence[Issue]) -> dict[int, OneStoryError]:

@@ -55,14 +55,14 @@ class Submission:
 class PublisherClaims:
     """The optional claims of a publisher about its statement, from headers or from tags. None: no claim.
 
-    `bundle_name` names the Bundle for good: a copy of it has the same name. `replaced_system` is another system of the
-    organisation, whose statements these replace.
+    `name_of_copies` is the name that only copies of the Bundle have, or empty. `replaced_system` is another system of
+    the organisation, whose statements these replace.
     """
 
     system: str | None = None
     sequence: str | None = None
     complete_types: tuple[str, ...] | None = None
-    bundle_name: str = ""
+    name_of_copies: str = ""
     replaced_system: str = ""
 
 
@@ -116,7 +116,7 @@ class SubmissionContext:
     sequence: int | None = None
     complete_types: tuple[str, ...] = ()
     role: str = ""
-    bundle_name: str = ""
+    name_of_copies: str = ""
     replaced_system: str = ""
 
     def fallback_local_id(self, index: int) -> str:
@@ -217,7 +217,7 @@ def apply_claims(request: RequestContext, header: PublisherClaims, tag: Publishe
         sequence=_sequence(header.sequence or tag.sequence, source, request.deployment),
         complete_types=_complete_types(header.complete_types or tag.complete_types or ()),
         role=request.role,
-        bundle_name=tag.bundle_name,
+        name_of_copies=tag.name_of_copies,
         replaced_system=_system(header.replaced_system) if header.replaced_system else "",
     )
 

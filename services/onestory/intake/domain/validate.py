@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,9 +23,6 @@ from onestory.intake.domain.earlier import EarlierStatements
 from onestory.intake.domain.item import (
     Item,
     ItemIndex,
-    local_id_by_identifier,
-    local_id_of,
-    local_id_without_identifier,
     refuse_invalid_item,
 )
 from onestory.intake.domain.judgement import (
@@ -34,12 +31,13 @@ from onestory.intake.domain.judgement import (
     refuse_list_unless_clinician,
     refuse_unless_clinician,
 )
+from onestory.intake.domain.local_ids import LocalIds
 from onestory.intake.domain.owner import Owner, PersonResolver
 from onestory.intake.domain.parse import ParsedSubmission
 from onestory.intake.domain.request import KnownResource, SubmissionContext
 from onestory.shared.errors import OneStoryError, Unprocessable
 from onestory.shared.fhir.dates import parse_instant
-from onestory.shared.fhir.definitions import is_about_a_person
+from onestory.shared.identity import PersonIdentifier
 
 # A publisher's clock may run ahead by this much. A later time of recording would outrank the source's next statement.
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -82,7 +80,11 @@ class SubmissionValidation:
         self.index = ItemIndex(parsed.items, context.deployment.base_url)
         matches = conditions.matches
         persons = persons_of_patients(matches)
-        self.people = PersonResolver(self.index, context, known, self.earlier, parsed.errors, persons)
+        self.errors: dict[int, OneStoryError] = {**conditions.errors, **parsed.errors}
+        self._readable = [item for item in parsed.items if item.index not in self.errors]
+        self._local_ids = LocalIds(self._readable, context, known, self._person_of_bundle)
+        self.people = PersonResolver(self.index, context, known, self.earlier, self._local_ids, parsed.errors, persons)
+        self._is_batch = parsed.is_batch
         self._known = known
         self._matches = matches
         _refuse_incomplete_statement(parsed, context)
@@ -90,15 +92,15 @@ class SubmissionValidation:
         refuse_list_unless_clinician(context.complete_types, context.role)
         self.recorded_at = self._time_of_bundle(parsed)
         self.valid: dict[int, ValidItem] = {}
-        self.errors: dict[int, OneStoryError] = {**conditions.errors, **parsed.errors}
-        readable = [item for item in parsed.items if item.index not in self.errors]
-        self._sharing_identifiers = _items_that_share_an_identifier(readable)
         names: set[tuple[str, str]] = set()
-        for item in readable:
+        for item in self._readable:
             self._add(item, names)
 
     def owner_of_refused(self, item: Item) -> Owner | None:
-        """Return the owner of a refused item, or None. The other entries about that person are refused with it."""
+        """Return the owner of an item that may be refused, or None.
+
+        In a batch, the other entries about that person are refused with it.
+        """
         try:
             if item.resource_type == "Patient":
                 return Owner(self.people.identify_patient(item), item.path)
@@ -130,7 +132,7 @@ class SubmissionValidation:
         refuse_other_source(meta, self.context.source.organisation, f"{item.path}.meta")
         moment = parse_recorded_at(meta.last_updated, f"{item.path}.meta.lastUpdated", self.context.received_at)
         match = self._matches.get(item.index)
-        local_id = match.local_id if match else self._local_id(item)
+        local_id = match.local_id if match else self._local_ids.of(item)
         owner = self._owner(item)
         if match is None or not item.is_conditional_create:
             return ValidItem(item, meta, local_id, owner, moment or self.recorded_at)
@@ -138,10 +140,11 @@ class SubmissionValidation:
             raise error
         return ValidItem(item, meta, local_id, owner, moment or self.recorded_at, existing=match)
 
-    def _local_id(self, item: Item) -> str:
-        if item.index in self._sharing_identifiers:
-            return local_id_without_identifier(item, self.context)
-        return local_id_of(item, self.context, self._known)
+    def _person_of_bundle(self) -> PersonIdentifier | None:
+        if self._is_batch:
+            return None
+        owners = (self.owner_of_refused(item) for item in self._readable)
+        return next((owner.person for owner in owners if owner), None)
 
     def _owner(self, item: Item) -> Owner | None:
         owner = self.people.owner_of(item)
@@ -157,24 +160,6 @@ class SubmissionValidation:
             or parse_recorded_at(parsed.meta.last_updated, "Bundle.meta.lastUpdated", received_at)
             or received_at
         )
-
-
-def _items_that_share_an_identifier(items: Sequence[Item]) -> frozenset[int]:
-    """Return the indexes of items that the identifier in their content does not name: others of their type have it.
-
-    Some senders give one identifier to all results of a report. An ODS code or a person's number may stand in several
-    entries that describe the same organisation or person: it names the first of them.
-    """
-    by_name: dict[tuple[str, str], list[int]] = {}
-    for item in items:
-        if not item.resource_id and not item.identifier and (identifier := local_id_by_identifier(item)):
-            by_name.setdefault((item.resource_type, identifier), []).append(item.index)
-    shared = [(kind, indexes) for (kind, _), indexes in by_name.items() if len(indexes) > 1]
-    return frozenset(
-        index
-        for kind, indexes in shared
-        for index in (indexes if is_about_a_person(kind) and kind != "Patient" else indexes[1:])
-    )
 
 
 def _refuse_incomplete_statement(parsed: ParsedSubmission, context: SubmissionContext) -> None:
