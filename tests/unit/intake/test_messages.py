@@ -301,7 +301,8 @@ def test_an_identifier_that_all_results_of_a_report_share_names_none_of_them() -
     ("identifiers", "expected"),
     [
         ([MRN], MRN),
-        ([MRN, typed("MR", "urn:mrn"), NUMBER], NUMBER),
+        ([MRN, typed("MR", "urn:mrn"), NUMBER], typed("MR", "urn:mrn")),
+        ([MRN, NUMBER], NUMBER),
         ([MRN, {**NUMBER, "use": "temp"}], NUMBER),
         ([MRN, typed("MR", "urn:mrn")], typed("MR", "urn:mrn")),
         ([{"system": UUID_SYSTEM, "value": "1"}, MRN], MRN),
@@ -311,7 +312,7 @@ def test_an_identifier_that_all_results_of_a_report_share_names_none_of_them() -
         ([{**NUMBER, "system": "https://fhir.nhs.uk/id/nhs-number"}], NUMBER),
     ],
 )
-def test_a_patient_without_an_id_is_named_by_the_nhs_number_else_by_the_sources_own(
+def test_a_patient_without_an_id_is_named_by_the_sources_typed_number_else_by_the_nhs_number(
     identifiers: list[Json], expected: Json
 ) -> None:
     named = {"resourceType": "Patient", "identifier": identifiers}

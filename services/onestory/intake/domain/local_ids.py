@@ -185,7 +185,9 @@ def _identifiers_of(item: Item) -> list[Identifier]:
 
 
 def _name_of_patient(item: Item, identifiers: Sequence[Identifier]) -> str:
-    """Return what names a Patient: the NHS number, else the source's own number of the person.
+    """Return what names a Patient: the source's own number of the person, else the NHS number.
+
+    So statements from before the source knew the NHS number join the person when it states that number.
 
     A number without a type may be that of a family's insurance. So the name and the birth date stand beside it. Numbers
     of other types, such as that of a visit, name no Patient.
@@ -194,7 +196,7 @@ def _name_of_patient(item: Item, identifiers: Sequence[Identifier]) -> str:
     numbers = [each for each in usable if is_nhs_number_system(each.system)]
     own = [each for each in usable if not is_nhs_number_system(each.system) and each.use != "temp"]
     typed = [each for each in own if each.is_number_of_person]
-    if named := next((_name(each) for each in [*numbers, *typed]), ""):
+    if named := next((_name(each) for each in [*typed, *numbers]), ""):
         return named
     untyped = [each for each in own if each.type is None]
     # A UUID may be that of one message.
