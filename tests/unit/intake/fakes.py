@@ -53,7 +53,7 @@ class FakeRecord(Database):
 
     `visible` are the versions that readers see, `found` the rows of resources that may have an identifier, and `keys`
     the idempotency keys with their digests. `reservations` are those of creates, with their positions; `others_create`
-    says that another request holds them all.
+    says that another request holds them all, and `taken_over` that it took them after they ended.
     """
 
     def __init__(self) -> None:
@@ -69,6 +69,7 @@ class FakeRecord(Database):
         self.keys: dict[tuple[object, ...], object] = {}
         self.reservations: dict[bytes, str | None] = {}
         self.others_create = False
+        self.taken_over = False
         self.away = False
         self.behind = False
         self.asked = 0
@@ -134,6 +135,8 @@ class FakeRecord(Database):
             return [] if self.others_create else names
         if "delete" in query:
             self.reservations = {name: position for name, position in self.reservations.items() if name not in names}
+        if "for update" in query:
+            return [] if self.taken_over else names
         if "update" in query:
             self.reservations |= dict.fromkeys(names, arguments[1])
         return []

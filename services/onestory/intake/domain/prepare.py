@@ -7,6 +7,7 @@ nothing for each of them (design: intake).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from onestory.intake.domain.events import (
     refuse_person_in_directory,
     refuse_without_person,
 )
+from onestory.intake.domain.item import Item
 from onestory.intake.domain.parse import ParsedSubmission, combined_error
 from onestory.intake.domain.replacement import (
     Replacement,
@@ -39,7 +41,7 @@ from onestory.intake.domain.request import (
     RefusedEntry,
     SubmissionContext,
 )
-from onestory.intake.domain.supporting import SupportingEntries
+from onestory.intake.domain.supporting import statement_indexes
 from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import Issue, OneStoryError, Unprocessable
 from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged
@@ -108,14 +110,29 @@ def condition_scopes(
 ) -> dict[int, PersonIdentifier | None]:
     """Return where the resource of each condition would be: the person, or None for the directory.
 
-    An item without a person is part of the statement about the only person of the submission, if there is one.
-    Refused items are left out.
+    An item without a person is part of the statement about the only person of the submission, if there is one. In a
+    batch it is part of the statement that refers to it. Refused items are left out.
     """
     validation = SubmissionValidation(parsed, context, known, earlier=earlier, conditions=conditions)
+    if parsed.is_batch:
+        return _batch_scopes(parsed, validation)
     persons = {item.owner.person for item in validation.valid.values() if item.owner}
     only = next(iter(persons)) if len(persons) == 1 else None
     return {
         index: valid_item.owner.person if valid_item.owner else only
+        for index, valid_item in validation.valid.items()
+        if valid_item.item.identifier
+    }
+
+
+def _batch_scopes(parsed: ParsedSubmission, validation: SubmissionValidation) -> dict[int, PersonIdentifier | None]:
+    persons: dict[int, list[PersonIdentifier]] = {}
+    for person, indexes in statement_indexes({item.index: item for item in parsed.items}, validation).items():
+        for index in indexes:
+            persons.setdefault(index, []).append(person)
+    # An entry that supports several people can be found in the directory only.
+    return {
+        index: persons[index][0] if len(persons.get(index, ())) == 1 else None
         for index, valid_item in validation.valid.items()
         if valid_item.item.identifier
     }
@@ -163,11 +180,12 @@ def _prepare_directory(
 
 
 def _prepare_batch(parsed: ParsedSubmission, validation: SubmissionValidation, new_id: NewId) -> PreparedSubmission:
-    batch = _BatchDecision(parsed, validation, new_id)
-    indexes_by_person = batch.indexes_by_person()
-    if len(indexes_by_person) != 1:
+    statements = statement_indexes({item.index: item for item in parsed.items}, validation)
+    if len(statements) != 1:
         refuse_complete_types(validation.context)
-    for person, indexes in indexes_by_person.items():
+    batch = _BatchDecision(parsed, validation, new_id)
+    batch.refuse_shared_conditions(statements)
+    for person, indexes in statements.items():
         batch.add_person(person, indexes)
     batch.add_directory()
     batch.refuse_incomplete_whole_list()
@@ -187,22 +205,23 @@ class _BatchDecision:
         self._accepted: dict[int, AcceptedEntry | ExistingEntry] = {}
         # Entries that are part of a person's statement, so they are not for the directory.
         self._with_person: set[int] = set()
-        self._support = SupportingEntries(self._items, validation)
         self.events: list[RecordChanged | DirectoryChanged] = []
 
-    def indexes_by_person(self) -> dict[PersonIdentifier, list[int]]:
-        """Return the indexes of each person's entries, also of refused ones whose person can be found."""
-        by_person: dict[PersonIdentifier, list[int]] = {}
-        for index, item in self._items.items():
-            valid_item = self._validation.valid.get(index)
-            owner = valid_item.owner if valid_item else self._validation.owner_of_refused(item)
-            if owner:
-                by_person.setdefault(owner.person, []).append(index)
-        return by_person
+    def refuse_shared_conditions(self, statements: Mapping[PersonIdentifier, Sequence[int]]) -> None:
+        """Refuse conditions on entries that support several people, unless the directory has the resource.
 
-    def add_person(self, person: PersonIdentifier, own: Sequence[int]) -> None:
+        Each of the people may have the resource, or not.
+        """
+        used = Counter(index for indexes in statements.values() for index in indexes)
+        for index, times in used.items():
+            item = self._items[index]
+            if times > 1 and item.identifier and not self._validation.is_matched(index):
+                error = _shared_condition(item)
+                self._validation.errors.setdefault(index, error)
+                self._errors.setdefault(index, error)
+
+    def add_person(self, person: PersonIdentifier, indexes: Sequence[int]) -> None:
         """Add the event of one person, or refuse all entries of that person when one of them is refused."""
-        indexes = sorted({*own, *self._support.of(own)})
         self._with_person |= set(indexes)
         if refused := [index for index in indexes if index in self._validation.errors]:
             self._refuse_all(indexes, refused[0])
@@ -267,6 +286,15 @@ class _BatchDecision:
     def _refuse_all(self, indexes: Sequence[int], cause: int) -> None:
         for index in indexes:
             self._errors.setdefault(index, _refused_with_person(cause))
+
+
+def _shared_condition(item: Item) -> OneStoryError:
+    return Unprocessable(
+        "This entry supports several people of the batch, and each of them may have the resource already. So its "
+        "condition cannot be checked. Send a batch for each person, or publish the resource alone first.",
+        code="business-rule",
+        expression=item.identifier_path,
+    )
 
 
 def _refused_with_person(index: int) -> OneStoryError:
