@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from onestory.intake.domain.conditions import NO_CONDITIONS, DecidedConditions
-from onestory.intake.domain.earlier import EarlierStatements, SystemTypes
+from onestory.intake.domain.earlier import EarlierStatements, SystemQuestion
 from onestory.intake.domain.events import (
     NewId,
     accepted_entry,
@@ -30,7 +30,7 @@ from onestory.intake.domain.replacement import (
     Replacement,
     refuse_invalid_replacement,
     replacement_of,
-    retiring_event,
+    retiring_events,
 )
 from onestory.intake.domain.request import (
     AcceptedEntry,
@@ -44,7 +44,7 @@ from onestory.intake.domain.request import (
 from onestory.intake.domain.supporting import statement_indexes
 from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import Issue, OneStoryError, Unprocessable
-from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged
+from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, rank_of
 from onestory.shared.identity import PersonIdentifier
 
 
@@ -89,14 +89,15 @@ def prepare(
         return PreparedSubmission(parsed.bundle_type, (event,), tuple(outcomes))
     replacement = _replacement(event, validation)
     # The new statements come first: for a moment the record has both, and never neither.
-    events = (event, retiring_event(event, replacement))
+    events = (event, *retiring_events(event, replacement))
     return PreparedSubmission(parsed.bundle_type, events, tuple(outcomes), replacement)
 
 
 def _replacement(event: RecordChanged, validation: SubmissionValidation) -> Replacement:
     context = validation.context
-    person_key = context.deployment.keys.person_key(event.person)
-    has = validation.earlier.types_of_system(SystemTypes(person_key, context.replaced_system))
+    person_key, rank = context.deployment.keys.person_key(event.person), rank_of(None, event.recorded_at)
+    question = SystemQuestion(person_key, context.replaced_system, rank, event.published_at)
+    has = validation.earlier.resources_of_system(question)
     stated = {entry.resource_type for entry in event.entries if entry.operation is Operation.ASSERT}
     return replacement_of(context.replaced_system, has, stated, event.complete_types)
 
