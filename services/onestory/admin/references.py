@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.action == "correct":
             statement = _standing(connection, arguments.statement)
             person = _person(arguments.to_person) if arguments.to_person else statement.person
-            replaced = dict(map(_replacement, arguments.reference))
+            replaced = _replacements(arguments.reference)
             if not replaced and person == statement.person:
                 raise Malformed("Nothing would change. Send --to-person or --reference.", code="required")
             events = [corrected(statement, person, replaced, arguments.reason, now, keys)]
@@ -159,6 +159,15 @@ def _person(number: str) -> PersonIdentifier:
     if not is_nhs_number(number):
         raise Malformed("--to-person must be an NHS number with a correct check digit.", code="value")
     return PersonIdentifier(NHS_NUMBER_SYSTEM, number)
+
+
+def _replacements(texts: Sequence[str]) -> dict[str, str]:
+    """Return the new target of each reference by its old one. Raises `Malformed` when a reference has two targets."""
+    replaced: dict[str, str] = {}
+    for old, new in map(_replacement, texts):
+        if replaced.setdefault(old, new) != new:
+            raise Malformed(f"--reference {old} has two targets. Send one target for each reference.", code="value")
+    return replaced
 
 
 def _replacement(text: str) -> tuple[str, str]:

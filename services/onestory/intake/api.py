@@ -288,7 +288,7 @@ def _traceparent(headers: Headers) -> str:
 def routes(api: IntakeApi) -> list[Route]:
     """Return the routes. A conditional delete has a route too, so that its refusal can say why."""
     publish = api.publish
-    return [
+    all_routes = [
         Route("POST", "/fhir", publish, "transaction", "publish a Bundle", description=_POST_BUNDLE),
         Route("POST", "/fhir/{resource_type}", publish, "create", "publish one resource", description=_POST),
         Route(
@@ -312,3 +312,4 @@ def routes(api: IntakeApi) -> list[Route]:
         ),
         Route("DELETE", "/fhir/{resource_type}/{id}", publish, "delete", "retract one resource", description=_DELETE),
     ]
+    return [replace(route, publish_headers=True) for route in all_routes]

@@ -98,6 +98,19 @@ class ConditionalWrites:
             await self.release(reservations)
             raise
 
+    async def renew(self, reservations: CreateReservations) -> None:
+        """Let the reservations last for a send from now on. Raises `Unavailable` when another request has one of them.
+
+        A large submission may wait and be prepared for longer than a reservation lasts.
+        """
+        if reservations.names and not await reservation_store.renew(
+            self._record, reservations, self._reservation_lasts
+        ):
+            raise Unavailable(
+                "This request took too long, so another request may create the same resource. Nothing was published. "
+                "Repeat this one: that is safe."
+            )
+
     async def release(self, reservations: CreateReservations) -> None:
         """Give reservations back, because nothing was sent. Without PostgreSQL they end by themselves."""
         if reservations.names:

@@ -20,7 +20,7 @@ from onestory.intake.domain.earlier import (
     OwnPatient,
     OwnReference,
     Question,
-    SystemTypes,
+    SystemQuestion,
 )
 from onestory.intake.domain.request import KnownResource, SubmissionContext
 from onestory.intake.preparation import (
@@ -32,7 +32,13 @@ from onestory.intake.preparation import (
     PreparedMessages,
     preparation_of,
 )
-from onestory.intake.store import known_resources, own_patients, own_targets, types_of_system, with_linked_identities
+from onestory.intake.store import (
+    known_resources,
+    own_patients,
+    own_targets,
+    resources_of_system,
+    with_linked_identities,
+)
 from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.identity import PersonIdentifier, person_key_of
 from onestory.shared.kafka.ends import TopicEnd
@@ -142,7 +148,7 @@ class SubmissionPreparer:
         questions = earlier.unanswered(asked)
         patients = [each for each in questions if isinstance(each, OwnPatient | IdentifiedPatient)]
         targets = {each: cast(str, asked[each]) for each in questions if isinstance(each, OwnReference)}
-        systems = [each for each in questions if isinstance(each, SystemTypes)]
+        systems = [each for each in questions if isinstance(each, SystemQuestion)]
         if (patients or systems) and not await self._caught_up():
             # The newest statement about this Patient may name another person.
             raise Unavailable(
@@ -152,12 +158,12 @@ class SubmissionPreparer:
         source, keys = context.source, context.deployment.keys
         persons = await own_patients(self._record, patients, source, keys)
         places = await own_targets(self._record, targets, source, keys)
-        types = {each: await types_of_system(self._record, each, source.organisation) for each in systems}
+        found = {each: await resources_of_system(self._record, each, source.organisation) for each in systems}
         as_assumed = all(places[question] == targets[question] for question in targets)
-        if as_assumed and not any(persons.values()) and not any(types.values()):
+        if as_assumed and not any(persons.values()) and not any(found.values()):
             return None
         return EarlierStatements(
-            {**earlier.patients, **persons}, {**earlier.targets, **places}, {**earlier.systems, **types}
+            {**earlier.patients, **persons}, {**earlier.targets, **places}, {**earlier.systems, **found}
         )
 
 

@@ -35,7 +35,15 @@ def intake_routes(dependencies: Dependencies, may_read: MayRead) -> Sequence[Rou
     return [
         *routes(IntakeApi(handler, deployment, settings.max_body_bytes, dependencies.internal)),
         *[
-            Route("POST", path, validation, "$validate", "check a resource", description=describe_validate(name))
+            Route(
+                "POST",
+                path,
+                validation,
+                "$validate",
+                "check a resource",
+                publish_headers=True,
+                description=describe_validate(name),
+            )
             for name, path in paths.items()
         ],
     ]

@@ -129,6 +129,8 @@ class PublishHandler:
                 refuse_replacing_judgements(await current_judgements(self._record, ready.possible_judgements))
                 if not submission.dry_run:
                     await self._keys.use(submission, context)
+                    # The last step before the send.
+                    await self._conditions.renew(reservations)
             except BaseException:
                 await self._conditions.release(reservations)
                 raise

@@ -33,6 +33,16 @@ _HOLDERS = """
     select distinct position from intake.create_reservation
     where name = any($1::bytea[]) and holder <> $2 and position is not null
 """
+# Locked in the order of names, as `_RESERVE` does, so that two requests never wait for each other.
+_RENEW = """
+    with own as (
+        select name from intake.create_reservation
+        where name = any($1::bytea[]) and holder = $2 order by name for update
+    )
+    update intake.create_reservation held set expires_at = now() + $3::interval
+    from own where held.name = own.name
+    returning held.name
+"""
 _SET_POSITION = "update intake.create_reservation set position = $3 where name = any($1::bytea[]) and holder = $2"
 _RELEASE = "delete from intake.create_reservation where name = any($1::bytea[]) and holder = $2"
 _FORGET_KEYS = """
@@ -89,6 +99,16 @@ async def reserve(
     except _Busy:
         return False
     return True
+
+
+async def renew(database: Database, reservations: CreateReservations, lasts: timedelta) -> bool:
+    """Let the reservations last from now on. Return whether their holder still has all of them.
+
+    Raises `Unavailable`.
+    """
+    names = sorted(reservations.names)
+    async with _in_time():
+        return len(await database.fetch(_RENEW, names, reservations.holder, lasts)) == len(names)
 
 
 async def positions_of_others(database: Database, reservations: CreateReservations) -> list[str]:

@@ -133,6 +133,9 @@ class PublishResponses:
         if replacement := prepared.replacement:
             texts.append(f"Would be replaced of system {replacement.system}: {_counted(replacement.replaced)}.")
             texts.append(f"Would stay of system {replacement.system}: {_counted(replacement.staying)}.")
+            if replacement.later:
+                later = _counted(replacement.later)
+                texts.append(f"Would stay because they are later than the time of this Bundle: {later}.")
         issues = [Issue("informational", text, severity="information") for text in texts]
         issues += [issue for error in refused for issue in error.issues]
         return Response(operation_outcome(issues), 200, media_type=FHIR_JSON)

@@ -16,12 +16,13 @@ from onestory.intake.domain.earlier import (
     OwnPatient,
     OwnReference,
     PatientQuestion,
-    SystemTypes,
+    SystemQuestion,
+    SystemResources,
 )
 from onestory.intake.domain.request import AcceptedEntry, KnownResource
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import Source
-from onestory.shared.identity import Keys, PersonIdentifier
+from onestory.shared.identity import PROVISIONAL_SYSTEM, Keys, PersonIdentifier
 from onestory.shared.postgres.database import Database
 
 _KNOWN = """
@@ -89,12 +90,30 @@ _IDENTIFIED_PATIENTS = """
     join record.identified_patient patient on patient.system = asked.system and patient.value = asked.value
     where patient.organisation = $3 and patient.source_system = $4
 """
-_TYPES_OF_SYSTEM = f"""{_REACHED}
-    select there.resource_type, count(*) as resources
-    from reached
-    join record.person_resource there on there.person_key = reached.person_key
-    where there.organisation = $2 and there.system = $3
-    group by there.resource_type
+# A provisional identity is retired with the person if it is linked to this person alone. Another NHS number is not:
+# the system may have two records of that person.
+_RESOURCES_OF_SYSTEM = f"""{_REACHED}, stated as (
+        select there.person_key, there.resource_type, min(there.shared_id) as shared_id, count(*) as resources,
+            count(*) filter (where (there.rank, there.published_at) < ($4::bigint, $5::timestamptz)) as earlier
+        from (select distinct person_key from reached) place
+        join record.person_resource there using (person_key)
+        where there.organisation = $2 and there.system = $3
+        group by there.person_key, there.resource_type
+    )
+    select stated.resource_type, stated.earlier, stated.resources - stated.earlier as later, known.person_system,
+        known.person_value, stated.person_key = any($1) or known.person_system = $6 and exists (
+            select from record.identity_link link
+            where link.person_key = any($1) and link.other_key = stated.person_key
+        ) and not exists (
+            select from record.identity_link link
+            where link.other_key = stated.person_key and link.person_key <> all($1)
+        ) and not exists (
+            select from record.identity_link link
+            where link.person_key = stated.person_key and link.other_key <> all($1)
+        ) as is_own
+    from stated
+    join record.own_statement known using (person_key, resource_type, shared_id)
+    order by stated.person_key, stated.resource_type
 """  # noqa: S608 - no value is inserted
 _KEY_LENGTH = 26
 _MAX_TARGETS = 5_000
@@ -177,10 +196,16 @@ async def _target_rows(
     return await _in_time(database.fetch(_TARGETS, sorted(set(person_keys)), person_keys, types, hashes))
 
 
-async def types_of_system(database: Database, question: SystemTypes, organisation: str) -> dict[str, int]:
-    """Return how many current resources of each type a system of an organisation has. Raises `Unavailable`."""
-    rows = await _in_time(database.fetch(_TYPES_OF_SYSTEM, [question.person_key], organisation, question.system))
-    return {row["resource_type"]: row["resources"] for row in rows}
+async def resources_of_system(
+    database: Database, question: SystemQuestion, organisation: str
+) -> Sequence[SystemResources]:
+    """Return the current resources that a system of an organisation has, by type and identity. Raises `Unavailable`."""
+    arguments = (organisation, question.system, question.rank, question.published_at, PROVISIONAL_SYSTEM)
+    rows = await _in_time(database.fetch(_RESOURCES_OF_SYSTEM, [question.person_key], *arguments))
+    return [
+        SystemResources(row["resource_type"], _person(row) if row["is_own"] else None, row["earlier"], row["later"])
+        for row in rows
+    ]
 
 
 async def current_judgements(database: Database, shared_ids: Iterable[str]) -> frozenset[str]:

@@ -6,6 +6,7 @@ A route's class is in the folder of its capability: `read`, `search`, `summary`,
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from onestory.record.freshness.service import FreshnessService
 from onestory.record.merge.rules import merge_rules
@@ -77,7 +78,7 @@ def record_routes(dependencies: Dependencies) -> list[Route]:
         Route("GET", "/fhir/Patient/{id}/{resource_type}", in_compartment, "search-compartment", _COMPARTMENT),
         Route("POST", "/fhir/Patient/{id}/{resource_type}/_search", in_compartment, "search-compartment", _COMPARTMENT),
     ]
-    return with_descriptions(routes)
+    return with_descriptions([replace(route, publish_headers=True) for route in routes])
 
 
 def may_read_person(dependencies: Dependencies) -> Callable[[Caller, str], Awaitable[bool]]:

@@ -7,12 +7,19 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from tests.integration.record.record import Record
-from tests.integration.record.statements import PRACTICE, Said, statement
+from tests.integration.record.statements import PRACTICE, Said, at, statement
 from tests.integration.record.test_directory import organisation
 
-from onestory.intake.domain.earlier import IdentifiedPatient, OwnPatient, OwnReference
-from onestory.intake.store import own_patients, own_targets
-from onestory.shared.events import Source
+from onestory.intake.domain.earlier import (
+    IdentifiedPatient,
+    OwnPatient,
+    OwnReference,
+    SystemQuestion,
+    SystemResources,
+)
+from onestory.intake.domain.replacement import replacement_of, retiring_events
+from onestory.intake.store import own_patients, own_targets, resources_of_system
+from onestory.shared.events import Source, rank_of
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional_identity
 from onestory.shared.postgres.database import Database, create_pool
 
@@ -92,3 +99,53 @@ def test_a_reference_follows_the_resource_to_another_identity_and_to_no_other_pe
 
     record.project(keys, [statement(keys, 3, UNNUMBERED, [Said("Encounter", "e1", None, 3)])])
     assert target(record, keys, BEN, "Encounter", "e1") == "computed"
+
+
+def of_old_system(record: Record, keys: Keys, about: PersonIdentifier, moment: int) -> list[SystemResources]:
+    """What the practice's system has about a person, when another one replaces it at this moment."""
+    question = SystemQuestion(keys.person_key(about), PRACTICE.system, rank_of(None, at(moment)), at(moment))
+    return [*ask(record, lambda database: resources_of_system(database, question, PRACTICE.organisation))]
+
+
+def test_what_would_be_replaced_is_what_the_retiring_events_retire(record: Record, keys: Keys) -> None:
+    problem = '"code":{"text":"Gout"}'
+    before = [Said("Patient", "p1", MRN, 1), Said("Condition", "c1", problem, 1)]
+    since = [Said("Patient", "p1", MRN, 2), Said("Condition", "c2", problem, 2), Said("Condition", "c3", problem, 9)]
+    record.project(keys, [statement(keys, 1, UNNUMBERED, before), statement(keys, 2, AMINA, since)])
+    record.project(keys, [statement(keys, 3, BEN, [Said("Condition", "c4", problem, 1)])])
+
+    found = of_old_system(record, keys, AMINA, 5)
+    assert sorted(found, key=str) == [
+        SystemResources("Condition", AMINA, 1, 1),
+        SystemResources("Condition", UNNUMBERED, 1, 0),
+        SystemResources("Patient", AMINA, 1, 0),
+    ]
+
+    new = statement(keys, 4, AMINA, [], source=Source(PRACTICE.organisation, "new"), recorded=5, published=5)
+    replacement = replacement_of(PRACTICE.system, found, {"Patient"}, {"Condition"})
+    record.project(keys, [*retiring_events(new, replacement)])
+
+    assert (replacement.replaced, replacement.staying) == ({"Condition": 2}, {"Condition": 1, "Patient": 1})
+    left = of_old_system(record, keys, AMINA, 5)
+    assert left == [SystemResources("Condition", AMINA, 0, 1), SystemResources("Patient", AMINA, 1, 0)]
+
+
+def test_an_identity_is_retired_with_its_own_number_and_not_with_one_that_replaces_it(
+    record: Record, keys: Keys
+) -> None:
+    problem = Said("Condition", "c1", '"code":{"text":"Gout"}', 1)
+    link = f'"link":[{{"type":"replaces","other":{{"reference":"Patient/{BEN.value}"}}}}]'
+    record.project(keys, [statement(keys, 1, UNNUMBERED, [Said("Patient", "p1", MRN, 1), problem])])
+    record.project(keys, [statement(keys, 2, BEN, [Said("Patient", "p1", MRN, 2)])])
+    authority = Source("X26", "pds")
+    alias = statement(keys, 3, AMINA, [Said("Patient", "a", link, 3)], source=authority)
+    record.project(keys, [alias], authorities=["X26"])
+
+    assert of_old_system(record, keys, AMINA, 5) == [
+        SystemResources("Condition", None, 1, 0),
+        SystemResources("Patient", None, 1, 0),
+    ]
+    assert sorted(of_old_system(record, keys, BEN, 5), key=str) == [
+        SystemResources("Condition", UNNUMBERED, 1, 0),
+        SystemResources("Patient", BEN, 1, 0),
+    ]

@@ -73,6 +73,22 @@ def test_a_change_without_a_version_is_refused(surgery: httpx.Client, nurses: ht
     assert refused.status_code == 428, refused.text
 
 
+def test_a_trial_run_of_a_referral_or_a_change_is_refused_and_does_nothing(
+    surgery: httpx.Client, nurses: httpx.Client, team: str
+) -> None:
+    sent, trial = refer(surgery, service_request(new_nhs_number(), team)), {**FHIR, "X-Dry-Run": "true"}
+    changed = {**trial, "If-Match": sent.headers["ETag"]}
+
+    created = surgery.post("/fhir/ServiceRequest", headers=trial, json=service_request(new_nhs_number(), team))
+    accepted = nurses.post(f"/fhir/Task/{task_of(sent)}/$accept", headers=changed, content=b"")
+    message = surgery.post("/fhir/$process-message", headers=trial, content=b"")
+
+    assert [answer.status_code for answer in (created, accepted, message)] == [400, 400, 400]
+    assert {answer.json()["issue"][0]["code"] for answer in (created, accepted, message)} == {"not-supported"}
+    assert "REC_BAD_REQUEST" in message.text
+    assert read(surgery, task_of(sent)).headers["ETag"] == sent.headers["ETag"]
+
+
 def test_a_stranger_learns_nothing(services: Services, surgery: httpx.Client, team: str) -> None:
     sent = refer(surgery, service_request(new_nhs_number(), team))
 

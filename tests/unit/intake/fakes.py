@@ -13,6 +13,7 @@ from tests.unit.intake.door import KEYS
 
 from onestory.intake.condition_store import VisibleVersion
 from onestory.intake.conditions import ConditionalWrites
+from onestory.intake.domain.earlier import SystemResources
 from onestory.intake.domain.request import KnownResource
 from onestory.intake.keys import IdempotencyKeys
 from onestory.intake.lookups import SubmissionPreparer
@@ -48,12 +49,12 @@ class FakeRecord(Database):
     """Answers the queries that intake sends to the record. `away` makes the database unavailable.
 
     By resource hash: `patients` has the persons of own Patients, `targets` the shared ids of other resources, and
-    `owned` those that belong to somebody. `types` counts the resources of another system. `behind` means that the
+    `owned` those that belong to somebody. `types` are the resources of another system. `behind` means that the
     record does not show all that Kafka has.
 
     `visible` are the versions that readers see, `found` the rows of resources that may have an identifier, and `keys`
     the idempotency keys with their digests. `reservations` are those of creates, with their positions; `others_create`
-    says that another request holds them all.
+    says that another request holds them all, and `taken_over` that it took them after they ended.
     """
 
     def __init__(self) -> None:
@@ -63,12 +64,13 @@ class FakeRecord(Database):
         self.identified: dict[tuple[str, str], PersonIdentifier] = {}
         self.targets: dict[str, str] = {}
         self.owned: set[str] = set()
-        self.types: dict[str, int] = {}
+        self.types: list[SystemResources] = []
         self.visible: dict[str, VisibleVersion] = {}
         self.found: list[Mapping[str, Any]] = []
         self.keys: dict[tuple[object, ...], object] = {}
         self.reservations: dict[bytes, str | None] = {}
         self.others_create = False
+        self.taken_over = False
         self.away = False
         self.behind = False
         self.asked = 0
@@ -101,6 +103,9 @@ class FakeRecord(Database):
                 for each, version in self.visible.items()
                 if each in wanted
             ]
+        if "count(*)" in query:
+            self.asked += 1
+            return [_system_row(each) for each in self.types]
         if "own_statement" in query:
             return self.found
         if "own_directory_statement" in query:
@@ -112,8 +117,6 @@ class FakeRecord(Database):
             systems, values = cast(list[str], arguments[0]), cast(list[str], arguments[1])
             pairs = enumerate(zip(systems, values, strict=True), 1)
             return [_person_row(at, self.identified[pair]) for at, pair in pairs if pair in self.identified]
-        if "count(*)" in query:
-            return [{"resource_type": kind, "resources": count} for kind, count in self.types.items()]
         if "directory_resource" in query:
             return [
                 {"ordinality": at, "shared_id": self.targets.get(each), "has_owner": each in self.owned}
@@ -134,6 +137,8 @@ class FakeRecord(Database):
             return [] if self.others_create else names
         if "delete" in query:
             self.reservations = {name: position for name, position in self.reservations.items() if name not in names}
+        if "for update" in query:
+            return [] if self.taken_over else names
         if "update" in query:
             self.reservations |= dict.fromkeys(names, arguments[1])
         return []
@@ -141,6 +146,12 @@ class FakeRecord(Database):
 
 def _person_row(ordinality: int, person: PersonIdentifier) -> Mapping[str, Any]:
     return {"ordinality": ordinality, "person_system": person.system, "person_value": person.value}
+
+
+def _system_row(has: SystemResources) -> Mapping[str, Any]:
+    person = has.person or PersonIdentifier("", "")
+    counts = {"earlier": has.earlier, "later": has.later, "is_own": bool(has.person)}
+    return {"resource_type": has.resource_type, "person_system": person.system, "person_value": person.value, **counts}
 
 
 def _row(shared_id: str, known: KnownResource) -> Mapping[str, str]:

@@ -514,6 +514,16 @@ def test_a_create_that_others_reserve_for_too_long_is_answered_with_503(
     assert not door.broker.sent
 
 
+def test_a_create_whose_reservation_ended_and_was_taken_over_publishes_nothing(door: HttpDoor) -> None:
+    door.record.taken_over = True
+
+    answer = door.send("POST", "/fhir/Condition", condition(AMINA, "c"), If_None_Exist="identifier=urn:s|1")
+
+    assert answer.status_code == 503
+    assert "Repeat" in issues(answer)[0]["diagnostics"]
+    assert not door.broker.sent
+
+
 def test_if_match_is_compared_with_the_current_version(door: HttpDoor) -> None:
     door.record.visible[shared_id(AMINA, "Condition", "c1")] = VisibleVersion(UUID(int=1), has_others=False)
     current, stale = f'W/"{UUID(int=1)}"', f'W/"{UUID(int=2)}"'

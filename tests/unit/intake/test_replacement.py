@@ -7,8 +7,10 @@ from tests.people import condition, patient, transaction
 from tests.unit.intake.door import AMINA, KEYS, SOURCE, Json, observation, person, posted
 from tests.unit.intake.test_http import HttpDoor, issues
 
+from onestory.intake.domain.earlier import SystemResources
 from onestory.intake.domain.replacement import replacement_of
 from onestory.shared.events import REFERRAL_SYSTEM, RecordChanged, Source
+from onestory.shared.identity import provisional_identity
 
 OLD = Source(SOURCE.organisation, "old-system")
 EVERYTHING = {"Patient": 1, "Condition": 1, "Practitioner": 1}
@@ -18,6 +20,11 @@ SUBJECT = {"reference": f"Patient/{AMINA}"}
 @pytest.fixture
 def door() -> HttpDoor:
     return HttpDoor()
+
+
+def has(resources: dict[str, int]) -> list[SystemResources]:
+    """The old system's resources of the person, all earlier than the new statement."""
+    return [SystemResources(kind, person(AMINA), count, 0) for kind, count in resources.items()]
 
 
 def send(door: HttpDoor, body: Json, *, types: str = "Condition", **headers: str) -> tuple[int, list[str]]:
@@ -32,7 +39,7 @@ def whole() -> Json:
 
 
 def test_the_old_systems_statements_are_retired_after_the_new_ones(door: HttpDoor) -> None:
-    door.record.types = {"Patient": 1, "Condition": 2, "Medication": 1}
+    door.record.types = has({"Patient": 1, "Condition": 2, "Medication": 1})
 
     assert send(door, whole()) == (200, [])
 
@@ -45,7 +52,7 @@ def test_the_old_systems_statements_are_retired_after_the_new_ones(door: HttpDoo
 
 
 def test_what_the_statement_is_no_whole_list_of_stays(door: HttpDoor) -> None:
-    door.record.types = {"Patient": 1, "Condition": 2, "AllergyIntolerance": 1, "Medication": 1}
+    door.record.types = has({"Patient": 1, "Condition": 2, "AllergyIntolerance": 1, "Medication": 1})
 
     assert send(door, whole())[0] == 200
 
@@ -53,7 +60,7 @@ def test_what_the_statement_is_no_whole_list_of_stays(door: HttpDoor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("has", "stated", "complete", "staying"),
+    ("resources", "stated", "complete", "staying"),
     [
         ({"Patient": 1, "Condition": 1}, {"Patient"}, {"Condition"}, {}),
         ({"Patient": 1, "Condition": 1}, {"Condition"}, {"Condition"}, {"Patient": 1}),
@@ -62,13 +69,13 @@ def test_what_the_statement_is_no_whole_list_of_stays(door: HttpDoor) -> None:
     ],
 )
 def test_the_old_patient_goes_only_when_nothing_else_stays(
-    has: dict[str, int], stated: set[str], complete: set[str], staying: dict[str, int]
+    resources: dict[str, int], stated: set[str], complete: set[str], staying: dict[str, int]
 ) -> None:
-    assert replacement_of("old", has, stated, complete).staying == staying
+    assert replacement_of("old", has(resources), stated, complete).staying == staying
 
 
 def test_a_dry_run_says_what_would_happen_and_publishes_nothing(door: HttpDoor) -> None:
-    door.record.types = {"Patient": 1, "Condition": 2, "AllergyIntolerance": 1}
+    door.record.types = has({"Patient": 1, "Condition": 2, "AllergyIntolerance": 1})
 
     status, told = send(door, whole(), X_Dry_Run="true")
 
@@ -81,15 +88,56 @@ def test_a_dry_run_says_what_would_happen_and_publishes_nothing(door: HttpDoor) 
     assert not door.broker.sent
 
 
+def test_what_an_identity_without_a_number_has_is_retired_there_too(door: HttpDoor) -> None:
+    unnumbered = provisional_identity(OLD.organisation, OLD.system, "p0")
+    door.record.types = [*has({"Patient": 1}), SystemResources("Condition", unnumbered, 2, 0)]
+
+    assert send(door, whole())[0] == 200
+
+    _, numbered, other = door.events()
+    assert isinstance(numbered, RecordChanged)
+    assert isinstance(other, RecordChanged)
+    assert (numbered.person, numbered.complete_types) == (person(AMINA), ("Condition", "Patient"))
+    assert (other.person, other.complete_types, other.entries) == (unnumbered, ("Condition",), ())
+    assert other.source == OLD
+    assert len({event.event_id for event in door.events()}) == 3
+
+
+@pytest.mark.parametrize(
+    "stays", [SystemResources("Condition", None, 3, 0), SystemResources("Condition", person(AMINA), 0, 3)]
+)
+def test_what_is_later_or_under_another_number_stays_and_keeps_the_patient(stays: SystemResources) -> None:
+    replacement = replacement_of(
+        "old", [*has({"Patient": 1, "Observation": 2}), stays], {"Patient"}, {"Condition", "Observation"}
+    )
+
+    assert replacement.replaced == {"Observation": 2}
+    assert replacement.staying == {"Condition": 3, "Patient": 1}
+    assert replacement.types == {person(AMINA): {"Observation"}}
+    assert replacement.later == ({"Condition": 3} if stays.person else {})
+
+
+def test_a_dry_run_names_what_is_later_than_the_bundle(door: HttpDoor) -> None:
+    door.record.types = [SystemResources("Condition", person(AMINA), 1, 2)]
+
+    told = send(door, whole(), X_Dry_Run="true")[1]
+
+    assert told[1:] == [
+        "Would be replaced of system old-system: Condition 1.",
+        "Would stay of system old-system: Condition 2.",
+        "Would stay because they are later than the time of this Bundle: Condition 2.",
+    ]
+
+
 def test_a_dry_run_refuses_what_a_publish_refuses(door: HttpDoor) -> None:
     assert send(door, transaction(patient("9990000019", "p1")), X_Dry_Run="true")[0] == 422
     assert send(door, whole(), X_Dry_Run="perhaps")[0] == 400
 
 
 def test_a_repetition_is_no_second_use_of_an_event_id_for_other_content(door: HttpDoor) -> None:
-    door.record.types = {"Patient": 1, "Condition": 2}
+    door.record.types = has({"Patient": 1, "Condition": 2})
     send(door, whole(), Idempotency_Key="k")
-    door.record.types = {}
+    door.record.types = []
     send(door, whole(), Idempotency_Key="k")
 
     _, first, _, again = door.events()

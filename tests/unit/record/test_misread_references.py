@@ -185,6 +185,30 @@ def test_a_wrong_medicine_is_replaced_and_the_rest_keeps_its_bytes() -> None:
     assert b'"value":1.50' in content
 
 
+def test_two_references_can_be_swapped() -> None:
+    first, second = stored(ALPHA, "Medication", "a"), stored(ALPHA, "Medication", "b")
+    given = stored(ALPHA, "MedicationAdministration", "g", medicationReference=to(first), partOf=[to(second)])
+
+    event = corrected(given, ALPHA, {first.name: second.name, second.name: first.name}, "r", NOW, KEYS)
+
+    content = msgspec.json.decode(event.entries[0].content or b"")
+    assert (content["medicationReference"], content["partOf"]) == (to(second), [to(first)])
+
+
+def test_a_reference_is_replaced_however_it_is_written_or_the_correction_is_refused() -> None:
+    url = "https://ehr.example/Medication/1"
+    taken = stored(ALPHA, "MedicationStatement", "5", medicationReference={"reference": url})
+    escaped = taken._replace(content=taken.content.replace(url.encode(), url.replace("/", r"\/").encode()))
+    unreadable = taken._replace(content=taken.content.replace(b'"reference"', rb'"referenc\u0065"'))
+
+    event = corrected(escaped, ALPHA, {url: "Medication/2"}, "r", NOW, KEYS)
+
+    content = msgspec.json.decode(event.entries[0].content or b"")
+    assert content["medicationReference"] == {"reference": "Medication/2"}
+    with pytest.raises(Unprocessable, match="cannot be replaced"):
+        corrected(unreadable, ALPHA, {url: "Medication/2"}, "r", NOW, KEYS)
+
+
 def test_a_change_of_person_asks_where_other_references_lead() -> None:
     visit = stored(ALPHA, "Encounter", "e")
     seen = stored(ALPHA, "Condition", "c", subject={"reference": f"Patient/{ALPHA.value}"}, encounter=to(visit))

@@ -11,6 +11,7 @@ from onestory.shared.fhir.persons import person_in
 
 AMINA = "9990000018"
 NHS = "https://fhir.nhs.uk/Id/nhs-number"
+DEFINITION = "http://hl7.org/fhir/StructureDefinition/"
 KEY = "a" * 26
 REFERENCE = "extension[0].valueReference.reference"
 NESTED = {"url": "x", "valueReference": {"reference": "Person/1"}}
@@ -56,6 +57,18 @@ def contained(resource: Json) -> Json:
         (extension(valueString=AMINA), "extension[0].valueString"),
         (extension(extension=[NESTED]), "extension[0].extension[0].valueReference.reference"),
         (location(_name={"extension": [NESTED]}), "_name.extension[0].valueReference.reference"),
+        (extension(valueReference={"type": f"{DEFINITION}Patient", "display": "Amina"}), "extension[0].valueReference"),
+        (extension(valueReference={"type": "Encounter", "display": "Visit"}), "extension[0].valueReference"),
+        (extension(valueUrl="https://a.example/fhir/Patient/1/photo"), "extension[0].valueUrl"),
+        (location(photo=[{"url": "https://a.example/fhir/Patient/1/photo"}]), "photo[0].url"),
+        (location(photo=[{"url": "https://a.example/fhir/Patient?identifier=urn:mrn|7"}]), "photo[0].url"),
+        (location(address="https://a.example/fhir/Person/1?_format=json"), "address"),
+        (location(patient={"display": "Amina Okafor"}), "patient"),
+        (location(patient={"reference": "https://ehr.example/people/ben"}), "patient"),
+        (location(patient={"type": f"{DEFINITION}Patient", "identifier": {"value": "B7"}}), "patient"),
+        (location(patient={"type": "Device", "display": "Amina"}), "patient"),
+        (location(subject={"display": "Amina Okafor"}), "subject"),
+        (location(actor=[{"type": f"{DEFINITION}RelatedPerson", "display": "Ben"}]), "actor[0]"),
         (contained({"resourceType": "Patient", "id": "p", "name": [{"family": "Hidden"}]}), "contained[0]"),
         (contained({"resourceType": "RelatedPerson", "id": "p"}), "contained[0]"),
         (contained({"resourceType": "Observation", "id": "p"}), "contained[0]"),
@@ -68,6 +81,7 @@ def contained(resource: Json) -> Json:
         (narrative("Home of 999-000-0018"), "text.div"),
         (narrative("Home of 999&#160;000&nbsp;0018"), "text.div"),
         (narrative('See <a href="Patient/7">her</a>'), "text.div"),
+        (narrative('See <img src="https://a.example/fhir/Patient/7/photo"/>'), "text.div"),
         (location(description="Home of 999 000 0018"), "description"),
         (location(alias=["a", f"of {AMINA}"]), "alias[1]"),
         (location(identifier=[{"system": NHS, "value": AMINA}]), "identifier[0]"),
@@ -108,6 +122,15 @@ def test_a_group_of_persons_has_no_members(members: list[Json]) -> None:
         {"resourceType": "Device", "serialNumber": AMINA, "lotNumber": AMINA},
         {"resourceType": "PlanDefinition", "action": [{"input": [{"type": "Patient"}]}]},
         {"resourceType": "ActivityDefinition", "subjectReference": {"reference": "Group/g1"}},
+        {"resourceType": "Schedule", "actor": [{"display": "Dr Ben Smith"}]},
+        {
+            "resourceType": "Device",
+            "patient": {"extension": [{"url": "http://example.org/none", "valueCode": "unknown"}]},
+        },
+        location(subject={"reference": "Group/g1", "display": "Staff"}),
+        location(photo=[{"url": "https://a.example/fhir/Practitioner/1/photo"}]),
+        extension(valueString="Forms: https://a.example/Patient/forms"),
+        {"resourceType": "Library", "url": "https://a.example/Patient/1"},
         contained({"resourceType": "Organization", "id": "o"}),
         contained({"resourceType": "ValueSet", "id": "v"}),
     ],

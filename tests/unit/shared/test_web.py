@@ -89,6 +89,7 @@ ROUTES = [
     Route("POST", "/fhir/{resource_type}", resource, "create"),
     Route("POST", "/fhir/Task/{id}/$accept", resource, "$accept"),
     Route("POST", "/bars", resource, "$process-message", outcome_writer=lambda *_: b'{"bars":true}'),
+    Route("POST", "/published", resource, "create", publish_headers=True),
     Route("PUT", "/stated", stated, "update"),
     Route("GET", "/fhir/_history", resource, "history-system"),
     Route("GET", "/page", resource, "page", html=True),
@@ -124,6 +125,20 @@ def send(
 
 def get(path: str, method: str = "GET", **headers: str) -> httpx.Response:
     return send(path, method, [*headers.items()])
+
+
+@pytest.mark.parametrize("path", ["/fhir/ServiceRequest", "/fhir/Task/1/$accept", "/bars"])
+@pytest.mark.parametrize("header", [{"X-Dry-Run": "true"}, {"X-Dry-Run": ""}, {"X-Replaces-System": "old"}])
+def test_a_write_refuses_the_headers_that_it_does_not_carry_out(path: str, header: dict[str, str]) -> None:
+    answer = get(path, "POST", **GOOD, **header)
+
+    assert answer.status_code == 400
+    if path != "/bars":
+        (issue,) = answer.json()["issue"]
+        assert (issue["code"], issue["expression"]) == ("not-supported", [f"http.{next(iter(header))}"])
+    assert get("/published", "POST", **GOOD, **header).status_code == 200
+    assert get("/fhir/Patient/1", **GOOD, **header).status_code == 200
+    assert get(path, "POST", **GOOD, **{"X-Dry-Run": "false"}).status_code == 200
 
 
 def test_a_route_knows_its_caller() -> None:

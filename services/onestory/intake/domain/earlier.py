@@ -7,8 +7,9 @@ Nothing is guessed: a Patient that the record does not know leads to no person.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from onestory.shared.identity import PersonIdentifier
@@ -35,16 +36,35 @@ class OwnReference(NamedTuple):
     local_id: str
 
 
-class SystemTypes(NamedTuple):
-    """The types of the current resources that another system of the source has about a person."""
+class SystemQuestion(NamedTuple):
+    """The current resources that another system of the source has about a person.
+
+    `rank` and `published_at` are those of the statement that replaces them.
+    """
 
     person_key: str
     system: str
+    rank: int
+    published_at: datetime
+
+
+class SystemResources(NamedTuple):
+    """The current resources of one type that another system has under one identity of a person.
+
+    `earlier` and `later` count those that were stated before the replacing statement, and the others. `person` is the
+    identity: the person, or a provisional identity of nobody else. It is None for another NHS number, and for a
+    provisional identity that more persons may have.
+    """
+
+    resource_type: str
+    person: PersonIdentifier | None
+    earlier: int
+    later: int
 
 
 PatientQuestion = OwnPatient | IdentifiedPatient
-Question = PatientQuestion | OwnReference | SystemTypes
-Answer = PersonIdentifier | str | Mapping[str, int] | None
+Question = PatientQuestion | OwnReference | SystemQuestion
+Answer = PersonIdentifier | str | Sequence[SystemResources] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +73,13 @@ class EarlierStatements:
 
     - `patients`: the person of each Patient; None when the record knows none, or several.
     - `targets`: the shared id of each resource; None when the resource belongs to another person.
-    - `systems`: how many current resources of each type another system has.
+    - `systems`: the current resources that another system has.
     - `questions`: what a decision asked, each with the answer on which it went on.
     """
 
     patients: Mapping[PatientQuestion, PersonIdentifier | None] = field(default_factory=dict)
     targets: Mapping[OwnReference, str | None] = field(default_factory=dict)
-    systems: Mapping[SystemTypes, Mapping[str, int]] = field(default_factory=dict)
+    systems: Mapping[SystemQuestion, Sequence[SystemResources]] = field(default_factory=dict)
     questions: dict[Question, Answer] = field(default_factory=dict)
 
     def person(self, question: PatientQuestion) -> PersonIdentifier | None:
@@ -77,9 +97,9 @@ class EarlierStatements:
         self.questions[question] = answer
         return answer
 
-    def types_of_system(self, question: SystemTypes) -> Mapping[str, int]:
-        """Return how many current resources of each type another system of the source has."""
-        answer = self.systems.get(question, {})
+    def resources_of_system(self, question: SystemQuestion) -> Sequence[SystemResources]:
+        """Return the current resources that another system of the source has, by type and identity."""
+        answer = self.systems.get(question, ())
         self.questions[question] = answer
         return answer
 

@@ -7,11 +7,12 @@ nothing for each of them (design: intake).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from onestory.intake.domain.conditions import NO_CONDITIONS, DecidedConditions
-from onestory.intake.domain.earlier import EarlierStatements, SystemTypes
+from onestory.intake.domain.earlier import EarlierStatements, SystemQuestion
 from onestory.intake.domain.events import (
     NewId,
     accepted_entry,
@@ -23,12 +24,13 @@ from onestory.intake.domain.events import (
     refuse_person_in_directory,
     refuse_without_person,
 )
+from onestory.intake.domain.item import Item
 from onestory.intake.domain.parse import ParsedSubmission, combined_error
 from onestory.intake.domain.replacement import (
     Replacement,
     refuse_invalid_replacement,
     replacement_of,
-    retiring_event,
+    retiring_events,
 )
 from onestory.intake.domain.request import (
     AcceptedEntry,
@@ -39,10 +41,10 @@ from onestory.intake.domain.request import (
     RefusedEntry,
     SubmissionContext,
 )
-from onestory.intake.domain.supporting import SupportingEntries
+from onestory.intake.domain.supporting import statement_indexes
 from onestory.intake.domain.validate import SubmissionValidation, ValidItem
 from onestory.shared.errors import Issue, OneStoryError, Unprocessable
-from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged
+from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, rank_of
 from onestory.shared.identity import PersonIdentifier
 
 
@@ -87,14 +89,15 @@ def prepare(
         return PreparedSubmission(parsed.bundle_type, (event,), tuple(outcomes))
     replacement = _replacement(event, validation)
     # The new statements come first: for a moment the record has both, and never neither.
-    events = (event, retiring_event(event, replacement))
+    events = (event, *retiring_events(event, replacement))
     return PreparedSubmission(parsed.bundle_type, events, tuple(outcomes), replacement)
 
 
 def _replacement(event: RecordChanged, validation: SubmissionValidation) -> Replacement:
     context = validation.context
-    person_key = context.deployment.keys.person_key(event.person)
-    has = validation.earlier.types_of_system(SystemTypes(person_key, context.replaced_system))
+    person_key, rank = context.deployment.keys.person_key(event.person), rank_of(None, event.recorded_at)
+    question = SystemQuestion(person_key, context.replaced_system, rank, event.published_at)
+    has = validation.earlier.resources_of_system(question)
     stated = {entry.resource_type for entry in event.entries if entry.operation is Operation.ASSERT}
     return replacement_of(context.replaced_system, has, stated, event.complete_types)
 
@@ -108,14 +111,29 @@ def condition_scopes(
 ) -> dict[int, PersonIdentifier | None]:
     """Return where the resource of each condition would be: the person, or None for the directory.
 
-    An item without a person is part of the statement about the only person of the submission, if there is one.
-    Refused items are left out.
+    An item without a person is part of the statement about the only person of the submission, if there is one. In a
+    batch it is part of the statement that refers to it. Refused items are left out.
     """
     validation = SubmissionValidation(parsed, context, known, earlier=earlier, conditions=conditions)
+    if parsed.is_batch:
+        return _batch_scopes(parsed, validation)
     persons = {item.owner.person for item in validation.valid.values() if item.owner}
     only = next(iter(persons)) if len(persons) == 1 else None
     return {
         index: valid_item.owner.person if valid_item.owner else only
+        for index, valid_item in validation.valid.items()
+        if valid_item.item.identifier
+    }
+
+
+def _batch_scopes(parsed: ParsedSubmission, validation: SubmissionValidation) -> dict[int, PersonIdentifier | None]:
+    persons: dict[int, list[PersonIdentifier]] = {}
+    for person, indexes in statement_indexes({item.index: item for item in parsed.items}, validation).items():
+        for index in indexes:
+            persons.setdefault(index, []).append(person)
+    # An entry that supports several people can be found in the directory only.
+    return {
+        index: persons[index][0] if len(persons.get(index, ())) == 1 else None
         for index, valid_item in validation.valid.items()
         if valid_item.item.identifier
     }
@@ -163,11 +181,12 @@ def _prepare_directory(
 
 
 def _prepare_batch(parsed: ParsedSubmission, validation: SubmissionValidation, new_id: NewId) -> PreparedSubmission:
-    batch = _BatchDecision(parsed, validation, new_id)
-    indexes_by_person = batch.indexes_by_person()
-    if len(indexes_by_person) != 1:
+    statements = statement_indexes({item.index: item for item in parsed.items}, validation)
+    if len(statements) != 1:
         refuse_complete_types(validation.context)
-    for person, indexes in indexes_by_person.items():
+    batch = _BatchDecision(parsed, validation, new_id)
+    batch.refuse_shared_conditions(statements)
+    for person, indexes in statements.items():
         batch.add_person(person, indexes)
     batch.add_directory()
     batch.refuse_incomplete_whole_list()
@@ -187,22 +206,23 @@ class _BatchDecision:
         self._accepted: dict[int, AcceptedEntry | ExistingEntry] = {}
         # Entries that are part of a person's statement, so they are not for the directory.
         self._with_person: set[int] = set()
-        self._support = SupportingEntries(self._items, validation)
         self.events: list[RecordChanged | DirectoryChanged] = []
 
-    def indexes_by_person(self) -> dict[PersonIdentifier, list[int]]:
-        """Return the indexes of each person's entries, also of refused ones whose person can be found."""
-        by_person: dict[PersonIdentifier, list[int]] = {}
-        for index, item in self._items.items():
-            valid_item = self._validation.valid.get(index)
-            owner = valid_item.owner if valid_item else self._validation.owner_of_refused(item)
-            if owner:
-                by_person.setdefault(owner.person, []).append(index)
-        return by_person
+    def refuse_shared_conditions(self, statements: Mapping[PersonIdentifier, Sequence[int]]) -> None:
+        """Refuse conditions on entries that support several people, unless the directory has the resource.
 
-    def add_person(self, person: PersonIdentifier, own: Sequence[int]) -> None:
+        Each of the people may have the resource, or not.
+        """
+        used = Counter(index for indexes in statements.values() for index in indexes)
+        for index, times in used.items():
+            item = self._items[index]
+            if times > 1 and item.identifier and not self._validation.is_matched(index):
+                error = _shared_condition(item)
+                self._validation.errors.setdefault(index, error)
+                self._errors.setdefault(index, error)
+
+    def add_person(self, person: PersonIdentifier, indexes: Sequence[int]) -> None:
         """Add the event of one person, or refuse all entries of that person when one of them is refused."""
-        indexes = sorted({*own, *self._support.of(own)})
         self._with_person |= set(indexes)
         if refused := [index for index in indexes if index in self._validation.errors]:
             self._refuse_all(indexes, refused[0])
@@ -267,6 +287,15 @@ class _BatchDecision:
     def _refuse_all(self, indexes: Sequence[int], cause: int) -> None:
         for index in indexes:
             self._errors.setdefault(index, _refused_with_person(cause))
+
+
+def _shared_condition(item: Item) -> OneStoryError:
+    return Unprocessable(
+        "This entry supports several people of the batch, and each of them may have the resource already. So its "
+        "condition cannot be checked. Send a batch for each person, or publish the resource alone first.",
+        code="business-rule",
+        expression=item.identifier_path,
+    )
 
 
 def _refused_with_person(index: int) -> OneStoryError:

@@ -8,14 +8,17 @@ state them again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
+from onestory.intake.domain.earlier import SystemResources
 from onestory.intake.domain.request import SubmissionContext
 from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.events import RecordChanged, Source
 from onestory.shared.fhir.definitions import is_about_a_person
+from onestory.shared.identity import PersonIdentifier
 
 HEADER = "X-Replaces-System"
 _PATIENT = "Patient"
@@ -25,11 +28,17 @@ _EVENT_ID_NAMESPACE = UUID("0b6f1a52-2f0e-4b0e-8f57-5f0e6c8e3d55")
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """What a statement replaces of another system: how many resources of each type, and how many of it stay."""
+    """What a statement replaces of another system: how many resources of each type, and how many of it stay.
+
+    `later` are those of `staying` that the other system stated after the replacing statement. `types` are the replaced
+    types by identity of the person.
+    """
 
     system: str
     replaced: Mapping[str, int] = field(default_factory=dict)
     staying: Mapping[str, int] = field(default_factory=dict)
+    later: Mapping[str, int] = field(default_factory=dict)
+    types: Mapping[PersonIdentifier, frozenset[str]] = field(default_factory=dict)
 
 
 def refuse_invalid_replacement(context: SubmissionContext, bundle_type: str, sequenced: Collection[str]) -> None:
@@ -59,36 +68,56 @@ def refuse_invalid_replacement(context: SubmissionContext, bundle_type: str, seq
 
 
 def replacement_of(
-    system: str, has: Mapping[str, int], stated: Collection[str], complete: Collection[str]
+    system: str, has: Sequence[SystemResources], stated: Collection[str], complete: Collection[str]
 ) -> Replacement:
-    """Return what a statement replaces of a system that `has` so many resources of each type of the person.
+    """Return what a statement replaces of what a system `has` about the person.
 
     `stated` are the types in the statement, and `complete` those of which it is the whole list. The old Patient, and
     what came along with other resources, such as a Medication, go only when nothing else of the system stays: the
     Patient may link earlier statements to the person.
     """
-    others = {kind for kind in has if kind != _PATIENT and is_about_a_person(kind)}
-    if others <= set(complete) and _PATIENT in stated:
-        return Replacement(system, replaced=dict(has))
+    is_all = _PATIENT in stated and not any(_stays(each, complete) for each in has)
+    replaced, staying, later = Counter[str](), Counter[str](), Counter[str]()
+    types: dict[PersonIdentifier, set[str]] = {}
+    for each in has:
+        goes = each.person is not None and (is_all or each.resource_type in complete)
+        if goes and each.person and each.earlier:
+            types.setdefault(each.person, set()).add(each.resource_type)
+        replaced[each.resource_type] += each.earlier if goes else 0
+        staying[each.resource_type] += each.later if goes else each.earlier + each.later
+        later[each.resource_type] += each.later if goes else 0
     return Replacement(
-        system,
-        replaced={kind: count for kind, count in has.items() if kind in complete},
-        staying={kind: count for kind, count in has.items() if kind not in complete},
+        system, +replaced, +staying, +later, {person: frozenset(kinds) for person, kinds in types.items()}
     )
 
 
-def retiring_event(event: RecordChanged, replacement: Replacement) -> RecordChanged:
-    """Return the whole list without entries that retires the replaced statements, with the times of the new one."""
-    types = tuple(sorted({*event.complete_types, *replacement.replaced}))
-    return RecordChanged(
+def _stays(resources: SystemResources, complete: Collection[str]) -> bool:
+    """Return whether some of these clinical resources stay; False for a Patient, and for what came along."""
+    kind = resources.resource_type
+    if kind == _PATIENT or not is_about_a_person(kind):
+        return False
+    return kind not in complete or resources.person is None or resources.later > 0
+
+
+def retiring_events(event: RecordChanged, replacement: Replacement) -> Iterator[RecordChanged]:
+    """Yield a whole list without entries for each identity, with the times of the new statement.
+
+    They retire the replaced statements. The first is about the person of the new statement.
+    """
+    types = {event.person: frozenset[str](), **replacement.types}
+    types[event.person] |= frozenset(event.complete_types)
+    for person, kinds in types.items():
+        complete = tuple(sorted(kinds))
         # A repetition finds nothing left to replace. Then it is another event, with the same effect.
-        event_id=uuid5(_EVENT_ID_NAMESPACE, "\0".join((str(event.event_id), replacement.system, *types))),
-        source=Source(event.source.organisation, replacement.system),
-        person=event.person,
-        sequence=None,
-        recorded_at=event.recorded_at,
-        published_at=event.published_at,
-        correlation_id=event.correlation_id,
-        complete_types=types,
-        entries=(),
-    )
+        name = (str(event.event_id), replacement.system, person.system, person.value, *complete)
+        yield RecordChanged(
+            event_id=uuid5(_EVENT_ID_NAMESPACE, "\0".join(name)),
+            source=Source(event.source.organisation, replacement.system),
+            person=person,
+            sequence=None,
+            recorded_at=event.recorded_at,
+            published_at=event.published_at,
+            correlation_id=event.correlation_id,
+            complete_types=complete,
+            entries=(),
+        )

@@ -14,6 +14,7 @@ from onestory.intake.domain.item import Item
 from onestory.intake.domain.links import linked_items
 from onestory.intake.domain.validate import SubmissionValidation
 from onestory.shared.errors import Unprocessable
+from onestory.shared.identity import PersonIdentifier
 
 MAX_COPIES = 20_000
 """The most supporting entries that the statements of one batch may hold together."""
@@ -22,6 +23,21 @@ MAX_COPIED_BYTES = 32_000_000
 MAX_STEPS = 10 * MAX_COPIES
 """The most references that are followed to find them."""
 _REFERENCE = re.compile(rb'"reference"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")', re.S)
+
+
+def statement_indexes(items: Mapping[int, Item], validation: SubmissionValidation) -> dict[PersonIdentifier, list[int]]:
+    """Return the indexes of the entries in the statement about each person of a batch, in their order.
+
+    Refused entries whose person can be found are among them. Raises `Unprocessable` for too many supporting entries.
+    """
+    by_person: dict[PersonIdentifier, list[int]] = {}
+    for index, item in items.items():
+        valid_item = validation.valid.get(index)
+        owner = valid_item.owner if valid_item else validation.owner_of_refused(item)
+        if owner:
+            by_person.setdefault(owner.person, []).append(index)
+    support = SupportingEntries(items, validation)
+    return {person: sorted({*own, *support.of(own)}) for person, own in by_person.items()}
 
 
 class SupportingEntries:

@@ -109,6 +109,10 @@ class SubmissionValidation:
             # An item that is not valid FHIR may hold any JSON where its owner should be.
             return None
 
+    def is_matched(self, index: int) -> bool:
+        """Return whether the condition of an item has found a resource."""
+        return index in self._matches
+
     def _add(self, item: Item, names: set[tuple[str, str]]) -> None:
         try:
             valid_item = self._validate(item)

@@ -8,7 +8,7 @@ The fullUrls of a Bundle are not kept. So this finds the references that may be 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +36,8 @@ NOT_IN_DIRECTORY = "not-in-directory"
 
 _NAMESPACE = UUID("0d6a2f2e-94b5-4b8f-8d11-6a3c1c7a5e10")
 _INDEX = re.compile(r".*/([0-9]+)")
+# Within a JSON text the quotes are escaped, so this finds members only.
+_REFERENCE = re.compile(rb'("reference"\s*:\s*)("[^"\\]*(?:\\.[^"\\]*)*")', re.S)
 _META = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -197,8 +199,8 @@ def corrected(
 
     `replaced` has the new target by the old one. A change of person replaces the references to the old person itself.
 
-    Raises `Unprocessable` when a reference in `replaced` does not occur, and when a reference still leads to another
-    resource of the former person.
+    Raises `Unprocessable` when a reference in `replaced` does not occur or cannot be replaced, and when a reference
+    still leads to another resource of the former person.
     """
     references = {reference for _, reference in _references(statement)}
     if missing := sorted(set(replaced) - references):
@@ -229,7 +231,7 @@ def _references_to_new_person(
     statement: StoredStatement, person: PersonIdentifier, references: Iterable[str], replaced: Mapping[str, str]
 ) -> dict[str, str]:
     if not person.is_nhs_number:
-        raise Unprocessable("--person must be an NHS number.")
+        raise Unprocessable("--to-person must be an NHS number.")
     old = {f"Patient/{statement.person.value}"} if statement.person.is_nhs_number else set[str]()
     targets = {}
     for reference in references:
@@ -310,6 +312,30 @@ def _content(statement: StoredStatement, shared_id: str, targets: Mapping[str, s
         written,
         rest,
     )
-    for old, new in targets.items():
-        content = re.sub(rb'("reference"\s*:\s*)"%b"' % re.escape(old.encode()), rb'\g<1>"%b"' % new.encode(), content)
+    return _with_targets(content, statement, targets)
+
+
+def _with_targets(content: bytes, statement: StoredStatement, targets: Mapping[str, str]) -> bytes:
+    """Return the content with its references replaced. Each is looked up once, so two references can be swapped.
+
+    Raises `Unprocessable` when one of them cannot be replaced.
+    """
+    if not targets:
+        return content
+    replaced = Counter[str]()
+
+    def replacement(match: re.Match[bytes]) -> bytes:
+        reference = msgspec.json.decode(match[2], type=str)
+        if reference not in targets:
+            return match[0]
+        replaced[reference] += 1
+        return match[1] + msgspec.json.encode(targets[reference])
+
+    content = _REFERENCE.sub(replacement, content)
+    expected = Counter(reference for _, reference in _references(statement) if reference in targets)
+    if missing := sorted(expected - replaced):
+        raise Unprocessable(
+            f"{statement.name}: the reference {missing[0]} cannot be replaced, because the name of its JSON member is "
+            "written with an escape. Quarantine the statement, and ask its source to send it again."
+        )
     return content

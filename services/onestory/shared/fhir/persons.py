@@ -1,7 +1,8 @@
 """Finds a person in a resource of the directory. Everyone may read the directory, so it holds nobody.
 
-A person is there by a contained resource, by a reference of any kind, by an NHS number, or as a member of a Group of
-persons. A name in free text cannot be recognised.
+A person is there by a contained resource, by a reference or an address of any kind, by an NHS number, as the patient or
+subject of the resource, or as a member of a Group of persons. A name in free text cannot be recognised. An actor with a
+display only may be a practitioner, so it is no person here.
 """
 
 from __future__ import annotations
@@ -18,8 +19,15 @@ from onestory.shared.fhir.definitions import directory_types, patient_compartmen
 from onestory.shared.identity import is_nhs_number, is_nhs_number_system, parse_shared_id
 
 _PERSONS = frozenset({"Patient", "RelatedPerson", "Person"})
+# Elements of this name refer to a person, whatever the reference looks like.
+_PERSON_ELEMENTS = frozenset({"patient", "subject"})
+_REFERENCE_MEMBERS = frozenset({"reference", "identifier", "display"})
+_DEFINITION = "http://hl7.org/fhir/StructureDefinition/"
+_EXTENSIONS = frozenset({"extension", "modifierExtension"})
 _LITERAL = re.compile(r"(?:\S*/)?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/\S*)?")
 _CONDITIONAL = re.compile(r"(?:\S*/)?(?P<type>[A-Z][A-Za-z]+)\?\S*")
+# `Patient/1` in an address, with anything behind it.
+_IN_ADDRESS = re.compile(r"(?:^|/)(?:Patient|RelatedPerson|Person)/[A-Za-z0-9\-.]{1,64}(?:[/?#]|$)")
 _LINK = re.compile(r"""(?:href|src)\s*=\s*["']([^"']*)["']""", re.I)
 # Ten digits together or as 3-3-4, as NHS numbers are written.
 _NUMBER = re.compile(r"(?<![0-9])([0-9]{3})[ \-\u2010-\u2015]?([0-9]{3})[ \-\u2010-\u2015]?([0-9]{4})(?![0-9])")
@@ -45,7 +53,7 @@ def person_in(resource: Mapping[str, Any], path: str) -> FoundPerson | None:
     """Return the first place where a resource contains, names or refers to a person; None for a resource without."""
     if resource.get("resourceType") == "Group" and resource.get("type") == "person" and resource.get("member"):
         return FoundPerson(f"{path}.member", "the members of a group of persons")
-    return next(_Search(_other_numbers(resource)).in_object(resource, path, False), None)
+    return next(_Search(_other_numbers(resource)).in_object(resource, "", path, False), None)
 
 
 @cache
@@ -59,26 +67,28 @@ class _Search:
     def __init__(self, others: frozenset[str]) -> None:
         self._others = others
 
-    def in_object(self, members: Mapping[str, Any], path: str, is_number: bool) -> Iterator[FoundPerson]:
-        """Yield the places in an object. `is_number`: it is part of an identifier or a number of another kind."""
+    def in_object(self, members: Mapping[str, Any], name: str, path: str, is_number: bool) -> Iterator[FoundPerson]:
+        """Yield the places in an object. `name` is that of its element; empty for the resource.
+
+        `is_number`: it is part of an identifier or a number of another kind.
+        """
         kind = members.get("resourceType")
         if isinstance(kind, str) and kind in _types_about_persons():
             yield FoundPerson(path, f"a {kind}")
         if is_nhs_number_system(members.get("system")) and members.get("value"):
             yield FoundPerson(path, "an NHS number")
-        target = members.get("type")
-        if (
-            isinstance(target, str)
-            and target in _PERSONS
-            and not {"reference", "identifier", "display"}.isdisjoint(members)
-        ):
+        if _refers_to_person(members, name):
             yield FoundPerson(path, "a reference to a person")
-        for name, value in members.items():
-            yield from self._in_value(value, name, f"{path}.{name}", is_number or name in _OTHER_NUMBERS)
+        # The address of a definition names no resource.
+        is_definition = "resourceType" in members or name in _EXTENSIONS
+        for member, value in members.items():
+            if member == "url" and is_definition:
+                continue
+            yield from self._in_value(value, member, f"{path}.{member}", is_number or member in _OTHER_NUMBERS)
 
     def _in_value(self, value: Any, name: str, path: str, is_number: bool) -> Iterator[FoundPerson]:
         if isinstance(value, dict):
-            yield from self.in_object(value, path, is_number)
+            yield from self.in_object(value, name, path, is_number)
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 yield from self._in_value(item, name, f"{path}[{index}]", is_number)
@@ -88,10 +98,36 @@ class _Search:
     def _in_text(self, text: str, name: str, path: str, is_number: bool) -> Iterator[FoundPerson]:
         if (name == "reference" or name.startswith("value")) and _leads_to_person(text):
             yield FoundPerson(path, "a reference to a person")
-        if name == "div" and any(_leads_to_person(html.unescape(link)) for link in _LINK.findall(text)):
+        if _is_address(name) and _addresses_person(text):
+            yield FoundPerson(path, "the address of a person")
+        if name == "div" and any(_addresses_person(html.unescape(link)) for link in _LINK.findall(text)):
             yield FoundPerson(path, "a link to a person")
         if not is_number and name not in _NO_TEXT and _has_nhs_number(text, name, self._others):
             yield FoundPerson(path, "an NHS number")
+
+
+def _refers_to_person(members: Mapping[str, Any], name: str) -> bool:
+    """Return whether an object is a Reference whose element or type says that it leads to a person."""
+    if _REFERENCE_MEMBERS.isdisjoint(members):
+        return False
+    target = members.get("type")
+    kind = target.removeprefix(_DEFINITION) if isinstance(target, str) else ""
+    if kind in _types_about_persons():
+        return True
+    if name not in _PERSON_ELEMENTS:
+        return False
+    match = _LITERAL.fullmatch(str(members.get("reference", "")))
+    # A subject may be a Group or a Device, if the reference says so.
+    literal = match["type"] if match and match["type"] in resource_types() else ""
+    return name == "patient" or not (kind or literal)
+
+
+def _is_address(name: str) -> bool:
+    return name in ("url", "uri", "address", "value") or name.endswith(("Url", "Uri"))
+
+
+def _addresses_person(address: str) -> bool:
+    return _leads_to_person(address) or _IN_ADDRESS.search(address) is not None
 
 
 def _leads_to_person(reference: str) -> bool:

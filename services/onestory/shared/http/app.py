@@ -65,6 +65,8 @@ class Route:
     """Whether it can answer with Server-Sent Events."""
     own_format: bool = False
     """Whether it chooses the format of its answer itself, because stored content has its own media type."""
+    publish_headers: bool = False
+    """Whether it carries out `X-Dry-Run` and `X-Replaces-System`, or changes nothing. Other routes refuse them."""
     description: RouteDescription = NO_DESCRIPTION
     outcome_writer: OutcomeWriter | None = None
     """Writes its errors, where a standard requires more than the usual OperationOutcome."""

@@ -68,6 +68,8 @@ class RouteChain:
         while current is not None:
             try:
                 route = self._routes[current]
+                if not route.publish_headers:
+                    _refuse_publish_headers(request)
                 state["format"] = None if route.own_format else answer_format(request, route.formats)
                 return await route.endpoint(request, caller)
             except TryNextRoute:
@@ -84,6 +86,26 @@ class RouteChain:
                 request.scope.update(scope, route=self.starlette_routes[index])
                 return index
         return None
+
+
+def _refuse_publish_headers(request: Request) -> None:
+    """Refuse headers that a publish carries out and this write would not: a trial run must change nothing."""
+    if request.method in ("GET", "HEAD"):
+        return
+    headers = request.headers
+    if any(value.strip().lower() != "false" for value in headers.getlist("X-Dry-Run")):
+        raise errors.Malformed(
+            "X-Dry-Run is not supported here, and this request would change data. Nothing was done. Send the request "
+            "without it, or use $validate.",
+            code="not-supported",
+            expression="http.X-Dry-Run",
+        )
+    if "X-Replaces-System" in headers:
+        raise errors.Malformed(
+            "X-Replaces-System is not supported here. Nothing was done. Send it with a Bundle to [base]/fhir.",
+            code="not-supported",
+            expression="http.X-Replaces-System",
+        )
 
 
 def _refuse_nul(request: Request) -> None:
