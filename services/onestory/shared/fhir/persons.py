@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 from onestory.shared.fhir.definitions import directory_types, patient_compartment, resource_types
+from onestory.shared.fhir.references import type_name
 from onestory.shared.identity import is_nhs_number, is_nhs_number_system, parse_shared_id
 
 _PERSONS = frozenset({"Patient", "RelatedPerson", "Person"})
@@ -69,7 +70,7 @@ class _Search:
         target = members.get("type")
         if (
             isinstance(target, str)
-            and target in _PERSONS
+            and type_name(target) in _PERSONS
             and not {"reference", "identifier", "display"}.isdisjoint(members)
         ):
             yield FoundPerson(path, "a reference to a person")
