@@ -62,6 +62,7 @@ def sent(door: HttpDoor) -> Json:
         {"reference": "Patient/p1/_history/2"},
         {"reference": "http://door/fhir/Patient/p1"},
         {"type": "Patient", "identifier": MRN},
+        {"type": "http://hl7.org/fhir/StructureDefinition/Patient", "identifier": MRN},
         {"reference": "Patient?identifier=urn:mrn|77"},
     ],
 )

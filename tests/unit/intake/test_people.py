@@ -277,6 +277,20 @@ def test_a_contained_group_is_its_member(member: Json) -> None:
     assert place(refused(post(transaction(patient(AMINA, "p1"), about_group)))).endswith("resource.subject")
 
 
+@pytest.mark.parametrize("holder", [{"display": "Ben Smith"}, {"reference": "https://ehr.example/people/ben"}, None])
+def test_a_contained_device_is_about_its_patient(holder: Json | None) -> None:
+    device = {"resourceType": "Device", "id": "d", **({"patient": holder} if holder else {})}
+    about_device = observation({"reference": "#d"}, contained=[device])
+    whole = post(transaction(patient(AMINA, "p1"), about_device))
+
+    if holder:
+        assert refused(whole)
+    else:
+        assert statement(decide(whole)).person == person(AMINA)
+    device["patient"] = {"reference": f"Patient/{BEN}"}
+    assert statement(decide(put(about_device))).person == person(BEN)
+
+
 def test_groups_that_contain_each_other_come_to_an_end() -> None:
     group = {"resourceType": "Group", "type": "person", "actual": True}
     contained = [
