@@ -57,8 +57,9 @@ CaughtUp = Callable[[], Awaitable[bool]]
 _CATCH_UP_S = 1.5
 # Each of them is a policy decision.
 _MAX_FOREIGN_PERSONS = 20
-# A first round may ask for persons, a second one for resources of these persons, and a third one decides.
-_MAX_ROUNDS = 4
+# A first round may ask for persons, the next ones for their resources and for another system, and then one decides.
+_MAX_ROUNDS = 5
+_NO_END = "The record's answers did not settle this submission. Try again, or send it in smaller parts."
 
 
 class RecordCatchUp:
@@ -144,8 +145,15 @@ class SubmissionPreparer:
     async def _answered(
         self, earlier: EarlierStatements, asked: Mapping[Question, Answer], context: SubmissionContext
     ) -> EarlierStatements | None:
-        """Return the answers to what a decision asked; None when they would not change the decision."""
-        questions = earlier.unanswered(asked)
+        """Return the answers to what a decision asked; None when they would not change the decision.
+
+        Checks are asked only with other questions, and wait for nothing: most submissions need no answer.
+        """
+        unanswered = earlier.unanswered(asked)
+        checks = [each for each in unanswered if earlier.is_check(asked[each])]
+        questions = [each for each in unanswered if not earlier.is_check(asked[each])]
+        if not questions:
+            return None
         patients = [each for each in questions if isinstance(each, OwnPatient | IdentifiedPatient)]
         targets = {each: cast(str, asked[each]) for each in questions if isinstance(each, OwnReference)}
         systems = [each for each in questions if isinstance(each, SystemQuestion)]
@@ -156,11 +164,13 @@ class SubmissionPreparer:
                 "again, or send the NHS number."
             )
         source, keys = context.source, context.deployment.keys
-        persons = await own_patients(self._record, patients, source, keys)
+        all_patients = [*patients, *(each for each in checks if isinstance(each, OwnPatient | IdentifiedPatient))]
+        persons = await own_patients(self._record, all_patients, source, keys)
         places = await own_targets(self._record, targets, source, keys)
         found = {each: await resources_of_system(self._record, each, source.organisation) for each in systems}
         as_assumed = all(places[question] == targets[question] for question in targets)
-        if as_assumed and not any(persons.values()) and not any(found.values()):
+        as_assumed = as_assumed and all(person in (None, asked[question]) for question, person in persons.items())
+        if as_assumed and not any(found.values()):
             return None
         return EarlierStatements(
             {**earlier.patients, **persons}, {**earlier.targets, **places}, {**earlier.systems, **found}
@@ -200,6 +210,7 @@ class SubmissionDecider:
             decision = await self._preparation.decide(replace(self._given, conditions=conditions))
             answered = await self._answers(self._given.earlier, decision.asked, self.context)
             if answered is None:
-                break
+                return decision
             self._given = replace(self._given, earlier=answered)
-        return decision
+        # A decision without an answer would stand on a guess.
+        raise Unavailable(_NO_END)

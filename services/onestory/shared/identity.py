@@ -110,6 +110,14 @@ def is_storable(name: str) -> bool:
     return len(name.encode(errors="surrogatepass")) <= _MAX_NAME_BYTES and "\0" not in name
 
 
+def is_former_use(use: object) -> bool:
+    """Return whether an Identifier with this `use` no longer names its holder, or did so only for a while.
+
+    Another person may have the value now, so it decides nobody (http://hl7.org/fhir/R4/valueset-identifier-use.html).
+    """
+    return use in ("old", "temp")
+
+
 def is_nhs_number_system(system: object) -> bool:
     """Return whether this is the system of NHS numbers, in any spelling that the NHS has published."""
     return system == NHS_NUMBER_SYSTEM or (isinstance(system, str) and bool(_NHS_NUMBER_SYSTEMS.fullmatch(system)))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
+import psycopg
 from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, Said, at, statement
 from tests.integration.record.test_directory import organisation
@@ -19,6 +21,7 @@ from onestory.intake.domain.earlier import (
 )
 from onestory.intake.domain.replacement import replacement_of, retiring_events
 from onestory.intake.store import own_patients, own_targets, resources_of_system
+from onestory.record.person import store
 from onestory.shared.events import Source, rank_of
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, Keys, PersonIdentifier, provisional_identity
 from onestory.shared.postgres.database import Database, create_pool
@@ -56,6 +59,27 @@ def target(record: Record, keys: Keys, about: PersonIdentifier, kind: str, local
 
 def stored_id(keys: Keys, about: PersonIdentifier, kind: str, local_id: str) -> str:
     return keys.shared_id(keys.person_key(about), PRACTICE.organisation, PRACTICE.system, kind, local_id)
+
+
+def test_a_migration_removes_former_identifiers(record: Record, keys: Keys) -> None:
+    former = (
+        '"identifier":[{"use":"old","system":"urn:mrn","value":"78"},{"use":"usual","system":"urn:mrn","value":"79"}]'
+    )
+    record.project(keys, [statement(keys, 1, UNNUMBERED, [Said("Patient", "p1", former, 1)])])
+    values = "select value from record.patient_identifier where value in ('78', '79') order by value"
+    migration = Path(store.__file__).parent.parent / "migrations" / "0021_former_identifiers.sql"
+    with psycopg.connect(record.dsn) as connection:
+        connection.execute("set search_path = record")
+        assert connection.execute(values).fetchall() == [("79",)]
+        # An earlier release stored the former identifier too.
+        connection.execute(
+            """insert into patient_identifier
+               select system, '78', person_key, shared_id, event_id, organisation from patient_identifier
+               where value = '79'"""
+        )
+        connection.execute(migration.read_bytes())
+
+        assert connection.execute(values).fetchall() == [("79",)]
 
 
 def test_an_own_patient_is_the_person_whom_its_source_states_now(record: Record, keys: Keys) -> None:

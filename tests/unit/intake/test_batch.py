@@ -30,6 +30,7 @@ from onestory.intake.domain.request import (
     ReadEntry,
     RefusedEntry,
 )
+from onestory.shared.errors import Unprocessable
 from onestory.shared.events import DirectoryChanged, RecordChanged
 
 
@@ -244,3 +245,22 @@ def test_a_batch_carries_a_limited_number_of_reads() -> None:
     prepared = decide(post({"resourceType": "Bundle", "type": "batch", "entry": entries}))
 
     assert refused_at(prepared) == {each: f"Bundle.entry[{each}]" for each in (MAX_READS, MAX_READS + 1)}
+
+
+def test_an_entry_that_does_not_say_whom_it_is_about_supports_one_person() -> None:
+    result = {"resourceType": "Observation", "id": "o1", "status": "final", "code": {"text": "INR"}}
+
+    def report(nhs_number: str, local_id: str) -> Json:
+        return {
+            "resourceType": "DiagnosticReport",
+            "id": local_id,
+            "status": "final",
+            "code": {"text": "INR"},
+            "subject": {"reference": f"Patient/{nhs_number}"},
+            "result": [{"reference": "Observation/o1"}],
+        }
+
+    assert people(batch(result, report(AMINA, "r1"))) == [AMINA]
+    with pytest.raises(Unprocessable) as raised:
+        batch(result, report(AMINA, "r1"), report(BEN, "r2"))
+    assert place(raised.value) == "Bundle.entry[0].resource"

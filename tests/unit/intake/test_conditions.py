@@ -261,6 +261,16 @@ def test_a_resource_matches_by_its_local_id_or_by_an_identifier_in_its_content()
     assert match_condition(PAIR, others, "") is None
 
 
+@pytest.mark.parametrize("use", ["old", "temp"])
+def test_a_former_identifier_matches_no_resource(use: str) -> None:
+    former = [{**IDENTIFIED[0], "use": use}]
+
+    assert match_condition(PAIR, [matched("c1", identifiers=former)], "") is None
+    assert match_condition(PAIR, [matched("c1", identifiers=[*former, *IDENTIFIED])], "") is not None
+    # A new resource would get this local id.
+    assert isinstance(match_condition(PAIR, [matched(PAIR, identifiers=former)], ""), PreconditionFailed)
+
+
 def test_several_resources_with_the_identifier_are_refused() -> None:
     error = match_condition(PAIR, [matched("c1", identifiers=IDENTIFIED), matched(PAIR)], "the place")
 

@@ -62,6 +62,7 @@ def sent(door: HttpDoor) -> Json:
         {"reference": "Patient/p1/_history/2"},
         {"reference": "http://door/fhir/Patient/p1"},
         {"type": "Patient", "identifier": MRN},
+        {"type": "http://hl7.org/fhir/StructureDefinition/Patient", "identifier": MRN},
         {"reference": "Patient?identifier=urn:mrn|77"},
     ],
 )
@@ -192,7 +193,8 @@ def test_the_record_is_asked_once_for_all_references_of_a_submission(door: HttpD
     many = transaction(patient(AMINA, "p1"), *[observation(SUBJECT, f"o{number}", focus=focus) for number in range(5)])
 
     assert door.send("POST", "/fhir", many, Prefer="return=minimal").status_code == 200
-    assert door.record.asked == 1
+    # One query is for the Encounters, and one for an own Patient whose id is the NHS number.
+    assert door.record.asked == 2
 
 
 def test_a_submission_that_has_all_that_it_names_is_accepted_without_the_record(door: HttpDoor) -> None:
@@ -200,6 +202,74 @@ def test_a_submission_that_has_all_that_it_names_is_accepted_without_the_record(
     whole = bundle("collection", patient(AMINA, "p1"), condition(AMINA, "c1"), observation({"reference": "Patient/p1"}))
 
     assert door.send("POST", "/fhir", whole, Prefer="return=minimal").status_code == 202
+
+
+# A local id that is also an NHS number, and an identifier that another person had.
+
+
+def test_the_id_of_a_retracted_patient_is_the_sources_own(door: HttpDoor) -> None:
+    unknown = door.send("DELETE", f"/fhir/Patient/{BEN}")
+    door.record.patients[own_hash("Patient", BEN)] = person(AMINA)
+    known = door.send("DELETE", f"/fhir/Patient/{BEN}", Prefer="return=minimal")
+
+    assert (unknown.status_code, issues(unknown)[0]["code"]) == (422, "not-found")
+    assert known.status_code == 204
+    assert [event.person for event in door.events()] == [person(AMINA)]
+
+
+def test_a_number_that_is_also_the_id_of_another_own_patient_is_refused(door: HttpDoor) -> None:
+    door.record.patients[own_hash("Patient", BEN)] = person(AMINA)
+    about = observation({"reference": f"Patient/{BEN}"}, focus=[{"reference": "Encounter/e1"}])
+
+    answer = door.send("PUT", "/fhir/Observation/o1", about)
+
+    assert (answer.status_code, issues(answer)[0]["code"]) == (422, "multiple-matches")
+    assert not door.events()
+
+
+def test_a_number_alone_asks_the_record_nothing(door: HttpDoor) -> None:
+    door.send("PUT", "/fhir/Observation/o1", observation(SUBJECT), Prefer="return=minimal")
+
+    assert door.record.asked == 0
+
+
+@pytest.mark.parametrize("subject", [{"identifier": MRN}, {"reference": "Patient/p1", "identifier": MRN}])
+def test_an_identifier_that_is_another_persons_in_the_record_is_refused(door: HttpDoor, subject: Json) -> None:
+    holder = patient(AMINA, "p1")
+    holder["identifier"].append(MRN)
+    whole = transaction(holder, observation(subject, focus=[{"reference": "Encounter/e1"}]))
+    door.record.identified["urn:mrn", "77"] = provisional_identity(SOURCE.organisation, SOURCE.system, "p1")
+
+    assert door.send("POST", "/fhir", whole, Prefer="return=minimal").status_code == 200
+
+    door.record.identified["urn:mrn", "77"] = person(BEN)
+    answer = door.send("POST", "/fhir", whole)
+
+    assert (answer.status_code, issues(answer)[0]["code"]) == (422, "multiple-matches")
+    assert len(door.events()) == 1
+
+
+@pytest.mark.parametrize("members", [3, 6])
+def test_all_references_of_an_element_are_asked_at_once(door: HttpDoor, members: int) -> None:
+    ids = [f"p{number}" for number in range(members)]
+    door.record.patients |= {own_hash("Patient", each): person(AMINA) for each in ids}
+    door.record.targets[own_hash("Practitioner", "pr1")] = "real-place"
+    group: Json = {"resourceType": "Group", "id": "g1", "type": "person", "actual": True}
+    group |= {"member": [{"entity": {"reference": f"Patient/{each}"}} for each in ids]}
+    group |= {"managingEntity": {"reference": "Practitioner/pr1"}}
+
+    assert door.send("PUT", "/fhir/Group/g1", group, Prefer="return=minimal").status_code == 201
+
+    assert sent(door)["managingEntity"] == {"reference": "Practitioner/real-place"}
+    assert door.record.asked == 2
+
+
+def test_a_decision_with_open_questions_is_never_sent(door: HttpDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onestory.intake.lookups._MAX_ROUNDS", 1)
+    door.record.patients[own_hash("Patient", "p1")] = person(AMINA)
+
+    assert door.send("PUT", "/fhir/Observation/o1", observation({"reference": "Patient/p1"})).status_code == 503
+    assert not door.events()
 
 
 # Persons by shared id.

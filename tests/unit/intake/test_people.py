@@ -203,10 +203,135 @@ def test_what_names_nobody_belongs_to_the_one_person_of_the_submission() -> None
     assert event.entries[1].shared_id == shared_id(AMINA, "Observation", "o1")
 
 
-def test_a_subject_that_is_no_person_is_no_error_where_the_person_is_known() -> None:
-    group = observation({"reference": "Location/ward"})
+def test_a_subject_that_is_a_place_is_no_error_where_the_person_is_known() -> None:
+    about_place = observation({"reference": "Location/ward"})
 
-    assert statement(decide(post(transaction(patient(AMINA, "p1"), group)))).person == person(AMINA)
+    assert statement(decide(post(transaction(patient(AMINA, "p1"), about_place)))).person == person(AMINA)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {"display": "Ben Smith"},
+        {"type": "Patient", "display": "Ben Smith"},
+        {"type": "http://hl7.org/fhir/StructureDefinition/Patient", "identifier": {"system": "urn:mrn", "value": "7"}},
+        {"type": "Patient", "identifier": {"system": "urn:mrn"}},
+        {"extension": [{"url": "http://a.example/unknown", "valueBoolean": True}]},
+        {"reference": "https://ehr.example/people/ben"},
+        {"reference": "http://other.example/fhir/Patient?identifier=urn:mrn|7"},
+        {"reference": f"http://other.example/fhir/patient/{BEN}"},
+        {"reference": "http://other.example/fhir/Location/5"},
+        {"reference": "Person/5"},
+        {"reference": "RelatedPerson/5"},
+        {"reference": "Practitioner/5"},
+        {"reference": "Device/g1"},
+        {"reference": "Group/g1"},
+        {"reference": "#"},
+        {"reference": "#r"},
+        {"reference": "#g"},
+        {"reference": "#empty"},
+        {"reference": "#outer"},
+        {"reference": "#described"},
+    ],
+)
+@pytest.mark.parametrize("kind", ["transaction", "batch", "collection"])
+def test_a_subject_that_leads_to_nobody_is_never_the_other_person_of_the_bundle(kind: str, subject: Json) -> None:
+    others = {"resourceType": "Group", "type": "person", "actual": True}
+    contained = [
+        {"resourceType": "RelatedPerson", "id": "r", "patient": {"reference": f"Patient/{AMINA}"}},
+        {**others, "id": "g", "member": [{"entity": {"reference": "Patient/ben"}}]},
+        {**others, "id": "empty"},
+        {**others, "id": "outer", "member": [{"entity": {"reference": "#described"}}]},
+        {**others, "id": "described", "member": [{"entity": {"display": "Ben Smith"}}]},
+    ]
+    unclear = {**condition(AMINA, "c1"), "subject": subject, "contained": contained}
+    seen: Json = {"resourceType": "List", "id": "l1", "status": "current", "mode": "working"}
+    seen |= {"subject": {"reference": f"Patient/{AMINA}"}, "entry": [{"item": {"reference": "Condition/c1"}}]}
+    submission = post(
+        posted(kind, patient(AMINA, "p1"), unclear, seen)
+        if kind != "collection"
+        else bundle(kind, patient(AMINA, "p1"), unclear, seen)
+    )
+
+    if kind == "batch":
+        prepared = decide(submission)
+        assert not [
+            entry
+            for event in prepared.events
+            for entry in getattr(event, "entries", ())
+            if entry.resource_type == "Condition"
+        ]
+    else:
+        assert place(refused(submission)).startswith("Bundle.entry[1].resource.")
+
+
+@pytest.mark.parametrize("member", [{"reference": f"Patient/{BEN}"}, {"reference": "#p"}, {"reference": "#inner"}])
+def test_a_contained_group_is_its_member(member: Json) -> None:
+    ben = {"resourceType": "Patient", "id": "p", "identifier": [{**NUMBER, "value": BEN}]}
+    group = {"resourceType": "Group", "type": "person", "actual": True}
+    inner = {**group, "id": "inner", "member": [{"entity": {"reference": "#p"}}]}
+    contained = [ben, inner, {**group, "id": "g", "member": [{"entity": member}]}]
+    about_group = {**condition(AMINA, "c1"), "subject": {"reference": "#g"}, "contained": contained}
+
+    assert statement(decide(put(about_group))).person == person(BEN)
+    assert place(refused(post(transaction(patient(AMINA, "p1"), about_group)))).endswith("resource.subject")
+
+
+@pytest.mark.parametrize("holder", [{"display": "Ben Smith"}, {"reference": "https://ehr.example/people/ben"}, None])
+def test_a_contained_device_is_about_its_patient(holder: Json | None) -> None:
+    device = {"resourceType": "Device", "id": "d", **({"patient": holder} if holder else {})}
+    about_device = observation({"reference": "#d"}, contained=[device])
+    whole = post(transaction(patient(AMINA, "p1"), about_device))
+
+    if holder:
+        assert refused(whole)
+    else:
+        assert statement(decide(whole)).person == person(AMINA)
+    device["patient"] = {"reference": f"Patient/{BEN}"}
+    assert statement(decide(put(about_device))).person == person(BEN)
+
+
+def test_groups_that_contain_each_other_come_to_an_end() -> None:
+    group = {"resourceType": "Group", "type": "person", "actual": True}
+    contained = [
+        {**group, "id": "a", "member": [{"entity": {"reference": "#b"}}]},
+        {**group, "id": "b", "member": [{"entity": {"reference": "#a"}}]},
+    ]
+
+    assert refused(put({**condition(AMINA, "c1"), "subject": {"reference": "#a"}, "contained": contained}))
+
+
+def test_a_statement_about_a_group_of_the_bundle_is_about_its_member() -> None:
+    group = {"resourceType": "Group", "id": "g1", "type": "person", "actual": True}
+    group["member"] = [{"entity": {"reference": f"Patient/{BEN}"}}]
+    about_group = {**condition(AMINA, "c1"), "subject": {"reference": "Group/g1"}}
+
+    assert statement(decide(post(transaction(group, about_group)))).person == person(BEN)
+    assert refused(post(transaction(patient(AMINA, "p1"), group, about_group)))
+
+
+@pytest.mark.parametrize("use", ["old", "temp"])
+def test_a_former_identifier_names_nobody(use: str) -> None:
+    former = {"system": "urn:mrn", "value": "7", "use": use}
+    whole = patient(AMINA, "p1")
+    whole["identifier"].append(former)
+    current = {"system": "urn:mrn", "value": "7"}
+
+    by_former = refused(post(transaction(whole, observation({"identifier": current}))))
+    as_former = refused(put(observation({"identifier": {**NUMBER, "use": use}})))
+
+    assert place(by_former) == "Bundle.entry[1].resource.subject.identifier"
+    assert place(as_former) == "Observation.subject"
+
+
+def test_a_reference_and_another_patients_identifier_are_two_people() -> None:
+    ben = patient(BEN, "p2")
+    ben["identifier"].append({"system": "urn:mrn", "value": "7"})
+    unclear = observation({"reference": "Patient/p1", "identifier": {"system": "urn:mrn", "value": "7"}})
+
+    prepared = decide(post(posted("batch", patient(AMINA, "p1"), ben, unclear)))
+
+    assert all(entry.resource_type == "Patient" for event in prepared.events for entry in getattr(event, "entries", ()))
 
 
 @pytest.mark.parametrize("hidden", ["refere\\u006ece", "\\u0072eference"])

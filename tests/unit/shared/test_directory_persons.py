@@ -49,6 +49,10 @@ def contained(resource: Json) -> Json:
         (extension(valueReference={"reference": f"Device/{KEY}-{KEY}"}), REFERENCE),
         (extension(valueReference={"type": "Patient", "display": "Amina"}), "extension[0].valueReference"),
         (
+            extension(valueReference={"type": "http://hl7.org/fhir/StructureDefinition/Patient", "display": "Amina"}),
+            "extension[0].valueReference",
+        ),
+        (
             extension(valueReference={"identifier": {"system": NHS, "value": AMINA}}),
             "extension[0].valueReference.identifier",
         ),

@@ -18,7 +18,7 @@ from onestory.intake.domain.bundle import EntryRequest, Identifier
 from onestory.intake.domain.request import Submission, identifier_condition
 from onestory.shared.errors import Malformed, OneStoryError, PreconditionFailed
 from onestory.shared.fhir.bundle import entity_tags, etag
-from onestory.shared.identity import PersonIdentifier, is_nhs_number_system
+from onestory.shared.identity import PersonIdentifier, is_former_use, is_nhs_number_system
 
 IF_MATCH, IF_NONE_MATCH, IF_NONE_EXIST = "If-Match", "If-None-Match", "If-None-Exist"
 PRECONDITIONS = (IF_MATCH, IF_NONE_MATCH, "If-Modified-Since", "If-Unmodified-Since")
@@ -212,10 +212,19 @@ def match_condition(
     """Return the resource that `system|value` names, None without one, or the error for several.
 
     `candidates` are resources of the source and type, those of a person first. Two of one local id are one resource.
+    An identifier with use `old` or `temp` names no resource: another one may have it now.
     """
     matches: dict[str, MatchedResource] = {}
     for candidate in candidates:
-        if candidate.local_id == identifier or _has_identifier(candidate.content, identifier):
+        is_current = _has_identifier(candidate.content, identifier)
+        if candidate.local_id == identifier and is_current is False:
+            # A new resource would get this local id, and would replace the former holder.
+            text = (
+                "Your resource that was created with this identifier has it with use old or temp now, so it is not "
+                "certain which resource is meant. Send PUT with an id."
+            )
+            return PreconditionFailed(text, code="multiple-matches", expression=path)
+        if candidate.local_id == identifier or is_current:
             matches.setdefault(candidate.local_id, candidate)
     if len(matches) > 1:
         text = (
@@ -226,14 +235,16 @@ def match_condition(
     return next(iter(matches.values()), None)
 
 
-def _has_identifier(content: bytes, wanted: str) -> bool:
+def _has_identifier(content: bytes, wanted: str) -> bool | None:
+    """Return whether a resource has an identifier now; False when it had it, None when it is not there."""
     try:
         identifiers = _IDENTIFIED.decode(content).identifier
     except msgspec.MsgspecError:
-        return False
+        return None
     system, _, value = wanted.partition("|")
     found = identifiers if isinstance(identifiers, list) else [identifiers] if identifiers else []
-    return any(each.value == value and _same_system(each.system, system) for each in found)
+    uses = [each.use for each in found if each.value == value and _same_system(each.system, system)]
+    return any(not is_former_use(use) for use in uses) if uses else None
 
 
 def _same_system(one: str | None, other: str) -> bool:

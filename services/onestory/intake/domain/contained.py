@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from onestory.intake.domain.item import Item
+from onestory.intake.domain.person_elements import references_at
 from onestory.shared.errors import Unprocessable
 
 
@@ -43,3 +45,25 @@ class ContainedResources:
             text = "Several contained resources have this id. Give each its own id."
             raise Unprocessable(text, code="multiple-matches")
         return found[0]
+
+    def references_in(
+        self, start: ContainedResource, elements: Mapping[str, tuple[str, ...]]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the References of a contained resource in the element of its type, each with its FHIRPath.
+
+        `elements` has the steps by type. A Reference to another contained resource of these types is followed. Raises
+        `Unprocessable` as `find` does.
+        """
+        seen, waiting = {start.path}, [start]
+        while waiting:
+            contained = waiting.pop()
+            steps = elements.get(contained.resource_type, ("",))
+            value = contained.members.get(steps[0])
+            for path, reference in references_at(value, steps, f"{contained.path}.{steps[0]}"):
+                target = reference.get("reference", "")
+                inner = self.find(target) if target.startswith("#") else None
+                if inner is None or inner.resource_type not in elements:
+                    yield path, reference
+                elif inner.path not in seen:
+                    seen.add(inner.path)
+                    waiting.append(inner)

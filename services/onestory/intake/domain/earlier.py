@@ -88,6 +88,23 @@ class EarlierStatements:
         self.questions[question] = answer
         return answer
 
+    def contradicts(self, question: PatientQuestion, person: PersonIdentifier) -> bool:
+        """Return whether the record knows another person for a Patient that the submission takes for `person`.
+
+        Such a check alone asks the record nothing: it is asked together with other questions. An identifier may lead
+        from a provisional identity to its NHS number, and that is no contradiction.
+        """
+        answer = self.patients.get(question)
+        self.questions.setdefault(question, person)
+        if answer is None or answer == person:
+            return False
+        return isinstance(question, OwnPatient) or (answer.is_nhs_number and person.is_nhs_number)
+
+    @staticmethod
+    def is_check(assumed: Answer) -> bool:
+        """Return whether a question is only a check, by the answer on which the decision went on."""
+        return isinstance(assumed, PersonIdentifier)
+
     def target(self, question: OwnReference, computed: str) -> str | None:
         """Return the shared id of a resource, or None when it belongs to another person.
 

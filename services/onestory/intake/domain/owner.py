@@ -8,23 +8,39 @@ NHS numbers: NHS Data Dictionary, NHS NUMBER; https://fhir.nhs.uk/Id/nhs-number.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from onestory.intake.domain.contained import ContainedResources
-from onestory.intake.domain.earlier import EarlierStatements, IdentifiedPatient, OwnPatient
-from onestory.intake.domain.identifiable import refuse_members_without_identity, refuse_patient_without_name
-from onestory.intake.domain.identified import IdentifiedPeople
+from onestory.intake.domain.contained import ContainedResource, ContainedResources
+from onestory.intake.domain.earlier import EarlierStatements, OwnPatient
+from onestory.intake.domain.identifiable import refuse_members_without_identity
+from onestory.intake.domain.identified import IdentifiedPeople, identifiers_with_paths, person_by_nhs_number
 from onestory.intake.domain.item import Item, ItemIndex, parse_relative_reference
 from onestory.intake.domain.judgement import LINKAGE, subject_of_linkage
 from onestory.intake.domain.local_ids import LocalIds
-from onestory.intake.domain.person_elements import BINARY, person_elements, references_at, refuse_other_type
-from onestory.intake.domain.request import KnownResource, SubmissionContext, identifier_condition
-from onestory.shared.errors import Malformed, OneStoryError, Unprocessable, at_path
+from onestory.intake.domain.patients import SubmittedPatients
+from onestory.intake.domain.person_elements import (
+    ABOUT_OTHERS,
+    BINARY,
+    LEADS_NOWHERE,
+    MAY_NAME_ANOTHER,
+    NO_OWN_PATIENT,
+    NUMBER_OF_TWO,
+    PEOPLE,
+    SEVERAL_PERSONS,
+    STANDS_FOR_PERSON,
+    may_be_patient,
+    person_elements,
+    references_at,
+    refuse_other_type,
+    type_of_thing,
+)
+from onestory.intake.domain.request import KnownResource, SubmissionContext
+from onestory.shared.errors import OneStoryError, Unprocessable, at_path
 from onestory.shared.fhir.references import pds_patient_id
 from onestory.shared.identity import (
     NHS_NUMBER_SYSTEM,
@@ -32,18 +48,14 @@ from onestory.shared.identity import (
     is_nhs_number,
     is_nhs_number_system,
     parse_shared_id,
-    provisional_identity,
 )
 
-# These elements can name only a Patient. If their reference leads to no known person, that is an error.
+# These elements say whose the resource is. If they are there and lead to no known person, that is an error: the
+# resource may be about somebody else than the person of its Bundle.
 _ONLY_PATIENT = {"subject", "patient", "for", "beneficiary", "candidate", "individual", "deliverTo"}
-_INSTEAD = (
-    "This leads to no person that the record knows (yet). Include the Patient in the submission, publish it before "
-    "this, reference Patient/<NHS number>, or send an identifier with the NHS number."
-)
-# Coverage is in the record of its beneficiary and of its subscriber (http://hl7.org/fhir/R4/coverage.html). So an
-# unknown beneficiary is no reason to refuse it when the subscriber is known.
-_MAY_NAME_ANOTHER = {("Coverage", "beneficiary")}
+
+_References = Sequence[tuple[str, dict[str, Any]]]
+_Result = PersonIdentifier | OneStoryError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +84,17 @@ class PersonResolver:
         `matched` are the persons of Patients that a condition found, by the index of the entry.
         """
         self._earlier = earlier
-        self._local_ids = local_ids
-        self._matched = matched
         self._index = index
         self._invalid = invalid
         self._context = context
         self._known = known
-        self._patients: dict[int, PersonIdentifier] = {}
+        self._patients = SubmittedPatients(context, known, local_ids, invalid, matched)
         self._contained: dict[int, ContainedResources] = {}
         self._by_bytes: dict[tuple[str | None, tuple[str, ...], bytes], PersonIdentifier] = {}
-        self._people_in_contained: dict[str, PersonIdentifier | None] = {}
-        self._identified: IdentifiedPeople | None = None
+        self._people_in_contained: dict[str, _Result] = {}
+        self._people_of_entries: dict[int, _Result] = {}
+        patients = (item for item in index.of_type("Patient") if item.index not in invalid)
+        self._identified = IdentifiedPeople(patients, self.person_of_patient, earlier)
 
     def owner_of(self, item: Item) -> Owner | None:
         """Return the owner of an item, or None when the item names no person. Raises `Unprocessable`."""
@@ -95,9 +107,11 @@ class PersonResolver:
         if item.resource_type == "Patient" and (item.members or known):
             return Owner(self.person_of_patient(item), item.path)
         if item.resource_type == "Patient":
-            # A retraction by local id has no content that names the person.
-            retracted = self._person_of_id(item.resource_id)
-            return Owner(retracted, item.path) if retracted else None
+            # A retraction has no content that names the person. Its id is the source's own, never an NHS number.
+            retracted = self._earlier.person(OwnPatient(item.resource_id))
+            if retracted is None:
+                raise Unprocessable(NO_OWN_PATIENT, code="not-found", expression=item.request_path or item.path)
+            return Owner(retracted, item.path)
         owner = self._owner_in_elements(item)
         if item.resource_type == "Group":
             refuse_members_without_identity(item)
@@ -113,7 +127,7 @@ class PersonResolver:
             try:
                 owner = self._owner_at(steps, raw, item)
             except Unprocessable as error:
-                if (item.resource_type, steps[0]) not in _MAY_NAME_ANOTHER or error.issues[0].code != "not-found":
+                if (item.resource_type, steps[0]) not in MAY_NAME_ANOTHER or error.issues[0].code != "not-found":
                     raise
                 unknown, owner = error, None
             if owner:
@@ -124,15 +138,11 @@ class PersonResolver:
 
     def person_of_patient(self, item: Item) -> PersonIdentifier:
         """Return the person of a Patient in the submission. Raises `Unprocessable`."""
-        if item.index in self._invalid:
-            raise Unprocessable(
-                "This entry refers to a Patient that is refused. Correct the Patient, and send both again.",
-                code="business-rule",
-                expression=item.path,
-            )
-        if item.index not in self._patients:
-            self._patients[item.index] = self.identify_patient(item)
-        return self._patients[item.index]
+        return self._patients.person_of(item)
+
+    def identify_patient(self, item: Item) -> PersonIdentifier:
+        """Return the person of a Patient in the submission, also of one that is refused. Raises `Unprocessable`."""
+        return self._patients.identify(item)
 
     def person_at_reference(self, reference: str) -> PersonIdentifier | None:
         """Return the person at a reference that names no entry of the submission; None when it is not known.
@@ -142,39 +152,14 @@ class PersonResolver:
         normalised = self._index.normalise(reference)
         target = parse_relative_reference(normalised)
         if target and target[0] == "Patient":
-            return self._person_of_id(target[1])
+            person = self._person_of_id(target[1])
+            if person and is_nhs_number(target[1]) and self._earlier.contradicts(OwnPatient(target[1]), person):
+                raise Unprocessable(NUMBER_OF_TWO, code="multiple-matches")
+            return person
         if normalised.startswith("Patient?"):
-            return self._person_of_search(normalised.removeprefix("Patient?"))
+            return self._identified.find_by_search(normalised.removeprefix("Patient?"))
         number = pds_patient_id(normalised)
         return PersonIdentifier(NHS_NUMBER_SYSTEM, number) if number else None
-
-    def identify_patient(self, item: Item) -> PersonIdentifier:
-        """Return the person of a Patient: by NHS number, else by shared id, else a provisional identity of this source.
-
-        The Patient's local id never counts as an NHS number: one in eleven ten-digit ids has a correct check digit.
-        """
-        raw = item.members.get("identifier")
-        identifiers = msgspec.json.decode(raw) if raw is not None else []
-        number = person_by_nhs_number(identifiers_with_paths(identifiers, item.path))
-        if number:
-            return number
-        if item.index in self._matched:
-            return self._matched[item.index]
-        known = self._known.get(item.resource_id)
-        if known:
-            return known.person
-        refuse_patient_without_name(item)
-        source = self._context.source
-        return provisional_identity(source.organisation, source.system, self._local_ids.of_patient(item))
-
-    def _person_of_search(self, search: str) -> PersonIdentifier | None:
-        try:
-            system, _, value = identifier_condition(search, "").partition("|")
-        except Malformed:
-            return None
-        if is_nhs_number_system(system):
-            return PersonIdentifier(NHS_NUMBER_SYSTEM, value) if is_nhs_number(value) else None
-        return self._person_with_identifier({"system": system, "value": value})
 
     def _person_of_id(self, patient_id: str) -> PersonIdentifier | None:
         """Return the person of an NHS number, of a Patient's shared id, or of the source's own earlier Patient."""
@@ -207,24 +192,39 @@ class PersonResolver:
         if cached:
             return Owner(cached, f"{item.path}.{'.'.join(steps)}")
         references = list(references_at(msgspec.json.decode(raw), steps, f"{item.path}.{steps[0]}"))
-        owner = self._single_owner(references, steps, item)
+        owner = self._single_owner(references, item, strict=steps[-1] in _ONLY_PATIENT)
         if owner and b"#" not in key[2]:
             self._by_bytes[key] = owner.person
         return owner
 
-    def _single_owner(
-        self, references: list[tuple[str, dict[str, Any]]], steps: tuple[str, ...], item: Item
-    ) -> Owner | None:
-        owner: Owner | None = None
+    def _single_owner(self, references: _References, item: Item, *, strict: bool) -> Owner | None:
+        owners = [Owner(person, path) for path, person in self._people_in(references, item, strict=strict) if person]
+        second = next((owner for owner in owners if owner.person != owners[0].person), None)
+        if second:
+            text = "This reference names a second person. A resource must be about one person."
+            raise Unprocessable(text, expression=second.path)
+        if strict and not owners:
+            for path, reference in references:
+                self._refuse_nobody(reference, path, item)
+        return owners[0] if owners else None
+
+    def _people_in(
+        self, references: _References, item: Item, *, strict: bool
+    ) -> list[tuple[str, PersonIdentifier | None]]:
+        """Return the person of each Reference of an element, with its path. Raises the error of the first at fault.
+
+        All are read before that, so that a decision asks the record for all of them at once.
+        """
+        people: list[tuple[str, PersonIdentifier | None]] = []
+        errors: list[OneStoryError] = []
         for path, reference in references:
-            person = self._person_in_reference(reference, path, item, strict=steps[-1] in _ONLY_PATIENT)
-            if person and owner and person != owner.person:
-                raise Unprocessable(
-                    "This reference names a second person. A resource must be about one person.", expression=path
-                )
-            if person:
-                owner = owner or Owner(person, path)
-        return owner
+            try:
+                people.append((path, self._person_in_reference(reference, path, item, strict=strict)))
+            except OneStoryError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return people
 
     def _person_in_reference(
         self, reference: dict[str, Any], path: str, item: Item, *, strict: bool
@@ -235,13 +235,32 @@ class PersonResolver:
             by_reference = self._person_at_target(target, f"{path}.reference", item, strict=strict)
         if identifier and is_nhs_number_system(identifier.get("system")):
             by_number = person_by_nhs_number([(identifier, f"{path}.identifier")])
-        elif identifier and not target and strict and reference.get("type") in (None, "Patient"):
-            by_number = self._person_with_identifier(identifier, f"{path}.identifier")
+        elif identifier and not target and may_be_patient(reference.get("type"), assumed=strict):
+            by_number = self._identified.find_or_ask(identifier, f"{path}.identifier")
             if by_number is None:
-                raise Unprocessable(_INSTEAD, code="not-found", expression=f"{path}.identifier")
+                raise Unprocessable(LEADS_NOWHERE, code="not-found", expression=f"{path}.identifier")
+        elif identifier and by_reference:
+            by_number = self._identified.confirmed(identifier, by_reference, f"{path}.identifier")
         if by_reference and by_number and by_reference != by_number:
             raise Unprocessable("reference and identifier name different people. Send one of them.", expression=path)
         return by_reference or by_number
+
+    def _refuse_nobody(self, reference: dict[str, Any], path: str, item: Item) -> None:
+        """Raise `Unprocessable` for a subject that is no known person, unless it surely is a thing, such as a place."""
+        target = reference.get("reference", "")
+        kind = self._type_of(target, item) if target else ""
+        if not kind:
+            raise Unprocessable(LEADS_NOWHERE, code="not-found", expression=path)
+        refuse_other_type(kind, item, path)
+        if kind in PEOPLE:
+            raise Unprocessable(ABOUT_OTHERS, code="not-found", expression=path)
+
+    def _type_of(self, target: str, item: Item) -> str:
+        if target.startswith("#"):
+            contained = self.contained_in(item).find(target)
+            return contained.resource_type if contained else ""
+        entry = self._index.find(target, item)
+        return entry.resource_type if entry else type_of_thing(self._index.normalise(target))
 
     def _person_at_target(self, target: str, path: str, item: Item, *, strict: bool) -> PersonIdentifier | None:
         """Return the person at a reference of `item`, or None. `strict`: the element names whose the item is."""
@@ -249,25 +268,33 @@ class PersonResolver:
             if target.startswith("#"):
                 return self._person_in_contained(target, item, path, strict=strict)
             entry = self._index.find(target, item)
-            person = self._person_of_entry(entry, item) if entry else self.person_at_reference(target)
+            if entry and strict:
+                refuse_other_type(entry.resource_type, item, path)
+            person = self._person_of_entry(entry, item, strict) if entry else self.person_at_reference(target)
         except OneStoryError as error:
             raise at_path(error, path) from error
-        if entry is not None and strict:
-            refuse_other_type(entry.resource_type, item, path)
         if entry is None and person is None and _is_to_patient(target):
-            raise Unprocessable(_INSTEAD, code="not-found", expression=path)
+            raise Unprocessable(LEADS_NOWHERE, code="not-found", expression=path)
         if entry is None and person is None and item.resource_type == BINARY:
             return self._person_of_own(target)
         return person
 
-    def _person_of_entry(self, entry: Item, referrer: Item) -> PersonIdentifier | None:
+    def _person_of_entry(self, entry: Item, referrer: Item, strict: bool) -> PersonIdentifier | None:
         if entry.resource_type == "Patient":
             return self.person_of_patient(entry)
-        if referrer.resource_type != BINARY or entry.resource_type == BINARY or entry.index in self._invalid:
-            return None
         # The resource that securityContext names stands for the Binary (http://hl7.org/fhir/R4/binary.html).
-        owner = self.owner_of(entry)
-        return owner.person if owner else None
+        stands = entry.resource_type != BINARY if referrer.resource_type == BINARY else strict
+        if not stands or entry.index in self._invalid:
+            return None
+        if referrer.resource_type != BINARY and entry.resource_type not in STANDS_FOR_PERSON:
+            return None
+        if entry.index not in self._people_of_entries:
+            try:
+                owner = self.owner_of(entry)
+                self._people_of_entries[entry.index] = owner.person if owner else None
+            except OneStoryError as error:
+                self._people_of_entries[entry.index] = error
+        return _found(self._people_of_entries[entry.index])
 
     def _person_of_own(self, reference: str) -> PersonIdentifier | None:
         """Return the person of a statement that this source made before, by its shared id."""
@@ -287,64 +314,37 @@ class PersonResolver:
             return None
         if strict:
             refuse_other_type(contained.resource_type, item, path)
-        if contained.resource_type != "Patient":
+        if contained.resource_type != "Patient" and not strict:
             return None
         if contained.path not in self._people_in_contained:
+            try:
+                self._people_in_contained[contained.path] = self._person_of_contained(contained, item)
+            except OneStoryError as error:
+                self._people_in_contained[contained.path] = error
+        return _found(self._people_in_contained[contained.path])
+
+    def _person_of_contained(self, contained: ContainedResource, item: Item) -> PersonIdentifier | None:
+        if contained.resource_type == "Patient":
             identifiers = identifiers_with_paths(contained.members.get("identifier", []), contained.path)
-            self._people_in_contained[contained.path] = person_by_nhs_number(identifiers)
-        person = self._people_in_contained[contained.path]
-        if person is None:
-            raise Unprocessable(_INSTEAD, code="not-found")
-        return person
-
-    def _person_with_identifier(self, identifier: Mapping[str, Any], path: str = "") -> PersonIdentifier | None:
-        """Return the person of the source's Patient that has this identifier, or None.
-
-        The Patient is in the submission, or was published before. Raises `Unprocessable`, at `path`, when Patients of
-        several people have it.
-        """
-        if self._identified is None:
-            patients = (item for item in self._index.of_type("Patient") if item.index not in self._invalid)
-            self._identified = IdentifiedPeople(patients, self.person_of_patient)
-        try:
-            person = self._identified.find(identifier)
-        except OneStoryError as error:
-            raise at_path(error, path) from error
-        system, value = identifier.get("system"), identifier.get("value")
-        return person or (self._earlier.person(IdentifiedPatient(system, value)) if system and value else None)
+            person = person_by_nhs_number(identifiers)
+            if person is None:
+                raise Unprocessable(LEADS_NOWHERE, code="not-found")
+            return person
+        # A subject may be a contained Group or Device. Then its members, or its patient, say whose the item is.
+        references = list(self.contained_in(item).references_in(contained, STANDS_FOR_PERSON))
+        people = self._people_in(references, item, strict=True)
+        if len({person for _, person in people}) > 1:
+            raise Unprocessable(SEVERAL_PERSONS, expression=contained.path)
+        if people and people[0][1] is None:
+            raise Unprocessable(LEADS_NOWHERE, code="not-found", expression=people[0][0])
+        return people[0][1] if people else None
 
 
-def person_by_nhs_number(identifiers: Iterable[tuple[Mapping[str, Any], str]]) -> PersonIdentifier | None:
-    """Return the person whom identifiers name by NHS number, or None without one. Each has its FHIRPath.
-
-    A number with use `old` is ignored. Raises `Unprocessable` for a wrong check digit, and for two numbers.
-    """
-    path_by_number: dict[str, str] = {}
-    for identifier, path in identifiers:
-        if not _is_current_nhs_number(identifier):
-            continue
-        if not is_nhs_number(identifier["value"]):
-            raise Unprocessable(
-                "This is not a valid NHS number (ten digits without spaces, with a correct check digit). Correct it or "
-                "leave the identifier out.",
-                code="value",
-                expression=f"{path}.value",
-            )
-        path_by_number.setdefault(identifier["value"], path)
-    if len(path_by_number) > 1:
-        text = "A person has one NHS number. Send other numbers with use old, or as Patient.link."
-        raise Unprocessable(text, code="invariant", expression=f"{list(path_by_number.values())[1]}.value")
-    return next((PersonIdentifier(NHS_NUMBER_SYSTEM, number) for number in path_by_number), None)
-
-
-def identifiers_with_paths(identifiers: Sequence[Any], path: str) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """Yield the identifiers of the resource at `path`, each with its own FHIRPath."""
-    return ((identifier, f"{path}.identifier[{index}]") for index, identifier in enumerate(identifiers))
-
-
-def _is_current_nhs_number(identifier: Mapping[str, Any]) -> bool:
-    return is_nhs_number_system(identifier.get("system")) and "value" in identifier and identifier.get("use") != "old"
+def _found(result: _Result) -> PersonIdentifier | None:
+    if isinstance(result, OneStoryError):
+        raise result
+    return result
 
 
 def _is_to_patient(target: str) -> bool:
-    return "Patient/" in target or target.startswith(("Patient?", "urn:"))
+    return "Patient/" in target or "Patient?" in target or target.startswith("urn:")

@@ -182,8 +182,6 @@ class ReferenceTargets:
 
     def _patient(self, target_id: str) -> str:
         """Return the Patient with this id. It does not decide whose the statement is: `owner.py` does."""
-        if is_nhs_number(target_id):
-            return f"Patient/{target_id}"
         person = self._people.person_at_reference(f"Patient/{target_id}")
         if parse_shared_id(target_id):
             if person is None:

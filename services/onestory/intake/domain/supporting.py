@@ -14,6 +14,7 @@ from onestory.intake.domain.item import Item
 from onestory.intake.domain.links import linked_items
 from onestory.intake.domain.validate import SubmissionValidation
 from onestory.shared.errors import Unprocessable
+from onestory.shared.fhir.definitions import directory_types, is_about_a_person
 from onestory.shared.identity import PersonIdentifier
 
 MAX_COPIES = 20_000
@@ -47,6 +48,7 @@ class SupportingEntries:
         self._items = items
         self._validation = validation
         self._without_person: dict[int, frozenset[int]] = {}
+        self._of_one_person: set[int] = set()
         self._is_needed = not all(map(self._has_person, items))
         self._copies = self._bytes = self._steps = 0
 
@@ -65,7 +67,23 @@ class SupportingEntries:
             supporting |= new
             waiting += new
             self._count(new)
+        self._refuse_second_person(supporting)
         return supporting
+
+    def _refuse_second_person(self, supporting: set[int]) -> None:
+        """Raise `Unprocessable` when entries of two people refer to an entry that is about one, and does not say whom.
+
+        Types of the directory, such as Medication, may support several people.
+        """
+        about_one = {index for index in supporting if _is_about_one_person(self._items[index].resource_type)}
+        if ambiguous := about_one & self._of_one_person:
+            raise Unprocessable(
+                "Entries about several people refer to this entry, and it does not say whom it is about. Send its "
+                "reference to the person.",
+                code="business-rule",
+                expression=self._items[min(ambiguous)].path,
+            )
+        self._of_one_person |= about_one
 
     def _count(self, copied: frozenset[int]) -> None:
         self._copies += len(copied)
@@ -99,3 +117,7 @@ class SupportingEntries:
             if target is not None:
                 found.add(target.index)
         return found | {target.index for target in linked_items(item, self._validation.index)}
+
+
+def _is_about_one_person(resource_type: str) -> bool:
+    return is_about_a_person(resource_type) and resource_type not in directory_types()

@@ -21,6 +21,7 @@ from onestory.shared.identity import (
     PROVISIONAL_SYSTEM,
     Keys,
     PersonIdentifier,
+    is_former_use,
     is_nhs_number,
     is_nhs_number_system,
     is_storable,
@@ -102,7 +103,7 @@ class LocalIdentifier(NamedTuple):
 
 
 def local_identifiers(event: RecordChanged, person_key: str) -> Iterator[LocalIdentifier]:
-    """The local identifiers in the Patients that an event asserts. Their content is valid FHIR."""
+    """The local identifiers that the Patients have now whom an event asserts. Their content is valid FHIR."""
     for entry in event.entries:
         if entry.resource_type != "Patient" or entry.operation is not Operation.ASSERT:
             continue
@@ -112,6 +113,7 @@ def local_identifiers(event: RecordChanged, person_key: str) -> Iterator[LocalId
             if (system := identifier.get("system"))
             and (value := identifier.get("value"))
             and not is_nhs_number_system(system)
+            and not is_former_use(identifier.get("use"))
         }
         for system, value in sorted(stated):
             if is_storable(system) and is_storable(value):

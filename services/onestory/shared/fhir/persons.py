@@ -16,13 +16,13 @@ from functools import cache
 from typing import Any
 
 from onestory.shared.fhir.definitions import directory_types, patient_compartment, resource_types
+from onestory.shared.fhir.references import type_name
 from onestory.shared.identity import is_nhs_number, is_nhs_number_system, parse_shared_id
 
 _PERSONS = frozenset({"Patient", "RelatedPerson", "Person"})
 # Elements of this name refer to a person, whatever the reference looks like.
 _PERSON_ELEMENTS = frozenset({"patient", "subject"})
 _REFERENCE_MEMBERS = frozenset({"reference", "identifier", "display"})
-_DEFINITION = "http://hl7.org/fhir/StructureDefinition/"
 _EXTENSIONS = frozenset({"extension", "modifierExtension"})
 _LITERAL = re.compile(r"(?:\S*/)?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/\S*)?")
 _CONDITIONAL = re.compile(r"(?:\S*/)?(?P<type>[A-Z][A-Za-z]+)\?\S*")
@@ -111,7 +111,7 @@ def _refers_to_person(members: Mapping[str, Any], name: str) -> bool:
     if _REFERENCE_MEMBERS.isdisjoint(members):
         return False
     target = members.get("type")
-    kind = target.removeprefix(_DEFINITION) if isinstance(target, str) else ""
+    kind = type_name(target) if isinstance(target, str) else ""
     if kind in _types_about_persons():
         return True
     if name not in _PERSON_ELEMENTS:

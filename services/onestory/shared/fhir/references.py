@@ -33,6 +33,9 @@ _PDS = "/personal-demographics/FHIR/R4/Patient/"
 _NO_END = "~"
 
 
+_STRUCTURE_DEFINITION = "http://hl7.org/fhir/StructureDefinition/"
+
+
 @dataclass(frozen=True, slots=True)
 class ReferenceObject:
     """An object with a string element `reference`. `path` is the FHIRPath of the object."""
@@ -77,6 +80,11 @@ def _in_value(value: Any, kind: str, path: str) -> Iterator[ReferenceObject]:
 def _kind(elements: Mapping[str, str], name: str) -> str:
     # Every type may have extensions, and so may the `_name` member of a primitive element.
     return "Extension" if name in ("extension", "modifierExtension") else elements.get(name, "").removesuffix("[]")
+
+
+def type_name(reference_type: str) -> str:
+    """Return the name in Reference.type, which may be a URL (http://hl7.org/fhir/R4/references-definitions.html)."""
+    return reference_type.removeprefix(_STRUCTURE_DEFINITION)
 
 
 def pds_patient_id(reference: str) -> str | None:
