@@ -27,6 +27,7 @@ from prometheus_client import Counter
 
 from onestory.shared.errors import OneStoryError, TooLarge, Unavailable
 from onestory.shared.fhir.outcome import MAX_ISSUES
+from onestory.shared.turns import without_turn
 
 log = structlog.get_logger()
 
@@ -88,12 +89,8 @@ class WorkerProcesses:
         lock = self._by_caller.setdefault(caller, asyncio.Lock())
         try:
             async with contextlib.AsyncExitStack() as held:
-                try:
-                    async with asyncio.timeout(self._limits.seconds):
-                        await held.enter_async_context(lock)
-                        await held.enter_async_context(self._free)
-                except TimeoutError as error:
-                    raise _busy() from error
+                async with without_turn():
+                    await self._hold_place(held, lock)
                 worker = self._idle.pop() if self._idle else _Worker(self._limits.memory_mb)
                 task = WorkerTask(worker, self._limits)
                 try:
@@ -107,6 +104,14 @@ class WorkerProcesses:
             self._open[caller] -= 1
             if not self._open[caller]:
                 del self._open[caller], self._by_caller[caller]
+
+    async def _hold_place(self, held: contextlib.AsyncExitStack, lock: asyncio.Lock) -> None:
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                await held.enter_async_context(lock)
+                await held.enter_async_context(self._free)
+        except TimeoutError as error:
+            raise _busy() from error
 
     async def run(
         self, caller: str, function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
