@@ -172,7 +172,7 @@ def test_a_cancelled_request_gives_its_turn_back(has_begun: bool) -> None:
         await settle()
         service.let_end(*"abd")
         assert (await last).text == "d"
-        await asyncio.gather(first, second)
+        assert [(await each).text for each in (first, second)] == ["a", "b"]
         service.let_end("e", "f")
         await asyncio.gather(service.send("/work/e"), service.send("/work/f"))
 
