@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 
 import asyncpg
 import structlog
@@ -20,6 +21,8 @@ from onestory.intake import reservation_store
 from onestory.intake.domain.request import Submission, SubmissionContext
 from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.postgres.database import Database
+from onestory.shared.runtime import run_in_thread_if
+from onestory.shared.worker_processes import LARGE_BODY
 
 log = structlog.get_logger()
 
@@ -40,7 +43,8 @@ class IdempotencyKeys:
         if not context.idempotency_key:
             return
         key = (context.source.organisation, context.source.system, context.idempotency_key)
-        digest = _digest(submission, context)
+        is_large = len(submission.body) > LARGE_BODY
+        digest = await run_in_thread_if(is_large, partial(_digest, submission, context))
         if key not in self._stored:
             await self._store(key, digest, context)
         if (self._stored.get(key) or self._not_stored[key]) != digest:

@@ -13,6 +13,7 @@ from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.kafka.producer import MessagePosition
 from onestory.shared.kafka.schemas import DIRECTORY_TOPIC, RECORD_TOPIC, REFERRAL_TOPIC, topics
 from onestory.shared.postgres.database import Database
+from onestory.shared.turns import without_turn
 
 _LETTERS = {RECORD_TOPIC: "r", DIRECTORY_TOPIC: "d", REFERRAL_TOPIC: "f"}
 _TOPICS = {letter: topic for topic, letter in _LETTERS.items()}
@@ -76,11 +77,14 @@ class VisiblePositions:
 
     async def reached(self, positions: Sequence[MessagePosition], timeout_s: float) -> bool:
         """Return whether the projector has written or parked all positions in time."""
+        if self._reached(positions):
+            return True
         deadline = time.monotonic() + timeout_s
-        while not self._reached(positions):
-            if time.monotonic() > deadline:
-                return False
-            await self._next_poll()
+        async with without_turn():
+            while not self._reached(positions):
+                if time.monotonic() > deadline:
+                    return False
+                await self._next_poll()
         return True
 
     def _reached(self, positions: Sequence[MessagePosition]) -> bool:

@@ -12,6 +12,7 @@ from onestory.record.search.sorting import EntryCursor
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PROVISIONAL_SYSTEM
 from onestory.shared.identity_links import IdentityLink
 from onestory.shared.postgres.database import Queries
+from onestory.shared.turns import wait_for_large_turn
 
 
 class CurrentEntry(NamedTuple):
@@ -145,6 +146,7 @@ async def with_contents(queries: Queries, entries: Sequence[CurrentEntry]) -> Se
     missing = [entry for entry in entries if entry.content is None]
     if not missing:
         return entries
+    await wait_for_large_turn()
     fetched = await contents(queries, missing)
     return [entry if entry.content else entry._replace(content=fetched[entry.shared_id]) for entry in entries]
 

@@ -117,7 +117,7 @@ class SearchsetWriter:
         return f"{self._context.fhir}/{resource_type}/{resource_id}"
 
 
-def _outcome_entries(list_request: ListRequest) -> list[bytes]:
+def _outcome_entries(list_request: ListRequest) -> list[bundle.Entry]:
     ignored = [unsupported_issue(name, "warning") for name in list_request.query.ignored]
     issues = [*ignored, *list_request.warnings]
     return [bundle.outcome_entry(operation_outcome(issues))] if issues else []

@@ -125,7 +125,7 @@ def create_app(
     all_open = [*open_routes, *_health_routes(ready)]
     all_open.append(_openapi_route([*all_open, *routes]))
     starlette_routes = [_starlette_route(route) for route in all_open]
-    starlette_routes += RouteChain(tokens, routes).starlette_routes
+    starlette_routes += RouteChain(tokens, routes, settings.max_requests_per_caller).starlette_routes
     methods = AllowedMethods(list(zip(starlette_routes, [*all_open, *routes], strict=True)))
     app = Starlette(
         routes=starlette_routes,

@@ -53,6 +53,11 @@ class HttpConnection(HttpToolsProtocol):
         """Whether no request is being answered: the connection waits for one, or for the rest of its head."""
         return (self.cycle is None or self.cycle.response_complete) and not self.pipeline and not self.unread
 
+    @property
+    def is_disconnected(self) -> bool:
+        """Whether the client can read no answer any more."""
+        return self.transport.is_closing()
+
     def identify(self, owner: Owner) -> None:
         """Count this connection for the caller of a verified token. Raises `TooManyRequests`."""
         self._table.identify(self, owner)

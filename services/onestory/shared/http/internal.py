@@ -17,9 +17,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message
 
 from onestory.shared.http.openapi import FHIR_JSON
+from onestory.shared.turns import Turns
 
 _TIMEOUT_S = 30.0
 _AT_ONCE = 4
+"""So many reads of one caller are in progress at a time, in all its batches together."""
 
 
 class InternalRead(NamedTuple):
@@ -43,6 +45,7 @@ class InternalRequests:
 
     def __init__(self) -> None:
         self.app: ASGIApp | None = None
+        self._turns = Turns(_AT_ONCE)
 
     async def answers(self, reads: Sequence[InternalRead], request: Request, max_bytes: int) -> list[InternalAnswer]:
         """The answers in the order of the reads, for the caller of `request`; a few are read at a time.
@@ -75,11 +78,14 @@ class InternalRequests:
             else:
                 body.extend(message.get("body", b""))
 
+        turn = await self._turns.take(request.scope["state"].get("owner"))
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 await self.app(_scope(read, request), receive, send)
         except TimeoutError:
             return InternalAnswer(503, Headers(), b"")
+        finally:
+            turn.end()
         return InternalAnswer(status, headers, bytes(body))
 
 
@@ -100,5 +106,5 @@ def _scope(read: InternalRead, request: Request) -> dict[str, object]:
         "query_string": query.encode(),
         "root_path": "",
         "headers": [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()],
-        "state": {},
+        "state": {"is_internal": True},
     }

@@ -21,7 +21,7 @@ _SWEEP_S = 1.0
 
 _limited = Counter(
     "onestory_http_limited_total",
-    "Requests and connections that met a limit: head, body or write time-out, connections, body or unread bytes.",
+    "Requests and connections that met a limit: time-outs, connections, requests in progress, body or unread bytes.",
     ["limit"],
 )
 _connections = Gauge("onestory_http_connections", "Open HTTP connections.")

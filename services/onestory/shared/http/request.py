@@ -15,6 +15,7 @@ from onestory.shared.fhir.bundle import entity_tags
 from onestory.shared.http.limits import HeldBody
 from onestory.shared.http.media_types import FHIR_JSON, FHIR_VERSIONS, JSON
 from onestory.shared.runtime import run_in_thread_if
+from onestory.shared.turns import without_turn
 
 MEDIA_TYPES = (FHIR_JSON, JSON)
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
@@ -23,6 +24,8 @@ _GZIP = 16 + zlib.MAX_WBITS
 _MAX_GZIP_MEMBERS = 2_000
 # Deflate expands by a factor of about 1,000 at most, so a shorter piece becomes less than 1 MB.
 _SHORT_COMPRESSED = 1_000
+# A body of this size usually arrives together with its head.
+_SHORT_BODY = 65_536
 
 
 async def read_body(request: Request, limit: int, *, optional: bool = False) -> bytes:
@@ -37,14 +40,28 @@ async def read_body(request: Request, limit: int, *, optional: bool = False) -> 
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     match encoding:
         case "identity" | "":
-            body = await _gather(request, request.stream(), limit)
+            chunks: AsyncIterator[bytes] = request.stream()
         case "gzip" | "x-gzip":
-            body = await _gather(request, _inflate(request.stream(), limit), limit)
+            chunks = _inflate(request.stream(), limit)
         case _:
             raise WrongMediaType(
                 "This Content-Encoding is not supported. Send the body uncompressed, or with Content-Encoding: gzip."
             )
+    if _is_short(request.headers.get("Content-Length", "")):
+        body = await _gather(request, chunks, limit)
+    else:
+        # A client may send slowly. Meanwhile its other requests go on.
+        async with without_turn():
+            body = await _gather(request, chunks, limit)
     return body.removeprefix(codecs.BOM_UTF8)
+
+
+def _is_short(content_length: str) -> bool:
+    return (
+        content_length.isdecimal()
+        and len(content_length) <= len(str(_SHORT_BODY))
+        and int(content_length) <= _SHORT_BODY
+    )
 
 
 def require_fhir_json(content_type: str) -> None:

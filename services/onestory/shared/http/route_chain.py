@@ -16,11 +16,15 @@ from starlette.routing import Route as StarletteRoute
 
 from onestory.shared import errors
 from onestory.shared.http.caller import TokenVerifier
+from onestory.shared.http.limits import count_limited
 from onestory.shared.http.media_types import EVENT_STREAM, FHIR_JSON, HTML, Format, choose_format
 from onestory.shared.http.request_limits import refuse_large_request
+from onestory.shared.policy import Caller
+from onestory.shared.turns import Turns, current_turn
 
 if TYPE_CHECKING:
     from onestory.shared.http.app import Route
+    from onestory.shared.http.connection import HttpConnection
 
 _RESERVED = {"resource_type": "(?![_$]|metadata$)", "id": "(?![_$])"}
 _MEDIA_TYPES = {Format.JSON: FHIR_JSON, Format.HTML: HTML, Format.EVENT_STREAM: EVENT_STREAM}
@@ -46,8 +50,9 @@ def starlette_route(path: str, endpoint: Callable[[Request], Awaitable[Response]
 class RouteChain:
     """The routes for callers with a token. The first match handles the request, unless it raises `TryNextRoute`."""
 
-    def __init__(self, tokens: TokenVerifier, routes: Sequence[Route]) -> None:
+    def __init__(self, tokens: TokenVerifier, routes: Sequence[Route], max_requests_per_caller: int) -> None:
         self._tokens = tokens
+        self._turns = Turns(max_requests_per_caller)
         self._routes = routes
         self.starlette_routes = [
             starlette_route(route.path, partial(self._handle, index), route.method)
@@ -64,6 +69,22 @@ class RouteChain:
             connection.identify(state["owner"])
         structlog.contextvars.bind_contextvars(organisation=caller.organisation)
         _refuse_nul(request)
+        if state.get("is_internal"):
+            # The request that sends it has a turn, and waits for it. It would wait for ever if this one took a turn.
+            current_turn.set(None)
+            return await self._answer(index, request, caller)
+        turn = await self._turns.take(state["owner"])
+        try:
+            if turn.has_waited:
+                _check_still_connected(state.get("connection"))
+            current_turn.set(turn)
+            return await self._answer(index, request, caller)
+        finally:
+            # The client may read slowly, and an event stream is long. Neither is work, so sending needs no turn.
+            turn.end()
+
+    async def _answer(self, index: int, request: Request, caller: Caller) -> Response:
+        state = request.scope["state"]
         current: int | None = index
         while current is not None:
             try:
@@ -106,6 +127,13 @@ def _refuse_publish_headers(request: Request) -> None:
             code="not-supported",
             expression="http.X-Replaces-System",
         )
+
+
+def _check_still_connected(connection: HttpConnection | None) -> None:
+    """Count a request that had to wait. Raises `TimedOut` if its client has gone, because its work is not needed."""
+    count_limited("requests")
+    if connection is not None and connection.is_disconnected:
+        raise errors.TimedOut("The connection ended before the request had its turn. Nothing was done. Send it again.")
 
 
 def _refuse_nul(request: Request) -> None:

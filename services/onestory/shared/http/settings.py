@@ -64,6 +64,13 @@ class HttpSettings:
         "The most connections of one caller. One more closes its oldest idle connection, else it is answered with 429.",
         "Raise it when one system sends very many requests at the same time.",
     )
+    max_requests_per_caller: int = setting(
+        8,
+        "requests",
+        "The most requests of one caller in progress at a time. Its other requests wait, the oldest first. A request "
+        "does not count while it waits for a large body, a worker process or readers, or while its answer is sent.",
+        "Raise it when one caller acts for many users, and PostgreSQL has processors to spare.",
+    )
     max_body_memory: int = setting(
         256_000_000,
         "bytes",

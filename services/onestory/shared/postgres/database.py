@@ -42,7 +42,8 @@ def create_pool(dsn: str, schema: str) -> asyncpg.Pool:
     return asyncpg.create_pool(
         dsn,
         min_size=0,
-        max_size=8,
+        # One caller uses at most 8 at a time, and 4 for the reads of its batches. The others are for other callers.
+        max_size=16,
         timeout=3.0,
         command_timeout=10.0,
         # Compiling a query to machine code takes longer than these queries take.
