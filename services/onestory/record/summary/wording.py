@@ -220,9 +220,9 @@ def _coded_dose(dosage: Mapping[str, Any]) -> Iterator[str]:
     for repeat in objects_at(dosage, "timing", "repeat"):
         yield from _timing(repeat)
     yield from concept_texts(dosage, "route")
-    yield from (
-        ["as needed"] if dosage.get("asNeededBoolean") is True else concept_texts(dosage, "asNeededCodeableConcept")
-    )
+    if dosage.get("asNeededBoolean") is True:
+        yield "as needed"
+    yield from (f"as needed: {reason}" for reason in concept_texts(dosage, "asNeededCodeableConcept"))
     yield from concept_texts(dosage, "additionalInstruction")
     for most in objects_at(dosage, "maxDosePerPeriod"):
         yield f"at most {_value_as_text(most)}"

@@ -370,6 +370,15 @@ def test_a_value_or_dose_with_one_limit_says_on_which_side_it_is() -> None:
     assert "2 tablet or less" in told(medicine("Codeine", dosageInstruction=[dose]))["Medicines"]
 
 
+def test_a_dose_that_has_a_reason_to_be_taken_is_as_needed() -> None:
+    dose = {"timing": {"repeat": {"frequency": 1, "period": 6, "periodUnit": "h"}}}
+    reason = {"asNeededCodeableConcept": {"text": "Pain"}}
+
+    section = told(medicine("Codeine", dosageInstruction=[dose | reason]))["Medicines"]
+
+    assert "once every 6 hours, as needed: Pain" in section
+
+
 def undated(local_id: str) -> Statement:
     return said("Observation", local_id, status="final", code={"text": f"Result {local_id}"}, valueString="60 g/L")
 
