@@ -14,7 +14,7 @@ from onestory.intake.domain.bundle import ABSENT, resource_type_of
 from onestory.shared.errors import Issue, Malformed, NotFound
 from onestory.shared.fhir.definitions import resource_types
 from onestory.shared.fhir.outcome import operation_outcome
-from onestory.shared.fhir.validate import validate
+from onestory.shared.fhir.validate import is_fhir_id, validate
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, ResponseDescription, RouteDescription
 from onestory.shared.http.request import MEDIA_TYPES, read_body
 from onestory.shared.policy import Caller
@@ -44,6 +44,8 @@ class ValidateOperation:
         resource_type = request.path_params["resource_type"]
         if resource_type not in resource_types():
             raise NotFound("FHIR R4 has no such resource type.", code="not-supported")
+        if not is_fhir_id(request.path_params.get("id", "any")):
+            raise NotFound("The id in the URL has a form that FHIR R4 does not allow. Send another one.", code="value")
         body = await read_body(request, self._max_body_bytes)
         if len(body) > LARGE_BODY:
             name = f"{caller.organisation}/{caller.system}"

@@ -159,7 +159,13 @@ TRIALS: dict[tuple[str, str], tuple[set[str], Trial, int]] = {
     ),
 }
 # These routes are not listed: the statement itself, and a refusal that names the request to send instead.
-UNLISTED = {("GET", "/fhir/metadata"), ("DELETE", "/fhir/{}")}
+# A Binary is written by the routes for any type.
+UNLISTED = {
+    ("GET", "/fhir/metadata"),
+    ("DELETE", "/fhir/{}"),
+    ("PUT", "/fhir/Binary/{}"),
+    ("DELETE", "/fhir/Binary/{}"),
+}
 # Tests in tests/integration/referral_api cover the addresses that only the referral service serves.
 REFERRALS = (
     "/fhir/Task",

@@ -310,3 +310,4 @@ def test_a_resource_is_checked_and_not_published(practice: httpx.Client, number:
         assert bad.json()["issue"][0]["severity"] == "error"
     assert "Checked" not in texts(read(practice, "/fhir/Condition", patient=number))
     assert practice.post("/fhir/Observation/$validate", json=valid).status_code == 400
+    assert practice.post("/fhir/Condition/a_b/$validate", json=valid).status_code == 404

@@ -13,6 +13,7 @@ from tests.bars import (
     answered,
     issue,
     message,
+    new_service,
     new_slot,
     one,
     resources,
@@ -130,6 +131,21 @@ def test_a_validation_is_taken_and_then_done(
 
     assert history(services, request) == ["request", "accept", "start", "complete"]
     assert now(sender, request)["status"] == "completed"
+
+
+def test_a_response_finds_its_request_though_another_sender_has_used_the_same_bundle_id(
+    services: Services, sender: httpx.Client, receiver: httpx.Client, service: str
+) -> None:
+    number = new_nhs_number()
+    request = request_of(send(sender, message("VALREQ01", number, service)))
+    copy = message("VALREQ01", number, new_service(services, "RZ9"))
+    one(copy, "MessageHeader").pop("sender")
+    with services.client("RZ9") as other:
+        answered(send(other, copy))
+
+    answered(send(receiver, message("VALRESP01A", number, service)))
+
+    assert history(services, request)[:2] == ["request", "accept"]
 
 
 def test_a_validation_that_is_revoked_is_cancelled(services: Services, sender: httpx.Client, service: str) -> None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from onestory.shared.http.app import Route
+from onestory.shared.http.methods import described_operations
 from onestory.shared.http.openapi import (
     FHIR_JSON,
     HTML,
@@ -13,6 +20,7 @@ from onestory.shared.http.openapi import (
     count_schema,
     openapi_document,
 )
+from onestory.shared.policy import Caller
 
 GREETING = RouteDescription(
     parameters=[Parameter("loud", "query", "How.", values=("yes", "no")), Parameter("X-Whom", "header", "Whom.", True)],
@@ -121,3 +129,41 @@ def test_a_page_is_a_format_only_of_routes_that_have_one() -> None:
     json_names = ["json", "application/json", "application/fhir+json"]
     assert schemas_of(wanted) == {"_format": {"type": "string", "enum": json_names}}
     assert schemas_of(wanted, html=True) == {"_format": {"type": "string", "enum": [*json_names, "html", "text/html"]}}
+
+
+def test_a_cursor_or_an_entity_tag_without_a_value_counts_as_absent() -> None:
+    parameters = [Parameter("_cursor", "query", "Next."), Parameter("If-None-Match", "header", "Known.")]
+    patterns = [str(parameter.schema["pattern"]) for parameter in parameters]
+
+    assert all(re.search(pattern, "") for pattern in patterns)
+    assert re.search(patterns[1], 'W/"1", "2"')
+    assert not re.search(patterns[1], "1")
+    assert not re.search(patterns[0], "a b")
+
+
+async def no_answer(_request: Request, _caller: Caller) -> Response:
+    raise AssertionError
+
+
+def test_an_address_of_one_type_has_the_methods_of_any_type_too() -> None:
+    served = [
+        Route("GET", "/fhir/{resource_type}/{id}", no_answer, "read", description=RouteDescription("readOne")),
+        Route("DELETE", "/fhir/{resource_type}/{id}", no_answer, "delete"),
+        Route("GET", "/fhir/Binary/{id}", no_answer, "read Binary"),
+        Route("GET", "/fhir/Binary/{id}/$raw", no_answer, "$raw"),
+        Route("DELETE", "/fhir/Task/{id}", no_answer, "delete Task"),
+        Route("GET", "/fhir/other/{id}", no_answer, "other"),
+    ]
+
+    paths = openapi_document("Test", "1", described_operations(served))["paths"]
+
+    assert {path: {*methods} for path, methods in paths.items()} == {
+        "/fhir/{resource_type}/{id}": {"get", "delete"},
+        "/fhir/Binary/{id}": {"get", "delete"},
+        "/fhir/Binary/{id}/$raw": {"get"},
+        "/fhir/Task/{id}": {"get", "delete"},
+        "/fhir/other/{id}": {"get"},
+    }
+    operation_ids = [each["operationId"] for methods in paths.values() for each in methods.values()]
+    assert len({*operation_ids}) == len(operation_ids)
+    assert [each.get("name") for each in paths["/fhir/Task/{id}"]["get"]["parameters"]] == ["id", None]

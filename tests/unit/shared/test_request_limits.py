@@ -35,6 +35,15 @@ def test_a_query_within_the_limits_passes(accepted: bytes) -> None:
     refuse_large_request(accepted, [(b"prefer", b"x" * 1_000), (b"cookie", b"x" * 8_192), (b"x", b"")])
 
 
+@pytest.mark.parametrize("name", ["Authorization", "X-Source-System", "Idempotency-Key", "If-None-Exist"])
+def test_a_header_with_one_value_is_refused_when_it_is_sent_twice(name: str) -> None:
+    line = (name.lower().encode(), b"a")
+    refuse_large_request(b"", [line, (b"accept", b"a"), (b"accept", b"b")])
+
+    with pytest.raises(Malformed, match=f"^{name}: the header was sent more than once. Send it once.$"):
+        refuse_large_request(b"", [line, (b"accept", b"a"), line])
+
+
 @pytest.mark.parametrize(
     ("refused", "text"),
     [

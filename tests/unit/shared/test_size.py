@@ -21,7 +21,9 @@ def test_a_bundle_may_have_as_many_entries_as_the_limit() -> None:
         refuse_too_many_entries(bundle(6), 5)
 
 
-@pytest.mark.parametrize("body", [b'{"a":{},"b":{}}', b"{{{{{", b'{"entry":7,"a":{},"b":{}}', b"\xff{{{{"])
+@pytest.mark.parametrize(
+    "body", [b'{"a":{},"b":{}}', b"{{{{{", b'{"entry":7,"a":{},"b":{}}', b"\xff{{{{", b'{"a":' * 100_000]
+)
 def test_a_body_that_is_no_bundle_is_left_to_validation(body: bytes) -> None:
     refuse_too_many_entries(body, 1)
     refuse_too_many_values(body, 10)

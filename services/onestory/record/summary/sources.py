@@ -6,7 +6,7 @@ clinical statement; it is never concluded from finding nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from onestory.record.merge.model import Fact, FactConflict, Judgement, Statement, Verdict
@@ -145,6 +145,11 @@ def none_known_remarks(record: SummaryRecord, kind: str, known: Iterable[Fact]) 
         if says_nil and text_at(content, "status") in ("", "current") and codes_of(content, "code") & of_this_kind:
             remarks.append(f"{says}, as stated by {'; '.join(source_paragraphs(record, fact))}")
     return remarks
+
+
+def is_section_list(content: Mapping[str, Any]) -> bool:
+    """Whether a List is a source's list of allergies, medicines or problems: the section shows what it lists."""
+    return any(codes_of(content, "code") & codes for codes in summary_codes().lists.values())
 
 
 def _names_something(record: SummaryRecord, fact: Fact) -> bool:

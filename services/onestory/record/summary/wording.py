@@ -143,10 +143,19 @@ def _age_text(age: Any) -> str:
 
 
 def _age_range_text(span: Mapping[str, Any]) -> str:
-    low, high = _age_text(span.get("low", {})), _age_text(span.get("high", {}))
-    if not (low and high):
-        return f"at age {low} or more" if low else f"at age {high} or less" if high else ""
-    return f"at age {low} to {high}"
+    ages = _between(_age_text(span.get("low", {})), _age_text(span.get("high", {})))
+    return f"at age {ages}" if ages else ""
+
+
+def range_text(span: Mapping[str, Any]) -> str:
+    """A Range or a reference range as text, such as `60 mL/min or more`; "" if it has no limit."""
+    return _between(quantity_text(span.get("low")), quantity_text(span.get("high")))
+
+
+def _between(low: str, high: str) -> str:
+    if low and high:
+        return f"{low} to {high}"
+    return f"{low} or more" if low else f"{high} or less" if high else ""
 
 
 def period_text(period: Any) -> str:
@@ -178,11 +187,11 @@ def _value_as_text(found: Any) -> str:
         return number_text(found)
     if not isinstance(found, Mapping):
         return ""
-    for one, other, between in (("low", "high", " to "), ("numerator", "denominator", " / ")):
-        if one in found or other in found:
-            return between.join(
-                part for part in (quantity_text(found.get(one)), quantity_text(found.get(other))) if part
-            )
+    if "low" in found or "high" in found:
+        return range_text(found)
+    if "numerator" in found or "denominator" in found:
+        parts = (quantity_text(found.get("numerator")), quantity_text(found.get("denominator")))
+        return " / ".join(part for part in parts if part)
     return concept_text(found) or quantity_text(found) or period_text(found) or "(see the resource for this value)"
 
 
@@ -211,9 +220,9 @@ def _coded_dose(dosage: Mapping[str, Any]) -> Iterator[str]:
     for repeat in objects_at(dosage, "timing", "repeat"):
         yield from _timing(repeat)
     yield from concept_texts(dosage, "route")
-    yield from (
-        ["as needed"] if dosage.get("asNeededBoolean") is True else concept_texts(dosage, "asNeededCodeableConcept")
-    )
+    if dosage.get("asNeededBoolean") is True:
+        yield "as needed"
+    yield from (f"as needed: {reason}" for reason in concept_texts(dosage, "asNeededCodeableConcept"))
     yield from concept_texts(dosage, "additionalInstruction")
     for most in objects_at(dosage, "maxDosePerPeriod"):
         yield f"at most {_value_as_text(most)}"
@@ -278,6 +287,16 @@ def clinical_date_text(statement: Statement) -> str:
         return summary_dates.shown(written)
     words = next((found for choice in _CHOICES if (found := date_text(content, choice))), "")
     return words or summary_dates.shown(next(_dates(content, _OTHER_DATES), ""))
+
+
+def date_or_none_stated(statement: Statement) -> str:
+    """The clinical date as text; if there is none, a text that says so, because the line is sorted by its receipt."""
+    return clinical_date_text(statement) or "date not stated"
+
+
+def omitted_remark(number: int, why: str) -> str:
+    """A remark for facts that a section leaves out; `why` follows "that". "" if there are none."""
+    return f"More is held: {number} that {why}. They are not shown here." if number else ""
 
 
 def newest_first(record: SummaryRecord, facts: Iterable[Fact]) -> list[Fact]:

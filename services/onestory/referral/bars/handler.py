@@ -164,7 +164,9 @@ class BarsHandler:
         organisation, shared_id = incoming.caller.organisation, str(message.focus.resource.get("id", ""))
         person_keys = {self._keys.person_key(number) for number in nhs_numbers(message)}
         if message.responds_to:
-            candidates = await bars_store.referral_messages(self._database, message.responds_to, person_keys)
+            candidates = await bars_store.referral_messages(
+                self._database, message.responds_to, organisation, person_keys
+            )
             return _single(message, candidates)
         is_booking = message.focus.resource_type == "Appointment"
         if parse_shared_id(shared_id):

@@ -26,7 +26,8 @@ select {_COLUMNS},
         (select r.is_open from referral.referral r
          where r.person_key = m.person_key and r.referral_id = m.referral_id),
         false
-    ) as is_current
+    ) as is_current,
+    m.at
 from referral.bars_message m
 """  # noqa: S608 - the columns are our own
 _MAX_MESSAGES = 20
@@ -100,13 +101,26 @@ async def messages_sent(queries: Queries, organisation: str, message_id: str) ->
     return [_message_from_row(row) for row in rows]
 
 
-async def referral_messages(queries: Queries, message_id: str, person_keys: Collection[str]) -> list[ProcessedMessage]:
-    """The messages about referrals with this Bundle id, the latest first: of these persons only, if there are any."""
+async def referral_messages(
+    queries: Queries, message_id: str, organisation: str, person_keys: Collection[str]
+) -> list[ProcessedMessage]:
+    """The messages about referrals with this Bundle id, the latest first.
+
+    Any sender may use a Bundle id again. So the messages about referrals that involve the organisation come before
+    all others, and among them those about one of these persons.
+    """
     rows = await queries.fetch(
-        f"{_WITH_STATE} where message_id = $1 and referral_id <> '' order by at desc limit {_MAX_MESSAGES}",
+        f"""with message as ({_WITH_STATE} where message_id = $1 and referral_id <> '')
+            select *, exists (
+                select from referral.referral r
+                where r.person_key = message.person_key and r.referral_id = message.referral_id
+                    and $2 in (r.recipient_organisation, r.sender_organisation, r.requester_organisation)
+            ) as is_involved
+            from message order by is_involved desc, at desc limit {_MAX_MESSAGES}""",  # noqa: S608 - the SQL is our own
         message_id,
+        organisation,
     )
-    messages = [_message_from_row(row) for row in rows]
+    messages = [_message_from_row(row) for row in rows if row["is_involved"]] or [*map(_message_from_row, rows)]
     return [message for message in messages if message.person_key in person_keys] or messages
 
 

@@ -22,7 +22,7 @@ def refuse_too_many_entries(body: bytes, limit: int) -> None:
     # Each entry is an object, so most bodies need no parsing.
     if body.count(b"{") <= limit:
         return
-    with contextlib.suppress(msgspec.MsgspecError):
+    with contextlib.suppress(msgspec.MsgspecError, RecursionError):
         if len(_BUNDLE.decode(body).entry) > limit:
             text = f"The Bundle has more than {limit} entries. Split the submission."
             raise TooLarge(text, expression="Bundle.entry")

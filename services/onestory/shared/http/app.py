@@ -26,7 +26,7 @@ from onestory.shared.http.caller import TokenVerifier
 from onestory.shared.http.cors import with_cors
 from onestory.shared.http.error_response import OutcomeWriter, error_response
 from onestory.shared.http.media_types import FHIR_JSON, JSON, Format
-from onestory.shared.http.methods import NO_ADDRESS, AllowedMethods, complete_allow
+from onestory.shared.http.methods import NO_ADDRESS, AllowedMethods, complete_allow, described_operations
 from onestory.shared.http.middleware import RequestMiddleware
 from onestory.shared.http.openapi import (
     NO_DESCRIPTION,
@@ -156,7 +156,7 @@ def _openapi_route(routes: Sequence[Route | OpenRoute]) -> OpenRoute:
 
     description = RouteDescription("openapi", responses=[ResponseDescription(200, "OpenAPI 3.1", "application/json")])
     own = OpenRoute("GET", "/openapi.json", openapi, "this OpenAPI document", description)
-    content = openapi_document("OneStory", version("onestory"), [route.operation() for route in [*routes, own]])
+    content = openapi_document("OneStory", version("onestory"), described_operations([*routes, own]))
     document = StaticDocument(orjson.dumps(content), JSON)
     return own
 

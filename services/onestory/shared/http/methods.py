@@ -18,8 +18,10 @@ from onestory.shared.http.media_types import header_items
 
 if TYPE_CHECKING:
     from onestory.shared.http.app import OpenRoute, Route
+    from onestory.shared.http.openapi import RouteOperation
 
 NO_ADDRESS = "There is no resource or operation at this address."
+_TYPE = "{resource_type}"
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 
 
@@ -55,6 +57,28 @@ def not_allowed(method: str, allowed: Sequence[str]) -> NotAllowed:
     error = NotAllowed(f"{method} is not supported at this address. Send one of: {', '.join(allowed)}.")
     error.headers["Allow"] = ", ".join(allowed)
     return error
+
+
+def described_operations(routes: Sequence[Route | OpenRoute]) -> list[RouteOperation]:
+    """Return the operations of the routes for the OpenAPI document, each address with all its methods.
+
+    An address of one type, such as `/fhir/Binary/{id}`, is also served by the routes for any type. A reader of the
+    document looks at the path without a template only (OpenAPI 3.1, Paths Object).
+    """
+    found = {(route.method, route.path): route.operation() for route in routes}
+    by_path = {route.path.replace(_TYPE, "{}"): route.path for route in routes if _TYPE in route.path}
+    for path in {route.path: None for route in routes if _TYPE not in route.path}:
+        parts = path.split("/")
+        for place, resource_type in enumerate(parts):
+            any_type = by_path.get("/".join([*parts[:place], "{}", *parts[place + 1 :]]))
+            values = {"resource_type": resource_type}
+            if any_type is None or resource_type not in resource_types():
+                continue
+            for route in routes:
+                is_new = route.path == any_type and (route.method, path) not in found
+                if is_new and _is_served(values, getattr(route, "interaction", "")):
+                    found[route.method, path] = route.operation().at(path, resource_type)
+    return [*found.values()]
 
 
 def complete_allow(error: NotAllowed) -> None:

@@ -24,13 +24,15 @@ _FHIR_ID = {**_TEXT, "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}
 _UUID = {**_TEXT, "format": "uuid"}
 _INSTANT = {**_TEXT, "format": "date-time"}
 _ENTITY_TAGS = {**_TEXT, "pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'}
-_CURSOR = {**_TEXT, "pattern": r"^[A-Za-z0-9_-]+$"}
+# Without a value, these two count as absent.
+_CURSOR = {**_TEXT, "pattern": r"^[A-Za-z0-9_-]*$"}
+_ENTITY_TAGS_OR_NONE = {**_TEXT, "pattern": rf"{_ENTITY_TAGS['pattern']}|^$"}
 _ODS_CODE = {**_TEXT, "pattern": r"^[A-Za-z0-9]{1,20}$"}
 _JSON_NAMES = ("json", JSON, FHIR_JSON)
 _SCHEMAS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("header", "Idempotency-Key"): {**_TEXT, "minLength": 1, "maxLength": 255, "pattern": r"^[ -~]*[!-~][ -~]*$"},
     ("header", "If-Match"): _ENTITY_TAGS,
-    ("header", "If-None-Match"): _ENTITY_TAGS,
+    ("header", "If-None-Match"): _ENTITY_TAGS_OR_NONE,
     ("header", "X-Request-Id"): _UUID,
     ("header", "X-Sequence"): {"type": "integer", "minimum": 0},
     ("query", "_cursor"): _CURSOR,
@@ -140,6 +142,13 @@ class RouteOperation:
     description: RouteDescription
     is_open: bool = False
     html: bool = False
+
+    def at(self, path: str, resource_type: str) -> RouteOperation:
+        """Return the same operation at an address of one type, with a name of its own."""
+        description = self.description
+        if description.operation_id:
+            description = replace(description, operation_id=f"{description.operation_id}{resource_type}")
+        return replace(self, path=path, name=f"{self.name} {resource_type}", description=description)
 
 
 def openapi_document(title: str, version: str, operations: Iterable[RouteOperation]) -> dict[str, Any]:

@@ -24,6 +24,22 @@ MAX_ENTITY_TAGS = 100
 _OPAQUE = ("after", "_cursor")
 _HEADER_LENGTHS = {b"authorization": MAX_AUTHORIZATION_LENGTH, b"prefer": MAX_PREFER_LENGTH}
 _ENTITY_TAG_HEADERS = (b"if-none-match", b"if-match")
+# Each of them has one value. Given two, a gateway and OneStory may read different ones.
+_HEADERS_SENT_ONCE = {
+    name.lower().encode(): name
+    for name in (
+        "Authorization",
+        "Content-Encoding",
+        "Content-Type",
+        "Idempotency-Key",
+        "If-None-Exist",
+        "X-Dry-Run",
+        "X-Replaces-System",
+        "X-Request-Id",
+        "X-Sequence",
+        "X-Source-System",
+    )
+}
 
 
 class FixedLimit(NamedTuple):
@@ -39,6 +55,7 @@ FIXED_LIMITS = (
     FixedLimit("values in one parameter, separated by commas, such as `_id=a,b`", MAX_LISTED_VALUES, "values"),
     FixedLimit("one value of a parameter", MAX_VALUE_LENGTH, "characters"),
     FixedLimit("words of a name that is searched", MAX_NAME_WORDS, "words"),
+    FixedLimit(f"lines of each of {', '.join(f'`{name}`' for name in _HEADERS_SENT_ONCE.values())}", 1, "line"),
     FixedLimit("a line of `Authorization`", MAX_AUTHORIZATION_LENGTH, "characters"),
     FixedLimit("a line of `Prefer`", MAX_PREFER_LENGTH, "characters"),
     FixedLimit("a line of any other header", MAX_HEADER_LENGTH, "characters"),
@@ -48,7 +65,13 @@ FIXED_LIMITS = (
 
 def refuse_large_request(query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Raise `Malformed` for a query or a header beyond its limit. `query` is still encoded."""
+    sent = set()
     for name, value in headers:
+        if name in _HEADERS_SENT_ONCE:
+            if name in sent:
+                shown = _HEADERS_SENT_ONCE[name]
+                raise Malformed(f"{shown}: the header was sent more than once. Send it once.", code="structure")
+            sent.add(name)
         if len(value) > MAX_PREFER_LENGTH or (name in _ENTITY_TAG_HEADERS and len(value) > MAX_ENTITY_TAGS):
             _refuse_large_header(name, value)
     if len(query) > MAX_VALUE_LENGTH or query.count(b"&") >= MAX_PARAMETERS or query.count(b",") >= MAX_LISTED_VALUES:

@@ -342,7 +342,113 @@ def _of(category: list[Any], day: str) -> Statement:
 
 
 def test_a_result_that_was_cancelled_is_none() -> None:
-    assert "Results" not in told(said("Observation", "one", status="cancelled", code={"text": "HbA1c"}))
+    section = told(said("Observation", "one", status="cancelled", code={"text": "HbA1c"}))["Results"]
+
+    assert "HbA1c" not in section
+    assert "1 that have no result: they were ordered or cancelled" in section
+
+
+@pytest.mark.parametrize(
+    ("limits", "shown"),
+    [
+        ({"low": {"value": 60, "unit": "mL/min"}}, "60 mL/min or more"),
+        ({"high": {"value": 0.21, "unit": "10*9/L"}}, "0.21 10*9/L or less"),
+        ({"low": {"value": 3.5}, "high": {"value": 5.3, "unit": "mmol/L"}}, "3.5 to 5.3 mmol/L"),
+        ({"low": {"value": 3.5}, "text": "not in pregnancy"}, "not in pregnancy"),
+        ({"low": {"value": 3.5}, "appliesTo": [{"text": "Women"}]}, "Women: 3.5 or more"),
+    ],
+)
+def test_a_reference_range_with_one_limit_says_on_which_side_it_is(limits: dict[str, Any], shown: str) -> None:
+    assert f"Reference range: {shown}" in told(measured(GP, referenceRange=[limits]))["Results"]
+
+
+def test_a_value_or_dose_with_one_limit_says_on_which_side_it_is() -> None:
+    value = said("Observation", "o", status="final", code={"text": "Leucocytes"}, valueRange={"low": {"value": 5}})
+    dose = {"doseAndRate": [{"doseRange": {"high": {"value": 2, "unit": "tablet"}}}]}
+
+    assert "5 or more" in told(value)["Results"]
+    assert "2 tablet or less" in told(medicine("Codeine", dosageInstruction=[dose]))["Medicines"]
+
+
+def test_a_dose_that_has_a_reason_to_be_taken_is_as_needed() -> None:
+    dose = {"timing": {"repeat": {"frequency": 1, "period": 6, "periodUnit": "h"}}}
+    reason = {"asNeededCodeableConcept": {"text": "Pain"}}
+
+    section = told(medicine("Codeine", dosageInstruction=[dose | reason]))["Medicines"]
+
+    assert "once every 6 hours, as needed: Pain" in section
+
+
+def undated(local_id: str) -> Statement:
+    return said("Observation", local_id, status="final", code={"text": f"Result {local_id}"}, valueString="60 g/L")
+
+
+def report_of(result: Statement, day: str) -> Statement:
+    return said(
+        "DiagnosticReport",
+        f"report-{day}",
+        status="final",
+        code={"text": "Full blood count"},
+        effectiveDateTime=day,
+        result=[{"reference": f"Observation/{result.shared_id}"}],
+    )
+
+
+def test_a_result_without_a_date_has_the_date_of_its_report() -> None:
+    old, recent, alone = undated("old"), undated("recent"), undated("alone")
+
+    section = told(old, report_of(old, "2011-03-04"), recent, report_of(recent, "2026-11-01"), alone)["Results"]
+
+    assert "Result old" not in section
+    assert "Result recent\n1 Nov 2026, the date of its report" in section
+    assert "Result alone\ndate not stated" in section
+    assert "More is held: 2 are not shown" in section, section
+
+
+def test_a_procedure_or_immunisation_without_a_date_says_so() -> None:
+    vaccine = said("Immunization", "i", status="completed", vaccineCode={"text": "MMR"})
+    operation = said("Procedure", "p", status="completed", code={"text": "Hysterectomy"})
+    sections_told = told(vaccine, operation)
+
+    assert "MMR\ndate not stated" in sections_told["Immunisations"]
+    assert "Hysterectomy\ndate not stated" in sections_told["Procedures"]
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "elements", "section", "shown"),
+    [
+        ("Flag", {"status": "inactive"}, "Alerts", "1 that are no longer in force"),
+        ("Flag", {"status": "active", "period": {"end": "2021-10-11"}}, "Alerts", "1 that are no longer in force"),
+        ("CarePlan", {"status": "active", "period": {"end": "2017-06-01"}}, "Plan of care", "1 that are no longer in"),
+        ("Immunization", {"status": "not-done"}, "Immunisations", "1 that were not given"),
+        ("Procedure", {"status": "not-done"}, "Procedures", "1 that were not done, or not begun"),
+        ("Device", {"status": "inactive", "patient": {}}, "Devices", "1 that are not in use"),
+        ("RelatedPerson", {}, "Also held", "RelatedPerson: 1"),
+        ("Specimen", {}, "Also held", "Specimen: 1"),
+        ("List", {"status": "current", "title": "Care coordination"}, "Also held", "List: 1"),
+    ],
+)
+def test_what_a_section_leaves_out_is_counted(
+    resource_type: str, elements: dict[str, Any], section: str, shown: str
+) -> None:
+    assert shown in told(said(resource_type, "one", **elements))[section]
+
+
+def test_lists_of_problems_and_message_headers_are_not_counted() -> None:
+    problems = said("List", "l", status="current", code=code("717711000000103", "Problems"))
+
+    assert "Also held" not in told(problems, said("MessageHeader", "m"))
+
+
+def test_the_details_that_change_a_decision_are_shown() -> None:
+    allergy = said("AllergyIntolerance", "a", code={"text": "Nuts"}, reaction=[{"note": [{"text": "Needed ITU"}]}])
+    problem = said("Condition", "c", code={"text": "Cancer"}, stage=[{"summary": {"text": "III"}}])
+    operation = said("Procedure", "p", code={"text": "Hernia repair"}, complication=[{"text": "Bleeding"}])
+    sections_told = told(allergy, problem, operation)
+
+    assert "Needed ITU" in sections_told["Allergies and intolerances"]
+    assert "Stage: III" in sections_told["Problems"]
+    assert "Complication: Bleeding" in sections_told["Procedures"]
 
 
 def test_vital_signs_social_history_and_pregnancy_have_sections_of_their_own() -> None:

@@ -25,6 +25,8 @@ _DOCUMENT_TYPES = ("Composition", "DocumentReference")
 
 _ALERTS = SectionDefinition("104605-1", "Alerts", types=frozenset(["Flag"]))
 _IN_FORCE = {"", "active"}
+OUT_OF_FORCE = "are no longer in force"
+"""Why a section leaves out flags and plans."""
 
 
 def about_me(record: SummaryRecord) -> Section | None:
@@ -74,9 +76,12 @@ def _sections(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def alerts(record: SummaryRecord) -> Section | None:
     """The Flags that any source calls active and whose period is not over."""
-    active = [fact for fact in record.facts("Flag") if _in_force(record, fact)]
+    flags = list(record.facts("Flag"))
+    active = [fact for fact in flags if _in_force(record, fact)]
     facts = sorted(wording.newest_first(record, active), key=lambda fact: _rank(record, fact))
-    return build_section(record, _ALERTS, [Group("In force", [_line(record, fact) for fact in facts])])
+    lines = [_line(record, fact) for fact in facts]
+    remark = wording.omitted_remark(len(flags) - len(active), OUT_OF_FORCE)
+    return build_section(record, _ALERTS, [Group("In force", lines)], remarks=[remark])
 
 
 def _in_force(record: SummaryRecord, fact: Fact) -> bool:

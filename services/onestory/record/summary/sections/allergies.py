@@ -86,7 +86,8 @@ def _reaction(reaction: Mapping[str, Any]) -> str:
     symptoms = ", ".join(each for each in manifestations if each)
     severity = text_at(reaction, "severity")
     by = concept_text(reaction.get("exposureRoute"))
-    parts = [f"Reaction: {symptoms}" if symptoms else "", f"severity {severity}" if severity else "", by]
+    said = f"severity {severity}" if severity else ""
+    parts = [f"Reaction: {symptoms}" if symptoms else "", said, by, *notes(reaction)]
     return ", ".join(part for part in parts if part)
 
 

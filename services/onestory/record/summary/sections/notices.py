@@ -34,7 +34,6 @@ _TYPES_WITH_SECTION = frozenset(
         "DiagnosticReport",
         "Flag",
         "Immunization",
-        "List",
         "MedicationRequest",
         "MedicationStatement",
         "Observation",
@@ -44,18 +43,17 @@ _TYPES_WITH_SECTION = frozenset(
 """Types with a section of their own; each section counts what it leaves out."""
 _NOT_CLINICAL = frozenset(
     [
-        "BodyStructure",
         "HealthcareService",
         "Location",
         "Medication",
+        "MessageHeader",
         "Organization",
         "Patient",
         "Practitioner",
         "PractitionerRole",
-        "RelatedPerson",
-        "Specimen",
     ]
 )
+"""Types that say nothing about the person by themselves."""
 
 
 def notices(record: SummaryRecord) -> Section | None:
@@ -162,4 +160,6 @@ def also_held(record: SummaryRecord) -> Section | None:
 def _is_left_out(record: SummaryRecord, fact: Fact) -> bool:
     if fact.resource_type in _TYPES_WITH_SECTION or fact.resource_type in _NOT_CLINICAL:
         return False
+    if fact.resource_type == "List":
+        return not sources.is_section_list(record.shown(fact).content)
     return not (is_plan(record, fact) or is_about_me(record, fact) or is_shown_referral(record, fact))

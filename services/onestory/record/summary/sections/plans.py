@@ -17,7 +17,7 @@ from onestory.record.summary.model import SummaryRecord, summary_codes
 from onestory.record.summary.narrative import plain_text, strong, text
 from onestory.record.summary.person import name_of_person
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.sections.about_me import next_period_end, period_end
+from onestory.record.summary.sections.about_me import OUT_OF_FORCE, next_period_end, period_end
 from onestory.record.summary.wording import name_of, notes, period_text, short_text, status_of, value_text
 from onestory.shared.events import REFERRAL_SYSTEM
 from onestory.shared.fhir.json import codes_of, concept_text, concept_texts, objects_at, text_at
@@ -53,21 +53,22 @@ def plans(record: SummaryRecord) -> Section | None:
     """The emergency plans and advance decisions in force, whatever the type of their resource."""
     all_plans = [fact for fact in record.facts(*_TYPES) if is_plan(record, fact)]
     in_force = wording.newest_first(record, (fact for fact in all_plans if _in_force(record, fact)))
-    over = len(all_plans) - len(in_force)
-    remarks = [f"More is held: {over} that are no longer in force are not shown here."] if over else []
+    remark = wording.omitted_remark(len(all_plans) - len(in_force), OUT_OF_FORCE)
     lines = [_line(record, fact) for fact in in_force]
-    return build_section(record, _PLANS, [Group("In force", lines)], remarks=remarks)
+    return build_section(record, _PLANS, [Group("In force", lines)], remarks=[remark])
 
 
 def plan_of_care(record: SummaryRecord) -> Section | None:
     """The care plans in force, and the open referrals."""
-    in_force = wording.newest_first(record, (fact for fact in record.facts("CarePlan") if _in_force(record, fact)))
+    care_plans = list(record.facts("CarePlan"))
+    in_force = wording.newest_first(record, (fact for fact in care_plans if _in_force(record, fact)))
     groups = [
         Group("In force", [_line(record, fact) for fact in in_force]),
         Group("Referred", open_referrals(record)),
         Group("Advice asked for", open_advice(record)),
     ]
-    return build_section(record, _CARE_PLANS, groups)
+    remark = wording.omitted_remark(len(care_plans) - len(in_force), OUT_OF_FORCE)
+    return build_section(record, _CARE_PLANS, groups, remarks=[remark])
 
 
 def plan_disagreements(record: SummaryRecord) -> list[FactConflict]:

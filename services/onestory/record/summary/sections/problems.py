@@ -96,5 +96,7 @@ def _details(fact: Fact, shown: Mapping[str, Any], contents: list[Mapping[str, A
     for content in contents:
         if severity := concept_text(content.get("severity")):
             yield f"Severity: {severity}"
+        for stage in concept_texts(content, "stage", "summary"):
+            yield f"Stage: {stage}"
     for content in contents:
         yield from notes(content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import wording
@@ -33,25 +33,40 @@ _ASSESSMENTS = SectionDefinition(
 )
 
 
+class _Omitted(NamedTuple):
+    """How many facts a section leaves out by their status, and a phrase that says why."""
+
+    number: int
+    why: str
+
+
+_NONE_OMITTED = _Omitted(0, "")
+
+
 def immunisations(record: SummaryRecord) -> Section | None:
     """The immunisations that were given; one without a status counts as given."""
-    given = [fact for fact in record.facts("Immunization") if _any_has_status(record, fact, {"completed", ""})]
-    return _newest_section(record, _IMMUNISATIONS, given, _vaccine, _dose)
+    known = list(record.facts("Immunization"))
+    given = [fact for fact in known if _any_has_status(record, fact, {"completed", ""})]
+    omitted = _Omitted(len(known) - len(given), "were not given")
+    return _newest_section(record, _IMMUNISATIONS, given, _vaccine, _dose, omitted)
 
 
 def procedures(record: SummaryRecord) -> Section | None:
     """The procedures that were done or begun."""
     not_begun = {"not-done", "preparation"}
-    done = [fact for fact in record.facts("Procedure") if not _all_have_status(record, fact, not_begun)]
-    return _newest_section(record, _PROCEDURES, done, lambda _, statement: name_of(statement.content), _procedure)
+    known = list(record.facts("Procedure"))
+    done = [fact for fact in known if not _all_have_status(record, fact, not_begun)]
+    omitted = _Omitted(len(known) - len(done), "were not done, or not begun")
+    return _newest_section(record, _PROCEDURES, done, _name, _procedure, omitted)
 
 
 def devices(record: SummaryRecord) -> Section | None:
     """The devices in use. A Device without a DeviceUseStatement is shown in the narrative only."""
-    used = [fact for fact in record.facts("DeviceUseStatement") if _in_use(record, fact)]
+    uses = list(record.facts("DeviceUseStatement"))
+    used = [fact for fact in uses if _in_use(record, fact)]
     named_by_use = {
         text_at(reference, "reference").rpartition("/")[2]
-        for fact in used
+        for fact in uses
         for reference in objects_at(record.shown(fact).content, "device")
     }
     own = [
@@ -59,15 +74,21 @@ def devices(record: SummaryRecord) -> Section | None:
         for fact in record.facts("Device")
         if not any(statement.shared_id in named_by_use for statement in fact.members)
         and "patient" in record.shown(fact).content
-        and _any_has_status(record, fact, {"active", "unknown", ""})
     ]
-    return _newest_section(record, _DEVICES, [*used, *own], _device, lambda content: iter([status_of(content)]))
+    active = [fact for fact in own if _any_has_status(record, fact, {"active", "unknown", ""})]
+    shown = [*used, *active]
+    omitted = _Omitted(len(uses) + len(own) - len(shown), "are not in use")
+    return _newest_section(record, _DEVICES, shown, _device, lambda content: iter([status_of(content)]), omitted)
 
 
 def assessments(record: SummaryRecord) -> Section | None:
     """The clinical impressions."""
     facts = list(record.facts("ClinicalImpression"))
-    return _newest_section(record, _ASSESSMENTS, facts, lambda _, statement: name_of(statement.content), _assessment)
+    return _newest_section(record, _ASSESSMENTS, facts, _name, _assessment)
+
+
+def _name(_: SummaryRecord, statement: Statement) -> str:
+    return name_of(statement.content)
 
 
 def _newest_section(
@@ -76,11 +97,15 @@ def _newest_section(
     facts: Sequence[Fact],
     name: Callable[[SummaryRecord, Statement], str],
     details: Callable[[Mapping[str, Any]], Iterator[str]],
+    omitted: _Omitted = _NONE_OMITTED,
 ) -> Section | None:
     shown = wording.newest_of_each_kind(record, wording.newest_first(record, facts), MAX_LINES)
     lines = [_line(record, fact, name, details) for fact in shown]
     more = len(facts) - len(lines)
-    remarks = [f"More is held: {more} are not shown here (older ones of a kind that is shown first)."] if more else []
+    remarks = [
+        f"More is held: {more} are not shown here (older ones of a kind that is shown first)." if more else "",
+        wording.omitted_remark(*omitted),
+    ]
     return build_section(record, definition, [Group("Newest first", lines)], remarks=remarks)
 
 
@@ -95,7 +120,8 @@ def _line(
         *details(shown.content),
         *(note for statement in record.valid_statements(fact) for note in notes(statement.content)),
     ]
-    date = wording.clinical_date_text(shown)
+    is_device = fact.resource_type in ("Device", "DeviceUseStatement")
+    date = wording.clinical_date_text(shown) if is_device else wording.date_or_none_stated(shown)
     what = [strong(text(name(record, shown))), *([text(date)] if date else [])]
     until = _use_end(shown.content) if fact.resource_type == "DeviceUseStatement" else NEVER
     return Line(fact, what, [text(each) for each in dict.fromkeys(all_details) if each], until)
@@ -145,6 +171,8 @@ def _procedure(content: Mapping[str, Any]) -> Iterator[str]:
     yield ", ".join(concept_texts(content, "bodySite"))
     yield period_text(content.get("performedPeriod"))
     yield ", ".join(concept_texts(content, "outcome"))
+    if complications := concept_texts(content, "complication"):
+        yield f"Complication: {', '.join(complications)}"
 
 
 def _device(record: SummaryRecord, statement: Statement) -> str:
