@@ -84,6 +84,13 @@ def prepare(message: ConsumedMessage, keys: Keys, authorities: Collection[str]) 
 
     Raises `Unprocessable`; the code of its issue is the reason to park the message.
     """
+    try:
+        return _prepared(message, keys, authorities)
+    except RecursionError as error:
+        raise Unprocessable("The content is nested too deeply to be read.", code="content-form") from error
+
+
+def _prepared(message: ConsumedMessage, keys: Keys, authorities: Collection[str]) -> PreparedEvent:
     event = checked_event(message, keys)
     referral_change = event if isinstance(event, ReferralChanged) else None
     body = record_changed_from(event) if isinstance(event, ReferralChanged) else event
@@ -210,7 +217,10 @@ def _check_content(resource_type: str, content: bytes) -> None:
 
 def _check_holds_nobody(entry: Entry) -> None:
     """Everyone may read the directory. Intake refuses such content, and earlier releases did not."""
-    found = person_in(msgspec.json.decode(entry.content), entry.resource_type) if entry.content else None
+    try:
+        found = person_in(msgspec.json.decode(entry.content), entry.resource_type) if entry.content else None
+    except msgspec.DecodeError as error:
+        raise Unprocessable("The content has a value that cannot be read.", code="content-form") from error
     if found:
         text = f"{found.path}: here is {found.what}, and everyone may read the directory."
         raise Unprocessable(text, code="person-in-directory")
