@@ -12,6 +12,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
+import orjson
 
 from onestory.record.person.identifiers import LocalIdentifier, local_identifiers
 from onestory.record.projector.referral import ReferralRow, fields_outside_statement, record_changed_from, referral_row
@@ -25,7 +26,7 @@ from onestory.record.projector.rows import (
     statement_rows,
     whole_list_rows,
 )
-from onestory.shared.errors import Unprocessable
+from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.events import (
     REFERRAL_SYSTEM,
     ConsumedMessage,
@@ -86,8 +87,11 @@ def prepare(message: ConsumedMessage, keys: Keys, authorities: Collection[str]) 
     """
     try:
         return _prepared(message, keys, authorities)
-    except RecursionError as error:
-        raise Unprocessable("The content is nested too deeply to be read.", code="content-form") from error
+    except (RecursionError, Malformed, msgspec.DecodeError, orjson.JSONDecodeError) as error:
+        raise Unprocessable(
+            "The content cannot be read: it is no JSON, nested too deeply, or has a number out of range.",
+            code="content-form",
+        ) from error
 
 
 def _prepared(message: ConsumedMessage, keys: Keys, authorities: Collection[str]) -> PreparedEvent:
@@ -217,10 +221,7 @@ def _check_content(resource_type: str, content: bytes) -> None:
 
 def _check_holds_nobody(entry: Entry) -> None:
     """Everyone may read the directory. Intake refuses such content, and earlier releases did not."""
-    try:
-        found = person_in(msgspec.json.decode(entry.content), entry.resource_type) if entry.content else None
-    except msgspec.DecodeError as error:
-        raise Unprocessable("The content has a value that cannot be read.", code="content-form") from error
+    found = person_in(msgspec.json.decode(entry.content), entry.resource_type) if entry.content else None
     if found:
         text = f"{found.path}: here is {found.what}, and everyone may read the directory."
         raise Unprocessable(text, code="person-in-directory")
