@@ -14,7 +14,11 @@ from tests.integration.record.record import Record
 from tests.integration.record.statements import PRACTICE, at
 
 from onestory.record.projector import store as projector_store
-from onestory.record.search.directory_store import DirectoryResources, directory_resources
+from onestory.record.search.directory_store import (
+    DirectoryResources,
+    directory_resources,
+    with_directory_contents,
+)
 from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.events import DirectoryChanged, Entry, Operation
 from onestory.shared.identity import Keys
@@ -90,6 +94,17 @@ def directory_search(record: Record, identifiers: list[str] | None, max_bytes: i
     return asyncio.run(search())
 
 
+def page_contents(record: Record, found: DirectoryResources, max_bytes: int) -> DirectoryResources:
+    """The same resources, after their contents are read."""
+
+    async def read() -> DirectoryResources:
+        async with create_pool(record.dsn, "record") as pool:
+            heads = [entry._replace(content=None) for entry in found.entries]
+            return await with_directory_contents(Database(pool), heads, max_bytes)
+
+    return asyncio.run(read())
+
+
 def test_a_long_identifier_is_stored_and_the_others_of_its_resource_are_searched(record: Record, keys: Keys) -> None:
     stated = f'A","identifier":[{{"value":"{LONG}"}},{{"value":"{"v" * 512}"}},{{"value":"w"}}],"language":"en'
     record.project(keys, [organisation(keys, 1, stated, 1)])
@@ -102,6 +117,8 @@ def test_a_long_identifier_is_stored_and_the_others_of_its_resource_are_searched
     assert found.entries[0].content == content[0]
     assert found.total_bytes == len(content[0])
     assert [entry.content for entry in directory_search(record, ["w"], 6_000).entries] == [None]
+    assert page_contents(record, found, 1_000_000) == DirectoryResources(found.entries, len(content[0]))
+    assert [entry.content for entry in page_contents(record, found, 6_000).entries] == [None]
 
 
 def test_a_message_that_postgresql_refuses_is_parked_and_the_others_are_written(record: Record, keys: Keys) -> None:

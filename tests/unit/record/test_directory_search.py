@@ -90,6 +90,47 @@ def test_a_search_waits_shortly_for_its_turn_and_lookups_need_none(monkeypatch: 
     asyncio.run(run())
 
 
+class LargeDirectory(Database):
+    """A directory with one Organization of this many bytes."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self._total_bytes = total_bytes
+        self.limits: list[object] = []
+
+    async def fetch(self, query: str, *arguments: object) -> Sequence[Any]:
+        (entry,) = entries(1)
+        if len(arguments) == 3:
+            return [{"shared_id": entry.shared_id, "total_bytes": self._total_bytes, "content": entry.content}]
+        self.limits.append(arguments[3])
+        return [(self._total_bytes, *entry[1:12])]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "hint"),
+    [([("name", "a")], "identifier"), ([("_sort", "name")], "identifier"), ([], "_count"), ([("_id", "a0")], "_count")],
+)
+def test_contents_of_more_than_50_mb_are_refused(parameters: list[tuple[str, str]], hint: str) -> None:
+    large = DirectorySearchType(LargeDirectory(50_000_001), NoRecords(), EmptyPages(), FHIR)
+    allowed = DirectorySearchType(LargeDirectory(50_000_000), NoRecords(), EmptyPages(), FHIR)
+
+    with pytest.raises(Malformed, match=hint) as refused:
+        asyncio.run(answer(large, *parameters))
+    assert refused.value.issues[0].code == "too-costly"
+    assert asyncio.run(answer(allowed, *parameters)).status_code == 200
+
+
+def test_referring_resources_count_together() -> None:
+    directory_of_30_mb = LargeDirectory(30_000_000)
+    searches = DirectorySearchType(directory_of_30_mb, NoRecords(), EmptyPages(), FHIR)
+    one, two = [("_revinclude", f"{name}:organization") for name in ("Location", "PractitionerRole")]
+
+    assert asyncio.run(answer(searches, ("_id", "a0"), one)).status_code == 200
+    with pytest.raises(Malformed, match="_revinclude: the resources of PractitionerRole"):
+        asyncio.run(answer(searches, ("_id", "a0"), one, two))
+    # The list by id reads no content before the page is known.
+    assert directory_of_30_mb.limits == [0, 50_000_000, 0, 50_000_000, 20_000_000]
+
+
 def test_a_search_names_few_referring_types() -> None:
     searches = DirectorySearchType(SlowDirectory(), NoRecords(), EmptyPages(), FHIR)
     types = ("Location:organization", "PractitionerRole:organization", "HealthcareService:organization")

@@ -59,19 +59,15 @@ def test_a_directory_resource_with_an_odd_value_stops_nothing(resource_type: str
 
 
 @pytest.mark.parametrize("resource_type", ["Patient", "Condition"])
-@pytest.mark.parametrize("element", ["extension", "meta", "identifier", "link"])
+@pytest.mark.parametrize("element", ["extension", "security", "identifier", "link"])
 @pytest.mark.parametrize("value", ODD_VALUES.values(), ids=ODD_VALUES)
 def test_a_statement_about_a_person_with_an_odd_value_stops_nothing(
     resource_type: str, element: str, value: bytes
 ) -> None:
     key = KEYS.person_key(PERSON)
     shared_id = f"{key}-{KEYS.resource_hash(SOURCE.organisation, SOURCE.system, resource_type, 'l1')}"
-    content = b'{"resourceType":"%b","id":"%b","%b":%b}' % (
-        resource_type.encode(),
-        shared_id.encode(),
-        element.encode(),
-        value,
-    )
+    begin = f'{{"resourceType":"{resource_type}","id":"{shared_id}","meta":{{'.encode()
+    content = begin + (b'"security":%b}}' if element == "security" else b'},"' + element.encode() + b'":%b}') % value
     entry = Entry(resource_type, "l1", shared_id, BEGAN, Operation.ASSERT, content)
     event = RecordChanged(UUID(int=1), SOURCE, PERSON, None, BEGAN, BEGAN, "test", (), (entry,))
     batch = projector().prepare([ConsumedMessage(RECORD_TOPIC, 0, 0, BEGAN, key.encode(), b"", event)])
