@@ -168,3 +168,11 @@ def test_an_answer_without_a_body_stays_as_it_is() -> None:
     answer = read(status=304)
 
     assert (answer.status_code, answer.body, answer.headers["Vary"]) == (304, b"", "Accept")
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r", "\r\n", "\x0b", "\x0c"])
+def test_a_media_type_with_a_line_feed_is_not_sent_as_a_header(separator: str) -> None:
+    answered = read(content_type=f"text/plain{separator};charset=utf-8")
+
+    assert answered.headers["Content-Type"] == "application/octet-stream"
+    assert read(content_type="text/plain \t;charset=utf-8").headers["Content-Type"] == "text/plain \t;charset=utf-8"

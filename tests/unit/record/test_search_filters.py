@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from onestory.record.person import identifiers
 from onestory.record.search.parameters import Search, parse_search
 from onestory.shared.errors import Malformed
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
@@ -245,3 +246,45 @@ def test_a_name_is_found_whatever_its_case_accents_hyphens_apostrophes_and_order
     person = {"resourceType": "Patient", "name": [{"family": "Okafor-Brown", "given": ["Zoë", "O'Brien", "Łukasz"]}]}
 
     assert finds(person, (name, value)) is found
+
+
+def organisation(*names: str) -> dict[str, Any]:
+    return {"resourceType": "Organization", "id": "o1", "name": names[0], "alias": list(names[1:])}
+
+
+def noted_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts whose words are made from now on."""
+    made: list[str] = []
+    name_words = identifiers.name_words
+
+    def noted(text: str) -> list[str]:
+        made.append(text)
+        return name_words(text)
+
+    monkeypatch.setattr(identifiers, "name_words", noted)
+    return made
+
+
+@pytest.mark.parametrize("name", ["name", "name:contains"])
+def test_the_forms_of_a_name_are_made_once_for_all_values(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    search = asked("Organization", (name, ",".join(f"other{place}" for place in range(499)) + ",harbour"))
+    made = noted_texts(monkeypatch)
+
+    assert search.matches(organisation("The Harbour", "Quay"))
+    assert sorted(made) == ["Quay", "The Harbour"]
+
+
+def test_only_the_first_letters_of_a_long_name_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = organisation("Harbour " + "x" * 1_000_000, *["y" * 1_000_000] * 100)
+    search, exact = asked("Organization", ("name", "harbour")), asked("Organization", ("name:exact", long["name"]))
+    made = noted_texts(monkeypatch)
+
+    assert search.matches(long)
+    assert exact.matches(long)
+    assert sum(map(len, made)) <= 20_000
+
+
+@pytest.mark.parametrize(("value", "found"), [("true", False), ("false", True)])
+def test_a_name_is_missing_or_not(value: str, found: bool) -> None:
+    assert finds(organisation("Harbour"), ("name:missing", value)) is found
+    assert finds({"resourceType": "Organization", "id": "o1"}, ("name:missing", value)) is not found

@@ -205,7 +205,11 @@ def name_matches(words: Sequence[str], known: Iterable[str]) -> bool:
 
     `words` are the words of the searched name. FHIR R4, http://hl7.org/fhir/R4/search.html#string.
     """
-    forms = sorted(known)
+    return words_begin_forms(words, sorted(known))
+
+
+def words_begin_forms(words: Sequence[str], forms: Sequence[str]) -> bool:
+    """The test of `name_matches` for forms that are sorted."""
     return bool(words) and (all(_begins_one(word, forms) for word in words) or _begins_one("".join(words), forms))
 
 

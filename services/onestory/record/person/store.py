@@ -33,12 +33,18 @@ def add_identifiers(connection: psycopg.Connection, identifiers: Collection[Loca
         )
 
 
+# The limit lets no source push out another by giving the number to many persons.
 _IDENTIFIER_MATCHES = """
-select distinct said.person_key, said.organisation
-from patient_identifier said
-join current c on c.person_key = said.person_key and c.resource_type = 'Patient' and c.shared_id = said.shared_id
-    and c.event_id = said.event_id and c.visible
-where said.system = $1 and said.value = $2
+select person_key, organisation from (
+    select said.person_key, said.organisation,
+        row_number() over (partition by said.organisation order by said.person_key) as number
+    from patient_identifier said
+    join current c on c.person_key = said.person_key and c.resource_type = 'Patient' and c.shared_id = said.shared_id
+        and c.event_id = said.event_id and c.visible
+    where said.system = $1 and said.value = $2
+    group by said.person_key, said.organisation
+) as stated
+order by number, organisation limit 1000
 """
 
 

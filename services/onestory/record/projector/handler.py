@@ -38,6 +38,7 @@ from onestory.shared.errors import Unprocessable
 from onestory.shared.events import ConsumedMessage
 from onestory.shared.identity import Keys, is_person_key
 from onestory.shared.identity_links import PROVISIONAL
+from onestory.shared.kafka.reader import refuses_content
 from onestory.shared.kafka.schemas import DIRECTORY_TOPIC
 
 log = structlog.get_logger()
@@ -54,6 +55,14 @@ class RecordBatch(NamedTuple):
 
     ready: list[PreparedEvent]
     refused: list[RefusedMessage]
+
+
+class ProjectedBatch(NamedTuple):
+    """The projected events, the keys of persons that changed, and the messages whose identity link is refused."""
+
+    events: SortedEvents
+    changed: set[str]
+    refused_links: list[RefusedMessage]
 
 
 class RecordProjector:
@@ -89,23 +98,65 @@ class RecordProjector:
 
     def write(self, transaction: psycopg.Connection, batch: RecordBatch) -> Callable[[], None]:
         """Project the ready events and park the refused messages. Call what it returns after the commit."""
-        events = _sort_batch(transaction, batch.ready)
-        changed = project_persons(transaction, _about(events, persons=True))
-        project_referrals(transaction, events)
-        changed |= project_directory(transaction, _about(events, persons=False))
-        # OneStory writes referral events itself. A source is not silent because it makes no referrals.
-        project_freshness(transaction, [event for event in [*events.new, *events.repeated] if event.referral is None])
-        refused = batch.refused + [RefusedMessage(event.message, _reused_event_id()) for event in events.reused]
+        projected, refused_values = self._project_usable(transaction, batch.ready)
+        events, changed = projected.events, projected.changed
+        reused = [RefusedMessage(event.message, _reused_event_id()) for event in events.reused]
+        refused = [*batch.refused, *refused_values, *reused]
         self._parking.stop_if_all_parked(len(events.new) + len(events.repeated), refused)
         self._report_for_review(transaction, events.new)
-        linked = project_links(transaction, events, self._identity_limit)
-        refused += linked.refused
-        changed |= linked.changed
+        refused += projected.refused_links
         self._parking.park(transaction, refused)
         # Readers see how many of a person's messages are parked, so these persons have changed too.
         changed |= {key for message, _ in refused if (key := _person_key(message))}
         person_store.mark_changed(transaction, changed)
         return lambda: self._observe(events.new)
+
+    def _project_usable(
+        self, transaction: psycopg.Connection, ready: Sequence[PreparedEvent]
+    ) -> tuple[ProjectedBatch, list[RefusedMessage]]:
+        """Project the events without those that PostgreSQL refuses. Returns the messages of the latter too.
+
+        One message that an index or a column cannot hold must not stop the messages of everybody else.
+        """
+        try:
+            with transaction.transaction():
+                return self._project(transaction, ready), []
+        except psycopg.Error as error:
+            if not refuses_content(error):
+                raise
+        refused = self._refused_by_database(transaction, ready)
+        messages = [id(each.message) for each in refused]
+        usable = [event for event in ready if id(event.message) not in messages]
+        return self._project(transaction, usable), refused
+
+    def _refused_by_database(
+        self, transaction: psycopg.Connection, events: Sequence[PreparedEvent]
+    ) -> list[RefusedMessage]:
+        """The messages that PostgreSQL refuses, found by halves. Nothing stays written."""
+        try:
+            with transaction.transaction(force_rollback=True):
+                self._project(transaction, events)
+            return []
+        except psycopg.Error as error:
+            if not refuses_content(error):
+                raise
+            if len(events) == 1:
+                return [RefusedMessage(events[0].message, _refused_value(error))]
+        half = len(events) // 2
+        return [
+            *self._refused_by_database(transaction, events[:half]),
+            *self._refused_by_database(transaction, events[half:]),
+        ]
+
+    def _project(self, transaction: psycopg.Connection, ready: Sequence[PreparedEvent]) -> ProjectedBatch:
+        events = _sort_batch(transaction, ready)
+        changed = project_persons(transaction, _about(events, persons=True))
+        project_referrals(transaction, events)
+        changed |= project_directory(transaction, _about(events, persons=False))
+        # OneStory writes referral events itself. A source is not silent because it makes no referrals.
+        project_freshness(transaction, [event for event in [*events.new, *events.repeated] if event.referral is None])
+        linked = project_links(transaction, events, self._identity_limit)
+        return ProjectedBatch(events, changed | linked.changed, linked.refused)
 
     def _report_for_review(self, transaction: psycopg.Connection, new: Collection[PreparedEvent]) -> None:
         """Count and log the links and labels that a person has to look at: their source has no authority over them."""
@@ -126,7 +177,7 @@ class RecordProjector:
             self._metrics.delay.observe((visible_at - event.body.published_at).total_seconds())
 
 
-def _sort_batch(transaction: psycopg.Connection, ready: list[PreparedEvent]) -> SortedEvents:
+def _sort_batch(transaction: psycopg.Connection, ready: Sequence[PreparedEvent]) -> SortedEvents:
     known = projector_store.add_events(transaction, first_messages(ready).values())
     return sort_events(ready, dict(projector_store.fingerprints(transaction, known)))
 
@@ -140,6 +191,12 @@ def _about(events: SortedEvents, *, persons: bool) -> SortedEvents:
 
 def _reused_event_id() -> Unprocessable:
     return Unprocessable("event_id: it was used for other content before. Send a new id.", code="event-id-reused")
+
+
+def _refused_value(error: psycopg.Error) -> Unprocessable:
+    # The text of a PostgreSQL error may quote a row, so the message holds only its class.
+    name = type(error).__name__
+    return Unprocessable(f"PostgreSQL cannot hold a value of this message ({name}).", code="refused-by-database")
 
 
 def _person_key(message: ConsumedMessage) -> str | None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
+import orjson
 
 from onestory.record.person.identifiers import LocalIdentifier, local_identifiers
 from onestory.record.projector.referral import ReferralRow, fields_outside_statement, record_changed_from, referral_row
@@ -25,7 +26,7 @@ from onestory.record.projector.rows import (
     statement_rows,
     whole_list_rows,
 )
-from onestory.shared.errors import Unprocessable
+from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.events import (
     REFERRAL_SYSTEM,
     ConsumedMessage,
@@ -84,6 +85,16 @@ def prepare(message: ConsumedMessage, keys: Keys, authorities: Collection[str]) 
 
     Raises `Unprocessable`; the code of its issue is the reason to park the message.
     """
+    try:
+        return _prepared(message, keys, authorities)
+    except (RecursionError, Malformed, msgspec.DecodeError, orjson.JSONDecodeError) as error:
+        raise Unprocessable(
+            "The content cannot be read: it is no JSON, nested too deeply, or has a number out of range.",
+            code="content-form",
+        ) from error
+
+
+def _prepared(message: ConsumedMessage, keys: Keys, authorities: Collection[str]) -> PreparedEvent:
     event = checked_event(message, keys)
     referral_change = event if isinstance(event, ReferralChanged) else None
     body = record_changed_from(event) if isinstance(event, ReferralChanged) else event

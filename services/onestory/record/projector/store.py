@@ -236,7 +236,9 @@ _CLEANUP_BATCH = 1000
 
 
 def remove_persons_from_directory(connection: psycopg.Connection) -> int:
-    """Remove the stored directory statements that name a person, unless that was done before. Returns how many.
+    """Remove the stored directory statements that name a person or cannot be read, unless that was done before.
+
+    Returns how many were removed.
 
     Earlier releases accepted them. Kafka still has them; a rebuild parks each with the reason.
     """
@@ -262,8 +264,12 @@ def _directory_contents_after(
 
 
 def _names_person(content: bytes) -> bool:
-    resource = orjson.loads(content)
-    return person_in(resource, str(resource.get("resourceType"))) is not None
+    """Whether a content names a person, or cannot be read: the projector parks both."""
+    try:
+        resource = orjson.loads(content)
+        return person_in(resource, str(resource.get("resourceType"))) is not None
+    except (ValueError, RecursionError, AttributeError):
+        return True
 
 
 def _remove_directory_statements(connection: psycopg.Connection, removed: Sequence[tuple[str, UUID]]) -> None:

@@ -146,7 +146,13 @@ class RecordAccess:
             return ref, False
         stated = await person_store.identifier_matches(self._database, *ref.local)
         matches = await matches_that_count(
-            self._database, ref.local[0], stated, caller.organisation, self._counts_about
+            self._database,
+            ref.local[0],
+            stated,
+            caller.organisation,
+            self._counts_about,
+            authorities=self._persons.trust(None).authorities,
+            networks=self._networks,
         )
         keys = matching_person_keys(matches, caller.organisation)
         if not keys:

@@ -28,7 +28,7 @@ _FHIR_JSON = ("application/fhir+json", "application/json+fhir", "json")
 _JSON = ("application/json", "text/json")
 _FHIR_XML = ("application/fhir+xml", "application/xml+fhir", "xml")
 _UNKNOWN = "application/octet-stream"
-_MEDIA_TYPE = re.compile(r"[!#$&^\w.+-]{1,127}/[!#$&^\w.+-]{1,127}(?:\s*;[\x20-\x7e]{0,200})?", re.ASCII)
+_MEDIA_TYPE = re.compile(r"[!#$&^\w.+-]{1,127}/[!#$&^\w.+-]{1,127}(?:[ \t]*;[\x20-\x7e]{0,200})?", re.ASCII)
 # A browser may show these. It saves all others, because it could run a script in them.
 _SHOWN = re.compile(r"text/plain|application/pdf|(?:image|audio|video)/(?!svg)[\w.+-]+", re.ASCII)
 _SAFE = {

@@ -27,7 +27,7 @@ from onestory.record.read.request import ReadContext
 from onestory.record.read.store import CurrentEntry
 from onestory.record.search.care_dates import is_in_care_range
 from onestory.record.search.dates import ANY_TIME, TimeRange
-from onestory.record.search.execute import MAX_ENTRIES_IN_LOOP, IncludedResource, decoded_resource
+from onestory.record.search.execute import IncludedResource, decoded_resource, is_large_work
 from onestory.record.search.parameters import (
     EVERYTHING_PARAMETERS,
     MERGED_PARAMETERS,
@@ -164,7 +164,7 @@ class EverythingOperation:
     async def _in_care_range(self, entries: Sequence[CurrentEntry], wanted: TimeRange) -> list[CurrentEntry]:
         known = await self._record_access.with_contents(entries)
         return await run_in_thread_if(
-            len(known) > MAX_ENTRIES_IN_LOOP,
+            is_large_work(known),
             lambda: [entry for entry in known if is_in_care_range(decoded_resource(entry), wanted)],
         )
 

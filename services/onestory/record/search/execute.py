@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,16 +18,18 @@ from onestory.record.read import store as read_store
 from onestory.record.read.access import RecordAccess, RecordView, page_of
 from onestory.record.read.store import CurrentEntry
 from onestory.record.search.filters import ReferenceTarget
-from onestory.record.search.include import included_targets
+from onestory.record.search.include import Include, included_targets
 from onestory.record.search.parameters import Search
-from onestory.record.search.sorting import EntryCursor, SortCursor, SortedEntry, SortOrder
+from onestory.record.search.sorting import EntryCursor, SortCursor, SortedEntry, SortKeys, SortOrder
 from onestory.shared.identity import is_directory_id
 from onestory.shared.postgres.database import Database
 from onestory.shared.runtime import run_in_thread_if
 
 PROVENANCE = "Provenance"
-MAX_ENTRIES_IN_LOOP = 300
-"""The work on more entries runs in a thread, so that other requests do not wait."""
+# Larger work runs in a thread, so that other requests do not wait.
+_MAX_ENTRIES_IN_LOOP = 300
+_MAX_BYTES_IN_LOOP = 500_000
+_MAX_COMPARISONS_IN_LOOP = 3_000
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
@@ -45,7 +47,17 @@ def decoded_resource(entry: CurrentEntry) -> Mapping[str, Any]:
     return {**elements, "resourceType": entry.resource_type, "id": entry.shared_id}
 
 
-_DecodedEntry = tuple[CurrentEntry, Mapping[str, Any]]
+def is_large_work(entries: Sequence[CurrentEntry], comparisons: int = 1) -> bool:
+    """Whether decoding these entries, each with so many comparisons, would keep other requests waiting."""
+    count = len(entries)
+    return (
+        count > _MAX_ENTRIES_IN_LOOP
+        or count * comparisons > _MAX_COMPARISONS_IN_LOOP
+        or sum(len(entry.content or b"") for entry in entries) > _MAX_BYTES_IN_LOOP
+    )
+
+
+_MatchWithKeys = tuple[CurrentEntry, SortKeys]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +77,18 @@ async def execute_search(
         entries, next_cursor = page_of(candidates, search.query)
         return SearchPage(candidates, await record_access.with_contents(entries), next_cursor)
     with_contents = await record_access.with_contents(candidates)
-    many = len(candidates) > MAX_ENTRIES_IN_LOOP
-    decoded = await run_in_thread_if(many, partial(_matching, with_contents, search))
+    large = is_large_work(with_contents, sum(len(each.tests) for each in search.filters))
+    found = await run_in_thread_if(large, partial(_matching, with_contents, search))
     if search.order is not None:
-        return await _sorted_page(database, candidates, decoded, search, search.order)
-    matches = [entry for entry, _ in decoded]
+        return await _sorted_page(database, candidates, found, search, search.order)
+    matches = [entry for entry, _ in found]
     return SearchPage(matches, *page_of(matches, search.query))
 
 
 async def _sorted_page(
     database: Database,
     candidates: Sequence[CurrentEntry],
-    decoded: Sequence[_DecodedEntry],
+    matches: Sequence[_MatchWithKeys],
     search: Search,
     order: SortOrder,
 ) -> SearchPage:
@@ -87,11 +99,11 @@ async def _sorted_page(
     """
     after = search.after
     as_of = after.as_of if after else max(map(_broker_time, candidates), default=_BEGINNING)
-    changed = [entry for entry, _ in decoded if not entry.composed and _broker_time(entry) > as_of]
+    changed = [entry for entry, _ in matches if not entry.composed and _broker_time(entry) > as_of]
     earlier = await read_store.contents_as_of(database, changed, as_of)
-    by_address = {_type_and_id(entry): entry for entry, _ in decoded}
-    many = len(decoded) > MAX_ENTRIES_IN_LOOP
-    all_sorted = await run_in_thread_if(many, partial(_sort_entries, decoded, earlier, order))
+    by_address = {_type_and_id(entry): entry for entry, _ in matches}
+    large = len(matches) > _MAX_ENTRIES_IN_LOOP or sum(map(len, earlier.values())) > _MAX_BYTES_IN_LOOP
+    all_sorted = await run_in_thread_if(large, partial(_sort_entries, matches, earlier, order))
     remaining = all_sorted if after is None else [entry for entry in all_sorted if order.is_after(entry, after)]
     on_page = remaining[: search.query.count]
     next_cursor = SortCursor(*on_page[-1], as_of) if on_page and len(remaining) > len(on_page) else None
@@ -102,26 +114,30 @@ async def _sorted_page(
     )
 
 
-def _matching(entries: Sequence[CurrentEntry], search: Search) -> list[_DecodedEntry]:
-    return [(entry, resource) for entry in entries if search.matches(resource := decoded_resource(entry))]
+def _matching(entries: Sequence[CurrentEntry], search: Search) -> list[_MatchWithKeys]:
+    """The matches with their sort keys. One resource is decoded at a time, because all may take ten times the bytes."""
+    keys = search.order.keys if search.order else _no_keys
+    return [(entry, keys(resource)) for entry in entries if search.matches(resource := decoded_resource(entry))]
+
+
+def _no_keys(_resource: Mapping[str, Any]) -> SortKeys:
+    return ()
 
 
 def _sort_entries(
-    decoded: Sequence[_DecodedEntry], earlier: Mapping[str, bytes], order: SortOrder
+    matches: Sequence[_MatchWithKeys], earlier: Mapping[str, bytes], order: SortOrder
 ) -> list[SortedEntry]:
     entries = [
-        SortedEntry(order.keys(_resource_as_of(entry, resource, earlier)), entry.resource_type, entry.shared_id)
-        for entry, resource in decoded
+        SortedEntry(_keys_as_of(entry, keys, earlier, order), entry.resource_type, entry.shared_id)
+        for entry, keys in matches
     ]
     order.sort(entries)
     return entries
 
 
-def _resource_as_of(
-    entry: CurrentEntry, resource: Mapping[str, Any], earlier: Mapping[str, bytes]
-) -> Mapping[str, Any]:
+def _keys_as_of(entry: CurrentEntry, keys: SortKeys, earlier: Mapping[str, bytes], order: SortOrder) -> SortKeys:
     content = earlier.get(entry.shared_id)
-    return decoded_resource(entry._replace(content=content)) if content else resource
+    return order.keys(decoded_resource(entry._replace(content=content))) if content else keys
 
 
 def _broker_time(entry: CurrentEntry) -> datetime:
@@ -135,6 +151,30 @@ class IncludedResource(NamedTuple):
     id: str
     event_id: UUID | str
     content: bytes
+
+
+async def targets_of(entries: Sequence[CurrentEntry], includes: Sequence[Include], fhir: str) -> set[ReferenceTarget]:
+    """The targets of the entries' references that these includes select."""
+
+    def find() -> set[ReferenceTarget]:
+        return {target for entry in entries for target in included_targets(decoded_resource(entry), includes, fhir)}
+
+    return await run_in_thread_if(is_large_work(entries, len(includes)), find) if includes else set()
+
+
+async def entries_referring(
+    entries: Sequence[CurrentEntry], targets: Set[ReferenceTarget], includes: Sequence[Include], fhir: str
+) -> list[CurrentEntry]:
+    """The entries that refer to one of the targets by a reference that these includes select."""
+
+    def find() -> list[CurrentEntry]:
+        return [
+            entry
+            for entry in entries
+            if not targets.isdisjoint(included_targets(decoded_resource(entry), includes, fhir))
+        ]
+
+    return await run_in_thread_if(is_large_work(entries, len(includes)), find)
 
 
 class IncludeResolver:
@@ -161,12 +201,7 @@ class IncludeResolver:
         self, view: RecordView, entries: Sequence[CurrentEntry], matches: set[ReferenceTarget], search: Search
     ) -> list[IncludedResource]:
         """Resources that the entries refer to (`_include`), from the record and from the directory."""
-        targets = {
-            target
-            for entry in entries
-            for target in included_targets(decoded_resource(entry), search.includes, self._fhir)
-        }
-        wanted = targets - matches
+        wanted = await targets_of(entries, search.includes, self._fhir) - matches
         in_record = [
             entry for entry in (*view.patients, *view.entries) if ReferenceTarget(*_type_and_id(entry)) in wanted
         ]
@@ -182,12 +217,7 @@ class IncludeResolver:
         candidates = await self._record_access.with_contents(
             [entry for entry in view.entries if entry.resource_type in types]
         )
-        referring = [
-            entry
-            for entry in candidates
-            if not matches.isdisjoint(included_targets(decoded_resource(entry), search.revincludes, self._fhir))
-        ]
-        return await self._included(referring)
+        return await self._included(await entries_referring(candidates, matches, search.revincludes, self._fhir))
 
     async def _provenance(self, entries: Sequence[CurrentEntry], search: Search) -> list[IncludedResource]:
         """The computed Provenance of the entries' statements."""

@@ -7,7 +7,7 @@ must all match. A value that cannot be read is `Malformed`, also for lenient cal
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,13 +16,14 @@ from onestory.record.person import identifiers
 from onestory.record.search import dates as search_dates
 from onestory.record.search import quantities
 from onestory.record.search.dates import TimeRange, span
+from onestory.record.search.texts import SearchedTexts
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.definitions import SearchParameterDefinition, element_type, resource_types, search_parameters
 from onestory.shared.http.request_limits import refuse_many_words
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, is_nhs_number_system, is_ods_code_system
 
 ValueTest = Callable[[Any], bool]
-"""Whether one value of the element matches. For strings the argument is the list of all values."""
+"""Whether one value of the element matches. For strings the argument is `SearchedTexts` of all values."""
 _MISSING = "missing"
 
 
@@ -51,10 +52,12 @@ class Filter:
 
     def matches(self, resource: Mapping[str, Any]) -> bool:
         """Whether the resource matches."""
-        values = element_values(resource, self.definition)
-        # The words of a name are in several elements, so strings are tested together.
-        tested = [[value for value in values if isinstance(value, str)]] if self.definition.kind == "string" else values
-        return any(test(value) for value in tested for test in self.tests) is not self.negated
+        values: Iterable[Any] = element_values(resource, self.definition)
+        if self.definition.kind == "string":
+            # The words of a name are in several elements, so strings are tested together.
+            texts = [value for value in values if isinstance(value, str)]
+            values = [SearchedTexts(texts)] if texts else ()
+        return any(test(value) for value in values for test in self.tests) is not self.negated
 
 
 def supported_parameter(resource_type: str, full_name: str, fhir: str) -> SearchParameter | str:
@@ -133,13 +136,13 @@ def _reference_test(parameter: SearchParameter, text: str) -> ValueTest:
 def _string_test(parameter: SearchParameter, text: str) -> ValueTest:
     wanted = unescape(text)
     if parameter.modifier == "exact":
-        return lambda texts: wanted in texts
+        return lambda texts: wanted in texts.exact
     words = identifiers.name_words(wanted)
     refuse_many_words(parameter.name, words)
     if parameter.modifier == "contains":
         part = "".join(words)
-        return lambda texts: bool(part) and any(part in "".join(identifiers.name_words(text)) for text in texts)
-    return lambda texts: identifiers.name_matches(words, identifiers.all_name_forms(texts))
+        return lambda texts: bool(part) and any(part in text for text in texts.joined)
+    return lambda texts: identifiers.words_begin_forms(words, texts.forms)
 
 
 def _uri_test(parameter: SearchParameter, text: str) -> ValueTest:
@@ -340,10 +343,8 @@ def _timing(timing: Mapping[str, Any]) -> TimeRange | None:
 
 
 def _earliest(moments: list[datetime | None]) -> datetime | None:
-    known = [moment for moment in moments if moment]
-    return min(known) if len(known) == len(moments) else None
+    return min((moment for moment in moments if moment), default=None) if all(moments) else None
 
 
 def _latest(moments: list[datetime | None]) -> datetime | None:
-    known = [moment for moment in moments if moment]
-    return max(known) if len(known) == len(moments) else None
+    return max((moment for moment in moments if moment), default=None) if all(moments) else None

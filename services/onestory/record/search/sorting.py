@@ -17,6 +17,7 @@ import orjson
 from onestory.record.person import identifiers
 from onestory.record.search import quantities
 from onestory.record.search.filters import codings, element_values, time_range_of
+from onestory.record.search.texts import MAX_TEXT_LENGTH
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.definitions import SearchParameterDefinition, search_parameters
 from onestory.shared.http.cursor import decode_cursor, encode_cursor, parse_cursor_time
@@ -190,7 +191,7 @@ def _sort_text(value: Any, kind: str) -> str | None:
         case "quantity" | "number":
             return quantities.sort_text(value)
         case "string":
-            return " ".join(identifiers.name_words(str(value))) or None
+            return " ".join(identifiers.name_words(str(value)[:MAX_TEXT_LENGTH])) or None
         case _:
             return str(value)
 

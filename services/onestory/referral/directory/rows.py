@@ -104,9 +104,9 @@ def to_row(statement: CurrentDirectoryStatement) -> DirectoryRow:
     """Return the row of a resource. Raises `Unprocessable` for an unusable one; the issue's code is the reason."""
     try:
         issues = validate(statement.content)
-    except Malformed as error:
+        resource = {} if issues else msgspec.json.decode(statement.content)
+    except (Malformed, msgspec.DecodeError, RecursionError) as error:
         raise Unprocessable("The content is not FHIR R4.", code="content-form") from error
-    resource = {} if issues else msgspec.json.decode(statement.content)
     if resource.get("resourceType") != statement.resource_type:
         raise Unprocessable(f"The content is not FHIR R4, or not a {statement.resource_type}.", code="content-form")
     row = ROW_BY_TYPE[statement.resource_type](statement, resource)

@@ -46,13 +46,33 @@ class PositionMoved(Exception):
     """Another projector has moved the position of this partition. The batch must not be written."""
 
 
+# SQLSTATE classes "data exception" and "program limit exceeded" (PostgreSQL, Appendix A): another attempt is in vain.
+_CONTENT_ERRORS = ("22", "54")
+
+
+def refuses_content(error: psycopg.Error) -> bool:
+    """Return whether PostgreSQL, or the driver, refuses a value itself, such as a text that an index cannot hold."""
+    return isinstance(error, psycopg.DataError) or (error.sqlstate or "").startswith(_CONTENT_ERRORS)
+
+
 @contextmanager
 def transaction(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """Open one transaction. Raises `Unavailable` when PostgreSQL is lost or cancels the transaction."""
+    """Open one transaction.
+
+    Raises `Unavailable` when PostgreSQL is lost or cancels the transaction, `Unprocessable` when it refuses a value.
+    """
     try:
         with connection.transaction():
             yield connection
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except psycopg.Error as error:
+        if refuses_content(error):
+            raise Unprocessable(
+                f"PostgreSQL refuses a value of a batch ({type(error).__name__}), so this process stops. The positions "
+                "of the batch did not move. Find the message after them in Kafka, and report it.",
+                code="refused-by-database",
+            ) from error
+        if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            raise
         # The text of a PostgreSQL error may quote a row, so the message holds only its class.
         raise Unavailable(f"PostgreSQL did not write a batch ({type(error).__name__}).") from error
 
