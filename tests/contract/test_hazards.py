@@ -19,6 +19,7 @@ IDS = """
     H12 H12a H12b H12c H12d H12e H12f H13 H14 H15 H20 H20a H21
     H22 H23 H30 H30a H40 H41 H41a H42 H43 H44 H45 H46 H50 H51 H52
     H60 H61 H62 H63 H64 H65 H66 H67 H70 H71 H72 H73 H74 H80 H81 H82 H83 H84 H90 H91 H92 H93 H94 H100 H101 H102
+    H103
 """
 """Every id that was ever given. No id may vanish; new ids are added here."""
 
