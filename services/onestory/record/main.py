@@ -12,12 +12,13 @@ from onestory.record.freshness.service import FreshnessService
 from onestory.record.merge.rules import merge_rules
 from onestory.record.person.load import Demographics
 from onestory.record.provenance.api import ProvenanceRead, ProvenanceSearch
-from onestory.record.read.access import PersonReader, RecordAccess
+from onestory.record.read.access import RecordAccess
 from onestory.record.read.binary import BinaryRead
 from onestory.record.read.descriptions import metadata_description, with_descriptions
 from onestory.record.read.history import PersonHistory, ResourceHistory, VersionRead
 from onestory.record.read.metadata import Capabilities
 from onestory.record.read.operations import EverythingOperation, FreshnessOperation, MergedOperation
+from onestory.record.read.person_reader import PersonReader
 from onestory.record.read.request import ReadContext
 from onestory.record.read.resource import ResourceRead
 from onestory.record.search.api import SearchType

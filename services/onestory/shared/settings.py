@@ -12,6 +12,7 @@ from datetime import timedelta
 from onestory.shared.durations import parse_duration
 from onestory.shared.errors import Misconfigured
 from onestory.shared.http.settings import HttpSettings
+from onestory.shared.ods_settings import with_upper_case_codes
 from onestory.shared.setting_help import setting as _setting
 
 PREFIX = "ONESTORY_"
@@ -260,6 +261,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         raw = environment.get(PREFIX + each.name.upper())
         if raw is not None:
             values[each.name] = _parse(PREFIX + each.name.upper(), raw, str(each.type))
+    values = with_upper_case_codes(values, PREFIX)
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.key_secret and len(settings.key_secret) < 32:
         raise Misconfigured(f"{PREFIX}KEY_SECRET has {len(settings.key_secret)} characters. Set at least 32.")

@@ -21,7 +21,8 @@ from onestory.record.freshness.service import FreshnessService
 from onestory.record.merge.rules import merge_rules
 from onestory.record.person.identifiers import PersonRef
 from onestory.record.person.load import Demographics
-from onestory.record.read.access import PersonReader
+from onestory.record.read.access import unfiltered_view
+from onestory.record.read.person_reader import PersonReader
 from onestory.record.summary import store as summary_store
 from onestory.record.summary.publisher import QUIET_PERIOD, Summariser
 from onestory.record.summary.service import Summaries
@@ -162,7 +163,7 @@ def test_whoever_changed_in_between_is_not_overwritten(record: Record, keys: Key
 
     async def slow() -> None:
         async with create_pool(record.dsn, "record") as pool:
-            view = await PersonReader(Database(pool), Demographics((), ())).unfiltered_view(PersonRef(key))
+            view = await unfiltered_view(PersonReader(Database(pool), Demographics((), ())), PersonRef(key))
             record.project(keys, [allergy(keys, 2, 1, ALLERGY.replace("Penicillin", "Aspirin"))])
             with record.connect(keys) as connection, connection.transaction():
                 assert not summary_store.lock_if_unchanged(connection, view.person.versions)

@@ -137,7 +137,7 @@ def test_somebody_whom_few_may_see_is_not_opened_by_a_referral(
     assert problems(nurses, number) == ["Fall"]
 
 
-LABEL_R, LABEL_V = ({"security": [{"system": CONFIDENTIALITY, "code": code}]} for code in ("R", "V"))
+LABEL_R, LABEL_V, LABEL_N = ({"security": [{"system": CONFIDENTIALITY, "code": code}]} for code in ("R", "V", "N"))
 
 
 def test_a_strangers_label_closes_nothing_and_withholds_address_and_phone(
@@ -166,6 +166,157 @@ def test_a_strangers_label_closes_nothing_and_withholds_address_and_phone(
 
     says(hospital, patient(number, f"{number}-h"))
     assert nurses.get(f"/fhir/Patient/{number}").json()["telecom"] == contact["telecom"]
+
+
+def test_a_version_without_contact_details_has_an_etag_of_its_own(
+    practice: httpx.Client, hospital: httpx.Client, number: str
+) -> None:
+    kin = {
+        "resourceType": "RelatedPerson",
+        "id": f"{number}-k",
+        "patient": {"reference": f"Patient/{number}"},
+        "telecom": [{"system": "phone", "value": "07700900456"}],
+    }
+    says(practice, patient(number, f"{number}-p"))
+    # A record of this size is loaded without its contents.
+    says(practice, condition(number, f"{number}-l", note=[{"text": "long " * 25_000}]))
+    says(hospital, kin)
+    address = f"/fhir/RelatedPerson?patient={number}"
+    before = practice.get(address)
+    (one,) = [each["resource"]["id"] for each in before.json()["entry"]]
+    whole = practice.get(f"/fhir/RelatedPerson/{one}")
+    assert "07700900456" in whole.text
+    with_summary = practice.get(f"/fhir/Patient/{number}/$summary")
+
+    says(hospital, patient(number, f"{number}-h", meta=LABEL_R))
+
+    unchanged = {"If-None-Match": before.headers["ETag"]}
+    shown = practice.get(f"/fhir/RelatedPerson/{one}", headers={"If-None-Match": whole.headers["ETag"]})
+    assert (shown.status_code, practice.get(address, headers=unchanged).status_code) == (200, 200)
+    assert "07700900456" not in shown.text
+    version = f"{whole.json()['meta']['versionId']}-r"
+    assert (shown.json()["meta"]["versionId"], shown.headers["ETag"]) == (version, f'W/"{version}"')
+    for named in (version, whole.json()["meta"]["versionId"]):
+        again = practice.get(f"/fhir/RelatedPerson/{one}/_history/{named}")
+        assert (again.headers["ETag"], again.content) == (f'W/"{version}"', shown.content)
+    (listed,) = practice.get(f"/fhir/RelatedPerson/{one}/_history").json()["entry"]
+    assert listed["response"]["etag"] == f'W/"{version}"'
+    assert hospital.get(f"/fhir/RelatedPerson/{one}").headers["ETag"] == whole.headers["ETag"]
+    assert practice.get(f"/fhir/Patient/{number}/$summary").text != with_summary.text
+
+
+def test_a_source_that_sees_its_own_statements_learns_of_no_label(
+    services: Services, hospital: httpx.Client, number: str
+) -> None:
+    contact: dict[str, Any] = {"telecom": [{"system": "phone", "value": "07700900123"}]}
+    says(hospital, patient(number, f"{number}-h", **contact))
+    before = hospital.get(f"/fhir/Patient/{number}")
+    assert before.json()["extension"]
+
+    with services.client("RTT", network="elsewhere") as stranger:
+        says(stranger, patient(number, f"{number}-s", meta=LABEL_R))
+
+    after = hospital.get(f"/fhir/Patient/{number}")
+    assert after.content == before.content
+    assert "withheld from you" not in hospital.get(f"/fhir/Patient/{number}/$summary").text
+
+
+def test_a_later_label_hides_the_earlier_versions_too(
+    services: Services,
+    practice: httpx.Client,
+    hospital: httpx.Client,
+    nurses: httpx.Client,
+    number: str,
+    refer: Tell,
+) -> None:
+    stated, own = condition(number, f"{number}-x", "Secret"), condition(number, f"{number}-n", "Wound")
+    says(hospital, stated)
+    says(nurses, own)
+    made = made_of(services, number)
+    refer(made, "requested")
+    since = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    one = next(
+        each["resource"]["id"]
+        for each in nurses.get(f"/fhir/Condition?patient={number}").json()["entry"]
+        if "Secret" in json.dumps(each)
+    )
+    hidden = (
+        f"/fhir/Condition/{one}",
+        f"/fhir/Condition/{one}/_history",
+        f"/fhir/Condition/_history?patient={number}",
+        f"/fhir/_history?patient={number}",
+        f"/fhir/Provenance?target=Condition/{one}",
+        f"/fhir/Patient/{number}/$everything?asOf={since}",
+        f"/fhir/Patient/{number}/$summary?asOf={since}",
+        f"/fhir/Patient/{number}/$merged?_since={since}",
+        f"/fhir/ServiceRequest/{made.referral_id}/$story",
+    )
+    assert one in nurses.get(hidden[5]).text
+
+    says(hospital, {**stated, "meta": LABEL_R})
+    says(nurses, {**own, "meta": LABEL_R})
+
+    def shows_nothing() -> None:
+        for address in hidden:
+            answer = nurses.get(address)
+            assert "Secret" not in answer.text, address
+            assert one not in answer.text, address
+
+    shows_nothing()
+    assert "Wound" in nurses.get(hidden[5]).text
+    assert nurses.get(f"/fhir/Condition/_history?patient={number}").json()["total"] == 3
+    assert "withheld from you" in nurses.get(hidden[6]).text
+
+    hospital.delete(f"/fhir/Condition/{stated['id']}?patient={number}", headers=SENT).raise_for_status()
+
+    shows_nothing()
+    assert nurses.get(hidden[0]).status_code == 404
+    assert practice.get(hidden[0]).status_code == 410
+
+
+def test_a_label_under_another_identity_hides_the_resource(
+    services: Services,
+    practice: httpx.Client,
+    hospital: httpx.Client,
+    nurses: httpx.Client,
+    number: str,
+    refer: Tell,
+) -> None:
+    subject = {"reference": f"Patient/{number}-h"}
+    secret = {**condition(number, f"{number}-x", "Secret"), "subject": subject, "meta": LABEL_R}
+    without_number = {name: each for name, each in patient(number, f"{number}-h").items() if name != "identifier"}
+    hospital.post("/fhir", json=transaction(without_number, secret), headers=SENT).raise_for_status()
+    says(hospital, patient(number, f"{number}-h"))
+    hospital.delete(f"/fhir/Condition/{number}-x?patient={number}", headers=SENT).raise_for_status()
+    refer(made_of(services, number), "requested")
+
+    history = f"/fhir/Condition/_history?patient={number}"
+    listed = practice.get(history).json()["entry"]
+    (labelled,) = [each["resource"]["id"] for each in listed if "Secret" in json.dumps(each)]
+    (retracted,) = {each["fullUrl"].rpartition("/")[2] for each in listed if "resource" not in each} - {labelled}
+    for address in (history, f"/fhir/_history?patient={number}"):
+        answer = nurses.get(address)
+        assert "Fall" in answer.text
+        assert not any(one in answer.text for one in (labelled, retracted))
+    for reader, status in ((practice, 410), (nurses, 404)):
+        assert reader.get(f"/fhir/Condition/{retracted}").status_code == status
+
+
+def test_the_label_of_a_former_practice_goes_on_closing_the_record(
+    services: Services, practice: httpx.Client, nurses: httpx.Client, hospital: httpx.Client, number: str, refer: Tell
+) -> None:
+    says(practice, patient(number, f"{number}-p", meta=LABEL_R))
+    services.register(number, practice="B81002")
+    made = Made.of_number(keys_of(services), number, requester="B81002")
+    with services.client("B81002", network="harbour", system="emis") as next_practice:
+        refer(made, "requested")
+        assert problems(nurses, number) == []
+
+        says(next_practice, patient(number, f"{number}-b", "B81002"))
+        assert problems(nurses, number) == []
+
+        says(next_practice, patient(number, f"{number}-b", "B81002", meta=LABEL_N))
+        assert problems(nurses, number) == ["Fall"]
 
 
 @pytest.mark.parametrize("label", [LABEL_R, LABEL_V])
@@ -220,6 +371,9 @@ def test_a_label_restricts_the_statement_that_has_it(
     assert nurses.get(f"/fhir/{kind}/{one}/_history/{version}").status_code == 404
     assert practice.get(f"/fhir/{kind}/{one}/_history/{version}").status_code == 200
     assert nurses.get(f"/fhir/{kind}/{one}/_history").json()["total"] == 1
+    told = [reader.get(f"/fhir/Provenance?target={kind}/{one}").json()["entry"] for reader in (practice, nurses)]
+    statuses = [nurses.get(f"/fhir/Provenance/{each['resource']['id']}").status_code for each in told[0]]
+    assert ([len(each) for each in told], statuses) == ([2, 1], [200, 404])
 
 
 def test_a_referral_under_any_identity_of_the_person_counts(

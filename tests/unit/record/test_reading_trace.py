@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from onestory.record.person.load import Demographics, PersonRecord
-from onestory.record.read.access import Access, PersonReader, RecordAccess, RecordView
+from onestory.record.read.access import Access, RecordAccess, RecordView
+from onestory.record.read.person_reader import PersonReader
 from onestory.shared.audit import AuditTrail
 from onestory.shared.errors import NotFound, Unavailable
 from onestory.shared.events import AccessRecorded

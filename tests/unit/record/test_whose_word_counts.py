@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import fhirkit
@@ -11,11 +12,20 @@ import pytest
 from tests.unit.record.test_patient_composition import HOSPITAL, NUMBER, PDS, PRACTICE, TRUST, practice, said
 
 from onestory.record.person.composition import NhsNumbers, compose
-from onestory.record.person.labels import is_restricted, without_contact_details
+from onestory.record.person.labels import (
+    PatientLabel,
+    is_restricted,
+    lasting_labels,
+    redacted_version,
+    stored_version,
+    without_contact_details,
+)
+from onestory.record.person.load import PersonRecord
 from onestory.record.person.sources_words import STATED_BY_SOURCE, words_in
 from onestory.record.person.statements import DISAGREEMENT, PatientStatement, Trust
-from onestory.record.read.access import visible_entries
+from onestory.record.read.access import RecordView, visible_entries
 from onestory.record.read.store import CurrentEntry
+from onestory.record.summary.service import SummaryPatient, summary_key
 from onestory.shared.identity import NHS_NUMBER_SYSTEM
 from onestory.shared.policy import Decision, Visibility
 
@@ -213,12 +223,130 @@ def test_a_label_is_read_on_any_statement(kind: str) -> None:
     assert is_restricted(b'{"meta":{"\\u0073ecurity":[{"code":"R"}]}}')
 
 
+@pytest.mark.parametrize(
+    "label",
+    [
+        {"system": "urn:oid:2.16.840.1.113883.5.25", "code": "R"},
+        {"system": "2.16.840.1.113883.5.25", "code": "V"},
+        {"system": "URN:OID:2.16.840.1.113883.5.25", "code": "v"},
+        {"system": LABEL["system"], "code": "r"},
+        {"system": f" {LABEL['system']}", "code": "R "},
+        {"code": "R"},
+    ],
+)
+def test_every_spelling_of_a_label_restricts(label: dict[str, str]) -> None:
+    assert is_restricted(orjson.dumps({"meta": {"security": [label]}}))
+
+
+@pytest.mark.parametrize(
+    "system", ["urn:oid:2.16.840.1.113883.5.2", "http://terminology.hl7.org/CodeSystem/v3-ActCode"]
+)
+def test_a_code_of_another_system_restricts_nothing(system: str) -> None:
+    assert not is_restricted(orjson.dumps({"meta": {"security": [{"system": system, "code": "R"}]}}))
+
+
+def test_only_another_label_of_the_practice_takes_a_former_label_off() -> None:
+    def stated(organisation: str, day: int, *codes: str) -> PatientLabel:
+        security = [{**LABEL, "code": code} for code in codes]
+        content = orjson.dumps({"meta": {"security": security}}) if codes else b'{"meta":{}}'
+        return PatientLabel(organisation, datetime(2026, 1, day, tzinfo=UTC), content)
+
+    former = stated("B1", 2, "R")
+
+    def lasting(*others: PatientLabel) -> frozenset[str]:
+        return lasting_labels([former], PRACTICE, [former, *others])
+
+    assert lasting() == lasting(stated(PRACTICE, 3)) == lasting(stated(PRACTICE, 1, "N")) == {"B1"}
+    assert lasting(stated(HOSPITAL, 3, "N")) == lasting(stated(PRACTICE, 3, "N", "R")) == {"B1"}
+    assert lasting(stated(PRACTICE, 3, "N")) == frozenset()
+
+
+SECRET_PHONE, SECRET_ADDRESS = {"value": "07700900999"}, {"text": "1 Some Street"}
+NESTED: list[dict[str, Any]] = [
+    {"url": "https://example.org/a", "valueAddress": SECRET_ADDRESS},
+    {"url": "https://example.org/b", "valueContactPoint": SECRET_PHONE},
+    {
+        "url": "https://example.org/c",
+        "extension": [{"url": "d", "extension": [{"url": "e", "valueAddress": SECRET_ADDRESS}]}],
+    },
+    {"url": "https://example.org/f", "valueContactDetail": {"telecom": [SECRET_PHONE]}},
+]
+KEPT = [{"url": "https://example.org/g", "valueString": "kept"}]
+HIDDEN_CONTACTS: dict[str, Any] = {
+    "extension": [*NESTED, *KEPT],
+    "modifierExtension": [NESTED[0]],
+    "name": [{"family": "Kept", "_given": [{"extension": NESTED}, {"extension": KEPT}], "extension": NESTED}],
+    "_birthDate": {"extension": NESTED},
+    "contact": [{"name": {"family": "Friend"}, "extension": NESTED, "telecom": [SECRET_PHONE]}],
+    "contained": [
+        {
+            "resourceType": kind,
+            "id": kind,
+            "telecom": [SECRET_PHONE],
+            "address": address,
+            "text": {"div": "07700900999"},
+        }
+        for kind, address in (("RelatedPerson", [SECRET_ADDRESS]), ("Patient", [SECRET_ADDRESS]), ("Person", []))
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", ["Patient", "RelatedPerson"])
+def test_contact_details_are_withheld_wherever_they_are(kind: str) -> None:
+    kept = orjson.loads(without_contact_details(orjson.dumps({"resourceType": kind, "id": "p", **HIDDEN_CONTACTS})))
+
+    assert all(secret not in orjson.dumps(kept) for secret in (b"07700900", b"Some Street"))
+    assert kept["extension"] == KEPT
+    assert kept["name"] == [{"family": "Kept", "_given": [None, {"extension": KEPT}]}]
+    assert kept["contact"] == [{"name": {"family": "Friend"}}]
+    assert [each["id"] for each in kept["contained"]] == ["RelatedPerson", "Patient", "Person"]
+    assert kept["modifierExtension"][0]["url"] == NESTED[0]["url"]
+
+
+def test_the_shared_patient_withholds_contact_details_wherever_they_are() -> None:
+    trusted = {name: part for name, part in HIDDEN_CONTACTS.items() if name != "contained"}
+    content = compose(NhsNumbers(NUMBER), [said(PRACTICE, 1, **trusted)], TRUST, withhold_contact=True).content
+
+    assert all(secret not in content for secret in (b"07700900", b"Some Street"))
+    assert b"Kept" in content
+
+
+def test_a_version_that_lost_contact_details_has_an_id_of_its_own() -> None:
+    whole = b'{"resourceType":"Patient","id":"p","meta":{"versionId":"1"},"telecom":[{"value":"1"}]}'
+
+    assert orjson.loads(without_contact_details(whole))["meta"]["versionId"] == redacted_version("1") != "1"
+    assert stored_version(redacted_version("1")) == stored_version("1") == "1"
+
+
+def test_a_decimal_keeps_its_digits_where_contact_details_go() -> None:
+    part = b'{"resourceType":"Patient","id":"p","name":[{"family":"A","extension":[{"url":"a","valueDecimal":1.10},'
+    content = part + b'{"url":"b","valueAddress":{"text":"x"}}]}]}'
+
+    assert b'"valueDecimal":1.10' in without_contact_details(content)
+
+
+def test_what_is_withheld_is_part_of_the_version_of_an_answer_and_of_a_summary() -> None:
+    person = PersonRecord(["k"], {"k": 1}, {}, (), ())
+    views = [
+        RecordView(person, decision, (), (), contact, withheld)
+        for decision in (
+            Decision(Visibility.ALL, "network"),
+            Decision(Visibility.ALL, "referral", sees_restricted=False),
+        )
+        for contact, withheld in ((False, False), (False, True), (True, True))
+    ]
+
+    patient = SummaryPatient("k", "v", b"{}")
+    assert len({view.version for view in views}) == 3
+    assert len({summary_key(view, patient, "RZ1") for view in views}) == 6
+
+
 def test_a_referral_shows_no_restricted_statement_except_the_callers_own() -> None:
     def entry(organisation: str, *, restricted: bool) -> CurrentEntry:
         stated = (
             "k",
             "Condition",
-            f"k-{organisation}{restricted}",
+            f"{'k' * 26}-{organisation}{restricted}",
             "1",
             0,
             None,
@@ -239,5 +367,8 @@ def test_a_referral_shows_no_restricted_statement_except_the_callers_own() -> No
     by_referral = Decision(Visibility.ALL, "open-referral", sees_restricted=False)
 
     assert visible_entries([plain, hidden, own], by_referral, "RZ1") == [plain, own]
+    labelled = {plain.resource_hash, own.resource_hash}
+    assert visible_entries([plain, own], by_referral, "RZ1", labelled) == [own]
+    assert visible_entries([plain, own], Decision(Visibility.ALL, "network"), "RZ1", labelled) == [plain, own]
     assert visible_entries([plain, hidden, own], Decision(Visibility.ALL, "network"), "RZ1") == [plain, hidden, own]
     assert visible_entries([plain, hidden, own], Decision(Visibility.OWN, "own"), "RZ1") == [own]

@@ -26,6 +26,43 @@ def test_every_setting_is_read_in_its_own_type() -> None:
     assert settings.networks == {"A81001": "north"}
 
 
+def test_ods_codes_are_read_in_upper_case() -> None:
+    settings = read(
+        {
+            "ONESTORY_DEMOGRAPHIC_AUTHORITIES": "x26,rz3",
+            "ONESTORY_NETWORKS": '{"a81001": "North"}',
+            "ONESTORY_SEQUENCED_SOURCES": "a81001/Emis",
+            "ONESTORY_REPLACED_SYSTEMS": '{"a81001/New": "Old"}',
+            "ONESTORY_SOURCE_RHYTHMS": '{"a81001": "P1D", "rx1/Ward": "PT1H"}',
+            "ONESTORY_REFERRAL_ESCALATION": "rx1/Team",
+        }
+    )
+
+    assert settings.demographic_authorities == ("X26", "RZ3")
+    assert settings.networks == {"A81001": "North"}
+    assert settings.sequenced_sources == ("A81001/Emis",)
+    assert settings.replaced_systems == {"A81001/New": "Old"}
+    assert list(settings.source_rhythms) == ["A81001", "RX1/Ward"]
+    assert settings.referral_escalation == "RX1/Team"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEMOGRAPHIC_AUTHORITIES", "X26;RZ3"),
+        ("NETWORKS", '{"https://fhir.nhs.uk/Id/ods-organization-code|A81001": "north"}'),
+        ("NETWORKS", '{"A81001": "north", "a81001": "south"}'),
+        ("SEQUENCED_SOURCES", "/emis"),
+        ("REPLACED_SYSTEMS", '{"A 81001/new": "old"}'),
+        ("SOURCE_RHYTHMS", '{"": "P1D"}'),
+        ("REFERRAL_ESCALATION", "duty desk"),
+    ],
+)
+def test_a_code_that_is_no_ods_code_is_refused(name: str, value: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{PREFIX}{name}.*ODS code"):
+        read({PREFIX + name: value})
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("PORT", "many"), ("LOCAL_STACK", "perhaps"), ("NETWORKS", "[1]"), ("NETWORKS", "{"), ("PUBLISH_TIMEOUT_S", "")],

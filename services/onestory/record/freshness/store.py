@@ -67,7 +67,7 @@ async def asserted_versions(queries: Queries, entries: Collection[CurrentEntry],
         return []
     wanted = [(entry.person_key, entry.shared_id) for entry in entries]
     rows = await queries.fetch(_ASSERTED_VERSIONS, *[list(column) for column in zip(*wanted, strict=True)], until)
-    return list(map(CurrentEntry._make, ((*row, False, False) for row in rows)))
+    return [CurrentEntry(*row) for row in rows]
 
 
 # Written by the projector.

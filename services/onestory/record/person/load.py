@@ -29,7 +29,12 @@ from onestory.record.read import store as read_store
 from onestory.record.read.history_store import StoredResource
 from onestory.record.read.store import CurrentEntry
 from onestory.shared import identity_links
-from onestory.shared.fhir.references import ods_code
+from onestory.shared.fhir.references import (
+    general_practitioners,
+    ods_code,
+    organisation_shared_id,
+    practice_ods_code,
+)
 from onestory.shared.identity_links import Succession
 from onestory.shared.policy import OpenReferral
 from onestory.shared.postgres.database import Database, Queries
@@ -259,6 +264,17 @@ class Demographics:
 def _versions(entries: Sequence[CurrentEntry]) -> StatementVersions:
     # A repetition that arrives late may change the rank of a statement, and so its precedence.
     return tuple((entry.shared_id, entry.event_id, entry.rank, entry.published_at) for entry in entries)
+
+
+async def practices_by_authorities(
+    database: Database, person: PersonRecord, authorities: Collection[str]
+) -> frozenset[str]:
+    """The ODS codes of all practices that a demographic authority ever named as the person's. Raises `Unavailable`."""
+    patients = await person_store.stated_patients(database, person.person_keys, authorities)
+    named = [reference for content in patients for reference in general_practitioners(content)]
+    shared_ids = {shared_id for reference in named if (shared_id := organisation_shared_id(reference))}
+    codes = await organisation_codes(database, person.entries, shared_ids)
+    return frozenset(code for reference in named if (code := practice_ods_code(reference, codes)))
 
 
 async def organisation_codes(

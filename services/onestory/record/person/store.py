@@ -206,6 +206,20 @@ def patient_statements(connection: psycopg.Connection, person_key: str) -> list[
     return [PatientStatement(*row) for row in connection.execute(_PATIENT_STATEMENTS, [person_key]).fetchall()]
 
 
+_STATED_PATIENTS = """
+select content from statement
+where person_key = any($1) and resource_type = 'Patient' and operation = 'assert' and organisation = any($2)
+"""
+
+
+async def stated_patients(
+    queries: Queries, person_keys: Collection[str], organisations: Collection[str]
+) -> list[bytes]:
+    """Every Patient that these organisations have stated under these keys, also earlier versions, in no order."""
+    rows = await queries.fetch(_STATED_PATIENTS, list(person_keys), list(organisations))
+    return [row["content"] for row in rows]
+
+
 # Organisations, as they describe themselves in the directory.
 
 _ORGANISATION_NAMES = """

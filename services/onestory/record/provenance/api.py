@@ -23,6 +23,7 @@ from onestory.record.provenance.domain import (
     provenance_id,
     provenance_resource,
 )
+from onestory.record.read import history_store
 from onestory.record.read import request as read_request
 from onestory.record.read.access import not_found
 from onestory.record.read.request import ReadContext
@@ -69,6 +70,9 @@ class ProvenanceRead:
         else:
             resource_type, shared_id = origin.resource_type, origin.shared_id
         target = await self._finder.find_at(request, caller, resource_type, shared_id, PROVENANCE)
+        if origin and not target.resource.sees_restricted:
+            seen = await history_store.find_version(self._context.database, target.resource, origin.event_id)
+            origin = origin if seen else None
         return await target.answer_audited(lambda: _answer_read(request, requested_id, origin, target.query.shape))
 
 

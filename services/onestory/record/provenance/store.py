@@ -45,18 +45,22 @@ async def origins(queries: Queries, wanted: Iterable[StatementRef]) -> list[Stat
 
 _NEWEST_FIRST = "order by s.rank desc, s.published_at desc, s.event_id desc"
 _ORIGINS_OF_RESOURCE = f"""{_PERSON_SELECT} from statement s
-where s.resource_type = $1 and s.shared_id = $2 and s.person_key = $3 {_NEWEST_FIRST}"""
+where s.resource_type = $1 and s.shared_id = $2 and s.person_key = $3 and ($4 or not s.restricted) {_NEWEST_FIRST}"""
 _ORIGINS_OF_DIRECTORY_RESOURCE = f"""{_DIRECTORY_SELECT} from directory_statement s
 where s.resource_type = $1 and s.shared_id = $2 {_NEWEST_FIRST}"""
 
 
 async def origins_of_resource(queries: Queries, resource: StoredResource) -> list[StatementOrigin]:
-    """The origins of all statements about a resource, by order key, greatest first."""
+    """The origins of the statements about a resource that the caller sees, by order key, greatest first."""
     if resource.person_key is None:
         rows = await queries.fetch(_ORIGINS_OF_DIRECTORY_RESOURCE, resource.resource_type, resource.shared_id)
     else:
         rows = await queries.fetch(
-            _ORIGINS_OF_RESOURCE, resource.resource_type, resource.shared_id, resource.person_key
+            _ORIGINS_OF_RESOURCE,
+            resource.resource_type,
+            resource.shared_id,
+            resource.person_key,
+            resource.sees_restricted,
         )
     return [_origin(row) for row in rows]
 

@@ -1,6 +1,6 @@
 """Access to a person's record by a caller: load the person, decide the visibility, audit, and only then answer.
 
-`RecordAccess.view` loads the person (`person/load.py`), asks policy (`shared/policy.py`), and returns the visible
+`RecordAccess.view` loads the person (`person_reader.py`), asks policy (`shared/policy.py`), and returns the visible
 entries. `RecordAccess.answer_audited` lets an answer leave only after Kafka has the access events. Every route that
 shows something of a person passes here.
 """
@@ -16,21 +16,25 @@ from typing import TypeVar
 
 from cachetools import LRUCache
 
-from onestory.record.person import load
 from onestory.record.person import store as person_store
 from onestory.record.person.identifiers import IdentifierMatch, PersonRef, matching_person_keys
-from onestory.record.person.labels import without_contact_details
-from onestory.record.person.load import Demographics, PersonLoader, PersonRecord
-from onestory.record.person.statements import Trust
+from onestory.record.person.labels import (
+    PERSON_TYPES,
+    redacted_version,
+    without_contact_details,
+)
+from onestory.record.person.load import PersonRecord
 from onestory.record.projector.rows import record_digest
 from onestory.record.read import store as read_store
 from onestory.record.read.identifier_owner import matches_that_count
-from onestory.record.read.store import CurrentEntry
+from onestory.record.read.person_reader import PersonReader
+from onestory.record.read.store import CurrentEntry, resource_hash_of
 from onestory.record.search.parameters import RecordQuery
 from onestory.record.search.sorting import START, EntryCursor
 from onestory.shared.audit import AuditTrail, access_event
 from onestory.shared.errors import Malformed, NotFound
-from onestory.shared.policy import Caller, Decision, PolicySubject, Visibility, decide
+from onestory.shared.fhir.bundle import ResourceVersion
+from onestory.shared.policy import Caller, Decision, Visibility, decide
 from onestory.shared.postgres.database import Database
 from onestory.shared.runtime import get_or_make
 
@@ -58,8 +62,9 @@ class RecordView:
 
     `entries` are as sources stated them, by type and id. `patients` are the shared Patients, composed from the visible
     Patient statements. `withholds_contact`: the Patients of others have no address and no phone, because a source
-    labels the person confidential whose word does not restrict the record. `withheld`: something is not shown. `at` is
-    the moment of the record; None for the record as it is now.
+    labels the person confidential whose word does not restrict the record. `withheld`: something is not shown.
+    `restricted` are the hashes of resources with a label, for a caller who does not see those of others. `at` is the
+    moment of the record; None for the record as it is now.
     """
 
     person: PersonRecord
@@ -68,6 +73,7 @@ class RecordView:
     patients: Sequence[CurrentEntry]
     withholds_contact: bool = False
     withheld: bool = False
+    restricted: frozenset[str] = frozenset()
     at: datetime | None = None
 
     def matching(self, query: RecordQuery) -> list[CurrentEntry]:
@@ -75,10 +81,23 @@ class RecordView:
         everything = [*self.patients, *self.entries]
         return everything if query.matches_all else [entry for entry in everything if _matches(entry, query)]
 
-    def served(self, resource_type: str, own: bool, content: bytes | None) -> bytes | None:
-        """The content of a version as this caller sees it. `own`: the caller's organisation states it."""
-        withhold = self.withholds_contact and resource_type == PATIENT and not own
-        return without_contact_details(content) if withhold and content else content
+    @property
+    def version(self) -> str:
+        """The caller's visibility, and whether something is withheld: the part of an ETag that no entry shows."""
+        return f"{self.decision.visibility} {self.withheld} {self.withholds_contact}"
+
+    def hides(self, shared_id: str) -> bool:
+        """Whether a label hides this resource of another organisation, in all its versions."""
+        return resource_hash_of(shared_id) in self.restricted
+
+    def served(self, resource_type: str, own: bool, version: ResourceVersion) -> ResourceVersion:
+        """A version as this caller sees it. `own`: the caller's organisation states it."""
+        if not self.withholds_contact or own or resource_type not in PERSON_TYPES or not version.content:
+            return version
+        content = without_contact_details(version.content)
+        if content == version.content:
+            return version
+        return version._replace(content=content, event_id=redacted_version(version.event_id))
 
 
 class RecordAccess:
@@ -116,20 +135,25 @@ class RecordAccess:
             practice = registered_now if at is None else await self._persons.registered_practice(person)
         organisations = [entry.organisation for each in (now, person) for entry in each.entries]
         sources = frozenset([*past_organisations, *organisations])
-        subject = self._persons.policy_subject(now, registered_now, sources)
+        subject = await self._persons.policy_subject(now, registered_now, sources)
         decision = decide(access.caller, subject, self._networks)
         own_only = decision.visibility is Visibility.OWN and access.caller.organisation not in past_organisations
         if own_only and (only_others or await self._is_identity_of_others(ref, [now, person], access.caller)):
             decision = Decision(Visibility.NONE, "named-by-another-source")
         organisation = access.caller.organisation
-        entries = visible_entries(person.entries, decision, organisation)
-        shown_practice = practice if decision.visibility is Visibility.ALL else None
-        withhold = self._persons.withholds_contact(registered_now, now, person)
-        patients = self._persons.shared_patients(person, entries, shown_practice, withhold)
-        hidden = decision.visibility is Visibility.ALL and len(entries) < len(person.entries)
+        # A caller with its own statements only must not learn of another source's label.
+        sees_others = decision.visibility is Visibility.ALL
+        restricted: frozenset[str] = frozenset()
+        if sees_others and not decision.sees_restricted:
+            keys = {*now.person_keys, *person.person_keys}
+            restricted = await read_store.restricted_resources(self._database, keys)
+        entries = visible_entries(person.entries, decision, organisation, restricted)
+        withhold = sees_others and self._persons.withholds_contact(registered_now, now, person)
+        patients = self._persons.shared_patients(person, entries, practice if sees_others else None, withhold)
+        withheld = withhold or (sees_others and len(entries) < len(person.entries))
         if withhold:
-            entries = [_without_contact(entry, organisation) for entry in entries]
-        return RecordView(person, decision, entries, patients, withhold, hidden or withhold, at)
+            entries = await self._persons.without_contact(entries, organisation)
+        return RecordView(person, decision, entries, patients, withhold, withheld, restricted, at)
 
     async def may_read(self, caller: Caller, person_key: str) -> bool:
         """Whether policy lets the caller see something of the person. Nothing is shown. Raises `Unavailable`."""
@@ -225,72 +249,29 @@ class RecordAccess:
         )
 
 
-class PersonReader:
-    """Reads persons with their registered practice and their shared Patients, without policy and audit."""
-
-    def __init__(self, database: Database, demographics: Demographics) -> None:
-        self._database = database
-        self._demographics = demographics
-        self._loader = PersonLoader(database)
-
-    async def load(self, ref: PersonRef, at: datetime | None = None) -> PersonRecord:
-        """The person, with the record as it is now or as of a moment. Raises `Unavailable`."""
-        return await self._loader.load(ref, at)
-
-    async def registered_practice(self, person: PersonRecord) -> str | None:
-        """The ODS code of the registered practice. Raises `Unavailable`."""
-        statements = _patient_statements(person.entries)
-        practice, needed = self._demographics.practice(statements)
-        if not needed:
-            return practice
-        codes = await load.organisation_codes(self._database, person.entries, needed)
-        return self._demographics.practice_with_codes(statements, codes)
-
-    async def unfiltered_view(self, ref: PersonRef) -> RecordView:
-        """A person's whole record for use inside the deployment, where no caller reads it. Raises `Unavailable`."""
-        person = await self.load(ref)
-        decision = Decision(Visibility.ALL, "deployment")
-        practice = await self.registered_practice(person)
-        withhold = self.withholds_contact(practice, person)
-        patients = self.shared_patients(person, person.entries, practice, withhold)
-        return RecordView(person, decision, person.entries, patients, withhold, withhold)
-
-    def shared_patients(
-        self, person: PersonRecord, visible: Sequence[CurrentEntry], practice: str | None, withhold_contact: bool
-    ) -> list[CurrentEntry]:
-        """The shared Patients composed from these entries, one for each NHS number; none without entries."""
-        if not visible:
-            return []
-        statements = _patient_statements(visible)
-        return [
-            self._demographics.patient(key, person.numbers_of(key), statements, practice, withhold_contact)
-            for key in sorted(person.numbers)
-        ]
-
-    def trust(self, practice: str | None) -> Trust:
-        """The sources whose word counts about a person with this registered practice."""
-        return self._demographics.trust(practice)
-
-    def withholds_contact(self, practice: str | None, *records: PersonRecord) -> bool:
-        """Whether a source labels the person R or V that is neither an authority nor the registered practice."""
-        trust = self.trust(practice)
-        return any(not trust.counts(entry.organisation) for entry in _labelled_patients(*records))
-
-    def policy_subject(self, now: PersonRecord, practice: str | None, sources: frozenset[str]) -> PolicySubject:
-        """The facts about the person that the policy needs."""
-        trust = self.trust(practice)
-        # Only a referral gives access that a restriction takes away.
-        restricted = bool(now.referrals) and any(trust.counts(entry.organisation) for entry in _labelled_patients(now))
-        return PolicySubject(practice, sources, now.referrals, restricted)
+async def unfiltered_view(persons: PersonReader, ref: PersonRef) -> RecordView:
+    """A person's whole record for use inside the deployment, where no caller reads it. Raises `Unavailable`."""
+    person = await persons.load(ref)
+    practice = await persons.registered_practice(person)
+    withhold = persons.withholds_contact(practice, person)
+    patients = persons.shared_patients(person, person.entries, practice, withhold)
+    entries = await persons.without_contact(person.entries) if withhold else person.entries
+    return RecordView(person, Decision(Visibility.ALL, "deployment"), entries, patients, withhold, withhold)
 
 
-def visible_entries(entries: Sequence[CurrentEntry], decision: Decision, organisation: str) -> Sequence[CurrentEntry]:
-    """The entries that a caller of this organisation sees."""
+def visible_entries(
+    entries: Sequence[CurrentEntry], decision: Decision, organisation: str, restricted: Collection[str] = ()
+) -> Sequence[CurrentEntry]:
+    """The entries that a caller of this organisation sees. `restricted`: hashes of resources with a label R or V."""
     match decision.visibility:
-        case Visibility.ALL if decision.sees_restricted or not any(entry.restricted for entry in entries):
+        case Visibility.ALL if decision.sees_restricted:
             return entries
         case Visibility.ALL:
-            return [entry for entry in entries if not entry.restricted or entry.organisation == organisation]
+            return [
+                entry
+                for entry in entries
+                if entry.organisation == organisation or not (entry.restricted or entry.resource_hash in restricted)
+            ]
         case Visibility.OWN:
             return [entry for entry in entries if entry.organisation == organisation]
         case _:
@@ -306,8 +287,8 @@ def page_of(matches: Sequence[CurrentEntry], query: RecordQuery) -> tuple[Sequen
 
 
 def answer_version(matches: Sequence[CurrentEntry], url: str, visibility: str) -> str:
-    """The version of the answer at a URL. It changes with the versions of its matches, and with the visibility."""
-    versions = [f"{entry.shared_id}/{entry.event_id}" for entry in matches]
+    """The version of the answer at a URL. It changes with its matches and with `RecordView.version`."""
+    versions = [f"{entry.shared_id}/{entry.version_id}" for entry in matches]
     return hashlib.sha256("\n".join([url, visibility, *versions]).encode()).hexdigest()[:32]
 
 
@@ -322,17 +303,3 @@ def _matches(entry: CurrentEntry, query: RecordQuery) -> bool:
     if query.ids is not None and entry.shared_id not in query.ids:
         return False
     return query.time_range.holds(entry.broker_time)
-
-
-def _patient_statements(entries: Sequence[CurrentEntry]) -> list[CurrentEntry]:
-    return [entry for entry in entries if entry.resource_type == PATIENT]
-
-
-def _labelled_patients(*records: PersonRecord) -> list[CurrentEntry]:
-    return [entry for record in records for entry in _patient_statements(record.entries) if entry.restricted]
-
-
-def _without_contact(entry: CurrentEntry, organisation: str) -> CurrentEntry:
-    if entry.resource_type != PATIENT or entry.organisation == organisation or not entry.content:
-        return entry
-    return entry._replace(content=without_contact_details(entry.content))

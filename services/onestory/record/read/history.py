@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from onestory.record.person.identifiers import PersonRef
+from onestory.record.person.labels import stored_version
 from onestory.record.read import as_of_store, history_store
 from onestory.record.read import request as read_request
 from onestory.record.read.access import Access, RecordAccess, RecordView, not_found
@@ -81,7 +82,9 @@ class PersonHistory:
         view = await context.record_access.view(ref, access)
         own = None if view.decision.visibility is Visibility.ALL else caller.organisation
         restricted_of = None if view.decision.sees_restricted else caller.organisation
-        scope = HistoryScope(view.person.person_keys, resource_type, own, query.time_range.since, restricted_of)
+        scope = HistoryScope(
+            view.person.person_keys, resource_type, own, query.time_range.since, restricted_of, view.restricted
+        )
         # One more than the page holds shows whether there is a next page.
         entries = await history_store.page_of_history(context.database, scope, after, query.count + 1)
         entries = [_served(view, caller, entry) for entry in entries]
@@ -148,7 +151,9 @@ class ResourceHistory:
         versions = await history_store.page_of_versions(database, resource, since, after, query.count + 1)
         on_page = [target.served(version) for version in versions[: query.count]]
         has_more = on_page and len(versions) > len(on_page)
-        next_cursor = EntryCursor(resource.resource_type, str(on_page[-1].event_id)) if has_more else None
+        next_cursor = (
+            EntryCursor(resource.resource_type, str(versions[len(on_page) - 1].event_id)) if has_more else None
+        )
         return on_page, next_cursor, await history_store.count_versions(database, resource, since)
 
     async def _patient_page(self, target: AddressedResource) -> _Page:
@@ -249,8 +254,7 @@ async def _patient_at(record_access: RecordAccess, ref: PersonRef, access: Acces
 
 def _served(view: RecordView, caller: Caller, entry: HistoryEntry) -> HistoryEntry:
     own = entry.organisation == caller.organisation
-    content = view.served(entry.resource_type, own, entry.version.content)
-    return entry._replace(version=entry.version._replace(content=content))
+    return entry._replace(version=view.served(entry.resource_type, own, entry.version))
 
 
 def _version_response(request: Request, version: ResourceVersion | None, shape: Shape) -> Response:
@@ -264,7 +268,7 @@ def _version_response(request: Request, version: ResourceVersion | None, shape: 
 
 def _parse_event_id(version_id: str) -> UUID | None:
     try:
-        return UUID(version_id)
+        return UUID(stored_version(version_id))
     except ValueError:
         return None
 

@@ -13,13 +13,9 @@ from onestory.shared.postgres.database import Database
 
 
 class CurrentStatement(NamedTuple):
-    """The current statement of a resource. The resource may have left the record: see the three flags (glossary).
-
-    `restricted`: a version of the resource has a label R or V.
-    """
+    """The current statement of a resource. The resource may have left the record: see the three flags (glossary)."""
 
     organisation: str
-    restricted: bool
     retracted: bool
     away: bool
     retired: bool
@@ -39,17 +35,14 @@ class StoredResource(NamedTuple):
 
 
 _CURRENT_STATEMENT = """
-select c.organisation,
-    exists (select from statement any_version where any_version.person_key = c.person_key
-        and any_version.shared_id = c.shared_id and any_version.restricted),
-    c.operation = 'retract', c.away, c.retired, s.event_id, s.broker_time, s.content
+select c.organisation, c.operation = 'retract', c.away, c.retired, s.event_id, s.broker_time, s.content
 from current c
 join statement s using (person_key, shared_id, event_id)
 where c.resource_type = $1 and c.shared_id = $2 and c.person_key = $3
 """
 
 _DIRECTORY_CURRENT_STATEMENT = """
-select s.organisation, false, c.operation = 'retract', false, false, s.event_id, s.broker_time, s.content
+select s.organisation, c.operation = 'retract', false, false, s.event_id, s.broker_time, s.content
 from directory_current c
 join directory_statement s using (shared_id, event_id)
 where c.resource_type = $1 and c.shared_id = $2
@@ -108,7 +101,7 @@ async def current_statement(database: Database, resource: StoredResource) -> Cur
     row = await database.fetchrow(query, *_address_arguments(resource))
     if row is None:
         return None
-    return CurrentStatement(row[0], row[1], row[2], row[3], row[4], ResourceVersion(*row[5:]))
+    return CurrentStatement(row[0], row[1], row[2], row[3], ResourceVersion(*row[4:]))
 
 
 async def find_version(database: Database, resource: StoredResource, event_id: UUID) -> ResourceVersion | None:
@@ -160,7 +153,8 @@ class HistoryEntry(NamedTuple):
 class HistoryScope(NamedTuple):
     """The part of a person's history that is requested and that the caller may see. None means any.
 
-    `restricted_of`: the caller sees statements with a label R or V of this organisation only.
+    `restricted_of`: the caller sees statements with a label R or V of this organisation only, and nothing of the
+    `restricted` resources (hashes) of others.
     """
 
     person_keys: Collection[str]
@@ -168,10 +162,11 @@ class HistoryScope(NamedTuple):
     organisation: str | None
     since: datetime | None
     restricted_of: str | None = None
+    restricted: Collection[str] = ()
 
 
 # $1: the identities of the person. $2: a type. $3: an organisation. $4: the earliest broker time. $5: the organisation
-# whose statements with a label R or V are shown; null for any.
+# whose statements with a label R or V are shown; null for any. $6: the hashes of resources that are restricted now.
 # "moved": resources that now belong to another person. The history does not show their versions, only that they left.
 # "ended": resources that left the record without a new version: they moved, a whole list retired them, or their source
 # retracted them under another identity of the person. They come last in their moment.
@@ -223,15 +218,16 @@ with moved as (
     where ($2::text is null or resource_type = $2)
         and ($3::text is null or organisation = $3)
         and ($4::timestamptz is null or broker_time >= $4)
-        and ($5::text is null or not restricted or organisation = $5)
+        and ($5::text is null or organisation = $5
+            or (not restricted and substr(shared_id, 28) <> all($6::text[])))
 )
 """
 
 _HISTORY_PAGE = f"""{_HISTORY}, page as (
     select * from requested
-    where $6::timestamptz is null or (broker_time, "offset", shared_id) < ($6, $7::bigint, $8::text collate "C")
+    where $7::timestamptz is null or (broker_time, "offset", shared_id) < ($7, $8::bigint, $9::text collate "C")
     order by broker_time desc, "offset" desc, shared_id desc
-    limit $9
+    limit $10
 )
 select page.resource_type, page.shared_id, page.event_id, page.broker_time, s.content, page."offset", page.organisation
 from page
@@ -265,4 +261,11 @@ async def count_history(database: Database, scope: HistoryScope) -> int:
 
 
 def _scope_arguments(scope: HistoryScope) -> tuple[object, ...]:
-    return (list(scope.person_keys), scope.resource_type, scope.organisation, scope.since, scope.restricted_of)
+    return (
+        list(scope.person_keys),
+        scope.resource_type,
+        scope.organisation,
+        scope.since,
+        scope.restricted_of,
+        list(scope.restricted),
+    )

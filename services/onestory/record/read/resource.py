@@ -55,7 +55,7 @@ def _response(request: Request, target: AddressedResource) -> Response:
         entry = target.entry
         assert entry.content is not None
         content = read_request.shaped_resource(entry.content, target.query.shape)
-        return read_request.resource_response(request, content, entry.event_id, entry.broker_time)
+        return read_request.resource_response(request, content, entry.version_id, entry.broker_time)
     assert target.current is not None
     if gone := _gone(target.current):
         raise gone
@@ -114,7 +114,7 @@ class AddressedResource:
         _, view, access = self.audited
         own = self.current.organisation == access.caller.organisation
         if view.decision.visibility is Visibility.ALL:
-            return own or view.decision.sees_restricted or not self.current.restricted
+            return own or view.decision.sees_restricted or not view.hides(self.resource.shared_id)
         return view.decision.visibility is Visibility.OWN and own
 
     def served(self, version: ResourceVersion) -> ResourceVersion:
@@ -124,7 +124,7 @@ class AddressedResource:
             return version
         _, view, access = self.audited
         own = stated.organisation == access.caller.organisation
-        return version._replace(content=view.served(self.resource.resource_type, own, version.content))
+        return view.served(self.resource.resource_type, own, version)
 
 
 class ResourceFinder:
@@ -171,11 +171,17 @@ class ResourceFinder:
         view = await record_access.view(ref, access)
         matches = await record_access.with_contents(view.matching(by_address))
         if matches:
-            own = matches[0].organisation == access.caller.organisation
-            seen = resource._replace(sees_restricted=own or view.decision.sees_restricted)
+            seen = _seen(resource, view, matches[0].organisation, access)
             return replace(target, resource=seen, entry=matches[0], audited=(record_access, view, access))
         current = await history_store.current_statement(self._context.database, resource)
         if current:
             # The source of a statement may see it, also after it left the record.
             view = await record_access.view(ref, access, [current.organisation])
-        return replace(target, current=current, audited=(record_access, view, access))
+            resource = _seen(resource, view, current.organisation, access)
+        return replace(target, resource=resource, current=current, audited=(record_access, view, access))
+
+
+def _seen(resource: StoredResource, view: RecordView, organisation: str, access: Access) -> StoredResource:
+    """The address of a resource of this organisation, with the versions that the caller sees."""
+    own = organisation == access.caller.organisation
+    return resource._replace(sees_restricted=own or view.decision.sees_restricted)

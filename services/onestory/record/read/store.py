@@ -8,6 +8,7 @@ from sys import intern
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from onestory.record.person.labels import redacted_version
 from onestory.record.search.sorting import EntryCursor
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PROVISIONAL_SYSTEM
 from onestory.shared.identity_links import IdentityLink
@@ -19,7 +20,8 @@ class CurrentEntry(NamedTuple):
     """A statement that is part of a person's record.
 
     A shared Patient has the same fields, with its NHS number as id. It is `composed`, not stored. `content` is JSON
-    bytes, or None if it was not fetched. `restricted`: its source labels it R or V.
+    bytes, or None if it was not fetched. `restricted`: its source labels it R or V. `redacted`: contact details were
+    taken out of the content.
     """
 
     person_key: str
@@ -36,11 +38,27 @@ class CurrentEntry(NamedTuple):
     content: bytes | None
     composed: bool = False
     restricted: bool = False
+    redacted: bool = False
+
+    @property
+    def version_id(self) -> str:
+        """The version id of the content: meta.versionId, and the ETag."""
+        return redacted_version(self.event_id) if self.redacted else str(self.event_id)
+
+    @property
+    def resource_hash(self) -> str:
+        """The hash of the resource, which is the same under every identity of the person."""
+        return resource_hash_of(self.shared_id)
 
     @property
     def cursor(self) -> EntryCursor:
         """The cursor that names this entry. Cursors sort as lists do: shared Patients first, then by type and id."""
         return EntryCursor("", self.person_key) if self.composed else EntryCursor(self.resource_type, self.shared_id)
+
+
+def resource_hash_of(shared_id: str) -> str:
+    """The part of a shared id after the person key, which has 26 letters."""
+    return shared_id[27:]
 
 
 # Contents are fetched for Patients, because policy needs them, and for all if the whole record is small.
@@ -156,6 +174,28 @@ async def withdrawn_ids(queries: Queries, person_keys: Collection[str]) -> froze
     keys = list(person_keys)
     rows = [*await queries.fetch(_WITHDRAWN, keys), *await queries.fetch(_LEFT_OUT, keys, PROVISIONAL_SYSTEM)]
     return frozenset(row["shared_id"] for row in rows)
+
+
+# A source takes a label off when it states the resource again without one. A retraction takes none off.
+_RESTRICTED = """
+with labelled as (
+    select distinct substr(shared_id, 28) as resource_hash from statement where person_key = any($1) and restricted
+), newest as (
+    select distinct on (labelled.resource_hash) labelled.resource_hash, s.restricted
+    from labelled
+    cross join unnest($1::text[]) as identity (person_key)
+    join statement s on s.person_key = identity.person_key
+        and s.shared_id = identity.person_key || '-' || labelled.resource_hash
+    where s.operation = 'assert'
+    order by labelled.resource_hash, s.rank desc, s.published_at desc, s.event_id desc
+)
+select resource_hash from newest where restricted
+"""
+
+
+async def restricted_resources(queries: Queries, person_keys: Collection[str]) -> frozenset[str]:
+    """The hashes of resources whose newest assertion, under any of these keys, has a label R or V."""
+    return frozenset(row["resource_hash"] for row in await queries.fetch(_RESTRICTED, list(person_keys)))
 
 
 async def links_in_force(queries: Queries, person_key: str) -> list[IdentityLink]:

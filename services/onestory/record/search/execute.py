@@ -241,7 +241,7 @@ class IncludeResolver:
 
 def _included_resource(entry: CurrentEntry) -> IncludedResource:
     assert entry.content is not None
-    return IncludedResource(entry.resource_type, entry.shared_id, entry.event_id, entry.content)
+    return IncludedResource(entry.resource_type, entry.shared_id, entry.version_id, entry.content)
 
 
 def _type_and_id(entry: CurrentEntry) -> tuple[str, str]:

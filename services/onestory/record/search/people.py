@@ -61,7 +61,7 @@ class PeopleSearchType:
         shown_types = {*access.resource_types, *[each.resource_type for each in included]}
         access = replace(access, resource_types=tuple(sorted(shown_types)))
         page = SearchPage(found.patients, entries, next_cursor)
-        visibilities = [view.decision.visibility for view in found.views]
+        visibilities = [view.version for view in found.views]
         return await self._people.answer_audited(
             found, access, lambda: self._writer.searchset(request, page, list_request, included, visibilities, {})
         )

@@ -70,7 +70,7 @@ class SearchsetWriter:
 
         def produce() -> Response:
             headers = {read_request.RECORD_DIGEST: record_access.digest(view)}
-            return self.searchset(request, page, list_request, included, [view.decision.visibility], headers)
+            return self.searchset(request, page, list_request, included, [view.version], headers)
 
         return await record_access.answer_audited(view, access, produce, empty_if_hidden=list_request.empty_if_hidden)
 
@@ -85,7 +85,7 @@ class SearchsetWriter:
     ) -> Response:
         """The page as a searchset with its ETag, or 304. It does not audit.
 
-        `visibilities` has the caller's visibility of each person, which is part of the ETag.
+        `visibilities` has the version of the caller's view of each person, which is part of the ETag.
         """
 
         def write() -> bytes:

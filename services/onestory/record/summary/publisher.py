@@ -24,7 +24,8 @@ from onestory.record.freshness.service import FreshnessService
 from onestory.record.merge.rules import merge_rules
 from onestory.record.person.identifiers import PersonRef
 from onestory.record.person.load import Demographics
-from onestory.record.read.access import PersonReader, RecordView
+from onestory.record.read.access import RecordView, unfiltered_view
+from onestory.record.read.person_reader import PersonReader
 from onestory.record.summary import store as summary_store
 from onestory.record.summary.model import Summary
 from onestory.record.summary.service import MadeSummary, Summaries, summary_patient
@@ -150,7 +151,7 @@ class Summariser:
             return summary_store.due_persons(connection, self._quiet_period, many=self._in_bulk, most=_BATCH)
 
     async def _summarise(self, connection: psycopg.Connection, person_key: str) -> None:
-        view = await self._persons.unfiltered_view(PersonRef(person_key))
+        view = await unfiltered_view(self._persons, PersonRef(person_key))
         try:
             summaries = await self._summaries_by_key(view)
         except _UNAVAILABLE:

@@ -88,6 +88,8 @@ class _SummaryKey:
     state: Hashable
     visibility: Visibility
     organisation: str
+    withheld: bool
+    withholds_contact: bool
 
 
 class Summaries:
@@ -119,7 +121,7 @@ class Summaries:
 
     async def current(self, view: RecordView, patient: SummaryPatient, organisation: str) -> Summary:
         """The summary of what `organisation` sees, from the cache while nothing changed. Raises `Unavailable`."""
-        key = _summary_key(view, patient, organisation)
+        key = summary_key(view, patient, organisation)
         cached = self._cache.get(key)
         if cached is None or not await is_unchanged(self._database, cached.made.directory):
             now = datetime.now(UTC)
@@ -176,16 +178,17 @@ def summary_patient(view: RecordView, requested_id: str) -> SummaryPatient:
     stated = [entry for entry in view.entries if entry.resource_type == PATIENT]
     own = [entry for entry in stated if entry.shared_id == requested_id]
     for patient in [*shared, *newest, *view.patients, *own, *stated]:
-        return SummaryPatient(patient.shared_id, str(patient.event_id), patient.content or b"{}")
+        return SummaryPatient(patient.shared_id, patient.version_id, patient.content or b"{}")
     return SummaryPatient(requested_id, "", orjson.dumps({"resourceType": PATIENT, "id": requested_id}))
 
 
-def _summary_key(view: RecordView, patient: SummaryPatient, organisation: str) -> _SummaryKey:
-    visibility = view.decision.visibility
+def summary_key(view: RecordView, patient: SummaryPatient, organisation: str) -> _SummaryKey:
+    visibility, withholding = view.decision.visibility, (view.withheld, view.withholds_contact)
     if visibility is Visibility.ALL and view.decision.sees_restricted:
-        return _SummaryKey(patient.id, patient.version, tuple(sorted(view.person.versions.items())), visibility, "")
+        versions = tuple(sorted(view.person.versions.items()))
+        return _SummaryKey(patient.id, patient.version, versions, visibility, "", *withholding)
     seen = tuple((entry.shared_id, entry.event_id, entry.rank, entry.recorded_at) for entry in view.entries)
-    return _SummaryKey(patient.id, patient.version, seen, visibility, organisation)
+    return _SummaryKey(patient.id, patient.version, seen, visibility, organisation, *withholding)
 
 
 def _statement(entry: CurrentEntry) -> Statement:
