@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -28,7 +29,7 @@ from onestory.record.summary.publisher import QUIET_PERIOD, Summariser
 from onestory.record.summary.service import Summaries
 from onestory.record.summary.store import QuietPeriod
 from onestory.shared.events import DirectoryChanged, Entry, Operation, RecordChanged, SummaryChanged
-from onestory.shared.identity import Keys
+from onestory.shared.identity import Keys, provisional_identity
 from onestory.shared.kafka.codec import create_codec
 from onestory.shared.postgres import database as postgres_database
 from onestory.shared.postgres.database import Database, create_pool
@@ -172,6 +173,19 @@ def test_whoever_changed_in_between_is_not_overwritten(record: Record, keys: Key
     summarise(record)
 
     assert [b"Aspirin" in event.document for event in sent(record)] == [True]
+
+
+def test_a_sent_summary_has_no_withheld_contact_details(record: Record, keys: Keys) -> None:
+    about = provisional_identity(PRACTICE.organisation, PRACTICE.system, "p1")
+    phone = '"telecom":[{"system":"phone","value":"07700900123"}]'
+    for event_id, meta in ((1, b'"meta":{}'), (2, b'"meta":{"security":[{"code":"R"}]}')):
+        stated = statement(keys, event_id, about, [Said("Patient", "p1", phone, event_id)], published=event_id)
+        (entry,) = stated.entries
+        labelled = dataclasses.replace(entry, content=(entry.content or b"").replace(b'"meta":{}', meta))
+        record.project(keys, [dataclasses.replace(stated, entries=(labelled,))])
+        summarise(record)
+
+    assert [b"07700900123" in event.document for event in sent(record)] == [True, False]
 
 
 def test_two_summarisers_send_each_summary_once(record: Record, keys: Keys) -> None:
