@@ -41,6 +41,7 @@ from onestory.shared.events import RecordChanged
 from onestory.shared.kafka.producer import MessagePosition, Producer
 from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
+from onestory.shared.turns import without_turn
 from onestory.shared.visible_positions import VisiblePositions, position_token
 
 log = structlog.get_logger()
@@ -175,7 +176,9 @@ class PublishHandler:
 
     async def _send(self, ready: PreparedMessages) -> list[MessagePosition]:
         try:
-            return await self._producer.send(ready.messages) if ready.messages else []
+            # Without Kafka this takes some seconds. Other requests of the caller must not wait for them.
+            async with without_turn():
+                return await self._producer.send(ready.messages) if ready.messages else []
         except OneStoryError as error:
             error.headers |= _event_id_header(ready.event_ids)
             log.warning("publish_outcome_unknown", event_ids=list(map(str, ready.event_ids[:10])))

@@ -216,9 +216,13 @@ class HttpConnection(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus, code: str, diagnostics: str) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
-            # An earlier request is being answered, so this refusal cannot be told apart from its answer.
-            self._disconnect()
-            return
+            if self._reading != "body" or self.cycle.response_started or self.pipeline:
+                # An earlier request is being answered, so this refusal cannot be told apart from its answer.
+                self._disconnect()
+                return
+            # The body of this request is no HTTP. The application gets no more of it, and its answer is not sent.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         body = operation_outcome([Issue(code, diagnostics)])
         retry = "retry-after: 2\r\n" if status is HTTPStatus.SERVICE_UNAVAILABLE else ""
         head = (
