@@ -49,6 +49,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: no other test of this run may be at work meanwhile")
     # Warnings are errors. This warning comes from kafka-python's own imports, on Python 3.11 and 3.12.
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    # kafka-python drops a connection that it cannot use any more without closing its socket. Python closes the socket
+    # when it collects it, and then warns in whichever test runs at that time.
+    config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
     # A run that is ended by SIGTERM must leave no processes behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not _is_worker(config):

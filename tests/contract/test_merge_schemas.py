@@ -13,7 +13,7 @@ from onestory.record.merge.rules import merge_rules
 from onestory.shared.fhir.definitions import definitions, resource_types
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "merge"
-FILES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yaml"))}
+FILES = {path.stem: yaml.safe_load(path.read_text())["content"] for path in sorted(FOLDER.glob("*.yaml"))}
 CODE = {"system", "code", "display"}
 
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import yaml
-
+from onestory.record.clinical_data import read_clinical_data
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code
-from onestory.shared.kafka.schemas import schemas_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ def merge_rules() -> MergeRules:
 
 
 def _read(name: str) -> Any:
-    return yaml.safe_load((schemas_folder() / "merge" / f"{name}.yaml").read_text())
+    return read_clinical_data(f"merge/{name}")
 
 
 def _types(each: Mapping[str, Any]) -> frozenset[str] | None:

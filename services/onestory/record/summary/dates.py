@@ -8,9 +8,12 @@ from __future__ import annotations
 import calendar
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from typing import Any
 
 from onestory.shared.fhir.dates import NEVER, DateSpan, parse_date
+from onestory.shared.fhir.json import values_at
 
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -57,3 +60,9 @@ def clock(instant: datetime) -> str:
     """An instant as people write it, in UTC."""
     utc = instant.astimezone(UTC)
     return f"{day(utc.date())}, {utc:%H:%M} UTC"
+
+
+def events(timing: Any) -> list[str]:
+    """The events of a Timing, newest first; text that is no date comes last."""
+    events = [event for event in values_at(timing, "event") if isinstance(event, str)]
+    return sorted(events, key=lambda event: known.begin if (known := parse_date(event)) else _EARLIEST, reverse=True)

@@ -10,15 +10,14 @@ from functools import cache, cached_property
 from typing import Any
 
 import msgspec
-import yaml
 
+from onestory.record.clinical_data import read_clinical_data
 from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.lookup import ResourceLookup
 from onestory.record.merge.model import Fact, Judgement, MergedRecord, Statement
 from onestory.record.merge.reading import WITHDRAWAL_ELEMENTS
 from onestory.shared.fhir.dates import NEVER, uk_midnight
 from onestory.shared.fhir.json import Code, codes_of, values_at
-from onestory.shared.kafka.schemas import schemas_folder
 
 _SNOMED = "http://snomed.info/sct"
 
@@ -102,9 +101,9 @@ class SummaryCodes:
 @cache
 def summary_codes() -> SummaryCodes:
     """The codes, read once from the files."""
-    table = yaml.safe_load((schemas_folder() / "summary" / "codes.yaml").read_text())
-    denials = yaml.safe_load((schemas_folder() / "merge" / "none-known.yaml").read_text())
-    emergency = yaml.safe_load((schemas_folder() / "merge" / "plans.yaml").read_text())
+    table = read_clinical_data("summary/codes")
+    denials = read_clinical_data("merge/none-known")
+    emergency = read_clinical_data("merge/plans")
     return SummaryCodes(
         about_me=_codes(table["about-me"]),
         plans=_codes(table["plans"]) | {(each["system"], each["code"]) for each in emergency["codes"]},

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.record.summary.written import NOW, said, told
 
-from onestory.record.summary.wording import clinical_date, clinical_date_text, date_text, doses
+from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, date_text
+from onestory.record.summary.doses import doses
 
 
 def result(local_id: str, **elements: Any) -> Any:

@@ -15,7 +15,8 @@ from onestory.record.summary import sources, wording
 from onestory.record.summary.model import ABOUT_ME, SummaryRecord, summary_codes
 from onestory.record.summary.narrative import own_words, paragraph, plain_text, strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.wording import name_of, notes, period_text, value_text
+from onestory.record.summary.values import period_text, value_text
+from onestory.record.summary.wording import name_of, notes
 from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
 

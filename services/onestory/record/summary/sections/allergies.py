@@ -8,10 +8,11 @@ from typing import Any
 from onestory.record.merge.model import Fact
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary import sources
+from onestory.record.summary.clinical_dates import date_text
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.wording import date_text, name_of, notes, status_of
+from onestory.record.summary.wording import name_of, notes, status_of
 from onestory.shared.fhir.json import concept_text, concept_texts, extensions, objects_at, text_at, values_at
 
 _ALLERGIES = SectionDefinition(

@@ -12,12 +12,15 @@ from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import sources
+from onestory.record.summary.clinical_dates import date_text
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.dates import shown as date_shown
+from onestory.record.summary.doses import doses
 from onestory.record.summary.model import SummaryRecord, end_of_day, summary_codes
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.wording import date_text, doses, name_of, notes, own_name, period_text, status_of
+from onestory.record.summary.values import period_text
+from onestory.record.summary.wording import name_of, notes, own_name, status_of
 from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import codes_of, concept_texts, extensions, objects_at, text_at, values_at
 

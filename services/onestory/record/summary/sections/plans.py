@@ -13,12 +13,14 @@ from typing import Any
 from onestory.record.merge.model import Fact, FactConflict, Statement
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary import wording
+from onestory.record.summary.clinical_dates import clinical_date_text
 from onestory.record.summary.model import SummaryRecord, summary_codes
 from onestory.record.summary.narrative import plain_text, strong, text
 from onestory.record.summary.person import name_of_person
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.sections.about_me import OUT_OF_FORCE, next_period_end, period_end
-from onestory.record.summary.wording import name_of, notes, period_text, short_text, status_of, value_text
+from onestory.record.summary.values import period_text, value_text
+from onestory.record.summary.wording import name_of, notes, short_text, status_of
 from onestory.shared.events import REFERRAL_SYSTEM
 from onestory.shared.fhir.json import codes_of, concept_text, concept_texts, objects_at, text_at
 from onestory.shared.fhir.references import is_advice_request
@@ -107,7 +109,7 @@ def _details(record: SummaryRecord, fact: Fact) -> Iterator[str]:
     for statement in record.valid_statements(fact):
         yield from _statement_details(statement.content)
         yield from (_actor(record, statement, actor) for actor in objects_at(statement.content, "provision", "actor"))
-    if date := wording.clinical_date_text(record.shown(fact)):
+    if date := clinical_date_text(record.shown(fact)):
         yield f"Dated {date}"
 
 

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import wording
+from onestory.record.summary.clinical_dates import clinical_date_text, date_or_none_stated
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.wording import name_of, notes, period_text, status_of
+from onestory.record.summary.values import period_text
+from onestory.record.summary.wording import name_of, notes, status_of
 from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import (
     concept_text,
@@ -121,7 +123,7 @@ def _line(
         *(note for statement in record.valid_statements(fact) for note in notes(statement.content)),
     ]
     is_device = fact.resource_type in ("Device", "DeviceUseStatement")
-    date = wording.clinical_date_text(shown) if is_device else wording.date_or_none_stated(shown)
+    date = clinical_date_text(shown) if is_device else date_or_none_stated(shown)
     what = [strong(text(name(record, shown))), *([text(date)] if date else [])]
     until = _use_end(shown.content) if fact.resource_type == "DeviceUseStatement" else NEVER
     return Line(fact, what, [text(each) for each in dict.fromkeys(all_details) if each], until)

@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import model as summary_model
 from onestory.record.summary import wording
+from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, date_or_none_stated
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.model import SummaryRecord, summary_codes
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.wording import name_of, notes, range_text, value_text
+from onestory.record.summary.values import range_text, value_text
+from onestory.record.summary.wording import name_of, notes
 from onestory.shared.fhir.dates import NEVER, DateSpan
 from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
 
@@ -82,20 +84,20 @@ class _ResultDates:
         self._record = record
 
     def span(self, fact: Fact) -> DateSpan:
-        return wording.clinical_date(self._dated(fact))
+        return clinical_date(self._dated(fact))
 
     def text(self, fact: Fact) -> str:
         dated = self._dated(fact)
-        date = wording.date_or_none_stated(dated)
+        date = date_or_none_stated(dated)
         return date if dated is self._record.shown(fact) else f"{date}, the date of its report"
 
     def _dated(self, fact: Fact) -> Statement:
         """The shown statement; the newest report that has a date, if the shown statement has none."""
         shown = self._record.shown(fact)
-        if wording.clinical_date_text(shown):
+        if clinical_date_text(shown):
             return shown
         reports = (report for statement in fact.members for report in self._reports.get(statement.shared_id, ()))
-        return max(reports, key=lambda report: (wording.clinical_date(report).begin, report.shared_id), default=shown)
+        return max(reports, key=lambda report: (clinical_date(report).begin, report.shared_id), default=shown)
 
     @cached_property
     def _reports(self) -> Mapping[str, Sequence[Statement]]:
@@ -103,7 +105,7 @@ class _ResultDates:
         found: defaultdict[str, list[Statement]] = defaultdict(list)
         for fact in self._record.facts("DiagnosticReport"):
             for report in self._record.valid_statements(fact):
-                if wording.clinical_date_text(report):
+                if clinical_date_text(report):
                     for reference in objects_at(report.content, "result"):
                         result = self._record.resolve(report, reference) or {}
                         found[text_at(result, "id")].append(report)

@@ -1,0 +1,45 @@
+"""Reads the clinical data files of `schemas/merge` and `schemas/summary`, and says which of them nobody has reviewed.
+
+Each file has a `status`, an `owner` and its `content`. The status is `reviewed` when a clinician, who is named as the
+owner, has signed it; until then it is `not reviewed`, and the owner is empty.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from onestory.shared.errors import Misconfigured
+from onestory.shared.kafka.schemas import schemas_folder
+
+FOLDERS = ("merge", "summary")
+"""The folders of `schemas` whose files decide what a reader is told."""
+NOT_REVIEWED = "not reviewed"
+REVIEWED = "reviewed"
+
+
+def read_clinical_data(name: str) -> Any:
+    """The content of a file such as `merge/allergens`. Raises `Misconfigured` if its status or owner is not clear."""
+    return _read(name)["content"]
+
+
+def unreviewed_files() -> tuple[str, ...]:
+    """The names of the files that no clinician has signed, sorted."""
+    folder = schemas_folder()
+    names = sorted(f"{each}/{path.stem}" for each in FOLDERS for path in (folder / each).glob("*.yaml"))
+    return tuple(name for name in names if _read(name)["status"] != REVIEWED)
+
+
+def _read(name: str) -> dict[str, Any]:
+    file = yaml.safe_load((schemas_folder() / f"{name}.yaml").read_text())
+    expected = {"status", "owner", "content"}
+    if not isinstance(file, dict) or file.keys() != expected:
+        raise Misconfigured(f"schemas/{name}.yaml needs status, owner and content, and nothing else.")
+    status, owner = file["status"], file["owner"]
+    if not ((status, owner) == (NOT_REVIEWED, "") or (status == REVIEWED and isinstance(owner, str) and owner)):
+        raise Misconfigured(
+            f"schemas/{name}.yaml needs the status `{REVIEWED}` with the name of the clinician as owner, "
+            f"or `{NOT_REVIEWED}` with an empty owner."
+        )
+    return file
