@@ -139,6 +139,14 @@ class Settings(HttpSettings):
         "which retires statements of the earlier system.",
         "While an organisation moves to another clinical system. Remove it when the move is over.",
     )
+    accept_unreviewed: tuple[str, ...] = _setting(
+        (),
+        "names of files such as `merge/allergens`, separated by commas",
+        "The files of `schemas/merge` and `schemas/summary` that no clinician has reviewed, and that this deployment "
+        "uses all the same. `serve` and `summarise` refuse to start while another file has no review "
+        "([decision 35](../explanation/decisions/0035-review-of-clinical-data.md)).",
+        "For tests and trials. Before live use have each file reviewed instead.",
+    )
     source_rhythms: Mapping[str, timedelta] = _setting(
         {},
         'JSON: `ODS` or `ODS/system` to an ISO 8601 duration, `{"A81001": "P1D", "RX1/ward": "PT1H"}`',
@@ -185,32 +193,6 @@ class Settings(HttpSettings):
         "The most JSON values that a BaRS message, a referral or the Parameters of an operation above 64 kB may have. "
         "More are answered with 413.",
         "When senders' messages hold more. Each 10,000 delay other requests by up to 15 ms.",
-    )
-    large_body_processes: int = _setting(
-        2,
-        "processes",
-        "How many processes prepare bodies above 64 kB. One caller has one body in preparation at a time. "
-        "Bodies that wait for their turn longer than `ONESTORY_LARGE_BODY_LIMIT_S` are answered with 503.",
-        "When `serve` has more than two processor cores.",
-    )
-    large_body_limit_s: float = _setting(
-        10.0,
-        "seconds of a processor",
-        "How much processor time the preparation of one large body may take. Then its process is stopped, nothing is "
-        "published, and the answer is 413. If it takes three times as long by the clock, the answer is 503.",
-        "When publishers send large Bundles to a slow machine.",
-    )
-    large_body_waiting: int = _setting(
-        16,
-        "bodies",
-        "How many large bodies may wait for a process. One more is answered with 503.",
-        "When many publishers send large bodies at the same time.",
-    )
-    large_body_memory_mb: int = _setting(
-        1_500,
-        "megabytes",
-        "The most memory that the preparation of one large body may take. Then it ends, and the answer is 413.",
-        "When the machine has less memory, or `ONESTORY_MAX_BODY_BYTES` is raised.",
     )
     worklist_listeners: int = _setting(
         500,

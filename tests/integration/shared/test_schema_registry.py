@@ -14,6 +14,7 @@ import pytest
 from tests.registry import Registry, running_registry
 from tests.stack import Stack
 
+from onestory.record.clinical_data import unreviewed_files
 from onestory.shared.errors import Misconfigured, Unavailable, Unprocessable
 from onestory.shared.events import RecordChanged, Source
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PersonIdentifier
@@ -148,6 +149,7 @@ def test_a_process_without_its_registry_ends_with_one_sentence(command: list[str
         "ONESTORY_KEY_SECRET": "a secret for tests, long enough!",  # pragma: allowlist secret
         "ONESTORY_OIDC_ISSUER": NOBODY,
         "ONESTORY_OIDC_JWKS_URL": NOBODY,
+        "ONESTORY_ACCEPT_UNREVIEWED": ",".join(unreviewed_files()),
     }
 
     ended = subprocess.run(

@@ -26,6 +26,7 @@ from onestory.record.person.identifiers import PersonRef
 from onestory.record.person.load import Demographics
 from onestory.record.read.access import RecordView, unfiltered_view
 from onestory.record.read.person_reader import PersonReader
+from onestory.record.review import require_review
 from onestory.record.summary import store as summary_store
 from onestory.record.summary.model import Summary
 from onestory.record.summary.service import MadeSummary, Summaries, summary_patient
@@ -231,6 +232,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(_arguments: argparse.Namespace) -> int:
     """Runs the summariser until SIGTERM. The exit code is not 0 if it stopped for another reason."""
     config = settings.read()
+    require_review(config.accept_unreviewed)
     logs.configure(config.log_level, config.log_format)
     stop = stop_on_signals()
     runtime.tune_gc()

@@ -103,3 +103,29 @@ class HttpSettings:
         "The web pages whose scripts may call the API (CORS). If it is empty, browsers stop them.",
         "When an app runs in a browser and no gateway answers CORS.",
     )
+    large_body_processes: int = setting(
+        2,
+        "processes",
+        "How many processes prepare bodies above 64 kB. One caller has one body in preparation at a time. "
+        "Bodies that wait for their turn longer than `ONESTORY_LARGE_BODY_LIMIT_S` are answered with 503.",
+        "When `serve` has more than two processor cores.",
+    )
+    large_body_limit_s: float = setting(
+        10.0,
+        "seconds of a processor",
+        "How much processor time the preparation of one large body may take. Then its process is stopped, nothing is "
+        "published, and the answer is 413. If it takes three times as long by the clock, the answer is 503.",
+        "When publishers send large Bundles to a slow machine.",
+    )
+    large_body_waiting: int = setting(
+        16,
+        "bodies",
+        "How many large bodies may wait for a process. One more is answered with 503.",
+        "When many publishers send large bodies at the same time.",
+    )
+    large_body_memory_mb: int = setting(
+        1_500,
+        "megabytes",
+        "The most memory that the preparation of one large body may take. Then it ends, and the answer is 413.",
+        "When the machine has less memory, or `ONESTORY_MAX_BODY_BYTES` is raised.",
+    )

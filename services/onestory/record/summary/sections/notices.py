@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
+from onestory.record.clinical_data import unreviewed_files
 from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.model import Fact
 from onestory.record.person.sources_words import words_in
@@ -115,10 +117,19 @@ def source_freshness(record: SummaryRecord) -> Section | None:
     return Section(
         "sources",
         "Sources, and how fresh they are",
-        table("Sources", _COLUMNS, rows) + paragraph("What a source did not send is not in this summary."),
+        table("Sources", _COLUMNS, rows)
+        + paragraph("What a source did not send is not in this summary.")
+        + review_remark(),
         system=ONESTORY_SECTIONS,
         digest_body=table("Sources", _COLUMNS, rows_without_times),
     )
+
+
+@cache
+def review_remark() -> str:
+    """A paragraph of XHTML that says that no clinician has reviewed the rules of the page; "" if all are reviewed."""
+    unreviewed = "The rules that made this page have not been reviewed by a clinician."
+    return paragraph(unreviewed) if unreviewed_files() else ""
 
 
 def is_incomplete(line: Freshness) -> bool:
