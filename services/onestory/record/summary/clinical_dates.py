@@ -33,6 +33,20 @@ _OTHER_DATES = (
     ("recordedOn", ""),
 )
 
+# Elements with the day on which a clinician or a system entered the statement.
+_RECORDED = ("recordedDate", "recorded", "dateAsserted")
+
+
+def recorded_date(statement: Statement) -> str:
+    """The day on which the statement was entered into its source's record, as text; "" if the source states none.
+
+    `Statement.recorded_at` is when the source last sent the statement, which may be decades later.
+    """
+    content = statement.content
+    written = next((found for name in _RECORDED if name in content and (found := text_at(content, name))), "")
+    known = parse_date(written)
+    return summary_dates.day(known.uk_day) if known and known.uk_day else summary_dates.shown(written)
+
 
 def clinical_date(statement: Statement) -> DateSpan:
     """The clinical date of a statement; if it has none, the time at which it was recorded.

@@ -11,6 +11,7 @@ from typing import Any
 
 from onestory.record.merge.model import Fact, FactConflict, Judgement, Statement, Verdict
 from onestory.record.summary import dates as summary_dates
+from onestory.record.summary.clinical_dates import recorded_date
 from onestory.record.summary.model import SummaryRecord, summary_codes
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.wording import own_name, short_text
@@ -26,7 +27,7 @@ MAX_STATEMENTS_PER_SIDE = 5
 
 
 def source_paragraphs(record: SummaryRecord, fact: Fact) -> list[str]:
-    """Paragraphs of XHTML: each source with the date it recorded the fact, the rules that joined it, and judgements."""
+    """Paragraphs of XHTML: each source with its days, the rules that joined it, and judgements."""
     statements = record.valid_statements(fact)
     lines = [_line(record, statement, statements[0]) for statement in statements]
     valid_ids = {statement.shared_id for statement in statements}
@@ -81,13 +82,23 @@ def _judgement(record: SummaryRecord, judgement: Judgement) -> str:
 
 
 def _line(record: SummaryRecord, statement: Statement, shown: Statement) -> str:
-    recorded = summary_dates.day(uk_day(statement.recorded_at))
-    line = f"{text(record.organisation_of(statement))}, recorded {recorded}"
+    line = f"{text(record.organisation_of(statement))}, {text(recorded_and_sent(statement))}"
     own = own_name(statement.content)
     if statement is not shown and own and own != own_name(shown.content):
         line += f", as “{text(own)}”"
     until = record.former_until(statement)
     return f"{line}: {strong(f'former practice, until {summary_dates.day(until)}')}" if until else line
+
+
+def recorded_and_sent(statement: Statement) -> str:
+    """When the statement was entered and when it was sent, such as `recorded 3 Apr 1998, sent 29 Nov 2026`.
+
+    A day is stated once if both are the same.
+    """
+    sent, recorded = summary_dates.day(uk_day(statement.recorded_at)), recorded_date(statement)
+    if not recorded:
+        return f"sent {sent}"
+    return f"recorded {recorded}" if recorded == sent else f"recorded {recorded}, sent {sent}"
 
 
 def _side(record: SummaryRecord, side: tuple[str, ...]) -> str:

@@ -207,7 +207,7 @@ def test_a_fact_of_several_sources_is_one_line_that_names_them_and_the_rule() ->
     problems = sections(summary)["11450-4"]
     assert len(entries(problems)) == 1
     for part in (
-        "Harbour Street Surgery (A81001), recorded 22 Nov 2026",
+        "Harbour Street Surgery (A81001), sent 22 Nov 2026",
         "Vale Royal Hospital (RZ3)",
         "same-condition",
     ):
