@@ -63,7 +63,7 @@ def test_every_file_is_read() -> None:
         [rules.unique_systems, rules.system_aliases, rules.negations, rules.none_known, rules.substances, rules.sides]
     )
     assert all([rules.plan_elements, rules.plans, rules.phases, rules.empty_codes, rules.empty_systems])
-    assert len(FILES) == 9
+    assert len(FILES) == 10
 
 
 @pytest.mark.parametrize("name", ["none-known", "plans", "empty-codes"])

@@ -1,138 +1,31 @@
 """Merges Observations: one fact for one measurement. Rule `same-observation`.
 
-Code, time, value with unit, and components must be the same. Body site, method and specimen must not differ where both
-state them. A date without a time matches a time on that day with `likely` certainty. An Observation without a value
-matches nothing. See http://hl7.org/fhir/R4/observation.html.
+Code, time, value with unit, and components must be the same; a value that was rounded or converted to another unit is
+the same with `likely` certainty. Body site, method and specimen must not differ where both state them. A date without
+a time matches a time on that day with `likely` certainty. An Observation without a value matches nothing. See
+http://hl7.org/fhir/R4/observation.html.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
-from onestory.record.merge.conflicts import conflict, negation_conflict
+from onestory.record.merge.conflicts import conflict
+from onestory.record.merge.finding import Finding, finding_of
 from onestory.record.merge.model import Certainty, FactConflict
 from onestory.record.merge.pairs import Bucket, Clusters, buckets, has_several_sources, joinable_pairs
 from onestory.record.merge.reading import Reading, first_present
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import ClinicalSpan, codes, exclude, number, reference_id, span, worded
+from onestory.record.merge.values import ClinicalSpan, codes, exclude, reference_id, span
 from onestory.shared.fhir.json import Code, first_object, objects, text
 
 RULE = "same-observation"
 _NOT_DONE = "One says that this was observed, another that it was not."
 _VALUE = "The values differ."
 _NO_CODES: frozenset[Code] = frozenset()
-
-_QUANTITIES = {
-    "valueQuantity": ("",),
-    "valueRange": ("low", "high"),
-    "valueRatio": ("numerator", "denominator"),
-}
-_PLAIN = {"valuePeriod": ("start", "end"), "valueSampledData": ("data",)}
-
-
-# Components are compared pair by pair up to this number. More, which no panel has, must be equal as written.
-_MOST_COMPONENTS = 50
-
-
-class Quantity(NamedTuple):
-    """A number with its comparator, and the names of its unit (code and text)."""
-
-    comparator: str
-    value: int | float | None
-    unit: frozenset[str]
-
-    def is_same(self, other: Quantity) -> bool:
-        """Whether value and comparator are equal, and the units share a name."""
-        one_unit = self.unit == other.unit or not self.unit.isdisjoint(other.unit)
-        return self.value == other.value and self.comparator == other.comparator and one_unit
-
-
-class Value(NamedTuple):
-    """The value of an Observation or component, whatever its type; each part is keyed by element name."""
-
-    quantities: Mapping[str, Quantity]
-    plain: Mapping[str, object]
-    codes: frozenset[Code]
-    words: str
-
-    def __bool__(self) -> bool:
-        return bool(self.quantities or self.plain or self.codes or self.words)
-
-    def is_same(self, other: Value) -> bool:
-        """Whether both are the same value; coded values need one code in common."""
-        if self.plain != other.plain or self.quantities.keys() != other.quantities.keys():
-            return False
-        if self.codes or other.codes:
-            return not self.codes.isdisjoint(other.codes)
-        alike = all(mine.is_same(other.quantities[name]) for name, mine in self.quantities.items())
-        return alike and self.words == other.words
-
-
-class Finding(NamedTuple):
-    """The value of an Observation and its components, each with its codes."""
-
-    value: Value
-    components: Sequence[tuple[frozenset[Code], Value]]
-
-    def __bool__(self) -> bool:
-        return bool(self.value or self.components)
-
-    def is_same(self, other: Finding) -> bool:
-        """Whether both hold the same values, in any order of components. Two empty findings are not the same."""
-        if not self or not other or len(self.components) != len(other.components):
-            return False
-        if len(self.components) > _MOST_COMPONENTS:
-            return self == other
-        mine_in_theirs = all(_is_in(each, other.components) for each in self.components)
-        theirs_in_mine = all(_is_in(each, self.components) for each in other.components)
-        return self.value.is_same(other.value) and mine_in_theirs and theirs_in_mine
-
-
-def finding_of(content: Mapping[str, Any], rules: MergeRules) -> Finding:
-    """The value and components that an Observation states."""
-    parts = objects(content["component"]) if "component" in content else ()
-    components = [(frozenset(codes(part.get("code"), rules.system_aliases)), _value(part, rules)) for part in parts]
-    return Finding(_value(content, rules), components)
-
-
-def _value(content: Mapping[str, Any], rules: MergeRules) -> Value:
-    stated = [name for name in content if name.startswith("value")]
-    if not stated:
-        return _NO_VALUE
-    quantities: dict[str, Quantity] = {}
-    plain: dict[str, object] = {}
-    found: frozenset[Code] = frozenset()
-    words = ""
-    for name in stated:
-        value = content[name]
-        if name in _QUANTITIES:
-            quantities |= {
-                name + part: _quantity(first_object(value).get(part) if part else value) for part in _QUANTITIES[name]
-            }
-        elif name == "valueCodeableConcept":
-            found, words = frozenset(codes(value, rules.system_aliases)), worded(first_object(value).get("text"))
-        else:
-            parts = {part: first_object(value).get(part) for part in _PLAIN[name]} if name in _PLAIN else {"": value}
-            # Python treats 1 and True as equal; FHIR does not.
-            plain |= {
-                name + part: (type(each).__name__, each) for part, each in parts.items() if isinstance(each, str | int)
-            }
-    return Value(quantities, plain, found, words)
-
-
-_NO_VALUE = Value({}, {}, frozenset(), "")
-
-
-def _quantity(value: object) -> Quantity:
-    found = first_object(value)
-    unit = frozenset([each for each in (text(found.get("code")).casefold(), worded(found.get("unit"))) if each])
-    return Quantity(text(found.get("comparator")), number(found.get("value")), unit)
-
-
-def _is_in(component: tuple[frozenset[Code], Value], others: Sequence[tuple[frozenset[Code], Value]]) -> bool:
-    own_codes, value = component
-    return any(not own_codes.isdisjoint(codes) and value.is_same(other) for codes, other in others)
+_MINUTE = 60_000_000
 
 
 class Specimen(NamedTuple):
@@ -154,6 +47,25 @@ class Observed(NamedTuple):
     specimen: Specimen | None
 
 
+class _Moments:
+    """Statements of one day by the minute of their time; those without one, or over a period, match any minute."""
+
+    def __init__(self, group: Bucket, compared: Callable[[Reading], Observed]) -> None:
+        self._all = group
+        self._timeless = [each for each in group if not _has_moment(compared(each))]
+        self._by_minute: dict[int, Bucket] = {}
+        for each in group:
+            when = compared(each).when
+            if when is not None:
+                self._by_minute.setdefault(when.since // _MINUTE, []).append(each)
+
+    def near(self, observed: Observed) -> Iterable[Reading]:
+        """The statements that may be of the same time."""
+        if observed.when is None or not _has_moment(observed):
+            return self._all
+        return chain(self._timeless, self._by_minute.get(observed.when.since // _MINUTE, ()))
+
+
 class Observations:
     """Joins the Observations of one person, and finds their conflicts. They may refer to the given Specimens."""
 
@@ -164,18 +76,38 @@ class Observations:
         self._observed: dict[int, Observed] = {}
         of_code = buckets(self._readings, lambda each: each.codes).values()
         compared = {each.ordinal: each for bucket in of_code if _worth_comparing(bucket) for each in bucket}
-        self._buckets = list(buckets([compared[ordinal] for ordinal in sorted(compared)], _keys).values())
+        self._of_day = list(buckets([compared[ordinal] for ordinal in sorted(compared)], _day_keys).values())
 
     def join(self, clusters: Clusters) -> None:
         """Joins observations of one measurement."""
-        for one, other in joinable_pairs(self._buckets, clusters):
+        same_value = [group for bucket in self._of_day if has_several_sources(bucket) for group in self._alike(bucket)]
+        for one, other in joinable_pairs(same_value, clusters):
             if certainty := self._join_certainty(one, other):
                 clusters.join(one.ordinal, other.ordinal, RULE, certainty)
 
+    def _alike(self, bucket: Bucket) -> Iterator[Bucket]:
+        """Yields the groups of a day within which two statements can be one measurement."""
+        if len(bucket) == 2:
+            yield bucket
+            return
+        # Only a date without a time can match several times of its day.
+        by_day = any(not _has_moment(self._compared(each)) for each in bucket)
+
+        def keys(reading: Reading) -> Iterator[Hashable]:
+            observed = self._compared(reading)
+            when = observed.when
+            minute = 0 if by_day or when is None else when.since // _MINUTE
+            for key in observed.finding.bucket_keys():
+                yield minute, reading.negative, key
+
+        yield from buckets(bucket, keys).values()
+
     def conflicts(self, clusters: Clusters) -> Iterator[FactConflict]:
         """Yields conflicts between observed and not observed, and between values of one fact."""
-        for bucket in self._buckets:
-            yield from negation_conflict(_NOT_DONE, bucket, self._at_one_time)
+        for bucket in self._of_day:
+            negative = [reading for reading in bucket if reading.negative]
+            if negative and len(negative) < len(bucket):
+                yield from self._negation(negative, [reading for reading in bucket if not reading.negative])
         for group in clusters.joined_groups(self._readings):
             # Statements that only this rule joined have equal values.
             if all(join.rule == RULE for join in clusters.joins[clusters.root(group[0].ordinal)]):
@@ -184,17 +116,26 @@ class Observations:
             if len(by_value) > 1:
                 yield conflict("value", _VALUE, *by_value)
 
-    def _at_one_time(self, one: Reading, other: Reading) -> bool:
-        return self._certainty_of_time(one, other) is not None
+    def _negation(self, negative: Bucket, positive: Bucket) -> Iterator[FactConflict]:
+        """Yields at most one conflict between the denials of one day and the measurements at their times."""
+        denials, stated = _Moments(negative, self._compared), _Moments(positive, self._compared)
+        against = [each for each in negative if self._any_at_one_time(each, stated)]
+        if against:
+            sides = [each for each in positive if self._any_at_one_time(each, denials)]
+            yield conflict("negation", _NOT_DONE, sides, against)
+
+    def _any_at_one_time(self, one: Reading, others: _Moments) -> bool:
+        return any(self._certainty_of_time(one, other) is not None for other in others.near(self._compared(one)))
 
     def _join_certainty(self, one: Reading, other: Reading) -> Certainty | None:
         when = self._certainty_of_time(one, other)
         if when is None:
             return None
         a, b = self._compared(one), self._compared(other)
-        if exclude(a.site, b.site) or exclude(a.method, b.method) or not a.finding.is_same(b.finding):
+        match = a.finding.match(b.finding)
+        if match is None or exclude(a.site, b.site) or exclude(a.method, b.method):
             return None
-        if a.site != b.site or (a.specimen is None) is not (b.specimen is None):
+        if match is Certainty.LIKELY or a.site != b.site or (a.specimen is None) is not (b.specimen is None):
             when = Certainty.LIKELY
         if a.specimen and b.specimen:
             return _specimen_certainty(a.specimen, b.specimen, when)
@@ -218,7 +159,7 @@ class Observations:
             finding = self._compared(reading).finding
             if not finding:
                 continue
-            same = next((other for other in by_value if self._compared(other[0]).finding.is_same(finding)), None)
+            same = next((other for other in by_value if self._compared(other[0]).finding.match(finding)), None)
             if same is None:
                 by_value.append([reading])
             else:
@@ -227,15 +168,16 @@ class Observations:
 
     def _compared(self, reading: Reading) -> Observed:
         if reading.ordinal not in self._observed:
-            self._observed[reading.ordinal] = self._parse(reading.content)
+            self._observed[reading.ordinal] = self._parse(reading)
         return self._observed[reading.ordinal]
 
-    def _parse(self, content: Mapping[str, Any]) -> Observed:
+    def _parse(self, reading: Reading) -> Observed:
+        content = reading.content
         aliases = self._rules.system_aliases
         return Observed(
             _effective_start(content),
             span(first_object(content["effectivePeriod"]).get("end")) if "effectivePeriod" in content else None,
-            finding_of(content, self._rules),
+            finding_of(content, reading.codes, self._rules),
             frozenset(codes(content["bodySite"], aliases)) if "bodySite" in content else _NO_CODES,
             frozenset(codes(content["method"], aliases)) if "method" in content else _NO_CODES,
             self._specimen(content["specimen"]) if "specimen" in content else None,
@@ -250,6 +192,10 @@ class Observations:
         return Specimen(target, numbers, frozenset(codes(found.get("type"), self._rules.system_aliases)))
 
 
+def _has_moment(observed: Observed) -> bool:
+    return observed.when is not None and observed.when.moment
+
+
 def _worth_comparing(bucket: Bucket) -> bool:
     return has_several_sources(bucket) or any(each.negative for each in bucket)
 
@@ -259,7 +205,7 @@ def _effective_start(content: Mapping[str, Any]) -> ClinicalSpan | None:
     return span(stated) or span(first_object(content.get("effectivePeriod")).get("start"))
 
 
-def _keys(reading: Reading) -> Iterator[Hashable]:
+def _day_keys(reading: Reading) -> Iterator[Hashable]:
     when = _effective_start(reading.content)
     if when is not None and when.day is not None:
         for code in reading.codes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
 
 from onestory.record.merge.conflicts import conflict
 from onestory.record.merge.model import Certainty, FactConflict, Join
@@ -127,9 +128,15 @@ def candidates(shared: Iterable[Bucket]) -> dict[int, Bucket]:
     for bucket in shared:
         for reading in bucket:
             buckets_of.setdefault(reading.ordinal, []).append(bucket)
-    return {
-        ordinal: groups[0] if len(groups) == 1 else _union(groups) for ordinal, groups in sorted(buckets_of.items())
-    }
+    # Statements with the same buckets have the same candidates.
+    unions: dict[tuple[int, ...], Bucket] = {}
+    found: dict[int, Bucket] = {}
+    for ordinal, groups in sorted(buckets_of.items()):
+        key = tuple([id(group) for group in groups])
+        if key not in unions:
+            unions[key] = groups[0] if len(groups) == 1 else _union(groups)
+        found[ordinal] = unions[key]
+    return found
 
 
 def joinable_pairs(shared: Iterable[Bucket], clusters: Clusters) -> Iterator[tuple[Reading, Reading]]:
@@ -139,39 +146,73 @@ def joinable_pairs(shared: Iterable[Bucket], clusters: Clusters) -> Iterator[tup
     """
     groups = candidates([bucket for bucket in shared if has_several_sources(bucket)])
     # Many ordinals have the same group: it is split by source once.
-    by_source = {id(group): _by_source(group) for group in {id(group): group for group in groups.values()}.values()}
+    distinct = {id(group): group for group in groups.values()}
+    by_source = {key: _BySource(group, clusters) for key, group in distinct.items()}
     for ordinal, group in groups.items():
         if ordinal == group[-1].ordinal:
             continue
         one = group[bisect_right(group, ordinal, key=by_ordinal) - 1] if ordinal != group[0].ordinal else group[0]
-        for other in _others(one, by_source[id(group)], clusters.sources(ordinal)):
-            if one.negative is other.negative and clusters.can_join(ordinal, other.ordinal):
+        for other in by_source[id(group)].after(one):
+            if clusters.can_join(ordinal, other.ordinal):
                 yield one, other
 
 
-def all_pairs(groups: Mapping[int, Bucket]) -> Iterator[tuple[Reading, Reading]]:
-    """Yields each pair that shares a key, once, in the order of the ids."""
-    for ordinal, group in groups.items():
-        after = bisect_right(group, ordinal, key=by_ordinal)
-        for other in group[after:]:
-            yield group[after - 1], other
+class _BySource:
+    """A group by source and negation. It passes over statements that can no longer be joined, so that it stays fast."""
 
+    def __init__(self, group: Bucket, clusters: Clusters) -> None:
+        self._clusters = clusters
+        self._parts: dict[tuple[bool, Source], Bucket] = {}
+        for reading in group:
+            self._parts.setdefault((reading.negative, reading.source), []).append(reading)
+        # For a source and a part: where to go on from each position. Clusters only grow, so a way is never shortened.
+        self._next: dict[tuple[Source, Source, bool], list[int]] = {}
 
-def _others(one: Reading, by_source: Mapping[Source, Bucket], taken: Collection[Source]) -> Sequence[Reading]:
-    """The statements after this one whose sources are not in its cluster."""
-    after = [
-        bucket[bisect_right(bucket, one.ordinal, key=by_ordinal) :]
-        for source, bucket in by_source.items()
-        if source not in taken
-    ]
-    return after[0] if len(after) == 1 else sorted((reading for bucket in after for reading in bucket), key=by_ordinal)
+    def after(self, one: Reading) -> Iterator[Reading]:
+        """Yields the later statements that agree on negation, whose sources are not in the cluster, in order of ids.
 
+        The cluster may grow between two of them.
+        """
+        clusters, negative = self._clusters, one.negative
+        ahead: list[tuple[int, int, Source]] = []
+        for (kind, source), part in self._parts.items():
+            if kind is negative and source not in clusters.sources(one.ordinal):
+                self._push(ahead, one, source, bisect_right(part, one.ordinal, key=by_ordinal))
+        while ahead:
+            _, position, source = heappop(ahead)
+            if source in clusters.sources(one.ordinal):
+                continue
+            other = self._parts[negative, source][position]
+            if one.source not in clusters.sources(other.ordinal):
+                yield other
+            if source not in clusters.sources(one.ordinal):
+                self._push(ahead, one, source, position + 1)
 
-def _by_source(group: Bucket) -> dict[Source, Bucket]:
-    by_source: dict[Source, Bucket] = {}
-    for reading in group:
-        by_source.setdefault(reading.source, []).append(reading)
-    return by_source
+    def _push(self, ahead: list[tuple[int, int, Source]], one: Reading, source: Source, start: int) -> None:
+        part = self._parts[one.negative, source]
+        position = self._free(one, source, part, start)
+        if position < len(part):
+            heappush(ahead, (part[position].ordinal, position, source))
+
+    def _free(self, one: Reading, source: Source, part: Bucket, start: int) -> int:
+        """The first position from `start` on whose cluster does not hold the source of this statement."""
+        following = self._next.setdefault((one.source, source, one.negative), [])
+        if not following:
+            following.extend(range(len(part) + 1))
+        position, passed = start, []
+        while position < len(part):
+            if following[position] != position:
+                passed.append(position)
+                position = following[position]
+            elif one.source in self._clusters.sources(part[position].ordinal):
+                passed.append(position)
+                following[position] = position + 1
+                position += 1
+            else:
+                break
+        for each in passed:
+            following[each] = position
+        return position
 
 
 def _union(groups: Sequence[Bucket]) -> Bucket:
@@ -192,11 +233,28 @@ def shared_identifiers(readings: Sequence[Reading], rules: MergeRules) -> list[B
 
 def join_identifiers(groups: Sequence[Bucket], clusters: Clusters) -> None:
     """Joins statements that share a unique identifier and have compatible codes."""
-    for one, other in all_pairs(candidates(groups)):
-        if clusters.are_joined(one, other) or one.withdrawn or other.withdrawn or not _compatible(one, other):
+    parts = [part for group in groups for part in _by_negation(group)]
+    joined: set[int] = set()
+    for ordinal, group in candidates(parts).items():
+        if id(group) in joined:
             continue
-        if clusters.can_join(one.ordinal, other.ordinal, allow_same_source=True):
-            clusters.join(one.ordinal, other.ordinal, RULE, Certainty.EXACT)
+        after = bisect_right(group, ordinal, key=by_ordinal)
+        one = group[after - 1]
+        for other in group[after:]:
+            if clusters.are_joined(one, other) or not _compatible(one, other):
+                continue
+            if clusters.can_join(one.ordinal, other.ordinal, allow_same_source=True):
+                clusters.join(one.ordinal, other.ordinal, RULE, Certainty.EXACT)
+        if all(clusters.are_joined(one, other) for other in group):
+            joined.add(id(group))
+
+
+def _by_negation(group: Bucket) -> Iterator[Bucket]:
+    """Yields the statements that are not withdrawn: those that state something, then those that deny it."""
+    for negative in (False, True):
+        part = [each for each in group if each.negative is negative and not each.withdrawn]
+        if len(part) > 1:
+            yield part
 
 
 def identifier_conflicts(groups: Sequence[Bucket], clusters: Clusters) -> Iterator[FactConflict]:

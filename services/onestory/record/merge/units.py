@@ -1,0 +1,114 @@
+"""Compares quantities whose units measure the same thing: 8.1 g/dL is 81 g/L. The units are `schemas/merge/units.yaml`.
+
+Two quantities are the same when they are equal, or when one is the other rounded or converted: at most half a unit of
+the last place of the less exact one apart, and not more than a small share of the value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from onestory.shared.fhir.json import Code
+
+_SNOMED = "http://snomed.info/sct"
+NEAR = 0.005
+"""The greatest difference between two roundings of one value, as a share of it."""
+CONVERTED = 0.015
+"""The same for two values that were converted."""
+_CELL = 0.0075
+
+
+class Conversion(NamedTuple):
+    """A value times `factor`, with `plus` added, is a value of `scale`."""
+
+    scale: str
+    factor: float
+    plus: float
+
+
+class Units(NamedTuple):
+    """The units by name in lower case, and for a code the conversions of one scale to another."""
+
+    units: Mapping[str, Conversion]
+    measurements: Mapping[Code, Mapping[str, Conversion]]
+
+    def knows(self, name: str) -> bool:
+        """Whether this name of a unit stands in a list."""
+        return name in self.units
+
+    def measure(self, value: float, names: Collection[str], codes: Collection[Code]) -> Measure | None:
+        """The value on the scale of its unit; None for a unit in no list. `codes` are those of the measurement."""
+        found = next((self.units[name] for name in sorted(names) if name in self.units), None)
+        if found is None:
+            return None
+        exact, half = value * found.factor + found.plus, _half_place(value) * found.factor
+        scale, converted = found.scale, found.factor != 1
+        for code in codes:
+            further = self.measurements.get(code, {}).get(scale)
+            if further:
+                exact, half = exact * further.factor + further.plus, half * further.factor
+                scale, converted = further.scale, True
+                break
+        return Measure(scale, exact, half, converted)
+
+
+class Measure(NamedTuple):
+    """A value on a scale. `half` is half a unit of its last written place; `converted`: it was written otherwise."""
+
+    scale: str
+    value: float
+    half: float
+    converted: bool
+
+    def cells(self) -> Iterator[str]:
+        """Yields cells such that two measures that are near share one."""
+        size = abs(self.value)
+        # The less exact of two values reaches the other one.
+        yield from cells(self.value, min(CONVERTED, self.half / size if size else 0) + 1e-6)
+
+    def is_near(self, other: Measure) -> bool:
+        """Whether both are one value, rounded or converted."""
+        if self.scale != other.scale:
+            return False
+        share = CONVERTED if self.converted is not other.converted else NEAR
+        apart, size = abs(self.value - other.value), max(abs(self.value), abs(other.value))
+        # The tiny addend absorbs errors of binary fractions.
+        return apart <= min(max(self.half, other.half), share * size) + 1e-9 * size
+
+
+def units_of(table: Mapping[str, Any]) -> Units:
+    """The units of the data file. Raises `KeyError` or `TypeError` if something is missing."""
+    units = {
+        name: _conversion(scale, each) for scale, listed in table["scales"].items() for name, each in listed.items()
+    }
+    measurements: dict[Code, dict[str, Conversion]] = {}
+    for each in table["measurements"]:
+        for written in each["codes"]:
+            system, bar, code = written.rpartition("|")
+            of_code = measurements.setdefault((system if bar else _SNOMED, code), {})
+            of_code[each["from"]] = _conversion(each["to"], each)
+    return Units(units, measurements)
+
+
+def cells(value: float, reach: float) -> Iterator[str]:
+    """Yields cells such that two values share one if they differ by no more than the reach of one of them."""
+    if not value:
+        yield "zero"
+        return
+    size, sign = math.log(abs(value)), "+" if value > 0 else "-"
+    for cell in range(math.floor((size - reach) / _CELL), math.floor((size + reach) / _CELL) + 1):
+        yield f"{sign}{cell}"
+
+
+def _conversion(scale: str, written: Mapping[str, Any]) -> Conversion:
+    return Conversion(scale, float(written["factor"]), float(written.get("plus", 0)))
+
+
+def _half_place(value: float) -> float:
+    written = repr(value)
+    if "e" in written or "." not in written:
+        return 0.5 if isinstance(value, int) else 0.0
+    decimals = written.partition(".")[2]
+    return 0.5 if decimals == "0" else 0.5 / 10 ** len(decimals)
