@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Certainty
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.units import CONVERTED, Measure, cells
+from onestory.record.merge.units import CONVERTED, ScaledValue, cells
 from onestory.record.merge.values import codes, number, worded
 from onestory.shared.fhir.json import Code, first_object, objects, text
 
@@ -38,7 +38,7 @@ class Quantity(NamedTuple):
     comparator: str
     value: int | float | None
     unit: frozenset[str]
-    measure: Measure | None
+    measure: ScaledValue | None
     has_other_name: bool
 
     def match(self, other: Quantity) -> Certainty | None:

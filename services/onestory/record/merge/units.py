@@ -20,7 +20,7 @@ CONVERTED = 0.015
 _CELL = 0.0075
 
 
-class Conversion(NamedTuple):
+class UnitConversion(NamedTuple):
     """A value times `factor`, with `plus` added, is a value of `scale`."""
 
     scale: str
@@ -31,14 +31,14 @@ class Conversion(NamedTuple):
 class Units(NamedTuple):
     """The units by name in lower case, and for a code the conversions of one scale to another."""
 
-    units: Mapping[str, Conversion]
-    measurements: Mapping[Code, Mapping[str, Conversion]]
+    units: Mapping[str, UnitConversion]
+    measurements: Mapping[Code, Mapping[str, UnitConversion]]
 
     def knows(self, name: str) -> bool:
         """Whether this name of a unit stands in a list."""
         return name in self.units
 
-    def measure(self, value: float, names: Collection[str], codes: Collection[Code]) -> Measure | None:
+    def measure(self, value: float, names: Collection[str], codes: Collection[Code]) -> ScaledValue | None:
         """The value on the scale of its unit; None for a unit in no list. `codes` are those of the measurement."""
         found = next((self.units[name] for name in sorted(names) if name in self.units), None)
         if found is None:
@@ -51,10 +51,10 @@ class Units(NamedTuple):
                 exact, half = exact * further.factor + further.plus, half * further.factor
                 scale, converted = further.scale, True
                 break
-        return Measure(scale, exact, half, converted)
+        return ScaledValue(scale, exact, half, converted)
 
 
-class Measure(NamedTuple):
+class ScaledValue(NamedTuple):
     """A value on a scale. `half` is half a unit of its last written place; `converted`: it was written otherwise."""
 
     scale: str
@@ -68,7 +68,7 @@ class Measure(NamedTuple):
         # The less exact of two values reaches the other one.
         yield from cells(self.value, min(CONVERTED, self.half / size if size else 0) + 1e-6)
 
-    def is_near(self, other: Measure) -> bool:
+    def is_near(self, other: ScaledValue) -> bool:
         """Whether both are one value, rounded or converted."""
         if self.scale != other.scale:
             return False
@@ -83,7 +83,7 @@ def units_of(table: Mapping[str, Any]) -> Units:
     units = {
         name: _conversion(scale, each) for scale, listed in table["scales"].items() for name, each in listed.items()
     }
-    measurements: dict[Code, dict[str, Conversion]] = {}
+    measurements: dict[Code, dict[str, UnitConversion]] = {}
     for each in table["measurements"]:
         for written in each["codes"]:
             system, bar, code = written.rpartition("|")
@@ -102,8 +102,8 @@ def cells(value: float, reach: float) -> Iterator[str]:
         yield f"{sign}{cell}"
 
 
-def _conversion(scale: str, written: Mapping[str, Any]) -> Conversion:
-    return Conversion(scale, float(written["factor"]), float(written.get("plus", 0)))
+def _conversion(scale: str, written: Mapping[str, Any]) -> UnitConversion:
+    return UnitConversion(scale, float(written["factor"]), float(written.get("plus", 0)))
 
 
 def _half_place(value: float) -> float:
