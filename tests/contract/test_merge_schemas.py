@@ -53,7 +53,8 @@ def snomed_codes() -> Iterator[str]:
     for name in ("none-known", "plans", "empty-codes"):
         yield from (each["code"] for each in coded(name) if each["system"] == "http://snomed.info/sct")
     for each in FILES["allergens"]:
-        yield from (each["finding"], each["substance"])
+        yield from [*([each["substance"]] if "substance" in each else []), *each.get("same", ())]
+    yield from FILES["allergy-words"]["codes"]
 
 
 def test_every_file_is_read() -> None:
@@ -63,7 +64,6 @@ def test_every_file_is_read() -> None:
         [rules.unique_systems, rules.system_aliases, rules.negations, rules.none_known, rules.substances, rules.sides]
     )
     assert all([rules.plan_elements, rules.plans, rules.phases, rules.empty_codes, rules.empty_systems])
-    assert len(FILES) == 10
 
 
 @pytest.mark.parametrize("name", ["none-known", "plans", "empty-codes"])
@@ -75,8 +75,19 @@ def test_a_code_has_its_system_and_is_said_in_words(name: str) -> None:
 
 def test_an_identifier_system_says_why_it_is_unique() -> None:
     assert all(faults(each, {"system", "about"}, {"types"}) == [] for each in FILES["identifiers"])
-    assert all(faults(each, {"finding", "display", "substance", "agent"}) == [] for each in FILES["allergens"])
     assert all(faults(each, {"system", "about"}, {"same"}) == [] for each in FILES["code-systems"])
+
+
+def test_an_allergen_has_a_category_and_words_and_no_code_or_word_has_two() -> None:
+    rows = FILES["allergens"]
+    words = [word for each in rows for word in each["words"]]
+    codes = [code for each in rows for code in [each.get("substance"), *each.get("same", ())] if code]
+
+    assert {each["category"] for each in rows} == {"medication", "food", "environment", "biologic"}
+    assert all(each.keys() <= {"name", "category", "substance", "same", "within", "cross", "words"} for each in rows)
+    assert len({each["name"] for each in rows}) == len(rows)
+    assert len(set(words)) == len(words)
+    assert len(set(codes)) == len(codes)
 
 
 def test_what_several_resources_carry_is_not_unique() -> None:

@@ -59,29 +59,25 @@ def value_conflict(
 def none_known_conflicts(readings: Sequence[Reading]) -> Iterator[FactConflict]:
     """Yields conflicts between "none known" and statements that name something.
 
-    There is one conflict for each type and set of categories: all denials on one side, all that they deny on the other.
+    There is one conflict for each type: all denials on one side, all that they deny on the other. Allergies have
+    categories, so their own module finds these conflicts.
     """
-    denials: dict[tuple[str, frozenset[str]], list[Reading]] = {}
+    denials: dict[str, list[Reading]] = {}
     for reading in readings:
-        if reading.none_known is not None and not reading.withdrawn:
-            denials.setdefault((reading.statement.resource_type, reading.none_known), []).append(reading)
-    for (kind, categories), group in denials.items():
+        kind = reading.statement.resource_type
+        if reading.none_known is not None and not reading.withdrawn and kind != "AllergyIntolerance":
+            denials.setdefault(kind, []).append(reading)
+    for kind, group in denials.items():
         types = _TYPES.get(kind, {kind})
-        denied = [
-            reading
-            for reading in readings
-            if reading.statement.resource_type in types and _is_denied(reading, categories)
-        ]
+        denied = [reading for reading in readings if reading.statement.resource_type in types and _is_denied(reading)]
         if denied:
             yield conflict("none-known", _NONE_KNOWN, group, denied)
 
 
-def _is_denied(reading: Reading, categories: frozenset[str]) -> bool:
-    """Whether the statement says that something is current, and a denial of these categories covers it."""
+def _is_denied(reading: Reading) -> bool:
+    """Whether the statement says that something is current, so that a denial contradicts it."""
     if reading.negative or reading.withdrawn:
         return False
-    if reading.statement.resource_type == "AllergyIntolerance":
-        return reading.phase != "completed" and _covers(categories, reading)
     if reading.statement.resource_type == "Condition":
         # Without a status, the condition is over only if an abatement is stated.
         return reading.phase == "current" or not (reading.phase or _has_ended(reading))
@@ -90,13 +86,6 @@ def _is_denied(reading: Reading, categories: frozenset[str]) -> bool:
 
 def _has_ended(reading: Reading) -> bool:
     return any(name.startswith("abatement") for name in reading.content)
-
-
-def _covers(categories: frozenset[str], reading: Reading) -> bool:
-    """Whether a denial of these categories covers the allergy. An allergy without a category may be of any."""
-    stated = reading.content.get("category")
-    own = {category for category in stated if isinstance(category, str)} if isinstance(stated, list) else set()
-    return not categories or not own or not categories.isdisjoint(own)
 
 
 def plan_conflicts(readings: Sequence[Reading]) -> Iterator[FactConflict]:

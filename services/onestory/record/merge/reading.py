@@ -83,7 +83,7 @@ class StatementReader:
         stated = codes(first_present(content, *elements), rules.system_aliases)
         found_codes = [code for code in stated if rules.is_specific(code)]
         if resource_type == "AllergyIntolerance":
-            found_codes += [rules.substances[code] for code in found_codes if code in rules.substances]
+            found_codes = [rules.substances.get(code, code) for code in found_codes]
         return frozenset(found_codes)
 
     def _phase(self, resource_type: str, content: Mapping[str, Any]) -> str:

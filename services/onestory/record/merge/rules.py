@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from onestory.record.clinical_data import read_clinical_data
+from onestory.record.merge.allergens import known_allergens
 from onestory.record.merge.units import Units, units_of
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code
@@ -45,9 +46,6 @@ class MergeRules:
         return code not in self.empty_codes and code[0] not in self.empty_systems
 
 
-SNOMED = "http://snomed.info/sct"
-
-
 @cache
 def merge_rules() -> MergeRules:
     """The rules, read once from the files. Raises `Misconfigured` when a file lacks something that merging needs."""
@@ -64,7 +62,7 @@ def merge_rules() -> MergeRules:
                 kind: {_code(each): frozenset(each.get("of", ())) for each in codes}
                 for kind, codes in _read("none-known").items()
             },
-            substances={(SNOMED, each["finding"]): (SNOMED, each["substance"]) for each in _read("allergens")},
+            substances=known_allergens().same_codes,
             plan_elements={kind: tuple(elements) for kind, elements in plans["elements"].items()},
             plans={_code(each): each.get("decision", "") for each in plans["codes"]},
             phases={kind: _by_value(groups) for kind, groups in _read("statuses").items()},
