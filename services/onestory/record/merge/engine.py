@@ -26,6 +26,7 @@ from onestory.record.merge.model import Fact, FactConflict, Join, MergedRecord, 
 from onestory.record.merge.observation import Observations
 from onestory.record.merge.pairs import Clusters, by_ordinal
 from onestory.record.merge.reading import Reading, StatementReader, first_present
+from onestory.record.merge.report import Reports, correction_conflicts
 from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import bare_codes, span
 from onestory.shared.fhir.json import first_object, objects, text
@@ -77,6 +78,7 @@ def _merge_readings(readings: Sequence[Reading], verdicts: Verdicts, rules: Merg
     conditions = Conditions(of_type["Condition"], rules)
     immunisations = Immunisations(of_type["Immunization"], rules)
     observations = Observations(of_type["Observation"], of_type["Specimen"], rules)
+    reports = Reports(of_type["DiagnosticReport"])
     medicines = Medicines(sorted([*of_type["MedicationRequest"], *of_type["MedicationStatement"]], key=by_ordinal))
 
     judgement.join_judged(readings, verdicts, clusters)
@@ -86,6 +88,7 @@ def _merge_readings(readings: Sequence[Reading], verdicts: Verdicts, rules: Merg
     immunisations.join(clusters)
     medicines.join(clusters)
     observations.join(clusters)
+    reports.join(clusters)
 
     related_pairs = [*judgement.related_pairs(readings, verdicts), *medicines.related_pairs()]
     conflicts = [
@@ -95,6 +98,7 @@ def _merge_readings(readings: Sequence[Reading], verdicts: Verdicts, rules: Merg
         *immunisations.conflicts(clusters),
         *medicines.conflicts(clusters, related_pairs),
         *observations.conflicts(clusters),
+        *correction_conflicts([*of_type["Observation"], *of_type["DiagnosticReport"]], clusters, rules),
         *merge_conflicts.none_known_conflicts(readings),
         *condition.withdrawal_conflicts(readings, by_identifier),
         *merge_conflicts.plan_conflicts(readings),

@@ -22,9 +22,12 @@ from onestory.record.merge.values import ClinicalSpan, codes, exclude, reference
 from onestory.shared.fhir.json import Code, first_object, objects, text
 
 RULE = "same-observation"
-_NOT_DONE = "One says that this was observed, another that it was not."
 _VALUE = "The values differ."
 _NO_CODES: frozenset[Code] = frozenset()
+CORRECTED = "corrected"
+"""The kind of a conflict between a corrected result and an earlier copy of it."""
+CORRECTED_WORDS = "Corrected by the laboratory: do not use the earlier value."
+CANCELLED_WORDS = "Cancelled by the laboratory. Do not use."
 _MINUTE = 60_000_000
 
 
@@ -114,7 +117,12 @@ class Observations:
                 continue
             by_value = self._by_value(group)
             if len(by_value) > 1:
-                yield conflict("value", _VALUE, *by_value)
+                corrected = any(each.content.get("status") in ("corrected", "amended") for each in group)
+                yield (
+                    conflict(CORRECTED, CORRECTED_WORDS, *by_value)
+                    if corrected
+                    else conflict("value", _VALUE, *by_value)
+                )
 
     def _negation(self, negative: Bucket, positive: Bucket) -> Iterator[FactConflict]:
         """Yields at most one conflict between the denials of one day and the measurements at their times."""
@@ -122,7 +130,7 @@ class Observations:
         against = [each for each in negative if self._any_at_one_time(each, stated)]
         if against:
             sides = [each for each in positive if self._any_at_one_time(each, denials)]
-            yield conflict("negation", _NOT_DONE, sides, against)
+            yield conflict("negation", CANCELLED_WORDS, sides, against)
 
     def _any_at_one_time(self, one: Reading, others: _Moments) -> bool:
         return any(self._certainty_of_time(one, other) is not None for other in others.near(self._compared(one)))
@@ -175,7 +183,7 @@ class Observations:
         content = reading.content
         aliases = self._rules.system_aliases
         return Observed(
-            _effective_start(content),
+            effective_start(content),
             span(first_object(content["effectivePeriod"]).get("end")) if "effectivePeriod" in content else None,
             finding_of(content, reading.codes, self._rules),
             frozenset(codes(content["bodySite"], aliases)) if "bodySite" in content else _NO_CODES,
@@ -200,13 +208,14 @@ def _worth_comparing(bucket: Bucket) -> bool:
     return has_several_sources(bucket) or any(each.negative for each in bucket)
 
 
-def _effective_start(content: Mapping[str, Any]) -> ClinicalSpan | None:
+def effective_start(content: Mapping[str, Any]) -> ClinicalSpan | None:
+    """The time of an Observation or DiagnosticReport, or the beginning of its period; None if it states none."""
     stated = first_present(content, "effectiveDateTime", "effectiveInstant")
     return span(stated) or span(first_object(content.get("effectivePeriod")).get("start"))
 
 
 def _day_keys(reading: Reading) -> Iterator[Hashable]:
-    when = _effective_start(reading.content)
+    when = effective_start(reading.content)
     if when is not None and when.day is not None:
         for code in reading.codes:
             yield when.day, code

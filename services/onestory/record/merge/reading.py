@@ -16,7 +16,15 @@ WITHDRAWAL_ELEMENTS = ("status", "lifecycleStatus", "docStatus")
 MODIFIER_ELEMENTS = frozenset(["modifierExtension", "implicitRules"])
 """Elements that can change the meaning of the whole resource."""
 _MEDICINES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
-_COMPARED = {"AllergyIntolerance", "Condition", "Immunization", "Observation", *_MEDICINES}
+_COMPARED = {
+    "AllergyIntolerance",
+    "Condition",
+    "DiagnosticReport",
+    "Immunization",
+    "Observation",
+    "Procedure",
+    *_MEDICINES,
+}
 _NO_CODES: frozenset[Code] = frozenset()
 _CODE_ELEMENTS = ("code", "vaccineCode", "type")
 
