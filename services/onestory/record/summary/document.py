@@ -15,6 +15,7 @@ import orjson
 
 from onestory.record.summary import person
 from onestory.record.summary.dates import clock
+from onestory.record.summary.header import header, next_birthday
 from onestory.record.summary.model import Summary, SummaryInput, SummaryRecord, end_of_day
 from onestory.record.summary.narrative import paragraph
 from onestory.record.summary.references import IncludedResources
@@ -81,10 +82,11 @@ def summarise(summary_input: SummaryInput, at: datetime) -> Summary:
         (_AUTHOR, _author()),
         *[(addresses[shared_id], content) for shared_id, (_, content) in resources.items()],
     ]
-    return Summary(_bundle(digest, at, entries), digest, parts, _valid_until(summary_input, sections, at))
+    return Summary(_bundle(digest, at, entries), digest, parts, _valid_until(record, sections, at))
 
 
-def _valid_until(summary_input: SummaryInput, sections: Iterable[Section], at: datetime) -> datetime | None:
+def _valid_until(record: SummaryRecord, sections: Iterable[Section], at: datetime) -> datetime | None:
+    summary_input = record.input
     former = [end_of_day(each.former_until) for each in summary_input.freshness if each.former_until]
     # A source may become stale at exactly this moment.
     stale = (
@@ -92,19 +94,19 @@ def _valid_until(summary_input: SummaryInput, sections: Iterable[Section], at: d
         if summary_input.freshness_valid_until
         else NEVER
     )
-    changes = [stale, *former, *[section.valid_until for section in sections]]
+    changes = [stale, next_birthday(record), *former, *[section.valid_until for section in sections]]
     return min((change for change in changes if at < change < NEVER), default=None)
 
 
 def _composition(
     record: SummaryRecord, subject: str, sections: Sequence[Section], addresses: Mapping[str, str]
 ) -> bytes:
-    header = person.patient_header(record.patient, record.organisation_name) + paragraph(f"As of {clock(record.at)}")
+    head = header(record) + paragraph(f"As of {clock(record.at)}")
     return orjson.dumps(
         {
             "resourceType": "Composition",
             "meta": {"profile": [f"{_PROFILE}Composition-uv-ips"]},
-            "text": {"status": "generated", "div": div(header)},
+            "text": {"status": "generated", "div": div(head)},
             "status": "final",
             "type": {"coding": [{"system": "http://loinc.org", "code": "60591-5"}]},
             "subject": {"reference": subject},

@@ -16,8 +16,10 @@ from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.lookup import ResourceLookup
 from onestory.record.merge.model import Fact, Judgement, MergedRecord, Statement
 from onestory.record.merge.reading import WITHDRAWAL_ELEMENTS
+from onestory.record.summary.identity import IdentityDoubt, identity_doubts
+from onestory.record.summary.organisations import OrganisationNames
 from onestory.shared.fhir.dates import NEVER, uk_midnight
-from onestory.shared.fhir.json import Code, codes_of, values_at
+from onestory.shared.fhir.json import Code, codes_of, objects_at, text_at, values_at
 
 _SNOMED = "http://snomed.info/sct"
 
@@ -216,8 +218,37 @@ class SummaryRecord:
             decoded = None
         return decoded if isinstance(decoded, dict) else statement.content
 
+    @cached_property
+    def identity_doubts(self) -> Sequence[IdentityDoubt]:
+        """The sources that know the NHS number as somebody else."""
+        return identity_doubts(self.patient, self.input.contents)
+
+    @cached_property
+    def _doubted(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+        """Organisations whose Patient may be another person's, the ids of those Patients, and of all Patients."""
+        another = [each for each in self.identity_doubts if each.is_another]
+        linked = [text_at(link, "other", "reference") for link in objects_at(self.patient, "link")]
+        return (
+            frozenset(each.organisation for each in another),
+            frozenset(f"Patient/{each.statement}" for each in another),
+            frozenset(linked),
+        )
+
+    def may_be_anothers(self, statement: Statement) -> bool:
+        """Whether the statement comes from a source that knows the NHS number as somebody else.
+
+        A statement about another Patient of that source, which does not differ, is no such statement.
+        """
+        organisations, patients, linked = self._doubted
+        if statement.organisation not in organisations:
+            return False
+        subject = text_at(statement.content, "subject", "reference") or text_at(
+            statement.content, "patient", "reference"
+        )
+        return subject in patients or subject not in linked
+
     def organisation_of(self, statement: Statement) -> str:
-        """The name of the statement's organisation with its ODS code."""
+        """The name of the statement's organisation."""
         return self.organisation_name(statement.organisation)
 
     def judgements(self, fact: Fact) -> Sequence[Judgement]:
@@ -227,15 +258,23 @@ class SummaryRecord:
         return sorted(by_id.values(), key=lambda each: (each.statement.recorded_at, each.statement.shared_id))
 
     def organisation_name(self, organisation: str) -> str:
-        """An organisation's name with its ODS code, or the code alone if no name is known."""
-        name = self.input.organisation_names.get(organisation)
-        return f"{name} ({organisation})" if name else organisation
+        """An organisation's name, or its ODS code if no name is known."""
+        return self._organisation_names.of(organisation)
+
+    @cached_property
+    def _organisation_names(self) -> OrganisationNames:
+        return OrganisationNames(
+            self.input.organisation_names, self._directory.values(), self.patient, self._statements.values()
+        )
+
+    @cached_property
+    def _directory(self) -> Mapping[str, Mapping[str, Any]]:
+        return {shared_id: _decoded.decode(content) for shared_id, (_, content) in self.input.directory.items()}
 
     @cached_property
     def lookup(self) -> ResourceLookup:
         """Finds the resources that the visible statements refer to."""
-        directory = {shared_id: _decoded.decode(content) for shared_id, (_, content) in self.input.directory.items()}
-        return ResourceLookup(self._statements.values(), directory)
+        return ResourceLookup(self._statements.values(), self._directory)
 
     def resolve(self, statement: Statement, reference: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The resource that a reference of a statement points to; None if the caller sees none."""

@@ -1,20 +1,17 @@
-"""Writes the person of a summary: the shared Patient as IPS requires it, and a header in words.
+"""Writes the shared Patient as IPS requires it, and the names of people.
 
 http://hl7.org/fhir/uv/ips/STU2/StructureDefinition-Patient-uv-ips.html
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from onestory.record.person.sources_words import SourcesWord, words_in
-from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.model import summary_codes
-from onestory.record.summary.narrative import paragraph, strong, text
-from onestory.shared.fhir.json import concept_text, concept_texts, objects_at, text_of, values_at
+from onestory.shared.fhir.json import concept_text, objects_at, text_of, values_at
 
 LANGUAGE_EXTENSION = "https://onestory.nhs.uk/StructureDefinition/stated-language"
 """Extension on a language that is given as text: `valueCodeableConcept` holds the source's coding."""
@@ -38,67 +35,19 @@ def ips_patient(patient: bytes) -> bytes:
     return msgspec.json.encode(shown)
 
 
-def patient_header(patient: Mapping[str, Any], organisation_name: Callable[[str], str]) -> str:
-    """XHTML: name, NHS number, date of birth, gender, languages.
-
-    Languages that are the word of one source only have its name.
-    """
-    own = text_of(patient, "id")
-    known = len(own) == 10 and own.isdigit()
-    number = f"NHS number {own[:3]} {own[3:6]} {own[6:]}" if known else "NHS number not known"
-    birth_date = summary_dates.shown(patient.get("birthDate"))
-    born = f"born {birth_date}" if birth_date else "date of birth not known"
-    gender = text_of(patient, "gender") or "gender not stated"
-    lines = [
-        strong(text(name_of_person(patient))),
-        text(", ".join([number, born, gender])),
-        *map(text, _languages(patient)),
-        *[
-            text(f"{organisation_name(word.organisation)} says: {line}")
-            for word in words_in(patient)
-            for line in _languages_in_word(word)
-        ],
-    ]
-    return paragraph("<br/>".join(lines))
-
-
 def name_of_person(resource: Mapping[str, Any]) -> str:
     """The usual name of a Patient, Practitioner or RelatedPerson, or the name of an Organization."""
     if name_text := text_of(resource, "name"):
         return name_text
     names = objects_at(resource, "name")
     official = [name for name in names if name.get("use") in ("official", "usual", None)] or names
-    for name in official:
-        parts = [
-            *values_at(name, "prefix"),
-            *values_at(name, "given"),
-            *values_at(name, "family"),
-            *values_at(name, "suffix"),
-        ]
-        if full_name := text_of(name, "text") or " ".join(part for part in parts if isinstance(part, str)):
-            return full_name
-    return _UNNAMED
+    return next((full_name for name in official if (full_name := human_name(name))), _UNNAMED)
 
 
-def _languages(patient: Mapping[str, Any]) -> Iterator[str]:
-    if spoken := concept_texts(patient, "communication", "language"):
-        yield f"Languages: {', '.join(spoken)}"
-    for extension in objects_at(patient, "extension"):
-        if text_of(extension, "url").endswith("interpreterRequired") and extension.get("valueBoolean") is True:
-            yield "Interpreter required"
-
-
-def _languages_in_word(word: SourcesWord) -> Iterator[str]:
-    if word.element == "communication":
-        languages = [part for part in objects_at([*word.values], "extension") if text_of(part, "url") == "language"]
-        if spoken := concept_texts(languages, "valueCodeableConcept"):
-            yield f"Languages: {', '.join(spoken)}"
-    if word.element == "extension":
-        for value in word.values:
-            url, *others = objects_at(value, "extension")
-            is_interpreter = text_of(url, "valueUri").endswith("interpreterRequired")
-            if is_interpreter and others and others[0].get("valueBoolean") is True:
-                yield "Interpreter required"
+def human_name(name: Mapping[str, Any]) -> str:
+    """A HumanName as text; "" if it is empty."""
+    parts = [part for element in ("prefix", "given", "family", "suffix") for part in values_at(name, element)]
+    return text_of(name, "text") or " ".join(part for part in parts if isinstance(part, str))
 
 
 def _has_name(names: Any) -> bool:

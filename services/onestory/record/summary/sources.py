@@ -86,6 +86,8 @@ def _line(record: SummaryRecord, statement: Statement, shown: Statement) -> str:
     own = own_name(statement.content)
     if statement is not shown and own and own != own_name(shown.content):
         line += f", as “{text(own)}”"
+    if record.may_be_anothers(statement):
+        line += f": {strong('may be another person’s, see the top')}"
     until = record.former_until(statement)
     return f"{line}: {strong(f'former practice, until {summary_dates.day(until)}')}" if until else line
 

@@ -23,8 +23,8 @@ def test_an_allergy_of_1998_that_was_sent_last_night_is_recorded_in_1998() -> No
         ({"recordedDate": "1998"}, "recorded 1998, sent 22 Nov 2026"),
         ({"recordedDate": "1998-05"}, "recorded May 1998, sent 22 Nov 2026"),
         ({"recordedDate": "2026-06-30T23:30:00Z"}, "recorded 1 Jul 2026, sent 22 Nov 2026"),
-        ({"recordedDate": "2026-11-22"}, "(A81001), recorded 22 Nov 2026\n"),
-        ({}, "(A81001), sent 22 Nov 2026"),
+        ({"recordedDate": "2026-11-22"}, "Surgery, recorded 22 Nov 2026\n"),
+        ({}, "Surgery, sent 22 Nov 2026"),
     ],
 )
 def test_both_days_are_shown_if_they_differ(recorded: dict[str, str], words: str) -> None:

@@ -252,4 +252,4 @@ def test_a_fact_that_one_of_its_sources_withdrew_stands_by_the_others() -> None:
     summary = summarise(known(withdrawn, stands, merged=MergedRecord((fact,))), NOW)
 
     assert entries(sections(summary)["48765-2"]) == [stands.shared_id]
-    assert "Harbour Street Surgery (A81001) has withdrawn this" in texts(summary)["Allergies and intolerances"]
+    assert "Harbour Street Surgery has withdrawn this" in texts(summary)["Allergies and intolerances"]

@@ -1,6 +1,7 @@
 """Notices at the head of a summary, the freshness of its sources, and counts of the resources that it leaves out.
 
-Notices warn of plans that disagree, a death, withheld content, and sources that are stale or incomplete.
+Notices warn of another person's entries, a death, plans that disagree, withheld content, and sources that are stale or
+incomplete.
 """
 
 from __future__ import annotations
@@ -8,18 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 from onestory.record.clinical_data import unreviewed_files
 from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.model import Fact
-from onestory.record.person.sources_words import words_in
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary import sources
 from onestory.record.summary.model import SummaryRecord, end_of_day
 from onestory.record.summary.narrative import Row, bullet_list, paragraph, strong, table, text
 from onestory.record.summary.section import ONESTORY_SECTIONS, Section
 from onestory.record.summary.sections.about_me import is_about_me
+from onestory.record.summary.sections.identity import identity_notices
 from onestory.record.summary.sections.plans import is_plan, is_shown_referral, plan_disagreements
 
 _COLUMNS = ("Source", "Last statement about this person", "Last heard from", "To note")
@@ -60,7 +60,7 @@ _NOT_CLINICAL = frozenset(
 
 def notices(record: SummaryRecord) -> Section | None:
     """The notices; None if there are none."""
-    items = [*_plan_notices(record), *_patient_notices(record), *_record_notices(record)]
+    items = [*identity_notices(record), *_plan_notices(record), *_record_notices(record)]
     return Section("notices", "Please note", bullet_list(items), system=ONESTORY_SECTIONS) if items else None
 
 
@@ -68,36 +68,6 @@ def _plan_notices(record: SummaryRecord) -> Iterator[str]:
     for conflict in plan_disagreements(record):
         sides = "<br/>".join(sources.side_paragraphs(record, conflict))
         yield f"{strong('Plans for emergency care disagree.')} {sides}"
-
-
-def _patient_notices(record: SummaryRecord) -> Iterator[str]:
-    patient = record.patient
-    died = patient.get("deceasedDateTime")
-    if died or patient.get("deceasedBoolean") is True:
-        yield strong(f"This person is recorded as having died{_on(died)}.")
-    yield from _words_of_a_death(record)
-    links = patient.get("link")
-    if isinstance(links, list) and any(isinstance(each, dict) and each.get("type") == "replaced-by" for each in links):
-        yield strong("This NHS number was replaced by another one.")
-
-
-def _words_of_a_death(record: SummaryRecord) -> Iterator[str]:
-    """The word of each source that is no demographic authority. It makes no death a fact."""
-    words = [word for word in words_in(record.patient) if word.element == "deceased" and word.values]
-    for word in words:
-        source, (value, *_) = text(record.organisation_name(word.organisation)), word.values
-        if value.get("valueBoolean") is False:
-            yield f"{source} says that this person has not died."
-        else:
-            yield strong(f"{source} says that this person died{_on(value.get('valueDateTime'))}.")
-    if words and record.patient.get("deceasedBoolean") is False:
-        yield "The demographic authority says that this person has not died."
-    elif words:
-        yield "No demographic authority has said so. Ask the source before you act on it."
-
-
-def _on(died: Any) -> str:
-    return f" on {text(summary_dates.shown(died))}" if died else ""
 
 
 def _record_notices(record: SummaryRecord) -> Iterator[str]:
@@ -139,7 +109,9 @@ def is_incomplete(line: Freshness) -> bool:
 
 def _row(record: SummaryRecord, line: Freshness, *, with_times: bool) -> Row:
     heard = [[summary_dates.clock(each)] if with_times else [] for each in (line.last_statement_at, line.heard_at)]
-    name = [text(record.organisation_name(line.organisation)), text(line.system)]
+    known = record.organisation_name(line.organisation)
+    code = "" if known == line.organisation else f"{line.organisation}, "
+    name = [text(known), text(f"{code}{line.system}")]
     return Row((name, *heard, list(_remarks(record, line))))
 
 

@@ -1,0 +1,98 @@
+"""The notices about who the person is: another person's record under this number, a twin, a death, another number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from onestory.record.person.sources_words import words_in
+from onestory.record.summary import dates as summary_dates
+from onestory.record.summary.identity import IdentityDoubt
+from onestory.record.summary.model import SummaryRecord
+from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.person import name_of_person
+from onestory.record.summary.wording import name_of
+from onestory.shared.fhir.json import objects_at, text_of
+
+_MAX_NAMED = 8
+_ELEMENTS = {"given": "given name", "family": "family name", "name": "name", "gender": "sex", "birthDate": "birth date"}
+
+
+def identity_notices(record: SummaryRecord) -> Iterator[str]:
+    """Yields XHTML, the most dangerous first."""
+    doubts = sorted(record.identity_doubts, key=lambda each: not each.is_another)
+    for doubt in doubts:
+        yield _another_person(record, doubt) if doubt.is_another else _difference(record, doubt)
+    yield from _death(record)
+    links = objects_at(record.patient, "link")
+    if any(each.get("type") == "replaced-by" for each in links):
+        yield strong("This NHS number was replaced by another one.")
+    if _is_one_of_several(record):
+        yield f"{strong('Twin or other multiple birth.')} A sibling has the same birth date: check name and NHS number."
+
+
+def _another_person(record: SummaryRecord, doubt: IdentityDoubt) -> str:
+    source = text(record.organisation_name(doubt.organisation))
+    known_as = f"{source} knows this NHS number as: {_person(doubt)}."
+    named = _entries(record, doubt.organisation)
+    of_source = f" Its entries may be another person’s: {named}." if named else ""
+    return f"{strong(f'Check who this is. {known_as}')}{of_source}"
+
+
+def _difference(record: SummaryRecord, doubt: IdentityDoubt) -> str:
+    source = text(record.organisation_name(doubt.organisation))
+    differing = " and ".join(_ELEMENTS[each] for each in sorted(doubt.elements))
+    stated = f": {_person(doubt)}" if doubt.stated else ""
+    return f"{source} states another {differing}{stated}. Check who this is."
+
+
+def _person(doubt: IdentityDoubt) -> str:
+    if not doubt.stated:
+        return f"a person with another {' and '.join(_ELEMENTS[each] for each in sorted(doubt.elements))}"
+    born = summary_dates.shown(doubt.stated.get("birthDate"))
+    parts = [name_of_person(doubt.stated), text_of(doubt.stated, "gender"), f"born {born}" if born else ""]
+    return text(", ".join(part for part in parts if part))
+
+
+def _entries(record: SummaryRecord, organisation: str) -> str:
+    """The names of what the source says, allergies first."""
+    first = {"AllergyIntolerance": 0, "MedicationRequest": 1, "MedicationStatement": 1, "Condition": 2}
+    doubted = [
+        (first.get(fact.resource_type, 3), text(name_of(statement.content)))
+        for fact in record.all_facts()
+        for statement in record.valid_statements(fact)
+        if statement.organisation == organisation and record.may_be_anothers(statement)
+    ]
+    names = list(dict.fromkeys(name for _, name in sorted(doubted)))
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
+
+
+def _death(record: SummaryRecord) -> Iterator[str]:
+    """A death is a fact by the word of a demographic authority only; each other source is named with its word."""
+    patient = record.patient
+    died = patient.get("deceasedDateTime")
+    if died or patient.get("deceasedBoolean") is True:
+        yield strong(f"This person is recorded as having died{_on(died)}.")
+    words = [word for word in words_in(patient) if word.element == "deceased" and word.values]
+    no_authority = (
+        "The demographic authority says that this person has not died."
+        if patient.get("deceasedBoolean") is False
+        else "No demographic authority has said so. Ask the source before you act on it."
+    )
+    for word in words:
+        source, (value, *_) = text(record.organisation_name(word.organisation)), word.values
+        if value.get("valueBoolean") is False:
+            yield f"{source} says that this person has not died."
+        else:
+            said = f"{source} says that this person died{_on(value.get('valueDateTime'))}."
+            yield f"{strong(said)} {no_authority}"
+
+
+def _on(died: Any) -> str:
+    return f" on {text(summary_dates.shown(died))}" if died else ""
+
+
+def _is_one_of_several(record: SummaryRecord) -> bool:
+    order = record.patient.get("multipleBirthInteger")
+    return record.patient.get("multipleBirthBoolean") is True or (isinstance(order, int) and order > 0)
