@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from onestory.record.merge.model import FactConflict
+from onestory.record.merge.qualifiers import FAMILY_HISTORY, HISTORY, REFUSED, RESOLVED
 from onestory.record.merge.reading import Reading
 from onestory.record.merge.values import worded
 from onestory.shared.fhir.json import text
@@ -17,6 +18,9 @@ _OVER = ("stopped", "completed")
 _NONE_KNOWN = "One source says that none is known, another names one."
 # A "none known" of the first type also denies statements of these types.
 _TYPES = {"MedicationStatement": {"MedicationStatement", "MedicationRequest"}}
+
+# What is about the family, or was refused, is no allergy or problem of the person.
+_NOT_OWN = (FAMILY_HISTORY, REFUSED, RESOLVED, HISTORY)
 
 Contradicts = Callable[[Reading, Reading], bool]
 
@@ -76,7 +80,7 @@ def none_known_conflicts(readings: Sequence[Reading]) -> Iterator[FactConflict]:
 
 def _is_denied(reading: Reading) -> bool:
     """Whether the statement says that something is current, so that a denial contradicts it."""
-    if reading.negative or reading.withdrawn:
+    if reading.negative or reading.withdrawn or reading.qualifier in _NOT_OWN:
         return False
     if reading.statement.resource_type == "Condition":
         # Without a status, the condition is over only if an abatement is stated.

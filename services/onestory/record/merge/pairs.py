@@ -77,10 +77,12 @@ class Clusters:
         The answer is no if they are joined already, or if the union would hold a pair that a clinician keeps apart.
         Unless `allow_same_source`, it is no if the union would hold two statements of one source. Unless
         `ignore_codes`, it is no if codes on the two sides exclude each other: a vague third statement must not connect
-        two different things.
+        two different things. It is no if the two are not qualified in the same way: a cancer is none of the family.
         """
         a, b = self._root[one], self._root[other]
         if a == b or not (allow_same_source or self._sources[a].isdisjoint(self._sources[b])):
+            return False
+        if self._readings[a].qualifier != self._readings[b].qualifier:
             return False
         return not ((self._apart and self._kept_apart(a, b)) or (not ignore_codes and self._codes_differ(a, b)))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Statement
+from onestory.record.merge.qualifiers import RULED_OUT, qualifier_of
 from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import bare_codes, codes
 from onestory.shared.fhir.json import Code, text
@@ -36,7 +37,8 @@ class Reading(NamedTuple):
     `completed` or `stopped`; "" if the status names none. `negative`: the statement denies something.
     `has_modifier`: an unknown modifier may change its meaning, so its content is compared with nothing. `none_known`:
     the categories in which it states that nothing is known; None if it states no such thing. `plan_decision`: the
-    decision of an emergency plan, "" if no code gives it; None if this is no plan.
+    decision of an emergency plan, "" if no code gives it; None if this is no plan. `qualifier`: what qualifies the
+    statement, such as `family-history` (see `qualifiers.py`); "" if nothing does.
     """
 
     ordinal: int
@@ -50,6 +52,7 @@ class Reading(NamedTuple):
     has_modifier: bool
     none_known: frozenset[str] | None
     plan_decision: str | None
+    qualifier: str = ""
 
     @property
     def comparable(self) -> bool:
@@ -71,6 +74,9 @@ class StatementReader:
         found_codes = self._codes(resource_type, content) if coded else _NO_CODES
         verification = bare_codes(content["verificationStatus"]) if "verificationStatus" in content else ()
         none_known = self._none_known(resource_type, found_codes) if resource_type in rules.none_known else None
+        # "None known" is a statement of its own, whatever its words.
+        qualifier = qualifier_of(resource_type, content) if none_known is None else ""
+        denied = none_known is not None or qualifier == RULED_OUT
         return Reading(
             ordinal,
             statement,
@@ -78,11 +84,12 @@ class StatementReader:
             content,
             found_codes,
             self._phase(resource_type, content),
-            none_known is not None or (resource_type in rules.negations and self._negative(resource_type, content)),
+            denied or (resource_type in rules.negations and self._negative(resource_type, content)),
             WITHDRAWN in verification or any(content.get(name) == WITHDRAWN for name in WITHDRAWAL_ELEMENTS),
             not MODIFIER_ELEMENTS.isdisjoint(content),
             none_known,
             self._plan_decision(resource_type, content, found_codes) if resource_type in rules.plan_elements else None,
+            qualifier,
         )
 
     def _codes(self, resource_type: str, content: Mapping[str, Any]) -> frozenset[Code]:

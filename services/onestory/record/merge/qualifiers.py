@@ -1,0 +1,179 @@
+"""Finds what qualifies a statement: family history, a suspicion, something ruled out or over.
+
+Many sources write the qualifier only in the text of a code that says the plain thing, such as "FH: breast cancer" with
+the code of breast cancer. The words and codes are data in `schemas/merge/qualifiers.yaml`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+from onestory.record.clinical_data import read_clinical_data
+from onestory.record.merge.values import bare_codes
+from onestory.shared.errors import Misconfigured
+from onestory.shared.fhir.json import objects, text
+
+FAMILY_HISTORY = "family-history"
+RULED_OUT = "ruled-out"
+REFUSED = "refused"
+SUSPECTED = "suspected"
+RESOLVED = "resolved"
+HISTORY = "history"
+MIXED = "mixed"
+"""Part of the text is qualified, but not clearly the thing itself."""
+
+_SNOMED = "http://snomed.info/sct"
+_ELEMENTS = ("code", "vaccineCode", "medicationCodeableConcept")
+_PARTS = re.compile(r"[,;.:()\[\]\n]|\s[-\u2013\u2014]+\s|\b(?:with|but|and)\b")
+# Read codes have a chapter mark before their term, such as "[V]Family history of asthma".
+_MARK = re.compile(r"^\s*\[\w{1,2}\]")
+_LEAD = r"^[\s(\"'\[*\u2022-]*"
+_MAX_LENGTH = 500
+
+
+class Qualification(NamedTuple):
+    """The kinds of qualifiers of a text, and the text without them, in lower case."""
+
+    kinds: frozenset[str]
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class QualifierRules:
+    """The content of `schemas/merge/qualifiers.yaml`, with its words as expressions."""
+
+    types: Mapping[str, Sequence[str]]
+    before: re.Pattern[str]
+    after: re.Pattern[str]
+    anywhere: re.Pattern[str]
+    no_words: re.Pattern[str]
+    kinds_before: Mapping[str, str]
+    kinds_after: Mapping[str, str]
+    verification: Mapping[str, str]
+    codes: Mapping[str, str]
+    about: Mapping[str, frozenset[str]]
+
+
+@cache
+def qualifier_rules() -> QualifierRules:
+    """The rules, read once. Raises `Misconfigured` when the file lacks something."""
+    table = read_clinical_data("merge/qualifiers")
+    try:
+        before = {word: kind for kind, words in table["words"].items() for word in words["before"]}
+        after = {word: kind for kind, words in table["words"].items() for word in words["after"]}
+        stop = rf"(?:[\s,/]*(?:\d[\d/]*|{_alternatives(table['stop'])})(?!\w))*"
+        telling = [word for word in {*before, *after} if len(word) > 4 or "/" in word]
+        return QualifierRules(
+            types=table["types"],
+            before=re.compile(rf"{_LEAD}({_alternatives(before)}){_END}"),
+            after=re.compile(rf"(?:{_BEGIN}|(?=\?))({_alternatives(after)}){_END}{stop}\W*$"),
+            anywhere=re.compile(rf"{_BEGIN}(?:{_alternatives(telling)}){_END}|{_QUERY}"),
+            no_words=re.compile(rf"{_BEGIN}(?:{_alternatives(table['no-words'])})(?!\w)"),
+            kinds_before=before,
+            kinds_after=after,
+            verification=table["verification"],
+            codes={each["code"]: each["kind"] for each in table["codes"]},
+            about={each["code"]: frozenset(each["about"]) for each in table["codes"] if "about" in each},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Misconfigured(f"schemas/merge/qualifiers.yaml cannot be used: {error!r}.") from error
+
+
+# A word ends where no letter follows; a question mark may stand before a word, and within one it is a broken character.
+_BEGIN = r"(?<![\w/])"
+_END = r"(?:(?<=\?)|(?![\w/]))"
+_QUERY = r"(?<!\w)\?|\?(?!\w)"
+
+
+def _alternatives(words: Collection[str]) -> str:
+    """An expression for any of the words, the longest first; a space stands for any white space."""
+    longest_first = sorted(words, key=lambda word: (-len(word), word))
+    return "|".join(r"\s+".join(re.escape(part) for part in word.split()) for word in longest_first)
+
+
+def qualifier_of(resource_type: str, content: Mapping[str, Any]) -> str:
+    """What qualifies the statement: a kind of `qualifiers.yaml`, or "" if nothing does.
+
+    A `mixed` statement has its text behind the kind, so that it equals only the same text.
+    """
+    rules = qualifier_rules()
+    kinds_of_type = rules.types.get(resource_type)
+    if kinds_of_type is None:
+        return ""
+    if resource_type == "FamilyMemberHistory":
+        return FAMILY_HISTORY
+    found: set[str] = set()
+    for said in _texts(content):
+        found |= qualification(said).kinds
+    found.update(kind for code in _snomed_codes(content) if (kind := rules.codes.get(code)))
+    if resource_type == "Condition" and "verificationStatus" in content:
+        stated = bare_codes(content["verificationStatus"])
+        found.update(kind for code in stated if (kind := rules.verification.get(code)))
+    if not found:
+        return ""
+    if kind := next((kind for kind in kinds_of_type if kind in found), ""):
+        return kind
+    return f"{MIXED} {' '.join(_texts(content)).casefold()}" if MIXED in found and resource_type == "Condition" else ""
+
+
+def topics_of(content: Mapping[str, Any]) -> frozenset[str]:
+    """What the statement is about without its qualifiers: SNOMED CT codes and names in lower case."""
+    about = qualifier_rules().about
+    codes = list(_snomed_codes(content))
+    found = {code for own in codes for code in about.get(own, (own,))}
+    return frozenset(found | {rest for said in _texts(content) if len(rest := qualification(said).rest) > 3})
+
+
+@lru_cache(maxsize=16384)
+def qualification(said: str) -> Qualification:
+    """The qualifiers in a text."""
+    rules = qualifier_rules()
+    rest = rules.no_words.sub(" ", _MARK.sub("", " ".join(said[:_MAX_LENGTH].casefold().split())))
+    kinds = set()
+    while (found := rules.before.match(rest)) and rest[found.end() :].strip(" ?:-"):
+        kinds.add(rules.kinds_before[_worded(found[1])])
+        rest = rest[found.end() :].lstrip(" :-")
+    parts = [part.strip() for part in _PARTS.split(rest)]
+    kept = []
+    for place, part in enumerate(parts):
+        found = rules.after.search(part)
+        if found is None or (place and part[: found.start()].strip()):
+            kept.append(part)
+        elif part[: found.start()].strip() or place:
+            kinds.add(rules.kinds_after[_worded(found[1])])
+            kept.append(part[: found.start()].strip())
+        else:
+            kept.append(part)
+    name = next((part for part in kept if part), "")
+    # A qualifier that is left over may belong to another thing than the one that the text names.
+    if any(rules.anywhere.search(part) for part in kept):
+        kinds.add(MIXED)
+    return Qualification(frozenset(kinds), name)
+
+
+def _worded(found: str) -> str:
+    return " ".join(found.split())
+
+
+def _texts(content: Mapping[str, Any]) -> Iterator[str]:
+    for concept in _concepts(content):
+        if said := text(concept.get("text")):
+            yield said
+        for coding in objects(concept.get("coding")):
+            if said := text(coding.get("display")):
+                yield said
+
+
+def _snomed_codes(content: Mapping[str, Any]) -> Iterator[str]:
+    for concept in _concepts(content):
+        for coding in objects(concept.get("coding")):
+            if text(coding.get("system")).startswith(_SNOMED) and (code := text(coding.get("code"))):
+                yield code
+
+
+def _concepts(content: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return next((objects(content[element]) for element in _ELEMENTS if element in content), ())
