@@ -72,7 +72,7 @@ def qualifier_rules() -> QualifierRules:
             before=re.compile(rf"{_LEAD}({_alternatives(before)}){_END}"),
             after=re.compile(rf"(?:{_BEGIN}|(?=\?))({_alternatives(after)}){_END}{stop}\W*$"),
             anywhere=re.compile(rf"{_BEGIN}(?:{_alternatives(telling)}){_END}|{_QUERY}"),
-            no_words=re.compile(rf"{_BEGIN}(?:{_alternatives(table['no-words'])})(?!\w)"),
+            no_words=re.compile(rf"(?<![\w/])(?:{_alternatives(table['no-words'])})(?!\w)"),
             kinds_before=before,
             kinds_after=after,
             verification=table["verification"],
