@@ -22,12 +22,16 @@ from onestory.record.summary.references import IncludedResources
 from onestory.record.summary.section import Section, div, section_json
 from onestory.record.summary.sections.about_me import about_me, alerts
 from onestory.record.summary.sections.allergies import allergies
+from onestory.record.summary.sections.appointments import appointments
+from onestory.record.summary.sections.contacts import contacts
+from onestory.record.summary.sections.documents import documents
 from onestory.record.summary.sections.medicines import medicines
 from onestory.record.summary.sections.notices import also_held, notices, source_freshness
 from onestory.record.summary.sections.plans import plan_of_care, plans
 from onestory.record.summary.sections.problems import past_illness, problems
 from onestory.record.summary.sections.procedures import assessments, devices, immunisations, procedures
 from onestory.record.summary.sections.results import pregnancy, results, social_history, vital_signs
+from onestory.record.summary.sections.stay import stay
 from onestory.shared.fhir.dates import NEVER, format_instant
 
 _PROFILE = "http://hl7.org/fhir/uv/ips/StructureDefinition/"
@@ -47,7 +51,11 @@ SECTIONS: tuple[Callable[[SummaryRecord], Section | None], ...] = (
     allergies,
     medicines,
     problems,
+    contacts,
+    stay,
+    appointments,
     plan_of_care,
+    documents,
     results,
     vital_signs,
     immunisations,

@@ -19,8 +19,10 @@ from onestory.record.summary.model import SummaryRecord, end_of_day
 from onestory.record.summary.narrative import Row, bullet_list, paragraph, strong, table, text
 from onestory.record.summary.section import ONESTORY_SECTIONS, Section
 from onestory.record.summary.sections.about_me import is_about_me
+from onestory.record.summary.sections.documents import is_letter
 from onestory.record.summary.sections.identity import identity_notices
 from onestory.record.summary.sections.plans import is_plan, is_shown_referral, plan_disagreements
+from onestory.record.summary.sections.stay import stay_notices
 
 _COLUMNS = ("Source", "Last statement about this person", "Last heard from", "To note")
 
@@ -28,18 +30,23 @@ _COLUMNS = ("Source", "Last statement about this person", "Last heard from", "To
 _TYPES_WITH_SECTION = frozenset(
     [
         "AllergyIntolerance",
+        "Appointment",
         "CarePlan",
+        "CareTeam",
         "ClinicalImpression",
         "Condition",
         "Device",
         "DeviceUseStatement",
         "DiagnosticReport",
+        "Encounter",
+        "EpisodeOfCare",
         "Flag",
         "Immunization",
         "MedicationRequest",
         "MedicationStatement",
         "Observation",
         "Procedure",
+        "RelatedPerson",
     ]
 )
 """Types with a section of their own; each section counts what it leaves out."""
@@ -60,7 +67,7 @@ _NOT_CLINICAL = frozenset(
 
 def notices(record: SummaryRecord) -> Section | None:
     """The notices; None if there are none."""
-    items = [*identity_notices(record), *_plan_notices(record), *_record_notices(record)]
+    items = [*identity_notices(record), *_plan_notices(record), *stay_notices(record), *_record_notices(record)]
     return Section("notices", "Please note", bullet_list(items), system=ONESTORY_SECTIONS) if items else None
 
 
@@ -145,4 +152,6 @@ def _is_left_out(record: SummaryRecord, fact: Fact) -> bool:
         return False
     if fact.resource_type == "List":
         return not sources.is_section_list(record.shown(fact).content)
-    return not (is_plan(record, fact) or is_about_me(record, fact) or is_shown_referral(record, fact))
+    return not (
+        is_letter(record, fact) or is_plan(record, fact) or is_about_me(record, fact) or is_shown_referral(record, fact)
+    )

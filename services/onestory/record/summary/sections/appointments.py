@@ -1,0 +1,87 @@
+"""The next appointments, the soonest first (http://hl7.org/fhir/R4/appointment.html)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from onestory.record.merge.model import Fact
+from onestory.record.summary import dates as summary_dates
+from onestory.record.summary import wording
+from onestory.record.summary.around import actor
+from onestory.record.summary.model import SummaryRecord
+from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.section import ONESTORY_SECTIONS, Group, Line, Section, SectionDefinition, build_section
+from onestory.shared.fhir.dates import NEVER, parse_date
+from onestory.shared.fhir.json import concept_texts, object_of, objects_at, text_at
+
+_APPOINTMENTS = SectionDefinition("appointments", "Next appointments", types=frozenset(["Appointment"]))
+_BOOKED = {"booked", "arrived", "checked-in"}
+_NOT_YET = {"proposed", "pending", "waitlist"}
+_OFF = {"cancelled", "noshow"}
+_MAX_SHOWN = 10
+
+
+def appointments(record: SummaryRecord) -> Section | None:
+    """The appointments to come, those without a date yet, and those that were cancelled; the rest is counted."""
+    everyone = sorted(record.facts("Appointment"), key=lambda fact: (_end(record, fact), fact.id))
+    ahead = [fact for fact in everyone if _end(record, fact) > record.at]
+    booked = [fact for fact in ahead if _status(record, fact) in _BOOKED][:_MAX_SHOWN]
+    waiting = [fact for fact in ahead if _status(record, fact) in _NOT_YET][:_MAX_SHOWN]
+    off = [fact for fact in ahead if _status(record, fact) in _OFF and _end(record, fact) < NEVER][:_MAX_SHOWN]
+    groups = [
+        Group("Booked", [_line(record, fact) for fact in booked]),
+        Group("Not booked yet", [_line(record, fact) for fact in waiting]),
+        Group("Cancelled", [_line(record, fact) for fact in off]),
+    ]
+    number = len(everyone) - len(booked) - len(waiting) - len(off)
+    built = build_section(
+        record, _APPOINTMENTS, groups, remarks=[wording.omitted_remark(number, "are over, or lie further ahead")]
+    )
+    return replace(built, system=ONESTORY_SECTIONS, empty=None) if built else None
+
+
+def _status(record: SummaryRecord, fact: Fact) -> str:
+    return text_at(record.shown(fact).content, "status")
+
+
+def _end(record: SummaryRecord, fact: Fact) -> datetime:
+    content = record.shown(fact).content
+    written = text_at(content, "end") or text_at(content, "start") or text_at(content, "requestedPeriod", "end")
+    known = parse_date(written)
+    return known.end if known else NEVER
+
+
+def _line(record: SummaryRecord, fact: Fact) -> Line:
+    content = record.shown(fact).content
+    when = summary_dates.shown(text_at(content, "start")) or "no date yet"
+    names = [
+        text_at(content, "description"),
+        *concept_texts(content, "serviceType"),
+        *concept_texts(content, "appointmentType"),
+        *concept_texts(content, "specialty"),
+    ]
+    named = next((each for each in names if each), "Appointment")
+    rest = [each for each in names[1:] if each != named]
+    details = [
+        *rest,
+        *concept_texts(content, "reasonCode"),
+        *_with(record, fact),
+        text_at(content, "patientInstruction"),
+    ]
+    return Line(
+        fact,
+        [strong(text(when)), text(named)],
+        [text(each) for each in dict.fromkeys(details) if each],
+        _end(record, fact),
+    )
+
+
+def _with(record: SummaryRecord, fact: Fact) -> Iterator[str]:
+    """Yields with whom and where."""
+    statement = record.shown(fact)
+    for participant in objects_at(statement.content, "participant"):
+        found = actor(record, statement, object_of(participant, "actor"))
+        if found and text_at(participant, "status") != "declined":
+            yield ", ".join([found.name, *found.phones])
