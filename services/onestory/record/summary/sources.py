@@ -12,18 +12,16 @@ from typing import Any
 from onestory.record.merge.model import Fact, FactConflict, Judgement, Statement, Verdict
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.clinical_dates import recorded_date
+from onestory.record.summary.conflict_words import MAX_STATEMENTS_PER_SIDE, conflict_words, side_words
 from onestory.record.summary.model import SummaryRecord, summary_codes
 from onestory.record.summary.narrative import strong, text
-from onestory.record.summary.wording import own_name, short_text
+from onestory.record.summary.wording import own_name
 from onestory.shared.fhir.dates import format_instant, uk_day
 from onestory.shared.fhir.json import codes_of, text_at
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 FACT_EXTENSION = "https://onestory.nhs.uk/StructureDefinition/summary-fact"
 """Extension on an entry of a section: `certainty`, `rule`s, `source`s and `conflict`s of its fact."""
-
-MAX_STATEMENTS_PER_SIDE = 5
-"""Statements that are quoted for one side of a conflict; the others have lines of their own in the section."""
 
 
 def source_paragraphs(record: SummaryRecord, fact: Fact) -> list[str]:
@@ -39,16 +37,14 @@ def source_paragraphs(record: SummaryRecord, fact: Fact) -> list[str]:
 
 
 def conflict_paragraphs(record: SummaryRecord, fact: Fact) -> list[str]:
-    """Paragraphs of XHTML: each conflict of the fact with all its sides."""
-    every = [side_paragraphs(record, conflict) for conflict in fact.conflicts]
-    return [
-        line for paragraphs in every for line in (f"{strong('Sources disagree:')} {paragraphs[0]}", *paragraphs[1:])
-    ]
+    """Paragraphs of XHTML: each conflict of the fact with all its sides. A stop or a denial comes before a dose."""
+    in_order = sorted(fact.conflicts, key=lambda conflict: conflict.kind not in ("negation", "status"))
+    return [line for conflict in in_order for line in conflict_words(record, conflict)]
 
 
 def side_paragraphs(record: SummaryRecord, conflict: FactConflict) -> list[str]:
     """Paragraphs of XHTML: the explanation of a conflict, then each side."""
-    return [text(conflict.explanation), *[f"On one side: {_side(record, side)}" for side in conflict.sides]]
+    return [text(conflict.explanation), *side_words(record, conflict)]
 
 
 def fact_extension(record: SummaryRecord, fact: Fact) -> dict[str, Any]:
@@ -101,15 +97,6 @@ def recorded_and_sent(statement: Statement) -> str:
     if not recorded:
         return f"sent {sent}"
     return f"recorded {recorded}" if recorded == sent else f"recorded {recorded}, sent {sent}"
-
-
-def _side(record: SummaryRecord, side: tuple[str, ...]) -> str:
-    known = [statement for shared_id in side[:MAX_STATEMENTS_PER_SIDE] if (statement := record.statement(shared_id))]
-    quotes = [
-        f"{text(record.organisation_of(statement))} says “{text(short_text(statement.content))}”" for statement in known
-    ]
-    more = len(side) - MAX_STATEMENTS_PER_SIDE
-    return "; ".join([*quotes, f"and {more} more"] if more > 0 else quotes)
 
 
 def _source(record: SummaryRecord, statement: Statement) -> dict[str, Any]:

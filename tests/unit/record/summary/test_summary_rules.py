@@ -200,7 +200,7 @@ def test_sides_of_a_dose_conflict_show_what_differs_also_where_the_words_are_the
 
     medicines = told(prescribed(GP, 3), prescribed(HOSPITAL, 4))["Medicines"]
 
-    assert "The doses differ." in medicines
+    assert "DOSES DIFFER:" in medicines
     assert "3 mg" in medicines
     assert "4 mg" in medicines
 
@@ -698,7 +698,8 @@ def test_why_another_source_stopped_a_medicine_stands_beside_the_conflict() -> N
 
     stopped = prescribed(HOSPITAL, status="stopped", statusReason={"text": "Anaphylaxis"})
 
-    assert "Warfarin, stopped, Anaphylaxis" in told(prescribed(GP, status="active"), stopped)["Medicines"]
+    medicines = told(prescribed(GP, status="active"), stopped)["Medicines"]
+    assert "STOPPED by Vale Royal Hospital, 22 Nov 2026 (Anaphylaxis)." in medicines
 
 
 def test_what_a_decision_refuses_is_told() -> None:

@@ -1,0 +1,159 @@
+"""Writes a conflict for a reader in a hurry: what was done, by whom, when and why; then what the other side states.
+
+A stop, a pause or a denial of a medicine leads its paragraph. Doses stand side by side, and none of them leads. Every
+other conflict has its explanation, and each side with its organisation and date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from onestory.record.merge.model import FactConflict, Statement
+from onestory.record.summary import dates as summary_dates
+from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, recorded_date
+from onestory.record.summary.doses import doses
+from onestory.record.summary.model import SummaryRecord
+from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.wording import name_of, notes, short_text
+from onestory.shared.fhir.dates import parse_date, uk_day
+from onestory.shared.fhir.json import concept_texts, text_at
+
+MAX_STATEMENTS_PER_SIDE = 5
+"""Statements that are quoted for one side of a conflict; the others have lines of their own in the section."""
+
+_MEDICINES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
+_STOPS = {"stopped": "STOPPED", "cancelled": "CANCELLED", "completed": "ENDED", "on-hold": "PAUSED"}
+_DOSES = ("dose", "dose-wording")
+
+
+def conflict_words(record: SummaryRecord, conflict: FactConflict) -> list[str]:
+    """Paragraphs of XHTML about one conflict: the headline first, then each side. Never empty."""
+    sides = [_known(record, side) for side in conflict.sides]
+    statements = [statement for side in sides for statement in side]
+    if statements and all(each.resource_type in _MEDICINES for each in statements):
+        if conflict.kind in _DOSES:
+            headline = strong("DOSES DIFFER:" if conflict.kind == "dose" else "DIRECTIONS DIFFER:")
+            return [headline, *(_dose_line(record, each) for each in _newest_first(statements)), *_more(conflict)]
+        if conflict.kind in ("status", "negation") and (words := _status_words(record, statements)):
+            return [*words, *_more(conflict)]
+    return [f"{strong('Sources disagree:')} {text(conflict.explanation)}", *side_words(record, conflict)]
+
+
+def side_words(record: SummaryRecord, conflict: FactConflict) -> list[str]:
+    """Paragraphs of XHTML, one for each side of a conflict: `X, 14 Sep 2026: 4 tablets`."""
+    return [_side(record, side) for side in conflict.sides]
+
+
+def _side(record: SummaryRecord, side: tuple[str, ...]) -> str:
+    quotes = [
+        f"{text(_who_and_when(record, each))}: {text(short_text(record.exact_content(each)))}"
+        for each in _known(record, side)
+    ]
+    more = len(side) - MAX_STATEMENTS_PER_SIDE
+    return "; ".join([*quotes, f"and {more} more"] if more > 0 else quotes)
+
+
+def _more(conflict: FactConflict) -> Iterator[str]:
+    left_out = sum(max(len(side) - MAX_STATEMENTS_PER_SIDE, 0) for side in conflict.sides)
+    if left_out:
+        yield f"and {left_out} more"
+
+
+def _known(record: SummaryRecord, side: Iterable[str]) -> list[Statement]:
+    quoted = list(side)[:MAX_STATEMENTS_PER_SIDE]
+    return [statement for shared_id in quoted if (statement := record.statement(shared_id))]
+
+
+def _status_words(record: SummaryRecord, statements: Sequence[Statement]) -> list[str]:
+    """The denials and ends first, then who still has the medicine; empty if neither is stated."""
+    against = [each for each in statements if _is_against(each.content)]
+    going_on = [each for each in statements if not _is_against(each.content)]
+    if not against:
+        return []
+    first = [f"{strong(text(_act(each.content)))} {text(_by(record, each))}" for each in _newest_first(against)]
+    return [*first, *dict.fromkeys(text(_still(record, each)) for each in _newest_first(going_on))]
+
+
+def _is_against(content: Mapping[str, Any]) -> bool:
+    return content.get("doNotPerform") is True or text_at(content, "status") in (*_STOPS, "not-taken", "not-done")
+
+
+def _act(content: Mapping[str, Any]) -> str:
+    if content.get("doNotPerform") is True:
+        return "DO NOT GIVE"
+    return _STOPS.get(text_at(content, "status"), "NOT TAKEN")
+
+
+def _by(record: SummaryRecord, statement: Statement) -> str:
+    content, organisation = statement.content, organisation_words(record, statement)
+    why = [*concept_texts(content, "statusReason"), *concept_texts(content, "reasonCode"), *notes(content)]
+    reason = f" ({'; '.join(dict.fromkeys(why))})" if why else ""
+    if text_at(content, "status") in ("not-taken", "not-done"):
+        since = clinical_date_text(statement).removeprefix("from ")
+        when = f"since {since}" if since else f"on {recorded_date(statement) or changed_on(statement)}"
+        return f"{when}, as {organisation} recorded{reason}."
+    return f"by {organisation}, {changed_on(statement)}{reason}."
+
+
+def _still(record: SummaryRecord, statement: Statement) -> str:
+    content, organisation = statement.content, organisation_words(record, statement)
+    dose = "; ".join(doses(record.exact_content(statement)))
+    what = f": {dose}" if dose else f": {name_of(content)}"
+    if is_own_practice(record, statement):
+        repeat = "repeat list" if _is_repeat(content) else "list"
+        return f"Still on the GP's {repeat} ({organisation}){what}."
+    return f"Still on the list of {organisation}{what}."
+
+
+def _is_repeat(content: Mapping[str, Any]) -> bool:
+    return "continuous" in " ".join(concept_texts(content, "courseOfTherapyType")).casefold() or (
+        text_at(content, "intent") == "plan"
+    )
+
+
+def is_own_practice(record: SummaryRecord, statement: Statement) -> bool:
+    """Whether the statement is of the person's present general practice."""
+    listed = record.patient.get("generalPractitioner")
+    practices = [text_at(each, "identifier", "value") for each in listed] if isinstance(listed, list) else []
+    return statement.organisation in practices
+
+
+def _dose_line(record: SummaryRecord, statement: Statement) -> str:
+    content = record.exact_content(statement)
+    dose = "; ".join(doses(content)) or "no dose stated"
+    return f"{text(_who_and_when(record, statement))}: {strong(text(dose))}"
+
+
+def _who_and_when(record: SummaryRecord, statement: Statement) -> str:
+    when = _stated_on(statement)
+    return ", ".join(part for part in (organisation_words(record, statement), when) if part)
+
+
+def _stated_on(statement: Statement) -> str:
+    """The day of the statement: when it was authored or happened, else when it was recorded or sent."""
+    authored = parse_date(text_at(statement.content, "authoredOn"))
+    if authored and authored.uk_day:
+        return summary_dates.day(authored.uk_day)
+    return clinical_date_text(statement) or recorded_date(statement) or changed_on(statement)
+
+
+def changed_on(statement: Statement) -> str:
+    """The day on which a medicine was stopped or paused: the end that is stated, else the day of the statement."""
+    end = parse_date(text_at(statement.content, "effectivePeriod", "end"))
+    if end and end.uk_day:
+        return summary_dates.day(end.uk_day)
+    return summary_dates.day(uk_day(statement.recorded_at))
+
+
+def organisation_words(record: SummaryRecord, statement: Statement) -> str:
+    """The name of the statement's organisation; its code only if no name is known."""
+    return record.input.organisation_names.get(statement.organisation) or statement.organisation
+
+
+def _newest_first(statements: Iterable[Statement]) -> list[Statement]:
+    def key(statement: Statement) -> tuple[float, str]:
+        authored = parse_date(text_at(statement.content, "authoredOn"))
+        return -(authored or clinical_date(statement)).begin.timestamp(), statement.shared_id
+
+    return sorted(statements, key=key)
