@@ -6,18 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from onestory.record.summary import dates as summary_dates
+from onestory.record.summary.notation import unit_words
 from onestory.shared.fhir.json import concept_text, number_text, objects_at, text_at
+
+COMPARATORS = {"<": "less than", "<=": "at most", ">": "more than", ">=": "at least"}
+"""The comparators of a Quantity, in words."""
 
 
 def quantity_text(value: Any) -> str:
     """A Quantity as text, such as `< 5.00 mmol/L`; "" for anything else."""
     if not isinstance(value, Mapping):
         return ""
-    parts = [
-        text_at(value, "comparator"),
-        number_text(value.get("value")),
-        text_at(value, "unit") or text_at(value, "code"),
-    ]
+    number = number_text(value.get("value"))
+    # A zero at the end tells how exactly a result was measured; a missing one before the point is misread.
+    number = f"0{number}" if number.startswith(".") else number
+    unit = unit_words(text_at(value, "unit") or text_at(value, "code"), number)
+    parts = [text_at(value, "comparator"), number, unit]
     return " ".join(part for part in parts if part)
 
 

@@ -38,7 +38,10 @@ def test_a_pause_says_who_paused_when_and_why_and_who_still_lists_it() -> None:
 
 
 def test_the_day_of_a_stop_is_the_end_that_is_stated() -> None:
-    taken = {"medicationCodeableConcept": code("48603004", "Warfarin"), "dosage": [{"text": "One a day"}]}
+    taken: dict[str, Any] = {
+        "medicationCodeableConcept": code("48603004", "Warfarin"),
+        "dosage": [{"text": "One a day"}],
+    }
     going_on = said("MedicationStatement", "w", GP, status="active", effectivePeriod={"start": "2026-01-01"}, **taken)
     stopped = said(
         "MedicationStatement",

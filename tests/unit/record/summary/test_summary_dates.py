@@ -98,9 +98,9 @@ def test_a_timing_without_a_date_is_shown_in_words_and_counts_as_recorded() -> N
         timingTiming={"repeat": {"frequency": 2, "period": 1, "periodUnit": "d"}},
     )
 
-    assert clinical_date_text(used) == "2 times a day"
+    assert clinical_date_text(used) == "twice a day"
     assert clinical_date(used).begin == NOW
-    assert "2 times a day" in told(used)["Devices"]
+    assert "twice a day" in told(used)["Devices"]
 
 
 def test_a_device_whose_timing_is_over_is_not_in_use() -> None:
@@ -136,7 +136,7 @@ def test_the_dates_on_which_a_medicine_is_taken_are_part_of_the_dose() -> None:
 
     (dose,) = doses({"dosageInstruction": [dosage]})
 
-    assert dose == "as planned (as coded: on 1 Dec 2026, on 8 Dec 2026)"
+    assert dose == "as planned (on 1 Dec 2026, on 8 Dec 2026)"
 
 
 def test_an_acute_medicine_is_shown_until_a_year_after_its_last_planned_dose() -> None:

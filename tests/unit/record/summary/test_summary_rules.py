@@ -367,7 +367,7 @@ def test_a_value_or_dose_with_one_limit_says_on_which_side_it_is() -> None:
     dose = {"doseAndRate": [{"doseRange": {"high": {"value": 2, "unit": "tablet"}}}]}
 
     assert "5 or more" in told(value)["Results"]
-    assert "2 tablet or less" in told(medicine("Codeine", dosageInstruction=[dose]))["Medicines"]
+    assert "2 tablets or less" in told(medicine("Codeine", dosageInstruction=[dose]))["Medicines"]
 
 
 def test_a_dose_that_has_a_reason_to_be_taken_is_as_needed() -> None:
@@ -376,7 +376,7 @@ def test_a_dose_that_has_a_reason_to_be_taken_is_as_needed() -> None:
 
     section = told(medicine("Codeine", dosageInstruction=[dose | reason]))["Medicines"]
 
-    assert "once every 6 hours, as needed: Pain" in section
+    assert "once every 6 hours, when required for Pain" in section
 
 
 def undated(local_id: str) -> Statement:
@@ -868,7 +868,7 @@ def test_a_clinical_assessment_has_a_section() -> None:
     ("value", "shown"),
     [
         ({"valueQuantity": {"value": 5.5, "comparator": "<", "unit": "mmol/L"}}, "< 5.5 mmol/L"),
-        ({"valueRange": {"low": {"value": 1, "unit": "h"}, "high": {"value": 2, "unit": "h"}}}, "1 h to 2 h"),
+        ({"valueRange": {"low": {"value": 1, "unit": "h"}, "high": {"value": 2, "unit": "h"}}}, "1 hour to 2 hours"),
         ({"valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 128}}}, "1 / 128"),
         ({"valueBoolean": False}, "no"),
         ({"valueString": "1205-12"}, "1205-12"),
@@ -900,7 +900,7 @@ def test_a_value_is_told_as_its_source_gives_it(value: dict[str, Any], shown: st
                 "timing": {"repeat": {"frequency": 2, "period": 1, "periodUnit": "d"}},
                 "asNeededBoolean": True,
             },
-            "2.5 mg, 2 times a day, as needed",
+            "2.5 mg, twice a day, when required",
         ),
         (
             {"doseAndRate": [{"doseRange": {"low": {"value": 1, "unit": "tablet"}, "high": {"value": 2}}}]},
@@ -912,7 +912,7 @@ def test_a_value_is_told_as_its_source_gives_it(value: dict[str, Any], shown: st
                 "doseAndRate": [{"doseQuantity": {"value": 10, "unit": "mg"}}],
                 "timing": {"repeat": {"period": 1, "periodUnit": "wk", "dayOfWeek": ["mon"]}},
             },
-            "As directed (as coded: 10 mg, once a week, on mon)",
+            "As directed (10 mg, ONCE A WEEK, on Monday)",
         ),
         ({"timing": {"repeat": {"frequency": 1, "period": 1.0, "periodUnit": "d"}}}, "once a day"),
         (
@@ -925,7 +925,7 @@ def test_a_value_is_told_as_its_source_gives_it(value: dict[str, Any], shown: st
                     "denominator": {"value": 1, "unit": "day"},
                 },
             },
-            "1 to 2 times every 4 to 6 hours, at most 4 g / 1 day",
+            "1 to 2 times every 4 to 6 hours, at most 4 g in 1 day",
         ),
         (
             {
