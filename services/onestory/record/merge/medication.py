@@ -7,16 +7,18 @@ only at its beginning. Dose directions: http://hl7.org/fhir/R4/dosage.html.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
-from onestory.record.merge.conflicts import negation_conflict, two_sided_conflict, value_conflict
+from onestory.record.medicines.medicine import MedicineEntry, concurrent
+from onestory.record.medicines.products import Product
+from onestory.record.medicines.regimen import DoseComparison, compare
+from onestory.record.merge.conflicts import conflict, negation_conflict, two_sided_conflict, value_conflict
 from onestory.record.merge.model import Certainty, FactConflict
 from onestory.record.merge.pairs import Bucket, Clusters, buckets, joinable_pairs
-from onestory.record.merge.reading import Reading, first_present
-from onestory.record.merge.values import ClinicalSpan, bare_codes, microseconds, number, span, worded
-from onestory.shared.fhir.json import first_object, objects, text
+from onestory.record.merge.reading import Reading
+from onestory.record.merge.values import ClinicalSpan, microseconds, span
+from onestory.shared.fhir.json import first_object, text
 
 RULE = "same-medicine"
 _FOR_EVER = 1 << 62
@@ -24,10 +26,7 @@ _NEGATED = "One says that this is taken or to be given, another that it is not."
 _STATUS = "One says that this goes on, another that it was stopped or has ended."
 _PAUSED = "One says that this goes on, another that it is on hold."
 _DOSE = "The doses differ."
-_WORDING = "The directions are worded differently, and their doses cannot be compared."
-
-_HOURS = {"s": 1 / 3600, "min": 1 / 60, "h": 1, "d": 24, "wk": 168, "mo": 730, "a": 8766}
-_TIMED = ("dayOfWeek", "timeOfDay", "when")
+_WORDING = "The directions have other words in each source: read both."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,7 @@ class Medicines:
         self._readings = [each for each in readings if each.comparable and each.none_known is None]
         self._buckets = list(buckets(self._readings, lambda each: each.codes).values())
         self._courses: dict[int, Course] = {}
+        self._medicines: dict[int, MedicineEntry] = {}
 
     def join(self, clusters: Clusters) -> None:
         """Joins requests, and joins statements, of one course."""
@@ -81,7 +81,8 @@ class Medicines:
             taken = [each for each in bucket if each.statement.resource_type == "MedicationStatement"]
             for one in requests:
                 for other in taken:
-                    if one.negative is other.negative and self._overlap(one, other):
+                    alike = one.negative is other.negative and self._overlap(one, other)
+                    if alike and not self._concurrent(one, other):
                         yield one, other
 
     def conflicts(self, clusters: Clusters, related_pairs: Sequence[tuple[Reading, Reading]]) -> Iterator[FactConflict]:
@@ -96,13 +97,13 @@ class Medicines:
                 "status", _STATUS, current, _ended(positive, current), self._other_source_stopped
             )
             paused = [reading for reading in positive if reading.phase == "paused"]
-            yield from two_sided_conflict("status", _PAUSED, current, paused, _differ_in_source)
+            yield from two_sided_conflict("status", _PAUSED, current, paused, self._other_source_paused)
         for group in clusters.joined_groups(self._readings):
             # In one fact, two statements of one source could hide that the medicine was stopped.
             going_on, over = _in_phase(group, "current"), _in_phase(group, "stopped", "completed")
             yield from two_sided_conflict("status", _STATUS, going_on, over, self._same_source_stopped)
         for group in self._read_together(clusters, related_pairs):
-            yield from _dose_conflicts(group)
+            yield from _dose_conflicts(group, self._medicine)
 
     def _read_together(self, clusters: Clusters, related_pairs: Sequence[tuple[Reading, Reading]]) -> Iterator[Bucket]:
         """Yields the statements that are read together: those of a fact, with those of a related fact."""
@@ -119,7 +120,16 @@ class Medicines:
     def _may_join(self, one: Reading, other: Reading) -> bool:
         if one.statement.resource_type != other.statement.resource_type:
             return False
-        return text(one.content.get("intent")) == text(other.content.get("intent")) and self._overlap(one, other)
+        same_intent = text(one.content.get("intent")) == text(other.content.get("intent"))
+        return same_intent and self._overlap(one, other) and not self._concurrent(one, other)
+
+    def _concurrent(self, one: Reading, other: Reading) -> bool:
+        return concurrent(self._medicine(one), self._medicine(other))
+
+    def _medicine(self, reading: Reading) -> MedicineEntry:
+        if reading.ordinal not in self._medicines:
+            self._medicines[reading.ordinal] = MedicineEntry(reading.content)
+        return self._medicines[reading.ordinal]
 
     def _overlap(self, one: Reading, other: Reading) -> bool:
         a, b = self._course(one), self._course(other)
@@ -136,7 +146,14 @@ class Medicines:
 
     def _other_source_stopped(self, current: Reading, ended: Reading) -> bool:
         """Whether another source ended the course, and the current statement does not begin after that end."""
-        return _differ_in_source(current, ended) and self._began_before_end(current, ended)
+        return (
+            _differ_in_source(current, ended)
+            and self._began_before_end(current, ended)
+            and not self._concurrent(current, ended)
+        )
+
+    def _other_source_paused(self, current: Reading, paused: Reading) -> bool:
+        return _differ_in_source(current, paused) and not self._concurrent(current, paused)
 
     def _same_source_stopped(self, current: Reading, ended: Reading) -> bool:
         """The same for two statements of one source. A plan that continues after one issue ended is no conflict."""
@@ -151,10 +168,17 @@ class Medicines:
 
 
 def _ended(positive: Bucket, current: Bucket) -> Bucket:
-    """The statements that are over, of sources that do not also state that the medicine is current."""
+    """The statements that are over, of sources that do not also state that the medicine is current.
+
+    A completed MedicationRequest is a supply, or an issue of a repeat, and ends nothing.
+    """
     current_sources = {reading.source for reading in current}
-    over = [reading for reading in positive if reading.phase in ("stopped", "completed")]
+    over = [reading for reading in positive if reading.phase == "stopped" or _completed_course(reading)]
     return [reading for reading in over if reading.source not in current_sources]
+
+
+def _completed_course(reading: Reading) -> bool:
+    return reading.phase == "completed" and reading.statement.resource_type == "MedicationStatement"
 
 
 def _in_phase(group: Bucket, *phases: str) -> Bucket:
@@ -187,104 +211,30 @@ def _first_span(*values: object) -> ClinicalSpan | None:
     return next((found for value in values if (found := span(value))), None)
 
 
-def _dose_conflicts(group: Bucket) -> Iterator[FactConflict]:
-    """Yields at most one conflict between the doses of one course.
+def _dose_conflicts(group: Bucket, medicine: Callable[[Reading], MedicineEntry]) -> Iterator[FactConflict]:
+    """Yields at most one conflict between the doses of one course: `dose` if they differ, else `dose-wording`.
 
-    Single instructions are compared part by part, where several state the part; several steps are compared as a whole.
+    `dose-wording` means that the directions have other words and cannot be compared.
     """
-    steps_by_ordinal = {reading.ordinal: dose_steps(_directions(reading)) for reading in group}
-
-    def part(number: int) -> Callable[[Reading], Hashable | None]:
-        def value(reading: Reading) -> Hashable | None:
-            steps = steps_by_ordinal[reading.ordinal]
-            return steps[0][number] or None if steps else None
-
-        return value
-
-    def whole(reading: Reading) -> Hashable | None:
-        return frozenset(steps_by_ordinal[reading.ordinal]) or None
-
-    several_steps = any(len(steps) > 1 for steps in steps_by_ordinal.values())
-    compared = [whole] if several_steps else [part(number) for number in range(len(DoseStep._fields))]
-    found = [conflict for value in compared for conflict in value_conflict("dose", _DOSE, group, value)]
-    yield from found[:1]
-    if not found and not all(steps_by_ordinal.values()):
-        wordings = {reading.ordinal: directions_text(_directions(reading)) for reading in group}
-        yield from value_conflict("dose-wording", _WORDING, group, lambda reading: wordings[reading.ordinal])
+    read = [each for each in group if medicine(each).regimen.steps or medicine(each).directions_text]
+    product = _fullest(medicine(each).product for each in group)
+    sides: list[Bucket] = []
+    unknown = False
+    for reading in read:
+        compared = [compare(medicine(side[0]).regimen, medicine(reading).regimen, product, product) for side in sides]
+        unknown = unknown or DoseComparison.UNKNOWN in compared
+        alike = next((n for n, found in enumerate(compared) if found is not DoseComparison.DIFFERENT), None)
+        if alike is None:
+            sides.append([reading])
+        else:
+            sides[alike].append(reading)
+    if len(sides) > 1:
+        yield conflict("dose", _DOSE, *sides)
+    elif unknown:
+        yield from value_conflict("dose-wording", _WORDING, read, lambda each: medicine(each).directions_text or None)
 
 
-def _directions(reading: Reading) -> object:
-    return first_present(reading.content, "dosageInstruction", "dosage")
-
-
-class DoseStep(NamedTuple):
-    """One dosage instruction as comparable parts; a part that is not stated is empty."""
-
-    amounts: frozenset[Hashable]
-    daily_rate: Hashable
-    times: frozenset[str]
-    timing_codes: frozenset[str]
-    as_needed: str
-
-
-def dose_steps(directions: object) -> list[DoseStep]:
-    """The dosage instructions as steps; empty ones are left out."""
-    found = (_step(each) for each in objects(directions))
-    return [step for step in found if any(step)]
-
-
-def directions_text(directions: object) -> str | None:
-    """The directions as text; None if there is none."""
-    words = " ; ".join(filter(None, (worded(each.get("text")) for each in objects(directions))))
-    return words or None
-
-
-def _step(dosage: Mapping[str, Any]) -> DoseStep:
-    timing = first_object(dosage.get("timing"))
-    repeat = first_object(timing.get("repeat"))
-    times = frozenset(item for name in _TIMED for item in _strings(repeat.get(name)))
-    timing_codes = frozenset(bare_codes(timing.get("code")))
-    return DoseStep(frozenset(_amounts(dosage)), _daily(repeat), times, timing_codes, _as_needed(dosage))
-
-
-def _as_needed(dosage: Mapping[str, Any]) -> str:
-    stated = dosage.get("asNeededBoolean")
-    return ("as needed" if stated else "regularly") if isinstance(stated, bool) else ""
-
-
-def _amounts(dosage: Mapping[str, Any]) -> Iterator[Hashable]:
-    for rate in objects(dosage.get("doseAndRate")):
-        if "doseQuantity" in rate:
-            yield quantity(rate["doseQuantity"])
-        if "doseRange" in rate:
-            span = first_object(rate["doseRange"])
-            yield quantity(span.get("low")), quantity(span.get("high"))
-        if "rateQuantity" in rate:
-            yield "rate", quantity(rate["rateQuantity"])
-
-
-def _daily(repeat: Mapping[str, Any]) -> Hashable:
-    """Times per day and `frequencyMax`, so that twice a day equals every 12 hours; if not computable, as stated."""
-    frequency, period = number(repeat.get("frequency")), number(repeat.get("period"))
-    unit = text(repeat.get("periodUnit"))
-    most = number(repeat.get("frequencyMax"))
-    if frequency is None and period is None:
-        return None
-    try:
-        return round((frequency or 1) * 24 / ((period or 1) * _HOURS[unit]), 6), most
-    except (KeyError, OverflowError, ZeroDivisionError, ValueError):
-        return frequency, period, unit, most
-
-
-def quantity(value: object) -> tuple[Hashable, ...]:
-    """A Quantity as comparator, number and unit (its code, else its text)."""
-    found = first_object(value)
-    return (
-        text(found.get("comparator")),
-        number(found.get("value")),
-        text(found.get("code")) or worded(found.get("unit")),
-    )
-
-
-def _strings(value: object) -> Iterator[str]:
-    yield from (each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+def _fullest(products: Iterable[Product]) -> Product:
+    """The product that states its strength; all name one medicine."""
+    found = list(products)
+    return next((each for each in found if each.strengths), found[0])

@@ -85,6 +85,15 @@ class FactConflict:
     explanation: str
     sides: tuple[tuple[str, ...], ...]
 
+    @property
+    def is_hint(self) -> bool:
+        """Whether it only tells how to read lines together, and contradicts nothing: it is no alarm."""
+        return self.kind in HINTS
+
+
+HINTS = frozenset(["dose-wording", "same-ingredient"])
+"""Kinds of conflicts that are information: other words for a dose, and lines of one medicine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:

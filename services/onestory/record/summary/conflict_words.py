@@ -33,10 +33,12 @@ def conflict_words(record: SummaryRecord, conflict: FactConflict) -> list[str]:
     statements = [statement for side in sides for statement in side]
     if statements and all(each.resource_type in _MEDICINES for each in statements):
         if conflict.kind in _DOSES:
-            headline = strong("DOSES DIFFER:" if conflict.kind == "dose" else "DIRECTIONS DIFFER:")
+            headline = strong("DOSES DIFFER:") if conflict.kind == "dose" else "Directions as each source writes them:"
             return [headline, *(_dose_line(record, each) for each in _newest_first(statements)), *_more(conflict)]
         if conflict.kind in ("status", "negation") and (words := _status_words(record, statements)):
             return [*words, *_more(conflict)]
+    if conflict.is_hint:
+        return [f"{strong('Read together:')} {text(conflict.explanation)}", *side_words(record, conflict)]
     return [f"{strong('Sources disagree:')} {text(conflict.explanation)}", *side_words(record, conflict)]
 
 
