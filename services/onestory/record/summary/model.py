@@ -13,6 +13,7 @@ import msgspec
 
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.freshness.domain import Freshness
+from onestory.record.merge.allergy_reading import TYPES_WITH_ALLERGIES, AllergyReading, read_allergy
 from onestory.record.merge.lookup import ResourceLookup
 from onestory.record.merge.model import Fact, Judgement, MergedRecord, Statement
 from onestory.record.merge.reading import WITHDRAWAL_ELEMENTS
@@ -28,6 +29,8 @@ ABOUT_ME = "about-me"
 PREGNANCY = "pregnancy"
 SOCIAL_HISTORY = "social-history"
 VITAL_SIGN = "vital-signs"
+ALLERGY = "allergy"
+"""It tells of an allergy, and stands among the allergies."""
 RESULT = "result"
 """Any Observation or report that is none of the other kinds."""
 NO_RESULT = ""
@@ -139,6 +142,8 @@ def observation_kind(content: Mapping[str, Any]) -> str:
     codes = summary_codes()
     if statement_codes & codes.about_me:
         return ABOUT_ME
+    if content.get("resourceType") == "Observation" and read_allergy("Observation", content):
+        return ALLERGY
     if statement_codes & codes.pregnancy:
         return PREGNANCY
     categories = {code for _, code in codes_of(content, "category")}
@@ -182,6 +187,27 @@ class SummaryRecord:
         for fact in self.facts("DiagnosticReport", "Observation"):
             found[observation_kind(self.shown(fact).content)].append(fact)
         return found
+
+    @cached_property
+    def allergies(self) -> Mapping[str, AllergyReading]:
+        """What each fact of any type tells of an allergy, by its id. Facts that tell of none are left out."""
+        found = {}
+        others = self.facts(*(kind for kind in TYPES_WITH_ALLERGIES if kind != "Observation"))
+        for fact in (*self.facts("AllergyIntolerance"), *others, *self.observations_by_kind.get(ALLERGY, ())):
+            if told := next(iter(self.allergy_readings(fact)), None):
+                found[fact.id] = told
+        return found
+
+    @cached_property
+    def allergy_facts(self) -> Sequence[Fact]:
+        """The facts that tell of an allergy: AllergyIntolerances, then other types."""
+        kinds = ("AllergyIntolerance", *TYPES_WITH_ALLERGIES)
+        return [fact for fact in self.facts(*kinds) if fact.id in self.allergies]
+
+    def allergy_readings(self, fact: Fact) -> list[AllergyReading]:
+        """What the statements of a fact tell of an allergy; the one that is shown comes first."""
+        readings = (read_allergy(each.resource_type, each.content) for each in self.valid_statements(fact))
+        return [each for each in readings if each]
 
     def facts(self, *resource_types: str) -> Iterator[Fact]:
         """Yields the facts of these types that are not withdrawn, in the order of their ids."""

@@ -48,13 +48,15 @@ class Section:
 class Line(NamedTuple):
     """The line of one fact. `what` and `details` are paragraphs of XHTML.
 
-    After `valid_until` the line moves to another group, or is no longer shown.
+    `conflicts` are paragraphs about the conflicts of the fact; None: those that every fact has. After `valid_until`
+    the line moves to another group, or is no longer shown.
     """
 
     fact: Fact
     what: Sequence[str]
     details: Sequence[str]
     valid_until: datetime = NEVER
+    conflicts: Sequence[str] | None = None
 
 
 class Group(NamedTuple):
@@ -84,8 +86,12 @@ def build_section(
     *,
     remarks: Iterable[str] = (),
     empty: str = "unavailable",
+    also_entries: Iterable[Fact] = (),
 ) -> Section | None:
-    """A section of lines, followed by the remarks (XHTML); None if there is nothing to show."""
+    """A section of lines, followed by the remarks (XHTML); None if there is nothing to show.
+
+    `also_entries` are facts that the section refers to without a line, because another section shows them.
+    """
     tables = "".join(table(group.caption, COLUMNS, [_row(record, line) for line in group.lines]) for group in groups)
     remark_paragraphs = "".join(paragraph(remark) for remark in remarks if remark)
     if not tables and definition.text_if_empty is None:
@@ -98,14 +104,19 @@ def build_section(
         definition.code,
         definition.title,
         tables + remark_paragraphs,
-        entries=tuple(entry for line in lines for entry in _entries(record, definition, line)),
+        entries=tuple(
+            entry
+            for fact in [*(line.fact for line in lines), *also_entries]
+            for entry in _entries(record, definition, fact)
+        ),
         empty=empty,
         valid_until=min([line.valid_until for line in lines], default=NEVER),
     )
 
 
 def _row(record: SummaryRecord, line: Line) -> Row:
-    details = [*_modifier_warning(record, line.fact), *line.details, *sources.conflict_paragraphs(record, line.fact)]
+    conflicts = sources.conflict_paragraphs(record, line.fact) if line.conflicts is None else line.conflicts
+    details = [*_modifier_warning(record, line.fact), *line.details, *conflicts]
     return Row((line.what, details, sources.source_paragraphs(record, line.fact)))
 
 
@@ -116,12 +127,12 @@ def _modifier_warning(record: SummaryRecord, fact: Fact) -> Iterable[str]:
 
 
 def _entries(
-    record: SummaryRecord, definition: SectionDefinition, line: Line
+    record: SummaryRecord, definition: SectionDefinition, fact: Fact
 ) -> Iterable[tuple[str, tuple[dict[str, object], ...]]]:
-    if definition.types is not None and line.fact.resource_type not in definition.types:
+    if definition.types is not None and fact.resource_type not in definition.types:
         return
-    shown, *others = sources.referenced_ids(record, line.fact)
-    yield shown, (sources.fact_extension(record, line.fact),)
+    shown, *others = sources.referenced_ids(record, fact)
+    yield shown, (sources.fact_extension(record, fact),)
     for other in others:
         yield other, ()
 

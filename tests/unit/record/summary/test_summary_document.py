@@ -189,8 +189,8 @@ def test_a_conflict_is_shown_with_both_sides_and_both_resources() -> None:
     assert set(entries(allergies)) == {one.shared_id, other.shared_id}
     assert "Sources disagree" in allergies["text"]["div"]
     told_of = allergies["text"]["div"]
-    assert "Harbour Street Surgery, 22 Nov 2026: Amoxicillin" in told_of
-    assert "Vale Royal Hospital, 22 Nov 2026: Amoxicillin" in told_of
+    assert "Harbour Street Surgery says the person has it, sent 22 Nov 2026" in told_of
+    assert "Vale Royal Hospital says it was ruled out, sent 22 Nov 2026" in told_of
 
 
 def test_a_fact_of_several_sources_is_one_line_that_names_them_and_the_rule() -> None:

@@ -1,96 +1,210 @@
-"""Allergies and intolerances: active, resolved and refuted ones, and lists by which a source states "none known"."""
+"""Allergies and intolerances of any resource type, the most dangerous first, and what sources say there is none of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from onestory.record.merge.allergens import known_allergens
+from onestory.record.merge.allergy_reading import DENIED, REFUTED, RESOLVED
 from onestory.record.merge.model import Fact
+from onestory.record.summary import allergy_words
 from onestory.record.summary import dates as summary_dates
-from onestory.record.summary import sources
-from onestory.record.summary.clinical_dates import date_text
-from onestory.record.summary.model import SummaryRecord
+from onestory.record.summary.allergy_hints import RelatedAllergies, medicine_hints, medicines_taken
+from onestory.record.summary.allergy_words import allergy_name, conflict_paragraphs, danger_of, is_not_confirmed
+from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, date_text
+from onestory.record.summary.conflict_words import MAX_STATEMENTS_PER_SIDE
+from onestory.record.summary.model import SummaryRecord, summary_codes
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.wording import name_of, notes, status_of
-from onestory.shared.fhir.json import concept_text, concept_texts, extensions, objects_at, text_at, values_at
+from onestory.record.summary.sources import recorded_and_sent
+from onestory.record.summary.wording import notes
+from onestory.shared.fhir.json import codes_of, concept_texts, extensions, first_object, objects_at, text_at
 
 _ALLERGIES = SectionDefinition(
     "48765-2",
     "Allergies and intolerances",
     "No source here states anything about allergies. This does not mean that there are none.",
+    types=frozenset(["AllergyIntolerance"]),
 )
-_CRITICALITIES = ("high", "unable-to-assess", "low")
-_GROUPS = ("Active", "Inactive or resolved", "Refuted")
+_ACTIVE, _NONE_KNOWN, _GONE, _RULED_OUT = "Active", "None known, as stated", "Inactive or resolved", "Ruled out"
+_GROUPS = (_ACTIVE, _NONE_KNOWN, _GONE, _RULED_OUT)
+_CRITICALITIES = {"high": "High risk", "unable-to-assess": "Risk not known", "low": "Low risk"}
+_KINDS = {
+    "Condition": "Recorded as a problem",
+    "Observation": "Recorded as an observation",
+    "Flag": "Recorded as an alert",
+    "DetectedIssue": "Recorded as a detected issue",
+    "AdverseEvent": "Recorded as an adverse event",
+}
+
+
+class _Hints(NamedTuple):
+    """What a line names besides its own statements: current medicines by name, other allergies, and its conflicts."""
+
+    medicines: Mapping[str, Fact]
+    related: RelatedAllergies
+    conflicts: Sequence[str] = ()
 
 
 def allergies(record: SummaryRecord) -> Section | None:
-    """The section. Its emptyReason is `nilknown` only if a source states so itself."""
-    groups: dict[str, list[Line]] = {caption: [] for caption in _GROUPS}
-    for fact in record.facts("AllergyIntolerance"):
-        groups[_fact_group(record, fact)].append(_line(record, fact))
-    stated = sources.none_known_remarks(record, "allergies", [line.fact for line in groups["Active"]])
+    """The section. Its emptyReason is `nilknown` only if a source states so and none names an allergy."""
+    facts: dict[str, list[Fact]] = {caption: [] for caption in _GROUPS}
+    for fact in record.allergy_facts:
+        facts[_group_of(record, fact)].append(fact)
+    medicines = medicines_taken(record) if facts[_ACTIVE] else {}
+    hints = _Hints(medicines, RelatedAllergies(record))
+    no_medicines = hints._replace(medicines={})
+    lists = [fact for fact in record.facts("List") if _is_allergy_list(record, fact)]
+    nil_lists = [fact for fact in lists if _states_nil(record.shown(fact).content)]
+    lines = {
+        _ACTIVE: [_line(record, fact, hints) for fact in _most_dangerous_first(record, facts[_ACTIVE])],
+        _NONE_KNOWN: [_denial(record, fact, facts[_ACTIVE]) for fact in [*facts[_NONE_KNOWN], *nil_lists]],
+        _GONE: [_line(record, fact, no_medicines) for fact in _most_dangerous_first(record, facts[_GONE])],
+        _RULED_OUT: [_line(record, fact, no_medicines) for fact in _most_dangerous_first(record, facts[_RULED_OUT])],
+    }
+    lines[_ACTIVE] += [line for fact in lists if (line := _unresolved_entries(record, fact))]
     return build_section(
         record,
         _ALLERGIES,
-        [Group(caption, sorted(lines, key=_order)) for caption, lines in groups.items()],
-        remarks=stated,
-        empty="nilknown" if stated else "unavailable",
+        [Group(caption, found) for caption, found in lines.items()],
+        empty="nilknown" if lines[_NONE_KNOWN] and not lines[_ACTIVE] else "unavailable",
     )
 
 
-def _fact_group(record: SummaryRecord, fact: Fact) -> str:
-    groups = {_group_name(statement.content) for statement in record.valid_statements(fact)}
-    return next(caption for caption in _GROUPS if caption in groups)
+def _group_of(record: SummaryRecord, fact: Fact) -> str:
+    """The group by the most current statement: an allergy is not dismissed because one source does so."""
+    told = [each for each in record.allergy_readings(fact) if each]
+    if any(each.asserts for each in told):
+        return _ACTIVE
+    standings = {each.standing for each in told}
+    if RESOLVED in standings:
+        return _GONE
+    is_general = any(each.standing == DENIED and not each.allergens for each in told)
+    return _RULED_OUT if REFUTED in standings or not is_general else _NONE_KNOWN
 
 
-def _group_name(content: Mapping[str, Any]) -> str:
-    if "refuted" in values_at(content, "verificationStatus", "coding", "code"):
-        return "Refuted"
-    # A missing status means active: an allergy is not dismissed because its status is missing.
-    stated = values_at(content, "clinicalStatus", "coding", "code")
-    is_resolved = "inactive" in stated or "resolved" in stated
-    return "Inactive or resolved" if is_resolved and "active" not in stated else "Active"
+def _most_dangerous_first(record: SummaryRecord, facts: Sequence[Fact]) -> list[Fact]:
+    """The facts by danger; those of one class of allergens stand together."""
+    families: defaultdict[str, list[Fact]] = defaultdict(list)
+    dangers = {fact.id: (-danger_of(record, fact), is_not_confirmed(record, fact)) for fact in facts}
+    names = {fact.id: allergy_name(record, fact).casefold() for fact in facts}
+    for fact in facts:
+        families[_family(record, fact) or names[fact.id]].append(fact)
+    family_dangers = {family: min(dangers[fact.id] for fact in found) for family, found in families.items()}
+    return [
+        fact
+        for family in sorted(families, key=lambda each: (family_dangers[each], each.casefold()))
+        for fact in sorted(families[family], key=lambda each: (dangers[each.id], names[each.id], each.id))
+    ]
 
 
-def _line(record: SummaryRecord, fact: Fact) -> Line:
+def _family(record: SummaryRecord, fact: Fact) -> str:
+    """The name of the widest class of its allergens; "" if it names none."""
+    known = known_allergens()
+    named = record.allergies[fact.id].allergens
+    return min((each for each in named | known.classes_of(named) if not known.by_name[each].classes), default="")
+
+
+def _line(record: SummaryRecord, fact: Fact, hints: _Hints) -> Line:
     shown = record.shown(fact).content
     contents = [statement.content for statement in record.valid_statements(fact)]
-    name = name_of(shown)
+    name, conflicts = allergy_name(record, fact), conflict_paragraphs(record, fact)
     substances = [each for content in contents for each in concept_texts(content, "reaction", "substance")]
     return Line(
         fact,
         [strong(text(name)), *[text(f"Substance: {each}") for each in dict.fromkeys(substances) if each != name]],
-        [text(detail) for detail in dict.fromkeys(_details(shown, contents))],
+        list(dict.fromkeys(_details(record, fact, shown, contents, hints._replace(conflicts=conflicts)))),
+        conflicts=conflicts,
     )
 
 
-def _details(shown: Mapping[str, Any], contents: list[Mapping[str, Any]]) -> Iterator[str]:
+def _details(
+    record: SummaryRecord,
+    fact: Fact,
+    shown: Mapping[str, Any],
+    contents: list[Mapping[str, Any]],
+    hints: _Hints,
+) -> Iterator[str]:
+    told = record.allergies[fact.id]
+    name = allergy_name(record, fact)
+    yield from medicine_hints(record, told.allergens, hints.medicines)
     stated = [content.get("criticality") for content in contents]
-    if worst := next((level for level in _CRITICALITIES if level in stated), None):
-        yield f"Criticality: {worst}"
-    yield status_of(shown)
-    for content in contents:
-        yield from (_reaction(reaction) for reaction in objects_at(content, "reaction"))
+    if worst := next((words for level, words in _CRITICALITIES.items() if level in stated), None):
+        yield strong(worst) if worst == _CRITICALITIES["high"] else worst
+    yield from allergy_words.reactions(contents)
+    if is_not_confirmed(record, fact):
+        yield "Not confirmed"
+    yield text(allergy_words.type_words(record, fact, name))
+    if fact.resource_type in _KINDS:
+        when = clinical_date_text(record.shown(fact))
+        yield text(f"{_KINDS[fact.resource_type]}, {when}" if when else _KINDS[fact.resource_type])
+    yield from hints.related.hints(fact)
     if onset := date_text(shown, "onset"):
-        yield f"Since {onset}"
-    for ended in extensions(shown, "/allergyintolerance-abatement"):
-        yield f"Ended {date_text(ended, 'value')}"
+        yield text(f"Since {onset}" if not told.is_reaction else f"Reaction on {onset}")
+    if ended := date_text(shown, "abatement"):
+        yield text(f"Ended {ended}") if not told.is_reaction else ""
+    for abated in extensions(shown, "/allergyintolerance-abatement"):
+        yield text(f"Ended {date_text(abated, 'value')}")
     if last := text_at(shown, "lastOccurrence"):
-        yield f"Last reaction {summary_dates.shown(last)}"
-    for content in contents:
-        yield from notes(content)
+        yield text(f"Last reaction {summary_dates.shown(last)}")
+    quoted = " ".join(hints.conflicts)
+    for note in dict.fromkeys(note for content in contents for note in notes(content)):
+        if not note.endswith(name) and f"“{text(note)}”" not in quoted:
+            yield text(note)
 
 
-def _reaction(reaction: Mapping[str, Any]) -> str:
-    manifestations = [*concept_texts(reaction, "manifestation"), text_at(reaction, "description")]
-    symptoms = ", ".join(each for each in manifestations if each)
-    severity = text_at(reaction, "severity")
-    by = concept_text(reaction.get("exposureRoute"))
-    said = f"severity {severity}" if severity else ""
-    parts = [f"Reaction: {symptoms}" if symptoms else "", said, by, *notes(reaction)]
-    return ", ".join(part for part in parts if part)
+def _denial(record: SummaryRecord, fact: Fact, active: Sequence[Fact]) -> Line:
+    """The line of a source that states that there is none: of all kinds, or of some."""
+    statement = record.shown(fact)
+    told = record.allergies.get(fact.id)
+    denied = told.categories if told else frozenset[str]()
+    against = [each for each in active if not denied or _overlap(denied, record.allergies[each.id].categories)]
+    what = told.words if told else "None known (an empty list of allergies)"
+    details = [text(note) for note in notes(statement.content)]
+    if against:
+        newest = max((record.shown(each) for each in against), key=lambda each: clinical_date(each).begin)
+        if clinical_date(statement).begin < clinical_date(newest).begin:
+            details.insert(0, text(f"Older than the allergy above ({recorded_and_sent(newest)})"))
+        else:
+            said = [_named(record, each) for each in against[:MAX_STATEMENTS_PER_SIDE]]
+            more = len(against) - len(said)
+            said += [f"and {more} more"] if more else []
+            details.insert(0, f"{strong('Sources disagree:')} {'; '.join(said)}")
+    day = text_at(statement.content, "date") if fact.resource_type == "List" else ""
+    details += [text(f"List of {summary_dates.shown(day)}")] if day else []
+    return Line(fact, [strong(text(what))], details, conflicts=())
 
 
-def _order(line: Line) -> tuple[str, str]:
-    return (line.what[0].casefold(), line.fact.id)
+def _named(record: SummaryRecord, fact: Fact) -> str:
+    statement = record.shown(fact)
+    who = f"{record.organisation_of(statement)}, {recorded_and_sent(statement)}"
+    return text(f"{allergy_name(record, fact)} is recorded above ({who})")
+
+
+def _overlap(denied: frozenset[str], named: frozenset[str]) -> bool:
+    return not named or not denied.isdisjoint(named)
+
+
+def _is_allergy_list(record: SummaryRecord, fact: Fact) -> bool:
+    content = record.shown(fact).content
+    is_current = text_at(content, "status") in ("", "current")
+    return is_current and bool(codes_of(content, "code") & summary_codes().lists["allergies"])
+
+
+def _states_nil(content: Mapping[str, Any]) -> bool:
+    return any(code == "nilknown" for _, code in codes_of(content, "emptyReason"))
+
+
+def _unresolved_entries(record: SummaryRecord, fact: Fact) -> Line | None:
+    """The line for allergies that a list names in words only, without a resource that the record has."""
+    statement = record.shown(fact)
+    names = [
+        words
+        for item in objects_at(statement.content, "entry", "item")
+        if (words := text_at(item, "display")) and not record.resolve(statement, first_object(item))
+    ]
+    if not names:
+        return None
+    return Line(fact, [strong(text("; ".join(dict.fromkeys(names))))], ["Named in a list of allergies"], conflicts=())

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import sources
+from onestory.record.summary.allergy_hints import drug_risks, medicine_warnings
 from onestory.record.summary.clinical_dates import date_text
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.dates import shown as date_shown
@@ -174,7 +175,7 @@ def _line(record: SummaryRecord, fact: Fact, name: str, status: MedicineStatus) 
     all_notes = [note for statement in record.valid_statements(fact) for note in notes(statement.content)]
     return Line(
         fact,
-        [strong(text(name)), _kind(shown.content)],
+        [strong(text(name)), _kind(shown.content), *medicine_warnings(drug_risks(record), name)],
         [text(detail) for detail in dict.fromkeys([*details, *all_notes])],
         status.until,
     )

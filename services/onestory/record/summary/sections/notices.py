@@ -148,7 +148,7 @@ def also_held(record: SummaryRecord) -> Section | None:
 
 
 def _is_left_out(record: SummaryRecord, fact: Fact) -> bool:
-    if fact.resource_type in _TYPES_WITH_SECTION or fact.resource_type in _NOT_CLINICAL:
+    if fact.id in record.allergies or fact.resource_type in _TYPES_WITH_SECTION or fact.resource_type in _NOT_CLINICAL:
         return False
     if fact.resource_type == "List":
         return not sources.is_section_list(record.shown(fact).content)

@@ -8,6 +8,7 @@ from typing import Any
 
 from onestory.record.merge.model import Fact
 from onestory.record.summary import sources
+from onestory.record.summary.allergy_words import allergy_name, recorded_as_problems
 from onestory.record.summary.clinical_dates import date_text
 from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.model import SummaryRecord
@@ -37,9 +38,16 @@ def problems(record: SummaryRecord) -> Section | None:
         record,
         _PROBLEMS,
         [Group("Active", lines)],
-        remarks=stated,
+        remarks=[*stated, _allergies_remark(record)],
         empty="nilknown" if stated else "unavailable",
+        also_entries=recorded_as_problems(record),
     )
+
+
+def _allergies_remark(record: SummaryRecord) -> str:
+    """A remark for the allergies that a source recorded as problems, because they are not listed here."""
+    names = [text(allergy_name(record, fact)) for fact in recorded_as_problems(record)]
+    return f"Recorded as problems, and shown among the allergies: {'; '.join(names)}." if names else ""
 
 
 def past_illness(record: SummaryRecord) -> Section | None:
@@ -52,7 +60,7 @@ def past_illness(record: SummaryRecord) -> Section | None:
 
 
 def _newest_first(record: SummaryRecord) -> list[Fact]:
-    facts = record.facts("Condition")
+    facts = [fact for fact in record.facts("Condition") if fact.id not in record.allergies]
     return sorted(facts, key=lambda fact: (-_since(record, fact).timestamp(), fact.id))
 
 
