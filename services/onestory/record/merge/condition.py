@@ -1,10 +1,10 @@
 """Merges Conditions: one fact for one episode of illness, not for all episodes with the same name.
 
-Rules: `same-condition`, and `same-condition-undated` where an onset is not known to the day. Onsets are near when they
-are at most `NEAR_DAYS` apart. An episode lasts until its stated end. Without a stated end it is not assumed to last,
-or a second fracture years later would be joined with the first. An onset known to the month or year matches the
-episodes that overlap it; a missing onset matches the episodes that are not over. If it could match two different
-episodes, it matches neither.
+Rules: `same-lasting-condition` for a disease that does not go away (see `diseases.py`), `same-condition`, and
+`same-condition-undated` where an onset is not known to the day. Onsets are near when they are at most `NEAR_DAYS`
+apart. An episode lasts until its stated end. Without a stated end it is not assumed to last, or a second fracture years
+later would be joined with the first. An onset known to the month or year matches the episodes that overlap it; a
+missing onset matches the episodes that are not over. If it could match two different episodes, it matches neither.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from onestory.record.merge.conflicts import negation_conflict, two_sided_conflict
+from onestory.record.merge.diseases import Answers, disease_of, opposite_conflicts
 from onestory.record.merge.model import Certainty, FactConflict
 from onestory.record.merge.pairs import Bucket, Clusters, buckets, candidates, joinable_pairs
+from onestory.record.merge.qualifiers import RULED_OUT
 from onestory.record.merge.reading import Reading, first_present
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import ClinicalSpan, codes, span, worded
+from onestory.record.merge.values import ClinicalSpan, bare_codes, codes, microseconds, span, worded
 from onestory.shared.fhir.json import Code, first_object, objects, text
 
 RULE = "same-condition"
 UNDATED_RULE = "same-condition-undated"
+LASTING_RULE = "same-lasting-condition"
 
 
 NEAR_DAYS = 14
@@ -35,7 +38,10 @@ _STATUS = "One says that this is there, another that it is over."
 _WITHDRAWN = "One source marked this as entered in error, another still states it."
 _BY_CODE = ("AllergyIntolerance", "Condition")
 
-_WORD = re.compile(r"[a-z]+")
+_DAY = 86_400_000_000
+_REMISSION = "One says that this is active, another that it is in remission."
+# A letter is no side beside a digit, a stroke or another letter: L4/5, R/O.
+_WORD = re.compile(r"(?<![\w/])(?:l|lt|r|rt)(?![\w/])|[a-z]{3,}")
 
 
 class Site(NamedTuple):
@@ -91,9 +97,11 @@ class Conditions:
         self._readings = [each for each in readings if each.comparable]
         self._buckets = list(buckets(self._readings, lambda each: each.codes).values())
         self._episodes = {reading.ordinal: _episode(reading, rules) for reading in self._readings}
+        self._diseases = {reading.ordinal: disease_of(reading.codes) for reading in self._readings}
+        self._answers = Answers(self._readings)
 
     def join(self, clusters: Clusters) -> None:
-        """Joins conditions of one episode: first those with onset days, then those without."""
+        """Joins conditions of one episode: first those with onset days, then those without, then lasting diseases."""
         for one, other in joinable_pairs(self._buckets, clusters):
             if certainty := self._join_certainty(one, other):
                 clusters.join(one.ordinal, other.ordinal, RULE, certainty)
@@ -101,6 +109,10 @@ class Conditions:
         for one, other in joinable_pairs(self._buckets, clusters):
             if ambiguous.isdisjoint((one.ordinal, other.ordinal)) and self._may_be_same(one, other):
                 clusters.join(one.ordinal, other.ordinal, UNDATED_RULE, Certainty.LIKELY)
+        lasting = [bucket for bucket in self._buckets if any(self._is_lasting(each) for each in bucket)]
+        for one, other in joinable_pairs(lasting, clusters):
+            if self._is_lasting(one) and self._is_lasting(other) and self._same_site(one, other):
+                clusters.join(one.ordinal, other.ordinal, LASTING_RULE, Certainty.LIKELY)
 
     def conflicts(self, clusters: Clusters) -> Iterator[FactConflict]:
         """Yields conflicts of a condition with its denial, and of a current condition with one that is over."""
@@ -115,11 +127,48 @@ class Conditions:
             return alike and (one.source != other.source or clusters.are_joined(one, other))
 
         for bucket in [*self._buckets, *clusters.joined_groups(self._readings)]:
-            yield from negation_conflict(_REFUTED, bucket, contradict)
-            positive = [reading for reading in bucket if not reading.negative]
+            # A suspicion, a past event or an illness of the family contradicts no exclusion.
+            plain = [reading for reading in bucket if reading.qualifier in ("", RULED_OUT)]
+            yield from negation_conflict(_REFUTED, plain, contradict)
+            positive = [reading for reading in plain if not (reading.negative or self._is_sudden(reading))]
             ended = [reading for reading in positive if self._episodes[reading.ordinal].ended]
-            current = [reading for reading in positive if reading.phase == "current" or self._assumed_current(reading)]
-            yield from two_sided_conflict("status", _STATUS, current, ended, status_contradicts)
+            current = [reading for reading in positive if self._is_current(reading)]
+            remission = all("remission" in bare_codes(each.content.get("clinicalStatus")) for each in ended)
+            explanation = _REMISSION if ended and remission else _STATUS
+            yield from two_sided_conflict("status", explanation, current, ended, status_contradicts)
+        present = [each for each in self._readings if not (each.qualifier or each.negative) and self._is_current(each)]
+        yield from opposite_conflicts(present)
+        yield from self._answers.conflicts(self._is_meant)
+
+    def related_pairs(self) -> list[tuple[Reading, Reading]]:
+        """Pairs of a qualified condition and another one of the same topic, to be shown next to each other."""
+        return self._answers.related_pairs()
+
+    def _is_current(self, reading: Reading) -> bool:
+        return reading.phase == "current" or self._assumed_current(reading)
+
+    def _is_lasting(self, reading: Reading) -> bool:
+        """Whether this is a lasting disease that is stated as present."""
+        disease, episode = self._diseases[reading.ordinal], self._episodes[reading.ordinal]
+        return disease is not None and disease.lasting and not (episode.ended or reading.negative or reading.qualifier)
+
+    def _is_sudden(self, reading: Reading) -> bool:
+        """Whether this is an event of a moment, which some sources close and others keep as significant."""
+        disease = self._diseases[reading.ordinal]
+        return disease is not None and disease.sudden
+
+    def _same_site(self, one: Reading, other: Reading) -> bool:
+        return self._episodes[one.ordinal].site.is_same(self._episodes[other.ordinal].site)
+
+    def _is_meant(self, one: Reading, other: Reading) -> bool:
+        """Whether the first is present and began before the second was stated, and was not over by then."""
+        onset, stated = self._episodes[one.ordinal].onset, self._episodes[other.ordinal].onset
+        stated_at = stated.before if stated else microseconds(other.statement.recorded_at)
+        if onset is None or not self._is_current(one):
+            return self._is_current(one)
+        disease = self._diseases[one.ordinal]
+        lasts = disease.days * _DAY if disease and disease.days else stated_at
+        return onset.since < stated_at <= onset.since + lasts
 
     def _assumed_current(self, reading: Reading) -> bool:
         """Whether the statement gives neither a status nor an end, so that it counts as current."""

@@ -28,7 +28,7 @@ from onestory.record.merge.pairs import Clusters, by_ordinal
 from onestory.record.merge.reading import Reading, StatementReader, first_present
 from onestory.record.merge.report import Reports, correction_conflicts
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import bare_codes, span
+from onestory.record.merge.values import bare_codes, microseconds, span
 from onestory.shared.fhir.json import first_object, objects, text
 
 RelatedPairs = Sequence[tuple[Reading, Reading]]
@@ -39,6 +39,8 @@ _PHASE = {"current": 3, "": 2, "paused": 2, "completed": 1, "stopped": 1}
 _CRITICALITY = {"high": 3, "unable-to-assess": 2, "low": 1}
 _SEVERITY = {"severe": 3, "moderate": 2, "mild": 1}
 _VERIFICATION = {"confirmed": 4, "unconfirmed": 2, "provisional": 2, "differential": 1, "refuted": 3}
+# The dates of a statement, the most telling first.
+_RECORDED = ("recordedDate", "authoredOn", "dateAsserted", "issued", "effectiveDateTime", "performedDateTime", "date")
 _STATUS = {"corrected": 3, "amended": 3, "final": 2, "preliminary": 1, "registered": 0}
 
 
@@ -90,7 +92,11 @@ def _merge_readings(readings: Sequence[Reading], verdicts: Verdicts, rules: Merg
     observations.join(clusters)
     reports.join(clusters)
 
-    related_pairs = [*judgement.related_pairs(readings, verdicts), *medicines.related_pairs()]
+    related_pairs = [
+        *judgement.related_pairs(readings, verdicts),
+        *conditions.related_pairs(),
+        *medicines.related_pairs(),
+    ]
     conflicts = [
         *pairs.identifier_conflicts(by_identifier, clusters),
         *allergies.conflicts(clusters),
@@ -169,10 +175,18 @@ def display_order(reading: Reading) -> tuple[Any, ...]:
         *_severity(content),
         max((_VERIFICATION.get(code, 0) for code in bare_codes(content.get("verificationStatus"))), default=0),
         _STATUS.get(text(content.get("status")), 2),
+        bool(reading.codes),
+        _clinically_recorded(reading),
         statement.recorded_at,
         statement.event_id,
         statement.shared_id,
     )
+
+
+def _clinically_recorded(reading: Reading) -> int:
+    """When the source recorded the statement, in microseconds: not when it sent the statement, if it says so."""
+    stated = next((known for name in _RECORDED if (known := span(reading.content.get(name)))), None)
+    return stated.since if stated else microseconds(reading.statement.recorded_at)
 
 
 def _severity(content: Mapping[str, Any]) -> tuple[int, int]:

@@ -32,6 +32,7 @@ _PARTS = re.compile(r"[,;.:()\[\]\n]|\s[-\u2013\u2014]+\s|\b(?:with|but|and)\b")
 # Read codes have a chapter mark before their term, such as "[V]Family history of asthma".
 _MARK = re.compile(r"^\s*\[\w{1,2}\]")
 _LEAD = r"^[\s(\"'\[*\u2022-]*"
+_WORD = re.compile(r"[\w/]+")
 _MAX_LENGTH = 500
 
 
@@ -56,6 +57,9 @@ class QualifierRules:
     verification: Mapping[str, str]
     codes: Mapping[str, str]
     about: Mapping[str, frozenset[str]]
+    same_words: re.Pattern[str]
+    word_for: Mapping[str, str]
+    fillers: frozenset[str]
 
 
 @cache
@@ -66,6 +70,7 @@ def qualifier_rules() -> QualifierRules:
         before = {word: kind for kind, words in table["words"].items() for word in words["before"]}
         after = {word: kind for kind, words in table["words"].items() for word in words["after"]}
         stop = rf"(?:[\s,/]*(?:\d[\d/]*|{_alternatives(table['stop'])})(?!\w))*"
+        word_for = {other: word for word, others in table["same-words"].items() for other in others}
         telling = [word for word in {*before, *after} if len(word) > 4 or "/" in word]
         return QualifierRules(
             types=table["types"],
@@ -78,6 +83,9 @@ def qualifier_rules() -> QualifierRules:
             verification=table["verification"],
             codes={each["code"]: each["kind"] for each in table["codes"]},
             about={each["code"]: frozenset(each["about"]) for each in table["codes"] if "about" in each},
+            same_words=re.compile(rf"(?<!\w)(?:{_alternatives(word_for)})(?!\w)"),
+            word_for=word_for,
+            fillers=frozenset(table["fillers"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise Misconfigured(f"schemas/merge/qualifiers.yaml cannot be used: {error!r}.") from error
@@ -107,7 +115,7 @@ def qualifier_of(resource_type: str, content: Mapping[str, Any]) -> str:
     if resource_type == "FamilyMemberHistory":
         return FAMILY_HISTORY
     found: set[str] = set()
-    for said in _texts(content):
+    for said in texts_of(content):
         found |= qualification(said).kinds
     found.update(kind for code in _snomed_codes(content) if (kind := rules.codes.get(code)))
     if resource_type == "Condition" and "verificationStatus" in content:
@@ -117,15 +125,24 @@ def qualifier_of(resource_type: str, content: Mapping[str, Any]) -> str:
         return ""
     if kind := next((kind for kind in kinds_of_type if kind in found), ""):
         return kind
-    return f"{MIXED} {' '.join(_texts(content)).casefold()}" if MIXED in found and resource_type == "Condition" else ""
+    return (
+        f"{MIXED} {' '.join(texts_of(content)).casefold()}" if MIXED in found and resource_type == "Condition" else ""
+    )
 
 
 def topics_of(content: Mapping[str, Any]) -> frozenset[str]:
-    """What the statement is about without its qualifiers: SNOMED CT codes and names in lower case."""
+    """What the statement is about without its qualifiers: SNOMED CT codes, and its words in an order of their own."""
     about = qualifier_rules().about
     codes = list(_snomed_codes(content))
     found = {code for own in codes for code in about.get(own, (own,))}
-    return frozenset(found | {rest for said in _texts(content) if len(rest := qualification(said).rest) > 3})
+    return frozenset(found | {topic for said in texts_of(content) if (topic := _topic(qualification(said).rest))})
+
+
+@lru_cache(maxsize=4096)
+def _topic(name: str) -> str:
+    rules = qualifier_rules()
+    plain = rules.same_words.sub(lambda found: rules.word_for[_worded(found[0])], name)
+    return " ".join(sorted({word for word in _WORD.findall(plain) if word not in rules.fillers}))
 
 
 @lru_cache(maxsize=16384)
@@ -159,7 +176,8 @@ def _worded(found: str) -> str:
     return " ".join(found.split())
 
 
-def _texts(content: Mapping[str, Any]) -> Iterator[str]:
+def texts_of(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the texts and displays of the code of a statement."""
     for concept in _concepts(content):
         if said := text(concept.get("text")):
             yield said

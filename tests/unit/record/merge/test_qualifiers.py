@@ -120,7 +120,7 @@ def test_a_qualified_condition_joins_no_plain_one(words: str) -> None:
 
 
 def test_an_identifier_joins_no_qualified_statement_with_a_plain_one() -> None:
-    identifier = [{"system": "https://fhir.nhs.uk/Id/cross-care-setting-identifier", "value": "1"}]
+    identifier = [{"system": "urn:ietf:rfc:4122", "value": "5b1e"}]
     own = said("Condition", "a", code=worded("Breast cancer"), identifier=identifier)
     family = said("Condition", "b", HOSPITAL, code=worded("FH: Breast cancer"), identifier=identifier)
 
