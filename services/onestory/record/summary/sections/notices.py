@@ -21,6 +21,7 @@ from onestory.record.summary.section import ONESTORY_SECTIONS, Section
 from onestory.record.summary.sections.about_me import is_about_me
 from onestory.record.summary.sections.documents import is_letter
 from onestory.record.summary.sections.identity import identity_notices
+from onestory.record.summary.sections.medicine_notices import medicine_notices
 from onestory.record.summary.sections.plans import is_plan, is_shown_referral, plan_disagreements
 from onestory.record.summary.sections.stay import stay_notices
 
@@ -67,7 +68,13 @@ _NOT_CLINICAL = frozenset(
 
 def notices(record: SummaryRecord) -> Section | None:
     """The notices; None if there are none."""
-    items = [*identity_notices(record), *_plan_notices(record), *stay_notices(record), *_record_notices(record)]
+    items = [
+        *identity_notices(record),
+        *_plan_notices(record),
+        *medicine_notices(record),
+        *stay_notices(record),
+        *_record_notices(record),
+    ]
     return Section("notices", "Please note", bullet_list(items), system=ONESTORY_SECTIONS) if items else None
 
 

@@ -1,0 +1,56 @@
+"""The notices of medicines whose sources disagree on what is given: do not give, stopped, paused, and the dose.
+
+Wording that differs alone is no notice; it stands beside the medicine. Each disagreement has one notice, with the name
+of the medicine first; stops come before doses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onestory.record.merge.model import Fact, FactConflict
+from onestory.record.summary.conflict_words import conflict_words
+from onestory.record.summary.model import SummaryRecord
+from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.wording import name_of
+from onestory.shared.fhir.json import text_at
+
+_TYPES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
+_RANKS = {"negation": 0, "status": 1, "dose": 2}
+_OVER = ("stopped", "cancelled", "completed")
+_MAX_NOTICES = 8
+
+
+def medicine_notices(record: SummaryRecord) -> Iterator[str]:
+    """Yields XHTML, the most dangerous first; many are cut, with their names."""
+    found: dict[FactConflict, Fact] = {}
+    for fact in record.facts(*_TYPES):
+        for conflict in fact.conflicts:
+            if conflict.kind in _RANKS and _is_of_now(record, conflict):
+                found.setdefault(conflict, fact)
+    by_danger = sorted(found.items(), key=lambda each: (_RANKS[each[0].kind], _name(record, each[1]).casefold()))
+    told: dict[str, None] = {}
+    stopped: set[str] = set()
+    for conflict, fact in by_danger:
+        statements = {each for side in conflict.sides for each in side}
+        if conflict.kind != "dose":
+            stopped |= statements
+        elif statements <= stopped:
+            # Whether it is given at all comes first; the doses stand beside the medicine.
+            continue
+        told[f"{strong(text(_name(record, fact)) + ':')} {' '.join(conflict_words(record, conflict))}"] = None
+    notices = list(told)
+    yield from notices[:_MAX_NOTICES]
+    if len(notices) > _MAX_NOTICES:
+        names = dict.fromkeys(_name(record, fact) for _, fact in by_danger[_MAX_NOTICES:])
+        yield f"{strong('Sources disagree on more medicines:')} {text(', '.join(names))}. See Medicines."
+
+
+def _is_of_now(record: SummaryRecord, conflict: FactConflict) -> bool:
+    """Whether one of the statements still goes on: a disagreement between ended courses changes nothing."""
+    statements = [found for side in conflict.sides for each in side if (found := record.statement(each))]
+    return any(text_at(each.content, "status") not in _OVER for each in statements)
+
+
+def _name(record: SummaryRecord, fact: Fact) -> str:
+    return name_of(record.shown(fact).content)
