@@ -14,8 +14,8 @@ from tests.stack import Services
 from onestory.record.merge.engine import merge
 from onestory.record.merge.rules import merge_rules
 from onestory.record.merge.view import merged_view
-from onestory.record.summary.api import summary_page
 from onestory.record.summary.document import summarise
+from onestory.record.summary.page import summary_page
 from onestory.shared.fhir.definitions import is_about_a_person
 
 _ENTRIES = (50, 200, 2000)

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 
-import msgspec
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,65 +24,14 @@ from onestory.record.read.operations import PatientOperation, StartedOperation
 from onestory.record.read.request import ReadContext
 from onestory.record.search.parameters import READ_PARAMETERS, SUMMARY_PARAMETERS, single_value
 from onestory.record.summary.document import BUNDLE_PROFILE
+from onestory.record.summary.page import summary_page
 from onestory.record.summary.service import Summaries, SummaryPatient, summary_patient
-from onestory.shared.display import visible_controls
 from onestory.shared.errors import Malformed
 from onestory.shared.fhir.bundle import etag
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.http.app import prefers_html
 from onestory.shared.http.openapi import HTML
 from onestory.shared.policy import Caller, Visibility
-
-
-class _Narrative(msgspec.Struct):
-    div: str = ""
-
-
-class _Section(msgspec.Struct):
-    title: str = ""
-    text: _Narrative = msgspec.field(default_factory=_Narrative)
-
-
-class _Composition(msgspec.Struct):
-    title: str = ""
-    text: _Narrative = msgspec.field(default_factory=_Narrative)
-    section: list[_Section] = []
-
-
-class _PageEntry(msgspec.Struct):
-    resource: msgspec.Raw
-
-
-class _Document(msgspec.Struct):
-    entry: list[_PageEntry]
-
-
-_document = msgspec.json.Decoder(_Document)
-_composition = msgspec.json.Decoder(_Composition)
-_STYLE = (
-    "body{font:1rem/1.5 Arial,sans-serif;color:#212b32;max-width:60rem;margin:1rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse;width:100%}caption{text-align:left;font-weight:bold}"
-    "th,td{border:1px solid #768692;padding:.3rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}"
-    "th[scope=row]{font-weight:normal}"
-    "@media print{body{max-width:none;margin:0}tr,h2{break-inside:avoid;break-after:auto}}"
-)
-
-
-def summary_page(document: bytes) -> bytes:
-    """An HTML page of a document that `summarise` made."""
-    composition = _composition.decode(_document.decode(document).entry[0].resource)
-    sections = "".join(
-        f'<section aria-labelledby="s{index}"><h2 id="s{index}">{escape(part.title)}</h2>{part.text.div}</section>'
-        for index, part in enumerate(composition.section)
-    )
-    title = escape(visible_controls(composition.title))
-    return (
-        '<!DOCTYPE html><html lang="en-GB"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>"
-        f"<body><main><h1>{title}</h1>{composition.text.div}{sections}</main></body></html>"
-    ).encode()
-
 
 # The page contains no markup of a source. If it ever did, these headers stop a browser from loading or running it.
 _PAGE_HEADERS = {

@@ -9,10 +9,12 @@ import calendar
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from onestory.shared.fhir.dates import NEVER, DateSpan, parse_date
 from onestory.shared.fhir.json import values_at
 
+_UK = ZoneInfo("Europe/London")
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -32,7 +34,10 @@ def months_after(instant: datetime, months: int) -> datetime:
 
 
 def shown(written: object) -> str:
-    """A FHIR date as people write it (`3 Mar 2025`, `Mar 2025`, `2025`); anything else as it is."""
+    """A FHIR date as people write it (`3 Mar 2025`, `Mar 2025`, `2025`); anything else as it is.
+
+    A time is by the UK clock.
+    """
     return _shown(written) if isinstance(written, str) else ""
 
 
@@ -46,9 +51,9 @@ def _shown(written: str) -> str:
     date_words = " ".join(word for word in words if word)
     if not known.is_time:
         return date_words
-    # In summer the clock of the reader is an hour ahead, so a stated zone is always shown.
-    zone = written[16:].lstrip("0123456789:.")
-    return f"{date_words}, {clock_time}" + (" UTC" if zone in ("Z", "+00:00") else f" ({zone})" if zone else "")
+    # A time without a zone is the clock of its source: it is shown as it is.
+    has_zone = written[16:].lstrip("0123456789:.")
+    return clock(known.begin) if has_zone else f"{date_words}, {clock_time}"
 
 
 def day(value: date) -> str:
@@ -57,9 +62,12 @@ def day(value: date) -> str:
 
 
 def clock(instant: datetime) -> str:
-    """An instant as people write it, in UTC."""
-    utc = instant.astimezone(UTC)
-    return f"{day(utc.date())}, {utc:%H:%M} UTC"
+    """An instant as people in the UK write it, by their clock."""
+    try:
+        local = instant.astimezone(_UK)
+    except OverflowError:
+        local = instant
+    return f"{day(local.date())}, {local:%H:%M}"
 
 
 def events(timing: Any) -> list[str]:

@@ -64,6 +64,11 @@ def strong(content: str) -> str:
     return f"<strong>{content}</strong>"
 
 
+def evidence(content: str) -> str:
+    """XHTML as evidence for a line: small, and folded on a screen."""
+    return f'<span class="evidence">{content}</span>'
+
+
 def own_words(content: str) -> str:
     """A person's own text as paragraphs, in the direction of its script."""
     lines = [line for line in content.splitlines() if line.strip()]

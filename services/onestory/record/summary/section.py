@@ -23,7 +23,7 @@ _EMPTY_REASON = "http://terminology.hl7.org/CodeSystem/list-empty-reason"
 _REASONS = {"unavailable": "Unavailable", "nilknown": "Nil Known"}
 
 
-COLUMNS = ("What", "Details", "Who says so")
+COLUMNS = ("What", "Details", "Source")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,16 @@ clinical statement; it is never concluded from finding nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
+from onestory.record.clinical_data import read_clinical_data
 from onestory.record.merge.model import Fact, FactConflict, Judgement, Statement, Verdict
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.clinical_dates import recorded_date
 from onestory.record.summary.conflict_words import MAX_STATEMENTS_PER_SIDE, conflict_words, side_words
 from onestory.record.summary.model import SummaryRecord, summary_codes
-from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.narrative import evidence, strong, text
 from onestory.record.summary.wording import own_name
 from onestory.shared.fhir.dates import format_instant, uk_day
 from onestory.shared.fhir.json import codes_of, text_at
@@ -22,6 +24,7 @@ from onestory.shared.identity import ODS_CODE_SYSTEM
 
 FACT_EXTENSION = "https://onestory.nhs.uk/StructureDefinition/summary-fact"
 """Extension on an entry of a section: `certainty`, `rule`s, `source`s and `conflict`s of its fact."""
+_JUDGED = "clinician-same"
 
 
 def source_paragraphs(record: SummaryRecord, fact: Fact) -> list[str]:
@@ -32,8 +35,25 @@ def source_paragraphs(record: SummaryRecord, fact: Fact) -> list[str]:
     withdrawn = [statement for statement in fact.members if statement.shared_id not in valid_ids]
     lines += [f"{text(record.organisation_of(statement))} has withdrawn this" for statement in withdrawn]
     if len(fact.members) > 1:
-        lines.append(f"Joined as one fact ({fact.certainty.value}): {text(', '.join(fact.rules))}")
-    return [*lines, *[_judgement(record, judgement) for judgement in record.judgements(fact)]]
+        lines += [evidence(text(words)) for words in joined_words(fact)]
+    return [*lines, *[evidence(_judgement(record, judgement)) for judgement in record.judgements(fact)]]
+
+
+def joined_words(fact: Fact) -> list[str]:
+    """Why the statements of a fact are one line, such as `Same product in both records (matched by computer)`.
+
+    A judgement of a clinician has a line of its own.
+    """
+    words = _join_words()
+    why = dict.fromkeys(words.get(rule, words["other"]) for rule in fact.rules if rule != _JUDGED)
+    where = "both records" if len(fact.members) == 2 else "these records"
+    return [f"{'; '.join(why)} in {where} (matched by computer)"] if why else []
+
+
+@cache
+def _join_words() -> Mapping[str, str]:
+    words: dict[str, str] = read_clinical_data("summary/join-words")
+    return words
 
 
 def conflict_paragraphs(record: SummaryRecord, fact: Fact) -> list[str]:
@@ -71,7 +91,7 @@ def referenced_ids(record: SummaryRecord, fact: Fact) -> list[str]:
 
 def _judgement(record: SummaryRecord, judgement: Judgement) -> str:
     says = (
-        "that these statements are one fact" if judgement.verdict is Verdict.SAME else "to keep it apart from another"
+        "that these are the same" if judgement.verdict is Verdict.SAME else "that this is not the same as another line"
     )
     when = summary_dates.day(uk_day(judgement.statement.recorded_at))
     return f"A clinician of {text(record.organisation_of(judgement.statement))} judged {says}, {when}"

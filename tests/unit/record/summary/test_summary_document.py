@@ -27,8 +27,8 @@ from tests.unit.record.summary.written import (
 from onestory.record.freshness.domain import Freshness
 from onestory.record.person.composition import NhsNumbers, compose
 from onestory.record.person.statements import PatientStatement, Trust
-from onestory.record.summary.api import summary_page
 from onestory.record.summary.document import summarise
+from onestory.record.summary.page import summary_page
 
 LATER = NOW + timedelta(hours=1)
 AMOXICILLIN = said("AllergyIntolerance", "amoxicillin", code=code("372687004", "Amoxicillin"))
@@ -282,10 +282,7 @@ def test_a_clinicians_judgement_is_attributed_until_it_is_taken_back() -> None:
     same = said("Linkage", "same", HOSPITAL, active=True, item=about)
     undone = said("Linkage", "same", HOSPITAL, active=False, item=about)
 
-    assert (
-        "A clinician of Vale Royal Hospital judged that these statements are one fact"
-        in told(one, other, same)["Problems"]
-    )
+    assert "A clinician of Vale Royal Hospital judged that these are the same" in told(one, other, same)["Problems"]
     assert "judged" not in told(one, other, undone)["Problems"]
 
 

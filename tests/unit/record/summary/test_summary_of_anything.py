@@ -26,8 +26,8 @@ from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.engine import merge
 from onestory.record.merge.model import Fact, MergedRecord, Statement
 from onestory.record.merge.rules import merge_rules
-from onestory.record.summary.api import summary_page
 from onestory.record.summary.document import summarise
+from onestory.record.summary.page import summary_page
 
 TYPES = (
     "AllergyIntolerance",

@@ -721,11 +721,11 @@ def test_a_text_cannot_turn_round_the_direction_in_which_it_is_read() -> None:
     assert "\u202e" not in told(turned)["Problems"]
 
 
-def test_a_time_is_never_shown_without_its_zone() -> None:
-    results = told(result("late", "2026-11-01T23:30:00Z"), result("later", "2026-11-02T00:30:00+01:00"))["Results"]
+def test_a_time_is_shown_by_the_clock_of_the_uk() -> None:
+    results = told(result("late", "2026-11-01T23:30:00Z"), result("later", "2026-06-30T23:30:00Z"))["Results"]
 
-    assert "1 Nov 2026, 23:30 UTC" in results
-    assert "2 Nov 2026, 00:30 (+01:00)" in results
+    assert "1 Nov 2026, 23:30" in results
+    assert "1 Jul 2026, 00:30" in results
 
 
 def test_a_plan_that_was_superseded_is_only_counted() -> None:

@@ -1,0 +1,99 @@
+"""The page shows the document, names the person on each sheet, and folds evidence."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.clinical_cases import case, needs_clinical_cases
+from tests.unit.record.summary.written import GP, HOSPITAL, NOW, known, said
+
+from onestory.record.merge.model import Statement
+from onestory.record.summary.dates import clock, shown
+from onestory.record.summary.document import summarise
+from onestory.record.summary.page import summary_page
+from onestory.shared.fhir.dates import parse_instant
+
+CHROMIUM = shutil.which("chromium")
+ASTHMA = said("Condition", "asthma", code={"text": "Asthma"})
+
+
+def page(*statements: Statement, **more: Any) -> str:
+    return summary_page(summarise(known(*statements, **more), NOW).document).decode()
+
+
+def test_the_title_and_the_head_of_each_sheet_name_the_person() -> None:
+    written = page(ASTHMA)
+
+    assert "<title>Amina Okafor, NHS number 999 000 0018: patient summary</title>" in written
+    assert '@top-left{content:"Amina Okafor\\00002C NHS number 999 000 0018"' in written
+    assert 'counter(page) " of " counter(pages)' in written
+
+
+def test_no_name_ends_the_style_of_the_page() -> None:
+    named = {"resourceType": "Patient", "id": "x", "name": [{"family": '"}</style><script>alert(1)</script>'}]}
+    written = page(patient=named)
+
+    assert written.count("</style>") == 1
+    assert "<script" not in written
+    assert "\\000022\\00007D\\00003C" in written
+
+
+def test_evidence_is_folded_on_the_page_and_not_in_the_document() -> None:
+    known_twice = known(
+        said("Condition", "one", GP, code={"text": "Asthma"}),
+        said("Condition", "two", HOSPITAL, code={"text": "Asthma"}),
+        said(
+            "Linkage",
+            "same",
+            HOSPITAL,
+            active=True,
+            item=[
+                {"type": "source", "resource": {"reference": f"Condition/{each.shared_id}"}}
+                for each in (said("Condition", "one", GP), said("Condition", "two", HOSPITAL))
+            ],
+        ),
+    )
+    document = summarise(known_twice, NOW).document
+    written = summary_page(document).decode()
+
+    assert b"<details" not in document
+    assert '<details class="evidence"><summary>Why one line</summary>A clinician of' in written
+
+
+def test_words_are_never_broken_in_the_middle() -> None:
+    assert "anywhere" not in page(ASTHMA)
+    assert "overflow-wrap:break-word" in page(ASTHMA)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("2026-06-30T23:30:00Z", "1 Jul 2026, 00:30"),
+        ("2026-12-31T23:30:00Z", "31 Dec 2026, 23:30"),
+        ("2026-07-01T01:30:00+02:00", "1 Jul 2026, 00:30"),
+        ("2026-06-30T23:30:00", "30 Jun 2026, 23:30"),
+        ("2026-06-30", "30 Jun 2026"),
+        ("2026-06", "Jun 2026"),
+    ],
+)
+def test_a_time_is_by_the_clock_of_the_uk(written: str, read: str) -> None:
+    assert shown(written) == read
+
+
+def test_a_moment_of_the_page_is_by_the_clock_of_the_uk() -> None:
+    assert clock(parse_instant("2026-06-30T23:30:00Z")) == "1 Jul 2026, 00:30"
+
+
+@needs_clinical_cases
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium, which prints the page, is not installed")
+def test_a_day_with_everything_is_printed_on_few_sheets(tmp_path: Path) -> None:
+    person = case("106")[0]
+    (tmp_path / "page.html").write_bytes(summary_page(summarise(person.known(), person.at).document))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer", f"--user-data-dir={tmp_path}/u"]
+    target = f"--print-to-pdf={tmp_path}/page.pdf"
+    subprocess.run([str(CHROMIUM), *options, target, f"file://{tmp_path}/page.html"], check=True, capture_output=True)
+
+    assert len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes())) <= 4
