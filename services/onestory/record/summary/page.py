@@ -59,7 +59,7 @@ table{border-collapse:collapse;width:100%;margin:.25rem 0 .5rem}
 caption{text-align:left;font-weight:bold;padding:.15rem 0}
 th,td{border:1px solid #768692;padding:.2rem .4rem;text-align:left;vertical-align:top;min-width:7rem;hyphens:none}
 th[scope=row]{font-weight:normal}thead th{background:#f0f4f5}
-td:nth-child(3){color:#425563;font-size:.875rem}
+th[scope=row]{width:28%}td:nth-child(3){width:30%;color:#425563;font-size:.875rem}
 .br{display:block}.evidence{font-size:.875rem;color:#425563}summary{cursor:pointer}
 header{border-bottom:2px solid #005eb8}header strong{font-size:1.4rem}
 #s-notices{border:3px solid #d5281b;padding:0 .75rem .25rem;margin-top:.5rem}#s-notices h2{margin-top:.25rem}
@@ -69,12 +69,13 @@ tr{border:1px solid #768692;margin-bottom:.4rem}th,td{border:0;min-width:0}}
 @media print{body{font-size:10pt;line-height:1.15;max-width:none;padding:0}h1{display:none}
 h2{font-size:11pt;margin:5pt 0 1pt;break-after:avoid}header strong{font-size:12pt}
 p,ul{margin:1pt 0}section{overflow:visible}
-table{margin:0 0 2pt}caption{padding:0}th,td{padding:.5pt 3pt;min-width:60pt;border-color:#aeb7bd}
+table{margin:0 0 2pt;width:calc(100% - 1pt)}caption{padding:0}th,td{padding:.5pt 3pt;min-width:60pt;border-color:#aeb7bd}
 thead{display:table-row-group}thead th{display:none}
 td:nth-child(3),.evidence,footer{font-size:10pt}tr{break-inside:avoid}caption{break-after:avoid}
 .br{display:inline}.br::before{content:" \\00B7  "}strong+.br{display:inline}
 details.evidence{display:inline}details.evidence>summary{display:none}
 details.evidence::details-content{display:inline;content-visibility:visible}
+details.matched::details-content{display:none}details.matched::before{content:"matched by computer"}
 #s-notices{border-width:1.5pt;padding:0 4pt 1pt}}
 """
 
@@ -108,8 +109,14 @@ _EVIDENCE = re.compile(r'<span class="evidence">(.*?)</span>(?=<br/>|</td>|</li>
 
 def _lines(narrative: str) -> str:
     """The narrative with evidence that folds, and with line breaks that become dots on paper."""
-    folded = _EVIDENCE.sub(r'<details class="evidence"><summary>Why one line</summary>\1</details>', narrative)
+    folded = _EVIDENCE.sub(_folded, narrative)
     return folded.replace("<br/>", '<span class="br"></span>')
+
+
+def _folded(evidence: re.Match[str]) -> str:
+    # On paper `matched by computer` stands for the words of a join; a judgement is printed in full.
+    kind = "evidence matched" if evidence[1].endswith("(matched by computer)") else "evidence"
+    return f'<details class="{kind}"><summary>Why one line</summary>{evidence[1]}</details>'
 
 
 def _person(head: str) -> _Person:
@@ -143,4 +150,4 @@ def _css_text(value: str) -> str:
 def _escaped(char: str) -> str:
     # Of a character that CSS cannot hold, the replacement character is shown.
     point = ord(char)
-    return f"\\{point if point > 31 and not 0xD7FF < point < 0xE000 else 0xFFFD:06X}"
+    return f"\\{point if point > 31 and not 0xD7FF < point < 0xE000 else 0xFFFD:06X} "

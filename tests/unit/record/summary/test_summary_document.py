@@ -209,7 +209,7 @@ def test_a_fact_of_several_sources_is_one_line_that_names_them_and_the_rule() ->
     for part in (
         "Harbour Street Surgery, sent 22 Nov 2026",
         "Vale Royal Hospital",
-        "same-condition",
+        "Same condition in both records (matched by computer)",
     ):
         assert part in problems["text"]["div"]
     (fact,) = problems["entry"][0]["extension"]

@@ -28,7 +28,7 @@ def test_the_title_and_the_head_of_each_sheet_name_the_person() -> None:
     written = page(ASTHMA)
 
     assert "<title>Amina Okafor, NHS number 999 000 0018: patient summary</title>" in written
-    assert '@top-left{content:"Amina Okafor\\00002C NHS number 999 000 0018"' in written
+    assert '@top-left{content:"Amina Okafor\\00002C  NHS number 999 000 0018"' in written
     assert 'counter(page) " of " counter(pages)' in written
 
 
@@ -38,7 +38,7 @@ def test_no_name_ends_the_style_of_the_page() -> None:
 
     assert written.count("</style>") == 1
     assert "<script" not in written
-    assert "\\000022\\00007D\\00003C" in written
+    assert "\\000022 \\00007D \\00003C" in written
 
 
 def test_evidence_is_folded_on_the_page_and_not_in_the_document() -> None:
