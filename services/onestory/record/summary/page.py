@@ -69,7 +69,8 @@ tr{border:1px solid #768692;margin-bottom:.4rem}th,td{border:0;min-width:0}}
 @media print{body{font-size:10pt;line-height:1.15;max-width:none;padding:0}h1{display:none}
 h2{font-size:11pt;margin:5pt 0 1pt;break-after:avoid}header strong{font-size:12pt}
 p,ul{margin:1pt 0}section{overflow:visible}
-table{margin:0 0 2pt;width:calc(100% - 1pt)}caption{padding:0}th,td{padding:.5pt 3pt;min-width:60pt;border-color:#aeb7bd}
+table{margin:0 0 2pt;width:calc(100% - 1pt)}
+caption{padding:0}th,td{padding:.5pt 3pt;min-width:60pt;border-color:#aeb7bd}
 thead{display:table-row-group}thead th{display:none}
 td:nth-child(3),.evidence,footer{font-size:10pt}tr{break-inside:avoid}caption{break-after:avoid}
 .br{display:inline}.br::before{content:" \\00B7  "}strong+.br{display:inline}
