@@ -70,9 +70,10 @@ tr{border:1px solid #768692;margin-bottom:.4rem}th,td{border:0;min-width:0}}
 h2{font-size:11pt;margin:5pt 0 1pt;break-after:avoid}header strong{font-size:12pt}
 p,ul{margin:1pt 0}section{overflow:visible}
 table{margin:0 0 2pt;width:calc(100% - 1pt)}
-caption{padding:0}th,td{padding:.5pt 3pt;min-width:60pt;border-color:#aeb7bd}
+caption{padding:0}th,td{padding:0 3pt;min-width:60pt;border-color:#aeb7bd}
 thead{display:table-row-group}thead th{display:none}
-td:nth-child(3),.evidence,footer{font-size:10pt}tr{break-inside:avoid}caption{break-after:avoid}
+th[scope=row]{width:28%}td:nth-child(3){width:34%}td:nth-child(3),.evidence,footer{font-size:10pt}
+tr{break-inside:avoid}caption{break-after:avoid}
 .br{display:inline}.br::before{content:" \\00B7  "}strong+.br{display:inline}
 details.evidence{display:inline}details.evidence>summary{display:none}
 details.evidence::details-content{display:inline;content-visibility:visible}
@@ -130,7 +131,7 @@ def _person(head: str) -> _Person:
 def _paper(person: _Person, named: str) -> str:
     """The CSS of a sheet: its size, its running head and its foot."""
     return (
-        "@page{size:A4;margin:13mm 10mm 12mm;"
+        "@page{size:A4;margin:12mm 9mm 10mm;"
         f"@top-left{{content:{_css_text(named)};font:bold 10pt Arial,sans-serif}}"
         '@top-right{content:"Page " counter(page) " of " counter(pages);font:10pt Arial,sans-serif}'
         f"@bottom-left{{content:{_css_text(f'{person.moment}. A printed copy grows old: look at the record again.')};"
