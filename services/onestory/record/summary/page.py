@@ -72,7 +72,7 @@ p,ul{margin:1pt 0}section{overflow:visible}
 table{margin:0 0 2pt;width:calc(100% - 1pt)}
 caption{padding:0}th,td{padding:0 3pt;min-width:60pt;border-color:#aeb7bd}
 thead{display:table-row-group}thead th{display:none}
-th[scope=row]{width:28%}td:nth-child(3){width:34%}td:nth-child(3),.evidence,footer{font-size:10pt}
+th[scope=row]{width:36%}td:nth-child(3){width:33%}td:nth-child(3),.evidence,footer{font-size:10pt}
 tr{break-inside:avoid}caption{break-after:avoid}
 .br{display:inline}.br::before{content:" \\00B7  "}strong+.br{display:inline}
 details.evidence{display:inline}details.evidence>summary{display:none}
