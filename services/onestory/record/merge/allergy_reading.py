@@ -18,7 +18,9 @@ from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code, codes_of, concept_text, text_at, values_at
 
 ACTIVE, QUERIED, RESOLVED, REFUTED, DENIED = "active", "queried", "resolved", "refuted", "denied"
-"""The standings of an allergy. `DENIED`: the source says that there is none, of a category or at all."""
+FAMILY = "family"
+"""The standings of an allergy. `DENIED`: the source says that there is none, of a category or at all. `FAMILY`: a
+relative has it."""
 TYPES_WITH_ALLERGIES = ("Condition", "Observation", "Flag", "DetectedIssue", "AdverseEvent")
 """Types besides AllergyIntolerance that may tell of an allergy."""
 _SNOMED = "http://snomed.info/sct"
@@ -31,6 +33,9 @@ _MAX_VALUE_LENGTH = 300
 _MENTION = re.compile(
     r"allerg|anaphyla|adverse|hypersens|intoler|sensitiv|due to|caused by|secondary to|nka|nkda|degraded"
 )
+
+_NO_SUCH_ALLERGY = re.compile(r"\bno (?:known )?(?:[\w'-]+ ){1,2}allerg(?:y|ies)\b")
+"""A denial of one allergy, such as "no known latex allergy"."""
 
 
 class AllergyReading(NamedTuple):
@@ -140,6 +145,8 @@ def _read_allergy_intolerance(content: Mapping[str, Any]) -> AllergyReading:
     found_codes = codes_of(content, "code")
     if denied := _denied_by_code(concept_text(content.get("code")), found_codes):
         return denied
+    if _is_family_history(words):
+        told = _Told(FAMILY, is_reaction=False)
     if told.standing == DENIED and not found_codes.isdisjoint(known_allergens().names_by_code):
         # The code names an allergen: its words alone make no denial of it.
         told = _Told(ACTIVE, is_reaction=False)
@@ -221,8 +228,8 @@ def _reading(
 
 def _standing(content: Mapping[str, Any], told: _Told) -> str:
     """The standing by the statuses of the resource, and else by its words."""
-    if told.standing == DENIED:
-        return DENIED
+    if told.standing in (DENIED, FAMILY):
+        return told.standing
     verification = values_at(content, "verificationStatus", "coding", "code")
     if "refuted" in verification or told.standing == REFUTED:
         return REFUTED
@@ -267,7 +274,7 @@ def _told(words: str) -> _Told | None:
     if patterns["family"].search(folded) or patterns["never"].search(folded):
         return None
     cleaned = patterns["other"].sub(" ", folded)
-    rest = patterns["denials"].sub(" ", cleaned)
+    rest = _NO_SUCH_ALLERGY.sub(" ", patterns["denials"].sub(" ", cleaned))
     if not _tells(rest):
         return _Told(DENIED, is_reaction=False) if rest != cleaned else None
     is_reaction = not any(

@@ -89,6 +89,16 @@ def test_the_allergy_of_a_relative_stays_where_it_was() -> None:
     assert "penicillin" not in text[SECTION]
 
 
+def test_an_allergy_entry_of_a_relative_is_told_as_family_history_and_joins_nothing() -> None:
+    mother = allergy("m", PENICILLIN | {"text": "Mother allergic to penicillin"})
+    own = allergy("o", PENICILLIN, HOSPITAL)
+
+    assert ordered(shown(mother), "Family history", "Mother allergic to penicillin")
+    assert "Active" not in shown(mother)
+    assert ordered(shown(mother, own), "Active", "Allergy to penicillin", "Family history", "Mother allergic")
+    assert "Sources disagree" not in shown(mother, own)
+
+
 def test_an_allergy_in_the_words_of_a_list_is_shown() -> None:
     listed = said(
         "List",

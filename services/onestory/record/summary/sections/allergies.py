@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from onestory.record.merge.allergens import known_allergens
-from onestory.record.merge.allergy_reading import DENIED, REFUTED, RESOLVED
+from onestory.record.merge.allergy_reading import DENIED, FAMILY, REFUTED, RESOLVED
 from onestory.record.merge.model import Fact
 from onestory.record.summary import allergy_words
 from onestory.record.summary import dates as summary_dates
@@ -29,7 +29,8 @@ _ALLERGIES = SectionDefinition(
     types=frozenset(["AllergyIntolerance"]),
 )
 _ACTIVE, _NONE_KNOWN, _GONE, _RULED_OUT = "Active", "None known, as stated", "Inactive or resolved", "Ruled out"
-_GROUPS = (_ACTIVE, _NONE_KNOWN, _GONE, _RULED_OUT)
+_FAMILY = "Family history: not the person's own"
+_GROUPS = (_ACTIVE, _NONE_KNOWN, _GONE, _RULED_OUT, _FAMILY)
 _CRITICALITIES = {"high": "High risk", "unable-to-assess": "Risk not known", "low": "Low risk"}
 _KINDS = {
     "Condition": "Recorded as a problem",
@@ -63,6 +64,7 @@ def allergies(record: SummaryRecord) -> Section | None:
         _NONE_KNOWN: [_denial(record, fact, facts[_ACTIVE]) for fact in [*facts[_NONE_KNOWN], *nil_lists]],
         _GONE: [_line(record, fact, no_medicines) for fact in _most_dangerous_first(record, facts[_GONE])],
         _RULED_OUT: [_line(record, fact, no_medicines) for fact in _most_dangerous_first(record, facts[_RULED_OUT])],
+        _FAMILY: [_line(record, fact, no_medicines) for fact in _most_dangerous_first(record, facts[_FAMILY])],
     }
     lines[_ACTIVE] += [line for fact in lists if (line := _unresolved_entries(record, fact))]
     return build_section(
@@ -79,6 +81,8 @@ def _group_of(record: SummaryRecord, fact: Fact) -> str:
     if any(each.asserts for each in told):
         return _ACTIVE
     standings = {each.standing for each in told}
+    if standings == {FAMILY}:
+        return _FAMILY
     if RESOLVED in standings:
         return _GONE
     is_general = any(each.standing == DENIED and not each.allergens for each in told)
