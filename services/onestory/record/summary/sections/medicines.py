@@ -6,13 +6,13 @@ missing date is taken as late as possible, so a medicine is shown too long rathe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import sources
-from onestory.record.summary.allergy_hints import drug_risks, medicine_warnings
+from onestory.record.summary.allergy_hints import Risk, drug_risks, medicine_warnings
 from onestory.record.summary.clinical_dates import date_text
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.dates import shown as date_shown
@@ -74,11 +74,12 @@ class MedicineStatus(NamedTuple):
 def medicines(record: SummaryRecord) -> Section | None:
     """The section. Medicines that are too old are counted only."""
     names = {fact.id: name_of(record.shown(fact).content) for fact in record.facts(*_TYPES)}
+    risks = drug_risks(record)
     groups: dict[str, list[Line]] = {group: [] for group in GROUPS}
     older = 0
     for fact in sorted(record.facts(*_TYPES), key=lambda fact: _order(fact, names)):
         if status := _fact_status(record, fact):
-            groups[status.group].append(_line(record, fact, names[fact.id], status))
+            groups[status.group].append(_line(record, fact, names[fact.id], status, risks))
         else:
             older += 1
     taken = [line.fact for group in (CURRENT, ACUTE) for line in groups[group]]
@@ -167,7 +168,7 @@ def _order(fact: Fact, names: Mapping[str, str]) -> tuple[str, str, str, str]:
     return (names[first_id].casefold(), first_id, fact.resource_type, fact.id)
 
 
-def _line(record: SummaryRecord, fact: Fact, name: str, status: MedicineStatus) -> Line:
+def _line(record: SummaryRecord, fact: Fact, name: str, status: MedicineStatus, risks: Sequence[Risk]) -> Line:
     shown = record.shown(fact)
     exact_content = record.exact_content(shown)
     doses_shown = [] if doses(exact_content) else _doses_of_others(record, fact)
@@ -175,7 +176,7 @@ def _line(record: SummaryRecord, fact: Fact, name: str, status: MedicineStatus) 
     all_notes = [note for statement in record.valid_statements(fact) for note in notes(statement.content)]
     return Line(
         fact,
-        [strong(text(name)), _kind(shown.content), *medicine_warnings(drug_risks(record), name)],
+        [strong(text(name)), _kind(shown.content), *medicine_warnings(risks, name)],
         [text(detail) for detail in dict.fromkeys([*details, *all_notes])],
         status.until,
     )
