@@ -1,7 +1,8 @@
 """Merges Immunizations: one fact for one vaccine on one day. Rule `same-vaccination`.
 
-The day is the day in the United Kingdom; a month or a year matches nothing. The procedure code is compared only if one
-of the two has no vaccine code, because one procedure can stand for any vaccine.
+The day is the day in the United Kingdom; a month or a year matches nothing. The procedure code, and what the
+vaccination protects against, are compared only if one of the two has no vaccine code, because one procedure can stand
+for any vaccine. Different sites, or different numbers of a dose, are different vaccinations.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ class Immunisations:
 
     def __init__(self, readings: Sequence[Reading], rules: MergeRules) -> None:
         self._readings = [each for each in readings if each.comparable]
+        self._rules = rules
         self._procedures = {each.ordinal: _procedures(each, rules) for each in self._readings}
+        self._kinds: dict[int, frozenset[str]] = {}
+        # What a vaccination protects against is compared only with one that has no vaccine code.
+        self._compares_kinds = any(not each.codes for each in self._readings)
         self._buckets = list(buckets(self._readings, self._keys).values())
 
     def join(self, clusters: Clusters) -> None:
@@ -52,15 +57,40 @@ class Immunisations:
         if given is not None and given.day is not None:
             for code in reading.codes | self._procedures[reading.ordinal]:
                 yield given.day, code
+            for kind in self._kinds_of(reading) if self._compares_kinds else ():
+                yield given.day, kind
+
+    def _kinds_of(self, reading: Reading) -> frozenset[str]:
+        if reading.ordinal not in self._kinds:
+            self._kinds[reading.ordinal] = self._rules.vaccines.kinds(reading.content)
+        return self._kinds[reading.ordinal]
 
     def _join_certainty(self, one: Reading, other: Reading) -> Certainty | None:
         """How certain it is that two on one day are the same vaccination; None if they are not."""
+        if self._are_two_doses(one, other):
+            return None
         if not one.codes.isdisjoint(other.codes):
             return Certainty.EXACT
         if exclude(one.codes, other.codes):
             return None
         shared = not self._procedures[one.ordinal].isdisjoint(self._procedures[other.ordinal])
+        if not (one.codes and other.codes):
+            kinds, others = self._kinds_of(one), self._kinds_of(other)
+            shared = shared or bool(kinds and (kinds <= others or others <= kinds))
         return Certainty.LIKELY if shared else None
+
+    def _are_two_doses(self, one: Reading, other: Reading) -> bool:
+        """Whether site or number of the dose show two vaccinations."""
+        aliases = self._rules.system_aliases
+        sites, other_sites = (frozenset(codes(each.content.get("site"), aliases)) for each in (one, other))
+        doses, other_doses = _dose_numbers(one), _dose_numbers(other)
+        return exclude(sites, other_sites) or bool(doses and other_doses and doses.isdisjoint(other_doses))
+
+
+def _dose_numbers(reading: Reading) -> frozenset[str]:
+    applied = objects(reading.content.get("protocolApplied"))
+    numbers = (each.get("doseNumberPositiveInt") or each.get("doseNumberString") for each in applied)
+    return frozenset(str(each) for each in numbers if isinstance(each, int | str) and each)
 
 
 def _procedures(reading: Reading, rules: MergeRules) -> frozenset[Code]:

@@ -10,6 +10,7 @@ from typing import Any
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.merge.allergens import known_allergens
 from onestory.record.merge.units import Units, units_of
+from onestory.record.merge.vaccines import Vaccines, vaccines_of
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code
 
@@ -25,7 +26,8 @@ class MergeRules:
     its substance. `plan_elements`: for a type, the elements that can mark it as an emergency plan. `plans`: codes of
     plans, with the decision that each contains, or "". `phases`: for a type, the phase that each status means:
     current, paused, completed or stopped. `sides`: a word to the side of the body that it names. `empty_systems`,
-    `empty_codes`: codes that have no meaning of their own. `units`: the units that can be compared.
+    `empty_codes`: codes that have no meaning of their own. `units`: the units that can be compared. `vaccines`: what
+    vaccinations protect against.
     """
 
     unique_systems: Mapping[str, frozenset[str] | None]
@@ -40,6 +42,7 @@ class MergeRules:
     empty_systems: frozenset[str]
     empty_codes: frozenset[Code]
     units: Units
+    vaccines: Vaccines
 
     def is_specific(self, code: Code) -> bool:
         """Whether a code has a meaning of its own."""
@@ -70,6 +73,7 @@ def merge_rules() -> MergeRules:
             empty_codes=frozenset(_code(each) for each in empty["codes"]),
             sides=_by_value(_read("laterality")),
             units=units_of(_read("units")),
+            vaccines=vaccines_of(_read("vaccines")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise Misconfigured(f"schemas/merge cannot be used: {error!r}.") from error

@@ -48,7 +48,8 @@ class Section:
 class Line(NamedTuple):
     """The line of one fact. `what` and `details` are paragraphs of XHTML.
 
-    `conflicts` are paragraphs about the conflicts of the fact; None: those that every fact has. After `valid_until`
+    `others` are further facts that the line stands for: earlier results of a kind, or copies in another type.
+    `conflicts` are paragraphs about the conflicts of the line; None: those that every fact has. After `valid_until`
     the line moves to another group, or is no longer shown.
     """
 
@@ -57,6 +58,7 @@ class Line(NamedTuple):
     details: Sequence[str]
     valid_until: datetime = NEVER
     conflicts: Sequence[str] | None = None
+    others: Sequence[Fact] = ()
 
 
 class Group(NamedTuple):
@@ -106,7 +108,7 @@ def build_section(
         tables + remark_paragraphs,
         entries=tuple(
             entry
-            for fact in [*(line.fact for line in lines), *also_entries]
+            for fact in [*(fact for line in lines for fact in (line.fact, *line.others)), *also_entries]
             for entry in _entries(record, definition, fact)
         ),
         empty=empty,
@@ -115,9 +117,13 @@ def build_section(
 
 
 def _row(record: SummaryRecord, line: Line) -> Row:
-    conflicts = sources.conflict_paragraphs(record, line.fact) if line.conflicts is None else line.conflicts
-    details = [*_modifier_warning(record, line.fact), *line.details, *conflicts]
-    return Row((line.what, details, sources.source_paragraphs(record, line.fact)))
+    facts = [line.fact, *line.others]
+    own = line.conflicts
+    if own is None:
+        own = [paragraph for fact in facts for paragraph in sources.conflict_paragraphs(record, fact)]
+    warnings = [warning for fact in facts for warning in _modifier_warning(record, fact)]
+    says = [paragraph for fact in facts for paragraph in sources.source_paragraphs(record, fact)]
+    return Row((line.what, list(dict.fromkeys([*warnings, *line.details, *own])), list(dict.fromkeys(says))))
 
 
 def _modifier_warning(record: SummaryRecord, fact: Fact) -> Iterable[str]:

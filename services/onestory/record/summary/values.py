@@ -31,6 +31,11 @@ def value_text(content: Mapping[str, Any]) -> str:
     return "; ".join(part for part in [_value(content), *components] if part)
 
 
+def has_value(content: Mapping[str, Any]) -> bool:
+    """Whether an Observation states a value of any type, or a component."""
+    return "component" in content or any(name.startswith("value") for name in content)
+
+
 def range_text(span: Mapping[str, Any]) -> str:
     """A Range or a reference range as text, such as `60 mL/min or more`; "" if it has no limit."""
     return between(quantity_text(span.get("low")), quantity_text(span.get("high")))

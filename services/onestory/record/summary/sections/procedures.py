@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import Any
 
 from onestory.record.merge.model import Fact, Statement
+from onestory.record.merge.rules import merge_rules
 from onestory.record.summary import wording
-from onestory.record.summary.clinical_dates import clinical_date_text, date_or_none_stated
+from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, date_or_none_stated
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.values import period_text
+from onestory.record.summary.values import has_value, period_text
 from onestory.record.summary.wording import name_of, notes, status_of
 from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import (
@@ -35,31 +38,43 @@ _ASSESSMENTS = SectionDefinition(
 )
 
 
-class _Omitted(NamedTuple):
-    """How many facts a section leaves out by their status, and a phrase that says why."""
-
-    number: int
-    why: str
-
-
-_NONE_OMITTED = _Omitted(0, "")
+_NOT_GIVEN = "Declined or not given"
+_NOT_DONE = "Declined or not done"
+_NOT_BEGUN = {"not-done", "preparation"}
+_STATUS_WORDS = {"not-done": "Not done", "preparation": "Not begun", "entered-in-error": "Entered in error"}
+_GIVEN = {"", "completed"}
+_DONE = {"", "completed", "final"}
+MAX_NAMED = 10
+"""Ended devices that are named; the others are counted."""
 
 
 def immunisations(record: SummaryRecord) -> Section | None:
-    """The immunisations that were given; one without a status counts as given."""
+    """The immunisations that were given, with copies that are Procedures; then those declined or not given.
+
+    One without a status counts as given.
+    """
     known = list(record.facts("Immunization"))
-    given = [fact for fact in known if _any_has_status(record, fact, {"completed", ""})]
-    omitted = _Omitted(len(known) - len(given), "were not given")
-    return _newest_section(record, _IMMUNISATIONS, given, _vaccine, _dose, omitted)
+    given = [fact for fact in known if _any_has_status(record, fact, _GIVEN)]
+    declined = [fact for fact in known if not _any_has_status(record, fact, _GIVEN)]
+    copies = vaccination_copies(record)
+    groups = [
+        _newest(record, "Newest first", given, _vaccine, _dose, copies),
+        _newest(record, _NOT_GIVEN, declined, _vaccine, _declined),
+    ]
+    return _section(record, _IMMUNISATIONS, groups, len(known))
 
 
 def procedures(record: SummaryRecord) -> Section | None:
-    """The procedures that were done or begun."""
-    not_begun = {"not-done", "preparation"}
-    known = list(record.facts("Procedure"))
-    done = [fact for fact in known if not _all_have_status(record, fact, not_begun)]
-    omitted = _Omitted(len(known) - len(done), "were not done, or not begun")
-    return _newest_section(record, _PROCEDURES, done, _name, _procedure, omitted)
+    """The procedures that were done or begun; then those declined, not done or not begun."""
+    copied = {copy.id for copies in vaccination_copies(record).values() for copy in copies}
+    known = [fact for fact in record.facts("Procedure") if fact.id not in copied]
+    not_done = [fact for fact in known if _all_have_status(record, fact, _NOT_BEGUN)]
+    done = [fact for fact in known if not _all_have_status(record, fact, _NOT_BEGUN)]
+    groups = [
+        _newest(record, "Newest first", done, _name, _procedure),
+        _newest(record, _NOT_DONE, not_done, _name, _declined),
+    ]
+    return _section(record, _PROCEDURES, groups, len(known))
 
 
 def devices(record: SummaryRecord) -> Section | None:
@@ -79,36 +94,80 @@ def devices(record: SummaryRecord) -> Section | None:
     ]
     active = [fact for fact in own if _any_has_status(record, fact, {"active", "unknown", ""})]
     shown = [*used, *active]
-    omitted = _Omitted(len(uses) + len(own) - len(shown), "are not in use")
-    return _newest_section(record, _DEVICES, shown, _device, lambda content: iter([status_of(content)]), omitted)
+    in_use = {fact.id for fact in shown}
+    ended = [fact for fact in [*uses, *own] if fact.id not in in_use]
+    group = _newest(record, "Newest first", shown, _device, lambda content: iter([status_of(content)]))
+    return _section(record, _DEVICES, [group], len(shown), _ended_devices(record, ended))
+
+
+def _ended_devices(record: SummaryRecord, ended: Sequence[Fact]) -> str:
+    """A remark (XHTML) that names the devices no longer in use; "" if there are none."""
+    named = []
+    for fact in wording.newest_first(record, ended)[:MAX_NAMED]:
+        shown = record.shown(fact)
+        period = period_text(shown.content.get("timingPeriod")) or clinical_date_text(shown)
+        named.append(" ".join(part for part in (_device(record, shown), f"({period})" if period else "") if part))
+    more = len(ended) - len(named)
+    listed = "; ".join([*named, *([f"and {more} more"] if more else [])])
+    return f"No longer in use: {text(listed)}." if named else ""
 
 
 def assessments(record: SummaryRecord) -> Section | None:
     """The clinical impressions."""
     facts = list(record.facts("ClinicalImpression"))
-    return _newest_section(record, _ASSESSMENTS, facts, _name, _assessment)
+    group = _newest(record, "Newest first", facts, _name, _assessment)
+    return _section(record, _ASSESSMENTS, [group], len(facts))
 
 
 def _name(_: SummaryRecord, statement: Statement) -> str:
     return name_of(statement.content)
 
 
-def _newest_section(
+def vaccination_copies(record: SummaryRecord) -> Mapping[str, Sequence[Fact]]:
+    """The Procedures and Observations that record a vaccination which is an Immunization too, by the id of that one.
+
+    They are of the same day and protect against the same.
+    """
+    kinds_of = merge_rules().vaccines.kinds
+    by_kind: dict[tuple[str, date], list[str]] = defaultdict(list)
+    for fact in record.facts("Immunization"):
+        shown = record.shown(fact)
+        day = clinical_date(shown).uk_day
+        if day and clinical_date_text(shown) and _any_has_status(record, fact, _GIVEN):
+            for kind in {kind for each in fact.members for kind in kinds_of(each.content)}:
+                by_kind[kind, day].append(fact.id)
+    found: dict[str, list[Fact]] = defaultdict(list)
+    for fact in record.facts("Procedure", "Observation") if by_kind else ():
+        shown = record.shown(fact)
+        if has_value(shown.content) or text_at(shown.content, "status") not in _DONE:
+            continue
+        if day := clinical_date(shown).uk_day:
+            given = {each for kind in kinds_of(shown.content) for each in by_kind.get((kind, day), ())}
+            # With two vaccinations on that day, it cannot be said of which it is a copy.
+            if len(given) == 1:
+                found[given.pop()].append(fact)
+    return found
+
+
+def _newest(
     record: SummaryRecord,
-    definition: SectionDefinition,
+    caption: str,
     facts: Sequence[Fact],
     name: Callable[[SummaryRecord, Statement], str],
     details: Callable[[Mapping[str, Any]], Iterator[str]],
-    omitted: _Omitted = _NONE_OMITTED,
-) -> Section | None:
+    copies: Mapping[str, Sequence[Fact]] = MappingProxyType({}),
+) -> Group:
+    """The newest of these facts as lines."""
     shown = wording.newest_of_each_kind(record, wording.newest_first(record, facts), MAX_LINES)
-    lines = [_line(record, fact, name, details) for fact in shown]
-    more = len(facts) - len(lines)
-    remarks = [
-        f"More is held: {more} are not shown here (older ones of a kind that is shown first)." if more else "",
-        wording.omitted_remark(*omitted),
-    ]
-    return build_section(record, definition, [Group("Newest first", lines)], remarks=remarks)
+    return Group(caption, [_line(record, fact, name, details, copies.get(fact.id, ())) for fact in shown])
+
+
+def _section(
+    record: SummaryRecord, definition: SectionDefinition, groups: Sequence[Group], known: int, remark: str = ""
+) -> Section | None:
+    more = known - sum(len(group.lines) for group in groups)
+    held = f"More is held: {more} are not shown here (older ones of a kind that is shown first)." if more else ""
+    return build_section(record, definition, groups, remarks=[held, remark])
 
 
 def _line(
@@ -116,17 +175,21 @@ def _line(
     fact: Fact,
     name: Callable[[SummaryRecord, Statement], str],
     details: Callable[[Mapping[str, Any]], Iterator[str]],
+    copies: Sequence[Fact],
 ) -> Line:
     shown = record.shown(fact)
+    # A copy may lack the site or the number of the dose.
+    statements = record.valid_statements(fact) if fact.resource_type == "Immunization" else [shown]
     all_details = [
-        *details(shown.content),
+        *(detail for statement in statements for detail in details(statement.content)),
         *(note for statement in record.valid_statements(fact) for note in notes(statement.content)),
     ]
     is_device = fact.resource_type in ("Device", "DeviceUseStatement")
-    date = clinical_date_text(shown) if is_device else date_or_none_stated(shown)
-    what = [strong(text(name(record, shown))), *([text(date)] if date else [])]
+    written = clinical_date_text(shown) if is_device else date_or_none_stated(shown)
+    named = next((each for each in statements if merge_rules().vaccines.has_name(each.content)), shown)
+    what = [strong(text(name(record, named))), *([text(written)] if written else [])]
     until = _use_end(shown.content) if fact.resource_type == "DeviceUseStatement" else NEVER
-    return Line(fact, what, [text(each) for each in dict.fromkeys(all_details) if each], until)
+    return Line(fact, what, [text(each) for each in dict.fromkeys(all_details) if each], until, copies)
 
 
 def _any_has_status(record: SummaryRecord, fact: Fact, statuses: set[str]) -> bool:
@@ -166,6 +229,13 @@ def _dose(content: Mapping[str, Any]) -> Iterator[str]:
     yield ", ".join(concept_texts(content, "site"))
     if lot := text_at(content, "lotNumber"):
         yield f"Batch {lot}"
+
+
+def _declined(content: Mapping[str, Any]) -> Iterator[str]:
+    status = text_at(content, "status")
+    why = concept_texts(content, "statusReason")
+    yield ": ".join([_STATUS_WORDS.get(status, status), *why])
+    yield from concept_texts(content, "reasonCode")
 
 
 def _procedure(content: Mapping[str, Any]) -> Iterator[str]:

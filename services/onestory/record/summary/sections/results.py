@@ -19,6 +19,7 @@ from onestory.record.summary.dates import months_after
 from onestory.record.summary.model import SummaryRecord, summary_codes
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
+from onestory.record.summary.sections.procedures import vaccination_copies
 from onestory.record.summary.values import range_text, value_text
 from onestory.record.summary.wording import name_of, notes
 from onestory.shared.fhir.dates import NEVER, DateSpan
@@ -62,8 +63,10 @@ def pregnancy(record: SummaryRecord) -> Section | None:
 
 def _limited(record: SummaryRecord, definition: SectionDefinition, kind: str, limit: _Limit) -> Section | None:
     dates = _ResultDates(record)
+    copied = {copy.id for copies in vaccination_copies(record).values() for copy in copies}
     facts = sorted(
-        record.observations_by_kind.get(kind, ()), key=lambda fact: (-dates.span(fact).begin.timestamp(), fact.id)
+        (fact for fact in record.observations_by_kind.get(kind, ()) if fact.id not in copied),
+        key=lambda fact: (-dates.span(fact).begin.timestamp(), fact.id),
     )
     shown = dict(_shown_until(record, dates, facts, limit))
     lines = [_line(record, fact, dates.text(fact), shown[fact.id]) for fact in facts if fact.id in shown]
