@@ -107,7 +107,7 @@ def test_a_device_whose_timing_is_over_is_not_in_use() -> None:
     over = {"repeat": {"boundsPeriod": {"end": "2026-01"}}}
     used = said("DeviceUseStatement", "d", status="active", device={"display": "Pump"}, timingTiming=over)
 
-    assert told(used)["Devices"] == "More is held: 1 that are not in use. They are not shown here."
+    assert told(used)["Devices"] == "No longer in use: Pump (Jan 2026)."
     assert "Pump" in told(used, at=datetime(2025, 12, 1, tzinfo=UTC))["Devices"]
 
 
