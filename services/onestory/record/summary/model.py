@@ -19,6 +19,8 @@ from onestory.record.merge.model import Fact, Judgement, MergedRecord, Statement
 from onestory.record.merge.reading import WITHDRAWAL_ELEMENTS
 from onestory.record.summary.identity import IdentityDoubt, identity_doubts
 from onestory.record.summary.organisations import OrganisationNames
+from onestory.record.summary.plain_facts import is_plain_fact
+from onestory.record.summary.topics import TOPIC_TYPES, TopicStatement, topic_statements
 from onestory.shared.fhir.dates import NEVER, uk_midnight
 from onestory.shared.fhir.json import Code, codes_of, objects_at, text_at, values_at
 
@@ -149,7 +151,9 @@ def observation_kind(content: Mapping[str, Any]) -> str:
     categories = {code for _, code in codes_of(content, "category")}
     if SOCIAL_HISTORY in categories or statement_codes & codes.social_history:
         return SOCIAL_HISTORY
-    return VITAL_SIGN if VITAL_SIGN in categories else RESULT
+    if VITAL_SIGN in categories:
+        return VITAL_SIGN
+    return SOCIAL_HISTORY if is_plain_fact(content) else RESULT
 
 
 class SummaryRecord:
@@ -208,6 +212,11 @@ class SummaryRecord:
         """What the statements of a fact tell of an allergy; the one that is shown comes first."""
         readings = (read_allergy(each.resource_type, each.content) for each in self.valid_statements(fact))
         return [each for each in readings if each]
+
+    @cached_property
+    def topics(self) -> Mapping[str, Sequence[TopicStatement]]:
+        """The statements of each topic of which one state holds at a time, newest first."""
+        return topic_statements((fact, self.shown(fact)) for fact in self.facts(*TOPIC_TYPES))
 
     def facts(self, *resource_types: str) -> Iterator[Fact]:
         """Yields the facts of these types that are not withdrawn, in the order of their ids."""

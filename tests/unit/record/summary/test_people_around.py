@@ -189,7 +189,7 @@ def test_contacts_and_letters_stand_above_results_and_after_medicines() -> None:
         related("Ada", "Wife"),
         encounter("IMP"),
         letter("Clinic", "2026-11-01", "d1"),
-        said("Observation", "o", status="final", code=code("1", "Potassium"), effectiveDateTime="2026-11-20"),
+        said("Observation", "o", code=code("1", "Potassium"), effectiveDateTime="2026-11-20", valueString="4.1"),
     ]
     codes = list(sections(summarise(known(*found), NOW)))
     places = [codes.index(each) for each in ("10160-0", "contacts", "stay", "documents", "30954-2")]

@@ -75,7 +75,7 @@ def test_the_newest_event_of_a_timing_is_the_date_of_a_result(timing: dict[str, 
     shown = told(old, new)["Results"]
 
     assert clinical_date_text(old) == date
-    assert "Glucose" not in shown
+    assert f"Older: Glucose normal ({date})." in shown
     assert "More is held: 1 are not shown" in shown
     assert "20 Nov 2026" in shown
 

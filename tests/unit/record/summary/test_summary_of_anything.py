@@ -209,8 +209,9 @@ def test_resources_that_refer_to_each_other_in_a_circle_are_carried_once() -> No
 
 
 def test_thousands_of_statements_are_all_counted_and_make_a_document_that_can_be_read() -> None:
+    weight = {"text": "Weight"}
     every = [
-        said("Observation", f"o{place}", status="final", code={"text": "Weight"}, effectiveDateTime="2026-11-01")
+        said("Observation", f"o{place}", status="final", effectiveDateTime="2026-11-01", valueString="60", code=weight)
         for place in range(3000)
     ]
     every += [

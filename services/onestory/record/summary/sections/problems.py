@@ -14,6 +14,7 @@ from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
+from onestory.record.summary.sections.topics import superseded_ids
 from onestory.record.summary.wording import name_of, newest_of_each_kind, notes, status_of
 from onestory.shared.fhir.dates import parse_date
 from onestory.shared.fhir.json import concept_text, concept_texts, text_at, values_at
@@ -60,7 +61,9 @@ def past_illness(record: SummaryRecord) -> Section | None:
 
 
 def _newest_first(record: SummaryRecord) -> list[Fact]:
-    facts = [fact for fact in record.facts("Condition") if fact.id not in record.allergies]
+    # What a newer statement on the same topic has replaced stands behind that one, as in the pregnancy of another year.
+    elsewhere = superseded_ids(record).union(record.allergies)
+    facts = (fact for fact in record.facts("Condition") if fact.id not in elsewhere)
     return sorted(facts, key=lambda fact: (-_since(record, fact).timestamp(), fact.id))
 
 

@@ -1,37 +1,52 @@
 """Results and vital signs of the last six months, social history and pregnancy.
 
-The last five results of each kind are shown; results of microbiology and the like count for twelve months.
+Each kind has one line with its last five results; results of microbiology and the like count for twelve months. Kinds
+whose results are all older are named with their newest result.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Fact, Statement
+from onestory.record.merge.observation import CORRECTED
+from onestory.record.merge.values import number
 from onestory.record.summary import model as summary_model
-from onestory.record.summary import wording
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, date_or_none_stated
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.model import SummaryRecord, summary_codes
 from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.result_text import (
+    has_content,
+    interpretations,
+    reference_ranges,
+    result_remarks,
+    result_value,
+    result_words,
+)
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.sections.procedures import vaccination_copies
-from onestory.record.summary.values import range_text, value_text
-from onestory.record.summary.wording import name_of, notes
+from onestory.record.summary.sections.topics import fact_ids_of_topics, topic_lines
+from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.dates import NEVER, DateSpan
 from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
 
 MAX_PER_KIND = 5
 MAX_AGE_MONTHS = 6
 LONG_MAX_AGE_MONTHS = 12
+MAX_FACTS = 50
+"""Lines of social history and other facts, which never grow old."""
+MAX_NAMED = 20
+"""Kinds of older results that are named; the others are counted."""
 _RESULTS = SectionDefinition("30954-2", "Results")
 _VITAL_SIGNS = SectionDefinition("8716-3", "Vital signs")
-_SOCIAL = SectionDefinition("29762-2", "Social history")
-_PREGNANCY = SectionDefinition("10162-6", "Pregnancy")
+_SOCIAL = SectionDefinition("29762-2", "Social history and other facts", types=frozenset(["Observation"]))
+_PREGNANCY = SectionDefinition("10162-6", "Pregnancy", types=frozenset(["Observation"]))
 
 
 class _Limit(NamedTuple):
@@ -63,21 +78,84 @@ def pregnancy(record: SummaryRecord) -> Section | None:
 
 def _limited(record: SummaryRecord, definition: SectionDefinition, kind: str, limit: _Limit) -> Section | None:
     dates = _ResultDates(record)
-    copied = {copy.id for copies in vaccination_copies(record).values() for copy in copies}
+    elsewhere = {copy.id for copies in vaccination_copies(record).values() for copy in copies}
+    elsewhere |= fact_ids_of_topics(record)
+    own = [fact for fact in record.observations_by_kind.get(kind, ()) if fact.id not in elsewhere]
+    told = [fact for fact in own if not _is_heading(record, fact)]
+    facts = sorted(told, key=lambda fact: (-dates.span(fact).begin.timestamp(), _is_stale(record, fact), fact.id))
+    of_kind: dict[object, list[Fact]] = {}
+    for fact in facts:
+        of_kind.setdefault(_kind_key(record, fact), []).append(fact)
+    shown: dict[str, datetime] = {}
+    lines = []
+    for found in of_kind.values():
+        until = dict(_shown_until(record, dates, found, limit))
+        shown |= until
+        row = [fact for fact in found if fact.id in until]
+        # Each report has a line of its own, because its text is long.
+        rows = [[fact] for fact in row] if row and row[0].resource_type == "DiagnosticReport" else [row] if row else []
+        lines += [_line(record, dates, each, min(until[fact.id] for fact in each)) for each in rows]
+    lines.sort(key=lambda line: -dates.span(line.fact).begin.timestamp())
+    if not limit.timed:
+        shown = {fact.id: shown[fact.id] for line in lines[:MAX_FACTS] for fact in (line.fact, *line.others)}
+        lines = lines[:MAX_FACTS]
+    remarks = [*_older(record, dates, [found for found in of_kind.values() if found[0].id not in shown])]
+    if more := len(facts) - len(shown):
+        which = "older than six months, or twelve in microbiology and the like, or beyond the last five of their kind"
+        why = which if limit.timed else "older ones of a kind that is shown"
+        remarks.append(f"More is held: {more} are not shown here ({why}).")
+    if kind == summary_model.RESULT:
+        remarks.append(_without_result(record, dates))
+    return build_section(
+        record, definition, [Group("Now", topic_lines(record, kind)), Group("Newest first", lines)], remarks=remarks
+    )
+
+
+def _older(record: SummaryRecord, dates: _ResultDates, kinds_not_shown: Sequence[Sequence[Fact]]) -> Iterator[str]:
+    """Yields a remark (XHTML) that names the newest result of each kind that is too old to be shown."""
+    named = [_named(record, dates, found[0]) for found in kinds_not_shown[:MAX_NAMED]]
+    more = len(kinds_not_shown) - len(named)
+    if named:
+        yield f"{strong('Older:')} {text('; '.join([*named, *([f'and {more} other kinds'] if more else [])]))}."
+
+
+def _without_result(record: SummaryRecord, dates: _ResultDates) -> str:
+    """A remark (XHTML) that names what was ordered or cancelled, newest first; "" if there is nothing."""
     facts = sorted(
-        (fact for fact in record.observations_by_kind.get(kind, ()) if fact.id not in copied),
+        record.observations_by_kind.get(summary_model.NO_RESULT, ()),
         key=lambda fact: (-dates.span(fact).begin.timestamp(), fact.id),
     )
-    shown = dict(_shown_until(record, dates, facts, limit))
-    lines = [_line(record, fact, dates.text(fact), shown[fact.id]) for fact in facts if fact.id in shown]
-    more = len(facts) - len(lines)
-    which = "older than six months, or twelve in microbiology and the like, or beyond the last five of their kind"
-    why = which if limit.timed else "older ones of a kind that is shown"
-    remarks = [f"More is held: {more} are not shown here ({why})."] if more else []
-    if kind == summary_model.RESULT:
-        without_result = len(record.observations_by_kind.get(summary_model.NO_RESULT, ()))
-        remarks.append(wording.omitted_remark(without_result, "have no result: they were ordered or cancelled"))
-    return build_section(record, definition, [Group("Newest first", lines)], remarks=remarks)
+    named = []
+    for fact in facts[:MAX_NAMED]:
+        shown = record.shown(fact).content
+        state = "cancelled" if text_at(shown, "status") == "cancelled" else "ordered"
+        named.append(f"{name_of(shown)}, {state}, {dates.text(fact)}")
+    more = len(facts) - len(named)
+    listed = "; ".join([*named, *([f"and {more} more"] if more else [])])
+    return f"{len(facts)} that have no result: they were ordered or cancelled: {text(listed)}." if named else ""
+
+
+def _named(record: SummaryRecord, dates: _ResultDates, fact: Fact) -> str:
+    value = result_value(record.exact_content(record.shown(fact)))
+    return " ".join(each for each in (name_of(record.shown(fact).content), value, f"({dates.text(fact)})") if each)
+
+
+def _is_heading(record: SummaryRecord, fact: Fact) -> bool:
+    """Whether a report says nothing besides its results, and a reader sees these."""
+    if fact.resource_type != "DiagnosticReport" or fact.conflicts:
+        return False
+    statements = record.valid_statements(fact)
+    if any(has_content(statement.content) for statement in statements):
+        return False
+    listed = [(each, reference) for each in statements for reference in objects_at(each.content, "result")]
+    return bool(listed) and all(record.resolve(*each) is not None for each in listed)
+
+
+def _is_stale(record: SummaryRecord, fact: Fact) -> bool:
+    """Whether another statement corrected, cancelled or withdrew it."""
+    if not any(conflict.kind == CORRECTED for conflict in fact.conflicts):
+        return False
+    return text_at(record.shown(fact).content, "status") not in ("corrected", "amended")
 
 
 class _ResultDates:
@@ -116,17 +194,13 @@ class _ResultDates:
 
 
 def _shown_until(
-    record: SummaryRecord, dates: _ResultDates, facts: Iterable[Fact], limit: _Limit
+    record: SummaryRecord, dates: _ResultDates, found: Sequence[Fact], limit: _Limit
 ) -> Iterator[tuple[str, datetime]]:
-    """Yields the ids of the facts that are shown, each with the time until which it is."""
-    kinds: defaultdict[object, list[Fact]] = defaultdict(list)
-    for fact in facts:
-        kinds[_kind_key(record, fact)].append(fact)
-    for found in kinds.values():
-        for fact in found[: limit.last]:
-            until = _until(record, dates, fact) if limit.timed else NEVER
-            if until > record.at:
-                yield fact.id, until
+    """Yields the ids of the facts of one kind that are shown, each with the time until which it is."""
+    for fact in found[: limit.last]:
+        until = _until(record, dates, fact) if limit.timed else NEVER
+        if until > record.at:
+            yield fact.id, until
 
 
 def _kind_key(record: SummaryRecord, fact: Fact) -> tuple[object, ...]:
@@ -149,26 +223,63 @@ def _is_long_lived(content: Mapping[str, Any]) -> bool:
     return any(word in names for word in summary_codes().long_result_words)
 
 
-def _line(record: SummaryRecord, fact: Fact, date: str, until: datetime) -> Line:
+def _line(record: SummaryRecord, dates: _ResultDates, row: Sequence[Fact], until: datetime) -> Line:
+    """The line of a kind: its newest result, then the earlier ones with their dates."""
+    fact, *before = row
     shown = record.shown(fact)
-    remarks = (remark for statement in record.valid_statements(fact) for remark in _remarks(statement.content))
-    details = dict.fromkeys(detail for detail in [*_details(record.exact_content(shown)), *remarks] if detail)
-    what = [strong(text(name_of(shown.content))), text(date)]
-    return Line(fact, what, [text(detail) for detail in details], until)
+    details = [*_stale_warning(record, fact), *_slip(record, dates, row)]
+    details += [text(each) for each in dict.fromkeys(_details(record, fact)) if each]
+    if before:
+        details.append(f"Before: {'; '.join(_earlier(record, dates, each, shown.organisation) for each in before)}")
+    return Line(fact, [strong(text(name_of(shown.content))), text(dates.text(fact))], details, until, before)
 
 
-def _details(content: Mapping[str, Any]) -> Iterator[str]:
-    yield value_text(content)
-    for usual in objects_at(content, "referenceRange"):
-        if limits := text_at(usual, "text") or range_text(usual):
-            yield ": ".join(["Reference range", *concept_texts(usual, "appliesTo"), limits])
-    status = text_at(content, "status")
-    yield f"Status: {status}" if status != "final" else ""
+def _stale_warning(record: SummaryRecord, fact: Fact) -> Iterator[str]:
+    if _is_stale(record, fact):
+        yield strong("Do not use: see the correction.")
 
 
-def _remarks(content: Mapping[str, Any]) -> Iterator[str]:
-    """Interpretations and conclusions from any source, because the shown source may have copied the value only."""
-    yield ", ".join(concept_texts(content, "interpretation"))
-    yield text_at(content, "conclusion")
-    yield from concept_texts(content, "conclusionCode")
-    yield from notes(content)
+def _details(record: SummaryRecord, fact: Fact) -> Iterator[str]:
+    """Yields the value, then what any source adds, because the shown source may have copied the value only."""
+    shown, *others = record.valid_statements(fact)
+    exact = record.exact_content(shown)
+    yield result_value(exact)
+    values = (result_value(record.exact_content(each)) for each in others)
+    yield from (f"Also sent as {value}" for value in values if value and value != result_value(exact))
+    for statement in (shown, *others):
+        yield interpretations(statement.content)
+    yield from reference_ranges(exact)
+    status = text_at(exact, "status")
+    yield f"Status: {status}" if status not in ("", "final") else ""
+    for statement in (shown, *others):
+        yield from result_remarks(statement.content)
+
+
+def _earlier(record: SummaryRecord, dates: _ResultDates, fact: Fact, organisation: str) -> str:
+    """An earlier result as XHTML: value, meaning, notes and date, and its source if that is another organisation."""
+    statements = record.valid_statements(fact)
+    exact = record.exact_content(statements[0])
+    status = text_at(exact, "status")
+    parts = [result_value(exact) or "no value", *(interpretations(each.content) for each in statements)]
+    parts += [status if status not in ("", "final") else ""]
+    parts += [remark for each in statements for remark in result_remarks(each.content)]
+    source = "" if statements[0].organisation == organisation else f", {record.organisation_of(statements[0])}"
+    written = text(f"{', '.join(dict.fromkeys(part for part in parts if part))} ({dates.text(fact)}{source})")
+    return " ".join([*_stale_warning(record, fact), written])
+
+
+def _slip(record: SummaryRecord, dates: _ResultDates, row: Sequence[Fact]) -> Iterator[str]:
+    """Yields a warning where two vital signs of one kind differ so much in a short time that one may be a slip."""
+    words = result_words()
+    if summary_model.observation_kind(record.shown(row[0]).content) != summary_model.VITAL_SIGN:
+        return
+    for newer, older in pairwise(row):
+        apart = dates.span(newer).begin - dates.span(older).begin
+        values = [record.shown(fact).content.get("valueQuantity") for fact in (newer, older)]
+        amounts = [number(each.get("value")) for each in values if isinstance(each, Mapping)]
+        numbers = [each for each in amounts if each is not None]
+        units = {text_at(each, "unit") or text_at(each, "code") for each in values}
+        low, high = (min(numbers), max(numbers)) if len(numbers) == 2 else (0, 0)
+        if len(units) == 1 and apart <= timedelta(hours=words.slip_hours) and 0 < low * words.slip_factor <= high:
+            both = " and ".join(result_value(record.exact_content(record.shown(fact))) for fact in (newer, older))
+            yield strong(text(f"Check: {both} in a short time."))

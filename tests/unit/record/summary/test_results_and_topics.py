@@ -1,0 +1,211 @@
+"""Results stand by kind; facts about the person stay; of a topic one state leads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.clinical_cases import needs_clinical_cases, shown_case
+from tests.unit.record.summary.written import code, said, told
+
+from onestory.record.merge.model import Statement
+
+LOINC = "http://loinc.org"
+FACTS = "Social history and other facts"
+
+
+def vital(place: str, at: str, name: str = "Body weight", **value: Any) -> Statement:
+    category = [{"coding": [{"code": "vital-signs"}]}]
+    return said("Observation", place, code={"text": name}, category=category, effectiveDateTime=at, **value)
+
+
+def kilograms(value: float) -> dict[str, Any]:
+    return {"valueQuantity": {"value": value, "unit": "kg"}}
+
+
+def pressure(systolic: int, diastolic: int) -> dict[str, Any]:
+    parts = [("8480-6", systolic), ("8462-4", diastolic)]
+    return {
+        "component": [
+            {"code": code(number, "Part", LOINC), "valueQuantity": {"value": value, "unit": "mm[Hg]"}}
+            for number, value in parts
+        ]
+    }
+
+
+def coded(place: str, number: str, name: str, at: str, **more: Any) -> Statement:
+    return said("Observation", place, code=code(number, name), effectiveDateTime=at, **more)
+
+
+def pregnant(place: str, onset: str, **more: Any) -> Statement:
+    active: dict[str, Any] = {"clinicalStatus": {"coding": [{"code": "active"}]}}
+    return said("Condition", place, code=code("77386006", "Pregnant"), onsetDateTime=onset, **{**active, **more})
+
+
+def answer(place: str, number: str, name: str, at: str) -> Statement:
+    asked = code("82810-3", "Pregnancy status", LOINC)
+    return said("Observation", place, code=asked, effectiveDateTime=at, valueCodeableConcept=code(number, name))
+
+
+def test_each_kind_of_result_has_one_line_with_its_earlier_values_and_their_dates() -> None:
+    shown = told(vital("a", "2026-11-20", **kilograms(80)), vital("b", "2026-11-10", **kilograms(81)))["Vital signs"]
+
+    assert shown.count("Body weight") == 1
+    assert "80 kg" in shown.split("Before: 81 kg (10 Nov 2026)")[0]
+
+
+def test_a_blood_pressure_is_one_text_and_swapped_parts_are_marked() -> None:
+    one = vital("a", "2026-11-20", "Blood pressure", **pressure(134, 72))
+    other = vital("b", "2026-11-21", "Blood pressure", **pressure(72, 134))
+    shown = told(one, other)["Vital signs"]
+
+    assert "134/72 mmHg" in shown
+    assert "as sent: systolic 72, diastolic 134 mm[Hg]: check" in shown or "as sent: systolic 72" in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "at", "marked"), [(8.25, "2026-11-20", True), (8.25, "2026-09-20", False), (81, "2026-11-20", False)]
+)
+def test_a_slip_of_the_decimal_point_is_marked(value: float, at: str, marked: bool) -> None:
+    shown = told(vital("a", "2026-11-21", **kilograms(82.5)), vital("b", at, **kilograms(value)))["Vital signs"]
+
+    assert f"{value} kg" in shown
+    assert ("Check:" in shown) is marked
+
+
+@pytest.mark.parametrize(("letter", "word"), [("H", "High"), ("LL", "Critically low"), ("POS", "Positive")])
+def test_an_interpretation_is_shown_in_words(letter: str, word: str) -> None:
+    assert (
+        word
+        in told(vital("a", "2026-11-20", interpretation=[{"coding": [{"code": letter}]}], **kilograms(80)))[
+            "Vital signs"
+        ]
+    )
+
+
+def test_a_report_that_only_lists_results_adds_no_line() -> None:
+    result = said("Observation", "o", code={"text": "Sodium"}, effectiveDateTime="2026-11-20", valueString="140")
+    listed: dict[str, Any] = {"code": {"text": "Blood count"}, "effectiveDateTime": "2026-11-20"}
+    listed |= {"result": [{"reference": f"Observation/{result.shared_id}"}]}
+
+    assert "Blood count" not in told(result, said("DiagnosticReport", "r", **listed))["Results"]
+    assert "Blood count" in told(result, said("DiagnosticReport", "r", conclusion="Normal", **listed))["Results"]
+    assert "Blood count" in told(said("DiagnosticReport", "r", **listed))["Results"]
+
+
+@pytest.mark.parametrize("value", [{}, {"valueBoolean": True}, {"valueBoolean": False}])
+def test_a_fact_about_the_person_does_not_expire_as_a_result(value: dict[str, Any]) -> None:
+    shown = told(said("Observation", "o", code={"text": "Cares for a spouse"}, effectiveDateTime="2019-01-01", **value))
+
+    assert "Cares for a spouse" in shown[FACTS]
+    assert "Results" not in shown
+
+
+def test_a_test_without_a_value_stays_a_result() -> None:
+    laboratory = [{"coding": [{"code": "laboratory"}]}]
+    observation = said(
+        "Observation", "o", code={"text": "Urine culture"}, category=laboratory, effectiveDateTime="2026-11-20"
+    )
+
+    assert "Urine culture" in told(observation)["Results"]
+
+
+def test_the_newest_smoking_status_leads_whatever_its_form() -> None:
+    asked = code("72166-2", "Tobacco smoking status", LOINC)
+    ex = said(
+        "Observation",
+        "c",
+        code=asked,
+        effectiveDateTime="2025-05-01",
+        valueCodeableConcept=code("8517006", "Ex-smoker"),
+    )
+    never = coded("a", "266919005", "Never smoked tobacco", "2001-05-01")
+    smoker = said("Condition", "b", code=code("77176002", "Smoker"), onsetDateTime="2012-05-01")
+    shown = told(never, smoker, ex)
+
+    assert "Ex-smoker\n1 May 2025" in shown[FACTS]
+    assert "Before: Smoker (1 May 2012); Never smoked (1 May 2001)" in shown[FACTS]
+    assert "Smoker" not in shown["Problems"]
+
+
+def test_two_states_of_one_day_are_both_told() -> None:
+    shown = told(coded("a", "8517006", "Ex-smoker", "2026-05-01"), coded("b", "77176002", "Smoker", "2026-05-01"))
+
+    assert "Sources disagree on one day: Ex-smoker, Smoker." in shown[FACTS]
+
+
+def test_an_old_pregnancy_is_not_current_and_is_no_problem() -> None:
+    shown = told(pregnant("a", "2019-04-01"))
+
+    assert "not current" in shown["Pregnancy"]
+    assert "Pregnant" not in shown["Problems"]
+
+
+def test_a_pregnancy_of_now_stays_a_problem_too_and_stands_high_up() -> None:
+    shown = told(pregnant("a", "2026-07-01"), said("Flag", "f", status="active", code={"text": "Falls"}))
+
+    assert "Pregnant" in shown["Problems"]
+    assert list(shown).index("Pregnancy") < list(shown).index("Medicines")
+
+
+def test_a_newer_not_pregnant_contradicts_a_problem_that_could_be_current() -> None:
+    shown = told(pregnant("a", "2026-07-01"), answer("b", "60001007", "Not pregnant", "2026-11-20"))
+
+    assert "Not pregnant\n20 Nov 2026" in shown["Pregnancy"]
+    assert "still lists “Pregnant” (1 Jul 2026) as active" in shown["Pregnancy"]
+
+
+def test_a_denied_or_ended_pregnancy_is_no_statement_of_one() -> None:
+    refuted: dict[str, Any] = {"verificationStatus": {"coding": [{"code": "refuted"}]}}
+
+    assert "Pregnancy" not in told(pregnant("a", "2026-07-01", **refuted))
+    assert "Pregnancy" not in told(pregnant("a", "2026-07-01", abatementDateTime="2026-08-01"))
+
+
+@needs_clinical_cases
+def test_the_pregnancy_of_now_leads_and_that_of_2019_is_before() -> None:
+    shown = shown_case("51")
+
+    assert "Pregnant\n6 Jul 2026" in shown["Pregnancy"]
+    assert "Before: Pregnant (1 Apr 2019)" in shown["Pregnancy"]
+    assert "2019" not in shown["Problems"]
+
+
+@needs_clinical_cases
+def test_a_person_who_is_not_pregnant_now_reads_as_such() -> None:
+    shown = shown_case("102")
+
+    assert "Not pregnant\n20 Nov 2026" in shown["Pregnancy"]
+    assert "Pregnant" not in shown["Problems"]
+
+
+@needs_clinical_cases
+def test_one_smoking_status_holds() -> None:
+    assert shown_case("96")[FACTS].count("Smoker\n") == 1
+
+
+@needs_clinical_cases
+def test_old_results_are_named_with_their_dates() -> None:
+    results = shown_case("66")["Results"]
+
+    assert "Left ventricular ejection fraction 20 % (20 Feb 2026" in results
+    assert all(each in results for each in ("eGFR using CKD-Epi 24", "MRSA Positive (20 Sep 2025"))
+
+
+@needs_clinical_cases
+def test_a_carer_is_a_fact_and_no_result() -> None:
+    shown = shown_case("75")
+
+    assert "Is a carer (husband, dementia)" in shown[FACTS]
+    assert "Results" not in shown
+
+
+@needs_clinical_cases
+@pytest.mark.parametrize(("number", "text"), [("63", "134/72 mmHg"), ("64", "Check: 8.25 kg and 82.5 kg")])
+def test_odd_vital_signs_are_marked(number: str, text: str) -> None:
+    assert text in shown_case(number)["Vital signs"]
+
+
+@needs_clinical_cases
+def test_the_heading_of_a_panel_adds_no_line() -> None:
+    assert "Full blood count" not in shown_case("65")["Results"]
