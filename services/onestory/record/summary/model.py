@@ -21,6 +21,7 @@ from onestory.record.summary.identity import IdentityDoubt, identity_doubts
 from onestory.record.summary.organisations import OrganisationNames
 from onestory.record.summary.plain_facts import is_plain_fact
 from onestory.record.summary.topics import TOPIC_TYPES, TopicStatement, topic_statements
+from onestory.record.summary.vaccination_copies import copies_of_vaccinations
 from onestory.shared.fhir.dates import NEVER, uk_midnight
 from onestory.shared.fhir.json import Code, codes_of, objects_at, text_at, values_at
 
@@ -217,6 +218,13 @@ class SummaryRecord:
     def topics(self) -> Mapping[str, Sequence[TopicStatement]]:
         """The statements of each topic of which one state holds at a time, newest first."""
         return topic_statements((fact, self.shown(fact)) for fact in self.facts(*TOPIC_TYPES))
+
+    @cached_property
+    def vaccination_copies(self) -> Mapping[str, Sequence[Fact]]:
+        """The Procedures and Observations that are copies of an Immunization, by the id of its fact."""
+        immunisations = ((fact, self.shown(fact)) for fact in self.facts("Immunization"))
+        others = ((fact, self.shown(fact)) for fact in self.facts("Procedure", "Observation"))
+        return copies_of_vaccinations(immunisations, others)
 
     def facts(self, *resource_types: str) -> Iterator[Fact]:
         """Yields the facts of these types that are not withdrawn, in the order of their ids."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
@@ -91,11 +91,16 @@ def _state(content: Mapping[str, Any]) -> TopicState | None:
     element = "valueCodeableConcept" if asked else "code"
     state = next((table.codes[code] for code in codes_of(content, element) if code in table.codes), None)
     if state is None:
-        names = (worded(name) for name in concept_texts(content, element))
-        state = next((table.words[name] for name in names if name in table.words), None)
+        states = map(_state_by_name, concept_texts(content, element))
+        state = next((state for state in states if state), None)
     if state is None or (asked and state.topic != asked) or not _is_said(content):
         return None
     return state
+
+
+@lru_cache(8192)
+def _state_by_name(name: str) -> TopicState | None:
+    return topic_table().words.get(worded(name))
 
 
 def _is_said(content: Mapping[str, Any]) -> bool:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.merge.rules import merge_rules
 from onestory.record.summary import wording
-from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, date_or_none_stated
+from onestory.record.summary.clinical_dates import clinical_date_text, date_or_none_stated
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.values import has_value, period_text
+from onestory.record.summary.values import period_text
 from onestory.record.summary.wording import name_of, notes, status_of
 from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import (
@@ -43,7 +42,6 @@ _NOT_DONE = "Declined or not done"
 _NOT_BEGUN = {"not-done", "preparation"}
 _STATUS_WORDS = {"not-done": "Not done", "preparation": "Not begun", "entered-in-error": "Entered in error"}
 _GIVEN = {"", "completed"}
-_DONE = {"", "completed", "final"}
 MAX_NAMED = 10
 """Ended devices that are named; the others are counted."""
 
@@ -56,7 +54,7 @@ def immunisations(record: SummaryRecord) -> Section | None:
     known = list(record.facts("Immunization"))
     given = [fact for fact in known if _any_has_status(record, fact, _GIVEN)]
     declined = [fact for fact in known if not _any_has_status(record, fact, _GIVEN)]
-    copies = vaccination_copies(record)
+    copies = record.vaccination_copies
     groups = [
         _newest(record, "Newest first", given, _vaccine, _dose, copies),
         _newest(record, _NOT_GIVEN, declined, _vaccine, _declined),
@@ -66,7 +64,7 @@ def immunisations(record: SummaryRecord) -> Section | None:
 
 def procedures(record: SummaryRecord) -> Section | None:
     """The procedures that were done or begun; then those declined, not done or not begun."""
-    copied = {copy.id for copies in vaccination_copies(record).values() for copy in copies}
+    copied = {copy.id for copies in record.vaccination_copies.values() for copy in copies}
     known = [fact for fact in record.facts("Procedure") if fact.id not in copied]
     not_done = [fact for fact in known if _all_have_status(record, fact, _NOT_BEGUN)]
     done = [fact for fact in known if not _all_have_status(record, fact, _NOT_BEGUN)]
@@ -121,32 +119,6 @@ def assessments(record: SummaryRecord) -> Section | None:
 
 def _name(_: SummaryRecord, statement: Statement) -> str:
     return name_of(statement.content)
-
-
-def vaccination_copies(record: SummaryRecord) -> Mapping[str, Sequence[Fact]]:
-    """The Procedures and Observations that record a vaccination which is an Immunization too, by the id of that one.
-
-    They are of the same day and protect against the same.
-    """
-    kinds_of = merge_rules().vaccines.kinds
-    by_kind: dict[tuple[str, date], list[str]] = defaultdict(list)
-    for fact in record.facts("Immunization"):
-        shown = record.shown(fact)
-        day = clinical_date(shown).uk_day
-        if day and clinical_date_text(shown) and _any_has_status(record, fact, _GIVEN):
-            for kind in {kind for each in fact.members for kind in kinds_of(each.content)}:
-                by_kind[kind, day].append(fact.id)
-    found: dict[str, list[Fact]] = defaultdict(list)
-    for fact in record.facts("Procedure", "Observation") if by_kind else ():
-        shown = record.shown(fact)
-        if has_value(shown.content) or text_at(shown.content, "status") not in _DONE:
-            continue
-        if day := clinical_date(shown).uk_day:
-            given = {each for kind in kinds_of(shown.content) for each in by_kind.get((kind, day), ())}
-            # With two vaccinations on that day, it cannot be said of which it is a copy.
-            if len(given) == 1:
-                found[given.pop()].append(fact)
-    return found
 
 
 def _newest(

@@ -30,7 +30,6 @@ from onestory.record.summary.result_text import (
     result_words,
 )
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.sections.procedures import vaccination_copies
 from onestory.record.summary.sections.topics import fact_ids_of_topics, topic_lines
 from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.dates import NEVER, DateSpan
@@ -78,7 +77,7 @@ def pregnancy(record: SummaryRecord) -> Section | None:
 
 def _limited(record: SummaryRecord, definition: SectionDefinition, kind: str, limit: _Limit) -> Section | None:
     dates = _ResultDates(record)
-    elsewhere = {copy.id for copies in vaccination_copies(record).values() for copy in copies}
+    elsewhere = {copy.id for copies in record.vaccination_copies.values() for copy in copies}
     elsewhere |= fact_ids_of_topics(record)
     own = [fact for fact in record.observations_by_kind.get(kind, ()) if fact.id not in elsewhere]
     told = [fact for fact in own if not _is_heading(record, fact)]
