@@ -161,7 +161,7 @@ def _line(
     named = next((each for each in statements if merge_rules().vaccines.has_name(each.content)), shown)
     what = [strong(text(name(record, named))), *([text(written)] if written else [])]
     until = _use_end(shown.content) if fact.resource_type == "DeviceUseStatement" else NEVER
-    return Line(fact, what, [text(each) for each in dict.fromkeys(all_details) if each], until, copies)
+    return Line(fact, what, [text(each) for each in dict.fromkeys(all_details) if each], until, others=copies)
 
 
 def _any_has_status(record: SummaryRecord, fact: Fact, statuses: set[str]) -> bool:

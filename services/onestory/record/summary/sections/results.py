@@ -230,7 +230,7 @@ def _line(record: SummaryRecord, dates: _ResultDates, row: Sequence[Fact], until
     details += [text(each) for each in dict.fromkeys(_details(record, fact)) if each]
     if before:
         details.append(f"Before: {'; '.join(_earlier(record, dates, each, shown.organisation) for each in before)}")
-    return Line(fact, [strong(text(name_of(shown.content))), text(dates.text(fact))], details, until, before)
+    return Line(fact, [strong(text(name_of(shown.content))), text(dates.text(fact))], details, until, others=before)
 
 
 def _stale_warning(record: SummaryRecord, fact: Fact) -> Iterator[str]:

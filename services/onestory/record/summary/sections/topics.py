@@ -43,7 +43,9 @@ def _line(record: SummaryRecord, said: Sequence[TopicStatement]) -> Line:
         earlier = [f"{each.state.name} ({each.date_text})" for each in before]
         details.append(text(f"Before: {'; '.join(dict.fromkeys(earlier))}"))
     until = lead.until if lead.until > record.at else NEVER
-    return Line(lead.fact, [strong(text(name)), text(lead.date_text)], details, until, [each.fact for each in before])
+    return Line(
+        lead.fact, [strong(text(name)), text(lead.date_text)], details, until, others=[each.fact for each in before]
+    )
 
 
 def _other_current(record: SummaryRecord, lead: TopicStatement, before: Sequence[TopicStatement]) -> Iterator[str]:
