@@ -32,6 +32,18 @@ def test_the_title_and_the_head_of_each_sheet_name_the_person() -> None:
     assert 'counter(page) " of " counter(pages)' in written
 
 
+def test_each_sheet_says_its_moment() -> None:
+    assert '@bottom-left{content:"As of 22 Nov 2026' in page(ASTHMA)
+
+
+def test_an_empty_section_says_whom_to_ask() -> None:
+    written = page(ASTHMA)
+
+    assert "No current medicines received. Ask the person and check the GP record." in written
+    assert "No allergies received. Ask the person and check the GP record." in written
+    assert "No current problems received." in page()
+
+
 def test_no_name_ends_the_style_of_the_page() -> None:
     named = {"resourceType": "Patient", "id": "x", "name": [{"family": '"}</style><script>alert(1)</script>'}]}
     written = page(patient=named)

@@ -25,7 +25,7 @@ from onestory.shared.fhir.json import codes_of, concept_texts, extensions, first
 _ALLERGIES = SectionDefinition(
     "48765-2",
     "Allergies and intolerances",
-    "No source here states anything about allergies. This does not mean that there are none.",
+    "No allergies received. Ask the person and check the GP record.",
     types=frozenset(["AllergyIntolerance"]),
 )
 _ACTIVE, _NONE_KNOWN, _GONE, _RULED_OUT = "Active", "None known, as stated", "Inactive or resolved", "Ruled out"

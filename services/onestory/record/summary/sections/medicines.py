@@ -28,7 +28,7 @@ from onestory.shared.fhir.json import codes_of, concept_texts, extensions, objec
 _MEDICINES = SectionDefinition(
     "10160-0",
     "Medicines",
-    "No source here states anything about a current medicine. This does not mean that there is none.",
+    "No current medicines received. Ask the person and check the GP record.",
 )
 _TYPES = ("MedicationRequest", "MedicationStatement")
 _REPORTED_STATUSES = {"not-taken": "Reported as not taken", "unknown": "Reported; not known whether it is taken"}

@@ -25,7 +25,7 @@ from onestory.record.summary.sections.medicine_notices import medicine_notices
 from onestory.record.summary.sections.plans import is_plan, is_shown_referral, plan_disagreements
 from onestory.record.summary.sections.stay import stay_notices
 
-_COLUMNS = ("Source", "Last statement about this person", "Last heard from", "To note")
+_COLUMNS = ("Source", "Last statement about this person", "Last contact with this system", "To note")
 
 
 _TYPES_WITH_SECTION = frozenset(

@@ -22,7 +22,7 @@ from onestory.shared.fhir.json import concept_text, concept_texts, text_at, valu
 _PROBLEMS = SectionDefinition(
     "11450-4",
     "Problems",
-    "No source here states anything about a current problem. This does not mean that there is none.",
+    "No current problems received. Ask the person and check the GP record.",
 )
 _PAST = SectionDefinition("11348-0", "Past illness")
 _ACTIVE = ("active", "recurrence", "relapse")
