@@ -67,19 +67,22 @@ def stay_notices(record: SummaryRecord) -> Iterator[str]:
 
 def _now(record: SummaryRecord) -> list[tuple[Fact, str]]:
     """The stays that go on, the latest first, with their kind."""
-    facts = wording.newest_first(record, record.facts("Encounter"))
+    facts = list(record.facts("Encounter"))
+    going_on = [fact for fact in facts if _status(record, fact) in _GOING_ON]
+    if not going_on:
+        return []
     latest_end: dict[str, datetime] = {}
     for fact in facts:
         if _status(record, fact) == "finished" and _kind(record, fact):
             organisation = record.shown(fact).organisation
             latest_end[organisation] = max(_begin(record, fact), latest_end.get(organisation, _begin(record, fact)))
     found = []
-    for fact in facts:
+    for fact in wording.newest_first(record, going_on):
         kind, begin = _kind(record, fact), _begin(record, fact)
         later = latest_end.get(record.shown(fact).organisation)
         over = _end(record, fact) <= record.at or (later is not None and later > begin)
         too_old = kind == EMERGENCY and begin + _EMERGENCY_HOURS < record.at
-        if kind and _status(record, fact) in _GOING_ON and begin <= record.at and not over and not too_old:
+        if kind and begin <= record.at and not over and not too_old:
             found.append((fact, kind))
     return sorted(found, key=lambda each: _begin(record, each[0]), reverse=True)
 
