@@ -25,6 +25,7 @@ from onestory.record.summary.sections.allergies import allergies
 from onestory.record.summary.sections.appointments import appointments
 from onestory.record.summary.sections.contacts import contacts
 from onestory.record.summary.sections.documents import documents
+from onestory.record.summary.sections.family_history import family_history
 from onestory.record.summary.sections.medicines import medicines
 from onestory.record.summary.sections.notices import also_held, notices, source_freshness
 from onestory.record.summary.sections.plans import plan_of_care, plans
@@ -65,6 +66,7 @@ SECTIONS: tuple[Callable[[SummaryRecord], Section | None], ...] = (
     social_history,
     assessments,
     past_illness,
+    family_history,
     also_held,
     source_freshness,
 )

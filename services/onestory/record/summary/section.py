@@ -50,7 +50,7 @@ class Line(NamedTuple):
 
     `others` are further facts that the line stands for: earlier results of a kind, or copies in another type.
     `conflicts` are paragraphs about the conflicts of the line; None: those that every fact has. After `valid_until`
-    the line moves to another group, or is no longer shown.
+    the line moves to another group, or is no longer shown. `is_listed`: the section may refer to its resources.
     """
 
     fact: Fact
@@ -59,6 +59,7 @@ class Line(NamedTuple):
     valid_until: datetime = NEVER
     conflicts: Sequence[str] | None = None
     others: Sequence[Fact] = ()
+    is_listed: bool = True
 
 
 class Group(NamedTuple):
@@ -108,7 +109,10 @@ def build_section(
         tables + remark_paragraphs,
         entries=tuple(
             entry
-            for fact in [*(fact for line in lines for fact in (line.fact, *line.others)), *also_entries]
+            for fact in [
+                *(fact for line in lines if line.is_listed for fact in (line.fact, *line.others)),
+                *also_entries,
+            ]
             for entry in _entries(record, definition, fact)
         ),
         empty=empty,

@@ -82,10 +82,10 @@ def test_an_allergy_as_a_problem_stays_an_entry_of_the_problems_without_a_line()
     assert "shown among the allergies: Allergy to penicillin" in told(problem)["Problems"]
 
 
-def test_the_allergy_of_a_relative_stays_where_it_was() -> None:
+def test_the_allergy_of_a_relative_is_family_history() -> None:
     text = told(said("Condition", "c", code={"text": "FH: penicillin allergy"}))
 
-    assert "FH: penicillin allergy" in text["Problems"]
+    assert "FH: penicillin allergy" in text["Family history"]
     assert "penicillin" not in text[SECTION]
 
 

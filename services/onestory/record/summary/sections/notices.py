@@ -41,6 +41,7 @@ _TYPES_WITH_SECTION = frozenset(
         "DiagnosticReport",
         "Encounter",
         "EpisodeOfCare",
+        "FamilyMemberHistory",
         "Flag",
         "Immunization",
         "MedicationRequest",

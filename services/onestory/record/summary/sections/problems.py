@@ -1,11 +1,15 @@
-"""Problems: active ones newest first, and past illness newest first."""
+"""Problems: active ones newest first, then suspected, ruled out, past events and old diagnoses at visits; past illness.
+
+The lines of one disease stand together. A disease that is over by its nature does not read as present, though nobody
+closed it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from onestory.record.merge.diseases import Disease
 from onestory.record.merge.model import Fact
 from onestory.record.summary import sources
 from onestory.record.summary.allergy_words import allergy_name, recorded_as_problems
@@ -14,10 +18,9 @@ from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.sections.topics import superseded_ids
-from onestory.record.summary.wording import name_of, newest_of_each_kind, notes, status_of
-from onestory.shared.fhir.dates import parse_date
-from onestory.shared.fhir.json import concept_text, concept_texts, text_at, values_at
+from onestory.record.summary.standings import PlacedProblem, ProblemStanding, is_answer, problems_of
+from onestory.record.summary.wording import name_of, newest_of_each_kind, notes
+from onestory.shared.fhir.json import concept_text, concept_texts, values_at
 
 _PROBLEMS = SectionDefinition(
     "11450-4",
@@ -25,21 +28,55 @@ _PROBLEMS = SectionDefinition(
     "No current problems received. Ask the person and check the GP record.",
 )
 _PAST = SectionDefinition("11348-0", "Past illness")
-_ACTIVE = ("active", "recurrence", "relapse")
-_PAST_STATUSES = ("inactive", "remission", "resolved")
 MAX_PAST = 50
 """Past illnesses that are shown: the newest of each kind first."""
+MAX_VISITS = 15
+"""Old diagnoses at visits that are shown: the newest of each kind first."""
+_STATUS_WORDS = {
+    "recurrence": "Has come back",
+    "relapse": "Relapse",
+    "remission": "In remission",
+    "resolved": "Resolved",
+    "inactive": "Inactive",
+    "differential": "One of several possible diagnoses",
+}
+"""The statuses that say more than the group of the line."""
+_DATE_WORDS = {ProblemStanding.RULED_OUT: "Dated", ProblemStanding.VISIT: "On"}
 
 
 def problems(record: SummaryRecord) -> Section | None:
-    """The active problems."""
-    lines = [_line(record, fact) for fact in _newest_first(record) if _is_active(record, fact)]
-    stated = sources.none_known_remarks(record, "problems", [line.fact for line in lines])
+    """The problems by their standing, without past illness and family history."""
+    by_standing: dict[ProblemStanding, list[PlacedProblem]] = {standing: [] for standing in ProblemStanding}
+    every = problems_of(record)
+    by_id = {problem.fact.id: problem for problem in every}
+    for problem in every:
+        standing = ProblemStanding.RULED_OUT if _is_ruled_out(record, problem, by_id) else problem.standing
+        by_standing[standing].append(problem)
+    active = _by_disease(by_standing[ProblemStanding.ACTIVE])
+    events = sorted(by_standing[ProblemStanding.EVENT], key=lambda each: not each.dated)
+    kept = {
+        fact.id
+        for fact in newest_of_each_kind(record, [p.fact for p in by_standing[ProblemStanding.VISIT]], MAX_VISITS)
+    }
+    visits = [problem for problem in by_standing[ProblemStanding.VISIT] if problem.fact.id in kept]
+    shown = {
+        "Active": active,
+        "Suspected, not confirmed": by_standing[ProblemStanding.SUSPECTED],
+        "Ruled out": by_standing[ProblemStanding.RULED_OUT],
+        "Past events": _by_disease(events),
+        "Diagnoses at visits more than a year ago, never closed": visits,
+    }
+    groups = [Group(caption, [_line(record, each, by_id) for each in found]) for caption, found in shown.items()]
+    stated = sources.none_known_remarks(record, "problems", [problem.fact for problem in active])
     return build_section(
         record,
         _PROBLEMS,
-        [Group("Active", lines)],
-        remarks=[*stated, _allergies_remark(record)],
+        groups,
+        remarks=[
+            *stated,
+            _allergies_remark(record),
+            *_more(len(by_standing[ProblemStanding.VISIT]) - len(visits), "older diagnoses at visits"),
+        ],
         empty="nilknown" if stated else "unavailable",
         also_entries=recorded_as_problems(record),
     )
@@ -52,57 +89,105 @@ def _allergies_remark(record: SummaryRecord) -> str:
 
 
 def past_illness(record: SummaryRecord) -> Section | None:
-    """The problems that are resolved, inactive or ruled out."""
-    past = [fact for fact in _newest_first(record) if not _is_active(record, fact)]
-    lines = [_line(record, fact) for fact in newest_of_each_kind(record, past, MAX_PAST)]
-    more = len(past) - len(lines)
-    remarks = [f"More is held: {more} older resolved problems are not shown here."] if more else []
-    return build_section(record, _PAST, [Group("Resolved, inactive or ruled out", lines)], remarks=remarks)
+    """The problems that are resolved, inactive or in remission."""
+    every = problems_of(record)
+    past = {problem.fact.id: problem for problem in every if problem.standing is ProblemStanding.PAST}
+    kept = newest_of_each_kind(record, [problem.fact for problem in past.values()], MAX_PAST)
+    lines = [_line(record, past[fact.id], {}) for fact in kept]
+    remarks = _more(len(past) - len(lines), "older resolved problems")
+    return build_section(record, _PAST, [Group("Resolved, inactive or in remission", lines)], remarks=remarks)
 
 
-def _newest_first(record: SummaryRecord) -> list[Fact]:
-    # What a newer statement on the same topic has replaced stands behind that one, as in the pregnancy of another year.
-    elsewhere = superseded_ids(record).union(record.allergies)
-    facts = (fact for fact in record.facts("Condition") if fact.id not in elsewhere)
-    return sorted(facts, key=lambda fact: (-_since(record, fact).timestamp(), fact.id))
+def _more(number: int, what: str) -> list[str]:
+    return [f"More is held: {number} {what} are not shown here."] if number else []
 
 
-def _since(record: SummaryRecord, fact: Fact) -> datetime:
-    statement = record.shown(fact)
-    onset = text_at(statement.content, "onsetDateTime") or text_at(statement.content, "onsetPeriod", "start")
-    known = parse_date(fact.onset) or parse_date(onset) or parse_date(statement.content.get("recordedDate"))
-    return known.begin if known else statement.recorded_at
-
-
-def _is_active(record: SummaryRecord, fact: Fact) -> bool:
-    return any(_states_active(statement.content) for statement in record.valid_statements(fact))
-
-
-def _states_active(content: Mapping[str, Any]) -> bool:
-    if "refuted" in values_at(content, "verificationStatus", "coding", "code"):
-        return False
-    stated = values_at(content, "clinicalStatus", "coding", "code")
-    # A source may add a code of its own to that of FHIR.
-    if any(status in stated for status in (*_ACTIVE, *_PAST_STATUSES)):
-        return any(status in stated for status in _ACTIVE)
-    # Without a known status, a problem is over only if an abatement is stated.
-    return not any(name.startswith("abatement") for name in content)
-
-
-def _line(record: SummaryRecord, fact: Fact) -> Line:
-    shown = record.shown(fact).content
-    contents = [statement.content for statement in record.valid_statements(fact)]
-    return Line(
-        fact,
-        [strong(text(name_of(shown))), *[text(site) for site in concept_texts(shown, "bodySite")]],
-        [text(detail) for detail in dict.fromkeys(_details(fact, shown, contents)) if detail],
+def _is_ruled_out(record: SummaryRecord, problem: PlacedProblem, by_id: Mapping[str, PlacedProblem]) -> bool:
+    """Whether this is a suspicion that a later statement has ruled out."""
+    return problem.standing is ProblemStanding.SUSPECTED and any(
+        answer.standing is ProblemStanding.RULED_OUT for answer in _answers(record, problem, by_id)
     )
 
 
-def _details(fact: Fact, shown: Mapping[str, Any], contents: list[Mapping[str, Any]]) -> Iterator[str]:
-    yield status_of(shown)
-    if onset := date_shown(fact.onset) or date_text(shown, "onset"):
-        yield f"Since {onset}"
+def _answers(
+    record: SummaryRecord, problem: PlacedProblem, by_id: Mapping[str, PlacedProblem]
+) -> Iterator[PlacedProblem]:
+    """Yields what became of a suspicion."""
+    if problem.standing is ProblemStanding.SUSPECTED:
+        others = (by_id[fact_id] for fact_id in problem.fact.related if fact_id in by_id)
+        yield from (other for other in others if is_answer(record, problem, other))
+
+
+def _by_disease(problems: Sequence[PlacedProblem]) -> list[PlacedProblem]:
+    """The problems in their order, but those of one disease after the newest of them."""
+    first: dict[Disease | str, list[PlacedProblem]] = {}
+    for problem in problems:
+        first.setdefault(problem.disease or problem.fact.id, []).append(problem)
+    newest_stage = {disease: max(group, key=lambda each: (each.dated, each.since)) for disease, group in first.items()}
+    return [
+        problem
+        for disease, group in first.items()
+        for problem in sorted(group, key=lambda each: each is not newest_stage[disease])
+    ]
+
+
+def _line(record: SummaryRecord, problem: PlacedProblem, by_id: Mapping[str, PlacedProblem]) -> Line:
+    fact, shown = problem.fact, record.shown(problem.fact).content
+    contents = [statement.content for statement in record.valid_statements(fact)]
+    name = name_of(shown)
+    if problem.standing is ProblemStanding.EVENT:
+        onset = "" if problem.doubt else date_shown(fact.onset) or date_text(shown, "onset")
+        name = f"{onset or 'Date not stated'}: {name}"
+    details = [text(detail) for detail in dict.fromkeys(_details(problem, shown, contents)) if detail]
+    return Line(
+        fact,
+        [strong(text(name)), *[text(site) for site in concept_texts(shown, "bodySite")]],
+        [*_signs(record, problem, by_id), *details],
+        problem.valid_until,
+        is_listed=problem.standing is not ProblemStanding.RULED_OUT or "refuted" in _codes(shown, "verificationStatus"),
+    )
+
+
+def _signs(record: SummaryRecord, problem: PlacedProblem, by_id: Mapping[str, PlacedProblem]) -> Iterator[str]:
+    """What a reader must see first of the line."""
+    if problem.doubt:
+        yield strong(text(problem.doubt))
+    for answer in _answers(record, problem, by_id):
+        statement = record.shown(answer.fact)
+        word = "Ruled out" if answer.standing is ProblemStanding.RULED_OUT else "Confirmed"
+        yield strong(
+            text(
+                f"{word} by {record.organisation_of(statement)}, {sources.recorded_and_sent(statement)}: "
+                f"“{name_of(statement.content)}”"
+            )
+        )
+    if newer := _newer_stage(problem, by_id.values()):
+        yield strong(text(f"Older stage: now “{name_of(record.shown(newer.fact).content)}”"))
+
+
+def _newer_stage(problem: PlacedProblem, every: Iterable[PlacedProblem]) -> PlacedProblem | None:
+    """The newest active problem with another stage of the same disease, if it is newer."""
+    if not problem.stage or problem.standing is not ProblemStanding.ACTIVE:
+        return None
+    newer = [
+        other
+        for other in every
+        if other.disease == problem.disease
+        and other.standing is ProblemStanding.ACTIVE
+        and other.stage not in (0, problem.stage)
+        and other.since > problem.since
+        and not other.doubt
+    ]
+    return max(newer, key=lambda other: other.since, default=None)
+
+
+def _details(problem: PlacedProblem, shown: Mapping[str, Any], contents: list[Mapping[str, Any]]) -> Iterator[str]:
+    fact: Fact = problem.fact
+    statuses = [*_codes(shown, "clinicalStatus"), *_codes(shown, "verificationStatus")]
+    yield from (_STATUS_WORDS[status] for status in statuses if status in _STATUS_WORDS)
+    onset = date_shown(fact.onset) or date_text(shown, "onset")
+    if onset and not problem.doubt and problem.standing is not ProblemStanding.EVENT:
+        yield f"{_DATE_WORDS.get(problem.standing, 'Since')} {onset}"
     if ended := date_text(shown, "abatement"):
         yield f"Ended {ended}"
     for content in contents:
@@ -112,3 +197,7 @@ def _details(fact: Fact, shown: Mapping[str, Any], contents: list[Mapping[str, A
             yield f"Stage: {stage}"
     for content in contents:
         yield from notes(content)
+
+
+def _codes(content: Mapping[str, Any], element: str) -> list[str]:
+    return [code for code in values_at(content, element, "coding", "code") if isinstance(code, str)]
