@@ -14,6 +14,7 @@ from onestory.record.merge.model import Fact
 from onestory.record.merge.reading import MODIFIER_ELEMENTS
 from onestory.record.summary import sources
 from onestory.record.summary.model import SummaryRecord
+from onestory.record.summary.names import name_remarks
 from onestory.record.summary.narrative import Row, paragraph, strong, table
 from onestory.shared.fhir.dates import NEVER
 
@@ -125,7 +126,9 @@ def _row(record: SummaryRecord, line: Line) -> Row:
     own = line.conflicts
     if own is None:
         own = [paragraph for fact in facts for paragraph in sources.conflict_paragraphs(record, fact)]
-    warnings = [warning for fact in facts for warning in _modifier_warning(record, fact)]
+    warnings = [
+        warning for fact in facts for warning in (*_modifier_warning(record, fact), *name_remarks(record, fact))
+    ]
     says = [paragraph for fact in facts for paragraph in sources.source_paragraphs(record, fact)]
     return Row((line.what, list(dict.fromkeys([*warnings, *line.details, *own])), list(dict.fromkeys(says))))
 
