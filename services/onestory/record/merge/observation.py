@@ -28,7 +28,8 @@ CORRECTED = "corrected"
 """The kind of a conflict between a corrected result and an earlier copy of it."""
 CORRECTED_WORDS = "Corrected by the laboratory: do not use the earlier value."
 CANCELLED_WORDS = "Cancelled by the laboratory. Do not use."
-_MINUTE = 60_000_000
+MINUTE = 60_000_000
+"""Microseconds of a minute."""
 
 
 class Specimen(NamedTuple):
@@ -60,13 +61,13 @@ class _Moments:
         for each in group:
             when = compared(each).when
             if when is not None:
-                self._by_minute.setdefault(when.since // _MINUTE, []).append(each)
+                self._by_minute.setdefault(when.since // MINUTE, []).append(each)
 
     def near(self, observed: Observed) -> Iterable[Reading]:
         """The statements that may be of the same time."""
         if observed.when is None or not _has_moment(observed):
             return self._all
-        return chain(self._timeless, self._by_minute.get(observed.when.since // _MINUTE, ()))
+        return chain(self._timeless, self._by_minute.get(observed.when.since // MINUTE, ()))
 
 
 class Observations:
@@ -99,7 +100,7 @@ class Observations:
         def keys(reading: Reading) -> Iterator[Hashable]:
             observed = self._compared(reading)
             when = observed.when
-            minute = 0 if by_day or when is None else when.since // _MINUTE
+            minute = 0 if by_day or when is None else when.since // MINUTE
             for key in observed.finding.bucket_keys():
                 yield minute, reading.negative, key
 

@@ -20,6 +20,8 @@ from onestory.shared.fhir.json import objects, text
 RULE = "same-identifier"
 # Values that look like an identifier but identify nothing.
 _NOTHING = {"", "0", "unknown", "none", "n/a", "tbc", "00000000-0000-0000-0000-000000000000"}
+# Groups up to this size are compared pair by pair.
+_SMALL = 12
 Source = tuple[str, str]
 Bucket = list[Reading]
 
@@ -148,13 +150,19 @@ def joinable_pairs(shared: Iterable[Bucket], clusters: Clusters) -> Iterator[tup
     """
     groups = candidates([bucket for bucket in shared if has_several_sources(bucket)])
     # Many ordinals have the same group: it is split by source once.
-    distinct = {id(group): group for group in groups.values()}
-    by_source = {key: _BySource(group, clusters) for key, group in distinct.items()}
+    by_source: dict[int, _BySource] = {}
     for ordinal, group in groups.items():
         if ordinal == group[-1].ordinal:
             continue
-        one = group[bisect_right(group, ordinal, key=by_ordinal) - 1] if ordinal != group[0].ordinal else group[0]
-        for other in by_source[id(group)].after(one):
+        start = bisect_right(group, ordinal, key=by_ordinal) if ordinal != group[0].ordinal else 1
+        one = group[start - 1]
+        if len(group) <= _SMALL:
+            later: Iterable[Reading] = [each for each in group[start:] if each.negative is one.negative]
+        else:
+            if id(group) not in by_source:
+                by_source[id(group)] = _BySource(group, clusters)
+            later = by_source[id(group)].after(one)
+        for other in later:
             if clusters.can_join(ordinal, other.ordinal):
                 yield one, other
 

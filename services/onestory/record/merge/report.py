@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 
 from onestory.record.merge.conflicts import conflict
-from onestory.record.merge.finding import finding_of
+from onestory.record.merge.finding import Finding, finding_of
 from onestory.record.merge.model import Certainty, FactConflict
-from onestory.record.merge.observation import CANCELLED_WORDS, CORRECTED, CORRECTED_WORDS, effective_start
+from onestory.record.merge.observation import CANCELLED_WORDS, CORRECTED, CORRECTED_WORDS, MINUTE, effective_start
 from onestory.record.merge.pairs import Bucket, Clusters, buckets, joinable_pairs
 from onestory.record.merge.reading import Reading
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import ClinicalSpan, exclude, worded
+from onestory.record.merge.values import exclude, worded
 from onestory.shared.fhir.json import objects, text
 
 RULE = "same-report"
@@ -91,20 +91,88 @@ def correction_conflicts(readings: Sequence[Reading], clusters: Clusters, rules:
     if not corrected:
         return
     wanted = {key for each in corrected for key in _copy_keys(each)}
-    copies: dict[Hashable, Bucket] = {}
+    copies: dict[Hashable, _Copies] = {}
     for each in readings:
         if not (_correction(each) or each.withdrawn or each.negative or each.plan_decision is not None):
             for key in wanted.intersection(_copy_keys(each)):
-                copies.setdefault(key, []).append(each)
+                copies.setdefault(key, _Copies()).add(each)
+    differ = _Difference(rules)
     for each in corrected:
-        stale = {
-            other.ordinal: other
-            for key in _copy_keys(each)
-            for other in _same_time(each, key, copies.get(key, ()))
-            if _differs(each, other, rules) and not (clusters.are_joined(each, other) or _is_denied(each, other))
-        }
-        if stale:
-            yield conflict(CORRECTED, _CORRECTIONS[_correction(each)], [each], stale.values())
+        stale: dict[int, Reading] = {}
+        for key in _copy_keys(each):
+            if key in copies and not (each.negative and _is_day(key)):
+                same_sample = copies[key].same_time(each) if _is_day(key) else copies[key].every
+                differing = (other for other in same_sample if differ.between(each, other))
+                # A cancelled result contradicts what was observed at its time in any case.
+                stale |= {other.ordinal: other for other in differing if not (each.negative and _overlap(each, other))}
+        apart = [other for other in stale.values() if not clusters.are_joined(each, other)]
+        if apart:
+            yield conflict(CORRECTED, _CORRECTIONS[_correction(each)], [each], apart)
+
+
+class _Copies:
+    """Possible copies of one code on one day, by the minute of their time."""
+
+    def __init__(self) -> None:
+        self.every: Bucket = []
+        self._timeless: Bucket = []
+        self._by_minute: dict[int, Bucket] = {}
+
+    def add(self, reading: Reading) -> None:
+        """Adds a possible copy."""
+        self.every.append(reading)
+        when = effective_start(reading.content)
+        group = self._by_minute.setdefault(when.since // MINUTE, []) if when and when.moment else self._timeless
+        group.append(reading)
+
+    def same_time(self, corrected: Reading) -> Sequence[Reading]:
+        """Those of the same sample as the corrected one.
+
+        A day without a time is the day of this sample only if no other sample of that day is known.
+        """
+        when = effective_start(corrected.content)
+        if when is None or not when.moment:
+            return self.every if len(self._by_minute) <= 1 else self._timeless
+        at_this_time = self._by_minute.get(when.since // MINUTE, [])
+        same = [each for each in at_this_time if (time := effective_start(each.content)) and time.overlaps(when)]
+        other_times = len(self._by_minute) - (1 if at_this_time else 0)
+        return same if other_times else [*same, *self._timeless]
+
+
+class _Difference:
+    """Tells whether a copy differs from the corrected statement, so that it must be marked."""
+
+    def __init__(self, rules: MergeRules) -> None:
+        self._rules = rules
+        self._findings: dict[int, Finding] = {}
+
+    def between(self, corrected: Reading, other: Reading) -> bool:
+        """Whether the copy has another value; or the same, if the value itself was withdrawn."""
+        if exclude(corrected.codes, other.codes):
+            return False
+        keeps_value = _CORRECTIONS[_correction(corrected)] is CORRECTED_WORDS
+        if corrected.statement.resource_type == "DiagnosticReport":
+            mine, theirs = _conclusion(corrected), _conclusion(other)
+            return bool(theirs) and ((mine != theirs and bool(mine)) if keeps_value else mine in ("", theirs))
+        found, copied = self._finding(corrected), self._finding(other)
+        if not keeps_value:
+            # The withdrawn value itself is copied, or the source no longer says which it was.
+            return bool(copied) and (not found or found.match(copied) is not None)
+        return bool(found) and bool(copied) and found.match(copied) is None
+
+    def _finding(self, reading: Reading) -> Finding:
+        if reading.ordinal not in self._findings:
+            self._findings[reading.ordinal] = finding_of(reading.content, reading.codes, self._rules)
+        return self._findings[reading.ordinal]
+
+
+def _overlap(one: Reading, other: Reading) -> bool:
+    mine, theirs = effective_start(one.content), effective_start(other.content)
+    return mine is not None and theirs is not None and mine.overlaps(theirs)
+
+
+def _is_day(key: tuple[Hashable, ...]) -> bool:
+    return len(key) == len(("kind", "code", "day"))
 
 
 def _correction(reading: Reading) -> str:
@@ -122,45 +190,3 @@ def _copy_keys(reading: Reading) -> Iterator[tuple[Hashable, ...]]:
         if when is not None and when.day is not None:
             yield kind, code, when.day
         yield from ((kind, code, *number) for number in numbers if all(number))
-
-
-def _same_time(corrected: Reading, key: tuple[Hashable, ...], group: Sequence[Reading]) -> Iterator[Reading]:
-    """Yields those of the group that are of the same sample as the corrected one."""
-    if len(key) > len(("kind", "code", "day")):
-        yield from group
-        return
-    when = effective_start(corrected.content)
-    times = {each.ordinal: effective_start(each.content) for each in group}
-    # A day without a time is the day of this sample only if no other sample of the day is known.
-    only = all(time is None or when is None or time.overlaps(when) for time in times.values())
-    for each in group:
-        time = times[each.ordinal]
-        if when and time and time.overlaps(when) and (only or _are_moments(time, when)):
-            yield each
-
-
-def _are_moments(one: ClinicalSpan, other: ClinicalSpan) -> bool:
-    return one.moment and other.moment
-
-
-def _differs(corrected: Reading, other: Reading, rules: MergeRules) -> bool:
-    if exclude(corrected.codes, other.codes):
-        return False
-    if corrected.statement.resource_type == "DiagnosticReport":
-        mine, theirs = _conclusion(corrected), _conclusion(other)
-        return bool(theirs) and ((mine != theirs and bool(mine)) if _keeps_value(corrected) else mine in ("", theirs))
-    found, copied = (finding_of(each.content, each.codes, rules) for each in (corrected, other))
-    if not _keeps_value(corrected):
-        # The withdrawn value itself is copied, or the source no longer says which it was.
-        return bool(copied) and (not found or found.match(copied) is not None)
-    return bool(found) and bool(copied) and found.match(copied) is None
-
-
-def _is_denied(corrected: Reading, other: Reading) -> bool:
-    """Whether the result was cancelled at this time: then the two contradict each other in any case."""
-    mine, theirs = effective_start(corrected.content), effective_start(other.content)
-    return corrected.negative and mine is not None and theirs is not None and mine.overlaps(theirs)
-
-
-def _keeps_value(corrected: Reading) -> bool:
-    return _CORRECTIONS[_correction(corrected)] is CORRECTED_WORDS
