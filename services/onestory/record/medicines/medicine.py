@@ -38,6 +38,11 @@ class MedicineEntry:
         return read_product(_names(self.content))
 
     @cached_property
+    def name(self) -> str:
+        """The first name of the medicine that the source gives; "" if there is none."""
+        return next(_names(self.content), "")
+
+    @cached_property
     def regimen(self) -> Regimen:
         """The regimen of its dosage."""
         return read_regimen(self._directions)

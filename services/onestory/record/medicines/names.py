@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.medicines.directions import unit_of
+from onestory.shared.fhir.json import Code
 
+SNOMED = "http://snomed.info/sct"
 _WORD = re.compile(r"[\w][\w'\-/]*")
 _FUZZY_LENGTH = 7
 _STRENGTH = re.compile(
@@ -88,6 +90,12 @@ def lexicon() -> Lexicon:
         frozenset(data["same_brand"]),
         dict(data["previous_ids"]),
     )
+
+
+def present_code(code: Code) -> Code:
+    """The code that replaced this one in dm+d; the code itself if none did."""
+    present = lexicon().previous_ids.get(code[1])
+    return (code[0], present) if present and code[0] == SNOMED else code
 
 
 def words_of(name: str) -> list[str]:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 
+from onestory.record.medicines.directions import unit_of
 from onestory.record.medicines.names import Strength, lexicon, named_medicines, strengths_of, words_of
 
 _MAKER = re.compile(r"\([^)]*\)\s*$")
@@ -18,7 +20,7 @@ class Product:
 
     `key` is equal for all products of the same ingredients; it is the words of the name where no ingredient is known.
     `form` is the way that its form is given: oral, injection, skin, eye and others. `brand` is the brand, "" if it is
-    generic. `modified`: it is released slowly.
+    generic. `modified`: it is released slowly. `salts`: the words of its name that name a salt.
     """
 
     key: str
@@ -27,6 +29,7 @@ class Product:
     form: str = ""
     brand: str = ""
     modified: bool = False
+    salts: frozenset[str] = frozenset()
 
     @property
     def known(self) -> bool:
@@ -58,15 +61,19 @@ def product_of(name: str) -> Product:
     release = any(word in lexis.release for word in words) or "modified release" in plain.casefold()
     brand = next((each for each in found if each in lexis.brands), "")
     key = "+".join(sorted(ingredients)) if ingredients else _fallback_key(words)
-    return Product(key, ingredients, strengths, form, brand, release)
+    in_name = {word for each in ingredients for word in each.split()}
+    salts = frozenset(word for word in words if word in lexis.salts and word not in in_name)
+    return Product(key, ingredients, strengths, form, brand, release, salts)
 
 
 def _fallback_key(words: list[str]) -> str:
     """The words before the strength, without salts and forms."""
     lexis = lexicon()
     kept: list[str] = []
-    for word in words:
-        if word[0].isdigit():
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
+        # A number without a unit, as in "Drug 10", is part of the name.
+        measured = (unit_of(following) or ("count", 1.0))[0] != "count"
+        if word[0].isdigit() and (measured or not word.isdigit()):
             break
         if word not in lexis.salts and word not in lexis.forms:
             kept.append(word)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,7 @@ from onestory.record.merge.allergy_intolerance import Allergies
 from onestory.record.merge.allergy_reading import TYPES_WITH_ALLERGIES
 from onestory.record.merge.condition import Conditions
 from onestory.record.merge.immunization import Immunisations
+from onestory.record.merge.ingredients import IngredientGroups, issues_of_plans
 from onestory.record.merge.judgement import Verdicts, kept_apart, latest_verdicts, read_judgements, verdict_of
 from onestory.record.merge.lookup import DirectoryContents, ResourceLookup, with_named_medicines
 from onestory.record.merge.medication import Medicines
@@ -31,6 +33,7 @@ from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import bare_codes, microseconds, span
 from onestory.shared.fhir.json import first_object, objects, text
 
+_MEDICINE_TYPES = ("MedicationRequest", "MedicationStatement")
 RelatedPairs = Sequence[tuple[Reading, Reading]]
 
 # Ranks for the choice of the statement that is shown for a fact. The safest to read first has the greatest rank:
@@ -82,6 +85,7 @@ def _merge_readings(readings: Sequence[Reading], verdicts: Verdicts, rules: Merg
     observations = Observations(of_type["Observation"], of_type["Specimen"], rules)
     reports = Reports(of_type["DiagnosticReport"])
     medicines = Medicines(sorted([*of_type["MedicationRequest"], *of_type["MedicationStatement"]], key=by_ordinal))
+    groups = IngredientGroups(medicines)
 
     judgement.join_judged(readings, verdicts, clusters)
     pairs.join_identifiers(by_identifier, clusters)
@@ -103,13 +107,31 @@ def _merge_readings(readings: Sequence[Reading], verdicts: Verdicts, rules: Merg
         *conditions.conflicts(clusters),
         *immunisations.conflicts(clusters),
         *medicines.conflicts(clusters, related_pairs),
+        *groups.conflicts(clusters, related_pairs),
         *observations.conflicts(clusters),
         *correction_conflicts([*of_type["Observation"], *of_type["DiagnosticReport"]], clusters, rules),
         *merge_conflicts.none_known_conflicts(readings),
         *condition.withdrawal_conflicts(readings, by_identifier),
         *merge_conflicts.plan_conflicts(readings),
     ]
-    return _build_facts(readings, clusters, conflicts, related_pairs)
+    facts = _build_facts(readings, clusters, conflicts, related_pairs)
+    return _with_medicine_groups(facts, readings, groups) if medicines.readings else facts
+
+
+def _with_medicine_groups(
+    facts: tuple[Fact, ...], readings: Sequence[Reading], groups: IngredientGroups
+) -> tuple[Fact, ...]:
+    """The facts; those of medicines have the key of their ingredient and, for a repeat, its issues."""
+    ordinals = {reading.statement.shared_id: reading.ordinal for reading in readings}
+    issues = issues_of_plans(readings)
+
+    def grouped(fact: Fact) -> Fact:
+        members = [ordinals[each.shared_id] for each in fact.members]
+        key = next((found for ordinal in members if (found := groups.key(ordinal))), "")
+        own = sorted(each.statement.shared_id for ordinal in members for each in issues.get(ordinal, ()))
+        return replace(fact, medicine=key, issues=tuple(own)) if key or own else fact
+
+    return tuple([grouped(fact) if fact.resource_type in _MEDICINE_TYPES else fact for fact in facts])
 
 
 def _by_type(readings: Sequence[Reading]) -> defaultdict[str, list[Reading]]:

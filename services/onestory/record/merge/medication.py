@@ -63,8 +63,9 @@ class Medicines:
     """Joins the medicines of one person, and finds their conflicts."""
 
     def __init__(self, readings: Sequence[Reading]) -> None:
-        self._readings = [each for each in readings if each.comparable and each.none_known is None]
-        self._buckets = list(buckets(self._readings, lambda each: each.codes).values())
+        self.readings = [each for each in readings if each.comparable and each.none_known is None]
+        """The readings that are compared."""
+        self._buckets = list(buckets(self.readings, lambda each: each.codes).values())
         self._courses: dict[int, Course] = {}
         self._medicines: dict[int, MedicineEntry] = {}
 
@@ -81,16 +82,16 @@ class Medicines:
             taken = [each for each in bucket if each.statement.resource_type == "MedicationStatement"]
             for one in requests:
                 for other in taken:
-                    alike = one.negative is other.negative and self._overlap(one, other)
-                    if alike and not self._concurrent(one, other):
+                    alike = one.negative is other.negative and self.overlap(one, other)
+                    if alike and not self.concurrent(one, other):
                         yield one, other
 
     def conflicts(self, clusters: Clusters, related_pairs: Sequence[tuple[Reading, Reading]]) -> Iterator[FactConflict]:
         """Yields conflicts about whether a medicine is taken, paused or stopped, and about its dose."""
         # Statements joined by identifier or judgement need not share a code.
-        uncoded = [group for group in clusters.joined_groups(self._readings) if not _share_a_code(group)]
+        uncoded = [group for group in clusters.joined_groups(self.readings) if not _share_a_code(group)]
         for bucket in [*self._buckets, *uncoded]:
-            yield from negation_conflict(_NEGATED, bucket, self._overlap)
+            yield from negation_conflict(_NEGATED, bucket, self.overlap)
             positive = [reading for reading in bucket if not reading.negative]
             current = [reading for reading in positive if reading.phase == "current"]
             yield from two_sided_conflict(
@@ -98,17 +99,17 @@ class Medicines:
             )
             paused = [reading for reading in positive if reading.phase == "paused"]
             yield from two_sided_conflict("status", _PAUSED, current, paused, self._other_source_paused)
-        for group in clusters.joined_groups(self._readings):
+        for group in clusters.joined_groups(self.readings):
             # In one fact, two statements of one source could hide that the medicine was stopped.
             going_on, over = _in_phase(group, "current"), _in_phase(group, "stopped", "completed")
             yield from two_sided_conflict("status", _STATUS, going_on, over, self._same_source_stopped)
         for group in self._read_together(clusters, related_pairs):
-            yield from _dose_conflicts(group, self._medicine)
+            yield from _dose_conflicts(group, self.entry)
 
     def _read_together(self, clusters: Clusters, related_pairs: Sequence[tuple[Reading, Reading]]) -> Iterator[Bucket]:
         """Yields the statements that are read together: those of a fact, with those of a related fact."""
         members: dict[int, Bucket] = {}
-        for reading in self._readings:
+        for reading in self.readings:
             members.setdefault(clusters.root(reading.ordinal), []).append(reading)
         roots = ({clusters.root(one.ordinal), clusters.root(other.ordinal)} for one, other in related_pairs)
         root_pairs = {tuple(sorted(pair)) for pair in roots if members.keys() >= pair and len(pair) == 2}
@@ -121,25 +122,29 @@ class Medicines:
         if one.statement.resource_type != other.statement.resource_type:
             return False
         same_intent = text(one.content.get("intent")) == text(other.content.get("intent"))
-        return same_intent and self._overlap(one, other) and not self._concurrent(one, other)
+        return same_intent and self.overlap(one, other) and not self.concurrent(one, other)
 
-    def _concurrent(self, one: Reading, other: Reading) -> bool:
-        return concurrent(self._medicine(one), self._medicine(other))
+    def concurrent(self, one: Reading, other: Reading) -> bool:
+        """Whether two entries are regimens that go on side by side."""
+        return concurrent(self.entry(one), self.entry(other))
 
-    def _medicine(self, reading: Reading) -> MedicineEntry:
+    def entry(self, reading: Reading) -> MedicineEntry:
+        """The reading as an entry of a medicine."""
         if reading.ordinal not in self._medicines:
             self._medicines[reading.ordinal] = MedicineEntry(reading.content)
         return self._medicines[reading.ordinal]
 
-    def _overlap(self, one: Reading, other: Reading) -> bool:
-        a, b = self._course(one), self._course(other)
+    def overlap(self, one: Reading, other: Reading) -> bool:
+        """Whether two courses go on at one time."""
+        a, b = self.course(one), self.course(other)
         if a.current and b.current:
             return True
         if a.window is None or b.window is None:
             return False
         return a.window[0] < b.window[1] and b.window[0] < a.window[1]
 
-    def _course(self, reading: Reading) -> Course:
+    def course(self, reading: Reading) -> Course:
+        """When the medicine of the reading is taken."""
         if reading.ordinal not in self._courses:
             self._courses[reading.ordinal] = _course(reading)
         return self._courses[reading.ordinal]
@@ -148,20 +153,21 @@ class Medicines:
         """Whether another source ended the course, and the current statement does not begin after that end."""
         return (
             _differ_in_source(current, ended)
-            and self._began_before_end(current, ended)
-            and not self._concurrent(current, ended)
+            and self.began_before_end(current, ended)
+            and not self.concurrent(current, ended)
         )
 
     def _other_source_paused(self, current: Reading, paused: Reading) -> bool:
-        return _differ_in_source(current, paused) and not self._concurrent(current, paused)
+        return _differ_in_source(current, paused) and not self.concurrent(current, paused)
 
     def _same_source_stopped(self, current: Reading, ended: Reading) -> bool:
         """The same for two statements of one source. A plan that continues after one issue ended is no conflict."""
         same_intent = text(current.content.get("intent")) == text(ended.content.get("intent"))
-        return current.source == ended.source and same_intent and self._began_before_end(current, ended)
+        return current.source == ended.source and same_intent and self.began_before_end(current, ended)
 
-    def _began_before_end(self, current: Reading, ended: Reading) -> bool:
-        current_course, ended_course = self._course(current), self._course(ended)
+    def began_before_end(self, current: Reading, ended: Reading) -> bool:
+        """Whether a current course began before another ended, so that the end may be about it."""
+        current_course, ended_course = self.course(current), self.course(ended)
         if current_course.start is None:
             return ended.phase == "stopped" or current_course.asserted <= ended_course.latest_end
         return current_course.start.since < ended_course.latest_end

@@ -104,6 +104,8 @@ class Fact:
     another fact. `related` are ids of facts that are shown next to this one but not joined with it: a MedicationRequest
     and the MedicationStatement that it is taken. `withdrawn` are the shared ids of members that their own source marked
     as entered in error. `onset` is the earliest onset of a Condition, as a source wrote it; "" if no member states one.
+    `medicine` is equal for all facts of one ingredient; "" if this is no medicine. `issues` are the shared ids of the
+    issues of a repeat, which are facts of their own.
     """
 
     id: str
@@ -114,6 +116,8 @@ class Fact:
     related: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
     onset: str = ""
+    medicine: str = ""
+    issues: tuple[str, ...] = ()
 
     @property
     def shown(self) -> Statement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from onestory.record.medicines.names import present_code
 from onestory.record.merge.model import Statement
 from onestory.record.merge.qualifiers import RULED_OUT, qualifier_of
 from onestory.record.merge.rules import MergeRules
@@ -97,6 +98,8 @@ class StatementReader:
         elements = ("medicationCodeableConcept",) if resource_type in _MEDICINES else _CODE_ELEMENTS
         stated = codes(first_present(content, *elements), rules.system_aliases)
         found_codes = [code for code in stated if rules.is_specific(code)]
+        if resource_type in _MEDICINES:
+            found_codes = [present_code(code) for code in found_codes]
         if resource_type == "AllergyIntolerance":
             found_codes = [rules.substances.get(code, code) for code in found_codes]
         return frozenset(found_codes)

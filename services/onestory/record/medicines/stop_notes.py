@@ -1,0 +1,93 @@
+"""Finds in the notes of a medicine which other medicines it stops or pauses: "Switched from warfarin. STOP WARFARIN."
+
+The words are in `schemas/merge/stop-notes.yaml`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from onestory.record.clinical_data import read_clinical_data
+from onestory.record.medicines.names import lexicon, named_medicines, words_of
+from onestory.shared.fhir.json import concept_texts, objects, text
+
+_CLAUSES = re.compile(
+    r"[;\n]|[.,](?!\d)|\b(?:start|started|starting|commence|commenced|continue|switched to|changed to)\b"
+    r"|\band\b(?=.*\b(?:start|started|commence|commenced|continue|continued|given)\b)"
+)
+"""Where what a note stops ends: "Simvastatin stopped and atorvastatin started"."""
+_REACH = 5
+"""Words after, or before, a stop word in which the medicine is named."""
+
+
+class StoppedMedicines(NamedTuple):
+    """What a note stops: medicines by their ingredients, and forms ("capsules") of the medicine of the note itself."""
+
+    ingredients: frozenset[str]
+    forms: frozenset[str]
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    data = read_clinical_data("merge/stop-notes")
+    before, after, unless = (
+        "|".join(re.escape(word) for word in sorted(data[name], key=len, reverse=True))
+        for name in ("before", "after", "unless")
+    )
+    return (
+        re.compile(rf"\b(?:{before})\b(?P<rest>.*)"),
+        re.compile(rf"(?P<rest>.*?)\b(?:{after})\b"),
+        re.compile(rf"\b(?:{unless})\b"),
+    )
+
+
+@cache
+def _class_members() -> Mapping[str, frozenset[str]]:
+    members = {each.name: each.members for each in lexicon().classes}
+    data = read_clinical_data("merge/stop-notes")
+    return {word: members[name] for name, words in data["classes"].items() for word in words}
+
+
+@cache
+def _forms() -> frozenset[str]:
+    return frozenset(read_clinical_data("merge/stop-notes")["forms"])
+
+
+def stopped_by(content: Mapping[str, Any]) -> StoppedMedicines:
+    """What the notes, directions and reasons of a resource stop."""
+    found = [read_note(written) for written in _texts(content)]
+    return StoppedMedicines(
+        frozenset().union(*[each.ingredients for each in found]), frozenset().union(*[each.forms for each in found])
+    )
+
+
+def _texts(content: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("note", "dosageInstruction", "dosage"):
+        for each in objects(content.get(name)):
+            yield from (part for key in ("text", "patientInstruction") if (part := text(each.get(key))))
+    yield from concept_texts(content, "statusReason")
+
+
+@lru_cache(maxsize=8192)
+def read_note(written: str) -> StoppedMedicines:
+    """What the text stops or pauses without a condition."""
+    before, after, unless = _patterns()
+    ingredients: set[str] = set()
+    forms: set[str] = set()
+    for clause in _CLAUSES.split(written.casefold()):
+        reach = [words_of(found["rest"])[:_REACH] for found in before.finditer(clause)]
+        reach += [words_of(found["rest"])[-_REACH:] for found in after.finditer(clause)]
+        if not reach or unless.search(clause):
+            continue
+        for words in reach:
+            named = list(named_medicines(words))
+            ingredients.update(ingredient for name in named for ingredient in lexicon().names[name])
+            pairs = [" ".join(pair) for pair in pairwise(words)]
+            ingredients.update(*[_class_members().get(word, ()) for word in [*words, *pairs]])
+            if not named:
+                forms.update(word.rstrip("s") for word in words[:2] if word in _forms())
+    return StoppedMedicines(frozenset(ingredients), frozenset(forms))

@@ -1,0 +1,268 @@
+"""Compares the medicines of one ingredient across products, strengths, brands and words. It joins nothing.
+
+A stop, a pause, a denial or another dose in one source is raised at the lines of that ingredient in other sources,
+whatever code each has. Lines of one ingredient get a hint that says how they belong together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+
+from onestory.record.medicines.medicine import ACUTE
+from onestory.record.medicines.names import lexicon
+from onestory.record.medicines.products import Product
+from onestory.record.medicines.regimen import DoseComparison, compare, daily_mass
+from onestory.record.medicines.stop_notes import stopped_by
+from onestory.record.merge.conflicts import conflict, two_sided_conflict
+from onestory.record.merge.medication import Medicines
+from onestory.record.merge.model import FactConflict
+from onestory.record.merge.pairs import Bucket, Clusters
+from onestory.record.merge.reading import Reading
+from onestory.record.merge.values import reference_id
+from onestory.shared.fhir.json import objects, text
+
+_STOPPED = "One source goes on with this medicine, another stopped it, as another product or in other words."
+_PAUSED = "One source goes on with this medicine, another has put it on hold, as another product or in other words."
+_NEGATED = "One source has this medicine, another says that it is not taken or not to be given."
+_DOSE = "The daily doses of this medicine differ between sources, in different products."
+_NOTE = "A note at another medicine says that this one is to stop or to pause."
+_BRAND = "Same medicine, brand and generic: not two medicines to give."
+_FIXED_BRAND = "Same medicine in different brands, which are not interchangeable: not two medicines to give."
+_STRENGTHS = "Same medicine in several strengths: read the lines together."
+_FORMS = "Same medicine in another form or salt, of which doses may not be equal: not two medicines to give."
+_ENTRIES = "Same medicine in several entries: not two medicines to give."
+_SHARED = "Both contain {}: count it once."
+
+
+class IngredientGroups:
+    """The medicines of one person by ingredient."""
+
+    def __init__(self, medicines: Medicines) -> None:
+        self._medicines = medicines
+        self._keys = _group_keys(medicines)
+        self._groups: dict[str, Bucket] = {}
+        for reading in medicines.readings:
+            self._groups.setdefault(self._keys[reading.ordinal], []).append(reading)
+
+    def key(self, ordinal: int) -> str:
+        """The key of the ingredient group of a statement; "" if it is no medicine that is compared."""
+        return self._keys.get(ordinal, "")
+
+    def conflicts(self, clusters: Clusters, related: Sequence[tuple[Reading, Reading]]) -> Iterator[FactConflict]:
+        """Yields the conflicts and hints between the entries of one ingredient, of one class, and of notes."""
+        together = {frozenset((clusters.root(a.ordinal), clusters.root(b.ordinal))) for a, b in related}
+        for group in self._groups.values():
+            if len(group) > 1 and (len({each.codes for each in group}) > 1 or not group[0].codes):
+                yield from self._status_conflicts(group)
+                yield from self._dose_conflicts(group, clusters, together)
+                yield from self._same_ingredient(group)
+        current = [each for each in self._medicines.readings if _is_current(each)]
+        yield from self._shared_ingredients(current)
+        yield from self._class_conflicts(current)
+        yield from self._note_conflicts(current)
+
+    def _product(self, reading: Reading) -> Product:
+        return self._medicines.entry(reading).product
+
+    def _status_conflicts(self, group: Bucket) -> Iterator[FactConflict]:
+        current = [each for each in group if _is_current(each)]
+        if not current:
+            return
+        current_sources = {each.source for each in current}
+
+        def contradict(one: Reading, other: Reading) -> bool:
+            # Entries with a code in common are compared by that code.
+            if one.source == other.source or not one.codes.isdisjoint(other.codes):
+                return False
+            if other.source in current_sources and not other.negative and self._is_other_product(one, other):
+                return False
+            return self._medicines.began_before_end(one, other) and not self._medicines.concurrent(one, other)
+
+        def denied(one: Reading, other: Reading) -> bool:
+            return one.codes.isdisjoint(other.codes) and self._medicines.overlap(one, other)
+
+        stopped = [each for each in group if not each.negative and each.phase == "stopped"]
+        paused = [each for each in group if not each.negative and each.phase == "paused"]
+        negative = [each for each in group if each.negative]
+        yield from two_sided_conflict("status", _STOPPED, current, stopped, contradict)
+        yield from two_sided_conflict("status", _PAUSED, current, paused, contradict)
+        yield from two_sided_conflict("negation", _NEGATED, current, negative, denied)
+
+    def _is_other_product(self, one: Reading, other: Reading) -> bool:
+        """Whether the strengths differ, or one names no strength: its source then has another product of it."""
+        return self._product(one).strengths != self._product(other).strengths
+
+    def _dose_conflicts(
+        self, group: Bucket, clusters: Clusters, together: set[frozenset[int]]
+    ) -> Iterator[FactConflict]:
+        """Yields a conflict where two sources, each with one regular line of the ingredient, give different doses."""
+        lines: dict[Hashable, dict[int, Reading]] = {}
+        for reading in group:
+            if _is_current(reading) and self._is_regular(reading):
+                lines.setdefault(reading.source, {}).setdefault(clusters.root(reading.ordinal), reading)
+        single = [next(iter(each.values())) for each in lines.values() if len(each) == 1]
+        sides: list[Bucket] = []
+        for reading in single:
+            place = next((side for side in sides if not self._doses_differ(side[0], reading, clusters, together)), None)
+            if place is None:
+                sides.append([reading])
+            else:
+                place.append(reading)
+        if len(sides) > 1:
+            yield conflict("dose", _DOSE, *sides)
+
+    def _is_regular(self, reading: Reading) -> bool:
+        entry = self._medicines.entry(reading)
+        return entry.course != ACUTE and not entry.regimen.as_needed and not entry.regimen.continuous
+
+    def _doses_differ(self, one: Reading, other: Reading, clusters: Clusters, together: set[frozenset[int]]) -> bool:
+        roots = frozenset((clusters.root(one.ordinal), clusters.root(other.ordinal)))
+        if len(roots) == 1 or roots in together or self._medicines.concurrent(one, other):
+            return False
+        a, b = self._medicines.entry(one), self._medicines.entry(other)
+        if a.product.ingredients & lexicon().same_brand and a.product.salts != b.product.salts:
+            # 100 mg of a salt is not 100 mg of its base.
+            return False
+        mine, theirs = daily_mass(a.regimen, a.product), daily_mass(b.regimen, b.product)
+        if shared := mine.keys() & theirs.keys():
+            return all(
+                mine[kind][1] * 1.01 < theirs[kind][0] or theirs[kind][1] * 1.01 < mine[kind][0] for kind in shared
+            )
+        return compare(a.regimen, b.regimen, a.product, b.product) is DoseComparison.DIFFERENT
+
+    def _same_ingredient(self, group: Bucket) -> Iterator[FactConflict]:
+        """Yields one hint for the products of one ingredient that are current or paused."""
+        by_product: dict[Hashable, Bucket] = {}
+        for reading in group:
+            if not reading.negative and reading.phase in ("current", "paused"):
+                by_product.setdefault(reading.codes or self._product(reading), []).append(reading)
+        if len(by_product) > 1:
+            products = [self._product(side[0]) for side in by_product.values()]
+            yield conflict("same-ingredient", _explanation(products), *by_product.values())
+
+    def _shared_ingredients(self, current: Bucket) -> Iterator[FactConflict]:
+        """Yields a hint for each ingredient that two different combinations contain."""
+        for ingredient, groups in self._by_ingredient(current).items():
+            if len(groups) > 1:
+                yield conflict("same-ingredient", _SHARED.format(ingredient), *groups.values())
+
+    def _by_ingredient(self, current: Iterable[Reading]) -> Mapping[str, dict[str, Bucket]]:
+        found: defaultdict[str, dict[str, Bucket]] = defaultdict(dict)
+        for reading in current:
+            if self._medicines.entry(reading).route not in ("skin", "eye", "ear", "nose"):
+                for ingredient in sorted(self._product(reading).ingredients):
+                    found[ingredient].setdefault(self._keys[reading.ordinal], []).append(reading)
+        return found
+
+    def _class_conflicts(self, current: Bucket) -> Iterator[FactConflict]:
+        """Yields a conflict where two medicines of a class are current that should not be."""
+        by_ingredient = self._by_ingredient(current)
+        for each in lexicon().classes:
+            sides = {}
+            for ingredient in sorted(each.members & by_ingredient.keys()):
+                held = [reading for bucket in by_ingredient[ingredient].values() for reading in bucket]
+                if not each.any_source:
+                    held = [reading for reading in held if self._medicines.entry(reading).course != ACUTE]
+                if held:
+                    sides[ingredient] = held
+            sources = {reading.source for side in sides.values() for reading in side}
+            one_source_has_all = any(
+                all(any(reading.source == source for reading in side) for side in sides.values()) for source in sources
+            )
+            if len(sides) > 1 and (each.any_source or not one_source_has_all):
+                yield conflict("same-class", each.words, *sides.values())
+
+    def _note_conflicts(self, current: Bucket) -> Iterator[FactConflict]:
+        """Yields a conflict for each note that stops another line."""
+        by_ingredient = self._by_ingredient(current)
+        for reading in self._medicines.readings:
+            stopped = stopped_by(reading.content)
+            if not (stopped.ingredients or stopped.forms):
+                continue
+            named = [
+                target
+                for ingredient in sorted(stopped.ingredients & by_ingredient.keys())
+                for bucket in by_ingredient[ingredient].values()
+                for target in bucket
+            ]
+            if stopped.forms:
+                named += [
+                    each for each in self._groups[self._keys[reading.ordinal]] if self._has_form(each, stopped.forms)
+                ]
+            targets = {each.ordinal: each for each in named if self._may_stop(reading, each)}
+            if targets:
+                yield conflict("note", _NOTE, [reading], targets.values())
+
+    def _has_form(self, reading: Reading, forms: Iterable[str]) -> bool:
+        words = self._medicines.entry(reading).name.casefold()
+        return _is_current(reading) and any(form in words for form in forms)
+
+    def _may_stop(self, note: Reading, target: Reading) -> bool:
+        """Whether the note can be about the target: another line that did not begin after the note was written."""
+        if note.ordinal == target.ordinal or (note.codes and note.codes == target.codes):
+            return False
+        course, written = self._medicines.course(target), self._medicines.course(note)
+        return course.start is None or course.start.since <= max(
+            written.asserted, written.start.since if written.start else 0
+        )
+
+
+def issues_of_plans(readings: Sequence[Reading]) -> dict[int, list[Reading]]:
+    """For the ordinal of each repeat (a MedicationRequest that is a plan), its issues: orders of its source.
+
+    An issue refers to its plan by `basedOn`; without a reference, a completed order of the same code is an issue.
+    """
+    requests = [each for each in readings if each.statement.resource_type == "MedicationRequest" and not each.withdrawn]
+    plans = [each for each in requests if text(each.content.get("intent")) == "plan"]
+    by_id = {each.statement.shared_id: each for each in plans}
+    by_code = {(each.source, each.codes): each for each in plans if each.codes}
+    found: dict[int, list[Reading]] = {}
+    for reading in requests if plans else ():
+        if text(reading.content.get("intent")) == "plan":
+            continue
+        referred = [by_id.get(reference_id(each)) for each in objects(reading.content.get("basedOn"))]
+        plan = next((each for each in referred if each), None)
+        if plan is None and reading.phase == "completed":
+            plan = by_code.get((reading.source, reading.codes))
+        if plan is not None and plan.source == reading.source:
+            found.setdefault(plan.ordinal, []).append(reading)
+    return found
+
+
+def _is_current(reading: Reading) -> bool:
+    return reading.phase == "current" and not reading.negative
+
+
+def _explanation(products: Sequence[Product]) -> str:
+    brands = {product.brand for product in products}
+    ingredients = frozenset().union(*[product.ingredients for product in products])
+    if len(brands) > 1:
+        return _FIXED_BRAND if ingredients & lexicon().same_brand else _BRAND
+    if len({(product.form, product.modified) for product in products if product.form}) > 1:
+        return _FORMS
+    if ingredients & lexicon().same_brand and len({product.salts for product in products}) > 1:
+        return _FORMS
+    return _STRENGTHS if len({product.strengths for product in products}) > 1 else _ENTRIES
+
+
+def _group_keys(medicines: Medicines) -> dict[int, str]:
+    """The key of each reading: its ingredients; one without a known name takes that of another with its code."""
+    keys: dict[int, str] = {}
+    by_code: dict[Hashable, str] = {}
+    unknown: Bucket = []
+    for reading in medicines.readings:
+        product = medicines.entry(reading).product
+        if product.known:
+            keys[reading.ordinal] = product.key
+            for code in reading.codes:
+                by_code.setdefault(code, product.key)
+        else:
+            unknown.append(reading)
+    for reading in unknown:
+        named = sorted({by_code[code] for code in reading.codes if code in by_code})
+        own = medicines.entry(reading).product.key or "|".join(
+            min(reading.codes, default=("", reading.statement.shared_id))
+        )
+        keys[reading.ordinal] = named[0] if named else own
+    return keys
