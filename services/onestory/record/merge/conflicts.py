@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from datetime import date
 
 from onestory.record.merge.model import FactConflict
 from onestory.record.merge.qualifiers import FAMILY_HISTORY, HISTORY, REFUSED, RESOLVED
-from onestory.record.merge.reading import Reading
-from onestory.record.merge.values import worded
-from onestory.shared.fhir.json import text
-
-_DECISION = "Plans in force decide differently about resuscitation."
-_WORDING = "Several plans are in force with different wording: read each."
-_OVER = ("stopped", "completed")
-
+from onestory.record.merge.reading import Reading, first_present
+from onestory.record.merge.values import bare_codes, worded
+from onestory.shared.fhir.dates import parse_date, uk_day
+from onestory.shared.fhir.json import Code, codes_of, text, text_at
 
 _NONE_KNOWN = "One source says that none is known, another names one."
 # A "none known" of the first type also denies statements of these types.
@@ -92,22 +89,45 @@ def _has_ended(reading: Reading) -> bool:
     return any(name.startswith("abatement") for name in reading.content)
 
 
-def plan_conflicts(readings: Sequence[Reading]) -> Iterator[FactConflict]:
-    """Yields conflicts between emergency plans in force (ReSPECT, DNACPR).
+_DECISION = "Plans in force decide differently about resuscitation."
+_ENDED = "One source has ended a decision that another still holds as in force: check which counts."
+_WORDING = "Several plans are in force with different wording: read each."
+_OVER = ("stopped", "completed")
+_BEGIN = ("onsetDateTime", "effectiveDateTime", "performedDateTime", "dateTime", "date", "authoredOn", "created")
 
-    Plans are never joined. They conflict when their decisions differ, or when their wording differs and a plan
-    carries no coded decision.
-    """
-    in_force = [reading for reading in readings if _in_force(reading)]
+
+def plan_conflicts(readings: Sequence[Reading], coded: Collection[Code]) -> Iterator[FactConflict]:
+    """Yields the conflicts between plans. `coded` are the codes of plans for an emergency."""
+    plans = [reading for reading in readings if reading.plan_decision is not None]
+    in_force = [reading for reading in plans if _in_force(reading)]
     by_decision: dict[str, list[Reading]] = {}
     for reading in in_force:
         if reading.plan_decision:
             by_decision.setdefault(reading.plan_decision, []).append(reading)
     if len(by_decision) > 1:
         yield conflict("plan", _DECISION, *by_decision.values())
-    for kind in sorted({reading.statement.resource_type for reading in in_force}):
+    yield from _ended(plans, in_force)
+    yield from _wordings([reading for reading in in_force if _has_code(reading, coded)])
+
+
+def _ended(plans: Sequence[Reading], in_force: Sequence[Reading]) -> Iterator[FactConflict]:
+    for decision in sorted({reading.plan_decision for reading in in_force if reading.plan_decision}):
+        stated = [reading for reading in in_force if reading.plan_decision == decision]
+        renewed = {reading.source for reading in stated}
+        over = [reading for reading in plans if reading.plan_decision == decision and _is_ended(reading)]
+        # A source that has the decision in force again has replaced its own form, and ended nothing.
+        ended = [reading for reading in over if reading.source not in renewed]
+        ended += [reading for reading in over if reading.source in renewed and _was_revoked(reading)]
+        against = [one for one in stated if any(_ends_after(one, each) for each in ended)]
+        if against:
+            sides = [each for each in ended if any(_ends_after(one, each) for one in against)]
+            yield conflict("plan-ended", _ENDED, against, sides)
+
+
+def _wordings(plans: Sequence[Reading]) -> Iterator[FactConflict]:
+    for kind in sorted({reading.statement.resource_type for reading in plans}):
         by_wording: dict[str, list[Reading]] = {}
-        for reading in in_force:
+        for reading in plans:
             if reading.statement.resource_type == kind:
                 by_wording.setdefault(_wording(reading), []).append(reading)
         uncoded = any(not reading.plan_decision for group in by_wording.values() for reading in group)
@@ -116,7 +136,40 @@ def plan_conflicts(readings: Sequence[Reading]) -> Iterator[FactConflict]:
 
 
 def _in_force(reading: Reading) -> bool:
-    return reading.plan_decision is not None and not reading.withdrawn and reading.phase not in _OVER
+    refuted = "refuted" in bare_codes(reading.content.get("verificationStatus"))
+    return not (_is_ended(reading) or refuted or reading.content.get("valueBoolean") is False)
+
+
+def _is_ended(reading: Reading) -> bool:
+    return reading.withdrawn or reading.phase in _OVER
+
+
+def _was_revoked(reading: Reading) -> bool:
+    return reading.content.get("status") == "revoked"
+
+
+def _ends_after(in_force: Reading, ended: Reading) -> bool:
+    """Whether a decision ended after the day from which another statement holds it."""
+    return _end(ended) > _begin(in_force)
+
+
+def _begin(reading: Reading) -> date:
+    stated = text(first_present(reading.content, *_BEGIN)) or text_at(reading.content, "period", "start")
+    known = parse_date(stated)
+    return uk_day(known.begin if known else reading.statement.recorded_at)
+
+
+def _end(reading: Reading) -> date:
+    """The day on which a source ended its decision: the end of its period, or when it sent the new status."""
+    known = parse_date(text_at(reading.content, "period", "end"))
+    return uk_day(known.begin if known else reading.statement.recorded_at)
+
+
+def _has_code(reading: Reading, coded: Collection[Code]) -> bool:
+    elements = ("category", "type", "code", "scope", "valueCodeableConcept", "description")
+    return any(
+        code in coded for name in elements if name in reading.content for code in codes_of(reading.content, name)
+    )
 
 
 def _wording(reading: Reading) -> str:

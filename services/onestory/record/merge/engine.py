@@ -19,6 +19,7 @@ from onestory.record.merge import conflicts as merge_conflicts
 from onestory.record.merge.allergy_intolerance import Allergies
 from onestory.record.merge.allergy_reading import TYPES_WITH_ALLERGIES
 from onestory.record.merge.condition import Conditions
+from onestory.record.merge.conflicts import plan_conflicts
 from onestory.record.merge.immunization import Immunisations
 from onestory.record.merge.ingredients import IngredientGroups, issues_of_plans
 from onestory.record.merge.judgement import Verdicts, kept_apart, latest_verdicts, read_judgements, verdict_of
@@ -112,7 +113,7 @@ def _merge_readings(readings: Sequence[Reading], verdicts: Verdicts, rules: Merg
         *correction_conflicts([*of_type["Observation"], *of_type["DiagnosticReport"]], clusters, rules),
         *merge_conflicts.none_known_conflicts(readings),
         *condition.withdrawal_conflicts(readings, by_identifier),
-        *merge_conflicts.plan_conflicts(readings),
+        *plan_conflicts(readings, rules.plans),
     ]
     facts = _build_facts(readings, clusters, conflicts, related_pairs)
     return _with_medicine_groups(facts, readings, groups) if medicines.readings else facts

@@ -1,16 +1,22 @@
-"""Reads a statement once into the values that all merge rules compare: codes, phase, negation, plan decision."""
+"""Reads a statement once into the values that all merge rules compare: codes, phase, negation, plan decision.
+
+The words that make a plan, and its decision, are those of `schemas/merge/plan-words.yaml`. A code counts before words.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
+from onestory.record.clinical_data import read_clinical_data
 from onestory.record.medicines.names import present_code
 from onestory.record.merge.model import Statement
 from onestory.record.merge.qualifiers import RULED_OUT, qualifier_of
 from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import bare_codes, codes
-from onestory.shared.fhir.json import Code, text
+from onestory.shared.fhir.json import Code, codes_of, concept_texts, text, values_at
 
 WITHDRAWN = "entered-in-error"
 WITHDRAWAL_ELEMENTS = ("status", "lifecycleStatus", "docStatus")
@@ -134,7 +140,11 @@ class StatementReader:
             if element not in _CODE_ELEMENTS and element in content:
                 element_codes = codes(content[element], self._rules.system_aliases)
                 decisions += [plans[code] for code in element_codes if code in plans]
-        return max(decisions) if decisions else None
+        if (not_performed := not_performed_decision(content)) is not None:
+            return not_performed
+        if not decisions and not is_plan_by_words(resource_type, content):
+            return None
+        return max(decisions, default="") or worded_decision(content)
 
 
 def first_present(content: Mapping[str, Any], *names: str) -> object:
@@ -143,3 +153,103 @@ def first_present(content: Mapping[str, Any], *names: str) -> object:
         if name in content:
             return content[name]
     return None
+
+
+UNCLEAR = "unclear"
+_TITLED = frozenset(["CarePlan", "Composition", "Consent", "DocumentReference", "Flag", "ServiceRequest"])
+_CONCEPTS = ("code", "type", "category", "description", "valueCodeableConcept")
+_TEXTS = (("title",), ("content", "attachment", "title"))
+_LONG_TEXTS = (
+    ("description",),
+    ("note", "text"),
+    ("activity", "detail", "description"),
+    ("section", "text", "div"),
+    ("text", "div"),
+)
+_MARKUP = re.compile(r"<[^<>]*+>")
+
+
+class PlanWords(NamedTuple):
+    """The expressions of the file: decisions in order, what was only talked about, titles, orders not to treat."""
+
+    decisions: tuple[tuple[str, re.Pattern[str]], ...]
+    talked_about: re.Pattern[str]
+    titles: re.Pattern[str]
+    not_performed: Mapping[Code, str]
+
+
+@cache
+def plan_words() -> PlanWords:
+    """The words, read once from the file."""
+    table = read_clinical_data("merge/plan-words")
+    return PlanWords(
+        tuple((group["decision"], words_pattern(group["words"])) for group in table["decisions"]),
+        re.compile(
+            rf"{words_pattern(table['before']).pattern}(?: [a-z]++){{0,3}}? "
+            rf"{words_pattern(word for group in table['decisions'] for word in group['words']).pattern}"
+        ),
+        words_pattern(table["titles"]),
+        {(each["system"], each["code"]): each["decision"] for each in table["not-performed"]},
+    )
+
+
+def words_pattern(words: Iterable[str]) -> re.Pattern[str]:
+    """An expression that finds any of these words as whole words in a text of `small_letters`."""
+    longest_first = sorted(words, key=lambda each: (-len(each), each))
+    return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(map(re.escape, longest_first))})(?![a-z0-9])")
+
+
+def small_letters(value: str) -> str:
+    """A text without markup in small letters with single spaces, as words are looked for."""
+    return " ".join(_MARKUP.sub(" ", value).casefold().split())
+
+
+@lru_cache(4096)
+def decision_in(value: str) -> str:
+    """The decision about resuscitation that a text names: "" if it names none, `UNCLEAR` if it only speaks of one."""
+    words = plan_words()
+    letters, talked_about = words.talked_about.subn(" ", small_letters(value))
+    found = next((decision for decision, pattern in words.decisions if pattern.search(letters)), "")
+    return found or (UNCLEAR if talked_about else "")
+
+
+@lru_cache(4096)
+def is_titled_plan(value: str) -> bool:
+    """Whether a text is the title of a plan."""
+    return plan_words().titles.search(small_letters(value)) is not None
+
+
+def not_performed_decision(content: Mapping[str, Any]) -> str | None:
+    """The decision of an order not to do something; "" for other treatments. None if this is no such order."""
+    if content.get("doNotPerform") is not True:
+        return None
+    known = plan_words().not_performed
+    return next((known[code] for code in sorted(codes_of(content, "code")) if code in known), "")
+
+
+def worded_decision(content: Mapping[str, Any]) -> str:
+    """The decision in the name, title, description, notes or activities of a plan.
+
+    "" if they name none, or if they contradict each other.
+    """
+    found = {decision for value in _texts(content, long=True) if (decision := decision_in(value))} - {UNCLEAR}
+    return found.pop() if len(found) == 1 else ""
+
+
+def is_plan_by_words(resource_type: str, content: Mapping[str, Any]) -> bool:
+    """Whether the name or title of a resource makes it a plan."""
+    values = _texts(content, long=False) if resource_type in _TITLED else _concepts(content, _CONCEPTS)
+    return any(is_titled_plan(value) or decision_in(value) for value in values)
+
+
+def _texts(content: Mapping[str, Any], *, long: bool) -> Iterator[str]:
+    yield from _concepts(content, _CONCEPTS)
+    for path in (*_TEXTS, *_LONG_TEXTS) if long else _TEXTS:
+        if path[0] in content:
+            yield from (found for found in values_at(content, *path) if isinstance(found, str))
+
+
+def _concepts(content: Mapping[str, Any], elements: Iterable[str]) -> Iterator[str]:
+    for element in elements:
+        if element in content:
+            yield from concept_texts(content, element)

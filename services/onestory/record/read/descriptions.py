@@ -44,6 +44,7 @@ _PARAMETER_TEXTS = {
     "asOf": "An instant. The answer is about the record as it was then.",
     **dict.fromkeys(PERSON_PARAMETERS, _PERSON_TEXT),
     "identifier": "The person: system|value, or an NHS number.",
+    "copy": "person: the copy for the person, without restricted entries, warnings for staff, and what others said.",
     "profile": "The profile of the document: only that of the International Patient Summary.",
     "start": "A date. Only care from then on is returned, and care without a date.",
     "end": "A date. Only care until then is returned, and care without a date.",
@@ -59,7 +60,7 @@ _PARAMETER_TEXTS = {
     "_type": "Resource types, separated by commas. Repeatable.",
     **RESULT_PARAMETER_HINTS,
 }
-_PARAMETER_VALUES = {"_summary": SUMMARY_VALUES}
+_PARAMETER_VALUES = {"_summary": SUMMARY_VALUES, "copy": ("person",)}
 _LIMITS = {"_count": count_schema(0, MAX_COUNT, MAX_COUNT)}
 _PREFER = Parameter(
     "Prefer", "header", "With handling=lenient unsupported parameters are ignored, and the answer has a warning."

@@ -60,7 +60,7 @@ PERSON_HISTORY_PARAMETERS = HISTORY_PARAMETERS.union(PERSON_PARAMETERS)
 READ_PARAMETERS = _COMMON
 RESOURCE_PARAMETERS = READ_PARAMETERS.union(SHAPE_PARAMETERS)
 """Parameters of read and vread, which show one resource."""
-SUMMARY_PARAMETERS = {"asOf", "profile"} | _COMMON
+SUMMARY_PARAMETERS = {"asOf", "copy", "profile"} | _COMMON
 MERGED_PARAMETERS = {"asOf", "_since"} | _COMMON
 
 

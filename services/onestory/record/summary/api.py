@@ -9,7 +9,7 @@ is now. Both are defined in `schemas/fhir/`: `OperationDefinition-summary.json` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 from starlette.requests import Request
@@ -34,6 +34,8 @@ from onestory.shared.http.openapi import HTML
 from onestory.shared.policy import Caller, Visibility
 
 # The page contains no markup of a source. If it ever did, these headers stop a browser from loading or running it.
+_NOT_CACHED = {"Cache-Control": "no-store"}
+"""The copy for the person must not be taken for the ordinary summary, nor stay on a shared computer."""
 _PAGE_HEADERS = {
     "Vary": "Accept",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -53,23 +55,35 @@ class SummaryOperation:
     async def __call__(self, request: Request, caller: Caller) -> Response:
         started, record_access = await self._operation.start(request, caller), self._record_access
         _refuse_other_profile(single_value(started.parameters, "profile"))
+        for_person = is_copy_for_person(single_value(started.parameters, "copy"))
         summaries = self._summaries
         view, at, patient = started.view, started.at, summary_patient(started.view, started.requested_id)
         if view.decision.visibility is Visibility.NONE:
             return await record_access.answer_audited(view, started.access, Response)
-        if at:
+        if for_person:
+            summary = await summaries.for_person(view, patient, at or datetime.now(UTC))
+        elif at:
             summary = await summaries.at(view, patient, at)
         else:
             summary = await summaries.current(view, patient, caller.organisation)
 
         def produce() -> Response:
             if prefers_html(request):
-                return Response(summary_page(summary.document), media_type=HTML, headers=_PAGE_HEADERS)
+                headers = _PAGE_HEADERS | (_NOT_CACHED if for_person else {})
+                return Response(summary_page(summary.document), media_type=HTML, headers=headers)
             digest = record_access.digest(view)
             headers = {"ETag": etag(summary.digest), "Vary": "Accept", read_request.RECORD_DIGEST: digest}
+            headers |= _NOT_CACHED if for_person else {}
             return read_request.conditional_response(request, lambda: summary.document, headers)
 
         return await record_access.answer_audited(view, started.access, produce)
+
+
+def is_copy_for_person(copy: str | None) -> bool:
+    """Whether the copy for the person is requested. Raises `Malformed` for any other copy."""
+    if copy not in (None, "person"):
+        raise Malformed("copy: it is not supported. Send person, or leave it out.", code="not-supported")
+    return copy == "person"
 
 
 def _refuse_other_profile(profile: str | None) -> None:

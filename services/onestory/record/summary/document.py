@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import NAMESPACE_URL, uuid5
 
@@ -18,17 +19,20 @@ from onestory.record.summary.dates import clock
 from onestory.record.summary.header import header, next_birthday
 from onestory.record.summary.model import Summary, SummaryInput, SummaryRecord, end_of_day
 from onestory.record.summary.narrative import paragraph
+from onestory.record.summary.person_copy import left_out_remark
+from onestory.record.summary.places import hide_access_codes
 from onestory.record.summary.references import IncludedResources
-from onestory.record.summary.section import Section, div, section_json
+from onestory.record.summary.section import Section, div, section_json, with_placed_entries
 from onestory.record.summary.sections.about_me import about_me, alerts
 from onestory.record.summary.sections.allergies import allergies
 from onestory.record.summary.sections.appointments import appointments
+from onestory.record.summary.sections.care_plans import plan_of_care
 from onestory.record.summary.sections.contacts import contacts
 from onestory.record.summary.sections.documents import documents
 from onestory.record.summary.sections.family_history import family_history
 from onestory.record.summary.sections.medicines import medicines
 from onestory.record.summary.sections.notices import also_held, notices, source_freshness
-from onestory.record.summary.sections.plans import plan_of_care, plans
+from onestory.record.summary.sections.plans import plans
 from onestory.record.summary.sections.problems import past_illness, problems
 from onestory.record.summary.sections.procedures import assessments, devices, immunisations, procedures
 from onestory.record.summary.sections.results import pregnancy, results, social_history, vital_signs
@@ -69,13 +73,15 @@ SECTIONS: tuple[Callable[[SummaryRecord], Section | None], ...] = (
     family_history,
     also_held,
     source_freshness,
+    left_out_remark,
 )
 
 
 def summarise(summary_input: SummaryInput, at: datetime) -> Summary:
     """The summary of the person at a moment. The same input gives the same bytes, in whatever order it arrived."""
     record = SummaryRecord(summary_input, at)
-    sections = [section for make in SECTIONS if (section := make(record))]
+    made = [section for make in SECTIONS if (section := make(record))]
+    sections = [_without_access_codes(section) for section in with_placed_entries(record, made)]
     included = IncludedResources(record)
     listed = (shared_id for section in sections for shared_id, _ in section.entries)
     resources = included.include(listed, summary_input.patient)
@@ -93,6 +99,11 @@ def summarise(summary_input: SummaryInput, at: datetime) -> Summary:
         *[(addresses[shared_id], content) for shared_id, (_, content) in resources.items()],
     ]
     return Summary(_bundle(digest, at, entries), digest, parts, _valid_until(record, sections, at))
+
+
+def _without_access_codes(section: Section) -> Section:
+    body = hide_access_codes(section.body)
+    return section if body == section.body else replace(section, body=body)
 
 
 def _valid_until(record: SummaryRecord, sections: Iterable[Section], at: datetime) -> datetime | None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
-from onestory.record.clinical_data import read_clinical_data
 from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.allergy_reading import TYPES_WITH_ALLERGIES, AllergyReading, read_allergy
 from onestory.record.merge.lookup import ResourceLookup
@@ -19,14 +18,12 @@ from onestory.record.merge.model import Fact, Judgement, MergedRecord, Statement
 from onestory.record.merge.reading import WITHDRAWAL_ELEMENTS
 from onestory.record.summary.identity import IdentityDoubt, identity_doubts
 from onestory.record.summary.organisations import OrganisationNames
+from onestory.record.summary.places import Placement, summary_codes
 from onestory.record.summary.plain_facts import is_plain_fact
 from onestory.record.summary.topics import TOPIC_TYPES, TopicStatement, topic_statements
 from onestory.record.summary.vaccination_copies import copies_of_vaccinations
 from onestory.shared.fhir.dates import NEVER, uk_midnight
-from onestory.shared.fhir.json import Code, codes_of, objects_at, text_at, values_at
-
-_SNOMED = "http://snomed.info/sct"
-
+from onestory.shared.fhir.json import codes_of, objects_at, text_at, values_at
 
 ABOUT_ME = "about-me"
 PREGNANCY = "pregnancy"
@@ -57,7 +54,8 @@ class SummaryInput:
     are known. `directory` has type and bytes of the directory resources that the record refers to, by id.
 
     `withheld`: a policy hides something and allows the summary to say so. `freshness_valid_until` is when
-    `freshness` changes without a new event, because a source becomes stale; None: never.
+    `freshness` changes without a new event, because a source becomes stale; None: never. `for_person`: it is the copy
+    for the person, see `person_copy`.
     """
 
     patient: bytes
@@ -69,6 +67,7 @@ class SummaryInput:
     directory: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
     withheld: bool = False
     freshness_valid_until: datetime | None = None
+    for_person: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,57 +83,6 @@ class Summary:
     digest: str
     parts: Mapping[str, str]
     valid_until: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class SummaryCodes:
-    """The codes of `schemas/summary/codes.yaml`, with the plans and "none known" codes of `schemas/merge/`.
-
-    `alerts` are the kinds of Flags in the order in which they are shown. `lists` are the codes of a source's List for
-    each section that can state "none known".
-    """
-
-    about_me: frozenset[Code]
-    plans: frozenset[Code]
-    alerts: tuple[frozenset[Code], ...]
-    lists: Mapping[str, frozenset[Code]]
-    long_results: frozenset[Code]
-    long_result_words: tuple[str, ...]
-    pregnancy: frozenset[Code]
-    social_history: frozenset[Code]
-    languages: frozenset[str]
-    none_known: frozenset[Code]
-
-
-@cache
-def summary_codes() -> SummaryCodes:
-    """The codes, read once from the files."""
-    table = read_clinical_data("summary/codes")
-    denials = read_clinical_data("merge/none-known")
-    emergency = read_clinical_data("merge/plans")
-    return SummaryCodes(
-        about_me=_codes(table["about-me"]),
-        plans=_codes(table["plans"]) | {(each["system"], each["code"]) for each in emergency["codes"]},
-        alerts=tuple(_codes(codes) for codes in table["alerts"].values()),
-        lists={name: _codes(codes) for name, codes in table["lists"].items()},
-        long_results=_codes(table["long-results"]),
-        long_result_words=tuple(table["long-result-words"]),
-        pregnancy=_codes(table["pregnancy"]),
-        social_history=_codes(table["social-history"]),
-        languages=frozenset(table["languages"]),
-        none_known=frozenset(
-            (each["system"], each["code"]) for codes_of_type in denials.values() for each in codes_of_type
-        ),
-    )
-
-
-def _codes(written: Iterable[object]) -> frozenset[Code]:
-    return frozenset(_code(str(each)) for each in written)
-
-
-def _code(written: str) -> Code:
-    system, bar, code = written.rpartition("|")
-    return (system if bar else _SNOMED, code)
 
 
 def observation_kind(content: Mapping[str, Any]) -> str:
@@ -197,8 +145,8 @@ class SummaryRecord:
     def allergies(self) -> Mapping[str, AllergyReading]:
         """What each fact of any type tells of an allergy, by its id. Facts that tell of none are left out."""
         found = {}
-        others = self.facts(*(kind for kind in TYPES_WITH_ALLERGIES if kind != "Observation"))
-        for fact in (*self.facts("AllergyIntolerance"), *others, *self.observations_by_kind.get(ALLERGY, ())):
+        others = self.every_fact(*(kind for kind in TYPES_WITH_ALLERGIES if kind != "Observation"))
+        for fact in (*self.every_fact("AllergyIntolerance"), *others, *self.observations_by_kind.get(ALLERGY, ())):
             if told := next(iter(self.allergy_readings(fact)), None):
                 found[fact.id] = told
         return found
@@ -207,7 +155,7 @@ class SummaryRecord:
     def allergy_facts(self) -> Sequence[Fact]:
         """The facts that tell of an allergy: AllergyIntolerances, then other types."""
         kinds = ("AllergyIntolerance", *TYPES_WITH_ALLERGIES)
-        return [fact for fact in self.facts(*kinds) if fact.id in self.allergies]
+        return [fact for fact in self.every_fact(*kinds) if fact.id in self.allergies]
 
     def allergy_readings(self, fact: Fact) -> list[AllergyReading]:
         """What the statements of a fact tell of an allergy; the one that is shown comes first."""
@@ -226,14 +174,35 @@ class SummaryRecord:
         others = ((fact, self.shown(fact)) for fact in self.facts("Procedure", "Observation"))
         return copies_of_vaccinations(immunisations, others)
 
+    @cached_property
+    def _placement(self) -> Placement:
+        return Placement(self._by_type, self._valid, summary_codes().plans)
+
     def facts(self, *resource_types: str) -> Iterator[Fact]:
-        """Yields the facts of these types that are not withdrawn, in the order of their ids."""
+        """Yields the facts of these types that stand in the section of their type, in the order of their ids.
+
+        Withdrawn facts are left out, and those that stand among the plans, alerts or objections: see `placed`.
+        """
+        for resource_type in resource_types:
+            yield from self._placement.in_section_of_type.get(resource_type, ())
+
+    def placed(self, place: str) -> Sequence[Fact]:
+        """The facts of all types that stand in a place of `places`, by type and id."""
+        return self._placement.by_place.get(place, ())
+
+    def every_fact(self, *resource_types: str) -> Iterator[Fact]:
+        """Yields the facts of these types that are not withdrawn, also those that stand in a place."""
         for resource_type in resource_types:
             yield from self._by_type.get(resource_type, ())
 
+    def place(self, fact: Fact) -> str:
+        """The place of `places` in which a fact stands; "" if it stands in the section of its type."""
+        return self._placement.places.get(fact.id, "")
+
     def all_facts(self) -> Iterator[Fact]:
         """Yields all facts that are not withdrawn, by type and id."""
-        return self.facts(*sorted(self._by_type))
+        for resource_type in sorted(self._by_type):
+            yield from self._by_type[resource_type]
 
     def valid_statements(self, fact: Fact) -> Sequence[Statement]:
         """The statements of a fact that their sources have not withdrawn; the one that is shown comes first."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from onestory.record.summary.model import summary_codes
+from onestory.record.summary.places import summary_codes
 from onestory.shared.fhir.json import concept_text, objects_at, text_of, values_at
 
 LANGUAGE_EXTENSION = "https://onestory.nhs.uk/StructureDefinition/stated-language"

@@ -6,7 +6,7 @@ http://hl7.org/fhir/R4/composition-definitions.html#Composition.section
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ from onestory.record.merge.reading import MODIFIER_ELEMENTS
 from onestory.record.summary import sources
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.names import name_remarks
-from onestory.record.summary.narrative import Row, paragraph, strong, table
+from onestory.record.summary.narrative import Row, paragraph, strong, table, text
+from onestory.record.summary.places import marks
 from onestory.shared.fhir.dates import NEVER
 
 LOINC = "http://loinc.org"
@@ -33,7 +34,7 @@ class Section:
 
     `empty` is the emptyReason code (http://hl7.org/fhir/R4/valueset-list-empty-reason.html) if there are no entries.
     After `valid_until` the section has other content without any new event. `digest_body` is the body without
-    times of OneStory, for the digest; None: the whole body counts.
+    times of OneStory, for the digest; None: the whole body counts. `facts` are those of its lines.
     """
 
     code: str
@@ -44,6 +45,7 @@ class Section:
     system: str = LOINC
     valid_until: datetime = NEVER
     digest_body: str | None = None
+    facts: tuple[Fact, ...] = ()
 
 
 class Line(NamedTuple):
@@ -118,6 +120,7 @@ def build_section(
         ),
         empty=empty,
         valid_until=min([line.valid_until for line in lines], default=NEVER),
+        facts=tuple(fact for line in lines for fact in (line.fact, *line.others)),
     )
 
 
@@ -130,7 +133,9 @@ def _row(record: SummaryRecord, line: Line) -> Row:
         warning for fact in facts for warning in (*_modifier_warning(record, fact), *name_remarks(record, fact))
     ]
     says = [paragraph for fact in facts for paragraph in sources.source_paragraphs(record, fact)]
-    return Row((line.what, list(dict.fromkeys([*warnings, *line.details, *own])), list(dict.fromkeys(says))))
+    contents = [statement.content for fact in facts for statement in record.valid_statements(fact)]
+    what = [*line.what, *[strong(text(mark)) for mark in marks(contents)]]
+    return Row((what, list(dict.fromkeys([*warnings, *line.details, *own])), list(dict.fromkeys(says))))
 
 
 def _modifier_warning(record: SummaryRecord, fact: Fact) -> Iterable[str]:
@@ -148,6 +153,44 @@ def _entries(
     yield shown, (sources.fact_extension(record, fact),)
     for other in others:
         yield other, ()
+
+
+_PLACES = frozenset(["42348-3", "104605-1"])
+"""The sections of the plans and the alerts, whose lines may be of any type."""
+_SECTION_OF_TYPE = {
+    "CarePlan": ("18776-5", "Plan of care"),
+    "Condition": ("11450-4", "Problems"),
+    "Flag": ("104605-1", "Alerts"),
+    "Observation": ("30954-2", "Results"),
+    "Procedure": ("47519-4", "Procedures"),
+}
+"""The section whose entries IPS lets refer to a type."""
+
+
+def with_placed_entries(record: SummaryRecord, sections: Sequence[Section]) -> list[Section]:
+    """The sections, with the resources of lines that stand among the plans or alerts as entries where IPS allows them.
+
+    Their lines are not repeated: a remark says where they stand.
+    """
+    listed = {shared_id for section in sections for shared_id, _ in section.entries}
+    elsewhere: dict[str, list[Fact]] = {}
+    for section in sections:
+        if section.code in _PLACES:
+            for fact in section.facts:
+                if fact.resource_type in _SECTION_OF_TYPE and record.shown(fact).shared_id not in listed:
+                    elsewhere.setdefault(fact.resource_type, []).append(fact)
+    if not elsewhere:
+        return list(sections)
+    found = {section.code: section for section in sections if section.system == LOINC}
+    own = [section for section in sections if section.system != LOINC]
+    head = [section for section in own if section.code == "notices"]
+    for kind, facts in elsewhere.items():
+        code, title = _SECTION_OF_TYPE[kind]
+        section = found.get(code) or Section(code, title, "")
+        entries = [(sources.referenced_ids(record, fact)[0], (sources.fact_extension(record, fact),)) for fact in facts]
+        remark = paragraph(f"{len(facts)} more: see the plans and alerts.")
+        found[code] = replace(section, body=section.body + remark, entries=(*section.entries, *entries), empty=None)
+    return [*head, *found.values(), *[section for section in own if section.code != "notices"]]
 
 
 def div(body: str) -> str:

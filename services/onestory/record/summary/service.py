@@ -27,6 +27,7 @@ from onestory.record.read.referenced import (
 from onestory.record.read.store import CurrentEntry
 from onestory.record.summary.document import summarise
 from onestory.record.summary.model import Summary, SummaryInput
+from onestory.record.summary.person_copy import copy_for_person
 from onestory.shared.policy import Visibility
 from onestory.shared.postgres.database import Database
 from onestory.shared.runtime import run_in_thread_if, store_if_it_fits
@@ -134,8 +135,14 @@ class Summaries:
         """The summary at a moment; `view` must be the view at that moment. Raises `Unavailable`."""
         return (await self.make(view, patient, moment)).summary
 
-    async def make(self, view: RecordView, patient: SummaryPatient, moment: datetime) -> MadeSummary:
-        """The same, with the versions of the directory resources that the summary depends on."""
+    async def for_person(self, view: RecordView, patient: SummaryPatient, moment: datetime) -> Summary:
+        """The copy for the person at a moment. It is never cached or stored. Raises `Unavailable`."""
+        return (await self.make(view, patient, moment, for_person=True)).summary
+
+    async def make(
+        self, view: RecordView, patient: SummaryPatient, moment: datetime, *, for_person: bool = False
+    ) -> MadeSummary:
+        """The same as `at`, with the versions of the directory resources that the summary depends on."""
         facts = await self.facts(view)
         report = await self._freshness.report(view.person.person_keys, view.entries, moment)
         summary_input = SummaryInput(
@@ -153,7 +160,8 @@ class Summaries:
                 entry.shared_id: (entry.resource_type, entry.content) for entry in facts.directory.entries.values()
             },
         )
-        summary = await run_in_thread_if(_is_large(facts.contents), lambda: summarise(summary_input, moment))
+        made_of = copy_for_person(summary_input) if for_person else summary_input
+        summary = await run_in_thread_if(_is_large(facts.contents), lambda: summarise(made_of, moment))
         return MadeSummary(summary, facts.directory.versions)
 
 

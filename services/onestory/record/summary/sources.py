@@ -15,13 +15,16 @@ from onestory.record.merge.model import Fact, FactConflict, Judgement, Statement
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.clinical_dates import recorded_date
 from onestory.record.summary.conflict_words import MAX_STATEMENTS_PER_SIDE, conflict_words, side_words
-from onestory.record.summary.model import SummaryRecord, summary_codes
+from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import evidence, strong, text
+from onestory.record.summary.places import summary_codes
 from onestory.record.summary.wording import own_name
 from onestory.shared.fhir.dates import format_instant, uk_day
 from onestory.shared.fhir.json import codes_of, text_at
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
+_TOLD_AT_TOP = frozenset(["plan", "plan-ended", "plan-wording"])
+"""Conflicts that the notices at the head of the summary tell once, in full."""
 FACT_EXTENSION = "https://onestory.nhs.uk/StructureDefinition/summary-fact"
 """Extension on an entry of a section: `certainty`, `rule`s, `source`s and `conflict`s of its fact."""
 _JUDGED = "clinician-same"
@@ -57,8 +60,12 @@ def _join_words() -> Mapping[str, str]:
 
 
 def conflict_paragraphs(record: SummaryRecord, fact: Fact) -> list[str]:
-    """Paragraphs of XHTML: each conflict of the fact with all its sides. A stop or a denial comes before a dose."""
-    in_order = sorted(fact.conflicts, key=lambda conflict: conflict.kind not in ("negation", "status"))
+    """Paragraphs of XHTML: each conflict of the fact with all its sides. A stop or a denial comes before a dose.
+
+    Conflicts between plans are told in the notices only.
+    """
+    told_here = [conflict for conflict in fact.conflicts if conflict.kind not in _TOLD_AT_TOP]
+    in_order = sorted(told_here, key=lambda conflict: conflict.kind not in ("negation", "status"))
     return [line for conflict in in_order for line in conflict_words(record, conflict)]
 
 

@@ -14,13 +14,14 @@ from onestory.record.summary.values import value_text
 from onestory.shared.fhir.json import codes_of, concept_text, concept_texts, text_at, values_at
 
 _NAMES = ("code", "medicationCodeableConcept", "vaccineCode", "type", "category", "description")
+NOT_NAMED = "(not named by its source)"
 _STATUSES = ("clinicalStatus", "verificationStatus")
 
 
 def name_of(content: Mapping[str, Any]) -> str:
     """The name of what the resource is about; never empty."""
     found = next((name for element in _NAMES if element in content for name in concept_texts(content, element)), "")
-    return found or text_at(content, "title") or text_at(content, "description") or "(not named by its source)"
+    return found or text_at(content, "title") or text_at(content, "description") or NOT_NAMED
 
 
 def own_name(content: Mapping[str, Any]) -> str:

@@ -1,33 +1,42 @@
-"""About Me (PRSB): what matters to the person, in their own words; and the alerts.
+"""About Me (PRSB): what matters to the person, in their own words; the alerts, and objections to sharing.
 
-http://hl7.org/fhir/R4/flag.html. Alerts are the Flags in force, ordered by their effect on what to do next.
+http://hl7.org/fhir/R4/flag.html. Alerts are Flags, and what other types state of safeguarding, abuse, violence and
+adjustments, ordered by their effect on what to do next. One that another source closed says so.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
-from onestory.record.merge.model import Fact
+from onestory.record.merge.model import Fact, Statement
+from onestory.record.summary import dates as summary_dates
 from onestory.record.summary import sources, wording
-from onestory.record.summary.model import ABOUT_ME, SummaryRecord, summary_codes
+from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text
+from onestory.record.summary.model import ABOUT_ME, SummaryRecord
 from onestory.record.summary.narrative import own_words, paragraph, plain_text, strong, text
+from onestory.record.summary.places import ALERT, DISSENT, AlertKind, alert_kind, places, summary_codes
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.values import period_text, value_text
 from onestory.record.summary.wording import name_of, notes
-from onestory.shared.fhir.dates import NEVER, parse_date
+from onestory.shared.fhir.dates import NEVER, parse_date, uk_day
 from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
 
 _ABOUT_ME_CODE = "81338-6"
 _DOCUMENT_TYPES = ("Composition", "DocumentReference")
 
 
-_ALERTS = SectionDefinition("104605-1", "Alerts", types=frozenset(["Flag"]))
-_IN_FORCE = {"", "active"}
-OUT_OF_FORCE = "are no longer in force"
-"""Why a section leaves out flags and plans."""
+_OVER = frozenset(
+    [
+        *("revoked", "completed", "superseded", "inactive", "rejected", "cancelled", "stopped", "not-done"),
+        *("resolved", "remission", "refuted", "entered-in-error"),
+    ]
+)
+_COMPLETED_HOLDS = frozenset(["Procedure", "QuestionnaireResponse"])
+MAX_ENDED = 20
+"""Facts that are over and are named in a section; the others are counted."""
 
 
 def about_me(record: SummaryRecord) -> Section | None:
@@ -38,7 +47,13 @@ def about_me(record: SummaryRecord) -> Section | None:
         return None
     entries = [(sources.referenced_ids(record, fact)[0], (sources.fact_extension(record, fact),)) for fact in facts]
     kept = [entry for entry, fact in zip(entries, facts, strict=True) if fact.resource_type != "Composition"]
-    return Section(_ABOUT_ME_CODE, "About Me", "".join(_narrative(record, fact) for fact in facts), entries=tuple(kept))
+    return Section(
+        _ABOUT_ME_CODE,
+        "About Me",
+        "".join(_narrative(record, fact) for fact in facts),
+        entries=tuple(kept),
+        facts=tuple(facts),
+    )
 
 
 def is_about_me(record: SummaryRecord, fact: Fact) -> bool:
@@ -75,19 +90,39 @@ def _sections(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         ahead.extendleft(reversed(objects_at(part, "section")))
 
 
-def alerts(record: SummaryRecord) -> Section | None:
-    """The Flags that any source calls active and whose period is not over."""
-    flags = list(record.facts("Flag"))
-    active = [fact for fact in flags if _in_force(record, fact)]
-    facts = sorted(wording.newest_first(record, active), key=lambda fact: _rank(record, fact))
-    lines = [_line(record, fact) for fact in facts]
-    remark = wording.omitted_remark(len(flags) - len(active), OUT_OF_FORCE)
-    return build_section(record, _ALERTS, [Group("In force", lines)], remarks=[remark])
+def is_over(content: Mapping[str, Any]) -> bool:
+    """Whether the status of a flag, plan or decision says that it no longer holds."""
+    stated = {text_at(content, "status"), text_at(content, "lifecycleStatus")}
+    stated.update(code for _, code in codes_of(content, "clinicalStatus"))
+    stated.update(code for _, code in codes_of(content, "verificationStatus"))
+    # A decision that was recorded as a completed Procedure or answer is in force.
+    ends = _OVER - {"completed"} if content.get("resourceType") in _COMPLETED_HOLDS else _OVER
+    return not ends.isdisjoint(stated) or content.get("valueBoolean") is False or "abatementDateTime" in content
 
 
-def _in_force(record: SummaryRecord, fact: Fact) -> bool:
-    contents = [statement.content for statement in record.valid_statements(fact)]
-    return any(text_at(content, "status") in _IN_FORCE and period_end(content) > record.at for content in contents)
+def ended_remark(record: SummaryRecord, facts: Iterable[Fact]) -> str:
+    """A remark that names each fact that is over, with its end and source. "" if there are none."""
+    known = list(facts)
+    newest = wording.newest_first(record, known)
+    named = [_ended(record, fact) for fact in newest[:MAX_ENDED]]
+    more = f"; and {len(known) - MAX_ENDED} more" if len(known) > MAX_ENDED else ""
+    return f"No longer in force: {'; '.join(named)}{more}." if named else ""
+
+
+def _ended(record: SummaryRecord, fact: Fact) -> str:
+    statement = record.shown(fact)
+    title, name = text_at(statement.content, "title"), name_of(statement.content)
+    named = f"{name} ({title})" if title and title.casefold() != name.casefold() else name
+    end = period_end(statement.content)
+    day = summary_dates.day(uk_day(end if end < NEVER else statement.recorded_at))
+    status = text_at(statement.content, "status")
+    how = status if is_over(statement.content) and status in _OVER else "ended"
+    until = f"until {_last_day(end)}" if end < NEVER else f"{how}, told {day}"
+    return text(f"{named}, {until} ({record.organisation_of(statement)})")
+
+
+def _last_day(end: datetime) -> str:
+    return summary_dates.day(uk_day(end - timedelta(microseconds=1)))
 
 
 def period_end(content: Mapping[str, Any]) -> datetime:
@@ -104,22 +139,110 @@ def next_period_end(record: SummaryRecord, fact: Fact) -> datetime:
     )
 
 
+_ALERTS = SectionDefinition("104605-1", "Alerts", types=frozenset(["Flag"]))
+
+
+def alerts(record: SummaryRecord) -> Section | None:
+    """The alerts that any source holds as in force, and the names of those that are over."""
+    known = record.placed(ALERT)
+    in_force = [fact for fact in known if any(_holds(record, each) for each in record.valid_statements(fact))]
+    shown = {fact.id for fact in in_force}
+    over = [fact for fact in known if fact.id not in shown]
+    closed = [each for fact in known for each in record.valid_statements(fact) if not _holds(record, each)]
+    facts = sorted(wording.newest_first(record, in_force), key=lambda fact: _rank(record, fact))
+    lines = [_line(record, fact, closed) for fact in facts]
+    return build_section(record, _ALERTS, [Group("In force", lines)], remarks=[ended_remark(record, over)])
+
+
+def _holds(record: SummaryRecord, statement: Statement) -> bool:
+    return not is_over(statement.content) and period_end(statement.content) > record.at
+
+
+def _kind(record: SummaryRecord, fact: Fact) -> AlertKind | None:
+    found = (alert_kind(statement.content) for statement in record.valid_statements(fact))
+    return min((kind for kind in found if kind), key=lambda kind: kind.rank, default=None)
+
+
 def _rank(record: SummaryRecord, fact: Fact) -> int:
-    content = record.shown(fact).content
-    codes = codes_of(content, "category") | codes_of(content, "code")
-    return next((rank for rank, kind in enumerate(summary_codes().alerts) if codes & kind), len(summary_codes().alerts))
+    kind = _kind(record, fact)
+    return kind.rank if kind else len(places().kinds)
 
 
-def _line(record: SummaryRecord, fact: Fact) -> Line:
+def _line(record: SummaryRecord, fact: Fact, closed: list[Statement]) -> Line:
     shown = record.shown(fact).content
     name = name_of(shown)
-    kinds = [kind for kind in concept_texts(shown, "category") if kind != name]
-    details = dict.fromkeys(_details(record, fact))
+    kinds = [kind for kind in concept_texts(shown, "category") if kind != name] if fact.resource_type == "Flag" else []
     what = [strong(text(name)), *[text(kind) for kind in kinds]]
-    return Line(fact, what, [text(each) for each in details if each], next_period_end(record, fact))
+    closures = [strong(text(each)) for each in _closures(record, fact, closed)]
+    details = dict.fromkeys(_details(record, fact))
+    return Line(fact, what, [*closures, *[text(each) for each in details if each]], next_period_end(record, fact))
+
+
+def _closures(record: SummaryRecord, fact: Fact, closed: list[Statement]) -> Iterator[str]:
+    """Yields the ends that other sources state of what this alert still holds."""
+    members = [each for each in record.valid_statements(fact) if _holds(record, each)]
+    sources = {each.source for each in members}
+    begin = min(uk_day(clinical_date(each).begin) for each in members)
+    for other in closed:
+        ended = _end(other)
+        if other.source not in sources and uk_day(ended) > begin and any(_is_same(each, other) for each in members):
+            day = summary_dates.day(uk_day(ended))
+            yield f"CLOSED by {record.organisation_of(other)}, {day}: {name_of(other.content)}. Check which counts."
+
+
+def _is_same(one: Statement, other: Statement) -> bool:
+    if codes_of(one.content, "code") & codes_of(other.content, "code"):
+        return True
+    kind, closed = alert_kind(one.content), alert_kind(other.content)
+    return kind is not None and kind.one_state and kind is closed
+
+
+def _end(statement: Statement) -> datetime:
+    end = period_end(statement.content)
+    known = parse_date(text_at(statement.content, "abatementDateTime"))
+    if end < NEVER:
+        return end - timedelta(microseconds=1)
+    return known.begin if known else statement.recorded_at
 
 
 def _details(record: SummaryRecord, fact: Fact) -> Iterator[str]:
     for statement in record.valid_statements(fact):
-        yield period_text(statement.content.get("period"))
-        yield from notes(statement.content)
+        content: Mapping[str, Any] = statement.content
+        yield period_text(content.get("period"))
+        yield value_text(content)
+        yield text_at(content, "description")
+        yield from notes(content)
+        if fact.resource_type != "Flag" and (date := clinical_date_text(statement) or _onset(content)):
+            yield f"Dated {date}"
+
+
+def _onset(content: Mapping[str, Any]) -> str:
+    onset = text_at(content, "onsetDateTime")
+    return summary_dates.shown(onset) if onset else ""
+
+
+def dissents(record: SummaryRecord) -> list[Fact]:
+    """The objections to sharing, newest first, also those that are over."""
+    return wording.newest_first(record, record.placed(DISSENT))
+
+
+def dissent_notices(record: SummaryRecord) -> Iterator[str]:
+    """Yields one notice (XHTML) with all objections to sharing; nothing if there are none."""
+    facts = dissents(record)
+    if not facts:
+        return
+    in_force = any(_is_held(record, fact) for fact in facts)
+    head = "Has objected to sharing of this record." if in_force else "Had objected to sharing of this record."
+    yield "<br/>".join([strong(head), *[text(_objection(record, fact)) for fact in facts]])
+
+
+def _is_held(record: SummaryRecord, fact: Fact) -> bool:
+    contents = [statement.content for statement in record.valid_statements(fact)]
+    return any(not is_over(content) and period_end(content) > record.at for content in contents)
+
+
+def _objection(record: SummaryRecord, fact: Fact) -> str:
+    statement = record.shown(fact)
+    day = summary_dates.day(uk_day(clinical_date(statement).begin))
+    over = "" if _is_held(record, fact) else " (no longer in force)"
+    return f"{record.organisation_of(statement)}, {day}: {name_of(statement.content)}{over}"

@@ -15,8 +15,9 @@ from onestory.record.summary.allergy_hints import RelatedAllergies, medicine_hin
 from onestory.record.summary.allergy_words import allergy_name, conflict_paragraphs, danger_of, is_not_confirmed
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, date_text
 from onestory.record.summary.conflict_words import MAX_STATEMENTS_PER_SIDE
-from onestory.record.summary.model import SummaryRecord, summary_codes
+from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.places import summary_codes
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.sources import recorded_and_sent
 from onestory.record.summary.wording import notes

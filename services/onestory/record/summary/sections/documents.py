@@ -17,7 +17,6 @@ from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import ONESTORY_SECTIONS, Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.sections.about_me import is_about_me
-from onestory.record.summary.sections.plans import is_plan
 from onestory.shared.fhir.json import concept_texts, objects_at, text_at
 
 _DOCUMENTS = SectionDefinition("documents", "Last letters and documents", types=frozenset())
@@ -43,7 +42,7 @@ def documents(record: SummaryRecord) -> Section | None:
 
 def is_letter(record: SummaryRecord, fact: Fact) -> bool:
     """Whether it is a document that no other section shows."""
-    return fact.resource_type in _TYPES and not (is_plan(record, fact) or is_about_me(record, fact))
+    return fact.resource_type in _TYPES and not (record.place(fact) or is_about_me(record, fact))
 
 
 def _each_once(record: SummaryRecord, facts: Sequence[Fact]) -> list[Fact]:

@@ -17,8 +17,9 @@ from onestory.record.summary.clinical_dates import date_text
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.doses import doses
-from onestory.record.summary.model import SummaryRecord, end_of_day, summary_codes
+from onestory.record.summary.model import SummaryRecord, end_of_day
 from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.places import summary_codes
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.values import period_text
 from onestory.record.summary.wording import name_of, notes, own_name, status_of

@@ -1,4 +1,4 @@
-"""Notices at the head of a summary, the freshness of its sources, and counts of the resources that it leaves out.
+"""Notices at the head of a summary, and the freshness of its sources.
 
 Notices warn of another person's entries, a death, plans that disagree, withheld content, and sources that are stale or
 incomplete.
@@ -6,83 +6,43 @@ incomplete.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from onestory.record.clinical_data import unreviewed_files
 from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.model import Fact
 from onestory.record.summary import dates as summary_dates
-from onestory.record.summary import sources
+from onestory.record.summary import sources, wording
 from onestory.record.summary.model import SummaryRecord, end_of_day
 from onestory.record.summary.narrative import Row, bullet_list, paragraph, strong, table, text
+from onestory.record.summary.places import marks
 from onestory.record.summary.section import ONESTORY_SECTIONS, Section
-from onestory.record.summary.sections.about_me import is_about_me
+from onestory.record.summary.sections.about_me import dissent_notices, is_about_me
+from onestory.record.summary.sections.care_plans import is_open_elsewhere, is_shown_referral
 from onestory.record.summary.sections.documents import is_letter
 from onestory.record.summary.sections.identity import identity_notices
 from onestory.record.summary.sections.medicine_notices import medicine_notices
-from onestory.record.summary.sections.plans import is_plan, is_shown_referral, plan_disagreements
+from onestory.record.summary.sections.plans import plan_notices
 from onestory.record.summary.sections.stay import stay_notices
+from onestory.record.summary.wording import name_of
+from onestory.shared.fhir.json import text_at
 
 _COLUMNS = ("Source", "Last statement about this person", "Last contact with this system", "To note")
-
-
-_TYPES_WITH_SECTION = frozenset(
-    [
-        "AllergyIntolerance",
-        "Appointment",
-        "CarePlan",
-        "CareTeam",
-        "ClinicalImpression",
-        "Condition",
-        "Device",
-        "DeviceUseStatement",
-        "DiagnosticReport",
-        "Encounter",
-        "EpisodeOfCare",
-        "FamilyMemberHistory",
-        "Flag",
-        "Immunization",
-        "MedicationRequest",
-        "MedicationStatement",
-        "Observation",
-        "Procedure",
-        "RelatedPerson",
-    ]
-)
-"""Types with a section of their own; each section counts what it leaves out."""
-_NOT_CLINICAL = frozenset(
-    [
-        "HealthcareService",
-        "Location",
-        "Medication",
-        "MessageHeader",
-        "Organization",
-        "Patient",
-        "Practitioner",
-        "PractitionerRole",
-    ]
-)
-"""Types that say nothing about the person by themselves."""
 
 
 def notices(record: SummaryRecord) -> Section | None:
     """The notices; None if there are none."""
     items = [
         *identity_notices(record),
-        *_plan_notices(record),
+        *plan_notices(record),
         *medicine_notices(record),
+        *dissent_notices(record),
         *stay_notices(record),
         *_record_notices(record),
     ]
     return Section("notices", "Please note", bullet_list(items), system=ONESTORY_SECTIONS) if items else None
-
-
-def _plan_notices(record: SummaryRecord) -> Iterator[str]:
-    for conflict in plan_disagreements(record):
-        sides = "<br/>".join(sources.side_paragraphs(record, conflict))
-        yield f"{strong('Plans for emergency care disagree.')} {sides}"
 
 
 def _record_notices(record: SummaryRecord) -> Iterator[str]:
@@ -141,25 +101,99 @@ def _remarks(record: SummaryRecord, line: Freshness) -> Iterator[str]:
         yield strong(f"Former practice, until {summary_dates.day(line.former_until)}.")
 
 
+MAX_NAMES = 10
+"""Names of one type; the others are counted."""
+TYPES_WITH_SECTION = frozenset(
+    [
+        "AllergyIntolerance",
+        "Appointment",
+        "CarePlan",
+        "CareTeam",
+        "ClinicalImpression",
+        "Condition",
+        "Device",
+        "DeviceUseStatement",
+        "DiagnosticReport",
+        "Encounter",
+        "EpisodeOfCare",
+        "FamilyMemberHistory",
+        "Flag",
+        "Immunization",
+        "MedicationRequest",
+        "MedicationStatement",
+        "Observation",
+        "Procedure",
+        "RelatedPerson",
+    ]
+)
+"""Types with a section of their own; each section counts what it leaves out."""
+_NOT_CLINICAL = frozenset(
+    [
+        "HealthcareService",
+        "Location",
+        "Medication",
+        "MessageHeader",
+        "Organization",
+        "Patient",
+        "Practitioner",
+        "PractitionerRole",
+    ]
+)
+"""Types that say nothing about the person by themselves."""
+
+
 def also_held(record: SummaryRecord) -> Section | None:
-    """How many resources of each other type the record has, so that their absence here is not read as "none"."""
-    found = Counter(fact.resource_type for fact in record.all_facts() if _is_left_out(record, fact))
+    """The names and numbers of the resources of each other type."""
+    found: defaultdict[str, list[Fact]] = defaultdict(list)
+    for fact in record.all_facts():
+        if is_named(record, fact):
+            found[fact.resource_type].append(fact)
     if not found:
         return None
-    counted = bullet_list(f"{text(kind)}: {number}" for kind, number in sorted(found.items()))
+    named = bullet_list(_named(record, kind, facts) for kind, facts in sorted(found.items()))
     return Section(
         "also-held",
         "Also held",
-        paragraph("The record has these too. They are not in this summary.") + counted,
+        paragraph("The record has these too. They are not shown in full in this summary.") + named,
         system=ONESTORY_SECTIONS,
     )
 
 
-def _is_left_out(record: SummaryRecord, fact: Fact) -> bool:
-    if fact.id in record.allergies or fact.resource_type in _TYPES_WITH_SECTION or fact.resource_type in _NOT_CLINICAL:
+def _named(record: SummaryRecord, kind: str, facts: Sequence[Fact]) -> str:
+    """The type, the number of its resources, and their names with the number of each that occurs more than once."""
+    names = Counter(_name(record, fact) for fact in wording.newest_first(record, facts))
+    named = [f"{name} ({number})" if number > 1 else name for name, number in list(names.items())[:MAX_NAMES] if name]
+    more = len(names) - MAX_NAMES
+    listed = [*named, f"and {more} more"] if more > 0 else named
+    return f"{text(kind)}: {len(facts)}" + (f" ({text('; '.join(listed))})" if named else "")
+
+
+def _name(record: SummaryRecord, fact: Fact) -> str:
+    """The name and status of a resource; a restricted one is only counted, because its name alone tells much."""
+    statement = record.shown(fact)
+    if marks([each.content for each in record.valid_statements(fact)]):
+        return "restricted"
+    name = text_at(statement.content, "title") or name_of(statement.content)
+    status = text_at(statement.content, "status") or text_at(statement.content, "lifecycleStatus")
+    return "" if name == wording.NOT_NAMED else ", ".join(part for part in (name, status) if part)
+
+
+def says_nothing_alone(resource_type: str) -> bool:
+    """Whether resources of a type say nothing about the person by themselves."""
+    return resource_type in _NOT_CLINICAL
+
+
+def is_named(record: SummaryRecord, fact: Fact) -> bool:
+    """Whether no other section shows or counts a fact, so that it is named here."""
+    if record.place(fact) or fact.id in record.allergies:
+        return False
+    if fact.resource_type in TYPES_WITH_SECTION or says_nothing_alone(fact.resource_type):
         return False
     if fact.resource_type == "List":
         return not sources.is_section_list(record.shown(fact).content)
     return not (
-        is_letter(record, fact) or is_plan(record, fact) or is_about_me(record, fact) or is_shown_referral(record, fact)
+        is_letter(record, fact)
+        or is_about_me(record, fact)
+        or is_shown_referral(record, fact)
+        or is_open_elsewhere(record, fact)
     )

@@ -19,8 +19,9 @@ from onestory.record.merge.values import number
 from onestory.record.summary import model as summary_model
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, date_or_none_stated
 from onestory.record.summary.dates import months_after
-from onestory.record.summary.model import SummaryRecord, summary_codes
+from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.places import summary_codes
 from onestory.record.summary.result_text import (
     has_content,
     interpretations,

@@ -1,0 +1,334 @@
+"""Decides which statements stand among the plans, the alerts or the objections to sharing, whatever their type.
+
+A fact stands in one place only. The words and codes are those of `schemas/summary/alerts.yaml`, `codes.yaml` and
+`schemas/merge/`. The codes that put a statement into a section of its own are here too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from re import Pattern
+from typing import Any, NamedTuple
+
+from onestory.record.clinical_data import read_clinical_data
+from onestory.record.merge.model import Fact, Statement
+from onestory.record.merge.reading import (
+    is_plan_by_words,
+    not_performed_decision,
+    small_letters,
+    words_pattern,
+)
+from onestory.record.merge.rules import merge_rules
+from onestory.shared.fhir.json import Code, codes_of, concept_texts, objects_at, text_at, values_at
+
+PLAN = "plan"
+ALERT = "alert"
+DISSENT = "dissent"
+PLAN_TYPES = frozenset(
+    [
+        "CarePlan",
+        "Composition",
+        "Condition",
+        "Consent",
+        "DocumentReference",
+        "Flag",
+        "Goal",
+        "Observation",
+        "Procedure",
+        "QuestionnaireResponse",
+        "ServiceRequest",
+    ]
+)
+_SNOMED = "http://snomed.info/sct"
+_PLAN_ELEMENTS = ("category", "type", "code", "scope", "valueCodeableConcept", "description")
+_PRIVACY = {"patient-privacy", ""}
+
+
+class AlertKind(NamedTuple):
+    """A kind of alerts; see the file for its members. `rank` is its place in the order."""
+
+    name: str
+    rank: int
+    codes: frozenset[Code]
+    words: Pattern[str] | None
+    one_state: bool
+    not_for_person: bool
+
+
+class Places(NamedTuple):
+    """The content of the file."""
+
+    kinds: tuple[AlertKind, ...]
+    types: frozenset[str]
+    without: Pattern[str]
+    dissent_codes: frozenset[Code]
+    dissent_words: Pattern[str]
+    dissent_types: frozenset[str]
+    third_party: Pattern[str]
+
+
+@cache
+def places() -> Places:
+    """The places, read once from the file."""
+    table = read_clinical_data("summary/alerts")
+    return Places(
+        tuple(
+            AlertKind(
+                name,
+                rank,
+                _codes(kind["codes"]),
+                words_pattern(kind["words"]) if kind["words"] else None,
+                kind["one-state"],
+                kind["not-for-person"],
+            )
+            for rank, (name, kind) in enumerate(table["kinds"].items())
+        ),
+        frozenset(table["types"]),
+        words_pattern(table["not"]),
+        _codes(table["dissent"]["codes"]),
+        words_pattern(table["dissent"]["words"]),
+        frozenset(table["dissent"]["types"]),
+        words_pattern(table["third-party"]),
+    )
+
+
+class Placement:
+    """The place of each fact of a record. `by_type` are its facts; `valid` are their valid statements by id.
+
+    `by_place` are the facts of each place, `places` is the place of each such fact by its id, and `in_section_of_type`
+    are all others by type.
+    """
+
+    def __init__(
+        self,
+        by_type: Mapping[str, Sequence[Fact]],
+        valid: Mapping[str, Sequence[Statement]],
+        plan_codes: frozenset[Code],
+    ) -> None:
+        self.by_place: dict[str, list[Fact]] = {}
+        self.places: dict[str, str] = {}
+        for kind in sorted(by_type):
+            for fact in by_type[kind]:
+                if place := place_of(kind, [each.content for each in valid[fact.id]], plan_codes):
+                    self.places[fact.id] = place
+                    self.by_place.setdefault(place, []).append(fact)
+        self.in_section_of_type = {
+            kind: [fact for fact in facts if fact.id not in self.places] for kind, facts in by_type.items()
+        }
+
+
+def place_of(resource_type: str, contents: Sequence[Mapping[str, Any]], plan_codes: frozenset[Code]) -> str:
+    """The place of a fact with these contents: `PLAN`, `ALERT`, `DISSENT`, or "" for the section of its type."""
+    if resource_type in PLAN_TYPES and any(_is_plan(resource_type, content, plan_codes) for content in contents):
+        return PLAN
+    if resource_type in places().dissent_types and any(_is_dissent(resource_type, content) for content in contents):
+        return DISSENT
+    if resource_type == "Flag":
+        return ALERT
+    if resource_type in places().types and any(alert_kind(content) for content in contents):
+        return ALERT
+    return ""
+
+
+def alert_kind(content: Mapping[str, Any]) -> AlertKind | None:
+    """The first kind of alerts that a resource is of; None if it is of none."""
+    found = codes_of(content, "code") | codes_of(content, "category")
+    by_code = next((kind for kind in places().kinds if found & kind.codes), None)
+    return by_code or next((kind for name in _names(content) if (kind := _kind_by_words(name))), None)
+
+
+def is_of_third_party(content: Mapping[str, Any]) -> bool:
+    """Whether the name of a resource makes it a statement from or about somebody else."""
+    return any(places().third_party.search(small_letters(name)) for name in _names(content))
+
+
+@lru_cache(4096)
+def _kind_by_words(name: str) -> AlertKind | None:
+    letters = small_letters(name)
+    for kind in places().kinds:
+        if kind.words and (found := kind.words.search(letters)):
+            around = f"{letters[: found.start()]}|{letters[found.end() :]}"
+            return None if places().without.search(around) else kind
+    return None
+
+
+@lru_cache(4096)
+def _dissents_by_words(name: str) -> bool:
+    return places().dissent_words.search(small_letters(name)) is not None
+
+
+def _is_plan(resource_type: str, content: Mapping[str, Any], plan_codes: frozenset[Code]) -> bool:
+    if any(codes_of(content, element) & plan_codes for element in _PLAN_ELEMENTS if element in content):
+        return True
+    if not_performed_decision(content) is not None:
+        return resource_type in merge_rules().plan_elements
+    return is_plan_by_words(resource_type, content)
+
+
+def _is_dissent(resource_type: str, content: Mapping[str, Any]) -> bool:
+    known = places().dissent_codes
+    if resource_type == "Consent":
+        scopes = {code for _, code in codes_of(content, "scope")} or {""}
+        denies = text_at(content, "provision", "type") == "deny" or codes_of(content, "policyRule") & known
+        return bool(denies and scopes & _PRIVACY)
+    return bool(codes_of(content, "code") & known) or any(map(_dissents_by_words, _names(content)))
+
+
+def _names(content: Mapping[str, Any]) -> Iterator[str]:
+    if "code" in content:
+        yield from concept_texts(content, "code")
+        yield from (display for display in values_at(content, "code", "coding", "display") if isinstance(display, str))
+    elif "title" in content or "category" in content:
+        yield text_at(content, "title")
+        yield from concept_texts(content, "category")
+
+
+def _codes(written: Sequence[object]) -> frozenset[Code]:
+    split = (str(each).rpartition("|") for each in written)
+    return frozenset((system or _SNOMED, code) for system, _, code in split)
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryCodes:
+    """The codes of `schemas/summary/codes.yaml`, with the plans and "none known" codes of `schemas/merge/`.
+
+    `alerts` are the kinds of Flags in the order in which they are shown. `lists` are the codes of a source's List for
+    each section that can state "none known".
+    """
+
+    about_me: frozenset[Code]
+    plans: frozenset[Code]
+    alerts: tuple[frozenset[Code], ...]
+    lists: Mapping[str, frozenset[Code]]
+    long_results: frozenset[Code]
+    long_result_words: tuple[str, ...]
+    pregnancy: frozenset[Code]
+    social_history: frozenset[Code]
+    languages: frozenset[str]
+    none_known: frozenset[Code]
+
+
+@cache
+def summary_codes() -> SummaryCodes:
+    """The codes, read once from the files."""
+    table = read_clinical_data("summary/codes")
+    denials = read_clinical_data("merge/none-known")
+    emergency = read_clinical_data("merge/plans")
+    return SummaryCodes(
+        about_me=_codes(table["about-me"]),
+        plans=_codes(table["plans"]) | {(each["system"], each["code"]) for each in emergency["codes"]},
+        alerts=tuple(_codes(codes) for codes in table["alerts"].values()),
+        lists={name: _codes(codes) for name, codes in table["lists"].items()},
+        long_results=_codes(table["long-results"]),
+        long_result_words=tuple(table["long-result-words"]),
+        pregnancy=_codes(table["pregnancy"]),
+        social_history=_codes(table["social-history"]),
+        languages=frozenset(table["languages"]),
+        none_known=frozenset(
+            (each["system"], each["code"]) for codes_of_type in denials.values() for each in codes_of_type
+        ),
+    )
+
+
+_CONFIDENTIALITY = "confidentiality"
+_RESTRICTED = ("RESTRICTED", "VERY RESTRICTED")
+_ALERT_TYPES = frozenset(
+    ["CarePlan", "Condition", "DetectedIssue", "Flag", "Observation", "Procedure", "RiskAssessment"]
+)
+
+
+class Labels(NamedTuple):
+    """The mark of each label, the codes that the copy for the person leaves out, and the mark of an alert."""
+
+    marks: Mapping[Code, str]
+    by_code: Mapping[str, str]
+    left_out: frozenset[str]
+    alert: str
+
+
+@cache
+def labels() -> Labels:
+    """The labels, read once from the file."""
+    table = read_clinical_data("summary/confidentiality")
+    marks = {(system, code): words for system, codes in table["labels"].items() for code, words in codes.items()}
+    by_code = {code: words for (_, code), words in marks.items()}
+    return Labels(marks, by_code, frozenset(table["left-out"]), table["alert"])
+
+
+def marks(contents: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The marks of a line with these contents, each once, as plain text."""
+    found: dict[str, None] = {}
+    for content in contents:
+        found.update(dict.fromkeys(_label_marks(content)))
+    if any(map(_is_hidden_alert, contents)):
+        # One mark says all of it.
+        return [labels().alert, *[mark for mark in found if mark.startswith(_RESTRICTED)]]
+    return list(found)
+
+
+def is_left_out(content: Mapping[str, Any]) -> bool:
+    """Whether the copy for the person leaves this resource out."""
+    codes = {text_at(label, "code").upper() for label in _security(content)}
+    if codes & labels().left_out or content.get("resourceType") == "RelatedPerson":
+        return True
+    return _is_hidden_alert(content) or is_of_third_party(content)
+
+
+def _security(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    meta = content.get("meta")
+    return objects_at(meta, "security") if isinstance(meta, dict) and "security" in meta else []
+
+
+def _label_marks(content: Mapping[str, Any]) -> Iterable[str]:
+    for label in _security(content):
+        system, code = text_at(label, "system"), text_at(label, "code").upper()
+        known = labels().marks.get((system, code))
+        # A source may write the system in another way.
+        by_code = next(
+            (words for (_, each), words in labels().marks.items() if each == code and each in ("R", "V")), ""
+        )
+        if found := known or (by_code if _CONFIDENTIALITY in system.casefold() or not system else ""):
+            yield found
+
+
+def _is_hidden_alert(content: Mapping[str, Any]) -> bool:
+    if content.get("resourceType") not in _ALERT_TYPES:
+        return False
+    kind = alert_kind(content)
+    return kind is not None and kind.not_for_person
+
+
+_NUMBER = r"(?!0[0-9]{3,4} ?[0-9]{3} ?[0-9]{3})[#*]?[a-z]?(?:[0-9][ -]?){2,8}[0-9][a-z#*]?(?![0-9])"
+_BETWEEN = r"[^0-9<]{0,30}?"
+
+
+class _Access(NamedTuple):
+    words: tuple[str, ...]
+    before: re.Pattern[str]
+    after: re.Pattern[str]
+    held: str
+
+
+@cache
+def _access() -> _Access:
+    table = read_clinical_data("summary/confidentiality")
+    words = tuple(table["access"])
+    either = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+    return _Access(
+        words,
+        re.compile(rf"((?<![a-z0-9])(?:{either}){_BETWEEN})(?<![0-9]){_NUMBER}", re.I),
+        re.compile(rf"(?<![0-9a-z]){_NUMBER}((?: is)?(?: the)?(?: for(?: the)?)? (?:{either})(?![a-z]))", re.I),
+        table["access-held"],
+    )
+
+
+def hide_access_codes(narrative: str) -> str:
+    """The narrative with each number that stands beside a word for a key safe or a door replaced."""
+    access, letters = _access(), narrative.lower()
+    if not any(word in letters for word in access.words):
+        return narrative
+    hidden = access.after.sub(rf"{access.held}\1", narrative)
+    return access.before.sub(rf"\1{access.held}", hidden)
