@@ -81,6 +81,14 @@ def _is_against(content: Mapping[str, Any]) -> bool:
     return content.get("doNotPerform") is True or text_at(content, "status") in (*_STOPS, "not-taken", "not-done")
 
 
+def act_words(record: SummaryRecord, statement: Statement) -> list[str]:
+    """A paragraph of XHTML on who stopped, paused or forbade a medicine, when and why; none if nobody did."""
+    content = statement.content
+    if not _is_against(content) or (text_at(content, "status") == "completed" and "statusReason" not in content):
+        return []
+    return [f"{strong(text(_act(content)))} {text(_by(record, statement))}"]
+
+
 def _act(content: Mapping[str, Any]) -> str:
     if content.get("doNotPerform") is True:
         return "DO NOT GIVE"
@@ -95,6 +103,8 @@ def _by(record: SummaryRecord, statement: Statement) -> str:
         since = clinical_date_text(statement).removeprefix("from ")
         when = f"since {since}" if since else f"on {recorded_date(statement) or changed_on(statement)}"
         return f"{when}, as {organisation} recorded{reason}."
+    if content.get("doNotPerform") is True:
+        return f"by order of {organisation}, {_stated_on(statement)}{reason}."
     return f"by {organisation}, {changed_on(statement)}{reason}."
 
 

@@ -49,7 +49,7 @@ class Section:
 
 
 class Line(NamedTuple):
-    """The line of one fact. `what` and `details` are paragraphs of XHTML.
+    """The line of one fact. `what`, `details` and `kind` are paragraphs of XHTML; `kind` is a cell of its own.
 
     `others` are further facts that the line stands for: earlier results of a kind, or copies in another type.
     `conflicts` are paragraphs about the conflicts of the line; None: those that every fact has. After `valid_until`
@@ -63,6 +63,7 @@ class Line(NamedTuple):
     conflicts: Sequence[str] | None = None
     others: Sequence[Fact] = ()
     is_listed: bool = True
+    kind: Sequence[str] | None = None
 
 
 class Group(NamedTuple):
@@ -70,6 +71,7 @@ class Group(NamedTuple):
 
     caption: str
     lines: Sequence[Line]
+    columns: Sequence[str] = COLUMNS
 
 
 class SectionDefinition(NamedTuple):
@@ -98,7 +100,9 @@ def build_section(
 
     `also_entries` are facts that the section refers to without a line, because another section shows them.
     """
-    tables = "".join(table(group.caption, COLUMNS, [_row(record, line) for line in group.lines]) for group in groups)
+    tables = "".join(
+        table(group.caption, group.columns, [_row(record, line) for line in group.lines]) for group in groups
+    )
     remark_paragraphs = "".join(paragraph(remark) for remark in remarks if remark)
     if not tables and definition.text_if_empty is None:
         if not remark_paragraphs:
@@ -135,7 +139,8 @@ def _row(record: SummaryRecord, line: Line) -> Row:
     says = [paragraph for fact in facts for paragraph in sources.source_paragraphs(record, fact)]
     contents = [statement.content for fact in facts for statement in record.valid_statements(fact)]
     what = [*line.what, *[strong(text(mark)) for mark in marks(contents)]]
-    return Row((what, list(dict.fromkeys([*warnings, *line.details, *own])), list(dict.fromkeys(says))))
+    kind = [] if line.kind is None else [line.kind]
+    return Row((what, list(dict.fromkeys([*warnings, *line.details, *own])), *kind, list(dict.fromkeys(says))))
 
 
 def _modifier_warning(record: SummaryRecord, fact: Fact) -> Iterable[str]:

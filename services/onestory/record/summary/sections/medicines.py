@@ -1,186 +1,130 @@
-"""Medicines: current repeats, repeats of a former practice, acute ones of a year, those stopped within six months.
+"""The section of medicines: one row each, by how they stand; what stopped within six months comes last.
 
-A repeat is shown while it is current and for six months after it stopped; an acute prescription is shown for a year. A
-missing date is taken as late as possible, so a medicine is shown too long rather than too short.
+A row has the name, the dose, the kind with its dates, and the sources. Rows of one ingredient stand together, the
+newest first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import sources
 from onestory.record.summary.allergy_hints import Risk, drug_risks, medicine_warnings
 from onestory.record.summary.clinical_dates import date_text
-from onestory.record.summary.dates import months_after
+from onestory.record.summary.conflict_words import act_words, organisation_words
+from onestory.record.summary.dates import day
 from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.doses import doses
-from onestory.record.summary.model import SummaryRecord, end_of_day
+from onestory.record.summary.medicine_rows import MedicineRow, last_issued, medicine_rows, row_status
+from onestory.record.summary.medicine_standing import (
+    ANTICIPATORY,
+    COURSE,
+    CURRENT,
+    FORBIDDEN,
+    GROUPS,
+    INFUSION,
+    LAPSED,
+    STOPPED,
+    SUPPLIES,
+    UNSURE,
+    WHEN_REQUIRED,
+    MedicineStatus,
+    course_kinds,
+    is_acute,
+    is_continuous,
+    standing_words,
+)
+from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.notation import plain_notation
 from onestory.record.summary.places import summary_codes
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.values import period_text
-from onestory.record.summary.wording import name_of, notes, own_name, status_of
-from onestory.shared.fhir.dates import NEVER, parse_date
-from onestory.shared.fhir.json import codes_of, concept_texts, extensions, objects_at, text_at, values_at
+from onestory.record.summary.wording import name_of, notes, own_name
+from onestory.shared.fhir.dates import parse_date, uk_day
+from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
 
 _MEDICINES = SectionDefinition(
     "10160-0",
     "Medicines",
     "No current medicines received. Ask the person and check the GP record.",
+    types=frozenset(["MedicationRequest", "MedicationStatement"]),
 )
-_TYPES = ("MedicationRequest", "MedicationStatement")
-_REPORTED_STATUSES = {"not-taken": "Reported as not taken", "unknown": "Reported; not known whether it is taken"}
-
-FORBIDDEN = "Not to be given"
-CURRENT = "Current"
-UNSURE = "Planned, or its source does not know"
-ACUTE = "Acute, within a year"
-FORMER = "Repeats of a former practice: not known to be current"
-STOPPED = "Stopped or ended within six months, or not taken"
-GROUPS = (FORBIDDEN, CURRENT, UNSURE, ACUTE, FORMER, STOPPED)
-"""In the order in which they are shown: the most important first."""
-
-_STOPPED_MONTHS = 6
-_ACUTE_MONTHS = 12
-_OVER_STATUSES = {"completed", "stopped", "cancelled", "not-taken"}
-_UNSURE_STATUSES = {"draft", "intended", "unknown"}
-_UNSURE_INTENTS = {"proposal", "option"}
-_ENDS = (
-    ("effectivePeriod", "end"),
-    ("dispenseRequest", "validityPeriod", "end"),
-    ("dosageInstruction", "timing", "repeat", "boundsPeriod", "end"),
-    ("dosage", "timing", "repeat", "boundsPeriod", "end"),
-)
-_BEGINS = (
-    ("authoredOn",),
-    ("effectiveDateTime",),
-    ("effectivePeriod", "start"),
-    ("dosageInstruction", "timing", "event"),
-    ("dosage", "timing", "event"),
-    ("dosageInstruction", "timing", "repeat", "boundsPeriod", "start"),
-    ("dosage", "timing", "repeat", "boundsPeriod", "start"),
-)
-
-
-class MedicineStatus(NamedTuple):
-    """The group that a medicine is shown in, and the time until which it is."""
-
-    group: str
-    until: datetime
+COLUMNS = ("Medicine", "Dose and how", "Kind, and last issued", "Who says so")
+_REPORTED = {"not-taken": "Not taken, as reported", "unknown": "Reported; not known if taken", "intended": "Planned"}
+_KINDS = {
+    WHEN_REQUIRED: "When required",
+    ANTICIPATORY: "Anticipatory: not started",
+    INFUSION: "Infusion",
+    COURSE: "Acute",
+}
 
 
 def medicines(record: SummaryRecord) -> Section | None:
     """The section. Medicines that are too old are counted only."""
-    names = {fact.id: name_of(record.shown(fact).content) for fact in record.facts(*_TYPES)}
     risks = drug_risks(record)
     groups: dict[str, list[Line]] = {group: [] for group in GROUPS}
     older = 0
-    for fact in sorted(record.facts(*_TYPES), key=lambda fact: _order(fact, names)):
-        if status := _fact_status(record, fact):
-            groups[status.group].append(_line(record, fact, names[fact.id], status, risks))
+    for row in sorted(medicine_rows(record), key=lambda row: _order(record, row)):
+        status = row_status(record, row)
+        if status.until > record.at:
+            groups[status.group].append(_line(record, row, status, risks))
         else:
-            older += 1
-    taken = [line.fact for group in (CURRENT, ACUTE) for line in groups[group]]
+            older += 1 + len(row.also)
+    taken = [line.fact for group in CURRENT for line in groups[group]]
     stated = sources.none_known_remarks(record, "medicines", taken)
     more = f"More is held: {older} older medicines are not shown here (acute ones of more than a year, others that "
     return build_section(
         record,
         _MEDICINES,
-        [Group(caption, lines) for caption, lines in groups.items()],
+        [Group(caption, lines, COLUMNS) for caption, lines in groups.items()],
         remarks=[*stated, f"{more}ended more than six months ago)." if older else ""],
         empty="nilknown" if stated else "unavailable",
     )
 
 
-def _fact_status(record: SummaryRecord, fact: Fact) -> MedicineStatus | None:
-    """The status of the fact; the most current statement decides, because a medicine that is taken may do harm."""
-    statuses = [medicine_status(record, statement) for statement in record.valid_statements(fact)]
-    valid = [status for status in statuses if status.until > record.at]
-    if not valid:
-        return None
-    decisive = min(valid, key=lambda status: GROUPS.index(status.group))
-    return MedicineStatus(decisive.group, min(status.until for status in valid))
+def _order(record: SummaryRecord, row: MedicineRow) -> tuple[str, float, str]:
+    shown = record.shown(row.lead)
+    begun = parse_date(_begun(shown.content))
+    newest = begun.begin if begun else shown.recorded_at
+    return row.lead.medicine or _ingredient(name_of(shown.content)), -newest.timestamp(), row.lead.id
 
 
-def medicine_status(record: SummaryRecord, statement: Statement) -> MedicineStatus:
-    """The status of a medicine by one statement, and by whether its source is still the person's practice."""
-    content = statement.content
-    if content.get("doNotPerform") is True:
-        return MedicineStatus(FORBIDDEN, NEVER)
-    status = text_at(content, "status")
-    if _is_acute(content):
-        ended_early = status in _OVER_STATUSES - {"completed"}
-        until = months_after(_latest_time(content, statement.recorded_at), _ACUTE_MONTHS)
-        return MedicineStatus(STOPPED if ended_early else ACUTE, until)
-    if status in _OVER_STATUSES:
-        return MedicineStatus(STOPPED, _stopped_until(record, statement))
-    if status in _UNSURE_STATUSES or text_at(content, "intent") in _UNSURE_INTENTS:
-        return MedicineStatus(UNSURE, months_after(_latest_time(content, statement.recorded_at), _ACUTE_MONTHS))
-    return _repeat_status(record, statement)
+def _ingredient(name: str) -> str:
+    """The first word of a medicine's name: UK products are named by their ingredient first."""
+    return next(iter(name.casefold().split()), "")
 
 
-def _repeat_status(record: SummaryRecord, statement: Statement) -> MedicineStatus:
-    end = max(_moments(statement.content, [("effectivePeriod", "end")]), default=None)
-    if end and end <= record.at:
-        return MedicineStatus(STOPPED, months_after(end, _STOPPED_MONTHS))
-    if until := record.former_until(statement):
-        return MedicineStatus(FORMER, months_after(end_of_day(until), _STOPPED_MONTHS))
-    return MedicineStatus(CURRENT, end or NEVER)
+def _begun(content: Mapping[str, Any]) -> str:
+    period = text_at(content, "effectivePeriod", "start")
+    dates = (text_at(content, name) for name in ("authoredOn", "effectiveDateTime", "whenHandedOver", "whenPrepared"))
+    return next((found for found in (*dates, period) if found), "")
 
 
-def _stopped_until(record: SummaryRecord, statement: Statement) -> datetime:
-    """Until when a stopped medicine is shown: the longer time if the source does not say whether it was a repeat."""
-    ended = [end for end in _moments(statement.content, _ENDS) if end <= record.at]
-    # If no end is stated, the medicine stopped at the latest when that was recorded.
-    stopped = months_after(max(ended, default=statement.recorded_at), _STOPPED_MONTHS)
-    if _course(statement.content):
-        return stopped
-    return max(stopped, months_after(_latest_time(statement.content, statement.recorded_at), _ACUTE_MONTHS))
-
-
-def _is_acute(content: Mapping[str, Any]) -> bool:
-    return "acute" in _course(content)
-
-
-def _course(content: Mapping[str, Any]) -> set[str]:
-    """The kind of course, such as `acute` or `continuous`, from the FHIR element or the UK extension."""
-    stated = [found for found in values_at(content, "courseOfTherapyType", "coding", "code") if isinstance(found, str)]
-    for ending in ("PrescriptionType", "PrescriptionType-1"):
-        stated += [text_at(one, "valueCodeableConcept", "coding", "code") for one in extensions(content, ending)]
-    return {found.casefold() for found in stated if found}
-
-
-def _latest_time(content: Mapping[str, Any], otherwise: datetime) -> datetime:
-    """The latest time that the statement names; if it names none, `otherwise`."""
-    return max(_moments(content, (*_BEGINS, *_ENDS)), default=otherwise)
-
-
-def _moments(content: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> list[datetime]:
-    found = [parse_date(written) for path in paths for written in values_at(content, *path)]
-    return [known.end for known in found if known]
-
-
-def _order(fact: Fact, names: Mapping[str, str]) -> tuple[str, str, str, str]:
-    # A request and the statement that it is taken stand together, under one of their names.
-    first_id = min(each for each in (fact.id, *fact.related) if each in names)
-    return (names[first_id].casefold(), first_id, fact.resource_type, fact.id)
-
-
-def _line(record: SummaryRecord, fact: Fact, name: str, status: MedicineStatus, risks: Sequence[Risk]) -> Line:
-    shown = record.shown(fact)
-    exact_content = record.exact_content(shown)
-    doses_shown = [] if doses(exact_content) else _doses_of_others(record, fact)
-    details = [detail for detail in [*doses_shown, *_details(record, exact_content)] if detail]
-    all_notes = [note for statement in record.valid_statements(fact) for note in notes(statement.content)]
+def _line(record: SummaryRecord, row: MedicineRow, status: MedicineStatus, risks: Sequence[Risk]) -> Line:
+    name = name_of(record.shown(row.lead).content)
+    every = [statement for fact in (row.lead, *row.taken) for statement in record.valid_statements(fact)]
     return Line(
-        fact,
-        [strong(text(name)), _kind(shown.content), *medicine_warnings(risks, name)],
-        [text(detail) for detail in dict.fromkeys([*details, *all_notes])],
+        row.lead,
+        [strong(text(plain_notation(name))), *medicine_warnings(risks, name)],
+        [*_dose_paragraphs(record, row), *_acts(record, row), *_remarks(record, every)],
         status.until,
+        kind=[text(part) for part in _kind(record, row, status) if part],
+        others=row.also,
     )
+
+
+def _dose_paragraphs(record: SummaryRecord, row: MedicineRow) -> list[str]:
+    """The doses that a row leads with: none where they differ, because its conflict shows each of them."""
+    facts = (row.lead, *row.taken)
+    if any(conflict.kind == "dose" for fact in facts for conflict in fact.conflicts):
+        return []
+    for fact in facts:
+        if dose_texts := doses(record.exact_content(record.shown(fact))):
+            return [text(dose) for dose in dose_texts]
+    return [text(dose) for fact in facts for dose in _doses_of_others(record, fact)]
 
 
 def _doses_of_others(record: SummaryRecord, fact: Fact) -> list[str]:
@@ -191,32 +135,81 @@ def _doses_of_others(record: SummaryRecord, fact: Fact) -> list[str]:
     return []
 
 
-def _kind(content: Mapping[str, Any]) -> str:
-    if content.get("resourceType") == "MedicationRequest":
-        return "Order not to give it" if content.get("doNotPerform") is True else "Prescribed"
+def _acts(record: SummaryRecord, row: MedicineRow) -> Iterator[str]:
+    """Who paused, stopped or forbade the medicine, unless a conflict of the row says so."""
+    if any(conflict.kind in ("status", "negation") for conflict in row.lead.conflicts):
+        return
+    for statement in record.valid_statements(row.lead):
+        yield from act_words(record, statement)
+
+
+def _remarks(record: SummaryRecord, statements: list[Statement]) -> list[str]:
+    found = []
+    for statement in statements:
+        content = statement.content
+        reasons = [*concept_texts(content, "reasonCode"), *_referenced_reasons(record, content)]
+        found += [f"For {', '.join(dict.fromkeys(reasons))}"] if reasons else []
+        found += [plain_notation(note) for note in notes(content)]
+    asks = standing_words().asks_to_act
+    return [strong(text(each)) if asks.search(each) else text(each) for each in dict.fromkeys(found)]
+
+
+def _kind(record: SummaryRecord, row: MedicineRow, status: MedicineStatus) -> Iterator[str]:
+    shown = record.shown(row.lead)
+    content = shown.content
+    yield _kind_of(content, status)
+    if row.taken:
+        yield "Reported as taken too"
+    issued = last_issued(record, row)
+    if issued and issued.uk_day:
+        words = "Not issued since" if status.group == LAPSED and not status.ended else "Last issued"
+        yield f"{words} {day(issued.uk_day)}"
+    if status.ended and status.group in (LAPSED, STOPPED):
+        ended = day(uk_day(status.ended - timedelta(seconds=1)))
+        supply = row.lead.resource_type in SUPPLIES
+        words = "Supplied" if supply else "Authorisation ended" if status.group == LAPSED else "Ended"
+        yield f"{words} {ended}"
+    yield from _dates(record, shown, status)
+
+
+def _kind_of(content: Mapping[str, Any], status: MedicineStatus) -> str:
+    resource_type, stated = content.get("resourceType"), text_at(content, "status")
+    if status.group == FORBIDDEN:
+        return "DO NOT GIVE"
+    if resource_type in SUPPLIES:
+        return "Given" if resource_type == "MedicationAdministration" else "Supplied"
     if codes_of(content, "medicationCodeableConcept") & summary_codes().none_known:
         return "Reported"
-    return _REPORTED_STATUSES.get(text_at(content, "status"), "Reported as taken")
+    request = resource_type == "MedicationRequest"
+    if not request and stated in _REPORTED:
+        return _REPORTED[stated]
+    if status.group == STOPPED:
+        return "Was prescribed" if request else "Was taken"
+    if status.group == UNSURE:
+        intent = text_at(content, "intent")
+        return f"Planned ({intent})" if request and intent not in ("", "order") else "Planned"
+    if status.group in _KINDS:
+        return _KINDS[status.group]
+    kind = "Repeat" if is_continuous(content) else "Acute" if is_acute(content) else ", ".join(course_kinds(content))
+    if not kind and request:
+        return "" if text_at(content, "authoredOn") else "Prescribed"
+    return kind or "Reported as taken"
 
 
-def _details(record: SummaryRecord, content: Mapping[str, Any]) -> Iterator[str]:
-    yield from doses(content)
-    intent = text_at(content, "intent")
-    status_parts = [
-        status_of(content),
-        "" if intent == "order" else intent,
-        *concept_texts(content, "courseOfTherapyType"),
-    ]
-    yield ", ".join(part for part in status_parts if part)
-    yield from concept_texts(content, "statusReason")
-    if authored := text_at(content, "authoredOn"):
-        yield f"Prescribed {date_shown(authored)}"
-    yield date_text(content, "effective")
+def _dates(record: SummaryRecord, shown: Statement, status: MedicineStatus) -> Iterator[str]:
+    content = shown.content
+    supply = content.get("resourceType") in SUPPLIES
+    completed = text_at(content, "status") == "completed" and status.group != STOPPED and not supply
+    if begun := text_at(content, "authoredOn"):
+        yield f"{'Supplied' if completed else 'Prescribed'} {date_shown(begun)}"
+    if completed:
+        yield f"Sent as completed: ask {organisation_words(record, shown)} if it goes on"
+    if supply and (handed := _begun(content)):
+        yield f"{date_shown(handed)} by {organisation_words(record, shown)}"
+    yield date_text(content, "effective") if not supply else ""
     for validity in objects_at(content, "dispenseRequest", "validityPeriod"):
-        yield f"Valid {period_text(validity)}"
-    reasons = [*concept_texts(content, "reasonCode"), *_referenced_reasons(record, content)]
-    if reasons:
-        yield f"For {', '.join(dict.fromkeys(reasons))}"
+        if end := text_at(validity, "end"):
+            yield f"Valid until {date_shown(end)}"
 
 
 def _referenced_reasons(record: SummaryRecord, content: Mapping[str, Any]) -> Iterator[str]:

@@ -119,6 +119,8 @@ TYPES_WITH_SECTION = frozenset(
         "FamilyMemberHistory",
         "Flag",
         "Immunization",
+        "MedicationAdministration",
+        "MedicationDispense",
         "MedicationRequest",
         "MedicationStatement",
         "Observation",
