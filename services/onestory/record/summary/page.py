@@ -59,7 +59,8 @@ table{border-collapse:collapse;width:100%;margin:.25rem 0 .5rem}
 caption{text-align:left;font-weight:bold;padding:.15rem 0}
 th,td{border:1px solid #768692;padding:.2rem .4rem;text-align:left;vertical-align:top;min-width:7rem;hyphens:none}
 th[scope=row]{font-weight:normal}thead th{background:#f0f4f5}
-th[scope=row]{width:28%}td:nth-child(3){width:30%;color:#425563;font-size:.875rem}
+th[scope=row]{width:28%}td:last-child{width:30%;color:#425563;font-size:.875rem}
+td:nth-child(3):not(:last-child){width:17%}
 .br{display:block}.evidence{font-size:.875rem;color:#425563}summary{cursor:pointer}
 header{border-bottom:2px solid #005eb8}header strong{font-size:1.4rem}
 #s-notices{border:3px solid #d5281b;padding:0 .75rem .25rem;margin-top:.5rem}#s-notices h2{margin-top:.25rem}
@@ -72,7 +73,8 @@ p,ul{margin:1pt 0}section{overflow:visible}
 table{margin:0 0 2pt;width:calc(100% - 1pt)}
 caption{padding:0}th,td{padding:0 3pt;min-width:60pt;border-color:#aeb7bd}
 thead{display:table-row-group}thead th{display:none}
-th[scope=row]{width:36%}td:nth-child(3){width:33%}td:nth-child(3),.evidence,footer{font-size:10pt}
+th[scope=row]{width:36%}td:last-child{width:33%}td:last-child,.evidence,footer{font-size:10pt}
+th[scope=row]:has(~td:nth-child(4)){width:27%}td:last-child:nth-child(4){width:30%}td:nth-child(3):not(:last-child){width:17%}
 tr{break-inside:avoid}caption{break-after:avoid}
 .br{display:inline}.br::before{content:" \\00B7  "}strong+.br{display:inline}
 details.evidence{display:inline}details.evidence>summary{display:none}
