@@ -64,7 +64,7 @@ def shown_case(number: str) -> dict[str, str]:
 
 
 def _folder(number: str) -> Path:
-    return next(CASES.glob(f"{number}-*/"))
+    return next(CASES.glob(f"{int(number):02d}-*/"))
 
 
 def _print(number: str, page_folder: Path | None) -> None:

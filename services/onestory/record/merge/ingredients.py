@@ -30,6 +30,7 @@ _NOTE = "A note at another medicine says that this one is to stop or to pause."
 _BRAND = "Same medicine, brand and generic: not two medicines to give."
 _FIXED_BRAND = "Same medicine in different brands, which are not interchangeable: not two medicines to give."
 _STRENGTHS = "Same medicine in several strengths: read the lines together."
+_OTHER_STRENGTHS = "Same medicine in another strength at another source: not two medicines to give."
 _FORMS = "Same medicine in another form or salt, of which doses may not be equal: not two medicines to give."
 _ENTRIES = "Same medicine in several entries: not two medicines to give."
 _SHARED = "Both contain {}: count it once."
@@ -132,14 +133,16 @@ class IngredientGroups:
         return compare(a.regimen, b.regimen, a.product, b.product) is DoseComparison.DIFFERENT
 
     def _same_ingredient(self, group: Bucket) -> Iterator[FactConflict]:
-        """Yields one hint for the products of one ingredient that are current or paused."""
+        """Yields one hint for the products of one ingredient that are current."""
         by_product: dict[Hashable, Bucket] = {}
         for reading in group:
-            if not reading.negative and reading.phase in ("current", "paused"):
+            if _is_current(reading):
                 by_product.setdefault(reading.codes or self._product(reading), []).append(reading)
         if len(by_product) > 1:
             products = [self._product(side[0]) for side in by_product.values()]
-            yield conflict("same-ingredient", _explanation(products), *by_product.values())
+            sources = [{reading.source for reading in side} for side in by_product.values()]
+            of_one_source = bool(frozenset.intersection(*map(frozenset, sources)))
+            yield conflict("same-ingredient", _explanation(products, of_one_source), *by_product.values())
 
     def _shared_ingredients(self, current: Bucket) -> Iterator[FactConflict]:
         """Yields a hint for each ingredient that two different combinations contain."""
@@ -234,7 +237,8 @@ def _is_current(reading: Reading) -> bool:
     return reading.phase == "current" and not reading.negative
 
 
-def _explanation(products: Sequence[Product]) -> str:
+def _explanation(products: Sequence[Product], of_one_source: bool) -> str:
+    """What the products have in common. One source that has them all may mean one regimen of several strengths."""
     brands = {product.brand for product in products}
     ingredients = frozenset().union(*[product.ingredients for product in products])
     if len(brands) > 1:
@@ -243,7 +247,9 @@ def _explanation(products: Sequence[Product]) -> str:
         return _FORMS
     if ingredients & lexicon().same_brand and len({product.salts for product in products}) > 1:
         return _FORMS
-    return _STRENGTHS if len({product.strengths for product in products}) > 1 else _ENTRIES
+    if len({product.strengths for product in products}) > 1:
+        return _STRENGTHS if of_one_source else _OTHER_STRENGTHS
+    return _ENTRIES
 
 
 def _group_keys(medicines: Medicines) -> dict[int, str]:

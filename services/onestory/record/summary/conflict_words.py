@@ -37,8 +37,15 @@ def conflict_words(record: SummaryRecord, conflict: FactConflict) -> list[str]:
             return [headline, *(_dose_line(record, each) for each in _newest_first(statements)), *_more(conflict)]
         if conflict.kind in ("status", "negation") and (words := _status_words(record, statements)):
             return [*words, *_more(conflict)]
+        if conflict.kind == "note" and (words := _note_words(record, statements)):
+            return [*words, *_more(conflict)]
+        if conflict.kind == "same-class":
+            named = dict.fromkeys(f"{name_of(each.content)} ({_who_and_when(record, each)})" for each in statements)
+            return [f"{strong(text(conflict.explanation))} {text('; '.join(named))}.", *_more(conflict)]
     if conflict.is_hint:
-        return [f"{strong('Read together:')} {text(conflict.explanation)}", *side_words(record, conflict)]
+        names = dict.fromkeys(name_of(each.content) for each in statements)
+        listed = f" {text('; '.join(names))}." if len(names) > 1 else ""
+        return [f"{text(conflict.explanation)}{listed}", *_more(conflict)]
     return [f"{strong('Sources disagree:')} {text(conflict.explanation)}", *side_words(record, conflict)]
 
 
@@ -75,6 +82,18 @@ def _status_words(record: SummaryRecord, statements: Sequence[Statement]) -> lis
         return []
     first = [f"{strong(text(_act(each.content)))} {text(_by(record, each))}" for each in _newest_first(against)]
     return [*first, *dict.fromkeys(text(_still(record, each)) for each in _newest_first(going_on))]
+
+
+def _note_words(record: SummaryRecord, statements: Sequence[Statement]) -> list[str]:
+    """The notes that stop a medicine, each with the medicine at which it stands; then the medicines that go on."""
+    noted = [each for each in statements if notes(each.content)]
+    going_on = [each for each in statements if not notes(each.content)]
+    words = [
+        f"{strong('Stopped by a note?')} “{text('; '.join(notes(each.content)))}” "
+        f"({text(name_of(each.content))}, {text(_who_and_when(record, each))})."
+        for each in _newest_first(noted)
+    ]
+    return [*words, *dict.fromkeys(text(_still(record, each)) for each in going_on)] if words else []
 
 
 def _is_against(content: Mapping[str, Any]) -> bool:

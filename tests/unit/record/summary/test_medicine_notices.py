@@ -72,3 +72,33 @@ def test_many_disagreements_are_named_and_not_cut_in_silence() -> None:
 @needs_clinical_cases
 def test_methotrexate_every_day_and_every_week_stands_at_the_top() -> None:
     assert shown_case("13")["Please note"].startswith("Methotrexate 2.5mg tablets: DOSES DIFFER")
+
+
+def test_a_note_that_stops_another_medicine_stands_at_the_top_with_its_words() -> None:
+    edoxaban = ordered("e1", HOSPITAL, ("1", "Edoxaban 60mg tablets"), note=[{"text": "STOP rivaroxaban"}])
+    rivaroxaban = ordered("r1", GP, ("2", "Rivaroxaban 20mg tablets"))
+
+    told_of = told(edoxaban, rivaroxaban)
+
+    assert told_of["Please note"].startswith(
+        "Rivaroxaban 20mg tablets: Stopped by a note? “STOP rivaroxaban” (Edoxaban"
+    )
+    assert "Two anticoagulants are current." not in told_of["Please note"]
+    assert "Two anticoagulants are current." in told_of["Medicines"]
+
+
+def test_two_medicines_of_a_class_stand_at_the_top() -> None:
+    notice = told(
+        ordered("e1", HOSPITAL, ("1", "Edoxaban 60mg tablets")), ordered("r1", GP, ("2", "Rivaroxaban 20mg tablets"))
+    )["Please note"]
+
+    assert "Two anticoagulants are current." in notice
+    assert "Edoxaban 60mg tablets (Vale Royal Hospital, 1 Nov 2026)" in notice
+
+
+@needs_clinical_cases
+def test_a_hint_names_the_lines_and_does_not_repeat_them() -> None:
+    medicines = shown_case("4")["Medicines"]
+
+    assert "Same medicine in another strength at another source: not two medicines to give. Metformin 1g" in medicines
+    assert medicines.count("Two To Be Taken Twice A Day") == 1

@@ -1,4 +1,4 @@
-"""The notices of medicines whose sources disagree on what is given: do not give, stopped, paused, and the dose.
+"""The notices of medicines: do not give, stopped, paused, stopped by a note, two of one class, and the dose.
 
 Wording that differs alone is no notice; it stands beside the medicine. Each disagreement has one notice, with the name
 of the medicine first; stops come before doses.
@@ -12,11 +12,12 @@ from onestory.record.merge.model import Fact, FactConflict
 from onestory.record.summary.conflict_words import conflict_words
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
-from onestory.record.summary.wording import name_of
+from onestory.record.summary.wording import name_of, notes
 from onestory.shared.fhir.json import text_at
 
 _TYPES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
-_RANKS = {"negation": 0, "status": 1, "dose": 2}
+_RANKS = {"negation": 0, "status": 1, "note": 2, "same-class": 3, "dose": 4}
+_STOPS = ("negation", "status", "note")
 _OVER = ("stopped", "cancelled", "completed")
 _MAX_NOTICES = 8
 
@@ -33,12 +34,14 @@ def medicine_notices(record: SummaryRecord) -> Iterator[str]:
     stopped: set[str] = set()
     for conflict, fact in by_danger:
         statements = {each for side in conflict.sides for each in side}
-        if conflict.kind != "dose":
+        if conflict.kind in _STOPS:
             stopped |= statements
         elif statements <= stopped:
             # Whether it is given at all comes first; the doses stand beside the medicine.
             continue
-        told[f"{strong(text(_name(record, fact)) + ':')} {' '.join(conflict_words(record, conflict))}"] = None
+        told[f"{strong(text(_names(record, conflict, fact)) + ':')} {' '.join(conflict_words(record, conflict))}"] = (
+            None
+        )
     notices = list(told)
     yield from notices[:_MAX_NOTICES]
     if len(notices) > _MAX_NOTICES:
@@ -50,6 +53,19 @@ def _is_of_now(record: SummaryRecord, conflict: FactConflict) -> bool:
     """Whether one of the statements still goes on: a disagreement between ended courses changes nothing."""
     statements = [found for side in conflict.sides for each in side if (found := record.statement(each))]
     return any(text_at(each.content, "status") not in _OVER for each in statements)
+
+
+def _names(record: SummaryRecord, conflict: FactConflict, fact: Fact) -> str:
+    """The medicine that the notice is about: for a note, the one that it stops."""
+    if conflict.kind != "note":
+        return _name(record, fact)
+    stopped = [
+        found
+        for side in conflict.sides
+        for each in side
+        if (found := record.statement(each)) and not notes(found.content)
+    ]
+    return name_of(stopped[0].content) if stopped else _name(record, fact)
 
 
 def _name(record: SummaryRecord, fact: Fact) -> str:
