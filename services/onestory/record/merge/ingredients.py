@@ -133,16 +133,28 @@ class IngredientGroups:
         return compare(a.regimen, b.regimen, a.product, b.product) is DoseComparison.DIFFERENT
 
     def _same_ingredient(self, group: Bucket) -> Iterator[FactConflict]:
-        """Yields one hint for the products of one ingredient that are current."""
-        by_product: dict[Hashable, Bucket] = {}
-        for reading in group:
-            if _is_current(reading):
+        """Yields a hint for the current products of one ingredient, unless they are meant to be given together."""
+        for alike in self._not_concurrent([reading for reading in group if _is_current(reading)]):
+            by_product: dict[Hashable, Bucket] = {}
+            for reading in alike:
                 by_product.setdefault(reading.codes or self._product(reading), []).append(reading)
-        if len(by_product) > 1:
+            if len(by_product) < 2:
+                continue
             products = [self._product(side[0]) for side in by_product.values()]
             sources = [{reading.source for reading in side} for side in by_product.values()]
             of_one_source = bool(frozenset.intersection(*map(frozenset, sources)))
             yield conflict("same-ingredient", _explanation(products, of_one_source), *by_product.values())
+
+    def _not_concurrent(self, current: Bucket) -> list[Bucket]:
+        """The lines in groups, of which no line is concurrent with the first one of its group."""
+        groups: list[Bucket] = []
+        for reading in current:
+            group = next((each for each in groups if not self._medicines.concurrent(each[0], reading)), None)
+            if group is None:
+                groups.append([reading])
+            else:
+                group.append(reading)
+        return groups
 
     def _shared_ingredients(self, current: Bucket) -> Iterator[FactConflict]:
         """Yields a hint for each ingredient that two different combinations contain."""

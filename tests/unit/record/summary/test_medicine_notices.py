@@ -102,3 +102,8 @@ def test_a_hint_names_the_lines_and_does_not_repeat_them() -> None:
 
     assert "Same medicine in another strength at another source: not two medicines to give. Metformin 1g" in medicines
     assert medicines.count("Two To Be Taken Twice A Day") == 1
+
+
+@needs_clinical_cases
+def test_a_regular_medicine_and_one_that_is_kept_just_in_case_are_not_called_one_to_give() -> None:
+    assert "Same medicine" not in shown_case("19")["Medicines"]
