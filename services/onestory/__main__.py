@@ -38,7 +38,7 @@ COMMANDS: dict[str, CliCommand] = {
     ),
     "admin": CliCommand(
         "onestory.admin.references",
-        "list statements whose references an earlier release may have misread, and correct them",
+        "correct references that an earlier release may have misread; load a dm+d release of medicines",
     ),
     "rebuild": CliCommand(
         "onestory.admin.rebuild", "build the record again from Kafka, compare it with the live one, and switch"

@@ -18,6 +18,7 @@ import uvloop
 
 from onestory.intake.main import intake_routes, record_event_builder
 from onestory.record.main import may_read_person, record_open_routes, record_routes
+from onestory.record.medicines.dmd import loaded_release
 from onestory.record.review import require_review
 from onestory.referral.bars.main import bars_open_routes
 from onestory.referral.routes import referral_routes
@@ -70,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings.require(configured, "key_secret", "oidc_issuer", "oidc_jwks_url")
     if "record" in (arguments.service or ROUTES):
         require_review(configured.accept_unreviewed)
+        loaded_release()
     logs.configure(configured.log_level, configured.log_format)
     runtime.tune_gc()
     runtime.tune_threads()

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 from rich.console import Console
 
+from onestory.admin import medicines
 from onestory.admin.readers import (
     Readers,
     find_person_key,
@@ -60,8 +61,9 @@ _WHY = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`references` lists; `references correct` and `references quarantine` change statements."""
-    tasks = parser.add_subparsers(dest="task", metavar="references", required=True)
+    """`references` lists; `references correct` and `references quarantine` change. `medicines` loads a dm+d release."""
+    tasks = parser.add_subparsers(dest="task", metavar="references|medicines", required=True)
+    medicines.add_task(tasks)
     references = tasks.add_parser(
         "references", help="list statements whose references an earlier release may have misread; correct them"
     )
@@ -91,6 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """List or change statements. Raises errors that `main` prints as one sentence, with exit code 1."""
     config = settings.read()
+    if arguments.task == medicines.TASK:
+        return medicines.run(arguments, config)
     with parking_store.open_connection(config.postgres) as connection:
         if arguments.action is None:
             _list(connection, config, arguments)

@@ -147,6 +147,14 @@ class Settings(HttpSettings):
         "([decision 35](../explanation/decisions/0035-review-of-clinical-data.md)).",
         "For tests and trials. Before live use have each file reviewed instead.",
     )
+    dmd: str = _setting(
+        "",
+        "folder",
+        "The folder to which `onestory admin medicines load` writes a dm+d release, and from which `serve` and "
+        "`summarise` read it at their start. If it is empty, medicines are compared by their names alone "
+        "([decision 37](../explanation/decisions/0037-comparing-medicines.md)).",
+        "When the deployment has a dm+d release. All processes read the same one.",
+    )
     source_rhythms: Mapping[str, timedelta] = _setting(
         {},
         'JSON: `ODS` or `ODS/system` to an ISO 8601 duration, `{"A81001": "P1D", "RX1/ward": "PT1H"}`',

@@ -9,12 +9,15 @@ from functools import cached_property
 from typing import Any
 
 from onestory.record.medicines.directions import Regimen
+from onestory.record.medicines.dmd import loaded_release
 from onestory.record.medicines.names import lexicon, words_of
 from onestory.record.medicines.products import Product, read_product
 from onestory.record.medicines.regimen import read_regimen
 from onestory.record.merge.values import number, span
 from onestory.shared.fhir.json import extensions, first_object, objects, text, text_at, values_at
 
+_SYSTEMS = ("http://snomed.info/sct", "https://dmd.nhs.uk", "http://dmd.nhs.uk", "urn:oid:2.16.840.1.113883.")
+"""How the names of SNOMED CT and of dm+d begin."""
 ACUTE = "acute"
 CONTINUOUS = "continuous"
 _COURSES = {"acute": ACUTE, "continuous": CONTINUOUS, "repeat": CONTINUOUS, "repeat-dispensing": CONTINUOUS}
@@ -34,8 +37,8 @@ class MedicineEntry:
 
     @cached_property
     def product(self) -> Product:
-        """The product, by the text and the displays of its concept."""
-        return read_product(_names(self.content))
+        """The product, by the text, the displays and the dm+d codes of its concept."""
+        return read_product(_names(self.content), _codes(self.content))
 
     @cached_property
     def name(self) -> str:
@@ -121,6 +124,15 @@ def _names(content: Mapping[str, Any]) -> Iterator[str]:
     if written := text(concept.get("text")).strip():
         yield written
     yield from (display for each in objects(concept.get("coding")) if (display := text(each.get("display")).strip()))
+
+
+def _codes(content: Mapping[str, Any]) -> Iterator[str]:
+    """The codes that have the form of a dm+d identifier. These are unique among all of SNOMED CT's."""
+    if not loaded_release().virtual:
+        return
+    for each in objects(first_object(content.get("medicationCodeableConcept")).get("coding")):
+        if text(each.get("system")).startswith(_SYSTEMS):
+            yield text(each.get("code"))
 
 
 def _is_short_period(period: Mapping[str, Any]) -> bool:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.medicines.directions import unit_of
+from onestory.record.medicines.dmd import SNOMED, loaded_release, present_dmd_code
 from onestory.shared.fhir.json import Code
 
-SNOMED = "http://snomed.info/sct"
 _WORD = re.compile(r"[\w][\w'\-/]*")
 _FUZZY_LENGTH = 7
+_LONGEST_NAME = 6
 _STRENGTH = re.compile(
     r"(?<![\w.])(\d[\d,]*(?:\.\d+)?)\s*(micrograms?|mcg|mg|g|units?|million units|iu|ml)(?![a-z])"
     r"(?:\s*/\s*(\d+(?:\.\d+)?)?\s*(ml|dose|actuation|puff|tablet|capsule|hour|hr|g)(?![a-z]))?"
@@ -59,7 +60,7 @@ class Lexicon:
 
 @cache
 def lexicon() -> Lexicon:
-    """The lexicon, read once."""
+    """The lexicon, read once: the names of the data file, and the VTMs of a loaded dm+d release that it lacks."""
     data = read_clinical_data("merge/medicines")
     names: dict[str, tuple[str, ...]] = {}
     brands: set[str] = set()
@@ -71,6 +72,7 @@ def lexicon() -> Lexicon:
     for combination, each in data["combinations"].items():
         names |= {name: tuple(each["of"]) for name in (combination, *each["brands"])}
         brands.update(each["brands"])
+    names |= _further_names(names, loaded_release().moieties.values())
     by_initial: defaultdict[str, list[str]] = defaultdict(list)
     for name in sorted(names):
         if " " not in name and len(name) >= _FUZZY_LENGTH:
@@ -92,10 +94,22 @@ def lexicon() -> Lexicon:
     )
 
 
+def _further_names(names: Mapping[str, tuple[str, ...]], moieties: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The names of VTMs in which no name is known; of a combination `A + B`, each part is a name."""
+    longest = max(len(name.split()) for name in names)
+    found: dict[str, tuple[str, ...]] = {}
+    for part in (part for name in moieties for part in name.casefold().split(" + ")):
+        words = words_of(part)
+        phrases = (_phrase(words, place, size) for place in range(len(words)) for size in range(1, longest + 1))
+        if 0 < len(words) <= _LONGEST_NAME and not any(phrase in names for phrase in phrases):
+            found[" ".join(words)] = (" ".join(words),)
+    return found
+
+
 def present_code(code: Code) -> Code:
     """The code that replaced this one in dm+d; the code itself if none did."""
     present = lexicon().previous_ids.get(code[1])
-    return (code[0], present) if present and code[0] == SNOMED else code
+    return present_dmd_code((code[0], present) if present and code[0] == SNOMED else code)
 
 
 def words_of(name: str) -> list[str]:

@@ -1,14 +1,15 @@
-"""Reads the name of a medicine as a product: its ingredients, strengths, form and brand."""
+"""Reads the name or the dm+d code of a medicine as a product: its ingredients, strengths, form and brand."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
 
 from onestory.record.medicines.directions import unit_of
+from onestory.record.medicines.dmd import VirtualProduct, identifier, loaded_release
 from onestory.record.medicines.names import Strength, lexicon, named_medicines, strengths_of, words_of
 
 _MAKER = re.compile(r"\([^)]*\)\s*$")
@@ -40,10 +41,77 @@ class Product:
 NO_PRODUCT = Product("")
 
 
-def read_product(names: Iterable[str]) -> Product:
-    """The product of the first name with a known ingredient; else that of the first name."""
+def read_product(names: Iterable[str], codes: Iterable[str] = ()) -> Product:
+    """The product of the first name with a known ingredient; else that of the codes; else that of the first name.
+
+    Codes of the ingredients that the name has add what the name does not say. Codes of others add nothing: the words
+    are what the author read.
+    """
     products = [product for name in names if (product := product_of(name)).key]
-    return next((each for each in products if each.known), products[0] if products else NO_PRODUCT)
+    named = next((each for each in products if each.known), products[0] if products else NO_PRODUCT)
+    coded = _product_of_codes(codes)
+    if not coded.known or (named.known and named.key != coded.key):
+        return named
+    return replace(
+        coded,
+        strengths=named.strengths or coded.strengths,
+        form=named.form or coded.form,
+        brand=named.brand or coded.brand,
+        modified=named.modified or coded.modified,
+        salts=named.salts or coded.salts,
+    )
+
+
+def _product_of_codes(codes: Iterable[str]) -> Product:
+    """The fullest product of the codes; none if they are of different ingredients."""
+    found = [product for code in codes if (product := product_of_code(code)).known]
+    if len({each.key for each in found}) != 1:
+        return NO_PRODUCT
+    return max(found, key=lambda each: (bool(each.strengths), bool(each.brand)))
+
+
+@lru_cache(maxsize=16384)
+def product_of_code(code: str) -> Product:
+    """The product of a VTM, VMP or AMP of the loaded dm+d release; `NO_PRODUCT` if it has none with this code."""
+    release, number = loaded_release(), identifier(code)
+    number = release.previous.get(number, number)
+    if moiety := release.moieties.get(number):
+        return _of_ingredients(_ingredients_of([moiety]))
+    virtual = release.virtual.get(release.actual.get(number, number))
+    if virtual is None:
+        return NO_PRODUCT
+    product = _product_of_vmp(virtual, release.moieties.get(virtual.moiety, ""))
+    return replace(product, brand=release.brands.get(number, ""))
+
+
+def _product_of_vmp(virtual: VirtualProduct, moiety: str) -> Product:
+    """What the name of a VMP says; what it does not say, by its form and its ingredients."""
+    lexis, named = lexicon(), product_of(virtual.name)
+    words = words_of(virtual.form)
+    ingredients = _ingredients_of([moiety] if moiety else virtual.substances) or named.ingredients
+    return replace(
+        named,
+        key=_of_ingredients(ingredients).key,
+        ingredients=ingredients,
+        strengths=named.strengths or tuple(Strength(*each) for each in virtual.strengths),
+        form=named.form or next((lexis.forms[word] for word in words if word in lexis.forms), ""),
+        modified=named.modified or any(word in lexis.release for word in words),
+    )
+
+
+def _of_ingredients(ingredients: frozenset[str]) -> Product:
+    return Product("+".join(sorted(ingredients)), ingredients) if ingredients else NO_PRODUCT
+
+
+def _ingredients_of(names: Iterable[str]) -> frozenset[str]:
+    """The ingredients of VTMs or substances, by the names of the lexicon where it has them."""
+    lexis = lexicon()
+    found: set[str] = set()
+    for part in (part for name in names for part in name.casefold().split(" + ")):
+        words = words_of(part)
+        known = [ingredient for each in named_medicines(words) for ingredient in lexis.names[each]]
+        found.update(known or [" ".join(word for word in words if word not in lexis.salts) or part])
+    return frozenset(found)
 
 
 @lru_cache(maxsize=16384)

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from uuid_utils.compat import uuid7
 
 from onestory.record.freshness.service import FreshnessService
+from onestory.record.medicines.dmd import loaded_release
 from onestory.record.merge.rules import merge_rules
 from onestory.record.person.identifiers import PersonRef
 from onestory.record.person.load import Demographics
@@ -233,6 +234,7 @@ def run(_arguments: argparse.Namespace) -> int:
     """Runs the summariser until SIGTERM. The exit code is not 0 if it stopped for another reason."""
     config = settings.read()
     require_review(config.accept_unreviewed)
+    loaded_release()
     logs.configure(config.log_level, config.log_format)
     stop = stop_on_signals()
     runtime.tune_gc()
