@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.merge.conflicts import conflict
 from onestory.record.merge.model import FactConflict
-from onestory.record.merge.qualifiers import HISTORY, RESOLVED, RULED_OUT, SUSPECTED, texts_of, topics_of
+from onestory.record.merge.qualifiers import HISTORY, RESOLVED, RULED_OUT, SUSPECTED, qualification, texts_of, topics_of
 from onestory.record.merge.reading import Reading
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code
@@ -24,6 +24,7 @@ _AGAINST = {
     RESOLVED: ("status", "One says that this is there, another that it has resolved."),
     RULED_OUT: ("negation", "One says that the person has this, another that it was ruled out."),
 }
+_WORD = re.compile(r"[\w#&'-]+")
 _NEAR = (SUSPECTED, RULED_OUT, RESOLVED, HISTORY)
 
 
@@ -53,9 +54,11 @@ class Opposites(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DiseaseRules:
-    """Diseases by SNOMED CT code, the stages of codes from 1 upwards, and the opposites."""
+    """Diseases by SNOMED CT code and by topic of their words, the stages of codes from 1 upwards, and the opposites."""
 
     by_code: Mapping[str, Disease]
+    by_topic: Mapping[frozenset[str], Disease]
+    fillers: frozenset[str]
     stages: Mapping[str, int]
     opposites: Sequence[Opposites]
 
@@ -66,12 +69,17 @@ def disease_rules() -> DiseaseRules:
     try:
         table = read_clinical_data("merge/chronic")
         by_code: dict[str, Disease] = {}
+        by_topic: dict[frozenset[str], Disease] = {}
+        fillers = frozenset(table["fillers"])
         stages: dict[str, int] = {}
         for each in (*table["lasting"], *table["events"]):
             disease = Disease(each["name"], each.get("days"), each.get("sudden", False))
             by_code.update(dict.fromkeys([*each["codes"], *each.get("stages", ())], disease))
             stages.update({code: place for place, code in enumerate(each.get("stages", ()), start=1)})
-        return DiseaseRules(by_code, stages, [_opposites(each) for each in read_clinical_data("merge/opposites")])
+            by_topic.update({_words(name) - fillers: disease for name in (each["name"], *each.get("words", ()))})
+        return DiseaseRules(
+            by_code, by_topic, fillers, stages, [_opposites(each) for each in read_clinical_data("merge/opposites")]
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise Misconfigured(f"schemas/merge/chronic.yaml or opposites.yaml cannot be used: {error!r}.") from error
 
@@ -89,6 +97,16 @@ def disease_of(codes: Iterable[Code]) -> Disease | None:
     """The disease that a code of a Condition names; None if the files do not list it."""
     by_code = disease_rules().by_code
     return next((by_code[code] for system, code in codes if system == _SNOMED and code in by_code), None)
+
+
+@lru_cache(maxsize=4096)
+def disease_named(name: str) -> Disease | None:
+    """The disease that a whole text names; None if it says more, or names none that the files list."""
+    return disease_rules().by_topic.get(_words(qualification(name).rest) - disease_rules().fillers)
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(name.casefold()))
 
 
 def stage_of(codes: Iterable[Code]) -> int:

@@ -7,7 +7,7 @@ the code of breast cancer. The words and codes are data in `schemas/merge/qualif
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -23,6 +23,8 @@ REFUSED = "refused"
 SUSPECTED = "suspected"
 RESOLVED = "resolved"
 HISTORY = "history"
+REMISSION = "remission"
+RISK = "risk"
 MIXED = "mixed"
 """Part of the text is qualified, but not clearly the thing itself."""
 
@@ -49,6 +51,7 @@ class QualifierRules:
 
     types: Mapping[str, Sequence[str]]
     before: re.Pattern[str]
+    relative: re.Pattern[str]
     after: re.Pattern[str]
     anywhere: re.Pattern[str]
     no_words: re.Pattern[str]
@@ -67,14 +70,18 @@ def qualifier_rules() -> QualifierRules:
     """The rules, read once. Raises `Misconfigured` when the file lacks something."""
     table = read_clinical_data("merge/qualifiers")
     try:
-        before = {word: kind for kind, words in table["words"].items() for word in words["before"]}
-        after = {word: kind for kind, words in table["words"].items() for word in words["after"]}
+        relatives = [f"{side} {each}".strip() for side in ("", *table["relatives-side"]) for each in table["relatives"]]
+        before = {
+            word: kind for kind, words in table["words"].items() for word in _expanded(words["before"], relatives)
+        }
+        after = {word: kind for kind, words in table["words"].items() for word in _expanded(words["after"], relatives)}
         stop = rf"(?:[\s,/]*(?:\d[\d/]*|{_alternatives(table['stop'])})(?!\w))*"
         word_for = {other: word for word, others in table["same-words"].items() for other in others}
         telling = [word for word in {*before, *after} if len(word) > 4 or "/" in word]
         return QualifierRules(
             types=table["types"],
             before=re.compile(rf"{_LEAD}({_alternatives(before)}){_END}"),
+            relative=re.compile(rf"(?:in )?(?:{_alternatives(relatives)})(?!\w)(?: at \d+| aged? \d+| \d+)?"),
             after=re.compile(rf"(?:{_BEGIN}|(?=\?))({_alternatives(after)}){_END}{stop}\W*$"),
             anywhere=re.compile(rf"{_BEGIN}(?:{_alternatives(telling)}){_END}|{_QUERY}"),
             no_words=re.compile(rf"(?<![\w/])(?:{_alternatives(table['no-words'])})(?!\w)"),
@@ -95,6 +102,15 @@ def qualifier_rules() -> QualifierRules:
 _BEGIN = r"(?<![\w/])"
 _END = r"(?:(?<=\?)|(?![\w/]))"
 _QUERY = r"(?<!\w)\?|\?(?!\w)"
+
+
+def _expanded(words: Iterable[str], relatives: Sequence[str]) -> Iterator[str]:
+    """Yields the words, those with `{relative}` once for each relative."""
+    for word in words:
+        if "{relative}" in word:
+            yield from (word.replace("{relative}", relative) for relative in relatives)
+        else:
+            yield word
 
 
 def _alternatives(words: Collection[str]) -> str:
@@ -157,6 +173,9 @@ def qualification(said: str) -> Qualification:
     parts = [part.strip() for part in _PARTS.split(rest)]
     kept = []
     for place, part in enumerate(parts):
+        if place and rules.relative.fullmatch(part):
+            kinds.add(FAMILY_HISTORY)
+            continue
         found = rules.after.search(part)
         if found is None or (place and part[: found.start()].strip()):
             kept.append(part)

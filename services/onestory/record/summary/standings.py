@@ -1,4 +1,4 @@
-"""Decides how a Condition stands today: active, suspected, ruled out, a past event, a diagnosis at a visit, or over."""
+"""Decides how a Condition stands today: active, suspected, ruled out, a risk, an event, of a visit, or over."""
 
 from __future__ import annotations
 
@@ -8,9 +8,19 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from onestory.record.merge.diseases import Disease, disease_of, stage_of
+from onestory.record.merge.diseases import Disease, disease_named, disease_of, stage_of
 from onestory.record.merge.model import Fact
-from onestory.record.merge.qualifiers import FAMILY_HISTORY, HISTORY, RESOLVED, RULED_OUT, SUSPECTED, qualifier_of
+from onestory.record.merge.qualifiers import (
+    FAMILY_HISTORY,
+    HISTORY,
+    REMISSION,
+    RESOLVED,
+    RISK,
+    RULED_OUT,
+    SUSPECTED,
+    qualifier_of,
+    texts_of,
+)
 from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.sections.topics import superseded_ids
@@ -29,6 +39,7 @@ class ProblemStanding(StrEnum):
     ACTIVE = "active"
     SUSPECTED = "suspected"
     RULED_OUT = "ruled-out"
+    RISK = "risk"
     EVENT = "event"
     VISIT = "visit"
     PAST = "past"
@@ -87,7 +98,7 @@ def _problem(record: SummaryRecord, fact: Fact) -> PlacedProblem:
     day = known or recorded
     since = day.begin if day else shown.recorded_at
     codes = codes_of(shown.content, "code")
-    disease = disease_of(codes)
+    disease = disease_of(codes) or next(filter(None, map(disease_named, texts_of(shown.content))), None)
     standing, valid_until = _standing(record, fact, since, disease)
     return PlacedProblem(fact, standing, since, day is not None, doubt, disease, stage_of(codes), valid_until)
 
@@ -115,6 +126,8 @@ _QUALIFIED = {
     RULED_OUT: ProblemStanding.RULED_OUT,
     SUSPECTED: ProblemStanding.SUSPECTED,
     RESOLVED: ProblemStanding.PAST,
+    REMISSION: ProblemStanding.PAST,
+    RISK: ProblemStanding.RISK,
     HISTORY: ProblemStanding.EVENT,
 }
 

@@ -41,6 +41,8 @@ _STATUS_WORDS = {
     "differential": "One of several possible diagnoses",
 }
 """The statuses that say more than the group of the line."""
+_NO_DISEASE = (ProblemStanding.RULED_OUT, ProblemStanding.RISK)
+"""The standings in which a code alone would be read as a disease that the person has: their lines are no entries."""
 _DATE_WORDS = {ProblemStanding.RULED_OUT: "Dated", ProblemStanding.VISIT: "On"}
 
 
@@ -62,6 +64,7 @@ def problems(record: SummaryRecord) -> Section | None:
     shown = {
         "Active": active,
         "Suspected, not confirmed": by_standing[ProblemStanding.SUSPECTED],
+        "Risks, contacts, carriers and screening": by_standing[ProblemStanding.RISK],
         "Ruled out": by_standing[ProblemStanding.RULED_OUT],
         "Past events": _by_disease(events),
         "Diagnoses at visits more than a year ago, never closed": visits,
@@ -144,7 +147,7 @@ def _line(record: SummaryRecord, problem: PlacedProblem, by_id: Mapping[str, Pla
         [strong(text(name)), *[text(site) for site in concept_texts(shown, "bodySite")]],
         [*_signs(record, problem, by_id), *details],
         problem.valid_until,
-        is_listed=problem.standing is not ProblemStanding.RULED_OUT or "refuted" in _codes(shown, "verificationStatus"),
+        is_listed=problem.standing not in _NO_DISEASE or "refuted" in _codes(shown, "verificationStatus"),
     )
 
 

@@ -1,0 +1,98 @@
+"""Wordings of problems that tell of a relative, a risk, something over or absent, or of an event, without a code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.record.summary.test_problems import ACTIVE, groups
+from tests.unit.record.summary.written import GP, HOSPITAL, NOW, code, entries, known, said, sections, told
+
+from onestory.record.merge.model import Statement
+from onestory.record.merge.qualifiers import qualifier_of
+from onestory.record.summary.document import summarise
+
+
+def condition(words: str, organisation: str = GP, **elements: Any) -> Statement:
+    return said(
+        "Condition",
+        words.lower().replace(" ", "-"),
+        organisation,
+        **{"code": {"text": words}, "clinicalStatus": ACTIVE, **elements},
+    )
+
+
+def problems(*statements: Statement, title: str = "Problems") -> str:
+    return told(*statements)[title]
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Mother diagnosed with breast cancer", "family-history"),
+        ("Breast cancer (sister)", "family-history"),
+        ("Breast cancer (mother aged 52)", "family-history"),
+        ("Father - MI aged 50", "family-history"),
+        ("Paternal uncle: melanoma", "family-history"),
+        ("Not known to have diabetes", "ruled-out"),
+        ("Nil asthma", "ruled-out"),
+        ("Stroke: No", "ruled-out"),
+        ("No known epilepsy", "ruled-out"),
+        ("HIV negative", "ruled-out"),
+        ("Epilepsy - misdiagnosed", "ruled-out"),
+        ("Unlikely PE", "suspected"),
+        ("Dementia - unlikely", "suspected"),
+        ("Imp: ?appendicitis", "suspected"),
+        ("2WW suspected bowel cancer", "suspected"),
+        ("Hepatitis C - cleared", "resolved"),
+        ("Asthma as a child", "history"),
+    ],
+)
+def test_more_words_qualify_a_problem(words: str, kind: str) -> None:
+    assert qualifier_of("Condition", {"code": {"text": words}}) == kind
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Nil by mouth", "Rhesus negative", "Mother of child with asthma", "Unlikely to engage", "Carer of father"],
+)
+def test_these_words_qualify_nothing(words: str) -> None:
+    assert qualifier_of("Condition", {"code": {"text": words}}) == ""
+
+
+def test_a_risk_or_screening_stands_apart_and_is_no_entry() -> None:
+    written = {**code("86406008", "HIV infection"), "text": "Screening for HIV infection"}
+    statements = [condition("Gout"), condition("HIV", code=written)]
+
+    active, risks = groups(problems(*statements), "Active", "Risks, contacts, carriers and screening")
+    assert "Gout" in active
+    assert "Screening for HIV infection" in risks
+    assert entries(sections(summarise(known(*statements), NOW))["11450-4"]) == ["gout-a81001"]
+
+
+def test_what_is_in_remission_by_its_words_is_past_illness() -> None:
+    assert "Leukaemia, in complete remission" in problems(
+        condition("Leukaemia, in complete remission"), title="Past illness"
+    )
+
+
+@pytest.mark.parametrize("words", ["NSTEMI", "Acute CVA", "DVT left leg", "UTI", "Fractured neck of femur"])
+def test_an_event_that_is_named_in_words_only_is_past(words: str) -> None:
+    assert f"2 Feb 2014: {words}" in problems(condition(words, onsetDateTime="2014-02-02"))
+
+
+def test_a_disease_after_an_event_is_no_event() -> None:
+    assert "Past events" not in problems(condition("Hemiplegia following stroke", onsetDateTime="2014-02-02"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Hypothyroidism", "Hyperthyroidism"),
+        ("Type II diabetes mellitus", "Type 1 DM"),
+        ("Rhesus positive", "Rhesus negative"),
+        ("HIV positive", "HIV negative"),
+    ],
+)
+def test_opposites_in_words_contradict_each_other(one: str, other: str) -> None:
+    assert "Sources disagree" in problems(condition(one), condition(other, HOSPITAL))
