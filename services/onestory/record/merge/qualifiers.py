@@ -130,10 +130,7 @@ def qualifier_of(resource_type: str, content: Mapping[str, Any]) -> str:
         return ""
     if resource_type == "FamilyMemberHistory":
         return FAMILY_HISTORY
-    found: set[str] = set()
-    for said in texts_of(content):
-        found |= qualification(said).kinds
-    found.update(kind for code in _snomed_codes(content) if (kind := rules.codes.get(code)))
+    found = _kinds_of_concepts(_concepts(content), rules)
     if resource_type == "Condition" and "verificationStatus" in content:
         stated = bare_codes(content["verificationStatus"])
         found.update(kind for code in stated if (kind := rules.verification.get(code)))
@@ -144,6 +141,22 @@ def qualifier_of(resource_type: str, content: Mapping[str, Any]) -> str:
     return (
         f"{MIXED} {' '.join(texts_of(content)).casefold()}" if MIXED in found and resource_type == "Condition" else ""
     )
+
+
+def _kinds_of_concepts(concepts: Iterable[Mapping[str, Any]], rules: QualifierRules) -> set[str]:
+    """The kinds of the words and codes. This loop runs for every statement, so it calls little."""
+    found: set[str] = set()
+    for concept in concepts:
+        codings = concept.get("coding")
+        for coding in (concept, *(codings if isinstance(codings, list) else (codings,))):
+            if isinstance(coding, dict):
+                said = coding.get("text" if coding is concept else "display")
+                if isinstance(said, str) and (kinds := qualification(said).kinds):
+                    found |= kinds
+                code = coding.get("code")
+                if isinstance(code, str) and code in rules.codes and text(coding.get("system")).startswith(_SNOMED):
+                    found.add(rules.codes[code])
+    return found
 
 
 def topics_of(content: Mapping[str, Any]) -> frozenset[str]:
@@ -213,4 +226,7 @@ def _snomed_codes(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _concepts(content: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return next((objects(content[element]) for element in _ELEMENTS if element in content), ())
+    for element in _ELEMENTS:
+        if element in content:
+            return objects(content[element])
+    return ()

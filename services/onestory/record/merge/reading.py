@@ -16,11 +16,9 @@ from onestory.record.merge.model import Statement
 from onestory.record.merge.qualifiers import RULED_OUT, qualifier_of
 from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import bare_codes, codes
-from onestory.shared.fhir.json import Code, codes_of, concept_texts, text, values_at
+from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, text, values_at
 
 WITHDRAWN = "entered-in-error"
-WITHDRAWAL_ELEMENTS = ("status", "lifecycleStatus", "docStatus")
-"""Elements that can say `entered-in-error`. Goal and DocumentReference have elements of their own."""
 MODIFIER_ELEMENTS = frozenset(["modifierExtension", "implicitRules"])
 """Elements that can change the meaning of the whole resource."""
 _MEDICINES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
@@ -92,7 +90,7 @@ class StatementReader:
             found_codes,
             self._phase(resource_type, content),
             denied or (resource_type in rules.negations and self._negative(resource_type, content)),
-            WITHDRAWN in verification or any(content.get(name) == WITHDRAWN for name in WITHDRAWAL_ELEMENTS),
+            WITHDRAWN in verification or is_withdrawn(content),
             not MODIFIER_ELEMENTS.isdisjoint(content),
             none_known,
             self._plan_decision(resource_type, content, found_codes) if resource_type in rules.plan_elements else None,
@@ -145,6 +143,14 @@ class StatementReader:
         if not decisions and not is_plan_by_words(resource_type, content):
             return None
         return max(decisions, default="") or worded_decision(content)
+
+
+def is_withdrawn(content: Mapping[str, Any]) -> bool:
+    """Whether a status of the resource says that it was entered in error.
+
+    Goal and DocumentReference have elements of their own for it.
+    """
+    return WITHDRAWN in (content.get("status"), content.get("lifecycleStatus"), content.get("docStatus"))
 
 
 def first_present(content: Mapping[str, Any], *names: str) -> object:
@@ -213,10 +219,10 @@ def decision_in(value: str) -> str:
     return found or (UNCLEAR if talked_about else "")
 
 
-@lru_cache(4096)
-def is_titled_plan(value: str) -> bool:
-    """Whether a text is the title of a plan."""
-    return plan_words().titles.search(small_letters(value)) is not None
+@lru_cache(16384)
+def _names_plan(value: str) -> bool:
+    """Whether a text is the title of a plan, or names a decision."""
+    return plan_words().titles.search(small_letters(value)) is not None or bool(decision_in(value))
 
 
 def not_performed_decision(content: Mapping[str, Any]) -> str | None:
@@ -239,7 +245,7 @@ def worded_decision(content: Mapping[str, Any]) -> str:
 def is_plan_by_words(resource_type: str, content: Mapping[str, Any]) -> bool:
     """Whether the name or title of a resource makes it a plan."""
     values = _texts(content, long=False) if resource_type in _TITLED else _concepts(content, _CONCEPTS)
-    return any(is_titled_plan(value) or decision_in(value) for value in values)
+    return any(map(_names_plan, values))
 
 
 def _texts(content: Mapping[str, Any], *, long: bool) -> Iterator[str]:
@@ -251,5 +257,10 @@ def _texts(content: Mapping[str, Any], *, long: bool) -> Iterator[str]:
 
 def _concepts(content: Mapping[str, Any], elements: Iterable[str]) -> Iterator[str]:
     for element in elements:
-        if element in content:
+        stated = content.get(element)
+        if isinstance(stated, dict):
+            # The fast path: most are one concept.
+            if words := concept_text(stated):
+                yield words
+        elif stated is not None:
             yield from concept_texts(content, element)

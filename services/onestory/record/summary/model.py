@@ -15,7 +15,7 @@ from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.allergy_reading import TYPES_WITH_ALLERGIES, AllergyReading, read_allergy
 from onestory.record.merge.lookup import ResourceLookup
 from onestory.record.merge.model import Fact, Judgement, MergedRecord, Statement
-from onestory.record.merge.reading import WITHDRAWAL_ELEMENTS
+from onestory.record.merge.reading import WITHDRAWN, is_withdrawn
 from onestory.record.summary.identity import IdentityDoubt, identity_doubts
 from onestory.record.summary.organisations import OrganisationNames
 from onestory.record.summary.places import Placement, summary_codes
@@ -42,7 +42,6 @@ _NO_RESULT_STATUSES = ("cancelled", "registered")
 # Decimals are decoded as text, as they were written: a float would turn 1.00 into 1.0.
 _exact = msgspec.json.Decoder(float_hook=str)
 _decoded = msgspec.json.Decoder(dict[str, Any])
-_WITHDRAWN = "entered-in-error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +305,6 @@ def end_of_day(until: date) -> datetime:
 
 
 def _withdrawn(content: Mapping[str, Any]) -> bool:
-    if any(content.get(name) == _WITHDRAWN for name in WITHDRAWAL_ELEMENTS):
+    if is_withdrawn(content):
         return True
-    return "verificationStatus" in content and _WITHDRAWN in values_at(content, "verificationStatus", "coding", "code")
+    return "verificationStatus" in content and WITHDRAWN in values_at(content, "verificationStatus", "coding", "code")

@@ -59,8 +59,9 @@ class AlertKind(NamedTuple):
 
 
 class Places(NamedTuple):
-    """The content of the file."""
+    """The content of the file. `by_code` has the first kind of each code."""
 
+    by_code: Mapping[Code, AlertKind]
     kinds: tuple[AlertKind, ...]
     types: frozenset[str]
     without: Pattern[str]
@@ -74,18 +75,20 @@ class Places(NamedTuple):
 def places() -> Places:
     """The places, read once from the file."""
     table = read_clinical_data("summary/alerts")
+    kinds = [
+        AlertKind(
+            name,
+            rank,
+            _codes(kind["codes"]),
+            words_pattern(kind["words"]) if kind["words"] else None,
+            kind["one-state"],
+            kind["not-for-person"],
+        )
+        for rank, (name, kind) in enumerate(table["kinds"].items())
+    ]
     return Places(
-        tuple(
-            AlertKind(
-                name,
-                rank,
-                _codes(kind["codes"]),
-                words_pattern(kind["words"]) if kind["words"] else None,
-                kind["one-state"],
-                kind["not-for-person"],
-            )
-            for rank, (name, kind) in enumerate(table["kinds"].items())
-        ),
+        {code: kind for kind in reversed(kinds) for code in kind.codes},
+        tuple(kinds),
         frozenset(table["types"]),
         words_pattern(table["not"]),
         _codes(table["dissent"]["codes"]),
@@ -135,8 +138,9 @@ def place_of(resource_type: str, contents: Sequence[Mapping[str, Any]], plan_cod
 
 def alert_kind(content: Mapping[str, Any]) -> AlertKind | None:
     """The first kind of alerts that a resource is of; None if it is of none."""
-    found = codes_of(content, "code") | codes_of(content, "category")
-    by_code = next((kind for kind in places().kinds if found & kind.codes), None)
+    known = places().by_code
+    found = [known[code] for name in ("code", "category") for code in codes_of(content, name) if code in known]
+    by_code = min(found, key=lambda kind: kind.rank, default=None)
     return by_code or next((kind for name in _names(content) if (kind := _kind_by_words(name))), None)
 
 

@@ -50,6 +50,13 @@ def stated_death(parts: Mapping[str, Element]) -> bool | None:
 
 def values_at(value: Any, *path: str) -> list[Any]:
     """Return all values at a path. Lists on the way are flattened."""
+    if len(path) == 1 and isinstance(value, dict):
+        # The fast path: most callers read one element, which most resources do not have.
+        stated = value.get(path[0])
+        if stated is None:
+            return []
+        if not isinstance(stated, list):
+            return [stated]
     values = value if isinstance(value, list) else [value]
     for name in path:
         inner_values: list[Any] = []
@@ -116,6 +123,8 @@ def codes_of(value: Mapping[str, Any], element: str) -> set[Code]:
     """
     codes: set[Code] = set()
     concepts = value.get(element)
+    if concepts is None:
+        return codes
     for concept in concepts if isinstance(concepts, list) else (concepts,):
         codings = concept.get("coding") if isinstance(concept, dict) else None
         for coding in codings if isinstance(codings, list) else (codings,):
@@ -129,12 +138,18 @@ def concept_text(concept: Any) -> str:
     """Return the text of a CodeableConcept, else the first display, else the first code."""
     if not isinstance(concept, dict):
         return ""
-    return text_of(concept, "text") or text_at(concept, "coding", "display") or text_at(concept, "coding", "code")
+    stated = concept.get("text")
+    if isinstance(stated, str) and stated:
+        return stated
+    return text_at(concept, "coding", "display") or text_at(concept, "coding", "code")
 
 
 def concept_texts(value: Any, *path: str) -> list[str]:
     """Return the texts of the CodeableConcepts at a path, in order and without duplicates."""
-    return list(dict.fromkeys(filter(None, map(concept_text, values_at(value, *path)))))
+    concepts = values_at(value, *path)
+    if len(concepts) <= 1:
+        return [found for found in map(concept_text, concepts) if found]
+    return list(dict.fromkeys(filter(None, map(concept_text, concepts))))
 
 
 def extensions(value: Mapping[str, Any], ending: str) -> list[Mapping[str, Any]]:
