@@ -105,11 +105,14 @@ class MedicineEntry:
 def concurrent(one: MedicineEntry, other: MedicineEntry) -> bool:
     """Whether two entries of one medicine are regimens that go on side by side, by what both of them state.
 
-    Regular and when required, a syringe driver and single doses, a short course over a continuous one, and two routes.
+    They are of two uses, or are given by two routes.
     """
+    return of_two_uses(one, other) or bool(one.route and other.route and one.route != other.route)
+
+
+def of_two_uses(one: MedicineEntry, other: MedicineEntry) -> bool:
+    """Regular and when required, a syringe driver and single doses, a short course over a continuous one."""
     if {one.course, other.course} == {ACUTE, CONTINUOUS}:
-        return True
-    if one.route and other.route and one.route != other.route:
         return True
     mine, theirs = one.regimen, other.regimen
     if {mine.continuous, theirs.continuous} == {True, False} or (mine.continuous and theirs.as_needed):

@@ -72,6 +72,11 @@ def _texts(content: Mapping[str, Any]) -> Iterator[str]:
     yield from concept_texts(content, "statusReason")
 
 
+def stop_notes(content: Mapping[str, Any]) -> list[str]:
+    """The texts of a resource that stop a medicine, in the words of the source."""
+    return [written for written in _texts(content) if any(read_note(written))]
+
+
 @lru_cache(maxsize=8192)
 def read_note(written: str) -> StoppedMedicines:
     """What the text stops or pauses without a condition."""

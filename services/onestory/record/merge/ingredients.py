@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
-from onestory.record.medicines.medicine import ACUTE
+from onestory.record.medicines.medicine import ACUTE, of_two_uses
 from onestory.record.medicines.names import lexicon
 from onestory.record.medicines.products import Product
 from onestory.record.medicines.regimen import DoseComparison, compare, daily_mass
@@ -33,6 +33,8 @@ _STRENGTHS = "Same medicine in several strengths: read the lines together."
 _OTHER_STRENGTHS = "Same medicine in another strength at another source: not two medicines to give."
 _FORMS = "Same medicine in another form or salt, of which doses may not be equal: not two medicines to give."
 _ENTRIES = "Same medicine in several entries: not two medicines to give."
+_TOGETHER = "Same medicine in several products: read the lines together."
+_ROUTES = "Same medicine by several routes: read the lines together, and ask whether all are meant."
 _SHARED = "Both contain {}: count it once."
 
 
@@ -57,7 +59,7 @@ class IngredientGroups:
             if len(group) > 1 and (len({each.codes for each in group}) > 1 or not group[0].codes):
                 yield from self._status_conflicts(group)
                 yield from self._dose_conflicts(group, clusters, together)
-                yield from self._same_ingredient(group)
+                yield from self._same_ingredient(group, clusters, together)
         current = [each for each in self._medicines.readings if _is_current(each)]
         yield from self._shared_ingredients(current)
         yield from self._class_conflicts(current)
@@ -70,13 +72,17 @@ class IngredientGroups:
         current = [each for each in group if _is_current(each)]
         if not current:
             return
-        current_sources = {each.source for each in current}
+        current_sources: defaultdict[Hashable, set[object]] = defaultdict(set)
+        for each in current:
+            current_sources[each.source].add(self._product(each).strengths)
 
         def contradict(one: Reading, other: Reading) -> bool:
             # Entries with a code in common are compared by that code.
             if one.source == other.source or not one.codes.isdisjoint(other.codes):
                 return False
-            if other.source in current_sources and not other.negative and self._is_other_product(one, other):
+            own = current_sources.get(other.source)
+            if own and (self._product(other).strengths in own or self._is_other_product(one, other)):
+                # Its source has ordered it again, or has another product of it.
                 return False
             return self._medicines.began_before_end(one, other) and not self._medicines.concurrent(one, other)
 
@@ -132,29 +138,52 @@ class IngredientGroups:
             )
         return compare(a.regimen, b.regimen, a.product, b.product) is DoseComparison.DIFFERENT
 
-    def _same_ingredient(self, group: Bucket) -> Iterator[FactConflict]:
+    def _same_ingredient(
+        self, group: Bucket, clusters: Clusters, together: set[frozenset[int]]
+    ) -> Iterator[FactConflict]:
         """Yields a hint for the current products of one ingredient, unless they are meant to be given together."""
-        for alike in self._not_concurrent([reading for reading in group if _is_current(reading)]):
+        for alike in self._of_one_use([reading for reading in group if _is_current(reading)]):
             by_product: dict[Hashable, Bucket] = {}
             for reading in alike:
                 by_product.setdefault(reading.codes or self._product(reading), []).append(reading)
-            if len(by_product) < 2:
-                continue
-            products = [self._product(side[0]) for side in by_product.values()]
-            sources = [{reading.source for reading in side} for side in by_product.values()]
-            of_one_source = bool(frozenset.intersection(*map(frozenset, sources)))
-            yield conflict("same-ingredient", _explanation(products, of_one_source), *by_product.values())
+            sides = list(by_product.values())
+            if len(sides) > 1:
+                yield conflict("same-ingredient", self._explanation(sides), *sides)
+            elif not sides[0][0].codes:
+                yield from self._same_words(sides[0], clusters, together)
 
-    def _not_concurrent(self, current: Bucket) -> list[Bucket]:
-        """The lines in groups, of which no line is concurrent with the first one of its group."""
+    def _of_one_use(self, current: Bucket) -> list[Bucket]:
+        """The lines in groups, of which no line is of another use than the first one of its group."""
         groups: list[Bucket] = []
         for reading in current:
-            group = next((each for each in groups if not self._medicines.concurrent(each[0], reading)), None)
+            entry = self._medicines.entry(reading)
+            group = next((each for each in groups if not of_two_uses(self._medicines.entry(each[0]), entry)), None)
             if group is None:
                 groups.append([reading])
             else:
                 group.append(reading)
         return groups
+
+    def _same_words(self, entries: Bucket, clusters: Clusters, together: set[frozenset[int]]) -> Iterator[FactConflict]:
+        """Yields a hint for one product that several sources name in words only, so that it has a line for each."""
+        first: dict[Hashable, Reading] = {}
+        for reading in entries:
+            first.setdefault(reading.source, reading)
+        roots = {clusters.root(each.ordinal) for each in first.values()}
+        if len(roots) > 1 and frozenset(roots) not in together:
+            yield conflict("same-ingredient", _ENTRIES, *[[each] for each in first.values()])
+
+    def _explanation(self, sides: Sequence[Bucket]) -> str:
+        """What the products have in common. A source that has two of them may mean both."""
+        seen: set[Hashable] = set()
+        of_one_source = False
+        for sources in ({reading.source for reading in side} for side in sides):
+            of_one_source = of_one_source or not seen.isdisjoint(sources)
+            seen |= sources
+        routes = {route for side in sides if (route := self._medicines.entry(side[0]).route)}
+        if len(routes) > 1:
+            return _ROUTES
+        return _explanation([self._product(side[0]) for side in sides], of_one_source)
 
     def _shared_ingredients(self, current: Bucket) -> Iterator[FactConflict]:
         """Yields a hint for each ingredient that two different combinations contain."""
@@ -217,6 +246,10 @@ class IngredientGroups:
         """Whether the note can be about the target: another line that did not begin after the note was written."""
         if note.ordinal == target.ordinal or (note.codes and note.codes == target.codes):
             return False
+        same = self._keys[note.ordinal] == self._keys[target.ordinal] and note.source != target.source
+        if same and not _is_current(note):
+            # The stop of the medicine itself is told as such.
+            return False
         course, written = self._medicines.course(target), self._medicines.course(note)
         return course.start is None or course.start.since <= max(
             written.asserted, written.start.since if written.start else 0
@@ -253,15 +286,16 @@ def _explanation(products: Sequence[Product], of_one_source: bool) -> str:
     """What the products have in common. One source that has them all may mean one regimen of several strengths."""
     brands = {product.brand for product in products}
     ingredients = frozenset().union(*[product.ingredients for product in products])
+    strengths = len({product.strengths for product in products}) > 1
+    if of_one_source:
+        return _STRENGTHS if strengths else _TOGETHER
     if len(brands) > 1:
         return _FIXED_BRAND if ingredients & lexicon().same_brand else _BRAND
     if len({(product.form, product.modified) for product in products if product.form}) > 1:
         return _FORMS
     if ingredients & lexicon().same_brand and len({product.salts for product in products}) > 1:
         return _FORMS
-    if len({product.strengths for product in products}) > 1:
-        return _STRENGTHS if of_one_source else _OTHER_STRENGTHS
-    return _ENTRIES
+    return _OTHER_STRENGTHS if strengths else _ENTRIES
 
 
 def _group_keys(medicines: Medicines) -> dict[int, str]:

@@ -6,15 +6,17 @@ other conflict has its explanation, and each side with its organisation and date
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from onestory.record.medicines.stop_notes import stop_notes
 from onestory.record.merge.model import FactConflict, Statement
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, recorded_date
 from onestory.record.summary.doses import doses
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.notation import plain_notation
 from onestory.record.summary.wording import name_of, notes, short_text
 from onestory.shared.fhir.dates import parse_date, uk_day
 from onestory.shared.fhir.json import concept_texts, text_at
@@ -27,17 +29,22 @@ _STOPS = {"stopped": "STOPPED", "cancelled": "CANCELLED", "completed": "ENDED", 
 _DOSES = ("dose", "dose-wording")
 
 
-def conflict_words(record: SummaryRecord, conflict: FactConflict) -> list[str]:
-    """Paragraphs of XHTML about one conflict: the headline first, then each side. Never empty."""
+def conflict_words(record: SummaryRecord, conflict: FactConflict, line: Collection[str] = ()) -> list[str]:
+    """Paragraphs of XHTML about one conflict: the headline first, then each side. Never empty.
+
+    `line`: the statements of the line at which they stand; empty at the top of the page.
+    """
     sides = [_known(record, side) for side in conflict.sides]
     statements = [statement for side in sides for statement in side]
     if statements and all(each.resource_type in _MEDICINES for each in statements):
         if conflict.kind in _DOSES:
             headline = strong("DOSES DIFFER:") if conflict.kind == "dose" else "Directions as each source writes them:"
-            return [headline, *(_dose_line(record, each) for each in _newest_first(statements)), *_more(conflict)]
+            other_names = len({name_of(each.content) for each in statements}) > 1
+            lines = (_dose_line(record, each, named=other_names) for each in _newest_first(statements))
+            return [headline, *lines, *_more(conflict)]
         if conflict.kind in ("status", "negation") and (words := _status_words(record, statements)):
             return [*words, *_more(conflict)]
-        if conflict.kind == "note" and (words := _note_words(record, statements)):
+        if conflict.kind == "note" and (words := _note_words(record, sides, line)):
             return [*words, *_more(conflict)]
         if conflict.kind == "same-class":
             named = dict.fromkeys(f"{name_of(each.content)} ({_who_and_when(record, each)})" for each in statements)
@@ -84,16 +91,29 @@ def _status_words(record: SummaryRecord, statements: Sequence[Statement]) -> lis
     return [*first, *dict.fromkeys(text(_still(record, each)) for each in _newest_first(going_on))]
 
 
-def _note_words(record: SummaryRecord, statements: Sequence[Statement]) -> list[str]:
-    """The notes that stop a medicine, each with the medicine at which it stands; then the medicines that go on."""
-    noted = [each for each in statements if notes(each.content)]
-    going_on = [each for each in statements if not notes(each.content)]
+def _note_words(record: SummaryRecord, sides: Sequence[Sequence[Statement]], line: Collection[str]) -> list[str]:
+    """The note that stops a medicine, with the medicine at which it stands; then the medicines that go on.
+
+    At the line of the note itself only what it stops is named: its own medicine goes on.
+    """
+    noted, going_on = noted_side(sides)
+    if not noted:
+        return []
+    if any(each.shared_id in line for each in noted):
+        targets = dict.fromkeys(f"{name_of(each.content)} ({_who_and_when(record, each)})" for each in going_on)
+        return [f"{strong('Stops another medicine?')} {text('; '.join(targets))}."]
     words = [
-        f"{strong('Stopped by a note?')} “{text('; '.join(notes(each.content)))}” "
+        f"{strong('Stopped by a note?')} “{text('; '.join(stop_notes(each.content)))}” "
         f"({text(name_of(each.content))}, {text(_who_and_when(record, each))})."
         for each in _newest_first(noted)
     ]
-    return [*words, *dict.fromkeys(text(_still(record, each)) for each in going_on)] if words else []
+    return [*words, *dict.fromkeys(text(_still(record, each)) for each in going_on)]
+
+
+def noted_side(sides: Sequence[Sequence[Statement]]) -> tuple[list[Statement], list[Statement]]:
+    """The statements whose notes stop a medicine, and those of the medicines that go on."""
+    noted = [each for side in sides if any(stop_notes(one.content) for one in side) for each in side]
+    return noted, [each for side in sides for each in side if each not in noted]
 
 
 def _is_against(content: Mapping[str, Any]) -> bool:
@@ -111,7 +131,8 @@ def act_words(record: SummaryRecord, statement: Statement) -> list[str]:
 def _act(content: Mapping[str, Any]) -> str:
     if content.get("doNotPerform") is True:
         return "DO NOT GIVE"
-    return _STOPS.get(text_at(content, "status"), "NOT TAKEN")
+    given = content.get("resourceType") in ("MedicationAdministration", "MedicationDispense")
+    return _STOPS.get(text_at(content, "status"), "NOT GIVEN" if given else "NOT TAKEN")
 
 
 def _by(record: SummaryRecord, statement: Statement) -> str:
@@ -120,7 +141,12 @@ def _by(record: SummaryRecord, statement: Statement) -> str:
     reason = f" ({'; '.join(dict.fromkeys(why))})" if why else ""
     if text_at(content, "status") in ("not-taken", "not-done"):
         since = clinical_date_text(statement).removeprefix("from ")
-        when = f"since {since}" if since else f"on {recorded_date(statement) or changed_on(statement)}"
+        once = content.get("resourceType") == "MedicationAdministration"
+        when = (
+            f"{'on' if once else 'since'} {since}"
+            if since
+            else f"on {recorded_date(statement) or changed_on(statement)}"
+        )
         return f"{when}, as {organisation} recorded{reason}."
     if content.get("doNotPerform") is True:
         return f"by order of {organisation}, {_stated_on(statement)}{reason}."
@@ -150,10 +176,11 @@ def is_own_practice(record: SummaryRecord, statement: Statement) -> bool:
     return statement.organisation in practices
 
 
-def _dose_line(record: SummaryRecord, statement: Statement) -> str:
+def _dose_line(record: SummaryRecord, statement: Statement, *, named: bool) -> str:
     content = record.exact_content(statement)
     dose = "; ".join(doses(content)) or "no dose stated"
-    return f"{text(_who_and_when(record, statement))}: {strong(text(dose))}"
+    name = f"{text(plain_notation(name_of(statement.content)))}: " if named else ""
+    return f"{text(_who_and_when(record, statement))}: {name}{strong(text(dose))}"
 
 
 def _who_and_when(record: SummaryRecord, statement: Statement) -> str:

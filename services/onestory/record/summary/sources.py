@@ -66,7 +66,8 @@ def conflict_paragraphs(record: SummaryRecord, fact: Fact) -> list[str]:
     """
     told_here = [conflict for conflict in fact.conflicts if conflict.kind not in _TOLD_AT_TOP]
     in_order = sorted(told_here, key=lambda conflict: conflict.kind not in ("negation", "status"))
-    return [line for conflict in in_order for line in conflict_words(record, conflict)]
+    own = {statement.shared_id for statement in fact.members}
+    return [line for conflict in in_order for line in conflict_words(record, conflict, own)]
 
 
 def side_paragraphs(record: SummaryRecord, conflict: FactConflict) -> list[str]:

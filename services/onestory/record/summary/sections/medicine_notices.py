@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from onestory.record.merge.model import Fact, FactConflict
-from onestory.record.summary.conflict_words import conflict_words
+from onestory.record.summary.conflict_words import conflict_words, noted_side
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
-from onestory.record.summary.wording import name_of, notes
+from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.json import text_at
 
 _TYPES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
@@ -59,12 +59,8 @@ def _names(record: SummaryRecord, conflict: FactConflict, fact: Fact) -> str:
     """The medicine that the notice is about: for a note, the one that it stops."""
     if conflict.kind != "note":
         return _name(record, fact)
-    stopped = [
-        found
-        for side in conflict.sides
-        for each in side
-        if (found := record.statement(each)) and not notes(found.content)
-    ]
+    sides = [[found for each in side if (found := record.statement(each))] for side in conflict.sides]
+    _, stopped = noted_side(sides)
     return name_of(stopped[0].content) if stopped else _name(record, fact)
 
 

@@ -27,6 +27,7 @@ from onestory.record.summary.medicine_standing import (
     GROUPS,
     INFUSION,
     LAPSED,
+    PAUSED,
     STOPPED,
     SUPPLIES,
     UNSURE,
@@ -176,11 +177,15 @@ def _kind_of(content: Mapping[str, Any], status: MedicineStatus) -> str:
     resource_type, stated = content.get("resourceType"), text_at(content, "status")
     if status.group == FORBIDDEN:
         return "DO NOT GIVE"
+    if resource_type in SUPPLIES and status.group == STOPPED:
+        return "Not given" if resource_type == "MedicationAdministration" else "Not supplied"
     if resource_type in SUPPLIES:
         return "Given" if resource_type == "MedicationAdministration" else "Supplied"
     if codes_of(content, "medicationCodeableConcept") & summary_codes().none_known:
         return "Reported"
     request = resource_type == "MedicationRequest"
+    if not request and status.group == PAUSED:
+        return "Paused"
     if not request and stated in _REPORTED:
         return _REPORTED[stated]
     if status.group == STOPPED:
