@@ -18,7 +18,7 @@ from onestory.shared.fhir.json import first_object, objects, text
 
 _HOURS = {"s": 1 / 3600, "min": 1 / 60, "h": 1, "d": 24, "wk": 168, "mo": 730, "a": 8766}
 _SLOTS = {"MORN": "morning", "NOON": "noon", "AFT": "afternoon", "EVE": "evening", "NIGHT": "night", "HS": "night"}
-_TOLERANCE = 1.1
+TOLERANCE = 1.1
 """Times per day within this factor are equal: every four weeks and once a month."""
 
 
@@ -249,7 +249,7 @@ def _compare_amounts(one: Dose, other: Dose) -> DoseComparison:
 def _compare_times(one: Times | None, other: Times | None) -> DoseComparison:
     if one is None or other is None:
         return DoseComparison.UNKNOWN
-    return _compare_spans(one, other, _TOLERANCE)
+    return _compare_spans(one, other, TOLERANCE)
 
 
 def _compare_spans(one: tuple[float, float], other: tuple[float, float], factor: float) -> DoseComparison:
@@ -278,6 +278,11 @@ def _daily_totals(step: Sequence[Dose]) -> dict[str, tuple[float, float]]:
             high += max(amount.high for amount in amounts) * most
         totals[kind] = low, high
     return totals
+
+
+def is_rare(regimen: Regimen) -> bool:
+    """Whether each dose is given less than once a day."""
+    return all(dose.times is not None and dose.times[1] < 1 for step in regimen.steps for dose in step)
 
 
 def daily_mass(regimen: Regimen, product: Product) -> dict[str, tuple[float, float]]:

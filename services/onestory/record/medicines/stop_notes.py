@@ -25,10 +25,14 @@ _REACH = 5
 
 
 class StoppedMedicines(NamedTuple):
-    """What a note stops: medicines by their ingredients, and forms ("capsules") of the medicine of the note itself."""
+    """What a note stops: medicines by their ingredients, and forms ("capsules") of the medicine of the note itself.
+
+    `own`: directions such as "STOPPED - GI bleed" stop the medicine that they belong to.
+    """
 
     ingredients: frozenset[str]
     forms: frozenset[str]
+    own: bool = False
 
 
 @cache
@@ -61,8 +65,27 @@ def stopped_by(content: Mapping[str, Any]) -> StoppedMedicines:
     """What the notes, directions and reasons of a resource stop."""
     found = [read_note(written) for written in _texts(content)]
     return StoppedMedicines(
-        frozenset().union(*[each.ingredients for each in found]), frozenset().union(*[each.forms for each in found])
+        frozenset().union(*[each.ingredients for each in found]),
+        frozenset().union(*[each.forms for each in found]),
+        any(map(_stops_own, _directions(content))),
     )
+
+
+def _stops_own(directions: str) -> bool:
+    """Whether directions begin with a stop, without a condition."""
+    return bool(_own_pattern().match(directions) and not _patterns()[2].search(directions.casefold()))
+
+
+@cache
+def _own_pattern() -> re.Pattern[str]:
+    data = read_clinical_data("merge/stop-notes")["own"]
+    now, done = ("|".join(re.escape(word) for word in data[name]) for name in ("now", "done"))
+    return re.compile(rf"\W*(?:(?:{now})\s*(?:$|[-–—:;.,(!])|(?:{done})\b)", re.I)
+
+
+def _directions(content: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("dosageInstruction", "dosage"):
+        yield from (part for each in objects(content.get(name)) if (part := text(each.get("text"))))
 
 
 def _texts(content: Mapping[str, Any]) -> Iterator[str]:
@@ -74,7 +97,7 @@ def _texts(content: Mapping[str, Any]) -> Iterator[str]:
 
 def stop_notes(content: Mapping[str, Any]) -> list[str]:
     """The texts of a resource that stop a medicine, in the words of the source."""
-    return [written for written in _texts(content) if any(read_note(written))]
+    return [written for written in _texts(content) if any(read_note(written)) or _stops_own(written)]
 
 
 @lru_cache(maxsize=8192)

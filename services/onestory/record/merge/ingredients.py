@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from onestory.record.medicines.medicine import ACUTE, of_two_uses
 from onestory.record.medicines.names import lexicon
 from onestory.record.medicines.products import Product
-from onestory.record.medicines.regimen import DoseComparison, compare, daily_mass
+from onestory.record.medicines.regimen import TOLERANCE, DoseComparison, compare, daily_mass, is_rare
 from onestory.record.medicines.stop_notes import stopped_by
 from onestory.record.merge.conflicts import conflict, two_sided_conflict
 from onestory.record.merge.medication import Medicines
@@ -133,8 +133,10 @@ class IngredientGroups:
             return False
         mine, theirs = daily_mass(a.regimen, a.product), daily_mass(b.regimen, b.product)
         if shared := mine.keys() & theirs.keys():
+            # Every 12 weeks and every three months are one interval.
+            factor = TOLERANCE if is_rare(a.regimen) and is_rare(b.regimen) else 1.01
             return all(
-                mine[kind][1] * 1.01 < theirs[kind][0] or theirs[kind][1] * 1.01 < mine[kind][0] for kind in shared
+                mine[kind][1] * factor < theirs[kind][0] or theirs[kind][1] * factor < mine[kind][0] for kind in shared
             )
         return compare(a.regimen, b.regimen, a.product, b.product) is DoseComparison.DIFFERENT
 
@@ -222,7 +224,7 @@ class IngredientGroups:
         by_ingredient = self._by_ingredient(current)
         for reading in self._medicines.readings:
             stopped = stopped_by(reading.content)
-            if not (stopped.ingredients or stopped.forms):
+            if not any(stopped):
                 continue
             named = [
                 target
@@ -235,8 +237,18 @@ class IngredientGroups:
                     each for each in self._groups[self._keys[reading.ordinal]] if self._has_form(each, stopped.forms)
                 ]
             targets = {each.ordinal: each for each in named if self._may_stop(reading, each)}
+            if stopped.own and _is_current(reading):
+                targets |= {each.ordinal: each for each in self._others(reading)}
             if targets:
                 yield conflict("note", _NOTE, [reading], targets.values())
+
+    def _others(self, reading: Reading) -> Iterator[Reading]:
+        """The lines of the same medicine at other sources that began before the statement was made."""
+        for each in self._groups[self._keys[reading.ordinal]]:
+            if each.source != reading.source and _is_current(each) and not stopped_by(each.content).own:
+                start = self._medicines.course(each).start
+                if start is None or start.since <= self._medicines.course(reading).asserted:
+                    yield each
 
     def _has_form(self, reading: Reading, forms: Iterable[str]) -> bool:
         words = self._medicines.entry(reading).name.casefold()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from onestory.record.medicines.stop_notes import stop_notes
+from onestory.record.medicines.stop_notes import stop_notes, stopped_by
 from onestory.record.merge.model import FactConflict, Statement
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, recorded_date
@@ -99,7 +99,8 @@ def _note_words(record: SummaryRecord, sides: Sequence[Sequence[Statement]], lin
     noted, going_on = noted_side(sides)
     if not noted:
         return []
-    if any(each.shared_id in line for each in noted):
+    own = any(stopped_by(each.content).own for each in noted)
+    if not own and any(each.shared_id in line for each in noted):
         targets = dict.fromkeys(f"{name_of(each.content)} ({_who_and_when(record, each)})" for each in going_on)
         return [f"{strong('Stops another medicine?')} {text('; '.join(targets))}."]
     words = [

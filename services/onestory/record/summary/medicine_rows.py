@@ -14,6 +14,7 @@ from onestory.record.merge.values import reference_id
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.doses import doses
 from onestory.record.summary.medicine_standing import (
+    CURRENT,
     FORBIDDEN,
     GROUPS,
     LAPSED,
@@ -176,6 +177,8 @@ def fact_status(record: SummaryRecord, facts: Sequence[Fact]) -> MedicineStatus:
 def row_status(record: SummaryRecord, row: MedicineRow) -> MedicineStatus:
     """How the row stands: a repeat that was last issued long ago has lapsed."""
     status = fact_status(record, [row.lead, *row.taken])
+    if status.group in CURRENT and _is_paused_elsewhere(record, row):
+        return MedicineStatus(PAUSED, status.until)
     issued = last_issued(record, row)
     if status.group != REPEAT or issued is None:
         return status
@@ -185,6 +188,25 @@ def row_status(record: SummaryRecord, row: MedicineRow) -> MedicineStatus:
     if lapses <= record.at:
         return MedicineStatus(LAPSED, status.until)
     return MedicineStatus(REPEAT, min(status.until, lapses))
+
+
+def _is_paused_elsewhere(record: SummaryRecord, row: MedicineRow) -> bool:
+    """Whether another line of the medicine, that is newer, pauses it, and none stops it."""
+    own = [statement for fact in (row.lead, *row.taken) for statement in record.valid_statements(fact)]
+    ids = {statement.shared_id for statement in own}
+    others = [
+        found
+        for conflict in row.lead.conflicts
+        if conflict.kind == "status"
+        for side in conflict.sides
+        if ids.isdisjoint(side)
+        for each in side
+        if (found := record.statement(each))
+    ]
+    newest = max(statement.recorded_at for statement in own)
+    return bool(others) and all(
+        text_at(each.content, "status") == "on-hold" and each.recorded_at > newest for each in others
+    )
 
 
 def last_issued(record: SummaryRecord, row: MedicineRow) -> DateSpan | None:

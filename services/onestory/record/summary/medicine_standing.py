@@ -74,6 +74,8 @@ _BEGINS = (
     ("dosageInstruction", "timing", "repeat", "boundsPeriod", "start"),
     ("dosage", "timing", "repeat", "boundsPeriod", "start"),
 )
+_WRITTEN = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_NUMBERS = {word: float(number) for number, word in enumerate(_WRITTEN, 1)} | {"twelve": 12.0, "fourteen": 14.0}
 _DAYS = {"d": 1, "day": 1, "days": 1, "wk": 7, "week": 7, "weeks": 7, "mo": 30, "month": 30, "months": 30, "h": 1 / 24}
 
 
@@ -93,7 +95,9 @@ class StandingWords(NamedTuple):
     when_required: re.Pattern[str]
     asks_to_act: re.Pattern[str]
     goes_on: re.Pattern[str]
+    next_step: re.Pattern[str]
     duration: re.Pattern[str]
+    course: re.Pattern[str]
     spans: Mapping[str, int]
     short_supply: timedelta
     not_issued_months: int
@@ -111,7 +115,13 @@ def standing_words() -> StandingWords:
         _any_of(data["when_required"]),
         _any_of(data["asks_to_act"]),
         _any_of(data["goes_on"]),
-        re.compile(rf"\bfor (\d+|one|two|three|five|seven|ten) ({spans})\b", re.I),
+        re.compile(rf"{_any_of(data['next_step']).pattern}(?!\s+stop\b)", re.I),
+        re.compile(rf"\bfor (?:the next |a further )?(\d+|{'|'.join(_NUMBERS)}) ({spans})\b", re.I),
+        re.compile(
+            r"(?<![\d/.])([2-9]|[1-9]\d)/(7)(?![\d/])|\b(?:for|x) ?(\d{1,2})/(52|12)(?![\d/])"
+            r"|\b(\d{1,2})[ -]?(day|week)s? course\b",
+            re.I,
+        ),
         data["spans"],
         timedelta(days=data["short_supply_days"]),
         data["not_issued_months"],
@@ -225,18 +235,30 @@ def _durations(content: Mapping[str, Any]) -> list[float]:
 
 def _duration(dosage: Mapping[str, Any]) -> float:
     """The days that one instruction lasts; 0 if it does not say, or goes on. The longest statement counts."""
-    if standing_words().goes_on.search(text_at(dosage, "text")):
+    written = text_at(dosage, "text")
+    if standing_words().goes_on.search(written):
         return 0.0
     coded = [_days(each) for each in objects_at(dosage, "timing", "repeat", "boundsDuration")]
     coded += [_days(each) for each in objects_at(dosage, "timing", "repeat", "boundsRange", "high")]
     words = standing_words()
-    for found in words.duration.finditer(text_at(dosage, "text")):
+    steps: list[float] = []
+    end = 0
+    for found in words.duration.finditer(written):
         number = _NUMBERS.get(found[1].casefold()) or float(found[1])
-        coded.append(min(number, 999) * words.spans[found[2].casefold()])
-    return max(coded, default=0.0)
+        steps.append(min(number, 999) * words.spans[found[2].casefold()])
+        end = max(end, found.end())
+    for found in words.course.finditer(written):
+        count, span = (each for each in found.groups() if each)
+        steps.append(float(count) * _SPANS[span.casefold()])
+        end = max(end, found.end())
+    if words.next_step.search(written, end):
+        # "Two for three days, then one" goes on; "200 mg at once, then 100 mg for five days" does not.
+        return 0.0
+    in_steps = [sum(steps) + 1] if words.next_step.search(written) and steps else steps
+    return max([*coded, *in_steps], default=0.0)
 
 
-_NUMBERS = {"one": 1.0, "two": 2.0, "three": 3.0, "five": 5.0, "seven": 7.0, "ten": 10.0}
+_SPANS = {"7": 1, "day": 1, "52": 7, "week": 7, "12": 30}
 
 
 def _days(duration: Mapping[str, Any]) -> float:
