@@ -5,7 +5,7 @@ http://hl7.org/fhir/R4/composition-definitions.html#Composition.section
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from onestory.record.summary.names import name_remarks
 from onestory.record.summary.narrative import Row, paragraph, strong, table, text
 from onestory.record.summary.places import marks
 from onestory.shared.fhir.dates import NEVER
+from onestory.shared.fhir.json import Code, codes_of
 
 LOINC = "http://loinc.org"
 ONESTORY_SECTIONS = "https://onestory.nhs.uk/CodeSystem/summary-section"
@@ -78,13 +79,14 @@ class SectionDefinition(NamedTuple):
     """The LOINC code and title of a section, and the text for a section without lines (None: it is left out).
 
     `types` are the resource types that IPS lets the section refer to; None: any. Lines of other types are narrative
-    only.
+    only. Of each of the codes `once` IPS allows one entry: the first is referred to, further ones are narrative only.
     """
 
     code: str
     title: str
     text_if_empty: str | None = None
     types: frozenset[str] | None = None
+    once: frozenset[Code] = frozenset()
 
 
 def build_section(
@@ -115,12 +117,11 @@ def build_section(
         definition.title,
         tables + remark_paragraphs,
         entries=tuple(
-            entry
-            for fact in [
-                *(fact for line in lines if line.is_listed for fact in (line.fact, *line.others)),
-                *also_entries,
-            ]
-            for entry in _entries(record, definition, fact)
+            _entries(
+                record,
+                definition,
+                [*(fact for line in lines if line.is_listed for fact in (line.fact, *line.others)), *also_entries],
+            )
         ),
         empty=empty,
         valid_until=min([line.valid_until for line in lines], default=NEVER),
@@ -150,14 +151,19 @@ def _modifier_warning(record: SummaryRecord, fact: Fact) -> Iterable[str]:
 
 
 def _entries(
-    record: SummaryRecord, definition: SectionDefinition, fact: Fact
-) -> Iterable[tuple[str, tuple[dict[str, object], ...]]]:
-    if definition.types is not None and fact.resource_type not in definition.types:
-        return
-    shown, *others = sources.referenced_ids(record, fact)
-    yield shown, (sources.fact_extension(record, fact),)
-    for other in others:
-        yield other, ()
+    record: SummaryRecord, definition: SectionDefinition, facts: Iterable[Fact]
+) -> Iterator[tuple[str, tuple[dict[str, object], ...]]]:
+    found: set[Code] = set()
+    for fact in facts:
+        if definition.types is not None and fact.resource_type not in definition.types:
+            continue
+        shown = record.shown(fact).shared_id
+        for shared_id in sources.referenced_ids(record, fact):
+            statement = record.statement(shared_id)
+            once = codes_of(statement.content, "code") & definition.once if definition.once and statement else set()
+            if once.isdisjoint(found):
+                found |= once
+                yield shared_id, (sources.fact_extension(record, fact),) if shared_id == shown else ()
 
 
 _PLACES = frozenset(["42348-3", "104605-1"])

@@ -30,7 +30,7 @@ from onestory.record.summary.result_text import (
     result_value,
     result_words,
 )
-from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
+from onestory.record.summary.section import LOINC, Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.sections.topics import fact_ids_of_topics, topic_lines
 from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.dates import NEVER, DateSpan
@@ -45,7 +45,12 @@ MAX_NAMED = 20
 """Kinds of older results that are named; the others are counted."""
 _RESULTS = SectionDefinition("30954-2", "Results")
 _VITAL_SIGNS = SectionDefinition("8716-3", "Vital signs")
-_SOCIAL = SectionDefinition("29762-2", "Social history and other facts", types=frozenset(["Observation"]))
+_SOCIAL = SectionDefinition(
+    "29762-2",
+    "Social history and other facts",
+    types=frozenset(["Observation"]),
+    once=frozenset([(LOINC, "72166-2"), (LOINC, "74013-4")]),  # tobacco, alcohol
+)
 _PREGNANCY = SectionDefinition("10162-6", "Pregnancy", types=frozenset(["Observation"]))
 
 
