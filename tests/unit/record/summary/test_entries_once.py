@@ -20,7 +20,7 @@ def social_history(*statements: Statement) -> dict[str, Any]:
 
 def smoking(local_id: str, day: str, says: str, organisation: str) -> Statement:
     asked = code("72166-2", "Tobacco smoking status", "http://loinc.org")
-    answer = {"valueCodeableConcept": {"text": says}}
+    answer: dict[str, Any] = {"valueCodeableConcept": {"text": says}}
     return said("Observation", local_id, organisation, status="final", code=asked, effectiveDateTime=day, **answer)
 
 
