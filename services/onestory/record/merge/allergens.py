@@ -83,7 +83,9 @@ def _codes(row: Mapping[str, Any]) -> list[str]:
 def allergens_in(words: str) -> frozenset[str]:
     """The names of the allergens that a text names."""
     known = known_allergens()
-    return frozenset(known.names_by_word[found] for found in known.word_pattern.findall(words.casefold()))
+    # "Heparin-induced" names heparin; other words with a hyphen are names of their own.
+    folded = words.casefold().replace("-induced", " induced")
+    return frozenset(known.names_by_word[found] for found in known.word_pattern.findall(folded))
 
 
 def phrase_pattern(phrases: Iterable[str]) -> re.Pattern[str]:

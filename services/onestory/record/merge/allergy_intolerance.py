@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 
-from onestory.record.merge.allergy_reading import DENIED, FAMILY, REFUTED, RESOLVED, AllergyReading, read_allergy
+from onestory.record.merge.allergy_phrases import DENIED, FAMILY, REFUTED, RESOLVED, UNKNOWN
+from onestory.record.merge.allergy_reading import AllergyReading, read_allergy
 from onestory.record.merge.conflicts import conflict, two_sided_conflict
 from onestory.record.merge.model import Certainty, FactConflict
 from onestory.record.merge.pairs import Clusters, buckets, joinable_pairs
@@ -53,7 +54,7 @@ class Allergies:
         def contradict(one: Reading, other: Reading) -> bool:
             return clusters.are_joined(one, other) or self._same_allergen(one, other)
 
-        every = [each for each in (*self._readings, *self._elsewhere) if not self._of_relative(each)]
+        every = [each for each in (*self._readings, *self._elsewhere) if not self._is_no_own(each)]
         named = buckets(every, self._keys)
         for bucket in [*named.values(), *clusters.joined_groups(self._readings)]:
             positive = [each for each in bucket if not self._denies(each)]
@@ -77,8 +78,8 @@ class Allergies:
             if denied:
                 yield conflict("none-known", _NONE_KNOWN, group, denied)
 
-    def _of_relative(self, reading: Reading) -> bool:
-        return self._told[reading.ordinal].standing == FAMILY
+    def _is_no_own(self, reading: Reading) -> bool:
+        return self._told[reading.ordinal].standing in (FAMILY, UNKNOWN)
 
     def _denies(self, reading: Reading) -> bool:
         return reading.negative or self._told[reading.ordinal].standing in (REFUTED, DENIED)
@@ -100,7 +101,7 @@ class Allergies:
         yield from self._told[reading.ordinal].allergens
 
     def _join_certainty(self, one: Reading, other: Reading) -> Certainty | None:
-        if self._of_relative(one) is not self._of_relative(other):
+        if self._is_no_own(one) is not self._is_no_own(other):
             return None
         # Both are coded, for different substances: a reaction to one substance must not hide the other.
         if exclude(one.codes, other.codes):

@@ -8,34 +8,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
-from onestory.record.merge.allergens import allergens_in, known_allergens, phrase_pattern
-from onestory.shared.errors import Misconfigured
+from onestory.record.merge.allergens import allergens_in, known_allergens
+from onestory.record.merge.allergy_phrases import (
+    ACTIVE,
+    DENIED,
+    FAMILY,
+    QUERIED,
+    REFUTED,
+    RESOLVED,
+    UNKNOWN,
+    Told,
+    allergy_words,
+    is_family_history,
+    qualified,
+    tell,
+)
 from onestory.shared.fhir.json import Code, codes_of, concept_text, text_at, values_at
 
-ACTIVE, QUERIED, RESOLVED, REFUTED, DENIED = "active", "queried", "resolved", "refuted", "denied"
-FAMILY = "family"
-"""The standings of an allergy. `DENIED`: the source says that there is none, of a category or at all. `FAMILY`: a
-relative has it."""
 TYPES_WITH_ALLERGIES = ("Condition", "Observation", "Flag", "DetectedIssue", "AdverseEvent")
 """Types besides AllergyIntolerance that may tell of an allergy."""
-_SNOMED = "http://snomed.info/sct"
 _GONE = ("resolved", "inactive", "remission")
 _NOT_SURE = ("unconfirmed", "provisional", "differential")
 _NO_VALUE = ("cancelled", "registered")
 _MAX_VALUE_LENGTH = 300
 """A longer text of an Observation is a letter or a note, and stays where it is."""
-# A quick look that most statements do not pass.
-_MENTION = re.compile(
-    r"allerg|anaphyla|adverse|hypersens|intoler|sensitiv|due to|caused by|secondary to|nka|nkda|degraded"
-)
-
-_NO_SUCH_ALLERGY = re.compile(r"\bno (?:known )?(?:[\w'-]+ ){1,2}allerg(?:y|ies)\b")
-"""A denial of one allergy, such as "no known latex allergy"."""
 
 
 class AllergyReading(NamedTuple):
@@ -57,61 +55,6 @@ class AllergyReading(NamedTuple):
         return self.standing in (ACTIVE, QUERIED)
 
 
-@dataclass(frozen=True, slots=True)
-class AllergyWords:
-    """The content of `schemas/merge/allergy-words.yaml`, which explains each part.
-
-    `denial_codes` are those of `none-known.yaml`, with the categories that they deny.
-    """
-
-    codes: frozenset[Code]
-    denial_codes: Mapping[Code, frozenset[str]]
-    heading_codes: frozenset[Code]
-    patterns: Mapping[str, re.Pattern[str]]
-    nothing: frozenset[str]
-    headings: frozenset[str]
-    categories: Mapping[str, frozenset[str]]
-
-
-class _Told(NamedTuple):
-    """What a text tells: whether of an allergy, with which standing, and whether of a reaction."""
-
-    standing: str
-    is_reaction: bool
-
-
-@cache
-def allergy_words() -> AllergyWords:
-    """The words, read once. Raises `Misconfigured` when the file lacks a part."""
-    try:
-        raw = read_clinical_data("merge/allergy-words")
-        phrases = (
-            "allergy",
-            "sensitivity",
-            "reactions",
-            "causes",
-            "other",
-            "denials",
-            "queried",
-            "resolved",
-            "refuted",
-        )
-        return AllergyWords(
-            codes=frozenset((_SNOMED, code) for code in raw["codes"]) | known_allergens().names_by_code.keys(),
-            denial_codes={
-                (each["system"], each["code"]): frozenset(each.get("of", ()))
-                for each in read_clinical_data("merge/none-known")["AllergyIntolerance"]
-            },
-            heading_codes=frozenset((each.partition("|")[0], each.partition("|")[2]) for each in raw["heading-codes"]),
-            patterns={name: phrase_pattern(raw[name]) for name in (*phrases, "family", "never")},
-            nothing=frozenset(each.casefold() for each in raw["nothing"]),
-            headings=frozenset(each.casefold() for each in raw["headings"]),
-            categories={word: frozenset(values) for word, values in raw["categories"].items()},
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise Misconfigured(f"schemas/merge/allergy-words.yaml cannot be used: {error!r}.") from error
-
-
 def read_allergy(resource_type: str, content: Mapping[str, Any]) -> AllergyReading | None:
     """What a statement tells of an allergy; None if it tells of none. An AllergyIntolerance always does."""
     if resource_type == "AllergyIntolerance":
@@ -125,31 +68,33 @@ def read_allergy(resource_type: str, content: Mapping[str, Any]) -> AllergyReadi
     if not isinstance(concept, dict):
         return None
     words = _all_words(concept)
-    told = _told(words)
+    told = tell(words)
     found_codes = codes_of(content, element)
     if denied := _denied_by_code(concept_text(concept), found_codes):
         return denied
     if told is None:
-        if found_codes.isdisjoint(allergy_words().codes) or _is_family_history(words):
+        if found_codes.isdisjoint(allergy_words().codes) or is_family_history(words):
             return None
-        told = _Told(ACTIVE, is_reaction=False)
-    standing = _standing(content, told)
+        told = Told(ACTIVE, is_reaction=False)
+    standing = _standing(content, qualified(told, concept_text(concept)))
     shown = " ".join([concept_text(concept), *_suspects(content)])
     return _reading(shown, f"{words} {shown}", found_codes, standing, is_reaction=told.is_reaction)
 
 
 def _read_allergy_intolerance(content: Mapping[str, Any]) -> AllergyReading:
     words = _all_words(content.get("code"))
+    if without := _without_allergen(words, codes_of(content, "code")):
+        return without
     substances = " ".join(_all_words(each) for each in values_at(content, "reaction", "substance"))
-    told = _told(words) or _Told(ACTIVE, is_reaction=False)
+    told = qualified(tell(words) or Told(ACTIVE, is_reaction=False), concept_text(content.get("code")))
     found_codes = codes_of(content, "code")
     if denied := _denied_by_code(concept_text(content.get("code")), found_codes):
         return denied
-    if _is_family_history(words):
-        told = _Told(FAMILY, is_reaction=False)
+    if is_family_history(words):
+        told = Told(FAMILY, is_reaction=False)
     if told.standing == DENIED and not found_codes.isdisjoint(known_allergens().names_by_code):
         # The code names an allergen: its words alone make no denial of it.
-        told = _Told(ACTIVE, is_reaction=False)
+        told = Told(ACTIVE, is_reaction=False)
     reading = _reading(
         concept_text(content.get("code")),
         f"{words} {substances}",
@@ -171,21 +116,24 @@ def _read_observation(content: Mapping[str, Any]) -> AllergyReading | None:
     value_codes = codes_of(content, "valueCodeableConcept")
     if denied := _denied_by_code(value or heading, found_codes | value_codes):
         return denied
+    if value and not _is_coded_allergen(found_codes | value_codes) and _plain(value) in words.unknown:
+        told_of_heading = tell(name) or heading.strip(" :.").casefold() in words.headings
+        return AllergyReading(f"{heading}: {value}", UNKNOWN, *_NOTHING, is_reaction=False) if told_of_heading else None
     is_nothing = value.strip(" .").casefold() in words.nothing or content.get("valueBoolean") is False
     if heading.strip(" :.").casefold() in words.headings or not found_codes.isdisjoint(words.heading_codes):
-        told = _told(value) or _Told(ACTIVE, is_reaction=False)
+        told = tell(value) or Told(ACTIVE, is_reaction=False)
         standing = DENIED if is_nothing else told.standing
         shown = f"{heading}: {value}" if standing == DENIED else value or heading
         named = f"{heading} {value}" if standing == DENIED else value
         return _reading(shown, named, value_codes, standing, is_reaction=told.is_reaction)
-    told_of_name = _told(name)
-    if told_of_name is None and not found_codes.isdisjoint(words.codes) and not _is_family_history(name):
-        told_of_name = _Told(ACTIVE, is_reaction=False)
+    told_of_name = tell(name)
+    if told_of_name is None and not found_codes.isdisjoint(words.codes) and not is_family_history(name):
+        told_of_name = Told(ACTIVE, is_reaction=False)
     if told_of_name is not None:
         standing = DENIED if is_nothing else told_of_name.standing
         shown = f"{heading}: {value}" if value else heading
         return _reading(shown, f"{name} {value}", found_codes, standing, is_reaction=told_of_name.is_reaction)
-    told_of_value = _told(value) if len(value) <= _MAX_VALUE_LENGTH else None
+    told_of_value = tell(value) if len(value) <= _MAX_VALUE_LENGTH else None
     if told_of_value is None:
         return None
     return _reading(
@@ -195,6 +143,37 @@ def _read_observation(content: Mapping[str, Any]) -> AllergyReading | None:
         told_of_value.standing,
         is_reaction=told_of_value.is_reaction,
     )
+
+
+_NOTHING: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+
+
+def _plain(words: str) -> str:
+    return words.strip(" .:-").casefold()
+
+
+def _is_coded_allergen(found_codes: Iterable[Code]) -> bool:
+    return not known_allergens().names_by_code.keys().isdisjoint(found_codes)
+
+
+def _without_allergen(words: str, found_codes: Iterable[Code]) -> AllergyReading | None:
+    """The reading of an AllergyIntolerance that names no allergen, such as "Nil", "Allergies: none" or "Unknown"."""
+    said = {_plain(_after_heading(each)) for each in words.split(" | ")}
+    rules = allergy_words()
+    if not rules.unknown_codes.isdisjoint(found_codes):
+        return AllergyReading(words or "No information about allergies", UNKNOWN, *_NOTHING, is_reaction=False)
+    if said <= {""} or _is_coded_allergen(found_codes):
+        return None
+    shown = words.split(" | ")[0]
+    if said <= rules.unknown:
+        return AllergyReading(shown, UNKNOWN, *_NOTHING, is_reaction=False)
+    return _reading(shown, words, (), DENIED, is_reaction=False) if said <= rules.nothing else None
+
+
+def _after_heading(words: str) -> str:
+    """The words after a heading such as "Drug allergies:"."""
+    heading, mark, rest = (each.strip() for each in re.sub(r"\s+-\s+", ":", words, count=1).partition(":"))
+    return rest if mark and rest and heading.casefold() in allergy_words().headings else words
 
 
 def _denied_by_code(words: str, found_codes: Iterable[Code]) -> AllergyReading | None:
@@ -226,9 +205,9 @@ def _reading(
     return AllergyReading(words, standing, allergens, categories, is_reaction)
 
 
-def _standing(content: Mapping[str, Any], told: _Told) -> str:
+def _standing(content: Mapping[str, Any], told: Told) -> str:
     """The standing by the statuses of the resource, and else by its words."""
-    if told.standing in (DENIED, FAMILY):
+    if told.standing in (DENIED, FAMILY, UNKNOWN):
         return told.standing
     verification = values_at(content, "verificationStatus", "coding", "code")
     if "refuted" in verification or told.standing == REFUTED:
@@ -258,39 +237,3 @@ def _suspects(content: Mapping[str, Any]) -> list[str]:
         *values_at(content, "implicated", "display"),
     ]
     return [f"({each})" for each in displays if isinstance(each, str)]
-
-
-def _is_family_history(words: str) -> bool:
-    return bool(allergy_words().patterns["family"].search(words.casefold()))
-
-
-@lru_cache(maxsize=16384)
-def _told(words: str) -> _Told | None:
-    """What a text tells of an allergy; None if it tells of none, of a disease or test, or of a relative's allergy."""
-    folded = words.casefold()
-    if not _MENTION.search(folded):
-        return None
-    patterns = allergy_words().patterns
-    if patterns["family"].search(folded) or patterns["never"].search(folded):
-        return None
-    cleaned = patterns["other"].sub(" ", folded)
-    rest = _NO_SUCH_ALLERGY.sub(" ", patterns["denials"].sub(" ", cleaned))
-    if not _tells(rest):
-        return _Told(DENIED, is_reaction=False) if rest != cleaned else None
-    is_reaction = not any(
-        word in rest for word in ("allergy", "allergies", "allergic to", "intoler", "hypersensitivity to")
-    )
-    for standing, name in ((REFUTED, "refuted"), (RESOLVED, "resolved"), (QUERIED, "queried")):
-        if patterns[name].search(folded):
-            return _Told(standing, is_reaction)
-    return _Told(QUERIED if folded.lstrip().startswith("?") else ACTIVE, is_reaction)
-
-
-def _tells(words: str) -> bool:
-    patterns = allergy_words().patterns
-    if patterns["allergy"].search(words):
-        return True
-    if not allergens_in(words):
-        return False
-    has_reaction = patterns["causes"].search(words) and patterns["reactions"].search(words)
-    return bool(has_reaction or patterns["sensitivity"].search(words))

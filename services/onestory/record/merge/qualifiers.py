@@ -36,6 +36,8 @@ _MARK = re.compile(r"^\s*\[\w{1,2}\]")
 _LEAD = r"^[\s(\"'\[*\u2022-]*"
 _WORD = re.compile(r"[\w/]+")
 _MAX_LENGTH = 500
+# A quick look, because most observations tell of no relative.
+_MAY_BE_FAMILY = re.compile(r"famil|\bfam hx|\bf\.?/?h|father|mother|sister|brother|parent", re.IGNORECASE)
 
 
 class Qualification(NamedTuple):
@@ -157,6 +159,11 @@ def _kinds_of_concepts(concepts: Iterable[Mapping[str, Any]], rules: QualifierRu
                 if isinstance(code, str) and code in rules.codes and text(coding.get("system")).startswith(_SNOMED):
                     found.add(rules.codes[code])
     return found
+
+
+def tells_of_relative(content: Mapping[str, Any]) -> bool:
+    """Whether an Observation tells of the family, by its words or code."""
+    return any(map(_MAY_BE_FAMILY.search, texts_of(content))) and qualifier_of("Observation", content) == FAMILY_HISTORY
 
 
 def topics_of(content: Mapping[str, Any]) -> frozenset[str]:

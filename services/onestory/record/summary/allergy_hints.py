@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from onestory.record.merge.allergens import allergens_in, known_allergens
-from onestory.record.merge.allergy_reading import DENIED, REFUTED
+from onestory.record.merge.allergy_phrases import DENIED, REFUTED
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary.allergy_words import allergy_name, statement_words
 from onestory.record.summary.clinical_dates import clinical_date

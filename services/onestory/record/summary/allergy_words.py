@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.merge.allergens import phrase_pattern
-from onestory.record.merge.allergy_reading import DENIED, QUERIED, REFUTED, RESOLVED, read_allergy
+from onestory.record.merge.allergy_phrases import DENIED, QUERIED, REFUTED, RESOLVED, UNKNOWN
+from onestory.record.merge.allergy_reading import read_allergy
 from onestory.record.merge.model import Fact, FactConflict, Statement
 from onestory.record.summary import sources
 from onestory.record.summary.clinical_dates import clinical_date
@@ -21,6 +22,8 @@ from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_text
 
 LIFE_THREATENING, HIGH, USUAL, LOW = 3, 2, 1, 0
 """How dangerous an allergy is; the greatest stands first."""
+_IN_BRACKETS = re.compile(r"\(([^()]+)\)\s*$")
+NOT_NAMED_ALLERGEN = "Allergen not named by its source"
 _SNOMED = "http://snomed.info/sct"
 _NOT_SURE = ("unconfirmed", "provisional", "differential")
 _OWN_CONFLICTS = ("negation", "status", "withdrawn", "none-known")
@@ -55,25 +58,33 @@ def page_words() -> AllergyPageWords:
 def allergy_name(record: SummaryRecord, fact: Fact) -> str:
     """The allergen as the page names it. A code that lost its meaning in a transfer gives no name; the words do."""
     shown = record.shown(fact).content
-    if fact.resource_type != "AllergyIntolerance":
-        return record.allergies[fact.id].words
-    name = name_of(shown)
-    if name.casefold().startswith(page_words().unnamed):
-        return _name_in_words(shown, name)
+    told = record.allergies[fact.id]
+    if fact.resource_type != "AllergyIntolerance" or told.standing == UNKNOWN:
+        is_degraded = told.words.casefold().startswith(page_words().unnamed)
+        return _name_in_words(shown, told.words) if is_degraded else told.words
+    name = name_or_note(shown)
+    if name != name_of(shown):
+        return name
     if text_at(shown, "code", "text"):
         return name
     # One substance has several codes: the shortest of their names is the one that people use.
     valid = [statement.content for statement in record.valid_statements(fact)]
-    shown_allergens = record.allergies[fact.id].allergens
+    shown_allergens = told.allergens
     same = [
         each
         for each in valid
         if shown_allergens
         and not text_at(each, "code", "text")
-        and (told := read_allergy("AllergyIntolerance", each))
-        and told.allergens == shown_allergens
+        and (other := read_allergy("AllergyIntolerance", each))
+        and other.allergens == shown_allergens
     ]
     return min([name, *map(name_of, same)], key=lambda each: (len(each), each))
+
+
+def name_or_note(content: Mapping[str, Any]) -> str:
+    """The name of a statement; where its code lost its meaning in a transfer, the words that its source put instead."""
+    name = name_of(content)
+    return _name_in_words(content, name) if name.casefold().startswith(page_words().unnamed) else name
 
 
 def recorded_as_problems(record: SummaryRecord) -> list[Fact]:
@@ -90,12 +101,14 @@ def _name_in_words(content: Mapping[str, Any], name: str) -> str:
     _, colon, rest = name.partition(":")
     if colon and rest.strip():
         return rest.strip()
+    if bracketed := _IN_BRACKETS.search(name):
+        return bracketed[1]
     described = values_at(content, "reaction", "description")
     for words in [*concept_texts(content, "reaction", "substance"), *notes(content), *described]:
         if isinstance(words, str) and words.strip():
             prefix = next((each for each in page_words().prefixes if words.casefold().startswith(each)), "")
             return words[len(prefix) :].strip() or words
-    return "Allergen not named by its source"
+    return NOT_NAMED_ALLERGEN if content.get("resourceType") == "AllergyIntolerance" else name
 
 
 def danger_of(record: SummaryRecord, fact: Fact) -> int:

@@ -15,6 +15,7 @@ from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.allergy_reading import TYPES_WITH_ALLERGIES, AllergyReading, read_allergy
 from onestory.record.merge.lookup import ResourceLookup
 from onestory.record.merge.model import Fact, Judgement, MergedRecord, Statement
+from onestory.record.merge.qualifiers import tells_of_relative
 from onestory.record.merge.reading import WITHDRAWN, is_withdrawn
 from onestory.record.summary.identity import IdentityDoubt, identity_doubts
 from onestory.record.summary.organisations import OrganisationNames
@@ -29,6 +30,8 @@ ABOUT_ME = "about-me"
 PREGNANCY = "pregnancy"
 SOCIAL_HISTORY = "social-history"
 VITAL_SIGN = "vital-signs"
+FAMILY = "family"
+"""It tells of a relative, and stands in the family history."""
 ALLERGY = "allergy"
 """It tells of an allergy, and stands among the allergies."""
 RESULT = "result"
@@ -94,6 +97,8 @@ def observation_kind(content: Mapping[str, Any]) -> str:
         return ABOUT_ME
     if content.get("resourceType") == "Observation" and read_allergy("Observation", content):
         return ALLERGY
+    if tells_of_relative(content):
+        return FAMILY
     if statement_codes & codes.pregnancy:
         return PREGNANCY
     categories = {code for _, code in codes_of(content, "category")}

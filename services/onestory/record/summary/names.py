@@ -14,6 +14,7 @@ from typing import Any
 from onestory.record.medicines.names import lexicon, named_medicines, strengths_of, words_of
 from onestory.record.merge.allergens import allergens_in, known_allergens
 from onestory.record.merge.model import Fact
+from onestory.record.summary.allergy_words import page_words
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.shared.fhir.json import objects, text_of
@@ -54,7 +55,8 @@ def _compared(resource_type: str, words: str, display: str) -> str:
     if contradict:
         return strong(text(f"The code says “{display}”, the words say “{words}”: ask which is meant."))
     # The allergies section finds the name of an allergy in code and words by itself.
-    quiet = resource_type != "AllergyIntolerance" and _share_no_word(words, display)
+    lost = display.casefold().startswith(page_words().unnamed)
+    quiet = resource_type != "AllergyIntolerance" and not lost and _share_no_word(words, display)
     return text(f"Coded as “{display}”") if quiet else ""
 
 

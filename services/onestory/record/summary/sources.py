@@ -20,7 +20,7 @@ from onestory.record.summary.narrative import evidence, strong, text
 from onestory.record.summary.places import summary_codes
 from onestory.record.summary.wording import own_name
 from onestory.shared.fhir.dates import format_instant, uk_day
-from onestory.shared.fhir.json import codes_of, text_at
+from onestory.shared.fhir.json import codes_of, objects_at, text_at
 from onestory.shared.identity import ODS_CODE_SYSTEM
 
 _TOLD_AT_TOP = frozenset(["plan", "plan-ended", "plan-wording"])
@@ -173,6 +173,17 @@ def none_known_remarks(record: SummaryRecord, kind: str, known: Iterable[Fact]) 
         if says_nil and text_at(content, "status") in ("", "current") and codes_of(content, "code") & of_this_kind:
             remarks.append(f"{says}, as stated by {'; '.join(source_paragraphs(record, fact))}")
     return remarks
+
+
+def named_only_in_list(record: SummaryRecord, fact: Fact, kind: str) -> list[str]:
+    """What a current List names in words only, without a resource that the record has. `kind` as above."""
+    statement = record.shown(fact)
+    is_current = text_at(statement.content, "status") in ("", "current")
+    if not (is_current and codes_of(statement.content, "code") & summary_codes().lists[kind]):
+        return []
+    items = objects_at(statement.content, "entry", "item")
+    named = {text_at(item, "display"): item for item in items if text_at(item, "display")}
+    return [words for words, item in named.items() if not record.resolve(statement, item)]
 
 
 def is_section_list(content: Mapping[str, Any]) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from onestory.record.merge.allergy_reading import ACTIVE, DENIED, QUERIED, REFUTED, RESOLVED, read_allergy
+from onestory.record.merge.allergy_phrases import ACTIVE, DENIED, QUERIED, REFUTED, RESOLVED
+from onestory.record.merge.allergy_reading import read_allergy
 
 SNOMED = "http://snomed.info/sct"
 DRUGS = frozenset(["medication", "biologic"])
@@ -31,7 +32,7 @@ def observation(words: str, value: str | None = None, **elements: Any) -> dict[s
         ("Hypersensitivity to carbamazepine", {"Carbamazepine"}),
         ("Lactose intolerance", {"Lactose"}),
         ("Statin intolerance", {"Statin"}),
-        ("Metformin intolerance", set()),
+        ("Metformin intolerance", {"Metformin"}),
         ("Latex allergy", {"Latex"}),
         ("Contrast media allergy", {"Contrast media"}),
         ("Urticaria due to flucloxacillin", {"Flucloxacillin"}),

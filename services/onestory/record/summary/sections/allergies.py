@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from onestory.record.merge.allergens import known_allergens
-from onestory.record.merge.allergy_reading import DENIED, FAMILY, REFUTED, RESOLVED
+from onestory.record.merge.allergy_phrases import DENIED, FAMILY, REFUTED, RESOLVED, UNKNOWN
 from onestory.record.merge.model import Fact
 from onestory.record.summary import allergy_words
 from onestory.record.summary import dates as summary_dates
@@ -19,9 +19,9 @@ from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.places import summary_codes
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.sources import recorded_and_sent
+from onestory.record.summary.sources import named_only_in_list, recorded_and_sent
 from onestory.record.summary.wording import notes
-from onestory.shared.fhir.json import codes_of, concept_texts, extensions, first_object, objects_at, text_at
+from onestory.shared.fhir.json import codes_of, concept_texts, extensions, text_at
 
 _ALLERGIES = SectionDefinition(
     "48765-2",
@@ -31,7 +31,8 @@ _ALLERGIES = SectionDefinition(
 )
 _ACTIVE, _NONE_KNOWN, _GONE, _RULED_OUT = "Active", "None known, as stated", "Inactive or resolved", "Ruled out"
 _FAMILY = "Family history: not the person's own"
-_GROUPS = (_ACTIVE, _NONE_KNOWN, _GONE, _RULED_OUT, _FAMILY)
+_NOT_KNOWN = "The source does not know"
+_GROUPS = (_ACTIVE, _NONE_KNOWN, _GONE, _RULED_OUT, _FAMILY, _NOT_KNOWN)
 _CRITICALITIES = {"high": "High risk", "unable-to-assess": "Risk not known", "low": "Low risk"}
 _KINDS = {
     "Condition": "Recorded as a problem",
@@ -66,6 +67,7 @@ def allergies(record: SummaryRecord) -> Section | None:
         _GONE: [_line(record, fact, no_medicines) for fact in _most_dangerous_first(record, facts[_GONE])],
         _RULED_OUT: [_line(record, fact, no_medicines) for fact in _most_dangerous_first(record, facts[_RULED_OUT])],
         _FAMILY: [_line(record, fact, no_medicines) for fact in _most_dangerous_first(record, facts[_FAMILY])],
+        _NOT_KNOWN: [_line(record, fact, no_medicines) for fact in facts[_NOT_KNOWN]],
     }
     lines[_ACTIVE] += [line for fact in lists if (line := _unresolved_entries(record, fact))]
     return build_section(
@@ -84,6 +86,8 @@ def _group_of(record: SummaryRecord, fact: Fact) -> str:
     standings = {each.standing for each in told}
     if standings == {FAMILY}:
         return _FAMILY
+    if standings == {UNKNOWN}:
+        return _NOT_KNOWN
     if RESOLVED in standings:
         return _GONE
     is_general = any(each.standing == DENIED and not each.allergens for each in told)
@@ -204,12 +208,7 @@ def _states_nil(content: Mapping[str, Any]) -> bool:
 
 def _unresolved_entries(record: SummaryRecord, fact: Fact) -> Line | None:
     """The line for allergies that a list names in words only, without a resource that the record has."""
-    statement = record.shown(fact)
-    names = [
-        words
-        for item in objects_at(statement.content, "entry", "item")
-        if (words := text_at(item, "display")) and not record.resolve(statement, first_object(item))
-    ]
+    names = named_only_in_list(record, fact, "allergies")
     if not names:
         return None
-    return Line(fact, [strong(text("; ".join(dict.fromkeys(names))))], ["Named in a list of allergies"], conflicts=())
+    return Line(fact, [strong(text("; ".join(names)))], ["Named in a list of allergies"], conflicts=())

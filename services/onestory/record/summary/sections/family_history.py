@@ -1,4 +1,4 @@
-"""Family history: what sources state of relatives, and of the family in the words of a Condition.
+"""Family history: what sources state of relatives, and of the family in the words of a Condition or Observation.
 
 It is no problem of the person. A Condition that tells of the family is in the narrative only: as an entry, a computer
 would read it as the person's own.
@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from onestory.record.merge.model import Fact
-from onestory.record.summary.clinical_dates import date_text
-from onestory.record.summary.model import SummaryRecord
+from onestory.record.summary.clinical_dates import clinical_date_text, date_text
+from onestory.record.summary.model import FAMILY, SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.standings import ProblemStanding, problems_of
+from onestory.record.summary.values import value_text
 from onestory.record.summary.wording import name_of, notes
 from onestory.shared.fhir.json import concept_text, listed_objects, text_at
 
@@ -28,6 +29,7 @@ def family_history(record: SummaryRecord) -> Section | None:
     lines += [
         _of_condition(record, each.fact) for each in problems_of(record) if each.standing is ProblemStanding.FAMILY
     ]
+    lines += [_of_observation(record, fact) for fact in record.observations_by_kind.get(FAMILY, ())]
     section = build_section(record, _DEFINITION, [Group("Not the person's own illness", lines)])
     return replace(section, empty=None) if section else None
 
@@ -37,6 +39,14 @@ def _of_condition(record: SummaryRecord, fact: Fact) -> Line:
     onset = date_text(shown, "onset")
     details = [f"Stated for {onset}"] if onset else []
     return Line(fact, [strong(text(name_of(shown)))], [text(each) for each in [*details, *notes(shown)]])
+
+
+def _of_observation(record: SummaryRecord, fact: Fact) -> Line:
+    statement = record.shown(fact)
+    details = [value_text(statement.content), clinical_date_text(statement), *notes(statement.content)]
+    return Line(
+        fact, [strong(text(name_of(statement.content)))], [text(each) for each in dict.fromkeys(details) if each]
+    )
 
 
 def _of_relative(record: SummaryRecord, fact: Fact) -> Line:

@@ -12,7 +12,7 @@ from typing import Any
 from onestory.record.merge.diseases import Disease
 from onestory.record.merge.model import Fact
 from onestory.record.summary import sources
-from onestory.record.summary.allergy_words import allergy_name, recorded_as_problems
+from onestory.record.summary.allergy_words import allergy_name, name_or_note, recorded_as_problems
 from onestory.record.summary.clinical_dates import date_text
 from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.model import SummaryRecord
@@ -70,6 +70,7 @@ def problems(record: SummaryRecord) -> Section | None:
         "Diagnoses at visits more than a year ago, never closed": visits,
     }
     groups = [Group(caption, [_line(record, each, by_id) for each in found]) for caption, found in shown.items()]
+    groups.append(Group("Named in a source's list of problems", list(_listed_in_words(record))))
     stated = sources.none_known_remarks(record, "problems", [problem.fact for problem in active])
     return build_section(
         record,
@@ -83,6 +84,13 @@ def problems(record: SummaryRecord) -> Section | None:
         empty="nilknown" if stated else "unavailable",
         also_entries=recorded_as_problems(record),
     )
+
+
+def _listed_in_words(record: SummaryRecord) -> Iterator[Line]:
+    """Yields lines for problems that a list names in words only."""
+    for fact in record.facts("List"):
+        if names := sources.named_only_in_list(record, fact, "problems"):
+            yield Line(fact, [strong(text("; ".join(names)))], [], is_listed=False)
 
 
 def _allergies_remark(record: SummaryRecord) -> str:
@@ -137,7 +145,7 @@ def _by_disease(problems: Sequence[PlacedProblem]) -> list[PlacedProblem]:
 def _line(record: SummaryRecord, problem: PlacedProblem, by_id: Mapping[str, PlacedProblem]) -> Line:
     fact, shown = problem.fact, record.shown(problem.fact).content
     contents = [statement.content for statement in record.valid_statements(fact)]
-    name = name_of(shown)
+    name = name_or_note(shown)
     if problem.standing is ProblemStanding.EVENT:
         onset = "" if problem.doubt else date_shown(fact.onset) or date_text(shown, "onset")
         name = f"{onset or 'Date not stated'}: {name}"
@@ -198,8 +206,9 @@ def _details(problem: PlacedProblem, shown: Mapping[str, Any], contents: list[Ma
             yield f"Severity: {severity}"
         for stage in concept_texts(content, "stage", "summary"):
             yield f"Stage: {stage}"
+    name = name_or_note(shown)
     for content in contents:
-        yield from notes(content)
+        yield from (note for note in notes(content) if not note.endswith(name))
 
 
 def _codes(content: Mapping[str, Any], element: str) -> list[str]:

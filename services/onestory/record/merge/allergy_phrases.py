@@ -1,0 +1,169 @@
+"""The words that tell of an allergy in any text, and what a text tells by them.
+
+The words and codes are in `schemas/merge/allergy-words.yaml`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+from onestory.record.clinical_data import read_clinical_data
+from onestory.record.merge.allergens import allergens_in, known_allergens, phrase_pattern
+from onestory.record.merge.qualifiers import RESOLVED as QUALIFIED_RESOLVED
+from onestory.record.merge.qualifiers import RULED_OUT, SUSPECTED, qualification
+from onestory.shared.errors import Misconfigured
+from onestory.shared.fhir.json import Code
+
+ACTIVE, QUERIED, RESOLVED, REFUTED, DENIED = "active", "queried", "resolved", "refuted", "denied"
+FAMILY = "family"
+UNKNOWN = "unknown"
+"""The standings of an allergy. `DENIED`: the source says that there is none, of a category or at all. `FAMILY`: a
+relative has it. `UNKNOWN`: the source says that it does not know."""
+_SNOMED = "http://snomed.info/sct"
+_BY_QUALIFIER = {RULED_OUT: REFUTED, SUSPECTED: QUERIED, QUALIFIED_RESOLVED: RESOLVED}
+_MAX_REACTION_LENGTH = 120
+# A quick look that most statements do not pass.
+_MENTION = re.compile(
+    r"allerg|anaphyla|adverse|hypersens|intoler|sensitiv|due to|caused by|secondary to|nka|nkda|nkfa|degraded"
+    r"|\breact|\badr\b|side effect|tolerate|must not|not give|never give"
+)
+
+_NO_SUCH_ALLERGY = re.compile(
+    r"\b(?:no|nil|denies|denied|denies any|never had|does not have)(?: known)? (?:an? )?(?:[\w'-]+ ){1,2}"
+    r"allerg(?:y|ies)\b"
+)
+"""A denial of one allergy, such as "no known latex allergy"."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllergyWords:
+    """The content of `schemas/merge/allergy-words.yaml`, which explains each part.
+
+    `denial_codes` are those of `none-known.yaml`, with the categories that they deny.
+    """
+
+    codes: frozenset[Code]
+    denial_codes: Mapping[Code, frozenset[str]]
+    heading_codes: frozenset[Code]
+    patterns: Mapping[str, re.Pattern[str]]
+    nothing: frozenset[str]
+    unknown: frozenset[str]
+    unknown_codes: frozenset[Code]
+    headings: frozenset[str]
+    categories: Mapping[str, frozenset[str]]
+
+
+class Told(NamedTuple):
+    """What a text tells: whether of an allergy, with which standing, and whether of a reaction."""
+
+    standing: str
+    is_reaction: bool
+
+
+@cache
+def allergy_words() -> AllergyWords:
+    """The words, read once. Raises `Misconfigured` when the file lacks a part."""
+    try:
+        raw = read_clinical_data("merge/allergy-words")
+        phrases = (
+            "allergy",
+            "sensitivity",
+            "reactions",
+            "drug-reactions",
+            "connecting",
+            "causes",
+            "other",
+            "denials",
+            "queried",
+            "resolved",
+            "refuted",
+        )
+        return AllergyWords(
+            codes=frozenset((_SNOMED, code) for code in raw["codes"]) | known_allergens().names_by_code.keys(),
+            denial_codes={
+                (each["system"], each["code"]): frozenset(each.get("of", ()))
+                for each in read_clinical_data("merge/none-known")["AllergyIntolerance"]
+            },
+            heading_codes=_written(raw["heading-codes"]),
+            patterns={name: phrase_pattern(raw[name]) for name in (*phrases, "family", "never")},
+            nothing=frozenset(each.casefold() for each in raw["nothing"]),
+            unknown=frozenset(each.casefold() for each in raw["unknown"]),
+            unknown_codes=_written(raw["unknown-codes"]),
+            headings=frozenset(each.casefold() for each in raw["headings"]),
+            categories={word: frozenset(values) for word, values in raw["categories"].items()},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Misconfigured(f"schemas/merge/allergy-words.yaml cannot be used: {error!r}.") from error
+
+
+def _written(system_and_code: list[str]) -> frozenset[Code]:
+    """Codes that are written as `system|code`."""
+    return frozenset((each.partition("|")[0], each.partition("|")[2]) for each in system_and_code)
+
+
+def is_family_history(words: str) -> bool:
+    return bool(allergy_words().patterns["family"].search(words.casefold()))
+
+
+def qualified(told: Told, words: str) -> Told:
+    """The same, unless its text says that it was ruled out, is suspected or has gone."""
+    if told.standing != ACTIVE:
+        return told
+    kinds = qualification(words).kinds
+    standing = next((standing for kind, standing in _BY_QUALIFIER.items() if kind in kinds), ACTIVE)
+    return told._replace(standing=standing)
+
+
+@lru_cache(maxsize=16384)
+def tell(words: str) -> Told | None:
+    """What a text tells of an allergy; None if it tells of none, of a disease or test, or of a relative's allergy."""
+    folded = words.casefold()
+    if not _MENTION.search(folded):
+        return Told(ACTIVE, is_reaction=True) if _is_drug_reaction(folded) else None
+    patterns = allergy_words().patterns
+    if patterns["family"].search(folded) or patterns["never"].search(folded):
+        return None
+    cleaned = patterns["other"].sub(" ", folded)
+    rest = _NO_SUCH_ALLERGY.sub(" ", patterns["denials"].sub(" ", cleaned))
+    if not (_tells(rest) or _is_drug_reaction(rest)):
+        return Told(DENIED, is_reaction=False) if rest != cleaned else None
+    is_reaction = not any(
+        word in rest for word in ("allergy", "allergies", "allergic to", "intoler", "hypersensitivity to")
+    )
+    for standing, name in ((REFUTED, "refuted"), (RESOLVED, "resolved"), (QUERIED, "queried")):
+        if patterns[name].search(folded):
+            return Told(standing, is_reaction)
+    return Told(QUERIED if folded.lstrip().startswith("?") else ACTIVE, is_reaction)
+
+
+def _is_drug_reaction(words: str) -> bool:
+    """Whether the text has a reaction and a medicine, and else only words that connect them."""
+    patterns = allergy_words().patterns
+    words = words.replace("-induced", " induced")
+    if len(words) > _MAX_REACTION_LENGTH or not patterns["drug-reactions"].search(words):
+        return False
+    if "medication" not in known_allergens().categories_of(allergens_in(words)):
+        return False
+    return all(_only_connecting(part) for part in words.split(" | ") if patterns["drug-reactions"].search(part))
+
+
+def _only_connecting(words: str) -> bool:
+    patterns = allergy_words().patterns
+    rest = patterns["drug-reactions"].sub(
+        " ", known_allergens().word_pattern.sub(" ", words.replace("-induced", " induced"))
+    )
+    return not re.search(r"\w", patterns["connecting"].sub(" ", rest))
+
+
+def _tells(words: str) -> bool:
+    patterns = allergy_words().patterns
+    if patterns["allergy"].search(words):
+        return True
+    if not allergens_in(words):
+        return False
+    has_reaction = patterns["causes"].search(words) and patterns["reactions"].search(words)
+    return bool(has_reaction or patterns["sensitivity"].search(words))
