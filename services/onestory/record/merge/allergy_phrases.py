@@ -14,7 +14,7 @@ from typing import NamedTuple
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.merge.allergens import allergens_in, known_allergens, phrase_pattern
 from onestory.record.merge.qualifiers import RESOLVED as QUALIFIED_RESOLVED
-from onestory.record.merge.qualifiers import RULED_OUT, SUSPECTED, qualification
+from onestory.record.merge.qualifiers import RULED_OUT, SUSPECTED, denies_allergy, qualification
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code
 
@@ -105,6 +105,12 @@ def _written(system_and_code: list[str]) -> frozenset[Code]:
     return frozenset((each.partition("|")[0], each.partition("|")[2]) for each in system_and_code)
 
 
+def is_empty_word(words: str) -> bool:
+    """Whether a text names no allergen: "Nil", "Unknown"."""
+    plain = words.strip(" .:-").casefold()
+    return plain in allergy_words().nothing or plain in allergy_words().unknown
+
+
 def is_family_history(words: str) -> bool:
     return bool(allergy_words().patterns["family"].search(words.casefold()))
 
@@ -114,6 +120,8 @@ def qualified(told: Told, words: str) -> Told:
     if told.standing != ACTIVE:
         return told
     kinds = qualification(words).kinds
+    if not denies_allergy(words):
+        kinds -= {RULED_OUT}
     standing = next((standing for kind, standing in _BY_QUALIFIER.items() if kind in kinds), ACTIVE)
     return told._replace(standing=standing)
 

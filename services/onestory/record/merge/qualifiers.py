@@ -54,6 +54,7 @@ class QualifierRules:
     types: Mapping[str, Sequence[str]]
     before: re.Pattern[str]
     relative: re.Pattern[str]
+    allergy_denials: re.Pattern[str]
     after: re.Pattern[str]
     anywhere: re.Pattern[str]
     no_words: re.Pattern[str]
@@ -84,6 +85,7 @@ def qualifier_rules() -> QualifierRules:
             types=table["types"],
             before=re.compile(rf"{_LEAD}({_alternatives(before)}){_END}"),
             relative=re.compile(rf"(?:in )?(?:{_alternatives(relatives)})(?!\w)(?: at \d+| aged? \d+| \d+)?"),
+            allergy_denials=re.compile(rf"{_BEGIN}(?:{_alternatives(table['allergy-denials'])}){_END}"),
             after=re.compile(rf"(?:{_BEGIN}|(?=\?))({_alternatives(after)}){_END}{stop}\W*$"),
             anywhere=re.compile(rf"{_BEGIN}(?:{_alternatives(telling)}){_END}|{_QUERY}"),
             no_words=re.compile(rf"(?<![\w/])(?:{_alternatives(table['no-words'])})(?!\w)"),
@@ -136,6 +138,8 @@ def qualifier_of(resource_type: str, content: Mapping[str, Any]) -> str:
     if resource_type == "Condition" and "verificationStatus" in content:
         stated = bare_codes(content["verificationStatus"])
         found.update(kind for code in stated if (kind := rules.verification.get(code)))
+    if RULED_OUT in found and resource_type == "AllergyIntolerance" and not any(map(denies_allergy, texts_of(content))):
+        found.discard(RULED_OUT)
     if not found:
         return ""
     if kind := next((kind for kind in kinds_of_type if kind in found), ""):
@@ -159,6 +163,11 @@ def _kinds_of_concepts(concepts: Iterable[Mapping[str, Any]], rules: QualifierRu
                 if isinstance(code, str) and code in rules.codes and text(coding.get("system")).startswith(_SNOMED):
                     found.add(rules.codes[code])
     return found
+
+
+def denies_allergy(said: str) -> bool:
+    """Whether a text that rules something out may rule out an allergy, and does not forbid a medicine."""
+    return bool(qualifier_rules().allergy_denials.search(said.casefold()))
 
 
 def tells_of_relative(content: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.merge.allergens import phrase_pattern
-from onestory.record.merge.allergy_phrases import DENIED, QUERIED, REFUTED, RESOLVED, UNKNOWN
+from onestory.record.merge.allergy_phrases import DENIED, QUERIED, REFUTED, RESOLVED, UNKNOWN, is_empty_word
 from onestory.record.merge.allergy_reading import read_allergy
 from onestory.record.merge.model import Fact, FactConflict, Statement
 from onestory.record.summary import sources
@@ -65,6 +65,8 @@ def allergy_name(record: SummaryRecord, fact: Fact) -> str:
     name = name_or_note(shown)
     if name != name_of(shown):
         return name
+    if is_empty_word(name):
+        return next((each for each in _displays(shown) if not is_empty_word(each)), name)
     if text_at(shown, "code", "text"):
         return name
     # One substance has several codes: the shortest of their names is the one that people use.
@@ -79,6 +81,10 @@ def allergy_name(record: SummaryRecord, fact: Fact) -> str:
         and other.allergens == shown_allergens
     ]
     return min([name, *map(name_of, same)], key=lambda each: (len(each), each))
+
+
+def _displays(content: Mapping[str, Any]) -> list[str]:
+    return [each for each in values_at(content, "code", "coding", "display") if isinstance(each, str)]
 
 
 def name_or_note(content: Mapping[str, Any]) -> str:

@@ -42,6 +42,9 @@ def condition(local_id: str, words: str, **elements: Any) -> Statement:
         ("Peanut - outgrown", RESOLVED),
         ("?Codeine", QUERIED),
         ("H/O ibuprofen allergy", IS_ACTIVE),
+        ("No penicillin - rash", IS_ACTIVE),
+        ("Not penicillin but ampicillin", IS_ACTIVE),
+        ("Penicillin, not confirmed", QUERIED),
     ],
 )
 def test_an_allergy_intolerance_means_what_its_words_say(words: str, standing: str) -> None:
@@ -90,6 +93,7 @@ def test_a_condition_with_such_words_tells_of_an_allergy(words: str, standing: s
         "Rash treated with flucloxacillin and review",
         "Cough, on ramipril for hypertension",
         "Nausea in pregnancy",
+        "GI bleed on aspirin",
         "Fear of allergy",
         "Mother allergic to penicillin",
         "Swelling of knee",
@@ -97,6 +101,19 @@ def test_a_condition_with_such_words_tells_of_an_allergy(words: str, standing: s
 )
 def test_these_words_tell_of_no_allergy_of_the_person(words: str) -> None:
     assert read_allergy("Condition", {"code": {"text": words}}) is None
+
+
+def test_words_that_forbid_a_medicine_are_no_denial_of_its_allergy() -> None:
+    section = told(allergy("No penicillin - rash"), allergy("Penicillin", HOSPITAL))[ALLERGIES]
+
+    assert "Sources disagree" not in section
+    assert "Ruled out" not in section
+
+
+def test_an_empty_word_does_not_hide_the_name_of_the_code() -> None:
+    written = {**code("294505008", "Amoxicillin allergy"), "text": "Nil"}
+
+    assert "Amoxicillin allergy" in told(allergy("x", code=written))[ALLERGIES]
 
 
 def test_what_a_source_does_not_know_is_no_allergy_and_no_denial() -> None:

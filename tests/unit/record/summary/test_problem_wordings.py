@@ -42,6 +42,7 @@ def problems(*statements: Statement, title: str = "Problems") -> str:
         ("Epilepsy - misdiagnosed", "ruled-out"),
         ("Unlikely PE", "suspected"),
         ("Dementia - unlikely", "suspected"),
+        ("PE - not confirmed", "suspected"),
         ("Imp: ?appendicitis", "suspected"),
         ("2WW suspected bowel cancer", "suspected"),
         ("Hepatitis C - cleared", "resolved"),
@@ -54,7 +55,15 @@ def test_more_words_qualify_a_problem(words: str, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["Nil by mouth", "Rhesus negative", "Mother of child with asthma", "Unlikely to engage", "Carer of father"],
+    [
+        "Nil by mouth",
+        "Rhesus negative",
+        "Mother of child with asthma",
+        "Unlikely to engage",
+        "Carer of father",
+        "Father absent",
+        "Absent spleen",
+    ],
 )
 def test_these_words_qualify_nothing(words: str) -> None:
     assert qualifier_of("Condition", {"code": {"text": words}}) == ""
