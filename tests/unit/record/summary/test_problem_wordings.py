@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.unit.record.summary.test_problems import ACTIVE, groups
-from tests.unit.record.summary.written import GP, HOSPITAL, NOW, code, entries, known, said, sections, told
+from tests.unit.record.summary.written import GP, HOSPITAL, NOW, code, entries, known, said, sections, term, told
 
 from onestory.record.merge.model import Statement
 from onestory.record.merge.qualifiers import qualifier_of
@@ -77,6 +77,16 @@ def test_a_risk_or_screening_stands_apart_and_is_no_entry() -> None:
     assert "Gout" in active
     assert "Screening for HIV infection" in risks
     assert entries(sections(summarise(known(*statements), NOW))["11450-4"]) == ["gout-a81001"]
+
+
+@pytest.mark.parametrize(("verification", "listed"), [("confirmed", []), ("unconfirmed", ["q-a81001"])])
+def test_a_suspicion_in_words_is_an_entry_only_if_its_status_says_so(verification: str, listed: list[str]) -> None:
+    written = {**code("52448006", "Dementia"), "text": "?Dementia"}
+    status = term("condition-ver-status", verification)
+    statement = condition("q", code=written, verificationStatus=status)
+
+    assert entries(sections(summarise(known(statement), NOW))["11450-4"]) == listed
+    assert "?Dementia" in problems(statement)
 
 
 def test_what_is_in_remission_by_its_words_is_past_illness() -> None:

@@ -41,8 +41,10 @@ _STATUS_WORDS = {
     "differential": "One of several possible diagnoses",
 }
 """The statuses that say more than the group of the line."""
-_NO_DISEASE = (ProblemStanding.RULED_OUT, ProblemStanding.RISK)
-"""The standings in which a code alone would be read as a disease that the person has: their lines are no entries."""
+_NOT_BY_CODE = (ProblemStanding.SUSPECTED, ProblemStanding.RULED_OUT, ProblemStanding.RISK)
+_UNSURE = frozenset(["refuted", "unconfirmed", "provisional", "differential"])
+"""A code alone would be read as a disease that the person has: lines of these standings are entries only with such a
+verification status."""
 _DATE_WORDS = {ProblemStanding.RULED_OUT: "Dated", ProblemStanding.VISIT: "On"}
 
 
@@ -155,7 +157,8 @@ def _line(record: SummaryRecord, problem: PlacedProblem, by_id: Mapping[str, Pla
         [strong(text(name)), *[text(site) for site in concept_texts(shown, "bodySite")]],
         [*_signs(record, problem, by_id), *details],
         problem.valid_until,
-        is_listed=problem.standing not in _NO_DISEASE or "refuted" in _codes(shown, "verificationStatus"),
+        is_listed=problem.standing not in _NOT_BY_CODE
+        or bool(_UNSURE.intersection(_codes(shown, "verificationStatus"))),
     )
 
 
