@@ -90,6 +90,19 @@ def identifier(code: str) -> int:
     return int(code) if code.isascii() and code.isdigit() and len(code) <= _LONGEST_ID else 0
 
 
+def dmd_name(code: str) -> str:
+    """The name of a VTM, VMP or AMP of the loaded release: for an AMP that of its VMP, and its brand; "" if unknown."""
+    release, number = loaded_release(), identifier(code)
+    number = release.previous.get(number, number)
+    virtual = release.virtual.get(release.actual.get(number, number))
+    name = release.moieties.get(number, virtual.name if virtual else "")
+    moiety = release.moieties.get(virtual.moiety, "") if virtual else ""
+    if moiety.casefold() not in name.casefold():
+        name = f"{name} ({moiety})"
+    brand = release.brands.get(number, "")
+    return f"{name}, brand {brand}" if brand else name
+
+
 def present_dmd_code(code: Code) -> Code:
     """The code that replaced this one in the loaded release; the code itself if none did."""
     replaced = loaded_release().previous

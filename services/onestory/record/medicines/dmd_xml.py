@@ -215,9 +215,9 @@ class _Tables:
     def _brand(self, name: str, virtual: int) -> str:
         """The words before the first number in the name of an AMP, unless they name what the VMP or its VTM names."""
         generic, moiety = self._products.get(virtual, ("", 0))
-        words = _BRAND.split(name.casefold(), maxsplit=1)[0]
+        brand = _BRAND.split(name, maxsplit=1)[0]
         names = (_BRAND.split(generic.casefold(), maxsplit=1)[0], self._moieties.get(moiety, "").casefold())
-        return "" if any(each and each in words for each in names) else words
+        return "" if any(each and each in brand.casefold() for each in names) else brand
 
     def _replaces(self, row: Row, own: str, before: str) -> None:
         if previous := identifier(row.get(before, "")):

@@ -81,7 +81,7 @@ def product_of_code(code: str) -> Product:
     if virtual is None:
         return NO_PRODUCT
     product = _product_of_vmp(virtual, release.moieties.get(virtual.moiety, ""))
-    return replace(product, brand=release.brands.get(number, ""))
+    return replace(product, brand=release.brands.get(number, "").casefold())
 
 
 def _product_of_vmp(virtual: VirtualProduct, moiety: str) -> Product:

@@ -31,6 +31,7 @@ from onestory.record.merge.pairs import Clusters, by_ordinal
 from onestory.record.merge.reading import Reading, StatementReader, first_present
 from onestory.record.merge.report import Reports, correction_conflicts
 from onestory.record.merge.rules import MergeRules
+from onestory.record.merge.supplies import supply_conflicts
 from onestory.record.merge.values import bare_codes, microseconds, span
 from onestory.shared.fhir.json import first_object, objects, text
 
@@ -109,6 +110,7 @@ def _merge_readings(readings: Sequence[Reading], verdicts: Verdicts, rules: Merg
         *immunisations.conflicts(clusters),
         *medicines.conflicts(clusters, related_pairs),
         *groups.conflicts(clusters, related_pairs),
+        *supply_conflicts(of_type["MedicationDispense"], groups, medicines),
         *observations.conflicts(clusters),
         *correction_conflicts([*of_type["Observation"], *of_type["DiagnosticReport"]], clusters, rules),
         *merge_conflicts.none_known_conflicts(readings),

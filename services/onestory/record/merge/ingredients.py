@@ -52,6 +52,10 @@ class IngredientGroups:
         """The key of the ingredient group of a statement; "" if it is no medicine that is compared."""
         return self._keys.get(ordinal, "")
 
+    def group(self, key: str) -> Sequence[Reading]:
+        """The readings of an ingredient group."""
+        return self._groups.get(key, ())
+
     def conflicts(self, clusters: Clusters, related: Sequence[tuple[Reading, Reading]]) -> Iterator[FactConflict]:
         """Yields the conflicts and hints between the entries of one ingredient, of one class, and of notes."""
         together = {frozenset((clusters.root(a.ordinal), clusters.root(b.ordinal))) for a, b in related}

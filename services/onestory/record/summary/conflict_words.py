@@ -83,8 +83,8 @@ def _known(record: SummaryRecord, side: Iterable[str]) -> list[Statement]:
 
 def _status_words(record: SummaryRecord, statements: Sequence[Statement]) -> list[str]:
     """The denials and ends first, then who still has the medicine; empty if neither is stated."""
-    against = [each for each in statements if _is_against(each.content)]
-    going_on = [each for each in statements if not _is_against(each.content)]
+    against = [each for each in statements if _is_against(each.content) and not _is_supply(each)]
+    going_on = [each for each in statements if each not in against]
     if not against:
         return []
     first = [f"{strong(text(_act(each.content)))} {text(_by(record, each))}" for each in _newest_first(against)]
@@ -115,6 +115,10 @@ def noted_side(sides: Sequence[Sequence[Statement]]) -> tuple[list[Statement], l
     """The statements whose notes stop a medicine, and those of the medicines that go on."""
     noted = [each for side in sides if any(stop_notes(one.content) for one in side) for each in side]
     return noted, [each for side in sides for each in side if each not in noted]
+
+
+def _is_supply(statement: Statement) -> bool:
+    return statement.resource_type == "MedicationDispense" and text_at(statement.content, "status") == "completed"
 
 
 def _is_against(content: Mapping[str, Any]) -> bool:
@@ -156,6 +160,8 @@ def _by(record: SummaryRecord, statement: Statement) -> str:
 
 def _still(record: SummaryRecord, statement: Statement) -> str:
     content, organisation = statement.content, organisation_words(record, statement)
+    if _is_supply(statement):
+        return f"Handed over after that, {summary_dates.shown(content.get('whenHandedOver'))}, by {organisation}."
     dose = "; ".join(doses(record.exact_content(statement)))
     what = f": {dose}" if dose else f": {name_of(content)}"
     if is_own_practice(record, statement):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from onestory.record.medicines.dmd import dmd_name
 from onestory.record.medicines.names import lexicon, named_medicines, strengths_of, words_of
 from onestory.record.merge.allergens import allergens_in, known_allergens
 from onestory.record.merge.model import Fact
@@ -40,7 +41,8 @@ def _remark(resource_type: str, content: Mapping[str, Any]) -> str:
     for concept in objects(content.get(element)):
         words = text_of(concept, "text")
         displays = [text_of(coding, "display") for coding in objects(concept.get("coding"))]
-        display = next(filter(None, displays), "")
+        codes = [text_of(coding, "code") for coding in objects(concept.get("coding"))]
+        display = next(filter(None, displays), "") or next(filter(None, map(dmd_name, codes)), "")
         if words and display and words != display and (remark := _compared(resource_type, words, display)):
             return remark
     return ""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from onestory.record.medicines.dmd import dmd_name
 from onestory.record.merge.model import Fact
 from onestory.record.summary.clinical_dates import clinical_date
 from onestory.record.summary.doses import doses
@@ -21,6 +22,8 @@ _STATUSES = ("clinicalStatus", "verificationStatus")
 def name_of(content: Mapping[str, Any]) -> str:
     """The name of what the resource is about; never empty."""
     found = next((name for element in _NAMES if element in content for name in concept_texts(content, element)), "")
+    if found.isdigit() and (named := dmd_name(found)):
+        return f"{named} (by its code {found} in dm+d)"
     return found or text_at(content, "title") or text_at(content, "description") or NOT_NAMED
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.clinical_cases import people_of, shown
 from tests.unit.record.medicines import release as sample
 
 from onestory.__main__ import main
@@ -20,6 +21,7 @@ from onestory.record.medicines.products import product_of, product_of_code, read
 from onestory.record.merge.engine import merge
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.merge.rules import merge_rules
+from onestory.record.summary.wording import name_of
 from onestory.shared.errors import Misconfigured
 
 AT = datetime(2026, 11, 28, 9, tzinfo=UTC)
@@ -252,3 +254,77 @@ def test_the_command_needs_the_setting(monkeypatch: pytest.MonkeyPatch, capsys: 
 
     assert main(["admin", "medicines", "show"]) == 1
     assert "ONESTORY_DMD is not set" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_medicine_without_words_is_named_by_its_code_and_the_page_says_so() -> None:
+    def concept(code: str, **words: str) -> dict[str, Any]:
+        return {"medicationCodeableConcept": {"coding": [{"code": code}], **words}}
+
+    assert (
+        name_of(concept(sample.BRAND)) == f"Ramipril 5mg capsules, brand Heartwell (by its code {sample.BRAND} in dm+d)"
+    )
+    assert name_of(concept(sample.NEW_VMP)) == (
+        f"Generic Newbrand (Newsubstance) (by its code {sample.NEW_VMP} in dm+d)"
+    )
+    assert name_of(concept(sample.BRAND, text="My tablets")) == "My tablets"
+    assert name_of(concept("99")) == "99"
+
+
+@pytest.mark.usefixtures("loaded")
+def test_words_that_name_another_medicine_than_the_code_are_remarked_without_a_display() -> None:
+    concept = {
+        "text": "Amlodipine 5mg tablets",
+        "coding": [{"system": "http://snomed.info/sct", "code": sample.NEW_VMP}],
+    }
+    section = shown_medicines({"A81001": {"status": "active", "medicationCodeableConcept": concept}})["Medicines"]
+
+    assert "The code says “Generic Newbrand (Newsubstance)”, the words say “Amlodipine 5mg tablets”" in section
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_supply_after_a_stop_is_told_first_with_its_day() -> None:
+    summary = shown_medicines(
+        {
+            "RZ3": {
+                "status": "stopped",
+                "medicationCodeableConcept": {"coding": [{"system": "http://snomed.info/sct", "code": sample.VTM}]},
+                "dispenseRequest": {"validityPeriod": {"end": "2026-11-20"}},
+            },
+            "FA001": {
+                "resourceType": "MedicationDispense",
+                "status": "completed",
+                "medicationCodeableConcept": {"text": "Ramipril 5mg capsules"},
+                "whenHandedOver": "2026-11-25",
+            },
+        }
+    )
+
+    assert "Handed over after that, 25 Nov 2026, by FA001." in summary["Please note"]
+    assert "ENDED" not in summary["Please note"]
+
+
+def shown_medicines(by_source: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The summary of a person of whom each source states one medicine."""
+    patient = {
+        "resourceType": "Patient",
+        "id": "p",
+        "identifier": [{"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9999999999"}],
+    }
+    steps = []
+    for source, stated in by_source.items():
+        medicine = {
+            "resourceType": "MedicationRequest",
+            "id": "m",
+            "subject": {"reference": "Patient/p"},
+            **({} if "resourceType" in stated else {"intent": "order"}),
+            **stated,
+        }
+        entries = [
+            {"resource": each, "request": {"method": "PUT", "url": f"{each['resourceType']}/{each['id']}"}}
+            for each in (patient, medicine)
+        ]
+        body = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        steps.append({"org": source, "system": "main", "body": body})
+    (person,) = people_of(steps)
+    return shown(person)

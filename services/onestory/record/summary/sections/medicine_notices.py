@@ -50,9 +50,15 @@ def medicine_notices(record: SummaryRecord) -> Iterator[str]:
 
 
 def _is_of_now(record: SummaryRecord, conflict: FactConflict) -> bool:
-    """Whether one of the statements still goes on: a disagreement between ended courses changes nothing."""
+    """Whether one of the statements still goes on: a disagreement between ended courses changes nothing.
+
+    What was handed over after a stop is with the person now.
+    """
     statements = [found for side in conflict.sides for each in side if (found := record.statement(each))]
-    return any(text_at(each.content, "status") not in _OVER for each in statements)
+    return any(
+        each.resource_type == "MedicationDispense" or text_at(each.content, "status") not in _OVER
+        for each in statements
+    )
 
 
 def _names(record: SummaryRecord, conflict: FactConflict, fact: Fact) -> str:
