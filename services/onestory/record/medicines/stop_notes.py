@@ -71,6 +71,7 @@ def stopped_by(content: Mapping[str, Any]) -> StoppedMedicines:
     )
 
 
+@lru_cache(maxsize=8192)
 def _stops_own(directions: str) -> bool:
     """Whether directions begin with a stop, without a condition."""
     return bool(_own_pattern().match(directions) and not _patterns()[2].search(directions.casefold()))

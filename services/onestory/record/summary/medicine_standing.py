@@ -50,6 +50,7 @@ GROUPS = (
 CURRENT = (REPEAT, WHEN_REQUIRED, COURSE, SUPPLIED, INFUSION)
 """The groups of medicines that are taken now."""
 SUPPLIES = ("MedicationDispense", "MedicationAdministration")
+MEDICINE_ORDERS = ("MedicationRequest", "MedicationStatement")
 
 _STOPPED_MONTHS = 6
 _ACUTE_MONTHS = 12
@@ -190,6 +191,12 @@ def _supply_status(statement: Statement, at: datetime) -> MedicineStatus:
     if until > at:
         return MedicineStatus(SUPPLIED, until)
     return MedicineStatus(LAPSED, months_after(supplied, _ACUTE_MONTHS * 2), supplied)
+
+
+def supplied_on(content: Mapping[str, Any]) -> str:
+    """When a medicine was supplied or given, as it is written; "" if that is not stated."""
+    paths = (("effectiveDateTime",), ("whenHandedOver",), ("whenPrepared",), ("effectivePeriod", "start"))
+    return next((found for path in paths if (found := text_at(content, *path))), "")
 
 
 def course_end(content: Mapping[str, Any]) -> datetime | None:

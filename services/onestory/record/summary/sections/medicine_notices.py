@@ -12,6 +12,7 @@ from onestory.record.merge.model import Fact, FactConflict
 from onestory.record.summary.conflict_words import conflict_words, noted_side
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.supply_warnings import supply_warnings
 from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.json import text_at
 
@@ -42,11 +43,17 @@ def medicine_notices(record: SummaryRecord) -> Iterator[str]:
         told[f"{strong(text(_names(record, conflict, fact)) + ':')} {' '.join(conflict_words(record, conflict))}"] = (
             None
         )
-    notices = list(told)
+    supplies = list(_supplies(record))
+    notices = [*supplies, *told]
     yield from notices[:_MAX_NOTICES]
     if len(notices) > _MAX_NOTICES:
-        names = dict.fromkeys(_name(record, fact) for _, fact in by_danger[_MAX_NOTICES:])
+        names = dict.fromkeys(_name(record, fact) for _, fact in by_danger[max(_MAX_NOTICES - len(supplies), 0) :])
         yield f"{strong('Sources disagree on more medicines:')} {text(', '.join(names))}. See Medicines."
+
+
+def _supplies(record: SummaryRecord) -> Iterator[str]:
+    for warning in supply_warnings(record):
+        yield f"{strong(text(_name(record, warning.supply)) + ':')} {warning.words}"
 
 
 def _is_of_now(record: SummaryRecord, conflict: FactConflict) -> bool:

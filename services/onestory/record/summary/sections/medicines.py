@@ -43,6 +43,7 @@ from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.notation import plain_notation
 from onestory.record.summary.places import summary_codes
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
+from onestory.record.summary.supply_warnings import supply_warnings
 from onestory.record.summary.wording import name_of, notes, own_name
 from onestory.shared.fhir.dates import parse_date, uk_day
 from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
@@ -66,12 +67,13 @@ _KINDS = {
 def medicines(record: SummaryRecord) -> Section | None:
     """The section. Medicines that are too old are counted only."""
     risks = drug_risks(record)
+    warnings = {warning.supply.id: warning.words for warning in supply_warnings(record)}
     groups: dict[str, list[Line]] = {group: [] for group in GROUPS}
     older = 0
     for row in sorted(medicine_rows(record), key=lambda row: _order(record, row)):
         status = row_status(record, row)
         if status.until > record.at:
-            groups[status.group].append(_line(record, row, status, risks))
+            groups[status.group].append(_line(record, row, status, risks, warnings))
         else:
             older += 1 + len(row.also)
     taken = [line.fact for group in CURRENT for line in groups[group]]
@@ -104,13 +106,24 @@ def _begun(content: Mapping[str, Any]) -> str:
     return next((found for found in (*dates, period) if found), "")
 
 
-def _line(record: SummaryRecord, row: MedicineRow, status: MedicineStatus, risks: Sequence[Risk]) -> Line:
+def _line(
+    record: SummaryRecord,
+    row: MedicineRow,
+    status: MedicineStatus,
+    risks: Sequence[Risk],
+    warnings: Mapping[str, str],
+) -> Line:
     name = name_of(record.shown(row.lead).content)
     every = [statement for fact in (row.lead, *row.taken) for statement in record.valid_statements(fact)]
     return Line(
         row.lead,
         [strong(text(plain_notation(name))), *medicine_warnings(risks, name)],
-        [*_dose_paragraphs(record, row), *_acts(record, row), *_remarks(record, every)],
+        [
+            *[words for fact in (row.lead, *row.also) if (words := warnings.get(fact.id))],
+            *_dose_paragraphs(record, row),
+            *_acts(record, row),
+            *_remarks(record, every),
+        ],
         status.until,
         kind=[text(part) for part in _kind(record, row, status) if part],
         others=row.also,
@@ -150,6 +163,8 @@ def _remarks(record: SummaryRecord, statements: list[Statement]) -> list[str]:
         content = statement.content
         reasons = [*concept_texts(content, "reasonCode"), *_referenced_reasons(record, content)]
         found += [f"For {', '.join(dict.fromkeys(reasons))}"] if reasons else []
+        # A dispense that was declined has its reason here; others have it beside the stop.
+        found += concept_texts(content, "statusReasonCodeableConcept")
         found += [plain_notation(note) for note in notes(content)]
     asks = standing_words().asks_to_act
     return [strong(text(each)) if asks.search(each) else text(each) for each in dict.fromkeys(found)]

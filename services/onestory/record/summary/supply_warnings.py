@@ -1,0 +1,86 @@
+"""Finds medicines that were supplied or given although another source forbids or has stopped them.
+
+A supply is compared by its ingredient. After a stop it counts only if no source goes on with the medicine: otherwise
+the stop is told at that line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from onestory.record.medicines.products import product_of
+from onestory.record.merge.model import Fact, Statement
+from onestory.record.summary.conflict_words import act_words, organisation_words
+from onestory.record.summary.dates import shown as date_shown
+from onestory.record.summary.medicine_standing import (
+    CURRENT,
+    FORBIDDEN,
+    MEDICINE_ORDERS,
+    STOPPED,
+    SUPPLIED,
+    SUPPLIES,
+    medicine_status,
+    supplied_on,
+)
+from onestory.record.summary.model import SummaryRecord
+from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.wording import name_of
+from onestory.shared.fhir.dates import parse_date
+from onestory.shared.fhir.json import text_at
+
+
+class SupplyWarning(NamedTuple):
+    """The fact of a supply, and the words (XHTML) for it."""
+
+    supply: Fact
+    words: str
+
+
+def supply_warnings(record: SummaryRecord) -> Iterator[SupplyWarning]:
+    """Yields a warning for each supply of the last months that another source forbids or has stopped."""
+    supplies = [fact for fact in record.facts(*SUPPLIES) if _is_recent(record, fact)]
+    if not supplies:
+        return
+    against: dict[str, list[Statement]] = {}
+    going_on: set[str] = set()
+    for fact in record.facts(*MEDICINE_ORDERS):
+        for statement in record.valid_statements(fact):
+            key = _key(statement)
+            group = medicine_status(record, statement).group
+            if group == FORBIDDEN or (group == STOPPED and text_at(statement.content, "status") == "stopped"):
+                against.setdefault(key, []).append(statement)
+            elif group in CURRENT:
+                going_on.add(key)
+    for fact in supplies:
+        shown = record.shown(fact)
+        key = _key(shown)
+        forbidding = [each for each in against.get(key, ()) if _is_against(each, shown, goes_on=key in going_on)]
+        if forbidding:
+            yield SupplyWarning(fact, _words(record, shown, forbidding))
+
+
+def _key(statement: Statement) -> str:
+    return product_of(name_of(statement.content)).key
+
+
+def _is_recent(record: SummaryRecord, fact: Fact) -> bool:
+    return any(medicine_status(record, each).group == SUPPLIED for each in record.valid_statements(fact))
+
+
+def _is_against(statement: Statement, supply: Statement, *, goes_on: bool) -> bool:
+    if statement.source == supply.source:
+        return False
+    forbidden = statement.content.get("doNotPerform") is True
+    path = ("authoredOn",) if forbidden else ("effectivePeriod", "end")
+    stated, handed = parse_date(text_at(statement.content, *path)), parse_date(supplied_on(supply.content))
+    if handed is None or (goes_on and not forbidden):
+        return False
+    return handed.begin > (stated.end if stated else statement.recorded_at)
+
+
+def _words(record: SummaryRecord, supply: Statement, against: Sequence[Statement]) -> str:
+    verb = "GIVEN" if supply.resource_type == "MedicationAdministration" else "SUPPLIED"
+    when = date_shown(supplied_on(supply.content))
+    first = f"{strong(text(f'{verb} all the same'))} by {text(organisation_words(record, supply))}, {text(when)}."
+    return " ".join([first, *(words for each in against for words in act_words(record, each))])
