@@ -107,3 +107,11 @@ def test_a_hint_names_the_lines_and_does_not_repeat_them() -> None:
 @needs_clinical_cases
 def test_a_regular_medicine_and_one_that_is_kept_just_in_case_are_not_called_one_to_give() -> None:
     assert "Same medicine" not in shown_case("19")["Medicines"]
+
+
+@needs_clinical_cases
+def test_two_strengths_of_one_source_may_be_one_regimen() -> None:
+    medicines = shown_case("8")["Medicines"]
+
+    assert "read the lines together" in medicines
+    assert "not two medicines to give" not in medicines
