@@ -78,6 +78,7 @@ class Reader:
             "_summary": "true",
             "after": self.published.headers["X-OneStory-Position"],
             "_format": "json",
+            "copy": "person",
         }
         return values.get(name, "1")
 
