@@ -80,13 +80,14 @@ def bullet_list(items: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
 
 
-def table(caption: str, columns: Sequence[str], rows: Sequence[Row]) -> str:
-    """A table as XHTML; "" if there are no rows."""
+def table(caption: str, columns: Sequence[str], rows: Sequence[Row], *, is_grid: bool = False) -> str:
+    """A table as XHTML; "" if there are no rows. A grid has the class `grid`: its heads are needed to read it."""
     if not rows:
         return ""
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
     body = "".join(_row(row) for row in rows)
-    return f"<table><caption>{text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    begin = '<table class="grid">' if is_grid else "<table>"
+    return f"{begin}<caption>{text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def plain_text(xhtml: str) -> str:

@@ -61,18 +61,23 @@ th,td{border:1px solid #768692;padding:.2rem .4rem;text-align:left;vertical-alig
 th[scope=row]{font-weight:normal}thead th{background:#f0f4f5}
 th[scope=row]{width:28%}td:last-child{width:30%;color:#425563;font-size:.875rem}
 td:nth-child(3):not(:last-child){width:17%}
+.when{font-size:.875rem;color:#425563}.grid th,.grid td{min-width:4.5rem}.grid th[scope=row]{width:auto}
+.grid td:not(:last-child),.grid td:nth-child(3):not(:last-child){width:auto}.grid td:last-child{width:18%}
 .br{display:block}.evidence{font-size:.875rem;color:#425563}summary{cursor:pointer}
 header{border-bottom:2px solid #005eb8}header strong{font-size:1.4rem}
 #s-notices{border:3px solid #d5281b;padding:0 .75rem .25rem;margin-top:.5rem}#s-notices h2{margin-top:.25rem}
 footer{border-top:1px solid #768692;margin-top:1rem;font-size:.875rem}
-@media(max-width:40rem){thead{position:absolute;clip-path:inset(50%)}table,tbody,tr,th,td,caption{display:block}
-tr{border:1px solid #768692;margin-bottom:.4rem}th,td{border:0;min-width:0}}
-@media print{body{font-size:10pt;line-height:1.15;max-width:none;padding:0}h1{display:none}
+@media(max-width:40rem){table:not(.grid) thead{position:absolute;clip-path:inset(50%)}
+table:not(.grid),table:not(.grid) :is(tbody,tr,th,td,caption){display:block}
+table:not(.grid) tr{border:1px solid #768692;margin-bottom:.4rem}table:not(.grid) :is(th,td){border:0;min-width:0}
+table:not(.grid) :is(th,td):is([scope=row],td,:last-child){width:auto}}
+@media print{.grid th,.grid td{min-width:48pt}.when{font-size:10pt}
+body{font-size:10pt;line-height:1.15;max-width:none;padding:0}h1{display:none}
 h2{font-size:11pt;margin:5pt 0 1pt;break-after:avoid}header strong{font-size:12pt}
 p,ul{margin:1pt 0}section{overflow:visible}
 table{margin:0 0 2pt;width:calc(100% - 1pt)}
 caption{padding:0}th,td{padding:0 3pt;min-width:60pt;border-color:#aeb7bd}
-thead{display:table-row-group}thead th{display:none}
+table:not(.grid) thead{display:table-row-group}table:not(.grid) thead th{display:none}
 th[scope=row]{width:36%}td:last-child{width:33%}td:last-child,.evidence,footer{font-size:10pt}
 th[scope=row]:has(~td:nth-child(4)){width:27%}td:last-child:nth-child(4){width:30%}td:nth-child(3):not(:last-child){width:17%}
 tr{break-inside:avoid}caption{break-after:avoid}

@@ -52,6 +52,8 @@ class Section:
 class Line(NamedTuple):
     """The line of one fact. `what`, `details` and `kind` are paragraphs of XHTML; `kind` is a cell of its own.
 
+    `cells` are the paragraphs of the further cells of a line in a grid; the details then stand below `what`.
+
     `others` are further facts that the line stands for: earlier results of a kind, or copies in another type.
     `conflicts` are paragraphs about the conflicts of the line; None: those that every fact has. After `valid_until`
     the line moves to another group, or is no longer shown. `is_listed`: the section may refer to its resources.
@@ -65,14 +67,16 @@ class Line(NamedTuple):
     others: Sequence[Fact] = ()
     is_listed: bool = True
     kind: Sequence[str] | None = None
+    cells: Sequence[Sequence[str]] | None = None
 
 
 class Group(NamedTuple):
-    """The lines under one caption."""
+    """The lines under one caption. A grid keeps its heads and its columns on every screen and on paper."""
 
     caption: str
     lines: Sequence[Line]
     columns: Sequence[str] = COLUMNS
+    is_grid: bool = False
 
 
 class SectionDefinition(NamedTuple):
@@ -103,7 +107,8 @@ def build_section(
     `also_entries` are facts that the section refers to without a line, because another section shows them.
     """
     tables = "".join(
-        table(group.caption, group.columns, [_row(record, line) for line in group.lines]) for group in groups
+        table(group.caption, group.columns, [_row(record, line) for line in group.lines], is_grid=group.is_grid)
+        for group in groups
     )
     remark_paragraphs = "".join(paragraph(remark) for remark in remarks if remark)
     if not tables and definition.text_if_empty is None:
@@ -141,7 +146,10 @@ def _row(record: SummaryRecord, line: Line) -> Row:
     contents = [statement.content for fact in facts for statement in record.valid_statements(fact)]
     what = [*line.what, *[strong(text(mark)) for mark in marks(contents)]]
     kind = [] if line.kind is None else [line.kind]
-    return Row((what, list(dict.fromkeys([*warnings, *line.details, *own])), *kind, list(dict.fromkeys(says))))
+    details = list(dict.fromkeys([*warnings, *line.details, *own]))
+    if line.cells is not None:
+        return Row(([*what, *details], *line.cells, list(dict.fromkeys(says))))
+    return Row((what, details, *kind, list(dict.fromkeys(says))))
 
 
 def _modifier_warning(record: SummaryRecord, fact: Fact) -> Iterable[str]:

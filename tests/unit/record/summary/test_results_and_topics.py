@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.clinical_cases import needs_clinical_cases, shown_case
-from tests.unit.record.summary.written import code, said, told
+from tests.unit.record.summary.written import HOSPITAL, NAMES, code, said, told
 
 from onestory.record.merge.model import Statement
 
@@ -47,11 +47,65 @@ def answer(place: str, number: str, name: str, at: str) -> Statement:
     return said("Observation", place, code=asked, effectiveDateTime=at, valueCodeableConcept=code(number, name))
 
 
-def test_each_kind_of_result_has_one_line_with_its_earlier_values_and_their_dates() -> None:
-    shown = told(vital("a", "2026-11-20", **kilograms(80)), vital("b", "2026-11-10", **kilograms(81)))["Vital signs"]
+def test_results_stand_in_a_grid_of_kinds_and_days_with_the_newest_first() -> None:
+    shown = told(
+        vital("a", "2026-11-20", **kilograms(80)),
+        vital("b", "2026-11-10", **kilograms(81)),
+        vital("c", "2026-11-20", "Blood pressure", **pressure(134, 72)),
+    )["Vital signs"]
 
+    assert "Kind20 Nov 202610 Nov 2026Source" in shown
+    assert "Body weight80 kg81 kg" in shown
     assert shown.count("Body weight") == 1
-    assert "80 kg" in shown.split("Before: 81 kg (10 Nov 2026)")[0]
+    assert "Blood pressure134/72 mmHg" in shown
+
+
+def test_kinds_of_many_days_have_their_dates_in_the_cells_and_lose_none() -> None:
+    days = [
+        *(vital(f"w{day}", f"2026-11-{day:02}", **kilograms(day)) for day in range(1, 11, 2)),
+        *(vital(f"p{day}", f"2026-11-{day:02}", "Pulse", **kilograms(day)) for day in range(11, 21, 2)),
+        *(vital(f"t{day}", f"2026-10-{day:02}", "Height", **kilograms(day)) for day in range(1, 11, 2)),
+    ]
+    shown = told(*days)["Vital signs"]
+
+    assert "NewestBeforeBeforeBeforeBefore" in shown
+    assert "Pulse19 kg 19 Nov 202617 kg 17 Nov 2026" in shown
+    assert shown.count(" kg ") == 15
+
+
+def test_what_is_older_than_the_columns_stands_with_its_date() -> None:
+    days = [vital(f"w{day}", f"2026-11-{day:02}", **kilograms(day)) for day in (20, 19, 18, 17, 16)]
+    shown = told(*days, vital("p", "2026-11-02", "Pulse", valueString="72 per minute"))["Vital signs"]
+
+    assert "17 Nov 2026EarlierSource" in shown
+    assert "16 kg 16 Nov 2026" in shown
+    assert "72 per minute 2 Nov 2026" in shown
+
+
+def test_an_abnormal_result_says_so_in_its_cell_and_a_long_one_has_a_line_of_its_own() -> None:
+    high: dict[str, Any] = {"interpretation": [{"coding": [{"code": "H"}]}]}
+    long = vital("l", "2026-11-19", "Wound", valueString="A long description of a wound. " * 4)
+    shown = told(vital("a", "2026-11-20T10:00:00Z", **kilograms(80), **high), long)["Vital signs"]
+
+    assert "80 kg High 10:00" in shown
+    assert "Wound\n19 Nov 2026" in shown
+    assert "Newest first" in shown
+
+
+def test_a_result_of_another_organisation_names_it_in_its_cell() -> None:
+    ours = vital("a", "2026-11-20", **kilograms(80))
+    theirs = said(
+        "Observation",
+        "b",
+        HOSPITAL,
+        code={"text": "Body weight"},
+        category=[{"coding": [{"code": "vital-signs"}]}],
+        effectiveDateTime="2026-11-10",
+        **kilograms(81),
+    )
+    shown = told(ours, theirs)["Vital signs"]
+
+    assert f"81 kg {NAMES[HOSPITAL]}" in shown
 
 
 def test_a_blood_pressure_is_one_text_and_swapped_parts_are_marked() -> None:

@@ -6,22 +6,21 @@ whose results are all older are named with their newest result.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from onestory.record.merge.model import Fact, Statement
+from onestory.record.merge.model import Fact
 from onestory.record.merge.observation import CORRECTED
 from onestory.record.merge.values import number
 from onestory.record.summary import model as summary_model
-from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, date_or_none_stated
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.places import summary_codes
+from onestory.record.summary.result_dates import ResultDates
+from onestory.record.summary.result_grid import GridResult, fits, grid
 from onestory.record.summary.result_text import (
     has_content,
     interpretations,
@@ -33,7 +32,7 @@ from onestory.record.summary.result_text import (
 from onestory.record.summary.section import LOINC, Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.sections.topics import fact_ids_of_topics, topic_lines
 from onestory.record.summary.wording import name_of
-from onestory.shared.fhir.dates import NEVER, DateSpan
+from onestory.shared.fhir.dates import NEVER
 from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
 
 MAX_PER_KIND = 5
@@ -82,7 +81,7 @@ def pregnancy(record: SummaryRecord) -> Section | None:
 
 
 def _limited(record: SummaryRecord, definition: SectionDefinition, kind: str, limit: _Limit) -> Section | None:
-    dates = _ResultDates(record)
+    dates = ResultDates(record)
     elsewhere = {copy.id for copies in record.vaccination_copies.values() for copy in copies}
     elsewhere |= fact_ids_of_topics(record)
     own = [fact for fact in record.observations_by_kind.get(kind, ()) if fact.id not in elsewhere]
@@ -92,14 +91,15 @@ def _limited(record: SummaryRecord, definition: SectionDefinition, kind: str, li
     for fact in facts:
         of_kind.setdefault(_kind_key(record, fact), []).append(fact)
     shown: dict[str, datetime] = {}
-    lines = []
+    rows_shown: list[tuple[Sequence[Fact], datetime]] = []
     for found in of_kind.values():
         until = dict(_shown_until(record, dates, found, limit))
         shown |= until
         row = [fact for fact in found if fact.id in until]
         # Each report has a line of its own, because its text is long.
         rows = [[fact] for fact in row] if row and row[0].resource_type == "DiagnosticReport" else [row] if row else []
-        lines += [_line(record, dates, each, min(until[fact.id] for fact in each)) for each in rows]
+        rows_shown += [(each, min(until[fact.id] for fact in each)) for each in rows]
+    in_grid, lines = _laid_out(record, dates, rows_shown) if limit.timed else ([], _lines(record, dates, rows_shown))
     lines.sort(key=lambda line: -dates.span(line.fact).begin.timestamp())
     if not limit.timed:
         shown = {fact.id: shown[fact.id] for line in lines[:MAX_FACTS] for fact in (line.fact, *line.others)}
@@ -111,12 +111,78 @@ def _limited(record: SummaryRecord, definition: SectionDefinition, kind: str, li
         remarks.append(f"More is held: {more} are not shown here ({why}).")
     if kind == summary_model.RESULT:
         remarks.append(_without_result(record, dates))
-    return build_section(
-        record, definition, [Group("Now", topic_lines(record, kind)), Group("Newest first", lines)], remarks=remarks
+    groups = [Group("Now", topic_lines(record, kind)), *in_grid, Group("Newest first", lines)]
+    return build_section(record, definition, groups, remarks=remarks)
+
+
+def _lines(record: SummaryRecord, dates: ResultDates, rows: Sequence[tuple[Sequence[Fact], datetime]]) -> list[Line]:
+    return [_line(record, dates, row, until) for row, until in rows]
+
+
+def _laid_out(
+    record: SummaryRecord, dates: ResultDates, rows: Sequence[tuple[Sequence[Fact], datetime]]
+) -> tuple[list[Group], list[Line]]:
+    """The grid of the kinds whose results are short, and the lines of all others."""
+    measured = [(row, until, list(_grid_results(record, dates, row))) for row, until in rows]
+    short = [each for each in measured if each[0][0].resource_type == "Observation" and fits(each[2])]
+    short.sort(key=lambda each: (-each[2][0].begin.timestamp(), name_of(record.shown(each[0][0]).content).casefold()))
+    long = [(row, until) for row, until, results in measured if not any(row is each[0] for each in short)]
+    if not short:
+        return [], _lines(record, dates, long)
+    found = grid([results for _, _, results in short])
+    lines = [
+        Line(
+            row[0],
+            [strong(text(name_of(record.shown(row[0]).content)))],
+            list(_below_name(record, dates, row)),
+            until,
+            others=row[1:],
+            cells=cells,
+        )
+        for (row, until, _), cells in zip(short, found.rows, strict=True)
+    ]
+    return [Group("By date, newest first", lines, ("Kind", *found.heads, "Source"), is_grid=True)], _lines(
+        record, dates, long
     )
 
 
-def _older(record: SummaryRecord, dates: _ResultDates, kinds_not_shown: Sequence[Sequence[Fact]]) -> Iterator[str]:
+def _grid_results(record: SummaryRecord, dates: ResultDates, row: Sequence[Fact]) -> Iterator[GridResult]:
+    organisation = record.shown(row[0]).organisation
+    for index, fact in enumerate(row):
+        value, *remarks = [each for each in dict.fromkeys(_result_words(record, fact)) if each]
+        of = record.shown(fact).organisation
+        source = "" if of == organisation else record.organisation_of(record.shown(fact))
+        yield GridResult(dates.span(fact).begin, dates.text(fact), value, remarks, source, is_newest=index == 0)
+
+
+def _result_words(record: SummaryRecord, fact: Fact) -> Iterator[str]:
+    """Yields the value of a result, then all that its sources say of it."""
+    shown, *others = record.valid_statements(fact)
+    exact = record.exact_content(shown)
+    value = result_value(exact) or "no value"
+    yield value
+    values = (result_value(record.exact_content(each)) for each in others)
+    yield from (f"Also sent as {each}" for each in values if each and each != value)
+    yield "Do not use: see the correction." if _is_stale(record, fact) else ""
+    for statement in (shown, *others):
+        yield interpretations(statement.content)
+    yield _status_words(exact)
+    for statement in (shown, *others):
+        yield from result_remarks(statement.content)
+
+
+def _below_name(record: SummaryRecord, dates: ResultDates, row: Sequence[Fact]) -> Iterator[str]:
+    yield from _slip(record, dates, row)
+    yield from (text(each) for each in reference_ranges(record.exact_content(record.shown(row[0]))))
+
+
+def _status_words(content: Mapping[str, Any]) -> str:
+    """The status in words; "" for a final result, which needs none."""
+    status = text_at(content, "status")
+    return "" if status in ("", "final") else status.replace("-", " ").capitalize()
+
+
+def _older(record: SummaryRecord, dates: ResultDates, kinds_not_shown: Sequence[Sequence[Fact]]) -> Iterator[str]:
     """Yields a remark (XHTML) that names the newest result of each kind that is too old to be shown."""
     named = [_named(record, dates, found[0]) for found in kinds_not_shown[:MAX_NAMED]]
     more = len(kinds_not_shown) - len(named)
@@ -124,7 +190,7 @@ def _older(record: SummaryRecord, dates: _ResultDates, kinds_not_shown: Sequence
         yield f"{strong('Older:')} {text('; '.join([*named, *([f'and {more} other kinds'] if more else [])]))}."
 
 
-def _without_result(record: SummaryRecord, dates: _ResultDates) -> str:
+def _without_result(record: SummaryRecord, dates: ResultDates) -> str:
     """A remark (XHTML) that names what was ordered or cancelled, newest first; "" if there is nothing."""
     facts = sorted(
         record.observations_by_kind.get(summary_model.NO_RESULT, ()),
@@ -140,7 +206,7 @@ def _without_result(record: SummaryRecord, dates: _ResultDates) -> str:
     return f"{len(facts)} that have no result: they were ordered or cancelled: {text(listed)}." if named else ""
 
 
-def _named(record: SummaryRecord, dates: _ResultDates, fact: Fact) -> str:
+def _named(record: SummaryRecord, dates: ResultDates, fact: Fact) -> str:
     value = result_value(record.exact_content(record.shown(fact)))
     return " ".join(each for each in (name_of(record.shown(fact).content), value, f"({dates.text(fact)})") if each)
 
@@ -163,43 +229,8 @@ def _is_stale(record: SummaryRecord, fact: Fact) -> bool:
     return text_at(record.shown(fact).content, "status") not in ("corrected", "amended")
 
 
-class _ResultDates:
-    """The clinical date of each result. A result without a date has the date of a report that it is part of."""
-
-    def __init__(self, record: SummaryRecord) -> None:
-        self._record = record
-
-    def span(self, fact: Fact) -> DateSpan:
-        return clinical_date(self._dated(fact))
-
-    def text(self, fact: Fact) -> str:
-        dated = self._dated(fact)
-        date = date_or_none_stated(dated)
-        return date if dated is self._record.shown(fact) else f"{date}, the date of its report"
-
-    def _dated(self, fact: Fact) -> Statement:
-        """The shown statement; the newest report that has a date, if the shown statement has none."""
-        shown = self._record.shown(fact)
-        if clinical_date_text(shown):
-            return shown
-        reports = (report for statement in fact.members for report in self._reports.get(statement.shared_id, ()))
-        return max(reports, key=lambda report: (clinical_date(report).begin, report.shared_id), default=shown)
-
-    @cached_property
-    def _reports(self) -> Mapping[str, Sequence[Statement]]:
-        """The reports that have a date, by the id of each of their results."""
-        found: defaultdict[str, list[Statement]] = defaultdict(list)
-        for fact in self._record.facts("DiagnosticReport"):
-            for report in self._record.valid_statements(fact):
-                if clinical_date_text(report):
-                    for reference in objects_at(report.content, "result"):
-                        result = self._record.resolve(report, reference) or {}
-                        found[text_at(result, "id")].append(report)
-        return found
-
-
 def _shown_until(
-    record: SummaryRecord, dates: _ResultDates, found: Sequence[Fact], limit: _Limit
+    record: SummaryRecord, dates: ResultDates, found: Sequence[Fact], limit: _Limit
 ) -> Iterator[tuple[str, datetime]]:
     """Yields the ids of the facts of one kind that are shown, each with the time until which it is."""
     for fact in found[: limit.last]:
@@ -216,7 +247,7 @@ def _kind_key(record: SummaryRecord, fact: Fact) -> tuple[object, ...]:
     return (fact.resource_type, category, min(codes) if codes else name_of(content).casefold())
 
 
-def _until(record: SummaryRecord, dates: _ResultDates, fact: Fact) -> datetime:
+def _until(record: SummaryRecord, dates: ResultDates, fact: Fact) -> datetime:
     months = LONG_MAX_AGE_MONTHS if _is_long_lived(record.shown(fact).content) else MAX_AGE_MONTHS
     return months_after(dates.span(fact).end, months)
 
@@ -228,7 +259,7 @@ def _is_long_lived(content: Mapping[str, Any]) -> bool:
     return any(word in names for word in summary_codes().long_result_words)
 
 
-def _line(record: SummaryRecord, dates: _ResultDates, row: Sequence[Fact], until: datetime) -> Line:
+def _line(record: SummaryRecord, dates: ResultDates, row: Sequence[Fact], until: datetime) -> Line:
     """The line of a kind: its newest result, then the earlier ones with their dates."""
     fact, *before = row
     shown = record.shown(fact)
@@ -254,26 +285,24 @@ def _details(record: SummaryRecord, fact: Fact) -> Iterator[str]:
     for statement in (shown, *others):
         yield interpretations(statement.content)
     yield from reference_ranges(exact)
-    status = text_at(exact, "status")
-    yield f"Status: {status}" if status not in ("", "final") else ""
+    yield _status_words(exact)
     for statement in (shown, *others):
         yield from result_remarks(statement.content)
 
 
-def _earlier(record: SummaryRecord, dates: _ResultDates, fact: Fact, organisation: str) -> str:
+def _earlier(record: SummaryRecord, dates: ResultDates, fact: Fact, organisation: str) -> str:
     """An earlier result as XHTML: value, meaning, notes and date, and its source if that is another organisation."""
     statements = record.valid_statements(fact)
     exact = record.exact_content(statements[0])
-    status = text_at(exact, "status")
     parts = [result_value(exact) or "no value", *(interpretations(each.content) for each in statements)]
-    parts += [status if status not in ("", "final") else ""]
+    parts += [_status_words(exact)]
     parts += [remark for each in statements for remark in result_remarks(each.content)]
     source = "" if statements[0].organisation == organisation else f", {record.organisation_of(statements[0])}"
     written = text(f"{', '.join(dict.fromkeys(part for part in parts if part))} ({dates.text(fact)}{source})")
     return " ".join([*_stale_warning(record, fact), written])
 
 
-def _slip(record: SummaryRecord, dates: _ResultDates, row: Sequence[Fact]) -> Iterator[str]:
+def _slip(record: SummaryRecord, dates: ResultDates, row: Sequence[Fact]) -> Iterator[str]:
     """Yields a warning where two vital signs of one kind differ so much in a short time that one may be a slip."""
     words = result_words()
     if summary_model.observation_kind(record.shown(row[0]).content) != summary_model.VITAL_SIGN:
