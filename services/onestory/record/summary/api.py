@@ -70,7 +70,9 @@ class SummaryOperation:
         def produce() -> Response:
             if prefers_html(request):
                 headers = _PAGE_HEADERS | (_NOT_CACHED if for_person else {})
-                return Response(summary_page(summary.document), media_type=HTML, headers=headers)
+                return Response(
+                    summary_page(summary.document, links_to_copy=not for_person), media_type=HTML, headers=headers
+                )
             digest = record_access.digest(view)
             headers = {"ETag": etag(summary.digest), "Vary": "Accept", read_request.RECORD_DIGEST: digest}
             headers |= _NOT_CACHED if for_person else {}

@@ -77,6 +77,10 @@ SECTIONS: tuple[Callable[[SummaryRecord], Section | None], ...] = (
 )
 
 
+COPY_TITLE = "Patient summary: copy for the person"
+"""The title of the copy, by which a page tells it from the ordinary summary."""
+
+
 def summarise(summary_input: SummaryInput, at: datetime) -> Summary:
     """The summary of the person at a moment. The same input gives the same bytes, in whatever order it arrived."""
     record = SummaryRecord(summary_input, at)
@@ -133,7 +137,7 @@ def _composition(
             "subject": {"reference": subject},
             "date": format_instant(record.at),
             "author": [{"reference": _AUTHOR}],
-            "title": "Patient summary",
+            "title": COPY_TITLE if record.input.for_person else "Patient summary",
             "section": [section_json(section, addresses) for section in sections],
         }
     )

@@ -48,6 +48,10 @@ class _Person(NamedTuple):
     moment: str
 
 
+_COPY_LINK = (
+    '<p class="copy">For staff. Do not hand this page to the person: '
+    '<a href="?copy=person">open the copy for the person</a>.</p>'
+)
 _document = msgspec.json.Decoder(_Document)
 _composition = msgspec.json.Decoder(_Composition)
 _STYLE = """
@@ -79,9 +83,13 @@ table{margin:0 0 2pt;width:calc(100% - 1pt)}
 caption{padding:0}th,td{padding:0 3pt;min-width:60pt;border-color:#aeb7bd}
 table:not(.grid) thead{display:table-row-group}table:not(.grid) thead th{display:none}
 th[scope=row]{width:36%}td:last-child{width:33%}td:last-child,.evidence,footer{font-size:10pt}
-th[scope=row]:has(~td:nth-child(4)){width:27%}td:last-child:nth-child(4){width:30%}td:nth-child(3):not(:last-child){width:17%}
+table:not(.grid) th[scope=row]:has(~td:nth-child(4)){width:25%}
+td:last-child:nth-child(4){width:35%}td:nth-child(3):not(:last-child){width:16%}
+.grid th[scope=row]{width:19%}.grid :is(th,td):not(:first-child):not(:last-child){width:auto}
+.grid :is(th,td):last-child{width:15%}
 tr{break-inside:avoid}caption{break-after:avoid}
-.br{display:inline}.br::before{content:" \\00B7  "}strong+.br{display:inline}
+.br{display:inline}.br::before{content:" \\00B7  "}
+#s-notices .br{display:block}#s-notices .br::before{content:none}.copy{display:none}
 details.evidence{display:inline}details.evidence>summary{display:none}
 details.evidence::details-content{display:inline;content-visibility:visible}
 details.matched::details-content{display:none}details.matched::before{content:"matched by computer"}
@@ -89,19 +97,21 @@ details.matched::details-content{display:none}details.matched::before{content:"m
 """
 
 
-def summary_page(document: bytes) -> bytes:
-    """An HTML page of a document that `summarise` made."""
+def summary_page(document: bytes, *, links_to_copy: bool = False) -> bytes:
+    """An HTML page of a document that `summarise` made; with a link to the copy for the person if asked for."""
     composition = _composition.decode(_document.decode(document).entry[0].resource)
     sections = "".join(_section(index, part) for index, part in enumerate(composition.section))
     person = _person(composition.text.div)
+    kind = "Copy for the person. " if "copy for the person" in composition.title else ""
     title = escape(visible_controls(composition.title))
     named = ", ".join(part for part in (person.name, person.number) if part)
     page_title = f"{escape(visible_controls(named))}: {title.lower()}" if named else title
     return (
         '<!DOCTYPE html><html lang="en-GB"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{page_title}</title><style>{_STYLE}{_paper(person, named)}</style></head>"
-        f"<body><header><h1>{title}</h1>{_lines(composition.text.div)}</header><main>{sections}</main></body></html>"
+        f"<title>{page_title}</title><style>{_STYLE}{_paper(person, named, kind)}</style></head>"
+        f"<body><header><h1>{title}</h1>{_lines(composition.text.div)}{_COPY_LINK if links_to_copy else ''}</header>"
+        f"<main>{sections}</main></body></html>"
     ).encode()
 
 
@@ -135,13 +145,14 @@ def _person(head: str) -> _Person:
     return _Person(name, number, lines[-1] if len(lines) > 1 else "")
 
 
-def _paper(person: _Person, named: str) -> str:
-    """The CSS of a sheet: its size, its running head and its foot."""
+def _paper(person: _Person, named: str, kind: str) -> str:
+    """The CSS of a sheet: its size, its running head and its foot, which begins with the kind of copy."""
+    foot = f"{kind}{person.moment}. A printed copy grows old: look at the record again."
     return (
         "@page{size:A4;margin:12mm 9mm 10mm;"
         f"@top-left{{content:{_css_text(named)};font:bold 10pt Arial,sans-serif}}"
         '@top-right{content:"Page " counter(page) " of " counter(pages);font:10pt Arial,sans-serif}'
-        f"@bottom-left{{content:{_css_text(f'{person.moment}. A printed copy grows old: look at the record again.')};"
+        f"@bottom-left{{content:{_css_text(foot)};"
         "font:10pt Arial,sans-serif}}"
     )
 

@@ -59,7 +59,7 @@ def grid(rows: Sequence[Sequence[GridResult]]) -> Grid:
     cells = [
         [
             *[[_result(each, _time(each)) for each in row if _day(each) == head] for head in heads],
-            *[[_result(each, each.date) for each in row if _day(each) not in heads] for _ in earlier],
+            *[[_result(each, _when(each, row)) for each in row if _day(each) not in heads] for _ in earlier],
         ]
         for row in rows
     ]
@@ -68,7 +68,7 @@ def grid(rows: Sequence[Sequence[GridResult]]) -> Grid:
 
 def _by_order(rows: Sequence[Sequence[GridResult]]) -> Grid:
     longest = max(map(len, rows))
-    cells = [[[_result(each, each.date)] for each in row] + [[]] * (longest - len(row)) for row in rows]
+    cells = [[[_result(each, _when(each, row))] for each in row] + [[]] * (longest - len(row)) for row in rows]
     return Grid(["Newest", *["Before"] * (longest - 1)], cells)
 
 
@@ -79,6 +79,13 @@ def _result(each: GridResult, when: str) -> str:
     words += [f"<strong>{text(remark)}</strong>" for remark in each.remarks]
     when = ", ".join(part for part in (when, each.source) if part)
     return " ".join([*words, f'<span class="when">{text(when)}</span>' if when else ""]).rstrip()
+
+
+def _when(each: GridResult, row: Sequence[GridResult]) -> str:
+    """The day; also the time where the row has two results of that day, or where it is no time of the clock."""
+    time = _time(each)
+    is_clock = len(time) == len("09:00")
+    return _day(each) if is_clock and sum(_day(other) == _day(each) for other in row) == 1 else each.date
 
 
 def _day(each: GridResult) -> str:

@@ -189,7 +189,8 @@ _SECTION_OF_TYPE = {
 def with_placed_entries(record: SummaryRecord, sections: Sequence[Section]) -> list[Section]:
     """The sections, with the resources of lines that stand among the plans or alerts as entries where IPS allows them.
 
-    Their lines are not repeated: a remark says where they stand.
+    Their lines are not repeated: a remark says where they stand. The order stays; a new section comes after the last
+    that is coded by LOINC.
     """
     listed = {shared_id for section in sections for shared_id, _ in section.entries}
     elsewhere: dict[str, list[Fact]] = {}
@@ -200,16 +201,17 @@ def with_placed_entries(record: SummaryRecord, sections: Sequence[Section]) -> l
                     elsewhere.setdefault(fact.resource_type, []).append(fact)
     if not elsewhere:
         return list(sections)
-    found = {section.code: section for section in sections if section.system == LOINC}
-    own = [section for section in sections if section.system != LOINC]
-    head = [section for section in own if section.code == "notices"]
+    found = {section.code: section for section in sections}
+    last = max((index for index, section in enumerate(sections) if section.system == LOINC), default=len(sections) - 1)
+    order = [section.code for section in sections[: last + 1]]
     for kind, facts in elsewhere.items():
         code, title = _SECTION_OF_TYPE[kind]
         section = found.get(code) or Section(code, title, "")
         entries = [(sources.referenced_ids(record, fact)[0], (sources.fact_extension(record, fact),)) for fact in facts]
         remark = paragraph(f"{len(facts)} more: see the plans and alerts.")
         found[code] = replace(section, body=section.body + remark, entries=(*section.entries, *entries), empty=None)
-    return [*head, *found.values(), *[section for section in own if section.code != "notices"]]
+        order += [code] if code not in order else []
+    return [found[code] for code in [*order, *[section.code for section in sections[last + 1 :]]]]
 
 
 def div(body: str) -> str:

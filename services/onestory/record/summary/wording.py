@@ -16,6 +16,7 @@ from onestory.shared.fhir.json import codes_of, concept_text, concept_texts, tex
 
 _NAMES = ("code", "medicationCodeableConcept", "vaccineCode", "type", "category", "description")
 NOT_NAMED = "(not named by its source)"
+_USUAL = {"active", "confirmed", "final", "current"}
 _STATUSES = ("clinicalStatus", "verificationStatus")
 
 
@@ -33,17 +34,24 @@ def own_name(content: Mapping[str, Any]) -> str:
 
 
 def status_of(content: Mapping[str, Any]) -> str:
-    """The statuses as the source gives them, such as `active, confirmed`."""
+    """The statuses as the source gives them, such as `active, confirmed`, to tell two statements apart."""
     coded = [found for element in _STATUSES if (found := _status(content.get(element)))]
     plain = [text_at(content, "status")] if text_at(content, "status") else []
     negative = ["not to be given"] if content.get("doNotPerform") is True else []
     return ", ".join([*negative, *plain, *coded])
 
 
+def unusual_status(content: Mapping[str, Any]) -> str:
+    """The statuses that a reader must know, such as `On hold`; "" for `active`, `confirmed` and the like."""
+    told = [each for each in status_of(content).split(", ") if each not in _USUAL]
+    return ", ".join(each.replace("-", " ").capitalize() for each in told if each)
+
+
 def short_text(content: Mapping[str, Any]) -> str:
     """A statement in a few words, to show next to one that contradicts it."""
     why = concept_texts(content, "statusReason")
-    parts = [name_of(content), status_of(content), *why, *doses(content), value_text(content)]
+    status = unusual_status(content) if content.get("resourceType") == "Observation" else status_of(content)
+    parts = [name_of(content), status, *why, *doses(content), value_text(content)]
     return ", ".join(part for part in [*parts, text_at(content, "description")] if part)
 
 

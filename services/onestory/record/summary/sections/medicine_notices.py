@@ -40,9 +40,7 @@ def medicine_notices(record: SummaryRecord) -> Iterator[str]:
         elif statements <= stopped:
             # Whether it is given at all comes first; the doses stand beside the medicine.
             continue
-        told[f"{strong(text(_names(record, conflict, fact)) + ':')} {' '.join(conflict_words(record, conflict))}"] = (
-            None
-        )
+        told[f"{strong(text(_names(record, conflict, fact)) + ':')} {' '.join(_notice_words(record, conflict))}"] = None
     supplies = list(_supplies(record))
     notices = [*supplies, *told]
     yield from notices[:_MAX_NOTICES]
@@ -66,6 +64,12 @@ def _is_of_now(record: SummaryRecord, conflict: FactConflict) -> bool:
         each.resource_type == "MedicationDispense" or text_at(each.content, "status") not in _OVER
         for each in statements
     )
+
+
+def _notice_words(record: SummaryRecord, conflict: FactConflict) -> list[str]:
+    """The words of a conflict. Doses stand one below the other, because a reader compares them."""
+    words = conflict_words(record, conflict)
+    return ["<br/>".join(words)] if conflict.kind == "dose" else words
 
 
 def _names(record: SummaryRecord, conflict: FactConflict, fact: Fact) -> str:

@@ -20,7 +20,7 @@ from onestory.record.summary.places import PLAN
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.sections.about_me import ended_remark, is_over, next_period_end, period_end
 from onestory.record.summary.values import period_text, value_text
-from onestory.record.summary.wording import name_of, notes, short_text, status_of
+from onestory.record.summary.wording import name_of, notes, short_text, unusual_status
 from onestory.shared.fhir.dates import uk_day
 from onestory.shared.fhir.json import concept_text, concept_texts, objects_at, text_at
 
@@ -163,7 +163,7 @@ def _words(content: Mapping[str, Any]) -> Iterator[str]:
 
 def _statement_details(content: Mapping[str, Any]) -> Iterator[str]:
     yield from _words(content)
-    yield status_of(content)
+    yield unusual_status(content)
     yield period_text(content.get("period"))
     yield from _provisions(content)
     yield value_text(content)

@@ -9,13 +9,13 @@ from typing import Any
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.merge.rules import merge_rules
-from onestory.record.summary import wording
+from onestory.record.summary import sources, wording
 from onestory.record.summary.clinical_dates import clinical_date_text, date_or_none_stated
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.values import period_text
-from onestory.record.summary.wording import name_of, notes, status_of
+from onestory.record.summary.wording import name_of, notes, unusual_status
 from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import (
     concept_text,
@@ -56,7 +56,7 @@ def immunisations(record: SummaryRecord) -> Section | None:
     declined = [fact for fact in known if not _any_has_status(record, fact, _GIVEN)]
     copies = record.vaccination_copies
     groups = [
-        _newest(record, "Newest first", given, _vaccine, _dose, copies),
+        _together(record, _newest(record, "Newest first", given, _vaccine, _dose, copies)),
         _newest(record, _NOT_GIVEN, declined, _vaccine, _declined),
     ]
     return _section(record, _IMMUNISATIONS, groups, len(known))
@@ -94,7 +94,7 @@ def devices(record: SummaryRecord) -> Section | None:
     shown = [*used, *active]
     in_use = {fact.id for fact in shown}
     ended = [fact for fact in [*uses, *own] if fact.id not in in_use]
-    group = _newest(record, "Newest first", shown, _device, lambda content: iter([status_of(content)]))
+    group = _newest(record, "Newest first", shown, _device, lambda content: iter([unusual_status(content)]))
     return _section(record, _DEVICES, [group], len(shown), _ended_devices(record, ended))
 
 
@@ -134,10 +134,32 @@ def _newest(
     return Group(caption, [_line(record, fact, name, details, copies.get(fact.id, ())) for fact in shown])
 
 
+def _together(record: SummaryRecord, group: Group) -> Group:
+    """The vaccinations of a group, with one line for those that differ in their day only."""
+    lines: dict[object, list[Line]] = {}
+    for line in group.lines:
+        name, *date = line.what
+        says = tuple(sources.source_paragraphs(record, line.fact))
+        is_plain = not line.others and not line.fact.conflicts and len(date) == 1
+        lines.setdefault((name, *line.details, says) if is_plain else line.fact.id, []).append(line)
+    return group._replace(lines=[_of_all_days(same) for same in lines.values()])
+
+
+def _of_all_days(lines: Sequence[Line]) -> Line:
+    first, *others = lines
+    if not others:
+        return first
+    days = "; ".join(line.what[1] for line in lines)
+    return first._replace(what=first.what[:1], details=[days, *first.details], others=[each.fact for each in others])
+
+
 def _section(
     record: SummaryRecord, definition: SectionDefinition, groups: Sequence[Group], known: int, remark: str = ""
 ) -> Section | None:
-    more = known - sum(len(group.lines) for group in groups)
+    types = {line.fact.resource_type for group in groups for line in group.lines}
+    shown = [fact for group in groups for line in group.lines for fact in (line.fact, *line.others)]
+    # A copy of another type than its line is none of those that are known.
+    more = known - sum(fact.resource_type in types for fact in shown)
     held = f"More is held: {more} are not shown here (older ones of a kind that is shown first)." if more else ""
     return build_section(record, definition, groups, remarks=[held, remark])
 
@@ -211,7 +233,7 @@ def _declined(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _procedure(content: Mapping[str, Any]) -> Iterator[str]:
-    yield status_of(content)
+    yield unusual_status(content)
     yield ", ".join(concept_texts(content, "bodySite"))
     yield period_text(content.get("performedPeriod"))
     yield ", ".join(concept_texts(content, "outcome"))
@@ -232,4 +254,4 @@ def _assessment(content: Mapping[str, Any]) -> Iterator[str]:
     yield text_at(content, "summary")
     yield from (found for found in values_at(content, "finding", "basis") if isinstance(found, str))
     yield ", ".join(concept_texts(content, "finding", "itemCodeableConcept"))
-    yield status_of(content)
+    yield unusual_status(content)

@@ -1,0 +1,94 @@
+"""The page keeps its order, repeats nothing, compares doses line by line, and tells a copy for the person apart."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tests.unit.record.summary.written import HOSPITAL, NOW, known, said, term, told
+
+from onestory.record.merge.model import Statement
+from onestory.record.summary.document import summarise
+from onestory.record.summary.page import summary_page
+from onestory.record.summary.person_copy import copy_for_person
+
+ACTIVE = term("condition-clinical", "active")
+WEIGHT: dict[str, Any] = {"code": {"text": "Body weight"}, "category": [{"coding": [{"code": "vital-signs"}]}]}
+
+
+def jab(place: str, day: str, vaccine: str = "Influenza vaccine", **more: Any) -> Statement:
+    return said("Immunization", place, vaccineCode={"text": vaccine}, occurrenceDateTime=day, **more)
+
+
+def letter() -> Statement:
+    return said("DocumentReference", "letter", status="current", description="Letter", date="2026-11-20T10:00:00Z")
+
+
+def no_resuscitation() -> Statement:
+    code = {"coding": [{"system": "http://snomed.info/sct", "code": "450476008"}], "text": "Not for resuscitation"}
+    return said("Condition", "dnacpr", clinicalStatus=ACTIVE, code=code)
+
+
+def test_the_order_stays_where_a_plan_stands_elsewhere() -> None:
+    weight = said(
+        "Observation", "w", effectiveDateTime="2026-11-20", valueQuantity={"value": 80, "unit": "kg"}, **WEIGHT
+    )
+    sections = list(told(no_resuscitation(), letter(), weight))
+
+    assert sections.index("Last letters and documents") < sections.index("Vital signs")
+
+
+def test_a_usual_status_is_not_told_and_an_unusual_one_is() -> None:
+    plans = told(no_resuscitation())["Plans for emergency care, and advance decisions"]
+    paused = said("Procedure", "p", status="on-hold", code={"text": "Dialysis"})
+
+    assert "active" not in plans
+    assert "On hold" in told(paused)["Procedures"]
+
+
+def test_vaccinations_that_differ_in_their_day_only_are_one_line() -> None:
+    shown = told(jab("a", "2026-10-04"), jab("b", "2025-10-04"), jab("c", "2024-10-04", lotNumber="X1"))[
+        "Immunisations"
+    ]
+
+    assert "4 Oct 2026; 4 Oct 2025" in shown
+    assert shown.count("Influenza vaccine") == 2
+    assert "Batch X1" in shown
+    assert "More is held" not in shown
+
+
+def test_doses_that_differ_stand_one_below_the_other_in_the_notice() -> None:
+    weekly = {"text": "4 tablets ONCE A WEEK"}
+    daily = {"text": "4 tablets once a day"}
+    code = {"coding": [{"system": "http://snomed.info/sct", "code": "326874007"}], "text": "Methotrexate 2.5mg tablets"}
+    common: dict[str, Any] = {"status": "active", "intent": "order", "medicationCodeableConcept": code}
+    one = said("MedicationRequest", "a", authoredOn="2026-09-14", dosageInstruction=[weekly], **common)
+    other = said("MedicationRequest", "b", HOSPITAL, authoredOn="2026-11-20", dosageInstruction=[daily], **common)
+    page = summary_page(summarise(known(one, other), NOW).document).decode()
+    notice = page.partition('id="s-notices"')[2].partition("</section>")[0]
+
+    assert notice.index("Methotrexate") < notice.index("DOSES DIFFER:")
+    assert re.search(r"br\"></span>Harbour Street Surgery, 14 Sep 2026: <strong>4 tablets ONCE A WEEK", notice)
+
+
+def test_the_page_links_to_the_copy_for_the_person_and_the_copy_says_what_it_is() -> None:
+    asthma = said("Condition", "asthma", clinicalStatus=ACTIVE, code={"text": "Asthma"})
+    whole = summary_page(summarise(known(asthma), NOW).document, links_to_copy=True).decode()
+    copy = summary_page(summarise(copy_for_person(known(asthma)), NOW).document).decode()
+
+    assert '<a href="?copy=person">' in whole
+    assert ".copy{display:none}" in whole.partition("@media print")[2]
+    assert "href" not in copy
+    assert "<h1>Patient summary: copy for the person</h1>" in copy
+    assert '@bottom-left{content:"Copy for the person' in copy
+    assert "Copy for the person\\" not in whole
+
+
+def test_a_grid_keeps_its_heads_on_paper_and_on_a_phone() -> None:
+    weight = said(
+        "Observation", "w", effectiveDateTime="2026-11-20", valueQuantity={"value": 80, "unit": "kg"}, **WEIGHT
+    )
+    page = summary_page(summarise(known(weight), NOW).document).decode()
+
+    assert '<table class="grid">' in page
+    assert "thead th{display:none}" not in page.replace("table:not(.grid) thead th{display:none}", "")
