@@ -42,7 +42,7 @@ def conflict_words(record: SummaryRecord, conflict: FactConflict, line: Collecti
             other_names = len({name_of(each.content) for each in statements}) > 1
             lines = (_dose_line(record, each, named=other_names) for each in _newest_first(statements))
             return [headline, *lines, *_more(conflict)]
-        if conflict.kind in ("status", "negation") and (words := _status_words(record, statements)):
+        if conflict.kind in ("status", "negation") and (words := _status_words(record, statements, line)):
             return [*words, *_more(conflict)]
         if conflict.kind == "note" and (words := _note_words(record, sides, line)):
             return [*words, *_more(conflict)]
@@ -81,12 +81,15 @@ def _known(record: SummaryRecord, side: Iterable[str]) -> list[Statement]:
     return [statement for shared_id in quoted if (statement := record.statement(shared_id))]
 
 
-def _status_words(record: SummaryRecord, statements: Sequence[Statement]) -> list[str]:
+def _status_words(record: SummaryRecord, statements: Sequence[Statement], line: Collection[str]) -> list[str]:
     """The denials and ends first, then who still has the medicine; empty if neither is stated."""
     against = [each for each in statements if _is_against(each.content) and not _is_supply(each)]
     going_on = [each for each in statements if each not in against]
     if not against:
         return []
+    if not any(each.shared_id in line for each in against):
+        # The line itself is what goes on: it has its dose and its source.
+        going_on = [each for each in going_on if each.shared_id not in line]
     first = [f"{strong(text(_act(each.content)))} {text(_by(record, each))}" for each in _newest_first(against)]
     return [*first, *dict.fromkeys(text(_still(record, each)) for each in _newest_first(going_on))]
 

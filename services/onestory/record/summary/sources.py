@@ -171,7 +171,7 @@ def none_known_remarks(record: SummaryRecord, kind: str, known: Iterable[Fact]) 
         content = record.shown(fact).content
         says_nil = any(code == "nilknown" for _, code in codes_of(content, "emptyReason"))
         if says_nil and text_at(content, "status") in ("", "current") and codes_of(content, "code") & of_this_kind:
-            remarks.append(f"{says}, as stated by {'; '.join(source_paragraphs(record, fact))}")
+            remarks.append(f"{says}: {'; '.join(source_paragraphs(record, fact))}")
     return remarks
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.unit.record.summary.written import HOSPITAL, NOW, known, said, term, told
+from tests.unit.record.summary.written import GP, HOSPITAL, NOW, known, said, term, told
 
 from onestory.record.merge.model import Statement
 from onestory.record.summary.document import summarise
@@ -92,3 +92,30 @@ def test_a_grid_keeps_its_heads_on_paper_and_on_a_phone() -> None:
 
     assert '<table class="grid">' in page
     assert "thead th{display:none}" not in page.replace("table:not(.grid) thead th{display:none}", "")
+
+
+def test_the_line_that_goes_on_does_not_repeat_itself_below_a_stop() -> None:
+    def ramipril(place: str, organisation: str, status: str, name: str) -> Statement:
+        return said(
+            "MedicationRequest",
+            place,
+            organisation,
+            status=status,
+            intent="order",
+            authoredOn="2026-11-01",
+            medicationCodeableConcept={"text": name},
+            dosageInstruction=[{"text": "One a day"}],
+        )
+
+    going_on = ramipril("a", GP, "active", "Ramipril 5mg capsules")
+    shown = told(going_on, ramipril("b", HOSPITAL, "stopped", "Ramipril"))
+
+    assert shown["Medicines"].count("STOPPED by") == 2
+    assert shown["Medicines"].count("Still on the list of") == 1
+    assert "Still on the list of Harbour Street Surgery" in shown["Please note"]
+
+
+def test_a_plan_tells_its_day_once() -> None:
+    plan = said("CarePlan", "p", status="active", intent="plan", title="Care", period={"start": "2026-10-01"})
+
+    assert told(plan)["Plan of care"].count("1 Oct 2026") == 1

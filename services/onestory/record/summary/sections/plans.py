@@ -99,7 +99,8 @@ def _details(record: SummaryRecord, fact: Fact) -> Iterator[str]:
     for statement in record.valid_statements(fact):
         yield from _statement_details(statement.content)
         yield from (_actor(record, statement, actor) for actor in objects_at(statement.content, "provision", "actor"))
-    if date := clinical_date_text(record.shown(fact)):
+    date, period = clinical_date_text(record.shown(fact)), period_text(record.shown(fact).content.get("period"))
+    if date and not period.startswith(f"from {date}"):
         yield f"Dated {date}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.merge.rules import merge_rules
-from onestory.record.summary import sources, wording
+from onestory.record.summary import wording
 from onestory.record.summary.clinical_dates import clinical_date_text, date_or_none_stated
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
@@ -56,7 +56,7 @@ def immunisations(record: SummaryRecord) -> Section | None:
     declined = [fact for fact in known if not _any_has_status(record, fact, _GIVEN)]
     copies = record.vaccination_copies
     groups = [
-        _together(record, _newest(record, "Newest first", given, _vaccine, _dose, copies)),
+        _together(_newest(record, "Newest first", given, _vaccine, _dose, copies)),
         _newest(record, _NOT_GIVEN, declined, _vaccine, _declined),
     ]
     return _section(record, _IMMUNISATIONS, groups, len(known))
@@ -134,14 +134,14 @@ def _newest(
     return Group(caption, [_line(record, fact, name, details, copies.get(fact.id, ())) for fact in shown])
 
 
-def _together(record: SummaryRecord, group: Group) -> Group:
-    """The vaccinations of a group, with one line for those that differ in their day only."""
+def _together(group: Group) -> Group:
+    """The vaccinations of a group, with one line for those of one organisation that differ in their day only."""
     lines: dict[object, list[Line]] = {}
     for line in group.lines:
         name, *date = line.what
-        says = tuple(sources.source_paragraphs(record, line.fact))
-        is_plain = not line.others and not line.fact.conflicts and len(date) == 1
-        lines.setdefault((name, *line.details, says) if is_plain else line.fact.id, []).append(line)
+        organisation = line.fact.members[0].organisation
+        is_plain = len(line.fact.members) == 1 and not line.others and not line.fact.conflicts and len(date) == 1
+        lines.setdefault((name, organisation, *line.details) if is_plain else line.fact.id, []).append(line)
     return group._replace(lines=[_of_all_days(same) for same in lines.values()])
 
 
