@@ -65,7 +65,7 @@ th,td{border:1px solid #768692;padding:.2rem .4rem;text-align:left;vertical-alig
 th[scope=row]{font-weight:normal}thead th{background:#f0f4f5}
 th[scope=row]{width:28%}td:last-child{width:30%;color:#425563;font-size:.875rem}
 td:nth-child(3):not(:last-child){width:17%}
-.when{font-size:.875rem;color:#425563}.grid th,.grid td{min-width:4.5rem}.grid th[scope=row]{width:auto}
+.when{display:block;font-size:.875rem;color:#425563}.grid th,.grid td{min-width:4.5rem}.grid th[scope=row]{width:auto}
 .grid td:not(:last-child),.grid td:nth-child(3):not(:last-child){width:auto}.grid td:last-child{width:18%}
 .br{display:block}.evidence{font-size:.875rem;color:#425563}summary{cursor:pointer}
 header{border-bottom:2px solid #005eb8}header strong{font-size:1.4rem}
