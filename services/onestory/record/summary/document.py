@@ -126,7 +126,7 @@ def _valid_until(record: SummaryRecord, sections: Iterable[Section], at: datetim
 def _composition(
     record: SummaryRecord, subject: str, sections: Sequence[Section], addresses: Mapping[str, str]
 ) -> bytes:
-    head = header(record) + paragraph(f"As of {clock(record.at)}")
+    head = hide_access_codes(header(record)) + paragraph(f"As of {clock(record.at)}")
     return orjson.dumps(
         {
             "resourceType": "Composition",

@@ -275,7 +275,7 @@ def marks(contents: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def is_left_out(content: Mapping[str, Any]) -> bool:
     """Whether the copy for the person leaves this resource out."""
-    codes = {text_at(label, "code").upper() for label in _security(content)}
+    codes = {text_at(label, "code").strip().upper() for label in _security(content)}
     if codes & labels().left_out or content.get("resourceType") == "RelatedPerson":
         return True
     return _is_hidden_alert(content) or is_of_third_party(content)
@@ -336,3 +336,15 @@ def hide_access_codes(narrative: str) -> str:
         return narrative
     hidden = access.after.sub(rf"{access.held}\1", narrative)
     return access.before.sub(rf"\1{access.held}", hidden)
+
+
+@lru_cache(4096)
+def names_access(name: str) -> bool:
+    """Whether a name is that of a key safe or a door, so that its value is a number that opens it."""
+    letters = name.lower()
+    return any(word in letters for word in _access().words)
+
+
+def access_held() -> str:
+    """The words that stand for a number that opens a door."""
+    return _access().held

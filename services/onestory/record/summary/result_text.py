@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
+from onestory.record.summary.places import access_held, names_access
 from onestory.record.summary.values import range_text, value_text
 from onestory.record.summary.wording import notes
 from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, number_text, objects_at, text_at
@@ -44,7 +45,12 @@ def _codes(written: Iterable[object]) -> frozenset[Code]:
 
 
 def result_value(content: Mapping[str, Any]) -> str:
-    """The value with its components; a blood pressure as `134/72 mmHg`. "" if there is none."""
+    """The value with its components; a blood pressure as `134/72 mmHg`. "" if there is none.
+
+    The value of a key safe or a door is replaced: it opens the person's home.
+    """
+    if any(map(names_access, concept_texts(content, "code"))):
+        return access_held() if any(name.startswith("value") for name in content) else ""
     components = objects_at(content, "component")
     if len(components) < 2:
         return value_text(content)
