@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.people import condition, new_nhs_number
+from tests.people import SNOMED, condition, new_nhs_number
 from tests.publishing import SENT
 from tests.stack import Services
 
@@ -37,7 +37,8 @@ def number(services: Services, practice: httpx.Client) -> str:
     """A person with a plain problem and a restricted one."""
     number = new_nhs_number()
     services.register(number)
-    says(practice, condition(number, f"{number}-plain", "Gout"))
+    gout = {"coding": [{"system": SNOMED, "code": "90560007"}], "text": "Gout"}
+    says(practice, condition(number, f"{number}-plain") | {"code": gout})
     says(practice, condition(number, f"{number}-secret", "Bipolar disorder") | {"meta": {"security": RESTRICTED}})
     return number
 
