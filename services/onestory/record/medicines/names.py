@@ -18,7 +18,7 @@ _WORD = re.compile(r"[\w][\w'\-/]*")
 _FUZZY_LENGTH = 7
 _LONGEST_NAME = 6
 _STRENGTH = re.compile(
-    r"(?<![\w.])(\d[\d,]*(?:\.\d+)?)\s*(micrograms?|mcg|mg|g|units?|million units|iu|ml)(?![a-z])"
+    r"(?<![\w.])(?<!\d,)(\d[\d,]*+(?:\.\d+)?)\s*+(micrograms?|mcg|mg|g|units?|million units|iu|ml)(?![a-z])"
     r"(?:\s*/\s*(\d+(?:\.\d+)?)?\s*(ml|dose|actuation|puff|tablet|capsule|hours|hour|hr|h|g)(?![a-z]))?"
 )
 _PER_COUNT = {"", "dose", "actuation", "puff", "tablet", "capsule", "hour", "hours", "hr", "h"}

@@ -12,7 +12,7 @@ from onestory.record.medicines.directions import unit_of
 from onestory.record.medicines.dmd import VirtualProduct, identifier, loaded_release
 from onestory.record.medicines.names import Strength, lexicon, named_medicines, strengths_of, words_of
 
-_MAKER = re.compile(r"\([^)]*\)\s*$")
+_MAKER = re.compile(r"\([^()]*+\)\s*+$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from onestory.shared.fhir.json import concept_texts, objects, text
 
 _CLAUSES = re.compile(
     r"[;\n]|[.,](?!\d)|\b(?:start|started|starting|commence|commenced|continue|switched to|changed to)\b"
-    r"|\band\b(?=.*\b(?:start|started|commence|commenced|continue|continued|given)\b)"
+    r"|\band\b(?=.{0,200}?\b(?:start|started|commence|commenced|continue|continued|given)\b)"
 )
 """Where what a note stops ends: "Simvastatin stopped and atorvastatin started"."""
 _REACH = 5
@@ -44,7 +44,7 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     )
     return (
         re.compile(rf"\b(?:{before})\b(?P<rest>.*)"),
-        re.compile(rf"(?P<rest>.*?)\b(?:{after})\b"),
+        re.compile(rf"\b(?:{after})\b"),
         re.compile(rf"\b(?:{unless})\b"),
     )
 
@@ -101,6 +101,14 @@ def stop_notes(content: Mapping[str, Any]) -> list[str]:
     return [written for written in _texts(content) if any(read_note(written)) or _stops_own(written)]
 
 
+def _before_each(pattern: re.Pattern[str], clause: str) -> Iterator[str]:
+    """Yields what stands between one match and the next, in time that grows with the length of the clause."""
+    end = 0
+    for found in pattern.finditer(clause):
+        yield clause[end : found.start()]
+        end = found.end()
+
+
 @lru_cache(maxsize=8192)
 def read_note(written: str) -> StoppedMedicines:
     """What the text stops or pauses without a condition."""
@@ -109,7 +117,7 @@ def read_note(written: str) -> StoppedMedicines:
     forms: set[str] = set()
     for clause in _CLAUSES.split(written.casefold()):
         reach = [words_of(found["rest"])[:_REACH] for found in before.finditer(clause)]
-        reach += [words_of(found["rest"])[-_REACH:] for found in after.finditer(clause)]
+        reach += [words_of(words)[-_REACH:] for words in _before_each(after, clause)]
         if not reach or unless.search(clause):
             continue
         for words in reach:
