@@ -216,7 +216,7 @@ def changed_on(statement: Statement) -> str:
 
 def organisation_words(record: SummaryRecord, statement: Statement) -> str:
     """The name of the statement's organisation; its code only if no name is known."""
-    return record.input.organisation_names.get(statement.organisation) or statement.organisation
+    return record.organisation_of(statement)
 
 
 def _newest_first(statements: Iterable[Statement]) -> list[Statement]:
