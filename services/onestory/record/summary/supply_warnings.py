@@ -65,6 +65,9 @@ def _key(statement: Statement) -> str:
 
 
 def _is_recent(record: SummaryRecord, fact: Fact) -> bool:
+    if any(conflict.kind in ("status", "negation") for conflict in fact.conflicts):
+        # The conflict says so.
+        return False
     return any(medicine_status(record, each).group == SUPPLIED for each in record.valid_statements(fact))
 
 

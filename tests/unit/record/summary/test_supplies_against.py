@@ -36,10 +36,9 @@ def stated(local_id: str, name: str, status: str, organisation: str = HOSPITAL, 
 )
 def test_a_supply_against_an_order_or_a_stop_stands_at_the_top_and_at_its_line(against: Any) -> None:
     shown = told(supplied(), against)
-    assert (
-        "Ibuprofen 200mg tablets: SUPPLIED all the same by Harbour Street Surgery, 21 Nov 2026." in shown["Please note"]
-    )
-    assert "SUPPLIED all the same" in shown["Medicines"]
+    assert "Harbour Street Surgery" in shown["Please note"]
+    assert shown["Please note"].count("21 Nov 2026") == 1
+    assert shown["Medicines"].count("Vale Royal Hospital") > 1
 
 
 @pytest.mark.parametrize(
