@@ -7,7 +7,7 @@ from datetime import date
 
 from onestory.record.merge.model import FactConflict
 from onestory.record.merge.qualifiers import FAMILY_HISTORY, HISTORY, REFUSED, RESOLVED
-from onestory.record.merge.reading import Reading, first_present
+from onestory.record.merge.reading import Reading, first_present, titled_plan
 from onestory.record.merge.values import bare_codes, worded
 from onestory.shared.fhir.dates import parse_date, uk_day
 from onestory.shared.fhir.json import Code, codes_of, text, text_at
@@ -111,10 +111,11 @@ def plan_conflicts(readings: Sequence[Reading], coded: Collection[Code]) -> Iter
 
 
 def _ended(plans: Sequence[Reading], in_force: Sequence[Reading]) -> Iterator[FactConflict]:
-    for decision in sorted({reading.plan_decision for reading in in_force if reading.plan_decision}):
-        stated = [reading for reading in in_force if reading.plan_decision == decision]
+    kinds = {reading.ordinal: _kind(reading) for reading in plans}
+    for kind in sorted({kinds[reading.ordinal] for reading in in_force} - {""}):
+        stated = [reading for reading in in_force if kinds[reading.ordinal] == kind]
         renewed = {reading.source for reading in stated}
-        over = [reading for reading in plans if reading.plan_decision == decision and _is_ended(reading)]
+        over = [reading for reading in plans if kinds[reading.ordinal] == kind and _is_ended(reading)]
         # A source that has the decision in force again has replaced its own form, and ended nothing.
         ended = [reading for reading in over if reading.source not in renewed]
         ended += [reading for reading in over if reading.source in renewed and _was_revoked(reading)]
@@ -122,6 +123,11 @@ def _ended(plans: Sequence[Reading], in_force: Sequence[Reading]) -> Iterator[Fa
         if against:
             sides = [each for each in ended if any(_ends_after(one, each) for one in against)]
             yield conflict("plan-ended", _ENDED, against, sides)
+
+
+def _kind(reading: Reading) -> str:
+    """What a plan is: its decision, or the title that it has in the words of the file; "" if it is of no known kind."""
+    return reading.plan_decision or titled_plan(reading.content)
 
 
 def _wordings(plans: Sequence[Reading]) -> Iterator[FactConflict]:

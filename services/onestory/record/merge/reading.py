@@ -220,9 +220,15 @@ def decision_in(value: str) -> str:
 
 
 @lru_cache(16384)
-def _names_plan(value: str) -> bool:
+def names_plan(value: str) -> bool:
     """Whether a text is the title of a plan, or names a decision."""
     return plan_words().titles.search(small_letters(value)) is not None or bool(decision_in(value))
+
+
+def titled_plan(content: Mapping[str, Any]) -> str:
+    """The first of the words for titles that the name or title of a plan has; "" if it has none."""
+    found = (plan_words().titles.search(small_letters(value)) for value in _texts(content, long=False))
+    return next((each.group() for each in found if each), "")
 
 
 def not_performed_decision(content: Mapping[str, Any]) -> str | None:
@@ -245,7 +251,7 @@ def worded_decision(content: Mapping[str, Any]) -> str:
 def is_plan_by_words(resource_type: str, content: Mapping[str, Any]) -> bool:
     """Whether the name or title of a resource makes it a plan."""
     values = _texts(content, long=False) if resource_type in _TITLED else _concepts(content, _CONCEPTS)
-    return any(map(_names_plan, values))
+    return any(map(names_plan, values))
 
 
 def _texts(content: Mapping[str, Any], *, long: bool) -> Iterator[str]:

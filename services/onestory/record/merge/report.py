@@ -16,7 +16,7 @@ from onestory.record.merge.pairs import Bucket, Clusters, buckets, joinable_pair
 from onestory.record.merge.reading import Reading
 from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import exclude, worded
-from onestory.shared.fhir.json import objects, text
+from onestory.shared.fhir.json import concept_texts, objects, text
 
 RULE = "same-report"
 _WITHDRAWN = "Withdrawn by its source as an error. Do not use the copy."
@@ -186,7 +186,9 @@ def _copy_keys(reading: Reading) -> Iterator[tuple[Hashable, ...]]:
     numbers = [
         (text(each.get("system")), text(each.get("value"))) for each in objects(reading.content.get("identifier"))
     ]
-    for code in reading.codes:
+    # A copy may have lost the code, so that only its name is left.
+    named = {worded(each) for each in concept_texts(reading.content, "code")} - {""}
+    for code in (*reading.codes, *named):
         if when is not None and when.day is not None:
             yield kind, code, when.day
         yield from ((kind, code, *number) for number in numbers if all(number))

@@ -15,12 +15,12 @@ from uuid import NAMESPACE_URL, uuid5
 import orjson
 
 from onestory.record.summary import person
+from onestory.record.summary.access_codes import hide_access_codes
 from onestory.record.summary.dates import clock
 from onestory.record.summary.header import header, next_birthday
 from onestory.record.summary.model import Summary, SummaryInput, SummaryRecord, end_of_day
 from onestory.record.summary.narrative import paragraph
 from onestory.record.summary.person_copy import left_out_remark
-from onestory.record.summary.places import hide_access_codes
 from onestory.record.summary.references import IncludedResources
 from onestory.record.summary.section import Section, div, section_json, with_placed_entries
 from onestory.record.summary.sections.about_me import about_me, alerts

@@ -88,6 +88,9 @@ def _name_differences(record: Mapping[str, Any], stated: Mapping[str, Any]) -> I
     if known_given and known_given <= _unnamed():
         # A baby before it is named: the source may know the name that it got, and the family name with it.
         return
+    if not given and _words(stated, "given") and text_at(record, "birthDate") == text_at(stated, "birthDate"):
+        # The source knows the same baby from before it was named, by the family name of its mother.
+        return
     whole = _words(stated, "text")
     known = known_given | known_family | _words(record, "text")
     if not known:

@@ -6,7 +6,6 @@ A fact stands in one place only. The words and codes are those of `schemas/summa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -44,6 +43,14 @@ PLAN_TYPES = frozenset(
 )
 _SNOMED = "http://snomed.info/sct"
 _PLAN_ELEMENTS = ("category", "type", "code", "scope", "valueCodeableConcept", "description")
+_DOCUMENTS = {"Composition", "DocumentReference"}
+_TITLES = (
+    ("title",),
+    ("description",),
+    ("content", "attachment", "title"),
+    ("type", "text"),
+    ("type", "coding", "display"),
+)
 _PRIVACY = {"patient-privacy", ""}
 
 
@@ -68,6 +75,7 @@ class Places(NamedTuple):
     dissent_codes: frozenset[Code]
     dissent_words: Pattern[str]
     dissent_types: frozenset[str]
+    dissent_withdrawn: Pattern[str]
     third_party: Pattern[str]
 
 
@@ -94,6 +102,7 @@ def places() -> Places:
         _codes(table["dissent"]["codes"]),
         words_pattern(table["dissent"]["words"]),
         frozenset(table["dissent"]["types"]),
+        words_pattern(table["dissent"]["withdrawn"]),
         words_pattern(table["third-party"]),
     )
 
@@ -144,6 +153,11 @@ def alert_kind(content: Mapping[str, Any]) -> AlertKind | None:
     return by_code or next((kind for name in _names(content) if (kind := _kind_by_words(name))), None)
 
 
+def is_dissent_withdrawn(content: Mapping[str, Any]) -> bool:
+    """Whether the name of an objection says that the person took it back."""
+    return any(places().dissent_withdrawn.search(small_letters(name)) for name in _names(content))
+
+
 def is_of_third_party(content: Mapping[str, Any]) -> bool:
     """Whether the name of a resource makes it a statement from or about somebody else."""
     return any(places().third_party.search(small_letters(name)) for name in _names(content))
@@ -185,6 +199,8 @@ def _names(content: Mapping[str, Any]) -> Iterator[str]:
     if "code" in content:
         yield from concept_texts(content, "code")
         yield from (display for display in values_at(content, "code", "coding", "display") if isinstance(display, str))
+    elif content.get("resourceType") in _DOCUMENTS:
+        yield from (name for path in _TITLES for name in values_at(content, *path) if isinstance(name, str))
     elif "title" in content or "category" in content:
         yield text_at(content, "title")
         yield from concept_texts(content, "category")
@@ -240,7 +256,17 @@ def summary_codes() -> SummaryCodes:
 _CONFIDENTIALITY = "confidentiality"
 _RESTRICTED = ("RESTRICTED", "VERY RESTRICTED")
 _ALERT_TYPES = frozenset(
-    ["CarePlan", "Condition", "DetectedIssue", "Flag", "Observation", "Procedure", "RiskAssessment"]
+    [
+        "CarePlan",
+        "Composition",
+        "Condition",
+        "DetectedIssue",
+        "DocumentReference",
+        "Flag",
+        "Observation",
+        "Procedure",
+        "RiskAssessment",
+    ]
 )
 
 
@@ -303,48 +329,3 @@ def _is_hidden_alert(content: Mapping[str, Any]) -> bool:
         return False
     kind = alert_kind(content)
     return kind is not None and kind.not_for_person
-
-
-_NUMBER = r"(?!0[0-9]{3,4} ?[0-9]{3} ?[0-9]{3})[#*]?[a-z]?(?:[0-9][ -]?){2,8}[0-9][a-z#*]?(?![0-9])"
-_BETWEEN = r"[^0-9<]{0,30}?"
-
-
-class _Access(NamedTuple):
-    words: tuple[str, ...]
-    before: re.Pattern[str]
-    after: re.Pattern[str]
-    held: str
-
-
-@cache
-def _access() -> _Access:
-    table = read_clinical_data("summary/confidentiality")
-    words = tuple(table["access"])
-    either = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
-    return _Access(
-        words,
-        re.compile(rf"((?<![a-z0-9])(?:{either}){_BETWEEN})(?<![0-9]){_NUMBER}", re.I),
-        re.compile(rf"(?<![0-9a-z]){_NUMBER}((?: is)?(?: the)?(?: for(?: the)?)? (?:{either})(?![a-z]))", re.I),
-        table["access-held"],
-    )
-
-
-def hide_access_codes(narrative: str) -> str:
-    """The narrative with each number that stands beside a word for a key safe or a door replaced."""
-    access, letters = _access(), narrative.lower()
-    if not any(word in letters for word in access.words):
-        return narrative
-    hidden = access.after.sub(rf"{access.held}\1", narrative)
-    return access.before.sub(rf"\1{access.held}", hidden)
-
-
-@lru_cache(4096)
-def names_access(name: str) -> bool:
-    """Whether a name is that of a key safe or a door, so that its value is a number that opens it."""
-    letters = name.lower()
-    return any(word in letters for word in _access().words)
-
-
-def access_held() -> str:
-    """The words that stand for a number that opens a door."""
-    return _access().held

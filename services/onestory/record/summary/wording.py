@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
+from onestory.record.clinical_data import read_clinical_data
 from onestory.record.medicines.dmd import dmd_name
 from onestory.record.merge.model import Fact
 from onestory.record.summary.clinical_dates import clinical_date
@@ -25,7 +27,14 @@ def name_of(content: Mapping[str, Any]) -> str:
     found = next((name for element in _NAMES if element in content for name in concept_texts(content, element)), "")
     if found.isdigit() and (named := dmd_name(found)):
         return f"{named} (by its code {found} in dm+d)"
-    return found or text_at(content, "title") or text_at(content, "description") or NOT_NAMED
+    found = found or text_at(content, "title") or text_at(content, "description") or NOT_NAMED
+    return _words_of_codes().get(found, found)
+
+
+@cache
+def _words_of_codes() -> Mapping[str, str]:
+    """The words of the codes of plans, for a source that gives the code only, such as `dnr`."""
+    return {each["code"]: each["display"] for each in read_clinical_data("merge/plans")["codes"]}
 
 
 def own_name(content: Mapping[str, Any]) -> str:

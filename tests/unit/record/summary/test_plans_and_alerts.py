@@ -10,9 +10,9 @@ from tests.clinical_cases import needs_clinical_cases, shown_case
 from tests.unit.record.summary.written import GP, HOSPITAL, NOW, code, known, said, term
 
 from onestory.record.merge.model import Statement
+from onestory.record.summary.access_codes import hide_access_codes
 from onestory.record.summary.document import summarise
 from onestory.record.summary.narrative import plain_text
-from onestory.record.summary.places import hide_access_codes
 
 PLANS = "Plans for emergency care, and advance decisions"
 ACTIVE = term("condition-clinical", "active")

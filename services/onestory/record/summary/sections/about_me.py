@@ -17,7 +17,15 @@ from onestory.record.summary import sources, wording
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text
 from onestory.record.summary.model import ABOUT_ME, SummaryRecord
 from onestory.record.summary.narrative import own_words, paragraph, plain_text, strong, text
-from onestory.record.summary.places import ALERT, DISSENT, AlertKind, alert_kind, places, summary_codes
+from onestory.record.summary.places import (
+    ALERT,
+    DISSENT,
+    AlertKind,
+    alert_kind,
+    is_dissent_withdrawn,
+    places,
+    summary_codes,
+)
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.values import period_text, value_text
 from onestory.record.summary.wording import name_of, notes
@@ -238,11 +246,13 @@ def dissent_notices(record: SummaryRecord) -> Iterator[str]:
 
 def _is_held(record: SummaryRecord, fact: Fact) -> bool:
     contents = [statement.content for statement in record.valid_statements(fact)]
-    return any(not is_over(content) and period_end(content) > record.at for content in contents)
+    held = [each for each in contents if not (is_over(each) or is_dissent_withdrawn(each))]
+    return any(period_end(content) > record.at for content in held)
 
 
 def _objection(record: SummaryRecord, fact: Fact) -> str:
     statement = record.shown(fact)
     day = summary_dates.day(uk_day(clinical_date(statement).begin))
     over = "" if _is_held(record, fact) else " (no longer in force)"
-    return f"{record.organisation_of(statement)}, {day}: {name_of(statement.content)}{over}"
+    refused = ": not permitted" if text_at(statement.content, "provision", "type") == "deny" else ""
+    return f"{record.organisation_of(statement)}, {day}: {name_of(statement.content)}{refused}{over}"

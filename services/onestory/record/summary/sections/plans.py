@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onestory.record.merge.model import Fact, FactConflict, Statement
+from onestory.record.merge.reading import names_plan
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary import wording
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text
@@ -51,7 +52,18 @@ def plans(record: SummaryRecord) -> Section | None:
 def plan_disagreements(record: SummaryRecord) -> list[FactConflict]:
     """The conflicts between plans, each once."""
     found = [conflict for fact in record.all_facts() for conflict in fact.conflicts if conflict.kind in PLAN_CONFLICTS]
-    return list(dict.fromkeys(found))
+    return [each for each in dict.fromkeys(found) if _is_between_plans_in_force(record, each)]
+
+
+def _is_between_plans_in_force(record: SummaryRecord, conflict: FactConflict) -> bool:
+    """Whether the conflict has not ended by itself: a plan whose period is over disagrees with nothing."""
+    sides = [[found for each in side if (found := record.statement(each))] for side in conflict.sides]
+    in_force = sum(any(_holds(record, each.content) for each in side) for side in sides)
+    return in_force >= (1 if conflict.kind == "plan-ended" else min(2, len(sides)))
+
+
+def _holds(record: SummaryRecord, content: Mapping[str, Any]) -> bool:
+    return not is_over(content) and period_end(content) > record.at
 
 
 def plan_notices(record: SummaryRecord) -> Iterator[str]:
@@ -81,7 +93,7 @@ def _quote(record: SummaryRecord, statement: Statement) -> str:
 def is_in_force(record: SummaryRecord, fact: Fact) -> bool:
     """Whether any source holds a plan as in force."""
     contents = [statement.content for statement in record.valid_statements(fact)]
-    return any(not is_over(content) and period_end(content) > record.at for content in contents)
+    return any(_holds(record, content) for content in contents)
 
 
 def plan_line(record: SummaryRecord, fact: Fact) -> Line:
@@ -89,10 +101,20 @@ def plan_line(record: SummaryRecord, fact: Fact) -> Line:
     shown = record.shown(fact).content
     details = [text(each) for each in dict.fromkeys(_details(record, fact)) if each]
     title = text_at(shown, "title")
+    name = name_of(shown)
+    if not names_plan(name):
+        # A scanned document is named by what its title says.
+        name = next((each for each in _titles(shown) if names_plan(each)), name)
     order = f"{_ORDER_NOT_TO}: " if shown.get("doNotPerform") is True else ""
-    what = [strong(text(f"{order}{name_of(shown)}")), *([text(title)] if title and title != name_of(shown) else [])]
+    what = [strong(text(f"{order}{name}")), *([text(title)] if title and title != name else [])]
     details = [*(strong(each) for each in _ends(record, fact)), *details]
     return Line(fact, what, details, next_period_end(record, fact))
+
+
+def _titles(content: Mapping[str, Any]) -> Iterator[str]:
+    yield text_at(content, "title")
+    yield text_at(content, "description")
+    yield from (text_at(each, "title") for each in objects_at(content, "content", "attachment"))
 
 
 def _details(record: SummaryRecord, fact: Fact) -> Iterator[str]:
