@@ -93,7 +93,17 @@ _DECISION = "Plans in force decide differently about resuscitation."
 _ENDED = "One source has ended a decision that another still holds as in force: check which counts."
 _WORDING = "Several plans are in force with different wording: read each."
 _OVER = ("stopped", "completed")
-_BEGIN = ("onsetDateTime", "effectiveDateTime", "performedDateTime", "dateTime", "date", "authoredOn", "created")
+_BEGIN = (
+    "onsetDateTime",
+    "effectiveDateTime",
+    "performedDateTime",
+    "dateTime",
+    "date",
+    "authoredOn",
+    "authored",
+    "sent",
+    "created",
+)
 
 
 def plan_conflicts(readings: Sequence[Reading], coded: Collection[Code]) -> Iterator[FactConflict]:

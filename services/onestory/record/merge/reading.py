@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.medicines.names import present_code
+from onestory.record.merge.answers import MESSAGE, QUESTIONNAIRE, Answer, decisions_among
 from onestory.record.merge.model import Statement
 from onestory.record.merge.qualifiers import RULED_OUT, qualifier_of
 from onestory.record.merge.rules import MergeRules
@@ -162,6 +163,7 @@ def first_present(content: Mapping[str, Any], *names: str) -> object:
 
 
 UNCLEAR = "unclear"
+_SAID = frozenset([MESSAGE, QUESTIONNAIRE])
 _TITLED = frozenset(["CarePlan", "Composition", "Consent", "DocumentReference", "Flag", "ServiceRequest"])
 _CONCEPTS = ("code", "type", "category", "description", "valueCodeableConcept")
 _TEXTS = (("title",), ("content", "attachment", "title"))
@@ -242,14 +244,24 @@ def not_performed_decision(content: Mapping[str, Any]) -> str | None:
 def worded_decision(content: Mapping[str, Any]) -> str:
     """The decision in the name, title, description, notes or activities of a plan.
 
-    "" if they name none, or if they contradict each other.
+    "" if they name none, or if they contradict each other. Of answers and messages only what they decide counts.
     """
+    if content.get("resourceType") in _SAID:
+        decided = {decision for _, decision in answered(content)} - {UNCLEAR, ""}
+        return decided.pop() if len(decided) == 1 else ""
     found = {decision for value in _texts(content, long=True) if (decision := decision_in(value))} - {UNCLEAR}
     return found.pop() if len(found) == 1 else ""
 
 
+def answered(content: Mapping[str, Any]) -> list[tuple[Answer, str]]:
+    """The answers or messages about resuscitation or a plan, each with its decision."""
+    return list(decisions_among(content, decision_in, names_plan))
+
+
 def is_plan_by_words(resource_type: str, content: Mapping[str, Any]) -> bool:
     """Whether the name or title of a resource makes it a plan."""
+    if resource_type in _SAID:
+        return bool(answered(content))
     values = _texts(content, long=False) if resource_type in _TITLED else _concepts(content, _CONCEPTS)
     return any(map(names_plan, values))
 

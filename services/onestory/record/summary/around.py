@@ -14,6 +14,8 @@ from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.person import human_name, name_of_person
 from onestory.shared.fhir.json import Code, codes_of, concept_text, objects_at, text_of
 
+_SNOMED = "http://snomed.info/sct"
+
 
 class RoleGroup(NamedTuple):
     """Roles of the same use to a reader: an expression for their words in small letters, and words by code."""
@@ -30,6 +32,8 @@ class PlacesAround(NamedTuple):
     emergency: frozenset[Code]
     stay_words: tuple[str, ...]
     virtual_words: tuple[str, ...]
+    death_codes: frozenset[Code]
+    death_words: frozenset[str]
 
 
 class NamedActor(NamedTuple):
@@ -52,6 +56,8 @@ def places_around() -> PlacesAround:
         emergency=frozenset(map(_code, data["emergency"])),
         stay_words=tuple(data["stay-words"]),
         virtual_words=tuple(data["virtual-ward-words"]),
+        death_codes=frozenset((_SNOMED, str(code)) for code in data["death-codes"]),
+        death_words=frozenset(data["death-words"]),
     )
 
 

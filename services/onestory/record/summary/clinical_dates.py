@@ -26,6 +26,8 @@ _OTHER_DATES = (
     ("date", ""),
     ("dateTime", ""),
     ("issued", ""),
+    ("authored", ""),
+    ("sent", ""),
     ("period", "start"),
     ("created", ""),
     ("recordedDate", ""),

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from onestory.record.merge.reading import small_letters
-from onestory.record.summary.places import access_held, hide_access_codes, is_left_out, names_access, places
+from onestory.record.summary.access_codes import access_held, hide_access_codes, names_access
+from onestory.record.summary.places import is_left_out, places
 from onestory.shared.fhir.json import Code, codes_of, objects_at
 
 _MASKED = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}]}

@@ -19,7 +19,7 @@ from onestory.record.summary.access_codes import hide_access_codes
 from onestory.record.summary.dates import clock
 from onestory.record.summary.header import header, next_birthday
 from onestory.record.summary.model import Summary, SummaryInput, SummaryRecord, end_of_day
-from onestory.record.summary.narrative import paragraph
+from onestory.record.summary.narrative import paragraph, strong, text
 from onestory.record.summary.person_copy import left_out_remark
 from onestory.record.summary.references import IncludedResources
 from onestory.record.summary.section import Section, div, section_json, with_placed_entries
@@ -36,7 +36,7 @@ from onestory.record.summary.sections.plans import plans
 from onestory.record.summary.sections.problems import past_illness, problems
 from onestory.record.summary.sections.procedures import assessments, devices, immunisations, procedures
 from onestory.record.summary.sections.results import pregnancy, results, social_history, vital_signs
-from onestory.record.summary.sections.stay import stay
+from onestory.record.summary.sections.stay import stay, stay_words
 from onestory.shared.fhir.dates import NEVER, format_instant
 
 _PROFILE = "http://hl7.org/fhir/uv/ips/StructureDefinition/"
@@ -126,7 +126,8 @@ def _valid_until(record: SummaryRecord, sections: Iterable[Section], at: datetim
 def _composition(
     record: SummaryRecord, subject: str, sections: Sequence[Section], addresses: Mapping[str, str]
 ) -> bytes:
-    head = hide_access_codes(header(record)) + paragraph(f"As of {clock(record.at)}")
+    now = "".join(paragraph(strong(text(each))) for each in stay_words(record))
+    head = hide_access_codes(header(record) + now) + paragraph(f"As of {clock(record.at)}")
     return orjson.dumps(
         {
             "resourceType": "Composition",

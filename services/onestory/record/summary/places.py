@@ -29,6 +29,7 @@ DISSENT = "dissent"
 PLAN_TYPES = frozenset(
     [
         "CarePlan",
+        "Communication",
         "Composition",
         "Condition",
         "Consent",

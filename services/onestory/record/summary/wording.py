@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.medicines.dmd import dmd_name
+from onestory.record.merge.answers import MESSAGE, QUESTIONNAIRE, answers
 from onestory.record.merge.model import Fact
 from onestory.record.summary.clinical_dates import clinical_date
 from onestory.record.summary.doses import doses
@@ -27,8 +29,36 @@ def name_of(content: Mapping[str, Any]) -> str:
     found = next((name for element in _NAMES if element in content for name in concept_texts(content, element)), "")
     if found.isdigit() and (named := dmd_name(found)):
         return f"{named} (by its code {found} in dm+d)"
-    found = found or text_at(content, "title") or text_at(content, "description") or NOT_NAMED
+    found = found or text_at(content, "title") or text_at(content, "description") or _other_name(content)
     return _words_of_codes().get(found, found)
+
+
+_OTHER_NAMES: Mapping[str, Sequence[tuple[str, ...]]] = {
+    "Account": [("name",)],
+    "DeviceRequest": [("codeCodeableConcept",)],
+    "Media": [("content", "title")],
+    "NutritionOrder": [
+        ("oralDiet", "type"),
+        ("oralDiet", "texture", "modifier"),
+        ("oralDiet", "fluidConsistencyType"),
+        ("supplement", "type"),
+        ("enteralFormula", "baseFormulaType"),
+    ],
+    "SupplyRequest": [("itemCodeableConcept",)],
+}
+"""Where resources of other types say what they are about, texts or concepts."""
+_MAX_ANSWERS, _MAX_LENGTH = 3, 120
+
+
+def _other_name(content: Mapping[str, Any]) -> str:
+    kind = content.get("resourceType")
+    if kind in (QUESTIONNAIRE, MESSAGE):
+        said = "; ".join(str(each) for each in islice(answers(content), _MAX_ANSWERS))
+        return (f"{said[:_MAX_LENGTH]}..." if len(said) > _MAX_LENGTH else said) or NOT_NAMED
+    found: list[str] = []
+    for path in _OTHER_NAMES.get(str(kind), ()):
+        found += [text_at(content, *path)] if text_at(content, *path) else concept_texts(content, *path)
+    return ", ".join(dict.fromkeys(found)) or NOT_NAMED
 
 
 @cache

@@ -42,7 +42,7 @@ _OVER = frozenset(
         *("resolved", "remission", "refuted", "entered-in-error"),
     ]
 )
-_COMPLETED_HOLDS = frozenset(["Procedure", "QuestionnaireResponse"])
+_COMPLETED_HOLDS = frozenset(["Communication", "Procedure", "QuestionnaireResponse"])
 MAX_ENDED = 20
 """Facts that are over and are named in a section; the others are counted."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from onestory.record.merge.model import Fact
 from onestory.record.summary import dates as summary_dates
@@ -35,10 +36,13 @@ def appointments(record: SummaryRecord) -> Section | None:
         Group("Not booked yet", [_line(record, fact) for fact in waiting]),
         Group("Cancelled", [_line(record, fact) for fact in off]),
     ]
-    number = len(everyone) - len(booked) - len(waiting) - len(off)
-    built = build_section(
-        record, _APPOINTMENTS, groups, remarks=[wording.omitted_remark(number, "are over, or lie further ahead")]
-    )
+    missed = [_missed(record, fact) for fact in reversed(everyone) if _status(record, fact) == "noshow"]
+    number = len(everyone) - len(booked) - len(waiting) - len(off) - min(len(missed), _MAX_SHOWN)
+    remarks = [
+        text(f"Did not attend: {'; '.join(missed[:_MAX_SHOWN])}.") if missed else "",
+        wording.omitted_remark(number, "are over, or lie further ahead"),
+    ]
+    built = build_section(record, _APPOINTMENTS, groups, remarks=remarks)
     return replace(built, system=ONESTORY_SECTIONS, empty=None) if built else None
 
 
@@ -53,15 +57,22 @@ def _end(record: SummaryRecord, fact: Fact) -> datetime:
     return known.end if known else NEVER
 
 
+def _missed(record: SummaryRecord, fact: Fact) -> str:
+    content = record.shown(fact).content
+    name = next((each for each in _names(content) if each), "Appointment")
+    when = summary_dates.shown(text_at(content, "start"))
+    return f"{name} ({when})" if when else name
+
+
+def _names(content: Mapping[str, Any]) -> list[str]:
+    named = (concept_texts(content, each) for each in ("serviceType", "appointmentType", "specialty"))
+    return [text_at(content, "description"), *(each for names in named for each in names)]
+
+
 def _line(record: SummaryRecord, fact: Fact) -> Line:
     content = record.shown(fact).content
     when = summary_dates.shown(text_at(content, "start")) or "no date yet"
-    names = [
-        text_at(content, "description"),
-        *concept_texts(content, "serviceType"),
-        *concept_texts(content, "appointmentType"),
-        *concept_texts(content, "specialty"),
-    ]
+    names = _names(content)
     named = next((each for each in names if each), "Appointment")
     rest = [each for each in names[1:] if each != named]
     details = [

@@ -23,6 +23,7 @@ from onestory.shared.fhir.json import concept_texts, text_at
 from onestory.shared.fhir.references import is_advice_request
 
 _CARE_PLANS = SectionDefinition("18776-5", "Plan of care", types=frozenset(["CarePlan"]))
+_REQUESTS = ("ServiceRequest", "NutritionOrder", "DeviceRequest")
 _OPEN = {"active", "on-hold"}
 
 
@@ -46,13 +47,13 @@ def plan_of_care(record: SummaryRecord) -> Section | None:
 
 def requests_elsewhere(record: SummaryRecord) -> list[Line]:
     """A line for each open request that another system manages, newest first."""
-    facts = [fact for fact in record.facts("ServiceRequest") if is_open_elsewhere(record, fact)]
+    facts = [fact for kind in _REQUESTS for fact in record.facts(kind) if is_open_elsewhere(record, fact)]
     return [_request_line(record, fact) for fact in wording.newest_first(record, facts)]
 
 
 def is_open_elsewhere(record: SummaryRecord, fact: Fact) -> bool:
     """Whether it is a request that another system manages and holds as open."""
-    if fact.resource_type != "ServiceRequest" or _onestory_statement(record, fact) is not None:
+    if fact.resource_type not in _REQUESTS or _onestory_statement(record, fact) is not None:
         return False
     return any(text_at(each.content, "status") in _OPEN for each in record.valid_statements(fact))
 

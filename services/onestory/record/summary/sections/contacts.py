@@ -135,13 +135,18 @@ _KEY_WORKER = 3
 """The place of key workers among the roles."""
 
 
+def _is_key_worker(participant: Mapping[str, Any]) -> bool:
+    """Whether a member of a team has a role in which they are a contact."""
+    return role_rank(objects_at(participant, "role")) < len(places_around().roles)
+
+
 def _key_workers(record: SummaryRecord, statement: Statement, said: tuple[str, ...]) -> Iterator[KeyContact]:
     team_phones = contact_points(statement.content, record.at)
     for participant in objects_at(statement.content, "participant"):
         concepts = objects_at(participant, "role")
         rank = role_rank(concepts)
         member = actor(record, statement, object_of(participant, "member"))
-        if member and rank < len(places_around().roles) and period_end(participant) > record.at:
+        if member and _is_key_worker(participant) and period_end(participant) > record.at:
             roles = (*map(role_words, concepts), text_at(statement.content, "name"))
             yield KeyContact(member.name, tuple(filter(None, roles)), rank, tuple(member.phones or team_phones), said)
 
@@ -210,7 +215,9 @@ def _team_row(record: SummaryRecord, fact: Fact) -> Row | None:
     owners = [*objects_at(content, "managingOrganization"), *objects_at(content, "team")]
     by = [found.name for each in owners if (found := actor(record, statement, each))]
     name = text_at(content, "name") or next(iter([*kinds, *by]), "") or record.organisation_of(statement)
-    who = [text(_participant(record, statement, each)) for each in objects_at(content, "participant")]
+    # Who stands among the contacts by their role is not repeated.
+    others = [each for each in objects_at(content, "participant") if not _is_key_worker(each)]
+    who = [text(_participant(record, statement, each)) for each in others]
     more = [text(each) for each in dict.fromkeys([*kinds, *by]) if each != name]
     since = [text(period_text(content.get("period")))]
     what = [strong(text(name)), *more, *since]

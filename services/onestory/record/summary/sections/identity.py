@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from onestory.record.merge.reading import small_letters
 from onestory.record.person.sources_words import words_in
 from onestory.record.summary import dates as summary_dates
+from onestory.record.summary.around import places_around
+from onestory.record.summary.clinical_dates import clinical_date_text
 from onestory.record.summary.identity import IdentityDoubt
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.person import name_of_person
+from onestory.record.summary.values import value_text
 from onestory.record.summary.wording import name_of
-from onestory.shared.fhir.json import objects_at, text_of
+from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at, text_of
 
 _MAX_NAMED = 8
+_NOT_HELD = {"refuted", "unconfirmed", "entered-in-error", "registered", "cancelled", "not-done"}
 _ELEMENTS = {"given": "given name", "family": "family name", "name": "name", "gender": "sex", "birthDate": "birth date"}
 
 
@@ -87,6 +92,28 @@ def _death(record: SummaryRecord) -> Iterator[str]:
         else:
             said = f"{source} says that this person died{_on(value.get('valueDateTime'))}."
             yield f"{strong(said)} {no_authority}"
+    if not died and patient.get("deceasedBoolean") is not True:
+        shown = map(record.shown, record.facts("Condition", "Observation", "Procedure"))
+        for statement in shown:
+            if _tells_death(statement.content):
+                when = value_text(statement.content) or clinical_date_text(statement)
+                entry = f"{record.organisation_of(statement)} recorded: {name_of(statement.content)}"
+                told = text(f"{entry} ({when})." if when else f"{entry}.")
+                yield f"{strong(told)} {no_authority}"
+
+
+def _tells_death(content: Mapping[str, Any]) -> bool:
+    """Whether a statement says that the person died: not that somebody else did, or that it was ruled out."""
+    if "valueQuantity" in content or "component" in content:
+        return False
+    data = places_around()
+    stated = {text_at(content, "verificationStatus", "coding", "code"), text_at(content, "status")}
+    if stated & _NOT_HELD or content.get("valueBoolean") is False:
+        return False
+    # Words that say something else than the code count, because an alarm about a death must not be a slip of a code.
+    if names := [small_letters(each) for each in concept_texts(content, "code")]:
+        return any(each in data.death_words for each in names)
+    return bool(codes_of(content, "code") & data.death_codes)
 
 
 def _on(died: Any) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onestory.record.merge.model import Fact, FactConflict, Statement
-from onestory.record.merge.reading import names_plan
+from onestory.record.merge.reading import answered, names_plan
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary import wording
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text
@@ -99,7 +99,8 @@ def is_in_force(record: SummaryRecord, fact: Fact) -> bool:
 def plan_line(record: SummaryRecord, fact: Fact) -> Line:
     """The line of a plan, with the ends that other sources state."""
     shown = record.shown(fact).content
-    details = [text(each) for each in dict.fromkeys(_details(record, fact)) if each]
+    said = dict.fromkeys(_details(record, fact))
+    details = [text(each) for each in said if each and each != name_of(shown)]
     title = text_at(shown, "title")
     name = name_of(shown)
     if not names_plan(name):
@@ -188,6 +189,7 @@ def _statement_details(content: Mapping[str, Any]) -> Iterator[str]:
     yield from _words(content)
     yield unusual_status(content)
     yield period_text(content.get("period"))
+    yield from (str(answer) for answer, _ in answered(content))
     yield from _provisions(content)
     yield value_text(content)
     yield from notes(content)

@@ -52,6 +52,12 @@ def stay(record: SummaryRecord) -> Section | None:
     return replace(built, system=ONESTORY_SECTIONS, empty=None) if built else None
 
 
+def stay_words(record: SummaryRecord) -> list[str]:
+    """Where the person is now in a few words, each place once."""
+    now = ((kind, _places(record, fact)) for fact, kind in _now(record))
+    return list(dict.fromkeys(f"{kind}: {', '.join(places)}" for kind, places in now))
+
+
 def stay_notices(record: SummaryRecord) -> Iterator[str]:
     """Yields one notice (XHTML) for each organisation where the person is now."""
     told = set()
@@ -180,6 +186,8 @@ def _names(content: Mapping[str, Any], kind: str) -> Iterable[str]:
 def _when(content: Mapping[str, Any]) -> str:
     start = summary_dates.shown(text_at(content, "period", "start"))
     end = summary_dates.shown(text_at(content, "period", "end"))
+    if not end and start and text_at(content, "status") == "finished":
+        return f"from {start}, its end is not stated"
     if not end:
         return f"since {start}" if start and text_at(content, "status") != "planned" else start
     return f"{start} to {end}" if start else f"until {end}"
