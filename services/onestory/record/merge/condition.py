@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from onestory.record.merge.conflicts import negation_conflict, two_sided_conflict
 from onestory.record.merge.diseases import Answers, disease_of, opposite_conflicts
 from onestory.record.merge.model import Certainty, FactConflict
-from onestory.record.merge.pairs import Bucket, Clusters, buckets, candidates, joinable_pairs
+from onestory.record.merge.pairs import SMALL, Bucket, Clusters, buckets, by_ordinal, candidates, joinable_pairs
 from onestory.record.merge.qualifiers import RULED_OUT
 from onestory.record.merge.reading import Reading, first_present
 from onestory.record.merge.rules import MergeRules
@@ -102,17 +102,49 @@ class Conditions:
 
     def join(self, clusters: Clusters) -> None:
         """Joins conditions of one episode: first those with onset days, then those without, then lasting diseases."""
-        for one, other in joinable_pairs(self._buckets, clusters):
+        episodes = self._episodes
+        of_day = [[each for each in bucket if episodes[each.ordinal].known_to_day] for bucket in self._buckets]
+        for one, other in joinable_pairs(self._near_in_time(of_day, NEAR_DAYS + 1), clusters):
             if certainty := self._join_certainty(one, other):
                 clusters.join(one.ordinal, other.ordinal, RULE, certainty)
         ambiguous = self._ambiguous()
-        for one, other in joinable_pairs(self._buckets, clusters):
-            if ambiguous.isdisjoint((one.ordinal, other.ordinal)) and self._may_be_same(one, other):
+        clear = [[each for each in bucket if each.ordinal not in ambiguous] for bucket in self._buckets]
+        for one, other in joinable_pairs(self._near_in_time(clear, 0), clusters):
+            if self._may_be_same(one, other):
                 clusters.join(one.ordinal, other.ordinal, UNDATED_RULE, Certainty.LIKELY)
-        lasting = [bucket for bucket in self._buckets if any(self._is_lasting(each) for each in bucket)]
+        lasting = [[each for each in bucket if self._is_lasting(each)] for bucket in self._buckets]
         for one, other in joinable_pairs(lasting, clusters):
-            if self._is_lasting(one) and self._is_lasting(other) and self._same_site(one, other):
+            if self._same_site(one, other):
                 clusters.join(one.ordinal, other.ordinal, LASTING_RULE, Certainty.LIKELY)
+
+    def _near_in_time(self, groups: Sequence[Bucket], days: int) -> Iterator[Bucket]:
+        """Yields the parts of each group within which two statements can be one episode.
+
+        A statement without an onset can be any, so a group with one stays whole. Otherwise a part ends where no earlier
+        onset or end is within so many days of the next onset.
+        """
+        for group in groups:
+            if len(group) <= SMALL or any(self._episodes[each.ordinal].onset is None for each in group):
+                yield group
+                continue
+            spans = sorted((*self._near_span(each, days), each.ordinal, each) for each in group)
+            part: Bucket = []
+            latest = spans[0][0]
+            for since, before, _, each in spans:
+                if part and since >= latest:
+                    yield sorted(part, key=by_ordinal)
+                    part = []
+                part.append(each)
+                latest = max(latest, before)
+            yield sorted(part, key=by_ordinal)
+
+    def _near_span(self, reading: Reading, days: int) -> tuple[int, int]:
+        """The time within which the onset of the same episode can be, when it begins first. Needs an onset."""
+        episode = self._episodes[reading.ordinal]
+        if episode.onset is None:
+            return 0, 0
+        ends = max(each.before for each in (episode.onset, episode.end) if each)
+        return episode.onset.since, ends + days * _DAY
 
     def conflicts(self, clusters: Clusters) -> Iterator[FactConflict]:
         """Yields conflicts of a condition with its denial, and of a current condition with one that is over."""
@@ -194,11 +226,14 @@ class Conditions:
     def _ambiguous(self) -> set[int]:
         """The ordinals of statements without an onset day that could belong to two different episodes."""
         group_of = candidates(self._buckets)
+        dated = [[each for each in bucket if self._episodes[each.ordinal].onset] for bucket in self._buckets]
+        near = candidates(self._near_in_time(dated, 0))
         # Equal episodes in one bucket have equal results, so thousands of undated entries are compared only once.
         results: dict[tuple[int, bool, Episode], bool] = {}
         ambiguous = set()
         for one in self._readings:
-            episode, group = self._episodes[one.ordinal], group_of.get(one.ordinal)
+            episode = self._episodes[one.ordinal]
+            group = (near if episode.onset else group_of).get(one.ordinal)
             if group and not episode.known_to_day:
                 key = (id(group), one.negative, episode)
                 if key not in results:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from onestory.record.medicines.directions import Regimen
 from onestory.record.medicines.medicine import MedicineEntry, concurrent
 from onestory.record.medicines.products import Product
 from onestory.record.medicines.regimen import DoseComparison, compare
@@ -22,6 +23,8 @@ from onestory.shared.fhir.json import first_object, text
 
 RULE = "same-medicine"
 _FOR_EVER = 1 << 62
+MAX_COMPARED = 12
+"""Different doses of one course that others are compared with; further ones are sides of their own unless equal."""
 _NEGATED = "One says that this is taken or to be given, another that it is not."
 _STATUS = "One says that this goes on, another that it was stopped or has ended."
 _PAUSED = "One says that this goes on, another that it is on hold."
@@ -225,17 +228,20 @@ def _dose_conflicts(group: Bucket, medicine: Callable[[Reading], MedicineEntry])
     read = [each for each in group if medicine(each).regimen.steps or medicine(each).directions_text]
     product = _fullest(medicine(each).product for each in group)
     sides: list[Bucket] = []
+    others: dict[Regimen, Bucket] = {}
     unknown = False
     for reading in read:
         compared = [compare(medicine(side[0]).regimen, medicine(reading).regimen, product, product) for side in sides]
         unknown = unknown or DoseComparison.UNKNOWN in compared
         alike = next((n for n, found in enumerate(compared) if found is not DoseComparison.DIFFERENT), None)
-        if alike is None:
+        if alike is not None:
+            sides[alike].append(reading)
+        elif len(sides) < MAX_COMPARED:
             sides.append([reading])
         else:
-            sides[alike].append(reading)
+            others.setdefault(medicine(reading).regimen, []).append(reading)
     if len(sides) > 1:
-        yield conflict("dose", _DOSE, *sides)
+        yield conflict("dose", _DOSE, *sides, *others.values())
     elif unknown:
         yield from value_conflict("dose-wording", _WORDING, read, lambda each: medicine(each).directions_text or None)
 

@@ -20,8 +20,8 @@ from onestory.shared.fhir.json import objects, text
 RULE = "same-identifier"
 # Values that look like an identifier but identify nothing.
 _NOTHING = {"", "0", "unknown", "none", "n/a", "tbc", "00000000-0000-0000-0000-000000000000"}
-# Groups up to this size are compared pair by pair.
-_SMALL = 12
+SMALL = 12
+"""Groups up to this size are compared pair by pair."""
 Source = tuple[str, str]
 Bucket = list[Reading]
 
@@ -148,7 +148,7 @@ def joinable_pairs(shared: Iterable[Bucket], clusters: Clusters) -> Iterator[tup
 
     The consumer must join a pair before it takes the next one: later pairs depend on earlier joins.
     """
-    groups = candidates([bucket for bucket in shared if has_several_sources(bucket)])
+    groups = candidates([bucket for bucket in shared if bucket and has_several_sources(bucket)])
     # Many ordinals have the same group: it is split by source once.
     by_source: dict[int, _BySource] = {}
     for ordinal, group in groups.items():
@@ -156,7 +156,7 @@ def joinable_pairs(shared: Iterable[Bucket], clusters: Clusters) -> Iterator[tup
             continue
         start = bisect_right(group, ordinal, key=by_ordinal) if ordinal != group[0].ordinal else 1
         one = group[start - 1]
-        if len(group) <= _SMALL:
+        if len(group) <= SMALL:
             later: Iterable[Reading] = [each for each in group[start:] if each.negative is one.negative]
         else:
             if id(group) not in by_source:

@@ -141,7 +141,14 @@ def concept_text(concept: Any) -> str:
     stated = concept.get("text")
     if isinstance(stated, str) and stated:
         return stated
-    return text_at(concept, "coding", "display") or text_at(concept, "coding", "code")
+    codings = objects(concept.get("coding"))
+    for name in ("display", "code"):
+        for coding in codings:
+            if isinstance(found := coding.get(name), str):
+                if found:
+                    return found
+                break
+    return ""
 
 
 def concept_texts(value: Any, *path: str) -> list[str]:

@@ -7,9 +7,9 @@ adjustments, ordered by their effect on what to do next. One that another source
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import dates as summary_dates
@@ -30,7 +30,7 @@ from onestory.record.summary.section import Group, Line, Section, SectionDefinit
 from onestory.record.summary.values import period_text, value_text
 from onestory.record.summary.wording import name_of, notes
 from onestory.shared.fhir.dates import NEVER, parse_date, uk_day
-from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
+from onestory.shared.fhir.json import Code, codes_of, concept_texts, objects_at, text_at
 
 _ABOUT_ME_CODE = "81338-6"
 _DOCUMENT_TYPES = ("Composition", "DocumentReference")
@@ -156,7 +156,8 @@ def alerts(record: SummaryRecord) -> Section | None:
     in_force = [fact for fact in known if any(_holds(record, each) for each in record.valid_statements(fact))]
     shown = {fact.id for fact in in_force}
     over = [fact for fact in known if fact.id not in shown]
-    closed = [each for fact in known for each in record.valid_statements(fact) if not _holds(record, each)]
+    ended = (each for fact in known for each in record.valid_statements(fact) if not _holds(record, each))
+    closed = list(dict.fromkeys(_closure(record, each) for each in ended))
     facts = sorted(wording.newest_first(record, in_force), key=lambda fact: _rank(record, fact))
     lines = [_line(record, fact, closed) for fact in facts]
     return build_section(record, _ALERTS, [Group("In force", lines)], remarks=[ended_remark(record, over)])
@@ -176,33 +177,44 @@ def _rank(record: SummaryRecord, fact: Fact) -> int:
     return kind.rank if kind else len(places().kinds)
 
 
-def _line(record: SummaryRecord, fact: Fact, closed: list[Statement]) -> Line:
+class _Closure(NamedTuple):
+    """The end of an alert as a source states it, in words; and what tells of which alert it is."""
+
+    source: tuple[str, str]
+    day: date
+    words: str
+    codes: frozenset[Code]
+    kind: AlertKind | None
+
+
+def _closure(record: SummaryRecord, statement: Statement) -> _Closure:
+    day, content = uk_day(_end(statement)), statement.content
+    who = record.organisation_of(statement)
+    words = f"CLOSED by {who}, {summary_dates.day(day)}: {name_of(content)}. Check which counts."
+    return _Closure(statement.source, day, words, frozenset(codes_of(content, "code")), alert_kind(content))
+
+
+def _line(record: SummaryRecord, fact: Fact, closed: Sequence[_Closure]) -> Line:
     shown = record.shown(fact).content
     name = name_of(shown)
     kinds = [kind for kind in concept_texts(shown, "category") if kind != name] if fact.resource_type == "Flag" else []
     what = [strong(text(name)), *[text(kind) for kind in kinds]]
-    closures = [strong(text(each)) for each in _closures(record, fact, closed)]
+    closures = [strong(text(each)) for each in dict.fromkeys(_closures(record, fact, closed))]
     details = dict.fromkeys(_details(record, fact))
     return Line(fact, what, [*closures, *[text(each) for each in details if each]], next_period_end(record, fact))
 
 
-def _closures(record: SummaryRecord, fact: Fact, closed: list[Statement]) -> Iterator[str]:
+def _closures(record: SummaryRecord, fact: Fact, closed: Sequence[_Closure]) -> Iterator[str]:
     """Yields the ends that other sources state of what this alert still holds."""
     members = [each for each in record.valid_statements(fact) if _holds(record, each)]
     sources = {each.source for each in members}
     begin = min(uk_day(clinical_date(each).begin) for each in members)
+    codes = {code for each in members for code in codes_of(each.content, "code")}
+    kinds = [kind for each in members if (kind := alert_kind(each.content)) and kind.one_state]
     for other in closed:
-        ended = _end(other)
-        if other.source not in sources and uk_day(ended) > begin and any(_is_same(each, other) for each in members):
-            day = summary_dates.day(uk_day(ended))
-            yield f"CLOSED by {record.organisation_of(other)}, {day}: {name_of(other.content)}. Check which counts."
-
-
-def _is_same(one: Statement, other: Statement) -> bool:
-    if codes_of(one.content, "code") & codes_of(other.content, "code"):
-        return True
-    kind, closed = alert_kind(one.content), alert_kind(other.content)
-    return kind is not None and kind.one_state and kind is closed
+        is_same = not codes.isdisjoint(other.codes) or any(kind is other.kind for kind in kinds)
+        if is_same and other.source not in sources and other.day > begin:
+            yield other.words
 
 
 def _end(statement: Statement) -> datetime:
