@@ -341,5 +341,5 @@ def _latest_time(content: Mapping[str, Any], otherwise: datetime) -> datetime:
 
 
 def _moments(content: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> list[datetime]:
-    found = [parse_date(written) for path in paths for written in values_at(content, *path)]
+    found = [parse_date(written) for path in paths if path[0] in content for written in values_at(content, *path)]
     return [known.end for known in found if known]

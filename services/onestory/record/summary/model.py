@@ -124,6 +124,7 @@ class SummaryRecord:
         self._valid: dict[str, Sequence[Statement]] = {}
         self._statements: dict[str, Statement] = {}
         self._judged: defaultdict[str, list[Judgement]] = defaultdict(list)
+        self._exact: dict[str, Mapping[str, Any]] = {}
         for judgement in summary_input.merged.judgements:
             for shared_id in judgement.statement_ids:
                 self._judged[shared_id].append(judgement)
@@ -227,12 +228,16 @@ class SummaryRecord:
 
     def exact_content(self, statement: Statement) -> Mapping[str, Any]:
         """The content of a statement with decimals as text, as the source wrote them."""
+        known = self._exact.get(statement.shared_id)
+        if known is not None:
+            return known
         raw = self.input.contents.get(statement.shared_id)
         try:
             decoded = _exact.decode(raw) if raw else None
         except msgspec.DecodeError:
             decoded = None
-        return decoded if isinstance(decoded, dict) else statement.content
+        self._exact[statement.shared_id] = found = decoded if isinstance(decoded, dict) else statement.content
+        return found
 
     @cached_property
     def identity_doubts(self) -> Sequence[IdentityDoubt]:
