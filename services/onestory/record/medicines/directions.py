@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
+from onestory.record.text_cache import cache_texts
 
 Times = tuple[float, float]
 """Times per day, least and most: once a week is 1/7."""
@@ -119,7 +120,7 @@ def _token_pattern(units: Mapping[str, object], phrases: Mapping[str, object]) -
     )
 
 
-@lru_cache(maxsize=8192)
+@cache_texts(8192)
 def read_directions(written: str) -> Regimen:
     """The regimen that the words describe. Words that are not known are skipped; unclear ones give no dose."""
     words = _words()

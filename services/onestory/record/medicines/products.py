@@ -11,6 +11,7 @@ from itertools import zip_longest
 from onestory.record.medicines.directions import unit_of
 from onestory.record.medicines.dmd import VirtualProduct, identifier, loaded_release
 from onestory.record.medicines.names import Strength, lexicon, named_medicines, strengths_of, words_of
+from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 
 _MAKER = re.compile(r"\([^()]*+\)\s*+$")
 
@@ -114,7 +115,7 @@ def _ingredients_of(names: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-@lru_cache(maxsize=16384)
+@cache_texts(16384, read=MAX_READ_LENGTH)
 def product_of(name: str) -> Product:
     """The product that a name describes, such as `Tegretol 200mg tablets (Novartis Pharmaceuticals UK Ltd)`."""
     lexis = lexicon()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.medicines.names import lexicon, named_medicines, words_of
+from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import concept_texts, objects, text
 
 _CLAUSES = re.compile(
@@ -71,7 +72,7 @@ def stopped_by(content: Mapping[str, Any]) -> StoppedMedicines:
     )
 
 
-@lru_cache(maxsize=8192)
+@cache_texts(8192)
 def _stops_own(directions: str) -> bool:
     """Whether directions begin with a stop, without a condition."""
     return bool(_own_pattern().match(directions) and not _patterns()[2].search(directions.casefold()))
@@ -109,7 +110,7 @@ def _before_each(pattern: re.Pattern[str], clause: str) -> Iterator[str]:
         end = found.end()
 
 
-@lru_cache(maxsize=8192)
+@cache_texts(8192)
 def read_note(written: str) -> StoppedMedicines:
     """What the text stops or pauses without a condition."""
     before, after, unless = _patterns()

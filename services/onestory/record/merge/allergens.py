@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
+from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code
 
@@ -79,7 +80,7 @@ def _codes(row: Mapping[str, Any]) -> list[str]:
     return [*([row["substance"]] if "substance" in row else []), *row.get("same", ())]
 
 
-@lru_cache(maxsize=8192)
+@cache_texts(8192, read=MAX_READ_LENGTH)
 def allergens_in(words: str) -> frozenset[str]:
     """The names of the allergens that a text names."""
     known = known_allergens()

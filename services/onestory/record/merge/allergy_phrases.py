@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.merge.allergens import allergens_in, known_allergens, phrase_pattern
 from onestory.record.merge.qualifiers import RESOLVED as QUALIFIED_RESOLVED
 from onestory.record.merge.qualifiers import RULED_OUT, SUSPECTED, denies_allergy, qualification
+from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code
 
@@ -126,7 +127,7 @@ def qualified(told: Told, words: str) -> Told:
     return told._replace(standing=standing)
 
 
-@lru_cache(maxsize=16384)
+@cache_texts(16384, read=MAX_READ_LENGTH)
 def tell(words: str) -> Told | None:
     """What a text tells of an allergy; None if it tells of none, of a disease or test, or of a relative's allergy."""
     folded = words.casefold()

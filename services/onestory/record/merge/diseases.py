@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
@@ -16,6 +16,7 @@ from onestory.record.merge.conflicts import conflict
 from onestory.record.merge.model import FactConflict
 from onestory.record.merge.qualifiers import HISTORY, RESOLVED, RULED_OUT, SUSPECTED, qualification, texts_of, topics_of
 from onestory.record.merge.reading import Reading
+from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code
 
@@ -99,7 +100,7 @@ def disease_of(codes: Iterable[Code]) -> Disease | None:
     return next((by_code[code] for system, code in codes if system == _SNOMED and code in by_code), None)
 
 
-@lru_cache(maxsize=4096)
+@cache_texts(4096, read=MAX_READ_LENGTH)
 def disease_named(name: str) -> Disease | None:
     """The disease that a whole text names; None if it says more, or names none that the files list."""
     return disease_rules().by_topic.get(_words(qualification(name).rest) - disease_rules().fillers)
@@ -134,7 +135,7 @@ def _sides_of(reading: Reading) -> frozenset[tuple[int, int]]:
     return _sides_named(codes, " | ".join(texts_of(reading.content)).casefold())
 
 
-@lru_cache(maxsize=4096)
+@cache_texts(4096, read=MAX_READ_LENGTH)
 def _sides_named(codes: frozenset[str], words: str) -> frozenset[tuple[int, int]]:
     return frozenset(
         (index, place)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
 from onestory.record.merge.values import bare_codes
+from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import objects, text
 
@@ -183,14 +184,14 @@ def topics_of(content: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(found | {topic for said in texts_of(content) if (topic := _topic(qualification(said).rest))})
 
 
-@lru_cache(maxsize=4096)
+@cache_texts(4096, read=MAX_READ_LENGTH)
 def _topic(name: str) -> str:
     rules = qualifier_rules()
     plain = rules.same_words.sub(lambda found: rules.word_for[_worded(found[0])], name)
     return " ".join(sorted({word for word in _WORD.findall(plain) if word not in rules.fillers}))
 
 
-@lru_cache(maxsize=16384)
+@cache_texts(16384, read=MAX_READ_LENGTH)
 def qualification(said: str) -> Qualification:
     """The qualifiers in a text."""
     rules = qualifier_rules()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
@@ -17,6 +17,7 @@ from onestory.record.merge.model import Statement
 from onestory.record.merge.qualifiers import RULED_OUT, qualifier_of
 from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import bare_codes, codes
+from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, text, values_at
 
 WITHDRAWN = "entered-in-error"
@@ -212,7 +213,7 @@ def small_letters(value: str) -> str:
     return " ".join(_MARKUP.sub(" ", value).casefold().split())
 
 
-@lru_cache(4096)
+@cache_texts(4096)
 def decision_in(value: str) -> str:
     """The decision about resuscitation that a text names: "" if it names none, `UNCLEAR` if it only speaks of one."""
     words = plan_words()
@@ -221,7 +222,7 @@ def decision_in(value: str) -> str:
     return found or (UNCLEAR if talked_about else "")
 
 
-@lru_cache(16384)
+@cache_texts(16384)
 def names_plan(value: str) -> bool:
     """Whether a text is the title of a plan, or names a decision."""
     return plan_words().titles.search(small_letters(value)) is not None or bool(decision_in(value))

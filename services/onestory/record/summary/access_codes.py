@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
+from onestory.record.text_cache import cache_texts
 
 _NUMBER = r"(?!0[0-9]{3,4} ?[0-9]{3} ?[0-9]{3})[#*]?[a-z]?(?:[0-9][ -]?){2,8}[0-9][a-z#*]?(?![0-9])"
 _BETWEEN = r"[^0-9<]{0,30}?"
@@ -41,7 +42,7 @@ def hide_access_codes(narrative: str) -> str:
     return access.before.sub(rf"\1{access.held}", hidden)
 
 
-@lru_cache(4096)
+@cache_texts(4096)
 def names_access(name: str) -> bool:
     """Whether a name is that of a key safe or a door, so that its value is a number that opens it."""
     letters = name.lower()

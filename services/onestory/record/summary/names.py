@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 from onestory.record.medicines.dmd import dmd_name
@@ -18,6 +17,7 @@ from onestory.record.merge.model import Fact
 from onestory.record.summary.allergy_words import page_words
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
+from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import objects, text_of
 
 _MEDICINES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
@@ -48,7 +48,7 @@ def _remark(resource_type: str, content: Mapping[str, Any]) -> str:
     return ""
 
 
-@lru_cache(maxsize=8192)
+@cache_texts(8192)
 def _compared(resource_type: str, words: str, display: str) -> str:
     if resource_type in _MEDICINES:
         contradict = _are_other_medicines(words, display)

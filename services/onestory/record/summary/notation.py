@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
+from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import number_text
 
 _NUMBER = r"(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
@@ -70,7 +71,7 @@ def _any_of(words: Iterable[str]) -> str:
     return "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word)))
 
 
-@lru_cache(maxsize=4096)
+@cache_texts(4096)
 def unit_words(written: str, number: str = "") -> str:
     """A unit in words, in the plural unless the number is 1: `micrograms/hour`. Other units stay as they are."""
     first, *per = written.split("/")
@@ -98,7 +99,7 @@ def plain_number(number: Any) -> str:
     return f"{whole}.{kept}" if (kept := decimals.rstrip("0")) else whole
 
 
-@lru_cache(maxsize=8192)
+@cache_texts(8192)
 def plain_notation(written: str) -> str:
     """A free text with its doses in plain notation: `10U` as `10 units`, `.5 mg` as `0.5 mg`, `10 mg OD` in words."""
     if not any(character.isdigit() for character in written):
@@ -135,7 +136,7 @@ class Written(NamedTuple):
     when_required: bool
 
 
-@lru_cache(maxsize=8192)
+@cache_texts(8192)
 def read_written(directions_text: str) -> Written:
     """What directions in words state, so that coded elements which state the same are not repeated."""
     notation = _notation()

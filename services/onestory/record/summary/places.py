@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from re import Pattern
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from onestory.record.merge.reading import (
     words_pattern,
 )
 from onestory.record.merge.rules import merge_rules
+from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import Code, codes_of, concept_texts, objects_at, text_at, values_at
 
 PLAN = "plan"
@@ -164,7 +165,7 @@ def is_of_third_party(content: Mapping[str, Any]) -> bool:
     return any(places().third_party.search(small_letters(name)) for name in _names(content))
 
 
-@lru_cache(4096)
+@cache_texts(4096)
 def _kind_by_words(name: str) -> AlertKind | None:
     letters = small_letters(name)
     for kind in places().kinds:
@@ -174,7 +175,7 @@ def _kind_by_words(name: str) -> AlertKind | None:
     return None
 
 
-@lru_cache(4096)
+@cache_texts(4096)
 def _dissents_by_words(name: str) -> bool:
     return places().dissent_words.search(small_letters(name)) is not None
 

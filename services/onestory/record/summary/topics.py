@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import read_clinical_data
@@ -16,6 +16,7 @@ from onestory.record.merge.model import Fact, Statement
 from onestory.record.merge.values import worded
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text
 from onestory.record.summary.dates import months_after, shown
+from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.dates import NEVER, DateSpan, parse_date
 from onestory.shared.fhir.json import Code, codes_of, concept_texts, text_at
 
@@ -98,7 +99,7 @@ def _state(content: Mapping[str, Any]) -> TopicState | None:
     return state
 
 
-@lru_cache(8192)
+@cache_texts(8192)
 def _state_by_name(name: str) -> TopicState | None:
     return topic_table().words.get(worded(name))
 
