@@ -32,7 +32,7 @@ from onestory.record.merge.reading import Reading, StatementReader, first_presen
 from onestory.record.merge.report import Reports, correction_conflicts
 from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.supplies import supply_conflicts
-from onestory.record.merge.values import bare_codes, microseconds, span
+from onestory.record.merge.values import bare_codes, microseconds, span, worded
 from onestory.shared.fhir.json import first_object, objects, text
 
 _MEDICINE_TYPES = ("MedicationRequest", "MedicationStatement")
@@ -202,6 +202,7 @@ def display_order(reading: Reading) -> tuple[Any, ...]:
         _STATUS.get(text(content.get("status")), 2),
         bool(reading.codes),
         _clinically_recorded(reading),
+        _has_words_of_code(content),
         statement.recorded_at,
         statement.event_id,
         statement.shared_id,
@@ -212,6 +213,13 @@ def _clinically_recorded(reading: Reading) -> int:
     """When the source recorded the statement, in microseconds: not when it sent the statement, if it says so."""
     stated = next((known for name in _RECORDED if (known := span(reading.content.get(name)))), None)
     return stated.since if stated else microseconds(reading.statement.recorded_at)
+
+
+def _has_words_of_code(content: Mapping[str, Any]) -> bool:
+    """Whether a statement is named by its code alone: its text, if it has one, is the display of a coding."""
+    named = first_object(content.get("code"))
+    displays = {worded(coding.get("display")) for coding in objects(named.get("coding"))}
+    return worded(named.get("text")) in displays | {""}
 
 
 def _severity(content: Mapping[str, Any]) -> tuple[int, int]:

@@ -158,3 +158,16 @@ def test_the_resource_of_a_plan_stays_in_the_document() -> None:
     decision = said("Condition", "d", GP, clinicalStatus=ACTIVE, code=code("450476008", "Not for CPR"))
 
     assert decision.shared_id.encode() in summarise(known(decision), NOW).document
+
+
+def test_a_category_without_words_is_not_shown_as_its_code() -> None:
+    category = [
+        {"coding": [{"system": "https://fhir.nhs.uk/flag-category", "code": "national-reasonable-adjustment-flag"}]},
+        {"coding": [{"system": "https://fhir.nhs.uk/flag-ra", "code": "cs", "display": "Communication support"}]},
+    ]
+    alert = said("Flag", "f1", GP, status="active", category=category, code={"text": "Allow a double appointment"})
+
+    alerts = told(alert)["Alerts"]
+
+    assert "Communication support" in alerts
+    assert "national-reasonable-adjustment-flag" not in alerts

@@ -197,7 +197,11 @@ def _closure(record: SummaryRecord, statement: Statement) -> _Closure:
 def _line(record: SummaryRecord, fact: Fact, closed: Sequence[_Closure]) -> Line:
     shown = record.shown(fact).content
     name = name_of(shown)
-    kinds = [kind for kind in concept_texts(shown, "category") if kind != name] if fact.resource_type == "Flag" else []
+    # A category that has neither text nor display is a code, which tells a reader nothing.
+    not_shown = {name, *[code for _, code in codes_of(shown, "category")]}
+    kinds = [kind for kind in concept_texts(shown, "category") if kind not in not_shown]
+    if fact.resource_type != "Flag":
+        kinds = []
     what = [strong(text(name)), *[text(kind) for kind in kinds]]
     closures = [strong(text(each)) for each in dict.fromkeys(_closures(record, fact, closed))]
     details = dict.fromkeys(_details(record, fact))
