@@ -69,7 +69,7 @@ def _coded_dose(dosage: Mapping[str, Any], stated: Written | None) -> Iterator[t
         yield "when required", stated is not None and stated.when_required
     for reason in reasons:
         same = stated is not None and stated.when_required and reason.casefold() in stated.text
-        yield f"when required for {reason}", same
+        yield f"for {reason}" if stated and stated.when_required else f"when required for {reason}", same
     for part in concept_texts(dosage, "additionalInstruction"):
         yield directions(part), _has_words(part, stated)
     for most in objects_at(dosage, "maxDosePerPeriod"):

@@ -29,6 +29,7 @@ class _Notation(NamedTuple):
     trailing_zero: re.Pattern[str]
     leading_zero: re.Pattern[str]
     timing_after_dose: re.Pattern[str]
+    as_required: re.Pattern[str]
     rare: re.Pattern[str]
     frequency: re.Pattern[str]
     frequencies: Mapping[str, str]
@@ -55,9 +56,11 @@ def _notation() -> _Notation:
         re.compile(rf"(?<![\w.,])(\d+)\.(?:0+|(\d*[1-9])0+)(?={dose_units})"),
         re.compile(rf"(?<![\w.,])\.(?=\d+{dose_units})"),
         re.compile(
-            rf"({_NUMBER}{dose_units})\s+({_any_of(data['after_dose'])}|{_any_of(data['after_dose']).lower()})"
+            rf"({_NUMBER}{dose_units}(?:\s+(?i:{_any_of(data['routes'])}))?)\s+"
+            rf"({_any_of(data['after_dose'])}|{_any_of(data['after_dose']).lower()})"
             r"(?=\s*(?:$|[.,;)(/]|prn\b|PRN\b|for\b))"
         ),
+        re.compile(rf"\b(?:{_any_of(data['as_required'])})\b"),
         re.compile(rf"\b(?:{_any_of(data['rare'])})\b", re.I),
         re.compile(rf"\b(?:{_any_of(frequencies)})\b"),
         frequencies,
@@ -108,6 +111,7 @@ def plain_notation(written: str) -> str:
     text = notation.leading_zero.sub("0.", written)
     text = notation.trailing_zero.sub(lambda found: f"{found[1]}.{found[2]}" if found[2] else found[1], text)
     text = notation.timing_after_dose.sub(lambda found: f"{found[1]} {notation.timings[found[2].upper()]}", text)
+    text = notation.as_required.sub(notation.timings["PRN"], text)
     return notation.unit_in_text.sub(lambda found: f"{found[1]} {unit_words(found[2], found[1])}", text)
 
 

@@ -205,3 +205,13 @@ def test_strengths_of_one_medicine_stand_together_the_newest_first() -> None:
     medicines = shown_case("28")["Medicines"]
 
     assert medicines.index("5mg tablets") < medicines.index("2.5mg tablets") < medicines.index("1.25mg tablets")
+
+
+def test_a_repeat_of_one_source_is_called_one_also_where_another_source_leads() -> None:
+    repeat = prescribed("g", GP, courseOfTherapyType=REPEAT, authoredOn="2026-03-01")
+    newer = prescribed("h", HOSPITAL, authoredOn="2026-11-20")
+
+    medicines = told(repeat, newer)["Medicines"]
+
+    assert "Prescribed 20 Nov 2026" in medicines
+    assert "Repeat" in medicines

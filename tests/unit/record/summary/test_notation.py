@@ -27,7 +27,10 @@ from onestory.record.summary.values import quantity_text
         ("2.50mg", "2.5mg"),
         (".5 mg", "0.5 mg"),
         ("10 mg OD", "10 mg once a day"),
-        ("500 mg tds PRN", "500 mg 3 times a day PRN"),
+        ("500 mg tds PRN", "500 mg 3 times a day when required"),
+        ("5mg Oral OD", "5mg Oral once a day"),
+        ("10 mg PO bd", "10 mg PO twice a day"),
+        ("200 micrograms inhaled QDS PRN", "200 micrograms inhaled 4 times a day when required"),
     ],
 )
 def test_a_dose_that_could_be_misread_is_written_out(written: str, shown: str) -> None:
@@ -99,7 +102,9 @@ def test_a_code_of_a_timing_is_written_in_words() -> None:
 
 
 def test_when_required_has_its_reason() -> None:
-    assert dose("2.5 mg PRN", asNeededCodeableConcept={"text": "pain"}) == "2.5 mg PRN (when required for pain)"
+    reason = {"text": "pain"}
+    assert dose("2.5 mg PRN", asNeededCodeableConcept=reason) == "2.5 mg when required (for pain)"
+    assert dose("2.5 mg", asNeededCodeableConcept=reason) == "2.5 mg (when required for pain)"
 
 
 def test_a_limit_of_a_dose_says_its_side() -> None:

@@ -173,7 +173,10 @@ def _remarks(record: SummaryRecord, statements: list[Statement]) -> list[str]:
 def _kind(record: SummaryRecord, row: MedicineRow, status: MedicineStatus) -> Iterator[str]:
     shown = record.shown(row.lead)
     content = shown.content
-    yield _kind_of(content, status)
+    kind = _kind_of(content, status)
+    if not kind and any(is_continuous(each.content) for each in record.valid_statements(row.lead)):
+        kind = "Repeat"
+    yield kind
     if row.taken:
         yield "Reported as taken too"
     issued = last_issued(record, row)
