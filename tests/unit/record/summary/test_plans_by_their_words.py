@@ -72,7 +72,7 @@ def test_a_corrected_report_without_a_code_marks_its_copy() -> None:
         "DiagnosticReport", "k", GP, recorded=NOW - timedelta(days=1), status="final", conclusion="Normal", **same
     )
 
-    assert "Do not use: see the correction.\nNormal" in told(corrected, copy)["Results"]
+    assert "DO NOT USE: see the correction.\nNormal" in told(corrected, copy)["Results"]
 
 
 def test_a_baby_that_a_source_knows_from_before_it_was_named_raises_no_doubt() -> None:

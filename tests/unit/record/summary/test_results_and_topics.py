@@ -263,3 +263,19 @@ def test_odd_vital_signs_are_marked(number: str, text: str) -> None:
 @needs_clinical_cases
 def test_the_heading_of_a_panel_adds_no_line() -> None:
     assert "Full blood count" not in shown_case("65")["Results"]
+
+
+def test_a_copy_of_a_cancelled_result_says_first_that_it_is_not_to_be_used() -> None:
+    same: dict[str, Any] = {
+        "identifier": [{"system": "urn:lab", "value": "26/1"}],
+        "code": {"text": "Creatinine"},
+        "effectiveDateTime": "2026-11-20T08:00:00Z",
+        "valueQuantity": {"value": 320, "unit": "umol/L"},
+    }
+    cancelled = said("Observation", "o", HOSPITAL, status="cancelled", **{**same, "code": code("1", "Creatinine")})
+    copy = said("Observation", "c", status="final", **{**same, "code": code("1", "Creatinine")})
+
+    results = told(cancelled, copy)["Results"]
+
+    assert "DO NOT USE: 320 micromol/L" in results
+    assert "Cancelled by the laboratory. Do not use." in results

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Fact
-from onestory.record.merge.observation import CORRECTED
+from onestory.record.merge.observation import CANCELLED_WORDS, CORRECTED
 from onestory.record.merge.values import number
 from onestory.record.summary import model as summary_model
 from onestory.record.summary.dates import months_after
@@ -160,10 +160,10 @@ def _result_words(record: SummaryRecord, fact: Fact) -> Iterator[str]:
     shown, *others = record.valid_statements(fact)
     exact = record.exact_content(shown)
     value = result_value(exact) or "no value"
-    yield value
+    # A reader who sees the value first has read it before the warning.
+    yield f"DO NOT USE: {value}" if _is_stale(record, fact) else value
     values = (result_value(record.exact_content(each)) for each in others)
     yield from (f"Also sent as {each}" for each in values if each and each != value)
-    yield "Do not use: see the correction." if _is_stale(record, fact) else ""
     for statement in (shown, *others):
         yield interpretations(statement.content)
     yield _status_words(exact)
@@ -224,7 +224,7 @@ def _is_heading(record: SummaryRecord, fact: Fact) -> bool:
 
 def _is_stale(record: SummaryRecord, fact: Fact) -> bool:
     """Whether another statement corrected, cancelled or withdrew it."""
-    if not any(conflict.kind == CORRECTED for conflict in fact.conflicts):
+    if not any(each.kind == CORRECTED or each.explanation == CANCELLED_WORDS for each in fact.conflicts):
         return False
     return text_at(record.shown(fact).content, "status") not in ("corrected", "amended")
 
@@ -272,7 +272,7 @@ def _line(record: SummaryRecord, dates: ResultDates, row: Sequence[Fact], until:
 
 def _stale_warning(record: SummaryRecord, fact: Fact) -> Iterator[str]:
     if _is_stale(record, fact):
-        yield strong("Do not use: see the correction.")
+        yield strong("DO NOT USE: see the correction.")
 
 
 def _details(record: SummaryRecord, fact: Fact) -> Iterator[str]:
