@@ -121,4 +121,5 @@ def test_a_head_full_of_separators_is_read_in_linear_time(part: str) -> None:
     media_ranges([part * (64_000 // len(part))])
     preferences([part * (64_000 // len(part))])
 
-    assert time.process_time() - started < 0.5
+    # Ten times what it takes on a busy machine; a quadratic reading takes longer by far.
+    assert time.process_time() - started < 5
