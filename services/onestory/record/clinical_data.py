@@ -6,7 +6,9 @@ owner, has signed it; until then it is `not reviewed`, and the owner is empty.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import _lru_cache_wrapper, cache
+from typing import Any, TypeVar
 
 import yaml
 
@@ -17,6 +19,21 @@ FOLDERS = ("merge", "summary")
 """The folders of `schemas` whose files decide what a reader is told."""
 NOT_REVIEWED = "not reviewed"
 REVIEWED = "reviewed"
+Table = TypeVar("Table")
+_TABLES: list[Callable[[], object]] = []
+
+
+def clinical_table(read: Callable[[], Table]) -> _lru_cache_wrapper[Table]:
+    """A decorator for a function that makes a table of clinical data files: made once, at the latest when needed."""
+    table = cache(read)
+    _TABLES.append(table)
+    return table
+
+
+def make_clinical_tables() -> None:
+    """Makes all tables, so that no reader waits for them and a wrong file stops the start. Raises `Misconfigured`."""
+    for make in _TABLES:
+        make()
 
 
 def read_clinical_data(name: str) -> Any:

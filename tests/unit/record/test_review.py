@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from tests.unit.record.summary.written import GP, NOW, known
 
 from onestory.local.state import Stack
 from onestory.local.up import deployment_settings
-from onestory.record import review
+from onestory.record import clinical_data, review
 from onestory.record.clinical_data import unreviewed_files
 from onestory.record.freshness.domain import Freshness
 from onestory.record.review import require_review
@@ -70,3 +71,26 @@ def test_the_embedded_stack_accepts_every_file_by_name(tmp_path: Path) -> None:
     environment = deployment_settings(tmp_path, STACK)
 
     assert settings.read(environment).accept_unreviewed == unreviewed_files()
+
+
+def test_a_file_with_a_fault_stops_the_start_and_not_the_first_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty() -> None:
+        raise Misconfigured("schemas/merge/sample.yaml cannot be used: KeyError('codes').")
+
+    monkeypatch.setattr(clinical_data, "_TABLES", [faulty])
+
+    with pytest.raises(Misconfigured, match="sample"):
+        require_review(unreviewed_files())
+
+
+def test_every_table_of_clinical_data_is_read_at_the_start() -> None:
+    record = Path(clinical_data.__file__).parent
+    texts = {path.name: path.read_text() for path in record.rglob("*.py")}
+    late = [
+        name
+        for name, text in texts.items()
+        if re.search(r"@cache\ndef \w+\(\)[^\n]*:\n(?:.+\n)*?.*read_clinical_data\(", text)
+    ]
+
+    assert len(clinical_data._TABLES) > 20
+    assert late == []

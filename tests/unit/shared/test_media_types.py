@@ -116,10 +116,13 @@ def test_a_comma_in_quotes_ends_no_item() -> None:
 
 @pytest.mark.parametrize("part", ['"', "a,", '"a', '\\"', ";", '"\\'])
 def test_a_head_full_of_separators_is_read_in_linear_time(part: str) -> None:
-    started = time.process_time()
+    head = part * (64_000 // len(part))
 
-    media_ranges([part * (64_000 // len(part))])
-    preferences([part * (64_000 // len(part))])
+    def seconds() -> float:
+        started = time.process_time()
+        media_ranges([head])
+        preferences([head])
+        return time.process_time() - started
 
-    # Ten times what it takes on a busy machine; a quadratic reading takes longer by far.
-    assert time.process_time() - started < 5
+    # One of three may meet the garbage collection of a whole suite.
+    assert min(seconds() for _ in range(3)) < 0.5

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.text_cache import cache_texts
 
 Times = tuple[float, float]
@@ -64,7 +63,7 @@ _PERIOD_DAYS = {"h": 1 / 24, "d": 1, "w": 7, "m": 30, "y": 365}
 _FRACTIONS = ((r"(\d) ?1/2\b", r"\1.5"), (r"\b1/2\b", "0.5"), (r"\b1/4\b", "0.25"), (r"\b3/4\b", "0.75"))
 
 
-@cache
+@clinical_table
 def _words() -> _Words:
     data = read_clinical_data("merge/directions")
     numbers = {word: f"{value:g}" for value, words in data["numbers"].items() for word in words}

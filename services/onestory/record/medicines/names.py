@@ -6,10 +6,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.medicines.directions import unit_of
 from onestory.record.medicines.dmd import SNOMED, loaded_release, present_dmd_code
 from onestory.shared.fhir.json import Code
@@ -59,7 +58,7 @@ class Lexicon:
     previous_ids: Mapping[str, str]
 
 
-@cache
+@clinical_table
 def lexicon() -> Lexicon:
     """The lexicon, read once: the names of the data file, and the VTMs of a loaded dm+d release that it lacks."""
     data = read_clinical_data("merge/medicines")

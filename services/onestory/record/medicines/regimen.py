@@ -30,9 +30,6 @@ class DoseComparison(StrEnum):
     UNKNOWN = "unknown"
 
 
-_WORST = (DoseComparison.DIFFERENT, DoseComparison.UNKNOWN, DoseComparison.SAME)
-
-
 def read_regimen(directions: object) -> Regimen:
     """The regimen of the `dosageInstruction` or `dosage` of a resource. Coded parts win over the words beside them."""
     found = objects(directions)

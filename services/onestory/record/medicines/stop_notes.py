@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.medicines.names import lexicon, named_medicines, words_of
 from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import concept_texts, objects, text
@@ -36,7 +35,7 @@ class StoppedMedicines(NamedTuple):
     own: bool = False
 
 
-@cache
+@clinical_table
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     data = read_clinical_data("merge/stop-notes")
     before, after, unless = (
@@ -50,14 +49,14 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     )
 
 
-@cache
+@clinical_table
 def _class_members() -> Mapping[str, frozenset[str]]:
     members = {each.name: each.members for each in lexicon().classes}
     data = read_clinical_data("merge/stop-notes")
     return {word: members[name] for name, words in data["classes"].items() for word in words}
 
 
-@cache
+@clinical_table
 def _forms() -> frozenset[str]:
     return frozenset(read_clinical_data("merge/stop-notes")["forms"])
 
@@ -78,7 +77,7 @@ def _stops_own(directions: str) -> bool:
     return bool(_own_pattern().match(directions) and not _patterns()[2].search(directions.casefold()))
 
 
-@cache
+@clinical_table
 def _own_pattern() -> re.Pattern[str]:
     data = read_clinical_data("merge/stop-notes")["own"]
     now, done = ("|".join(re.escape(word) for word in data[name]) for name in ("now", "done"))

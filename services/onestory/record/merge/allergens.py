@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code
@@ -50,7 +49,7 @@ class AllergenList:
         return frozenset(self.by_name[name].category for name in names)
 
 
-@cache
+@clinical_table
 def known_allergens() -> AllergenList:
     """The allergens, read once. Raises `Misconfigured` when the file lacks something that it needs."""
     try:

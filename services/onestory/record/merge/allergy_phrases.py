@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.allergens import allergens_in, known_allergens, phrase_pattern
 from onestory.record.merge.qualifiers import RESOLVED as QUALIFIED_RESOLVED
 from onestory.record.merge.qualifiers import RULED_OUT, SUSPECTED, denies_allergy, qualification
@@ -65,7 +64,7 @@ class Told(NamedTuple):
     is_reaction: bool
 
 
-@cache
+@clinical_table
 def allergy_words() -> AllergyWords:
     """The words, read once. Raises `Misconfigured` when the file lacks a part."""
     try:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.conflicts import conflict
 from onestory.record.merge.model import FactConflict
 from onestory.record.merge.qualifiers import HISTORY, RESOLVED, RULED_OUT, SUSPECTED, qualification, texts_of, topics_of
@@ -64,7 +63,7 @@ class DiseaseRules:
     opposites: Sequence[Opposites]
 
 
-@cache
+@clinical_table
 def disease_rules() -> DiseaseRules:
     """The rules, read once. Raises `Misconfigured` when a file lacks something."""
     try:

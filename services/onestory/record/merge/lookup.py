@@ -11,12 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from onestory.record.merge.model import Statement
-from onestory.record.merge.reading import MODIFIER_ELEMENTS, WITHDRAWN
+from onestory.record.merge.reading import MEDICINE_TYPES, MODIFIER_ELEMENTS, WITHDRAWN
 from onestory.record.merge.values import reference_id
 from onestory.shared.fhir.json import concept_text, first_object, objects, text, text_of
 from onestory.shared.identity import is_directory_id, parse_shared_id
 
-_MEDICINES = frozenset(["MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration"])
 MEDICINE = "medicationCodeableConcept"
 
 DirectoryContents = Mapping[str, Mapping[str, Any]]
@@ -67,7 +66,7 @@ def with_named_medicines(statements: Sequence[Statement], lookup: ResourceLookup
     """The statements; those that name their medicine by reference have its CodeableConcept too."""
     return [
         replace(statement, content={**statement.content, MEDICINE: concept})
-        if statement.resource_type in _MEDICINES and (concept := _medicine(statement.content, lookup))
+        if statement.resource_type in MEDICINE_TYPES and (concept := _medicine(statement.content, lookup))
         else statement
         for statement in statements
     ]

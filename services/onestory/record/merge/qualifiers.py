@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.values import bare_codes
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.errors import Misconfigured
@@ -69,7 +68,7 @@ class QualifierRules:
     fillers: frozenset[str]
 
 
-@cache
+@clinical_table
 def qualifier_rules() -> QualifierRules:
     """The rules, read once. Raises `Misconfigured` when the file lacks something."""
     table = read_clinical_data("merge/qualifiers")

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.medicines.names import present_code
 from onestory.record.merge.answers import MESSAGE, QUESTIONNAIRE, Answer, decisions_among
 from onestory.record.merge.model import Statement
@@ -23,7 +22,7 @@ from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_text
 WITHDRAWN = "entered-in-error"
 MODIFIER_ELEMENTS = frozenset(["modifierExtension", "implicitRules"])
 """Elements that can change the meaning of the whole resource."""
-_MEDICINES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
+MEDICINE_TYPES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
 _COMPARED = {
     "AllergyIntolerance",
     "Condition",
@@ -31,7 +30,7 @@ _COMPARED = {
     "Immunization",
     "Observation",
     "Procedure",
-    *_MEDICINES,
+    *MEDICINE_TYPES,
 }
 _NO_CODES: frozenset[Code] = frozenset()
 _CODE_ELEMENTS = ("code", "vaccineCode", "type")
@@ -101,10 +100,10 @@ class StatementReader:
 
     def _codes(self, resource_type: str, content: Mapping[str, Any]) -> frozenset[Code]:
         rules = self._rules
-        elements = ("medicationCodeableConcept",) if resource_type in _MEDICINES else _CODE_ELEMENTS
+        elements = ("medicationCodeableConcept",) if resource_type in MEDICINE_TYPES else _CODE_ELEMENTS
         stated = codes(first_present(content, *elements), rules.system_aliases)
         found_codes = [code for code in stated if rules.is_specific(code)]
-        if resource_type in _MEDICINES:
+        if resource_type in MEDICINE_TYPES:
             found_codes = [present_code(code) for code in found_codes]
         if resource_type == "AllergyIntolerance":
             found_codes = [rules.substances.get(code, code) for code in found_codes]
@@ -187,7 +186,7 @@ class PlanWords(NamedTuple):
     not_performed: Mapping[Code, str]
 
 
-@cache
+@clinical_table
 def plan_words() -> PlanWords:
     """The words, read once from the file."""
     table = read_clinical_data("merge/plan-words")

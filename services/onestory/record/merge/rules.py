@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.allergens import known_allergens
 from onestory.record.merge.units import Units, units_of
 from onestory.record.merge.vaccines import Vaccines, vaccines_of
@@ -49,7 +48,7 @@ class MergeRules:
         return code not in self.empty_codes and code[0] not in self.empty_systems
 
 
-@cache
+@clinical_table
 def merge_rules() -> MergeRules:
     """The rules, read once from the files. Raises `Misconfigured` when a file lacks something that merging needs."""
     try:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.text_cache import cache_texts
 
 _NUMBER = r"(?!0[0-9]{3,4} ?[0-9]{3} ?[0-9]{3})[#*]?[a-z]?(?:[0-9][ -]?){2,8}[0-9][a-z#*]?(?![0-9])"
@@ -20,7 +19,7 @@ class _Access(NamedTuple):
     held: str
 
 
-@cache
+@clinical_table
 def _access() -> _Access:
     table = read_clinical_data("summary/confidentiality")
     words = tuple(table["access"])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.allergens import phrase_pattern
 from onestory.record.merge.allergy_phrases import DENIED, QUERIED, REFUTED, RESOLVED, UNKNOWN, is_empty_word
 from onestory.record.merge.allergy_reading import read_allergy
@@ -43,7 +42,7 @@ class AllergyPageWords(NamedTuple):
     prefixes: tuple[str, ...]
 
 
-@cache
+@clinical_table
 def page_words() -> AllergyPageWords:
     """The words, read once from the file."""
     raw = read_clinical_data("summary/allergies")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.model import Statement
 from onestory.record.summary.header import contact_points
 from onestory.record.summary.model import SummaryRecord
@@ -43,7 +42,7 @@ class NamedActor(NamedTuple):
     phones: Sequence[str]
 
 
-@cache
+@clinical_table
 def places_around() -> PlacesAround:
     """The data, read once from the file."""
     data = read_clinical_data("summary/people-around")

@@ -11,6 +11,7 @@ from typing import Any
 
 from onestory.record.medicines.stop_notes import stop_notes, stopped_by
 from onestory.record.merge.model import FactConflict, Statement
+from onestory.record.merge.reading import MEDICINE_TYPES
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, recorded_date
 from onestory.record.summary.doses import doses
@@ -24,7 +25,6 @@ from onestory.shared.fhir.json import concept_texts, text_at
 MAX_STATEMENTS_PER_SIDE = 5
 """Statements that are quoted for one side of a conflict; the others have lines of their own in the section."""
 
-_MEDICINES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
 _STOPS = {"stopped": "STOPPED", "cancelled": "CANCELLED", "completed": "ENDED", "on-hold": "PAUSED"}
 _DOSES = ("dose", "dose-wording")
 
@@ -36,7 +36,7 @@ def conflict_words(record: SummaryRecord, conflict: FactConflict, line: Collecti
     """
     sides = [_known(record, side) for side in conflict.sides]
     statements = [statement for side in sides for statement in side]
-    if statements and all(each.resource_type in _MEDICINES for each in statements):
+    if statements and all(each.resource_type in MEDICINE_TYPES for each in statements):
         if conflict.kind in _DOSES:
             headline = strong("DOSES DIFFER:") if conflict.kind == "dose" else "Directions as each source writes them:"
             other_names = len({name_of(each.content) for each in statements}) > 1

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.person.statements import DISAGREEMENT
 from onestory.shared.fhir.json import objects_at, text_at, values_at
 
@@ -136,7 +135,7 @@ def _same_word(one: str, other: str) -> bool:
     return left[1:] == right[1:] or left[1:] == right or left == right[1:] or swapped == right
 
 
-@cache
+@clinical_table
 def _forms() -> Mapping[str, frozenset[int]]:
     """The lines of `schemas/summary/names.yaml` in which a given name stands."""
     lines = read_clinical_data("summary/names")["given"]
@@ -146,6 +145,6 @@ def _forms() -> Mapping[str, frozenset[int]]:
     }
 
 
-@cache
+@clinical_table
 def _unnamed() -> frozenset[str]:
     return frozenset(read_clinical_data("summary/names")["unnamed"])

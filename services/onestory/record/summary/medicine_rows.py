@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from onestory.record.merge.model import Fact, Statement
+from onestory.record.merge.reading import MEDICINE_TYPES
 from onestory.record.merge.values import reference_id
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.doses import doses
@@ -31,7 +32,6 @@ from onestory.record.summary.model import SummaryRecord
 from onestory.shared.fhir.dates import DateSpan, parse_date
 from onestory.shared.fhir.json import Code, codes_of, extensions, objects_at, text_at
 
-MEDICINE_TYPES = ("MedicationRequest", "MedicationStatement", *SUPPLIES)
 _ALONE = {FORBIDDEN, PAUSED, UNSURE, STOPPED}
 _ISSUES = {"completed", "active"}
 _LAST_ISSUE = ("MedicationStatementLastIssueDate", "MedicationStatementLastIssueDate-1", "LastIssueDate")

@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.model import Statement
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.model import SummaryRecord, end_of_day
@@ -105,7 +104,7 @@ class StandingWords(NamedTuple):
     supplied_months: int
 
 
-@cache
+@clinical_table
 def standing_words() -> StandingWords:
     """The words of the data file, read once."""
     data = read_clinical_data("summary/standing")

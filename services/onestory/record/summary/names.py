@@ -14,14 +14,14 @@ from onestory.record.medicines.dmd import dmd_name
 from onestory.record.medicines.names import lexicon, named_medicines, strengths_of, words_of
 from onestory.record.merge.allergens import allergens_in, known_allergens
 from onestory.record.merge.model import Fact
+from onestory.record.merge.reading import MEDICINE_TYPES
 from onestory.record.summary.allergy_words import page_words
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import objects, text_of
 
-_MEDICINES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
-_COMPARED = (*_MEDICINES, "AllergyIntolerance", "Condition")
+_COMPARED = (*MEDICINE_TYPES, "AllergyIntolerance", "Condition")
 _MEANINGFUL = re.compile(r"[a-z]{4,}")
 _STEM = 4
 _PIECES = re.compile(r"(?<!\w)(?:tablet|capsule)s?(?!\w)")
@@ -37,7 +37,7 @@ def name_remarks(record: SummaryRecord, fact: Fact) -> Iterator[str]:
 
 
 def _remark(resource_type: str, content: Mapping[str, Any]) -> str:
-    element = "medicationCodeableConcept" if resource_type in _MEDICINES else "code"
+    element = "medicationCodeableConcept" if resource_type in MEDICINE_TYPES else "code"
     for concept in objects(content.get(element)):
         words = text_of(concept, "text")
         displays = [text_of(coding, "display") for coding in objects(concept.get("coding"))]
@@ -50,7 +50,7 @@ def _remark(resource_type: str, content: Mapping[str, Any]) -> str:
 
 @cache_texts(8192)
 def _compared(resource_type: str, words: str, display: str) -> str:
-    if resource_type in _MEDICINES:
+    if resource_type in MEDICINE_TYPES:
         contradict = _are_other_medicines(words, display)
     else:
         contradict = resource_type == "AllergyIntolerance" and _are_other_allergens(words, display)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import number_text
 
@@ -38,7 +37,7 @@ class _Notation(NamedTuple):
     when_required: re.Pattern[str]
 
 
-@cache
+@clinical_table
 def _notation() -> _Notation:
     data = read_clinical_data("summary/notation")
     units: dict[str, tuple[str, str]] = {}

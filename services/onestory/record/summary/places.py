@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from re import Pattern
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.merge.reading import (
     is_plan_by_words,
@@ -81,7 +80,7 @@ class Places(NamedTuple):
     third_party: Pattern[str]
 
 
-@cache
+@clinical_table
 def places() -> Places:
     """The places, read once from the file."""
     table = read_clinical_data("summary/alerts")
@@ -217,13 +216,11 @@ def _codes(written: Sequence[object]) -> frozenset[Code]:
 class SummaryCodes:
     """The codes of `schemas/summary/codes.yaml`, with the plans and "none known" codes of `schemas/merge/`.
 
-    `alerts` are the kinds of Flags in the order in which they are shown. `lists` are the codes of a source's List for
-    each section that can state "none known".
+    `lists` are the codes of a source's List for each section that can state "none known".
     """
 
     about_me: frozenset[Code]
     plans: frozenset[Code]
-    alerts: tuple[frozenset[Code], ...]
     lists: Mapping[str, frozenset[Code]]
     long_results: frozenset[Code]
     long_result_words: tuple[str, ...]
@@ -233,7 +230,7 @@ class SummaryCodes:
     none_known: frozenset[Code]
 
 
-@cache
+@clinical_table
 def summary_codes() -> SummaryCodes:
     """The codes, read once from the files."""
     table = read_clinical_data("summary/codes")
@@ -242,7 +239,6 @@ def summary_codes() -> SummaryCodes:
     return SummaryCodes(
         about_me=_codes(table["about-me"]),
         plans=_codes(table["plans"]) | {(each["system"], each["code"]) for each in emergency["codes"]},
-        alerts=tuple(_codes(codes) for codes in table["alerts"].values()),
         lists={name: _codes(codes) for name, codes in table["lists"].items()},
         long_results=_codes(table["long-results"]),
         long_result_words=tuple(table["long-result-words"]),
@@ -281,7 +277,7 @@ class Labels(NamedTuple):
     alert: str
 
 
-@cache
+@clinical_table
 def labels() -> Labels:
     """The labels, read once from the file."""
     table = read_clinical_data("summary/confidentiality")

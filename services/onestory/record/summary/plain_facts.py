@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.summary.values import has_value
 from onestory.shared.fhir.json import Code, codes_of, concept_texts
 
@@ -21,7 +20,7 @@ class _PlainFacts(NamedTuple):
     tests: frozenset[str]
 
 
-@cache
+@clinical_table
 def _plain_facts() -> _PlainFacts:
     table = read_clinical_data("summary/observation-places")
     codes = frozenset((_SNOMED, str(code)) for code in table["codes"])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.summary.access_codes import access_held, names_access
 from onestory.record.summary.values import range_text, value_text
 from onestory.record.summary.wording import notes
@@ -26,7 +25,7 @@ class ResultWords(NamedTuple):
     slip_hours: float
 
 
-@cache
+@clinical_table
 def result_words() -> ResultWords:
     """The words, read once from the file."""
     table = read_clinical_data("summary/results")

@@ -7,10 +7,9 @@ clinical statement; it is never concluded from finding nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.model import Fact, FactConflict, Judgement, Statement, Verdict
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.clinical_dates import recorded_date
@@ -53,7 +52,7 @@ def joined_words(fact: Fact) -> list[str]:
     return [f"{'; '.join(why)} in {where} (matched by computer)"] if why else []
 
 
-@cache
+@clinical_table
 def _join_words() -> Mapping[str, str]:
     words: dict[str, str] = read_clinical_data("summary/join-words")
     return words

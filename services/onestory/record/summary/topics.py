@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.merge.values import worded
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text
@@ -54,7 +53,7 @@ class TopicStatement(NamedTuple):
     until: datetime
 
 
-@cache
+@clinical_table
 def topic_table() -> TopicTable:
     """The topics, read once from the file."""
     codes: dict[Code, TopicState] = {}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from itertools import islice
 from typing import Any
 
-from onestory.record.clinical_data import read_clinical_data
+from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.medicines.dmd import dmd_name
 from onestory.record.merge.answers import MESSAGE, QUESTIONNAIRE, answers
 from onestory.record.merge.model import Fact
@@ -61,7 +60,7 @@ def _other_name(content: Mapping[str, Any]) -> str:
     return ", ".join(dict.fromkeys(found)) or NOT_NAMED
 
 
-@cache
+@clinical_table
 def _words_of_codes() -> Mapping[str, str]:
     """The words of the codes of plans, for a source that gives the code only, such as `dnr`."""
     return {each["code"]: each["display"] for each in read_clinical_data("merge/plans")["codes"]}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from onestory.record.merge.model import Fact, FactConflict
+from onestory.record.merge.reading import MEDICINE_TYPES
 from onestory.record.summary.conflict_words import conflict_words, noted_side
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
@@ -16,7 +17,6 @@ from onestory.record.summary.supply_warnings import supply_warnings
 from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.json import text_at
 
-_TYPES = ("MedicationRequest", "MedicationStatement", "MedicationDispense", "MedicationAdministration")
 _RANKS = {"negation": 0, "status": 1, "note": 2, "same-class": 3, "dose": 4}
 _STOPS = ("negation", "status", "note")
 _OVER = ("stopped", "cancelled", "completed")
@@ -26,7 +26,7 @@ _MAX_NOTICES = 8
 def medicine_notices(record: SummaryRecord) -> Iterator[str]:
     """Yields XHTML, the most dangerous first; many are cut, with their names."""
     found: dict[FactConflict, Fact] = {}
-    for fact in record.facts(*_TYPES):
+    for fact in record.facts(*MEDICINE_TYPES):
         for conflict in fact.conflicts:
             if conflict.kind in _RANKS and _is_of_now(record, conflict):
                 found.setdefault(conflict, fact)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from functools import cache
 
-from onestory.record.clinical_data import unreviewed_files
+from onestory.record.clinical_data import clinical_table, unreviewed_files
 from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.model import Fact
 from onestory.record.summary import dates as summary_dates
@@ -70,7 +69,7 @@ def source_freshness(record: SummaryRecord) -> Section | None:
     )
 
 
-@cache
+@clinical_table
 def review_remark() -> str:
     """A paragraph of XHTML that says that no clinician has reviewed the rules of the page; "" if all are reviewed."""
     unreviewed = "The rules that made this page have not been reviewed by a clinician."
