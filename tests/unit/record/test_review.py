@@ -85,7 +85,7 @@ def test_a_file_with_a_fault_stops_the_start_and_not_the_first_reader(monkeypatc
 
 def test_every_table_of_clinical_data_is_read_at_the_start() -> None:
     record = Path(clinical_data.__file__).parent
-    texts = {path.name: path.read_text() for path in record.rglob("*.py")}
+    texts = {str(path): path.read_text() for path in record.rglob("*.py")}
     late = [
         name
         for name, text in texts.items()
