@@ -168,7 +168,7 @@ def _reaction(reaction: Mapping[str, Any]) -> str:
     symptoms = ", ".join(each for each in manifestations if each)
     severity = text_at(reaction, "severity")
     by = concept_text(reaction.get("exposureRoute"))
-    parts = [f"Reaction: {symptoms}" if symptoms else "", f"severity {severity}" if severity else "", by]
+    parts = [f"Reaction: {symptoms}", severity, by] if symptoms else [f"Severity: {severity}" if severity else "", by]
     return ", ".join(part for part in [*parts, *notes(reaction)] if part)
 
 

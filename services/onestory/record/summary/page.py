@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from onestory.record.summary.narrative import plain_text
+from onestory.record.summary.section import COLUMNS
 from onestory.shared.display import visible_controls
 
 
@@ -55,44 +56,52 @@ _COPY_LINK = (
 _document = msgspec.json.Decoder(_Document)
 _composition = msgspec.json.Decoder(_Composition)
 _STYLE = """
-body{font:1rem/1.4 Arial,sans-serif;color:#212b32;background:#fff;max-width:70rem;margin:0 auto;padding:.5rem 1rem}
-h1{font-size:1.1rem;margin:.25rem 0}h2{font-size:1.2rem;margin:1rem 0 .25rem}
-p{margin:.25rem 0}ul{margin:.25rem 0;padding-left:1.25rem}
+body{font:1rem/1.35 Arial,sans-serif;color:#212b32;background:#fff;max-width:72rem;margin:0 auto;padding:.5rem 1rem}
+h1{font-size:1rem;font-weight:normal;color:#425563;margin:0}h2{font-size:1.15rem;margin:.75rem 0 .2rem}
+p{margin:.2rem 0}ul{margin:.2rem 0;padding-left:1.25rem}
 section,header{overflow-wrap:break-word}section{overflow-x:auto}
-table{border-collapse:collapse;width:100%;margin:.25rem 0 .5rem}
+table{border-collapse:collapse;width:100%;margin:.2rem 0 .4rem}
 caption{text-align:left;font-weight:bold;padding:.15rem 0}
-th,td{border:1px solid #768692;padding:.2rem .4rem;text-align:left;vertical-align:top;min-width:7rem;hyphens:none}
+.said,.said th{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
+th,td{border:1px solid #768692;padding:.15rem .4rem;text-align:left;vertical-align:top;min-width:5.5rem;hyphens:none}
 th[scope=row]{font-weight:normal}thead th{background:#f0f4f5}
-th[scope=row]{width:28%}td:last-child{width:30%;color:#425563;font-size:.875rem}
-td:nth-child(3):not(:last-child){width:17%}
-.when{display:block;font-size:.875rem;color:#425563}.grid th,.grid td{min-width:4.5rem}.grid th[scope=row]{width:auto}
-.grid td:not(:last-child),.grid td:nth-child(3):not(:last-child){width:auto}.grid td:last-child{width:18%}
+.c3 th[scope=row]{width:32%}.c3 td:last-child{width:27%}
+.c4 th[scope=row]{width:26%}.c4 td:nth-child(3){width:19%}.c4 td:last-child{width:25%}
+td:last-child{color:#425563;font-size:.875rem}
+.whole{white-space:nowrap}
+.when{display:block;font-size:.875rem;color:#425563;white-space:nowrap}
+.grid th,.grid td{min-width:4.5rem}.grid td:last-child{width:16%}
 .br{display:block}.evidence{font-size:.875rem;color:#425563}summary{cursor:pointer}
+details.evidence>summary::before{content:"\\25B8  "}
+details.evidence>summary{display:inline-block}details.evidence{display:inline}
 header{border-bottom:2px solid #005eb8}header strong{font-size:1.4rem}
 #s-notices{border:3px solid #d5281b;padding:0 .75rem .25rem;margin-top:.5rem}#s-notices h2{margin-top:.25rem}
-footer{border-top:1px solid #768692;margin-top:1rem;font-size:.875rem}
-@media(max-width:40rem){table:not(.grid) thead{position:absolute;clip-path:inset(50%)}
-table:not(.grid),table:not(.grid) :is(tbody,tr,th,td,caption){display:block}
-table:not(.grid) tr{border:1px solid #768692;margin-bottom:.4rem}table:not(.grid) :is(th,td){border:0;min-width:0}
+.paper{display:none}
+@media(max-width:40rem){body{padding:.25rem .5rem}
+table:not(.grid) thead{position:absolute;clip-path:inset(50%)}
+table:not(.grid),table:not(.grid) :is(tbody,tr,th,td,caption){display:block}table:not(.grid) .said{width:1px}
+table:not(.grid) tr{border:1px solid #768692;margin-bottom:.4rem;padding:.15rem 0}
+table:not(.grid) :is(th,td){border:0;min-width:0;padding:0 .4rem}table:not(.grid) td:empty{display:none}
 table:not(.grid) :is(th,td):is([scope=row],td,:last-child){width:auto}}
 @media print{.grid th,.grid td{min-width:48pt}.when{font-size:10pt}
-body{font-size:10pt;line-height:1.15;max-width:none;padding:0}h1{display:none}
-h2{font-size:11pt;margin:5pt 0 1pt;break-after:avoid}header strong{font-size:12pt}
-p,ul{margin:1pt 0}section{overflow:visible}
+body{font-size:10pt;line-height:1.13;max-width:none;padding:0}h1{display:none}
+h2{font-size:11pt;margin:4pt 0 1pt;break-after:avoid}header strong{font-size:12pt}header p{display:inline}
+header p+p::before{content:" \\00B7  "}
+p,ul{margin:1pt 0}section{overflow:visible}.said,.said th{display:none}
 table{margin:0 0 2pt;width:calc(100% - 1pt)}
 caption{padding:0}th,td{padding:0 3pt;min-width:60pt;border-color:#aeb7bd}
-table:not(.grid) thead{display:table-row-group}table:not(.grid) thead th{display:none}
-th[scope=row]{width:36%}td:last-child{width:33%}td:last-child,.evidence,footer{font-size:10pt}
-table:not(.grid) th[scope=row]:has(~td:nth-child(4)){width:25%}
-td:last-child:nth-child(4){width:35%}td:nth-child(3):not(:last-child){width:16%}
-.grid th[scope=row]{width:19%}.grid :is(th,td):not(:first-child):not(:last-child){width:auto}
-.grid :is(th,td):last-child{width:15%}
+.c3 :is(th[scope=row],td:last-child){width:auto}.c3 th[scope=row]{min-width:140pt}
+.c3 td{min-width:86pt}.c3 td:last-child{min-width:112pt}
+.c4 th[scope=row]{width:26%}.c4 td:nth-child(3){width:21%}.c4 td:last-child{width:28%}
+td:last-child,.evidence,footer{font-size:10pt}
+.grid :is(th,td):last-child{width:auto;min-width:66pt}
 tr{break-inside:avoid}caption{break-after:avoid}
 .br{display:inline}.br::before{content:" \\00B7  "}
-#s-notices .br{display:block}#s-notices .br::before{content:none}.copy{display:none}
-details.evidence{display:inline}details.evidence>summary{display:none}
+#s-notices .br{display:block}#s-notices .br::before{content:none}.copy{display:none}.paper{display:block}
+details.evidence>summary{display:none}
 details.evidence::details-content{display:inline;content-visibility:visible}
-details.matched::details-content{display:none}details.matched::before{content:"matched by computer"}
+details.evidence::before{content:" \\00B7  "}
+details.matched::details-content{display:none}details.matched::before{content:"*"}
 #s-notices{border-width:1.5pt;padding:0 4pt 1pt}}
 """
 
@@ -105,11 +114,12 @@ def summary_page(document: bytes, *, links_to_copy: bool = False) -> bytes:
     kind = "Copy for the person. " if "copy for the person" in composition.title else ""
     title = escape(visible_controls(composition.title))
     named = ", ".join(part for part in (person.name, person.number) if part)
+    paper = _paper(person, named, kind, is_matched=_MATCHED in sections)
     page_title = f"{escape(visible_controls(named))}: {title.lower()}" if named else title
     return (
         '<!DOCTYPE html><html lang="en-GB"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{page_title}</title><style>{_STYLE}{_paper(person, named, kind)}</style></head>"
+        f"<title>{page_title}</title><style>{_STYLE}{paper}</style></head>"
         f"<body><header><h1>{title}</h1>{_lines(composition.text.div)}{_COPY_LINK if links_to_copy else ''}</header>"
         f"<main>{sections}</main></body></html>"
     ).encode()
@@ -117,25 +127,57 @@ def summary_page(document: bytes, *, links_to_copy: bool = False) -> bytes:
 
 def _section(index: int, part: _Section) -> str:
     anchor = "s-notices" if part.title == "Please note" else f"s-{index}"
-    return (
-        f'<section id="{anchor}" aria-labelledby="s{index}"><h2 id="s{index}">{escape(part.title)}</h2>'
-        f"{_lines(part.text.div)}</section>"
-    )
+    heads: list[str] = []
+    body = _TABLE.sub(lambda found: _table(found, heads), part.text.div)
+    first = _FIRST_CAPTION.search(body)
+    title = escape(part.title)
+    if first and part.title.startswith(first[2]):
+        body = f'{first[1]}<caption class="said">{first[2]}{body[first.end(2) :]}'
+    elif first:
+        # The caption of the first table stands in the heading's line; a screen reader still finds it at its table.
+        title += f'<span aria-hidden="true">: {first[2][:1].lower()}{first[2][1:]}</span>'
+        body = f'{first[1]}<caption class="said">{first[2]}{body[first.end(2) :]}'
+    return f'<section id="{anchor}" aria-labelledby="s{index}"><h2 id="s{index}">{title}</h2>{_lines(body)}</section>'
 
 
-_EVIDENCE = re.compile(r'<span class="evidence">(.*?)</span>(?=<br/>|</td>|</li>|</p>)')
+_TABLE = re.compile(r"<table( class=\"grid\")?>(<caption>[^<]*</caption>)<thead>(.*?)</thead>")
+_FIRST_CAPTION = re.compile(r"\A(<div[^>]*><table[^>]*>)<caption>([^<]*)")
+_PLAIN_HEADS = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
+
+
+def _table(found: re.Match[str], shown_heads: list[str]) -> str:
+    """The begin of a table with its number of columns as a class; heads that tell nothing new are not shown."""
+    is_grid, caption, row = found.groups()
+    heads = row.removeprefix("<tr>").removesuffix("</tr>")
+    hidden = not is_grid and (heads == _PLAIN_HEADS or heads in shown_heads)
+    shown_heads.append(heads)
+    kind = "grid" if is_grid else f"c{heads.count('<th ')}"
+    head = '<thead class="said">' if hidden else "<thead>"
+    return f'<table class="{kind}">{caption}{head}{row}</thead>'
+
+
+_MATCHED = '<details class="evidence matched">'
+_EVIDENCE = re.compile(r'(?:<br/>)?<span class="evidence">(.*?)</span>(?=<br/>|</td>|</li>|</p>)')
+_UNBROKEN = re.compile(
+    r"\b\d{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4}\b"
+    r'|(?<=>)[<>≤≥]?\d[\d.,/]* [^\s<]{1,12}(?=(?:</strong>)?(?: <span class="when">|</td>))'
+)
 
 
 def _lines(narrative: str) -> str:
-    """The narrative with evidence that folds, and with line breaks that become dots on paper."""
-    folded = _EVIDENCE.sub(_folded, narrative)
-    return folded.replace("<br/>", '<span class="br"></span>')
+    """The narrative with evidence that folds, and with line breaks that become dots on paper.
+
+    No line ends inside a date, or between a result and its unit.
+    """
+    unbroken = _UNBROKEN.sub(r'<span class="whole">\g<0></span>', _EVIDENCE.sub(_folded, narrative))
+    return unbroken.replace("<br/>", '<span class="br"></span>')
 
 
 def _folded(evidence: re.Match[str]) -> str:
-    # On paper `matched by computer` stands for the words of a join; a judgement is printed in full.
-    kind = "evidence matched" if evidence[1].endswith("(matched by computer)") else "evidence"
-    return f'<details class="{kind}"><summary>Why one line</summary>{evidence[1]}</details>'
+    # On paper an asterisk stands for the words of a join; a judgement is printed in full.
+    if evidence[1].endswith("(matched by computer)"):
+        return f" {_MATCHED}<summary>matched</summary>{evidence[1]}</details>"
+    return f' <details class="evidence"><summary>Why one line</summary>{evidence[1]}</details>'
 
 
 def _person(head: str) -> _Person:
@@ -145,15 +187,20 @@ def _person(head: str) -> _Person:
     return _Person(name, number, lines[-1] if len(lines) > 1 else "")
 
 
-def _paper(person: _Person, named: str, kind: str) -> str:
-    """The CSS of a sheet: its size, its running head and its foot, which begins with the kind of copy."""
-    foot = f"{kind}{person.moment}. A printed copy grows old: look at the record again."
+def _paper(person: _Person, named: str, kind: str, is_matched: bool) -> str:
+    """The CSS of a sheet: its size, its running head and its foot, which begins with the kind of copy.
+
+    The first sheet begins with the head of the document. The foot explains the asterisk of a join.
+    """
+    matched = " * matched by computer" if is_matched else ""
+    foot = f"{kind}{person.moment}. A printed copy grows old: look at the record again.{matched}"
     return (
         "@page{size:A4;margin:12mm 9mm 10mm;"
         f"@top-left{{content:{_css_text(named)};font:bold 10pt Arial,sans-serif}}"
-        '@top-right{content:"Page " counter(page) " of " counter(pages);font:10pt Arial,sans-serif}'
+        '@bottom-right{content:"Page " counter(page) " of " counter(pages);font:10pt Arial,sans-serif}'
         f"@bottom-left{{content:{_css_text(foot)};"
-        "font:10pt Arial,sans-serif}}"
+        "font:10pt Arial,sans-serif;width:82%}}"
+        "@page:first{margin-top:7mm;@top-left{content:none}}"
     )
 
 

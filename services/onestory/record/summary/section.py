@@ -146,7 +146,9 @@ def _row(record: SummaryRecord, line: Line) -> Row:
     contents = [statement.content for fact in facts for statement in record.valid_statements(fact)]
     what = [*line.what, *[strong(text(mark)) for mark in marks(contents)]]
     kind = [] if line.kind is None else [line.kind]
-    details = list(dict.fromkeys([*warnings, *line.details, *own]))
+    # A stop or another dose of a medicine is read before the dose that it is about.
+    below = [*line.details, *own] if line.kind is None else [*own, *line.details]
+    details = list(dict.fromkeys([*warnings, *below]))
     if line.cells is not None:
         return Row(([*what, *details], *line.cells, list(dict.fromkeys(says))))
     return Row((what, details, *kind, list(dict.fromkeys(says))))

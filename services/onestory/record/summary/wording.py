@@ -71,6 +71,11 @@ def own_name(content: Mapping[str, Any]) -> str:
     return next((name for element in _NAMES[:3] if (name := concept_text(content.get(element)))), "")
 
 
+def repeats(name: str, words: str) -> bool:
+    """Whether the words stand in the name already, as whole words: `Safeguarding` in `Adult safeguarding concern`."""
+    return f" {words.casefold()} " in f" {name.casefold()} "
+
+
 def status_of(content: Mapping[str, Any]) -> str:
     """The statuses as the source gives them, such as `active, confirmed`, to tell two statements apart."""
     coded = [found for element in _STATUSES if (found := _status(content.get(element)))]

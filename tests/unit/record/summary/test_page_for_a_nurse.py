@@ -68,7 +68,10 @@ def test_doses_that_differ_stand_one_below_the_other_in_the_notice() -> None:
     notice = page.partition('id="s-notices"')[2].partition("</section>")[0]
 
     assert notice.index("Methotrexate") < notice.index("DOSES DIFFER:")
-    assert re.search(r"br\"></span>Harbour Street Surgery, 14 Sep 2026: <strong>4 tablets ONCE A WEEK", notice)
+    dated = (
+        r"br\"></span>Harbour Street Surgery, <span class=\"whole\">14 Sep 2026</span>: <strong>4 tablets ONCE A WEEK"
+    )
+    assert re.search(dated, notice)
 
 
 def test_the_page_links_to_the_copy_for_the_person_and_the_copy_says_what_it_is() -> None:
@@ -91,7 +94,98 @@ def test_a_grid_keeps_its_heads_on_paper_and_on_a_phone() -> None:
     page = summary_page(summarise(known(weight), NOW).document).decode()
 
     assert '<table class="grid">' in page
-    assert "thead th{display:none}" not in page.replace("table:not(.grid) thead th{display:none}", "")
+    assert '<th scope="col"><span class="whole">20 Nov 2026</span></th>' in page
+    assert '<thead class="said"' not in page.partition('<table class="grid">')[2].partition("</table>")[0]
+
+
+def test_heads_that_say_nothing_are_not_seen_and_those_of_medicines_are_once() -> None:
+    def medicine(place: str, text: str, status: str) -> Statement:
+        return said(
+            "MedicationRequest",
+            place,
+            status=status,
+            intent="order",
+            authoredOn="2026-11-01",
+            medicationCodeableConcept={"text": text},
+        )
+
+    asthma = said("Condition", "asthma", clinicalStatus=ACTIVE, code={"text": "Asthma"})
+    statements = (asthma, medicine("a", "Ramipril", "active"), medicine("b", "Codeine", "stopped"))
+    page = summary_page(summarise(known(*statements), NOW).document).decode()
+    heads = re.findall(r"<caption[^>]*>([^<]*)</caption><thead( class=\"said\")?>", page)
+
+    assert {caption: bool(hidden) for caption, hidden in heads} == {
+        "Regular": False,
+        "Stopped or ended, or not taken": True,
+        "Active": True,
+    }
+    assert ".said,.said th{display:none}" in page.partition("@media print")[2]
+
+
+def test_the_first_caption_of_a_section_stands_in_its_heading() -> None:
+    asthma = said("Condition", "asthma", clinicalStatus=ACTIVE, code={"text": "Asthma"})
+    page = summary_page(summarise(known(asthma), NOW).document).decode()
+
+    assert 'Problems<span aria-hidden="true">: active</span></h2>' in page
+    assert '<caption class="said">Active</caption>' in page
+
+
+def test_no_line_ends_inside_a_date_or_between_a_result_and_its_unit() -> None:
+    weight = said(
+        "Observation", "w", effectiveDateTime="2026-11-20", valueQuantity={"value": 80, "unit": "kg"}, **WEIGHT
+    )
+    asthma = said("Condition", "a", clinicalStatus=ACTIVE, code={"text": "Asthma"}, onsetDateTime="2001-02-03")
+    page = summary_page(summarise(known(weight, asthma), NOW).document).decode()
+
+    assert '<span class="whole">3 Feb 2001</span>' in page
+    assert '<span class="whole">80 kg</span>' in page
+    assert ".whole{white-space:nowrap}" in page
+
+
+def test_a_join_is_an_asterisk_on_paper_that_the_foot_explains() -> None:
+    code = {"coding": [{"system": "http://snomed.info/sct", "code": "195967001"}], "text": "Asthma"}
+    asthma = [
+        said("Condition", place, organisation, clinicalStatus=ACTIVE, code=code)
+        for place, organisation in (("a", GP), ("b", HOSPITAL))
+    ]
+    joined = summary_page(summarise(known(*asthma), NOW).document).decode()
+    alone = summary_page(summarise(known(asthma[0]), NOW).document).decode()
+
+    assert 'details class="evidence matched"' in joined
+    assert "look at the record again\\00002E  \\00002A  matched by computer" in joined
+    assert "matched by computer" not in alone
+
+
+def test_a_stop_stands_before_the_dose_that_it_stops() -> None:
+    def ramipril(place: str, organisation: str, status: str) -> Statement:
+        return said(
+            "MedicationRequest",
+            place,
+            organisation,
+            status=status,
+            intent="order",
+            authoredOn="2026-11-01",
+            medicationCodeableConcept={"text": "Ramipril"},
+            dosageInstruction=[{"text": "One at night"}],
+        )
+
+    shown = told(ramipril("a", GP, "active"), ramipril("b", HOSPITAL, "stopped"))["Medicines"]
+
+    assert shown.index("STOPPED by") < shown.index("One at night")
+
+
+def test_a_kind_that_the_name_says_already_is_not_repeated() -> None:
+    flag = said(
+        "Flag",
+        "f",
+        status="active",
+        code={"text": "Adult safeguarding concern"},
+        category=[{"text": "Safeguarding"}, {"text": "Social care"}],
+    )
+    lines = told(flag)["Alerts"].split("\n")
+
+    assert "Safeguarding" not in lines
+    assert "Social care" in lines
 
 
 def test_the_line_that_goes_on_does_not_repeat_itself_below_a_stop() -> None:

@@ -28,7 +28,7 @@ from onestory.record.summary.places import (
 )
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.values import period_text, value_text
-from onestory.record.summary.wording import name_of, notes
+from onestory.record.summary.wording import name_of, notes, repeats
 from onestory.shared.fhir.dates import NEVER, parse_date, uk_day
 from onestory.shared.fhir.json import Code, codes_of, concept_texts, objects_at, text_at
 
@@ -199,7 +199,7 @@ def _line(record: SummaryRecord, fact: Fact, closed: Sequence[_Closure]) -> Line
     name = name_of(shown)
     # A category that has neither text nor display is a code, which tells a reader nothing.
     not_shown = {name, *[code for _, code in codes_of(shown, "category")]}
-    kinds = [kind for kind in concept_texts(shown, "category") if kind not in not_shown]
+    kinds = [kind for kind in concept_texts(shown, "category") if kind not in not_shown and not repeats(name, kind)]
     if fact.resource_type != "Flag":
         kinds = []
     what = [strong(text(name)), *[text(kind) for kind in kinds]]

@@ -21,7 +21,7 @@ from onestory.record.summary.places import PLAN
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.sections.about_me import ended_remark, is_over, next_period_end, period_end
 from onestory.record.summary.values import period_text, value_text
-from onestory.record.summary.wording import name_of, notes, short_text, unusual_status
+from onestory.record.summary.wording import name_of, notes, repeats, short_text, unusual_status
 from onestory.shared.fhir.dates import uk_day
 from onestory.shared.fhir.json import concept_text, concept_texts, objects_at, text_at
 
@@ -107,7 +107,7 @@ def plan_line(record: SummaryRecord, fact: Fact) -> Line:
         # A scanned document is named by what its title says.
         name = next((each for each in _titles(shown) if names_plan(each)), name)
     order = f"{_ORDER_NOT_TO}: " if shown.get("doNotPerform") is True else ""
-    what = [strong(text(f"{order}{name}")), *([text(title)] if title and title != name else [])]
+    what = [strong(text(f"{order}{name}")), *([text(title)] if title and not repeats(name, title) else [])]
     details = [*(strong(each) for each in _ends(record, fact)), *details]
     return Line(fact, what, details, next_period_end(record, fact))
 
