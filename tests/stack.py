@@ -25,7 +25,7 @@ from tests.waiting import until
 
 from onestory.local import kafka, postgres, processes, state, up
 from onestory.local.token import fetch_token
-from onestory.sample.network import DEMOGRAPHICS
+from onestory.sample.network import DEMOGRAPHICS, NETWORKS
 
 PROCESSES = ("issuer", "serve", "project", "refer", "summarise")
 PATIENCE_S = 60.0
@@ -264,6 +264,8 @@ def running_services(stack: Stack, prefix: str = "") -> Iterator[Services]:
         environment.setenv("ONESTORY_TOPIC_PREFIX", prefix)
         environment.setenv("ONESTORY_SEQUENCED_SOURCES", "/".join(NUMBERED))
         environment.setenv("ONESTORY_SOURCE_RHYTHMS", json.dumps({BRISK: "PT1S", SLOW: "P1D"}))
+        # The directory of these services has no networks until a test publishes them.
+        environment.setenv("ONESTORY_NETWORKS", json.dumps(NETWORKS))
         free = state.choose_addresses(home, None, {}, lambda name: False)
         services = Services(home, replace(free, kafka=stack.kafka, postgres=stack.fresh_database()), prefix)
         try:

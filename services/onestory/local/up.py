@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -17,9 +16,10 @@ from pathlib import Path
 
 from onestory.local import kafka, postgres, processes, state
 from onestory.local.down import stop_all
+from onestory.local.networks import publish_networks
 from onestory.local.state import LOOPBACK, Stack, port_of, secret
 from onestory.record.clinical_data import unreviewed_files
-from onestory.sample.network import DEMOGRAPHIC_AUTHORITIES, NETWORKS
+from onestory.sample.network import DEMOGRAPHIC_AUTHORITIES, DIRECTORY_AUTHORITIES
 from onestory.shared.errors import Unavailable
 
 PROCESS_COMMANDS: dict[str, list[str]] = {
@@ -68,6 +68,7 @@ def bring_up(home: Path) -> tuple[Stack, list[str]]:
             dead += processes.stop(home, [name for name in PROCESS_COMMANDS if name not in dead])
         state.write_stack(home, stack)
         start_all(StackStart(home, stack, tuple(name for name in START_ORDER if name in dead)))
+        publish_networks(home, stack)
         return stack, [name for name in START_ORDER if name in dead]
 
 
@@ -191,7 +192,7 @@ def process_environment(name: str, home: Path, stack: Stack) -> dict[str, str]:
 def deployment_settings(home: Path, stack: Stack) -> dict[str, str]:
     """The settings that every process of the stack shares, as environment variables.
 
-    They name the practices of the synthetic care network, so that its records can be read at once.
+    They name the authorities of the synthetic area.
     """
     return {
         "ONESTORY_KAFKA": stack.kafka,
@@ -200,7 +201,7 @@ def deployment_settings(home: Path, stack: Stack) -> dict[str, str]:
         "ONESTORY_OIDC_ISSUER": stack.issuer,
         "ONESTORY_OIDC_JWKS_URL": f"{stack.issuer}/jwks",
         "ONESTORY_KEY_SECRET": secret(home, "key-secret"),
-        "ONESTORY_NETWORKS": json.dumps(NETWORKS),
+        "ONESTORY_DIRECTORY_AUTHORITIES": ",".join(DIRECTORY_AUTHORITIES),
         "ONESTORY_DEMOGRAPHIC_AUTHORITIES": ",".join(DEMOGRAPHIC_AUTHORITIES),
         # Its records are synthetic, so no person is harmed by data that nobody has reviewed.
         "ONESTORY_ACCEPT_UNREVIEWED": ",".join(unreviewed_files()),

@@ -17,6 +17,7 @@ from onestory.record.read.binary import BinaryRead
 from onestory.record.read.descriptions import metadata_description, with_descriptions
 from onestory.record.read.history import PersonHistory, ResourceHistory, VersionRead
 from onestory.record.read.metadata import Capabilities
+from onestory.record.read.networks import NetworkReader
 from onestory.record.read.operations import EverythingOperation, FreshnessOperation, MergedOperation
 from onestory.record.read.person_reader import PersonReader
 from onestory.record.read.request import ReadContext
@@ -126,8 +127,9 @@ def _context(dependencies: Dependencies) -> ReadContext:
     settings = dependencies.settings
     demographics = Demographics(settings.demographic_authorities, settings.sequenced_sources)
     persons = PersonReader(dependencies.database, demographics)
+    networks = NetworkReader(dependencies.database, settings.directory_authorities, settings.networks)
     return ReadContext(
-        record_access=RecordAccess(dependencies.database, dependencies.audit, persons, settings.networks),
+        record_access=RecordAccess(dependencies.database, dependencies.audit, persons, networks),
         database=dependencies.database,
         keys=dependencies.keys,
         visible_positions=dependencies.visible_positions,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from onestory.sample.chance import days_ago, fhir_instant, fingerprint, random_stream, working_time
 from onestory.sample.codes import Code
-from onestory.sample.network import PRACTICES, SOURCES, SourceSystem
+from onestory.sample.network import DIRECTORY, NETWORKS, PRACTICES, SOURCES, SourceSystem
 from onestory.sample.people import NAMES
 from onestory.sample.resources import (
     ODS_CODE,
@@ -33,6 +33,17 @@ from onestory.sample.resources import (
 ODS_SITE = "https://fhir.nhs.uk/Id/ods-site-code"
 DOS_SERVICE = "https://fhir.nhs.uk/Id/dos-service-id"
 ONESTORY = "https://onestory.nhs.uk"
+CARE_NETWORK = f"{ONESTORY}/Id/care-network"
+ORGANISATION_KIND = f"{ONESTORY}/CodeSystem/organisation-kind"
+_KIND_OF_ORGANISATION = {
+    "gp": "practice",
+    "community": "trust",
+    "mental-health": "trust",
+    "hospital": "trust",
+    "social-care": "council",
+    "directory": "integrated-care-board",
+}
+_FIRST_DAY_OF_NETWORKS = date(2019, 7, 1)
 JOB_ROLE = "https://fhir.hl7.org.uk/CodeSystem/UKCore-SDSJobRoleName"
 
 
@@ -55,11 +66,41 @@ def _resources(source: SourceSystem, at: datetime) -> Iterator[Json]:
     for post in posts(source):
         yield _resource(source, at, "PractitionerRole", post.local_id, _role(source, post))
 
+    if source == DIRECTORY:
+        yield from _networks(at)
+
+
+def _networks(at: datetime) -> Iterator[Json]:
+    """The networks as the directory authority states them, and the membership of each practice."""
+    for network in sorted(set(NETWORKS.values())):
+        fields = {
+            "identifier": [identifier(CARE_NETWORK, network)],
+            "active": True,
+            "type": [concept_from(ORGANISATION_KIND, "network")],
+            "name": f"{network.title()} Primary Care Network",
+        }
+        yield _resource(DIRECTORY, at, "Organization", f"network-{network}", fields)
+    for practice in PRACTICES:
+        yield _resource(
+            DIRECTORY,
+            at,
+            "OrganizationAffiliation",
+            f"member-{practice.ods}-{practice.network}",
+            {
+                "active": True,
+                "period": period(_FIRST_DAY_OF_NETWORKS),
+                "organization": logical_reference("Organization", CARE_NETWORK, practice.network),
+                "participatingOrganization": logical_reference("Organization", ODS_CODE, practice.ods, practice.name),
+                "code": [concept_from("http://hl7.org/fhir/organization-role", "member")],
+            },
+        )
+
 
 def _organisation(source: SourceSystem) -> Json:
     return {
         "identifier": [identifier(ODS_CODE, source.ods)],
         "active": True,
+        "type": [concept_from(ORGANISATION_KIND, _KIND_OF_ORGANISATION[source.kind])],
         "name": source.name,
         "address": [{"line": ["1 Civic Square"], "city": "Harbourton", "postalCode": source.postcode}],
         "telecom": [{"system": "phone", "value": "01632 960000", "use": "work"}],
@@ -244,6 +285,7 @@ _ROLES: dict[str, tuple[tuple[str, str], ...]] = {
     "mental-health": (("R0050", "Consultant"), ("R0550", "Community Mental Health Nurse")),
     "hospital": (("R0050", "Consultant"), ("R0600", "Specialist Nurse Practitioner")),
     "demographics": (),
+    "directory": (),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SourceKind = Literal["gp", "community", "social-care", "mental-health", "hospital", "demographics"]
+SourceKind = Literal["gp", "community", "social-care", "mental-health", "hospital", "demographics", "directory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,23 @@ HOSPITAL = SourceSystem(
     "RZ3", "millennium", "Vale Royal Hospital NHS Foundation Trust", "hospital", postcode="ZZ99 4AE"
 )
 DEMOGRAPHICS = SourceSystem("X26", "pds", "Personal Demographics Service", "demographics", postcode="ZZ99 4AF")
+DIRECTORY = SourceSystem("QVV", "directory", "Vale Integrated Care Board", "directory", postcode="ZZ99 4AG")
 
-SOURCES: tuple[SourceSystem, ...] = (DEMOGRAPHICS, *PRACTICES, COMMUNITY, SOCIAL_CARE, MENTAL_HEALTH, HOSPITAL)
+SOURCES: tuple[SourceSystem, ...] = (
+    DEMOGRAPHICS,
+    *PRACTICES,
+    COMMUNITY,
+    SOCIAL_CARE,
+    MENTAL_HEALTH,
+    HOSPITAL,
+    DIRECTORY,
+)
 
 NETWORKS: dict[str, str] = {practice.ods: practice.network for practice in PRACTICES}
-"""Practice ODS code -> network, for the setting ONESTORY_NETWORKS."""
+"""Practice ODS code -> network, as the directory authority states it."""
+
+DIRECTORY_AUTHORITIES: tuple[str, ...] = (DIRECTORY.ods,)
+"""ODS codes for the setting ONESTORY_DIRECTORY_AUTHORITIES: they state the members of networks."""
 
 DEMOGRAPHIC_AUTHORITIES: tuple[str, ...] = (DEMOGRAPHICS.ods,)
 """ODS codes for the setting ONESTORY_DEMOGRAPHIC_AUTHORITIES: they supersede NHS numbers and register people."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from onestory.shared.errors import Misconfigured
 
 _SETTINGS = (
+    "directory_authorities",
     "networks",
     "demographic_authorities",
     "sequenced_sources",

@@ -6,9 +6,11 @@ The decision follows from the caller's network, the person's open referrals, and
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+
+from onestory.shared.networks import Networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,8 @@ class Decision:
     sees_restricted: bool = True
 
 
-def decide(caller: Caller, subject: PolicySubject, networks: Mapping[str, str]) -> Decision:
-    """Return how much of the record the caller sees. `networks` maps a practice's ODS code to its network.
+def decide(caller: Caller, subject: PolicySubject, networks: Networks, at: datetime) -> Decision:
+    """Return how much of the record the caller sees at this moment.
 
     - All: the caller is in the network of the registered practice.
     - All but statements with a label R or V: that network has an open referral with the caller's organisation, and the
@@ -86,20 +88,16 @@ def decide(caller: Caller, subject: PolicySubject, networks: Mapping[str, str]) 
     access when it refers a person to itself.
     """
     practice = subject.registered_practice
-    network = networks.get(practice) if practice else None
-    if network and caller.network == network:
+    of_practice = networks.networks_of(practice, at) if practice else frozenset()
+    if of_practice & networks.networks_of_caller(caller.organisation, caller.network, at):
         return Decision(Visibility.ALL, "registered-practice-network")
     if not subject.is_restricted and any(
         caller.organisation in referral.responsible - {referral.requester}
-        and _is_in_network(referral.requester, practice, network, networks)
+        and (practice == referral.requester or of_practice & networks.networks_of(referral.requester, at))
         for referral in subject.referrals
+        if practice
     ):
         return Decision(Visibility.ALL, "open-referral", sees_restricted=False)
     if caller.organisation in subject.sources:
         return Decision(Visibility.OWN, "own-statements")
     return Decision(Visibility.NONE, "no-relationship")
-
-
-def _is_in_network(requester: str, practice: str | None, network: str | None, networks: Mapping[str, str]) -> bool:
-    """Return whether the requester is the registered practice, or another practice of its network."""
-    return bool(practice) and (requester == practice or (bool(network) and networks.get(requester) == network))

@@ -100,12 +100,22 @@ class Settings(HttpSettings):
     replication_factor: int = _setting(
         1, "replicas", "The replicas of each topic that `onestory topics apply` creates.", "Use 3 beyond one machine."
     )
+    directory_authorities: tuple[str, ...] = _setting(
+        (),
+        "ODS codes, separated by commas",
+        "The organisations whose word counts in the directory for others than themselves: which practices are members "
+        "of a network, who owns a DoS service id, which practices a team serves, and which team or network succeeds "
+        "another ([decision 44](../explanation/decisions/0044-networks-from-the-directory.md)).",
+        "Set it before live use, to the organisation that keeps the directory. If it is empty, **no network reads a "
+        "record**, except by `ONESTORY_NETWORKS`.",
+    )
     networks: Mapping[str, str] = _setting(
         {},
         'JSON: practice ODS code to network, `{"A81001": "north"}`',
-        "The network of each practice. The network of a person's registered practice reads the whole record, and its "
-        "referrals let their recipients read it.",
-        "When a practice joins or leaves a network.",
+        "The network of practices whose network the directory does not state yet. The directory decides for a practice "
+        "from the first membership that a directory authority states for it.",
+        "Only in a deployment that had it before networks came from the directory. Load the networks with `onestory "
+        "directory load`, then remove it.",
     )
     demographic_authorities: tuple[str, ...] = _setting(
         (),

@@ -10,6 +10,7 @@ import pytest
 
 from onestory.record.person.load import Demographics, PersonRecord
 from onestory.record.read.access import Access, RecordAccess, RecordView
+from onestory.record.read.networks import NetworkReader
 from onestory.record.read.person_reader import PersonReader
 from onestory.shared.audit import AuditTrail
 from onestory.shared.errors import NotFound, Unavailable
@@ -37,9 +38,8 @@ class Trail:
 
 
 def reader(trail: Trail) -> RecordAccess:
-    return RecordAccess(
-        cast(Any, None), cast(AuditTrail, trail), PersonReader(cast(Any, None), Demographics((), ())), {}
-    )
+    persons, networks = PersonReader(cast(Any, None), Demographics((), ())), NetworkReader(cast(Any, None), (), {})
+    return RecordAccess(cast(Any, None), cast(AuditTrail, trail), persons, networks)
 
 
 def view(visibility: Visibility, person_keys: Sequence[str] = ("person-1",)) -> RecordView:

@@ -53,10 +53,10 @@ def test_every_bundle_names_its_source_on_one_line() -> None:
         assert b"\n" not in bundle.body
 
 
-def test_five_kinds_of_source_and_the_demographic_authority_speak_of_people() -> None:
+def test_five_kinds_of_source_and_two_authorities_speak() -> None:
     kinds = {bundle.kind for bundle in twenty()}
 
-    assert kinds == {"gp", "community", "social-care", "mental-health", "hospital", "demographics"}
+    assert kinds == {"gp", "community", "social-care", "mental-health", "hospital", "demographics", "directory"}
 
 
 def test_bundles_of_every_type_that_systems_publish_are_there() -> None:

@@ -218,7 +218,10 @@ def lower_directory_statements(connection: psycopg.Connection, repeated: Sequenc
 
 
 def update_current_directory(connection: psycopg.Connection, shared_ids: Collection[str]) -> None:
-    """Make the statement with the greatest order key current, for each of these resources."""
+    """Make the statement with the greatest order key current, for each of these resources.
+
+    Readers of records read the networks again if one of the resources may state a membership.
+    """
     connection.execute(
         """insert into directory_current (shared_id, resource_type, event_id, rank, published_at, operation)
            select distinct on (shared_id) shared_id, resource_type, event_id, rank, published_at, operation
@@ -228,6 +231,12 @@ def update_current_directory(connection: psycopg.Connection, shared_ids: Collect
            on conflict (shared_id) do update set
                event_id = excluded.event_id, rank = excluded.rank, published_at = excluded.published_at,
                operation = excluded.operation""",
+        [sorted(shared_ids)],
+    )
+    connection.execute(
+        """update network_version set version = version + 1
+           where exists (select from directory_current where shared_id = any(%b::text[])
+               and resource_type in ('Organization', 'OrganizationAffiliation'))""",
         [sorted(shared_ids)],
     )
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from cachetools import LRUCache
@@ -27,6 +27,7 @@ from onestory.record.person.load import PersonRecord
 from onestory.record.projector.rows import record_digest
 from onestory.record.read import store as read_store
 from onestory.record.read.identifier_owner import matches_that_count
+from onestory.record.read.networks import NetworkReader
 from onestory.record.read.person_reader import PersonReader
 from onestory.record.read.store import CurrentEntry, resource_hash_of
 from onestory.record.search.parameters import RecordQuery
@@ -101,11 +102,9 @@ class RecordView:
 
 
 class RecordAccess:
-    """Reads records for callers. `networks` maps a practice's ODS code to its network."""
+    """Reads records for callers."""
 
-    def __init__(
-        self, database: Database, audit: AuditTrail, persons: PersonReader, networks: Mapping[str, str]
-    ) -> None:
+    def __init__(self, database: Database, audit: AuditTrail, persons: PersonReader, networks: NetworkReader) -> None:
         self._database = database
         self._audit = audit
         self._persons = persons
@@ -136,7 +135,8 @@ class RecordAccess:
         organisations = [entry.organisation for each in (now, person) for entry in each.entries]
         sources = frozenset([*past_organisations, *organisations])
         subject = await self._persons.policy_subject(now, registered_now, sources)
-        decision = decide(access.caller, subject, self._networks)
+        networks = await self._networks.current()
+        decision = decide(access.caller, subject, networks, datetime.now(UTC))
         own_only = decision.visibility is Visibility.OWN and access.caller.organisation not in past_organisations
         if own_only and (only_others or await self._is_identity_of_others(ref, [now, person], access.caller)):
             decision = Decision(Visibility.NONE, "named-by-another-source")
@@ -176,7 +176,7 @@ class RecordAccess:
             caller.organisation,
             self._counts_about,
             authorities=self._persons.trust(None).authorities,
-            networks=self._networks,
+            networks=(await self._networks.current()).organisations,
         )
         keys = matching_person_keys(matches, caller.organisation)
         if not keys:
