@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 
-from onestory.record.merge.allergy_phrases import DENIED, FAMILY, REFUTED, RESOLVED, UNKNOWN
-from onestory.record.merge.allergy_reading import AllergyReading, read_allergy
+from onestory.record.merge.allergy_phrases import (
+    DENIED,
+    FAMILY,
+    REFUTED,
+    RESOLVED,
+    UNKNOWN,
+    WARNING,
+    AllergyReading,
+)
+from onestory.record.merge.allergy_reading import read_allergy
 from onestory.record.merge.conflicts import conflict, two_sided_conflict
 from onestory.record.merge.model import Certainty, FactConflict
 from onestory.record.merge.pairs import Clusters, buckets, joinable_pairs
@@ -28,7 +36,7 @@ class Allergies:
     """Joins the allergies of one person, and finds their conflicts.
 
     A missing status counts as active, because no source states that the allergy has gone. `elsewhere` are the readings
-    of the other types in `TYPES_WITH_ALLERGIES`; those that tell of no allergy are left out.
+    of the other types in `types_with_allergies`; those that tell of no allergy are left out.
     """
 
     def __init__(self, readings: Sequence[Reading], elsewhere: Sequence[Reading], rules: MergeRules) -> None:
@@ -79,7 +87,7 @@ class Allergies:
                 yield conflict("none-known", _NONE_KNOWN, group, denied)
 
     def _is_no_own(self, reading: Reading) -> bool:
-        return self._told[reading.ordinal].standing in (FAMILY, UNKNOWN)
+        return self._told[reading.ordinal].standing in (FAMILY, UNKNOWN, WARNING)
 
     def _denies(self, reading: Reading) -> bool:
         return reading.negative or self._told[reading.ordinal].standing in (REFUTED, DENIED)

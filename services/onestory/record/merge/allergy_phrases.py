@@ -6,14 +6,14 @@ The words and codes are in `schemas/merge/allergy-words.yaml`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.allergens import allergens_in, known_allergens, phrase_pattern
+from onestory.record.merge.qualifiers import FAMILY_HISTORY, RULED_OUT, SUSPECTED, denies_allergy, qualification
 from onestory.record.merge.qualifiers import RESOLVED as QUALIFIED_RESOLVED
-from onestory.record.merge.qualifiers import RULED_OUT, SUSPECTED, denies_allergy, qualification
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code
@@ -21,8 +21,10 @@ from onestory.shared.fhir.json import Code
 ACTIVE, QUERIED, RESOLVED, REFUTED, DENIED = "active", "queried", "resolved", "refuted", "denied"
 FAMILY = "family"
 UNKNOWN = "unknown"
+WARNING = "warning"
 """The standings of an allergy. `DENIED`: the source says that there is none, of a category or at all. `FAMILY`: a
-relative has it. `UNKNOWN`: the source says that it does not know."""
+relative has it. `UNKNOWN`: the source says that it does not know. `WARNING`: no allergy, but a
+reason not to give something."""
 _SNOMED = "http://snomed.info/sct"
 _BY_QUALIFIER = {RULED_OUT: REFUTED, SUSPECTED: QUERIED, QUALIFIED_RESOLVED: RESOLVED}
 _MAX_REACTION_LENGTH = 120
@@ -62,6 +64,44 @@ class Told(NamedTuple):
 
     standing: str
     is_reaction: bool
+
+
+class AllergyReading(NamedTuple):
+    """What a statement tells of an allergy.
+
+    `words`: what it is about, as the source wrote it. `allergens`: names of known allergens. `categories`: FHIR
+    categories that it names or denies; empty: any. `is_reaction`: it tells of a reaction, which may be long over.
+    `is_aside`: the statement is about something else too, so it stays in the section of its type.
+    """
+
+    words: str
+    standing: str
+    allergens: frozenset[str]
+    categories: frozenset[str]
+    is_reaction: bool
+    is_aside: bool = False
+
+    @property
+    def asserts(self) -> bool:
+        """Whether it says that the person has the allergy, or may have it."""
+        return self.standing in (ACTIVE, QUERIED)
+
+
+def reading_of(
+    words: str, named: str, found_codes: Iterable[Code], standing: str, *, is_reaction: bool, is_aside: bool = False
+) -> AllergyReading:
+    """The reading of a statement with these words; `named` is the text that may name allergens."""
+    known = known_allergens()
+    by_code = {known.names_by_code[code] for code in found_codes if code in known.names_by_code}
+    # The code names the allergen better than words, which may name what was tolerated instead.
+    allergens = frozenset(by_code) or allergens_in(named)
+    folded = named.casefold()
+    stated = [values for word, values in allergy_words().categories.items() if word in folded]
+    by_words: frozenset[str] = frozenset[str]().union(*stated)
+    by_allergen = known.categories_of(allergens)
+    # "No drug allergies" covers all drugs; "drug allergy: latex" is about latex.
+    categories = (by_words or by_allergen) if standing == DENIED else (by_allergen or by_words)
+    return AllergyReading(words, standing, allergens, categories, is_reaction, is_aside)
 
 
 @clinical_table
@@ -112,7 +152,9 @@ def is_empty_word(words: str) -> bool:
 
 
 def is_family_history(words: str) -> bool:
-    return bool(allergy_words().patterns["family"].search(words.casefold()))
+    """Whether a text tells of the allergy of a relative."""
+    in_words = allergy_words().patterns["family"].search(words.casefold())
+    return in_words is not None or FAMILY_HISTORY in qualification(words).kinds
 
 
 def qualified(told: Told, words: str) -> Told:
@@ -126,6 +168,11 @@ def qualified(told: Told, words: str) -> Told:
     return told._replace(standing=standing)
 
 
+def may_tell(folded: str) -> bool:
+    """Whether a text in lower case has a word that may tell of an allergy. A quick look that most texts do not pass."""
+    return _MENTION.search(folded) is not None
+
+
 @cache_texts(16384, read=MAX_READ_LENGTH)
 def tell(words: str) -> Told | None:
     """What a text tells of an allergy; None if it tells of none, of a disease or test, or of a relative's allergy."""
@@ -133,7 +180,7 @@ def tell(words: str) -> Told | None:
     if not _MENTION.search(folded):
         return Told(ACTIVE, is_reaction=True) if _is_drug_reaction(folded) else None
     patterns = allergy_words().patterns
-    if patterns["family"].search(folded) or patterns["never"].search(folded):
+    if is_family_history(words) or patterns["never"].search(folded):
         return None
     cleaned = patterns["other"].sub(" ", folded)
     rest = _NO_SUCH_ALLERGY.sub(" ", patterns["denials"].sub(" ", cleaned))

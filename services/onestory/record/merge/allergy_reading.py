@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
-from onestory.record.merge.allergens import allergens_in, known_allergens
+from onestory.record.merge.allergens import known_allergens
+from onestory.record.merge.allergy_mentions import mention_words, read_mention
 from onestory.record.merge.allergy_phrases import (
     ACTIVE,
     DENIED,
@@ -19,16 +21,19 @@ from onestory.record.merge.allergy_phrases import (
     REFUTED,
     RESOLVED,
     UNKNOWN,
+    AllergyReading,
     Told,
     allergy_words,
     is_family_history,
     qualified,
+    reading_of,
     tell,
 )
+from onestory.record.merge.medicine_warnings import warning_named
 from onestory.shared.fhir.json import Code, codes_of, concept_text, text_at, values_at
 
-TYPES_WITH_ALLERGIES = ("Condition", "Observation", "Flag", "DetectedIssue", "AdverseEvent")
-"""Types besides AllergyIntolerance that may tell of an allergy."""
+_BY_THEIR_NAME = ("Condition", "Observation", "Flag", "DetectedIssue", "AdverseEvent")
+"""Types whose name tells of an allergy; then the statement is about nothing else."""
 _GONE = ("resolved", "inactive", "remission")
 _NOT_SURE = ("unconfirmed", "provisional", "differential")
 _NO_VALUE = ("cancelled", "registered")
@@ -36,33 +41,24 @@ _MAX_VALUE_LENGTH = 300
 """A longer text of an Observation is a letter or a note, and stays where it is."""
 
 
-class AllergyReading(NamedTuple):
-    """What a statement tells of an allergy.
-
-    `words`: what it is about, as the source wrote it. `allergens`: names of known allergens. `categories`: FHIR
-    categories that it names or denies; empty: any. `is_reaction`: it tells of a reaction, which may be long over.
-    """
-
-    words: str
-    standing: str
-    allergens: frozenset[str]
-    categories: frozenset[str]
-    is_reaction: bool
-
-    @property
-    def asserts(self) -> bool:
-        """Whether it says that the person has the allergy, or may have it."""
-        return self.standing in (ACTIVE, QUERIED)
+@cache
+def types_with_allergies() -> tuple[str, ...]:
+    """The types besides AllergyIntolerance that may tell of an allergy."""
+    return tuple(dict.fromkeys([*_BY_THEIR_NAME, *mention_words().elements]))
 
 
 def read_allergy(resource_type: str, content: Mapping[str, Any]) -> AllergyReading | None:
     """What a statement tells of an allergy; None if it tells of none. An AllergyIntolerance always does."""
     if resource_type == "AllergyIntolerance":
         return _read_allergy_intolerance(content)
-    if resource_type not in TYPES_WITH_ALLERGIES:
-        return None
-    if resource_type == "Observation":
-        return _read_observation(content)
+    if resource_type not in _BY_THEIR_NAME:
+        return read_mention(resource_type, content)
+    told = _read_observation(content) if resource_type == "Observation" else _read_name(resource_type, content)
+    return told or warning_named(resource_type, content) or read_mention(resource_type, content)
+
+
+def _read_name(resource_type: str, content: Mapping[str, Any]) -> AllergyReading | None:
+    """What the name of a Condition, Flag, DetectedIssue or AdverseEvent tells."""
     element = "event" if resource_type == "AdverseEvent" else "code"
     concept = content.get(element)
     if not isinstance(concept, dict):
@@ -78,7 +74,7 @@ def read_allergy(resource_type: str, content: Mapping[str, Any]) -> AllergyReadi
         told = Told(ACTIVE, is_reaction=False)
     standing = _standing(content, qualified(told, concept_text(concept)))
     shown = " ".join([concept_text(concept), *_suspects(content)])
-    return _reading(shown, f"{words} {shown}", found_codes, standing, is_reaction=told.is_reaction)
+    return reading_of(shown, f"{words} {shown}", found_codes, standing, is_reaction=told.is_reaction)
 
 
 def _read_allergy_intolerance(content: Mapping[str, Any]) -> AllergyReading:
@@ -95,7 +91,7 @@ def _read_allergy_intolerance(content: Mapping[str, Any]) -> AllergyReading:
     if told.standing == DENIED and not found_codes.isdisjoint(known_allergens().names_by_code):
         # The code names an allergen: its words alone make no denial of it.
         told = Told(ACTIVE, is_reaction=False)
-    reading = _reading(
+    reading = reading_of(
         concept_text(content.get("code")),
         f"{words} {substances}",
         found_codes,
@@ -125,18 +121,18 @@ def _read_observation(content: Mapping[str, Any]) -> AllergyReading | None:
         standing = DENIED if is_nothing else told.standing
         shown = f"{heading}: {value}" if standing == DENIED else value or heading
         named = f"{heading} {value}" if standing == DENIED else value
-        return _reading(shown, named, value_codes, standing, is_reaction=told.is_reaction)
+        return reading_of(shown, named, value_codes, standing, is_reaction=told.is_reaction)
     told_of_name = tell(name)
     if told_of_name is None and not found_codes.isdisjoint(words.codes) and not is_family_history(name):
         told_of_name = Told(ACTIVE, is_reaction=False)
     if told_of_name is not None:
         standing = DENIED if is_nothing else told_of_name.standing
         shown = f"{heading}: {value}" if value else heading
-        return _reading(shown, f"{name} {value}", found_codes, standing, is_reaction=told_of_name.is_reaction)
+        return reading_of(shown, f"{name} {value}", found_codes, standing, is_reaction=told_of_name.is_reaction)
     told_of_value = tell(value) if len(value) <= _MAX_VALUE_LENGTH else None
     if told_of_value is None:
         return None
-    return _reading(
+    return reading_of(
         f"{heading}: {value}",
         value,
         value_codes,
@@ -167,7 +163,7 @@ def _without_allergen(words: str, found_codes: Iterable[Code]) -> AllergyReading
     shown = words.split(" | ")[0]
     if said <= rules.unknown:
         return AllergyReading(shown, UNKNOWN, *_NOTHING, is_reaction=False)
-    return _reading(shown, words, (), DENIED, is_reaction=False) if said <= rules.nothing else None
+    return reading_of(shown, words, (), DENIED, is_reaction=False) if said <= rules.nothing else None
 
 
 def _after_heading(words: str) -> str:
@@ -187,22 +183,6 @@ def _value_words(content: Mapping[str, Any]) -> str:
     if "valueCodeableConcept" in content:
         return concept_text(content["valueCodeableConcept"])
     return text_at(content, "valueString")
-
-
-def _reading(
-    words: str, named: str, found_codes: Iterable[Code], standing: str, *, is_reaction: bool
-) -> AllergyReading:
-    known = known_allergens()
-    by_code = {known.names_by_code[code] for code in found_codes if code in known.names_by_code}
-    # The code names the allergen better than words, which may name what was tolerated instead.
-    allergens = frozenset(by_code) or allergens_in(named)
-    folded = named.casefold()
-    stated = [values for word, values in allergy_words().categories.items() if word in folded]
-    by_words: frozenset[str] = frozenset[str]().union(*stated)
-    by_allergen = known.categories_of(allergens)
-    # "No drug allergies" covers all drugs; "drug allergy: latex" is about latex.
-    categories = (by_words or by_allergen) if standing == DENIED else (by_allergen or by_words)
-    return AllergyReading(words, standing, allergens, categories, is_reaction)
 
 
 def _standing(content: Mapping[str, Any], told: Told) -> str:

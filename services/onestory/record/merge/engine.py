@@ -17,7 +17,7 @@ from typing import Any
 from onestory.record.merge import condition, judgement, pairs
 from onestory.record.merge import conflicts as merge_conflicts
 from onestory.record.merge.allergy_intolerance import Allergies
-from onestory.record.merge.allergy_reading import TYPES_WITH_ALLERGIES
+from onestory.record.merge.allergy_reading import types_with_allergies
 from onestory.record.merge.condition import Conditions
 from onestory.record.merge.conflicts import plan_conflicts
 from onestory.record.merge.immunization import Immunisations
@@ -80,7 +80,7 @@ def _merge_readings(readings: Sequence[Reading], verdicts: Verdicts, rules: Merg
     clusters = Clusters(readings, kept_apart(verdicts))
     by_identifier = pairs.shared_identifiers(readings, rules)
     of_type = _by_type(readings)
-    elsewhere = [reading for kind in TYPES_WITH_ALLERGIES for reading in of_type[kind]]
+    elsewhere = [reading for kind in types_with_allergies() for reading in of_type[kind]]
     allergies = Allergies(of_type["AllergyIntolerance"], sorted(elsewhere, key=by_ordinal), rules)
     conditions = Conditions(of_type["Condition"], rules)
     immunisations = Immunisations(of_type["Immunization"], rules)

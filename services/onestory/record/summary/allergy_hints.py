@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from onestory.record.merge.allergens import allergens_in, known_allergens
-from onestory.record.merge.allergy_phrases import DENIED, REFUTED
+from onestory.record.merge.allergy_phrases import DENIED, REFUTED, WARNING
 from onestory.record.merge.model import Fact, Statement
+from onestory.record.summary.allergy_asides import folded_asides
 from onestory.record.summary.allergy_words import allergy_name, statement_words
 from onestory.record.summary.clinical_dates import clinical_date
 from onestory.record.summary.model import SummaryRecord
@@ -37,26 +38,37 @@ MAX_RELATED = 6
 
 
 class Risk(NamedTuple):
-    """An allergy that the person has or may have: its fact, its name on the page, and its allergens."""
+    """An allergy that the person has or may have: its fact, its name on the page, and its allergens.
+
+    `is_warning`: it is no allergy, but a warning against the medicines.
+    """
 
     fact: Fact
     name: str
     allergens: frozenset[str]
+    is_warning: bool
 
 
 def drug_risks(record: SummaryRecord) -> list[Risk]:
-    """The allergies to medicines that no source has only ruled out or ended."""
+    """The allergies to medicines that no source has only ruled out or ended, and the warnings against medicines."""
+    folded = {fact.id for facts in folded_asides(record).values() for fact in facts}
     return [
-        Risk(fact, allergy_name(record, fact), drugs)
+        Risk(fact, allergy_name(record, fact), drugs, told.standing == WARNING)
         for fact in record.allergy_facts
-        if record.allergies[fact.id].asserts and (drugs := _drugs(record.allergies[fact.id].allergens))
+        if fact.id not in folded
+        and ((told := record.allergies[fact.id]).asserts or told.standing == WARNING)
+        and (drugs := _drugs(told.allergens))
     ]
 
 
 def medicine_warnings(risks: Sequence[Risk], medicine: str) -> list[str]:
     """Paragraphs of XHTML for the line of a medicine: the allergies that its name meets."""
     held = _drugs(allergens_in(medicine)) if risks else frozenset()
-    return [strong(text(f"Allergy recorded: {risk.name}")) for risk in risks if held and meets(risk.allergens, held)]
+    return [
+        strong(text(f"{'Warning' if risk.is_warning else 'Allergy'} recorded: {risk.name}"))
+        for risk in risks
+        if held and meets(risk.allergens, held)
+    ]
 
 
 def meets(allergens: frozenset[str], held: frozenset[str]) -> bool:
@@ -91,7 +103,10 @@ class RelatedAllergies:
         self._record = record
         self._named: defaultdict[str, list[Fact]] = defaultdict(list)
         self._members: defaultdict[str, list[Fact]] = defaultdict(list)
+        folded = {fact.id for facts in folded_asides(record).values() for fact in facts}
         for fact in record.allergy_facts:
+            if fact.id in folded:
+                continue
             allergens = record.allergies[fact.id].allergens
             for name in allergens:
                 self._named[name].append(fact)

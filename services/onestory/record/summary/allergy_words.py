@@ -82,6 +82,39 @@ def allergy_name(record: SummaryRecord, fact: Fact) -> str:
     return min([name, *map(name_of, same)], key=lambda each: (len(each), each))
 
 
+_KINDS = {
+    "Condition": "recorded as a problem",
+    "Observation": "recorded as an observation",
+    "Flag": "recorded as an alert",
+    "DetectedIssue": "recorded as a detected issue",
+    "AdverseEvent": "recorded as an adverse event",
+    "Appointment": "told in an appointment",
+    "CarePlan": "told in a care plan",
+    "ClinicalImpression": "told in an assessment",
+    "Communication": "told in a message",
+    "CommunicationRequest": "told in a message",
+    "Composition": "told in a document",
+    "DiagnosticReport": "told in a report",
+    "DocumentReference": "told in a letter or document",
+    "Encounter": "reason of a visit or stay",
+    "Immunization": "told with a vaccination",
+    "MedicationAdministration": "told with a medicine",
+    "MedicationDispense": "told with a medicine",
+    "MedicationRequest": "told with a medicine",
+    "MedicationStatement": "told with a medicine",
+    "Procedure": "told with a procedure",
+    "QuestionnaireResponse": "answered in a questionnaire",
+    "RiskAssessment": "told in a risk assessment",
+    "ServiceRequest": "told in a referral or request",
+    "Task": "told in a task",
+}
+
+
+def kind_words(fact: Fact) -> str:
+    """Where an allergy stands that is no AllergyIntolerance, in small letters; "" for an AllergyIntolerance."""
+    return "" if fact.resource_type == "AllergyIntolerance" else _KINDS.get(fact.resource_type, "told elsewhere")
+
+
 def _displays(content: Mapping[str, Any]) -> list[str]:
     return [each for each in values_at(content, "code", "coding", "display") if isinstance(each, str)]
 
@@ -93,11 +126,13 @@ def name_or_note(content: Mapping[str, Any]) -> str:
 
 
 def recorded_as_problems(record: SummaryRecord) -> list[Fact]:
-    """The Conditions that tell of an allergy of the person."""
+    """The Conditions that tell of an allergy of the person, or forbid a medicine, and of nothing else."""
     return [
         fact
         for fact in record.allergy_facts
-        if fact.resource_type == "Condition" and record.allergies[fact.id].standing != DENIED
+        if fact.resource_type == "Condition"
+        and record.allergies[fact.id].standing != DENIED
+        and not record.allergies[fact.id].is_aside
     ]
 
 

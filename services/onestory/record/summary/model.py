@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from onestory.record.freshness.domain import Freshness
-from onestory.record.merge.allergy_reading import TYPES_WITH_ALLERGIES, AllergyReading, read_allergy
+from onestory.record.merge.allergy_phrases import AllergyReading
+from onestory.record.merge.allergy_reading import read_allergy, types_with_allergies
 from onestory.record.merge.lookup import ResourceLookup
 from onestory.record.merge.model import Fact, Judgement, MergedRecord, Statement
 from onestory.record.merge.qualifiers import tells_of_relative
@@ -95,7 +96,8 @@ def observation_kind(content: Mapping[str, Any]) -> str:
     codes = summary_codes()
     if statement_codes & codes.about_me:
         return ABOUT_ME
-    if content.get("resourceType") == "Observation" and read_allergy("Observation", content):
+    told = read_allergy("Observation", content) if content.get("resourceType") == "Observation" else None
+    if told and not told.is_aside:
         return ALLERGY
     if tells_of_relative(content):
         return FAMILY
@@ -150,8 +152,14 @@ class SummaryRecord:
     def allergies(self) -> Mapping[str, AllergyReading]:
         """What each fact of any type tells of an allergy, by its id. Facts that tell of none are left out."""
         found = {}
-        others = self.every_fact(*(kind for kind in TYPES_WITH_ALLERGIES if kind != "Observation"))
-        for fact in (*self.every_fact("AllergyIntolerance"), *others, *self.observations_by_kind.get(ALLERGY, ())):
+        by_name = {fact.id for fact in self.observations_by_kind.get(ALLERGY, ())}
+        no_result = {fact.id for fact in self.observations_by_kind.get(NO_RESULT, ())}
+        for fact in self.every_fact("AllergyIntolerance", *types_with_allergies()):
+            content = self.shown(fact).content
+            # Most observations are measurements, which were read already.
+            is_other = fact.resource_type == "Observation" and fact.id not in by_name
+            if is_other and (fact.id in no_result or not ("note" in content or "valueString" in content)):
+                continue
             if told := next(iter(self.allergy_readings(fact)), None):
                 found[fact.id] = told
         return found
@@ -159,7 +167,7 @@ class SummaryRecord:
     @cached_property
     def allergy_facts(self) -> Sequence[Fact]:
         """The facts that tell of an allergy: AllergyIntolerances, then other types."""
-        kinds = ("AllergyIntolerance", *TYPES_WITH_ALLERGIES)
+        kinds = ("AllergyIntolerance", *types_with_allergies())
         return [fact for fact in self.every_fact(*kinds) if fact.id in self.allergies]
 
     def allergy_readings(self, fact: Fact) -> list[AllergyReading]:

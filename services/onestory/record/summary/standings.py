@@ -77,7 +77,7 @@ _KNOWN: WeakKeyDictionary[SummaryRecord, Sequence[PlacedProblem]] = WeakKeyDicti
 
 def _problems(record: SummaryRecord) -> Sequence[PlacedProblem]:
     # What a newer statement on the same topic has replaced stands behind that one.
-    elsewhere = superseded_ids(record).union(record.allergies)
+    elsewhere = superseded_ids(record).union(each for each, told in record.allergies.items() if not told.is_aside)
     found = [_problem(record, fact) for fact in record.facts("Condition") if fact.id not in elsewhere]
     return sorted(found, key=lambda each: (bool(each.doubt), -each.since.timestamp(), each.fact.id))
 

@@ -7,12 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from onestory.record.merge.allergens import known_allergens
-from onestory.record.merge.allergy_phrases import DENIED, FAMILY, REFUTED, RESOLVED, UNKNOWN
+from onestory.record.merge.allergy_phrases import ACTIVE, DENIED, FAMILY, REFUTED, RESOLVED, UNKNOWN, WARNING, tell
 from onestory.record.merge.model import Fact
 from onestory.record.summary import allergy_words
 from onestory.record.summary import dates as summary_dates
+from onestory.record.summary.allergy_asides import aside_paragraphs, folded_asides
 from onestory.record.summary.allergy_hints import RelatedAllergies, medicine_hints, medicines_taken
-from onestory.record.summary.allergy_words import allergy_name, conflict_paragraphs, danger_of, is_not_confirmed
+from onestory.record.summary.allergy_words import (
+    allergy_name,
+    conflict_paragraphs,
+    danger_of,
+    is_not_confirmed,
+    kind_words,
+)
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, date_text
 from onestory.record.summary.conflict_words import MAX_STATEMENTS_PER_SIDE
 from onestory.record.summary.model import SummaryRecord
@@ -32,15 +39,9 @@ _ALLERGIES = SectionDefinition(
 _ACTIVE, _NONE_KNOWN, _GONE, _RULED_OUT = "Active", "None known, as stated", "Inactive or resolved", "Ruled out"
 _FAMILY = "Family history: not the person's own"
 _NOT_KNOWN = "The source does not know"
-_GROUPS = (_ACTIVE, _NONE_KNOWN, _GONE, _RULED_OUT, _FAMILY, _NOT_KNOWN)
+_WARNINGS = "Not allergies: medicines to avoid, and warnings for prescribing and anaesthesia"
+_GROUPS = (_ACTIVE, _WARNINGS, _NONE_KNOWN, _GONE, _RULED_OUT, _FAMILY, _NOT_KNOWN)
 _CRITICALITIES = {"high": "High risk", "unable-to-assess": "Risk not known", "low": "Low risk"}
-_KINDS = {
-    "Condition": "Recorded as a problem",
-    "Observation": "Recorded as an observation",
-    "Flag": "Recorded as an alert",
-    "DetectedIssue": "Recorded as a detected issue",
-    "AdverseEvent": "Recorded as an adverse event",
-}
 
 
 class _Hints(NamedTuple):
@@ -54,28 +55,38 @@ class _Hints(NamedTuple):
 def allergies(record: SummaryRecord) -> Section | None:
     """The section. Its emptyReason is `nilknown` only if a source states so and none names an allergy."""
     facts: dict[str, list[Fact]] = {caption: [] for caption in _GROUPS}
+    folded = {each.id for facts_folded in folded_asides(record).values() for each in facts_folded}
     for fact in record.allergy_facts:
-        facts[_group_of(record, fact)].append(fact)
-    medicines = medicines_taken(record) if facts[_ACTIVE] else {}
+        if fact.id not in folded:
+            facts[_group_of(record, fact)].append(fact)
+    medicines = medicines_taken(record) if facts[_ACTIVE] or facts[_WARNINGS] else {}
     hints = _Hints(medicines, RelatedAllergies(record))
     no_medicines = hints._replace(medicines={})
     lists = [fact for fact in record.facts("List") if _is_allergy_list(record, fact)]
     nil_lists = [fact for fact in lists if _states_nil(record.shown(fact).content)]
     lines = {
         _ACTIVE: [_line(record, fact, hints) for fact in _most_dangerous_first(record, facts[_ACTIVE])],
+        _WARNINGS: [_line(record, fact, hints) for fact in _most_dangerous_first(record, facts[_WARNINGS])],
         _NONE_KNOWN: [_denial(record, fact, facts[_ACTIVE]) for fact in [*facts[_NONE_KNOWN], *nil_lists]],
         _GONE: [_line(record, fact, no_medicines) for fact in _most_dangerous_first(record, facts[_GONE])],
         _RULED_OUT: [_line(record, fact, no_medicines) for fact in _most_dangerous_first(record, facts[_RULED_OUT])],
         _FAMILY: [_line(record, fact, no_medicines) for fact in _most_dangerous_first(record, facts[_FAMILY])],
         _NOT_KNOWN: [_line(record, fact, no_medicines) for fact in facts[_NOT_KNOWN]],
     }
+    lines[_NOT_KNOWN] += [line for fact in lists if (line := _list_that_does_not_know(record, fact))]
     lines[_ACTIVE] += [line for fact in lists if (line := _unresolved_entries(record, fact))]
     return build_section(
         record,
         _ALLERGIES,
         [Group(caption, found) for caption, found in lines.items()],
+        remarks=[text(_ALLERGIES.text_if_empty or "")] if _only_warnings(lines) else [],
         empty="nilknown" if lines[_NONE_KNOWN] and not lines[_ACTIVE] else "unavailable",
     )
+
+
+def _only_warnings(lines: Mapping[str, Sequence[Line]]) -> bool:
+    """Whether warnings are all that is shown, so that a reader could think that allergies had been asked for."""
+    return {caption for caption, found in lines.items() if found} == {_WARNINGS}
 
 
 def _group_of(record: SummaryRecord, fact: Fact) -> str:
@@ -88,6 +99,8 @@ def _group_of(record: SummaryRecord, fact: Fact) -> str:
         return _FAMILY
     if standings == {UNKNOWN}:
         return _NOT_KNOWN
+    if WARNING in standings:
+        return _WARNINGS
     if RESOLVED in standings:
         return _GONE
     is_general = any(each.standing == DENIED and not each.allergens for each in told)
@@ -146,10 +159,11 @@ def _details(
     if is_not_confirmed(record, fact):
         yield "Not confirmed"
     yield text(allergy_words.type_words(record, fact, name))
-    if fact.resource_type in _KINDS:
+    if kind := kind_words(fact):
         when = clinical_date_text(record.shown(fact))
-        yield text(f"{_KINDS[fact.resource_type]}, {when}" if when else _KINDS[fact.resource_type])
+        yield text(f"{kind[:1].upper()}{kind[1:]}, {when}" if when else f"{kind[:1].upper()}{kind[1:]}")
     yield from hints.related.hints(fact)
+    yield from aside_paragraphs(record, folded_asides(record).get(fact.id, ()))
     if onset := date_text(shown, "onset"):
         yield text(f"Since {onset}" if not told.is_reaction else f"Reaction on {onset}")
     if ended := date_text(shown, "abatement"):
@@ -206,9 +220,29 @@ def _states_nil(content: Mapping[str, Any]) -> bool:
     return any(code == "nilknown" for _, code in codes_of(content, "emptyReason"))
 
 
+_REASONS = {
+    "notasked": "Allergies: not asked",
+    "withheld": "Allergies: withheld by the source",
+    "unavailable": "Allergies: not available at the source",
+    "notstarted": "Allergies: list not started",
+    "closed": "Allergies: list closed",
+}
+"""Reasons of an empty list, https://hl7.org/fhir/R4/valueset-list-empty-reason.html."""
+
+
+def _list_that_does_not_know(record: SummaryRecord, fact: Fact) -> Line | None:
+    """The line of an empty list of allergies that does not say that there are none."""
+    content = record.shown(fact).content
+    reason = next((_REASONS[code] for _, code in codes_of(content, "emptyReason") if code in _REASONS), "")
+    if not reason or _unresolved_entries(record, fact):
+        return None
+    return Line(fact, [strong(text(reason))], [], conflicts=())
+
+
 def _unresolved_entries(record: SummaryRecord, fact: Fact) -> Line | None:
     """The line for allergies that a list names in words only, without a resource that the record has."""
-    names = named_only_in_list(record, fact, "allergies")
+    told = [note for note in notes(record.shown(fact).content) if (each := tell(note)) and each.standing == ACTIVE]
+    names = [*named_only_in_list(record, fact, "allergies"), *told]
     if not names:
         return None
     return Line(fact, [strong(text("; ".join(names)))], ["Named in a list of allergies"], conflicts=())

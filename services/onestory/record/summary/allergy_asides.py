@@ -1,0 +1,70 @@
+"""Puts what letters, notes and plans tell in passing of an allergy to the line of that allergy, where it has one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from weakref import WeakKeyDictionary
+
+from onestory.record.merge.allergy_phrases import WARNING
+from onestory.record.merge.model import Fact
+from onestory.record.summary.allergy_words import danger_of, kind_words
+from onestory.record.summary.clinical_dates import clinical_date_text
+from onestory.record.summary.model import SummaryRecord
+from onestory.record.summary.narrative import text
+
+MAX_ASIDES = 3
+"""Asides that one line quotes; the others are counted."""
+
+
+def folded_asides(record: SummaryRecord) -> Mapping[str, Sequence[Fact]]:
+    """The asides that need no line of their own, by the id of the fact at whose line they stand.
+
+    The line must assert an allergy to all that the aside names, or warn of it, and be as dangerous.
+    """
+    known = _KNOWN.get(record)
+    if known is None:
+        known = _KNOWN[record] = _folded(record)
+    return known
+
+
+# The allergies and the medicines of one record both read them.
+_KNOWN: WeakKeyDictionary[SummaryRecord, Mapping[str, Sequence[Fact]]] = WeakKeyDictionary()
+
+
+def _folded(record: SummaryRecord) -> Mapping[str, Sequence[Fact]]:
+    found: defaultdict[str, list[Fact]] = defaultdict(list)
+    by_allergen: defaultdict[str, list[Fact]] = defaultdict(list)
+    for fact in record.allergy_facts:
+        told = record.allergies[fact.id]
+        if told.asserts and not told.is_aside:
+            for name in told.allergens:
+                by_allergen[name].append(fact)
+    asides = [fact for fact in record.allergy_facts if record.allergies[fact.id].is_aside] if by_allergen else []
+    for fact in asides:
+        told = record.allergies[fact.id]
+        if not ((told.asserts or told.standing == WARNING) and told.allergens):
+            continue
+        lines = by_allergen.get(min(told.allergens), ())
+        line = next((each for each in lines if _covers(record, each, fact)), None)
+        if line is not None:
+            found[line.id].append(fact)
+    return found
+
+
+def _covers(record: SummaryRecord, line: Fact, aside: Fact) -> bool:
+    if not record.allergies[aside.id].allergens <= record.allergies[line.id].allergens:
+        return False
+    return danger_of(record, aside) <= danger_of(record, line)
+
+
+def aside_paragraphs(record: SummaryRecord, asides: Sequence[Fact]) -> list[str]:
+    """Paragraphs of XHTML for the line of an allergy: what else tells of it."""
+    said = []
+    for fact in asides[:MAX_ASIDES]:
+        statement = record.shown(fact)
+        when = clinical_date_text(statement)
+        where = ", ".join(each for each in (kind_words(fact), record.organisation_of(statement), when) if each)
+        said.append(text(f"Also: “{record.allergies[fact.id].words}” ({where})"))
+    more = len(asides) - MAX_ASIDES
+    return [*said, text(f"and {more} more that tell of it")] if more > 0 else said

@@ -1,0 +1,205 @@
+"""An allergy that any type of resource tells stands among the allergies, and warnings against medicines after them."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.record.summary.written import GP, HOSPITAL, Json, code, said, told
+
+from onestory.record.merge.model import Statement
+
+SECTION = "Allergies and intolerances"
+NONE = "No allergies received"
+WARNINGS = "Not allergies: medicines to avoid"
+PENICILLIN = code("91936005", "Allergy to penicillin")
+
+
+def shown(*statements: Statement) -> str:
+    return told(*statements)[SECTION]
+
+
+def concept(text: str) -> Json:
+    return {"text": text}
+
+
+@pytest.mark.parametrize(
+    ("kind", "elements", "words"),
+    [
+        ("Procedure", {"status": "completed", "code": PENICILLIN}, "Allergy to penicillin"),
+        ("ClinicalImpression", {"summary": "Anaphylaxis to co-amoxiclav. Given adrenaline."}, "Anaphylaxis to co-amox"),
+        ("ClinicalImpression", {"finding": [{"itemCodeableConcept": concept("Latex allergy")}]}, "Latex allergy"),
+        ("DiagnosticReport", {"conclusion": "IgE mediated allergy to amoxicillin confirmed"}, "allergy to amoxicillin"),
+        ("DocumentReference", {"description": "Letter: allergic to trimethoprim"}, "allergic to trimethoprim"),
+        ("Communication", {"payload": [{"contentString": "Pt allergic to codeine"}]}, "Pt allergic to codeine"),
+        ("CarePlan", {"title": "Peanut allergy plan", "status": "active"}, "Peanut allergy plan"),
+        ("Encounter", {"reasonCode": [concept("Anaphylaxis due to prawns")]}, "Anaphylaxis due to prawns"),
+        ("RiskAssessment", {"prediction": [{"outcome": concept("Anaphylaxis caused by wasp venom")}]}, "wasp venom"),
+        ("ServiceRequest", {"reasonCode": [concept("Allergic reaction to ibuprofen")]}, "ibuprofen"),
+        ("Immunization", {"statusReason": concept("Anaphylaxis to influenza vaccine")}, "influenza vaccine"),
+        ("Appointment", {"comment": "Latex allergy, use theatre 2"}, "Latex allergy"),
+        ("Condition", {"code": concept("Asthma"), "note": [{"text": "Allergic to cats"}]}, "Allergic to cats"),
+        ("Procedure", {"code": concept("CT"), "note": [{"text": "Urticaria after IV contrast"}]}, "Urticaria after IV"),
+        (
+            "Composition",
+            {"section": [{"title": "Allergies", "text": {"div": "<div><p>Septrin - collapse</p></div>"}}]},
+            "Allergies: Septrin - collapse",
+        ),
+        (
+            "MedicationStatement",
+            {
+                "status": "stopped",
+                "medicationCodeableConcept": concept("Cefalexin 500mg capsules"),
+                "statusReason": [concept("Allergic reaction - rash")],
+            },
+            "Cefalexin 500mg capsules: Allergic reaction - rash",
+        ),
+    ],
+)
+def test_an_allergy_in_any_type_is_listed(kind: str, elements: Json, words: str) -> None:
+    text = shown(said(kind, "x", **elements))
+
+    assert text.startswith("Active")
+    assert words in text
+    assert NONE not in text
+
+
+def test_an_aside_stays_in_the_section_of_its_type() -> None:
+    text = told(said("Condition", "c", code=concept("Asthma"), note=[{"text": "Allergic to cats"}]))
+
+    assert "Asthma" in text["Problems"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "elements"),
+    [
+        ("DocumentReference", {"description": "Allergy clinic letter"}),
+        ("Procedure", {"status": "completed", "code": concept("Allergies reviewed")}),
+        ("Procedure", {"status": "completed", "code": concept("Allergy testing")}),
+        ("Procedure", {"status": "not-done", "code": concept("Penicillin allergy challenge")}),
+        ("Communication", {"payload": [{"contentString": "Please update allergy status"}]}),
+        ("ClinicalImpression", {"summary": "If allergic to penicillin give clarithromycin."}),
+        ("ClinicalImpression", {"summary": "Mother allergic to penicillin."}),
+        ("Immunization", {"note": [{"text": "No allergies, well today"}]}),
+        ("AdverseEvent", {"event": concept("Fall from bed")}),
+    ],
+)
+def test_words_that_name_no_allergy_of_the_person_list_none(kind: str, elements: Json) -> None:
+    assert NONE in shown(said(kind, "x", **elements))
+
+
+def test_answers_tell_of_allergies_by_their_question() -> None:
+    def answered(*pairs: tuple[str, Json]) -> Statement:
+        items = [{"linkId": str(place), "text": asked, "answer": [value]} for place, (asked, value) in enumerate(pairs)]
+        return said("QuestionnaireResponse", "q", status="completed", item=items)
+
+    assert "Active" in shown(answered(("Do you have any allergies?", {"valueString": "Plasters"})))
+    assert "None known, as stated" in shown(answered(("Any known allergies?", {"valueBoolean": False})))
+    assert "Ruled out" in shown(answered(("Are you allergic to latex?", {"valueBoolean": False})))
+    assert NONE in shown(answered(("Does your mother have any allergies?", {"valueString": "Penicillin"})))
+    details = shown(
+        answered(("Any allergies?", {"valueBoolean": True}), ("Please give details", {"valueString": "Kiwi"}))
+    )
+    assert "Any allergies?: yes; Please give details: Kiwi" in details
+
+
+def test_an_aside_stands_at_the_line_of_its_allergy() -> None:
+    text = shown(
+        said("AllergyIntolerance", "a", code=PENICILLIN),
+        said("Communication", "m", HOSPITAL, status="completed", payload=[{"contentString": "allergic to penicillin"}]),
+    )
+
+    assert text.count("Active") == 1
+    assert "Also: “allergic to penicillin” (told in a message, Vale Royal Hospital" in text
+    assert "See also" not in text
+
+
+def test_an_aside_with_a_more_dangerous_reaction_has_a_line_of_its_own() -> None:
+    text = shown(
+        said("AllergyIntolerance", "a", code=PENICILLIN),
+        said("ClinicalImpression", "m", HOSPITAL, status="completed", summary="Anaphylaxis to penicillin"),
+    )
+
+    assert text.index("Anaphylaxis to penicillin") < text.index("Allergy to penicillin")
+
+
+def test_an_assessment_that_rules_an_allergy_out_contradicts_it() -> None:
+    text = shown(
+        said("AllergyIntolerance", "a", code=PENICILLIN),
+        said(
+            "ClinicalImpression",
+            "i",
+            HOSPITAL,
+            status="completed",
+            summary="Penicillin allergy excluded, label removed",
+        ),
+    )
+
+    assert "Vale Royal Hospital says it was ruled out (“Penicillin allergy excluded" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Avoid NSAIDs",
+        "ACE inhibitors contraindicated",
+        "No aspirin - previous GI bleed",
+        "Not to have gentamicin",
+        "Metoclopramide - avoid (dystonia)",
+        "Do not prescribe opioids",
+        "Refuses blood products",
+    ],
+)
+def test_a_rule_not_to_give_something_stands_with_the_allergies_and_is_none(words: str) -> None:
+    sections = told(said("Condition", "c", GP, code=concept(words)))
+
+    assert sections[SECTION].startswith(WARNINGS)
+    assert NONE in sections[SECTION]
+    assert "Active" not in sections["Problems"]
+    assert "Ruled out" not in sections["Problems"]
+
+
+@pytest.mark.parametrize(
+    "words", ["Malignant hyperthermia", "Suxamethonium apnoea", "G6PD deficiency", "Difficult airway"]
+)
+def test_a_condition_that_every_anaesthetist_must_know_stands_in_both_places(words: str) -> None:
+    sections = told(said("Condition", "c", GP, code=concept(words)))
+
+    assert sections[SECTION].startswith(WARNINGS)
+    assert words in sections["Problems"]
+
+
+def test_a_warning_is_no_conflict_with_none_known_and_stands_at_the_medicine() -> None:
+    sections = told(
+        said("Condition", "c", GP, code=concept("Avoid NSAIDs")),
+        said("AllergyIntolerance", "n", HOSPITAL, code=code("409137002", "No known drug allergy")),
+        said(
+            "MedicationRequest",
+            "m",
+            GP,
+            status="active",
+            intent="order",
+            medicationCodeableConcept=concept("Naproxen 500mg tablets"),
+        ),
+    )
+
+    assert "disagree" not in sections[SECTION]
+    assert "Warning recorded: Avoid NSAIDs" in sections["Medicines"]
+
+
+@pytest.mark.parametrize(
+    "words", ["No malignant hyperthermia", "Avoid stairs", "Not for resuscitation", "No fixed abode"]
+)
+def test_other_words_are_no_warning(words: str) -> None:
+    assert WARNINGS not in shown(said("Condition", "c", GP, code=concept(words)))
+
+
+def test_an_empty_list_says_why_and_its_note_counts() -> None:
+    def listed(reason: str, *notes: str) -> Statement:
+        lists = code("886921000000105", "Allergies and adverse reactions")
+        empty = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/list-empty-reason", "code": reason}]}
+        return said(
+            "List", "l", status="current", code=lists, emptyReason=empty, note=[{"text": each} for each in notes]
+        )
+
+    assert "Allergies: not asked" in shown(listed("notasked"))
+    assert shown(listed("unavailable", "Allergic to Septrin")).startswith("Active")
+    assert "Active" not in shown(listed("nilknown", "Confirmed with patient"))
