@@ -74,7 +74,7 @@ td:last-child{color:#425563;font-size:.875rem}
 .br{display:block}.evidence{font-size:.875rem;color:#425563}summary{cursor:pointer}
 details.evidence>summary::before{content:"\\25B8  "}
 details.evidence>summary{display:inline-block}details.evidence{display:inline}
-header{border-bottom:2px solid #005eb8}header strong{font-size:1.4rem}
+header{border-bottom:2px solid #005eb8}header p>strong:first-child{font-size:1.4rem}
 #s-notices{border:3px solid #d5281b;padding:0 .75rem .25rem;margin-top:.5rem}#s-notices h2{margin-top:.25rem}
 .paper{display:none}
 @media(max-width:40rem){body{padding:.25rem .5rem}
@@ -85,19 +85,22 @@ table:not(.grid) :is(th,td){border:0;min-width:0;padding:0 .4rem}table:not(.grid
 table:not(.grid) :is(th,td):is([scope=row],td,:last-child){width:auto}}
 @media print{.grid th,.grid td{min-width:48pt}.when{font-size:10pt}
 body{font-size:10pt;line-height:1.13;max-width:none;padding:0}h1{display:none}
-h2{font-size:11pt;margin:4pt 0 1pt;break-after:avoid}header strong{font-size:12pt}header p{display:inline}
+h2{font-size:11pt;margin:4pt 0 1pt;break-after:avoid}header strong{font-size:10pt}
+header p>strong:first-child{font-size:12pt}header p{display:inline}
 header p+p::before{content:" \\00B7  "}
 p,ul{margin:1pt 0}section{overflow:visible}.said,.said th{display:none}
 table{margin:0 0 2pt;width:calc(100% - 1pt)}
 caption{padding:0}th,td{padding:0 3pt;min-width:60pt;border-color:#aeb7bd}
 .c3 :is(th[scope=row],td:last-child){width:auto}.c3 th[scope=row]{min-width:140pt}
 .c3 td{min-width:86pt}.c3 td:last-child{min-width:112pt}
-.c4 th[scope=row]{width:26%}.c4 td:nth-child(3){width:21%}.c4 td:last-child{width:28%}
+.c4 th[scope=row]{width:26%}.c4 td:nth-child(3){width:18%}.c4 td:last-child{width:25%}
 td:last-child,.evidence,footer{font-size:10pt}
 .grid :is(th,td):last-child{width:auto;min-width:66pt}
-tr{break-inside:avoid}caption{break-after:avoid}
+tr{break-inside:avoid}caption,thead{break-after:avoid}tbody tr:first-child{break-before:avoid}
 .br{display:inline}.br::before{content:" \\00B7  "}
-#s-notices .br{display:block}#s-notices .br::before{content:none}.copy{display:none}.paper{display:block}
+:is(#s-notices,.c4 td:nth-child(2)) .br{display:block}
+:is(#s-notices,.c4 td:nth-child(2)) .br::before{content:none}
+.copy{display:none}.paper{display:block}
 details.evidence>summary{display:none}
 details.evidence::details-content{display:inline;content-visibility:visible}
 details.evidence::before{content:" \\00B7  "}

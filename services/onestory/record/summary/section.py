@@ -146,9 +146,7 @@ def _row(record: SummaryRecord, line: Line) -> Row:
     contents = [statement.content for fact in facts for statement in record.valid_statements(fact)]
     what = [*line.what, *[strong(text(mark)) for mark in marks(contents)]]
     kind = [] if line.kind is None else [line.kind]
-    # A stop or another dose of a medicine is read before the dose that it is about.
-    below = [*line.details, *own] if line.kind is None else [*own, *line.details]
-    details = list(dict.fromkeys([*warnings, *below]))
+    details = list(dict.fromkeys([*warnings, *line.details, *own]))
     if line.cells is not None:
         return Row(([*what, *details], *line.cells, list(dict.fromkeys(says))))
     return Row((what, details, *kind, list(dict.fromkeys(says))))
@@ -176,7 +174,8 @@ def _entries(
                 yield shared_id, (sources.fact_extension(record, fact),) if shared_id == shown else ()
 
 
-_PLACES = frozenset(["42348-3", "104605-1"])
+_PLANS_CODE, _ALERTS_CODE = "42348-3", "104605-1"
+_PLACES = frozenset([_PLANS_CODE, _ALERTS_CODE])
 """The sections of the plans and the alerts, whose lines may be of any type."""
 _SECTION_OF_TYPE = {
     "CarePlan": ("18776-5", "Plan of care"),
@@ -191,8 +190,8 @@ _SECTION_OF_TYPE = {
 def with_placed_entries(record: SummaryRecord, sections: Sequence[Section]) -> list[Section]:
     """The sections, with the resources of lines that stand among the plans or alerts as entries where IPS allows them.
 
-    Their lines are not repeated: a remark says where they stand. The order stays; a new section comes after the last
-    that is coded by LOINC.
+    Their lines are not repeated: a remark says where they stand. The order stays. New alerts come
+    after the plans, any other new section after the last that is coded by LOINC.
     """
     listed = {shared_id for section in sections for shared_id, _ in section.entries}
     elsewhere: dict[str, list[Fact]] = {}
@@ -210,9 +209,11 @@ def with_placed_entries(record: SummaryRecord, sections: Sequence[Section]) -> l
         code, title = _SECTION_OF_TYPE[kind]
         section = found.get(code) or Section(code, title, "")
         entries = [(sources.referenced_ids(record, fact)[0], (sources.fact_extension(record, fact),)) for fact in facts]
-        remark = paragraph(f"{len(facts)} more: see the plans and alerts.")
+        verb = "stands" if len(facts) == 1 else "stand"
+        remark = paragraph(f"{len(facts)} more {verb} in the plans or alerts above.")
         found[code] = replace(section, body=section.body + remark, entries=(*section.entries, *entries), empty=None)
-        order += [code] if code not in order else []
+        if code not in order:
+            order.insert(order.index(_PLANS_CODE) + 1 if code == _ALERTS_CODE else len(order), code)
     return [found[code] for code in [*order, *[section.code for section in sections[last + 1 :]]]]
 
 

@@ -58,12 +58,15 @@ def _join_words() -> Mapping[str, str]:
     return words
 
 
-def conflict_paragraphs(record: SummaryRecord, fact: Fact) -> list[str]:
-    """Paragraphs of XHTML: each conflict of the fact with all its sides. A stop or a denial comes before a dose.
+def conflict_paragraphs(
+    record: SummaryRecord, fact: Fact, conflicts: Iterable[FactConflict] | None = None
+) -> list[str]:
+    """Paragraphs of XHTML: each conflict with all its sides. A stop or a denial comes before a dose.
 
-    Conflicts between plans are told in the notices only.
+    `conflicts` are some of the fact's; None: all. Conflicts between plans are told in the notices only.
     """
-    told_here = [conflict for conflict in fact.conflicts if conflict.kind not in _TOLD_AT_TOP]
+    found = fact.conflicts if conflicts is None else conflicts
+    told_here = [conflict for conflict in found if conflict.kind not in _TOLD_AT_TOP]
     in_order = sorted(told_here, key=lambda conflict: conflict.kind not in ("negation", "status"))
     own = {statement.shared_id for statement in fact.members}
     return [line for conflict in in_order for line in conflict_words(record, conflict, own)]

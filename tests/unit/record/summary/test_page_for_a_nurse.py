@@ -213,3 +213,74 @@ def test_a_plan_tells_its_day_once() -> None:
     plan = said("CarePlan", "p", status="active", intent="plan", title="Care", period={"start": "2026-10-01"})
 
     assert told(plan)["Plan of care"].count("1 Oct 2026") == 1
+
+
+def furosemide(place: str, organisation: str, dose: str, day: str) -> Statement:
+    code = {"coding": [{"system": "http://snomed.info/sct", "code": "317972001"}], "text": "Furosemide 40mg tablets"}
+    return said(
+        "MedicationRequest",
+        place,
+        organisation,
+        status="active",
+        intent="order",
+        authoredOn=day,
+        medicationCodeableConcept={"text": code["text"]} if place == "other" else code,
+        dosageInstruction=[{"text": dose}],
+    )
+
+
+def test_a_conflict_of_doses_is_told_once_among_the_medicines() -> None:
+    shown = told(
+        furosemide("one", GP, "One Each Morning", "2026-10-01"),
+        furosemide("other", HOSPITAL, "80 mg OM", "2026-11-18"),
+    )["Medicines"]
+
+    assert shown.count("DOSES DIFFER:") == 1
+    assert shown.count("DOSES DIFFER, see above: One Each Morning") == 1
+    assert shown.count("80 mg every morning") == 1
+
+
+def test_how_to_read_lines_together_comes_after_the_dose() -> None:
+    shown = told(
+        furosemide("one", GP, "One Each Morning", "2026-10-01"),
+        furosemide("other", HOSPITAL, "40 mg OM", "2026-11-18"),
+    )["Medicines"]
+
+    assert shown.index("40 mg every morning") < shown.index("not two medicines to give")
+
+
+def test_the_note_that_is_the_reason_of_an_order_not_to_give_is_told_once() -> None:
+    order = said(
+        "MedicationRequest",
+        "k",
+        status="active",
+        intent="order",
+        doNotPerform=True,
+        medicationCodeableConcept={"text": "Phytomenadione"},
+        note=[{"text": "Parents declined vitamin K"}],
+    )
+
+    assert told(order)["Medicines"].count("Parents declined vitamin K") == 1
+
+
+def test_a_supply_of_a_paused_medicine_says_so() -> None:
+    code = {"text": "Methadone 1mg/ml oral solution"}
+    paused = said(
+        "MedicationRequest", "p", HOSPITAL, status="on-hold", intent="order", medicationCodeableConcept=code,
+        authoredOn="2026-11-02", dosageInstruction=[{"text": "60 ml once a day"}],
+    )  # fmt: skip
+    supply = said(
+        "MedicationDispense", "s", GP, status="completed", medicationCodeableConcept=code,
+        whenHandedOver="2026-11-20T10:00:00Z", dosageInstruction=[{"text": "50 ml once a day"}],
+    )  # fmt: skip
+    supplied = told(paused, supply)["Medicines"].partition("Supplied or given")[2].partition("Paused\n")[0]
+
+    assert "PAUSED: see “Paused”." in supplied
+
+
+def test_alerts_that_stand_among_the_plans_come_right_after_them() -> None:
+    flag = said("Flag", "f", status="active", code={"text": "Not for attempted cardiopulmonary resuscitation"})
+    shown = told(flag, said("Condition", "a", clinicalStatus=ACTIVE, code={"text": "Asthma"}))
+
+    assert shown["Alerts"] == "1 more stands in the plans or alerts above."
+    assert list(shown).index("Alerts") == list(shown).index("Plans for emergency care, and advance decisions") + 1

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from onestory.record.merge.model import Fact, Statement
+from onestory.record.merge.model import Fact, FactConflict, Statement
 from onestory.record.summary import sources
 from onestory.record.summary.allergy_hints import Risk, drug_risks, medicine_warnings
 from onestory.record.summary.clinical_dates import date_text
@@ -29,6 +29,7 @@ from onestory.record.summary.medicine_standing import (
     LAPSED,
     PAUSED,
     STOPPED,
+    SUPPLIED,
     SUPPLIES,
     UNSURE,
     WHEN_REQUIRED,
@@ -68,14 +69,23 @@ def medicines(record: SummaryRecord) -> Section | None:
     """The section. Medicines that are too old are counted only."""
     risks = drug_risks(record)
     warnings = {warning.supply.id: warning.words for warning in supply_warnings(record)}
-    groups: dict[str, list[Line]] = {group: [] for group in GROUPS}
+    rows: dict[str, list[tuple[MedicineRow, MedicineStatus]]] = {group: [] for group in GROUPS}
     older = 0
     for row in sorted(medicine_rows(record), key=lambda row: _order(record, row)):
         status = row_status(record, row)
         if status.until > record.at:
-            groups[status.group].append(_line(record, row, status, risks, warnings))
+            rows[status.group].append((row, status))
         else:
             older += 1 + len(row.also)
+    paused = {_medicine(record, row) for row, _ in rows[PAUSED]}
+    for row, _ in rows[SUPPLIED]:
+        if _medicine(record, row) in paused:
+            warnings.setdefault(row.lead.id, strong("PAUSED: see “Paused”."))
+    told: set[FactConflict] = set()
+    groups = {
+        group: [_line(record, row, status, risks, warnings, told) for row, status in of_group]
+        for group, of_group in rows.items()
+    }
     taken = [line.fact for group in CURRENT for line in groups[group]]
     stated = sources.none_known_remarks(record, "medicines", taken)
     more = f"More is held: {older} older medicines are not shown here (acute ones of more than a year, others that "
@@ -92,7 +102,11 @@ def _order(record: SummaryRecord, row: MedicineRow) -> tuple[str, float, str]:
     shown = record.shown(row.lead)
     begun = parse_date(_begun(shown.content))
     newest = begun.begin if begun else shown.recorded_at
-    return row.lead.medicine or _ingredient(name_of(shown.content)), -newest.timestamp(), row.lead.id
+    return _medicine(record, row), -newest.timestamp(), row.lead.id
+
+
+def _medicine(record: SummaryRecord, row: MedicineRow) -> str:
+    return row.lead.medicine or _ingredient(name_of(record.shown(row.lead).content))
 
 
 def _ingredient(name: str) -> str:
@@ -112,22 +126,51 @@ def _line(
     status: MedicineStatus,
     risks: Sequence[Risk],
     warnings: Mapping[str, str],
+    told: set[FactConflict],
 ) -> Line:
+    """The line of a row. `told` are the conflicts of doses that a line above shows with all sides; its own are added.
+
+    A stop, or another dose, is read before the dose that it is about; how to read lines together comes last.
+    """
     name = name_of(record.shown(row.lead).content)
     every = [statement for fact in (row.lead, *row.taken) for statement in record.valid_statements(fact)]
+    leading = [
+        *[words for fact in (row.lead, *row.also) if (words := warnings.get(fact.id))],
+        *_contradictions(record, row, told),
+        *_dose_paragraphs(record, row),
+        *_acts(record, row),
+    ]
+    above = " ".join(leading)
     return Line(
         row.lead,
         [strong(text(plain_notation(name))), *medicine_warnings(risks, name)],
-        [
-            *[words for fact in (row.lead, *row.also) if (words := warnings.get(fact.id))],
-            *_dose_paragraphs(record, row),
-            *_acts(record, row),
-            *_remarks(record, every),
-        ],
+        # The note that is the reason of a stop is not repeated.
+        [*leading, *(each for each in _remarks(record, every) if f"({each})" not in above), *_hints(record, row)],
         status.until,
+        conflicts=(),
         kind=[text(part) for part in _kind(record, row, status) if part],
         others=row.also,
     )
+
+
+def _contradictions(record: SummaryRecord, row: MedicineRow, told: set[FactConflict]) -> Iterator[str]:
+    for fact in (row.lead, *row.also):
+        found = [each for each in fact.conflicts if not each.is_hint]
+        yield from sources.conflict_paragraphs(record, fact, [each for each in found if each not in told])
+        if not told.isdisjoint(found):
+            own = _own_doses(record, row)
+            yield f"{strong('DOSES DIFFER, see above:')} {text('; '.join(own) or 'no dose stated')}"
+        told.update(each for each in found if each.kind == "dose")
+
+
+def _hints(record: SummaryRecord, row: MedicineRow) -> Iterator[str]:
+    for fact in (row.lead, *row.also):
+        yield from sources.conflict_paragraphs(record, fact, [each for each in fact.conflicts if each.is_hint])
+
+
+def _own_doses(record: SummaryRecord, row: MedicineRow) -> list[str]:
+    stated = (doses(record.exact_content(record.shown(fact))) for fact in (row.lead, *row.taken))
+    return next((found for found in stated if found), [])
 
 
 def _dose_paragraphs(record: SummaryRecord, row: MedicineRow) -> list[str]:
@@ -231,7 +274,7 @@ def _dates(record: SummaryRecord, shown: Statement, status: MedicineStatus) -> I
         yield f"{date_shown(handed)} by {organisation_words(record, shown)}"
     yield date_text(content, "effective") if not supply else ""
     for validity in objects_at(content, "dispenseRequest", "validityPeriod"):
-        if end := text_at(validity, "end"):
+        if (end := text_at(validity, "end")) and not (status.ended and status.group == LAPSED):
             yield f"Valid until {date_shown(end)}"
 
 
