@@ -8,6 +8,7 @@ import json
 import secrets
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -21,6 +22,8 @@ from onestory.shared.identity import is_nhs_number_system, is_ods_code_system
 Json = dict[str, Any]
 SENDER, RECEIVER = "RND", "RYE"
 """The organisations that send and receive requests in the published messages."""
+DAY = str(datetime.now(UTC).date() + timedelta(days=30))
+"""The day of the bookings in the messages: a day to come."""
 DOS = "https://fhir.nhs.uk/Id/dos-service-id"
 _services = itertools.count(secrets.randbelow(1_000_000) * 1_000)
 
@@ -35,12 +38,18 @@ def published(name: str) -> Json:
 def message(name: str, number: str, dos_id: str) -> Json:
     """The published message, changed to this person and to this service.
 
-    The NHS number must be one that was never issued. The published updates of control rooms have an empty `_id`. FHIR
+    The NHS number must be one that was never issued. The published bookings are over, so they are moved to `DAY`.
+    The published updates of control rooms have an empty `_id`. FHIR
     does not allow it, so it is removed.
     """
     said = published(name)
     for resource in resources(said):
         resource.pop("_id", None)
+        if resource["resourceType"] in ("Appointment", "Slot"):
+            times: Json = {
+                name: f"{DAY}T{resource[name].partition('T')[2]}" for name in ("start", "end") if name in resource
+            }
+            resource.update(times)
         for identifier in resource.get("identifier", ()):
             if is_nhs_number_system(identifier.get("system")):
                 identifier["value"] = number

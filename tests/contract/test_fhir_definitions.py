@@ -11,6 +11,7 @@ import pytest
 from onestory.intake.domain.judgement import JUDGEMENT_SYSTEM, KEEP_APART, KEPT_APART_EXTENSION
 from onestory.record.person.sources_words import STATED_BY_SOURCE
 from onestory.record.provenance.domain import ORIGIN_SYSTEM, RECEIVED
+from onestory.referral.appointments.bookings import BOOKING_NOTICE_CODES
 from onestory.referral.notices.domain import CHANGED, NOTICE_CODES, NOTICE_SYSTEM, WITHDRAWN
 from onestory.shared.fhir.validate import validate
 from onestory.shared.kafka.schemas import schemas_folder
@@ -51,4 +52,4 @@ def test_a_notices_codes_are_those_that_are_told() -> None:
 
     codes = [concept["code"] for concept in system["concept"]]
     assert len(codes) == len(set(codes)) == system["count"]
-    assert set(codes) == {*NOTICE_CODES.values(), CHANGED, WITHDRAWN}
+    assert set(codes) == {*NOTICE_CODES.values(), *BOOKING_NOTICE_CODES.values(), CHANGED, WITHDRAWN}

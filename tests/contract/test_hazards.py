@@ -21,6 +21,7 @@ IDS = """
     H60 H61 H62 H63 H64 H65 H66 H67 H70 H71 H72 H73 H74 H80 H81 H82 H83 H84 H90 H91 H92 H93 H94 H100 H101 H102
     H103 H110 H111 H112 H113 H114 H115 H116 H117 H118 H119
 H160
+    H141
 """
 """Every id that was ever given. No id may vanish; new ids are added here."""
 

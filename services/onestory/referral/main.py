@@ -1,7 +1,7 @@
 """`onestory project referral`: builds the process of the referral service and runs it.
 
-It reads the directory and the record from Kafka, sends the outbox, escalates overdue referrals and sends news about
-people.
+It reads the directory and the record from Kafka, sends the outbox, escalates overdue referrals, and sends news about
+people and about withdrawn Slots.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import psycopg
 
+from onestory.referral.appointments import withdrawn
 from onestory.referral.clocks import clock
 from onestory.referral.directory.projection import DirectoryBatch, DirectoryProjection
 from onestory.referral.metrics import ReferralMetrics
@@ -102,6 +103,7 @@ def run() -> int:
         partial(relay.run, stop),
         clock.escalation_loop(config, avro, registry, stop),
         person_news_handler.news_loop(config, avro, registry, stop),
+        withdrawn.slot_loop(config, avro, registry, stop),
     ]
     runtime.tune_gc()
     with ExitStack() as stack:

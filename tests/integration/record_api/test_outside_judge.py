@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.bars import answered, message, new_service, new_slot, one, send
+from tests.bars import DAY, answered, message, new_service, new_slot, one, send
 from tests.people import condition, new_nhs_number, patient, transaction
 from tests.publishing import SENT
 from tests.referrals import REASON, act, new_team, read, refer, service_request, task_of
@@ -165,7 +165,7 @@ def _of_a_referral(
 def _of_bars(services: Services, practice: httpx.Client) -> Iterator[tuple[str, httpx.Response]]:
     """The answers at the BaRS addresses, except those that return a sender's own text."""
     service, whom = new_service(services), new_nhs_number()
-    times = {"start": "2026-12-01T09:00:00Z", "end": "2026-12-01T09:10:00Z"}
+    times = {"start": f"{DAY}T09:00:00Z", "end": f"{DAY}T09:10:00Z"}
     slot, said = new_slot(services, service, *times.values()), message("REFREQ03", whom, service)
     one(said, "MessageHeader").pop("sender")
     booking = message("BOOKREQ01", whom, service)

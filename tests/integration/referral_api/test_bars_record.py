@@ -13,6 +13,7 @@ import httpx
 import psycopg
 import pytest
 from tests.bars import (
+    DAY,
     DOS,
     SENDER,
     answered,
@@ -158,7 +159,7 @@ def test_slots_are_published_found_and_booked_for_a_referral(
     number, name = new_nhs_number(), uuid.uuid4().hex
     actor = {"identifier": {"system": DOS, "value": service}}
     schedule = {"resourceType": "Schedule", "id": name, "actor": [actor]}
-    times = {"start": "2026-12-01T09:00:00Z", "end": "2026-12-01T09:10:00Z"}
+    times = {"start": f"{DAY}T09:00:00Z", "end": f"{DAY}T09:10:00Z"}
     slot = {
         "resourceType": "Slot",
         "id": name,
@@ -213,9 +214,7 @@ def test_a_booking_moves_to_another_slot_and_frees_the_first(
     services: Services, sender: httpx.Client, service: str
 ) -> None:
     number = new_nhs_number()
-    times = [
-        {"start": f"2026-12-01T{hour}:00:00+00:00", "end": f"2026-12-01T{hour}:10:00+00:00"} for hour in ("09", "10")
-    ]
+    times = [{"start": f"{DAY}T{hour}:00:00+00:00", "end": f"{DAY}T{hour}:10:00+00:00"} for hour in ("09", "10")]
     slots = [new_slot(services, service, each["start"], each["end"]) for each in times]
     booking = message("BOOKREQ01", number, service)
     one(booking, "Slot")["id"] = slots[0]
@@ -235,12 +234,12 @@ def test_a_booking_moves_to_another_slot_and_frees_the_first(
 
 
 def test_two_bookings_at_once_have_one_slot(services: Services, sender: httpx.Client, service: str) -> None:
-    slot = new_slot(services, service, "2026-12-01T09:00:00+00:00", "2026-12-01T09:10:00+00:00")
+    slot = new_slot(services, service, f"{DAY}T09:00:00+00:00", f"{DAY}T09:10:00+00:00")
 
     def book(_: int) -> int:
         booking = message("BOOKREQ01", new_nhs_number(), service)
         one(booking, "Slot")["id"] = slot
-        one(booking, "Appointment").update(start="2026-12-01T09:00:00+00:00", end="2026-12-01T09:10:00+00:00")
+        one(booking, "Appointment").update(start=f"{DAY}T09:00:00+00:00", end=f"{DAY}T09:10:00+00:00")
         return send(sender, booking).status_code
 
     with ThreadPoolExecutor(6) as pool:
@@ -305,10 +304,10 @@ def test_what_could_be_one_of_several_is_not_guessed(sender: httpx.Client, servi
 
 
 def test_what_is_answered_is_valid_fhir(services: Services, sender: httpx.Client, service: str) -> None:
-    number, slot = new_nhs_number(), new_slot(services, service, "2026-12-01T09:00:00Z", "2026-12-01T09:10:00Z")
+    number, slot = new_nhs_number(), new_slot(services, service, f"{DAY}T09:00:00Z", f"{DAY}T09:10:00Z")
     booking = message("BOOKREQ01", number, service)
     one(booking, "Slot")["id"] = slot
-    one(booking, "Appointment").update(start="2026-12-01T09:00:00Z", end="2026-12-01T09:10:00Z")
+    one(booking, "Appointment").update(start=f"{DAY}T09:00:00Z", end=f"{DAY}T09:10:00Z")
     of_person = f"patient:identifier={quote(f'{_NUMBER}|{number}')}"
 
     answers = [send(sender, message(name, number, service)) for name in ("REFREQ01", "REFREQ03", "VALREQ01")]

@@ -10,6 +10,7 @@ import httpx
 import psycopg
 import pytest
 from tests.bars import (
+    DAY,
     answered,
     issue,
     message,
@@ -181,7 +182,7 @@ def test_a_booking_takes_a_slot_and_its_cancellation_gives_it_back(
     services: Services, sender: httpx.Client, service: str
 ) -> None:
     number = new_nhs_number()
-    slot = new_slot(services, service, "2021-10-12T12:30:30+00:00", "2021-10-12T12:40:30+00:00")
+    slot = new_slot(services, service, f"{DAY}T12:30:30+00:00", f"{DAY}T12:40:30+00:00")
     booking = message("BOOKREQ01", number, service)
     one(booking, "Slot")["id"] = slot
 

@@ -88,7 +88,7 @@ def test_an_appointment_that_is_too_far_away_is_looked_at_before() -> None:
 def test_who_books_has_until_after_the_appointment_and_who_begins_has_the_time_of_the_work() -> None:
     accepted = after(sent(), (Action.ACCEPT, Side.RECIPIENT))
     in_six_weeks = SENT + timedelta(weeks=6)
-    book = Command(Action.BOOK, until=in_six_weeks)
+    book = Command(Action.BOOK, starts_at=in_six_weeks)
 
     booked = decide(accepted, book, {Side.RECIPIENT}, doing(party=PHYSIO), CLOCKS, lambda of, _: of.task_id).referral
     begun = after(booked, (Action.START, Side.RECIPIENT), at=in_six_weeks)

@@ -13,12 +13,12 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from onestory.referral.appointments import store as appointments_store
+from onestory.referral.appointments.store import MAX_SLOTS, Slot
 from onestory.referral.audit import ReferralAudit
-from onestory.referral.bars import store as bars_store
 from onestory.referral.bars.booking import visible_bookings
 from onestory.referral.bars.handler import BarsHandler
 from onestory.referral.bars.http import REQUEST_ID, read_headers
-from onestory.referral.bars.store import MAX_SLOTS, Slot
 from onestory.referral.bars.work import IncomingMessage, response_bundle
 from onestory.referral.directory import store as directory_store
 from onestory.referral.lifecycle import request as lifecycle_request
@@ -155,7 +155,7 @@ class AppointmentRoutes:
         read_query(request, ())
         appointment_id = request.path_params["id"]
         is_id = parse_shared_id(appointment_id) is not None
-        stored = await bars_store.find_booking(self._database, appointment_id) if is_id else None
+        stored = await appointments_store.find_booking(self._database, appointment_id) if is_id else None
         correlation_id = request.state.correlation_id
         async with self._audit.record_refusal(caller, appointment_id, "read", _APPOINTMENT_TYPE, correlation_id):
             booking = next(iter(await visible_bookings(self._database, caller, [stored] if stored else [])), None)
@@ -176,7 +176,7 @@ class AppointmentRoutes:
         """Answer those of one person."""
         person_key = self._keys.person_key(read_person(request))
         bookings = await visible_bookings(
-            self._database, caller, await bars_store.bookings_of_person(self._database, person_key)
+            self._database, caller, await appointments_store.bookings_of_person(self._database, person_key)
         )
         await self._audit.record_search(caller, person_key, bookings, _APPOINTMENT_TYPE, request.state.correlation_id)
         url = f"{self._base_url}/{_APPOINTMENT_TYPE}"
@@ -196,7 +196,9 @@ class SlotRoutes:
         earliest, latest = _read_start(parameters.get("start", []))
         service = _read_service(parameters)
         await self._refuse_shared_id(service)
-        slots = await bars_store.find_slots(self._database, service, _read_statuses(parameters), earliest, latest)
+        slots = await appointments_store.find_slots(
+            self._database, service, _read_statuses(parameters), earliest, latest, datetime.now(UTC)
+        )
         if len(slots) > MAX_SLOTS:
             text = f"There are more than {MAX_SLOTS} slots within these times: ask for fewer days."
             raise Unprocessable(text, code="too-costly", expression="http.start")

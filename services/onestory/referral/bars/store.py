@@ -1,14 +1,12 @@
-"""SQL of BaRS: processed messages, so that none is processed twice; slots of teams; and bookings in them."""
+"""SQL of BaRS messages that were processed, so that none is processed twice."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import orjson
 
 from onestory.referral.lifecycle.store import SqlStatement
@@ -31,17 +29,6 @@ select {_COLUMNS},
 from referral.bars_message m
 """  # noqa: S608 - the columns are our own
 _MAX_MESSAGES = 20
-_SLOTS = """
-select slot_id, organisation, team_id, dos_service_id, schedule_id, starts_at, ends_at, content, schedule_content,
-    status
-from referral.slot
-"""
-_BOOKINGS = """
-select person_key, appointment_id, local_id, organisation, with_organisation, team_id, slot_id, referral_id, status,
-    content, event_id, changed_at
-from referral.booking
-"""
-MAX_SLOTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,112 +184,3 @@ def _message_from_row(row: Any) -> ProcessedMessage:
         orjson.loads(row["names"]),
         row.get("is_current", True),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A time that a team offers. `content` and `schedule_content` are FHIR JSON. A booked slot has the status busy."""
-
-    slot_id: str
-    organisation: str
-    team_id: str
-    dos_service_id: str
-    schedule_id: str
-    starts_at: datetime
-    ends_at: datetime
-    content: bytes
-    schedule_content: bytes
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """An appointment that was made by message. `organisation` booked it with a team of `with_organisation`."""
-
-    person_key: str
-    appointment_id: str
-    local_id: str
-    organisation: str
-    with_organisation: str
-    team_id: str
-    slot_id: str
-    referral_id: str
-    status: str
-    content: bytes
-    event_id: UUID
-    changed_at: datetime
-
-
-async def find_slot(queries: Queries, slot_id: str) -> Slot | None:
-    """The slot of this directory id, free or not."""
-    row = await queries.fetchrow(f"{_SLOTS} where slot_id = $1", slot_id)
-    return Slot(*row) if row else None
-
-
-async def find_slots(
-    queries: Queries, service_id: str, statuses: Sequence[str], earliest: datetime | None, latest: datetime | None
-) -> list[Slot]:
-    """A team's slots that start within these times, in order, at most one more than `MAX_SLOTS`.
-
-    `service_id` is a directory id or a DoS id. Empty `statuses` stand for all.
-    """
-    rows = await queries.fetch(
-        f"""{_SLOTS} where (team_id = $1 or dos_service_id = $1) and (cardinality($2::text[]) = 0 or status = any($2))
-            and ($3::timestamptz is null or starts_at >= $3) and ($4::timestamptz is null or starts_at <= $4)
-            order by starts_at, slot_id limit {MAX_SLOTS + 1}""",
-        service_id,
-        list(statuses),
-        earliest,
-        latest,
-    )
-    return [Slot(*row) for row in rows]
-
-
-async def insert_booking(transaction: Transaction, booking: Booking) -> bool:
-    """Insert a booking; False where its slot is booked already."""
-    appointment_id = await transaction.fetchval(
-        """insert into referral.booking (person_key, appointment_id, local_id, organisation, with_organisation, team_id,
-               slot_id, referral_id, status, content, event_id, changed_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-           on conflict (slot_id) where status = 'booked' do nothing
-           returning appointment_id""",
-        *[getattr(booking, field.name) for field in fields(booking)],
-    )
-    return appointment_id is not None
-
-
-async def update_booking(transaction: Transaction, booking: Booking) -> bool:
-    """Update a booking; False where its slot is booked already. Then the transaction can only be rolled back."""
-    try:
-        await transaction.execute(
-            """update referral.booking set slot_id = $3, status = $4, content = $5, event_id = $6, changed_at = $7
-               where person_key = $1 and appointment_id = $2""",
-            booking.person_key,
-            booking.appointment_id,
-            booking.slot_id,
-            booking.status,
-            booking.content,
-            booking.event_id,
-            booking.changed_at,
-        )
-    except asyncpg.UniqueViolationError:
-        return False
-    return True
-
-
-async def find_booking(queries: Queries, appointment_id: str) -> Booking | None:
-    """The booking with this shared id; None without one."""
-    row = await queries.fetchrow(
-        f"{_BOOKINGS} where person_key = $1 and appointment_id = $2", appointment_id[:26], appointment_id
-    )
-    return _booking(row) if row else None
-
-
-async def bookings_of_person(queries: Queries, person_key: str) -> list[Booking]:
-    """A person's bookings, the latest first."""
-    rows = await queries.fetch(f"{_BOOKINGS} where person_key = $1 order by changed_at desc", person_key)
-    return [_booking(row) for row in rows]
-
-
-def _booking(row: Any) -> Booking:
-    return Booking(*row)

@@ -96,9 +96,9 @@ class Clocks:
         and never longer than `BOOKED`: otherwise a wrong date would stop the escalation.
         """
         latest = self.due(kind, priority, BOOKED, at)
-        return max(
-            self.due(kind, priority, status, at), min(self.due(kind, priority, status, max(at, appointment)), latest)
-        )
+        # A time after `latest` is not computed with: with a date such as 9999 it cannot be.
+        begins = min(max(at, appointment), latest)
+        return max(self.due(kind, priority, status, at), min(self.due(kind, priority, status, begins), latest))
 
     def due_on_hold(self, kind: str, priority: str, until: datetime | None, at: datetime) -> datetime:
         """The due time of a referral that is put on hold at `at`: the planned end of the hold (`until`).

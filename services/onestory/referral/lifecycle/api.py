@@ -131,7 +131,10 @@ class TaskOperation:
             business_status=parameters.code("businessStatus"),
             outputs=parameters.outputs(),
             recipient=recipient,
-            until=parameters.instant("until", now) or parameters.instant("start", now),
+            until=parameters.instant("until", now),
+            starts_at=parameters.instant("start", now),
+            appointment_id=parameters.code("appointment"),
+            appointments=parameters.code("appointments"),
         )
 
 

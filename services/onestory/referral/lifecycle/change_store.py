@@ -12,6 +12,7 @@ import orjson
 import structlog
 from prometheus_client import Counter
 
+from onestory.referral.appointments.model import appointment_to_json
 from onestory.referral.conversation import store as conversation_store
 from onestory.referral.lifecycle import store as lifecycle_store
 from onestory.referral.lifecycle.creation import task_id
@@ -125,12 +126,13 @@ def insert_change(change: ReferralChange, request_key: RequestKey) -> SqlStateme
         context.at,
         request_key.key or None,
         request_key.digest or None,
+        orjson.dumps([appointment_to_json(each) for each in change.appointments]).decode(),
     ]
     return SqlStatement(
         """insert into referral.change (person_key, referral_id, version, event_id, action, reason, actor_organisation,
                actor_team, actor_subject, actor_role, status, business_status, task_id, notices, at, request_key,
-               request_digest)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)""",
+               request_digest, appointments)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)""",
         values,
     )
 

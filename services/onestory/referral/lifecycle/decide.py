@@ -8,6 +8,8 @@ from datetime import datetime
 
 import orjson
 
+from onestory.referral.appointments import domain as appointment_rules
+from onestory.referral.appointments.model import changed_appointments, upcoming, upcoming_of_task
 from onestory.referral.clocks.domain import Clocks
 from onestory.referral.lifecycle.machine import (
     ADVICE_HINT,
@@ -65,19 +67,26 @@ def decide(
         version=referral.version + 1,
         status=to,
         is_open=referral.is_open and to not in ENDED and command.action is not Action.CANCEL,
-        business_status=command.business_status or business_status_for(referral, command.action),
+        business_status=appointment_rules.status_word(
+            referral, command, business_status_for(referral, command.action), context.at
+        ),
         reason=command.reason,
         outputs=(*referral.outputs, *command.outputs),
-        until=command.until if command.action in (Action.HOLD, Action.BOOK) else None,
+        until=command.until if command.action is Action.HOLD else None,
         acts_next="",
         question_id="",
         state_due_at=None,
         sent_at=context.at if command.action is Action.REQUEST else referral.sent_at,
     )
+    action = str(command.action)
     former: tuple[WrittenResource, ...] = ()
+    if command.action is Action.BOOK:
+        action, after = appointment_rules.book(referral, after, command, context.actor.party, context.at)
+    else:
+        after = replace(after, appointments=appointment_rules.settled(referral, command, context.at))
     if command.action is Action.REDIRECT:
         after, former = _redirect(referral, after, command, context, task_ids)
-    return build_change(referral, with_due_time(after, context.at, clocks), command.action, context, former)
+    return build_change(referral, with_due_time(after, context.at, clocks), action, context, former)
 
 
 def with_acting_party(referral: Referral, sides: Collection[Side], context: ChangeContext) -> ChangeContext:
@@ -103,7 +112,9 @@ def build_change(
     if after.version == 1 or service_request(before) != service_request(after):
         resources.insert(0, request_resource(after))
     sent = notices(action, before, after, context.acting_party)
-    return ReferralChange(action, reason, context, after, sent, tuple(resources))
+    changed = changed_appointments(before.appointments, after.appointments)
+    to_come = [each for each in upcoming(after.appointments, context.at) if each not in changed]
+    return ReferralChange(action, reason, context, after, sent, tuple(resources), (*changed, *to_come))
 
 
 def request_resource(referral: Referral) -> WrittenResource:
@@ -187,6 +198,7 @@ def _redirect(
         due_at=None,
         claimed_by="",
         reason=referral.reason if has_ended else command.reason,
+        appointments=after.appointments,
         changed_at=context.at,
         changed_by=context.event_id,
     )
@@ -203,14 +215,23 @@ def _redirect(
     return redirected, (task_resource(ended),)
 
 
+# Before the referral is accepted, an appointment does not show that the team has looked at it.
+_BEGIN_WITH_APPOINTMENT = (Status.ACCEPTED, Status.IN_PROGRESS)
+
+
 def with_due_time(after: Referral, at: datetime, clocks: Clocks) -> Referral:
-    """The referral with the time until which the next actor has to act."""
+    """The referral with the time until which the next actor has to act.
+
+    With several appointments to come it follows from the next one: its result is the first that is awaited.
+    """
     if not after.is_open:
         return replace(after, due_at=None, until=None, escalated_at=None, claimed_by="")
     if after.status is Status.ON_HOLD:
         due = clocks.due_on_hold(after.kind, after.priority, after.until, at)
-    elif after.until is not None:
-        due = clocks.due_after_appointment(after.kind, after.priority, after.status, after.until, at)
+    elif after.status in _BEGIN_WITH_APPOINTMENT and (
+        booked := upcoming_of_task(after.appointments, after.task_number, at)
+    ):
+        due = clocks.due_after_appointment(after.kind, after.priority, after.status, booked[0].starts_at, at)
     else:
         due = clocks.due(after.kind, after.priority, after.status, at)
     # A team that gives a referral back does not work on it any more.

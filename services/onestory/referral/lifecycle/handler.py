@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from uuid_utils.compat import uuid7
 
+from onestory.referral.appointments.bookings import with_ended_bookings
 from onestory.referral.clocks.domain import Clocks
 from onestory.referral.conversation.conversion import converted_id
 from onestory.referral.lifecycle import change_store, creation, parties
@@ -149,6 +150,7 @@ class ReferralHandler:
             change = decide(referral, sides, context)
             if change.action == Action.CORRECT:
                 change = await with_corrected_history(transaction, change, self._keys)
+            change = await with_ended_bookings(transaction, referral, change)
             refuse_too_large(referral, change.referral)
             resources = await write_change(transaction, self._codec, change, request.request_key, also)
             return _outcome_after(change, resources, service_request)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from onestory.referral.appointments.model import Appointments
 from onestory.shared.events import Actor, Notice, Party
 from onestory.shared.identity import PersonIdentifier
 
@@ -93,8 +94,9 @@ class Referral:
     - `service_request`: what is requested, as FHIR JSON without id, meta and status.
     - `changed_by`: the id of the event that made this version; it is the version id of its resources.
     - `due_at`: the time until which the next actor has to act.
-    - `until`: the planned end of a hold, or the time of an appointment.
+    - `until`: the planned end of a hold.
     - `outputs`: Task.output.
+    - `appointments`: its appointments, also those that are over or cancelled, in the order of their time.
     - `acts_next`: the side that has to act because of the conversation; empty: the status decides.
     - `question_id`: the id of the message with the open question; empty: none.
     - `state_due_at`: while a question is open, the due time that the status alone would give.
@@ -132,6 +134,7 @@ class Referral:
     question_id: str = ""
     state_due_at: datetime | None = None
     claimed_by: str = ""
+    appointments: Appointments = ()
 
     @property
     def holder(self) -> Party | None:
@@ -189,7 +192,10 @@ class Command:
     - `business_status`: an e-RS code; empty: the one that goes with the action.
     - `outputs`: added to Task.output.
     - `recipient`: the new team, for a redirection.
-    - `until`: the planned end of a hold, or the time of an appointment.
+    - `until`: the planned end of a hold.
+    - `starts_at`: the time of an appointment.
+    - `appointment_id`: the appointment to move or to end; empty: a new one, or the only one.
+    - `appointments`: what becomes of the appointments to come, `keep` or `cancel`; empty: it was not said.
     """
 
     action: Action
@@ -198,6 +204,9 @@ class Command:
     outputs: tuple[Json, ...] = ()
     recipient: Party | None = None
     until: datetime | None = None
+    starts_at: datetime | None = None
+    appointment_id: str = ""
+    appointments: str = ""
 
 
 CLOCK_SUBJECT = "clock"
@@ -237,6 +246,7 @@ class ReferralChange:
     - `reason`: the code of its reason; empty: none.
     - `referral`: the referral after the change.
     - `resources`: the resources that the change writes.
+    - `appointments`: the appointments that it has changed, and those to come.
     """
 
     action: str
@@ -245,6 +255,7 @@ class ReferralChange:
     referral: Referral
     notices: tuple[Notice, ...]
     resources: tuple[WrittenResource, ...]
+    appointments: Appointments = ()
 
 
 @dataclass(frozen=True, slots=True)

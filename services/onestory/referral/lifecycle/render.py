@@ -10,11 +10,13 @@ from typing import Any
 
 import orjson
 
+from onestory.referral.appointments.model import ReferralAppointment
 from onestory.referral.lifecycle.model import (
     Json,
     Referral,
     ReferralChange,
     ReferralKind,
+    Status,
     WrittenResource,
     request_status,
 )
@@ -31,6 +33,9 @@ NEXT_ACTOR = f"{ONESTORY}/referral-next-actor"
 """Extension on Task: the party that has to act until Task.restriction.period.end."""
 CLAIMED = f"{ONESTORY}/referral-claimed"
 """Extension on Task: a user of its owner works on it. Only the team's worklist names this user."""
+APPOINTMENT = f"{ONESTORY}/referral-appointment"
+"""Extension on Task: an appointment of the referral. It has extensions id, status, start, end, with, and
+slot-withdrawn where its Slot is not offered any more."""
 VERSION = f"{ONESTORY}/referral-version"
 """Extension on Task: the count of the referral's changes."""
 
@@ -57,6 +62,7 @@ def task(referral: Referral) -> Json:
             *([{"url": HOLDER, "valueReference": party_reference(holder)}] if holder else []),
             *([{"url": NEXT_ACTOR, "valueReference": party_reference(next_actor)}] if next_actor else []),
             *([{"url": CLAIMED, "valueBoolean": True}] if referral.claimed_by else []),
+            *map(_appointment, referral.appointments if referral.status is not Status.ENTERED_IN_ERROR else ()),
             {"url": VERSION, "valueInteger": referral.version},
         ],
         "status": str(referral.status),
@@ -78,6 +84,18 @@ def task(referral: Referral) -> Json:
         "output": list(referral.outputs),
     }
     return {name: value for name, value in body.items() if value not in (None, [])}
+
+
+def _appointment(appointment: ReferralAppointment) -> Json:
+    named: list[Json] = [
+        {"url": "id", "valueString": appointment.appointment_id},
+        {"url": "status", "valueCode": str(appointment.status)},
+        {"url": "start", "valueInstant": format_instant(appointment.starts_at)},
+        *([{"url": "end", "valueInstant": format_instant(appointment.ends_at)}] if appointment.ends_at else []),
+        {"url": "with", "valueReference": party_reference(appointment.team)},
+        *([{"url": "slot-withdrawn", "valueBoolean": True}] if appointment.slot_withdrawn else []),
+    ]
+    return {"url": APPOINTMENT, "extension": named}
 
 
 def subject(referral: Referral) -> Json:

@@ -15,6 +15,7 @@ import orjson
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from onestory.referral.appointments.model import refuse_too_far
 from onestory.referral.lifecycle.handler import CommandRequest, Outcome
 from onestory.referral.lifecycle.model import Action, Json, Reason
 from onestory.referral.lifecycle.store import ReferralResource
@@ -69,14 +70,14 @@ def creation_headers(outcome: Outcome, fhir: str) -> dict[str, str]:
 
 
 _ACCEPTED_PARAMETERS: Mapping[Action, Collection[str]] = {
-    Action.REJECT: ("reason", "businessStatus"),
+    Action.REJECT: ("reason", "businessStatus", "appointments"),
     Action.HOLD: ("reason", "businessStatus", "until"),
-    Action.FAIL: ("reason", "businessStatus", "output"),
-    Action.CANCEL: ("reason", "businessStatus"),
+    Action.FAIL: ("reason", "businessStatus", "output", "appointments"),
+    Action.CANCEL: ("reason", "businessStatus", "appointments"),
     Action.CORRECT: ("reason",),
-    Action.REDIRECT: ("reason", "recipient"),
-    Action.BOOK: ("businessStatus", "output", "start"),
-    Action.COMPLETE: ("businessStatus", "output", "outcome"),
+    Action.REDIRECT: ("reason", "recipient", "appointments"),
+    Action.BOOK: ("businessStatus", "output", "start", "appointment"),
+    Action.COMPLETE: ("businessStatus", "output", "outcome", "appointments"),
     Action.ACCEPT: ("businessStatus",),
     Action.START: ("businessStatus",),
     Action.RESUME: ("businessStatus",),
@@ -122,7 +123,7 @@ class OperationParameters:
 
     def code(self, name: str) -> str:
         """A code; empty where none is given."""
-        located = self._value(name, "Code", "String")
+        located = self._value(name, "Code", "String", "Id")
         return located[1] if located else ""
 
     def reference(self, name: str) -> tuple[str, Json] | None:
@@ -142,6 +143,7 @@ class OperationParameters:
             raise Unprocessable(problem, code="value", expression=path) from error
         if instant <= after:
             raise Unprocessable("This instant is in the past: send a later one.", code="value", expression=path)
+        refuse_too_far(instant, after, path)
         return instant
 
     def outputs(self) -> tuple[Json, ...]:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import orjson
 
+from onestory.referral.appointments.model import appointment_from_json, appointment_to_json
 from onestory.referral.lifecycle.model import Json, Reason, Referral, ReferralKind, ReferralParties, Status
 from onestory.shared.errors import TooLarge
 from onestory.shared.events import Party
@@ -64,6 +65,7 @@ _COLUMNS = (
     "reason_code",
     "reason",
     "outputs",
+    "appointments",
     "request_digest",
 )
 _BRIEF_EXPRESSIONS = {
@@ -254,6 +256,7 @@ def referral_from_row(row: Mapping[str, Any]) -> Referral:
         service_request=orjson.loads(row["service_request"]),
         reason=Reason(row["reason_code"] or "", orjson.loads(row["reason"])) if row["reason"] else None,
         outputs=tuple(orjson.loads(row["outputs"])),
+        appointments=tuple(map(appointment_from_json, orjson.loads(row["appointments"]))),
         **{name: row[name] for name in _SAME_NAME_FIELDS},
     )
 
@@ -270,6 +273,7 @@ def _values(referral: Referral, request_digest: bytes) -> list[object]:
         "reason_code": referral.reason.code if referral.reason else None,
         "reason": _json(referral.reason.concept) if referral.reason else None,
         "outputs": _json(list(referral.outputs)),
+        "appointments": _json([appointment_to_json(each) for each in referral.appointments]),
         "request_digest": request_digest,
         **_columns("requester", referral.requester),
         **_columns("sender", referral.sender),

@@ -11,6 +11,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from onestory.referral.appointments.model import shown_appointment
 from onestory.referral.audit import ReferralAudit
 from onestory.referral.notices import store as notices_store
 from onestory.referral.notices.store import StoredNotice
@@ -54,7 +55,7 @@ class ReadNotices:
         next_cursor = (
             TimeCursor(next_since, notices[-1].kept_at, str(notices[-1].number)) if len(matches) > limit else None
         )
-        ids = [notice.referral_id for notice in notices]
+        ids = [notice.referral_id or notice.appointment_id for notice in notices]
         await self._audit.record_read(caller, ids, "notices", "Task", request.state.correlation_id)
         query = next_cursor and urlencode({**parameters, "cursor": next_cursor.encode()})
         answer = {
@@ -86,6 +87,7 @@ def _notice_json(notice: StoredNotice) -> dict[str, Any]:
         "reason": notice.change_reason,
         "status": notice.status,
         "at": format_instant(notice.at),
+        "appointments": [shown_appointment(appointment) for appointment in notice.appointments],
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from onestory.referral.appointments.model import changed_appointments
 from onestory.referral.lifecycle.model import Referral, ReferralKind
 from onestory.shared.events import Notice, Party
 
@@ -22,6 +23,9 @@ NOTICE_CODES = {
     "book": "referral-booked",
     "amend-booking": "referral-booking-changed",
     "cancel-booking": "referral-booking-cancelled",
+    "did-not-attend": "referral-not-attended",
+    "slot-withdrawn": "referral-slot-withdrawn",
+    "slot-offered": "referral-slot-offered",
     "complete": "referral-completed",
     "fail": "referral-failed",
     "cancel": "referral-cancelled",
@@ -57,6 +61,7 @@ _PERSON_ACTIONS = frozenset(
         "book",
         "amend-booking",
         "cancel-booking",
+        "did-not-attend",
         "complete",
         "fail",
         "cancel",
@@ -98,6 +103,10 @@ def _parties(action: str, before: Referral, after: Referral) -> Iterator[tuple[P
         if before.recipient != after.recipient:
             yield before.recipient, WITHDRAWN
         yield before.sender, code
+    for appointment in changed_appointments(before.appointments, after.appointments):
+        # It may have been made by, or be with, a party that has left the referral since.
+        yield appointment.booked_by, code
+        yield appointment.team, code
     if after.next_actor is not None:
         yield after.next_actor, code
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
+
+import orjson
 
 from onestory.referral.lifecycle.model import ReferralChange
 from onestory.referral.lifecycle.store import SqlStatement
@@ -24,6 +27,8 @@ class StoredNotice:
     - `recipient`: the role in which the party gets it, such as `holder`.
     - `reason`: its code, one of `notices.domain.NOTICE_CODES`.
     - `kept_at`: the time when it was stored.
+    - `appointment_id`: the appointment that it is about where it has no referral; empty otherwise.
+    - `appointments`: the appointments that the change concerned, and those to come, as JSON of their column.
     """
 
     number: int
@@ -39,6 +44,8 @@ class StoredNotice:
     change_reason: str
     status: str
     at: datetime
+    appointment_id: str
+    appointments: Sequence[Mapping[str, Any]]
 
 
 def insert_notices(change: ReferralChange) -> SqlStatement:
@@ -73,8 +80,11 @@ async def page(
     `before` is the last notice of the page before.
     """
     rows = await queries.fetch(
-        """select n.number, n.kept_at, n.organisation, n.team, n.recipient, n.reason, n.referral_id, c.task_id,
-               c.event_id, n.version, c.action, c.reason as change_reason, c.status, c.at
+        """select n.number, n.kept_at, n.organisation, n.team, n.recipient, n.reason, n.referral_id, n.version,
+               n.appointment_id, coalesce(c.task_id, '') as task_id, coalesce(c.reason, '') as change_reason,
+               coalesce(c.event_id, b.event_id) as event_id, coalesce(c.action, b.action) as action,
+               coalesce(c.status, b.status) as status, coalesce(c.at, b.at) as at,
+               coalesce(c.appointments, b.appointments) as appointments
            from (
                (select * from referral.notice
                 where team = '' and $1 <> '' and organisation = $1 and kept_at >= $3 and (kept_at, number) < ($4, $5)
@@ -86,7 +96,10 @@ async def page(
                     order by kept_at desc, number desc limit $6
                 ) as of_team)
            ) as n
-           join referral.change c using (person_key, referral_id, version)
+           left join referral.change c
+               on c.person_key = n.person_key and c.referral_id = n.referral_id and c.version = n.version
+           left join referral.booking_change b
+               on b.person_key = n.person_key and b.appointment_id = n.appointment_id and b.version = n.version
            order by n.kept_at desc, n.number desc limit $6""",
         organisation,
         list(teams),
@@ -110,6 +123,8 @@ async def page(
             change_reason=row["change_reason"],
             status=row["status"],
             at=row["at"],
+            appointment_id=row["appointment_id"],
+            appointments=orjson.loads(row["appointments"]),
         )
         for row in rows
     ]

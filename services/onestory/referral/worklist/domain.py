@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from onestory.referral.appointments.model import appointment_to_json, shown_appointment, upcoming_of_task
 from onestory.referral.directory.model import DirectoryNames
 from onestory.referral.lifecycle.model import Json, Referral, Status
 from onestory.shared.events import Party
@@ -209,9 +210,18 @@ def row_to_json(referral: Referral, names: DirectoryNames, scope: WorklistScope,
         "dueAt": _format_instant(referral.due_at),
         "breached": referral.due_at is not None and referral.due_at <= at,
         "escalatedAt": _format_instant(referral.escalated_at),
+        "nextAppointment": _next_appointment(referral, at),
         "sentAt": _format_instant(referral.sent_at),
         "changedAt": _format_instant(referral.changed_at),
     }
+
+
+def _next_appointment(referral: Referral, at: datetime) -> Json | None:
+    """The next appointment of the Task in force, and how many there are to come; None: there is none."""
+    to_come = upcoming_of_task(referral.appointments, referral.task_number, at)
+    if not to_come:
+        return None
+    return {**shown_appointment(appointment_to_json(to_come[0])), "ofUpcoming": len(to_come)}
 
 
 def names_needed(referrals: Sequence[Referral]) -> tuple[set[str], set[str], set[str]]:
