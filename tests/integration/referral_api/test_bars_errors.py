@@ -372,7 +372,7 @@ def test_only_the_team_that_was_asked_responds(services: Services, sender: httpx
     said = message("VALRESP01A", number, service)
 
     by_sender = send(sender, said)
-    with services.client("RZ9") as stranger:
+    with services.client("RZ4") as stranger:
         by_stranger = send(stranger, said)
 
     assert issue(by_sender)[::3] == (403, "REC_FORBIDDEN"), by_sender.text

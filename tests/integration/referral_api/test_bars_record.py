@@ -170,8 +170,7 @@ def test_slots_are_published_found_and_booked_for_a_referral(
     for each in (schedule, slot):
         receiver.put(f"/fhir/{each['resourceType']}/{name}", json=each, headers=SENT).raise_for_status()
     asked = (
-        f"/Slot?Schedule.actor:HealthcareService={service}&status=free"
-        "&start=ge2026-12-01T00:00:00Z&start=le2026-12-02T00:00:00Z"
+        f"/Slot?Schedule.actor:HealthcareService={service}&status=free&start=ge{DAY}T00:00:00Z&start=le{DAY}T23:00:00Z"
     )
     offered = found(sender, asked)
     request = one(answered(send(sender, message("REFREQ01", number, service))), "ServiceRequest")
