@@ -57,7 +57,7 @@ def _notation() -> _Notation:
         re.compile(
             rf"({_NUMBER}{dose_units}(?:\s+(?i:{_any_of(data['routes'])}))?)\s+"
             rf"({_any_of(data['after_dose'])}|{_any_of(data['after_dose']).lower()})"
-            r"(?=\s*(?:$|[.,;)(/]|prn\b|PRN\b|for\b))"
+            r"(?=\s*(?:$|[.,;)(/]|(?:" + _any_of(data["timing_ends_before"]) + r")\b))"
         ),
         re.compile(rf"\b(?:{_any_of(data['as_required'])})\b"),
         re.compile(rf"\b(?:{_any_of(data['rare'])})\b", re.I),

@@ -93,7 +93,7 @@ table{margin:0 0 2pt;width:calc(100% - 1pt)}
 caption{padding:0}th,td{padding:0 3pt;min-width:60pt;border-color:#aeb7bd}
 .c3 :is(th[scope=row],td:last-child){width:auto}.c3 th[scope=row]{min-width:140pt}
 .c3 td{min-width:86pt}.c3 td:last-child{min-width:112pt}
-.c4 th[scope=row]{width:26%}.c4 td:nth-child(3){width:18%}.c4 td:last-child{width:25%}
+.c4 th[scope=row]{width:26%}.c4 td:nth-child(3){width:21%}.c4 td:last-child{width:24%}
 td:last-child,.evidence,footer{font-size:10pt}
 .grid :is(th,td):last-child{width:auto;min-width:66pt}
 tr{break-inside:avoid}caption,thead{break-after:avoid}tbody tr:first-child{break-before:avoid}

@@ -220,6 +220,7 @@ class SummaryCodes:
     """
 
     about_me: frozenset[Code]
+    about_me_titles: tuple[str, ...]
     plans: frozenset[Code]
     lists: Mapping[str, frozenset[Code]]
     long_results: frozenset[Code]
@@ -238,6 +239,7 @@ def summary_codes() -> SummaryCodes:
     emergency = read_clinical_data("merge/plans")
     return SummaryCodes(
         about_me=_codes(table["about-me"]),
+        about_me_titles=tuple(table["about-me-titles"]),
         plans=_codes(table["plans"]) | {(each["system"], each["code"]) for each in emergency["codes"]},
         lists={name: _codes(codes) for name, codes in table["lists"].items()},
         long_results=_codes(table["long-results"]),

@@ -65,10 +65,20 @@ def about_me(record: SummaryRecord) -> Section | None:
 
 
 def is_about_me(record: SummaryRecord, fact: Fact) -> bool:
-    """Whether it is a document of the person's own words."""
-    return fact.resource_type in _DOCUMENT_TYPES and bool(
-        codes_of(record.shown(fact).content, "type") & summary_codes().about_me
-    )
+    """Whether it is a document of the person's own words: by its code, or by its title if it has the words in it."""
+    if fact.resource_type not in _DOCUMENT_TYPES:
+        return False
+    content = record.shown(fact).content
+    if codes_of(content, "type") & summary_codes().about_me:
+        return True
+    has_words = any(text_at(each, "text", "div") for each in [content, *objects_at(content, "section")])
+    names = (text_at(content, "title"), *concept_texts(content, "type")) if has_words else ()
+    return any(_is_title(name.strip().casefold()) for name in names)
+
+
+def _is_title(name: str) -> bool:
+    known = (each for each in summary_codes().about_me_titles if name.startswith(each))
+    return any(not name[len(each) : len(each) + 1].isalnum() for each in known)
 
 
 def _narrative(record: SummaryRecord, fact: Fact) -> str:

@@ -17,14 +17,20 @@ from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.sections.about_me import ended_remark
 from onestory.record.summary.sections.plans import is_in_force, plan_line
+from onestory.record.summary.values import quantity_text
 from onestory.record.summary.wording import name_of, notes
 from onestory.shared.events import REFERRAL_SYSTEM
-from onestory.shared.fhir.json import concept_texts, text_at
+from onestory.shared.fhir.json import concept_texts, object_of, objects_at, text_at
 from onestory.shared.fhir.references import is_advice_request
 
 _CARE_PLANS = SectionDefinition("18776-5", "Plan of care", types=frozenset(["CarePlan"]))
 _REQUESTS = ("ServiceRequest", "NutritionOrder", "DeviceRequest")
 _OPEN = {"active", "on-hold"}
+_FEEDING = (
+    ("oralDiet", "instruction"),
+    ("supplement", "instruction"),
+    ("enteralFormula", "administrationInstruction"),
+)
 
 
 def plan_of_care(record: SummaryRecord) -> Section | None:
@@ -60,8 +66,19 @@ def is_open_elsewhere(record: SummaryRecord, fact: Fact) -> bool:
 
 def _request_line(record: SummaryRecord, fact: Fact) -> Line:
     content = record.shown(fact).content
-    details = [*_referral_details(content, {}), *notes(content)]
+    details = [*_feeding(content), *_referral_details(content, {}), *notes(content)]
     return Line(fact, [strong(text(name_of(content)))], [text(each) for each in dict.fromkeys(details) if each])
+
+
+def _feeding(content: Mapping[str, Any]) -> Iterator[str]:
+    """How a diet or a tube feed is given (http://hl7.org/fhir/R4/nutritionorder.html); none for other requests."""
+    for element, instruction in _FEEDING:
+        yield from (text_at(each, instruction) for each in objects_at(content, element))
+    if route := ", ".join(concept_texts(content, "enteralFormula", "routeofAdministration")):
+        yield route
+    yield quantity_text(object_of(content, "enteralFormula").get("maxVolumeToDeliver"))
+    excluded = concept_texts(content, "excludeFoodModifier")
+    yield f"Without: {', '.join(excluded)}" if excluded else ""
 
 
 def open_referrals(record: SummaryRecord) -> list[Line]:

@@ -88,7 +88,8 @@ def medicines(record: SummaryRecord) -> Section | None:
     }
     taken = [line.fact for group in CURRENT for line in groups[group]]
     stated = sources.none_known_remarks(record, "medicines", taken)
-    more = f"More is held: {older} older medicines are not shown here (acute ones of more than a year, others that "
+    held = "1 older medicine is" if older == 1 else f"{older} older medicines are"
+    more = f"More is held: {held} not shown here (acute ones of more than a year, others that "
     return build_section(
         record,
         _MEDICINES,

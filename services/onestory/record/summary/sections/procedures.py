@@ -233,7 +233,7 @@ def _declined(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _procedure(content: Mapping[str, Any]) -> Iterator[str]:
-    yield unusual_status(content)
+    yield _unless_completed(content)
     yield ", ".join(concept_texts(content, "bodySite"))
     yield period_text(content.get("performedPeriod"))
     yield ", ".join(concept_texts(content, "outcome"))
@@ -254,4 +254,10 @@ def _assessment(content: Mapping[str, Any]) -> Iterator[str]:
     yield text_at(content, "summary")
     yield from (found for found in values_at(content, "finding", "basis") if isinstance(found, str))
     yield ", ".join(concept_texts(content, "finding", "itemCodeableConcept"))
-    yield unusual_status(content)
+    yield _unless_completed(content)
+
+
+def _unless_completed(content: Mapping[str, Any]) -> str:
+    """The status in words; "" for a completed one, which is what a reader expects."""
+    status = unusual_status(content)
+    return "" if status == "Completed" else status

@@ -104,11 +104,12 @@ def _limited(record: SummaryRecord, definition: SectionDefinition, kind: str, li
     if not limit.timed:
         shown = {fact.id: shown[fact.id] for line in lines[:MAX_FACTS] for fact in (line.fact, *line.others)}
         lines = lines[:MAX_FACTS]
-    remarks = [*_older(record, dates, [found for found in of_kind.values() if found[0].id not in shown])]
-    if more := len(facts) - len(shown):
+    kinds_not_shown = [found for found in of_kind.values() if found[0].id not in shown]
+    remarks = [*_older(record, dates, kinds_not_shown)]
+    if more := len(facts) - len(shown) - min(len(kinds_not_shown), MAX_NAMED):
         which = "older than six months, or twelve in microbiology and the like, or beyond the last five of their kind"
         why = which if limit.timed else "older ones of a kind that is shown"
-        remarks.append(f"More is held: {more} are not shown here ({why}).")
+        remarks.append(f"More is held: {more} {'is' if more == 1 else 'are'} not shown here ({why}).")
     if kind == summary_model.RESULT:
         remarks.append(_without_result(record, dates))
     groups = [Group("Now", topic_lines(record, kind)), *in_grid, Group("Newest first", lines)]
@@ -263,11 +264,16 @@ def _line(record: SummaryRecord, dates: ResultDates, row: Sequence[Fact], until:
     """The line of a kind: its newest result, then the earlier ones with their dates."""
     fact, *before = row
     shown = record.shown(fact)
-    details = [*_stale_warning(record, fact), *_slip(record, dates, row)]
-    details += [text(each) for each in dict.fromkeys(_details(record, fact)) if each]
+    warnings = [*_stale_warning(record, fact), *_slip(record, dates, row)]
+    details = [*warnings, *[text(each) for each in dict.fromkeys(_details(record, fact)) if each]]
     if before:
         details.append(f"Before: {'; '.join(_earlier(record, dates, each, shown.organisation) for each in before)}")
-    return Line(fact, [strong(text(name_of(shown.content))), text(dates.text(fact))], details, until, others=before)
+    name, date = name_of(shown.content), dates.text(fact)
+    if "valueDateTime" in shown.content and details and not warnings:
+        # A date beside a name is read as what the name says: the value stands there, not the day of its recording.
+        what, details = [strong(f"{text(name)}: {details[0]}")], [*details[1:], text(f"Recorded {date}")]
+        return Line(fact, what, details, until, others=before)
+    return Line(fact, [strong(text(name)), text(date)], details, until, others=before)
 
 
 def _stale_warning(record: SummaryRecord, fact: Fact) -> Iterator[str]:
