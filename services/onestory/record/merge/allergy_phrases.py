@@ -12,7 +12,14 @@ from typing import NamedTuple
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.allergens import allergens_in, known_allergens, phrase_pattern
-from onestory.record.merge.qualifiers import FAMILY_HISTORY, RULED_OUT, SUSPECTED, denies_allergy, qualification
+from onestory.record.merge.qualifiers import (
+    FAMILY_HISTORY,
+    RELATIVE,
+    RULED_OUT,
+    SUSPECTED,
+    denies_allergy,
+    qualification,
+)
 from onestory.record.merge.qualifiers import RESOLVED as QUALIFIED_RESOLVED
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.errors import Misconfigured
@@ -26,6 +33,7 @@ WARNING = "warning"
 relative has it. `UNKNOWN`: the source says that it does not know. `WARNING`: no allergy, but a
 reason not to give something."""
 _SNOMED = "http://snomed.info/sct"
+_OF_RELATIVES = frozenset([FAMILY_HISTORY, RELATIVE])
 _BY_QUALIFIER = {RULED_OUT: REFUTED, SUSPECTED: QUERIED, QUALIFIED_RESOLVED: RESOLVED}
 _MAX_REACTION_LENGTH = 120
 # A quick look that most statements do not pass.
@@ -154,7 +162,7 @@ def is_empty_word(words: str) -> bool:
 def is_family_history(words: str) -> bool:
     """Whether a text tells of the allergy of a relative."""
     in_words = allergy_words().patterns["family"].search(words.casefold())
-    return in_words is not None or FAMILY_HISTORY in qualification(words).kinds
+    return in_words is not None or not _OF_RELATIVES.isdisjoint(qualification(words).kinds)
 
 
 def qualified(told: Told, words: str) -> Told:

@@ -1,10 +1,11 @@
 """Merges Conditions: one fact for one episode of illness, not for all episodes with the same name.
 
-Rules: `same-lasting-condition` for a disease that does not go away (see `diseases.py`), `same-condition`, and
-`same-condition-undated` where an onset is not known to the day. Onsets are near when they are at most `NEAR_DAYS`
-apart. An episode lasts until its stated end. Without a stated end it is not assumed to last, or a second fracture years
-later would be joined with the first. An onset known to the month or year matches the episodes that overlap it; a
-missing onset matches the episodes that are not over. If it could match two different episodes, it matches neither.
+Rules, for statements with a code in common: `same-lasting-condition` for a disease that does not go away (see
+`diseases.py`), `same-condition`, and `same-condition-undated` where an onset is not known to the day. Onsets are near
+when they are at most `NEAR_DAYS` apart. An episode lasts until its stated end. Without a stated end it is not assumed
+to last, or a second fracture years later would be joined with the first. An onset known to the month or year matches
+the episodes that overlap it; a missing onset matches the episodes that are not over. If it could match two different
+episodes, it matches neither. Rule `same-condition-words`: the same, for the whole words of a statement without a code.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from onestory.record.merge.conflicts import negation_conflict, two_sided_conflict
-from onestory.record.merge.diseases import Answers, disease_of, opposite_conflicts
+from onestory.record.merge.diseases import Answers, Disease, disease_named, disease_of, opposite_conflicts
 from onestory.record.merge.model import Certainty, FactConflict
 from onestory.record.merge.pairs import SMALL, Bucket, Clusters, buckets, by_ordinal, candidates, joinable_pairs
-from onestory.record.merge.qualifiers import RULED_OUT
+from onestory.record.merge.qualifiers import RULED_OUT, texts_of
 from onestory.record.merge.reading import Reading, first_present
 from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import ClinicalSpan, bare_codes, codes, microseconds, span, worded
@@ -27,6 +28,7 @@ from onestory.shared.fhir.json import Code, first_object, objects, text
 RULE = "same-condition"
 UNDATED_RULE = "same-condition-undated"
 LASTING_RULE = "same-lasting-condition"
+WORDS_RULE = "same-condition-words"
 
 
 NEAR_DAYS = 14
@@ -95,9 +97,10 @@ class Conditions:
 
     def __init__(self, readings: Sequence[Reading], rules: MergeRules) -> None:
         self._readings = [each for each in readings if each.comparable]
-        self._buckets = list(buckets(self._readings, lambda each: each.codes).values())
+        of_code = buckets(self._readings, lambda each: each.codes).values()
+        self._buckets = [*of_code, *_alike_in_words(self._readings)]
         self._episodes = {reading.ordinal: _episode(reading, rules) for reading in self._readings}
-        self._diseases = {reading.ordinal: disease_of(reading.codes) for reading in self._readings}
+        self._diseases = {reading.ordinal: _disease(reading) for reading in self._readings}
         self._answers = Answers(self._readings)
 
     def join(self, clusters: Clusters) -> None:
@@ -106,16 +109,16 @@ class Conditions:
         of_day = [[each for each in bucket if episodes[each.ordinal].known_to_day] for bucket in self._buckets]
         for one, other in joinable_pairs(self._near_in_time(of_day, NEAR_DAYS + 1), clusters):
             if certainty := self._join_certainty(one, other):
-                clusters.join(one.ordinal, other.ordinal, RULE, certainty)
+                _join(clusters, one, other, RULE, certainty)
         ambiguous = self._ambiguous()
         clear = [[each for each in bucket if each.ordinal not in ambiguous] for bucket in self._buckets]
         for one, other in joinable_pairs(self._near_in_time(clear, 0), clusters):
             if self._may_be_same(one, other):
-                clusters.join(one.ordinal, other.ordinal, UNDATED_RULE, Certainty.LIKELY)
+                _join(clusters, one, other, UNDATED_RULE, Certainty.LIKELY)
         lasting = [[each for each in bucket if self._is_lasting(each)] for bucket in self._buckets]
         for one, other in joinable_pairs(lasting, clusters):
             if self._same_site(one, other):
-                clusters.join(one.ordinal, other.ordinal, LASTING_RULE, Certainty.LIKELY)
+                _join(clusters, one, other, LASTING_RULE, Certainty.LIKELY)
 
     def _near_in_time(self, groups: Sequence[Bucket], days: int) -> Iterator[Bucket]:
         """Yields the parts of each group within which two statements can be one episode.
@@ -254,6 +257,33 @@ class Conditions:
         if not (a.onset and b.onset):
             return False
         return not (_near(a, b) or a.onset.overlaps(b.onset) or _overlap(a, b))
+
+
+def _join(clusters: Clusters, one: Reading, other: Reading, rule: str, certainty: Certainty) -> None:
+    if one.codes.isdisjoint(other.codes):
+        rule, certainty = WORDS_RULE, Certainty.LIKELY
+    clusters.join(one.ordinal, other.ordinal, rule, certainty)
+
+
+def _alike_in_words(readings: Sequence[Reading]) -> Iterator[Bucket]:
+    """Yields the groups of statements with the same whole words, of which one at least has no code."""
+    uncoded = {word for each in readings if not each.codes for word in _whole_words(each)}
+    if not uncoded:
+        return
+    for bucket in buckets(readings, lambda each: uncoded.intersection(_whole_words(each))).values():
+        if any(not each.codes for each in bucket):
+            yield bucket
+
+
+def _whole_words(reading: Reading) -> set[str]:
+    named = {worded(said).strip(" .:;-") for said in texts_of(reading.content)}
+    return {words for words in named if len(words) > 1}
+
+
+def _disease(reading: Reading) -> Disease | None:
+    if reading.codes:
+        return disease_of(reading.codes)
+    return next(filter(None, map(disease_named, texts_of(reading.content))), None)
 
 
 def _episode(reading: Reading, rules: MergeRules) -> Episode:

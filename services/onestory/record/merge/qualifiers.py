@@ -25,19 +25,28 @@ RESOLVED = "resolved"
 HISTORY = "history"
 REMISSION = "remission"
 RISK = "risk"
+RELATIVE = "relative"
+"""The text begins with a relative; in a Condition, Flag or AllergyIntolerance that is family history."""
 MIXED = "mixed"
 """Part of the text is qualified, but not clearly the thing itself."""
 
 _SNOMED = "http://snomed.info/sct"
+_OF_RELATIVES = ("AllergyIntolerance", "Condition", "Flag")
+"""Types in which a text that begins with a relative tells of an illness of that person."""
 _ELEMENTS = ("code", "vaccineCode", "medicationCodeableConcept")
-_PARTS = re.compile(r"[,;.:()\[\]\n]|\s[-\u2013\u2014]+\s|\b(?:with|but|and)\b")
+_PARTS = re.compile(r"([,;.:()\[\]\n]|\s-+\s|\b(?:with|but|and)\b)")
+_CONNECTED = ("with", "but", "and")
+_PLAIN_CHARACTERS = str.maketrans({"\u2013": "-", "\u2014": "-", "\u2019": "'"})
 # Read codes have a chapter mark before their term, such as "[V]Family history of asthma".
 _MARK = re.compile(r"^\s*\[\w{1,2}\]")
 _LEAD = r"^[\s(\"'\[*\u2022-]*"
 _WORD = re.compile(r"[\w/]+")
 _MAX_LENGTH = 500
 # A quick look, because most observations tell of no relative.
-_MAY_BE_FAMILY = re.compile(r"famil|\bfam hx|\bf\.?/?h|father|mother|sister|brother|parent", re.IGNORECASE)
+_MAY_BE_FAMILY = re.compile(
+    r"famil|\bfam hx|\bf\.?/?h|father|mother|sister|brother|parent|ternal (?:hx|hist)|\b(?:mum|dad|aunt|uncle|cousin)",
+    re.IGNORECASE,
+)
 
 
 class Qualification(NamedTuple):
@@ -54,6 +63,10 @@ class QualifierRules:
     types: Mapping[str, Sequence[str]]
     before: re.Pattern[str]
     relative: re.Pattern[str]
+    relative_first: re.Pattern[str]
+    of_person: re.Pattern[str]
+    lacking: re.Pattern[str]
+    never_so: re.Pattern[str]
     allergy_denials: re.Pattern[str]
     after: re.Pattern[str]
     anywhere: re.Pattern[str]
@@ -80,11 +93,24 @@ def qualifier_rules() -> QualifierRules:
         after = {word: kind for kind, words in table["words"].items() for word in _expanded(words["after"], relatives)}
         stop = rf"(?:[\s,/]*(?:\d[\d/]*|{_alternatives(table['stop'])})(?!\w))*"
         word_for = {other: word for word, others in table["same-words"].items() for other in others}
-        telling = [word for word in {*before, *after} if len(word) > 4 or "/" in word]
+        telling = [word for word in {*before, *after} - {*table["quiet"]} if len(word) > 4 or "/" in word]
+        sides = _alternatives(table["relatives-side"])
+        anyone = rf"(?:(?:{sides})\s+)*(?:{_alternatives(table['relatives'])})(?:s|'s)?(?: x ?\d)?"
+        never_so = table["never-so"]
         return QualifierRules(
             types=table["types"],
             before=re.compile(rf"{_LEAD}({_alternatives(before)}){_END}"),
-            relative=re.compile(rf"(?:in )?(?:{_alternatives(relatives)})(?!\w)(?: at \d+| aged? \d+| \d+)?"),
+            relative=re.compile(rf"(?:in )?{anyone}(?!\w)(?: at \d+| aged? \d+| \d+)?s?"),
+            # A hyphen that joins words makes another word: "mother-child relationship".
+            relative_first=re.compile(rf"{_LEAD}{anyone}(?![\w/]|-\w)"),
+            of_person=re.compile(rf"{_BEGIN}(?:{_alternatives(table['relatives-of-person'])})(?!\w)"),
+            lacking=re.compile(
+                rf"no (?:left |right )?(?:{_alternatives(table['lacking'])})(?!\w)"
+                r"(?:\W*$|\W+(?:in|on|of|from|left|right|since|due|following|after|post)\b)"
+            ),
+            never_so=re.compile(
+                rf"(?:{_alternatives(never_so['before'])})(?:\s+|(?<=-))(?:{_alternatives(never_so['adjectives'])})"
+            ),
             allergy_denials=re.compile(rf"{_BEGIN}(?:{_alternatives(table['allergy-denials'])}){_END}"),
             after=re.compile(rf"(?:{_BEGIN}|(?=\?))({_alternatives(after)}){_END}{stop}\W*$"),
             anywhere=re.compile(rf"{_BEGIN}(?:{_alternatives(telling)}){_END}|{_QUERY}"),
@@ -142,6 +168,8 @@ def qualifier_of(resource_type: str, content: Mapping[str, Any]) -> str:
         found.discard(RULED_OUT)
     if not found:
         return ""
+    if RELATIVE in found and resource_type in _OF_RELATIVES:
+        found.add(FAMILY_HISTORY)
     if kind := next((kind for kind in kinds_of_type if kind in found), ""):
         return kind
     return (
@@ -194,17 +222,27 @@ def _topic(name: str) -> str:
 def qualification(said: str) -> Qualification:
     """The qualifiers in a text."""
     rules = qualifier_rules()
-    rest = rules.no_words.sub(" ", _MARK.sub("", " ".join(said[:_MAX_LENGTH].casefold().split())))
+    plain = _MARK.sub("", " ".join(said[:_MAX_LENGTH].casefold().translate(_PLAIN_CHARACTERS).split()))
+    if rules.lacking.match(plain):
+        return Qualification(frozenset(), plain)
+    rest = rules.no_words.sub(" ", plain)
     kinds = set()
     while (found := rules.before.match(rest)) and rest[found.end() :].strip(" ?:-"):
         kinds.add(rules.kinds_before[_worded(found[1])])
         rest = rest[found.end() :].lstrip(" :-")
-    parts = [part.strip() for part in _PARTS.split(rest)]
+    after = rest[found.end() :].strip(" ?:-,.") if (found := rules.relative_first.match(rest)) else ""
+    if after and not rules.of_person.search(after):
+        kinds.add(RELATIVE)
+        rest = after
+    split = _PARTS.split(rest)
+    parts, separators = [part.strip() for part in split[::2]], ["", *split[1::2]]
     kept = []
     for place, part in enumerate(parts):
-        if place and rules.relative.fullmatch(part):
+        if place and separators[place] not in _CONNECTED and rules.relative.fullmatch(part):
             kinds.add(FAMILY_HISTORY)
             continue
+        if separators[place] in ("", ":") and rules.never_so.fullmatch(part):
+            kinds.add(RULED_OUT)
         found = rules.after.search(part)
         if found is None or (place and part[: found.start()].strip()):
             kept.append(part)
