@@ -25,6 +25,7 @@ _AGAINST = {
     RULED_OUT: ("negation", "One says that the person has this, another that it was ruled out."),
 }
 _WORD = re.compile(r"[\w#&'-]+")
+_LISTED = re.compile(r"[,;/&+:.\n]|\band\b")
 _NEAR = (SUSPECTED, RULED_OUT, RESOLVED, HISTORY)
 
 
@@ -61,6 +62,7 @@ class DiseaseRules:
     fillers: frozenset[str]
     stages: Mapping[str, int]
     opposites: Sequence[Opposites]
+    list_heading: re.Pattern[str]
 
 
 @clinical_table
@@ -77,8 +79,14 @@ def disease_rules() -> DiseaseRules:
             by_code.update(dict.fromkeys([*each["codes"], *each.get("stages", ())], disease))
             stages.update({code: place for place, code in enumerate(each.get("stages", ()), start=1)})
             by_topic.update({_words(name) - fillers: disease for name in (each["name"], *each.get("words", ()))})
+        headings = "|".join(map(re.escape, sorted(table["list-headings"], key=len, reverse=True)))
         return DiseaseRules(
-            by_code, by_topic, fillers, stages, [_opposites(each) for each in read_clinical_data("merge/opposites")]
+            by_code,
+            by_topic,
+            fillers,
+            stages,
+            [_opposites(each) for each in read_clinical_data("merge/opposites")],
+            re.compile(rf"^\W*(?:{headings})\b(?: of\b)?"),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise Misconfigured(f"schemas/merge/chronic.yaml or opposites.yaml cannot be used: {error!r}.") from error
@@ -103,6 +111,15 @@ def disease_of(codes: Iterable[Code]) -> Disease | None:
 def disease_named(name: str) -> Disease | None:
     """The disease that a whole text names; None if it says more, or names none that the files list."""
     return disease_rules().by_topic.get(_words(qualification(name).rest) - disease_rules().fillers)
+
+
+@cache_texts(4096, read=MAX_READ_LENGTH)
+def lists_lasting_disease(words: str) -> bool:
+    """Whether a text is a list of past and present diseases, such as "PMH: T2DM, HTN", and one of them lasts."""
+    folded = words.casefold()
+    heading = disease_rules().list_heading.match(folded)
+    listed = _LISTED.split(folded[heading.end() :]) if heading else ()
+    return any((disease := disease_named(each)) is not None and disease.lasting for each in listed)
 
 
 def _words(name: str) -> frozenset[str]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from onestory.record.merge.diseases import Disease, disease_named, disease_of, stage_of
+from onestory.record.merge.diseases import Disease, disease_named, disease_of, lists_lasting_disease, stage_of
 from onestory.record.merge.model import Fact
 from onestory.record.merge.qualifiers import (
     FAMILY_HISTORY,
@@ -23,7 +23,7 @@ from onestory.record.merge.qualifiers import (
 )
 from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.model import SummaryRecord
-from onestory.record.summary.sections.topics import superseded_ids
+from onestory.record.summary.sections.topics import fact_ids_in_social_history, superseded_ids
 from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import codes_of, text_at, values_at
 
@@ -77,7 +77,8 @@ _KNOWN: WeakKeyDictionary[SummaryRecord, Sequence[PlacedProblem]] = WeakKeyDicti
 
 def _problems(record: SummaryRecord) -> Sequence[PlacedProblem]:
     # What a newer statement on the same topic has replaced stands behind that one.
-    elsewhere = superseded_ids(record).union(each for each, told in record.allergies.items() if not told.is_aside)
+    in_topics = superseded_ids(record) | fact_ids_in_social_history(record)
+    elsewhere = in_topics.union(each for each, told in record.allergies.items() if not told.is_aside)
     found = [_problem(record, fact) for fact in record.facts("Condition") if fact.id not in elsewhere]
     return sorted(found, key=lambda each: (bool(each.doubt), -each.since.timestamp(), each.fact.id))
 
@@ -107,6 +108,8 @@ def _standing(
     record: SummaryRecord, fact: Fact, since: datetime, disease: Disease | None
 ) -> tuple[ProblemStanding, datetime]:
     qualifier = qualifier_of("Condition", record.shown(fact).content)
+    if qualifier == HISTORY and any(map(lists_lasting_disease, texts_of(record.shown(fact).content))):
+        qualifier = ""
     if qualifier in _QUALIFIED:
         return _QUALIFIED[qualifier], NEVER
     contents = [statement.content for statement in record.valid_statements(fact)]

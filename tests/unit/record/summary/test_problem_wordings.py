@@ -115,3 +115,26 @@ def test_a_disease_after_an_event_is_no_event() -> None:
 )
 def test_opposites_in_words_contradict_each_other(one: str, other: str) -> None:
     assert "Sources disagree" in problems(condition(one), condition(other, HOSPITAL))
+
+
+def test_a_list_of_past_and_present_diseases_is_no_past_event() -> None:
+    shown = told(
+        said("Condition", "a", code={"text": "PMH: T2DM, HTN"}), said("Condition", "b", code={"text": "PMH: TB"})
+    )
+
+    assert shown["Problems"].index("Active") < shown["Problems"].index("PMH: T2DM, HTN")
+    assert "Date not stated: PMH: TB" in shown["Problems"]
+    assert "Date not stated: PMH: T2DM" not in shown["Problems"]
+
+
+def test_a_history_in_an_observation_does_not_expire_as_a_result() -> None:
+    history = said(
+        "Observation",
+        "o",
+        status="final",
+        code={"text": "Past medical history"},
+        valueString="COPD",
+        effectiveDateTime="2020-01-01",
+    )
+
+    assert "COPD" in told(history)["Social history and other facts"]

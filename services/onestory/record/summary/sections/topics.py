@@ -21,6 +21,12 @@ def fact_ids_of_topics(record: SummaryRecord) -> set[str]:
     return {each.fact.id for said in record.topics.values() for each in said}
 
 
+def fact_ids_in_social_history(record: SummaryRecord) -> set[str]:
+    """The ids of all facts that a line of the social history stands for: they are no problems."""
+    social = (said for said in record.topics.values() if said[0].state.section == "social-history")
+    return {each.fact.id for said in social for each in said}
+
+
 def superseded_ids(record: SummaryRecord) -> set[str]:
     """The ids of the facts on a topic that are no longer current: a newer one says otherwise, or they are too old."""
     return {
@@ -32,20 +38,29 @@ def superseded_ids(record: SummaryRecord) -> set[str]:
 
 
 def _line(record: SummaryRecord, said: Sequence[TopicStatement]) -> Line:
-    lead, *before = said
+    lead, *others = said
+    # What its source does not date may be newer.
+    undated = [each for each in others if lead.is_dated and not each.is_dated and each.state != lead.state]
+    before = [each for each in others if each not in undated]
     ended = lead.until <= record.at
     name = f"{lead.state.name}: {lead.state.months} months ago or more, not current" if ended else lead.state.name
     of_one_day = {each.state.name for each in said if each.date.uk_day and each.date.uk_day == lead.date.uk_day}
-    details = list(_other_current(record, lead, before))
+    details = [*([text(lead.words)] if lead.words else []), *_other_current(record, lead, before)]
     if len(of_one_day) > 1:
         details.insert(0, strong(text(f"Sources disagree on one day: {', '.join(sorted(of_one_day))}.")))
+    if named := dict.fromkeys(_undated(record, each) for each in undated if each.until > record.at):
+        details.insert(0, strong(text(f"Stated without a date, so it may be newer: {'; '.join(named)}.")))
     if before:
-        earlier = [f"{each.state.name} ({each.date_text})" for each in before]
+        earlier = [f"{each.words or each.state.name} ({each.date_text})" for each in before]
         details.append(text(f"Before: {'; '.join(dict.fromkeys(earlier))}"))
     until = lead.until if lead.until > record.at else NEVER
     return Line(
-        lead.fact, [strong(text(name)), text(lead.date_text)], details, until, others=[each.fact for each in before]
+        lead.fact, [strong(text(name)), text(lead.date_text)], details, until, others=[each.fact for each in others]
     )
+
+
+def _undated(record: SummaryRecord, said: TopicStatement) -> str:
+    return f"“{said.words or said.state.name}” ({record.organisation_of(record.shown(said.fact))})"
 
 
 def _other_current(record: SummaryRecord, lead: TopicStatement, before: Sequence[TopicStatement]) -> Iterator[str]:
