@@ -43,7 +43,8 @@ def warning_words() -> WarningWords:
         before, after = (phrase_pattern(raw[name]).pattern for name in ("before", "after"))
         return WarningWords(
             re.compile(rf"(?:{before}){between}"),
-            re.compile(rf"{between}(?:{after})"),
+            # "Paracetamol, avoid overheating" forbids something else.
+            re.compile(rf"{between}(?:{after})(?:\W*$|\s*[^\w\s]|\s+(?:in|if|as|due|because|with|for|until|while)\b)"),
             re.compile(rf"^\W*(?:{'|'.join(map(re.escape, raw['alone']))})\s+"),
             phrase_pattern(raw["rules"]),
             phrase_pattern(raw["conditions"]),

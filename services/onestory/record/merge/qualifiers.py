@@ -92,6 +92,7 @@ def qualifier_rules() -> QualifierRules:
         }
         after = {word: kind for kind, words in table["words"].items() for word in _expanded(words["after"], relatives)}
         stop = rf"(?:[\s,/]*(?:\d[\d/]*|{_alternatives(table['stop'])})(?!\w))*"
+        stop += r"(?:\s+(?:by|on|after|following|via|from|at)(?:\s+[\w/+-]+){1,4})?"
         word_for = {other: word for word, others in table["same-words"].items() for other in others}
         telling = [word for word in {*before, *after} - {*table["quiet"]} if len(word) > 4 or "/" in word]
         sides = _alternatives(table["relatives-side"])

@@ -1,4 +1,4 @@
-"""Puts what letters, notes and plans tell in passing of an allergy to the line of that allergy, where it has one."""
+"""Puts what letters, notes, plans and problems tell of an allergy to the line of that allergy, where it has one."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from weakref import WeakKeyDictionary
 
 from onestory.record.merge.allergy_phrases import WARNING
 from onestory.record.merge.model import Fact
-from onestory.record.summary.allergy_words import danger_of, kind_words
+from onestory.record.summary.allergy_words import danger_of, is_not_confirmed, kind_words
 from onestory.record.summary.clinical_dates import clinical_date_text
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import text
 
+_ENTRY = "AllergyIntolerance"
 MAX_ASIDES = 3
 """Asides that one line quotes; the others are counted."""
 
 
 def folded_asides(record: SummaryRecord) -> Mapping[str, Sequence[Fact]]:
-    """The asides that need no line of their own, by the id of the fact at whose line they stand.
+    """The facts that need no line of their own, by the id of the fact at whose line they stand.
 
-    The line must assert an allergy to all that the aside names, or warn of it, and be as dangerous.
+    The line must assert an allergy to all that the aside names, and be as dangerous. A problem or an alert stands at
+    the line of an AllergyIntolerance to exactly the same, if it says nothing else and nothing contradicts it.
     """
     known = _KNOWN.get(record)
     if known is None:
@@ -40,22 +42,24 @@ def _folded(record: SummaryRecord) -> Mapping[str, Sequence[Fact]]:
         if told.asserts and not told.is_aside:
             for name in told.allergens:
                 by_allergen[name].append(fact)
-    asides = [fact for fact in record.allergy_facts if record.allergies[fact.id].is_aside] if by_allergen else []
-    for fact in asides:
+    for fact in record.allergy_facts if by_allergen else ():
         told = record.allergies[fact.id]
-        if not ((told.asserts or told.standing == WARNING) and told.allergens):
+        if fact.resource_type == _ENTRY or not told.allergens or not (told.asserts or told.standing == WARNING):
             continue
         lines = by_allergen.get(min(told.allergens), ())
-        line = next((each for each in lines if _covers(record, each, fact)), None)
-        if line is not None:
+        if line := next((each for each in lines if _covers(record, each, fact)), None):
             found[line.id].append(fact)
     return found
 
 
-def _covers(record: SummaryRecord, line: Fact, aside: Fact) -> bool:
-    if not record.allergies[aside.id].allergens <= record.allergies[line.id].allergens:
+def _covers(record: SummaryRecord, line: Fact, other: Fact) -> bool:
+    mine, told = record.allergies[line.id], record.allergies[other.id]
+    if not told.allergens <= mine.allergens or danger_of(record, other) > danger_of(record, line):
         return False
-    return danger_of(record, aside) <= danger_of(record, line)
+    if told.is_aside:
+        return True
+    is_same = line.resource_type == _ENTRY and told.allergens == mine.allergens and told.standing == mine.standing
+    return is_same and not (other.conflicts or is_not_confirmed(record, other) != is_not_confirmed(record, line))
 
 
 def aside_paragraphs(record: SummaryRecord, asides: Sequence[Fact]) -> list[str]:

@@ -203,3 +203,41 @@ def test_an_empty_list_says_why_and_its_note_counts() -> None:
     assert "Allergies: not asked" in shown(listed("notasked"))
     assert shown(listed("unavailable", "Allergic to Septrin")).startswith("Active")
     assert "Active" not in shown(listed("nilknown", "Confirmed with patient"))
+
+
+def test_a_problem_and_an_alert_stand_at_the_entry_of_the_same_allergy() -> None:
+    statements = [
+        said("AllergyIntolerance", "a", code=PENICILLIN),
+        said("Condition", "c", HOSPITAL, code=concept("Penicillin allergy")),
+        said("Flag", "f", HOSPITAL, status="active", code=concept("ALLERGY: penicillin")),
+    ]
+    sections = told(*statements)
+
+    assert sections[SECTION].count("What") == 1
+    assert "Also: “Penicillin allergy” (recorded as a problem, Vale Royal Hospital)" in sections[SECTION]
+    assert "See also" not in sections[SECTION]
+    assert "ALLERGY: penicillin" in sections["Alerts"]
+
+
+def test_a_problem_that_is_contradicted_or_names_another_allergen_keeps_its_line() -> None:
+    amoxicillin = shown(
+        said("AllergyIntolerance", "a", code=PENICILLIN), said("Condition", "c", code=concept("Amoxicillin allergy"))
+    )
+
+    assert "Also:" not in amoxicillin
+    assert "Amoxicillin allergyRecorded" in amoxicillin.replace("\n", "")
+
+
+def test_an_entry_of_a_list_that_denies_is_no_allergy() -> None:
+    lists = code("886921000000105", "Allergies and adverse reactions")
+    text = shown(said("List", "l", status="current", code=lists, entry=[{"item": {"display": "No known allergies"}}]))
+
+    assert text.startswith("None known, as stated")
+    assert "Active" not in text
+
+
+def test_a_word_after_a_medicine_that_forbids_something_else_is_no_warning() -> None:
+    assert WARNINGS not in shown(said("Condition", "c", code=concept("Give paracetamol, avoid overheating")))
+    assert WARNINGS not in shown(
+        said("Condition", "c", code=concept("Malignant hyperthermia excluded by muscle biopsy"))
+    )

@@ -6,8 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from onestory.record.merge.allergens import known_allergens
-from onestory.record.merge.allergy_phrases import ACTIVE, DENIED, FAMILY, REFUTED, RESOLVED, UNKNOWN, WARNING, tell
+from onestory.record.merge.allergens import allergens_in, known_allergens
+from onestory.record.merge.allergy_phrases import (
+    ACTIVE,
+    DENIED,
+    FAMILY,
+    REFUTED,
+    RESOLVED,
+    UNKNOWN,
+    WARNING,
+    is_empty_word,
+    tell,
+)
 from onestory.record.merge.model import Fact
 from onestory.record.summary import allergy_words
 from onestory.record.summary import dates as summary_dates
@@ -63,7 +73,7 @@ def allergies(record: SummaryRecord) -> Section | None:
     hints = _Hints(medicines, RelatedAllergies(record))
     no_medicines = hints._replace(medicines={})
     lists = [fact for fact in record.facts("List") if _is_allergy_list(record, fact)]
-    nil_lists = [fact for fact in lists if _states_nil(record.shown(fact).content)]
+    nil_lists = [fact for fact in lists if _states_nil(record, fact)]
     lines = {
         _ACTIVE: [_line(record, fact, hints) for fact in _most_dangerous_first(record, facts[_ACTIVE])],
         _WARNINGS: [_line(record, fact, hints) for fact in _most_dangerous_first(record, facts[_WARNINGS])],
@@ -184,7 +194,8 @@ def _denial(record: SummaryRecord, fact: Fact, active: Sequence[Fact]) -> Line:
     told = record.allergies.get(fact.id)
     denied = told.categories if told else frozenset[str]()
     against = [each for each in active if not denied or _overlap(denied, record.allergies[each.id].categories)]
-    what = told.words if told else "None known (an empty list of allergies)"
+    named = next(filter(_denies, named_only_in_list(record, fact, "allergies")), "") if told is None else ""
+    what = told.words if told else named or "None known (an empty list of allergies)"
     details = [text(note) for note in notes(statement.content)]
     if against:
         newest = max((record.shown(each) for each in against), key=lambda each: clinical_date(each).begin)
@@ -216,8 +227,16 @@ def _is_allergy_list(record: SummaryRecord, fact: Fact) -> bool:
     return is_current and bool(codes_of(content, "code") & summary_codes().lists["allergies"])
 
 
-def _states_nil(content: Mapping[str, Any]) -> bool:
-    return any(code == "nilknown" for _, code in codes_of(content, "emptyReason"))
+def _states_nil(record: SummaryRecord, fact: Fact) -> bool:
+    """Whether a list of allergies says that there are none: why it is empty, or in the words of an entry."""
+    if any(code == "nilknown" for _, code in codes_of(record.shown(fact).content, "emptyReason")):
+        return True
+    return any(map(_denies, named_only_in_list(record, fact, "allergies")))
+
+
+def _denies(words: str) -> bool:
+    told = tell(words)
+    return is_empty_word(words) or (told is not None and told.standing == DENIED and not allergens_in(words))
 
 
 _REASONS = {
@@ -241,8 +260,9 @@ def _list_that_does_not_know(record: SummaryRecord, fact: Fact) -> Line | None:
 
 def _unresolved_entries(record: SummaryRecord, fact: Fact) -> Line | None:
     """The line for allergies that a list names in words only, without a resource that the record has."""
-    told = [note for note in notes(record.shown(fact).content) if (each := tell(note)) and each.standing == ACTIVE]
-    names = [*named_only_in_list(record, fact, "allergies"), *told]
+    listed = named_only_in_list(record, fact, "allergies")
+    noted = [note for note in notes(record.shown(fact).content) if (each := tell(note)) and each.standing == ACTIVE]
+    names = [*(each for each in listed if not _denies(each)), *noted]
     if not names:
         return None
     return Line(fact, [strong(text("; ".join(names)))], ["Named in a list of allergies"], conflicts=())
