@@ -60,6 +60,7 @@ class MentionWords(NamedTuple):
     not_names: frozenset[str]
     asks_else: re.Pattern[str]
     asks_detail: re.Pattern[str]
+    had_anaphylaxis: re.Pattern[str]
 
 
 class Elements(NamedTuple):
@@ -93,6 +94,7 @@ def mention_words() -> MentionWords:
             frozenset(raw["not-names"]),
             phrase_pattern(raw["asks-else"]),
             phrase_pattern(raw["asks-detail"]),
+            re.compile(rf"(?:{phrase_pattern(raw['had']).pattern})\W+anaphyla"),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise Misconfigured(f"schemas/merge/allergy-mentions.yaml cannot be used: {error!r}.") from error
@@ -200,6 +202,8 @@ def _names_something(words: str) -> bool:
     """Whether the words about an allergy name what it is to."""
     if allergens_in(words):
         return _ALLERGY.search(words) is not None or _AFTER_SOMETHING.search(words) is not None or " with " in words
+    if mention_words().had_anaphylaxis.search(words):
+        return True
     return any(found[1] not in mention_words().not_names for found in _TO_SOMETHING.finditer(words))
 
 

@@ -176,6 +176,12 @@ def qualified(told: Told, words: str) -> Told:
     return told._replace(standing=standing)
 
 
+def _split_heading(folded: str) -> tuple[str, str]:
+    """A heading such as "drug allergies:" and the words after it; both are "" if the text has none."""
+    heading, mark, after = (each.strip() for each in re.sub(r"\s+[-\u2013]\s+", ":", folded, count=1).partition(":"))
+    return (heading, after.strip(" .")) if mark and heading in allergy_words().headings else ("", "")
+
+
 def may_tell(folded: str) -> bool:
     """Whether a text in lower case has a word that may tell of an allergy. A quick look that most texts do not pass."""
     return _MENTION.search(folded) is not None
@@ -190,9 +196,15 @@ def tell(words: str) -> Told | None:
     patterns = allergy_words().patterns
     if is_family_history(words) or patterns["never"].search(folded):
         return None
+    heading, after = _split_heading(folded)
+    if heading and after in allergy_words().nothing:
+        return Told(DENIED, is_reaction=False)
+    if heading and after in allergy_words().unknown:
+        return None
     cleaned = patterns["other"].sub(" ", folded)
     rest = _NO_SUCH_ALLERGY.sub(" ", patterns["denials"].sub(" ", cleaned))
-    if not (_tells(rest) or _is_drug_reaction(rest)):
+    is_denied = heading and rest != cleaned and not _tells(rest.replace(heading, " ", 1))
+    if is_denied or not (_tells(rest) or _is_drug_reaction(rest)):
         return Told(DENIED, is_reaction=False) if rest != cleaned else None
     is_reaction = not any(
         word in rest for word in ("allergy", "allergies", "allergic to", "intoler", "hypersensitivity to")

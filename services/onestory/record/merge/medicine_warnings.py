@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
-from onestory.record.merge.allergens import known_allergens, phrase_pattern
+from onestory.record.merge.allergens import allergens_in, known_allergens, phrase_pattern
 from onestory.record.merge.allergy_phrases import WARNING, AllergyReading, reading_of
 from onestory.record.merge.qualifiers import RULED_OUT, qualification
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import concept_text, text_at, values_at
 
-RULE, CONDITION = "rule", "condition"
-"""Kinds of warnings: a rule not to give something, and a condition or need to know of."""
+RULE, NAMED_RULE, CONDITION = "rule", "named-rule", "condition"
+"""Kinds of warnings: a rule not to give something, one that counts only as a name, and a condition to know of."""
+_FIRST_PART = re.compile(r"\s[-\u2013]\s|[:;,(]")
 _OVER = ("resolved", "inactive", "remission")
 _NO_STATEMENT = ("cancelled", "registered", "inactive", "entered-in-error")
 
@@ -30,6 +31,7 @@ class WarningWords(NamedTuple):
     after: re.Pattern[str]
     alone: re.Pattern[str]
     rules: re.Pattern[str]
+    names: re.Pattern[str]
     conditions: re.Pattern[str]
 
 
@@ -47,6 +49,7 @@ def warning_words() -> WarningWords:
             re.compile(rf"{between}(?:{after})(?:\W*$|\s*[^\w\s]|\s+(?:in|if|as|due|because|with|for|until|while)\b)"),
             re.compile(rf"^\W*(?:{'|'.join(map(re.escape, raw['alone']))})\s+"),
             phrase_pattern(raw["rules"]),
+            phrase_pattern(raw["names"]),
             phrase_pattern(raw["conditions"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -59,6 +62,8 @@ def warning_in(words: str) -> str:
     known, folded = warning_words(), words.casefold()
     if known.rules.search(folded) or _forbids(folded, known):
         return RULE
+    if known.names.search(folded):
+        return NAMED_RULE
     if known.conditions.search(folded) and RULED_OUT not in qualification(words).kinds:
         return CONDITION
     return ""
@@ -86,9 +91,16 @@ def warning_named(resource_type: str, content: Mapping[str, Any]) -> AllergyRead
     kind = warning_in(words)
     if not kind or "refuted" in values_at(content, "verificationStatus", "coding", "code"):
         return None
-    if kind == RULE and _is_over(content):
+    if kind != CONDITION and _is_over(content):
         return None
-    return reading_of(words, words, (), WARNING, is_reaction=False, is_aside=kind == CONDITION)
+    return reading_of(words, words, (), WARNING, is_reaction=False, is_aside=kind == CONDITION or _names_more(content))
+
+
+def _names_more(content: Mapping[str, Any]) -> bool:
+    """Whether a name with a rule is that of a problem too: "Asthma - avoid beta blockers"."""
+    displays = [each for each in values_at(content, "code", "coding", "display") if isinstance(each, str)]
+    first = _FIRST_PART.split(concept_text(content.get("code")), maxsplit=1)[0]
+    return any(not (warning_in(each) or allergens_in(each)) for each in (first, *displays))
 
 
 def _value(content: Mapping[str, Any]) -> str:

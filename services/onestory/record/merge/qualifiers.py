@@ -249,6 +249,8 @@ def qualification(said: str) -> Qualification:
             kept.append(part)
         elif part[: found.start()].strip() or place:
             kinds.add(rules.kinds_after[_worded(found[1])])
+            if part.endswith("?"):
+                kinds.add(SUSPECTED)
             kept.append(part[: found.start()].strip())
         else:
             kept.append(part)

@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.summary.values import has_value
-from onestory.shared.fhir.json import Code, codes_of, concept_texts
+from onestory.shared.fhir.json import Code, codes_of, concept_texts, text_at
 
 _SNOMED = "http://snomed.info/sct"
 _NUMBERS = ("valueQuantity", "valueInteger", "valueRange", "valueRatio", "valueSampledData", "component")
 _OF_A_TEST = ("interpretation", "dataAbsentReason", "referenceRange", "specimen", "hasMember")
+
+
+_ANSWERS = ("yes", "no", "y", "n")
 
 
 class _PlainFacts(NamedTuple):
@@ -38,7 +41,7 @@ def is_plain_fact(content: Mapping[str, Any]) -> bool:
         return False
     if "category" in content and not known.tests.isdisjoint(code for _, code in codes_of(content, "category")):
         return False
-    if "valueBoolean" in content or not has_value(content):
+    if "valueBoolean" in content or not has_value(content) or text_at(content, "valueString").casefold() in _ANSWERS:
         return True
     names = " ".join(concept_texts(content, "code")).casefold()
     return any(word in names for word in known.words)

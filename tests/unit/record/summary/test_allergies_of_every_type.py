@@ -26,6 +26,12 @@ def concept(text: str) -> Json:
     [
         ("Procedure", {"status": "completed", "code": PENICILLIN}, "Allergy to penicillin"),
         ("ClinicalImpression", {"summary": "Anaphylaxis to co-amoxiclav. Given adrenaline."}, "Anaphylaxis to co-amox"),
+        ("ClinicalImpression", {"summary": "Treated for anaphylaxis, cause unknown"}, "Treated for anaphylaxis"),
+        (
+            "ClinicalImpression",
+            {"summary": "PMH asthma. Allergies: penicillin (rash)."},
+            "Allergies: penicillin (rash)",
+        ),
         ("ClinicalImpression", {"finding": [{"itemCodeableConcept": concept("Latex allergy")}]}, "Latex allergy"),
         ("DiagnosticReport", {"conclusion": "IgE mediated allergy to amoxicillin confirmed"}, "allergy to amoxicillin"),
         ("DocumentReference", {"description": "Letter: allergic to trimethoprim"}, "allergic to trimethoprim"),
@@ -78,6 +84,8 @@ def test_an_aside_stays_in_the_section_of_its_type() -> None:
         ("Communication", {"payload": [{"contentString": "Please update allergy status"}]}),
         ("ClinicalImpression", {"summary": "If allergic to penicillin give clarithromycin."}),
         ("ClinicalImpression", {"summary": "Mother allergic to penicillin."}),
+        ("ClinicalImpression", {"summary": "Rash likely viral, not due to amoxicillin."}),
+        ("ClinicalImpression", {"summary": "No signs of anaphylaxis after amoxicillin."}),
         ("Immunization", {"note": [{"text": "No allergies, well today"}]}),
         ("AdverseEvent", {"event": concept("Fall from bed")}),
     ],
@@ -241,3 +249,25 @@ def test_a_word_after_a_medicine_that_forbids_something_else_is_no_warning() -> 
     assert WARNINGS not in shown(
         said("Condition", "c", code=concept("Malignant hyperthermia excluded by muscle biopsy"))
     )
+
+
+@pytest.mark.parametrize("words", ["Allergies - nil known", "Drug allergy status: NKDA", "Allergies: none"])
+def test_a_heading_with_a_denial_denies(words: str) -> None:
+    assert shown(said("Condition", "c", code=concept(words))).startswith("None known, as stated")
+
+
+def test_a_problem_with_a_rule_stays_a_problem() -> None:
+    sections = told(said("Condition", "c", code=concept("Asthma - avoid beta-blockers")))
+
+    assert "Asthma - avoid beta-blockers" in sections["Problems"]
+    assert sections[SECTION].startswith(WARNINGS)
+
+
+@pytest.mark.parametrize(
+    "words", ["No IM injections - on warfarin", "No BP left arm - lymphoedema", "Avoid live vaccines"]
+)
+def test_a_rule_that_is_the_name_of_a_problem_is_not_ruled_out(words: str) -> None:
+    sections = told(said("Condition", "c", code=concept(words)))
+
+    assert words in sections[SECTION]
+    assert "Ruled out" not in sections["Problems"]
