@@ -23,6 +23,7 @@ from onestory.record.merge.qualifiers import RULED_OUT, texts_of
 from onestory.record.merge.reading import Reading, first_present
 from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import ClinicalSpan, bare_codes, codes, microseconds, span, worded
+from onestory.record.text_cache import MAX_CACHED_LENGTH
 from onestory.shared.fhir.json import Code, first_object, objects, text
 
 RULE = "same-condition"
@@ -277,7 +278,8 @@ def _alike_in_words(readings: Sequence[Reading]) -> Iterator[Bucket]:
 
 def _whole_words(reading: Reading) -> set[str]:
     named = {worded(said).strip(" .:;-") for said in texts_of(reading.content)}
-    return {words for words in named if len(words) > 1}
+    # A longer text is a note, and no name.
+    return {words for words in named if 1 < len(words) <= MAX_CACHED_LENGTH}
 
 
 def _disease(reading: Reading) -> Disease | None:
