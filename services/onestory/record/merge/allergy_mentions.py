@@ -30,7 +30,7 @@ from onestory.record.merge.allergy_phrases import (
     tell,
 )
 from onestory.record.merge.answers import QUESTIONNAIRE, answers
-from onestory.record.merge.medicine_warnings import RULE, warning_in
+from onestory.record.merge.medicine_warnings import CONDITION, RULE, warning_in
 from onestory.record.text_cache import cache_texts
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code, codes_of, concept_text, objects_at, text_at, values_at
@@ -48,6 +48,7 @@ _TO_SOMETHING = re.compile(
 _BARE = re.compile(r"anaphyla\w+(?: reaction| shock)?")
 _AFTER_SOMETHING = re.compile(r"\b(?:after|following|due to|caused by|secondary to|induced|reaction)\b")
 _ALLERGY = re.compile(r"allerg|anaphyla|intoleran|drug sensitivit")
+_YES = ("yes", "y", "true")
 _CANCELLED = "entered-in-error"
 
 
@@ -172,7 +173,7 @@ def _of_words(elements: Elements, words: str, codes: Collection[Code] | None = N
         found = reading_of(words, words, codes or (), told.standing, is_reaction=told.is_reaction, is_aside=True)
         if told.standing != DENIED or elements.denials or found.allergens:
             yield found
-    elif elements.warnings and warning_in(words) == RULE:
+    elif elements.warnings and warning_in(words) in (RULE, CONDITION):
         yield reading_of(words, words, codes or (), WARNING, is_reaction=False, is_aside=True)
 
 
@@ -219,6 +220,8 @@ def _answered(content: Mapping[str, Any]) -> Iterator[AllergyReading]:
             is_open = found is not None and found.standing == ACTIVE and not found.allergens
             if found:
                 yield found
+            elif answer.strip(" .").casefold() in _YES and warning_in(question):
+                yield reading_of(f"{question}: {answer}", question, (), WARNING, is_reaction=False, is_aside=True)
             else:
                 yield from _of_words(mention_words().elements[QUESTIONNAIRE], answer)
 
@@ -234,7 +237,7 @@ def _answer(question: str, answer: str) -> AllergyReading | None:
         return AllergyReading(shown, UNKNOWN, frozenset(), frozenset(), is_reaction=False, is_aside=True)
     if _is_nothing(answer):
         return reading_of(shown, question, (), DENIED, is_reaction=False, is_aside=True)
-    if plain in ("yes", "y", "true") or asked:
+    if plain in _YES or asked:
         return reading_of(shown, shown, (), ACTIVE, is_reaction=False, is_aside=True)
     return _as_stated(answer, shown)
 

@@ -64,6 +64,9 @@ def allergy_name(record: SummaryRecord, fact: Fact) -> str:
     name = name_or_note(shown)
     if name != name_of(shown):
         return name
+    if told.allergens and any(name == code for _, code in codes_of(shown, "code")):
+        # A code without words: what it names is known.
+        return f"{', '.join(sorted(told.allergens))} (code {name})"
     if is_empty_word(name):
         return next((each for each in _displays(shown) if not is_empty_word(each)), name)
     if text_at(shown, "code", "text"):

@@ -97,6 +97,7 @@ def test_a_relative_alone_at_the_beginning_of_an_observation_is_no_illness() -> 
         "Dementia not diagnosed",
         "Lung cancer excluded by CT biopsy",
         "Screen negative for depression",
+        "Malignant hyperthermia - biopsy negative",
         "No spleen injury",
         "No kidney disease",
         "No speech problems",
@@ -123,6 +124,7 @@ def test_a_denial_in_other_words_rules_out(words: str) -> None:
         "Non-epileptic attack disorder",
         "Hypoglycaemia, not diabetic",
         "Diabetes without complication",
+        "Previously diagnosed COPD",
     ],
 )
 def test_what_a_person_lacks_is_a_finding_and_no_denial(words: str) -> None:

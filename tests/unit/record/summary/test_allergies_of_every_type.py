@@ -271,3 +271,17 @@ def test_a_rule_that_is_the_name_of_a_problem_is_not_ruled_out(words: str) -> No
 
     assert words in sections[SECTION]
     assert "Ruled out" not in sections["Problems"]
+
+
+def test_an_allergy_that_is_a_code_without_words_has_a_name() -> None:
+    bare = {"coding": [{"system": "http://snomed.info/sct", "code": "294505008"}]}
+
+    assert "Amoxicillin (code 294505008)" in shown(said("AllergyIntolerance", "a", code=bare))
+
+
+def test_a_condition_to_know_of_counts_in_answers_and_letters() -> None:
+    asked = {"linkId": "1", "text": "Any problems with anaesthetics?", "answer": [{"valueBoolean": True}]}
+    letter = said("DocumentReference", "d", status="current", description="Anaesthetic alert: suxamethonium apnoea")
+
+    assert shown(said("QuestionnaireResponse", "q", status="completed", item=[asked])).startswith(WARNINGS)
+    assert shown(letter).startswith(WARNINGS)
