@@ -191,6 +191,11 @@ def mention_in(words: str) -> Told | None:
     return qualified(told, words) if told.standing == DENIED or _names_something(folded) else None
 
 
+def tells_of_cause(words: str) -> bool:
+    """Whether a note on a reaction names its cause, and not only what was given for it."""
+    return tell(words) is not None or _AFTER_SOMETHING.search(words.casefold()) is not None
+
+
 def _tells_of_drug_reaction(words: str) -> bool:
     """Whether a reaction followed a medicine: "urticaria after IV contrast"."""
     patterns = allergy_words().patterns

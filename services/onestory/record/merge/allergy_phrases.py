@@ -42,6 +42,7 @@ _MENTION = re.compile(
     r"|\breact|\badr\b|side effect|tolerate|must not|not give|never give"
 )
 
+_DATE = re.compile(r"\b(?:\d{1,2}/){0,2}(?:19|20)\d\d\b")
 _NO_SUCH_ALLERGY = re.compile(
     r"\b(?:no|nil|denies|denied|denies any|never had|does not have)(?: known)? (?:an? )?(?:[\w'-]+ ){1,2}"
     r"allerg(?:y|ies)\b"
@@ -102,7 +103,7 @@ def reading_of(
     known = known_allergens()
     by_code = {known.names_by_code[code] for code in found_codes if code in known.names_by_code}
     # The code names the allergen better than words, which may name what was tolerated instead.
-    allergens = frozenset(by_code) or allergens_in(named)
+    allergens = frozenset(by_code) or _allergens_named(named)
     folded = named.casefold()
     stated = [values for word, values in allergy_words().categories.items() if word in folded]
     by_words: frozenset[str] = frozenset[str]().union(*stated)
@@ -110,6 +111,14 @@ def reading_of(
     # "No drug allergies" covers all drugs; "drug allergy: latex" is about latex.
     categories = (by_words or by_allergen) if standing == DENIED else (by_allergen or by_words)
     return AllergyReading(words, standing, allergens, categories, is_reaction, is_aside)
+
+
+def _allergens_named(words: str) -> frozenset[str]:
+    """The allergens that a text names, without those that were given instead or tolerated."""
+    found = allergens_in(words)
+    if len(found) > 1 and (then := allergy_words().patterns["then"].search(words.casefold())):
+        return allergens_in(words[: then.start()]) or found
+    return found
 
 
 @clinical_table
@@ -137,7 +146,8 @@ def allergy_words() -> AllergyWords:
                 for each in read_clinical_data("merge/none-known")["AllergyIntolerance"]
             },
             heading_codes=_written(raw["heading-codes"]),
-            patterns={name: phrase_pattern(raw[name]) for name in (*phrases, "family", "never")},
+            patterns={name: phrase_pattern(raw[name]) for name in (*phrases, "family", "never")}
+            | {"then": phrase_pattern(read_clinical_data("merge/allergy-mentions")["then"])},
             nothing=frozenset(each.casefold() for each in raw["nothing"]),
             unknown=frozenset(each.casefold() for each in raw["unknown"]),
             unknown_codes=_written(raw["unknown-codes"]),
@@ -231,7 +241,7 @@ def _only_connecting(words: str) -> bool:
     rest = patterns["drug-reactions"].sub(
         " ", known_allergens().word_pattern.sub(" ", words.replace("-induced", " induced"))
     )
-    return not re.search(r"\w", patterns["connecting"].sub(" ", rest))
+    return not re.search(r"\w", patterns["connecting"].sub(" ", _DATE.sub(" ", rest)))
 
 
 def _tells(words: str) -> bool:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from onestory.record.merge.allergens import known_allergens
-from onestory.record.merge.allergy_mentions import mention_words, read_mention
+from onestory.record.merge.allergy_mentions import mention_words, read_mention, tells_of_cause
 from onestory.record.merge.allergy_phrases import (
     ACTIVE,
     DENIED,
@@ -74,7 +74,12 @@ def _read_name(resource_type: str, content: Mapping[str, Any]) -> AllergyReading
         told = Told(ACTIVE, is_reaction=False)
     standing = _standing(content, qualified(told, concept_text(concept)))
     shown = " ".join([concept_text(concept), *_suspects(content)])
-    return reading_of(shown, f"{words} {shown}", found_codes, standing, is_reaction=told.is_reaction)
+    reading = reading_of(shown, f"{words} {shown}", found_codes, standing, is_reaction=told.is_reaction)
+    if reading.allergens or "note" not in content:
+        return reading
+    # "Adverse reaction to drug" has its drug in a note.
+    noted = [each for each in values_at(content, "note", "text") if isinstance(each, str) and tells_of_cause(each)]
+    return reading_of(shown, f"{words} {' '.join(noted)}", found_codes, standing, is_reaction=told.is_reaction)
 
 
 def _read_allergy_intolerance(content: Mapping[str, Any]) -> AllergyReading:

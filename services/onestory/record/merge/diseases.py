@@ -63,6 +63,7 @@ class DiseaseRules:
     stages: Mapping[str, int]
     opposites: Sequence[Opposites]
     list_heading: re.Pattern[str]
+    no_diagnosis: frozenset[str]
 
 
 @clinical_table
@@ -87,6 +88,7 @@ def disease_rules() -> DiseaseRules:
             stages,
             [_opposites(each) for each in read_clinical_data("merge/opposites")],
             re.compile(rf"^\W*(?:{headings})\b(?: of\b)?"),
+            frozenset(table["no-diagnosis"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise Misconfigured(f"schemas/merge/chronic.yaml or opposites.yaml cannot be used: {error!r}.") from error
@@ -120,6 +122,11 @@ def lists_lasting_disease(words: str) -> bool:
     heading = disease_rules().list_heading.match(folded)
     listed = _LISTED.split(folded[heading.end() :]) if heading else ()
     return any((disease := disease_named(each)) is not None and disease.lasting for each in listed)
+
+
+def names_no_diagnosis(words: str) -> bool:
+    """Whether a whole text names no diagnosis: "None", "See notes"."""
+    return " ".join(words.casefold().split()).strip(" .") in disease_rules().no_diagnosis
 
 
 def _words(name: str) -> frozenset[str]:

@@ -33,6 +33,8 @@ class WarningWords(NamedTuple):
     rules: re.Pattern[str]
     names: re.Pattern[str]
     conditions: re.Pattern[str]
+    illnesses: re.Pattern[str]
+    caused: re.Pattern[str]
 
 
 @clinical_table
@@ -51,6 +53,8 @@ def warning_words() -> WarningWords:
             phrase_pattern(raw["rules"]),
             phrase_pattern(raw["names"]),
             phrase_pattern(raw["conditions"]),
+            phrase_pattern(raw["illnesses"]),
+            phrase_pattern(raw["caused"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise Misconfigured(f"schemas/merge/allergy-mentions.yaml cannot be used: {error!r}.") from error
@@ -64,9 +68,15 @@ def warning_in(words: str) -> str:
         return RULE
     if known.names.search(folded):
         return NAMED_RULE
-    if known.conditions.search(folded) and RULED_OUT not in qualification(words).kinds:
-        return CONDITION
-    return ""
+    is_known = known.conditions.search(folded) or _was_caused(folded.replace("-", " "), known)
+    return CONDITION if is_known and RULED_OUT not in qualification(words).kinds else ""
+
+
+def _was_caused(words: str, known: WarningWords) -> bool:
+    """Whether the text tells of a serious illness that a medicine caused."""
+    if not (known.illnesses.search(words) and known.caused.search(words)):
+        return False
+    return "medication" in known_allergens().categories_of(allergens_in(words))
 
 
 def _forbids(words: str, known: WarningWords) -> bool:

@@ -52,6 +52,7 @@ _TITLES = (
     ("type", "text"),
     ("type", "coding", "display"),
 )
+_NO = ("no", "n", "none", "nil", "denies", "denied", "false", "not present", "absent")
 _PRIVACY = {"patient-privacy", ""}
 
 
@@ -141,9 +142,15 @@ def place_of(resource_type: str, contents: Sequence[Mapping[str, Any]], plan_cod
         return DISSENT
     if resource_type == "Flag":
         return ALERT
-    if resource_type in places().types and any(alert_kind(content) for content in contents):
+    if resource_type in places().types and any(alert_kind(each) and not _is_answered_no(each) for each in contents):
         return ALERT
     return ""
+
+
+def _is_answered_no(content: Mapping[str, Any]) -> bool:
+    """Whether an Observation answers its own name with "no"."""
+    value = text_at(content, "valueString") or next(iter(concept_texts(content, "valueCodeableConcept")), "")
+    return content.get("valueBoolean") is False or small_letters(value).strip(" .") in _NO
 
 
 def alert_kind(content: Mapping[str, Any]) -> AlertKind | None:

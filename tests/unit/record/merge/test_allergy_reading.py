@@ -63,7 +63,6 @@ def test_a_condition_that_names_an_allergy_is_one(words: str, allergens: set[str
         "Family history of penicillin allergy",
         "FH: nut allergy",
         "Desensitisation to wasp venom (allergy)",
-        "Gastric ulcer due to aspirin",
         "Poisoning caused by paracetamol",
         "Penicillin",
         "Asthma",
@@ -164,3 +163,10 @@ def test_the_longest_name_of_an_allergen_counts() -> None:
 
     assert told is not None
     assert told.allergens == {"Phenoxymethylpenicillin"}
+
+
+def test_an_illness_that_a_medicine_caused_is_a_warning_and_no_allergy() -> None:
+    told = read_allergy("Condition", condition("Gastric ulcer due to aspirin"))
+
+    assert told is not None
+    assert (told.standing, told.asserts, told.is_aside) == ("warning", False, True)

@@ -285,3 +285,53 @@ def test_a_condition_to_know_of_counts_in_answers_and_letters() -> None:
 
     assert shown(said("QuestionnaireResponse", "q", status="completed", item=[asked])).startswith(WARNINGS)
     assert shown(letter).startswith(WARNINGS)
+
+
+def ordered(name: str) -> Statement:
+    return said(
+        "MedicationRequest", "m", HOSPITAL, status="active", intent="order", medicationCodeableConcept=concept(name)
+    )
+
+
+def test_what_was_given_instead_or_tolerated_is_no_allergen() -> None:
+    note = said(
+        "MedicationRequest",
+        "m",
+        status="active",
+        intent="order",
+        medicationCodeableConcept=concept("Clarithromycin 500mg tablets"),
+        note=[{"text": "Allergic to penicillin so clarithromycin given"}],
+    )
+    tolerates = said("AllergyIntolerance", "a", code=concept("Penicillin - tolerates cefalexin"))
+
+    assert "Allergy recorded" not in told(note)["Medicines"]
+    assert "Allergy recorded" not in told(tolerates, ordered("Cefalexin 500mg capsules"))["Medicines"]
+
+
+def test_the_note_of_an_adverse_reaction_names_its_drug() -> None:
+    reaction = said(
+        "Condition",
+        "c",
+        code=code("62014003", "Adverse reaction to drug"),
+        note=[{"text": "ramipril - angioedema 2019"}],
+    )
+
+    assert "Allergy recorded: Adverse reaction to drug" in told(reaction, ordered("Ramipril 5mg capsules"))["Medicines"]
+
+
+@pytest.mark.parametrize("words", ["Flucloxacillin-induced hepatitis", "Cholestatic jaundice due to flucloxacillin"])
+def test_a_serious_illness_that_a_medicine_caused_is_a_warning_and_a_problem(words: str) -> None:
+    sections = told(said("Condition", "c", code=concept(words)), ordered("Flucloxacillin 500mg capsules"))
+
+    assert sections[SECTION].startswith(WARNINGS)
+    assert words in sections["Problems"]
+    assert f"Warning recorded: {words}" in sections["Medicines"]
+
+
+def test_a_slip_of_the_pen_still_meets_the_medicine() -> None:
+    assert (
+        "Allergy recorded: pencillin"
+        in told(said("AllergyIntolerance", "a", code=concept("pencillin")), ordered("Amoxicillin 500mg capsules"))[
+            "Medicines"
+        ]
+    )

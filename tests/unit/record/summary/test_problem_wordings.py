@@ -138,3 +138,25 @@ def test_a_history_in_an_observation_does_not_expire_as_a_result() -> None:
     )
 
     assert "COPD" in told(history)["Social history and other facts"]
+
+
+def test_an_entry_without_a_diagnosis_is_a_remark() -> None:
+    shown = told(
+        *[said("Condition", str(place), code={"text": words}) for place, words in enumerate(["None", "See notes"])]
+    )
+
+    assert "Stated without a diagnosis: “None”" in shown["Problems"]
+    assert "Active" not in shown["Problems"]
+
+
+@pytest.mark.parametrize(
+    "words", ["Outgrown asthma", "Grown out of eczema", "Hodgkin lymphoma - complete remission 2015"]
+)
+def test_what_has_gone_is_past_illness(words: str) -> None:
+    assert words in told(said("Condition", "a", code={"text": words}))["Past illness"]
+
+
+def test_a_question_that_is_answered_with_no_is_no_alert() -> None:
+    asked = said("Observation", "o", status="final", code={"text": "Domestic abuse"}, valueString="No")
+
+    assert "Alerts" not in told(asked)

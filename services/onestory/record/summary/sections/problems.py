@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from onestory.record.merge.diseases import Disease
+from onestory.record.merge.diseases import Disease, names_no_diagnosis
 from onestory.record.merge.model import Fact
 from onestory.record.summary import sources
 from onestory.record.summary.allergy_words import allergy_name, name_or_note, recorded_as_problems
@@ -53,9 +53,12 @@ def problems(record: SummaryRecord) -> Section | None:
     by_standing: dict[ProblemStanding, list[PlacedProblem]] = {standing: [] for standing in ProblemStanding}
     every = problems_of(record)
     by_id = {problem.fact.id: problem for problem in every}
+    nameless = [problem for problem in every if names_no_diagnosis(name_or_note(record.shown(problem.fact).content))]
     for problem in every:
         standing = ProblemStanding.RULED_OUT if _is_ruled_out(record, problem, by_id) else problem.standing
         by_standing[standing].append(problem)
+    for standing, found in by_standing.items():
+        by_standing[standing] = [each for each in found if each not in nameless]
     active = _by_disease(by_standing[ProblemStanding.ACTIVE])
     events = sorted(by_standing[ProblemStanding.EVENT], key=lambda each: not each.dated)
     kept = {
@@ -81,10 +84,11 @@ def problems(record: SummaryRecord) -> Section | None:
         remarks=[
             *stated,
             _allergies_remark(record),
+            _nameless_remark(record, nameless),
             *_more(len(by_standing[ProblemStanding.VISIT]) - len(visits), "older diagnoses at visits"),
         ],
         empty="nilknown" if stated else "unavailable",
-        also_entries=recorded_as_problems(record),
+        also_entries=[*recorded_as_problems(record), *[problem.fact for problem in nameless]],
     )
 
 
@@ -99,6 +103,13 @@ def _allergies_remark(record: SummaryRecord) -> str:
     """A remark for the allergies that a source recorded as problems, because they are not listed here."""
     names = [text(allergy_name(record, fact)) for fact in recorded_as_problems(record)]
     return f"Recorded as problems, and shown among the allergies: {'; '.join(names)}." if names else ""
+
+
+def _nameless_remark(record: SummaryRecord, nameless: Sequence[PlacedProblem]) -> str:
+    """A remark for entries that name no diagnosis, such as "See notes"."""
+    shown = [record.shown(problem.fact) for problem in nameless]
+    names = [text(f"“{name_or_note(each.content)}” ({record.organisation_of(each)})") for each in shown]
+    return f"Stated without a diagnosis: {'; '.join(dict.fromkeys(names))}." if names else ""
 
 
 def past_illness(record: SummaryRecord) -> Section | None:
