@@ -66,7 +66,8 @@ caption{text-align:left;font-weight:bold;padding:.15rem 0}
 th,td{border:1px solid #768692;padding:.15rem .4rem;text-align:left;vertical-align:top;min-width:5.5rem;hyphens:none}
 th[scope=row]{font-weight:normal}thead th{background:#f0f4f5}
 .c3 th[scope=row]{width:32%}.c3 td:last-child{width:27%}
-.c4 th[scope=row]{width:26%}.c4 td:nth-child(3){width:19%}.c4 td:last-child{width:25%}
+.c4 th[scope=row]{width:30%}.c4 td:last-child{width:28%}
+.medicines th[scope=row]{width:26%}.medicines td:nth-child(3){width:19%}.medicines td:last-child{width:25%}
 td:last-child{color:#425563;font-size:.875rem}
 .whole{white-space:nowrap}
 .when{display:block;font-size:.875rem;color:#425563;white-space:nowrap}
@@ -74,7 +75,7 @@ td:last-child{color:#425563;font-size:.875rem}
 .br{display:block}.evidence{font-size:.875rem;color:#425563}summary{cursor:pointer}
 details.evidence>summary::before{content:"\\25B8  "}
 details.evidence>summary{display:inline-block}details.evidence{display:inline}
-header{border-bottom:2px solid #005eb8}header p>strong:first-child{font-size:1.4rem}
+header{border-bottom:2px solid #005eb8}header p:first-of-type>strong:first-child{font-size:1.4rem}
 #s-notices{border:3px solid #d5281b;padding:0 .75rem .25rem;margin-top:.5rem}#s-notices h2{margin-top:.25rem}
 .paper{display:none}
 @media(max-width:40rem){body{padding:.25rem .5rem}
@@ -86,20 +87,23 @@ table:not(.grid) :is(th,td):is([scope=row],td,:last-child){width:auto}}
 @media print{.grid th,.grid td{min-width:48pt}.when{font-size:10pt}
 body{font-size:10pt;line-height:1.13;max-width:none;padding:0}h1{display:none}
 h2{font-size:11pt;margin:4pt 0 1pt;break-after:avoid}header strong{font-size:10pt}
-header p>strong:first-child{font-size:12pt}header p{display:inline}
+header p:first-of-type>strong:first-child{font-size:12pt}header p{display:inline}
 header p+p::before{content:" \\00B7  "}
-p,ul{margin:1pt 0}section{overflow:visible}.said,.said th{display:none}
+p,ul{margin:1pt 0}section{overflow:visible}
+section:has(>h2+div>p:only-child){margin-top:3pt}section:has(>h2+div>p:only-child) :is(h2,div,p){display:inline}
+section:has(>h2+div>p:only-child) h2{margin-right:4pt}.said,.said th{display:none}
 table{margin:0 0 2pt;width:calc(100% - 1pt)}
 caption{padding:0}th,td{padding:0 3pt;min-width:60pt;border-color:#aeb7bd}
-.c3 :is(th[scope=row],td:last-child){width:auto}.c3 th[scope=row]{min-width:140pt}
-.c3 td{min-width:86pt}.c3 td:last-child{min-width:112pt}
-.c4 th[scope=row]{width:26%}.c4 td:nth-child(3){width:21%}.c4 td:last-child{width:24%}
+:is(.c3,.c4) :is(th[scope=row],td:last-child){width:auto}.c3 th[scope=row]{min-width:140pt}
+.c3 td{min-width:86pt}:is(.c3,.c4) td:last-child{min-width:112pt}
+.c4 td:last-child:empty{min-width:40pt}
+.medicines th[scope=row]{width:26%}.medicines td:nth-child(3){width:21%}.medicines td:last-child{width:24%}
 td:last-child,.evidence,footer{font-size:10pt}
 .grid :is(th,td):last-child{width:auto;min-width:66pt}
 tr{break-inside:avoid}caption,thead{break-after:avoid}tbody tr:first-child{break-before:avoid}
 .br{display:inline}.br::before{content:" \\00B7  "}
-:is(#s-notices,.c4 td:nth-child(2)) .br{display:block}
-:is(#s-notices,.c4 td:nth-child(2)) .br::before{content:none}
+:is(#s-notices,.medicines td:nth-child(2)) .br{display:block}
+:is(#s-notices,.medicines td:nth-child(2)) .br::before{content:none}
 .copy{display:none}.paper{display:block}
 details.evidence>summary{display:none}
 details.evidence::details-content{display:inline;content-visibility:visible}
@@ -145,6 +149,7 @@ def _section(index: int, part: _Section) -> str:
 
 _TABLE = re.compile(r"<table( class=\"grid\")?>(<caption>[^<]*</caption>)<thead>(.*?)</thead>")
 _FIRST_CAPTION = re.compile(r"\A(<div[^>]*><table[^>]*>)<caption>([^<]*)")
+_MEDICINES = '<th scope="col">Medicine</th>'
 _PLAIN_HEADS = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
 
 
@@ -154,7 +159,7 @@ def _table(found: re.Match[str], shown_heads: list[str]) -> str:
     heads = row.removeprefix("<tr>").removesuffix("</tr>")
     hidden = not is_grid and (heads == _PLAIN_HEADS or heads in shown_heads)
     shown_heads.append(heads)
-    kind = "grid" if is_grid else f"c{heads.count('<th ')}"
+    kind = "grid" if is_grid else "medicines" if heads.startswith(_MEDICINES) else f"c{heads.count('<th ')}"
     head = '<thead class="said">' if hidden else "<thead>"
     return f'<table class="{kind}">{caption}{head}{row}</thead>'
 

@@ -124,3 +124,34 @@ def test_one_older_medicine_is_counted_in_the_singular() -> None:
     shown = told(ended, medicine("b", HOSPITAL, "active", start="2026-11-01"))
 
     assert "1 older medicine is not shown here" in shown["Medicines"]
+
+
+HINT = "not two medicines to give"
+
+
+def morphine(place: str, organisation: str, form: str, dose: str, **more: Any) -> Any:
+    found = {"status": "active", "intent": "order", "authoredOn": "2026-11-10", **more}
+    name = {"text": f"Morphine {form}"}
+    dosage = [{"text": dose}]
+    return said(
+        "MedicationRequest", place, organisation, medicationCodeableConcept=name, dosageInstruction=dosage, **found
+    )
+
+
+def test_lines_of_one_medicine_are_read_together_while_both_go_on() -> None:
+    one = morphine("a", GP, "10mg tablets", "One twice a day")
+    other = morphine("b", HOSPITAL, "10mg tablets", "10 mg twice a day")
+    ended = morphine("b", HOSPITAL, "10mg tablets", "10 mg twice a day for 3 days")
+
+    assert HINT in told(one, other)["Medicines"]
+    assert HINT not in told(one, ended)["Medicines"]
+
+
+def test_what_is_kept_just_in_case_is_no_second_route() -> None:
+    solution = morphine("a", GP, "10mg/5ml oral solution", "2.5 ml when required")
+    ampoule = "10mg/1ml solution for injection ampoules"
+    kept = morphine("b", GP, ampoule, "2.5 mg SC when required", category=[{"text": "Anticipatory"}])
+    now = morphine("b", GP, ampoule, "2.5 mg SC when required")
+
+    assert "several routes" in told(solution, now)["Medicines"]
+    assert "several routes" not in told(solution, kept)["Medicines"]

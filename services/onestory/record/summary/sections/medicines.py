@@ -6,9 +6,9 @@ newest first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Fact, FactConflict, Statement
 from onestory.record.summary import sources
@@ -82,8 +82,9 @@ def medicines(record: SummaryRecord) -> Section | None:
         if _medicine(record, row) in paused:
             warnings.setdefault(row.lead.id, strong("PAUSED: see “Paused”."))
     told: set[FactConflict] = set()
+    over, kept = (set(_statement_ids(rows[group])) for group in (STOPPED, ANTICIPATORY))
     groups = {
-        group: [_line(record, row, status, risks, warnings, told) for row, status in of_group]
+        group: [_line(record, row, status, risks, warnings, told, _Apart(over, kept)) for row, status in of_group]
         for group, of_group in rows.items()
     }
     taken = [line.fact for group in CURRENT for line in groups[group]]
@@ -97,6 +98,24 @@ def medicines(record: SummaryRecord) -> Section | None:
         remarks=[*stated, f"{more}ended more than six months ago)." if older else ""],
         empty="nilknown" if stated else "unavailable",
     )
+
+
+class _Apart(NamedTuple):
+    """The statements of medicines that have ended, and of those that are kept just in case."""
+
+    over: Set[str]
+    kept: Set[str]
+
+    def are_together(self, hint: FactConflict) -> bool:
+        """Whether two sides of a hint are to be read together."""
+        going_on = [side for side in hint.sides if not set(side) <= self.over]
+        return len(going_on) > 1 and len({set(side) <= self.kept for side in going_on}) == 1
+
+
+def _statement_ids(rows: Iterable[tuple[MedicineRow, MedicineStatus]]) -> Iterator[str]:
+    for row, _ in rows:
+        for fact in (row.lead, *row.also):
+            yield from (statement.shared_id for statement in fact.members)
 
 
 def _order(record: SummaryRecord, row: MedicineRow) -> tuple[str, float, str]:
@@ -128,6 +147,7 @@ def _line(
     risks: Sequence[Risk],
     warnings: Mapping[str, str],
     told: set[FactConflict],
+    apart: _Apart,
 ) -> Line:
     """The line of a row. `told` are the conflicts of doses that a line above shows with all sides; its own are added.
 
@@ -146,7 +166,11 @@ def _line(
         row.lead,
         [strong(text(plain_notation(name))), *medicine_warnings(risks, name)],
         # The note that is the reason of a stop is not repeated.
-        [*leading, *(each for each in _remarks(record, every) if f"({each})" not in above), *_hints(record, row)],
+        [
+            *leading,
+            *(each for each in _remarks(record, every) if f"({each})" not in above),
+            *_hints(record, row, apart),
+        ],
         status.until,
         conflicts=(),
         kind=[text(part) for part in _kind(record, row, status) if part],
@@ -164,9 +188,11 @@ def _contradictions(record: SummaryRecord, row: MedicineRow, told: set[FactConfl
         told.update(each for each in found if each.kind == "dose")
 
 
-def _hints(record: SummaryRecord, row: MedicineRow) -> Iterator[str]:
+def _hints(record: SummaryRecord, row: MedicineRow, apart: _Apart) -> Iterator[str]:
+    """Yields how to read lines together, if two of them are given now, or are both kept just in case."""
     for fact in (row.lead, *row.also):
-        yield from sources.conflict_paragraphs(record, fact, [each for each in fact.conflicts if each.is_hint])
+        hints = [each for each in fact.conflicts if each.is_hint and apart.are_together(each)]
+        yield from sources.conflict_paragraphs(record, fact, hints)
 
 
 def _own_doses(record: SummaryRecord, row: MedicineRow) -> list[str]:
