@@ -26,7 +26,7 @@ from onestory.record.merge.judgement import Verdicts, kept_apart, latest_verdict
 from onestory.record.merge.lookup import DirectoryContents, ResourceLookup, with_named_medicines
 from onestory.record.merge.medication import Medicines
 from onestory.record.merge.model import Fact, FactConflict, Join, MergedRecord, Statement
-from onestory.record.merge.observation import Observations
+from onestory.record.merge.observation import Observations, with_usual_units
 from onestory.record.merge.pairs import Clusters, by_ordinal
 from onestory.record.merge.reading import Reading, StatementReader, first_present
 from onestory.record.merge.report import Reports, correction_conflicts
@@ -117,7 +117,7 @@ def _merge_readings(readings: Sequence[Reading], verdicts: Verdicts, rules: Merg
         *condition.withdrawal_conflicts(readings, by_identifier),
         *plan_conflicts(readings, rules.plans),
     ]
-    facts = _build_facts(readings, clusters, conflicts, related_pairs)
+    facts = with_usual_units(_build_facts(readings, clusters, conflicts, related_pairs), rules)
     return _with_medicine_groups(facts, readings, groups) if medicines.readings else facts
 
 

@@ -5,6 +5,7 @@ See http://hl7.org/fhir/R4/observation.html. Quantities are compared by `units`,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
@@ -157,6 +158,8 @@ def _value(content: Mapping[str, Any], own_codes: Collection[Code], rules: Merge
         if name in _QUANTITIES:
             for part in _QUANTITIES[name]:
                 quantities[name + part] = _quantity(first_object(value).get(part) if part else value, own_codes, rules)
+        elif name == "valueString" and (written := _quantity_in_words(value, rules)):
+            quantities["valueQuantity"] = _quantity(written, own_codes, rules)
         elif name == "valueCodeableConcept":
             found, words = frozenset(codes(value, rules.system_aliases)), worded(first_object(value).get("text"))
         else:
@@ -166,6 +169,22 @@ def _value(content: Mapping[str, Any], own_codes: Collection[Code], rules: Merge
                 name + part: (type(each).__name__, each) for part, each in parts.items() if isinstance(each, str | int)
             }
     return Value(quantities, plain, found, words)
+
+
+_IN_WORDS = re.compile(r"\s*([<>]=?)?\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(\S{0,20})\s*")
+
+
+def _quantity_in_words(value: object, rules: MergeRules) -> Mapping[str, Any] | None:
+    """The Quantity that a text such as `4.1 mmol/L` states; None for any other text, or a unit in no list."""
+    found = _IN_WORDS.fullmatch(value) if isinstance(value, str) and len(value) < 60 else None
+    if found is None or (found[3] and not rules.units.knows(worded(found[3]))):
+        return None
+    amount = float(found[2]) if "." in found[2] else int(found[2])
+    return {
+        "value": amount,
+        **({"unit": found[3]} if found[3] else {}),
+        **({"comparator": found[1]} if found[1] else {}),
+    }
 
 
 _NO_VALUE = Value({}, {}, frozenset(), "")

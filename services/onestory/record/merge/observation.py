@@ -2,23 +2,25 @@
 
 Code, time, value with unit, and components must be the same; a value that was rounded or converted to another unit is
 the same with `likely` certainty. Body site, method and specimen must not differ where both state them. A date without
-a time matches a time on that day with `likely` certainty. An Observation without a value matches nothing. See
-http://hl7.org/fhir/R4/observation.html.
+a time matches a time on that day with `likely` certainty. An Observation without a value matches nothing. One without a
+code is compared by its name, with `likely` certainty. See http://hl7.org/fhir/R4/observation.html.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
 
 from onestory.record.merge.conflicts import conflict
 from onestory.record.merge.finding import Finding, finding_of
-from onestory.record.merge.model import Certainty, FactConflict
+from onestory.record.merge.model import Certainty, Fact, FactConflict, Statement
 from onestory.record.merge.pairs import Bucket, Clusters, buckets, has_several_sources, joinable_pairs
 from onestory.record.merge.reading import Reading, first_present
+from onestory.record.merge.result_names import code_by_name
 from onestory.record.merge.rules import MergeRules
-from onestory.record.merge.values import ClinicalSpan, codes, exclude, reference_id, span
+from onestory.record.merge.values import ClinicalSpan, codes, exclude, reference_id, span, worded
 from onestory.shared.fhir.json import Code, first_object, objects, text
 
 RULE = "same-observation"
@@ -78,9 +80,22 @@ class Observations:
         self._specimens = {each.statement.shared_id: each.content for each in specimens}
         self._rules = rules
         self._observed: dict[int, Observed] = {}
-        of_code = buckets(self._readings, lambda each: each.codes).values()
+        # Names are read only where a code is missing.
+        self._by_name = any(not each.codes for each in self._readings)
+        of_code = buckets(self._readings, self._codes).values()
         compared = {each.ordinal: each for bucket in of_code if _worth_comparing(bucket) for each in bucket}
-        self._of_day = list(buckets([compared[ordinal] for ordinal in sorted(compared)], _day_keys).values())
+        self._of_day = list(buckets([compared[ordinal] for ordinal in sorted(compared)], self._day_keys).values())
+
+    def _codes(self, reading: Reading) -> Collection[Code]:
+        """The codes, and the code that stands for the name if results are compared by names."""
+        name = code_by_name(reading.content) if self._by_name else None
+        return reading.codes | {name} if name else reading.codes
+
+    def _day_keys(self, reading: Reading) -> Iterator[Hashable]:
+        when = effective_start(reading.content)
+        if when is not None and when.day is not None:
+            for code in self._codes(reading):
+                yield when.day, code
 
     def join(self, clusters: Clusters) -> None:
         """Joins observations of one measurement."""
@@ -134,17 +149,19 @@ class Observations:
             yield conflict("negation", CANCELLED_WORDS, sides, against)
 
     def _any_at_one_time(self, one: Reading, others: _Moments) -> bool:
-        return any(self._certainty_of_time(one, other) is not None for other in others.near(self._compared(one)))
+        near = (other for other in others.near(self._compared(one)) if _may_be_of_one_kind(one, other))
+        return any(self._certainty_of_time(one, other) is not None for other in near)
 
     def _join_certainty(self, one: Reading, other: Reading) -> Certainty | None:
         when = self._certainty_of_time(one, other)
-        if when is None:
+        if when is None or not _may_be_of_one_kind(one, other):
             return None
         a, b = self._compared(one), self._compared(other)
         match = a.finding.match(b.finding)
         if match is None or exclude(a.site, b.site) or exclude(a.method, b.method):
             return None
-        if match is Certainty.LIKELY or a.site != b.site or (a.specimen is None) is not (b.specimen is None):
+        by_name = one.codes.isdisjoint(other.codes)
+        if by_name or match is Certainty.LIKELY or a.site != b.site or (a.specimen is None) is not (b.specimen is None):
             when = Certainty.LIKELY
         if a.specimen and b.specimen:
             return _specimen_certainty(a.specimen, b.specimen, when)
@@ -186,7 +203,7 @@ class Observations:
         return Observed(
             effective_start(content),
             span(first_object(content["effectivePeriod"]).get("end")) if "effectivePeriod" in content else None,
-            finding_of(content, reading.codes, self._rules),
+            finding_of(content, measured_codes(reading), self._rules),
             frozenset(codes(content["bodySite"], aliases)) if "bodySite" in content else _NO_CODES,
             frozenset(codes(content["method"], aliases)) if "method" in content else _NO_CODES,
             self._specimen(content["specimen"]) if "specimen" in content else None,
@@ -205,6 +222,40 @@ def _has_moment(observed: Observed) -> bool:
     return observed.when is not None and observed.when.moment
 
 
+def measured_codes(reading: Reading) -> frozenset[Code]:
+    """The codes by which values on two scales are compared: also the code that stands for the name."""
+    name = code_by_name(reading.content)
+    return reading.codes | {name} if name else reading.codes
+
+
+def _may_be_of_one_kind(one: Reading, other: Reading) -> bool:
+    """Whether they share a code; a name is enough where one of them has no code."""
+    return not (one.codes and other.codes) or not one.codes.isdisjoint(other.codes)
+
+
+def with_usual_units(facts: Sequence[Fact], rules: MergeRules) -> tuple[Fact, ...]:
+    """The facts; of one measurement in two units, the statement with the unit that the UK uses is shown."""
+    return tuple([_with_usual_unit(fact, rules) if len(fact.members) > 1 else fact for fact in facts])
+
+
+def _with_usual_unit(fact: Fact, rules: MergeRules) -> Fact:
+    first, *others = fact.members
+    if fact.resource_type != "Observation" or fact.conflicts or fact.withdrawn or _has_usual_unit(first, rules):
+        return fact
+    lead = next((each for each in others if _has_usual_unit(each, rules)), None)
+    if lead is None or lead.content.get("status") != first.content.get("status"):
+        return fact
+    return replace(fact, members=(lead, *(each for each in fact.members if each is not lead)))
+
+
+def _has_usual_unit(statement: Statement, rules: MergeRules) -> bool:
+    found = first_object(statement.content.get("valueQuantity"))
+    unit = {each for each in (text(found.get("code")).casefold(), worded(found.get("unit"))) if each}
+    name = code_by_name(statement.content)
+    own = {*codes(statement.content.get("code"), rules.system_aliases), *([name] if name else [])}
+    return rules.units.are_usual(unit, own)
+
+
 def _worth_comparing(bucket: Bucket) -> bool:
     return has_several_sources(bucket) or any(each.negative for each in bucket)
 
@@ -213,13 +264,6 @@ def effective_start(content: Mapping[str, Any]) -> ClinicalSpan | None:
     """The time of an Observation or DiagnosticReport, or the beginning of its period; None if it states none."""
     stated = first_present(content, "effectiveDateTime", "effectiveInstant")
     return span(stated) or span(first_object(content.get("effectivePeriod")).get("start"))
-
-
-def _day_keys(reading: Reading) -> Iterator[Hashable]:
-    when = effective_start(reading.content)
-    if when is not None and when.day is not None:
-        for code in reading.codes:
-            yield when.day, code
 
 
 def _specimen_certainty(a: Specimen, b: Specimen, when: Certainty) -> Certainty | None:

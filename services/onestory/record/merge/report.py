@@ -11,9 +11,17 @@ from collections.abc import Hashable, Iterator, Sequence
 from onestory.record.merge.conflicts import conflict
 from onestory.record.merge.finding import Finding, finding_of
 from onestory.record.merge.model import Certainty, FactConflict
-from onestory.record.merge.observation import CANCELLED_WORDS, CORRECTED, CORRECTED_WORDS, MINUTE, effective_start
+from onestory.record.merge.observation import (
+    CANCELLED_WORDS,
+    CORRECTED,
+    CORRECTED_WORDS,
+    MINUTE,
+    effective_start,
+    measured_codes,
+)
 from onestory.record.merge.pairs import Bucket, Clusters, buckets, joinable_pairs
 from onestory.record.merge.reading import Reading
+from onestory.record.merge.result_names import measurement_named
 from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import exclude, worded
 from onestory.shared.fhir.json import concept_texts, objects, text
@@ -162,7 +170,7 @@ class _Difference:
 
     def _finding(self, reading: Reading) -> Finding:
         if reading.ordinal not in self._findings:
-            self._findings[reading.ordinal] = finding_of(reading.content, reading.codes, self._rules)
+            self._findings[reading.ordinal] = finding_of(reading.content, measured_codes(reading), self._rules)
         return self._findings[reading.ordinal]
 
 
@@ -188,7 +196,8 @@ def _copy_keys(reading: Reading) -> Iterator[tuple[Hashable, ...]]:
     ]
     # A copy may have lost the code, so that only its name is left.
     named = {worded(each) for each in concept_texts(reading.content, "code")} - {""}
-    for code in (*reading.codes, *named):
+    known = {each for name in named if (each := measurement_named(name))} if kind == "Observation" else set()
+    for code in (*reading.codes, *named, *known):
         if when is not None and when.day is not None:
             yield kind, code, when.day
         yield from ((kind, code, *number) for number in numbers if all(number))

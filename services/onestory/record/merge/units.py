@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from onestory.record.merge.result_names import named
 from onestory.shared.fhir.json import Code
 
 _SNOMED = "http://snomed.info/sct"
@@ -33,10 +34,18 @@ class Units(NamedTuple):
 
     units: Mapping[str, UnitConversion]
     measurements: Mapping[Code, Mapping[str, UnitConversion]]
+    not_usual: frozenset[str]
 
     def knows(self, name: str) -> bool:
         """Whether this name of a unit stands in a list."""
         return name in self.units
+
+    def are_usual(self, names: Collection[str], codes: Collection[Code]) -> bool:
+        """Whether a reader in the UK expects these names of a unit for a measurement with these codes."""
+        if not self.not_usual.isdisjoint(names):
+            return False
+        scales = {self.units[name].scale for name in names if name in self.units}
+        return not any(scales & self.measurements.get(code, {}).keys() for code in codes)
 
     def measure(self, value: float, names: Collection[str], codes: Collection[Code]) -> ScaledValue | None:
         """The value on the scale of its unit; None for a unit in no list. `codes` are those of the measurement."""
@@ -89,7 +98,8 @@ def units_of(table: Mapping[str, Any]) -> Units:
             system, bar, code = written.rpartition("|")
             of_code = measurements.setdefault((system if bar else _SNOMED, code), {})
             of_code[each["from"]] = _conversion(each["to"], each)
-    return Units(units, measurements)
+        measurements.setdefault(named(each["of"]), {})[each["from"]] = _conversion(each["to"], each)
+    return Units(units, measurements, frozenset(table["not-usual"]))
 
 
 def cells(value: float, reach: float) -> Iterator[str]:

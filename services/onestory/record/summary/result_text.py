@@ -16,13 +16,14 @@ _UNITS = {"mm[Hg]": "mmHg"}
 
 
 class ResultWords(NamedTuple):
-    """The codes of the parts of a blood pressure, words for interpretations, and what counts as a slip."""
+    """The codes of the parts of a blood pressure, words for interpretations, what counts as a slip, usual specimens."""
 
     systolic: frozenset[Code]
     diastolic: frozenset[Code]
     interpretations: Mapping[str, str]
     slip_factor: float
     slip_hours: float
+    usual_specimens: tuple[str, ...]
 
 
 @clinical_table
@@ -35,6 +36,7 @@ def result_words() -> ResultWords:
         table["interpretations"],
         table["slip"]["factor"],
         table["slip"]["hours"],
+        tuple(table["usual-specimens"]),
     )
 
 

@@ -21,6 +21,7 @@ from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.places import summary_codes
 from onestory.record.summary.result_dates import ResultDates
 from onestory.record.summary.result_grid import GridResult, fits, grid
+from onestory.record.summary.result_kinds import differing_units, kind_key, kind_name
 from onestory.record.summary.result_text import (
     has_content,
     interpretations,
@@ -89,7 +90,7 @@ def _limited(record: SummaryRecord, definition: SectionDefinition, kind: str, li
     facts = sorted(told, key=lambda fact: (-dates.span(fact).begin.timestamp(), _is_stale(record, fact), fact.id))
     of_kind: dict[object, list[Fact]] = {}
     for fact in facts:
-        of_kind.setdefault(_kind_key(record, fact), []).append(fact)
+        of_kind.setdefault(kind_key(record, fact), []).append(fact)
     shown: dict[str, datetime] = {}
     rows_shown: list[tuple[Sequence[Fact], datetime]] = []
     for found in of_kind.values():
@@ -126,7 +127,7 @@ def _laid_out(
     """The grid of the kinds whose results are short, and the lines of all others."""
     measured = [(row, until, list(_grid_results(record, dates, row))) for row, until in rows]
     short = [each for each in measured if each[0][0].resource_type == "Observation" and fits(each[2])]
-    short.sort(key=lambda each: (-each[2][0].begin.timestamp(), name_of(record.shown(each[0][0]).content).casefold()))
+    short.sort(key=lambda each: (-each[2][0].begin.timestamp(), kind_name(record, each[0][0]).casefold()))
     long = [(row, until) for row, until, results in measured if not any(row is each[0] for each in short)]
     if not short:
         return [], _lines(record, dates, long)
@@ -134,7 +135,7 @@ def _laid_out(
     lines = [
         Line(
             row[0],
-            [strong(text(name_of(record.shown(row[0]).content)))],
+            [strong(text(kind_name(record, row[0])))],
             list(_below_name(record, dates, row)),
             until,
             others=row[1:],
@@ -174,6 +175,7 @@ def _result_words(record: SummaryRecord, fact: Fact) -> Iterator[str]:
 
 def _below_name(record: SummaryRecord, dates: ResultDates, row: Sequence[Fact]) -> Iterator[str]:
     yield from _slip(record, dates, row)
+    yield from (strong(text(each)) for each in differing_units(record, dates, row))
     yield from (text(each) for each in reference_ranges(record.exact_content(record.shown(row[0]))))
 
 
@@ -209,7 +211,7 @@ def _without_result(record: SummaryRecord, dates: ResultDates) -> str:
 
 def _named(record: SummaryRecord, dates: ResultDates, fact: Fact) -> str:
     value = result_value(record.exact_content(record.shown(fact)))
-    return " ".join(each for each in (name_of(record.shown(fact).content), value, f"({dates.text(fact)})") if each)
+    return " ".join(each for each in (kind_name(record, fact), value, f"({dates.text(fact)})") if each)
 
 
 def _is_heading(record: SummaryRecord, fact: Fact) -> bool:
@@ -240,14 +242,6 @@ def _shown_until(
             yield fact.id, until
 
 
-def _kind_key(record: SummaryRecord, fact: Fact) -> tuple[object, ...]:
-    content = record.shown(fact).content
-    codes = codes_of(content, "code")
-    # Many kinds of reports share one code; their category tells them apart.
-    category = frozenset(codes_of(content, "category")) if fact.resource_type == "DiagnosticReport" else frozenset()
-    return (fact.resource_type, category, min(codes) if codes else name_of(content).casefold())
-
-
 def _until(record: SummaryRecord, dates: ResultDates, fact: Fact) -> datetime:
     months = LONG_MAX_AGE_MONTHS if _is_long_lived(record.shown(fact).content) else MAX_AGE_MONTHS
     return months_after(dates.span(fact).end, months)
@@ -268,7 +262,7 @@ def _line(record: SummaryRecord, dates: ResultDates, row: Sequence[Fact], until:
     details = [*warnings, *[text(each) for each in dict.fromkeys(_details(record, fact)) if each]]
     if before:
         details.append(f"Before: {'; '.join(_earlier(record, dates, each, shown.organisation) for each in before)}")
-    name, date = name_of(shown.content), dates.text(fact)
+    name, date = kind_name(record, fact), dates.text(fact)
     if "valueDateTime" in shown.content and details and not warnings:
         # A date beside a name is read as what the name says: the value stands there, not the day of its recording.
         what, details = [strong(f"{text(name)}: {details[0]}")], [*details[1:], text(f"Recorded {date}")]
