@@ -1,14 +1,25 @@
-"""Hides the numbers of key safes and doors in a page. The words are those of `schemas/summary/confidentiality.yaml`."""
+"""Hides the numbers of key safes and doors in a summary: on its page, and in the resources of its document.
+
+The words are those of `schemas/summary/confidentiality.yaml`. The record itself keeps the numbers.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.text_cache import cache_texts
+from onestory.shared.fhir.json import objects_at
 
 _NUMBER = r"(?!0[0-9]{3,4} ?[0-9]{3} ?[0-9]{3})[#*]?[a-z]?(?:[0-9][ -]?){2,8}[0-9][a-z#*]?(?![0-9])"
+_ANSWERS = ("valueString", "valueInteger", "valueDecimal", "valueQuantity")
+_decoder = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
 _BETWEEN = r"[^0-9<]{0,30}?"
 
 
@@ -51,3 +62,55 @@ def names_access(name: str) -> bool:
 def access_held() -> str:
     """The words that stand for a number that opens a door."""
     return _access().held
+
+
+Resources = Mapping[str, tuple[str, bytes]]
+
+
+def hide_in_resources(resources: Resources) -> Resources:
+    """The resources as JSON, by id with their type, without the numbers; most are returned as they are."""
+    words = [word.encode() for word in _access().words]
+    # One look at all of them is much faster than one at each.
+    whole = b"".join([content for _, content in resources.values()]).lower()
+    if not any(word in whole for word in words):
+        return resources
+    return {shared_id: (kind, hide_in_resource(content)) for shared_id, (kind, content) in resources.items()}
+
+
+def hide_in_resource(content: bytes) -> bytes:
+    """A resource as JSON without the numbers. Decimals keep their digits."""
+    letters = content.lower()
+    if not any(word.encode() in letters for word in _access().words):
+        return content
+    stated = _decoder.decode(content)
+    hidden = hide_access_values(stated)
+    return content if hidden == stated else _encoder.encode(hidden)
+
+
+def hide_access_values(value: Any, *, is_access: bool = False) -> Any:
+    """A JSON value with each number hidden: those within texts, and answers to what is named as a key safe or door."""
+    if isinstance(value, str):
+        return hide_access_codes(value) if " " in value else value
+    if isinstance(value, list):
+        return [hide_access_values(each, is_access=is_access) for each in value]
+    if not isinstance(value, dict):
+        return value
+    is_access = is_access or any(names_access(said) for said in _own_names(value))
+    hidden = {}
+    for key, each in value.items():
+        if is_access and key in _ANSWERS:
+            hidden["valueString"] = access_held()
+        else:
+            hidden[key] = hide_access_values(each, is_access=is_access)
+    return hidden
+
+
+def _own_names(value: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the names of a coded element, of an item of a questionnaire and the like."""
+    for each in (value.get("code"), value.get("category"), value):
+        for holder in each if isinstance(each, list) else [each]:
+            if isinstance(holder, Mapping):
+                yield from (said for key in ("text", "title", "display") if isinstance(said := holder.get(key), str))
+                yield from (
+                    said for coding in objects_at(holder, "coding") if isinstance(said := coding.get("display"), str)
+                )

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from onestory.record.merge.reading import small_letters
-from onestory.record.summary.access_codes import access_held, hide_access_codes, names_access
-from onestory.record.summary.places import is_left_out, places
-from onestory.shared.fhir.json import Code, codes_of, objects_at
+from onestory.record.summary.access_codes import hide_access_values
+from onestory.record.summary.hidden_texts import ProtectedTexts, tells_harm
+from onestory.record.summary.places import is_left_out, places, summary_codes
+from onestory.shared.fhir.json import Code, codes_of, concept_texts, objects_at
 
 _MASKED = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}]}
 _REASONS = ("reasonCode", "reason", "indication")
@@ -23,7 +24,13 @@ _ATTACHMENTS = ("attachment", "contentAttachment", "photo", "presentedForm", "va
 _INFORMANTS = ("author", "informant", "performer", "sender", "source")
 _TOLD_BY_OTHERS = ("ClinicalImpression", "Communication", "DocumentReference", "Observation", "QuestionnaireResponse")
 """Types that are left out if another person tells them. Allergies and medicines stay: the person must know of them."""
-_ANSWERS = ("valueString", "valueInteger", "valueDecimal", "valueQuantity")
+_KEPT = frozenset(
+    [
+        *("AllergyIntolerance", "Immunization", "Medication", "MedicationAdministration", "MedicationDispense"),
+        *("MedicationRequest", "MedicationStatement"),
+    ]
+)
+"""Types that stay without their notes where these tell of harm or of somebody else."""
 
 _decoder = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -34,12 +41,13 @@ class Hidden(NamedTuple):
 
     ids: frozenset[str]
     codes: frozenset[Code]
+    texts: ProtectedTexts = ProtectedTexts()
 
 
 NOTHING = Hidden(frozenset(), frozenset())
 
 
-def is_hidden(content: Mapping[str, Any]) -> bool:
+def is_hidden(content: Mapping[str, Any], protected: ProtectedTexts = NOTHING.texts) -> bool:
     """Whether the copy leaves a resource out: by its label, its name, or anything else that it says."""
     if is_left_out(content):
         return True
@@ -51,13 +59,23 @@ def is_hidden(content: Mapping[str, Any]) -> bool:
     hidden_kinds = [each for each in places().kinds if each.not_for_person]
     codes = frozenset[Code]().union(*(each.codes for each in hidden_kinds))
     words = [each.words for each in hidden_kinds if each.words] + [places().third_party]
+    is_kept = kind in _KEPT or bool(codes_of(content, "type") & summary_codes().about_me)
     for said in _said(content):
         if isinstance(said, tuple):
             if said in codes:
                 return True
-        elif any(pattern.search(letters := small_letters(said)) and letters for pattern in words):
+            continue
+        letters = small_letters(said)
+        if any(pattern.search(letters) for pattern in words):
             return True
-    return False
+        if not is_kept and _tells_too_much(said, protected):
+            return True
+    # The name of an allergy or a medicine never tells where somebody lives, but it may tell of harm.
+    return kind in _KEPT and any(tells_harm(name) for name in concept_texts(content, "code"))
+
+
+def _tells_too_much(said: str, protected: ProtectedTexts) -> bool:
+    return tells_harm(said) or protected.found_in(said)
 
 
 def copied_content(content: Mapping[str, Any], hidden: Hidden) -> dict[str, Any]:
@@ -67,7 +85,7 @@ def copied_content(content: Mapping[str, Any], hidden: Hidden) -> dict[str, Any]
     kept = {name: value for name, value in content.items() if name not in ("text", "contained")}
     if stay := [each for each in contained if f"#{each.get('id')}" not in gone]:
         kept["contained"] = [{name: value for name, value in each.items() if name != "text"} for each in stay]
-    copied: dict[str, Any] = _copied(kept, hidden, frozenset(gone))
+    copied: dict[str, Any] = hide_access_values(_copied(kept, hidden, frozenset(gone)))
     return copied
 
 
@@ -76,38 +94,26 @@ def copied_bytes(raw: bytes, hidden: Hidden) -> bytes:
     return _encoder.encode(copied_content(_decoder.decode(raw), hidden))
 
 
-def _copied(value: Any, hidden: Hidden, gone: frozenset[str], name: str = "", *, is_access: bool = False) -> Any:
-    if isinstance(value, str):
-        return hide_access_codes(value) if " " in value else value
+def _copied(value: Any, hidden: Hidden, gone: frozenset[str], name: str = "") -> Any:
     if isinstance(value, list):
-        return [_copied(each, hidden, gone, name, is_access=is_access) for each in value]
+        return [_copied(each, hidden, gone, name) for each in value]
     if not isinstance(value, dict):
         return value
     if "reference" in value and _leads_to(value["reference"], hidden, gone):
         return dict(_MASKED)
-    if name in _ATTACHMENTS:
-        value = {key: each for key, each in value.items() if key != "data"}
-    is_access = is_access or any(names_access(said) for said in _own_names(value))
     copied = {}
     for key, each in value.items():
-        if key in _REASONS and (codes_of(value, key) & hidden.codes):
+        if (key in _REASONS and codes_of(value, key) & hidden.codes) or (key == "data" and name in _ATTACHMENTS):
             continue
-        if is_access and key in _ANSWERS:
-            copied["valueString"] = access_held()
-        else:
-            copied[key] = _copied(each, hidden, gone, key, is_access=is_access)
+        if key != "note":
+            copied[key] = _copied(each, hidden, gone, key)
+        elif notes := [note for note in objects_at(each) if not _is_note_hidden(note, hidden)]:
+            copied[key] = _copied(notes, hidden, gone, key)
     return copied
 
 
-def _own_names(value: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the names of a coded element, of an item of a questionnaire and the like."""
-    for each in (value.get("code"), value.get("category"), value):
-        for holder in each if isinstance(each, list) else [each]:
-            if isinstance(holder, Mapping):
-                yield from (said for key in ("text", "title", "display") if isinstance(said := holder.get(key), str))
-                yield from (
-                    said for coding in objects_at(holder, "coding") if isinstance(said := coding.get("display"), str)
-                )
+def _is_note_hidden(note: Mapping[str, Any], hidden: Hidden) -> bool:
+    return any(isinstance(said, str) and _tells_too_much(said, hidden.texts) for said in _said(note))
 
 
 def _leads_to(reference: object, hidden: Hidden, gone: frozenset[str]) -> bool:

@@ -1,6 +1,7 @@
 """Builds the summary of a person: an IPS 2.0 document of the record that the caller sees, as it is at a moment.
 
-http://hl7.org/fhir/uv/ips/STU2/. Resources are included as they are stored, without references that lead nowhere.
+http://hl7.org/fhir/uv/ips/STU2/. Resources are included as they are stored, without
+references that lead nowhere and numbers that open doors.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 import orjson
 
 from onestory.record.summary import person
-from onestory.record.summary.access_codes import hide_access_codes
+from onestory.record.summary.access_codes import hide_access_codes, hide_in_resource, hide_in_resources
 from onestory.record.summary.dates import clock
 from onestory.record.summary.header import header, next_birthday
 from onestory.record.summary.model import Summary, SummaryInput, SummaryRecord, end_of_day
@@ -88,8 +89,8 @@ def summarise(summary_input: SummaryInput, at: datetime) -> Summary:
     sections = [_without_access_codes(section) for section in with_placed_entries(record, made)]
     included = IncludedResources(record)
     listed = (shared_id for section in sections for shared_id, _ in section.entries)
-    resources = included.include(listed, summary_input.patient)
-    patient = included.without_dangling(summary_input.patient)
+    resources = hide_in_resources(included.include(listed, summary_input.patient))
+    patient = hide_in_resource(included.without_dangling(summary_input.patient))
     addresses = {
         shared_id: f"{summary_input.base_url}/{kind}/{shared_id}" for shared_id, (kind, _) in resources.items()
     }

@@ -1,21 +1,22 @@
 """Makes the copy of a summary for the person: without what must not reach the person, or who looks over their shoulder.
 
-Left out are what a source labels as restricted or not for the person, safeguarding and violence, entries from or about
-other people, and protected addresses. Every copy ends with the same words, so that they do not tell whether anything
-was left out.
+Left out are what a source labels as restricted or not for the person, safeguarding, violence and what texts tell of
+harm, entries from or about other people, and protected addresses, also within texts. Every copy ends with the same
+words, so that they do not tell whether anything was left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from onestory.record.merge.model import Fact, FactConflict, MergedRecord, Statement
+from onestory.record.merge.model import Fact, FactConflict, MergedRecord
 from onestory.record.person.labels import without_contact_details
 from onestory.record.summary.copied_content import NOTHING, Hidden, copied_bytes, copied_content, is_hidden
+from onestory.record.summary.hidden_texts import ProtectedTexts, protected_texts
 from onestory.record.summary.model import SummaryInput, SummaryRecord
 from onestory.record.summary.narrative import paragraph
 from onestory.record.summary.places import is_left_out
@@ -30,6 +31,7 @@ _LEFT_OUT = (
 )
 _OF_OTHERS = ("contact", "contained", "text")
 """Elements of a Patient that name other people, or may."""
+_OF_RELATIVES = ("FamilyMemberHistory", "RelatedPerson")
 _NAMES_ALONE = ("Condition", "Flag")
 """Types of which the code alone tells what a labelled one of the same code must not tell."""
 
@@ -37,19 +39,25 @@ _NAMES_ALONE = ("Condition", "Flag")
 def copy_for_person(summary_input: SummaryInput) -> SummaryInput:
     """The input without what the copy leaves out. A fact is left out as a whole if one of its statements is."""
     record = SummaryRecord(summary_input, NEVER)
-    facts = summary_input.merged.facts
-    left_out = {fact.id for fact in facts if any(_is_left_out(record, each) for each in fact.members)}
+    facts, contents = summary_input.merged.facts, summary_input.contents
+    people = _people(contents)
+    is_labelled = any(map(is_left_out, (each for each in people if each.get("resourceType") == "Patient")))
+    named = protected_texts([msgspec.json.decode(summary_input.patient), *people], is_at_risk=is_labelled)
+    left_out = _left_out(record, facts, named)
+    if not is_labelled and any(fact.id in left_out and fact.resource_type not in _OF_RELATIVES for fact in facts):
+        # A person of whom something is left out may be at risk: then no text may tell where the person lives.
+        named = named._replace(is_at_risk=True)
+        left_out = _left_out(record, facts, named)
     codes = frozenset[Code]().union(*(_codes(fact) for fact in facts if fact.id in left_out))
     left_out |= {fact.id for fact in facts if _codes(fact) & codes}
     kept = [fact for fact in facts if fact.id not in left_out]
-    hidden = Hidden(frozenset(each.shared_id for fact in facts if fact.id in left_out for each in fact.members), codes)
+    gone = frozenset(each.shared_id for fact in facts if fact.id in left_out for each in fact.members)
+    hidden = Hidden(gone, codes, named)
     sources = {each.source for fact in kept for each in fact.members}
     judgements = tuple(each for each in summary_input.merged.judgements if hidden.ids.isdisjoint(each.statement_ids))
     another = {each.organisation: each.statement for each in record.identity_doubts if each.is_another}
     not_copied = hidden.ids | set(another.values())
-    contents = summary_input.contents
-    patients = [each for each in contents.values() if b'"Patient"' in each and b'"security"' in each]
-    is_protected = bool(left_out) or any(is_left_out(msgspec.json.decode(each)) for each in patients)
+    is_protected = bool(left_out) or is_labelled
     return replace(
         summary_input,
         patient=_patient(summary_input.patient, frozenset(another), is_protected=is_protected),
@@ -70,8 +78,20 @@ def left_out_remark(record: SummaryRecord) -> Section | None:
     return Section("person-copy", "Copy for the person", paragraph(_LEFT_OUT), system=ONESTORY_SECTIONS)
 
 
-def _is_left_out(record: SummaryRecord, statement: Statement) -> bool:
-    return is_hidden(statement.content) or record.may_be_anothers(statement)
+def _people(contents: Mapping[str, bytes]) -> list[Mapping[str, Any]]:
+    """The Patients and RelatedPersons among the contents."""
+    raw = [each for each in contents.values() if b'"Patient"' in each or b'"RelatedPerson"' in each]
+    decoded = [msgspec.json.decode(each, type=dict[str, Any]) for each in raw]
+    return [each for each in decoded if each.get("resourceType") in ("Patient", "RelatedPerson")]
+
+
+def _left_out(record: SummaryRecord, facts: Sequence[Fact], protected: ProtectedTexts) -> set[str]:
+    """The ids of the facts of which one statement at least is not for the copy."""
+    return {
+        fact.id
+        for fact in facts
+        if any(is_hidden(each.content, protected) or record.may_be_anothers(each) for each in fact.members)
+    }
 
 
 def _codes(fact: Fact) -> frozenset[Code]:

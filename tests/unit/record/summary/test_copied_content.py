@@ -11,6 +11,7 @@ from tests.clinical_cases import case, needs_clinical_cases
 from tests.unit.record.summary.written import GP, HOSPITAL, NOW, PATIENT, code, known, said, term
 
 from onestory.record.merge.model import Statement
+from onestory.record.summary.access_codes import hide_in_resource
 from onestory.record.summary.document import summarise
 from onestory.record.summary.person_copy import copy_for_person
 
@@ -123,17 +124,23 @@ ACCESS = [
 
 
 @pytest.mark.parametrize("statement", ACCESS)
-def test_no_resource_of_the_copy_has_an_access_code(statement: Statement) -> None:
+def test_no_resource_of_a_summary_has_an_access_code(statement: Statement) -> None:
     assert "4417" not in copied(statement)
-    composition = json.loads(whole(statement))["entry"][0]["resource"]
-    assert "4417" not in json.dumps(composition)
+    assert "4417" not in whole(statement)
+
+
+def test_a_resource_without_an_access_code_keeps_its_bytes() -> None:
+    statement = said("Observation", "o", status="final", code={"text": "Potassium"}, note=[{"text": "Keypad broken"}])
+    raw = json.dumps(statement.content)[:-1].encode() + b',  "valueQuantity":{"value":4.10,"unit":"mmol/L"}}'
+
+    assert hide_in_resource(raw) == raw
 
 
 def test_an_access_code_in_an_address_is_hidden() -> None:
     patient = {**PATIENT, "address": [{"line": ["3 High Street (key safe 4417)"], "use": "home"}]}
 
     assert "4417" not in copied(patient=patient)
-    assert "4417" not in json.dumps(json.loads(whole(patient=patient))["entry"][0]["resource"])
+    assert "4417" not in whole(patient=patient)
 
 
 def test_the_word_of_a_source_about_a_contact_is_not_in_the_copy() -> None:

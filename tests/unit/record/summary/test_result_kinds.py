@@ -83,8 +83,7 @@ def test_a_habit_score_or_target_with_a_number_is_no_result_that_grows_old(name:
     [("Serum alcohol level", ""), ("Expired carbon monoxide, smoker", ""), ("Alcohol", "laboratory")],
 )
 def test_what_is_measured_stays_a_result(name: str, category: str) -> None:
-    more = {"category": [{"coding": [{"code": category}]}]} if category else {}
-    sections = told(result("a", name, 80, "mg/dL", **more))
+    sections = told(result("a", name, 80, "mg/dL", category=[{"coding": [{"code": category or "other"}]}]))
 
     assert name in sections["Results"]
     assert "Social history and other facts" not in sections
