@@ -56,6 +56,16 @@ def _words(answer: Mapping[str, Any]) -> str:
     return str(found) if isinstance(found, str | int | float) else ""
 
 
+def decision_of_answer(asked: str, said: str, answer: str) -> str:
+    """The decision of an answer, by the decisions that the question asks for and that the answer names; "" if none."""
+    letters = answer.strip().rstrip(".").casefold()
+    if said:
+        return said
+    if letters in _YES:
+        return asked
+    return {"cpr": "no-cpr", "no-cpr": "no-cpr-ended"}.get(asked, "") if letters in _NO else asked
+
+
 def decisions_among(
     content: Mapping[str, Any], decision_in: Callable[[str], str], is_titled: Callable[[str], bool]
 ) -> Iterator[tuple[Answer, str]]:

@@ -93,6 +93,8 @@ _DECISION = "Plans in force decide differently about resuscitation."
 _ENDED = "One source has ended a decision that another still holds as in force: check which counts."
 _WORDING = "Several plans are in force with different wording: read each."
 _OVER = ("stopped", "completed")
+_AGREEING = {"cpr", "no-cpr-ended"}
+"""Resuscitation is to be attempted, and no decision against it holds."""
 _BEGIN = (
     "onsetDateTime",
     "effectiveDateTime",
@@ -114,7 +116,7 @@ def plan_conflicts(readings: Sequence[Reading], coded: Collection[Code]) -> Iter
     for reading in in_force:
         if reading.plan_decision:
             by_decision.setdefault(reading.plan_decision, []).append(reading)
-    if len(by_decision) > 1:
+    if len(by_decision) > 1 and by_decision.keys() != _AGREEING:
         yield conflict("plan", _DECISION, *by_decision.values())
     yield from _ended(plans, in_force)
     yield from _wordings([reading for reading in in_force if _has_code(reading, coded)])

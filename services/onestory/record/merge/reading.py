@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.medicines.names import present_code
-from onestory.record.merge.answers import MESSAGE, QUESTIONNAIRE, Answer, decisions_among
+from onestory.record.merge.answers import MESSAGE, QUESTIONNAIRE, Answer, decision_of_answer, decisions_among
 from onestory.record.merge.model import Statement
 from onestory.record.merge.qualifiers import RULED_OUT, qualifier_of
 from onestory.record.merge.rules import MergeRules
@@ -174,6 +174,8 @@ _LONG_TEXTS = (
     ("section", "text", "div"),
     ("text", "div"),
 )
+_LINKS = r"(?:['\u2019]?s)?(?: (?:has|had|have|is|was|with|who|a|an|valid|own|in place))*+ "
+"""Words between another person and the decision that is theirs."""
 _MARKUP = re.compile(r"<[^<>]*+>")
 
 
@@ -182,6 +184,7 @@ class PlanWords(NamedTuple):
 
     decisions: tuple[tuple[str, re.Pattern[str]], ...]
     talked_about: re.Pattern[str]
+    of_others: re.Pattern[str]
     titles: re.Pattern[str]
     not_performed: Mapping[Code, str]
 
@@ -190,13 +193,18 @@ class PlanWords(NamedTuple):
 def plan_words() -> PlanWords:
     """The words, read once from the file."""
     table = read_clinical_data("merge/plan-words")
+    titles = words_pattern(table["titles"])
+    decisions = words_pattern(word for group in table["decisions"] for word in group["words"])
     return PlanWords(
         tuple((group["decision"], words_pattern(group["words"])) for group in table["decisions"]),
         re.compile(
             rf"{words_pattern(table['before']).pattern}(?: [a-z]++){{0,3}}? "
-            rf"{words_pattern(word for group in table['decisions'] for word in group['words']).pattern}"
+            rf"{decisions.pattern}"
         ),
-        words_pattern(table["titles"]),
+        re.compile(
+            rf"{words_pattern(table['others']).pattern}{_LINKS}(?=(?:{titles.pattern}|{decisions.pattern}))\S++"
+        ),
+        titles,
         {(each["system"], each["code"]): each["decision"] for each in table["not-performed"]},
     )
 
@@ -216,7 +224,7 @@ def small_letters(value: str) -> str:
 def decision_in(value: str) -> str:
     """The decision about resuscitation that a text names: "" if it names none, `UNCLEAR` if it only speaks of one."""
     words = plan_words()
-    letters, talked_about = words.talked_about.subn(" ", small_letters(value))
+    letters, talked_about = words.talked_about.subn(" ", _own_letters(value))
     found = next((decision for decision, pattern in words.decisions if pattern.search(letters)), "")
     return found or (UNCLEAR if talked_about else "")
 
@@ -224,7 +232,13 @@ def decision_in(value: str) -> str:
 @cache_texts(16384)
 def names_plan(value: str) -> bool:
     """Whether a text is the title of a plan, or names a decision."""
-    return plan_words().titles.search(small_letters(value)) is not None or bool(decision_in(value))
+    return plan_words().titles.search(_own_letters(value)) is not None or bool(decision_in(value))
+
+
+def _own_letters(value: str) -> str:
+    """A text in small letters without the decisions of other people, such as "husband has DNACPR"."""
+    letters = small_letters(value)
+    return plan_words().of_others.sub(" ", letters) if " " in letters else letters
 
 
 def titled_plan(content: Mapping[str, Any]) -> str:
@@ -249,8 +263,19 @@ def worded_decision(content: Mapping[str, Any]) -> str:
     if content.get("resourceType") in _SAID:
         decided = {decision for _, decision in answered(content)} - {UNCLEAR, ""}
         return decided.pop() if len(decided) == 1 else ""
+    if content.get("resourceType") == "Observation" and (observed := _observed_decision(content)) is not None:
+        return observed
     found = {decision for value in _texts(content, long=True) if (decision := decision_in(value))} - {UNCLEAR}
     return found.pop() if len(found) == 1 else ""
+
+
+def _observed_decision(content: Mapping[str, Any]) -> str | None:
+    """What an Observation decides by its value in words, which answers its name; None if it has no such value."""
+    value = text(content.get("valueString")) or concept_text(content.get("valueCodeableConcept"))
+    if not value:
+        return None
+    asked = next(filter(None, map(decision_in, concept_texts(content, "code"))), "")
+    return decision_of_answer(asked, decision_in(value), value)
 
 
 def answered(content: Mapping[str, Any]) -> list[tuple[Answer, str]]:
@@ -262,6 +287,8 @@ def is_plan_by_words(resource_type: str, content: Mapping[str, Any]) -> bool:
     """Whether the name or title of a resource makes it a plan."""
     if resource_type in _SAID:
         return bool(answered(content))
+    if "valueString" in content and decision_in(text(content["valueString"])) not in ("", UNCLEAR):
+        return True
     values = _texts(content, long=False) if resource_type in _TITLED else _concepts(content, _CONCEPTS)
     return any(map(names_plan, values))
 

@@ -33,6 +33,9 @@ class PlacesAround(NamedTuple):
     virtual_words: tuple[str, ...]
     death_codes: frozenset[Code]
     death_words: frozenset[str]
+    death_documents: frozenset[str]
+    death_dispositions: frozenset[Code]
+    death_disposition_words: frozenset[str]
 
 
 class NamedActor(NamedTuple):
@@ -57,6 +60,9 @@ def places_around() -> PlacesAround:
         virtual_words=tuple(data["virtual-ward-words"]),
         death_codes=frozenset((_SNOMED, str(code)) for code in data["death-codes"]),
         death_words=frozenset(data["death-words"]),
+        death_documents=frozenset(data["death-documents"]),
+        death_dispositions=frozenset(map(_code, data["death-dispositions"])),
+        death_disposition_words=frozenset(data["death-disposition-words"]),
     )
 
 

@@ -20,6 +20,7 @@ from onestory.record.merge.reading import (
     words_pattern,
 )
 from onestory.record.merge.rules import merge_rules
+from onestory.record.summary.denials import denies, is_denied_by_value
 from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import Code, codes_of, concept_texts, objects_at, text_at, values_at
 
@@ -52,7 +53,6 @@ _TITLES = (
     ("type", "text"),
     ("type", "coding", "display"),
 )
-_NO = ("no", "n", "none", "nil", "denies", "denied", "false", "not present", "absent")
 _PRIVACY = {"patient-privacy", ""}
 
 
@@ -73,7 +73,6 @@ class Places(NamedTuple):
     by_code: Mapping[Code, AlertKind]
     kinds: tuple[AlertKind, ...]
     types: frozenset[str]
-    without: Pattern[str]
     dissent_codes: frozenset[Code]
     dissent_words: Pattern[str]
     dissent_types: frozenset[str]
@@ -100,7 +99,6 @@ def places() -> Places:
         {code: kind for kind in reversed(kinds) for code in kind.codes},
         tuple(kinds),
         frozenset(table["types"]),
-        words_pattern(table["not"]),
         _codes(table["dissent"]["codes"]),
         words_pattern(table["dissent"]["words"]),
         frozenset(table["dissent"]["types"]),
@@ -142,15 +140,9 @@ def place_of(resource_type: str, contents: Sequence[Mapping[str, Any]], plan_cod
         return DISSENT
     if resource_type == "Flag":
         return ALERT
-    if resource_type in places().types and any(alert_kind(each) and not _is_answered_no(each) for each in contents):
+    if resource_type in places().types and any(map(_is_alert, contents)):
         return ALERT
     return ""
-
-
-def _is_answered_no(content: Mapping[str, Any]) -> bool:
-    """Whether an Observation answers its own name with "no"."""
-    value = text_at(content, "valueString") or next(iter(concept_texts(content, "valueCodeableConcept")), "")
-    return content.get("valueBoolean") is False or small_letters(value).strip(" .") in _NO
 
 
 def alert_kind(content: Mapping[str, Any]) -> AlertKind | None:
@@ -159,6 +151,11 @@ def alert_kind(content: Mapping[str, Any]) -> AlertKind | None:
     found = [known[code] for name in ("code", "category") for code in codes_of(content, name) if code in known]
     by_code = min(found, key=lambda kind: kind.rank, default=None)
     return by_code or next((kind for name in _names(content) if (kind := _kind_by_words(name))), None)
+
+
+def _is_alert(content: Mapping[str, Any]) -> bool:
+    is_denied = content.get("valueBoolean") is False or is_denied_by_value(content)
+    return not is_denied and alert_kind(content) is not None
 
 
 def is_dissent_withdrawn(content: Mapping[str, Any]) -> bool:
@@ -175,9 +172,8 @@ def is_of_third_party(content: Mapping[str, Any]) -> bool:
 def _kind_by_words(name: str) -> AlertKind | None:
     letters = small_letters(name)
     for kind in places().kinds:
-        if kind.words and (found := kind.words.search(letters)):
-            around = f"{letters[: found.start()]}|{letters[found.end() :]}"
-            return None if places().without.search(around) else kind
+        if kind.words and (found := kind.words.search(letters)) and not denies(letters, found.start(), found.end()):
+            return kind
     return None
 
 
@@ -304,6 +300,12 @@ def marks(contents: Sequence[Mapping[str, Any]]) -> list[str]:
         # One mark says all of it.
         return [labels().alert, *[mark for mark in found if mark.startswith(_RESTRICTED)]]
     return list(found)
+
+
+def short_mark(contents: Sequence[Mapping[str, Any]]) -> str:
+    """The marks of the labels in short, for a name within a sentence: ` [RESTRICTED]`; "" if there are none."""
+    found = dict.fromkeys(mark.partition(":")[0] for content in contents for mark in _label_marks(content))
+    return f" [{', '.join(found)}]" if found else ""
 
 
 def is_left_out(content: Mapping[str, Any]) -> bool:

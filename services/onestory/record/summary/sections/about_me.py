@@ -24,6 +24,7 @@ from onestory.record.summary.places import (
     alert_kind,
     is_dissent_withdrawn,
     places,
+    short_mark,
     summary_codes,
 )
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
@@ -136,7 +137,8 @@ def _ended(record: SummaryRecord, fact: Fact) -> str:
     status = text_at(statement.content, "status")
     how = status if is_over(statement.content) and status in _OVER else "ended"
     until = f"until {_last_day(end)}" if end < NEVER else f"{how}, told {day}"
-    return text(f"{named}, {until} ({record.organisation_of(statement)})")
+    mark = short_mark([each.content for each in record.valid_statements(fact)])
+    return text(f"{named}{mark}, {until} ({record.organisation_of(statement)})")
 
 
 def _last_day(end: datetime) -> str:

@@ -13,6 +13,7 @@ from onestory.record.summary import wording
 from onestory.record.summary.around import actor
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.places import short_mark
 from onestory.record.summary.section import ONESTORY_SECTIONS, Group, Line, Section, SectionDefinition, build_section
 from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import concept_texts, object_of, objects_at, text_at
@@ -59,7 +60,7 @@ def _end(record: SummaryRecord, fact: Fact) -> datetime:
 
 def _missed(record: SummaryRecord, fact: Fact) -> str:
     content = record.shown(fact).content
-    name = next((each for each in _names(content) if each), "Appointment")
+    name = next((each for each in _names(content) if each), "Appointment") + short_mark([content])
     when = summary_dates.shown(text_at(content, "start"))
     return f"{name} ({when})" if when else name
 
@@ -78,6 +79,7 @@ def _line(record: SummaryRecord, fact: Fact) -> Line:
     details = [
         *rest,
         *concept_texts(content, "reasonCode"),
+        *concept_texts(content, "cancelationReason"),
         *_with(record, fact),
         text_at(content, "patientInstruction"),
     ]

@@ -17,6 +17,7 @@ from onestory.record.summary.header import contact_points
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import Row, paragraph, strong, table, text
 from onestory.record.summary.person import human_name
+from onestory.record.summary.places import marks
 from onestory.record.summary.section import ONESTORY_SECTIONS, Section
 from onestory.record.summary.sections.about_me import next_period_end, period_end
 from onestory.record.summary.values import period_text
@@ -30,13 +31,14 @@ _UNNAMED = "Name not given"
 
 
 class KeyContact(NamedTuple):
-    """A person to ring, as XHTML-free text; `said` are paragraphs of XHTML."""
+    """A person to ring, as XHTML-free text; `said` are paragraphs of XHTML. `marks` are confidential marks."""
 
     name: str
     roles: tuple[str, ...]
     rank: int
     phones: tuple[str, ...]
     said: tuple[str, ...]
+    marks: tuple[str, ...] = ()
 
 
 def contacts(record: SummaryRecord) -> Section | None:
@@ -120,15 +122,16 @@ def _of_facts(record: SummaryRecord, current: Iterable[Fact]) -> Iterator[KeyCon
         said = tuple(sources.source_paragraphs(record, fact))
         statement = record.shown(fact)
         content = statement.content
+        own = _marks(record, fact)
         if fact.resource_type == "RelatedPerson":
             names = [name for each in objects_at(content, "name") if (name := human_name(each))]
             contact = _contact(record, content, names[0] if names else "", "")
             speaks = [f"speaks {each}" for each in concept_texts(content, "communication", "language")]
-            yield contact._replace(said=said, roles=(*contact.roles, *speaks))
+            yield contact._replace(said=said, roles=(*contact.roles, *speaks), marks=own)
         elif fact.resource_type == "CareTeam":
-            yield from _key_workers(record, statement, said)
+            yield from (each._replace(marks=own) for each in _key_workers(record, statement, said))
         elif manager := actor(record, statement, object_of(content, "careManager")):
-            yield KeyContact(manager.name, ("Care manager",), _KEY_WORKER, tuple(manager.phones), said)
+            yield KeyContact(manager.name, ("Care manager",), _KEY_WORKER, tuple(manager.phones), said, own)
 
 
 _KEY_WORKER = 3
@@ -163,7 +166,7 @@ def _of_consents(record: SummaryRecord) -> Iterator[KeyContact]:
             rank = role_rank([role])
             named = actor(record, statement, object_of(each, "reference"))
             if named and rank < len(places_around().roles):
-                yield KeyContact(named.name, (role_words(role),), rank, tuple(named.phones), said)
+                yield KeyContact(named.name, (role_words(role),), rank, tuple(named.phones), said, _marks(record, fact))
 
 
 def _joined(found: Iterable[KeyContact]) -> list[KeyContact]:
@@ -200,12 +203,18 @@ def _both(one: KeyContact, other: KeyContact) -> KeyContact:
         min(one.rank, other.rank),
         tuple(phones),
         tuple(dict.fromkeys([*one.said, *other.said])),
+        tuple(dict.fromkeys([*one.marks, *other.marks])),
     )
 
 
 def _contact_row(contact: KeyContact) -> Row:
     roles, phones = ([text(each) for each in words] for words in (contact.roles, contact.phones))
-    return Row(([strong(text(contact.name))], roles, phones, contact.said))
+    marked = [strong(text(each)) for each in contact.marks]
+    return Row(([strong(text(contact.name)), *marked], roles, phones, contact.said))
+
+
+def _marks(record: SummaryRecord, fact: Fact) -> tuple[str, ...]:
+    return tuple(marks([each.content for each in record.valid_statements(fact)]))
 
 
 def _team_row(record: SummaryRecord, fact: Fact) -> Row | None:
@@ -220,7 +229,7 @@ def _team_row(record: SummaryRecord, fact: Fact) -> Row | None:
     who = [text(_participant(record, statement, each)) for each in others]
     more = [text(each) for each in dict.fromkeys([*kinds, *by]) if each != name]
     since = [text(period_text(content.get("period")))]
-    what = [strong(text(name)), *more, *since]
+    what = [strong(text(name)), *(strong(text(each)) for each in _marks(record, fact)), *more, *since]
     phones = [text(each) for each in contact_points(content, record.at)]
     return Row((what, [each for each in who if each], phones, sources.source_paragraphs(record, fact)))
 

@@ -20,6 +20,7 @@ from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_
 
 _MAX_NAMED = 8
 _NOT_HELD = {"refuted", "unconfirmed", "entered-in-error", "registered", "cancelled", "not-done"}
+_TYPES_OF_DEATH = ("Condition", "DocumentReference", "Encounter", "Observation", "Procedure")
 _ELEMENTS = {"given": "given name", "family": "family name", "name": "name", "gender": "sex", "birthDate": "birth date"}
 
 
@@ -93,11 +94,13 @@ def _death(record: SummaryRecord) -> Iterator[str]:
             said = f"{source} says that this person died{_on(value.get('valueDateTime'))}."
             yield f"{strong(said)} {no_authority}"
     if not died and patient.get("deceasedBoolean") is not True:
-        shown = map(record.shown, record.facts("Condition", "Observation", "Procedure"))
+        shown = map(record.shown, record.facts(*_TYPES_OF_DEATH))
         for statement in shown:
             if _tells_death(statement.content):
-                when = value_text(statement.content) or clinical_date_text(statement)
-                entry = f"{record.organisation_of(statement)} recorded: {name_of(statement.content)}"
+                when = value_text(statement.content) or _end(statement.content) or clinical_date_text(statement)
+                is_stay = statement.resource_type == "Encounter"
+                what = "the person died in its care" if is_stay else name_of(statement.content)
+                entry = f"{record.organisation_of(statement)} recorded: {what}"
                 told = text(f"{entry} ({when})." if when else f"{entry}.")
                 yield f"{strong(told)} {no_authority}"
 
@@ -110,10 +113,27 @@ def _tells_death(content: Mapping[str, Any]) -> bool:
     stated = {text_at(content, "verificationStatus", "coding", "code"), text_at(content, "status")}
     if stated & _NOT_HELD or content.get("valueBoolean") is False:
         return False
+    if content.get("resourceType") == "Encounter":
+        ends = objects_at(content, "hospitalization", "dischargeDisposition")
+        words = {small_letters(each) for end in ends for each in concept_texts({"end": end}, "end")}
+        codes = {code for end in ends for code in codes_of({"end": end}, "end")}
+        return bool(codes & data.death_dispositions or words & data.death_disposition_words)
+    if content.get("resourceType") == "DocumentReference":
+        titles = [*concept_texts(content, "type"), *(text_at(each, "title") for each in _attachments(content))]
+        return any(small_letters(each) in data.death_documents for each in titles)
     # Words that say something else than the code count, because an alarm about a death must not be a slip of a code.
     if names := [small_letters(each) for each in concept_texts(content, "code")]:
         return any(each in data.death_words for each in names)
     return bool(codes_of(content, "code") & data.death_codes)
+
+
+def _attachments(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return objects_at(content, "content", "attachment")
+
+
+def _end(content: Mapping[str, Any]) -> str:
+    end = text_at(content, "period", "end") if content.get("resourceType") == "Encounter" else ""
+    return summary_dates.shown(end) if end else ""
 
 
 def _on(died: Any) -> str:

@@ -85,7 +85,7 @@ def _quote(record: SummaryRecord, statement: Statement) -> str:
     day = summary_dates.day(uk_day(_told(statement)))
     ended = f"{strong('ENDED')}: " if is_over(content) else ""
     order = f"{_ORDER_NOT_TO}: " if content.get("doNotPerform") is True else ""
-    words = dict.fromkeys([f"{order}{name_of(content)}", *_words(content), *notes(content)])
+    words = dict.fromkeys([f"{order}{name_of(content)}", value_text(content), *_words(content), *notes(content)])
     said = ". ".join(each.rstrip(".") for each in words if each)
     return f"{text(record.organisation_of(statement))}, {day}: {ended}{text(said)}"
 

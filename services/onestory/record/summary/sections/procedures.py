@@ -13,6 +13,7 @@ from onestory.record.summary import wording
 from onestory.record.summary.clinical_dates import clinical_date_text, date_or_none_stated
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
+from onestory.record.summary.places import short_mark
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.values import period_text
 from onestory.record.summary.wording import name_of, notes, unusual_status
@@ -40,7 +41,7 @@ _ASSESSMENTS = SectionDefinition(
 _NOT_GIVEN = "Declined or not given"
 _NOT_DONE = "Declined or not done"
 _NOT_BEGUN = {"not-done", "preparation"}
-_STATUS_WORDS = {"not-done": "Not done", "preparation": "Not begun", "entered-in-error": "Entered in error"}
+_STATUS_WORDS = {"not-done": "Not done", "entered-in-error": "Entered in error"}
 _GIVEN = {"", "completed"}
 MAX_NAMED = 10
 """Ended devices that are named; the others are counted."""
@@ -63,12 +64,14 @@ def immunisations(record: SummaryRecord) -> Section | None:
 
 
 def procedures(record: SummaryRecord) -> Section | None:
-    """The procedures that were done or begun; then those declined, not done or not begun."""
+    """The procedures that are planned, those that were done or begun, then those declined or not done."""
     copied = {copy.id for copies in record.vaccination_copies.values() for copy in copies}
     known = [fact for fact in record.facts("Procedure") if fact.id not in copied]
-    not_done = [fact for fact in known if _all_have_status(record, fact, _NOT_BEGUN)]
+    planned = [fact for fact in known if _all_have_status(record, fact, {"preparation"})]
+    not_done = [fact for fact in known if _all_have_status(record, fact, _NOT_BEGUN) and fact not in planned]
     done = [fact for fact in known if not _all_have_status(record, fact, _NOT_BEGUN)]
     groups = [
+        _newest(record, "Planned, not yet done", planned, _name, _declined),
         _newest(record, "Newest first", done, _name, _procedure),
         _newest(record, _NOT_DONE, not_done, _name, _declined),
     ]
@@ -94,7 +97,7 @@ def devices(record: SummaryRecord) -> Section | None:
     shown = [*used, *active]
     in_use = {fact.id for fact in shown}
     ended = [fact for fact in [*uses, *own] if fact.id not in in_use]
-    group = _newest(record, "Newest first", shown, _device, lambda content: iter([unusual_status(content)]))
+    group = _newest(record, "Newest first", shown, _device, _device_details)
     return _section(record, _DEVICES, [group], len(shown), _ended_devices(record, ended))
 
 
@@ -104,7 +107,9 @@ def _ended_devices(record: SummaryRecord, ended: Sequence[Fact]) -> str:
     for fact in wording.newest_first(record, ended)[:MAX_NAMED]:
         shown = record.shown(fact)
         period = period_text(shown.content.get("timingPeriod")) or clinical_date_text(shown)
-        named.append(" ".join(part for part in (_device(record, shown), f"({period})" if period else "") if part))
+        mark = short_mark([each.content for each in record.valid_statements(fact)])
+        parts = (_device(record, shown) + mark, f"({period})" if period else "")
+        named.append(" ".join(part for part in parts if part))
     more = len(ended) - len(named)
     listed = "; ".join([*named, *([f"and {more} more"] if more else [])])
     return f"No longer in use: {text(listed)}." if named else ""
@@ -228,12 +233,12 @@ def _dose(content: Mapping[str, Any]) -> Iterator[str]:
 def _declined(content: Mapping[str, Any]) -> Iterator[str]:
     status = text_at(content, "status")
     why = concept_texts(content, "statusReason")
-    yield ": ".join([_STATUS_WORDS.get(status, status), *why])
+    yield ": ".join(each for each in [_STATUS_WORDS.get(status, ""), *why] if each)
     yield from concept_texts(content, "reasonCode")
 
 
 def _procedure(content: Mapping[str, Any]) -> Iterator[str]:
-    yield _unless_completed(content)
+    yield ": ".join(each for each in [_unless_completed(content), *concept_texts(content, "statusReason")] if each)
     yield ", ".join(concept_texts(content, "bodySite"))
     yield period_text(content.get("performedPeriod"))
     yield ", ".join(concept_texts(content, "outcome"))
@@ -248,6 +253,12 @@ def _device(record: SummaryRecord, statement: Statement) -> str:
         if device_name := own_name or text_at(reference, "display"):
             return device_name
     return text_at(statement.content, "deviceName", "name") or name_of(statement.content)
+
+
+def _device_details(content: Mapping[str, Any]) -> Iterator[str]:
+    yield unusual_status(content)
+    yield from concept_texts(content, "safety")
+    yield from notes(content)
 
 
 def _assessment(content: Mapping[str, Any]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from onestory.record.summary import model as summary_model
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
-from onestory.record.summary.places import summary_codes
+from onestory.record.summary.places import short_mark, summary_codes
 from onestory.record.summary.result_dates import ResultDates
 from onestory.record.summary.result_grid import GridResult, fits, grid
 from onestory.record.summary.result_kinds import differing_units, kind_key, kind_name
@@ -203,7 +203,7 @@ def _without_result(record: SummaryRecord, dates: ResultDates) -> str:
     for fact in facts[:MAX_NAMED]:
         shown = record.shown(fact).content
         state = "cancelled" if text_at(shown, "status") == "cancelled" else "ordered"
-        named.append(f"{name_of(shown)}, {state}, {dates.text(fact)}")
+        named.append(f"{name_of(shown)}{short_mark([shown])}, {state}, {dates.text(fact)}")
     more = len(facts) - len(named)
     listed = "; ".join([*named, *([f"and {more} more"] if more else [])])
     return f"{len(facts)} that have no result: they were ordered or cancelled: {text(listed)}." if named else ""
@@ -211,7 +211,8 @@ def _without_result(record: SummaryRecord, dates: ResultDates) -> str:
 
 def _named(record: SummaryRecord, dates: ResultDates, fact: Fact) -> str:
     value = result_value(record.exact_content(record.shown(fact)))
-    return " ".join(each for each in (kind_name(record, fact), value, f"({dates.text(fact)})") if each)
+    name = kind_name(record, fact) + short_mark([each.content for each in record.valid_statements(fact)])
+    return " ".join(each for each in (name, value, f"({dates.text(fact)})") if each)
 
 
 def _is_heading(record: SummaryRecord, fact: Fact) -> bool:

@@ -1,7 +1,8 @@
 """Where the person is now: hospital stays, virtual wards, and the contacts with care of the last weeks.
 
 http://hl7.org/fhir/R4/encounter.html. A stay that its source has not closed is told as it is; one that was followed by
-a later stay at the same organisation counts as not closed, and raises no notice.
+a later stay at the same organisation, or elsewhere after it was last heard of, counts as not closed, and raises no
+notice.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from onestory.record.summary.around import actor, places_around
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import ONESTORY_SECTIONS, Group, Line, Section, SectionDefinition, build_section
-from onestory.shared.fhir.dates import NEVER, parse_date
+from onestory.shared.fhir.dates import NEVER, parse_date, uk_day
 from onestory.shared.fhir.json import codes_of, concept_texts, object_of, objects_at, text_at, text_of
 
 _STAYS = SectionDefinition("stay", "Stays and recent contacts", types=frozenset(["Encounter"]))
@@ -28,6 +29,23 @@ _EMERGENCY_HOURS = timedelta(hours=72)
 _STAY_SHOWN_FOR = timedelta(days=90)
 _CONTACT_SHOWN_FOR = timedelta(days=30)
 _MAX_ENDED = 8
+
+_DISPOSITIONS = {
+    "home": "home",
+    "alt-home": "another home",
+    "other-hcf": "another care facility",
+    "hosp": "hospice",
+    "long": "long-term care",
+    "aadvice": "left against advice",
+    "exp": "died",
+    "psy": "psychiatric hospital",
+    "rehab": "rehabilitation",
+    "snf": "nursing home",
+    "oth": "elsewhere",
+}
+"""Words for the codes of http://hl7.org/fhir/R4/valueset-encounter-discharge-disposition.html."""
+_NOT_HEARD_FOR = timedelta(days=60)
+"""A stay that its source has not sent again for so long may have been left open."""
 
 HOSPITAL, EMERGENCY, VIRTUAL, OTHER = "In hospital now", "In an emergency department now", "On a virtual ward now", ""
 _WORDS = {HOSPITAL: "Hospital stay", EMERGENCY: "Emergency attendance", VIRTUAL: "Virtual ward"}
@@ -67,7 +85,13 @@ def stay_notices(record: SummaryRecord) -> Iterator[str]:
             told.add(statement.organisation)
             since = summary_dates.shown(text_at(statement.content, "period", "start"))
             leave = "on leave from the ward" if text_at(statement.content, "status") == "onleave" else ""
-            parts = [*_places(record, fact), f"since {since}" if since else "", leave]
+            heard = _heard(record, fact)
+            old = (
+                f"last heard of on {summary_dates.day(uk_day(heard))}: check"
+                if heard + _NOT_HEARD_FOR < record.at
+                else ""
+            )
+            parts = [*_places(record, fact), f"since {since}" if since else "", leave, old]
             yield f"{strong(f'{kind}:')} {text(', '.join(part for part in parts if part))}."
 
 
@@ -90,7 +114,15 @@ def _now(record: SummaryRecord) -> list[tuple[Fact, str]]:
         too_old = kind == EMERGENCY and begin + _EMERGENCY_HOURS < record.at
         if kind and begin <= record.at and not over and not too_old:
             found.append((fact, kind))
+    latest = max((_begin(record, fact) for fact, _ in found), default=NEVER)
+    # Nobody is in two hospitals: a stay that was last heard of before a later one began was left open.
+    found = [each for each in found if _begin(record, each[0]) == latest or _heard(record, each[0]) >= latest]
     return sorted(found, key=lambda each: _begin(record, each[0]), reverse=True)
+
+
+def _heard(record: SummaryRecord, fact: Fact) -> datetime:
+    """When a source last sent anything of the stay."""
+    return max(each.recorded_at for each in record.valid_statements(fact))
 
 
 def _status(record: SummaryRecord, fact: Fact) -> str:
@@ -195,4 +227,8 @@ def _when(content: Mapping[str, Any]) -> str:
 
 def _going(content: Mapping[str, Any]) -> Iterator[str]:
     for each in concept_texts(content, "hospitalization", "dischargeDisposition"):
-        yield f"Discharged to: {each}"
+        yield (
+            each
+            if each.casefold().startswith(("discharged", "died"))
+            else f"Discharged to: {_DISPOSITIONS.get(each, each)}"
+        )
