@@ -202,7 +202,7 @@ def plan_words() -> PlanWords:
             rf"{decisions.pattern}"
         ),
         re.compile(
-            rf"{words_pattern(table['others']).pattern}{_LINKS}(?=(?:{titles.pattern}|{decisions.pattern}))\S++"
+            rf"{words_pattern(table['others']).pattern}{_LINKS}(?:{decisions.pattern}|{titles.pattern})"
         ),
         titles,
         {(each["system"], each["code"]): each["decision"] for each in table["not-performed"]},
