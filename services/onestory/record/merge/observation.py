@@ -18,8 +18,8 @@ from onestory.record.merge.finding import Finding, finding_of
 from onestory.record.merge.model import Certainty, Fact, FactConflict, Statement
 from onestory.record.merge.pairs import Bucket, Clusters, buckets, has_several_sources, joinable_pairs
 from onestory.record.merge.reading import Reading, first_present
-from onestory.record.merge.result_names import code_by_name
 from onestory.record.merge.rules import MergeRules
+from onestory.record.merge.units import code_by_name
 from onestory.record.merge.values import ClinicalSpan, codes, exclude, reference_id, span, worded
 from onestory.shared.fhir.json import Code, first_object, objects, text
 

@@ -201,9 +201,7 @@ def plan_words() -> PlanWords:
             rf"{words_pattern(table['before']).pattern}(?: [a-z]++){{0,3}}? "
             rf"{decisions.pattern}"
         ),
-        re.compile(
-            rf"{words_pattern(table['others']).pattern}{_LINKS}(?:{decisions.pattern}|{titles.pattern})"
-        ),
+        re.compile(rf"{words_pattern(table['others']).pattern}{_LINKS}(?:{decisions.pattern}|{titles.pattern})"),
         titles,
         {(each["system"], each["code"]): each["decision"] for each in table["not-performed"]},
     )

@@ -21,8 +21,8 @@ from onestory.record.merge.observation import (
 )
 from onestory.record.merge.pairs import Bucket, Clusters, buckets, joinable_pairs
 from onestory.record.merge.reading import Reading
-from onestory.record.merge.result_names import measurement_named
 from onestory.record.merge.rules import MergeRules
+from onestory.record.merge.units import measurement_named
 from onestory.record.merge.values import exclude, worded
 from onestory.shared.fhir.json import concept_texts, objects, text
 

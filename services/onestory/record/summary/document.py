@@ -16,7 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 import orjson
 
 from onestory.record.summary import person
-from onestory.record.summary.access_codes import hide_access_codes, hide_in_resource, hide_in_resources
+from onestory.record.summary.confidentiality import hide_access_codes, hide_in_resource, hide_in_resources
 from onestory.record.summary.dates import clock
 from onestory.record.summary.header import header, next_birthday
 from onestory.record.summary.model import Summary, SummaryInput, SummaryRecord, end_of_day

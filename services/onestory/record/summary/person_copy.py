@@ -15,11 +15,18 @@ import msgspec
 
 from onestory.record.merge.model import Fact, FactConflict, MergedRecord
 from onestory.record.person.labels import without_contact_details
-from onestory.record.summary.copied_content import NOTHING, Hidden, copied_bytes, copied_content, is_hidden
-from onestory.record.summary.hidden_texts import ProtectedTexts, protected_texts
+from onestory.record.summary.confidentiality import is_left_out
+from onestory.record.summary.copied_content import (
+    NOTHING,
+    Hidden,
+    ProtectedTexts,
+    copied_bytes,
+    copied_content,
+    is_hidden,
+    protected_texts,
+)
 from onestory.record.summary.model import SummaryInput, SummaryRecord
 from onestory.record.summary.narrative import paragraph
-from onestory.record.summary.places import is_left_out
 from onestory.record.summary.section import ONESTORY_SECTIONS, Section
 from onestory.shared.fhir.dates import NEVER
 from onestory.shared.fhir.json import Code, codes_of, objects_at, text_at

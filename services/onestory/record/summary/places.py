@@ -6,9 +6,9 @@ A fact stands in one place only. The words and codes are those of `schemas/summa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from re import Pattern
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
@@ -20,9 +20,8 @@ from onestory.record.merge.reading import (
     words_pattern,
 )
 from onestory.record.merge.rules import merge_rules
-from onestory.record.summary.denials import denies, is_denied_by_value
 from onestory.record.text_cache import cache_texts
-from onestory.shared.fhir.json import Code, codes_of, concept_texts, objects_at, text_at, values_at
+from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, text_at, values_at
 
 PLAN = "plan"
 ALERT = "alert"
@@ -62,7 +61,7 @@ class AlertKind(NamedTuple):
     name: str
     rank: int
     codes: frozenset[Code]
-    words: Pattern[str] | None
+    words: re.Pattern[str] | None
     one_state: bool
     not_for_person: bool
 
@@ -74,10 +73,10 @@ class Places(NamedTuple):
     kinds: tuple[AlertKind, ...]
     types: frozenset[str]
     dissent_codes: frozenset[Code]
-    dissent_words: Pattern[str]
+    dissent_words: re.Pattern[str]
     dissent_types: frozenset[str]
-    dissent_withdrawn: Pattern[str]
-    third_party: Pattern[str]
+    dissent_withdrawn: re.Pattern[str]
+    third_party: re.Pattern[str]
 
 
 @clinical_table
@@ -256,85 +255,37 @@ def summary_codes() -> SummaryCodes:
     )
 
 
-_CONFIDENTIALITY = "confidentiality"
-_RESTRICTED = ("RESTRICTED", "VERY RESTRICTED")
-_ALERT_TYPES = frozenset(
-    [
-        "CarePlan",
-        "Composition",
-        "Condition",
-        "DetectedIssue",
-        "DocumentReference",
-        "Flag",
-        "Observation",
-        "Procedure",
-        "RiskAssessment",
-    ]
-)
-
-
-class Labels(NamedTuple):
-    """The mark of each label, the codes that the copy for the person leaves out, and the mark of an alert."""
-
-    marks: Mapping[Code, str]
-    by_code: Mapping[str, str]
-    left_out: frozenset[str]
-    alert: str
+class _Denials(NamedTuple):
+    before: re.Pattern[str]
+    after: re.Pattern[str]
+    anywhere: re.Pattern[str]
+    values: frozenset[str]
+    begins: tuple[str, ...]
 
 
 @clinical_table
-def labels() -> Labels:
-    """The labels, read once from the file."""
-    table = read_clinical_data("summary/confidentiality")
-    marks = {(system, code): words for system, codes in table["labels"].items() for code, words in codes.items()}
-    by_code = {code: words for (_, code), words in marks.items()}
-    return Labels(marks, by_code, frozenset(table["left-out"]), table["alert"])
+def _denials() -> _Denials:
+    table = read_clinical_data("summary/alerts")["not"]
+    return _Denials(
+        # A clause ends at a dash between spaces and at other marks: "no lone visits - violent patient" is an alert.
+        re.compile(rf"{words_pattern(table['before']).pattern}(?: [a-z0-9'/]++){{0,5}} ?$"),
+        re.compile(rf"^[\s:;,.=()-]*{words_pattern(table['after']).pattern}[\s.)]*$"),
+        words_pattern(table["anywhere"]),
+        frozenset(table["values"]),
+        tuple(table["value-begins"]),
+    )
 
 
-def marks(contents: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The marks of a line with these contents, each once, as plain text."""
-    found: dict[str, None] = {}
-    for content in contents:
-        found.update(dict.fromkeys(_label_marks(content)))
-    if any(map(_is_hidden_alert, contents)):
-        # One mark says all of it.
-        return [labels().alert, *[mark for mark in found if mark.startswith(_RESTRICTED)]]
-    return list(found)
-
-
-def short_mark(contents: Sequence[Mapping[str, Any]]) -> str:
-    """The marks of the labels in short, for a name within a sentence: ` [RESTRICTED]`; "" if there are none."""
-    found = dict.fromkeys(mark.partition(":")[0] for content in contents for mark in _label_marks(content))
-    return f" [{', '.join(found)}]" if found else ""
-
-
-def is_left_out(content: Mapping[str, Any]) -> bool:
-    """Whether the copy for the person leaves this resource out."""
-    codes = {text_at(label, "code").strip().upper() for label in _security(content)}
-    if codes & labels().left_out or content.get("resourceType") == "RelatedPerson":
+def denies(letters: str, start: int, end: int) -> bool:
+    """Whether a name in small letters denies the words that stand in it from `start` to `end`."""
+    denials, before, after = _denials(), letters[:start], letters[end:]
+    if denials.before.search(before) or denials.after.search(after):
         return True
-    return _is_hidden_alert(content) or is_of_third_party(content)
+    return denials.anywhere.search(f"{before}|{after}") is not None
 
 
-def _security(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    meta = content.get("meta")
-    return objects_at(meta, "security") if isinstance(meta, dict) and "security" in meta else []
-
-
-def _label_marks(content: Mapping[str, Any]) -> Iterable[str]:
-    for label in _security(content):
-        system, code = text_at(label, "system"), text_at(label, "code").upper()
-        known = labels().marks.get((system, code))
-        # A source may write the system in another way.
-        by_code = next(
-            (words for (_, each), words in labels().marks.items() if each == code and each in ("R", "V")), ""
-        )
-        if found := known or (by_code if _CONFIDENTIALITY in system.casefold() or not system else ""):
-            yield found
-
-
-def _is_hidden_alert(content: Mapping[str, Any]) -> bool:
-    if content.get("resourceType") not in _ALERT_TYPES:
-        return False
-    kind = alert_kind(content)
-    return kind is not None and kind.not_for_person
+def is_denied_by_value(content: Mapping[str, Any]) -> bool:
+    """Whether the value of an Observation denies what its name says."""
+    stated = text_at(content, "valueString") or concept_text(content.get("valueCodeableConcept"))
+    letters = small_letters(stated).rstrip(".") if stated else ""
+    return letters in _denials().values or letters.startswith(_denials().begins)

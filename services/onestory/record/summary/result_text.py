@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
-from onestory.record.summary.access_codes import access_held, names_access
+from onestory.record.summary.confidentiality import access_held, names_access
 from onestory.record.summary.values import range_text, value_text
 from onestory.record.summary.wording import notes
 from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, number_text, objects_at, text_at

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from onestory.record.merge.model import Fact
 from onestory.record.merge.reading import MODIFIER_ELEMENTS
 from onestory.record.summary import sources
+from onestory.record.summary.confidentiality import marks
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.names import name_remarks
 from onestory.record.summary.narrative import Row, paragraph, strong, table, text
-from onestory.record.summary.places import marks
 from onestory.shared.fhir.dates import NEVER
 from onestory.shared.fhir.json import Code, codes_of
 

@@ -11,7 +11,7 @@ from tests.clinical_cases import case, needs_clinical_cases
 from tests.unit.record.summary.written import GP, HOSPITAL, NOW, PATIENT, code, known, said, term
 
 from onestory.record.merge.model import Statement
-from onestory.record.summary.access_codes import hide_in_resource
+from onestory.record.summary.confidentiality import hide_in_resource
 from onestory.record.summary.document import summarise
 from onestory.record.summary.person_copy import copy_for_person
 

@@ -64,7 +64,12 @@ def test_a_restricted_contact_or_team_has_its_mark() -> None:
 
 
 def test_a_restricted_name_in_a_remark_has_its_mark() -> None:
-    old: dict[str, Any] = {"status": "final", "code": {"text": "HIV test"}, "valueString": "Positive", "specimen": {"display": "Serum"}}
+    old: dict[str, Any] = {
+        "status": "final",
+        "code": {"text": "HIV test"},
+        "valueString": "Positive",
+        "specimen": {"display": "Serum"},
+    }
     result = said("Observation", "o", effectiveDateTime="2019-01-01", meta=RESTRICTED, **old)
     missed = said(
         "Appointment", "a", status="noshow", description="GUM clinic", start="2026-11-01T09:00:00Z", meta=RESTRICTED

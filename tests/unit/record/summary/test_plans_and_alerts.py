@@ -10,7 +10,7 @@ from tests.clinical_cases import needs_clinical_cases, shown_case
 from tests.unit.record.summary.written import GP, HOSPITAL, NOW, code, known, said, term
 
 from onestory.record.merge.model import Statement
-from onestory.record.summary.access_codes import hide_access_codes
+from onestory.record.summary.confidentiality import hide_access_codes
 from onestory.record.summary.document import summarise
 from onestory.record.summary.narrative import plain_text
 

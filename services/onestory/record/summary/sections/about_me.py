@@ -15,6 +15,7 @@ from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary import sources, wording
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text
+from onestory.record.summary.confidentiality import short_mark
 from onestory.record.summary.model import ABOUT_ME, SummaryRecord
 from onestory.record.summary.narrative import own_words, paragraph, plain_text, strong, text
 from onestory.record.summary.places import (
@@ -24,7 +25,6 @@ from onestory.record.summary.places import (
     alert_kind,
     is_dissent_withdrawn,
     places,
-    short_mark,
     summary_codes,
 )
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section

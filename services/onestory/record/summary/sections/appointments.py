@@ -11,9 +11,9 @@ from onestory.record.merge.model import Fact
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary import wording
 from onestory.record.summary.around import actor
+from onestory.record.summary.confidentiality import short_mark
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
-from onestory.record.summary.places import short_mark
 from onestory.record.summary.section import ONESTORY_SECTIONS, Group, Line, Section, SectionDefinition, build_section
 from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import concept_texts, object_of, objects_at, text_at

@@ -13,11 +13,11 @@ from onestory.record.merge.model import Fact, Statement
 from onestory.record.person.sources_words import words_in
 from onestory.record.summary import sources, wording
 from onestory.record.summary.around import actor, places_around, role_rank, role_words
+from onestory.record.summary.confidentiality import marks
 from onestory.record.summary.header import contact_points
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import Row, paragraph, strong, table, text
 from onestory.record.summary.person import human_name
-from onestory.record.summary.places import marks
 from onestory.record.summary.section import ONESTORY_SECTIONS, Section
 from onestory.record.summary.sections.about_me import next_period_end, period_end
 from onestory.record.summary.values import period_text

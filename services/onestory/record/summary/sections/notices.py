@@ -14,9 +14,9 @@ from onestory.record.freshness.domain import Freshness
 from onestory.record.merge.model import Fact
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary import sources, wording
+from onestory.record.summary.confidentiality import marks
 from onestory.record.summary.model import SummaryRecord, end_of_day
 from onestory.record.summary.narrative import Row, bullet_list, paragraph, strong, table, text
-from onestory.record.summary.places import marks
 from onestory.record.summary.section import ONESTORY_SECTIONS, Section
 from onestory.record.summary.sections.about_me import dissent_notices, is_about_me
 from onestory.record.summary.sections.care_plans import is_open_elsewhere, is_shown_referral

@@ -11,9 +11,9 @@ from onestory.record.merge.model import Fact, Statement
 from onestory.record.merge.rules import merge_rules
 from onestory.record.summary import wording
 from onestory.record.summary.clinical_dates import clinical_date_text, date_or_none_stated
+from onestory.record.summary.confidentiality import short_mark
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
-from onestory.record.summary.places import short_mark
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.values import period_text
 from onestory.record.summary.wording import name_of, notes, unusual_status

@@ -15,13 +15,13 @@ from onestory.record.merge.model import Fact
 from onestory.record.merge.observation import CANCELLED_WORDS, CORRECTED
 from onestory.record.merge.values import number
 from onestory.record.summary import model as summary_model
+from onestory.record.summary.confidentiality import short_mark
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
-from onestory.record.summary.places import short_mark, summary_codes
-from onestory.record.summary.result_dates import ResultDates
+from onestory.record.summary.places import summary_codes
 from onestory.record.summary.result_grid import GridResult, fits, grid
-from onestory.record.summary.result_kinds import differing_units, kind_key, kind_name
+from onestory.record.summary.result_kinds import ResultDates, differing_units, kind_key, kind_name
 from onestory.record.summary.result_text import (
     has_content,
     interpretations,

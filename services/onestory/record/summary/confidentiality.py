@@ -1,4 +1,4 @@
-"""Hides the numbers of key safes and doors in a summary: on its page, and in the resources of its document.
+"""Confidential marks of lines; and the numbers of key safes and doors, which no page and no document holds.
 
 The words are those of `schemas/summary/confidentiality.yaml`. The record itself keeps the numbers.
 """
@@ -6,15 +6,16 @@ The words are those of `schemas/summary/confidentiality.yaml`. The record itself
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
+from onestory.record.summary.places import alert_kind, is_of_third_party
 from onestory.record.text_cache import cache_texts
-from onestory.shared.fhir.json import objects_at
+from onestory.shared.fhir.json import Code, objects_at, text_at
 
 _NUMBER = r"(?!0[0-9]{3,4} ?[0-9]{3} ?[0-9]{3})[#*]?[a-z]?(?:[0-9][ -]?){2,8}[0-9][a-z#*]?(?![0-9])"
 _ANSWERS = ("valueString", "valueInteger", "valueDecimal", "valueQuantity")
@@ -114,3 +115,87 @@ def _own_names(value: Mapping[str, Any]) -> Iterator[str]:
                 yield from (
                     said for coding in objects_at(holder, "coding") if isinstance(said := coding.get("display"), str)
                 )
+
+
+_CONFIDENTIALITY = "confidentiality"
+_RESTRICTED = ("RESTRICTED", "VERY RESTRICTED")
+_ALERT_TYPES = frozenset(
+    [
+        "CarePlan",
+        "Composition",
+        "Condition",
+        "DetectedIssue",
+        "DocumentReference",
+        "Flag",
+        "Observation",
+        "Procedure",
+        "RiskAssessment",
+    ]
+)
+
+
+class Labels(NamedTuple):
+    """The mark of each label, the codes that the copy for the person leaves out, and the mark of an alert."""
+
+    marks: Mapping[Code, str]
+    by_code: Mapping[str, str]
+    left_out: frozenset[str]
+    alert: str
+
+
+@clinical_table
+def labels() -> Labels:
+    """The labels, read once from the file."""
+    table = read_clinical_data("summary/confidentiality")
+    marks = {(system, code): words for system, codes in table["labels"].items() for code, words in codes.items()}
+    by_code = {code: words for (_, code), words in marks.items()}
+    return Labels(marks, by_code, frozenset(table["left-out"]), table["alert"])
+
+
+def marks(contents: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The marks of a line with these contents, each once, as plain text."""
+    found: dict[str, None] = {}
+    for content in contents:
+        found.update(dict.fromkeys(_label_marks(content)))
+    if any(map(_is_hidden_alert, contents)):
+        # One mark says all of it.
+        return [labels().alert, *[mark for mark in found if mark.startswith(_RESTRICTED)]]
+    return list(found)
+
+
+def short_mark(contents: Sequence[Mapping[str, Any]]) -> str:
+    """The marks of the labels in short, for a name within a sentence: ` [RESTRICTED]`; "" if there are none."""
+    found = dict.fromkeys(mark.partition(":")[0] for content in contents for mark in _label_marks(content))
+    return f" [{', '.join(found)}]" if found else ""
+
+
+def is_left_out(content: Mapping[str, Any]) -> bool:
+    """Whether the copy for the person leaves this resource out."""
+    codes = {text_at(label, "code").strip().upper() for label in _security(content)}
+    if codes & labels().left_out or content.get("resourceType") == "RelatedPerson":
+        return True
+    return _is_hidden_alert(content) or is_of_third_party(content)
+
+
+def _security(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    meta = content.get("meta")
+    return objects_at(meta, "security") if isinstance(meta, dict) and "security" in meta else []
+
+
+def _label_marks(content: Mapping[str, Any]) -> Iterable[str]:
+    for label in _security(content):
+        system, code = text_at(label, "system"), text_at(label, "code").upper()
+        known = labels().marks.get((system, code))
+        # A source may write the system in another way.
+        by_code = next(
+            (words for (_, each), words in labels().marks.items() if each == code and each in ("R", "V")), ""
+        )
+        if found := known or (by_code if _CONFIDENTIALITY in system.casefold() or not system else ""):
+            yield found
+
+
+def _is_hidden_alert(content: Mapping[str, Any]) -> bool:
+    if content.get("resourceType") not in _ALERT_TYPES:
+        return False
+    kind = alert_kind(content)
+    return kind is not None and kind.not_for_person
