@@ -9,12 +9,13 @@ Measurements without a code are known by their names: `schemas/merge/result-name
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.values import worded
-from onestory.record.text_cache import cache_texts
+from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.fhir.json import Code, objects, text
 
 _SNOMED = "http://snomed.info/sct"
@@ -133,16 +134,26 @@ def named(measurement: str) -> Code:
     return ("", measurement)
 
 
+class _ResultNames(NamedTuple):
+    measurements: Mapping[str, str]
+    ignored: re.Pattern[str]
+
+
 @clinical_table
-def _measurements() -> Mapping[str, str]:
-    """The measurement of each name."""
-    return {name: kind for kind, names in read_clinical_data("merge/result-names").items() for name in names}
+def _result_names() -> _ResultNames:
+    table = read_clinical_data("merge/result-names")
+    ignored = sorted(table["ignored"], key=len, reverse=True)
+    return _ResultNames(
+        {name: kind for kind, names in table["names"].items() for name in names},
+        re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, ignored))})(?!\w)"),
+    )
 
 
-@cache_texts(8192)
+@cache_texts(8192, read=MAX_READ_LENGTH)
 def measurement_named(name: str) -> str:
     """The measurement that a name stands for; "" if it is in no list."""
-    return _measurements().get(worded(name), "")
+    names, letters = _result_names(), worded(name)
+    return names.measurements.get(letters) or names.measurements.get(worded(names.ignored.sub(" ", letters)), "")
 
 
 def code_by_name(content: Mapping[str, Any]) -> Code | None:

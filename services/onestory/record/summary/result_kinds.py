@@ -13,6 +13,7 @@ from onestory.record.merge.rules import merge_rules
 from onestory.record.merge.units import code_by_name
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, date_or_none_stated
 from onestory.record.summary.model import SummaryRecord
+from onestory.record.summary.notation import unit_words
 from onestory.record.summary.result_text import result_value, result_words
 from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.dates import DateSpan
@@ -105,3 +106,17 @@ def differing_units(record: SummaryRecord, dates: ResultDates, row: Sequence[Fac
         if comparable and quantities[0].match(quantities[1]) is None:
             both = " and ".join(result_value(record.exact_content(record.shown(each))) for each in (one, other))
             yield f"Check: {both} are of one time, and are not the same value."
+
+
+def mixed_units(record: SummaryRecord, row: Sequence[Fact]) -> Iterator[str]:
+    """Yields a remark for a row whose results have different units: a reader compares the numbers alone."""
+    found: dict[str, str] = {}
+    for fact in row:
+        quantity = record.shown(fact).content.get("valueQuantity")
+        if isinstance(quantity, Mapping):
+            unit = text_at(quantity, "unit") or text_at(quantity, "code")
+            known = merge_rules().units.units.get(unit.casefold())
+            # Other names of one unit, such as mmHg and mm[Hg], differ in nothing.
+            found.setdefault(f"{known.scale} {known.factor} {known.plus}" if known else unit.casefold(), unit)
+    if len(found) > 1 and "" not in found:
+        yield f"Units differ: {', '.join(unit_words(each, '2') for each in found.values())}."

@@ -34,6 +34,7 @@ def name_of(content: Mapping[str, Any]) -> str:
 
 _OTHER_NAMES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "Account": [("name",)],
+    "AdverseEvent": [("event",)],
     "DeviceRequest": [("codeCodeableConcept",)],
     "Media": [("content", "title")],
     "NutritionOrder": [
@@ -43,6 +44,7 @@ _OTHER_NAMES: Mapping[str, Sequence[tuple[str, ...]]] = {
         ("supplement", "type"),
         ("enteralFormula", "baseFormulaType"),
     ],
+    "ResearchSubject": [("study", "display")],
     "SupplyRequest": [("itemCodeableConcept",)],
 }
 """Where resources of other types say what they are about, texts or concepts."""

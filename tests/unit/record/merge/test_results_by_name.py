@@ -29,6 +29,8 @@ def first_value(record: MergedRecord) -> object:
         (named("HbA1c", 6.5, "%"), named("HbA1c level", 48, "mmol/mol")),
         (named("Creatinine", 1.0, "mg/dL"), named("Serum creatinine level", 88, "umol/L")),
         (named("Serum bilirubin", 1.2, "mg/dL"), named("Bilirubin", 20.5, "umol/L")),
+        (named("CRP (point of care)", 12.0, "mg/dL"), named("C reactive protein", 120, "mg/L")),
+        (named("O/E - weight", 70, "kg"), named("Body weight", 70, "kg")),
         (named("Weight", 154.3, "lb"), named("Body weight", 70, "kg")),
         (named("INR", 2.4, "{INR}"), named("International normalised ratio", 2.4, "ratio")),
         (named("Local panel X", 4, "mmol/L"), named("local  panel x", 4, "mmol/L")),
@@ -94,7 +96,7 @@ def test_a_correction_finds_a_copy_under_another_name() -> None:
 
 
 def test_each_measurement_on_two_scales_has_names_and_each_name_one_measurement() -> None:
-    names = read_clinical_data("merge/result-names")
+    names = read_clinical_data("merge/result-names")["names"]
 
     assert {each["of"] for each in read_clinical_data("merge/units")["measurements"]} <= names.keys()
     every = [name for listed in names.values() for name in listed]

@@ -132,3 +132,41 @@ def test_a_device_says_whether_it_is_safe() -> None:
     )
 
     assert "MR unsafe" in told(device)["Devices"]
+
+
+def test_a_procedure_and_its_copy_elsewhere_are_one_line() -> None:
+    def done(local_id: str, organisation: str, **more: Any) -> Statement:
+        elements = {"code": {"text": "Splenectomy"}, "performedDateTime": "2010-05-01", **more}
+        return said("Procedure", local_id, organisation, status="completed", **elements)
+
+    one = told(done("a", GP), done("b", HOSPITAL))["Procedures"]
+    assert one.count("Splenectomy") == 1
+    assert "Harbour Street Surgery" in one
+    assert "Vale Royal Hospital" in one
+    for other in (
+        done("b", GP),
+        done("b", HOSPITAL, performedDateTime="2010-05-02"),
+        done("b", HOSPITAL, bodySite=[{"text": "Left"}]),
+    ):
+        assert told(done("a", GP), other)["Procedures"].count("Splenectomy") == 2
+    years = [done(each, source, performedDateTime="2010") for each, source in (("a", GP), ("b", HOSPITAL))]
+    assert told(*years)["Procedures"].count("Splenectomy") == 2
+
+
+def test_a_stay_of_which_a_source_told_last_week_is_told_beside_an_emergency() -> None:
+    ward = stay("ward", GP, "2026-03-01", datetime(2026, 11, 15, tzinfo=UTC))
+
+    assert told(ward, stay("now", HOSPITAL, "2026-11-20"))["Please note"].count("In hospital now") == 2
+
+
+def test_what_is_also_held_says_its_outcome() -> None:
+    risk = {"text": "Risk of suicide"}
+    sections = told(
+        said("RiskAssessment", "r", status="final", code=risk, prediction=[{"qualitativeRisk": {"text": "High"}}]),
+        said("AdverseEvent", "a", actuality="actual", event={"text": "Fall on ward"}),
+        said("ResearchSubject", "s", status="on-study", study={"display": "Trial of drug X"}),
+    )
+
+    assert "Risk of suicide: High" in sections["Also held"]
+    assert "Fall on ward" in sections["Also held"]
+    assert "Trial of drug X" in sections["Also held"]

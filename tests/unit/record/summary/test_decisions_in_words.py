@@ -80,6 +80,8 @@ def test_for_resuscitation_and_no_decision_against_it_agree() -> None:
         "Refusal of blood products (Jehovah's Witness)",
         "Does not consent to transfusion of red cells",
         "Crisis and contingency plan discussed",
+        "Not for escalation to intensive care",
+        "On gold standards palliative care framework",
     ],
 )
 def test_a_refusal_of_blood_and_a_crisis_plan_stand_among_the_plans(name: str) -> None:

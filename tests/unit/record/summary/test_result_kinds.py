@@ -87,3 +87,11 @@ def test_what_is_measured_stays_a_result(name: str, category: str) -> None:
 
     assert name in sections["Results"]
     assert "Social history and other facts" not in sections
+
+
+def test_a_row_with_two_units_says_so() -> None:
+    earlier = result("b", "Haemoglobin", 72, "g/L", HOSPITAL, effectiveDateTime="2026-11-12T09:00:00Z")
+    other_name = result("b", "Pressure", 134, "mm[Hg]", HOSPITAL, effectiveDateTime="2026-11-12T09:00:00Z")
+
+    assert "Units differ: g/dL, g/L." in told(result("a", "Hb", 8.6, "g/dL"), earlier)["Results"]
+    assert "Units differ" not in told(result("a", "Pressure", 130, "mmHg"), other_name)["Results"]

@@ -26,7 +26,7 @@ from onestory.record.summary.sections.medicine_notices import medicine_notices
 from onestory.record.summary.sections.plans import plan_notices
 from onestory.record.summary.sections.stay import stay_notices
 from onestory.record.summary.wording import name_of
-from onestory.shared.fhir.json import text_at
+from onestory.shared.fhir.json import concept_texts, text_at
 
 _COLUMNS = ("Source", "Last statement about this person", "Last contact with this system", "To note")
 
@@ -176,7 +176,9 @@ def _name(record: SummaryRecord, fact: Fact) -> str:
         return "restricted"
     name = text_at(statement.content, "title") or name_of(statement.content)
     status = text_at(statement.content, "status") or text_at(statement.content, "lifecycleStatus")
-    return "" if name == wording.NOT_NAMED else ", ".join(part for part in (name, status) if part)
+    outcome = [*concept_texts(statement.content, "prediction", "qualitativeRisk"), text_at(statement.content, "detail")]
+    told = ": ".join(dict.fromkeys(part for part in (name, *outcome) if part))
+    return "" if name == wording.NOT_NAMED else ", ".join(part for part in (told, status) if part)
 
 
 def says_nothing_alone(resource_type: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -43,6 +44,7 @@ _NOT_DONE = "Declined or not done"
 _NOT_BEGUN = {"not-done", "preparation"}
 _STATUS_WORDS = {"not-done": "Not done", "entered-in-error": "Entered in error"}
 _GIVEN = {"", "completed"}
+_DAY = re.compile(r"[0-9]{1,2} [A-Z][a-z]{2} [0-9]{4}")
 MAX_NAMED = 10
 """Ended devices that are named; the others are counted."""
 
@@ -72,7 +74,7 @@ def procedures(record: SummaryRecord) -> Section | None:
     done = [fact for fact in known if not _all_have_status(record, fact, _NOT_BEGUN)]
     groups = [
         _newest(record, "Planned, not yet done", planned, _name, _declined),
-        _newest(record, "Newest first", done, _name, _procedure),
+        _copies_together(_newest(record, "Newest first", done, _name, _procedure)),
         _newest(record, _NOT_DONE, not_done, _name, _declined),
     ]
     return _section(record, _PROCEDURES, groups, len(known))
@@ -150,6 +152,24 @@ def _together(group: Group) -> Group:
     return group._replace(lines=[_of_all_days(same) for same in lines.values()])
 
 
+def _copies_together(group: Group) -> Group:
+    """The procedures of a group, with one line for those of one name, day and details of different organisations."""
+    lines: dict[object, Line] = {}
+    for line in group.lines:
+        date = line.what[-1]
+        is_plain = (
+            len(line.what) > 1 and re.fullmatch(r"[0-9]{1,2} [A-Z][a-z]{2} [0-9]{4}", date) and not line.fact.conflicts
+        )
+        key = (line.what[0].casefold(), date, *line.details) if is_plain else line.fact.id
+        first = lines.get(key)
+        organisations = {each.members[0].organisation for each in (first.fact, *first.others)} if first else set()
+        if first is None or line.fact.members[0].organisation in organisations:
+            lines[line.fact.id if first else key] = line
+        else:
+            lines[key] = first._replace(others=[*first.others, line.fact])
+    return group._replace(lines=list(lines.values()))
+
+
 def _of_all_days(lines: Sequence[Line]) -> Line:
     first, *others = lines
     if not others:
@@ -222,18 +242,23 @@ def _vaccine(_: SummaryRecord, statement: Statement) -> str:
 def _dose(content: Mapping[str, Any]) -> Iterator[str]:
     for found in extensions(content, "VaccinationProcedure"):
         yield concept_text(found.get("valueCodeableConcept"))
-    for protocol in objects_at(content, "protocolApplied"):
-        doses = [number_text(protocol.get("doseNumberPositiveInt")) or text_at(protocol, "doseNumberString")]
-        yield " ".join(["Dose", *doses, *concept_texts(protocol, "targetDisease")]) if any(doses) else ""
+    yield from _dose_numbers(content)
     yield ", ".join(concept_texts(content, "site"))
     if lot := text_at(content, "lotNumber"):
         yield f"Batch {lot}"
+
+
+def _dose_numbers(content: Mapping[str, Any]) -> Iterator[str]:
+    for protocol in objects_at(content, "protocolApplied"):
+        doses = [number_text(protocol.get("doseNumberPositiveInt")) or text_at(protocol, "doseNumberString")]
+        yield " ".join(["Dose", *doses, *concept_texts(protocol, "targetDisease")]) if any(doses) else ""
 
 
 def _declined(content: Mapping[str, Any]) -> Iterator[str]:
     status = text_at(content, "status")
     why = concept_texts(content, "statusReason")
     yield ": ".join(each for each in [_STATUS_WORDS.get(status, ""), *why] if each)
+    yield from _dose_numbers(content)
     yield from concept_texts(content, "reasonCode")
 
 

@@ -21,7 +21,7 @@ from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.places import summary_codes
 from onestory.record.summary.result_grid import GridResult, fits, grid
-from onestory.record.summary.result_kinds import ResultDates, differing_units, kind_key, kind_name
+from onestory.record.summary.result_kinds import ResultDates, differing_units, kind_key, kind_name, mixed_units
 from onestory.record.summary.result_text import (
     has_content,
     interpretations,
@@ -175,7 +175,7 @@ def _result_words(record: SummaryRecord, fact: Fact) -> Iterator[str]:
 
 def _below_name(record: SummaryRecord, dates: ResultDates, row: Sequence[Fact]) -> Iterator[str]:
     yield from _slip(record, dates, row)
-    yield from (strong(text(each)) for each in differing_units(record, dates, row))
+    yield from (strong(text(each)) for each in (*differing_units(record, dates, row), *mixed_units(record, row)))
     yield from (text(each) for each in reference_ranges(record.exact_content(record.shown(row[0]))))
 
 

@@ -44,6 +44,7 @@ _DISPOSITIONS = {
     "oth": "elsewhere",
 }
 """Words for the codes of http://hl7.org/fhir/R4/valueset-encounter-discharge-disposition.html."""
+_LEFT_OPEN = timedelta(days=30)
 _NOT_HEARD_FOR = timedelta(days=60)
 """A stay that its source has not sent again for so long may have been left open."""
 
@@ -115,8 +116,9 @@ def _now(record: SummaryRecord) -> list[tuple[Fact, str]]:
         if kind and begin <= record.at and not over and not too_old:
             found.append((fact, kind))
     latest = max((_begin(record, fact) for fact, _ in found), default=NEVER)
-    # Nobody is in two hospitals: a stay that was last heard of before a later one began was left open.
-    found = [each for each in found if _begin(record, each[0]) == latest or _heard(record, each[0]) >= latest]
+    # Nobody is in two hospitals: a stay that was last heard of long before a later one began was left open.
+    since = latest - _LEFT_OPEN if latest < NEVER else latest
+    found = [each for each in found if _begin(record, each[0]) == latest or _heard(record, each[0]) >= since]
     return sorted(found, key=lambda each: _begin(record, each[0]), reverse=True)
 
 
