@@ -26,7 +26,7 @@ def observed(name: str, **elements: Any) -> Statement:
         "Deprivation of Liberty Safeguards authorisation granted",
         "At increased risk of CJD for public health purposes",
         "NHS steroid emergency card issued",
-        "Difficult intubation",
+        "Difficult tracheal intubation",
         "Violent patient - no lone visits",
         "Victim of domestic abuse, do not leave messages",
         "Not for phone contact - child protection plan",
