@@ -35,6 +35,7 @@ def name_of(content: Mapping[str, Any]) -> str:
 _OTHER_NAMES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "Account": [("name",)],
     "AdverseEvent": [("event",)],
+    "CommunicationRequest": [("payload", "contentString")],
     "DeviceRequest": [("codeCodeableConcept",)],
     "Media": [("content", "title")],
     "NutritionOrder": [

@@ -143,6 +143,8 @@ def test_a_procedure_and_its_copy_elsewhere_are_one_line() -> None:
     assert one.count("Splenectomy") == 1
     assert "Harbour Street Surgery" in one
     assert "Vale Royal Hospital" in one
+    timed = done("b", HOSPITAL, performedDateTime="2010-05-01T09:00:00Z")
+    assert told(done("a", GP), timed)["Procedures"].count("Splenectomy") == 1
     for other in (
         done("b", GP),
         done("b", HOSPITAL, performedDateTime="2010-05-02"),
@@ -170,3 +172,13 @@ def test_what_is_also_held_says_its_outcome() -> None:
     assert "Risk of suicide: High" in sections["Also held"]
     assert "Fall on ward" in sections["Also held"]
     assert "Trial of drug X" in sections["Also held"]
+
+
+def test_an_appointment_that_two_sources_hold_is_one_line() -> None:
+    def booked(local_id: str, organisation: str, start: str) -> Statement:
+        return said("Appointment", local_id, organisation, status="booked", description="Renal clinic", start=start)
+
+    at = "2026-12-02T10:00:00Z"
+    assert told(booked("a", GP, at), booked("b", HOSPITAL, at))["Next appointments"].count("Renal clinic") == 1
+    other = booked("b", HOSPITAL, "2026-12-02T11:00:00Z")
+    assert told(booked("a", GP, at), other)["Next appointments"].count("Renal clinic") == 2

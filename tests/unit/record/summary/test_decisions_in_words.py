@@ -52,6 +52,7 @@ def test_the_persons_own_decision_that_relatives_know_stays(name: str) -> None:
     [
         ("Resuscitation status", "For full resuscitation"),
         ("CPR decision", "Not for CPR"),
+        ("Treatment plan", "For full active treatment including CPR"),
         ("Clinical note", "Agreed: not for resuscitation"),
     ],
 )

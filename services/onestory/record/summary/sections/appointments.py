@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -33,7 +33,7 @@ def appointments(record: SummaryRecord) -> Section | None:
     waiting = [fact for fact in ahead if _status(record, fact) in _NOT_YET][:_MAX_SHOWN]
     off = [fact for fact in ahead if _status(record, fact) in _OFF and _end(record, fact) < NEVER][:_MAX_SHOWN]
     groups = [
-        Group("Booked", [_line(record, fact) for fact in booked]),
+        Group("Booked", _copies_together([_line(record, fact) for fact in booked])),
         Group("Not booked yet", [_line(record, fact) for fact in waiting]),
         Group("Cancelled", [_line(record, fact) for fact in off]),
     ]
@@ -45,6 +45,19 @@ def appointments(record: SummaryRecord) -> Section | None:
     ]
     built = build_section(record, _APPOINTMENTS, groups, remarks=remarks)
     return replace(built, system=ONESTORY_SECTIONS, empty=None) if built else None
+
+
+def _copies_together(lines: Sequence[Line]) -> list[Line]:
+    """The lines, with one for what two organisations hold of one time, name and details."""
+    found: dict[object, Line] = {}
+    for line in lines:
+        key = (*line.what, *line.details)
+        first = found.get(key)
+        if first and line.fact.members[0].organisation != first.fact.members[0].organisation:
+            found[key] = first._replace(others=[*first.others, line.fact])
+        else:
+            found[line.fact.id if first else key] = line
+    return list(found.values())
 
 
 def _status(record: SummaryRecord, fact: Fact) -> str:

@@ -156,15 +156,17 @@ def _copies_together(group: Group) -> Group:
     """The procedures of a group, with one line for those of one name, day and details of different organisations."""
     lines: dict[object, Line] = {}
     for line in group.lines:
-        date = line.what[-1]
-        is_plain = (
-            len(line.what) > 1 and re.fullmatch(r"[0-9]{1,2} [A-Z][a-z]{2} [0-9]{4}", date) and not line.fact.conflicts
-        )
-        key = (line.what[0].casefold(), date, *line.details) if is_plain else line.fact.id
+        day, _, time = line.what[-1].partition(", ")
+        is_plain = _DAY.fullmatch(day) and not line.fact.conflicts
+        key = (line.what[0].casefold(), day, *line.details) if is_plain else line.fact.id
         first = lines.get(key)
-        organisations = {each.members[0].organisation for each in (first.fact, *first.others)} if first else set()
-        if first is None or line.fact.members[0].organisation in organisations:
-            lines[line.fact.id if first else key] = line
+        if first is None:
+            lines[key] = line
+            continue
+        organisations = {each.members[0].organisation for each in (first.fact, *first.others)}
+        first_time = first.what[-1].partition(", ")[2]
+        if line.fact.members[0].organisation in organisations or (time and first_time and time != first_time):
+            lines[line.fact.id] = line
         else:
             lines[key] = first._replace(others=[*first.others, line.fact])
     return group._replace(lines=list(lines.values()))
