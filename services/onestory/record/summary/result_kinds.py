@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -18,6 +19,9 @@ from onestory.record.summary.result_text import result_value, result_words
 from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.dates import DateSpan
 from onestory.shared.fhir.json import codes_of, concept_texts, object_of, objects_at, text_at
+
+_IS_NAME, _IS_NUMBER = re.compile(r"[a-z]{3}"), re.compile(r"[0-9]{4}")
+"""A specimen is named in words; its display may be a number of the laboratory."""
 
 
 class ResultDates:
@@ -85,6 +89,8 @@ def specimen(record: SummaryRecord, statement: Statement) -> str:
     words = next(iter(concept_texts(found, "type")), "") if found else ""
     words = words or text_at(reference, "display")
     letters = words.casefold()
+    if not _IS_NAME.search(letters) or _IS_NUMBER.search(letters):
+        return ""
     return "" if any(each in letters for each in result_words().usual_specimens) else words
 
 

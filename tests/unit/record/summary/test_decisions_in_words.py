@@ -60,6 +60,15 @@ def test_an_answer_about_resuscitation_is_a_plan(name: str, value: str) -> None:
     assert value in told(observed(name, value))[PLANS]
 
 
+@pytest.mark.parametrize(
+    "name", ["Does not want to be resuscitated", "Patient declines CPR", "CPR status: do not attempt CPR"]
+)
+def test_the_persons_refusal_of_resuscitation_is_a_decision(name: str) -> None:
+    wanted = observed("CPR status", "Patient wishes CPR", "b", HOSPITAL)
+
+    assert "Plans for emergency care disagree." in told(observed(name), wanted)["Please note"]
+
+
 @pytest.mark.parametrize("value", ["No", "no.", "For full resuscitation"])
 def test_an_answer_that_no_decision_holds_contradicts_one_in_force(value: str) -> None:
     notice = told(IN_FORCE, observed("DNACPR status", value))["Please note"]

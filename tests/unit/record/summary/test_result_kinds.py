@@ -42,6 +42,11 @@ def test_a_result_of_another_specimen_has_a_row_that_names_it(name: str) -> None
     assert "blood" not in results
 
 
+@pytest.mark.parametrize("name", ["EDTA whole blood", "Serum (SST)", "26B/1234567", "Not specified"])
+def test_a_usual_specimen_or_its_number_is_not_told(name: str) -> None:
+    assert f"({name})" not in told(result("a", "Sodium", 140, "mmol/L", specimen={"display": name}))["Results"]
+
+
 def test_a_specimen_is_found_behind_its_reference() -> None:
     specimen = said("Specimen", "s", type={"text": "Urine"})
     results = told(specimen, result("a", "Sodium", 25, "mmol/L", specimen={"reference": "Specimen/s-a81001"}))
