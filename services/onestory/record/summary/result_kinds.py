@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 from onestory.record.merge.finding import finding_of
 from onestory.record.merge.model import Fact, Statement
@@ -18,7 +19,7 @@ from onestory.record.summary.notation import unit_words
 from onestory.record.summary.result_text import result_value, result_words
 from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.dates import DateSpan
-from onestory.shared.fhir.json import codes_of, concept_texts, object_of, objects_at, text_at
+from onestory.shared.fhir.json import Code, codes_of, concept_texts, object_of, objects_at, text_at
 
 _IS_NAME, _IS_NUMBER = re.compile(r"[a-z]{3}"), re.compile(r"[0-9]{4}")
 """A specimen is named in words; its display may be a number of the laboratory."""
@@ -94,33 +95,52 @@ def specimen(record: SummaryRecord, statement: Statement) -> str:
     return "" if any(each in letters for each in result_words().usual_specimens) else words
 
 
-def differing_units(record: SummaryRecord, dates: ResultDates, row: Sequence[Fact]) -> Iterator[str]:
-    """Yields a warning for two results of one time in two units that are not the same value."""
+def differing_values(record: SummaryRecord, dates: ResultDates, row: Sequence[Fact]) -> Iterator[str]:
+    """Yields a warning for two results of one time that are not one value: in two units, or of two organisations.
+
+    Vital signs are measured again and again, and a conflict has words of its own.
+    """
     for one, other in pairwise(row):
         if one.resource_type != "Observation" or not dates.span(one).is_time or dates.span(one) != dates.span(other):
             continue
-        contents = [record.shown(each).content for each in (one, other)]
-        units = {text_at(each, "valueQuantity", "unit") or text_at(each, "valueQuantity", "code") for each in contents}
-        if len(units) < 2 or "" in units:
+        shown = [record.shown(each) for each in (one, other)]
+        units = {_unit(each.content) for each in shown}
+        of_one_source = shown[0].organisation == shown[1].organisation
+        if "" in units or (len(units) == 1 and (of_one_source or _is_vital_sign(shown[0].content))):
             continue
-        quantities = [
-            finding_of(each, {*codes_of(each, "code"), *filter(None, [code_by_name(each)])}, merge_rules()).value
-            for each in contents
+        if one.conflicts or other.conflicts:
+            continue
+        values = [
+            finding_of(each.content, {*codes_of(each.content, "code"), *_names(each.content)}, merge_rules()).value
+            for each in shown
         ]
-        measures = [each.quantities["valueQuantity"].measure for each in quantities]
-        comparable = all(measures) and len({each.scale for each in measures if each}) == 1
-        if comparable and quantities[0].match(quantities[1]) is None:
-            both = " and ".join(result_value(record.exact_content(record.shown(each))) for each in (one, other))
+        scales = {measure.scale for each in values if (measure := each.quantities["valueQuantity"].measure)}
+        if (len(scales) == 1 or len(units) == 1) and values[0].match(values[1]) is None:
+            both = " and ".join(result_value(record.exact_content(each)) for each in shown)
             yield f"Check: {both} are of one time, and are not the same value."
+
+
+def _unit(content: Mapping[str, Any]) -> str:
+    quantity = content.get("valueQuantity")
+    return (text_at(quantity, "unit") or text_at(quantity, "code")) if isinstance(quantity, Mapping) else ""
+
+
+def _names(content: Mapping[str, Any]) -> list[Code]:
+    name = code_by_name(content)
+    return [name] if name else []
+
+
+def _is_vital_sign(content: Mapping[str, Any]) -> bool:
+    return any(code == "vital-signs" for _, code in codes_of(content, "category"))
 
 
 def mixed_units(record: SummaryRecord, row: Sequence[Fact]) -> Iterator[str]:
     """Yields a remark for a row whose results have different units: a reader compares the numbers alone."""
     found: dict[str, str] = {}
     for fact in row:
-        quantity = record.shown(fact).content.get("valueQuantity")
-        if isinstance(quantity, Mapping):
-            unit = text_at(quantity, "unit") or text_at(quantity, "code")
+        content = record.shown(fact).content
+        if "valueQuantity" in content:
+            unit = _unit(content)
             known = merge_rules().units.units.get(unit.casefold())
             # Other names of one unit, such as mmHg and mm[Hg], differ in nothing.
             found.setdefault(f"{known.scale} {known.factor} {known.plus}" if known else unit.casefold(), unit)

@@ -66,6 +66,51 @@ def test_two_values_of_one_time_in_two_units_are_to_be_checked() -> None:
 
 
 @pytest.mark.parametrize(
+    ("other", "is_told"),
+    [
+        (result("b", "Potassium", 7.2, "mmol/L", HOSPITAL), True),
+        (result("b", "Potassium", 4.12, "mmol/L", HOSPITAL), False),
+        (result("b", "Potassium", 7.2, "mmol/L"), False),
+        (result("b", "Potassium", 7.2, "mmol/L", HOSPITAL, effectiveDateTime="2026-11-18T09:05:00Z"), False),
+        (result("b", "Potassium", 7.2, "mmol/L", HOSPITAL, status="corrected"), False),
+        (result("b", "Sodium", 140, "mmol/L", HOSPITAL), False),
+    ],
+)
+def test_two_organisations_with_two_values_of_one_time_are_to_be_checked(other: Statement, is_told: bool) -> None:
+    results = told(result("a", "Potassium", 4.1, "mmol/L"), other)["Results"]
+
+    assert ("Check: " in results) is is_told
+
+
+def test_vital_signs_of_one_minute_may_differ() -> None:
+    vital: dict[str, Any] = {"category": [{"coding": [{"code": "vital-signs"}]}]}
+    pulses = (result("a", "Pulse", 80, "/min", **vital), result("b", "Pulse", 84, "/min", HOSPITAL, **vital))
+
+    assert "Check: " not in told(*pulses)["Vital signs"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_final_report_stands_before_a_preliminary_copy(turned: bool) -> None:
+    reports = [
+        said(
+            "DiagnosticReport",
+            local_id,
+            organisation,
+            status=status,
+            code={"text": "Blood culture"},
+            effectiveDateTime=AT,
+            conclusion=status.upper(),
+        )
+        for local_id, organisation, status in zip(
+            ("b", "a") if turned else ("a", "b"), (GP, HOSPITAL), ("preliminary", "final"), strict=True
+        )
+    ]
+    results = told(*reports)["Results"]
+
+    assert results.index("FINAL") < results.index("PRELIMINARY")
+
+
+@pytest.mark.parametrize(
     ("name", "value", "unit"),
     [
         ("Alcohol consumption", 35, "units/week"),

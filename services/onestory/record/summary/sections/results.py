@@ -21,7 +21,7 @@ from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.places import summary_codes
 from onestory.record.summary.result_grid import GridResult, fits, grid
-from onestory.record.summary.result_kinds import ResultDates, differing_units, kind_key, kind_name, mixed_units
+from onestory.record.summary.result_kinds import ResultDates, differing_values, kind_key, kind_name, mixed_units
 from onestory.record.summary.result_text import (
     has_content,
     interpretations,
@@ -87,7 +87,7 @@ def _limited(record: SummaryRecord, definition: SectionDefinition, kind: str, li
     elsewhere |= fact_ids_of_topics(record)
     own = [fact for fact in record.observations_by_kind.get(kind, ()) if fact.id not in elsewhere]
     told = [fact for fact in own if not _is_heading(record, fact)]
-    facts = sorted(told, key=lambda fact: (-dates.span(fact).begin.timestamp(), _is_stale(record, fact), fact.id))
+    facts = sorted(told, key=lambda fact: (-dates.span(fact).begin.timestamp(), _rank(record, fact), fact.id))
     of_kind: dict[object, list[Fact]] = {}
     for fact in facts:
         of_kind.setdefault(kind_key(record, fact), []).append(fact)
@@ -175,7 +175,7 @@ def _result_words(record: SummaryRecord, fact: Fact) -> Iterator[str]:
 
 def _below_name(record: SummaryRecord, dates: ResultDates, row: Sequence[Fact]) -> Iterator[str]:
     yield from _slip(record, dates, row)
-    yield from (strong(text(each)) for each in (*differing_units(record, dates, row), *mixed_units(record, row)))
+    yield from (strong(text(each)) for each in (*differing_values(record, dates, row), *mixed_units(record, row)))
     yield from (text(each) for each in reference_ranges(record.exact_content(record.shown(row[0]))))
 
 
@@ -224,6 +224,11 @@ def _is_heading(record: SummaryRecord, fact: Fact) -> bool:
         return False
     listed = [(each, reference) for each in statements for reference in objects_at(each.content, "result")]
     return bool(listed) and all(record.resolve(*each) is not None for each in listed)
+
+
+def _rank(record: SummaryRecord, fact: Fact) -> tuple[bool, bool]:
+    """The order among results of one time: what is not to be used comes last, and a final one before a preliminary."""
+    return _is_stale(record, fact), text_at(record.shown(fact).content, "status") == "preliminary"
 
 
 def _is_stale(record: SummaryRecord, fact: Fact) -> bool:
