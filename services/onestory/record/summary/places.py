@@ -153,8 +153,9 @@ def alert_kind(content: Mapping[str, Any]) -> AlertKind | None:
 
 
 def _is_alert(content: Mapping[str, Any]) -> bool:
-    is_denied = content.get("valueBoolean") is False or is_denied_by_value(content)
-    return not is_denied and alert_kind(content) is not None
+    if alert_kind(content) is None:
+        return False
+    return content.get("valueBoolean") is not False and not is_denied_by_value(content)
 
 
 def is_dissent_withdrawn(content: Mapping[str, Any]) -> bool:
