@@ -37,7 +37,7 @@ from onestory.shared.fhir.json import Code, codes_of, concept_text, objects_at, 
 
 _ORDER = (ACTIVE, QUERIED, WARNING, REFUTED, RESOLVED, DENIED)
 """What counts where a text tells several things: the most dangerous first."""
-_MAX_TEXT, _MAX_WORDS = 20_000, 300
+_MAX_TEXT, _MAX_WORDS, _MAX_NAME = 20_000, 300, 150
 _SENTENCES = re.compile(r"(?<=[.!?])\s+|[\n\r;\u2022|]+")
 _MARKUP = re.compile(r"<[^<>]*+>")
 _TO_SOMETHING = re.compile(
@@ -130,6 +130,9 @@ def _mentions(kind: str, content: Mapping[str, Any], elements: Elements) -> Iter
         yield from _answered(content)
     elif kind == "Composition":
         yield from _sections(content)
+    elif "code" in content and is_long(content):
+        for part in _parts(concept_text(content["code"])):
+            yield from _of_words(elements, part)
     is_done = text_at(content, "status") not in mention_words().not_done
     for path in elements.concepts:
         if path[0] in content and (is_done or path[0] != "code"):
@@ -142,7 +145,21 @@ def _mentions(kind: str, content: Mapping[str, Any], elements: Elements) -> Iter
         if path[0] in content:
             for text in values_at(content, *path):
                 for part in _parts(text) if isinstance(text, str) else ():
-                    yield from _of_words(elements, part)
+                    for found in _of_words(elements, part):
+                        yield _of_vaccine(content, found) if kind == "Immunization" else found
+
+
+def is_long(content: Mapping[str, Any]) -> bool:
+    """Whether the name of a resource is a letter or a note, which is read sentence by sentence."""
+    return len(concept_text(content.get("code"))) > _MAX_NAME
+
+
+def _of_vaccine(content: Mapping[str, Any], found: AllergyReading) -> AllergyReading:
+    """The reading of a note on a vaccination, with the vaccine if the note names nothing."""
+    if found.allergens or found.standing != ACTIVE:
+        return found
+    shown = f"{concept_text(content.get('vaccineCode'))}: {found.words}"
+    return reading_of(shown, shown, (), ACTIVE, is_reaction=found.is_reaction, is_aside=True)
 
 
 def _of_medicine(content: Mapping[str, Any], elements: Elements, element: str, words: str) -> Iterator[AllergyReading]:

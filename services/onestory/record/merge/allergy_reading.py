@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from onestory.record.merge.allergens import known_allergens
-from onestory.record.merge.allergy_mentions import mention_words, read_mention, tells_of_cause
+from onestory.record.merge.allergy_mentions import is_long, mention_words, read_mention, tells_of_cause
 from onestory.record.merge.allergy_phrases import (
     ACTIVE,
     DENIED,
@@ -53,7 +53,10 @@ def read_allergy(resource_type: str, content: Mapping[str, Any]) -> AllergyReadi
         return _read_allergy_intolerance(content)
     if resource_type not in _BY_THEIR_NAME:
         return read_mention(resource_type, content)
-    told = _read_observation(content) if resource_type == "Observation" else _read_name(resource_type, content)
+    if resource_type == "Observation":
+        told = _read_observation(content)
+    else:
+        told = None if is_long(content) else _read_name(resource_type, content)
     return told or warning_named(resource_type, content) or read_mention(resource_type, content)
 
 

@@ -64,6 +64,7 @@ class QualifierRules:
     before: re.Pattern[str]
     relative: re.Pattern[str]
     relative_first: re.Pattern[str]
+    family_headings: frozenset[str]
     of_person: re.Pattern[str]
     lacking: re.Pattern[str]
     never_so: re.Pattern[str]
@@ -104,6 +105,7 @@ def qualifier_rules() -> QualifierRules:
             relative=re.compile(rf"(?:in )?{anyone}(?!\w)(?: at \d+| aged? \d+| \d+)?s?"),
             # A hyphen that joins words makes another word: "mother-child relationship".
             relative_first=re.compile(rf"{_LEAD}{anyone}(?![\w/]|-\w)"),
+            family_headings=frozenset(table["family-headings"]),
             of_person=re.compile(rf"{_BEGIN}(?:{_alternatives(table['relatives-of-person'])})(?!\w)"),
             lacking=re.compile(
                 rf"no (?:left |right )?(?:{_alternatives(table['lacking'])})(?!\w)"
@@ -200,7 +202,12 @@ def denies_allergy(said: str) -> bool:
 
 
 def tells_of_relative(content: Mapping[str, Any]) -> bool:
-    """Whether an Observation tells of the family, by its words or code."""
+    """Whether an Observation tells of the family, by its words or code, or answers for a relative ("Father": "MI")."""
+    if "valueString" in content or "valueCodeableConcept" in content:
+        rules = qualifier_rules()
+        names = (" ".join(said.casefold().split()).strip(" :") for said in texts_of(content))
+        if any(name in rules.family_headings or rules.relative.fullmatch(name) for name in names):
+            return True
     return any(map(_MAY_BE_FAMILY.search, texts_of(content))) and qualifier_of("Observation", content) == FAMILY_HISTORY
 
 
@@ -232,8 +239,10 @@ def qualification(said: str) -> Qualification:
         kinds.add(rules.kinds_before[_worded(found[1])])
         rest = rest[found.end() :].lstrip(" :-")
     after = rest[found.end() :].strip(" ?:-,.") if (found := rules.relative_first.match(rest)) else ""
-    if after and not rules.of_person.search(after):
-        kinds.add(RELATIVE)
+    if after and found and not rules.of_person.search(after):
+        # "Mother: asthma" tells of her illness in any type; "Wife helpful" may be about anything.
+        is_heading = rest[found.end() :].lstrip()[:1] in (":", "-")
+        kinds.add(FAMILY_HISTORY if is_heading else RELATIVE)
         rest = after
     split = _PARTS.split(rest)
     parts, separators = [part.strip() for part in split[::2]], ["", *split[1::2]]

@@ -57,6 +57,8 @@ def _other_name(content: Mapping[str, Any]) -> str:
     if kind in (QUESTIONNAIRE, MESSAGE):
         said = "; ".join(str(each) for each in islice(answers(content), _MAX_ANSWERS))
         return (f"{said[:_MAX_LENGTH]}..." if len(said) > _MAX_LENGTH else said) or NOT_NAMED
+    if kind == "ClinicalImpression":
+        return "Clinical assessment"
     found: list[str] = []
     for path in _OTHER_NAMES.get(str(kind), ()):
         found += [text_at(content, *path)] if text_at(content, *path) else concept_texts(content, *path)

@@ -76,6 +76,7 @@ def test_a_relative_in_what_happens_to_the_person_is_no_family_history(words: st
 
 def test_a_relative_alone_at_the_beginning_of_an_observation_is_no_illness() -> None:
     assert kind_of("Wife helpful", "Observation") == ""
+    assert kind_of("Mother: asthma", "Observation") == "family-history"
     assert kind_of("Maternal history of diabetes", "Observation") == "family-history"
 
 

@@ -335,3 +335,32 @@ def test_a_slip_of_the_pen_still_meets_the_medicine() -> None:
             "Medicines"
         ]
     )
+
+
+def test_a_long_text_as_a_name_is_read_sentence_by_sentence_and_stays_a_problem() -> None:
+    filler = "No change of the treatment is needed now. " * 5
+    long_text = f"Seen in clinic with pain. {filler} Allergic to penicillin. Review in May."
+    sections = told(said("Condition", "c", code=concept(long_text)))
+
+    assert "Allergic to penicillinRecorded" in sections[SECTION].replace("\t", "")
+    assert "Seen in clinic" not in sections[SECTION]
+    assert "Seen in clinic" in sections["Problems"]
+
+
+def test_a_note_on_a_vaccination_names_the_vaccine() -> None:
+    given = said(
+        "Immunization",
+        "i",
+        status="completed",
+        vaccineCode=concept("COVID-19 vaccine"),
+        occurrenceDateTime="2021-02-02",
+        note=[{"text": "Anaphylaxis after dose"}],
+    )
+
+    assert "COVID-19 vaccine: Anaphylaxis after dose" in shown(given)
+
+
+def test_a_task_to_check_an_allergy_is_not_sure() -> None:
+    assert "Not confirmed" in shown(
+        said("Task", "t", status="requested", description="Check penicillin allergy with GP")
+    )

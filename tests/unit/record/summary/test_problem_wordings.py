@@ -160,3 +160,11 @@ def test_a_question_that_is_answered_with_no_is_no_alert() -> None:
     asked = said("Observation", "o", status="final", code={"text": "Domestic abuse"}, valueString="No")
 
     assert "Alerts" not in told(asked)
+
+
+@pytest.mark.parametrize(("name", "value"), [("Father", "MI aged 50"), ("Family history", "Nil relevant")])
+def test_an_answer_for_a_relative_is_family_history(name: str, value: str) -> None:
+    shown = told(said("Observation", "o", status="final", code={"text": name}, valueString=value))
+
+    assert value in shown["Family history"]
+    assert "Results" not in shown

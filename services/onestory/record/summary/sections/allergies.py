@@ -172,6 +172,8 @@ def _details(
     if kind := kind_words(fact):
         when = clinical_date_text(record.shown(fact))
         yield text(f"{kind[:1].upper()}{kind[1:]}, {when}" if when else f"{kind[:1].upper()}{kind[1:]}")
+    if fact.resource_type == "CarePlan" and text_at(shown, "status") in ("completed", "revoked"):
+        yield "The plan is no longer in force"
     yield from hints.related.hints(fact)
     yield from aside_paragraphs(record, folded_asides(record).get(fact.id, ()))
     if onset := date_text(shown, "onset"):
@@ -184,7 +186,8 @@ def _details(
         yield text(f"Last reaction {summary_dates.shown(last)}")
     quoted = " ".join(hints.conflicts)
     for note in dict.fromkeys(note for content in contents for note in notes(content)):
-        if not note.endswith(name) and f"“{text(note)}”" not in quoted:
+        is_told = note.endswith(name) or (told.is_aside and (name in note or note in name))
+        if not is_told and f"“{text(note)}”" not in quoted:
             yield text(note)
 
 
