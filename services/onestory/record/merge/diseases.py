@@ -25,6 +25,7 @@ _AGAINST = {
     RULED_OUT: ("negation", "One says that the person has this, another that it was ruled out."),
 }
 _WORD = re.compile(r"[\w#&'-]+")
+_STAGE = re.compile(r"(?:stage|grade|[a-z]) ?g?([1-5][ab]?)\b")
 _LISTED = re.compile(r"[,;/&+:.\n]|\band\b")
 _NEAR = (SUSPECTED, RULED_OUT, RESOLVED, HISTORY)
 
@@ -64,6 +65,7 @@ class DiseaseRules:
     opposites: Sequence[Opposites]
     list_heading: re.Pattern[str]
     no_diagnosis: frozenset[str]
+    stage_words: Mapping[str, Mapping[str, int]]
 
 
 @clinical_table
@@ -89,6 +91,7 @@ def disease_rules() -> DiseaseRules:
             [_opposites(each) for each in read_clinical_data("merge/opposites")],
             re.compile(rf"^\W*(?:{headings})\b(?: of\b)?"),
             frozenset(table["no-diagnosis"]),
+            {each["name"]: each["stage-words"] for each in table["lasting"] if "stage-words" in each},
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise Misconfigured(f"schemas/merge/chronic.yaml or opposites.yaml cannot be used: {error!r}.") from error
@@ -137,6 +140,15 @@ def stage_of(codes: Iterable[Code]) -> int:
     """The stage of the disease that a code names, from 1 upwards; 0 if it names none."""
     stages = disease_rules().stages
     return max((stages.get(code, 0) for system, code in codes if system == _SNOMED), default=0)
+
+
+@cache_texts(4096, read=MAX_READ_LENGTH)
+def stage_named(words: str) -> int:
+    """The stage of the disease that a whole text names in words, from 1 upwards; 0 if it names none."""
+    disease = disease_named(words)
+    known = disease_rules().stage_words.get(disease.name) if disease else None
+    found = _STAGE.findall(words.casefold()) if known else []
+    return known.get(found[-1], 0) if known and found else 0
 
 
 def opposite_conflicts(readings: Sequence[Reading]) -> Iterator[FactConflict]:

@@ -8,7 +8,14 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from onestory.record.merge.diseases import Disease, disease_named, disease_of, lists_lasting_disease, stage_of
+from onestory.record.merge.diseases import (
+    Disease,
+    disease_named,
+    disease_of,
+    lists_lasting_disease,
+    stage_named,
+    stage_of,
+)
 from onestory.record.merge.model import Fact
 from onestory.record.merge.qualifiers import (
     FAMILY_HISTORY,
@@ -100,8 +107,9 @@ def _problem(record: SummaryRecord, fact: Fact) -> PlacedProblem:
     since = day.begin if day else shown.recorded_at
     codes = codes_of(shown.content, "code")
     disease = disease_of(codes) or next(filter(None, map(disease_named, texts_of(shown.content))), None)
+    stage = stage_of(codes) or max(map(stage_named, texts_of(shown.content)), default=0)
     standing, valid_until = _standing(record, fact, since, disease)
-    return PlacedProblem(fact, standing, since, day is not None, doubt, disease, stage_of(codes), valid_until)
+    return PlacedProblem(fact, standing, since, day is not None, doubt, disease, stage, valid_until)
 
 
 def _standing(

@@ -26,7 +26,9 @@ from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_text
 TOPIC_TYPES = ("Condition", "Flag", "Observation", "Procedure")
 NOT_DATED = "date not stated"
 _UNSURE = frozenset([FAMILY_HISTORY, MIXED, RELATIVE, RISK, RULED_OUT, SUSPECTED])
-_GOES_ON = re.compile(r"\s+-+\s|[,(:;.\u2013]|\s+(?:since|for|at|on|from|with|about|approx|x)\b|\s+[\d/]")
+_GOES_ON = re.compile(
+    r"\s+-+\s|[,(:;.\u2013]|\s+(?:since|for|at|on|from|with|about|approx|x|in(?! past| the past| \d))\b|\s+[\d/]"
+)
 """Where the name of a state ends, and the source goes on."""
 _SNOMED = "http://snomed.info/sct"
 _CURRENT = {"", "active", "recurrence", "relapse"}

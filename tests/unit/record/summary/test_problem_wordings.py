@@ -168,3 +168,12 @@ def test_an_answer_for_a_relative_is_family_history(name: str, value: str) -> No
 
     assert value in shown["Family history"]
     assert "Results" not in shown
+
+
+def test_an_older_stage_in_words_is_told_as_older() -> None:
+    shown = told(
+        said("Condition", "a", code={"text": "CKD stage 3a"}, onsetDateTime="2018-01-01"),
+        said("Condition", "b", HOSPITAL, code={"text": "CKD 4"}, onsetDateTime="2026-05-01"),
+    )
+
+    assert "Older stage: now “CKD 4”" in shown["Problems"]

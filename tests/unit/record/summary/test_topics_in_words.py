@@ -92,3 +92,14 @@ def test_a_state_without_a_date_does_not_lead_and_is_told() -> None:
 
     assert "Smoker\n1 Nov 2026" in shown[FACTS]
     assert "Stated without a date, so it may be newer: “Ex-smoker” (Harbour Street Surgery)" in shown[FACTS]
+
+
+def test_a_name_that_goes_on_with_in_is_the_state_of_now() -> None:
+    shown = told(
+        said("Observation", "a", status="final", code=code("77176002", "Smoker"), effectiveDateTime="2025-01-01"),
+        observed("b", "Smoking status", "2026-08-01", valueString="Stopped smoking in pregnancy"),
+        observed("c", "Pregnant in 2019", "2026-08-01"),
+    )
+
+    assert "Ex-smoker\n1 Aug 2026" in shown[FACTS]
+    assert "Pregnancy" not in shown
