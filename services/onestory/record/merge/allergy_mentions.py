@@ -33,7 +33,7 @@ from onestory.record.merge.answers import QUESTIONNAIRE, answers
 from onestory.record.merge.medicine_warnings import CONDITION, RULE, warning_in
 from onestory.record.text_cache import cache_texts
 from onestory.shared.errors import Misconfigured
-from onestory.shared.fhir.json import Code, codes_of, concept_text, objects_at, text_at, values_at
+from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, objects_at, text_at, values_at
 
 _ORDER = (ACTIVE, QUERIED, WARNING, REFUTED, RESOLVED, DENIED)
 """What counts where a text tells several things: the most dangerous first."""
@@ -130,6 +130,8 @@ def _mentions(kind: str, content: Mapping[str, Any], elements: Elements) -> Iter
         yield from _answered(content)
     elif kind == "Composition":
         yield from _sections(content)
+    elif kind == "FamilyMemberHistory":
+        yield from _of_relative(content)
     elif "code" in content and is_long(content):
         for part in _parts(concept_text(content["code"])):
             yield from _of_words(elements, part)
@@ -147,6 +149,15 @@ def _mentions(kind: str, content: Mapping[str, Any], elements: Elements) -> Iter
                 for part in _parts(text) if isinstance(text, str) else ():
                     for found in _of_words(elements, part):
                         yield _of_vaccine(content, found) if kind == "Immunization" else found
+
+
+def _of_relative(content: Mapping[str, Any]) -> Iterator[AllergyReading]:
+    """Yields warnings for what runs in the family, such as malignant hyperthermia. A relative's allergy is none."""
+    relative = concept_text(content.get("relationship")) or "Relative"
+    for words in concept_texts(content, "condition", "code"):
+        if warning_in(words) == CONDITION:
+            shown = f"Family history, {relative}: {words}"
+            yield reading_of(shown, shown, (), WARNING, is_reaction=False, is_aside=True)
 
 
 def is_long(content: Mapping[str, Any]) -> bool:

@@ -65,6 +65,7 @@ class AllergyWords:
     unknown: frozenset[str]
     unknown_codes: frozenset[Code]
     headings: frozenset[str]
+    component_headings: frozenset[str]
     categories: Mapping[str, frozenset[str]]
 
 
@@ -152,6 +153,7 @@ def allergy_words() -> AllergyWords:
             unknown=frozenset(each.casefold() for each in raw["unknown"]),
             unknown_codes=_written(raw["unknown-codes"]),
             headings=frozenset(each.casefold() for each in raw["headings"]),
+            component_headings=frozenset(raw["component-headings"]),
             categories={word: frozenset(values) for word, values in raw["categories"].items()},
         )
     except (KeyError, TypeError, AttributeError) as error:

@@ -30,13 +30,14 @@ from onestory.record.merge.allergy_phrases import (
     tell,
 )
 from onestory.record.merge.medicine_warnings import warning_named
-from onestory.shared.fhir.json import Code, codes_of, concept_text, text_at, values_at
+from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, objects_at, text_at, values_at
 
 _BY_THEIR_NAME = ("Condition", "Observation", "Flag", "DetectedIssue", "AdverseEvent")
 """Types whose name tells of an allergy; then the statement is about nothing else."""
 _GONE = ("resolved", "inactive", "remission")
 _NOT_SURE = ("unconfirmed", "provisional", "differential")
 _NO_VALUE = ("cancelled", "registered")
+_WORDED = frozenset(["valueString", "valueCodeableConcept"])
 _MAX_VALUE_LENGTH = 300
 """A longer text of an Observation is a letter or a note, and stays where it is."""
 
@@ -72,7 +73,8 @@ def _read_name(resource_type: str, content: Mapping[str, Any]) -> AllergyReading
     if denied := _denied_by_code(concept_text(concept), found_codes):
         return denied
     if told is None:
-        if found_codes.isdisjoint(allergy_words().codes) or is_family_history(words):
+        is_named = not found_codes.isdisjoint(allergy_words().codes) or _is_of_category(content)
+        if not is_named or is_family_history(words):
             return None
         told = Told(ACTIVE, is_reaction=False)
     standing = _standing(content, qualified(told, concept_text(concept)))
@@ -83,6 +85,12 @@ def _read_name(resource_type: str, content: Mapping[str, Any]) -> AllergyReading
     # "Adverse reaction to drug" has its drug in a note.
     noted = [each for each in values_at(content, "note", "text") if isinstance(each, str) and tells_of_cause(each)]
     return reading_of(shown, f"{words} {' '.join(noted)}", found_codes, standing, is_reaction=told.is_reaction)
+
+
+def _is_of_category(content: Mapping[str, Any]) -> bool:
+    """Whether the category of an alert or a problem is that of allergies, so that its name is the allergen."""
+    headings = allergy_words().headings
+    return "category" in content and any(_plain(each) in headings for each in concept_texts(content, "category"))
 
 
 def _read_allergy_intolerance(content: Mapping[str, Any]) -> AllergyReading:
@@ -111,8 +119,10 @@ def _read_allergy_intolerance(content: Mapping[str, Any]) -> AllergyReading:
 
 
 def _read_observation(content: Mapping[str, Any]) -> AllergyReading | None:
-    if "valueQuantity" in content or "component" in content or content.get("status") in _NO_VALUE:
+    if "valueQuantity" in content or content.get("status") in _NO_VALUE:
         return None
+    if "component" in content:
+        return _read_components(content)
     name, value = _all_words(content.get("code")), _value_words(content)
     found_codes = codes_of(content, "code")
     heading = concept_text(content.get("code"))
@@ -147,6 +157,21 @@ def _read_observation(content: Mapping[str, Any]) -> AllergyReading | None:
         told_of_value.standing,
         is_reaction=told_of_value.is_reaction,
     )
+
+
+def _read_components(content: Mapping[str, Any]) -> AllergyReading | None:
+    """What the parts of an Observation tell, where one of them is named "Allergen" or the like."""
+    worded = [each for each in objects_at(content, "component") if not _WORDED.isdisjoint(each)]
+    parts = [(concept_text(each.get("code")), _value_words(each)) for each in worded]
+    allergens = [value for name, value in parts if value and _plain(name) in allergy_words().component_headings]
+    if not allergens:
+        return None
+    shown = "; ".join(f"{name}: {value}" for name, value in parts if value)
+    if all(_plain(each) in allergy_words().nothing for each in allergens):
+        return reading_of(shown, "", (), DENIED, is_reaction=False)
+    if all(_plain(each) in allergy_words().unknown for each in allergens):
+        return AllergyReading(shown, UNKNOWN, *_NOTHING, is_reaction=False)
+    return reading_of(shown, " ".join(allergens), (), ACTIVE, is_reaction=False)
 
 
 _NOTHING: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())

@@ -209,12 +209,22 @@ class Answers:
     def conflicts(self, is_meant: Callable[[Reading, Reading], bool]) -> Iterator[FactConflict]:
         """Yields conflicts of a present condition with a statement that it has resolved or was ruled out.
 
-        `is_meant`: whether the first is present, and began before the second was stated. Statements with one code are
-        compared by `Conditions`.
+        `is_meant`: whether the first is present, and began before the second was stated. Statements with one code, or
+        with the same words, are compared by `Conditions`.
         """
         for one, other in self._pairs:
             if other.qualifier or one.qualifier not in _AGAINST or not is_meant(other, one):
                 continue
+            if _same_words(one, other):
+                continue
             if one.codes.isdisjoint(other.codes) or one.qualifier == RESOLVED:
                 kind, explanation = _AGAINST[one.qualifier]
                 yield conflict(kind, explanation, [one], [other])
+
+
+def _same_words(one: Reading, other: Reading) -> bool:
+    """Whether two statements, of which one at least has no code, have the same name."""
+    if one.codes and other.codes:
+        return False
+    names = {" ".join(said.casefold().split()) for said in texts_of(one.content)}
+    return any(" ".join(said.casefold().split()) in names for said in texts_of(other.content))

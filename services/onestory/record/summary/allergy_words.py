@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.allergens import phrase_pattern
-from onestory.record.merge.allergy_phrases import DENIED, QUERIED, REFUTED, RESOLVED, UNKNOWN, is_empty_word
+from onestory.record.merge.allergy_phrases import (
+    DENIED,
+    QUERIED,
+    REFUTED,
+    RESOLVED,
+    UNKNOWN,
+    AllergyReading,
+    is_empty_word,
+)
 from onestory.record.merge.allergy_reading import read_allergy
 from onestory.record.merge.model import Fact, FactConflict, Statement
 from onestory.record.summary import sources
@@ -59,14 +67,15 @@ def allergy_name(record: SummaryRecord, fact: Fact) -> str:
     shown = record.shown(fact).content
     told = record.allergies[fact.id]
     if fact.resource_type != "AllergyIntolerance" or told.standing == UNKNOWN:
+        if named := _named_by_code(told, told.words):
+            return named
         is_degraded = told.words.casefold().startswith(page_words().unnamed)
         return _name_in_words(shown, told.words) if is_degraded else told.words
     name = name_or_note(shown)
     if name != name_of(shown):
         return name
-    if told.allergens and any(name == code for _, code in codes_of(shown, "code")):
-        # A code without words: what it names is known.
-        return f"{', '.join(sorted(told.allergens))} (code {name})"
+    if named := _named_by_code(told, name):
+        return named
     if is_empty_word(name):
         return next((each for each in _displays(shown) if not is_empty_word(each)), name)
     if text_at(shown, "code", "text"):
@@ -85,6 +94,11 @@ def allergy_name(record: SummaryRecord, fact: Fact) -> str:
     return min([name, *map(name_of, same)], key=lambda each: (len(each), each))
 
 
+def _named_by_code(told: AllergyReading, name: str) -> str:
+    """The name of an allergy that is a code without words, where the code is known; "" for another."""
+    return f"{', '.join(sorted(told.allergens))} (code {name})" if told.allergens and name.isdigit() else ""
+
+
 _KINDS = {
     "Condition": "recorded as a problem",
     "Observation": "recorded as an observation",
@@ -100,6 +114,7 @@ _KINDS = {
     "DiagnosticReport": "told in a report",
     "DocumentReference": "told in a letter or document",
     "Encounter": "reason of a visit or stay",
+    "FamilyMemberHistory": "told in the family history",
     "Immunization": "told with a vaccination",
     "MedicationAdministration": "told with a medicine",
     "MedicationDispense": "told with a medicine",

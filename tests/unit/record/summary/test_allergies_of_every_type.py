@@ -364,3 +364,30 @@ def test_a_task_to_check_an_allergy_is_not_sure() -> None:
     assert "Not confirmed" in shown(
         said("Task", "t", status="requested", description="Check penicillin allergy with GP")
     )
+
+
+def test_an_alert_in_the_category_of_allergies_names_the_allergen() -> None:
+    assert "Bananas" in shown(
+        said("Flag", "f", status="active", code=concept("Bananas"), category=[concept("Allergy")])
+    )
+
+
+def test_a_part_that_is_named_allergen_is_one() -> None:
+    def observed(value: str) -> Statement:
+        parts = [
+            {"code": concept("Allergen"), "valueString": value},
+            {"code": concept("Reaction"), "valueString": "Rash"},
+        ]
+        return said("Observation", "o", status="final", code=concept("Allergy assessment"), component=parts)
+
+    assert shown(observed("Penicillin")).startswith("Active")
+    assert shown(observed("None")).startswith("None known")
+
+
+def test_what_anaesthetists_must_know_of_a_relative_is_a_warning_and_a_relatives_allergy_is_none() -> None:
+    def history(words: str) -> Statement:
+        illness = {"code": concept(words)}
+        return said("FamilyMemberHistory", "f", relationship=concept("Brother"), condition=[illness])
+
+    assert "Family history, Brother: Malignant hyperthermia" in shown(history("Malignant hyperthermia"))
+    assert NONE in shown(history("Penicillin allergy"))

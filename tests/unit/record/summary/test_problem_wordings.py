@@ -177,3 +177,12 @@ def test_an_older_stage_in_words_is_told_as_older() -> None:
     )
 
     assert "Older stage: now “CKD 4”" in shown["Problems"]
+
+
+def test_a_refuted_problem_with_the_same_words_has_one_conflict() -> None:
+    refuted = said(
+        "Condition", "b", HOSPITAL, code={"text": "Gout"}, verificationStatus=term("condition-ver-status", "refuted")
+    )
+    shown = told(said("Condition", "a", code={"text": "Gout"}), refuted)["Problems"]
+
+    assert shown.count("Sources disagree") == 2
