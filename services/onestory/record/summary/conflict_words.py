@@ -27,6 +27,8 @@ MAX_STATEMENTS_PER_SIDE = 5
 
 _STOPS = {"stopped": "STOPPED", "cancelled": "CANCELLED", "completed": "ENDED", "on-hold": "PAUSED"}
 _DOSES = ("dose", "dose-wording")
+STOPS_ANOTHER = strong("Stops another medicine?")
+"""How the words begin at a medicine whose note stops another one: it goes on itself."""
 
 
 def conflict_words(record: SummaryRecord, conflict: FactConflict, line: Collection[str] = ()) -> list[str]:
@@ -105,7 +107,7 @@ def _note_words(record: SummaryRecord, sides: Sequence[Sequence[Statement]], lin
     own = any(stopped_by(each.content).own for each in noted)
     if not own and any(each.shared_id in line for each in noted):
         targets = dict.fromkeys(f"{name_of(each.content)} ({_who_and_when(record, each)})" for each in going_on)
-        return [f"{strong('Stops another medicine?')} {text('; '.join(targets))}."]
+        return [f"{STOPS_ANOTHER} {text('; '.join(targets))}."]
     words = [
         f"{strong('Stopped by a note?')} “{text('; '.join(stop_notes(each.content)))}” "
         f"({text(name_of(each.content))}, {text(_who_and_when(record, each))})."

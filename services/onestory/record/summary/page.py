@@ -83,6 +83,8 @@ table:not(.grid) thead{position:absolute;clip-path:inset(50%)}
 table:not(.grid),table:not(.grid) :is(tbody,tr,th,td,caption){display:block}table:not(.grid) .said{width:1px}
 table:not(.grid) tr{border:1px solid #768692;margin-bottom:.4rem;padding:.15rem 0}
 table:not(.grid) :is(th,td){border:0;min-width:0;padding:0 .4rem}table:not(.grid) td:empty{display:none}
+table:not(.grid) :is(td:nth-child(3),td:last-child) .br{display:inline}
+table:not(.grid) :is(td:nth-child(3),td:last-child) .br::before{content:" \\00B7  "}
 table:not(.grid) :is(th,td):is([scope=row],td,:last-child){width:auto}}
 @media print{.grid th,.grid td{min-width:48pt}.when{font-size:10pt}
 body{font-size:10pt;line-height:1.13;max-width:none;padding:0}h1{display:none}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ from tests.unit.record.summary.written import GP, HOSPITAL, NOW, known, said, te
 
 from onestory.record.merge.model import Statement
 from onestory.record.summary.document import summarise
+from onestory.record.summary.narrative import plain_text
 from onestory.record.summary.page import summary_page
 from onestory.record.summary.person_copy import copy_for_person
 
@@ -284,3 +286,50 @@ def test_alerts_that_stand_among_the_plans_come_right_after_them() -> None:
 
     assert shown["Alerts"] == "1 more stands in the plans or alerts above."
     assert list(shown).index("Alerts") == list(shown).index("Plans for emergency care, and advance decisions") + 1
+
+
+def test_a_team_that_a_contact_tells_of_in_full_is_not_told_again() -> None:
+    def team(*more: dict[str, Any]) -> Statement:
+        worker = {"role": [{"text": "Key worker"}], "member": {"display": "Nurse Joy Adeyemi"}}
+        phone = {"system": "phone", "value": "01632 555001"}
+        return said(
+            "CareTeam", "t", status="active", name="District nursing", telecom=[phone], participant=[worker, *more]
+        )
+
+    physiotherapist = {"role": [{"text": "Physiotherapist"}], "member": {"display": "Tom Lee"}}
+
+    assert told(team())["Contacts and teams"].count("District nursing") == 1
+    assert "Tom Lee" in told(team(physiotherapist))["Contacts and teams"]
+
+
+def test_the_page_says_what_the_document_says() -> None:
+    asthma = said("Condition", "a", clinicalStatus=ACTIVE, code={"text": "Asthma"}, onsetDateTime="2001-02-03")
+    document = summarise(known(asthma, letter(), furosemide("one", GP, "One Each Morning", "2026-10-01")), NOW).document
+    page = plain_text(summary_page(document).decode().partition("<main>")[2])
+
+    for part in json.loads(document)["entry"][0]["resource"]["section"]:
+        for line in plain_text(part["text"]["div"]).split("\n"):
+            assert line in page.split("\n"), line
+
+
+def test_what_a_note_stops_is_read_after_the_dose_of_its_own_medicine() -> None:
+    def medicine(place: str, organisation: str, name: str, **more: Any) -> Statement:
+        return said(
+            "MedicationRequest",
+            place,
+            organisation,
+            status="active",
+            intent="order",
+            authoredOn="2026-11-10",
+            medicationCodeableConcept={"text": name},
+            dosageInstruction=[{"text": f"{name.split()[0]} at night"}],
+            **more,
+        )
+
+    note = [{"text": "Changed from rivaroxaban - STOP rivaroxaban"}]
+    shown = told(
+        medicine("a", GP, "Rivaroxaban 20mg tablets"), medicine("b", HOSPITAL, "Edoxaban 60mg tablets", note=note)
+    )["Medicines"]
+
+    assert shown.index("Edoxaban at night") < shown.index("Stops another medicine?")
+    assert shown.index("Stopped by a note?") < shown.index("Rivaroxaban at night")

@@ -6,7 +6,7 @@ section for them, so this one has a code of OneStory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from onestory.record.merge.model import Fact, Statement
@@ -48,7 +48,8 @@ def contacts(record: SummaryRecord) -> Section | None:
     people = _joined([*_of_patient(record), *_of_facts(record, current), *_of_consents(record)])
     rows = [_contact_row(each) for each in sorted(people, key=lambda each: (each.rank, each.name.casefold()))]
     teams = [fact for fact in current if fact.resource_type != "RelatedPerson"]
-    team_rows = [row for fact in wording.newest_first(record, teams) if (row := _team_row(record, fact))]
+    told = {(role.casefold(), frozenset(_numbers(each.phones))) for each in people for role in each.roles}
+    team_rows = [row for fact in wording.newest_first(record, teams) if (row := _team_row(record, fact, told))]
     tables = table("Contacts", _COLUMNS, rows) + table("Teams that care for the person", _TEAM_COLUMNS, team_rows)
     remark = wording.omitted_remark(len(everyone) - len(current), "are no longer contacts or teams")
     if not (tables or remark):
@@ -217,7 +218,8 @@ def _marks(record: SummaryRecord, fact: Fact) -> tuple[str, ...]:
     return tuple(marks([each.content for each in record.valid_statements(fact)]))
 
 
-def _team_row(record: SummaryRecord, fact: Fact) -> Row | None:
+def _team_row(record: SummaryRecord, fact: Fact, told: Set[tuple[str, frozenset[str]]]) -> Row | None:
+    """The row of a team; None if a contact says all of it. `told`: the roles of contacts with their numbers."""
     statement = record.shown(fact)
     content = statement.content
     kinds = [*concept_texts(content, "category"), *concept_texts(content, "type")]
@@ -231,6 +233,9 @@ def _team_row(record: SummaryRecord, fact: Fact) -> Row | None:
     since = [text(period_text(content.get("period")))]
     what = [strong(text(name)), *(strong(text(each)) for each in _marks(record, fact)), *more, *since]
     phones = [text(each) for each in contact_points(content, record.at)]
+    is_told = (name.casefold(), frozenset(_numbers(contact_points(content, record.at)))) in told
+    if is_told and not any([*who, *more, *since]):
+        return None
     return Row((what, [each for each in who if each], phones, sources.source_paragraphs(record, fact)))
 
 

@@ -14,7 +14,7 @@ from onestory.record.merge.model import Fact, FactConflict, Statement
 from onestory.record.summary import sources
 from onestory.record.summary.allergy_hints import Risk, drug_risks, medicine_warnings
 from onestory.record.summary.clinical_dates import date_text
-from onestory.record.summary.conflict_words import act_words, organisation_words
+from onestory.record.summary.conflict_words import STOPS_ANOTHER, act_words, organisation_words
 from onestory.record.summary.dates import day
 from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.doses import doses
@@ -181,7 +181,8 @@ def _line(
 def _contradictions(record: SummaryRecord, row: MedicineRow, told: set[FactConflict]) -> Iterator[str]:
     for fact in (row.lead, *row.also):
         found = [each for each in fact.conflicts if not each.is_hint]
-        yield from sources.conflict_paragraphs(record, fact, [each for each in found if each not in told])
+        words = sources.conflict_paragraphs(record, fact, [each for each in found if each not in told])
+        yield from (each for each in words if not each.startswith(STOPS_ANOTHER))
         if not told.isdisjoint(found):
             own = _own_doses(record, row)
             yield f"{strong('DOSES DIFFER, see above:')} {text('; '.join(own) or 'no dose stated')}"
@@ -189,8 +190,10 @@ def _contradictions(record: SummaryRecord, row: MedicineRow, told: set[FactConfl
 
 
 def _hints(record: SummaryRecord, row: MedicineRow, apart: _Apart) -> Iterator[str]:
-    """Yields how to read lines together, if two of them are given now, or are both kept just in case."""
+    """Yields what the row stops, and how to read lines together if two are given now, or both kept just in case."""
     for fact in (row.lead, *row.also):
+        words = sources.conflict_paragraphs(record, fact, [each for each in fact.conflicts if each.kind == "note"])
+        yield from (each for each in words if each.startswith(STOPS_ANOTHER))
         hints = [each for each in fact.conflicts if each.is_hint and apart.are_together(each)]
         yield from sources.conflict_paragraphs(record, fact, hints)
 
