@@ -99,7 +99,7 @@ caption{padding:0}th,td{padding:0 3pt;min-width:60pt;border-color:#aeb7bd}
 :is(.c3,.c4) :is(th[scope=row],td:last-child){width:auto}.c3 th[scope=row]{min-width:140pt}
 .c3 td{min-width:86pt}:is(.c3,.c4) td:last-child{min-width:112pt}
 .c4 td:last-child:empty{min-width:40pt}
-.medicines th[scope=row]{width:26%}.medicines td:nth-child(3){width:21%}.medicines td:last-child{width:24%}
+.medicines th[scope=row]{width:25%}.medicines td:nth-child(3){width:20%}.medicines td:last-child{width:28%}
 td:last-child,.evidence,footer{font-size:10pt}
 .grid :is(th,td):last-child{width:auto;min-width:66pt}
 tr{break-inside:avoid}caption,thead{break-after:avoid}tbody tr:first-child{break-before:avoid}

@@ -109,13 +109,22 @@ def _judgement(record: SummaryRecord, judgement: Judgement) -> str:
 
 def _line(record: SummaryRecord, statement: Statement, shown: Statement) -> str:
     line = f"{text(record.organisation_of(statement))}, {text(recorded_and_sent(statement))}"
-    own = own_name(statement.content)
-    if statement is not shown and own and own != own_name(shown.content):
+    if statement is not shown and (own := _other_words(own_name(statement.content), own_name(shown.content))):
         line += f", as “{text(own)}”"
     if record.may_be_anothers(statement):
         line += f": {strong('may be another person’s, see the top')}"
     until = record.former_until(statement)
     return f"{line}: {strong(f'former practice, until {summary_dates.day(until)}')}" if until else line
+
+
+def _other_words(own: str, shown: str) -> str:
+    """The name as a source has it; "" if it is the shown one, `… (TTO)` if it only adds to it."""
+    if not shown or not own.casefold().startswith(shown.casefold()):
+        return own
+    added = own[len(shown) :].strip()
+    if own[len(shown) :][:1].isalnum():
+        return own
+    return f"… {added}" if added else ""
 
 
 def recorded_and_sent(statement: Statement) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from tests.unit.record.summary.written import GP, HOSPITAL, NOW, known, said, term, told
 
 from onestory.record.merge.model import Statement
@@ -333,3 +334,24 @@ def test_what_a_note_stops_is_read_after_the_dose_of_its_own_medicine() -> None:
 
     assert shown.index("Edoxaban at night") < shown.index("Stops another medicine?")
     assert shown.index("Stopped by a note?") < shown.index("Rivaroxaban at night")
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ("ASTHMA", None),
+        ("Asthma (PMH)", ", as “… (PMH)”"),
+        ("ASTHMA (patient reported)", ", as “… (patient reported)”"),
+        ("Asthmatic bronchitis", ", as “Asthmatic bronchitis”"),
+        ("Bronchial asthma", ", as “Bronchial asthma”"),
+    ],
+)
+def test_a_source_that_only_adds_to_a_name_shows_what_it_adds(own: str, words: str | None) -> None:
+    def asthma(place: str, organisation: str, name: str, day: str) -> Statement:
+        code = {"coding": [{"system": "http://snomed.info/sct", "code": "195967001"}], "text": name}
+        return said("Condition", place, organisation, clinicalStatus=ACTIVE, code=code, recordedDate=day)
+
+    shown = told(asthma("a", GP, "Asthma", "2026-11-20"), asthma("b", HOSPITAL, own, "2020-01-01"))["Problems"]
+
+    assert shown.count("matched by computer") == 1
+    assert (words in shown) if words else (", as “" not in shown)
