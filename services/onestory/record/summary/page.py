@@ -86,7 +86,7 @@ table:not(.grid) :is(th,td){border:0;min-width:0;padding:0 .4rem}table:not(.grid
 table:not(.grid) :is(td:nth-child(3),td:last-child) .br{display:inline}
 table:not(.grid) :is(td:nth-child(3),td:last-child) .br::before{content:" \\00B7  "}
 table:not(.grid) :is(th,td):is([scope=row],td,:last-child){width:auto}}
-@media print{.grid th,.grid td{min-width:48pt}.when{font-size:10pt}
+@media print{.grid th,.grid td{min-width:44pt;padding:0 2pt}.when{font-size:10pt}
 body{font-size:10pt;line-height:1.13;max-width:none;padding:0}h1{display:none}
 h2{font-size:11pt;margin:4pt 0 1pt;break-after:avoid}header strong{font-size:10pt}
 header p:first-of-type>strong:first-child{font-size:12pt}header p{display:inline}
@@ -101,7 +101,7 @@ caption{padding:0}th,td{padding:0 3pt;min-width:60pt;border-color:#aeb7bd}
 .c4 td:last-child:empty{min-width:40pt}
 .medicines th[scope=row]{width:25%}.medicines td:nth-child(3){width:20%}.medicines td:last-child{width:28%}
 td:last-child,.evidence,footer{font-size:10pt}
-.grid :is(th,td):last-child{width:auto;min-width:66pt}
+.grid :is(th,td):last-child{width:auto}
 tr{break-inside:avoid}caption,thead{break-after:avoid}tbody tr:first-child{break-before:avoid}
 .br{display:inline}.br::before{content:" \\00B7  "}
 :is(#s-notices,.medicines td:nth-child(2)) .br{display:block}
@@ -170,17 +170,21 @@ _MATCHED = '<details class="evidence matched">'
 _EVIDENCE = re.compile(r'(?:<br/>)?<span class="evidence">(.*?)</span>(?=<br/>|</td>|</li>|</p>)')
 _UNBROKEN = re.compile(
     r"\b\d{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4}\b"
-    r'|(?<=>)[<>≤≥]?\d[\d.,/]* [^\s<]{1,12}(?=(?:</strong>)?(?: <span class="when">|</td>))'
+    r'|(?<=>)(?=[^<]{3,14}<)\d[\d.,/]* [^\s<]+(?=(?:</strong>)?(?: <span class="when">|</td>))'
 )
+_LONG_WORD = re.compile(r"[^\s<>&\"=]{29,}(?=[^<>]*<)")
+_PIECE = re.compile(r".{24}(?=.)")
 
 
 def _lines(narrative: str) -> str:
     """The narrative with evidence that folds, and with line breaks that become dots on paper.
 
-    No line ends inside a date, or between a result and its unit.
+    No line ends inside a date, or between a short result and its unit. A line may end inside a very long word: a table
+    that is wider than the sheet makes a browser shrink all of the print.
     """
     unbroken = _UNBROKEN.sub(r'<span class="whole">\g<0></span>', _EVIDENCE.sub(_folded, narrative))
-    return unbroken.replace("<br/>", '<span class="br"></span>')
+    broken = _LONG_WORD.sub(lambda word: _PIECE.sub(r"\g<0><wbr>", word[0]), unbroken)
+    return broken.replace("<br/>", '<span class="br"></span>')
 
 
 def _folded(evidence: re.Match[str]) -> str:

@@ -1,8 +1,10 @@
 """The page shows the document, names the person on each sheet, and folds evidence."""
 
+import contextlib
 import re
 import shutil
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.unit.record.summary.written import GP, HOSPITAL, NOW, known, said
 from onestory.record.merge.model import Statement
 from onestory.record.summary.dates import clock, shown
 from onestory.record.summary.document import summarise
+from onestory.record.summary.narrative import plain_text
 from onestory.record.summary.page import summary_page
 from onestory.shared.fhir.dates import parse_instant
 
@@ -107,6 +110,7 @@ def test_two_sheets_hold_the_whole_page_of_a_day_with_everything(tmp_path: Path)
     for part in ("Sertraline", "Ramipril", "Alzheimer", "ReSPECT", "Care and support plan", "Creatinine", "X26"):
         assert part in written
     assert _sheets(written, tmp_path) <= 2
+    assert _scale(tmp_path) == 1
 
 
 def test_nothing_on_paper_is_smaller_than_ten_points() -> None:
@@ -117,6 +121,32 @@ def test_nothing_on_paper_is_smaller_than_ten_points() -> None:
 
 def _fonts(style: str) -> list[str]:
     return [f"{each};" for each in re.findall(r"font(?:-size)?:([^;}]*)", style)]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium, which prints the page, is not installed")
+def test_wide_content_does_not_make_the_print_smaller(tmp_path: Path) -> None:
+    """Chromium shrinks a whole print if one table is wider than the sheet."""
+    word = "Pneumonoultramicroscopicsilicovolcanoconiosis" * 3
+    value = {"value": 1200.5, "unit": "micrograms/mL"}
+    results = [
+        said("Observation", f"r{month}", code={"text": "Thrombocytopoietin"}, effectiveDateTime=f"2026-{month:02}-01",
+             valueQuantity=value)
+        for month in range(7, 12)
+    ]  # fmt: skip
+    written = page(*results, said("Condition", "long", code={"text": f"{word} {word}"}))
+
+    assert word in plain_text(written)
+    assert _sheets(written, tmp_path) == 1
+    assert _scale(tmp_path) == 1
+
+
+def _scale(folder: Path) -> float:
+    """How large the print is: 1 is the size that the style asks for."""
+    found = []
+    for stream in re.findall(rb"stream\r?\n(.*?)endstream", (folder / "page.pdf").read_bytes(), re.S):
+        with contextlib.suppress(zlib.error):
+            found += re.findall(rb"cm\nq\n([\d.]+) 0 0 \1 ", zlib.decompress(stream)[:200])
+    return min(map(float, found)) / 3.125
 
 
 def _sheets(written: str, folder: Path) -> int:
