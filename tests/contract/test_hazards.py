@@ -22,6 +22,7 @@ IDS = """
     H103 H110 H111 H112 H113 H114 H115 H116 H117 H118 H119
 H160
     H141
+    H201 H202 H203 H204 H205 H206 H207 H208
 """
 """Every id that was ever given. No id may vanish; new ids are added here."""
 

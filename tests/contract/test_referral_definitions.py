@@ -18,7 +18,7 @@ from fhir.resources.R4B.task import Task
 from onestory.referral.clocks import clock
 from onestory.referral.lifecycle import creation
 from onestory.referral.lifecycle.decide import decide
-from onestory.referral.lifecycle.machine import NEEDS_REASON, REFERRER_TO_REVIEW_RESPONSE, allowed_actions
+from onestory.referral.lifecycle.machine import NEEDS_REASON, allowed_actions
 from onestory.referral.lifecycle.model import (
     Action,
     ChangeContext,
@@ -31,6 +31,7 @@ from onestory.referral.lifecycle.model import (
 )
 from onestory.referral.lifecycle.render import resource_content
 from onestory.referral.lifecycle.request import accepted_parameters
+from onestory.referral.lifecycle.status_words import REFERRER_TO_REVIEW_RESPONSE
 from onestory.referral.worklist.claims import OPERATION_PARAMETERS, claim
 from onestory.shared.events import Actor, Party
 from onestory.shared.fhir.validate import check_resource, validate

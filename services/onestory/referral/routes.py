@@ -16,6 +16,8 @@ from onestory.referral.conversation.api import ConvertAdvice, ReadMessages, Send
 from onestory.referral.conversation.handler import ConversationHandler, ConversionHandler
 from onestory.referral.directory.api import SearchTeams
 from onestory.referral.lifecycle import api as lifecycle_api
+from onestory.referral.lifecycle.amendment import OPERATION_PARAMETERS as AMENDMENT_PARAMETERS
+from onestory.referral.lifecycle.amendment_api import AmendmentOperation
 from onestory.referral.lifecycle.api import CreateReferral, ReadReferral, TaskOperation
 from onestory.referral.lifecycle.creation import task_id
 from onestory.referral.lifecycle.handler import ReferralHandler
@@ -88,6 +90,16 @@ def referral_routes(dependencies: Dependencies, statements: BuildRecordEvent) ->
                 description=lifecycle_api.describe_task_operation(action, parameters),
             )
             for action, parameters in OPERATION_PARAMETERS.items()
+        ],
+        *[
+            Route(
+                "POST",
+                f"/fhir/Task/{{id}}/${action}",
+                AmendmentOperation(action, handler, audit, clocks, fhir, bodies).__call__,
+                f"${action}",
+                description=lifecycle_api.describe_task_operation(action, parameters),
+            )
+            for action, parameters in AMENDMENT_PARAMETERS.items()
         ],
         *bars_routes(dependencies, handler, audit, clocks, statements),
         *conversation_routes(dependencies, handler, audit, clocks, fhir),

@@ -193,7 +193,8 @@ class ReferralChanged:
     `referral_id` is the shared id of the ServiceRequest, and `task_id` that of the current Task. `action` is the
     command (`request`, `accept`, ...). `reason` is its code, or empty. `status` and `business_status` are those of the
     Task. The `holder` is clinically responsible, and the `next_actor` must act by `due_at`. All three are None when the
-    referral has ended (`is_open` is false). `entries` are the resources that the change wrote.
+    referral has ended (`is_open` is false). `entries` are the resources that the change wrote. `based_on` is the
+    referral that this one continues (empty: none). `carried` are the resources that the actor sends with the change.
     """
 
     event_id: UUID
@@ -218,6 +219,8 @@ class ReferralChanged:
     correlation_id: str
     notices: tuple[Notice, ...]
     entries: tuple[Entry, ...]
+    based_on: str = ""
+    carried: tuple[str, ...] = ()
 
 
 Event = RecordChanged | DirectoryChanged | Parked | AccessRecorded | SummaryChanged | ReferralChanged

@@ -1,13 +1,17 @@
 """Position tokens: the offsets of a publish in Kafka, and the wait until readers see them.
 
-A publish answers with a token. A read with `?after=<token>` waits until the projector has written those offsets.
+A publish answers with a token. A read with `?after=<token>` waits until the projector has written those offsets. A
+change of a referral reaches Kafka through an outbox, so its token names the event instead.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
 
 from onestory.shared.errors import Malformed, Unprocessable
 from onestory.shared.kafka.producer import MessagePosition
@@ -18,6 +22,7 @@ from onestory.shared.turns import without_turn
 _LETTERS = {RECORD_TOPIC: "r", DIRECTORY_TOPIC: "d", REFERRAL_TOPIC: "f"}
 _TOPICS = {letter: topic for topic, letter in _LETTERS.items()}
 _POLL_S = 0.005
+_EVENT_POLL_S = 0.02
 
 
 def position_token(positions: Sequence[MessagePosition]) -> str:
@@ -53,6 +58,27 @@ def _position(part: str) -> MessagePosition:
     return MessagePosition(topic, int(partition), int(offset))
 
 
+class EventPosition(NamedTuple):
+    """An event that Kafka has not acknowledged yet, because an outbox sends it: the person, and the id of the event."""
+
+    person_key: str
+    event_id: UUID
+
+
+_EVENT_TOKEN = re.compile(r"e([a-z2-7]{26})-([0-9a-f]{32})")
+
+
+def event_token(person_key: str, event_id: UUID) -> str:
+    """Return the token of an event of a person, such as `e<person key>-<event id>`."""
+    return f"e{person_key}-{event_id.hex}"
+
+
+def parse_event_token(token: str) -> EventPosition | None:
+    """Return the event that a token names; None for a token of offsets, or other text."""
+    match = _EVENT_TOKEN.fullmatch(token)
+    return EventPosition(match[1], UUID(hex=match[2])) if match else None
+
+
 class VisiblePositions:
     """Waits until the projector of `schema` has written a position. All waits of a process share one poll.
 
@@ -65,6 +91,7 @@ class VisiblePositions:
         self._parked = f"""select explanation from {schema}.parked_position
                join unnest($1::text[], $2::int[], $3::bigint[]) as asked (topic, partition, "offset")
                using (topic, partition, "offset")"""  # noqa: S608
+        self._event = f"select exists (select from {schema}.event where message_key = $1 and event_id = $2)"  # noqa: S608
         self._next: Mapping[tuple[str, int], int] = {}
         self._polling: asyncio.Task[None] | None = None
 
@@ -73,6 +100,16 @@ class VisiblePositions:
         if not await self.reached(positions, timeout_s):
             return False
         await self._refuse_parked(positions)
+        return True
+
+    async def wait_for_event(self, event: EventPosition, timeout_s: float) -> bool:
+        """Return whether the projector has written an event in time."""
+        deadline = time.monotonic() + timeout_s
+        async with without_turn():
+            while not await self._database.fetchval(self._event, *event):
+                if time.monotonic() > deadline:
+                    return False
+                await asyncio.sleep(_EVENT_POLL_S)
         return True
 
     async def reached(self, positions: Sequence[MessagePosition], timeout_s: float) -> bool:

@@ -339,12 +339,13 @@ def nothing_waits(services: Services) -> bool:
 _REFERRAL = """
 insert into referral.referral (person_key, referral_id, local_id, person_system, person_value, task_id, task_number,
     version, kind, priority, status, business_status, is_open, requester_organisation, requester_team,
-    requester_subject, sender_organisation, sender_team, recipient_organisation, recipient_team, holder_organisation,
+    requester_subject, sender_organisation, sender_team, referrer_organisation, referrer_team, recipient_organisation,
+    recipient_team, holder_organisation,
     holder_team, next_organisation, next_team, service_request, correlation_id, created_at, changed_at, changed_by,
     due_at, request_digest)
 select %(key)s, %(id)s, 'l', '', '', 't', 1, 1, 'referral', 'routine', %(status)s, '', is_open, 'A81001', '', '',
-    'A81001', '', 'RZ1', 'team', organisation, team, organisation, team, '{}', '', now(), now(), gen_random_uuid(),
-    due_at, ''
+    'A81001', '', 'A81001', '', 'RZ1', 'team', organisation, team, organisation, team, '{}', '', now(), now(),
+    gen_random_uuid(), due_at, ''
 from (values (true, 'A81001', '', now()), (false, null, null, null)) as v (is_open, organisation, team, due_at)
 where is_open = (%(status)s = 'requested')
 """

@@ -36,7 +36,7 @@ from onestory.shared.fhir.references import (
     practice_ods_code,
 )
 from onestory.shared.identity_links import Succession
-from onestory.shared.policy import OpenReferral
+from onestory.shared.policy import PersonReferral
 from onestory.shared.postgres.database import Database, Queries
 from onestory.shared.runtime import get_or_make, store_if_it_fits
 
@@ -52,7 +52,7 @@ class PersonRecord:
 
     `person_keys` are the identities that are this person, with the requested one. `versions` has the stored version of
     every identity that this depends on, also of identities whose links join nobody. `numbers` gives the NHS number of
-    each key that has one. `entries` are visible current entries, by type and id. `referrals` are the open ones; a
+    each key that has one. `entries` are visible current entries, by type and id. `referrals` are those of now; a
     record as of a past time has none.
     """
 
@@ -61,7 +61,7 @@ class PersonRecord:
     numbers: Mapping[str, str]
     successions: Collection[Succession]
     entries: Sequence[CurrentEntry]
-    referrals: tuple[OpenReferral, ...] = ()
+    referrals: tuple[PersonReferral, ...] = ()
 
     def numbers_of(self, person_key: str) -> NhsNumbers:
         """The NHS number of a key, and its relation to the person's other numbers."""
@@ -125,7 +125,7 @@ async def load_person(queries: Queries, person_key: str) -> PersonRecord:
         withdrawn = await read_store.withdrawn_ids(queries, person_keys)
         entries = [entry for entry in entries if entry.shared_id not in withdrawn]
     versions = await person_store.person_versions(queries, linked)
-    referrals = await referral_store.open_referrals(queries, person_keys)
+    referrals = await referral_store.referrals_of_person(queries, person_keys)
     return PersonRecord(
         person_keys,
         versions,

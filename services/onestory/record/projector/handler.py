@@ -31,7 +31,7 @@ from onestory.record.projector.prepare import (
     prepare,
     sort_events,
 )
-from onestory.record.projector.referral import latest_rows, sent_rows, task_rows
+from onestory.record.projector.referral import carried_rows, latest_rows, sent_rows, task_rows
 from onestory.record.projector.rows import StatementRow, away_rows, claimant_rows
 from onestory.record.summary import store as summary_store
 from onestory.shared.errors import Unprocessable
@@ -282,7 +282,7 @@ def project_referrals(transaction: psycopg.Connection, events: SortedEvents) -> 
     changes = [event.referral for event in [*events.new, *events.repeated] if event.referral]
     referral_store.update_referrals(transaction, latest_rows(changes))
     referral_store.update_sent(transaction, sent_rows(changes))
-    referral_store.add_referral_tasks(transaction, task_rows(changes))
+    referral_store.add_tasks_and_carried(transaction, task_rows(changes), carried_rows(changes))
 
 
 def project_directory(transaction: psycopg.Connection, events: SortedEvents) -> set[str]:

@@ -185,6 +185,9 @@ def _check_referral(event: ReferralChanged, key: str, keys: Keys) -> None:
             raise Unprocessable(
                 "The id of the referral or its Task does not begin with the person's key.", code="wrong-key"
             )
+    named = [*event.carried, *([event.based_on] if event.based_on else [])]
+    if not all(is_storable(name) and parse_shared_id(name) for name in named):
+        raise Unprocessable("based_on, carried: it is no shared id.", code="entry-form")
     parties = [party.organisation for party in (event.recipient, event.holder) if party]
     if event.version < 1 or not all(map(is_storable, [event.status, *parties])):
         raise Unprocessable(

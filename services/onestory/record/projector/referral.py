@@ -14,7 +14,8 @@ class ReferralRow(NamedTuple):
     """A row of `referral`: its state after one change.
 
     `requester`, `recipient` and `holder` are ODS codes; `holder` is None when no organisation is clinically
-    responsible. The change with the greatest (version, event_id) is the current state.
+    responsible. `based_on` is the referral that it continues; empty: none. `carried` are (shared id, ODS code) of what
+    an organisation has sent with the change. The change with the greatest (version, event_id) is the current state.
     """
 
     person_key: str
@@ -26,9 +27,11 @@ class ReferralRow(NamedTuple):
     holder: str | None
     status: str
     is_open: bool
+    based_on: str
     task_id: str
     occurred_at: datetime
     broker_time: datetime
+    carried: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_sent(self) -> bool:
@@ -53,6 +56,15 @@ class ReferralTaskRow(NamedTuple):
     person_key: str
     task_id: str
     referral_id: str
+
+
+class ReferralCarriedRow(NamedTuple):
+    """A row of `referral_carried`: a resource that an organisation has sent to the other parties of a referral."""
+
+    person_key: str
+    referral_id: str
+    shared_id: str
+    organisation: str
 
 
 # A referral that was cancelled, or entered in error, may never have been sent.
@@ -84,7 +96,9 @@ def fields_outside_statement(event: ReferralChanged) -> list[str]:
     They are part of the event's fingerprint: when they differ under one event id, the event id was reused.
     """
     fields = [event.referral_id, event.task_id, event.status, str(event.is_open), event.recipient.organisation]
-    return [*fields, event.holder.organisation if event.holder else ""]
+    # Events from before these two fields keep their fingerprints.
+    later = [event.based_on, *event.carried] if event.based_on or event.carried else []
+    return [*fields, event.holder.organisation if event.holder else "", *later]
 
 
 def referral_row(event: ReferralChanged, person_key: str, broker_time: datetime) -> ReferralRow:
@@ -99,10 +113,18 @@ def referral_row(event: ReferralChanged, person_key: str, broker_time: datetime)
         holder=event.holder.organisation if event.holder else None,
         status=event.status,
         is_open=event.is_open,
+        based_on=event.based_on,
         task_id=event.task_id,
         occurred_at=event.occurred_at,
         broker_time=broker_time,
+        carried=_carried(event),
     )
+
+
+def _carried(event: ReferralChanged) -> tuple[tuple[str, str], ...]:
+    """What a change sends: the resources that it writes are statements of the requester, all others are the actor's."""
+    written = [(entry.shared_id, event.requester.organisation) for entry in event.entries]
+    return tuple(written + [(shared_id, event.actor.party.organisation) for shared_id in event.carried])
 
 
 def latest_rows(changes: Collection[ReferralRow]) -> list[ReferralRow]:
@@ -125,6 +147,13 @@ def sent_rows(changes: Collection[ReferralRow]) -> list[ReferralSentRow]:
 def task_rows(changes: Collection[ReferralRow]) -> list[ReferralTaskRow]:
     """The Tasks that these changes name, each with its referral, in order."""
     return sorted({ReferralTaskRow(row.person_key, row.task_id, row.referral_id) for row in changes})
+
+
+def carried_rows(changes: Collection[ReferralRow]) -> list[ReferralCarriedRow]:
+    """What these changes send, each once, in order."""
+    return sorted(
+        {ReferralCarriedRow(row.person_key, row.referral_id, *carried) for row in changes for carried in row.carried}
+    )
 
 
 def responsible_organisations(recipient: str, holder: str | None, status: str) -> frozenset[str]:

@@ -11,17 +11,20 @@ from typing import NamedTuple
 
 import psycopg
 
-from onestory.record.projector.referral import ReferralRow, ReferralSentRow, ReferralTaskRow, responsible_organisations
-from onestory.shared.policy import OpenReferral
+from onestory.record.person.journeys import StoredReferral, person_referrals
+from onestory.record.projector.referral import ReferralCarriedRow, ReferralRow, ReferralSentRow, ReferralTaskRow
+from onestory.shared.policy import PersonReferral
 from onestory.shared.postgres.database import Queries
 
 _UPDATE_REFERRALS = """
-insert into referral as r (person_key, referral_id, version, event_id, requester, recipient, holder, status, is_open)
+insert into referral as r
+    (person_key, referral_id, version, event_id, requester, recipient, holder, status, is_open, based_on)
 select * from unnest(%b::text[], %b::text[], %b::bigint[], %b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[],
-                     %b::bool[])
+                     %b::bool[], %b::text[])
 on conflict (person_key, referral_id) do update set
     version = excluded.version, event_id = excluded.event_id, requester = excluded.requester,
-    recipient = excluded.recipient, holder = excluded.holder, status = excluded.status, is_open = excluded.is_open
+    recipient = excluded.recipient, holder = excluded.holder, status = excluded.status, is_open = excluded.is_open,
+    based_on = excluded.based_on
 where (excluded.version, excluded.event_id) > (r.version, r.event_id)
 """
 
@@ -29,7 +32,9 @@ where (excluded.version, excluded.event_id) > (r.version, r.event_id)
 def update_referrals(connection: psycopg.Connection, rows: Collection[ReferralRow]) -> None:
     """Write the states of referrals, where no later change is stored."""
     if rows:
-        connection.execute(_UPDATE_REFERRALS, [list(column) for column in zip(*[row[:9] for row in rows], strict=True)])
+        connection.execute(
+            _UPDATE_REFERRALS, [list(column) for column in zip(*[row[:10] for row in rows], strict=True)]
+        )
 
 
 _UPDATE_SENT = """
@@ -48,29 +53,37 @@ def update_sent(connection: psycopg.Connection, rows: Collection[ReferralSentRow
         connection.execute(_UPDATE_SENT, [list(column) for column in zip(*rows, strict=True)])
 
 
-def add_referral_tasks(connection: psycopg.Connection, rows: Collection[ReferralTaskRow]) -> None:
-    """Add the Tasks, each with its referral."""
-    if rows:
+def add_tasks_and_carried(
+    connection: psycopg.Connection, tasks: Collection[ReferralTaskRow], carried: Collection[ReferralCarriedRow]
+) -> None:
+    """Add the Tasks, each with its referral, and what the referrals carry."""
+    if tasks:
         connection.execute(
             """insert into referral_task (person_key, task_id, referral_id)
                select * from unnest(%b::text[], %b::text[], %b::text[]) on conflict do nothing""",
-            [list(column) for column in zip(*rows, strict=True)],
+            [list(column) for column in zip(*tasks, strict=True)],
+        )
+    if carried:
+        connection.execute(
+            """insert into referral_carried (person_key, referral_id, shared_id, organisation)
+               select * from unnest(%b::text[], %b::text[], %b::text[], %b::text[]) on conflict do nothing""",
+            [list(column) for column in zip(*carried, strict=True)],
         )
 
 
-_OPEN_REFERRALS = """
-select requester, recipient, holder, status from referral
-where person_key = any($1) and is_open order by person_key, referral_id
+_REFERRALS = """
+select r.referral_id, r.requester, r.recipient, r.holder, r.status, r.is_open, r.based_on, s.broker_time,
+    array(select c.shared_id || ' ' || c.organisation from referral_carried c
+          where c.person_key = r.person_key and c.referral_id = r.referral_id) as carried
+from referral r left join referral_sent s using (person_key, referral_id)
+where r.person_key = any($1) order by r.person_key, r.referral_id
 """
 
 
-async def open_referrals(queries: Queries, person_keys: Collection[str]) -> list[OpenReferral]:
-    """The open referrals of a person, with the organisations that `policy` may show the record to."""
-    rows = await queries.fetch(_OPEN_REFERRALS, list(person_keys))
-    return [
-        OpenReferral(row["requester"], responsible_organisations(row["recipient"], row["holder"], row["status"]))
-        for row in rows
-    ]
+async def referrals_of_person(queries: Queries, person_keys: Collection[str]) -> list[PersonReferral]:
+    """The referrals of a person, with what each lets its parties read."""
+    rows = await queries.fetch(_REFERRALS, list(person_keys))
+    return person_referrals([StoredReferral(*row) for row in rows])
 
 
 class ReferralSending(NamedTuple):

@@ -29,13 +29,19 @@ from onestory.record.read import store as read_store
 from onestory.record.read.identifier_owner import matches_that_count
 from onestory.record.read.networks import NetworkReader
 from onestory.record.read.person_reader import PersonReader
+from onestory.record.read.sent_content import as_referred, with_parts
 from onestory.record.read.store import CurrentEntry, resource_hash_of
 from onestory.record.search.parameters import RecordQuery
 from onestory.record.search.sorting import START, EntryCursor
 from onestory.shared.audit import AuditTrail, access_event
 from onestory.shared.errors import Malformed, NotFound
 from onestory.shared.fhir.bundle import ResourceVersion
-from onestory.shared.policy import Caller, Decision, Visibility, decide
+from onestory.shared.policy import (
+    Caller,
+    Decision,
+    Visibility,
+    decide,
+)
 from onestory.shared.postgres.database import Database
 from onestory.shared.runtime import get_or_make
 
@@ -135,12 +141,18 @@ class RecordAccess:
         organisations = [entry.organisation for each in (now, person) for entry in each.entries]
         sources = frozenset([*past_organisations, *organisations])
         subject = await self._persons.policy_subject(now, registered_now, sources)
-        networks = await self._networks.current()
-        decision = decide(access.caller, subject, networks, datetime.now(UTC))
-        own_only = decision.visibility is Visibility.OWN and access.caller.organisation not in past_organisations
+        networks, moment = await self._networks.current(), datetime.now(UTC)
+        decision = decide(access.caller, subject, networks, moment)
+        if decision.visibility is not Visibility.ALL and subject.referrals:
+            subject = await as_referred(self._persons, ref, access.caller, subject, networks)
+            decision = await with_parts(
+                self._database, decide(access.caller, subject, networks, moment), person.entries
+            )
+        content, organisation = decision.content, access.caller.organisation
+        own_only = decision.visibility is Visibility.OWN and not content.knows_person
+        own_only = own_only and organisation not in past_organisations
         if own_only and (only_others or await self._is_identity_of_others(ref, [now, person], access.caller)):
             decision = Decision(Visibility.NONE, "named-by-another-source")
-        organisation = access.caller.organisation
         # A caller with its own statements only must not learn of another source's label.
         sees_others = decision.visibility is Visibility.ALL
         restricted: frozenset[str] = frozenset()
@@ -149,7 +161,12 @@ class RecordAccess:
             restricted = await read_store.restricted_resources(self._database, keys)
         entries = visible_entries(person.entries, decision, organisation, restricted)
         withhold = sees_others and self._persons.withholds_contact(registered_now, now, person)
-        patients = self._persons.shared_patients(person, entries, practice if sees_others else None, withhold)
+        practice, composed, without_contact = practice if sees_others else None, entries, withhold
+        if content.knows_person:
+            practice = None if subject.is_restricted else registered_now
+            composed = self._persons.identity_entries(person, entries, subject)
+            without_contact = subject.is_restricted or self._persons.withholds_contact(registered_now, now, person)
+        patients = self._persons.shared_patients(person, composed, practice, without_contact)
         withheld = withhold or (sees_others and len(entries) < len(person.entries))
         if withhold:
             entries = await self._persons.without_contact(entries, organisation)
@@ -273,7 +290,12 @@ def visible_entries(
                 if entry.organisation == organisation or not (entry.restricted or entry.resource_hash in restricted)
             ]
         case Visibility.OWN:
-            return [entry for entry in entries if entry.organisation == organisation]
+            content = decision.content
+            return [
+                entry
+                for entry in entries
+                if entry.organisation == organisation or content.has(entry.shared_id, entry.organisation)
+            ]
         case _:
             return ()
 

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from onestory.record.read.store import CurrentEntry, DirectoryEntry
 from onestory.record.search.dates import TimeRange
+from onestory.shared.events import REFERRAL_SYSTEM
 from onestory.shared.identity import NHS_NUMBER_SYSTEM, PROVISIONAL_SYSTEM
 from onestory.shared.identity_links import IdentityLink
 from onestory.shared.postgres.database import Queries
@@ -184,16 +185,27 @@ limit $5
 """
 
 
+_OF_MISTAKEN_REFERRALS = """
+select c.shared_id from referral_carried c join referral r using (person_key, referral_id)
+where c.person_key = any($1) and r.status = 'entered-in-error'
+"""
+
+
 async def current_entries(
     queries: Queries, person_keys: Collection[str], at: datetime, same_now: Collection[str], content_bytes: int
 ) -> list[CurrentEntry]:
     """The entries under these keys at a moment, by type and id; with contents if these have at most `content_bytes`.
 
-    Entries that now belong to a person who is not in `same_now` are left out.
+    Entries that now belong to a person who is not in `same_now` are left out, and so are the resources of a referral
+    that was a mistake.
     """
     rows = await queries.fetch(_ENTRIES, list(person_keys), at, content_bytes, PROVISIONAL_SYSTEM)
     others = await _owned_by_others(queries, person_keys, at, same_now)
-    return [CurrentEntry(*row) for row in rows if row["shared_id"] not in others]
+    entries = [CurrentEntry(*row) for row in rows if row["shared_id"] not in others]
+    if all(entry.system != REFERRAL_SYSTEM for entry in entries):
+        return entries
+    mistaken = {row["shared_id"] for row in await queries.fetch(_OF_MISTAKEN_REFERRALS, list(person_keys))}
+    return [entry for entry in entries if entry.system != REFERRAL_SYSTEM or entry.shared_id not in mistaken]
 
 
 async def links_in_force(queries: Queries, person_key: str, at: datetime) -> list[IdentityLink]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from onestory.record.search.sorting import HistoryCursor
+from onestory.shared.events import REFERRAL_SYSTEM
 from onestory.shared.fhir.bundle import ResourceVersion
 from onestory.shared.postgres.database import Database
 
@@ -48,19 +49,28 @@ join directory_statement s using (shared_id, event_id)
 where c.resource_type = $1 and c.shared_id = $2
 """
 
+# A referral that was a mistake, such as the wrong person, shows no earlier version of its resources (statements `s`).
+_NOT_OF_MISTAKE = f"""(s.system <> '{REFERRAL_SYSTEM}' or not exists (
+    select from referral_carried k join referral r using (person_key, referral_id)
+    where k.person_key = s.person_key and k.shared_id = s.shared_id and r.status = 'entered-in-error'
+) or exists (
+    select from current now
+    where now.person_key = s.person_key and now.shared_id = s.shared_id and now.event_id = s.event_id
+))"""  # noqa: S608 - no value is inserted
+
 # $3: the earliest broker time. $4: the event id of the last version of the page before. $5: the most versions.
 # $7: true if the caller sees versions with a label R or V.
-_VERSIONS = """
+_VERSIONS = f"""
 select s.event_id, s.broker_time, s.content
 from statement s
 left join statement seen on seen.person_key = $6 and seen.shared_id = $2 and seen.event_id = $4
 where s.person_key = $6 and s.resource_type = $1 and s.shared_id = $2
     and ($3::timestamptz is null or s.broker_time >= $3)
     and ($4::uuid is null or (s.rank, s.published_at, s.event_id) < (seen.rank, seen.published_at, seen.event_id))
-    and ($7 or not s.restricted)
+    and ($7 or not s.restricted) and {_NOT_OF_MISTAKE}
 order by s.rank desc, s.published_at desc, s.event_id desc
 limit $5
-"""
+"""  # noqa: S608 - no value is inserted
 
 _DIRECTORY_VERSIONS = """
 select s.event_id, s.broker_time, s.content
@@ -73,21 +83,22 @@ order by s.rank desc, s.published_at desc, s.event_id desc
 limit $5
 """
 
-_VERSION_COUNT = """
-select count(*) from statement
+_VERSION_COUNT = f"""
+select count(*) from statement s
 where resource_type = $1 and shared_id = $2 and ($3::timestamptz is null or broker_time >= $3) and person_key = $4
-    and ($5 or not restricted)
-"""
+    and ($5 or not restricted) and {_NOT_OF_MISTAKE}
+"""  # noqa: S608 - no value is inserted
 
 _DIRECTORY_VERSION_COUNT = """
 select count(*) from directory_statement
 where resource_type = $1 and shared_id = $2 and ($3::timestamptz is null or broker_time >= $3)
 """
 
-_VERSION = """
-select event_id, broker_time, content from statement
+_VERSION = f"""
+select event_id, broker_time, content from statement s
 where resource_type = $1 and shared_id = $2 and event_id = $3 and person_key = $4 and ($5 or not restricted)
-"""
+    and {_NOT_OF_MISTAKE}
+"""  # noqa: S608 - no value is inserted
 
 _DIRECTORY_VERSION = """
 select event_id, broker_time, content from directory_statement
@@ -170,7 +181,7 @@ class HistoryScope(NamedTuple):
 # "moved": resources that now belong to another person. The history does not show their versions, only that they left.
 # "ended": resources that left the record without a new version: they moved, a whole list retired them, or their source
 # retracted them under another identity of the person. They come last in their moment.
-_HISTORY = """
+_HISTORY = f"""
 with moved as (
     select mine.person_key, mine.resource_hash,
         (select taker.broker_time from statement taker
@@ -208,6 +219,7 @@ with moved as (
     from statement s
     where s.person_key = any($1)
         and not exists (select from moved where moved.resource_hash = substr(s.shared_id, 28))
+        and {_NOT_OF_MISTAKE}
     union all
     select ended.resource_type, ended.shared_id, null, greatest(ended.broker_time, s.broker_time),
         9223372036854775807, ended.organisation, ended.person_key, s.restricted
@@ -221,7 +233,7 @@ with moved as (
         and ($5::text is null or organisation = $5
             or (not restricted and substr(shared_id, 28) <> all($6::text[])))
 )
-"""
+"""  # noqa: S608 - no value is inserted
 
 _HISTORY_PAGE = f"""{_HISTORY}, page as (
     select * from requested

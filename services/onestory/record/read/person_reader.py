@@ -52,6 +52,18 @@ class PersonReader:
             for key in sorted(person.numbers)
         ]
 
+    def identity_entries(
+        self, person: PersonRecord, visible: Sequence[CurrentEntry], subject: PolicySubject
+    ) -> list[CurrentEntry]:
+        """The visible entries, and the Patients from which a team that is asked learns the person's name and contact.
+
+        They are those of the sources whose word counts; or all where there is none.
+        """
+        others = _patient_statements(person.entries)
+        trust, seen = self.trust(subject.registered_practice), {entry.shared_id for entry in visible}
+        counted = [entry for entry in others if trust.counts(entry.organisation)]
+        return [*visible, *(entry for entry in counted or others if entry.shared_id not in seen)]
+
     def trust(self, practice: str | None) -> Trust:
         """The sources whose word counts about a person with this registered practice."""
         return self._demographics.trust(practice)

@@ -24,7 +24,7 @@ from onestory.shared.http.request_limits import MAX_PARAMETERS, refuse_large_val
 from onestory.shared.identity import Keys
 from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database
-from onestory.shared.visible_positions import VisiblePositions, parse_position_token
+from onestory.shared.visible_positions import VisiblePositions, parse_event_token, parse_position_token
 
 FORM_MEDIA_TYPE = "application/x-www-form-urlencoded"
 RECORD_DIGEST = "X-OneStory-Record-Digest"
@@ -111,7 +111,15 @@ async def await_position(visible_positions: VisiblePositions, request_parameters
     Raises `Malformed` for another text, `Unprocessable` if its message was parked, and `Unavailable` after 10 s.
     """
     token = single_value(request_parameters, "after")
-    if token is not None and not await visible_positions.wait(parse_position_token(token), _MAX_WAIT_S):
+    if token is None:
+        return
+    event = parse_event_token(token)
+    is_visible = (
+        await visible_positions.wait_for_event(event, _MAX_WAIT_S)
+        if event
+        else await visible_positions.wait(parse_position_token(token), _MAX_WAIT_S)
+    )
+    if not is_visible:
         raise Unavailable(f"after: readers do not see this position after {_MAX_WAIT_S:.0f} s. Send the request again.")
 
 

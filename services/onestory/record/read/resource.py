@@ -115,7 +115,8 @@ class AddressedResource:
         own = self.current.organisation == access.caller.organisation
         if view.decision.visibility is Visibility.ALL:
             return own or view.decision.sees_restricted or not view.hides(self.resource.shared_id)
-        return view.decision.visibility is Visibility.OWN and own
+        sent = view.decision.content.has(self.resource.shared_id, self.current.organisation)
+        return view.decision.visibility is Visibility.OWN and (own or sent)
 
     def served(self, version: ResourceVersion) -> ResourceVersion:
         """A version of this resource as the caller sees it."""

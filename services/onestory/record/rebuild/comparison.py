@@ -187,9 +187,12 @@ PARTS: dict[str, ComparedPart] = {
         "patient_identifier", "person_key", "shared_id, event_id, system, value, organisation"
     ),
     "referrals": ComparedPart(
-        "referral", "person_key", "referral_id, version, event_id, requester, recipient, holder, status, is_open"
+        "referral",
+        "person_key",
+        "referral_id, version, event_id, requester, recipient, holder, status, is_open, based_on",
     ),
     "referrals sent": ComparedPart("referral_sent", "person_key", "referral_id, version, event_id, sent_at"),
+    "content of referrals": ComparedPart("referral_carried", "person_key", "referral_id, shared_id, organisation"),
     "tasks of referrals": ComparedPart("referral_task", "person_key", "task_id, referral_id"),
     "sequence numbers": ComparedPart("sequence_seen", "person_key", "organisation, system, sequence"),
     "sequence gaps": ComparedPart("sequence_span", "person_key", "organisation, system, lowest, highest, seen"),

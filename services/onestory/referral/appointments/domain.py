@@ -44,7 +44,16 @@ def is_booked(referral: Referral, at: datetime) -> bool:
 
 
 def status_word(referral: Referral, command: Command, word: str, at: datetime) -> str:
-    """Task.businessStatus after a command, where `word` is the one that its action gives without an appointment."""
+    """Task.businessStatus after a command, where `word` is the one that its action gives without an appointment.
+
+    Raises `Unprocessable` for NOT_BOOKED while an appointment is to come.
+    """
+    if command.business_status == NOT_BOOKED and command.action in _KEEPS_BOOKED and is_booked(referral, at):
+        raise Unprocessable(
+            "NOT_BOOKED contradicts the appointment to come: leave it out, or end the appointment by $book.",
+            code="business-rule",
+            expression="Parameters.parameter.where(name='businessStatus')",
+        )
     if command.business_status:
         return command.business_status
     return BOOKED if command.action in _KEEPS_BOOKED and is_booked(referral, at) else word

@@ -53,9 +53,8 @@ class RequestMessages:
             "", target_service(message, work.incoming.headers.target), f"{message.header.path}.destination.endpoint"
         )
         body = {**work.resource_body(message.focus), "priority": request_priority(message)}
-        outcome = await handler.create(
-            work.create_request, creation.parse_service_request(body, work.event.person, team)
-        )
+        request = creation.parse_service_request(body, work.event.person, team)
+        outcome = await handler.create(work.create_request, replace(request, carried=work.carried_ids))
         return _result(work, outcome)
 
     async def update(self, work: MessageWork, transaction: Transaction, handler: ReferralHandler) -> MessageResult:
@@ -73,7 +72,8 @@ class RequestMessages:
                 raise Conflict(f"The referral is {referral.status}, and has ended: send a new one.", code="conflict")
             prioritised = with_priority(referral, request.priority, context.at, self._clocks)
             after = replace(prioritised, version=referral.version + 1, service_request=request.body)
-            return build_change(referral, after, "update", with_acting_party(referral, {Side.REQUESTER}, context))
+            change = build_change(referral, after, "update", with_acting_party(referral, {Side.REQUESTER}, context))
+            return replace(change, carried=work.carried_ids)
 
         return _result(work, await handler.change(work.request, _referral_id(work), None, decide_update))
 
@@ -169,7 +169,7 @@ class ResponseMessages:
         while has_more:
             next_change = _NextChange(work, self._decide, self._advise)
             try:
-                last = await handler.change(work.request, work.earlier.referral_id, None, next_change)
+                last = await handler.change(work.request, work.earlier.referral_id, None, next_change.with_content)
             except NotFound as error:
                 # A caller who is not party gets the same answer, whether the referral exists or not.
                 raise _unknown_request(work) from error
@@ -196,6 +196,10 @@ class _NextChange:
         self._decide = decide_
         self._advise = advise_
         self.has_more = False
+
+    def with_content(self, referral: Referral, sides: frozenset[Side], context: ChangeContext) -> ReferralChange:
+        """The next change, which carries all resources of the response."""
+        return replace(self(referral, sides, context), carried=self._work.carried_ids)
 
     def __call__(self, referral: Referral, sides: frozenset[Side], context: ChangeContext) -> ReferralChange:
         if Side.RECIPIENT not in sides:

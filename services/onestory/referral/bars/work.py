@@ -84,6 +84,11 @@ class MessageWork:
         """The person key of the message's Patient."""
         return self.event.entries[self.message.patient.index].shared_id.partition("-")[0]
 
+    @property
+    def carried_ids(self) -> tuple[str, ...]:
+        """The shared ids of the message's resources: the team that it asks may read all of them."""
+        return tuple(self.shared_id(entry) for entry in self.message.entries if entry is not self.message.focus)
+
     def resource_body(self, entry: MessageEntry) -> dict[str, Any]:
         """The resource of one entry, with its references as in the record."""
         new_ids = {self.event.entries[index].shared_id: shared_id for index, shared_id in self.foreign_ids.items()}

@@ -49,12 +49,12 @@ def _contacts(referral: Referral, deployment: Party | None, *, has_contact: bool
     """At least one party: a next actor with a contact, else the deployment's contact, else both organisations."""
     if referral.sent_at is None:
         # The recipient does not see a draft: it has not been sent yet.
-        return [Party(referral.requester.organisation)]
+        return [Party(referral.referrer.organisation)]
     if has_contact and referral.next_actor is not None:
         return [referral.next_actor]
     if deployment is not None:
         return [deployment]
-    organisations = [referral.requester.organisation, referral.recipient.organisation]
+    organisations = [referral.referrer.organisation, referral.recipient.organisation]
     return [Party(organisation) for organisation in dict.fromkeys(organisations)]
 
 

@@ -79,12 +79,12 @@ class BreachQuery:
 _BREACHES = """
     is_open and due_at between $4 and $5
     and (
-        ($1 <> '' and requester_organisation = $1)
+        ($1 <> '' and $1 in (requester_organisation, referrer_organisation, practice))
         or (recipient_team = any($2::text[]) and status = any($6::text[]))
         or (holder_team <> '' and holder_team = any($2::text[]))
         or (next_team <> '' and next_team = any($2::text[]))
     )
-    and ($3 = '' or $3 in (requester_organisation, sender_organisation, recipient_organisation))
+    and ($3 = '' or $3 in (requester_organisation, referrer_organisation, sender_organisation, recipient_organisation))
 """
 
 

@@ -69,9 +69,11 @@ class SendMessage:
         async with self._audit.record_refusal(caller, task_id, "$message", "Task", command_request.correlation_id):
             sent, outcome = await self._conversation.send(command_request, task_id, version, message)
         await self._audit.record_outcome(caller, outcome, "$message", command_request.correlation_id)
-        return lifecycle_request.resource_response(
-            sent, self._fhir, headers={"ETag": etag(outcome.referral.changed_by)}
-        )
+        headers = {"ETag": etag(outcome.referral.changed_by), **lifecycle_request.position_header(outcome)}
+        if outcome.task.shared_id != task_id:
+            # A question about a completed referral has made a request for advice.
+            headers["Link"] = f'<{self._fhir}/Task/{outcome.task.shared_id}>; rel="related"'
+        return lifecycle_request.resource_response(sent, self._fhir, headers=headers)
 
 
 class ReadMessages:
@@ -175,7 +177,7 @@ class ConvertAdvice:
             )
         await self._audit.record_outcome(caller, outcome, "$convert", command_request.correlation_id)
         return lifecycle_request.resource_response(
-            outcome.service_request, self._fhir, headers=lifecycle_request.creation_headers(outcome, self._fhir)
+            outcome.service_request, self._fhir, headers=lifecycle_request.creation_headers([outcome], self._fhir)
         )
 
 

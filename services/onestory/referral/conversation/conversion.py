@@ -15,7 +15,6 @@ from onestory.referral.lifecycle.creation import (
     referral_id,
 )
 from onestory.referral.lifecycle.decide import build_change, with_acting_party
-from onestory.referral.lifecycle.machine import ADVICE_CONVERTED
 from onestory.referral.lifecycle.model import (
     ChangeContext,
     Json,
@@ -27,6 +26,7 @@ from onestory.referral.lifecycle.model import (
     Status,
 )
 from onestory.referral.lifecycle.render import ONESTORY
+from onestory.referral.lifecycle.status_words import ADVICE_CONVERTED
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
 from onestory.shared.events import Party
 from onestory.shared.fhir.references import ADVICE_CATEGORY

@@ -14,11 +14,6 @@ from typing import Any
 
 from onestory.referral.clocks.domain import Clocks
 from onestory.referral.lifecycle.decide import build_change, with_acting_party
-from onestory.referral.lifecycle.machine import (
-    PROVIDER_RESPONSE_REQUIRED,
-    REFERRER_TO_REVIEW_RESPONSE,
-    REFERRER_TO_SUBMIT_FURTHER_INFORMATION,
-)
 from onestory.referral.lifecycle.model import (
     ChangeContext,
     Json,
@@ -31,6 +26,11 @@ from onestory.referral.lifecycle.model import (
     message_local_id,
 )
 from onestory.referral.lifecycle.render import ONESTORY, party_reference, subject
+from onestory.referral.lifecycle.status_words import (
+    PROVIDER_RESPONSE_REQUIRED,
+    REFERRER_TO_REVIEW_RESPONSE,
+    REFERRER_TO_SUBMIT_FURTHER_INFORMATION,
+)
 from onestory.shared.errors import Conflict, TooLarge, Unprocessable
 from onestory.shared.fhir.dates import format_instant
 from onestory.shared.identity import parse_shared_id
@@ -107,7 +107,7 @@ def refuse_other_person(referral: Referral, message: ConversationMessage) -> Non
 def communication(referral: Referral, message: ConversationMessage, context: ChangeContext, answers: str) -> Json:
     """The message as a Communication without id and meta. `answers` is the id of the question, or empty."""
     sender = context.actor.party
-    others = dict.fromkeys((referral.requester, referral.sender, referral.recipient))
+    others = dict.fromkeys((referral.referrer, referral.sender, referral.recipient))
     body: dict[str, Any] = {
         "extension": [{"url": AUTHOR_EXTENSION, "valueString": context.actor.subject}] if context.actor.subject else [],
         "basedOn": [{"reference": f"ServiceRequest/{referral.referral_id}"}],

@@ -10,11 +10,13 @@ from uuid_utils.compat import uuid7
 
 from onestory.referral.clocks.domain import Clocks
 from onestory.referral.conversation import store as conversation_store
+from onestory.referral.conversation.after_completion import advice_request, asks_after_completion
 from onestory.referral.conversation.conversion import Conversion, convert, converted_id
 from onestory.referral.conversation.domain import ConversationMessage, decide_message
 from onestory.referral.lifecycle import change_store
 from onestory.referral.lifecycle import store as lifecycle_store
 from onestory.referral.lifecycle.creation import TeamReference, message_id
+from onestory.referral.lifecycle.decide import stale_version
 from onestory.referral.lifecycle.handler import CommandRequest, Outcome, ReferralHandler
 from onestory.referral.lifecycle.model import ChangeContext, Referral, ReferralChange, Side, message_local_id
 from onestory.referral.lifecycle.store import ReferralResource
@@ -24,6 +26,8 @@ from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database, Transaction
 
 _PAGE_BYTES = 10_000_000
+# The creation of advice is its version 1.
+_FIRST_MESSAGE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,13 @@ class ConversationHandler:
     async def send(
         self, request: CommandRequest, task_id: str, if_match: UUID, message: ConversationMessage
     ) -> tuple[ReferralResource, Outcome]:
-        """The message as it was sent, and the referral after it. Raises what `ReferralHandler.change` raises."""
+        """The message as it was sent, and the referral after it. Raises what `ReferralHandler.change` raises.
+
+        A question about a completed referral makes a request for advice, and is its first message.
+        """
+        _, known = await self._handler.read_with_referral(request.caller, task_id)
+        if asks_after_completion(known, message) and task_id in (known.task_id, known.referral_id):
+            return await self._ask_after_completion(request, known, if_match, message)
 
         def decide(referral: Referral, sides: frozenset[Side], context: ChangeContext) -> ReferralChange:
             return self._decide_message(referral, message, sides, context)
@@ -65,6 +75,26 @@ class ConversationHandler:
         sent = await lifecycle_store.find_resource(self._database, shared_id)
         assert sent is not None
         return sent, outcome
+
+    async def _ask_after_completion(
+        self, request: CommandRequest, referral: Referral, if_match: UUID, message: ConversationMessage
+    ) -> tuple[ReferralResource, Outcome]:
+        async with self._database.transaction() as transaction:
+            handler = self._handler.in_transaction(transaction)
+            outcome = await handler.create(request, advice_request(referral, message))
+            if not outcome.repeated:
+                if if_match != referral.changed_by:
+                    raise stale_version(referral, (await handler.load_outcome(referral.referral_id)).task.content)
+
+                def decide(advice: Referral, sides: frozenset[Side], context: ChangeContext) -> ReferralChange:
+                    return self._decide_message(advice, message, sides - {Side.RECIPIENT} or sides, context)
+
+                first = CommandRequest(request.caller, request.correlation_id)
+                outcome = await handler.change(first, outcome.referral.task_id, None, decide)
+            shared_id = message_id(self._keys, outcome.referral, message_local_id(outcome.referral, _FIRST_MESSAGE))
+            sent = await lifecycle_store.find_resource(transaction, shared_id)
+            assert sent is not None
+            return sent, outcome
 
     async def page(self, caller: Caller, task_id: str, after: str, limit: int) -> MessagePage:
         """The messages after the one with the id `after`; empty: from the first.

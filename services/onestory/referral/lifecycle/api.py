@@ -20,7 +20,7 @@ from onestory.referral.audit import ReferralAudit
 from onestory.referral.clocks.domain import Clocks
 from onestory.referral.directory.api import MAX_PAGE_SIZE, TEAM_PARAMETERS
 from onestory.referral.lifecycle import request as lifecycle_request
-from onestory.referral.lifecycle.creation import parse_service_request, parse_team_reference
+from onestory.referral.lifecycle.creation import parse_service_requests, parse_team_reference
 from onestory.referral.lifecycle.decide import TaskIds, decide
 from onestory.referral.lifecycle.handler import ReferralHandler
 from onestory.referral.lifecycle.machine import NEEDS_REASON
@@ -56,14 +56,15 @@ class CreateReferral:
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         body = await self._bodies.read(request, caller)
-        referral_request = parse_service_request(parse_body(body), base_url=self._fhir)
+        requests = parse_service_requests(parse_body(body), base_url=self._fhir)
         command_request = lifecycle_request.command_request(request, caller, body)
-        outcome = await self._handler.create(command_request, referral_request)
+        outcomes = await self._handler.create_for_teams(command_request, requests)
+        outcome = outcomes[0]
         if outcome.repeated:
             await self._audit.record_outcome(caller, outcome, "create", command_request.correlation_id)
         status = 200 if outcome.repeated else 201
         return lifecycle_request.resource_response(
-            outcome.service_request, self._fhir, status, lifecycle_request.creation_headers(outcome, self._fhir)
+            outcome.service_request, self._fhir, status, lifecycle_request.creation_headers(outcomes, self._fhir)
         )
 
 
@@ -116,7 +117,8 @@ class TaskOperation:
         ):
             outcome = await self._handler.change(command_request, task_id, version, decide_command)
         await self._audit.record_outcome(caller, outcome, f"${self._action}", command_request.correlation_id)
-        return lifecycle_request.resource_response(outcome.task, self._fhir)
+        headers = lifecycle_request.position_header(outcome)
+        return lifecycle_request.resource_response(outcome.task, self._fhir, headers=headers)
 
     async def _command(self, body: bytes) -> Command:
         parameters = OperationParameters(body, accepted_parameters(self._action))
@@ -173,6 +175,7 @@ IDEMPOTENCY_KEY = Parameter(
     f"1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters. A repetition with the same key changes nothing.",
 )
 IF_MATCH = Parameter("If-Match", "header", "The ETag of the Task that the caller read.", required=True)
+POSITION = {"X-OneStory-Position": "The position token: a read of the record with `?after=` waits until it sees it."}
 RESOURCE_HEADERS = {
     "ETag": "The version.",
     "Last-Modified": "The time of the change.",
@@ -189,10 +192,16 @@ CREATE = RouteDescription(
     [
         ResponseDescription(
             201,
-            "The referral as it was sent. Its Task, which the team works with, is in Link.",
+            "The referral as it was sent. Its Task, which the team works with, is in Link; one for each team asked.",
             FHIR_JSON,
             "Resource",
-            {**RESOURCE_HEADERS, "Location": "The ServiceRequest.", "Link": "The Task, as rel=related."},
+            {
+                **RESOURCE_HEADERS,
+                "Location": "The ServiceRequest.",
+                "Link": "The Task, as rel=related.",
+                "Warning": "What to know.",
+                **POSITION,
+            },
         ),
         ResponseDescription(
             200,
@@ -244,7 +253,7 @@ def describe_task_operation(
         [IF_MATCH, IDEMPOTENCY_KEY],
         BodyDescription(MEDIA_TYPES, "Parameters", body),
         [
-            ResponseDescription(200, "The current Task.", FHIR_JSON, "Resource", RESOURCE_HEADERS),
+            ResponseDescription(200, "The current Task.", FHIR_JSON, "Resource", {**RESOURCE_HEADERS, **POSITION}),
             *CHANGE_REFUSALS,
         ],
     )

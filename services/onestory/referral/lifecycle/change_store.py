@@ -15,9 +15,9 @@ from prometheus_client import Counter
 from onestory.referral.appointments.model import appointment_to_json
 from onestory.referral.conversation import store as conversation_store
 from onestory.referral.lifecycle import store as lifecycle_store
+from onestory.referral.lifecycle.correction import corrected_message, corrected_task
 from onestory.referral.lifecycle.creation import task_id
-from onestory.referral.lifecycle.decide import corrected_message, corrected_task
-from onestory.referral.lifecycle.model import Action, ReferralChange
+from onestory.referral.lifecycle.model import Action, Referral, ReferralChange
 from onestory.referral.lifecycle.render import referral_event, resource_content
 from onestory.referral.lifecycle.store import ReferralResource, SqlStatement
 from onestory.referral.notices import store as notices_store
@@ -92,7 +92,7 @@ def _resources(change: ReferralChange) -> list[ReferralResource]:
 
 async def with_corrected_history(queries: Queries, correction: ReferralChange, keys: Keys) -> ReferralChange:
     """The correction of a referral, with its former Tasks and its messages, which were a mistake too."""
-    referral, contents = correction.referral, await lifecycle_store.former_tasks(queries, correction.referral)
+    referral, contents = correction.referral, await _former_tasks(queries, correction.referral)
     ids = {number: task_id(keys, referral, number) for number in range(1, referral.task_number)}
     tasks = [
         corrected_task(referral, number, shared_id, orjson.loads(contents[shared_id]))
@@ -103,6 +103,18 @@ async def with_corrected_history(queries: Queries, correction: ReferralChange, k
         for version, resource in await conversation_store.all_with_versions(queries, referral)
     ]
     return replace(correction, resources=(*correction.resources, *tasks, *messages))
+
+
+async def _former_tasks(queries: Queries, referral: Referral) -> dict[str, bytes]:
+    """The content of the former Tasks of a referral, by their ids."""
+    rows = await queries.fetch(
+        """select shared_id, content from referral.resource
+           where person_key = $1 and referral_id = $2 and resource_type = 'Task' and shared_id <> $3""",
+        referral.person_key,
+        referral.referral_id,
+        referral.task_id,
+    )
+    return {row["shared_id"]: row["content"] for row in rows}
 
 
 def insert_change(change: ReferralChange, request_key: RequestKey) -> SqlStatement:
@@ -135,6 +147,18 @@ def insert_change(change: ReferralChange, request_key: RequestKey) -> SqlStateme
            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)""",
         values,
     )
+
+
+async def open_of_group(queries: Queries, referral: Referral) -> list[Referral]:
+    """The other open referrals of one request to several teams."""
+    rows = await queries.fetch(
+        """select * from referral.referral
+           where person_key = $1 and group_id = $2 and referral_id <> $3 and is_open order by referral_id""",
+        referral.person_key,
+        referral.group_id,
+        referral.referral_id,
+    )
+    return [lifecycle_store.referral_from_row(row) for row in rows]
 
 
 async def find_by_request_key(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from onestory.referral.clocks.domain import Clocks
 from onestory.referral.lifecycle.decide import build_change
-from onestory.referral.lifecycle.machine import PROVIDER_RESPONSE_REQUIRED
 from onestory.referral.lifecycle.model import (
     Action,
     ChangeContext,
@@ -20,6 +19,7 @@ from onestory.referral.lifecycle.model import (
     Status,
     task_local_id,
 )
+from onestory.referral.lifecycle.status_words import PROVIDER_RESPONSE_REQUIRED
 from onestory.shared.errors import Forbidden, Unprocessable
 from onestory.shared.events import REFERRAL_SYSTEM, Party
 from onestory.shared.fhir.references import is_advice_request, pds_patient_id
@@ -34,9 +34,12 @@ from onestory.shared.identity import (
     is_ods_code_system,
 )
 
+MAX_TEAMS = 5
+"""The most teams that one ServiceRequest asks at once."""
 _CATEGORY = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
 _VALIDATION = (_CATEGORY, "validation")
 # Elements that are not copied: the service writes them itself, or they belong to one version.
+_CLINICIANS = ("Practitioner", "PractitionerRole")
 _OWN_FIELDS = ("resourceType", "id", "meta", "status", "subject", "priority", "performer", "text")
 
 
@@ -54,7 +57,11 @@ class TeamReference:
 
 @dataclass(frozen=True, slots=True)
 class ReferralRequest:
-    """The content of a ServiceRequest from which a referral is made. `body` has its other elements."""
+    """The content of a ServiceRequest from which a referral is made.
+
+    `body` has its other elements. `carried` are the shared ids of resources that came with it in a message.
+    `group_id` is the same for all teams that are asked at once; empty: it is one team.
+    """
 
     person: PersonIdentifier
     team: TeamReference
@@ -62,15 +69,21 @@ class ReferralRequest:
     kind: ReferralKind
     priority: str
     body: Json
+    carried: tuple[str, ...] = ()
+    group_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferralOrigin:
-    """The requester of a new referral: its party and its user (`sub`), and the referral's local id there."""
+    """The requester of a new referral: its party and its user (`sub`), and the referral's local id there.
+
+    `based_on` is the id of the referral that it continues; empty: none.
+    """
 
     party: Party
     subject: str
     local_id: str
+    based_on: str = ""
 
 
 def parse_service_request(
@@ -101,8 +114,22 @@ def parse_service_request(
         status=Status.REQUESTED if status == "active" else Status.DRAFT,
         kind=_kind(resource),
         priority=resource.get("priority", "routine"),
-        body={name: value for name, value in resource.items() if name not in _OWN_FIELDS},
+        body=_body(resource),
     )
+
+
+def _body(resource: Json) -> Json:
+    """The elements that are kept as they were sent. Of the performers they are the named clinicians in the team."""
+    body = {name: value for name, value in resource.items() if name not in _OWN_FIELDS}
+    clinicians = [performer for performer in resource.get("performer", ()) if _is_clinician(performer)]
+    return {**body, "performer": clinicians} if clinicians else body
+
+
+def _is_clinician(performer: Json) -> bool:
+    """Whether a performer is a Practitioner or PractitionerRole, by its type, its reference or its SDS user id."""
+    kind = str(performer.get("reference", "")).rpartition("/")[0].rpartition("/")[2]
+    system = str(performer.get("identifier", {}).get("system", ""))
+    return performer.get("type") in _CLINICIANS or kind in _CLINICIANS or system.lower().endswith("/sds-user-id")
 
 
 def refuse_other_requester(request: ReferralRequest, party: Party) -> None:
@@ -141,6 +168,7 @@ def create_referral(
         requester=origin.party,
         requester_subject=origin.subject,
         sender=origin.party,
+        referrer=origin.party,
         recipient=recipient,
         service_request=request.body,
         correlation_id=context.correlation_id,
@@ -149,8 +177,11 @@ def create_referral(
         changed_by=context.event_id,
         sent_at=context.at if sent else None,
         due_at=clocks.due(request.kind, request.priority, request.status, context.at),
+        based_on=origin.based_on,
+        group_id=request.group_id,
     )
-    return build_change(referral, referral, Action.REQUEST if sent else "draft", context)
+    change = build_change(referral, referral, Action.REQUEST if sent else "draft", context)
+    return replace(change, carried=request.carried)
 
 
 def task_id(keys: Keys, referral: Referral, number: int) -> str:
@@ -167,6 +198,27 @@ def message_id(keys: Keys, referral: Referral, name: str) -> str:
 def referral_id(keys: Keys, person: PersonIdentifier, organisation: str, local_id: str) -> str:
     """The shared id of the referral of an organisation that has this local id there."""
     return _owned_id(keys, keys.person_key(person), organisation, "ServiceRequest", local_id)
+
+
+def parse_service_requests(resource: Json, base_url: str = "") -> list[ReferralRequest]:
+    """The requests in a valid ServiceRequest: one for each team in `performer`, at most `MAX_TEAMS`.
+
+    Raises what `parse_service_request` raises.
+    """
+    path = "ServiceRequest.performer"
+    located = ((f"{path}[{index}]", each) for index, each in enumerate(resource.get("performer", ())))
+    named: dict[tuple[str, str], TeamReference] = {}
+    for place, reference in located:
+        if team := _team_reference(reference, place):
+            named.setdefault((team.team_id, team.dos_id), team)
+    if len(named) <= 1:
+        return [parse_service_request(resource, team=next(iter(named.values()), None), base_url=base_url)]
+    requests = [parse_service_request(resource, team=team, base_url=base_url) for team in named.values()]
+    if len(named) > MAX_TEAMS or requests[0].kind is ReferralKind.ADVICE:
+        raise Unprocessable(
+            f"Ask at most {MAX_TEAMS} teams at once, and one team for advice.", code="business-rule", expression=path
+        )
+    return requests
 
 
 def parse_team_reference(references: Sequence[Json], path: str) -> TeamReference:

@@ -11,35 +11,32 @@ import orjson
 from onestory.referral.appointments import domain as appointment_rules
 from onestory.referral.appointments.model import changed_appointments, upcoming, upcoming_of_task
 from onestory.referral.clocks.domain import Clocks
-from onestory.referral.lifecycle.machine import (
-    ADVICE_HINT,
-    BUSINESS_STATUSES,
-    NEEDS_REASON,
-    Transition,
-    allowed_actions,
-    business_status_for,
-    refuse_unfit_for_advice,
-    transition_for,
-)
+from onestory.referral.lifecycle.correction import without_content
+from onestory.referral.lifecycle.machine import ADVICE_HINT, NEEDS_REASON, Transition, allowed_actions, transition_for
 from onestory.referral.lifecycle.model import (
     ENDED,
     HELD_BY_RECIPIENT,
     Action,
     ChangeContext,
     Command,
-    Json,
     Referral,
     ReferralChange,
     ReferralKind,
     Side,
     Status,
     WrittenResource,
-    message_local_id,
+    requesting_parties,
     task_local_id,
 )
 from onestory.referral.lifecycle.render import service_request, task
+from onestory.referral.lifecycle.status_words import (
+    business_status_for,
+    refuse_contradicting_word,
+    refuse_unfit_for_advice,
+)
 from onestory.referral.notices.domain import notices
 from onestory.shared.errors import Conflict, Forbidden, PreconditionFailed, TooLarge, Unprocessable
+from onestory.shared.events import Party
 from onestory.shared.fhir.bundle import etag
 
 TaskIds = Callable[[Referral, int], str]
@@ -78,6 +75,8 @@ def decide(
         state_due_at=None,
         sent_at=context.at if command.action is Action.REQUEST else referral.sent_at,
     )
+    if command.action is Action.CORRECT:
+        after = without_content(after)
     action = str(command.action)
     former: tuple[WrittenResource, ...] = ()
     if command.action is Action.BOOK:
@@ -92,11 +91,26 @@ def decide(
 def with_acting_party(referral: Referral, sides: Collection[Side], context: ChangeContext) -> ChangeContext:
     """The same context, with the party of these sides as its actor.
 
-    Of several sides it is the recipient, the one nearest to the person.
+    Of several sides it is the recipient, the one nearest to the person. Of several parties on the requester's side it
+    is the one of the caller's organisation.
     """
     side = max(sides, key=list(Side).index)
-    party = {Side.REQUESTER: referral.requester, Side.SENDER: referral.sender, Side.RECIPIENT: referral.recipient}[side]
-    return replace(context, actor=replace(context.actor, party=party))
+    parties = {Side.SENDER: [referral.sender], Side.RECIPIENT: [referral.recipient]}.get(
+        side, list(requesting_parties(referral))
+    )
+    own = (party for party in parties if party.organisation == context.actor.party.organisation)
+    return replace(context, actor=replace(context.actor, party=next(own, parties[0])))
+
+
+def with_referrer(after: Referral, actor: Party | None) -> Referral:
+    """The referral after an act of the person's new practice for the requester: the practice stands there from now on.
+
+    Until then the former party stays responsible, so that no referral is with a practice that does not look at it.
+    """
+    if actor is None or not after.practice or actor != Party(after.practice):
+        return after
+    sender = actor if after.sender == after.referrer else after.sender
+    return replace(after, referrer=actor, sender=sender, practice="")
 
 
 def build_change(
@@ -106,7 +120,7 @@ def build_change(
 
     `others` are written besides the Task and the ServiceRequest; the ServiceRequest only if it differs.
     """
-    after = replace(after, changed_at=context.at, changed_by=context.event_id)
+    after = replace(with_referrer(after, context.acting_party), changed_at=context.at, changed_by=context.event_id)
     reason = after.reason.code if after.reason else ""
     resources = [task_resource(after), *others]
     if after.version == 1 or service_request(before) != service_request(after):
@@ -155,17 +169,12 @@ def _possible_actions_text(referral: Referral, sides: Collection[Side]) -> str:
 def _refuse_incomplete(referral: Referral, command: Command) -> None:
     if referral.kind is ReferralKind.ADVICE:
         refuse_unfit_for_advice(referral, command)
+    refuse_contradicting_word(command)
     if command.action in NEEDS_REASON and command.reason is None:
         raise Unprocessable(
             f"{command.action} needs the parameter reason: send a CodeableConcept with a code or a text.",
             code="required",
             expression="Parameters.parameter.where(name='reason')",
-        )
-    if command.business_status and command.business_status not in BUSINESS_STATUSES:
-        raise Unprocessable(
-            f"businessStatus is one of {', '.join(BUSINESS_STATUSES)}.",
-            code="code-invalid",
-            expression="Parameters.parameter.where(name='businessStatus')",
         )
     if command.action is Action.REDIRECT and command.recipient in (None, referral.recipient):
         raise Unprocessable(
@@ -187,7 +196,7 @@ def _redirect(
     if referral.status in HELD_BY_RECIPIENT:
         sender = referral.recipient
     elif referral.status is Status.FAILED:
-        sender = referral.requester
+        sender = referral.referrer
     has_ended = referral.status in (Status.REJECTED, Status.FAILED)
     # The former Task is not open, so that it names no holder and no next actor: otherwise there would be two.
     ended = replace(
@@ -211,6 +220,8 @@ def _redirect(
         task_id=task_ids(referral, number),
         outputs=(),
         claimed_by="",
+        # A clinician who is named works in the former team.
+        service_request={name: value for name, value in after.service_request.items() if name != "performer"},
     )
     return redirected, (task_resource(ended),)
 
@@ -287,25 +298,3 @@ def with_priority(referral: Referral, priority: str, at: datetime, clocks: Clock
     due = clocks.due(referral.kind, priority, referral.status, at)
     state_due = referral.state_due_at and min(referral.state_due_at, due)
     return replace(referral, priority=priority, due_at=min(referral.due_at, due), state_due_at=state_due)
-
-
-# A correction marks the whole referral as a mistake: its former Tasks and its messages too. These fields are removed,
-# because their content may belong to another person. It stays in their history.
-_REMOVED_FIELDS = {"Task": ("output", "statusReason"), "Communication": ("payload", "about")}
-
-
-def corrected_task(referral: Referral, number: int, shared_id: str, content: Json) -> WrittenResource:
-    """The former Task with this number, as entered in error."""
-    local_id = task_local_id(referral.local_id, number)
-    return WrittenResource("Task", shared_id, local_id, _entered_in_error(content))
-
-
-def corrected_message(referral: Referral, version: int, shared_id: str, content: Json) -> WrittenResource:
-    """The message that made this version, as entered in error."""
-    local_id = message_local_id(referral, version)
-    return WrittenResource("Communication", shared_id, local_id, _entered_in_error(content))
-
-
-def _entered_in_error(content: Json) -> Json:
-    removed = ("resourceType", "id", "meta", *_REMOVED_FIELDS[content["resourceType"]])
-    return {**{name: value for name, value in content.items() if name not in removed}, "status": "entered-in-error"}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 from uuid import UUID, uuid5
 
@@ -12,24 +13,22 @@ from uuid_utils.compat import uuid7
 
 from onestory.referral.appointments.bookings import with_ended_bookings
 from onestory.referral.clocks.domain import Clocks
-from onestory.referral.conversation.conversion import converted_id
-from onestory.referral.lifecycle import change_store, creation, parties
+from onestory.referral.lifecycle import change_store, creation, groups, journeys, parties, reading
 from onestory.referral.lifecycle import store as lifecycle_store
 from onestory.referral.lifecycle.change_store import AlsoWrite, RequestKey, with_corrected_history, write_change
 from onestory.referral.lifecycle.creation import ReferralOrigin, ReferralRequest, TeamReference
 from onestory.referral.lifecycle.decide import refuse_too_large, stale_version
-from onestory.referral.lifecycle.machine import ADVICE_CONVERTED
 from onestory.referral.lifecycle.model import (
     CLOCK_SUBJECT,
     Action,
     ChangeContext,
     Referral,
     ReferralChange,
-    ReferralParties,
     Side,
 )
 from onestory.referral.lifecycle.parties import referral_not_found
 from onestory.referral.lifecycle.store import ReferralResource
+from onestory.referral.person_news import store as person_news_store
 from onestory.shared.errors import Conflict, Forbidden, NotFound
 from onestory.shared.events import Actor, Party
 from onestory.shared.identity import Keys, parse_shared_id
@@ -63,12 +62,16 @@ class CommandRequest:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The current referral, its Task and its ServiceRequest. `repeated`: an earlier request made the change."""
+    """The current referral, its Task and its ServiceRequest.
+
+    `repeated`: an earlier request made the change. `warnings` are for the caller, in words.
+    """
 
     referral: Referral
     task: ReferralResource
     service_request: ReferralResource
     repeated: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 class DecideChange(Protocol):
@@ -110,13 +113,37 @@ class ReferralHandler:
                 return await self._earlier_creation(transaction, shared_id, earlier, request)
             creation.refuse_other_requester(referral_request, party)
             team = await parties.active_team(transaction, referral_request.team)
+            person = await lifecycle_store.parties_of_person(transaction, person_key)
+            sides = await reading.sides_by_referral(transaction, request.caller, person, self._now())
+            practice = await person_news_store.registered_practice(transaction, person_key)
+            of_practice = practice == party.organisation
+            continued = journeys.continued_referral(referral_request, person, sides, of_practice=of_practice)
+            if continued is not None:
+                referral_request, party = journeys.with_based_on(referral_request, continued), continued.party
             context = self._new_context(request, party)
-            origin = ReferralOrigin(party, request.caller.subject, local_id)
+            based_on = continued.referral_id if continued else ""
+            origin = ReferralOrigin(party, request.caller.subject, local_id, based_on)
             recipient = Party(team.organisation, team.team_id)
             change = creation.create_referral(referral_request, recipient, origin, context, self._clocks, self._keys)
+            change = journeys.with_journey_notices(change, journeys.journey_before(based_on, person))
             refuse_too_large(None, change.referral)
             resources = await write_change(transaction, self._codec, change, request.request_key, also)
-            return _outcome_after(change, resources)
+            warnings = journeys.unlinked_warning(change.referral, person, sides, of_practice=of_practice)
+            known = journeys.known_to_team_warning(recipient, person, sides)
+            return replace(_outcome_after(change, resources), warnings=(*warnings, *known))
+
+    async def create_for_teams(self, request: CommandRequest, requests: Sequence[ReferralRequest]) -> list[Outcome]:
+        """A referral for each team of one request, in one transaction. Raises what `create` raises."""
+        if len(requests) == 1:
+            return [await self.create(request, requests[0])]
+        outcomes = []
+        async with self._database.transaction() as transaction:
+            handler = self.in_transaction(transaction)
+            group_id = _local_id(request, self._keys.person_key(requests[0].person))
+            for index, each in enumerate(groups.as_group(requests, group_id)):
+                key = f"{request.key} {index}" if request.key else ""
+                outcomes.append(await handler.create(replace(request, key=key), each))
+        return outcomes
 
     async def change(
         self,
@@ -151,9 +178,22 @@ class ReferralHandler:
             if change.action == Action.CORRECT:
                 change = await with_corrected_history(transaction, change, self._keys)
             change = await with_ended_bookings(transaction, referral, change)
+            if change.action in journeys.TOLD_TO_JOURNEY:
+                person = await lifecycle_store.parties_of_person(transaction, referral.person_key)
+                others = journeys.others_on_journey(referral.referral_id, person)
+                change = journeys.with_journey_notices(change, others)
             refuse_too_large(referral, change.referral)
             resources = await write_change(transaction, self._codec, change, request.request_key, also)
+            if change.action == Action.ACCEPT and referral.group_id:
+                await self._end_others_of_group(transaction, change)
             return _outcome_after(change, resources, service_request)
+
+    async def _end_others_of_group(self, transaction: Transaction, accepted: ReferralChange) -> None:
+        for other in await change_store.open_of_group(transaction, accepted.referral):
+            task_ids = partial(creation.task_id, self._keys)
+            change = groups.end_for_acceptance(other, accepted, uuid7(), self._clocks, task_ids)
+            change = await with_ended_bookings(transaction, other, change)
+            await write_change(transaction, self._codec, change, RequestKey())
 
     async def change_without_request(
         self,
@@ -188,46 +228,17 @@ class ReferralHandler:
         referral = await lifecycle_store.find(self._database, resource.referral_id if resource else shared_id)
         if resource is None or referral is None:
             raise await self._not_found(self._database, caller)
-        await self._require_party(caller, referral)
+        await reading.require_reader(self._database, self._keys, caller, referral, self._now())
         return resource, referral
 
     async def service_requests(self, caller: Caller, person_key: str) -> list[ReferralResource]:
-        """The ServiceRequests of a person's referrals to which the caller is party, the last changed first.
-
-        The same queries run whether the person has referrals or not. Content is read only for a party.
-        """
-        referrals = await lifecycle_store.parties_of_person(self._database, person_key)
-        roles, teams = await parties.roles_and_teams(self._database, caller, referrals)
-        by_id, now = {referral.referral_id: referral for referral in referrals}, self._now()
-
-        def is_party(referral: ReferralParties | None) -> bool:
-            if referral is None:
-                return False
-            try:
-                return bool(parties.sides(caller, referral, roles, teams, now))
-            except (Forbidden, NotFound) as error:
-                was_converted = isinstance(error, NotFound) and referral.business_status == ADVICE_CONVERTED
-                return was_converted and is_party(by_id.get(converted_id(referral, self._keys)))
-
-        readable = [referral.referral_id for referral in referrals if is_party(referral)]
-        return await lifecycle_store.service_requests(self._database, person_key, readable) if readable else []
+        """The ServiceRequests of a person's referrals that the caller reads, the last changed first."""
+        return await reading.readable_requests(self._database, self._keys, caller, person_key, self._now())
 
     async def _not_found(self, queries: Queries, caller: Caller) -> NotFound:
         """The error for an id that does not exist, after the queries that an existing one costs a stranger."""
         await parties.roles_and_teams(queries, caller, [])
         return referral_not_found()
-
-    async def _require_party(self, caller: Caller, referral: Referral) -> None:
-        """Raise unless the caller is a party to it, or to the referral that this advice became: it reads the advice."""
-        try:
-            await parties.sides_of_caller(self._database, caller, referral, self._now())
-        except NotFound:
-            if referral.business_status != ADVICE_CONVERTED:
-                raise
-            converted = await lifecycle_store.find(self._database, converted_id(referral, self._keys))
-            if converted is None:
-                raise
-            await parties.sides_of_caller(self._database, caller, converted, self._now())
 
     async def find_recipient(self, reference: TeamReference) -> Party:
         """The team of a reference, as a party. Raises `Unprocessable` for one that takes no referrals."""

@@ -7,11 +7,10 @@ and the requester completes it. Task.businessStatus carries codes of e-RS.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from onestory.referral.lifecycle.model import Action, Command, Referral, ReferralKind, Side, Status
-from onestory.shared.errors import Conflict, Unprocessable
+from onestory.referral.lifecycle.model import Action, ReferralKind, Side, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,73 +113,7 @@ def allowed_actions(
     return [action for action, transition in transitions if transition and not transition.sides.isdisjoint(sides)]
 
 
-BUSINESS_STATUSES = (
-    "APPT_CANCELLED_BY_PATIENT",
-    "APPT_CANCELLED_BY_PROVIDER",
-    "ASSESSMENT_RESULT",
-    "AWAITING_TRIAGE",
-    "BOOKED",
-    "CANCELLED_REFERRAL",
-    "DEFERRED_TO_PROVIDER",
-    "DID_NOT_ATTEND",
-    "NOT_BOOKED",
-    "REJECTED",
-    "TRIAGE_RESPONSE",
-)
-"""The values of Task.businessStatus of a referral: codes of e-RS."""
-
-_REFERRAL_BUSINESS_STATUSES: Mapping[Action, str] = {
-    Action.REQUEST: "AWAITING_TRIAGE",
-    Action.RECEIVE: "AWAITING_TRIAGE",
-    Action.ACCEPT: "NOT_BOOKED",
-    Action.REJECT: "REJECTED",
-    Action.HOLD: "DEFERRED_TO_PROVIDER",
-    Action.BOOK: "BOOKED",
-    Action.CANCEL: "CANCELLED_REFERRAL",
-    Action.REDIRECT: "AWAITING_TRIAGE",
-    Action.CORRECT: "CANCELLED_REFERRAL",
-}
-
-PROVIDER_RESPONSE_REQUIRED = "PROVIDER_RESPONSE_REQUIRED"
-REFERRER_TO_SUBMIT_FURTHER_INFORMATION = "REFERRER_TO_SUBMIT_FURTHER_INFORMATION"
-REFERRER_TO_REVIEW_RESPONSE = "REFERRER_TO_REVIEW_RESPONSE"
-CONVERSATION_ENDED_CLOSED = "CONVERSATION_ENDED_CLOSED"
-CONVERSATION_ENDED_CANCELLED = "CONVERSATION_ENDED_CANCELLED"
-ADVICE_CONVERTED = "ADVICE_CONVERTED"
-
-_ADVICE_BUSINESS_STATUSES: Mapping[Action, str] = {
-    Action.REQUEST: PROVIDER_RESPONSE_REQUIRED,
-    Action.RECEIVE: PROVIDER_RESPONSE_REQUIRED,
-    Action.REDIRECT: PROVIDER_RESPONSE_REQUIRED,
-    Action.REJECT: "REJECTED",
-    Action.COMPLETE: CONVERSATION_ENDED_CLOSED,
-    Action.CANCEL: CONVERSATION_ENDED_CANCELLED,
-    Action.CORRECT: CONVERSATION_ENDED_CANCELLED,
-}
-
-
-def business_status_for(referral: Referral, action: Action) -> str:
-    """Task.businessStatus after an action, where the command names none."""
-    table = _ADVICE_BUSINESS_STATUSES if referral.kind is ReferralKind.ADVICE else _REFERRAL_BUSINESS_STATUSES
-    return table.get(action, referral.business_status)
-
-
 ADVICE_HINT = (
     "A team that advises does not take over: answer with $message. If the person has to be seen, make a referral "
     "of it with $convert."
 )
-
-
-def refuse_unfit_for_advice(referral: Referral, command: Command) -> None:
-    """Raise `Unprocessable` or `Conflict` where a command on advice does not fit the state of its conversation."""
-    if command.business_status:
-        raise Unprocessable(
-            "The businessStatus of advice follows from the conversation: leave it out.",
-            code="business-rule",
-            expression="Parameters.parameter.where(name='businessStatus')",
-        )
-    if command.action is Action.COMPLETE and referral.business_status != REFERRER_TO_REVIEW_RESPONSE:
-        raise Conflict(
-            f"The advice is {referral.business_status}: complete it after an answer. To end it before, use $cancel.",
-            code="conflict",
-        )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from onestory.referral.appointments.model import Appointments
@@ -91,6 +91,13 @@ class Referral:
     - `task_number`: the number of its Task in force, from 1; each recipient has a Task.
     - `is_open`: it still has a holder.
     - `sender`: the party that asked the present recipient: the requester, or a former holder who passed it on.
+    - `referrer`: the party that stands on the requester's side now: the requester, or a later practice of the person
+      that has acted for it. The requester itself never changes: the ids of the resources follow from it.
+    - `practice`: the practice (ODS code) where the person has registered since; it may act for the requester, and
+      becomes the referrer when it does. Empty: none.
+    - `based_on`: the id of the referral that this one continues, because its holder has referred on; empty: none.
+    - `group_id`: the same for the referrals of one request to several teams: one acceptance ends the others. Empty: the
+      request went to one team.
     - `service_request`: what is requested, as FHIR JSON without id, meta and status.
     - `changed_by`: the id of the event that made this version; it is the version id of its resources.
     - `due_at`: the time until which the next actor has to act.
@@ -118,6 +125,7 @@ class Referral:
     requester: Party
     requester_subject: str
     sender: Party
+    referrer: Party
     recipient: Party
     service_request: Json
     correlation_id: str
@@ -135,6 +143,9 @@ class Referral:
     state_due_at: datetime | None = None
     claimed_by: str = ""
     appointments: Appointments = ()
+    practice: str = ""
+    based_on: str = ""
+    group_id: str = ""
 
     @property
     def holder(self) -> Party | None:
@@ -143,10 +154,10 @@ class Referral:
             return None
         if self.kind is ReferralKind.ADVICE:
             # A team that advises does not take over.
-            return self.requester
+            return self.referrer
         if self.status in HELD_BY_RECIPIENT:
             return self.recipient
-        return self.requester if self.status is Status.FAILED else self.sender
+        return self.referrer if self.status is Status.FAILED else self.sender
 
     @property
     def next_actor(self) -> Party | None:
@@ -154,10 +165,33 @@ class Referral:
         if not self.is_open:
             return None
         if self.acts_next:
-            return {"requester": self.requester, "sender": self.sender, "recipient": self.recipient}[self.acts_next]
+            return {"requester": self.referrer, "sender": self.sender, "recipient": self.recipient}[self.acts_next]
         if self.status in (Status.DRAFT, Status.REJECTED, Status.FAILED):
             return self.holder
         return self.recipient
+
+
+class PartyFields(Protocol):
+    """The fields of a referral that decide who its parties are."""
+
+    @property
+    def requester(self) -> Party: ...
+    @property
+    def sender(self) -> Party: ...
+    @property
+    def referrer(self) -> Party: ...
+    @property
+    def practice(self) -> str: ...
+    @property
+    def recipient(self) -> Party: ...
+    @property
+    def sent_at(self) -> datetime | None: ...
+
+
+def requesting_parties(referral: PartyFields) -> tuple[Party, ...]:
+    """The parties that may act on the requester's side, each once: the one that stands there now comes first."""
+    practices = [Party(referral.practice)] if referral.practice else []
+    return tuple(dict.fromkeys((referral.referrer, referral.requester, *practices)))
 
 
 def request_status(referral: Referral) -> str:
@@ -247,6 +281,7 @@ class ReferralChange:
     - `referral`: the referral after the change.
     - `resources`: the resources that the change writes.
     - `appointments`: the appointments that it has changed, and those to come.
+    - `carried`: the shared ids of other resources that came with it, which the other parties may read.
     """
 
     action: str
@@ -256,6 +291,7 @@ class ReferralChange:
     notices: tuple[Notice, ...]
     resources: tuple[WrittenResource, ...]
     appointments: Appointments = ()
+    carried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,4 +305,9 @@ class ReferralParties:
     sent_at: datetime | None
     requester: Party
     sender: Party
+    referrer: Party
     recipient: Party
+    practice: str
+    based_on: str
+    status: Status
+    is_open: bool

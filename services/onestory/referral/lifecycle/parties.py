@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from onestory.referral.directory import store as directory_store
 from onestory.referral.directory.model import Role, Team
 from onestory.referral.lifecycle.creation import TeamReference
-from onestory.referral.lifecycle.model import Side
+from onestory.referral.lifecycle.model import PartyFields, Side, requesting_parties
 from onestory.shared.errors import Forbidden, NotFound, Unprocessable
 from onestory.shared.events import Party
 from onestory.shared.fhir.dates import uk_day
@@ -68,19 +67,6 @@ def _day(moment: datetime) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-class PartyFields(Protocol):
-    """The fields of a referral that decide who its parties are."""
-
-    @property
-    def requester(self) -> Party: ...
-    @property
-    def sender(self) -> Party: ...
-    @property
-    def recipient(self) -> Party: ...
-    @property
-    def sent_at(self) -> datetime | None: ...
-
-
 async def sides_of_caller(queries: Queries, caller: Caller, referral: PartyFields, now: datetime) -> frozenset[Side]:
     """The sides for which a caller may act.
 
@@ -94,7 +80,7 @@ async def roles_and_teams(
 ) -> tuple[Sequence[Role], Mapping[str, Team]]:
     """The caller's roles, and by id the teams of these referrals. It takes the same queries without any referral."""
     roles = await directory_store.roles_of_user(queries, caller.subject)
-    team_ids = {party.team for referral in referrals for party in (referral.recipient, referral.sender)}
+    team_ids = {party.team for referral in referrals for _, party in _parties(referral)}
     teams = await directory_store.teams_by_ids(queries, team_ids - {""})
     return roles, {team.team_id: team for team in teams}
 
@@ -103,20 +89,37 @@ def sides(
     caller: Caller, referral: PartyFields, roles: Sequence[Role], teams: Mapping[str, Team], now: datetime
 ) -> frozenset[Side]:
     """The sides for which a caller with these roles may act. Raises what `sides_of_caller` raises."""
-    parties: dict[Side, Party] = {Side.SENDER: referral.sender, Side.REQUESTER: referral.requester}
-    if referral.sent_at is not None:
-        # A team does not see a draft for it: the referral has not been sent yet.
-        parties = {Side.RECIPIENT: referral.recipient, **parties}
-    refusals = {
-        side: refusal_reason(caller, party, None if side is Side.REQUESTER else teams.get(party.team), roles, now)
-        for side, party in parties.items()
-    }
-    permitted = frozenset(side for side, reason in refusals.items() if reason is None)
+    refusals = [
+        (side, party, refusal_reason(caller, party, teams.get(party.team), roles, now))
+        for side, party in _parties(referral)
+    ]
+    permitted = frozenset(side for side, _, reason in refusals if reason is None)
     if not permitted:
         own_teams = {role.team_id for role in roles}
-        known = [side for side, party in parties.items() if _may_know_of(caller, party, own_teams)]
-        raise Forbidden(str(refusals[known[0]])) if known else referral_not_found()
+        known = [reason for _, party, reason in refusals if _may_know_of(caller, party, own_teams)]
+        raise Forbidden(str(known[0])) if known else referral_not_found()
     return permitted
+
+
+def sides_or_none(
+    caller: Caller, referral: PartyFields, roles: Sequence[Role], teams: Mapping[str, Team], now: datetime
+) -> frozenset[Side]:
+    """The sides for which a caller may act; empty where the caller is no party, or its role is not in force."""
+    try:
+        return sides(caller, referral, roles, teams, now)
+    except (Forbidden, NotFound):
+        return frozenset()
+
+
+def _parties(referral: PartyFields) -> list[tuple[Side, Party]]:
+    """The parties of a referral, each with its side: the person's new practice acts for the requester."""
+    # A team does not see a draft for it: the referral has not been sent yet.
+    recipient = [(Side.RECIPIENT, referral.recipient)] if referral.sent_at is not None else []
+    return [
+        *recipient,
+        (Side.SENDER, referral.sender),
+        *[(Side.REQUESTER, party) for party in requesting_parties(referral)],
+    ]
 
 
 async def active_team(queries: Queries, reference: TeamReference) -> Team:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
@@ -22,7 +22,8 @@ from onestory.referral.lifecycle.model import (
 )
 from onestory.shared.events import Entry, Operation, Party, ReferralChanged
 from onestory.shared.fhir.dates import format_instant
-from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM
+from onestory.shared.fhir.references import literal_references
+from onestory.shared.identity import NHS_NUMBER_SYSTEM, ODS_CODE_SYSTEM, parse_shared_id
 
 E_RS_STATUS = "https://fhir.nhs.uk/CodeSystem/eRS-ReferralState"
 TASK_CODE = "http://hl7.org/fhir/CodeSystem/task-code"
@@ -47,8 +48,9 @@ def service_request(referral: Referral) -> Json:
         **requested,
         "status": request_status(referral),
         "subject": subject(referral),
-        "requester": requested.get("requester") or party_reference(referral.requester),
-        "performer": [party_reference(referral.recipient)],
+        # FHIR allows no HealthcareService as requester.
+        "requester": requested.get("requester") or party_reference(Party(referral.requester.organisation)),
+        "performer": [party_reference(referral.recipient), *requested.get("performer", ())],
         "priority": referral.priority,
         "authoredOn": requested.get("authoredOn") or format_instant(referral.created_at),
     }
@@ -122,6 +124,7 @@ def _codeable_concept(system: str, code: str) -> Json | None:
 def referral_event(change: ReferralChange) -> ReferralChanged:
     """The event of a change."""
     referral, context = change.referral, change.context
+    entries = tuple(_entry(change, written) for written in change.resources)
     return ReferralChanged(
         event_id=context.event_id,
         person=referral.person,
@@ -144,7 +147,21 @@ def referral_event(change: ReferralChange) -> ReferralChanged:
         occurred_at=context.at,
         correlation_id=referral.correlation_id,
         notices=change.notices,
-        entries=tuple(_entry(change, written) for written in change.resources),
+        based_on=referral.based_on,
+        carried=carried_ids(referral.person_key, entries, change.carried),
+        entries=entries,
+    )
+
+
+def carried_ids(person_key: str, entries: Collection[Entry], more: Collection[str]) -> tuple[str, ...]:
+    """The shared ids of what a change carries: the person's resources that it names, and `more` that came with it.
+
+    The resources that it writes itself are left out.
+    """
+    named = {name for _, name in literal_references(entry.content or b"" for entry in entries)}
+    carried = (named | set(more)) - {entry.shared_id for entry in entries}
+    return tuple(
+        sorted(name for name in carried if (parsed := parse_shared_id(name)) and parsed.person_key == person_key)
     )
 
 

@@ -6,7 +6,7 @@ Parameters: http://hl7.org/fhir/R4/parameters.html.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ from onestory.shared.fhir.validate import check_resource, validate
 from onestory.shared.http.openapi import FHIR_JSON
 from onestory.shared.http.request import idempotency_key
 from onestory.shared.policy import Caller
+from onestory.shared.visible_positions import event_token
 
 
 def command_request(http: HttpRequest, caller: Caller, body: bytes) -> CommandRequest:
@@ -61,11 +62,21 @@ def resource_response(
     return Response(resource.content, status, {**own, **(headers or {})}, FHIR_JSON)
 
 
-def creation_headers(outcome: Outcome, fhir: str) -> dict[str, str]:
-    """Headers with the addresses of a new referral and of its Task."""
+def position_header(outcome: Outcome) -> dict[str, str]:
+    """The position token of a change: a read with `?after=` waits until it sees it."""
+    return {"X-OneStory-Position": event_token(outcome.referral.person_key, outcome.referral.changed_by)}
+
+
+def creation_headers(outcomes: Sequence[Outcome], fhir: str) -> dict[str, str]:
+    """Headers with the addresses of a new referral and of the Task of each team, and with warnings (RFC 7234, 5.5)."""
+    warnings = dict.fromkeys(text for outcome in outcomes for text in outcome.warnings)
+    warning = ", ".join(f'199 OneStory "{text}"' for text in warnings)
+    tasks = [f'<{fhir}/Task/{outcome.task.shared_id}>; rel="related"' for outcome in outcomes]
     return {
-        "Location": f"{fhir}/ServiceRequest/{outcome.service_request.shared_id}",
-        "Link": f'<{fhir}/Task/{outcome.task.shared_id}>; rel="related"',
+        **({"Warning": warning} if warning else {}),
+        **position_header(outcomes[-1]),
+        "Location": f"{fhir}/ServiceRequest/{outcomes[0].service_request.shared_id}",
+        "Link": ", ".join(tasks),
     }
 
 
@@ -83,7 +94,7 @@ _ACCEPTED_PARAMETERS: Mapping[Action, Collection[str]] = {
     Action.RESUME: ("businessStatus",),
 }
 _OUTPUTS = ("output", "outcome")
-_REPEATS = (*_OUTPUTS, "attachment", "about")
+_REPEATS = (*_OUTPUTS, "attachment", "about", "supportingInfo")
 
 
 def accepted_parameters(action: Action) -> Collection[str]:
@@ -153,6 +164,15 @@ class OperationParameters:
             for name in _OUTPUTS
             for path, parameter in self._values.get(name, ())
         )
+
+    def resource(self, name: str) -> Json | None:
+        """A parameter that is a resource; None where it is not given."""
+        for path, parameter in self._values.get(name, ()):
+            if "resource" not in parameter:
+                raise Unprocessable("Send it as resource.", code="value", expression=path)
+            found: Json = parameter["resource"]
+            return found
+        return None
 
     def text(self, name: str) -> str:
         """A string without surrounding spaces; empty where none is given."""

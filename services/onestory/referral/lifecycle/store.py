@@ -28,7 +28,7 @@ from onestory.shared.postgres.database import Queries, Transaction
 
 # Bytes of a Kafka message besides its value: key and headers.
 _ENVELOPE_BYTES = 1_000
-_PARTIES = ("requester", "sender", "recipient", "holder", "next")
+_PARTIES = ("requester", "sender", "referrer", "recipient", "holder", "next")
 # Fields of `Referral` that are columns with the same name and type.
 _SAME_NAME_FIELDS = (
     "person_key",
@@ -53,6 +53,9 @@ _SAME_NAME_FIELDS = (
     "question_id",
     "state_due_at",
     "claimed_by",
+    "practice",
+    "based_on",
+    "group_id",
 )
 _COLUMNS = (
     *_SAME_NAME_FIELDS,
@@ -93,7 +96,8 @@ where named.person_key = $1 and named.shared_id = $2
 """
 _PARTIES_OF_PERSON = """
 select referral_id, person_system, person_value, local_id, business_status, sent_at, requester_organisation,
-    requester_team, sender_organisation, sender_team, recipient_organisation, recipient_team
+    requester_team, sender_organisation, sender_team, referrer_organisation, referrer_team, recipient_organisation,
+    recipient_team, practice, based_on, status, is_open
 from referral.referral where person_key = $1
 """
 _FIND = "select * from referral.referral where person_key = $1 and referral_id = $2"
@@ -156,18 +160,6 @@ async def find_resource(queries: Queries, shared_id: str) -> ReferralResource | 
     return None if row is None else ReferralResource(*row)
 
 
-async def former_tasks(queries: Queries, referral: Referral) -> dict[str, bytes]:
-    """The content of the former Tasks of a referral, by their ids."""
-    rows = await queries.fetch(
-        """select shared_id, content from referral.resource
-           where person_key = $1 and referral_id = $2 and resource_type = 'Task' and shared_id <> $3""",
-        referral.person_key,
-        referral.referral_id,
-        referral.task_id,
-    )
-    return {row["shared_id"]: row["content"] for row in rows}
-
-
 async def parties_of_person(queries: Queries, person_key: str) -> list[ReferralParties]:
     """The parties of all referrals of a person."""
     rows = await queries.fetch(_PARTIES_OF_PERSON, person_key)
@@ -180,7 +172,12 @@ async def parties_of_person(queries: Queries, person_key: str) -> list[ReferralP
             sent_at=row["sent_at"],
             requester=_party(row, "requester"),
             sender=_party(row, "sender"),
+            referrer=_party(row, "referrer"),
             recipient=_party(row, "recipient"),
+            practice=row["practice"],
+            based_on=row["based_on"],
+            status=Status(row["status"]),
+            is_open=row["is_open"],
         )
         for row in rows
     ]
@@ -252,6 +249,7 @@ def referral_from_row(row: Mapping[str, Any]) -> Referral:
         status=Status(row["status"]),
         requester=_party(row, "requester"),
         sender=_party(row, "sender"),
+        referrer=_party(row, "referrer"),
         recipient=_party(row, "recipient"),
         service_request=orjson.loads(row["service_request"]),
         reason=Reason(row["reason_code"] or "", orjson.loads(row["reason"])) if row["reason"] else None,
@@ -277,6 +275,7 @@ def _values(referral: Referral, request_digest: bytes) -> list[object]:
         "request_digest": request_digest,
         **_columns("requester", referral.requester),
         **_columns("sender", referral.sender),
+        **_columns("referrer", referral.referrer),
         **_columns("recipient", referral.recipient),
         **_columns("holder", holder),
         **_columns("next", next_actor),

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from onestory.referral.appointments.model import changed_appointments
-from onestory.referral.lifecycle.model import Referral, ReferralKind
+from onestory.referral.lifecycle.model import Referral, ReferralKind, requesting_parties
 from onestory.shared.events import Notice, Party
 
 NOTICE_SYSTEM = "https://onestory.nhs.uk/CodeSystem/referral-notice"
@@ -42,6 +42,9 @@ NOTICE_CODES = {
     "answer": "referral-answered",
     "advise": "advice-answered",
     "convert": "advice-converted",
+    "claim-ended": "referral-claim-ended",
+    "amend": "referral-amended",
+    "prioritise": "referral-priority-changed",
 }
 """The code for each action; any other action has `CHANGED`."""
 CHANGED = "referral-changed"
@@ -70,16 +73,21 @@ _PERSON_ACTIONS = frozenset(
 )
 
 
-def notices(action: str, before: Referral, after: Referral, actor: Party | None) -> tuple[Notice, ...]:
+def notices(
+    action: str, before: Referral, after: Referral, actor: Party | None, others: Collection[Party] = ()
+) -> tuple[Notice, ...]:
     """The notices about a change by `actor` (None: no user made it): one for each party, and none for the actor.
+
+    `others` are told too, though they are no parties.
 
     The next actor always gets one, unless it is the actor. After an action inside a team (claim, release) only a new
     next actor gets one.
     """
     by_party: dict[Party, Notice] = {}
-    for party, code in _parties(action, before, after):
+    told = [(party, NOTICE_CODES.get(action, CHANGED)) for party in others]
+    for party, code in (*_parties(action, before, after), *told):
         if party != actor:
-            by_party.setdefault(party, Notice(_role(party, after), party, code))
+            by_party.setdefault(party, Notice(_role(party, after, others), party, code))
     # No notice to the person about advice: the person would wait for an appointment, and no team will see them.
     if action in _PERSON_ACTIONS and after.sent_at is not None and after.kind is not ReferralKind.ADVICE:
         return (*by_party.values(), Notice("person", None, NOTICE_CODES[action]))
@@ -89,13 +97,17 @@ def notices(action: str, before: Referral, after: Referral, actor: Party | None)
 def _parties(action: str, before: Referral, after: Referral) -> Iterator[tuple[Party, str]]:
     """The parties that a change concerns, each with a code. A party's first code counts."""
     code = NOTICE_CODES.get(action, CHANGED)
+    if action == "claim-ended":
+        yield after.recipient, code
+        return
     if action in _INTERNAL_ACTIONS:
         if after.next_actor is not None and after.next_actor != before.next_actor:
             yield after.next_actor, code
         return
     if after.recipient != before.recipient:
         yield after.recipient, NOTICE_CODES["request"]
-    yield after.requester, code
+    for party in requesting_parties(after):
+        yield party, code
     yield after.sender, code
     if after.sent_at is not None:
         # The recipient gets no notice about a draft: it has not been sent yet.
@@ -111,7 +123,9 @@ def _parties(action: str, before: Referral, after: Referral) -> Iterator[tuple[P
         yield after.next_actor, code
 
 
-def _role(party: Party, after: Referral) -> str:
-    if party == after.requester:
+def _role(party: Party, after: Referral, others: Collection[Party]) -> str:
+    if party in (after.requester, after.referrer):
         return "requester"
-    return "holder" if party == after.holder else "recipient"
+    if party == after.holder:
+        return "holder"
+    return "practice" if party in (Party(after.practice), *others) else "recipient"

@@ -17,7 +17,7 @@ from onestory.referral.lifecycle.decide import build_change
 from onestory.referral.lifecycle.model import ChangeContext, Referral, ReferralChange
 from onestory.referral.notices.domain import notices
 from onestory.shared.errors import Malformed, Unprocessable
-from onestory.shared.events import ConsumedMessage, Entry, Operation, OrderKey, RecordChanged, rank_of
+from onestory.shared.events import ConsumedMessage, Entry, Operation, OrderKey, Party, RecordChanged, rank_of
 from onestory.shared.fhir.json import elements, stated_death
 from onestory.shared.fhir.references import current_practice, general_practitioners, ods_code, organisation_shared_id
 from onestory.shared.fhir.validate import validate
@@ -166,15 +166,43 @@ def _practices(entries: Sequence[Entry]) -> Mapping[str, str]:
     return {shared_id: code for shared_id, code in codes.items() if code}
 
 
-def news_change(referral: Referral, context: ChangeContext, news: News, reason: str) -> ReferralChange | None:
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A move of a person from one practice to another (ODS codes). `from_practice`: a practice stands for the requester
+    of the referral, and not a hospital or another service.
+    """
+
+    former: str
+    practice: str
+    from_practice: bool
+
+
+def news_change(
+    referral: Referral, context: ChangeContext, news: News, reason: str, move: Move
+) -> ReferralChange | None:
     """The change of a referral that tells its parties the news; None where the referral has ended meanwhile.
 
     It does not change the status: the parties decide about that. All parties get a notice, also the holder, because no
     party made the change. The reason of a move is the person's new practice, and that of a death that a source states
-    is the source.
+    is the source. A move tells the former and the new practice too, and lets the new one act.
     """
     if not referral.is_open:
         return None
     after = replace(referral, version=referral.version + 1)
+    others: tuple[Party, ...] = ()
+    if news is News.MOVED:
+        after = replace(after, practice=_acting_practice(referral, move))
+        others = tuple(Party(practice) for practice in (move.former, move.practice) if practice)
     change = build_change(referral, after, news, context)
-    return replace(change, reason=reason, notices=notices(news, referral, after, None))
+    return replace(change, reason=reason, notices=notices(news, referral, after, None, others))
+
+
+def _acting_practice(referral: Referral, move: Move) -> str:
+    """The practice that may act for the requester after a move; empty: none.
+
+    It is the new practice where a practice stands for the requester. A hospital that has referred the person goes on by
+    itself.
+    """
+    if move.practice in ("", referral.referrer.organisation):
+        return ""
+    return move.practice if move.from_practice else ""

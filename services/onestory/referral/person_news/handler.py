@@ -24,6 +24,7 @@ from onestory.referral.person_news import store as person_news_store
 from onestory.referral.person_news.death_words import DeathWord, death_words, greatest_words, may_have_patient
 from onestory.referral.person_news.domain import (
     KnownPerson,
+    Move,
     News,
     PersonStatement,
     news,
@@ -32,6 +33,7 @@ from onestory.referral.person_news.domain import (
     update_known,
 )
 from onestory.referral.person_news.store import WaitingNews
+from onestory.referral.worklist.ended_claims import ClaimEnder
 from onestory.shared.errors import Unavailable, Unprocessable
 from onestory.shared.events import ConsumedMessage
 from onestory.shared.identity import Keys
@@ -102,8 +104,8 @@ class PersonNewsProjection:
             )
             for person_key, (before, after) in changed.items():
                 for item in news(before, after):
-                    reason = after.practice if item is News.MOVED else ""
-                    person_news_store.queue_news(transaction, person_key, item, reason)
+                    practices = (after.practice, before.practice) if item is News.MOVED else ("", "")
+                    person_news_store.queue_news(transaction, person_key, item, *practices)
         if batch.words:
             _write_words(transaction, greatest_words(batch.words))
 
@@ -225,7 +227,8 @@ class NewsSender:
                 raise _AlreadySent
 
         try:
-            decide = partial(news_change, news=waiting.news, reason=waiting.reason)
+            move = Move(waiting.former_practice, waiting.reason, waiting.from_practice)
+            decide = partial(news_change, news=waiting.news, reason=waiting.reason, move=move)
             change = await self._handler.change_without_request(waiting.referral_id, decide, delete)
             if change is None:
                 async with self._database.transaction() as transaction:
@@ -249,13 +252,21 @@ class _AlreadySent(Exception):
 def news_loop(
     settings: Settings, codec: Codec, registry: CollectorRegistry, stop: threading.Event
 ) -> Callable[[], None]:
-    """A function that sends news in a loop until `stop` is set, to be run in a thread. Raises `Misconfigured`."""
+    """A function that sends news, and ends claims of ended roles, in a loop until `stop` is set, to be run in a thread.
+
+    Raises `Misconfigured`.
+    """
     clocks, keys = clock.load_clocks(settings.referral_clocks), Keys(settings.key_secret.encode())
 
     async def run() -> None:
         async with create_pool(settings.postgres, "record") as pool:
             database = Database(pool)
-            sender = NewsSender(database, ReferralHandler(database, codec, keys, clocks), registry)
-            await run_periodically(sender.tick, _EVERY_S, stop)
+            handler = ReferralHandler(database, codec, keys, clocks)
+            sender, claims = NewsSender(database, handler, registry), ClaimEnder(database, handler, registry)
+
+            async def tick(now: datetime) -> int:
+                return await sender.tick(now) + await claims.tick(now)
+
+            await run_periodically(tick, _EVERY_S, stop)
 
     return lambda: asyncio.run(run())

@@ -21,13 +21,17 @@ _LOCK = 0x9E50
 class WaitingNews:
     """A row of `to_tell`: news for one referral that has not been sent yet.
 
-    `reason` is the new practice after a move, or the source that states a death; else empty.
+    `reason` is the new practice after a move, or the source that states a death; else empty. `former_practice` is the
+    practice before a move; else empty. `from_practice`: people are registered with the organisation that stands for the
+    requester, so it is a practice.
     """
 
     id: int
     referral_id: str
     news: News
     reason: str
+    former_practice: str
+    from_practice: bool
 
 
 def lock(transaction: psycopg.Connection) -> None:
@@ -147,7 +151,9 @@ def upsert_known(transaction: psycopg.Connection, known: Mapping[str, KnownPerso
     )
 
 
-def queue_news(transaction: psycopg.Connection, person_key: str, news: News, reason: str) -> None:
+def queue_news(
+    transaction: psycopg.Connection, person_key: str, news: News, reason: str, former_practice: str = ""
+) -> None:
     """Queues news for every open referral of a person.
 
     It takes the same lock as commands (`lifecycle/store.py`). So either this statement sees the row of a referral that
@@ -155,10 +161,10 @@ def queue_news(transaction: psycopg.Connection, person_key: str, news: News, rea
     """
     transaction.execute("select pg_advisory_xact_lock(hashtextextended('referral ' || %s, 0))", [person_key])
     transaction.execute(
-        """insert into referral.to_tell (referral_id, news, practice)
-           select referral_id, %s, %s from referral.referral
+        """insert into referral.to_tell (referral_id, news, practice, former_practice)
+           select referral_id, %s, %s, %s from referral.referral
            where person_key = %s and is_open order by referral_id""",
-        [news.value, reason, person_key],
+        [news.value, reason, former_practice, person_key],
     )
 
 
@@ -182,12 +188,38 @@ async def queue_death_news(transaction: Transaction, person_key: str, referral_i
     )
 
 
+async def registered_practice(queries: Queries, person_key: str) -> str:
+    """The practice (ODS code) that a demographic authority has named last for a person; empty: none."""
+    practice: str | None = await queries.fetchval(
+        "select practice from referral.person_known where person_key = $1", person_key
+    )
+    return practice or ""
+
+
 async def waiting_news(queries: Queries, after: int, limit: int) -> list[WaitingNews]:
     """A page of waiting news in the order of their ids, after the id `after`."""
     rows = await queries.fetch(
-        "select id, referral_id, news, practice from referral.to_tell where id > $1 order by id limit $2", after, limit
+        """select t.id, t.referral_id, t.news, t.practice, t.former_practice, exists (
+               select from referral.referral r
+               where r.person_key = split_part(t.referral_id, '-', 1) and r.referral_id = t.referral_id
+                   and (r.referrer_organisation = t.former_practice or exists (
+                       select from referral.person_known k where k.practice = r.referrer_organisation))
+           ) as from_practice
+           from referral.to_tell t where t.id > $1 order by t.id limit $2""",
+        after,
+        limit,
     )
-    return [WaitingNews(row["id"], row["referral_id"], News(row["news"]), row["practice"]) for row in rows]
+    return [
+        WaitingNews(
+            row["id"],
+            row["referral_id"],
+            News(row["news"]),
+            row["practice"],
+            row["former_practice"],
+            row["from_practice"],
+        )
+        for row in rows
+    ]
 
 
 async def delete_waiting_news(transaction: Transaction, id_: int) -> bool:

@@ -112,4 +112,5 @@ class ClaimOperation:
         ):
             outcome = await self._handler.change(command_request, task_id, expected_version, decide_claim)
         await self._audit.record_outcome(caller, outcome, f"${self._action}", command_request.correlation_id)
-        return lifecycle_request.resource_response(outcome.task, self._fhir)
+        headers = lifecycle_request.position_header(outcome)
+        return lifecycle_request.resource_response(outcome.task, self._fhir, headers=headers)

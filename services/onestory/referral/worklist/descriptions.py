@@ -188,7 +188,12 @@ NOTICES = RouteDescription(
                         code={**_TEXT, "description": "A code of the CodeSystem referral-notice."},
                         organisation=_TEXT,
                         team=_TEXT,
-                        **{"as": {**_TEXT, "enum": ["requester", "recipient", "holder", "escalation"]}},
+                        **{
+                            "as": {
+                                **_TEXT,
+                                "enum": ["requester", "recipient", "holder", "practice", "journey", "escalation"],
+                            }
+                        },
                         referral=_TEXT,
                         task=_TEXT,
                         version={**_TEXT, "description": "The ETag of the Task after the change."},

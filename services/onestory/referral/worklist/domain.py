@@ -45,7 +45,8 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorklistScope:
-    """The referrals that a list covers: those of `teams`, or those that the organisation `requester` has sent.
+    """The referrals that a list covers: those of `teams`, or those that the organisation `requester` has sent
+    or may act for, as the person's new practice.
 
     A team's list has the referrals that it received and has not given back, those that it holds otherwise (passed on,
     not accepted yet), and those that it passed on and has a question about. `received_only` leaves out the latter two.

@@ -51,13 +51,13 @@ class ListChange:
     offset: int
     referral_id: str
     teams: tuple[str, ...]
-    requester: str
+    requesters: tuple[str, ...]
     recipient: str
 
     def affects(self, scope: WorklistScope) -> bool:
         """Return whether the list may have changed."""
         if scope.requester:
-            return self.requester == scope.requester
+            return scope.requester in self.requesters
         return bool(scope.recipient_teams.intersection(self.teams))
 
 
@@ -67,8 +67,11 @@ def to_list_change(partition: int, offset: int, event: ReferralChanged) -> ListC
     if event.status != Status.DRAFT:
         parties.append(event.recipient)
     teams = dict.fromkeys(sys.intern(party.team) for party in parties if party and party.team)
-    requester, recipient = sys.intern(event.requester.organisation), sys.intern(event.recipient.organisation)
-    return ListChange(partition, offset, event.referral_id, tuple(teams), requester, recipient)
+    # The person's new practice acts for the requester. It gets a notice of the change, or has made it.
+    organisations = [party.organisation for party in parties if party and not party.team]
+    requesters = tuple(dict.fromkeys(map(sys.intern, [event.requester.organisation, *organisations])))
+    recipient = sys.intern(event.recipient.organisation)
+    return ListChange(partition, offset, event.referral_id, tuple(teams), requesters, recipient)
 
 
 def _list_changes(messages: Sequence[FollowedMessage]) -> list[ListChange]:

@@ -28,6 +28,7 @@ _TABLE = "referral.referral"
 _STATUSES = ", ".join(f"'{status}'" for status in RECIPIENT_STATUSES)
 # Held without having been received. The index on holders has the same condition.
 _HELD = f"holder_team <> '' and not (holder_team = recipient_team and status in ({_STATUSES}))"
+_OTHER_REFERRER = "referrer_organisation <> requester_organisation"
 _OTHER_IS_NEXT = "next_team <> '' and next_team <> recipient_team and next_team <> holder_team"
 # A row can name a transaction that this database has not begun yet: one from before it was restored from a copy. Such a
 # row counts as visible.
@@ -205,7 +206,15 @@ class _SqlConditions:
     def _scope_branches(self) -> list[str]:
         scope = self._scope
         if scope.requester:
-            return [f"requester_organisation = {self.value(scope.requester)}"]
+            # The last two are rare: each has an index with its condition.
+            organisation = self.value(scope.requester)
+            others = f"{_OTHER_REFERRER} and referrer_organisation = {organisation}"
+            return [
+                f"requester_organisation = {organisation}",
+                others,
+                f"practice <> '' and practice = {organisation} and requester_organisation <> {organisation}"
+                f" and not ({others})",
+            ]
         # One team is compared with `=`, not with `any`: then its index gives the rows in order.
         is_single = len(scope.teams) == 1
         teams = self.value(scope.teams[0] if is_single else list(scope.teams))

@@ -187,6 +187,7 @@ def _read_referral(raw: dict[str, Any]) -> None:
         raw[name] = _read_party(raw[name])
     raw["notices"] = tuple(Notice(**{**notice, "party": _read_party(notice["party"])}) for notice in raw["notices"])
     raw["entries"] = tuple(_read_entry(entry) for entry in raw["entries"])
+    raw["carried"] = tuple(raw["carried"])
 
 
 def _read_entry(raw: dict[str, Any]) -> Entry:

@@ -20,7 +20,7 @@ from onestory.record.summary.sections.plans import is_in_force, plan_line
 from onestory.record.summary.values import quantity_text
 from onestory.record.summary.wording import name_of, notes
 from onestory.shared.events import REFERRAL_SYSTEM
-from onestory.shared.fhir.json import concept_texts, object_of, objects_at, text_at
+from onestory.shared.fhir.json import concept_texts, listed_objects, object_of, objects_at, text_at
 from onestory.shared.fhir.references import is_advice_request
 
 _CARE_PLANS = SectionDefinition("18776-5", "Plan of care", types=frozenset(["CarePlan"]))
@@ -31,10 +31,12 @@ _FEEDING = (
     ("supplement", "instruction"),
     ("enteralFormula", "administrationInstruction"),
 )
+_MAX_COMPLETED = 10
 
 
 def plan_of_care(record: SummaryRecord) -> Section | None:
-    """The care plans in force, the open referrals and requests, and the names of the care plans that are over.
+    """The care plans in force, the open referrals and requests, the last completed referrals with their outcomes, and
+    the names of the care plans that are over.
 
     Plans for an emergency stand in their own section only.
     """
@@ -45,6 +47,7 @@ def plan_of_care(record: SummaryRecord) -> Section | None:
         Group("In force", [plan_line(record, fact) for fact in in_force]),
         Group("Referred", open_referrals(record)),
         Group("Advice asked for", open_advice(record)),
+        Group("Completed referrals", completed_referrals(record)),
         Group("Requested elsewhere", requests_elsewhere(record)),
     ]
     over = ended_remark(record, (fact for fact in care_plans if fact.id not in shown))
@@ -105,13 +108,64 @@ def _open(record: SummaryRecord, *, of_advice: bool) -> list[Line]:
     return [_referral_line(statement, fact, tasks.get(statement.shared_id, {})) for statement, fact in open_requests]
 
 
+def completed_referrals(record: SummaryRecord) -> list[Line]:
+    """A line for each of the last ten completed referrals with its outcomes, the last completed first."""
+    tasks = _tasks(record)
+    return [
+        _completed_line(statement, fact, tasks.get(statement.shared_id, {}))
+        for statement, fact in _last_completed(record)
+    ]
+
+
+def _last_completed(record: SummaryRecord) -> list[tuple[Statement, Fact]]:
+    tasks = _tasks(record)
+    completed = [
+        (statement, fact)
+        for fact in record.facts("ServiceRequest")
+        if (statement := _onestory_statement(record, fact))
+        and text_at(statement.content, "status") == "completed"
+        and not is_advice_request(statement.content)
+    ]
+    completed.sort(
+        key=lambda each: (text_at(tasks.get(each[0].shared_id, {}), "lastModified"), each[1].id), reverse=True
+    )
+    return completed[:_MAX_COMPLETED]
+
+
+def _completed_line(statement: Statement, fact: Fact, task: Mapping[str, Any]) -> Line:
+    details = [*concept_texts(statement.content, "reasonCode"), *_outcomes(task)]
+    if ended := text_at(task, "lastModified"):
+        details.append(f"Completed {summary_dates.shown(ended)}")
+    if statement.content.get("basedOn"):
+        details.append("Part of a journey: the team that held an earlier referral referred on")
+    return Line(fact, [strong(text(name_of(statement.content)))], [text(each) for each in dict.fromkeys(details)])
+
+
+def _outcomes(task: Mapping[str, Any]) -> Iterator[str]:
+    """The outputs of a Task in words: texts, codes, and the names of documents."""
+    for output in listed_objects(task.get("output")):
+        document = object_of(output, "valueReference")
+        words = [
+            text_at(output, "valueString"),
+            *concept_texts(output, "valueCodeableConcept"),
+            text_at(document, "display"),
+            text_at(object_of(output, "valueAttachment"), "title"),
+        ]
+        named = next(filter(None, words), "")
+        kind = text_at(document, "reference").partition("/")[0]
+        if named or kind:
+            yield f"Outcome: {named or f'see {kind}'}"
+
+
 def is_shown_referral(record: SummaryRecord, fact: Fact) -> bool:
-    """Whether it is an open referral, or a Task of any referral that OneStory manages."""
+    """Whether it is an open or shown completed referral, or a Task of any referral that OneStory manages."""
     statement = _onestory_statement(record, fact)
     if statement is None:
         return False
-    is_open = fact.resource_type == "ServiceRequest" and text_at(statement.content, "status") in _OPEN
-    return is_open or fact.resource_type == "Task"
+    if fact.resource_type != "ServiceRequest":
+        return fact.resource_type == "Task"
+    status = text_at(statement.content, "status")
+    return status in _OPEN or (status == "completed" and any(fact.id == each.id for _, each in _last_completed(record)))
 
 
 def _onestory_statement(record: SummaryRecord, fact: Fact) -> Statement | None:
