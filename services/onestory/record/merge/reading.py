@@ -174,7 +174,7 @@ _LONG_TEXTS = (
     ("section", "text", "div"),
     ("text", "div"),
 )
-_LINKS = r"(?:['\u2019]?s)?(?: (?:has|had|have|is|was|with|who|a|an|valid|own|in place))*+ "
+_LINKS = r"(?:['\u2019]?s)?(?: (?:has|had|have|is|was|with|who|a|an|valid|own|in place)(?![a-z0-9]))*+ "
 """Words between another person and the decision that is theirs."""
 _MARKUP = re.compile(r"<[^<>]*+>")
 

@@ -31,6 +31,7 @@ class PlacesAround(NamedTuple):
     emergency: frozenset[Code]
     stay_words: tuple[str, ...]
     virtual_words: tuple[str, ...]
+    away_words: tuple[str, ...]
     death_codes: frozenset[Code]
     death_words: frozenset[str]
     death_documents: frozenset[str]
@@ -58,6 +59,7 @@ def places_around() -> PlacesAround:
         emergency=frozenset(map(_code, data["emergency"])),
         stay_words=tuple(data["stay-words"]),
         virtual_words=tuple(data["virtual-ward-words"]),
+        away_words=tuple(data["away-words"]),
         death_codes=frozenset((_SNOMED, str(code)) for code in data["death-codes"]),
         death_words=frozenset(data["death-words"]),
         death_documents=frozenset(data["death-documents"]),

@@ -205,6 +205,13 @@ def _copied(value: Any, hidden: Hidden, gone: frozenset[str], name: str = "") ->
     for key, each in value.items():
         if (key in _REASONS and codes_of(value, key) & hidden.codes) or (key == "data" and name in _ATTACHMENTS):
             continue
+        if (
+            name == "reaction"
+            and key == "description"
+            and isinstance(each, str)
+            and _tells_too_much(each, hidden.texts)
+        ):
+            continue
         if key != "note":
             copied[key] = _copied(each, hidden, gone, key)
         elif notes := [note for note in objects_at(each) if not _is_note_hidden(note, hidden)]:

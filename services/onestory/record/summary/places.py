@@ -270,7 +270,7 @@ def _denials() -> _Denials:
     return _Denials(
         # A clause ends at a dash between spaces and at other marks: "no lone visits - violent patient" is an alert.
         re.compile(rf"{words_pattern(table['before']).pattern}(?: [a-z0-9'/]++){{0,5}} ?$"),
-        re.compile(rf"^[\s:;,.=()-]*{words_pattern(table['after']).pattern}[\s.)]*$"),
+        re.compile(rf"^(?: (?!not?\b)[a-z]++){{0,2}}[\s:;,.=()-]*{words_pattern(table['after']).pattern}[\s.)]*$"),
         words_pattern(table["anywhere"]),
         frozenset(table["values"]),
         tuple(table["value-begins"]),

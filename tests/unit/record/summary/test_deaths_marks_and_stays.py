@@ -182,3 +182,35 @@ def test_an_appointment_that_two_sources_hold_is_one_line() -> None:
     assert told(booked("a", GP, at), booked("b", HOSPITAL, at))["Next appointments"].count("Renal clinic") == 1
     other = booked("b", HOSPITAL, "2026-12-02T11:00:00Z")
     assert told(booked("a", GP, at), other)["Next appointments"].count("Renal clinic") == 2
+
+
+def test_a_stay_in_a_care_home_is_no_stay_in_hospital() -> None:
+    notice = told(stay("r", GP, "2026-11-20", type=[{"text": "Respite care"}]))["Please note"]
+
+    assert "Staying elsewhere now" in notice
+    assert "In hospital" not in notice
+
+
+def test_an_appointment_that_the_person_declined_says_so() -> None:
+    who = [{"actor": {"reference": "Patient/9990000018"}, "status": "declined"}]
+    visit = said("Appointment", "a", status="booked", description="Visit", start="2026-12-02", participant=who)
+
+    assert "The person has declined it" in told(visit)["Next appointments"]
+
+
+def test_a_document_that_another_one_replaces_is_counted_only() -> None:
+    old = said("DocumentReference", "old", status="current", description="First letter", date="2026-11-18")
+    relates = [{"code": "replaces", "target": {"reference": "DocumentReference/old-a81001"}}]
+    new = said("DocumentReference", "new", status="current", description="Corrected letter", relatesTo=relates)
+    documents = told(old, new)["Last letters and documents"]
+
+    assert "Corrected letter" in documents
+    assert "First letter" not in documents
+    assert "1 that are earlier versions or copies" in documents
+
+
+def test_a_vaccination_that_was_refused_says_why_in_words() -> None:
+    why = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "PATOBJ"}]}
+    refused = said("Immunization", "i", status="not-done", vaccineCode={"text": "MMR"}, statusReason=why)
+
+    assert "Not done: patient objection" in told(refused)["Immunisations"]

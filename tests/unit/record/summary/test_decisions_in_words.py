@@ -33,6 +33,7 @@ def observed(name: str, value: str = "", local_id: str = "o", organisation: str 
         "Mother is not for resuscitation",
         "Wife's DNACPR",
         "Father had a DNACPR",
+        "Mother has advance decision",
         "Carer has lasting power of attorney",
     ],
 )

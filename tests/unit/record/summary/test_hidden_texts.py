@@ -108,12 +108,16 @@ def test_an_entry_that_names_another_person_is_left_out_but_not_the_persons_own_
 
 def test_an_allergy_stays_without_the_note_of_somebody_else() -> None:
     notes = [{"text": "Mother says that he had a rash"}, {"text": "Rash in 2001"}]
-    allergy = said("AllergyIntolerance", "a", clinicalStatus=ACTIVE, code={"text": "Penicillin"}, note=notes)
+    reaction = [{"manifestation": [{"text": "Hives"}], "description": "Mother said that he went blue"}]
+    allergy = said(
+        "AllergyIntolerance", "a", clinicalStatus=ACTIVE, code={"text": "Penicillin"}, note=notes, reaction=reaction
+    )
 
     copy = copied(ASTHMA, allergy)
 
     assert "Penicillin" in copy
     assert "Rash in 2001" in copy
+    assert "Hives" in copy
     assert "Mother" not in copy
 
 

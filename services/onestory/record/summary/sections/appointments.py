@@ -108,6 +108,9 @@ def _with(record: SummaryRecord, fact: Fact) -> Iterator[str]:
     """Yields with whom and where."""
     statement = record.shown(fact)
     for participant in objects_at(statement.content, "participant"):
+        is_person = text_at(participant, "actor", "reference").startswith("Patient/")
+        if is_person and text_at(participant, "status") == "declined":
+            yield "The person has declined it"
         found = actor(record, statement, object_of(participant, "actor"))
         if found and text_at(participant, "status") != "declined":
             yield ", ".join([found.name, *found.phones])

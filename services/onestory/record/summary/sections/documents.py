@@ -17,7 +17,7 @@ from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.section import ONESTORY_SECTIONS, Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.sections.about_me import is_about_me
-from onestory.shared.fhir.json import concept_texts, objects_at, text_at
+from onestory.shared.fhir.json import concept_texts, object_of, objects_at, text_at
 
 _DOCUMENTS = SectionDefinition("documents", "Last letters and documents", types=frozenset())
 _TYPES = ("Composition", "DocumentReference")
@@ -27,7 +27,9 @@ _MAX_SHOWN, _MAX_NAMED = 5, 10
 def documents(record: SummaryRecord) -> Section | None:
     """The last five documents that are neither plans nor About Me; None if there are none."""
     facts = wording.newest_first(record, (fact for fact in record.facts(*_TYPES) if is_letter(record, fact)))
-    current = [fact for fact in facts if text_at(record.shown(fact).content, "status") != "superseded"]
+    replaced = _replaced(record, facts)
+    newest = [fact for fact in facts if record.shown(fact).shared_id not in replaced]
+    current = [fact for fact in newest if text_at(record.shown(fact).content, "status") != "superseded"]
     once = _each_once(record, current)
     older = [f"{_title(record, fact)} ({date_or_none_stated(record.shown(fact))})" for fact in once[_MAX_SHOWN:]]
     more = f" and {len(older) - _MAX_NAMED} more" if len(older) > _MAX_NAMED else ""
@@ -43,6 +45,18 @@ def documents(record: SummaryRecord) -> Section | None:
 def is_letter(record: SummaryRecord, fact: Fact) -> bool:
     """Whether it is a document that no other section shows."""
     return fact.resource_type in _TYPES and not (record.place(fact) or is_about_me(record, fact))
+
+
+def _replaced(record: SummaryRecord, facts: Sequence[Fact]) -> set[str]:
+    """The ids of the documents that another one says it replaces."""
+    found = set()
+    for fact in facts:
+        statement = record.shown(fact)
+        for each in objects_at(statement.content, "relatesTo"):
+            if text_at(each, "code") == "replaces":
+                target = object_of(each, "target") or object_of(each, "targetReference")
+                found.add(text_at(record.resolve(statement, target) or {}, "id"))
+    return found - {""}
 
 
 def _each_once(record: SummaryRecord, facts: Sequence[Fact]) -> list[Fact]:

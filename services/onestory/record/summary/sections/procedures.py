@@ -43,6 +43,15 @@ _NOT_GIVEN = "Declined or not given"
 _NOT_DONE = "Declined or not done"
 _NOT_BEGUN = {"not-done", "preparation"}
 _STATUS_WORDS = {"not-done": "Not done", "entered-in-error": "Entered in error"}
+_REASONS = {
+    "PATOBJ": "patient objection",
+    "IMMUNE": "immunity",
+    "MEDPREC": "medical precaution",
+    "OSTOCK": "product out of stock",
+    "RELIG": "religious objection",
+    "PHILISOP": "philosophical objection",
+}
+"""Words for codes of http://hl7.org/fhir/R4/valueset-immunization-status-reason.html and v3-ActReason."""
 _GIVEN = {"", "completed"}
 _DAY = re.compile(r"[0-9]{1,2} [A-Z][a-z]{2} [0-9]{4}")
 MAX_NAMED = 10
@@ -258,7 +267,7 @@ def _dose_numbers(content: Mapping[str, Any]) -> Iterator[str]:
 
 def _declined(content: Mapping[str, Any]) -> Iterator[str]:
     status = text_at(content, "status")
-    why = concept_texts(content, "statusReason")
+    why = [_REASONS.get(each, each) for each in concept_texts(content, "statusReason")]
     yield ": ".join(each for each in [_STATUS_WORDS.get(status, ""), *why] if each)
     yield from _dose_numbers(content)
     yield from concept_texts(content, "reasonCode")

@@ -49,7 +49,8 @@ _NOT_HEARD_FOR = timedelta(days=60)
 """A stay that its source has not sent again for so long may have been left open."""
 
 HOSPITAL, EMERGENCY, VIRTUAL, OTHER = "In hospital now", "In an emergency department now", "On a virtual ward now", ""
-_WORDS = {HOSPITAL: "Hospital stay", EMERGENCY: "Emergency attendance", VIRTUAL: "Virtual ward"}
+AWAY = "Staying elsewhere now"
+_WORDS = {HOSPITAL: "Hospital stay", EMERGENCY: "Emergency attendance", VIRTUAL: "Virtual ward", AWAY: "Stay"}
 
 
 def stay(record: SummaryRecord) -> Section | None:
@@ -143,7 +144,9 @@ def _kind(record: SummaryRecord, fact: Fact) -> str:
         return VIRTUAL
     if codes & data.emergency:
         return EMERGENCY
-    return HOSPITAL if codes & data.stays or any(each in words for each in data.stay_words) else OTHER
+    if not (codes & data.stays or any(each in words for each in data.stay_words)):
+        return OTHER
+    return AWAY if any(each in words for each in data.away_words) else HOSPITAL
 
 
 def _begin(record: SummaryRecord, fact: Fact) -> datetime:
