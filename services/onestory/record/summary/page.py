@@ -150,7 +150,8 @@ def _section(index: int, part: _Section) -> str:
 
 
 _TABLE = re.compile(r"<table( class=\"grid\")?>(<caption>[^<]*</caption>)<thead>(.*?)</thead>")
-_FIRST_CAPTION = re.compile(r"\A(<div[^>]*><table[^>]*>)<caption>([^<]*)")
+# A caption with a colon is a heading of its own, such as `Not allergies: medicines to avoid`.
+_FIRST_CAPTION = re.compile(r"\A(<div[^>]*><table[^>]*>)<caption>([^<:]{1,60})(?=</caption>)")
 _MEDICINES = '<th scope="col">Medicine</th>'
 _PLAIN_HEADS = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
 

@@ -355,3 +355,11 @@ def test_a_source_that_only_adds_to_a_name_shows_what_it_adds(own: str, words: s
 
     assert shown.count("matched by computer") == 1
     assert (words in shown) if words else (", as “" not in shown)
+
+
+def test_a_caption_that_says_what_its_lines_are_not_stays_above_them() -> None:
+    warning = said("Flag", "w", status="active", code={"text": "Avoid NSAIDs"})
+    page = summary_page(summarise(known(warning), NOW).document).decode()
+
+    assert "Allergies and intolerances</h2>" in page
+    assert "<caption>Not allergies: medicines to avoid" in page
