@@ -239,7 +239,7 @@ def qualification(said: str) -> Qualification:
         kinds.add(rules.kinds_before[_worded(found[1])])
         rest = rest[found.end() :].lstrip(" :-")
     after = rest[found.end() :].strip(" ?:-,.") if (found := rules.relative_first.match(rest)) else ""
-    if after and found and not rules.of_person.search(after):
+    if after and found and not rules.of_person.search(_PARTS.split(after, maxsplit=1)[0]):
         # "Mother: asthma" tells of her illness in any type; "Wife helpful" may be about anything.
         is_heading = rest[found.end() :].lstrip()[:1] in (":", "-")
         kinds.add(FAMILY_HISTORY if is_heading else RELATIVE)

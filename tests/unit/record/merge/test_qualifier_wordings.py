@@ -41,6 +41,7 @@ def joined(*statements: Statement) -> list[int]:
         "Paternal hx of IHD",
         "Mother's side: ovarian cancer",
         "Wife has dementia",
+        "Mother - dementia, pt is carer",
         "Positive FH IHD",
         "+ve FH colon ca",
         "Family: polycystic kidneys",

@@ -83,6 +83,7 @@ def test_an_aside_stays_in_the_section_of_its_type() -> None:
         ("Procedure", {"status": "not-done", "code": concept("Penicillin allergy challenge")}),
         ("Communication", {"payload": [{"contentString": "Please update allergy status"}]}),
         ("ClinicalImpression", {"summary": "If allergic to penicillin give clarithromycin."}),
+        ("ClinicalImpression", {"summary": "Reviewed. No new allergies."}),
         ("ClinicalImpression", {"summary": "Mother allergic to penicillin."}),
         ("ClinicalImpression", {"summary": "Rash likely viral, not due to amoxicillin."}),
         ("ClinicalImpression", {"summary": "No signs of anaphylaxis after amoxicillin."}),
