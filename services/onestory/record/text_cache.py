@@ -24,6 +24,9 @@ class CachedTextFunction(Generic[Result]):
         self._read = read
 
     def __call__(self, *arguments: Any) -> Result:
+        if len(arguments) == 1 and len(arguments[0]) <= MAX_CACHED_LENGTH:
+            # The fast path: most functions read one short text.
+            return self._cached(arguments[0])
         for argument in arguments:
             if isinstance(argument, str) and len(argument) > MAX_CACHED_LENGTH:
                 cut = [each[: self._read] if isinstance(each, str) else each for each in arguments]

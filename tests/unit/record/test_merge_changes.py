@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,9 +80,9 @@ def test_facts_that_are_kept_apart_are_changed_and_none_of_them_is_new() -> None
 
 def test_a_new_contradiction_changes_the_facts_on_its_sides() -> None:
     conflict = FactConflict("refuted", "One source has refuted it.", (("a",), ("c",)))
-    contradicted = replace(GOUT, conflicts=(conflict,))
+    contradicted = msgspec.structs.replace(GOUT, conflicts=(conflict,))
 
-    since = changes(merged(GOUT), merged(contradicted, replace(FALL, conflicts=(conflict,))))
+    since = changes(merged(GOUT), merged(contradicted, msgspec.structs.replace(FALL, conflicts=(conflict,))))
 
     assert [change.fact for change in since.changed] == [contradicted]
     assert len(since.new) == 1

@@ -31,6 +31,7 @@ from onestory.record.merge.allergy_phrases import (
 )
 from onestory.record.merge.medicine_warnings import warning_named
 from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, objects_at, text_at, values_at
+from onestory.shared.fhir.resource import read_once
 
 _BY_THEIR_NAME = ("Condition", "Observation", "Flag", "DetectedIssue", "AdverseEvent")
 """Types whose name tells of an allergy; then the statement is about nothing else."""
@@ -93,6 +94,7 @@ def _is_of_category(content: Mapping[str, Any]) -> bool:
     return "category" in content and any(_plain(each) in headings for each in concept_texts(content, "category"))
 
 
+@read_once
 def _read_allergy_intolerance(content: Mapping[str, Any]) -> AllergyReading:
     words = _all_words(content.get("code"))
     if without := _without_allergen(words, codes_of(content, "code")):
@@ -118,6 +120,7 @@ def _read_allergy_intolerance(content: Mapping[str, Any]) -> AllergyReading:
     return reading._replace(categories=stated or reading.categories) if reading.standing != DENIED else reading
 
 
+@read_once
 def _read_observation(content: Mapping[str, Any]) -> AllergyReading | None:
     if "valueQuantity" in content or content.get("status") in _NO_VALUE:
         return None

@@ -63,23 +63,31 @@ class Site(NamedTuple):
 
 def site_of(content: Mapping[str, Any], rules: MergeRules) -> Site:
     """The body site that a resource states; all parts are empty if it states none."""
-    sites = content.get("bodySite")
+    sides = frozenset().union(*[_sides(content[each], rules) for each in ("code", "bodySite") if each in content])
+    if "bodySite" not in content:
+        return Site(frozenset(), frozenset(), sides)
+    sites = content["bodySite"]
     found = frozenset(codes(sites, rules.system_aliases))
     words = frozenset(filter(None, (worded(each.get("text")) for each in objects(sites))))
-    return Site(found, frozenset() if found else words, frozenset(_sides(content, rules)))
+    return Site(found, frozenset() if found else words, sides)
 
 
-def _sides(content: Mapping[str, Any], rules: MergeRules) -> Iterator[str]:
-    for element in ("code", "bodySite"):
-        for concept in objects(content.get(element)):
-            displays = {text(each.get("display")) for each in objects(concept.get("coding"))}
-            # A side that the code itself names is compared with the codes.
-            if not any(_sides_named(display, rules) for display in displays):
-                yield from _sides_named(text(concept.get("text")), rules)
+def _sides(concepts: object, rules: MergeRules) -> frozenset[str]:
+    found: set[str] = set()
+    for concept in objects(concepts):
+        named = _sides_named(text(concept.get("text")), rules)
+        # A side that the code itself names is compared with the codes.
+        if named and not any(_sides_named(text(each.get("display")), rules) for each in objects(concept.get("coding"))):
+            found |= named
+    return frozenset(found)
 
 
 def _sides_named(words: str, rules: MergeRules) -> set[str]:
-    return {rules.sides[word] for word in _WORD.findall(words[:2000].casefold()) if word in rules.sides}
+    return (
+        {rules.sides[word] for word in _WORD.findall(words[:2000].casefold()) if word in rules.sides}
+        if words
+        else set()
+    )
 
 
 @dataclass(frozen=True, slots=True)

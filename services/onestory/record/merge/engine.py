@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from onestory.record.merge import condition, judgement, pairs
 from onestory.record.merge import conflicts as merge_conflicts
@@ -132,7 +133,7 @@ def _with_medicine_groups(
         members = [ordinals[each.shared_id] for each in fact.members]
         key = next((found for ordinal in members if (found := groups.key(ordinal))), "")
         own = sorted(each.statement.shared_id for ordinal in members for each in issues.get(ordinal, ()))
-        return replace(fact, medicine=key, issues=tuple(own)) if key or own else fact
+        return msgspec.structs.replace(fact, medicine=key, issues=tuple(own)) if key or own else fact
 
     return tuple([grouped(fact) if fact.resource_type in _MEDICINE_TYPES else fact for fact in facts])
 

@@ -47,10 +47,10 @@ def read_judgements(statements: Iterable[Statement], ordinals: Mapping[str, int]
     A judgement names only statements that are in `ordinals`, so it reveals nothing hidden. It may name a
     statement under another identity of the person, such as the one before the NHS number was known.
     """
-    by_resource = {_resource(shared_id): shared_id for shared_id in sorted(ordinals)}
-    verdicts = [(statement, verdict_of(statement)) for statement in statements]
+    judged = [(statement, verdict) for statement in statements if (verdict := verdict_of(statement))]
+    by_resource = {_resource(shared_id): shared_id for shared_id in sorted(ordinals)} if judged else {}
     oldest_first = sorted(
-        ((statement, verdict) for statement, verdict in verdicts if verdict),
+        judged,
         key=lambda judged: (judged[0].recorded_at, judged[0].event_id, judged[0].shared_id),
     )
     return tuple(

@@ -13,6 +13,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
+from onestory.shared.fhir.resource import Resource
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -30,6 +34,10 @@ class Statement:
     recorded_at: datetime
     broker_time: datetime
     content: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if type(self.content) is not Resource:
+            object.__setattr__(self, "content", Resource(self.content))
 
     @property
     def source(self) -> tuple[str, str]:
@@ -95,8 +103,7 @@ HINTS = frozenset(["dose-wording", "same-ingredient"])
 """Kinds of conflicts that are information: other words for a dose, and lines of one medicine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True):
     """One fact: the statements that are joined into one line.
 
     `id` is the smallest shared id of its members. The first of `members` is the statement that is shown. `joins` is

@@ -15,7 +15,7 @@ from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.values import bare_codes
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.errors import Misconfigured
-from onestory.shared.fhir.json import objects, text
+from onestory.shared.fhir.resource import NOTHING, Concept, concept_at, read_once
 
 FAMILY_HISTORY = "family-history"
 RULED_OUT = "ruled-out"
@@ -163,7 +163,7 @@ def qualifier_of(resource_type: str, content: Mapping[str, Any]) -> str:
         return ""
     if resource_type == "FamilyMemberHistory":
         return FAMILY_HISTORY
-    found = _kinds_of_concepts(_concepts(content), rules)
+    found = set(_kinds_of_concept(_named(content)))
     if resource_type == "Condition" and "verificationStatus" in content:
         stated = bare_codes(content["verificationStatus"])
         found.update(kind for code in stated if (kind := rules.verification.get(code)))
@@ -180,20 +180,12 @@ def qualifier_of(resource_type: str, content: Mapping[str, Any]) -> str:
     )
 
 
-def _kinds_of_concepts(concepts: Iterable[Mapping[str, Any]], rules: QualifierRules) -> set[str]:
-    """The kinds of the words and codes. This loop runs for every statement, so it calls little."""
-    found: set[str] = set()
-    for concept in concepts:
-        codings = concept.get("coding")
-        for coding in (concept, *(codings if isinstance(codings, list) else (codings,))):
-            if isinstance(coding, dict):
-                said = coding.get("text" if coding is concept else "display")
-                if isinstance(said, str) and (kinds := qualification(said).kinds):
-                    found |= kinds
-                code = coding.get("code")
-                if isinstance(code, str) and code in rules.codes and text(coding.get("system")).startswith(_SNOMED):
-                    found.add(rules.codes[code])
-    return found
+@read_once
+def _kinds_of_concept(concept: Concept) -> frozenset[str]:
+    """The kinds of the words and codes."""
+    kinds = qualifier_rules().codes
+    by_code = {kinds[code] for code in _snomed_codes(concept) if code in kinds}
+    return frozenset(by_code).union(*[qualification(name).kinds for name in concept.names])
 
 
 def denies_allergy(said: str) -> bool:
@@ -203,18 +195,28 @@ def denies_allergy(said: str) -> bool:
 
 def tells_of_relative(content: Mapping[str, Any]) -> bool:
     """Whether an Observation tells of the family, by its words or code, or answers for a relative ("Father": "MI")."""
-    if "valueString" in content or "valueCodeableConcept" in content:
-        rules = qualifier_rules()
-        names = (" ".join(said.casefold().split()).strip(" :") for said in texts_of(content))
-        if any(name in rules.family_headings or rules.relative.fullmatch(name) for name in names):
-            return True
-    return any(map(_MAY_BE_FAMILY.search, texts_of(content))) and qualifier_of("Observation", content) == FAMILY_HISTORY
+    concept = _named(content)
+    if ("valueString" in content or "valueCodeableConcept" in content) and _is_family_heading(concept):
+        return True
+    return _may_be_family(concept) and qualifier_of("Observation", content) == FAMILY_HISTORY
+
+
+@read_once
+def _is_family_heading(concept: Concept) -> bool:
+    rules = qualifier_rules()
+    names = (" ".join(name.casefold().split()).strip(" :") for name in concept.names)
+    return any(name in rules.family_headings or rules.relative.fullmatch(name) for name in names)
+
+
+@read_once
+def _may_be_family(concept: Concept) -> bool:
+    return any(map(_MAY_BE_FAMILY.search, concept.names))
 
 
 def topics_of(content: Mapping[str, Any]) -> frozenset[str]:
     """What the statement is about without its qualifiers: SNOMED CT codes, and its words in an order of their own."""
     about = qualifier_rules().about
-    codes = list(_snomed_codes(content))
+    codes = list(_snomed_codes(_named(content)))
     found = {code for own in codes for code in about.get(own, (own,))}
     return frozenset(found | {topic for said in texts_of(content) if (topic := _topic(qualification(said).rest))})
 
@@ -274,25 +276,18 @@ def _worded(found: str) -> str:
     return " ".join(found.split())
 
 
-def texts_of(content: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the texts and displays of the code of a statement."""
-    for concept in _concepts(content):
-        if said := text(concept.get("text")):
-            yield said
-        for coding in objects(concept.get("coding")):
-            if said := text(coding.get("display")):
-                yield said
+def texts_of(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """The texts and displays of the code of a statement."""
+    return _named(content).names
 
 
-def _snomed_codes(content: Mapping[str, Any]) -> Iterator[str]:
-    for concept in _concepts(content):
-        for coding in objects(concept.get("coding")):
-            if text(coding.get("system")).startswith(_SNOMED) and (code := text(coding.get("code"))):
-                yield code
+def _snomed_codes(concept: Concept) -> Iterator[str]:
+    return (code for system, code in concept.codes if system.startswith(_SNOMED) and code)
 
 
-def _concepts(content: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _named(content: Mapping[str, Any]) -> Concept:
+    """What the statement is about."""
     for element in _ELEMENTS:
         if element in content:
-            return objects(content[element])
-    return ()
+            return concept_at(content, element)
+    return NOTHING

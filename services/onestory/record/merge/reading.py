@@ -18,6 +18,7 @@ from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import bare_codes, codes
 from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, text, values_at
+from onestory.shared.fhir.resource import NOTHING, Concept, concept_at, read_once
 
 WITHDRAWN = "entered-in-error"
 MODIFIER_ELEMENTS = frozenset(["modifierExtension", "implicitRules"])
@@ -101,7 +102,10 @@ class StatementReader:
     def _codes(self, resource_type: str, content: Mapping[str, Any]) -> frozenset[Code]:
         rules = self._rules
         elements = ("medicationCodeableConcept",) if resource_type in MEDICINE_TYPES else _CODE_ELEMENTS
-        stated = codes(first_present(content, *elements), rules.system_aliases)
+        concept = next((concept_at(content, element) for element in elements if element in content), NOTHING)
+        aliases = rules.system_aliases
+        # A code without a system cannot join two statements.
+        stated = [(aliases.get(system, system), code) for system, code in concept.codes if system and code]
         found_codes = [code for code in stated if rules.is_specific(code)]
         if resource_type in MEDICINE_TYPES:
             found_codes = [present_code(code) for code in found_codes]
@@ -287,23 +291,30 @@ def is_plan_by_words(resource_type: str, content: Mapping[str, Any]) -> bool:
         return bool(answered(content))
     if "valueString" in content and decision_in(text(content["valueString"])) not in ("", UNCLEAR):
         return True
-    values = _texts(content, long=False) if resource_type in _TITLED else _concepts(content, _CONCEPTS)
-    return any(map(names_plan, values))
+    for element in _CONCEPTS:
+        if element in content and _names_plan(concept_at(content, element)):
+            return True
+    return resource_type in _TITLED and any(map(names_plan, _titles(content)))
+
+
+@read_once
+def _names_plan(concept: Concept) -> bool:
+    return any(map(names_plan, concept.texts))
 
 
 def _texts(content: Mapping[str, Any], *, long: bool) -> Iterator[str]:
-    yield from _concepts(content, _CONCEPTS)
-    for path in (*_TEXTS, *_LONG_TEXTS) if long else _TEXTS:
+    for element in _CONCEPTS:
+        yield from concept_at(content, element).texts
+    yield from _titles(content)
+    if long:
+        yield from _strings(content, _LONG_TEXTS)
+
+
+def _titles(content: Mapping[str, Any]) -> Iterator[str]:
+    return _strings(content, _TEXTS)
+
+
+def _strings(content: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    for path in paths:
         if path[0] in content:
             yield from (found for found in values_at(content, *path) if isinstance(found, str))
-
-
-def _concepts(content: Mapping[str, Any], elements: Iterable[str]) -> Iterator[str]:
-    for element in elements:
-        stated = content.get(element)
-        if isinstance(stated, dict):
-            # The fast path: most are one concept.
-            if words := concept_text(stated):
-                yield words
-        elif stated is not None:
-            yield from concept_texts(content, element)

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from onestory.record.merge.values import worded
+from onestory.record.text_cache import CachedTextFunction, cache_texts
 from onestory.shared.fhir.json import extensions, objects, text
 
 
 class Vaccines(NamedTuple):
-    """The kinds of vaccination: the words and the codes of each."""
+    """The kinds of vaccination: those that a text names, and those of the codes."""
 
-    words: Mapping[str, tuple[str, ...]]
+    kinds_named: CachedTextFunction[frozenset[str]]
     codes: Mapping[str, str]
 
     def kinds(self, content: Mapping[str, Any]) -> frozenset[str]:
@@ -29,13 +30,19 @@ class Vaccines(NamedTuple):
         names = " ".join([worded(concept.get("text")), *(worded(each.get("display")) for each in codings)])
         if not names.strip():
             return coded
-        return coded.union(kind for kind, words in self.words.items() if any(word in names for word in words))
+        return coded | self.kinds_named(names)
 
 
 def vaccines_of(table: Mapping[str, Any]) -> Vaccines:
     """The kinds of the data file. Raises `KeyError` or `TypeError` if something is missing."""
     codes = {code: kind for kind, each in table.items() for code in each["codes"]}
-    return Vaccines({kind: tuple(each["words"]) for kind, each in table.items()}, codes)
+    words_of = {kind: tuple(each["words"]) for kind, each in table.items()}
+
+    @cache_texts(4096)
+    def kinds_named(names: str) -> frozenset[str]:
+        return frozenset(kind for kind, words in words_of.items() if any(word in names for word in words))
+
+    return Vaccines(kinds_named, codes)
 
 
 def _concepts(content: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

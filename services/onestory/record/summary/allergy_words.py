@@ -26,6 +26,7 @@ from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.wording import name_of, notes
 from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, objects_at, text_at, values_at
+from onestory.shared.fhir.resource import read_once
 
 LIFE_THREATENING, HIGH, USUAL, LOW = 3, 2, 1, 0
 """How dangerous an allergy is; the greatest stands first."""
@@ -184,6 +185,7 @@ def danger_of(record: SummaryRecord, fact: Fact) -> int:
     return LOW if criticalities == {"low"} or (only_intolerance and is_mild) else USUAL
 
 
+@read_once
 def is_severe(content: Mapping[str, Any]) -> bool:
     """Whether a statement tells of a reaction that threatens life."""
     severe = page_words().severe_codes

@@ -12,6 +12,7 @@ from onestory.record.summary.doses import UNITS, count_text, timing_words
 from onestory.record.summary.values import between, period_text, quantity_text
 from onestory.shared.fhir.dates import DateSpan, parse_date
 from onestory.shared.fhir.json import objects_at, text_at
+from onestory.shared.fhir.resource import read_once
 
 # Choices of type that hold the clinical date, such as `effective[x]`.
 _CHOICES = ("effective", "occurrence", "performed", "timing")
@@ -34,7 +35,7 @@ _OTHER_DATES = (
     ("recorded", ""),
     ("recordedOn", ""),
 )
-
+_ALL_DATES = _CLINICAL_DATES + _OTHER_DATES
 # Elements with the day on which a clinician or a system entered the statement.
 _RECORDED = ("recordedDate", "recorded", "dateAsserted")
 
@@ -55,15 +56,21 @@ def clinical_date(statement: Statement) -> DateSpan:
 
     The newest event of a Timing counts.
     """
-    for written in _dates(statement.content, _CLINICAL_DATES + _OTHER_DATES):
-        if known := parse_date(written):
-            return known
-    return summary_dates.at(statement.recorded_at)
+    return _stated_date(statement.content) or summary_dates.at(statement.recorded_at)
+
+
+@read_once
+def _stated_date(content: Mapping[str, Any]) -> DateSpan | None:
+    return next((known for written in _dates(content, _ALL_DATES) if (known := parse_date(written))), None)
 
 
 def clinical_date_text(statement: Statement) -> str:
     """The clinical date as text, also if it is in words such as "in childhood"; "" if the statement has none."""
-    content = statement.content
+    return _stated_date_text(statement.content)
+
+
+@read_once
+def _stated_date_text(content: Mapping[str, Any]) -> str:
     if written := next(_dates(content, _CLINICAL_DATES), ""):
         return summary_dates.shown(written)
     words = next((found for choice in _CHOICES if (found := date_text(content, choice))), "")

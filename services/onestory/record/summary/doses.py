@@ -20,6 +20,7 @@ from onestory.record.summary.notation import (
 )
 from onestory.record.summary.values import COMPARATORS, between, period_text, value_as_text
 from onestory.shared.fhir.json import codes_of, concept_text, concept_texts, number_text, objects_at, text_at, values_at
+from onestory.shared.fhir.resource import read_once
 
 UNITS = {"s": "second", "min": "minute", "h": "hour", "d": "day", "wk": "week", "mo": "month", "a": "year"}
 """UCUM units of time, as words."""
@@ -31,8 +32,13 @@ _RATIO_UNITS = ("numerator", "denominator")
 
 def doses(content: Mapping[str, Any]) -> list[str]:
     """The dosage instructions of a request or statement, as text."""
+    return list(_doses(content))
+
+
+@read_once
+def _doses(content: Mapping[str, Any]) -> tuple[str, ...]:
     found = [_dose(dosage) for name in ("dosageInstruction", "dosage") for dosage in objects_at(content, name)]
-    return [dose for dose in found if dose]
+    return tuple([dose for dose in found if dose])
 
 
 def _dose(dosage: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from onestory.record.merge.model import Fact, Statement
@@ -161,7 +161,8 @@ def fact_status(record: SummaryRecord, facts: Sequence[Fact]) -> MedicineStatus:
     A pause that is newer than every other statement decides over them. `until` has passed if all are too old.
     """
     statements = [statement for fact in facts for statement in record.valid_statements(fact)]
-    found = [(statement, medicine_status(record, statement)) for statement in statements]
+    statuses = record.once(_statuses)
+    found = [(statement, statuses[statement.shared_id]) for statement in statements]
     valid = [(statement, status) for statement, status in found if status.until > record.at]
     if not valid:
         return max((status for _, status in found), key=lambda status: status.until)
@@ -172,6 +173,12 @@ def fact_status(record: SummaryRecord, facts: Sequence[Fact]) -> MedicineStatus:
     if paused and decisive.group != FORBIDDEN:
         decisive = paused[0]
     return MedicineStatus(decisive.group, until, decisive.ended)
+
+
+def _statuses(record: SummaryRecord) -> Mapping[str, MedicineStatus]:
+    """How each medicine stands by each valid statement, by shared id."""
+    statements = (each for fact in record.every_fact(*MEDICINE_TYPES) for each in record.valid_statements(fact))
+    return {statement.shared_id: medicine_status(record, statement) for statement in statements}
 
 
 def row_status(record: SummaryRecord, row: MedicineRow) -> MedicineStatus:

@@ -18,6 +18,7 @@ from onestory.record.summary.dates import months_after
 from onestory.record.summary.model import SummaryRecord, end_of_day
 from onestory.shared.fhir.dates import NEVER, parse_date
 from onestory.shared.fhir.json import concept_texts, extensions, objects_at, text_at, values_at
+from onestory.shared.fhir.resource import read_once
 
 FORBIDDEN = "DO NOT GIVE"
 REPEAT = "Regular"
@@ -198,6 +199,7 @@ def supplied_on(content: Mapping[str, Any]) -> str:
     return next((found for path in paths if (found := text_at(content, *path))), "")
 
 
+@read_once
 def course_end(content: Mapping[str, Any]) -> datetime | None:
     """When the course ends by its own words or codes; None if it goes on. A repeat ends at a stated end only."""
     stated = max(_moments(content, _COURSE_ENDS), default=None)
@@ -284,12 +286,13 @@ def is_continuous(content: Mapping[str, Any]) -> bool:
     return any(kind.startswith(("continuous", "repeat")) for kind in course_kinds(content))
 
 
-def course_kinds(content: Mapping[str, Any]) -> set[str]:
+@read_once
+def course_kinds(content: Mapping[str, Any]) -> frozenset[str]:
     """The kind of course, such as `acute` or `continuous`, from the FHIR element or the UK extension."""
     stated = [found for found in values_at(content, "courseOfTherapyType", "coding", "code") if isinstance(found, str)]
     for ending in ("PrescriptionType", "PrescriptionType-1"):
         stated += [text_at(one, "valueCodeableConcept", "coding", "code") for one in extensions(content, ending)]
-    return {found.casefold() for found in stated if found}
+    return frozenset([found.casefold() for found in stated if found])
 
 
 def _is_supplied_order(content: Mapping[str, Any]) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -40,6 +40,7 @@ RESULT = "result"
 NO_RESULT = ""
 """Ordered or cancelled: there is no result to show."""
 
+Made = TypeVar("Made")
 _NO_RESULT_STATUSES = ("cancelled", "registered")
 
 
@@ -127,6 +128,7 @@ class SummaryRecord:
         self._statements: dict[str, Statement] = {}
         self._judged: defaultdict[str, list[Judgement]] = defaultdict(list)
         self._exact: dict[str, Mapping[str, Any]] = {}
+        self._made: dict[object, Any] = {}
         for judgement in summary_input.merged.judgements:
             for shared_id in judgement.statement_ids:
                 self._judged[shared_id].append(judgement)
@@ -262,6 +264,13 @@ class SummaryRecord:
             frozenset(f"Patient/{each.statement}" for each in another),
             frozenset(linked),
         )
+
+    def once(self, make: Callable[[SummaryRecord], Made]) -> Made:
+        """The result of a function of this record, which several sections read. It is called once."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: Made = self._made[make]
+        return made
 
     def may_be_anothers(self, statement: Statement) -> bool:
         """Whether the statement comes from a source that knows the NHS number as somebody else.

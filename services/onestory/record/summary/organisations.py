@@ -27,6 +27,7 @@ _REFERRING = (
     "informationSource",
     "generalPractitioner",
 )
+_REFERRING_SET = frozenset(_REFERRING)
 
 
 class OrganisationNames:
@@ -71,7 +72,7 @@ class OrganisationNames:
 
 
 def _displays(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for element in _REFERRING:
+    for element in _REFERRING if not _REFERRING_SET.isdisjoint(content) else ():
         if element not in content:
             continue
         value = content[element]

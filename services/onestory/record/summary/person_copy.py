@@ -111,7 +111,7 @@ def _without(fact: Fact, hidden: Hidden) -> Fact:
     conflicts = tuple(conflict for conflict in fact.conflicts if not _names(conflict, hidden))
     members = tuple(replace(each, content=copied_content(each.content, hidden)) for each in fact.members)
     related = tuple(each for each in fact.related if each not in hidden.ids)
-    return replace(fact, members=members, conflicts=conflicts, related=related)
+    return msgspec.structs.replace(fact, members=members, conflicts=conflicts, related=related)
 
 
 def _names(conflict: FactConflict, hidden: Hidden) -> bool:

@@ -7,7 +7,7 @@ A fact stands in one place only. The words and codes are those of `schemas/summa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from onestory.record.merge.reading import (
 from onestory.record.merge.rules import merge_rules
 from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, text_at, values_at
+from onestory.shared.fhir.resource import Concept, concept_at, read_once
 
 PLAN = "plan"
 ALERT = "alert"
@@ -144,12 +145,29 @@ def place_of(resource_type: str, contents: Sequence[Mapping[str, Any]], plan_cod
     return ""
 
 
+@read_once
 def alert_kind(content: Mapping[str, Any]) -> AlertKind | None:
     """The first kind of alerts that a resource is of; None if it is of none."""
+    found = [_kind_by_code(concept_at(content, name)) for name in ("code", "category") if name in content]
+    by_code = min((kind for kind in found if kind), key=lambda kind: kind.rank, default=None)
+    if by_code or "code" not in content:
+        return by_code or _kind_of_names(_names(content))
+    return _kind_of_concept(concept_at(content, "code"))
+
+
+@read_once
+def _kind_by_code(concept: Concept) -> AlertKind | None:
     known = places().by_code
-    found = [known[code] for name in ("code", "category") for code in codes_of(content, name) if code in known]
-    by_code = min(found, key=lambda kind: kind.rank, default=None)
-    return by_code or next((kind for name in _names(content) if (kind := _kind_by_words(name))), None)
+    return min((known[code] for code in concept.codes if code in known), key=lambda kind: kind.rank, default=None)
+
+
+@read_once
+def _kind_of_concept(concept: Concept) -> AlertKind | None:
+    return _kind_of_names(concept.names)
+
+
+def _kind_of_names(names: Iterable[str]) -> AlertKind | None:
+    return next((kind for name in names if (kind := _kind_by_words(name))), None)
 
 
 def _is_alert(content: Mapping[str, Any]) -> bool:
@@ -183,31 +201,43 @@ def _dissents_by_words(name: str) -> bool:
 
 
 def _is_plan(resource_type: str, content: Mapping[str, Any], plan_codes: frozenset[Code]) -> bool:
-    if any(codes_of(content, element) & plan_codes for element in _PLAN_ELEMENTS if element in content):
-        return True
+    for element in _PLAN_ELEMENTS:
+        if element in content and not concept_at(content, element).codes.isdisjoint(plan_codes):
+            return True
     if not_performed_decision(content) is not None:
         return resource_type in merge_rules().plan_elements
     return is_plan_by_words(resource_type, content)
 
 
 def _is_dissent(resource_type: str, content: Mapping[str, Any]) -> bool:
-    known = places().dissent_codes
     if resource_type == "Consent":
+        known = places().dissent_codes
         scopes = {code for _, code in codes_of(content, "scope")} or {""}
         denies = text_at(content, "provision", "type") == "deny" or codes_of(content, "policyRule") & known
         return bool(denies and scopes & _PRIVACY)
-    return bool(codes_of(content, "code") & known) or any(map(_dissents_by_words, _names(content)))
+    return _names_dissent(concept_at(content, "code")) or ("code" not in content and _dissents(_names(content)))
 
 
-def _names(content: Mapping[str, Any]) -> Iterator[str]:
+@read_once
+def _names_dissent(concept: Concept) -> bool:
+    return not concept.codes.isdisjoint(places().dissent_codes) or _dissents(concept.names)
+
+
+def _dissents(names: Iterable[str]) -> bool:
+    return any(map(_dissents_by_words, names))
+
+
+@read_once
+def _names(content: Mapping[str, Any]) -> tuple[str, ...]:
     if "code" in content:
-        yield from concept_texts(content, "code")
-        yield from (display for display in values_at(content, "code", "coding", "display") if isinstance(display, str))
-    elif content.get("resourceType") in _DOCUMENTS:
-        yield from (name for path in _TITLES for name in values_at(content, *path) if isinstance(name, str))
+        return concept_at(content, "code").names or concept_at(content, "code").texts
+    if content.get("resourceType") in _DOCUMENTS:
+        names = [name for path in _TITLES for name in values_at(content, *path)]
     elif "title" in content or "category" in content:
-        yield text_at(content, "title")
-        yield from concept_texts(content, "category")
+        names = [text_at(content, "title"), *concept_texts(content, "category")]
+    else:
+        return ()
+    return tuple(dict.fromkeys([name for name in names if isinstance(name, str)]))
 
 
 def _codes(written: Sequence[object]) -> frozenset[Code]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 from onestory.record.merge.diseases import (
     Disease,
@@ -72,14 +71,7 @@ class PlacedProblem(NamedTuple):
 
 def problems_of(record: SummaryRecord) -> Sequence[PlacedProblem]:
     """Every Condition that is no allergy, newest first. Those with an onset that cannot be true come last."""
-    known = _KNOWN.get(record)
-    if known is None:
-        known = _KNOWN[record] = _problems(record)
-    return known
-
-
-# Several sections read the problems of one record.
-_KNOWN: WeakKeyDictionary[SummaryRecord, Sequence[PlacedProblem]] = WeakKeyDictionary()
+    return record.once(_problems)
 
 
 def _problems(record: SummaryRecord) -> Sequence[PlacedProblem]:

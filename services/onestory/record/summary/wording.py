@@ -16,6 +16,7 @@ from onestory.record.summary.doses import doses
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.values import value_text
 from onestory.shared.fhir.json import codes_of, concept_text, concept_texts, text_at, values_at
+from onestory.shared.fhir.resource import read_once
 
 _NAMES = ("code", "medicationCodeableConcept", "vaccineCode", "type", "category", "description")
 NOT_NAMED = "(not named by its source)"
@@ -23,6 +24,7 @@ _USUAL = {"active", "confirmed", "final", "current"}
 _STATUSES = ("clinicalStatus", "verificationStatus")
 
 
+@read_once
 def name_of(content: Mapping[str, Any]) -> str:
     """The name of what the resource is about; never empty."""
     found = next((name for element in _NAMES if element in content for name in concept_texts(content, element)), "")

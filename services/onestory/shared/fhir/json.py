@@ -11,10 +11,12 @@ from typing import Any
 
 import msgspec
 
+from onestory.shared.fhir import resource
+
 Element = dict[str, msgspec.Raw]
 """The members of one element, by JSON key: `birthDate` and `_birthDate`."""
-Code = tuple[str, str]
-"""A code for comparison: its system, and the code."""
+Code = resource.Code
+concept_text = resource.concept_text
 
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CHOICES = {
@@ -116,47 +118,19 @@ def object_of(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return member if isinstance(member, dict) else {}
 
 
-def codes_of(value: Mapping[str, Any], element: str) -> set[Code]:
+def codes_of(value: Mapping[str, Any], element: str) -> frozenset[Code]:
     """Return the codes of an element that holds one CodeableConcept or a list of them.
 
     A code without a system counts: its system is an empty string.
     """
-    codes: set[Code] = set()
-    concepts = value.get(element)
-    if concepts is None:
-        return codes
-    for concept in concepts if isinstance(concepts, list) else (concepts,):
-        codings = concept.get("coding") if isinstance(concept, dict) else None
-        for coding in codings if isinstance(codings, list) else (codings,):
-            if isinstance(coding, dict) and isinstance(code := coding.get("code"), str):
-                system = coding.get("system")
-                codes.add((system if isinstance(system, str) else "", code))
-    return codes
-
-
-def concept_text(concept: Any) -> str:
-    """Return the text of a CodeableConcept, else the first display, else the first code."""
-    if not isinstance(concept, dict):
-        return ""
-    stated = concept.get("text")
-    if isinstance(stated, str) and stated:
-        return stated
-    codings = objects(concept.get("coding"))
-    for name in ("display", "code"):
-        for coding in codings:
-            if isinstance(found := coding.get(name), str):
-                if found:
-                    return found
-                break
-    return ""
+    return resource.concept_at(value, element).codes
 
 
 def concept_texts(value: Any, *path: str) -> list[str]:
     """Return the texts of the CodeableConcepts at a path, in order and without duplicates."""
-    concepts = values_at(value, *path)
-    if len(concepts) <= 1:
-        return [found for found in map(concept_text, concepts) if found]
-    return list(dict.fromkeys(filter(None, map(concept_text, concepts))))
+    if len(path) == 1 and isinstance(value, dict):
+        return list(resource.concept_at(value, path[0]).texts)
+    return list(dict.fromkeys(filter(None, map(concept_text, values_at(value, *path)))))
 
 
 def extensions(value: Mapping[str, Any], ending: str) -> list[Mapping[str, Any]]:

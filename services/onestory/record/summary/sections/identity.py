@@ -17,6 +17,7 @@ from onestory.record.summary.person import name_of_person
 from onestory.record.summary.values import value_text
 from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at, text_of
+from onestory.shared.fhir.resource import Concept, concept_at, read_once
 
 _MAX_NAMED = 8
 _NOT_HELD = {"refuted", "unconfirmed", "entered-in-error", "registered", "cancelled", "not-done"}
@@ -109,6 +110,9 @@ def _tells_death(content: Mapping[str, Any]) -> bool:
     """Whether a statement says that the person died: not that somebody else did, or that it was ruled out."""
     if "valueQuantity" in content or "component" in content:
         return False
+    if "code" in content and not _names_death(concept_at(content, "code")):
+        # The quick answer for nearly all.
+        return False
     data = places_around()
     stated = {text_at(content, "verificationStatus", "coding", "code"), text_at(content, "status")}
     if stated & _NOT_HELD or content.get("valueBoolean") is False:
@@ -121,10 +125,16 @@ def _tells_death(content: Mapping[str, Any]) -> bool:
     if content.get("resourceType") == "DocumentReference":
         titles = [*concept_texts(content, "type"), *(text_at(each, "title") for each in _attachments(content))]
         return any(small_letters(each) in data.death_documents for each in titles)
+    return _names_death(concept_at(content, "code"))
+
+
+@read_once
+def _names_death(concept: Concept) -> bool:
     # Words that say something else than the code count, because an alarm about a death must not be a slip of a code.
-    if names := [small_letters(each) for each in concept_texts(content, "code")]:
-        return any(each in data.death_words for each in names)
-    return bool(codes_of(content, "code") & data.death_codes)
+    data = places_around()
+    if concept.names:
+        return any(small_letters(each) in data.death_words for each in concept.texts)
+    return not concept.codes.isdisjoint(data.death_codes)
 
 
 def _attachments(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
