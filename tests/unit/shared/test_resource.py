@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onestory.shared.fhir.json import codes_of, concept_texts
-from onestory.shared.fhir.resource import Concept, Resource, concept_at, read_once
+from onestory.shared.fhir.resource import CodedConcept, Resource, concept_at, read_once
 
 SNOMED = "http://snomed.info/sct"
 ASTHMA = {"coding": [{"system": SNOMED, "code": "195967001", "display": "Asthma"}], "text": "Asthma, mild"}
@@ -48,7 +48,7 @@ def test_the_same_short_concept_is_read_once_for_all_resources() -> None:
     calls = []
 
     @read_once
-    def length(concept: Concept) -> int:
+    def length(concept: CodedConcept) -> int:
         calls.append(concept)
         return len(concept.names)
 

@@ -9,9 +9,10 @@ code is compared by its name, with `likely` certainty. See http://hl7.org/fhir/R
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
+
+import msgspec
 
 from onestory.record.merge.conflicts import conflict
 from onestory.record.merge.finding import Finding, finding_of
@@ -245,7 +246,7 @@ def _with_usual_unit(fact: Fact, rules: MergeRules) -> Fact:
     lead = next((each for each in others if _has_usual_unit(each, rules)), None)
     if lead is None or lead.content.get("status") != first.content.get("status"):
         return fact
-    return replace(fact, members=(lead, *(each for each in fact.members if each is not lead)))
+    return msgspec.structs.replace(fact, members=(lead, *(each for each in fact.members if each is not lead)))
 
 
 def _has_usual_unit(statement: Statement, rules: MergeRules) -> bool:

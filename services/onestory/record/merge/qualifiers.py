@@ -15,7 +15,7 @@ from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.values import bare_codes
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.errors import Misconfigured
-from onestory.shared.fhir.resource import NOTHING, Concept, concept_at, read_once
+from onestory.shared.fhir.resource import NOTHING, CodedConcept, concept_at, read_once
 
 FAMILY_HISTORY = "family-history"
 RULED_OUT = "ruled-out"
@@ -181,7 +181,7 @@ def qualifier_of(resource_type: str, content: Mapping[str, Any]) -> str:
 
 
 @read_once
-def _kinds_of_concept(concept: Concept) -> frozenset[str]:
+def _kinds_of_concept(concept: CodedConcept) -> frozenset[str]:
     """The kinds of the words and codes."""
     kinds = qualifier_rules().codes
     by_code = {kinds[code] for code in _snomed_codes(concept) if code in kinds}
@@ -202,14 +202,14 @@ def tells_of_relative(content: Mapping[str, Any]) -> bool:
 
 
 @read_once
-def _is_family_heading(concept: Concept) -> bool:
+def _is_family_heading(concept: CodedConcept) -> bool:
     rules = qualifier_rules()
     names = (" ".join(name.casefold().split()).strip(" :") for name in concept.names)
     return any(name in rules.family_headings or rules.relative.fullmatch(name) for name in names)
 
 
 @read_once
-def _may_be_family(concept: Concept) -> bool:
+def _may_be_family(concept: CodedConcept) -> bool:
     return any(map(_MAY_BE_FAMILY.search, concept.names))
 
 
@@ -281,11 +281,11 @@ def texts_of(content: Mapping[str, Any]) -> tuple[str, ...]:
     return _named(content).names
 
 
-def _snomed_codes(concept: Concept) -> Iterator[str]:
+def _snomed_codes(concept: CodedConcept) -> Iterator[str]:
     return (code for system, code in concept.codes if system.startswith(_SNOMED) and code)
 
 
-def _named(content: Mapping[str, Any]) -> Concept:
+def _named(content: Mapping[str, Any]) -> CodedConcept:
     """What the statement is about."""
     for element in _ELEMENTS:
         if element in content:

@@ -18,7 +18,7 @@ from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.values import bare_codes, codes
 from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, text, values_at
-from onestory.shared.fhir.resource import NOTHING, Concept, concept_at, read_once
+from onestory.shared.fhir.resource import NOTHING, CodedConcept, concept_at, read_once
 
 WITHDRAWN = "entered-in-error"
 MODIFIER_ELEMENTS = frozenset(["modifierExtension", "implicitRules"])
@@ -298,7 +298,7 @@ def is_plan_by_words(resource_type: str, content: Mapping[str, Any]) -> bool:
 
 
 @read_once
-def _names_plan(concept: Concept) -> bool:
+def _names_plan(concept: CodedConcept) -> bool:
     return any(map(names_plan, concept.texts))
 
 

@@ -6,7 +6,7 @@ report stay facts of their own. http://hl7.org/fhir/R4/diagnosticreport.html
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from onestory.record.merge.conflicts import conflict
 from onestory.record.merge.finding import Finding, finding_of
@@ -23,7 +23,7 @@ from onestory.record.merge.pairs import Bucket, Clusters, buckets, joinable_pair
 from onestory.record.merge.reading import Reading
 from onestory.record.merge.rules import MergeRules
 from onestory.record.merge.units import measurement_named
-from onestory.record.merge.values import exclude, worded
+from onestory.record.merge.values import ClinicalSpan, exclude, worded
 from onestory.shared.fhir.json import concept_texts, objects, text
 
 RULE = "same-report"
@@ -34,6 +34,7 @@ _CORRECTIONS = {
     "cancelled": CANCELLED_WORDS,
     "entered-in-error": _WITHDRAWN,
 }
+_MANY_COPIES = 50
 
 
 class Reports:
@@ -99,23 +100,47 @@ def correction_conflicts(readings: Sequence[Reading], clusters: Clusters, rules:
     if not corrected:
         return
     wanted = {key for each in corrected for key in _copy_keys(each)}
-    copies: dict[Hashable, _Copies] = {}
+    copies: dict[tuple[Hashable, ...], _Copies] = {}
     for each in readings:
         if not (_correction(each) or each.withdrawn or each.negative or each.plan_decision is not None):
             for key in wanted.intersection(_copy_keys(each)):
                 copies.setdefault(key, _Copies()).add(each)
+    crowds = _crowds(corrected, copies)
+    for group, possible in crowds.values():
+        yield conflict(CORRECTED, _words(group[0]), group, possible)
     differ = _Difference(rules)
     for each in corrected:
         stale: dict[int, Reading] = {}
         for key in _copy_keys(each):
-            if key in copies and not (each.negative and _is_day(key)):
-                same_sample = copies[key].same_time(each) if _is_day(key) else copies[key].every
-                differing = (other for other in same_sample if differ.between(each, other))
+            if key in copies and not (each.negative and _is_day(key)) and _sample(key, each) not in crowds:
+                possible = copies[key].of_sample(key, each)
+                differing = (other for other in possible if differ.between(each, other))
                 # A cancelled result contradicts what was observed at its time in any case.
                 stale |= {other.ordinal: other for other in differing if not (each.negative and _overlap(each, other))}
         apart = [other for other in stale.values() if not clusters.are_joined(each, other)]
         if apart:
-            yield conflict(CORRECTED, _CORRECTIONS[_correction(each)], [each], apart)
+            yield conflict(CORRECTED, _words(each), [each], apart)
+
+
+def _crowds(
+    corrected: Sequence[Reading], copies: Mapping[tuple[Hashable, ...], _Copies]
+) -> Mapping[Hashable, tuple[list[Reading], Sequence[Reading]]]:
+    """The corrected statements of one sample with so many possible copies that nobody can tell which are of which.
+
+    Each comes with all those copies: they are marked without a comparison, which would take too long.
+    """
+    found: dict[Hashable, tuple[list[Reading], Sequence[Reading]]] = {}
+    for each in corrected:
+        for key in dict.fromkeys(_copy_keys(each)):
+            if key in copies and not (each.negative and _is_day(key)):
+                possible = copies[key].of_sample(key, each)
+                if len(possible) > _MANY_COPIES:
+                    found.setdefault(_sample(key, each), ([], possible))[0].append(each)
+    return {sample: crowd for sample, crowd in found.items() if len(crowd[0]) > _MANY_COPIES}
+
+
+def _sample(key: tuple[Hashable, ...], corrected: Reading) -> Hashable:
+    return key, effective_start(corrected.content), _words(corrected)
 
 
 class _Copies:
@@ -125,6 +150,7 @@ class _Copies:
         self.every: Bucket = []
         self._timeless: Bucket = []
         self._by_minute: dict[int, Bucket] = {}
+        self._same_time: dict[ClinicalSpan | None, Sequence[Reading]] = {}
 
     def add(self, reading: Reading) -> None:
         """Adds a possible copy."""
@@ -133,12 +159,19 @@ class _Copies:
         group = self._by_minute.setdefault(when.since // MINUTE, []) if when and when.moment else self._timeless
         group.append(reading)
 
-    def same_time(self, corrected: Reading) -> Sequence[Reading]:
-        """Those of the same sample as the corrected one.
+    def of_sample(self, key: tuple[Hashable, ...], corrected: Reading) -> Sequence[Reading]:
+        """Those of the same sample as the corrected one: of its laboratory number, or of its time.
 
         A day without a time is the day of this sample only if no other sample of that day is known.
         """
+        if not _is_day(key):
+            return self.every
         when = effective_start(corrected.content)
+        if when not in self._same_time:
+            self._same_time[when] = self._at(when)
+        return self._same_time[when]
+
+    def _at(self, when: ClinicalSpan | None) -> Sequence[Reading]:
         if when is None or not when.moment:
             return self.every if len(self._by_minute) <= 1 else self._timeless
         at_this_time = self._by_minute.get(when.since // MINUTE, [])
@@ -158,7 +191,7 @@ class _Difference:
         """Whether the copy has another value; or the same, if the value itself was withdrawn."""
         if exclude(corrected.codes, other.codes):
             return False
-        keeps_value = _CORRECTIONS[_correction(corrected)] is CORRECTED_WORDS
+        keeps_value = _words(corrected) is CORRECTED_WORDS
         if corrected.statement.resource_type == "DiagnosticReport":
             mine, theirs = _conclusion(corrected), _conclusion(other)
             return bool(theirs) and ((mine != theirs and bool(mine)) if keeps_value else mine in ("", theirs))
@@ -181,6 +214,10 @@ def _overlap(one: Reading, other: Reading) -> bool:
 
 def _is_day(key: tuple[Hashable, ...]) -> bool:
     return len(key) == len(("kind", "code", "day"))
+
+
+def _words(reading: Reading) -> str:
+    return _CORRECTIONS[_correction(reading)]
 
 
 def _correction(reading: Reading) -> str:

@@ -22,7 +22,7 @@ from onestory.record.merge.reading import (
 from onestory.record.merge.rules import merge_rules
 from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, text_at, values_at
-from onestory.shared.fhir.resource import Concept, concept_at, read_once
+from onestory.shared.fhir.resource import CodedConcept, concept_at, read_once
 
 PLAN = "plan"
 ALERT = "alert"
@@ -156,13 +156,13 @@ def alert_kind(content: Mapping[str, Any]) -> AlertKind | None:
 
 
 @read_once
-def _kind_by_code(concept: Concept) -> AlertKind | None:
+def _kind_by_code(concept: CodedConcept) -> AlertKind | None:
     known = places().by_code
     return min((known[code] for code in concept.codes if code in known), key=lambda kind: kind.rank, default=None)
 
 
 @read_once
-def _kind_of_concept(concept: Concept) -> AlertKind | None:
+def _kind_of_concept(concept: CodedConcept) -> AlertKind | None:
     return _kind_of_names(concept.names)
 
 
@@ -219,7 +219,7 @@ def _is_dissent(resource_type: str, content: Mapping[str, Any]) -> bool:
 
 
 @read_once
-def _names_dissent(concept: Concept) -> bool:
+def _names_dissent(concept: CodedConcept) -> bool:
     return not concept.codes.isdisjoint(places().dissent_codes) or _dissents(concept.names)
 
 

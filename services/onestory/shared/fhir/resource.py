@@ -19,7 +19,7 @@ _MAX_SHARED_LENGTH = 600
 """Bytes of JSON of a concept that is shared between records. Longer ones do not recur, and would fill the memory."""
 
 
-class Concept:
+class CodedConcept:
     """The CodeableConcepts of one element of a resource. It must not be changed.
 
     `codes`: a code without a system has an empty one. `texts`: for each concept its text, else its first display, else
@@ -57,13 +57,13 @@ class Resource(dict[str, Any]):
         self.readings: dict[object, Any] = {}
 
 
-Read = TypeVar("Read", Concept, Mapping[str, Any])
+Read = TypeVar("Read", CodedConcept, Mapping[str, Any])
 
 
 def read_once(function: Callable[[Read], Result]) -> Callable[[Read], Result]:
-    """A decorator for functions of a Concept or a resource's content, which keep the result. It must be immutable.
+    """A decorator for functions of a CodedConcept or a resource's content, which keep the result. It must be immutable.
 
-    A function of a Concept must not depend on anything that changes while the process runs. A content that is a plain
+    A function of a CodedConcept must not depend on anything that changes while the process runs. A content that is a plain
     dictionary keeps nothing.
     """
 
@@ -80,14 +80,14 @@ def read_once(function: Callable[[Read], Result]) -> Callable[[Read], Result]:
     return reading
 
 
-def concept_at(content: Mapping[str, Any], element: str) -> Concept:
+def concept_at(content: Mapping[str, Any], element: str) -> CodedConcept:
     """The concepts of an element of a resource; one without codes and texts if it has none."""
     stated = content.get(element)
     if stated is None:
         return NOTHING
     if type(content) is not Resource:
         return _concept(stated)
-    found: Concept | None = content.readings.get(element)
+    found: CodedConcept | None = content.readings.get(element)
     if found is None:
         found = content.readings[element] = _concept(stated)
     return found
@@ -110,17 +110,17 @@ def concept_text(concept: Any) -> str:
     return ""
 
 
-def _concept(stated: object) -> Concept:
+def _concept(stated: object) -> CodedConcept:
     try:
         written = orjson.dumps(stated)
     except TypeError:
-        return Concept(stated)
-    return _shared(written) if len(written) <= _MAX_SHARED_LENGTH else Concept(stated)
+        return CodedConcept(stated)
+    return _shared(written) if len(written) <= _MAX_SHARED_LENGTH else CodedConcept(stated)
 
 
 @lru_cache(maxsize=8192)
-def _shared(written: bytes) -> Concept:
-    return Concept(orjson.loads(written))
+def _shared(written: bytes) -> CodedConcept:
+    return CodedConcept(orjson.loads(written))
 
 
 def _listed(stated: object) -> list[Any]:
@@ -135,5 +135,5 @@ def _distinct(texts: Iterable[object]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([each for each in texts if isinstance(each, str) and each]))
 
 
-NOTHING = Concept(None)
+NOTHING = CodedConcept(None)
 """The concepts of an element that a resource does not have."""

@@ -17,7 +17,7 @@ from onestory.record.summary.person import name_of_person
 from onestory.record.summary.values import value_text
 from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at, text_of
-from onestory.shared.fhir.resource import Concept, concept_at, read_once
+from onestory.shared.fhir.resource import CodedConcept, concept_at, read_once
 
 _MAX_NAMED = 8
 _NOT_HELD = {"refuted", "unconfirmed", "entered-in-error", "registered", "cancelled", "not-done"}
@@ -129,7 +129,7 @@ def _tells_death(content: Mapping[str, Any]) -> bool:
 
 
 @read_once
-def _names_death(concept: Concept) -> bool:
+def _names_death(concept: CodedConcept) -> bool:
     # Words that say something else than the code count, because an alarm about a death must not be a slip of a code.
     data = places_around()
     if concept.names:
