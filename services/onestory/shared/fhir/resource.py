@@ -63,8 +63,8 @@ Read = TypeVar("Read", CodedConcept, Mapping[str, Any])
 def read_once(function: Callable[[Read], Result]) -> Callable[[Read], Result]:
     """A decorator for functions of a CodedConcept or a resource's content, which keep the result. It must be immutable.
 
-    A function of a CodedConcept must not depend on anything that changes while the process runs. A content that is a plain
-    dictionary keeps nothing.
+    A function of a CodedConcept must not depend on anything that changes while the process runs. A plain dictionary
+    keeps nothing.
     """
 
     @wraps(function)
