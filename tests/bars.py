@@ -30,7 +30,7 @@ _services = itertools.count(secrets.randbelow(1_000_000) * 1_000)
 
 def published(name: str) -> Json:
     """The published message whose file name begins with `name`."""
-    (path,) = DATA.glob(f"bars-*/{name}_*.json")
+    (path,) = [*DATA.glob(f"bars-*/{name}_*.json"), *DATA.parent.glob(f"cases/referral/bars/{name}[_-]*.json")]
     loaded: Json = json.loads(path.read_text())
     return loaded
 
@@ -107,9 +107,10 @@ def new_slot(services: Services, dos_id: str, start: str, end: str, organisation
 
 
 def send(client: httpx.Client, said: Json | bytes, path: str = "/$process-message", **headers: str) -> httpx.Response:
-    """Send a message. X-Request-Id is new unless one is given."""
+    """Send a message. Its ids are new unless they are given."""
     content = said if isinstance(said, bytes) else json.dumps(said).encode()
-    sent = {"Content-Type": "application/fhir+json", "X-Request-Id": str(uuid.uuid4())} | named(headers)
+    ids = {"X-Request-Id": str(uuid.uuid4()), "X-Correlation-Id": str(uuid.uuid4())}
+    sent = {"Content-Type": "application/fhir+json", **ids} | named(headers)
     return client.post(path, content=content, headers=sent)
 
 

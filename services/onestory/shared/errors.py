@@ -79,6 +79,12 @@ class NotAllowed(OneStoryError):
     code = "not-supported"
 
 
+class NotSupported(OneStoryError):
+    """501: a standard has this address, and this server does not support it."""
+
+    code = "not-supported"
+
+
 class NotAcceptable(OneStoryError):
     """406: the caller requests a format that is not supported."""
 

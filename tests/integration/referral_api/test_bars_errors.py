@@ -85,7 +85,7 @@ _FORM: dict[str, tuple[Change, tuple[int, str, str, str]]] = {
     ),
     "no version": (
         lambda said: said["meta"].pop("versionId"),
-        (422, "required", "Bundle.meta.versionId", "REC_UNPROCESSABLE_ENTITY"),
+        (400, "invariant", "Bundle.meta.versionId", "REC_BAD_REQUEST"),
     ),
     "an unknown version": (
         lambda said: said["meta"].update(versionId="9.9.9"),
@@ -158,7 +158,6 @@ _WORKFLOW: dict[str, Change] = {
     "a draft": status("ServiceRequest", "draft"),
     "new and revoked": status("ServiceRequest", "revoked"),
     "an update that does not cancel": reason("update"),
-    "a deletion": reason("delete"),
     "a cancellation that is new": definition("bars-message-servicerequest-request-cancelled"),
     "a validation by the definition of a referral": lambda said: one(said, "ServiceRequest").update(
         category=[{"coding": [{"system": _CATEGORY, "code": "validation"}]}]
@@ -449,7 +448,6 @@ def test_a_booking_at_another_time_than_its_slot_is_refused_as_it_was_published(
     [
         status("Appointment", "proposed"),
         status("Appointment", "cancelled"),
-        reason("delete"),
         definition("bars-message-booking-request-cancelled"),
     ],
 )

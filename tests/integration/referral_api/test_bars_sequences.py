@@ -90,7 +90,9 @@ def test_a_referral_whose_person_did_not_attend_is_back_with_its_requester(
 
     answered(answer)
     assert history(services, request) == ["request", "accept", "start", "fail"]
-    assert now(sender, request)["status"] == "active"
+    shown = now(sender, request)
+    assert shown["status"] == "revoked"
+    assert "DID_NOT_ATTEND" in str(shown["extension"])
 
 
 def test_a_response_to_a_request_for_advice_is_the_advice(

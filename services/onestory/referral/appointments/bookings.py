@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from uuid_utils.compat import uuid7
 
 from onestory.referral.appointments import store as appointments_store
 from onestory.referral.appointments.model import (
@@ -17,9 +18,24 @@ from onestory.referral.appointments.model import (
     changed_appointments,
 )
 from onestory.referral.appointments.store import Booking
+from onestory.referral.bars.identified import identified_person
+from onestory.referral.lifecycle import store as lifecycle_store
 from onestory.referral.lifecycle.model import Json, Referral, ReferralChange, WrittenResource
-from onestory.shared.events import Actor, Party
+from onestory.shared.events import (
+    BOOKING_SYSTEM,
+    REFERENCE_RULES,
+    Actor,
+    Entry,
+    Operation,
+    Party,
+    RecordChanged,
+    Source,
+)
 from onestory.shared.fhir.dates import format_instant
+from onestory.shared.identity import PersonIdentifier
+from onestory.shared.kafka.codec import Codec
+from onestory.shared.kafka.messages import event_message
+from onestory.shared.kafka.schemas import RECORD_TOPIC
 from onestory.shared.postgres.database import Transaction
 
 BOOKING_NOTICE_CODES = {
@@ -56,8 +72,12 @@ def appointment_bytes(booking: Booking, elements: Json, version: UUID, at: datet
     return orjson.dumps({"resourceType": "Appointment", "id": booking.appointment_id, "meta": meta, **elements})
 
 
-async def with_ended_bookings(transaction: Transaction, before: Referral, change: ReferralChange) -> ReferralChange:
+async def with_ended_bookings(
+    transaction: Transaction, before: Referral, change: ReferralChange, codec: Codec
+) -> ReferralChange:
     """The change with the Appointments of the bookings that it ends. It ends them too, so that their Slots are free.
+
+    The Appointment of a person who was identified after the referral has an event of its own, under its own person key.
 
     An Appointment that the change writes already stays as it is.
     """
@@ -85,7 +105,12 @@ async def with_ended_bookings(transaction: Transaction, before: Referral, change
             version=booking.version + 1,
         )
         await appointments_store.update_booking(transaction, ended_booking)
-        resources.append(WrittenResource("Appointment", booking.appointment_id, booking.local_id, elements))
+        if booking.person_key == before.person_key:
+            resources.append(WrittenResource("Appointment", booking.appointment_id, booking.local_id, elements))
+        elif person := await identified_person(transaction, before.referral_id):
+            event = booking_event(ended_booking, elements, person, (uuid7(), at), before.correlation_id)
+            message = event_message(RECORD_TOPIC, booking.person_key.encode(), event, codec)
+            await lifecycle_store.send_to_outbox(transaction, message)
     return replace(change, resources=(*change.resources, *resources)) if resources else change
 
 
@@ -98,6 +123,34 @@ def _ended_elements(content: dict[str, Any], status: AppointmentStatus, change: 
     if status is AppointmentStatus.CANCELLED and reason is not None:
         elements["cancelationReason"] = reason.concept
     return {**elements, "status": str(status)}
+
+
+def booking_event(
+    booking: Booking,
+    elements: Json,
+    person: PersonIdentifier,
+    version: tuple[UUID, datetime],
+    correlation_id: str,
+) -> RecordChanged:
+    """The event with the Appointment of a booking that is no part of a referral's own events.
+
+    `version` is the id of the event and its time.
+    """
+    event_id, at = version
+    content = orjson.dumps({"resourceType": "Appointment", "id": booking.appointment_id, "meta": {}, **elements})
+    ids = ("Appointment", booking.local_id, booking.appointment_id)
+    return RecordChanged(
+        event_id=event_id,
+        source=Source(booking.organisation, BOOKING_SYSTEM),
+        person=person,
+        sequence=None,
+        recorded_at=at,
+        published_at=at,
+        correlation_id=correlation_id,
+        complete_types=(),
+        entries=(Entry(*ids, at, Operation.ASSERT, content),),
+        reference_rules=REFERENCE_RULES,
+    )
 
 
 @dataclass(frozen=True, slots=True)

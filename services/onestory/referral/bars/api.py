@@ -7,6 +7,7 @@ Searches take known parameters only (http://hl7.org/fhir/R4/search.html). The op
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import orjson
@@ -14,18 +15,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from onestory.referral.appointments import store as appointments_store
-from onestory.referral.appointments.store import MAX_SLOTS, Slot
 from onestory.referral.audit import ReferralAudit
+from onestory.referral.bars import identified, view
 from onestory.referral.bars.booking import visible_bookings
 from onestory.referral.bars.handler import BarsHandler
-from onestory.referral.bars.http import REQUEST_ID, read_headers
+from onestory.referral.bars.http import read_headers
 from onestory.referral.bars.work import IncomingMessage, response_bundle
-from onestory.referral.directory import store as directory_store
 from onestory.referral.lifecycle import request as lifecycle_request
 from onestory.referral.lifecycle.handler import ReferralHandler
+from onestory.referral.lifecycle.model import Referral
 from onestory.referral.lifecycle.store import ReferralResource
-from onestory.shared.errors import Malformed, NotFound, Unprocessable
-from onestory.shared.fhir.dates import parse_instant
+from onestory.referral.worklist import store as worklist_store
+from onestory.shared.errors import Malformed, NotFound
 from onestory.shared.http.openapi import FHIR_JSON
 from onestory.shared.http.request import read_body
 from onestory.shared.identity import (
@@ -34,7 +35,6 @@ from onestory.shared.identity import (
     PersonIdentifier,
     is_nhs_number,
     is_nhs_number_system,
-    is_storable,
     parse_shared_id,
 )
 from onestory.shared.policy import Caller
@@ -44,9 +44,6 @@ PATIENT_PARAMETER = "patient:identifier"
 _FORMAT_PARAMETERS = {"_format", "_pretty"}
 _REQUEST_TYPE = "ServiceRequest"
 _APPOINTMENT_TYPE = "Appointment"
-_SERVICE_PARAMETER = "Schedule.actor:HealthcareService"
-_SLOT_PARAMETERS = (_SERVICE_PARAMETER, "status", "start", "_include", "_include:iterate")
-_SLOT_STATUSES = ("busy", "free", "busy-unavailable", "busy-tentative", "entered-in-error")
 
 
 class ProcessMessage:
@@ -62,8 +59,7 @@ class ProcessMessage:
         body = await read_body(request, self._max_body_bytes)
         incoming = IncomingMessage(body, bars_headers, caller, request.state.correlation_id, datetime.now(UTC))
         work, result = await self._bars.process(incoming)
-        headers = {REQUEST_ID: str(bars_headers.request_id)}
-        return Response(response_bundle(work, result, self._base_url), 200, headers, FHIR_JSON)
+        return Response(response_bundle(work, result, self._base_url), 200, media_type=FHIR_JSON)
 
 
 def read_query(request: Request, known: Collection[str]) -> dict[str, list[str]]:
@@ -124,21 +120,40 @@ class ServiceRequestRoutes:
         read_query(request, ())
         shared_id, correlation_id = request.path_params["id"], request.state.correlation_id
         async with self._audit.record_refusal(caller, shared_id, "read", _REQUEST_TYPE, correlation_id):
-            resource = await self._handler.read(caller, shared_id)
+            resource, referral = await self._handler.read_with_referral(caller, shared_id)
             if resource.resource_type != _REQUEST_TYPE:
                 raise NotFound("There is nothing here that you may read.")
         await self._audit.record_read(caller, [resource.shared_id], "read", _REQUEST_TYPE, correlation_id)
-        return lifecycle_request.resource_response(resource, self._base_url)
+        person = await identified.identified_person(self._database, referral.referral_id)
+        return lifecycle_request.resource_response(_as_shown(resource, referral, person), self._base_url)
 
     async def search(self, request: Request, caller: Caller) -> Response:
         """Answer those of one person."""
         person_key = self._keys.person_key(read_person(request))
-        visible = await self._handler.service_requests(caller, person_key)
+        keys = [person_key, *await identified.former_keys(self._database, person_key)]
+        visible = [each for key in keys for each in await self._handler.service_requests(caller, key)]
         await self._audit.record_search(caller, person_key, visible, _REQUEST_TYPE, request.state.correlation_id)
-        return searchset(
-            f"{self._base_url}/{_REQUEST_TYPE}",
-            [(f"{self._base_url}/{_REQUEST_TYPE}/{resource.shared_id}", resource.content) for resource in visible],
-        )
+        ids = [resource.referral_id for resource in visible]
+        referrals = {each.referral_id: each for each in await worklist_store.referrals_by_ids(self._database, ids)}
+        url = f"{self._base_url}/{_REQUEST_TYPE}"
+        people = await identified.identified_people(self._database, ids)
+        shown = [_as_shown(each, referrals[each.referral_id], people.get(each.referral_id)) for each in visible]
+        return searchset(url, [(f"{url}/{resource.shared_id}", resource.content) for resource in shown])
+
+
+def _as_shown(resource: ReferralResource, referral: Referral, person: PersonIdentifier | None) -> ReferralResource:
+    """The ServiceRequest with the state of its Task; then its version is that of the referral.
+
+    `person`: its person, where the NHS number became known later.
+    """
+    if not view.differs(referral, person):
+        return resource
+    return replace(
+        resource,
+        content=view.request_for_sender(resource.content, referral, person),
+        event_id=referral.changed_by,
+        changed_at=referral.changed_at,
+    )
 
 
 class AppointmentRoutes:
@@ -181,82 +196,3 @@ class AppointmentRoutes:
         await self._audit.record_search(caller, person_key, bookings, _APPOINTMENT_TYPE, request.state.correlation_id)
         url = f"{self._base_url}/{_APPOINTMENT_TYPE}"
         return searchset(url, [(f"{url}/{booking.appointment_id}", booking.content) for booking in bookings])
-
-
-class SlotRoutes:
-    """`GET /Slot`: the times that a team offers, and their Schedules (http://hl7.org/fhir/R4/slot.html)."""
-
-    def __init__(self, database: Database, base_url: str) -> None:
-        self._database = database
-        self._base_url = base_url
-
-    async def search(self, request: Request, _caller: Caller) -> Response:
-        """Answer a team's slots. Any caller may see them: they are directory data, and name no person."""
-        parameters = read_query(request, _SLOT_PARAMETERS)
-        earliest, latest = _read_start(parameters.get("start", []))
-        service = _read_service(parameters)
-        await self._refuse_shared_id(service)
-        slots = await appointments_store.find_slots(
-            self._database, service, _read_statuses(parameters), earliest, latest, datetime.now(UTC)
-        )
-        if len(slots) > MAX_SLOTS:
-            text = f"There are more than {MAX_SLOTS} slots within these times: ask for fewer days."
-            raise Unprocessable(text, code="too-costly", expression="http.start")
-        schedules = {slot.schedule_id: slot.schedule_content for slot in slots}
-        return searchset(
-            f"{self._base_url}/Slot",
-            [(f"{self._base_url}/Slot/{slot.slot_id}", _slot_bytes(slot)) for slot in slots],
-            [(f"{self._base_url}/Schedule/{schedule_id}", content) for schedule_id, content in schedules.items()],
-        )
-
-    async def _refuse_shared_id(self, service: str) -> None:
-        """Raise `Unprocessable` for a DoS id of several teams: a slot would be booked as another team's."""
-        if sum(team.active for team in await directory_store.teams_by_dos_id(self._database, service)) > 1:
-            text = "Several teams have this service id: send the directory id of the team."
-            raise Unprocessable(text, code="business-rule", expression=f"http.{_SERVICE_PARAMETER}")
-
-
-def _read_service(parameters: dict[str, list[str]]) -> str:
-    values = parameters.get(_SERVICE_PARAMETER, [])
-    if len(values) != 1 or not values[0] or not is_storable(values[0]):
-        text = (
-            f"Name the team: {_SERVICE_PARAMETER}="
-            "<id of the service, in the directory or in the Directory of Services>."
-        )
-        raise Malformed(text, code="required", expression=f"http.{_SERVICE_PARAMETER}")
-    # The value may be a reference or system|value: the service's id is the last part.
-    return values[0].rpartition("/")[2].rpartition("|")[2]
-
-
-def _read_statuses(parameters: dict[str, list[str]]) -> list[str]:
-    wanted = [status for value in parameters.get("status", []) for status in value.split(",")]
-    if any(status not in _SLOT_STATUSES for status in wanted):
-        raise Malformed(
-            f"status: send one or more of {', '.join(_SLOT_STATUSES)}.", code="value", expression="http.status"
-        )
-    return wanted
-
-
-def _read_start(values: Sequence[str]) -> tuple[datetime | None, datetime | None]:
-    earliest = latest = None
-    for value in values:
-        try:
-            moment = parse_instant(value[2:])
-        except ValueError as error:
-            raise _bad_start() from error
-        if value.startswith("ge"):
-            earliest = max(earliest, moment) if earliest else moment
-        elif value.startswith("le"):
-            latest = min(latest, moment) if latest else moment
-        else:
-            raise _bad_start()
-    return earliest, latest
-
-
-def _bad_start() -> Malformed:
-    text = "start: send ge or le and an instant with time zone, such as ge2026-12-01T09:00:00Z (%2B for +)."
-    return Malformed(text, code="value", expression="http.start")
-
-
-def _slot_bytes(slot: Slot) -> bytes:
-    return orjson.dumps({**orjson.loads(slot.content), "status": slot.status})

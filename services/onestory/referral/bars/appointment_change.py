@@ -23,6 +23,7 @@ from onestory.referral.lifecycle.model import (
     WrittenResource,
 )
 from onestory.shared.errors import Conflict, Malformed
+from onestory.shared.identity import PersonIdentifier
 
 
 class AppointmentChange:
@@ -30,18 +31,30 @@ class AppointmentChange:
 
     The appointment may be with another organisation than the current recipient, such as a former one. Then the change
     sends notices, and alters neither business status nor clock.
+
+    `known` is the person of the referral, where the NHS number became known later.
     """
 
-    def __init__(self, work: MessageWork, booking: Booking, elements: Json, action: str, clocks: Clocks) -> None:
+    def __init__(
+        self,
+        work: MessageWork,
+        booking: Booking,
+        elements: Json,
+        action: str,
+        clocks: Clocks,
+        known: PersonIdentifier | None,
+    ) -> None:
         self._work = work
         self._booking = booking
         self._written = WrittenResource("Appointment", booking.appointment_id, booking.local_id, elements)
         self._action = action
         self._clocks = clocks
+        self._known = known
 
     def __call__(self, referral: Referral, sides: frozenset[Side], context: ChangeContext) -> ReferralChange:
-        refuse_other_person(self._work.message, self._work.event.person, referral.person)
-        if not self._written.shared_id.startswith(referral.person_key):
+        refuse_other_person(self._work.message, self._work.event.person, self._known or referral.person)
+        is_known = self._known is not None and self._known == self._work.event.person
+        if not is_known and not self._written.shared_id.startswith(referral.person_key):
             # Without an NHS number it would belong to another person, and the record would refuse the whole change.
             text = "The Patient has to be the person of the referral: send the Patient with the same NHS number."
             raise Malformed(text, code="invariant", expression=self._work.message.patient.path)
@@ -61,7 +74,9 @@ class AppointmentChange:
             if referral.status in (Status.ACCEPTED, Status.IN_PROGRESS):
                 timed = with_due_time(after, context.at, self._clocks)
                 after = _keep_question_due(after, timed) if referral.acts_next else timed
-        return build_change(referral, after, self._action, with_acting_party(referral, sides, context), [self._written])
+        # The Appointment of a person who was identified later has an event of its own: another person key.
+        written = [self._written] if self._written.shared_id.startswith(referral.person_key) else []
+        return build_change(referral, after, self._action, with_acting_party(referral, sides, context), written)
 
     def _task_number(self, referral: Referral) -> int:
         """The Task to which the appointment belongs: the one in force when it was made; 0: it is with others."""

@@ -6,17 +6,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import orjson
 from uuid_utils.compat import uuid7
 
 from onestory.referral.appointments import store as appointments_store
-from onestory.referral.appointments.bookings import BookingChange, appointment_bytes, write_booking_change
+from onestory.referral.appointments.bookings import (
+    BookingChange,
+    appointment_bytes,
+    booking_event,
+    write_booking_change,
+)
 from onestory.referral.appointments.domain import AMEND_BOOKING, BOOK, CANCEL_BOOKING, refuse_past
 from onestory.referral.appointments.model import refuse_too_far
 from onestory.referral.appointments.store import Booking, Slot
 from onestory.referral.bars.appointment_change import AppointmentChange
+from onestory.referral.bars.identified import identified_person
 from onestory.referral.bars.matching import refuse_other_service, refuse_other_time, slot_id
 from onestory.referral.bars.work import MessageResult, MessageWork
 from onestory.referral.clocks.domain import Clocks
@@ -30,11 +35,7 @@ from onestory.shared.events import (
     BOOKING_SYSTEM,
     REFERRAL_SYSTEM,
     Actor,
-    Entry,
-    Operation,
     Party,
-    RecordChanged,
-    Source,
 )
 from onestory.shared.fhir.dates import format_instant, parse_instant
 from onestory.shared.identity import Keys, parse_shared_id
@@ -62,7 +63,8 @@ class BookingMessages:
         body = _appointment_body(work, "booked", slot)
         referral_id = await _referral_id(transaction, body)
         organisation, local_id = work.caller.organisation, str(work.incoming.headers.request_id)
-        key = (organisation, REFERRAL_SYSTEM if referral_id else BOOKING_SYSTEM, "Appointment", local_id)
+        system = REFERRAL_SYSTEM if _is_part_of_referral(referral_id, work.person_key) else BOOKING_SYSTEM
+        key = (organisation, system, "Appointment", local_id)
         booking = Booking(
             person_key=work.person_key,
             appointment_id=self._keys.shared_id(work.person_key, *key),
@@ -107,7 +109,9 @@ class BookingMessages:
         """Cancel the appointment; its slot is free again."""
         booking = await _current_booking(work, transaction)
         appointment = work.message.focus.resource
-        status = appointment["status"]
+        # A deletion takes back a message that was a mistake, whatever status the Appointment has in it.
+        is_mistake = work.message.reason == "delete"
+        status = "entered-in-error" if is_mistake else appointment["status"]
         if status != "entered-in-error":
             # A mistake, such as the wrong person, is corrected at any time.
             refuse_past(booking.starts_at, work.incoming.at)
@@ -143,16 +147,19 @@ class BookingMessages:
     ) -> Booking:
         """Send the appointment to the record, as part of its referral or alone; return the booking with its content."""
         elements = {name: value for name, value in body.items() if name not in ("resourceType", "id", "meta")}
+        version, at = booking.event_id, booking.changed_at
         if booking.referral_id:
-            changes = AppointmentChange(work, booking, elements, action, self._clocks)
+            known = await identified_person(transaction, booking.referral_id)
+            changes = AppointmentChange(work, booking, elements, action, self._clocks, known)
             outcome = await handler.change(work.request, booking.referral_id, None, changes)
+        else:
+            await write_booking_change(transaction, _booking_change(work, booking, action))
+        if _is_part_of_referral(booking.referral_id, booking.person_key):
             version, at = outcome.referral.changed_by, outcome.referral.changed_at
         else:
-            version, at = booking.event_id, booking.changed_at
-            event = _record_event(work, booking, elements, version, at)
+            event = booking_event(booking, elements, work.event.person, (version, at), work.incoming.correlation_id)
             message = event_message(RECORD_TOPIC, booking.person_key.encode(), event, self._codec)
             await lifecycle_store.send_to_outbox(transaction, message)
-            await write_booking_change(transaction, _booking_change(work, booking, action))
         return replace(
             booking, content=appointment_bytes(booking, elements, version, at), event_id=version, changed_at=at
         )
@@ -202,6 +209,11 @@ async def _current_booking(work: MessageWork, transaction: Transaction) -> Booki
     return booking
 
 
+def _is_part_of_referral(referral_id: str, person_key: str) -> bool:
+    """Whether an Appointment goes with the events of its referral; not where its person was identified later."""
+    return referral_id.startswith(person_key)
+
+
 async def _referral_id(queries: Queries, body: AppointmentBody) -> str:
     """The id of the referral that the appointment is based on, if the referral service has it; empty otherwise."""
     for reference in body.get("basedOn", ()):
@@ -213,25 +225,6 @@ async def _referral_id(queries: Queries, body: AppointmentBody) -> str:
 
 def _appointment_body(work: MessageWork, status: str, slot: Slot) -> dict[str, Any]:
     return {**work.resource_body(work.message.focus), "status": status, "slot": [{"reference": f"Slot/{slot.slot_id}"}]}
-
-
-def _record_event(
-    work: MessageWork, booking: Booking, elements: AppointmentBody, event_id: UUID, at: datetime
-) -> RecordChanged:
-    content = orjson.dumps({"resourceType": "Appointment", "id": booking.appointment_id, "meta": {}, **elements})
-    ids = ("Appointment", booking.local_id, booking.appointment_id)
-    return RecordChanged(
-        event_id=event_id,
-        source=Source(booking.organisation, BOOKING_SYSTEM),
-        person=work.event.person,
-        sequence=None,
-        recorded_at=at,
-        published_at=at,
-        correlation_id=work.incoming.correlation_id,
-        complete_types=(),
-        entries=(Entry(*ids, at, Operation.ASSERT, content),),
-        reference_rules=work.event.reference_rules,
-    )
 
 
 def _booking_change(work: MessageWork, booking: Booking, action: str) -> BookingChange:

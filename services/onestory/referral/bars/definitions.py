@@ -5,7 +5,7 @@ Both are in `schemas/bars/`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,6 +15,7 @@ import yaml
 from onestory.shared.kafka.schemas import schemas_folder
 
 DEFINITION_BASE_URL = "https://fhir.nhs.uk/MessageDefinition/"
+_SCHEMES = ("https", "http")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class BarsDefinition:
     published: Mapping[str, Any]
 
     @property
+    def is_validation(self) -> bool:
+        """Whether it belongs to the validation of a triage outcome."""
+        return "-validation" in self.name
+
+    @property
     def url(self) -> str:
         """The canonical URL."""
         return DEFINITION_BASE_URL + self.name
@@ -54,6 +60,38 @@ def definitions() -> Mapping[str, BarsDefinition]:
     rules = yaml.safe_load((schemas_folder() / "bars" / "message-rules.yaml").read_text())
     read = (_definition(definition, rules) for definition in _published()["definitions"])
     return {definition.name: definition for definition in read}
+
+
+def find_definition(canonical: str, categories: Collection[str]) -> BarsDefinition | None:
+    """The definition that MessageHeader.definition means, in any published spelling; None for another one.
+
+    A version after `|` and the address before the name do not count: some messages name it relatively. `categories`
+    are the message categories of the ServiceRequest, `referral` or `validation`.
+    """
+    name = canonical.partition("|")[0].rpartition("/")[2].lower()
+    spelled = _spellings()["definitions"].get(name, {})
+    meant = next((spelled[category] for category in ("any", *categories) if category in spelled), name)
+    base = canonical.partition("|")[0][: -len(name)].lower() if name else canonical
+    known = base in ("", "messagedefinition/", *(f"{scheme}://fhir.nhs.uk/messagedefinition/" for scheme in _SCHEMES))
+    return definitions().get(meant) if known else None
+
+
+def deletion_definition(event: str) -> BarsDefinition | None:
+    """The definition of a deletion that names none; None for an event that has no deletion."""
+    return definitions().get(_spellings()["deletions"].get(event, ""))
+
+
+@cache
+def _spellings() -> Mapping[str, Any]:
+    loaded: Mapping[str, Any] = yaml.safe_load((schemas_folder() / "bars" / "published-spellings.yaml").read_text())
+    return loaded
+
+
+@cache
+def supported_use_cases(kind: str) -> Sequence[str]:
+    """The codes of the use cases that are taken with a message of this kind, `referral` or `validation`."""
+    loaded = yaml.safe_load((schemas_folder() / "bars" / "use-cases.yaml").read_text())
+    return tuple(loaded[kind])
 
 
 @cache

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
 from prometheus_client import Counter
+from uuid_utils.compat import uuid7
 
 from onestory.referral.bars import message as bars_message
 from onestory.referral.bars import store as bars_store
 from onestory.referral.bars.booking import BookingMessages
-from onestory.referral.bars.matching import nhs_numbers, refuse_other_sender, refuse_other_subject
+from onestory.referral.bars.deletion import retraction, stated_by
+from onestory.referral.bars.matching import (
+    nhs_numbers,
+    receiver_organisations,
+    refuse_other_sender,
+    refuse_other_subject,
+)
 from onestory.referral.bars.meaning import Meaning, read_meaning
 from onestory.referral.bars.message import BarsMessage, MessageEntry
-from onestory.referral.bars.parse import parse_message
 from onestory.referral.bars.referral import RequestMessages, ResponseMessages
+from onestory.referral.bars.repair import ParsedMessage, parse_repaired
 from onestory.referral.bars.store import ProcessedMessage
 from onestory.referral.bars.work import BuildRecordEvent, IncomingMessage, MessageResult, MessageWork
 from onestory.referral.lifecycle import store as lifecycle_store
 from onestory.referral.lifecycle.handler import ReferralHandler
 from onestory.shared.errors import Conflict, Malformed, TimedOut, Unprocessable
+from onestory.shared.events import RecordChanged
 from onestory.shared.fhir.size import refuse_too_many_values
 from onestory.shared.http.bodies import worker_key
 from onestory.shared.identity import Keys, parse_shared_id
@@ -74,6 +83,7 @@ class BarsHandler:
             Meaning.CORRECT: requests.cancel,
             Meaning.TAKEN: responses.respond,
             Meaning.DONE: responses.respond,
+            Meaning.REJECTED: responses.respond,
             Meaning.NOT_ATTENDED: responses.respond,
             Meaning.BOOK: bookings.book,
             Meaning.AMEND: bookings.amend,
@@ -86,13 +96,14 @@ class BarsHandler:
         Raises the errors of the standard: `Unprocessable` only for an unsupported version, `Malformed` for everything
         else that is wrong with the message, `TimedOut` after the time limit.
         """
-        message = await self._parse(incoming)
+        message, body, warnings = await self._parse(incoming)
+        incoming = replace(incoming, body=body)
         meaning = read_meaning(message)
         refuse_other_subject(message)
         refuse_other_sender(message, incoming.caller.organisation)
         try:
             async with asyncio.timeout(self._limit_s):
-                work = await self._prepare(message, meaning, incoming)
+                work = replace(await self._prepare(message, meaning, incoming), warnings=warnings)
                 result = await self._carry_out(work)
         except Unprocessable as error:
             raise Malformed(error.issues[0].diagnostics, issues=error.issues) from error
@@ -103,9 +114,9 @@ class BarsHandler:
         log.info("message_processed", meaning=str(meaning), referral_id=result.referral_id or None)
         return work, result
 
-    async def _parse(self, incoming: IncomingMessage) -> BarsMessage:
+    async def _parse(self, incoming: IncomingMessage) -> ParsedMessage:
         if len(incoming.body) <= LARGE_BODY:
-            return parse_message(incoming.body)
+            return parse_repaired(incoming.body)
         return await self._workers.run(worker_key(incoming.caller), _parse_large, incoming.body, self._max_values)
 
     async def _prepare(self, message: BarsMessage, meaning: Meaning, incoming: IncomingMessage) -> MessageWork:
@@ -147,13 +158,31 @@ class BarsHandler:
                 result.appointment_id,
                 local_ids,
             )
-            statements = [bars_store.insert_message(request_id, message.message_id, message.focus.full_url, processed)]
             event = bars_message.record_event(work.event, {**work.foreign_ids, **result.owned_ids})
+            if work.is_mistake:
+                event = await self._retraction(transaction, work, result)
+            stated = [] if work.is_mistake else stated_by(message, event, request_id)
+            focus_url = message.focus.full_url
+            statements = [bars_store.insert_message(request_id, message.message_id, focus_url, processed, stated)]
             if event is not None:
                 key = self._keys.person_key(event.person).encode()
                 statements.append(lifecycle_store.insert_outbox(event_message(RECORD_TOPIC, key, event, self._codec)))
             await lifecycle_store.execute_together(transaction, statements)
             return result
+
+    async def _retraction(
+        self, transaction: Transaction, work: MessageWork, result: MessageResult
+    ) -> RecordChanged | None:
+        """The event that retracts what the mistaken messages stated about their person; None where they stated nothing.
+
+        A resource of another source, or one whose id the sender uses elsewhere, is not retracted.
+        """
+        organisation, key = work.caller.organisation, result.person_key
+        stated = await bars_store.stated_resources(transaction, organisation, result.referral_id, result.appointment_id)
+        referral = await lifecycle_store.find(transaction, result.referral_id) if result.referral_id else None
+        person = referral.person if referral else work.event.person
+        own = [each for each in stated if each.shared_id.startswith(key)]
+        return retraction(work.event, uuid7(), person, own, work.incoming.at) if own else None
 
     async def _earlier(
         self, message: BarsMessage, meaning: Meaning, incoming: IncomingMessage
@@ -167,7 +196,7 @@ class BarsHandler:
             candidates = await bars_store.referral_messages(
                 self._database, message.responds_to, organisation, person_keys
             )
-            return _single(message, candidates)
+            return _single(message, of_one_sender(message, candidates))
         is_booking = message.focus.resource_type == "Appointment"
         if parse_shared_id(shared_id):
             referral_id, appointment_id = ("", shared_id) if is_booking else (shared_id, "")
@@ -228,13 +257,31 @@ class BarsHandler:
         return {index: name for index, name in given.items() if name in others or name not in shared_ids}
 
 
-def _parse_large(body: bytes, max_values: int) -> BarsMessage:
+def _parse_large(body: bytes, max_values: int) -> ParsedMessage:
     refuse_too_many_values(body, max_values)
-    return parse_message(body)
+    return parse_repaired(body)
 
 
 def _id(entry: MessageEntry) -> str:
     return str(entry.resource.get("id", ""))
+
+
+def of_one_sender(message: BarsMessage, candidates: Sequence[ProcessedMessage]) -> Sequence[ProcessedMessage]:
+    """The messages of one organisation, of those that a response could answer. `candidates` have the latest first.
+
+    Another organisation may have sent a message with the same Bundle.id, by chance or on purpose. It must not keep a
+    team from its response. The response names its request: by the id of the ServiceRequest, or by the organisation that
+    it goes to. Otherwise the first message with this Bundle.id counts: a copy always comes later.
+    """
+    organisations = list(dict.fromkeys(earlier.organisation for earlier in reversed(candidates)))
+    if len(organisations) < 2:
+        return candidates
+    request_id = _id(message.request) if message.request else ""
+    if named := [earlier for earlier in candidates if earlier.referral_id == request_id]:
+        return named
+    receivers = receiver_organisations(message)
+    chosen = next((each for each in organisations if each in receivers), organisations[0])
+    return [earlier for earlier in candidates if earlier.organisation == chosen]
 
 
 def _single(message: BarsMessage, candidates: Sequence[ProcessedMessage]) -> ProcessedMessage | None:

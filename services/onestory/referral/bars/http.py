@@ -68,9 +68,12 @@ def read_headers(headers: Mapping[str, str], organisation: str) -> BarsHeaders:
     """
     resources = {name: _decode_header(headers, name, *kinds) for name, kinds in _RESOURCE_TYPES.items()}
     _refuse_other_organisation(resources[ORGANISATION], organisation)
-    if CORRELATION_ID in headers:
-        _parse_uuid(headers[CORRELATION_ID], CORRELATION_ID)
-    return BarsHeaders(read_request_id(headers), read_target(headers))
+    request_id = read_request_id(headers)
+    if CORRELATION_ID not in headers:
+        text = f"Send {CORRELATION_ID}, a UUID that is the same for all that follows from one request."
+        raise Malformed(text, code="required", expression=f"http.{CORRELATION_ID}")
+    _parse_uuid(headers[CORRELATION_ID], CORRELATION_ID)
+    return BarsHeaders(request_id, read_target(headers))
 
 
 def read_request_id(headers: Mapping[str, str]) -> UUID:

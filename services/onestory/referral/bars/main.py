@@ -7,11 +7,12 @@ from functools import partial
 
 from onestory.referral.audit import ReferralAudit
 from onestory.referral.bars import metadata
-from onestory.referral.bars.api import AppointmentRoutes, ProcessMessage, ServiceRequestRoutes, SlotRoutes
+from onestory.referral.bars.api import AppointmentRoutes, ProcessMessage, ServiceRequestRoutes
 from onestory.referral.bars.booking import BookingMessages
 from onestory.referral.bars.handler import BarsHandler
 from onestory.referral.bars.http import bars_outcome
 from onestory.referral.bars.referral import RequestMessages, ResponseMessages
+from onestory.referral.bars.slots import SlotRoutes
 from onestory.referral.bars.work import BuildRecordEvent
 from onestory.referral.clocks.domain import Clocks
 from onestory.referral.lifecycle.creation import message_id, task_id
@@ -19,6 +20,16 @@ from onestory.referral.lifecycle.handler import ReferralHandler
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import OpenRoute, Route
 from onestory.shared.http.media_types import Format
+
+# The API of BaRS has these: reads by id, and the catalogue of endpoints, which belongs to its proxy.
+_NOT_SUPPORTED = (
+    ("GET", "/Slot/{id}", "barsSlot"),
+    ("GET", "/MessageDefinition/{id}", "barsMessageDefinition"),
+    ("GET", "/Endpoint", "barsEndpoints"),
+    ("POST", "/Endpoint", "barsCreateEndpoint"),
+    ("GET", "/HealthcareService", "barsHealthcareServices"),
+    ("POST", "/HealthcareService", "barsCreateHealthcareService"),
+)
 
 
 def bars_routes(
@@ -98,11 +109,22 @@ def bars_routes(
         route(
             "GET",
             "/MessageDefinition",
-            metadata.search_definitions,
+            metadata.MessageDefinitionRoutes(database).search,
             search,
             "the supported messages",
             description=metadata.DEFINITIONS,
         ),
+        *[
+            route(
+                method,
+                path,
+                metadata.not_supported,
+                "not-supported",
+                "an address of BaRS that this receiver does not support",
+                description=metadata.describe_not_supported(name),
+            )
+            for method, path, name in _NOT_SUPPORTED
+        ],
     ]
 
 
@@ -117,5 +139,6 @@ def bars_open_routes(dependencies: Dependencies) -> Sequence[OpenRoute]:
             "what this server supports of BaRS",
             metadata.METADATA,
             formats=(Format.JSON,),
+            outcome_writer=bars_outcome,
         )
     ]

@@ -66,6 +66,17 @@ def refuse_other_sender(message: BarsMessage, organisation: str) -> None:
         raise Forbidden(text, expression=f"{message.header.path}.sender")
 
 
+def receiver_organisations(message: BarsMessage) -> set[str]:
+    """The ODS codes of the organisations that the header's destinations name as receivers."""
+    found = set()
+    for index, destination in enumerate(message.header.resource.get("destination", ())):
+        receiver = message.resolve(destination.get("receiver"), message.header, f"destination[{index}].receiver")
+        for identifier in receiver.resource.get("identifier", ()) if receiver else ():
+            if is_ods_code_system(identifier.get("system")):
+                found.add(str(identifier.get("value", "")).upper())
+    return found
+
+
 def dos_service_id(identifier: object) -> str:
     """The value of an Identifier of the Directory of Services; empty for any other."""
     if isinstance(identifier, Mapping) and is_dos_service_system(identifier.get("system")):

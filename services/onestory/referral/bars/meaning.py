@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from onestory.referral.bars.message import BarsMessage, MessageEntry, codes_of_system
+from onestory.referral.bars.parse import CATEGORY_SYSTEM
 from onestory.referral.clocks.domain import PRIORITIES
 from onestory.shared.errors import Issue, Malformed
 from onestory.shared.fhir.dates import parse_period
 
-CATEGORY_SYSTEM = "message-category-servicerequest"
 USE_CASE_SYSTEM = "usecases-categories-bars"
 # One ambulance control room sends these to another while triage goes on, and again when it knows more.
 BETWEEN_CONTROL_ROOMS = frozenset({"a6t1", "a6t2", "a6t3"})
@@ -33,6 +34,8 @@ class Meaning(StrEnum):
     TAKEN = "taken"
     """The receiver has accepted the referral, and may have started."""
     DONE = "done"
+    REJECTED = "rejected"
+    """The receiver does not take the referral, or gives it back."""
     NOT_ATTENDED = "not-attended"
     BOOK = "book"
     AMEND = "amend"
@@ -57,41 +60,51 @@ def use_cases(message: BarsMessage) -> frozenset[str]:
 
 
 def receiver_status(message: BarsMessage) -> str:
-    """The status of the receiver's Encounter; empty without one.
+    """The status of the receiver's Encounter; empty without one."""
+    encounter = receiver_encounter(message)
+    return str(encounter.resource["status"]) if encounter else ""
+
+
+def receiver_encounter(message: BarsMessage) -> MessageEntry | None:
+    """The receiver's Encounter; None without one.
 
     It is the Encounter that the response is about, or else the last one that is not the Encounter of the request.
     """
     if message.focus.resource_type == "Encounter":
-        return str(message.focus.resource["status"])
+        return message.focus
     assert message.request is not None
     of_requester = message.resolve(message.request.resource.get("encounter"), message.request, "encounter")
-    others = [encounter for encounter in message.entries_of_type("Encounter") if encounter is not of_requester]
-    return str(others[-1].resource["status"]) if others else ""
+    encounters = list(message.entries_of_type("Encounter"))
+    others = [encounter for encounter in encounters if encounter is not of_requester]
+    return others[-1] if others else None
 
 
 def _request_meaning(message: BarsMessage) -> Meaning:
     status = message.focus.resource["status"]
-    cancelled = message.definition.name.endswith("-cancelled")
+    if message.reason == "delete":
+        # It takes back a message that was a mistake, whatever status the request has in it.
+        return Meaning.CORRECT
     if message.reason == "update" and status in ("revoked", "entered-in-error"):
         return Meaning.CANCEL if status == "revoked" else Meaning.CORRECT
-    if cancelled:
+    if message.definition.name.endswith("-cancelled"):
         raise _no_workflow(
             message, "A cancellation has the reason update, and its ServiceRequest is revoked, or entered-in-error."
         )
-    if message.reason == "delete" or status != "active":
+    is_held_update = message.reason == "update" and message.definition.is_validation and status == "on-hold"
+    if status != "active" and not is_held_update:
         raise _no_workflow(
             message,
             "A request is new with an active ServiceRequest; an update cancels it, revoked or entered-in-error.",
         )
     _refuse_unfit(message)
     if message.reason == "new":
-        return Meaning.VALIDATE if message.definition.name.endswith("-validation") else Meaning.REFER
-    if use_cases(message) & BETWEEN_CONTROL_ROOMS:
+        return Meaning.VALIDATE if message.definition.is_validation else Meaning.REFER
+    if message.definition.is_validation or use_cases(message) & BETWEEN_CONTROL_ROOMS:
         return Meaning.UPDATE
     raise _no_workflow(
         message,
-        "An update can only cancel: send revoked or entered-in-error. Only control rooms (a6t1 to a6t3) may send a "
-        "changed request; otherwise cancel, and send a new referral.",
+        "An update can only cancel: send revoked or entered-in-error. Only a request for validation, and one between "
+        "control rooms (a6t1 to a6t3), may be sent again with changes; otherwise cancel, and send a new referral.",
     )
 
 
@@ -103,7 +116,7 @@ def _refuse_unfit(message: BarsMessage) -> None:
 
 def _unfit_issues(message: BarsMessage) -> Iterator[Issue]:
     """Yield an issue for each status or category that does not fit a request that is new or sent again."""
-    validation = message.definition.name.endswith("-validation")
+    validation = message.definition.is_validation
     wanted = "validation" if validation else "referral"
     if codes_of_system(message.focus.resource.get("category"), CATEGORY_SYSTEM) != [wanted]:
         system = f"https://fhir.nhs.uk/CodeSystem/{CATEGORY_SYSTEM}"
@@ -135,8 +148,10 @@ def _response_meaning(message: BarsMessage) -> Meaning:
     status, receiver = request.resource["status"], receiver_status(message)
     if message.reason == "delete":
         raise _no_workflow(message, "A response is new, or an update of an earlier one.")
+    if receiver == "cancelled" and status in ("active", "revoked"):
+        return Meaning.REJECTED
     if status == "revoked":
-        return Meaning.NOT_ATTENDED
+        return _revoked_meaning(message, receiver)
     if status == "completed" or (status == "active" and receiver == "finished"):
         if message.definition.name.endswith("-interim"):
             raise _no_workflow(
@@ -144,19 +159,51 @@ def _response_meaning(message: BarsMessage) -> Meaning:
                 "An interim response cannot end a referral: send the full response once the Encounter is finished.",
             )
         return Meaning.DONE
-    if status != "active" or receiver == "cancelled":
+    if status != "active":
         raise _no_workflow(
             message,
-            "In a response the ServiceRequest is active, completed, or revoked (did not attend). Use $fail for an "
-            "accepted referral that cannot be done, and $reject for one that was never accepted.",
+            "In a response the ServiceRequest is active, completed, or revoked (rejected, or did not attend).",
         )
     if message.definition.name.endswith("-full"):
         raise _no_workflow(message, "A full response is sent once the receiver's Encounter is finished.")
     return Meaning.TAKEN
 
 
+def _revoked_meaning(message: BarsMessage, receiver: str) -> Meaning:
+    """The meaning of a response with a revoked request (BaRS Core, pattern for composites)."""
+    if is_validation_response(message):
+        if receiver == "triaged":
+            return Meaning.REJECTED
+        raise _no_workflow(
+            message, "A validation is rejected with the receiver's Encounter triaged, or cancelled with its reason."
+        )
+    if message.reason == "new":
+        return Meaning.NOT_ATTENDED
+    raise _no_workflow(message, "Did not attend is a new response, not an update.")
+
+
+def is_validation_response(message: BarsMessage) -> bool:
+    """Whether a response is about a validation: by the category of its ServiceRequest, or else by its definition."""
+    categories = codes_of_system(message.request.resource.get("category"), CATEGORY_SYSTEM) if message.request else []
+    return "validation" in categories if categories else message.definition.is_validation
+
+
+def rejection_concept(message: BarsMessage) -> Mapping[str, Any] | None:
+    """The reason of a rejection as a CodeableConcept: of the receiver's Encounter, else of the request; None: none."""
+    encounter = receiver_encounter(message)
+    places = [encounter.resource if encounter else {}, message.request.resource if message.request else {}]
+    for place in places:
+        for concept in place.get("reasonCode", ()):
+            if concept.get("text") or any(coding.get("code") for coding in concept.get("coding", ())):
+                found: Mapping[str, Any] = concept
+                return found
+    return None
+
+
 def _booking_meaning(message: BarsMessage) -> Meaning:
     status = message.focus.resource["status"]
+    if message.reason == "delete":
+        return Meaning.CANCEL_BOOKING
     ends = status in ("cancelled", "entered-in-error")
     # The published cancellation has the reason new, so its definition shows the meaning.
     if ends and (message.reason == "update" or message.definition.name.endswith("-cancelled")):

@@ -17,13 +17,17 @@ from starlette.responses import Response
 from onestory.referral.bars import api as bars_api
 from onestory.referral.bars import http
 from onestory.referral.bars.api import PATIENT_PARAMETER
-from onestory.referral.bars.definitions import BarsDefinition, definitions
+from onestory.referral.bars.definitions import BarsDefinition, definitions, supported_use_cases
+from onestory.referral.bars.slots import INCLUDES
+from onestory.referral.directory import store as directory_store
+from onestory.shared.errors import Malformed, NotFound, NotSupported
 from onestory.shared.http.app import OpenEndpoint
 from onestory.shared.http.openapi import FHIR_JSON, BodyDescription, Parameter, ResponseDescription, RouteDescription
 from onestory.shared.http.request import MEDIA_TYPES
 from onestory.shared.http.static_document import StaticDocument
-from onestory.shared.identity import DOS_SERVICE_SYSTEM
+from onestory.shared.identity import DOS_SERVICE_SYSTEM, is_storable
 from onestory.shared.policy import Caller
+from onestory.shared.postgres.database import Database
 
 _STATEMENT_DATE = "2026-11-27"
 _EVENT_SYSTEM = "https://fhir.nhs.uk/CodeSystem/message-events-bars"
@@ -70,6 +74,7 @@ def capability_statement(base_url: str) -> dict[str, Any]:
                         "type": kind,
                         "interaction": [{"code": interaction} for interaction in interactions],
                         "searchParam": [{"name": name, "type": value_type} for name, value_type in parameters.items()],
+                        **({"searchInclude": list(INCLUDES)} if kind == "Slot" else {}),
                     }
                     for kind, (interactions, parameters) in _SEARCHES.items()
                 ],
@@ -95,16 +100,35 @@ def capability_statement(base_url: str) -> dict[str, Any]:
     }
 
 
-async def search_definitions(request: Request, _caller: Caller) -> Response:
-    """Answer all MessageDefinitions.
+class MessageDefinitionRoutes:
+    """`GET /MessageDefinition`: the messages that a service takes."""
 
-    With `context`, a DoS id, each names that service in its useContext, because every service takes all messages.
-    """
-    service = bars_api.read_query(request, ["context"]).get("context", [""])[0].rpartition("|")[2]
-    resources = [
-        (definition.url, orjson.dumps(message_definition(definition, service))) for definition in definitions().values()
-    ]
-    return bars_api.searchset(str(request.url.path), resources)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def search(self, request: Request, _caller: Caller) -> Response:
+        """Answer all MessageDefinitions: every service takes them. `context` is the DoS id or directory id of one.
+
+        Raises `Malformed` without a service, `NotFound` for one that the directory does not have.
+        """
+        values = bars_api.read_query(request, ["context"]).get("context", [])
+        service = values[0].rpartition("|")[2] if len(values) == 1 else ""
+        if not service:
+            text = f"Name the service: context={DOS_SERVICE_SYSTEM}|<id of the service>."
+            raise Malformed(text, code="required", expression="http.context")
+        if not is_storable(service) or not await self._is_known(service):
+            text = "The directory has no active service with this id: check the id."
+            raise NotFound(text, expression="http.context")
+        resources = [
+            (definition.url, orjson.dumps(message_definition(definition, service)))
+            for definition in definitions().values()
+        ]
+        return bars_api.searchset(str(request.url.path), resources)
+
+    async def _is_known(self, service: str) -> bool:
+        teams = await directory_store.teams_by_dos_id(self._database, service)
+        by_id = await directory_store.find_team(self._database, service)
+        return any(team.active for team in [*teams, *([by_id] if by_id else [])])
 
 
 def message_definition(definition: BarsDefinition, service: str) -> dict[str, Any]:
@@ -113,7 +137,9 @@ def message_definition(definition: BarsDefinition, service: str) -> dict[str, An
     `service` is the DoS id that its useContext names, or empty.
     """
     published = definition.published
-    codings = [{"system": _USE_CASES, "code": coding} for coding in published["use_cases"]]
+    kind = "validation" if definition.is_validation else "referral"
+    taken = dict.fromkeys([*published["use_cases"], *supported_use_cases(kind)])
+    codings = [{"system": _USE_CASES, "code": code} for code in taken]
     if service:
         codings.insert(0, {"system": DOS_SERVICE_SYSTEM, "code": service})
     return {
@@ -134,6 +160,7 @@ _SEARCH_ANSWER = [ResponseDescription(200, "A searchset.", FHIR_JSON, "Bundle")]
 _READ_ANSWER = [ResponseDescription(200, "The current version.", FHIR_JSON, "Resource", {"ETag": "Its version."})]
 _MESSAGE_HEADERS = [
     Parameter(http.REQUEST_ID, "header", "A UUID, new for each message, the same when it is repeated.", required=True),
+    Parameter(http.CORRELATION_ID, "header", "A UUID, the same for all that follows from one request.", required=True),
     Parameter(http.TARGET, "header", f"The service that the message is for: {_HEADER_FORMAT} {{system, value}}."),
     Parameter(
         http.ORGANISATION,
@@ -188,12 +215,34 @@ SLOTS = RouteDescription(
         ),
         Parameter("status", "query", "free, busy, or several, comma separated."),
         Parameter("start", "query", "ge or le and an instant; twice for both."),
+        Parameter(
+            "_include",
+            "query",
+            "Slot:schedule, or Schedule:actor: and HealthcareService, Practitioner, PractitionerRole or Location. Also "
+            "as _include:iterate.",
+        ),
     ],
     responses=_SEARCH_ANSWER,
 )
 DEFINITIONS = RouteDescription(
-    "barsMessageDefinitions", [Parameter("context", "query", "A DoS service id.")], responses=_SEARCH_ANSWER
+    "barsMessageDefinitions",
+    [Parameter("context", "query", f"The service: {DOS_SERVICE_SYSTEM}|<id>, or its directory id.", required=True)],
+    responses=_SEARCH_ANSWER,
 )
+
+
+async def not_supported(request: Request, _caller: Caller) -> Response:
+    """Refuse an address that the API of BaRS has and this receiver does not support."""
+    name = request.url.path.split("/")[1]
+    raise NotSupported(f"{name}: this receiver does not support this address. GET /metadata lists those that it has.")
+
+
+def describe_not_supported(name: str) -> RouteDescription:
+    """The OpenAPI text of such an address."""
+    answer = ResponseDescription(501, "This receiver does not support it.", FHIR_JSON, "OperationOutcome")
+    return RouteDescription(name, responses=[answer])
+
+
 METADATA = RouteDescription(
     "barsMetadata", responses=[ResponseDescription(200, "A CapabilityStatement.", FHIR_JSON, "Resource")]
 )

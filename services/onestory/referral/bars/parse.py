@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from onestory.referral.bars.definitions import (
-    DEFINITION_BASE_URL,
     BarsDefinition,
     Cardinality,
     bundle_versions,
     definitions,
+    deletion_definition,
+    find_definition,
 )
 from onestory.referral.bars.message import BarsMessage, Json, MessageEntry, codes_of_system, is_bars_system
 from onestory.shared.errors import Issue, Malformed, Unprocessable
@@ -27,11 +28,18 @@ from onestory.shared.identity import is_storable
 MESSAGE_PROFILE = "https://fhir.nhs.uk/StructureDefinition/BARSBundleMessage"
 EVENT_SYSTEM = "message-events-bars"
 REASON_SYSTEM = "message-reason-bars"
+CATEGORY_SYSTEM = "message-category-servicerequest"
 _FOCUS_TYPES = {
     "servicerequest-request": ("ServiceRequest",),
     # The published validation responses are about the receiver's Encounter, referral responses about the request.
     "servicerequest-response": ("ServiceRequest", "Encounter"),
     "booking-request": ("Appointment",),
+}
+_ONE = Cardinality(1, 1)
+# A deletion takes a message back. It needs no more than what shows which one.
+_DELETION_COUNTS = {
+    "servicerequest-request": {"MessageHeader": _ONE, "Patient": _ONE, "ServiceRequest": _ONE},
+    "booking-request": {"MessageHeader": _ONE, "Patient": _ONE, "Appointment": _ONE},
 }
 _HEADER = "Bundle.entry[0].resource"
 
@@ -42,9 +50,10 @@ def parse_message(body: bytes) -> BarsMessage:
     entries = tuple(_parse_entries(bundle.get("entry", [])))
     header, index = _find_header(entries), BundleIndex(entries, "")
     event = _read_event(header.resource)
-    definition = _find_definition(header.resource, event)
     reason = _read_reason(header.resource)
-    _raise_issues(list(_count_issues(entries, definition.counts_for(reason), definition.name)))
+    definition = _find_definition(header.resource, event, reason, _categories(entries))
+    counts = _DELETION_COUNTS[event] if reason == "delete" and event in _DELETION_COUNTS else None
+    _raise_issues(list(_count_issues(entries, counts or definition.counts_for(reason), definition.name)))
     return BarsMessage(
         message_id=bundle["id"],
         version=bundle["meta"]["versionId"],
@@ -62,7 +71,11 @@ def parse_message(body: bytes) -> BarsMessage:
 def _parse_bundle(body: bytes) -> dict[str, Any]:
     if issues := validate(body):
         raise Malformed(issues[0].diagnostics, issues=issues)
-    bundle: dict[str, Any] = msgspec.json.decode(body)
+    try:
+        bundle: dict[str, Any] = msgspec.json.decode(body)
+    except msgspec.ValidationError as error:
+        text = "The message has a whole number that is too large: send at most 18 digits."
+        raise Malformed(text, code="value", expression="Bundle") from error
     if bundle["resourceType"] != "Bundle" or bundle.get("type") != "message":
         text = "Bundle.type: send message. A Bundle for the record goes to POST /fhir."
         raise Malformed(text, code="value", expression="Bundle.type")
@@ -78,8 +91,9 @@ def _parse_bundle(body: bytes) -> dict[str, Any]:
 def _refuse_version(meta: Json) -> None:
     supported = ", ".join(sorted(bundle_versions()))
     if "versionId" not in meta:
+        # The guide has 400 here, and 422 only for a version that is not supported.
         text = f"Bundle.meta.versionId: send the version of the standard: {supported}."
-        raise Unprocessable(text, code="required", expression="Bundle.meta.versionId")
+        raise Malformed(text, code="invariant", expression="Bundle.meta.versionId")
     if meta["versionId"] not in bundle_versions():
         text = f"Bundle.meta.versionId: this version of the standard is not supported. Send {supported}."
         raise Unprocessable(text, code="not-supported", expression="Bundle.meta.versionId")
@@ -126,14 +140,22 @@ def _read_event(header: Json) -> str:
     return event
 
 
-def _find_definition(header: Json, event: str) -> BarsDefinition:
+def _categories(entries: Sequence[MessageEntry]) -> list[str]:
+    """The message categories of the ServiceRequests, such as `validation`."""
+    requests = (entry.resource for entry in entries if entry.resource_type == "ServiceRequest")
+    return [code for request in requests for code in codes_of_system(request.get("category"), CATEGORY_SYSTEM)]
+
+
+def _find_definition(header: Json, event: str, reason: str, categories: Sequence[str]) -> BarsDefinition:
     path = f"{_HEADER}.definition"
     canonical = str(header.get("definition", ""))
+    if not canonical and reason == "delete" and (of_deletion := deletion_definition(event)):
+        return of_deletion
     if not canonical:
         raise Malformed(
             "MessageHeader.definition: send the URL of a MessageDefinition.", code="required", expression=path
         )
-    definition = definitions().get(canonical.partition("|")[0].removeprefix(DEFINITION_BASE_URL))
+    definition = find_definition(canonical, categories)
     if definition is None:
         supported = ", ".join(sorted(definitions()))
         text = f"MessageHeader.definition: not supported. GET /MessageDefinition lists the supported ones: {supported}."
@@ -147,7 +169,8 @@ def _find_definition(header: Json, event: str) -> BarsDefinition:
 def _read_reason(header: Json) -> str:
     reasons = codes_of_system(header.get("reason"), REASON_SYSTEM)
     if len(reasons) != 1 or reasons[0] not in ("new", "update", "delete"):
-        text = f"MessageHeader.reason: send one code of https://fhir.nhs.uk/CodeSystem/{REASON_SYSTEM}: new or update."
+        system = f"https://fhir.nhs.uk/CodeSystem/{REASON_SYSTEM}"
+        text = f"MessageHeader.reason: send one code of {system}: new, update or delete."
         raise Malformed(text, code="code-invalid" if reasons else "required", expression=f"{_HEADER}.reason")
     return reasons[0]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import orjson
 
+from onestory.referral.bars.deletion import StatedResource
 from onestory.referral.lifecycle.store import SqlStatement
 from onestory.shared.errors import Conflict, TooEarly
 from onestory.shared.postgres.database import Queries, Transaction
@@ -139,12 +140,14 @@ async def stated_ids(queries: Queries, organisation: str, referral_id: str) -> d
     return {url: local_id for row in rows for url, local_id in orjson.loads(row["names"]).items()}
 
 
-def insert_message(request_id: UUID, message_id: str, focus_url: str, message: ProcessedMessage) -> SqlStatement:
-    """The statement that stores a processed message."""
+def insert_message(
+    request_id: UUID, message_id: str, focus_url: str, message: ProcessedMessage, stated: Sequence[StatedResource]
+) -> SqlStatement:
+    """The statement that stores a processed message, with the resources that are retracted if it was a mistake."""
     return SqlStatement(
         """insert into referral.bars_message (organisation, request_id, message_id, focus_url, meaning, person_key,
-               referral_id, appointment_id, names)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
+               referral_id, appointment_id, names, stated)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
         [
             message.organisation,
             request_id,
@@ -155,8 +158,22 @@ def insert_message(request_id: UUID, message_id: str, focus_url: str, message: P
             message.referral_id,
             message.appointment_id,
             orjson.dumps(message.local_ids).decode(),
+            orjson.dumps([list(each) for each in stated]).decode(),
         ],
     )
+
+
+async def stated_resources(
+    queries: Queries, organisation: str, referral_id: str, appointment_id: str
+) -> list[StatedResource]:
+    """The resources that an organisation's messages about a referral, or about a booking alone, have stated."""
+    column, wanted = ("referral_id", referral_id) if referral_id else ("appointment_id", appointment_id)
+    rows = await queries.fetch(
+        f"select stated from referral.bars_message where {column} = $1 and organisation = $2 order by at",  # noqa: S608
+        wanted,
+        organisation,
+    )
+    return [StatedResource(*each) for row in rows for each in orjson.loads(row["stated"])]
 
 
 async def foreign_ids(queries: Queries, organisation: str, system: str, shared_ids: Collection[str]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,10 +18,14 @@ from onestory.referral.bars.message import BarsMessage, MessageEntry, entry_body
 from onestory.referral.bars.parse import EVENT_SYSTEM, MESSAGE_PROFILE
 from onestory.referral.bars.store import ProcessedMessage
 from onestory.referral.lifecycle.handler import CommandRequest
+from onestory.shared.errors import Issue
 from onestory.shared.events import RecordChanged
 from onestory.shared.fhir.dates import format_instant
+from onestory.shared.fhir.outcome import operation_outcome
 from onestory.shared.policy import Caller
 
+# The warnings in a response: one OperationOutcome, which its MessageHeader refers to.
+_OUTCOME_URL = "urn:uuid:7f0c6a52-0d5a-4f5e-8a57-5d0f1a6c3b11"
 _EVENT_SYSTEM_URL = f"https://fhir.nhs.uk/CodeSystem/{EVENT_SYSTEM}"
 
 BuildRecordEvent = Callable[[bytes, Caller, str, str, datetime], Awaitable[RecordChanged]]
@@ -53,7 +57,7 @@ class MessageWork:
     """A message that is being processed. `event` is its statement for the record, with one entry for each of its own.
 
     `earlier` is the message that this one is about, or the latest about the same referral or booking. `foreign_ids`
-    has, by index, the shared ids of entries that other sources have stated.
+    has, by index, the shared ids of entries that other sources have stated. The sender gets the `warnings`.
     """
 
     message: BarsMessage
@@ -62,11 +66,20 @@ class MessageWork:
     event: RecordChanged
     earlier: ProcessedMessage | None
     foreign_ids: Mapping[int, str]
+    warnings: Sequence[Issue] = ()
 
     @property
     def caller(self) -> Caller:
         """The sender."""
         return self.incoming.caller
+
+    @property
+    def is_mistake(self) -> bool:
+        """Whether the message says that an earlier one was a mistake: then it states nothing itself."""
+        if self.meaning is Meaning.CANCEL_BOOKING:
+            ended_as = self.message.focus.resource.get("status")
+            return self.message.reason == "delete" or ended_as == "entered-in-error"
+        return self.meaning is Meaning.CORRECT
 
     @property
     def request(self) -> CommandRequest:
@@ -121,10 +134,13 @@ def response_bundle(work: MessageWork, result: MessageResult, base_url: str) -> 
     kind = "Appointment" if result.appointment_id else "ServiceRequest"
     about = f"{base_url}/{kind}/{result.appointment_id or result.referral_id}"
     entries = [_entry(f"urn:uuid:{uuid4()}", orjson.dumps(_header(work, about))), _entry(about, result.resource)]
-    stated = message.record_event(work.event, {**work.foreign_ids, **result.owned_ids})
+    owned = {**work.foreign_ids, **result.owned_ids}
+    stated = None if work.is_mistake else message.record_event(work.event, owned)
     for entry in stated.entries if stated else ():
         assert entry.content is not None
         entries.append(_entry(f"{base_url}/{entry.resource_type}/{entry.shared_id}", entry.content))
+    if work.warnings:
+        entries.append(_entry(_OUTCOME_URL, operation_outcome(work.warnings)))
     meta = orjson.dumps({"versionId": work.message.version, "profile": [MESSAGE_PROFILE]})
     return b'{"resourceType":"Bundle","id":"%b","meta":%b,"type":"message","timestamp":"%b","entry":[%b]}' % (
         str(uuid4()).encode(),
@@ -144,7 +160,11 @@ def _header(work: MessageWork, about: str) -> dict[str, Any]:
         **({"destination": [{"endpoint": sender}]} if sender else {}),
         "source": {"name": "OneStory", "software": "OneStory", "endpoint": _own_endpoint(work)},
         "reason": header["reason"],
-        "response": {"identifier": work.message.message_id, "code": "ok"},
+        "response": {
+            "identifier": work.message.message_id,
+            "code": "ok",
+            **({"details": {"reference": _OUTCOME_URL}} if work.warnings else {}),
+        },
         "focus": [{"reference": about}],
     }
 

@@ -82,6 +82,16 @@ async def directory_names(
     return DirectoryNames(names["team"], names["organisation"], names["user"])
 
 
+async def resources_by_ids(queries: Queries, ids: Collection[str]) -> dict[str, tuple[str, bytes]]:
+    """The resource type and the FHIR JSON of these directory resources, by id, without those that were retracted."""
+    rows = await queries.fetch(
+        """select distinct on (shared_id) shared_id, resource_type, content from referral.directory_statement
+           where shared_id = any($1::text[]) order by shared_id, rank desc, published_at desc, event_id desc""",
+        sorted(ids),
+    )
+    return {row["shared_id"]: (row["resource_type"], row["content"]) for row in rows if row["content"] is not None}
+
+
 def _team_from_row(row: Any) -> Team:
     return Team(
         team_id=row["team_id"],

@@ -177,7 +177,7 @@ class ReferralHandler:
             change = decide(referral, sides, context)
             if change.action == Action.CORRECT:
                 change = await with_corrected_history(transaction, change, self._keys)
-            change = await with_ended_bookings(transaction, referral, change)
+            change = await with_ended_bookings(transaction, referral, change, self._codec)
             if change.action in journeys.TOLD_TO_JOURNEY:
                 person = await lifecycle_store.parties_of_person(transaction, referral.person_key)
                 others = journeys.others_on_journey(referral.referral_id, person)
@@ -192,7 +192,7 @@ class ReferralHandler:
         for other in await change_store.open_of_group(transaction, accepted.referral):
             task_ids = partial(creation.task_id, self._keys)
             change = groups.end_for_acceptance(other, accepted, uuid7(), self._clocks, task_ids)
-            change = await with_ended_bookings(transaction, other, change)
+            change = await with_ended_bookings(transaction, other, change, self._codec)
             await write_change(transaction, self._codec, change, RequestKey())
 
     async def change_without_request(

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from onestory.referral.appointments.model import refuse_too_far
 from onestory.referral.lifecycle.handler import CommandRequest, Outcome
 from onestory.referral.lifecycle.model import Action, Json, Reason
+from onestory.referral.lifecycle.reasons import with_displays
 from onestory.referral.lifecycle.store import ReferralResource
 from onestory.shared.errors import Malformed, PreconditionRequired, Unprocessable
 from onestory.shared.fhir.bundle import entity_tags, etag
@@ -130,7 +131,7 @@ class OperationParameters:
         code = next(filter(None, codes), "")
         if not code and not str(concept.get("text", "")).strip():
             raise Unprocessable("Give the reason a code or a text.", code="required", expression=path)
-        return Reason(code, concept)
+        return Reason(code, with_displays(concept))
 
     def code(self, name: str) -> str:
         """A code; empty where none is given."""

@@ -95,6 +95,8 @@ class OpenRoute:
     description: RouteDescription = NO_DESCRIPTION
     formats: tuple[Format, ...] = ()
     """The formats of its answers; empty: it does not read Accept."""
+    outcome_writer: OutcomeWriter | None = None
+    """Writes its errors, where a standard requires more than the usual OperationOutcome."""
 
     def operation(self) -> RouteOperation:
         """Return this route for the OpenAPI document."""
@@ -143,6 +145,7 @@ def create_app(
 
 def _starlette_route(route: OpenRoute) -> StarletteRoute:
     async def endpoint(request: Request) -> Response:
+        request.scope["state"]["outcome_writer"] = route.outcome_writer
         if route.formats:
             answer_format(request, route.formats)
         return await route.endpoint(request)

@@ -24,6 +24,7 @@ EXPOSED_HEADERS = (
     "X-OneStory-Position",
     "X-OneStory-Record-Digest",
     "X-OneStory-Superseded",
+    "X-Request-Id",
 )
 """The headers of answers that scripts may read."""
 

@@ -31,6 +31,7 @@ STATUS_BY_ERROR: dict[type[errors.OneStoryError], int] = {
     errors.TooEarly: 425,
     errors.PreconditionRequired: 428,
     errors.TooManyRequests: 429,
+    errors.NotSupported: 501,
     errors.Unavailable: 503,
 }
 _EXTRA_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "2"}, 503: {"Retry-After": "2"}}

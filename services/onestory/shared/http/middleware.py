@@ -58,7 +58,8 @@ class RequestMiddleware:
             return
         correlation_id = _correlation_id(scope)
         state = scope.setdefault("state", {})
-        state["correlation_id"], state["bodies"] = correlation_id, self._bodies
+        state["correlation_id"], state["request_id"] = correlation_id, _uuid_header(scope, b"x-request-id")
+        state["bodies"] = self._bodies
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
         if scope["path"].endswith("/") and scope["path"] != "/":
@@ -149,15 +150,23 @@ class _Answer:
             # An answer from a cache would leave no access event, and it would show a record to others.
             headers.append((b"cache-control", b"no-store"))
         headers.append((b"x-correlation-id", self._state["correlation_id"].encode()))
+        if request_id := self._state["request_id"]:
+            # A sender of BaRS that misses it sends its request again.
+            headers.append((b"x-request-id", request_id.encode()))
         return size
 
 
 def _correlation_id(scope: Scope) -> str:
-    # Accept a UUID only. The value goes into logs and events, and other text could hold a name or an NHS number.
-    for name, value in scope["headers"]:
-        if name == b"x-correlation-id" and _UUID.fullmatch(value):
-            return str(value.decode())
-    return str(uuid4())
+    return _uuid_header(scope, b"x-correlation-id") or str(uuid4())
+
+
+def _uuid_header(scope: Scope, wanted: bytes) -> str:
+    """The UUID in a header; empty without one.
+
+    Other text is not accepted: the value goes into logs, events and answers, and could hold a name or an NHS number.
+    """
+    values = (value for name, value in scope["headers"] if name == wanted and _UUID.fullmatch(value))
+    return next(values, b"").decode()
 
 
 def _frames(error: Exception) -> list[str]:

@@ -9,9 +9,12 @@ import pytest
 from tests.bars import one, published, resources
 from tests.contract.shared_data import needs_shared_data
 
-from onestory.referral.bars.meaning import Meaning, read_meaning, request_priority
+from onestory.referral.bars.definitions import definitions
+from onestory.referral.bars.meaning import Meaning, read_meaning, rejection_concept, request_priority
 from onestory.referral.bars.message import BarsMessage
+from onestory.referral.bars.metadata import message_definition
 from onestory.referral.bars.parse import parse_message
+from onestory.referral.lifecycle.reasons import with_displays
 from onestory.shared.errors import Malformed
 
 pytestmark = needs_shared_data
@@ -29,7 +32,11 @@ PUBLISHED = {
     "SERVREQ01": Meaning.CANCEL,
     "VALRESP01A": Meaning.TAKEN,
     "VALRESP01B": Meaning.DONE,
+    "VALREQ02": Meaning.UPDATE,
     "REFRESP01": Meaning.NOT_ATTENDED,
+    "REFRESP02": Meaning.REJECTED,
+    "REFRESP03": Meaning.TAKEN,
+    "VALRESP04": Meaning.REJECTED,
     "BOOKREQ01": Meaning.BOOK,
     "BOOKREQ02": Meaning.CANCEL_BOOKING,
     "ValidationRequest_POST": Meaning.VALIDATE,
@@ -73,7 +80,10 @@ def test_a_booking_is_amended_or_ended_by_an_update() -> None:
     [
         lambda: changed("VALREQ01", CarePlan="completed"),
         lambda: changed("VALREQ01", Encounter="finished"),
-        lambda: changed("VALREQ01", reason="update"),
+        lambda: changed("VALREQ01", ServiceRequest="on-hold"),
+        lambda: changed("REFREQ01", reason="update", ServiceRequest="on-hold"),
+        lambda: changed("REFRESP01", reason="update"),
+        lambda: changed("VALRESP01A", ServiceRequest="revoked"),
         lambda: changed("REFREQ01", Encounter="planned"),
         lambda: changed("REFREQ8A", CarePlan="draft"),
         lambda: changed("REFREQ01", ServiceRequest="completed"),
@@ -88,6 +98,122 @@ def test_everything_else_is_no_workflow(message: Any) -> None:
         read_meaning(message())
 
     assert {issue.code for issue in refused.value.issues} == {"invariant"}
+
+
+@pytest.mark.parametrize("status", ["active", "on-hold"])
+def test_a_request_for_validation_is_sent_again_with_changes(status: str) -> None:
+    assert read_meaning(changed("VALREQ01", reason="update", ServiceRequest=status)) is Meaning.UPDATE
+
+
+@pytest.mark.parametrize("reason", ["new", "update"])
+def test_a_validation_is_rejected_by_a_revoked_request_and_a_triaged_encounter(reason: str) -> None:
+    said = published("VALRESP04")
+    one(said, "ServiceRequest")["status"] = "revoked"
+    [each for each in resources(said) if each["resourceType"] == "Encounter"][-1]["status"] = "triaged"
+    one(said, "MessageHeader")["reason"]["coding"][0]["code"] = reason
+
+    assert read_meaning(opened(said)) is Meaning.REJECTED
+
+
+@pytest.mark.parametrize("name", ["REFRESP02", "VALRESP04"])
+@pytest.mark.parametrize("status", ["active", "revoked"])
+def test_a_cancelled_encounter_of_the_receiver_is_a_rejection_with_its_reason(name: str, status: str) -> None:
+    message = changed(name, ServiceRequest=status)
+
+    concept = rejection_concept(message)
+
+    assert read_meaning(message) is Meaning.REJECTED
+    assert concept is not None
+    assert concept["text"]
+    assert concept["coding"][0]["display"]
+
+
+@pytest.mark.parametrize("status", ["active", "revoked", "entered-in-error", "completed"])
+@pytest.mark.parametrize("has_definition", [True, False])
+@pytest.mark.parametrize(
+    ("name", "focus", "meaning"),
+    [
+        ("REFREQ01", "ServiceRequest", Meaning.CORRECT),
+        ("VALREQ01", "ServiceRequest", Meaning.CORRECT),
+        ("SERVREQ01", "ServiceRequest", Meaning.CORRECT),
+        ("BOOKREQ01", "Appointment", Meaning.CANCEL_BOOKING),
+    ],
+)
+def test_a_deletion_takes_a_mistake_back(
+    name: str, focus: str, meaning: Meaning, status: str, *, has_definition: bool
+) -> None:
+    said = published(name)
+    header = one(said, "MessageHeader")
+    header["reason"]["coding"][0]["code"] = "delete"
+    if focus == "ServiceRequest":
+        one(said, focus)["status"] = status
+    if not has_definition:
+        del header["definition"]
+        kept = ("MessageHeader", "Patient", focus)
+        said["entry"] = [entry for entry in said["entry"] if entry["resource"]["resourceType"] in kept]
+        for element in ("sender", "author", "destination"):
+            header.pop(element, None)
+
+    assert read_meaning(opened(said)) is meaning
+
+
+@pytest.mark.parametrize(
+    ("name", "spelling"),
+    [
+        ("REFREQ01", "MessageDefinition/bars-message-servicerequest-request-referral"),
+        ("REFREQ01", "http://fhir.nhs.uk/MessageDefinition/bars-message-servicerequest-request-referral"),
+        ("REFREQ01", "https://fhir.nhs.uk/MessageDefinition/bars-message-servicerequest-request-referral|1.0.0"),
+        ("REFREQ01", "https://fhir.nhs.uk/MessageDefinition/BARS-Message-ServiceRequest-Request-Referral"),
+        ("REFREQ01", "https://fhir.nhs.uk/MessageDefinition/bars-message-servicerequest-request"),
+        ("VALREQ01", "https://fhir.nhs.uk/MessageDefinition/bars-message-servicerequest-request"),
+        ("REFRESP02", "https://fhir.nhs.uk/MessageDefinition/bars-message-servicerequest-request-response-short"),
+        ("REFRESP02", "https://fhir.nhs.uk/MessageDefinition/bars-message-servicerequest-response-referral-short"),
+    ],
+)
+def test_every_published_spelling_of_a_definition_means_it(name: str, spelling: str) -> None:
+    said = published(name)
+    one(said, "MessageHeader")["definition"] = spelling
+
+    assert read_meaning(opened(said)) is PUBLISHED[name]
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "https://example.org/MessageDefinition/bars-message-servicerequest-request-referral",
+        "https://fhir.nhs.uk/bars-message-servicerequest-request-referral",
+        "https://fhir.nhs.uk/MessageDefinition/",
+        "bars-message-order",
+    ],
+)
+def test_another_definition_is_not_supported(definition: str) -> None:
+    said = published("REFREQ01")
+    one(said, "MessageHeader")["definition"] = definition
+
+    with pytest.raises(Malformed) as refused:
+        opened(said)
+
+    assert refused.value.issues[0].code == "not-supported"
+
+
+@pytest.mark.parametrize("code", ["a1t10", "a1t11", "a1t12"])
+def test_the_newest_use_cases_are_taken_and_named(code: str) -> None:
+    said = json.loads(json.dumps(published("REFREQ01")).replace('a1t1"', f'{code}"'))
+
+    assert read_meaning(opened(said)) is Meaning.REFER
+    assert request_priority(opened(said)) == "asap"
+    assert code in str(message_definition(definitions()["bars-message-servicerequest-request-referral"], "1"))
+
+
+def test_a_reason_gets_its_published_display() -> None:
+    system = "https://fhir.nhs.uk/CodeSystem/dos-rejected-reasons-bars"
+    own = {"system": system, "code": "22", "display": "Full"}
+
+    assert with_displays({"coding": [{"system": system, "code": "22"}]}) == {
+        "coding": [{"system": system, "code": "22", "display": "Rejected for capacity reasons"}]
+    }
+    assert with_displays({"coding": [own], "text": "No room"}) == {"coding": [own], "text": "No room"}
+    assert with_displays({"coding": [{"system": system, "code": "7"}]}) == {"coding": [{"system": system, "code": "7"}]}
 
 
 @pytest.mark.parametrize(
