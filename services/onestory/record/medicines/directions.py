@@ -40,12 +40,16 @@ Step = tuple[Dose, ...]
 
 
 class Regimen(NamedTuple):
-    """Directions as steps that follow each other. `as_needed` and `continuous` are None if nothing was read of them."""
+    """Directions as steps that follow each other. `as_needed` and `continuous` are None if nothing was read of them.
+
+    `sides`: the sides of the eyes, ears or nostrils that they name: `left`, `right`, `both`.
+    """
 
     steps: tuple[Step, ...] = ()
     as_needed: bool | None = None
     continuous: bool | None = None
     unclear: bool = False
+    sides: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from onestory.record.medicines.directions import Amount, Dose, Regimen, Step, Times, read_directions, unit_of
 from onestory.record.medicines.products import Product
+from onestory.record.medicines.sites import sides_of
 from onestory.record.merge.values import number as number_of
 from onestory.shared.fhir.json import first_object, objects, text
 
@@ -34,8 +35,9 @@ def read_regimen(directions: object) -> Regimen:
     """The regimen of the `dosageInstruction` or `dosage` of a resource. Coded parts win over the words beside them."""
     found = objects(directions)
     parts = [_regimen(each) for each in found]
+    sides = frozenset().union(*map(sides_of, found))
     if len(parts) == 1:
-        return parts[0]
+        return parts[0]._replace(sides=sides) if sides else parts[0]
     sequences = {each["sequence"] for each in found if isinstance(each.get("sequence"), int)}
     steps = [step for part in parts for step in part.steps]
     unclear = any(part.unclear for part in parts)
@@ -43,7 +45,8 @@ def read_regimen(directions: object) -> Regimen:
     if len(sequences) <= 1 and len(steps) == len(slots) and frozenset() not in slots:
         # "One in the morning" and "two at night" as two instructions go together.
         steps = [tuple(dose for step in steps for dose in step)] if steps else []
-    return Regimen(tuple(steps), _one(part.as_needed for part in parts), _one(p.continuous for p in parts), unclear)
+    as_needed, continuous = _one(part.as_needed for part in parts), _one(part.continuous for part in parts)
+    return Regimen(tuple(steps), as_needed, continuous, unclear, sides)
 
 
 def _one(flags: Iterable[bool | None]) -> bool | None:
@@ -157,6 +160,8 @@ def _strings(value: Mapping[str, Any], name: str) -> list[str]:
 
 def compare(one: Regimen, other: Regimen, product: Product, other_product: Product) -> DoseComparison:
     """How two regimens of one ingredient compare. Pieces count only by what they hold if the strengths differ."""
+    if differ_plainly(one, other):
+        return DoseComparison.DIFFERENT
     if not (one.steps and other.steps):
         return DoseComparison.UNKNOWN
     by_piece = product.strengths == other_product.strengths or not (product.strengths and other_product.strengths)
@@ -168,6 +173,18 @@ def compare(one: Regimen, other: Regimen, product: Product, other_product: Produ
         # When required, "every 4-6 hours" and "four times a day", or no times, are one direction.
         return DoseComparison.SAME
     return found
+
+
+def differ_plainly(one: Regimen, other: Regimen) -> bool:
+    """Whether they name other sides of the body, or other days of the week, whatever the amounts are."""
+    if len(one.sides) == len(other.sides) == 1 and one.sides != other.sides:
+        return True
+    days, other_days = _weekdays(one), _weekdays(other)
+    return bool(days and other_days) and days.isdisjoint(other_days)
+
+
+def _weekdays(regimen: Regimen) -> frozenset[str]:
+    return frozenset().union(*[dose.weekdays for step in regimen.steps for dose in step])
 
 
 def _share_an_amount(one: Sequence[Step], other: Sequence[Step]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.medicines.names import lexicon, named_medicines, words_of
 from onestory.record.text_cache import cache_texts
+from onestory.record.word_patterns import alternatives
 from onestory.shared.fhir.json import concept_texts, objects, text
 
 _CLAUSES = re.compile(
@@ -25,23 +26,16 @@ _REACH = 5
 
 
 class StoppedMedicines(NamedTuple):
-    """What a note stops: medicines by their ingredients, and forms ("capsules") of the medicine of the note itself.
-
-    `own`: directions such as "STOPPED - GI bleed" stop the medicine that they belong to.
-    """
+    """What a note stops: medicines by their ingredients, and forms ("capsules") of the medicine of the note itself."""
 
     ingredients: frozenset[str]
     forms: frozenset[str]
-    own: bool = False
 
 
 @clinical_table
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     data = read_clinical_data("merge/stop-notes")
-    before, after, unless = (
-        "|".join(re.escape(word) for word in sorted(data[name], key=len, reverse=True))
-        for name in ("before", "after", "unless")
-    )
+    before, after, unless = (alternatives(data[name]) for name in ("before", "after", "unless"))
     return (
         re.compile(rf"\b(?:{before})\b(?P<rest>.*)"),
         re.compile(rf"\b(?:{after})\b"),
@@ -67,26 +61,7 @@ def stopped_by(content: Mapping[str, Any]) -> StoppedMedicines:
     return StoppedMedicines(
         frozenset().union(*[each.ingredients for each in found]),
         frozenset().union(*[each.forms for each in found]),
-        any(map(_stops_own, _directions(content))),
     )
-
-
-@cache_texts(8192)
-def _stops_own(directions: str) -> bool:
-    """Whether directions begin with a stop, without a condition."""
-    return bool(_own_pattern().match(directions) and not _patterns()[2].search(directions.casefold()))
-
-
-@clinical_table
-def _own_pattern() -> re.Pattern[str]:
-    data = read_clinical_data("merge/stop-notes")["own"]
-    now, done = ("|".join(re.escape(word) for word in data[name]) for name in ("now", "done"))
-    return re.compile(rf"\W*(?:(?:{now})\s*(?:$|[-–—:;.,(!])|(?:{done})\b)", re.I)
-
-
-def _directions(content: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("dosageInstruction", "dosage"):
-        yield from (part for each in objects(content.get(name)) if (part := text(each.get("text"))))
 
 
 def _texts(content: Mapping[str, Any]) -> Iterator[str]:
@@ -98,7 +73,7 @@ def _texts(content: Mapping[str, Any]) -> Iterator[str]:
 
 def stop_notes(content: Mapping[str, Any]) -> list[str]:
     """The texts of a resource that stop a medicine, in the words of the source."""
-    return [written for written in _texts(content) if any(read_note(written)) or _stops_own(written)]
+    return [written for written in _texts(content) if any(read_note(written))]
 
 
 def _before_each(pattern: re.Pattern[str], clause: str) -> Iterator[str]:

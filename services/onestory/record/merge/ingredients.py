@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from onestory.record.medicines.medicine import ACUTE, of_two_uses
 from onestory.record.medicines.names import lexicon
 from onestory.record.medicines.products import Product
-from onestory.record.medicines.regimen import TOLERANCE, DoseComparison, compare, daily_mass, is_rare
+from onestory.record.medicines.regimen import TOLERANCE, DoseComparison, compare, daily_mass, differ_plainly, is_rare
 from onestory.record.medicines.stop_notes import stopped_by
 from onestory.record.merge.conflicts import conflict, two_sided_conflict
 from onestory.record.merge.medication import Medicines
@@ -135,6 +135,8 @@ class IngredientGroups:
         if a.product.ingredients & lexicon().same_brand and a.product.salts != b.product.salts:
             # 100 mg of a salt is not 100 mg of its base.
             return False
+        if differ_plainly(a.regimen, b.regimen):
+            return True
         mine, theirs = daily_mass(a.regimen, a.product), daily_mass(b.regimen, b.product)
         if shared := mine.keys() & theirs.keys():
             # Every 12 weeks and every three months are one interval.
@@ -241,18 +243,8 @@ class IngredientGroups:
                     each for each in self._groups[self._keys[reading.ordinal]] if self._has_form(each, stopped.forms)
                 ]
             targets = {each.ordinal: each for each in named if self._may_stop(reading, each)}
-            if stopped.own and _is_current(reading):
-                targets |= {each.ordinal: each for each in self._others(reading)}
             if targets:
                 yield conflict("note", _NOTE, [reading], targets.values())
-
-    def _others(self, reading: Reading) -> Iterator[Reading]:
-        """The lines of the same medicine at other sources that began before the statement was made."""
-        for each in self._groups[self._keys[reading.ordinal]]:
-            if each.source != reading.source and _is_current(each) and not stopped_by(each.content).own:
-                start = self._medicines.course(each).start
-                if start is None or start.since <= self._medicines.course(reading).asserted:
-                    yield each
 
     def _has_form(self, reading: Reading, forms: Iterable[str]) -> bool:
         words = self._medicines.entry(reading).name.casefold()
@@ -302,7 +294,7 @@ def _explanation(products: Sequence[Product], of_one_source: bool) -> str:
     """What the products have in common. One source that has them all may mean one regimen of several strengths."""
     brands = {product.brand for product in products}
     ingredients = frozenset().union(*[product.ingredients for product in products])
-    strengths = len({product.strengths for product in products}) > 1
+    strengths = len({product.strengths for product in products if product.strengths}) > 1
     if of_one_source:
         return _STRENGTHS if strengths else _TOGETHER
     if len(brands) > 1:

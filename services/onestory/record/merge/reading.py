@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.medicines.names import present_code
+from onestory.record.medicines.own_stops import PAUSED, own_stop
 from onestory.record.merge.answers import MESSAGE, QUESTIONNAIRE, Answer, decision_of_answer, decisions_among
 from onestory.record.merge.model import Statement
 from onestory.record.merge.qualifiers import RULED_OUT, qualifier_of
@@ -120,7 +121,10 @@ class StatementReader:
         if "clinicalStatus" in content:
             phases = [by_status[code] for code in bare_codes(content["clinicalStatus"]) if code in by_status]
             return phases[0] if phases else ""
-        return by_status.get(text(content.get("status")), "")
+        phase = by_status.get(text(content.get("status")), "")
+        if resource_type in MEDICINE_TYPES and (stop := own_stop(content)):
+            return "paused" if stop.status == PAUSED else "stopped"
+        return phase
 
     def _negative(self, resource_type: str, content: Mapping[str, Any]) -> bool:
         for element, values in self._rules.negations[resource_type].items():

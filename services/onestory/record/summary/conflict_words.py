@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from onestory.record.medicines.stop_notes import stop_notes, stopped_by
+from onestory.record.medicines.own_stops import NOT_TAKEN, own_stop, stated_status
+from onestory.record.medicines.stop_notes import stop_notes
 from onestory.record.merge.model import FactConflict, Statement
 from onestory.record.merge.reading import MEDICINE_TYPES
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, recorded_date
 from onestory.record.summary.doses import doses
+from onestory.record.summary.medicine_names import medicine_name
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.notation import plain_notation
-from onestory.record.summary.wording import name_of, notes, short_text
+from onestory.record.summary.wording import notes, short_text
 from onestory.shared.fhir.dates import parse_date, uk_day
 from onestory.shared.fhir.json import concept_texts, text_at
 
@@ -41,7 +43,7 @@ def conflict_words(record: SummaryRecord, conflict: FactConflict, line: Collecti
     if statements and all(each.resource_type in MEDICINE_TYPES for each in statements):
         if conflict.kind in _DOSES:
             headline = strong("DOSES DIFFER:") if conflict.kind == "dose" else "Directions as each source writes them:"
-            other_names = len({name_of(each.content) for each in statements}) > 1
+            other_names = len({medicine_name(record, each) for each in statements}) > 1
             lines = (_dose_line(record, each, named=other_names) for each in _newest_first(statements))
             return [headline, *lines, *_more(conflict)]
         if conflict.kind in ("status", "negation") and (words := _status_words(record, statements, line)):
@@ -49,10 +51,12 @@ def conflict_words(record: SummaryRecord, conflict: FactConflict, line: Collecti
         if conflict.kind == "note" and (words := _note_words(record, sides, line)):
             return [*words, *_more(conflict)]
         if conflict.kind == "same-class":
-            named = dict.fromkeys(f"{name_of(each.content)} ({_who_and_when(record, each)})" for each in statements)
+            named = dict.fromkeys(
+                f"{medicine_name(record, each)} ({_who_and_when(record, each)})" for each in statements
+            )
             return [f"{strong(text(conflict.explanation))} {text('; '.join(named))}.", *_more(conflict)]
     if conflict.is_hint:
-        names = dict.fromkeys(name_of(each.content) for each in statements)
+        names = dict.fromkeys(medicine_name(record, each) for each in statements)
         listed = f" {text('; '.join(names))}." if len(names) > 1 else ""
         return [f"{text(conflict.explanation)}{listed}", *_more(conflict)]
     return [f"{strong('Sources disagree:')} {text(conflict.explanation)}", *side_words(record, conflict)]
@@ -104,13 +108,12 @@ def _note_words(record: SummaryRecord, sides: Sequence[Sequence[Statement]], lin
     noted, going_on = noted_side(sides)
     if not noted:
         return []
-    own = any(stopped_by(each.content).own for each in noted)
-    if not own and any(each.shared_id in line for each in noted):
-        targets = dict.fromkeys(f"{name_of(each.content)} ({_who_and_when(record, each)})" for each in going_on)
+    if any(each.shared_id in line for each in noted):
+        targets = dict.fromkeys(f"{medicine_name(record, each)} ({_who_and_when(record, each)})" for each in going_on)
         return [f"{STOPS_ANOTHER} {text('; '.join(targets))}."]
     words = [
         f"{strong('Stopped by a note?')} “{text('; '.join(stop_notes(each.content)))}” "
-        f"({text(name_of(each.content))}, {text(_who_and_when(record, each))})."
+        f"({text(medicine_name(record, each))}, {text(_who_and_when(record, each))})."
         for each in _newest_first(noted)
     ]
     return [*words, *dict.fromkeys(text(_still(record, each)) for each in going_on)]
@@ -127,13 +130,13 @@ def _is_supply(statement: Statement) -> bool:
 
 
 def _is_against(content: Mapping[str, Any]) -> bool:
-    return content.get("doNotPerform") is True or text_at(content, "status") in (*_STOPS, "not-taken", "not-done")
+    return content.get("doNotPerform") is True or stated_status(content) in (*_STOPS, NOT_TAKEN, "not-done")
 
 
 def act_words(record: SummaryRecord, statement: Statement) -> list[str]:
     """A paragraph of XHTML on who stopped, paused or forbade a medicine, when and why; none if nobody did."""
     content = statement.content
-    if not _is_against(content) or (text_at(content, "status") == "completed" and "statusReason" not in content):
+    if not _is_against(content) or (stated_status(content) == "completed" and "statusReason" not in content):
         return []
     return [f"{strong(text(_act(content)))} {text(_by(record, statement))}"]
 
@@ -142,15 +145,18 @@ def _act(content: Mapping[str, Any]) -> str:
     if content.get("doNotPerform") is True:
         return "DO NOT GIVE"
     given = content.get("resourceType") in ("MedicationAdministration", "MedicationDispense")
-    return _STOPS.get(text_at(content, "status"), "NOT GIVEN" if given else "NOT TAKEN")
+    return _STOPS.get(stated_status(content), "NOT GIVEN" if given else "NOT TAKEN")
 
 
 def _by(record: SummaryRecord, statement: Statement) -> str:
     content, organisation = statement.content, organisation_words(record, statement)
-    why = [*concept_texts(content, "statusReason"), *concept_texts(content, "reasonCode"), *notes(content)]
+    stop = own_stop(content)
+    why = [*concept_texts(content, "statusReason"), *concept_texts(content, "reasonCode")]
+    why += [f"“{stop.words}”"] if stop else []
+    why += [note for note in notes(content) if not (stop and note == stop.words)]
     reason = f" ({'; '.join(dict.fromkeys(why))})" if why else ""
-    if text_at(content, "status") in ("not-taken", "not-done"):
-        since = clinical_date_text(statement).removeprefix("from ")
+    if stated_status(content) in (NOT_TAKEN, "not-done"):
+        since = "" if stop else clinical_date_text(statement).removeprefix("from ")
         once = content.get("resourceType") == "MedicationAdministration"
         when = (
             f"{'on' if once else 'since'} {since}"
@@ -168,7 +174,7 @@ def _still(record: SummaryRecord, statement: Statement) -> str:
     if _is_supply(statement):
         return f"Handed over after that, {summary_dates.shown(content.get('whenHandedOver'))}, by {organisation}."
     dose = "; ".join(doses(record.exact_content(statement)))
-    what = f": {dose}" if dose else f": {name_of(content)}"
+    what = f": {dose}" if dose else f": {medicine_name(record, statement)}"
     if is_own_practice(record, statement):
         repeat = "repeat list" if _is_repeat(content) else "list"
         return f"Still on the GP's {repeat} ({organisation}){what}."
@@ -191,7 +197,7 @@ def is_own_practice(record: SummaryRecord, statement: Statement) -> bool:
 def _dose_line(record: SummaryRecord, statement: Statement, *, named: bool) -> str:
     content = record.exact_content(statement)
     dose = "; ".join(doses(content)) or "no dose stated"
-    name = f"{text(plain_notation(name_of(statement.content)))}: " if named else ""
+    name = f"{text(plain_notation(medicine_name(record, statement)))}: " if named else ""
     return f"{text(_who_and_when(record, statement))}: {name}{strong(text(dose))}"
 
 

@@ -70,6 +70,8 @@ def _coded_dose(dosage: Mapping[str, Any], stated: Written | None) -> Iterator[t
             yield part, _has_words(part, stated)
     for part in concept_texts(dosage, "route"):
         yield part, _has_words(part, stated)
+    for part in concept_texts(dosage, "site"):
+        yield part, _has_words(part, stated)
     reasons = [plain_notation(reason) for reason in concept_texts(dosage, "asNeededCodeableConcept")]
     if dosage.get("asNeededBoolean") is True and not reasons:
         yield "when required", stated is not None and stated.when_required

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from onestory.record.medicines.own_stops import PAUSED as PAUSED_STATUS
+from onestory.record.medicines.own_stops import stated_status
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.merge.reading import MEDICINE_TYPES
 from onestory.record.merge.values import reference_id
@@ -26,8 +28,8 @@ from onestory.record.summary.medicine_standing import (
     UNSURE,
     MedicineStatus,
     medicine_status,
-    standing_words,
 )
+from onestory.record.summary.medicine_words import standing_words
 from onestory.record.summary.model import SummaryRecord
 from onestory.shared.fhir.dates import DateSpan, parse_date
 from onestory.shared.fhir.json import Code, codes_of, extensions, objects_at, text_at
@@ -212,7 +214,7 @@ def _is_paused_elsewhere(record: SummaryRecord, row: MedicineRow) -> bool:
     ]
     newest = max(statement.recorded_at for statement in own)
     return bool(others) and all(
-        text_at(each.content, "status") == "on-hold" and each.recorded_at > newest for each in others
+        stated_status(each.content) == PAUSED_STATUS and each.recorded_at > newest for each in others
     )
 
 

@@ -17,7 +17,7 @@ from onestory.record.merge.allergy_reading import read_allergy, types_with_aller
 from onestory.record.merge.lookup import ResourceLookup
 from onestory.record.merge.model import Fact, Judgement, MergedRecord, Statement
 from onestory.record.merge.qualifiers import tells_of_relative
-from onestory.record.merge.reading import WITHDRAWN, is_withdrawn
+from onestory.record.merge.reading import MEDICINE_TYPES, WITHDRAWN, is_withdrawn
 from onestory.record.summary.identity import IdentityDoubt, identity_doubts
 from onestory.record.summary.organisations import OrganisationNames
 from onestory.record.summary.places import Placement, summary_codes
@@ -25,7 +25,7 @@ from onestory.record.summary.plain_facts import is_plain_fact
 from onestory.record.summary.topics import TOPIC_TYPES, TopicStatement, topic_statements
 from onestory.record.summary.vaccination_copies import copies_of_vaccinations
 from onestory.shared.fhir.dates import NEVER, uk_midnight
-from onestory.shared.fhir.json import codes_of, objects_at, text_at, values_at
+from onestory.shared.fhir.json import Code, codes_of, concept_text, objects_at, text_at, values_at
 
 ABOUT_ME = "about-me"
 PREGNANCY = "pregnancy"
@@ -192,6 +192,18 @@ class SummaryRecord:
     @cached_property
     def _placement(self) -> Placement:
         return Placement(self._by_type, self._valid, summary_codes().plans)
+
+    @cached_property
+    def named_medicine_codes(self) -> Mapping[Code, Statement]:
+        """For each code of a medicine, a statement that has words for it."""
+        found: dict[Code, Statement] = {}
+        for fact in self.every_fact(*MEDICINE_TYPES):
+            for statement in self.valid_statements(fact):
+                concept = statement.content.get("medicationCodeableConcept")
+                if not concept_text(concept).isdigit():
+                    for code in codes_of(statement.content, "medicationCodeableConcept"):
+                        found.setdefault(code, statement)
+        return found
 
     def facts(self, *resource_types: str) -> Iterator[Fact]:
         """Yields the facts of these types that stand in the section of their type, in the order of their ids.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from onestory.record.medicines.own_stops import stated_status
 from onestory.record.medicines.products import product_of
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary.conflict_words import act_words, organisation_words
@@ -48,7 +49,7 @@ def supply_warnings(record: SummaryRecord) -> Iterator[SupplyWarning]:
         for statement in record.valid_statements(fact):
             key = _key(statement)
             group = medicine_status(record, statement).group
-            if group == FORBIDDEN or (group == STOPPED and text_at(statement.content, "status") == "stopped"):
+            if group == FORBIDDEN or (group == STOPPED and stated_status(statement.content) == "stopped"):
                 against.setdefault(key, []).append(statement)
             elif group in CURRENT:
                 going_on.add(key)

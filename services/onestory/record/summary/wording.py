@@ -20,6 +20,7 @@ from onestory.shared.fhir.resource import read_once
 
 _NAMES = ("code", "medicationCodeableConcept", "vaccineCode", "type", "category", "description")
 NOT_NAMED = "(not named by its source)"
+NO_MEDICINE_NAME = "Medicine not named by its source"
 _USUAL = {"active", "confirmed", "final", "current"}
 _STATUSES = ("clinicalStatus", "verificationStatus")
 
@@ -30,6 +31,8 @@ def name_of(content: Mapping[str, Any]) -> str:
     found = next((name for element in _NAMES if element in content for name in concept_texts(content, element)), "")
     if found.isdigit() and (named := dmd_name(found)):
         return f"{named} (by its code {found} in dm+d)"
+    if found.isdigit() and "medicationCodeableConcept" in content:
+        return f"{NO_MEDICINE_NAME}: code {found}"
     found = found or text_at(content, "title") or text_at(content, "description") or _other_name(content)
     return _words_of_codes().get(found, found)
 

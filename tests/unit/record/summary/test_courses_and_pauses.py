@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.record.summary.written import GP, HOSPITAL, NOW, said, told
 
-from onestory.record.medicines.stop_notes import stopped_by
+from onestory.record.medicines.own_stops import own_stop
 
 
 def ordered(local_id: str, organisation: str, name: str, words: str = "", on: str = "2026-11-01", **more: Any) -> Any:
@@ -85,7 +85,8 @@ def test_directions_that_say_stopped_stand_at_the_other_line_too() -> None:
     ],
 )
 def test_directions_stop_their_own_medicine_only_without_a_condition(words: str, *, stops: bool) -> None:
-    assert stopped_by({"dosage": [{"text": words}]}).own is stops
+    statement = {"resourceType": "MedicationStatement", "status": "active", "dosage": [{"text": words}]}
+    assert (own_stop(statement) is not None) is stops
 
 
 def test_days_before_an_operation_are_no_dose() -> None:

@@ -86,13 +86,15 @@ def test_a_stopped_repeat_is_shown_for_six_months(ended: str, shown: bool) -> No
 
     medicines = told(stopped)["Medicines"]
 
-    assert ("Ramipril" in medicines) is shown
+    assert ("Ramipril" in medicines.partition("More is held")[0]) is shown
     assert ("More is held: 1" in medicines) is not shown
 
 
 @pytest.mark.parametrize(("authored", "shown"), [("2025-11-23", True), ("2025-11-20", False)])
 def test_an_acute_medicine_is_shown_for_a_year(authored: str, shown: bool) -> None:
-    assert ("Amoxicillin" in told(medicine("Amoxicillin", course="acute", authoredOn=authored))["Medicines"]) is shown
+    medicines = told(medicine("Amoxicillin", course="acute", authoredOn=authored))["Medicines"]
+
+    assert ("Amoxicillin" in medicines.partition("More is held")[0]) is shown
 
 
 def test_a_date_without_a_day_counts_as_late_as_it_can_have_been() -> None:
@@ -114,8 +116,8 @@ def test_a_repeat_of_a_former_practice_is_not_current_and_not_for_ever() -> None
 
     assert "not known to be current" in now
     assert "former practice, until 1 Oct 2026" in now
-    assert "Ramipril" not in after_six_months
-    assert "More is held: 1" in after_six_months
+    assert "Ramipril" not in after_six_months.partition("More is held: 1")[0]
+    assert "Ramipril" in after_six_months
 
 
 def test_what_a_former_practice_and_the_new_one_repeat_is_current() -> None:

@@ -7,20 +7,30 @@ of the medicine first; stops come before doses.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from onestory.record.medicines.own_stops import stated_status
 from onestory.record.merge.model import Fact, FactConflict
 from onestory.record.merge.reading import MEDICINE_TYPES
 from onestory.record.summary.conflict_words import conflict_words, noted_side
+from onestory.record.summary.medicine_names import medicine_name, medicine_name_of
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.supply_warnings import supply_warnings
-from onestory.record.summary.wording import name_of
-from onestory.shared.fhir.json import text_at
 
 _RANKS = {"negation": 0, "status": 1, "note": 2, "same-class": 3, "dose": 4}
-_STOPS = ("negation", "status", "note")
-_OVER = ("stopped", "cancelled", "completed")
+_ENDS = ("negation", "status")
+_STOPS = (*_ENDS, "note")
+_OVER = ("stopped", "cancelled", "completed", "not-taken")
 _MAX_NOTICES = 8
+
+
+class _Notice(NamedTuple):
+    """A notice: the name of its medicine, its words (XHTML), and the statements that they are about."""
+
+    name: str
+    words: list[str]
+    statements: set[str]
 
 
 def medicine_notices(record: SummaryRecord) -> Iterator[str]:
@@ -31,7 +41,8 @@ def medicine_notices(record: SummaryRecord) -> Iterator[str]:
             if conflict.kind in _RANKS and _is_of_now(record, conflict):
                 found.setdefault(conflict, fact)
     by_danger = sorted(found.items(), key=lambda each: (_RANKS[each[0].kind], _name(record, each[1]).casefold()))
-    told: dict[str, None] = {}
+    notices = list(_supplies(record))
+    ends: list[_Notice] = []
     stopped: set[str] = set()
     for conflict, fact in by_danger:
         statements = {each for side in conflict.sides for each in side}
@@ -40,18 +51,28 @@ def medicine_notices(record: SummaryRecord) -> Iterator[str]:
         elif statements <= stopped:
             # Whether it is given at all comes first; the doses stand beside the medicine.
             continue
-        told[f"{strong(text(_names(record, conflict, fact)) + ':')} {' '.join(_notice_words(record, conflict))}"] = None
-    supplies = list(_supplies(record))
-    notices = [*supplies, *told]
-    yield from notices[:_MAX_NOTICES]
-    if len(notices) > _MAX_NOTICES:
-        names = dict.fromkeys(_name(record, fact) for _, fact in by_danger[max(_MAX_NOTICES - len(supplies), 0) :])
-        yield f"{strong('Sources disagree on more medicines:')} {text(', '.join(names))}. See Medicines."
+        notice = _Notice(_names(record, conflict, fact), _notice_words(record, conflict), statements)
+        same = next((each for each in ends if not each.statements.isdisjoint(statements)), None)
+        if same and conflict.kind in _ENDS:
+            # One medicine that one source stopped and another paused has one notice, with the acts first.
+            same.statements.update(statements)
+            same.words[:] = sorted([*same.words, *notice.words], key=lambda words: not words.startswith("<"))
+            continue
+        if conflict.kind in _ENDS:
+            ends.append(notice)
+        notices.append(notice)
+    told: dict[str, str] = {}
+    for each in notices:
+        words = " ".join(dict.fromkeys(each.words))
+        told.setdefault(f"{strong(text(each.name) + ':')} {words}", each.name)
+    yield from list(told)[:_MAX_NOTICES]
+    if more := list(dict.fromkeys(list(told.values())[_MAX_NOTICES:])):
+        yield f"{strong('Sources disagree on more medicines:')} {text(', '.join(more))}. See Medicines."
 
 
-def _supplies(record: SummaryRecord) -> Iterator[str]:
+def _supplies(record: SummaryRecord) -> Iterator[_Notice]:
     for warning in supply_warnings(record):
-        yield f"{strong(text(_name(record, warning.supply)) + ':')} {warning.words}"
+        yield _Notice(_name(record, warning.supply), [warning.words], set())
 
 
 def _is_of_now(record: SummaryRecord, conflict: FactConflict) -> bool:
@@ -61,8 +82,7 @@ def _is_of_now(record: SummaryRecord, conflict: FactConflict) -> bool:
     """
     statements = [found for side in conflict.sides for each in side if (found := record.statement(each))]
     return any(
-        each.resource_type == "MedicationDispense" or text_at(each.content, "status") not in _OVER
-        for each in statements
+        each.resource_type == "MedicationDispense" or stated_status(each.content) not in _OVER for each in statements
     )
 
 
@@ -78,8 +98,8 @@ def _names(record: SummaryRecord, conflict: FactConflict, fact: Fact) -> str:
         return _name(record, fact)
     sides = [[found for each in side if (found := record.statement(each))] for side in conflict.sides]
     _, stopped = noted_side(sides)
-    return name_of(stopped[0].content) if stopped else _name(record, fact)
+    return medicine_name(record, stopped[0]) if stopped else _name(record, fact)
 
 
 def _name(record: SummaryRecord, fact: Fact) -> str:
-    return name_of(record.shown(fact).content)
+    return medicine_name_of(record, fact)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from onestory.record.medicines.own_stops import stated_status
 from onestory.record.merge.model import Fact, FactConflict, Statement
 from onestory.record.summary import sources
 from onestory.record.summary.allergy_hints import Risk, drug_risks, medicine_warnings
@@ -18,6 +19,15 @@ from onestory.record.summary.conflict_words import STOPS_ANOTHER, act_words, org
 from onestory.record.summary.dates import day
 from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.doses import doses
+from onestory.record.summary.medicine_courses import (
+    course_end,
+    course_kinds,
+    is_acute,
+    is_continuous,
+    limited_supply,
+    starts_at,
+)
+from onestory.record.summary.medicine_names import medicine_name_of
 from onestory.record.summary.medicine_rows import MedicineRow, last_issued, medicine_rows, row_status
 from onestory.record.summary.medicine_standing import (
     ANTICIPATORY,
@@ -34,11 +44,9 @@ from onestory.record.summary.medicine_standing import (
     UNSURE,
     WHEN_REQUIRED,
     MedicineStatus,
-    course_kinds,
-    is_acute,
-    is_continuous,
-    standing_words,
+    short_supply,
 )
+from onestory.record.summary.medicine_words import standing_words
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.notation import plain_notation
@@ -55,6 +63,8 @@ _MEDICINES = SectionDefinition(
     "No current medicines received. Ask the person and check the GP record.",
     types=frozenset(["MedicationRequest", "MedicationStatement"]),
 )
+_MAX_OLDER = 40
+"""Older medicines that are named."""
 COLUMNS = ("Medicine", "Dose and how", "Kind, and last issued", "Who says so")
 _REPORTED = {"not-taken": "Not taken, as reported", "unknown": "Reported; not known if taken", "intended": "Planned"}
 _KINDS = {
@@ -70,13 +80,13 @@ def medicines(record: SummaryRecord) -> Section | None:
     risks = drug_risks(record)
     warnings = {warning.supply.id: warning.words for warning in supply_warnings(record)}
     rows: dict[str, list[tuple[MedicineRow, MedicineStatus]]] = {group: [] for group in GROUPS}
-    older = 0
+    older: list[MedicineRow] = []
     for row in sorted(medicine_rows(record), key=lambda row: _order(record, row)):
         status = row_status(record, row)
         if status.until > record.at:
             rows[status.group].append((row, status))
         else:
-            older += 1 + len(row.also)
+            older.append(row)
     paused = {_medicine(record, row) for row, _ in rows[PAUSED]}
     for row, _ in rows[SUPPLIED]:
         if _medicine(record, row) in paused:
@@ -89,13 +99,11 @@ def medicines(record: SummaryRecord) -> Section | None:
     }
     taken = [line.fact for group in CURRENT for line in groups[group]]
     stated = sources.none_known_remarks(record, "medicines", taken)
-    held = "1 older medicine is" if older == 1 else f"{older} older medicines are"
-    more = f"More is held: {held} not shown here (acute ones of more than a year, others that "
     return build_section(
         record,
         _MEDICINES,
         [Group(caption, lines, COLUMNS) for caption, lines in groups.items()],
-        remarks=[*stated, f"{more}ended more than six months ago)." if older else ""],
+        remarks=[*stated, _older_words(record, older)],
         empty="nilknown" if stated else "unavailable",
     )
 
@@ -116,6 +124,24 @@ def _statement_ids(rows: Iterable[tuple[MedicineRow, MedicineStatus]]) -> Iterat
     for row, _ in rows:
         for fact in (row.lead, *row.also):
             yield from (statement.shared_id for statement in fact.members)
+
+
+def _older_words(record: SummaryRecord, rows: Sequence[MedicineRow]) -> str:
+    """Counts and names the medicines that are too old for a row, each with its newest date; "" if there are none."""
+    if not rows:
+        return ""
+    named: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: _begun(record.shown(row.lead).content), reverse=True):
+        begun = _begun(record.shown(row.lead).content)
+        named.setdefault(plain_notation(medicine_name_of(record, row.lead)), f" ({date_shown(begun)})" if begun else "")
+    listed = [f"{name}{when}" for name, when in named.items()]
+    further = [f"and {len(listed) - _MAX_OLDER} more"] if len(listed) > _MAX_OLDER else []
+    count = len(rows) + sum(len(row.also) for row in rows)
+    held = "1 older medicine is" if count == 1 else f"{count} older medicines are"
+    return (
+        f"More is held: {held} not shown here (acute ones of more than a year, others that ended "
+        f"more than six months ago): {'; '.join([*listed[:_MAX_OLDER], *further])}."
+    )
 
 
 def _order(record: SummaryRecord, row: MedicineRow) -> tuple[str, float, str]:
@@ -153,7 +179,7 @@ def _line(
 
     A stop, or another dose, is read before the dose that it is about; how to read lines together comes last.
     """
-    name = name_of(record.shown(row.lead).content)
+    name = medicine_name_of(record, row.lead)
     every = [statement for fact in (row.lead, *row.taken) for statement in record.valid_statements(fact)]
     leading = [
         *[words for fact in (row.lead, *row.also) if (words := warnings.get(fact.id))],
@@ -265,7 +291,7 @@ def _kind(record: SummaryRecord, row: MedicineRow, status: MedicineStatus) -> It
 
 
 def _kind_of(content: Mapping[str, Any], status: MedicineStatus) -> str:
-    resource_type, stated = content.get("resourceType"), text_at(content, "status")
+    resource_type, stated = content.get("resourceType"), stated_status(content)
     if status.group == FORBIDDEN:
         return "DO NOT GIVE"
     if resource_type in SUPPLIES and status.group == STOPPED:
@@ -284,6 +310,9 @@ def _kind_of(content: Mapping[str, Any], status: MedicineStatus) -> str:
     if status.group == UNSURE:
         intent = text_at(content, "intent")
         return f"Planned ({intent})" if request and intent not in ("", "order") else "Planned"
+    if status.group == COURSE and limited_supply(content) and not course_end(content):
+        # Its supply says how long it lasts, and not that it is a course.
+        return ""
     if status.group in _KINDS:
         return _KINDS[status.group]
     kind = "Repeat" if is_continuous(content) else "Acute" if is_acute(content) else ", ".join(course_kinds(content))
@@ -295,7 +324,7 @@ def _kind_of(content: Mapping[str, Any], status: MedicineStatus) -> str:
 def _dates(record: SummaryRecord, shown: Statement, status: MedicineStatus) -> Iterator[str]:
     content = shown.content
     supply = content.get("resourceType") in SUPPLIES
-    completed = text_at(content, "status") == "completed" and status.group != STOPPED and not supply
+    completed = stated_status(content) == "completed" and status.group != STOPPED and not supply
     if begun := text_at(content, "authoredOn"):
         yield f"{'Supplied' if completed else 'Prescribed'} {date_shown(begun)}"
     if completed:
@@ -303,6 +332,17 @@ def _dates(record: SummaryRecord, shown: Statement, status: MedicineStatus) -> I
     if supply and (handed := _begun(content)):
         yield f"{date_shown(handed)} by {organisation_words(record, shown)}"
     yield date_text(content, "effective") if not supply else ""
+    starts = starts_at(content) if status.group == UNSURE and "effectivePeriod" not in content else None
+    if starts and starts > record.at:
+        yield f"Starts {day(uk_day(starts))}"
+    elif limited := short_supply(record, shown):
+        last = day(uk_day(limited.end - timedelta(seconds=1)))
+        ended = limited.end <= record.at
+        yield (
+            f"Supply of {limited.words} ended {last}: ask if it goes on"
+            if ended
+            else f"Supply of {limited.words} until {last}; not stated if it goes on"
+        )
     for validity in objects_at(content, "dispenseRequest", "validityPeriod"):
         if (end := text_at(validity, "end")) and not (status.ended and status.group == LAPSED):
             yield f"Valid until {date_shown(end)}"

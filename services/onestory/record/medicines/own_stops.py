@@ -1,0 +1,173 @@
+"""Finds in the words of a medicine that its own source stopped or paused it, although its status says that it goes on.
+
+Many systems leave the status `active` and write "STOPPED - GI bleed" into the directions, a note or the name. The
+words are those below `own` in `schemas/merge/stop-notes.yaml`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from onestory.record.clinical_data import clinical_table, read_clinical_data
+from onestory.record.medicines.names import lexicon, named_medicines, words_of
+from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
+from onestory.record.word_patterns import alternatives
+from onestory.shared.fhir.json import concept_texts, objects, text
+
+STOPPED = "stopped"
+PAUSED = "on-hold"
+NOT_TAKEN = "not-taken"
+_ORDERS = ("MedicationRequest", "MedicationStatement")
+_OPEN_STATUSES = ("active", "completed", "unknown", "")
+_CLAUSES = re.compile(r"[;:!?()\[\]*\n\u2013\u2014]|[.,](?!\d)|\s-+\s|-+>|\s/\s")
+_LONGEST_SUBJECT = 8
+"""Words that may stand before the stop: "Bisoprolol 5mg tablets was stopped"."""
+
+
+class OwnStop(NamedTuple):
+    """A stop in words: the status that it means (`stopped`, `on-hold`, `not-taken`), and the text that says so."""
+
+    status: str
+    words: str
+
+
+class _StopWords(NamedTuple):
+    maybe: re.Pattern[str]
+    done: re.Pattern[str]
+    now: re.Pattern[str]
+    status_of: Mapping[str, str]
+    follow: re.Pattern[str]
+    conditions: Mapping[str, re.Pattern[str]]
+    unless: re.Pattern[str]
+    for_now: re.Pattern[str]
+    name: re.Pattern[str]
+    subjects: frozenset[str]
+
+
+@clinical_table
+def _words() -> _StopWords:
+    data = read_clinical_data("merge/stop-notes")["own"]
+    kinds = {"stopped": STOPPED, "paused": PAUSED, "not-taken": NOT_TAKEN, "now": STOPPED, "now-paused": PAUSED}
+    status_of = {word: status for kind, status in kinds.items() for word in data[kind]}
+    done = [word for kind in ("stopped", "paused", "not-taken") for word in data[kind]]
+    condition, paused = (_any_of(data[name]) for name in ("condition", "condition-paused"))
+    return _StopWords(
+        _any_of(status_of),
+        _any_of(done),
+        re.compile(rf"(?<![\w-])(?:{alternatives([*data['now'], *data['now-paused']])})(?=\s*$)"),
+        status_of,
+        re.compile(rf"\W*(?:$|\d|(?:{alternatives(data['follow'])})(?!\w))"),
+        {STOPPED: condition, PAUSED: paused, NOT_TAKEN: condition},
+        _any_of(data["unless"]),
+        _any_of(data["for-now"]),
+        re.compile(
+            rf"^\W*(?:{alternatives(data['name'])})\s*[:*\])\u2013\u2014-]"
+            rf"|(?:[:(\[*\u2013\u2014]|\s-)\s*(?:{alternatives(data['name'])})"
+            rf"(?=\s*(?:$|[\d:;,.()\]*\u2013\u2014-]|(?:{alternatives(data['follow'])})(?!\w)))"
+        ),
+        frozenset(data["subjects"]),
+    )
+
+
+def _any_of(words: Iterable[str]) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w-])(?:{alternatives(words)})(?![\w-])")
+
+
+def stated_status(content: Mapping[str, Any]) -> str:
+    """The status of a medicine: that of its own words if they stop or pause it, else the coded one; "" if neither."""
+    stop = own_stop(content)
+    return stop.status if stop else text(content.get("status"))
+
+
+def own_stop(content: Mapping[str, Any]) -> OwnStop | None:
+    """The stop of a medicine in the words of its own entry; None if there is none, or if its status says it already."""
+    if content.get("resourceType") not in _ORDERS or text(content.get("status")) not in _OPEN_STATUSES:
+        return None
+    if content.get("doNotPerform") is True:
+        return None
+    names = concept_texts(content, "medicationCodeableConcept")
+    for name in names:
+        if status := _status_in_name(name):
+            return OwnStop(status, name)
+    name = names[0] if names else ""
+    for element in ("dosageInstruction", "dosage"):
+        for each in objects(content.get(element)):
+            for written in _strings(each, "text", "patientInstruction"):
+                if status := _status_in(written, name, False):
+                    return OwnStop(status, written)
+    for each in objects(content.get("note")):
+        for written in _strings(each, "text"):
+            if status := _status_in(written, name, True):
+                return OwnStop(status, written)
+    return None
+
+
+def _strings(value: Mapping[str, Any], *elements: str) -> Iterator[str]:
+    yield from (found for element in elements if (found := text(value.get(element))))
+
+
+@cache_texts(16384, read=MAX_READ_LENGTH)
+def _status_in_name(name: str) -> str:
+    words, written = _words(), name.casefold()
+    found = words.name.search(written)
+    if not found or words.unless.search(written):
+        return ""
+    return _meant(next(words.status_of[word] for word in words.maybe.findall(found[0])), written)
+
+
+@cache_texts(16384, read=MAX_READ_LENGTH)
+def _status_in(written: str, name: str, is_note: bool) -> str:
+    """The status that a text gives its own medicine, which has this name; "" if it gives none."""
+    words, whole = _words(), " ".join(written.casefold().replace("\u2019", "'").split())
+    if not words.maybe.search(whole) or words.unless.search(whole):
+        return ""
+    begin = 0
+    for mark in [*_CLAUSES.finditer(whole), None]:
+        clause, rest = whole[begin : mark.start() if mark else len(whole)].strip(), whole[begin:]
+        if status := _status_in_clause(clause, name, is_note=is_note, heads_list=bool(mark and mark[0] == ":")):
+            return _meant(status, rest)
+        begin = mark.end() if mark else len(whole)
+    return ""
+
+
+def _status_in_clause(clause: str, name: str, *, is_note: bool, heads_list: bool) -> str:
+    words = _words()
+    found = words.done.search(clause) or words.now.search(clause)
+    if found is None or not _is_subject(clause[: found.start()], name):
+        return ""
+    status = words.status_of[" ".join(found[0].split())]
+    if words.conditions[status].search(clause, found.end()):
+        return ""
+    is_plain = words.follow.match(clause[found.end() :]) is not None
+    if status == NOT_TAKEN and not is_plain:
+        # "Not taking regularly".
+        return ""
+    if is_note and (heads_list or not is_plain):
+        # "Stopped smoking", and "Stopped on admission: ramipril", are about something else.
+        return ""
+    if not is_note and any(named_medicines(words_of(clause[found.end() :])[:2])):
+        return ""
+    return status
+
+
+def _is_subject(before: str, name: str) -> bool:
+    """Whether the words before a stop are about the medicine itself, or are none."""
+    tokens = words_of(before)
+    if not tokens:
+        return True
+    own = {*words_of(name.casefold()), *_other_names(name)}
+    return len(tokens) <= _LONGEST_SUBJECT and all(
+        token in _words().subjects or token in own or token.isdigit() for token in tokens
+    )
+
+
+def _other_names(name: str) -> set[str]:
+    """The words of the ingredients that a name names: an entry of a brand may write of the generic."""
+    named = named_medicines(words_of(name))
+    return {word for each in named for ingredient in lexicon().names[each] for word in ingredient.split()}
+
+
+def _meant(status: str, rest: str) -> str:
+    return PAUSED if status == STOPPED and _words().for_now.search(rest) else status

@@ -1,0 +1,104 @@
+"""A medicine whose own words stop or pause it does not go on, although its status is active."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.record.summary.medicines import listed, order, use
+from tests.unit.record.summary.written import GP, HOSPITAL, told
+
+from onestory.record.medicines.own_stops import own_stop, stated_status
+
+NAME = "Bisoprolol 2.5mg tablets"
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("STOPPED 12/11/26 - dizzy", "stopped"),
+        ("Discontinued on admission - AKI", "stopped"),
+        ("2.5 mg OD. Stopped 20/11", "stopped"),
+        ("DO NOT TAKE", "stopped"),
+        ("Patient has stopped taking", "not-taken"),
+        ("Not taking - stopped herself 3 weeks ago", "not-taken"),
+        ("Bisoprolol was discontinued by the GP", "stopped"),
+        ("WITHHELD - INR 8.2", "on-hold"),
+        ("10 mg OD. WITHHELD until renal review", "on-hold"),
+        ("Stopped for surgery, restart 3 Dec", "on-hold"),
+        ("Hold", "on-hold"),
+    ],
+)
+def test_directions_stop_or_pause_their_own_medicine(words: str, status: str) -> None:
+    assert stated_status(use("a", HOSPITAL, NAME, words).content) == status
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "One twice a day. Stop if diarrhoea or vomiting",
+        "One daily, stop on 14 Dec 2026",
+        "Stop 3 days before surgery",
+        "Withhold if systolic below 100",
+        "Do not take with grapefruit juice",
+        "One daily. Do not stop suddenly",
+        "Stopped 2019, restarted 2020. One daily",
+        "Hold breath for 10 seconds after each puff",
+        "Not taking regularly",
+        "Start this. STOPPED WARFARIN",
+        "One daily when aspirin stopped",
+    ],
+)
+def test_conditions_and_other_medicines_do_not_stop_it(words: str) -> None:
+    assert own_stop(use("a", HOSPITAL, NAME, words, note=[{"text": words}]).content) is None
+
+
+@pytest.mark.parametrize(
+    ("note", "stops"),
+    [
+        ("Stopped by cardiology clinic 20/11/2026", True),
+        ("Bisoprolol stopped - bradycardia", True),
+        ("Stopped smoking last year", False),
+        ("Stopped on admission: ramipril", False),
+        ("Aspirin stopped by GP", False),
+        ("Capsules stopped (nausea)", False),
+    ],
+)
+def test_a_note_stops_its_own_medicine_only_if_it_is_about_it(note: str, *, stops: bool) -> None:
+    assert (own_stop(use("a", HOSPITAL, NAME, note=[{"text": note}]).content) is not None) is stops
+
+
+@pytest.mark.parametrize(
+    ("name", "stops"),
+    [
+        ("Naproxen 500mg tablets - STOPPED (GI bleed)", True),
+        ("STOPPED: Naproxen 500mg tablets", True),
+        ("Naproxen 500mg tablets (on hold)", True),
+        ("NiQuitin 21mg patches (stop smoking aid)", False),
+        ("Paracetamol 500mg tablets [discontinued]", False),
+    ],
+)
+def test_a_name_may_say_that_the_medicine_was_stopped(name: str, *, stops: bool) -> None:
+    assert (own_stop(use("a", HOSPITAL, name).content) is not None) is stops
+
+
+def test_the_line_leaves_the_regular_ones_and_the_stop_is_told_at_the_other_source() -> None:
+    shown = told(listed(NAME), order("b", HOSPITAL, NAME, "Discontinued on admission - AKI"))
+    assert shown["Please note"].startswith(
+        f"{NAME}: STOPPED by Vale Royal Hospital, 22 Nov 2026 (“Discontinued on admission - AKI”)."
+    )
+    regular, stopped = shown["Medicines"].split("Stopped or ended, or not taken")
+    assert regular.count("Repeat") + regular.count("Prescribed 1 Apr") == 1
+    assert "Was prescribed" in stopped
+
+
+def test_one_source_alone_that_wrote_stopped_has_no_current_line() -> None:
+    assert told(use("a", GP, NAME, "STOPPED 12/11/26"))["Medicines"].startswith("Stopped or ended")
+
+
+def test_a_medicine_that_one_source_stopped_and_another_paused_has_one_notice() -> None:
+    stopped = use("b", HOSPITAL, NAME, status="stopped", statusReason=[{"text": "Bradycardia"}])
+    paused = use("c", "RV9", "Bisoprolol", status="on-hold", statusReason=[{"text": "Awaiting clinic"}])
+    notice = told(listed(NAME), stopped, paused)["Please note"]
+    assert notice.count("Bisoprolol 2.5mg tablets:") == 1
+    assert notice.count("Still on") == 1
+    assert "STOPPED" in notice
+    assert "PAUSED" in notice

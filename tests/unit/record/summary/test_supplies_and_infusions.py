@@ -1,0 +1,119 @@
+"""A short supply without a kind of course is no repeat, a rate is an infusion, and an end in words ends a course."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.record.summary.medicines import order, use
+from tests.unit.record.summary.written import GP, HOSPITAL, PATIENT, told
+
+ENDED = "Authorisation or supply ended, or not issued lately"
+INFUSION = "Syringe driver or continuous infusion"
+UCUM = "http://unitsofmeasure.org"
+
+
+def supplied(days: int, on: str, organisation: str = HOSPITAL, words: str = "2.5 mg OD", **more: Any) -> str:
+    duration = {"value": days, "unit": "days", "code": "d", "system": UCUM}
+    request = {"expectedSupplyDuration": duration}
+    return told(order("a", organisation, "Bisoprolol 2.5mg tablets", words, on, dispenseRequest=request, **more))[
+        "Medicines"
+    ]
+
+
+def test_a_supply_for_home_that_has_ended_is_not_regular_and_not_stopped() -> None:
+    shown = supplied(7, "2026-11-01")
+    assert shown.startswith(ENDED)
+    assert "Supply of 7 days ended 7 Nov 2026: ask if it goes on" in shown
+
+
+def test_a_supply_of_a_week_that_lasts_stands_among_the_courses_and_says_until_when() -> None:
+    shown = supplied(7, "2026-11-20")
+    assert shown.startswith("Courses")
+    assert "Supply of 7 days until 26 Nov 2026; not stated if it goes on" in shown
+    assert "Acute" not in shown
+
+
+def test_a_supply_of_two_weeks_stays_regular_while_it_lasts() -> None:
+    assert supplied(14, "2026-11-20").startswith("Regular")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"courseOfTherapyType": {"coding": [{"code": "continuous"}]}},
+        {"intent": "plan"},
+    ],
+)
+def test_a_repeat_does_not_end_with_one_supply(more: dict[str, Any]) -> None:
+    assert supplied(28, "2026-10-01", **more).startswith("Regular")
+
+
+def test_a_month_from_the_own_practice_is_an_issue_of_a_repeat() -> None:
+    practice = {"identifier": {"system": "https://fhir.nhs.uk/Id/ods-organization-code", "value": GP}}
+    patient = {**PATIENT, "generalPractitioner": [practice]}
+    month = {"expectedSupplyDuration": {"value": 28, "unit": "days", "code": "d", "system": UCUM}}
+    issue = order("a", GP, "Bisoprolol 2.5mg tablets", "One daily", "2026-10-01", dispenseRequest=month)
+    assert told(issue, patient=patient)["Medicines"].startswith("Regular")
+    assert told(issue)["Medicines"].startswith(ENDED)
+
+
+def rate(unit: str, name: str = "Furosemide", route: str = "", **more: Any) -> str:
+    amount = {"rateQuantity": {"value": 10, "unit": unit, "code": unit, "system": UCUM}}
+    dosage = {"doseAndRate": [amount], **({"route": {"text": route}} if route else {}), **more}
+    return told(order("a", HOSPITAL, name, dosageInstruction=[dosage]))["Medicines"]
+
+
+def test_a_coded_rate_of_what_is_injected_is_an_infusion() -> None:
+    assert rate("mg/h").startswith(INFUSION)
+    assert rate("mL/h", route="Intravenous").startswith(INFUSION)
+
+
+def test_oxygen_and_feeds_are_no_infusions() -> None:
+    assert rate("L/min", "Oxygen").startswith("Regular")
+    assert rate("mL/h", "Nutrison", "Gastrostomy").startswith("Regular")
+    assert rate("mL/h", "Jevity").startswith("Regular")
+
+
+def test_a_ratio_over_a_day_under_the_skin_is_an_infusion() -> None:
+    ratio = {"numerator": {"value": 30, "unit": "mg"}, "denominator": {"value": 24, "unit": "h"}}
+    dosage = [{"doseAndRate": [{"rateRatio": ratio}], "route": {"text": "Subcutaneous"}}]
+    assert told(order("a", HOSPITAL, "Morphine", dosageInstruction=dosage))["Medicines"].startswith(INFUSION)
+
+
+@pytest.mark.parametrize(
+    ("words", "heading"),
+    [
+        ("75 mg OD until 14/11/26", "Stopped or ended"),
+        ("75 mg OD, last dose 14 Nov 2026", "Stopped or ended"),
+        ("75 mg OD - stop on 14 Dec 2026", "Courses"),
+        ("20 mg until 14/11/2026 then 10 mg", "Regular"),
+        ("75 mg OD until review", "Regular"),
+        ("75 mg OD until 31/02/2026", "Regular"),
+    ],
+)
+def test_a_date_in_words_ends_a_course(words: str, heading: str) -> None:
+    assert told(order("a", HOSPITAL, "Clopidogrel 75mg tablets", words))["Medicines"].startswith(heading)
+
+
+def test_a_medicine_that_begins_later_is_planned_and_says_when() -> None:
+    timing = {"repeat": {"boundsPeriod": {"start": "2026-12-14"}}}
+    shown = told(order("a", HOSPITAL, "Rifampicin", dosageInstruction=[{"text": "600 mg OD", "timing": timing}]))
+    assert shown["Medicines"].startswith("Planned")
+    assert "Starts 14 Dec 2026" in shown["Medicines"]
+
+
+def test_older_medicines_are_named() -> None:
+    course = {"coding": [{"code": "acute"}]}
+    shown = told(order("a", GP, "Amoxicillin 500mg capsules", "One TDS", "2023-02-01", courseOfTherapyType=course))
+    assert "More is held: 1 older medicines" in shown["Medicines"]
+    assert "Amoxicillin 500mg capsules (1 Feb 2023)." in shown["Medicines"]
+
+
+def test_a_medicine_that_is_sent_as_a_code_takes_the_name_of_another_source() -> None:
+    sent = {"coding": [{"system": "http://snomed.info/sct", "code": "318906001"}]}
+    named = {"coding": [{**sent["coding"][0], "display": "Ramipril 5mg capsules"}]}
+    alone = use("a", HOSPITAL, "", status="stopped", medicationCodeableConcept=sent)
+    assert "Medicine not named by its source: code 318906001" in told(alone)["Medicines"]
+    both = told(alone, order("b", GP, "", medicationCodeableConcept=named))["Medicines"]
+    assert "Ramipril 5mg capsules (sent as code 318906001 only; named by Harbour Street Surgery)" in both
