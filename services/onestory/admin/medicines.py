@@ -68,19 +68,22 @@ def _counts(release: Release) -> str:
     return (
         f"dm+d release {dated}; loaded {release.loaded_at}\n"
         f"{len(release.moieties):,} VTMs, {len(release.virtual):,} VMPs, {len(release.actual):,} AMPs, "
+        f"{len(release.packs):,} packs, "
         f"{len(release.previous):,} replaced identifiers\nfrom {', '.join(map(printable_text, release.files))}"
     )
 
 
 def _described(release: Release, code: str) -> str:
     number = identifier(code)
-    present = release.previous.get(number, number)
-    replaced = f"replaced by {present}: " if present != number else ""
+    present = release.product(number)
+    replaced = (
+        "" if present == number else f"pack of {present}: " if number in release.packs else f"replaced by {present}: "
+    )
     if moiety := release.moieties.get(present):
         return f"{replaced}VTM {moiety}"
     virtual = release.actual.get(present, present)
     if virtual not in release.virtual:
-        raise NotFound(f"The release has no VTM, VMP or AMP {code}.")
+        raise NotFound(f"The release has no VTM, VMP, AMP or pack {code}.")
     product = release.virtual[virtual]
     kind = f"AMP of VMP {virtual}" if present in release.actual else "VMP"
     of = f", VTM {release.moieties[product.moiety]}" if product.moiety else ""

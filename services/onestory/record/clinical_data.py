@@ -6,7 +6,8 @@ owner, has signed it; until then it is `not reviewed`, and the owner is empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from functools import _lru_cache_wrapper, cache
 from typing import Any, TypeVar
 
@@ -41,6 +42,12 @@ def make_clinical_tables() -> None:
 def read_clinical_data(name: str) -> Any:
     """The content of a file such as `merge/allergens`. Raises `Misconfigured` if its status or owner is not clear."""
     return _read(name)["content"]
+
+
+def alternatives(words: Iterable[str]) -> str:
+    """An expression for any of the words, the longest first; a space stands for any white space. Empty for no words."""
+    longest_first = sorted(set(words), key=lambda word: (-len(word), word))
+    return "|".join(r"\s+".join(map(re.escape, word.split())) for word in longest_first)
 
 
 def unreviewed_files() -> tuple[str, ...]:

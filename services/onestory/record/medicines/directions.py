@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import clinical_table, read_clinical_data
+from onestory.record.clinical_data import alternatives, clinical_table, read_clinical_data
 from onestory.record.text_cache import cache_texts
 
 Times = tuple[float, float]
@@ -87,7 +87,7 @@ def _words() -> _Words:
         phrases |= dict.fromkeys(data[kind], (kind, True))
     return _Words(
         numbers,
-        re.compile(rf"(?<![\w.])(?:{_alternatives(numbers)})(?![\w])"),
+        re.compile(rf"(?<![\w.])(?:{alternatives(numbers)})(?![\w])"),
         units,
         phrases,
         _token_pattern(units, phrases),
@@ -95,12 +95,8 @@ def _words() -> _Words:
     )
 
 
-def _alternatives(words: Mapping[str, object]) -> str:
-    return "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word)))
-
-
 def _token_pattern(units: Mapping[str, object], phrases: Mapping[str, object]) -> re.Pattern[str]:
-    unit = rf"(?:{_alternatives(units)})(?!\w)"
+    unit = rf"(?:{alternatives(units)})(?!\w)"
     span = rf"{_NUMBER}(?:\s*(?:-|to|or)\s*{_NUMBER})?"
     return re.compile(
         "|".join(
@@ -114,7 +110,7 @@ def _token_pattern(units: Mapping[str, object], phrases: Mapping[str, object]) -
                 rf"(?!\w)(?:\s*(?:{unit}))?",
                 rf"(?P<low>{_NUMBER})\s*(?P<low_unit>{unit})?(?:\s*(?:-|to|or)\s*(?P<high>{_NUMBER}))?"
                 rf"\s*(?P<unit>{unit})?",
-                rf"(?<!\w)(?P<phrase>{_alternatives(phrases)})(?!\w)",
+                rf"(?<!\w)(?P<phrase>{alternatives(phrases)})(?!\w)",
                 r"(?P<night>\bon\b(?=\s*(?:$|[.,;)]|prn\b|for\b|then\b|when\b|if\b)))",
                 r"(?P<mark>[()])",
                 r"\w+",

@@ -1,8 +1,9 @@
 """The medicines of a dm+d release, if the deployment has loaded one: what each code names, and which were replaced.
 
 dm+d is the NHS dictionary of medicines and devices: a VTM is a substance or a combination ("Ramipril"), a VMP a
-product with strength and form ("Ramipril 5mg capsules"), an AMP the product of one supplier. The command `onestory
-admin medicines load` writes the file, and `ONESTORY_DMD` names its folder. A process reads it once.
+product with strength and form ("Ramipril 5mg capsules"), an AMP the product of one supplier; VMPP and AMPP are their
+packs. The command `onestory admin medicines load` writes the file, and `ONESTORY_DMD` names its folder. A process reads
+it once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from onestory.shared.fhir.json import Code
 
 FILE = "dmd.msgpack"
 """The name of the file in the folder that `ONESTORY_DMD` names."""
-FORMAT = 1
+FORMAT = 2
 SNOMED = "http://snomed.info/sct"
 _LONGEST_ID = 18
 _ITS_LOAD = "Load the release again: `onestory admin medicines load FOLDER|ZIP`."
@@ -43,6 +44,7 @@ class Release(msgspec.Struct, frozen=True):
 
     `moieties`: VTMs, with their names. `virtual`: VMPs. `actual`: AMPs, with the id of their VMP. `brands`: the brand
     of each AMP that has one. `previous`: identifiers that were replaced, with the present one.
+    `packs`: VMPPs with their VMP, and AMPPs with their AMP.
     """
 
     format: int
@@ -54,9 +56,15 @@ class Release(msgspec.Struct, frozen=True):
     actual: dict[int, int]
     brands: dict[int, str]
     previous: dict[int, int]
+    packs: dict[int, int]
+
+    def product(self, number: int) -> int:
+        """The present identifier of a VTM or a product; for a pack, that of its product."""
+        number = self.packs.get(number, number)
+        return self.previous.get(number, number)
 
 
-NO_RELEASE = Release(FORMAT, "", (), "", {}, {}, {}, {}, {})
+NO_RELEASE = Release(FORMAT, "", (), "", {}, {}, {}, {}, {}, {})
 
 
 @cache
@@ -91,9 +99,11 @@ def identifier(code: str) -> int:
 
 
 def dmd_name(code: str) -> str:
-    """The name of a VTM, VMP or AMP of the loaded release: for an AMP that of its VMP, and its brand; "" if unknown."""
-    release, number = loaded_release(), identifier(code)
-    number = release.previous.get(number, number)
+    """The name of a code of the loaded release; "" if unknown. An AMP has that of its VMP with its brand, a pack that
+    of its product.
+    """
+    release = loaded_release()
+    number = release.product(identifier(code))
     virtual = release.virtual.get(release.actual.get(number, number))
     name = release.moieties.get(number, virtual.name if virtual else "")
     moiety = release.moieties.get(virtual.moiety, "") if virtual else ""

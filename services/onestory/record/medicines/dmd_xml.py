@@ -1,7 +1,8 @@
 """Reads a dm+d release: the XML files that the NHS Business Services Authority publishes, in a folder or a ZIP.
 
-The files are `f_vtm2_3DDMMYY.xml`, `f_vmp2_...`, `f_amp2_...`, `f_ingredient2_...` and `f_lookup2_...`. Others, such as
-packs and prices, are not read. A row that names an ingredient, a form or a route without a name loses only that.
+The files are `f_vtm2_3DDMMYY.xml`, `f_vmp2_...`, `f_amp2_...`, `f_ingredient2_...` and `f_lookup2_...`, and if they are
+there those of packs, `f_vmpp2_...` and `f_ampp2_...`. Others, such as prices, are not read. A row that names an
+ingredient, a form or a route without a name loses only that.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from onestory.record.medicines.names import strengths_of
 from onestory.shared.errors import Misconfigured
 
 PARTS = ("vtm", "ingredient", "lookup", "vmp", "amp")
-_FILE = re.compile(r"f_(vtm|vmp|amp|ingredient|lookup)\d?_\w*\.xml", re.IGNORECASE)
+PACKS = ("vmpp", "ampp")
+"""Parts that a deployment may leave out. Pharmacy systems send codes of packs."""
+_FILE = re.compile(r"f_(vtm|vmpp|vmp|ampp|amp|ingredient|lookup)\d?_\w*\.xml", re.IGNORECASE)
 _DATE = re.compile(r"(\d{6})\.xml$", re.IGNORECASE)
 _BLOCK = 1 << 16
 _LARGEST_FILE = 2_000_000_000
@@ -62,15 +65,15 @@ def _parts(names: list[str], path: Path) -> dict[str, str]:
             raise Misconfigured(
                 f"{path} has several files of {part}: {', '.join(sorted(files_of_part))}. Leave those of one release."
             )
-    return {part: found[part][0] for part in PARTS}
+    return {part: found[part][0] for part in (*PARTS, *PACKS) if part in found}
 
 
 def _read_parts(files: Mapping[str, str], open_file: Callable[[str], IO[bytes]]) -> Release:
     tables = _Tables()
-    for part in PARTS:
+    for part in files:
         with open_file(files[part]) as stream:
             _read_file(files[part], stream, tables.rows_of(part))
-    return tables.release(_release_date(files), tuple(files[part] for part in PARTS))
+    return tables.release(_release_date(files), tuple(files.values()))
 
 
 def _release_date(files: Mapping[str, str]) -> str:
@@ -158,6 +161,7 @@ class _Tables:
         self._actual: dict[int, int] = {}
         self._brands: dict[int, str] = {}
         self._previous: defaultdict[int, set[int]] = defaultdict(set)
+        self._packs: dict[int, int] = {}
 
     def rows_of(self, part: str) -> Mapping[str, Callable[[Row, str], None]]:
         """The function that takes each row of a part, by the element of the row."""
@@ -167,6 +171,8 @@ class _Tables:
             "lookup": {"INFO": self._info},
             "vmp": {"VMP": self._vmp, "VPI": self._vpi, "DFORM": self._form, "DROUTE": self._route},
             "amp": {"AMP": self._amp},
+            "vmpp": {"VMPP": self._virtual_pack},
+            "ampp": {"AMPP": self._actual_pack},
         }
         return tables[part]
 
@@ -212,6 +218,12 @@ class _Tables:
         if brand := self._brand(row["NM"], virtual):
             self._brands[actual] = brand
 
+    def _virtual_pack(self, row: Row, _around: str) -> None:
+        self._packs[_id(row, "VPPID")] = _id(row, "VPID")
+
+    def _actual_pack(self, row: Row, _around: str) -> None:
+        self._packs[_id(row, "APPID")] = _id(row, "APID")
+
     def _brand(self, name: str, virtual: int) -> str:
         """The words before the first number in the name of an AMP, unless they name what the VMP or its VTM names."""
         generic, moiety = self._products.get(virtual, ("", 0))
@@ -233,8 +245,9 @@ class _Tables:
             )
         virtual = {each: self._virtual(each, *found) for each, found in self._products.items()}
         brands = {each: brand for each, brand in self._brands.items() if each in actual}
+        packs = {pack: product for pack, product in self._packs.items() if product in virtual or product in actual}
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Release(FORMAT, date, files, now, self._moieties, virtual, actual, brands, self._present())
+        return Release(FORMAT, date, files, now, self._moieties, virtual, actual, brands, self._present(), packs)
 
     def _virtual(self, number: int, name: str, moiety: int) -> VirtualProduct:
         own = str(number)

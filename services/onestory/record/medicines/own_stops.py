@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import clinical_table, read_clinical_data
+from onestory.record.clinical_data import alternatives, clinical_table, read_clinical_data
 from onestory.record.medicines.names import lexicon, named_medicines, words_of
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
-from onestory.record.word_patterns import alternatives
 from onestory.shared.fhir.json import concept_texts, objects, text
 
 STOPPED = "stopped"

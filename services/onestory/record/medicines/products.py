@@ -73,9 +73,9 @@ def _product_of_codes(codes: Iterable[str]) -> Product:
 
 @lru_cache(maxsize=16384)
 def product_of_code(code: str) -> Product:
-    """The product of a VTM, VMP or AMP of the loaded dm+d release; `NO_PRODUCT` if it has none with this code."""
-    release, number = loaded_release(), identifier(code)
-    number = release.previous.get(number, number)
+    """The product of a VTM, VMP, AMP or pack of the loaded dm+d release; `NO_PRODUCT` if it has none with this code."""
+    release = loaded_release()
+    number = release.product(identifier(code))
     if moiety := release.moieties.get(number):
         return _of_ingredients(_ingredients_of([moiety]))
     virtual = release.virtual.get(release.actual.get(number, number))

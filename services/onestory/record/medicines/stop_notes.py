@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import clinical_table, read_clinical_data
+from onestory.record.clinical_data import alternatives, clinical_table, read_clinical_data
 from onestory.record.medicines.names import lexicon, named_medicines, words_of
 from onestory.record.text_cache import cache_texts
-from onestory.record.word_patterns import alternatives
 from onestory.shared.fhir.json import concept_texts, objects, text
 
 _CLAUSES = re.compile(

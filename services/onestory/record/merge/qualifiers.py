@@ -7,10 +7,11 @@ the code of breast cancer. The words and codes are data in `schemas/merge/qualif
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from onestory.record.clinical_data import alternatives as _alternatives
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.values import bare_codes
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
@@ -144,12 +145,6 @@ def _expanded(words: Iterable[str], relatives: Sequence[str]) -> Iterator[str]:
             yield from (word.replace("{relative}", relative) for relative in relatives)
         else:
             yield word
-
-
-def _alternatives(words: Collection[str]) -> str:
-    """An expression for any of the words, the longest first; a space stands for any white space."""
-    longest_first = sorted(words, key=lambda word: (-len(word), word))
-    return "|".join(r"\s+".join(re.escape(part) for part in word.split()) for word in longest_first)
 
 
 def qualifier_of(resource_type: str, content: Mapping[str, Any]) -> str:

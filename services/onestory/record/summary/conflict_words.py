@@ -16,11 +16,10 @@ from onestory.record.merge.reading import MEDICINE_TYPES
 from onestory.record.summary import dates as summary_dates
 from onestory.record.summary.clinical_dates import clinical_date, clinical_date_text, recorded_date
 from onestory.record.summary.doses import doses
-from onestory.record.summary.medicine_names import medicine_name
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.notation import plain_notation
-from onestory.record.summary.wording import notes, short_text
+from onestory.record.summary.wording import medicine_name, notes, short_text
 from onestory.shared.fhir.dates import parse_date, uk_day
 from onestory.shared.fhir.json import concept_texts, text_at
 

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import clinical_table, read_clinical_data
+from onestory.record.clinical_data import alternatives, clinical_table, read_clinical_data
 from onestory.record.medicines.medicine import MedicineEntry
-from onestory.record.word_patterns import alternatives
 from onestory.shared.fhir.json import concept_texts, first_object, objects_at, text_at, values_at
 
 _WRITTEN = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

@@ -7,10 +7,10 @@ file stays as it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from onestory.record.clinical_data import clinical_table, read_clinical_data
+from onestory.record.clinical_data import alternatives, clinical_table, read_clinical_data
 from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import number_text
 
@@ -45,32 +45,28 @@ def _notation() -> _Notation:
         for written in (each["one"], each["many"], *each["written"]):
             units[written] = (each["one"], each["many"])
     in_text = [short for each in data["units"] for short in each.get("in_text", ())]
-    dose_units = rf"\s*(?:{_any_of(data['dose_units'])})(?![\w&])"
+    dose_units = rf"\s*(?:{alternatives(data['dose_units'])})(?![\w&])"
     frequencies = {word: often for often, words in data["frequencies"].items() for word in words}
     return _Notation(
         units,
         data["timings"],
         data["days"],
-        re.compile(rf"({_NUMBER})\s*({_any_of(in_text)})(?![\w&+])"),
+        re.compile(rf"({_NUMBER})\s*({alternatives(in_text)})(?![\w&+])"),
         re.compile(rf"(?<![\w.,])(\d+)\.(?:0+|(\d*[1-9])0+)(?={dose_units})"),
         re.compile(rf"(?<![\w.,])\.(?=\d+{dose_units})"),
         re.compile(
-            rf"({_NUMBER}{dose_units}(?:\s+(?i:{_any_of(data['routes'])}))?)\s+"
-            rf"({_any_of(data['after_dose'])}|{_any_of(data['after_dose']).lower()})"
-            r"(?=\s*(?:$|[.,;)(/]|(?:" + _any_of(data["timing_ends_before"]) + r")\b))"
+            rf"({_NUMBER}{dose_units}(?:\s+(?i:{alternatives(data['routes'])}))?)\s+"
+            rf"({alternatives(data['after_dose'])}|{alternatives(data['after_dose']).lower()})"
+            rf"(?=\s*(?:$|[.,;)(/]|(?:{alternatives(data['timing_ends_before'])}|(?i:{alternatives(data['routes'])}))\b))"
         ),
-        re.compile(rf"\b(?:{_any_of(data['as_required'])})\b"),
-        re.compile(rf"\b(?:{_any_of(data['rare'])})\b", re.I),
-        re.compile(rf"\b(?:{_any_of(frequencies)})\b"),
+        re.compile(rf"\b(?:{alternatives(data['as_required'])})\b"),
+        re.compile(rf"\b(?:{alternatives(data['rare'])})\b", re.I),
+        re.compile(rf"\b(?:{alternatives(frequencies)})\b"),
         frequencies,
-        re.compile(rf"\b(?:{_any_of(data['times_of_day'])})\b"),
+        re.compile(rf"\b(?:{alternatives(data['times_of_day'])})\b"),
         data["numbers"],
-        re.compile(rf"\b(?:{_any_of(data['when_required'])})\b"),
+        re.compile(rf"\b(?:{alternatives(data['when_required'])})\b"),
     )
-
-
-def _any_of(words: Iterable[str]) -> str:
-    return "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word)))
 
 
 @cache_texts(4096)

@@ -10,7 +10,7 @@ from typing import Any
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.medicines.dmd import dmd_name
 from onestory.record.merge.answers import MESSAGE, QUESTIONNAIRE, answers
-from onestory.record.merge.model import Fact
+from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary.clinical_dates import clinical_date
 from onestory.record.summary.doses import doses
 from onestory.record.summary.model import SummaryRecord
@@ -35,6 +35,22 @@ def name_of(content: Mapping[str, Any]) -> str:
         return f"{NO_MEDICINE_NAME}: code {found}"
     found = found or text_at(content, "title") or text_at(content, "description") or _other_name(content)
     return _words_of_codes().get(found, found)
+
+
+def medicine_name(record: SummaryRecord, statement: Statement) -> str:
+    """The name of the medicine of a statement; never empty, and never digits alone."""
+    name = name_of(statement.content)
+    if not name.startswith(NO_MEDICINE_NAME):
+        return name
+    for code in sorted(codes_of(statement.content, "medicationCodeableConcept")):
+        if other := record.named_medicine_codes.get(code):
+            return f"{name_of(other.content)} (sent as code {code[1]} only; named by {record.organisation_of(other)})"
+    return name
+
+
+def medicine_name_of(record: SummaryRecord, fact: Fact) -> str:
+    """The name of the medicine of the statement that is shown for a fact."""
+    return medicine_name(record, record.shown(fact))
 
 
 _OTHER_NAMES: Mapping[str, Sequence[tuple[str, ...]]] = {

@@ -43,6 +43,10 @@ AMPS = [
     {"APID": NEW_AMP, "VPID": NEW_VMP, "NM": "Newbrand 40mg/5ml oral solution"},
 ]
 INGREDIENTS = [{"ISID": "40000001", "NM": "Ramipril"}, {"ISID": "40000002", "NM": "Newsubstance sodium"}]
+VIRTUAL_PACK = "50000001"
+BRAND_PACK = "50000002"
+VMPPS = [{"VPPID": VIRTUAL_PACK, "NM": "Ramipril 5mg capsules 28 capsule", "VPID": VMP, "QTYVAL": "28"}]
+AMPPS = [{"APPID": BRAND_PACK, "NM": "Heartwell 5mg capsules 28 capsule", "VPPID": VIRTUAL_PACK, "APID": BRAND}]
 UNITS = [{"CD": "258684004", "DESC": "mg"}, {"CD": "258773002", "DESC": "ml"}]
 
 
@@ -71,6 +75,8 @@ def release_files(**changed: str) -> dict[str, str]:
         "vtm": table("VIRTUAL_THERAPEUTIC_MOIETIES", "VTM", VTMS),
         "vmp": f"<VIRTUAL_MED_PRODUCTS>{''.join(vmp)}</VIRTUAL_MED_PRODUCTS>",
         "amp": f"<ACTUAL_MEDICINAL_PRODUCTS>{table('AMPS', 'AMP', AMPS)}</ACTUAL_MEDICINAL_PRODUCTS>",
+        "vmpp": f"<VIRTUAL_MED_PRODUCT_PACK>{table('VMPPS', 'VMPP', VMPPS)}</VIRTUAL_MED_PRODUCT_PACK>",
+        "ampp": f"<ACTUAL_MEDICINAL_PROD_PACKS>{table('AMPPS', 'AMPP', AMPPS)}</ACTUAL_MEDICINAL_PROD_PACKS>",
         "ingredient": table("INGREDIENT_SUBSTANCES", "ING", INGREDIENTS),
         "lookup": f"<LOOKUP>{''.join(lookup)}</LOOKUP>",
     }

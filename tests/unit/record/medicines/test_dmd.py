@@ -117,6 +117,28 @@ def test_a_code_gives_ingredient_strength_form_and_brand() -> None:
 
 
 @pytest.mark.usefixtures("loaded")
+def test_a_pack_names_its_product_and_meets_the_stop_of_its_substance() -> None:
+    virtual, brand = map(product_of_code, (sample.VIRTUAL_PACK, sample.BRAND_PACK))
+    stop = entry(2, "RZ3", sample.VTM, status="stopped", authoredOn="2026-11-20")
+
+    assert (virtual.key, virtual.strengths, brand.brand) == (
+        "ramipril",
+        (Strength("mass", 5000, "count"),),
+        "heartwell",
+    )
+    assert conflicts(entry(1, "FA123", sample.BRAND_PACK), stop) == [["status"]] * 2
+    assert name_of(entry(1, "FA123", sample.BRAND_PACK).content).startswith("Ramipril 5mg capsules, brand Heartwell")
+
+
+def test_a_release_without_packs_is_read(tmp_path: Path) -> None:
+    place = sample.write_release(tmp_path / "release")
+    for each in (*place.glob("f_vmpp2*"), *place.glob("f_ampp2*")):
+        each.unlink()
+
+    assert read_folder_or_zip(place).packs == {}
+
+
+@pytest.mark.usefixtures("loaded")
 def test_the_words_count_where_they_name_another_medicine_than_the_code() -> None:
     assert read_product(["Amlodipine 5mg tablets"], [sample.VMP]).key == "amlodipine"
     assert read_product(["Ramipril 2.5mg"], [sample.VMP]).strengths == (Strength("mass", 2500, "count"),)
@@ -144,7 +166,7 @@ def test_a_release_in_a_zip_is_read_as_in_a_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "release.zip", "w") as archive:
         for name, xml in sample.release_files().items():
             archive.writestr(f"inner/{name}", xml)
-        archive.writestr("inner/f_ampp2_3091126.xml", "not read")
+        archive.writestr("inner/f_gtin2_3091126.xml", "not read")
 
     release = read_folder_or_zip(tmp_path / "release.zip")
     assert release.date == "2026-11-09"
@@ -233,7 +255,7 @@ def test_show_says_what_was_loaded_and_what_a_code_is(capsys: pytest.CaptureFixt
     assert main(["admin", "medicines", "show"]) == 0
     shown = capsys.readouterr().out
     assert "dm+d release of 2026-11-09, by the names of its files" in shown
-    assert "2 VTMs, 3 VMPs, 3 AMPs, 2 replaced identifiers" in shown
+    assert "2 VTMs, 3 VMPs, 3 AMPs, 2 packs, 2 replaced identifiers" in shown
 
     assert main(["admin", "medicines", "show", sample.OLD_VMP]) == 0
     assert capsys.readouterr().out.startswith(f"replaced by {sample.VMP}: VMP Ramipril 5mg capsules, VTM Ramipril")
@@ -268,7 +290,7 @@ def test_a_medicine_without_words_is_named_by_its_code_and_the_page_says_so() ->
         f"Generic Newbrand (Newsubstance) (by its code {sample.NEW_VMP} in dm+d)"
     )
     assert name_of(concept(sample.BRAND, text="My tablets")) == "My tablets"
-    assert name_of(concept("99")) == "99"
+    assert name_of(concept("99")) == "Medicine not named by its source: code 99"
 
 
 @pytest.mark.usefixtures("loaded")

@@ -13,10 +13,10 @@ from onestory.record.medicines.own_stops import stated_status
 from onestory.record.merge.model import Fact, FactConflict
 from onestory.record.merge.reading import MEDICINE_TYPES
 from onestory.record.summary.conflict_words import conflict_words, noted_side
-from onestory.record.summary.medicine_names import medicine_name, medicine_name_of
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.supply_warnings import supply_warnings
+from onestory.record.summary.wording import medicine_name, medicine_name_of
 
 _RANKS = {"negation": 0, "status": 1, "note": 2, "same-class": 3, "dose": 4}
 _ENDS = ("negation", "status")

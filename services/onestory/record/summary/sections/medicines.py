@@ -27,7 +27,6 @@ from onestory.record.summary.medicine_courses import (
     limited_supply,
     starts_at,
 )
-from onestory.record.summary.medicine_names import medicine_name_of
 from onestory.record.summary.medicine_rows import MedicineRow, last_issued, medicine_rows, row_status
 from onestory.record.summary.medicine_standing import (
     ANTICIPATORY,
@@ -53,7 +52,7 @@ from onestory.record.summary.notation import plain_notation
 from onestory.record.summary.places import summary_codes
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.supply_warnings import supply_warnings
-from onestory.record.summary.wording import name_of, notes, own_name
+from onestory.record.summary.wording import medicine_name_of, name_of, notes, own_name
 from onestory.shared.fhir.dates import parse_date, uk_day
 from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
 
