@@ -18,6 +18,7 @@ from onestory.shared.fhir.json import concept_texts, objects, text
 STOPPED = "stopped"
 PAUSED = "on-hold"
 NOT_TAKEN = "not-taken"
+COMPLETED = "completed"
 _ORDERS = ("MedicationRequest", "MedicationStatement")
 _OPEN_STATUSES = ("active", "completed", "unknown", "")
 _CLAUSES = re.compile(r"[;:!?()\[\]*\n\u2013\u2014]|[.,](?!\d)|\s-+\s|-+>|\s/\s")
@@ -26,7 +27,10 @@ _LONGEST_SUBJECT = 8
 
 
 class OwnStop(NamedTuple):
-    """A stop in words: the status that it means (`stopped`, `on-hold`, `not-taken`), and the text that says so."""
+    """A stop in words: the status that it means, and the text that says so.
+
+    The status is `stopped`, `completed`, `on-hold` or `not-taken`.
+    """
 
     status: str
     words: str
@@ -48,9 +52,10 @@ class _StopWords(NamedTuple):
 @clinical_table
 def _words() -> _StopWords:
     data = read_clinical_data("merge/stop-notes")["own"]
-    kinds = {"stopped": STOPPED, "paused": PAUSED, "not-taken": NOT_TAKEN, "now": STOPPED, "now-paused": PAUSED}
+    done_kinds = {"stopped": STOPPED, "completed": COMPLETED, "paused": PAUSED, "not-taken": NOT_TAKEN}
+    kinds = {**done_kinds, "now": STOPPED, "now-paused": PAUSED}
     status_of = {word: status for kind, status in kinds.items() for word in data[kind]}
-    done = [word for kind in ("stopped", "paused", "not-taken") for word in data[kind]]
+    done = [word for kind in done_kinds for word in data[kind]]
     condition, paused = (_any_of(data[name]) for name in ("condition", "condition-paused"))
     return _StopWords(
         _any_of(status_of),
@@ -58,7 +63,7 @@ def _words() -> _StopWords:
         re.compile(rf"(?<![\w-])(?:{alternatives([*data['now'], *data['now-paused']])})(?=\s*$)"),
         status_of,
         re.compile(rf"\W*(?:$|\d|(?:{alternatives(data['follow'])})(?!\w))"),
-        {STOPPED: condition, PAUSED: paused, NOT_TAKEN: condition},
+        {STOPPED: condition, COMPLETED: condition, PAUSED: paused, NOT_TAKEN: condition},
         _any_of(data["unless"]),
         _any_of(data["for-now"]),
         re.compile(
@@ -96,10 +101,10 @@ def own_stop(content: Mapping[str, Any]) -> OwnStop | None:
             for written in _strings(each, "text", "patientInstruction"):
                 if status := _status_in(written, name, False):
                     return OwnStop(status, written)
-    for each in objects(content.get("note")):
-        for written in _strings(each, "text"):
-            if status := _status_in(written, name, True):
-                return OwnStop(status, written)
+    reasons = concept_texts(content, "statusReason")
+    for written in [*reasons, *(found for each in objects(content.get("note")) for found in _strings(each, "text"))]:
+        if status := _status_in(written, name, True):
+            return OwnStop(status, written)
     return None
 
 
@@ -140,7 +145,7 @@ def _status_in_clause(clause: str, name: str, *, is_note: bool, heads_list: bool
     if words.conditions[status].search(clause, found.end()):
         return ""
     is_plain = words.follow.match(clause[found.end() :]) is not None
-    if status == NOT_TAKEN and not is_plain:
+    if status in (NOT_TAKEN, COMPLETED) and not is_plain:
         # "Not taking regularly".
         return ""
     if is_note and (heads_list or not is_plain):

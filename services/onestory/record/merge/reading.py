@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.medicines.names import present_code
-from onestory.record.medicines.own_stops import PAUSED, own_stop
+from onestory.record.medicines.own_stops import COMPLETED, PAUSED, own_stop
 from onestory.record.merge.answers import MESSAGE, QUESTIONNAIRE, Answer, decision_of_answer, decisions_among
 from onestory.record.merge.model import Statement
 from onestory.record.merge.qualifiers import RULED_OUT, qualifier_of
@@ -123,7 +123,7 @@ class StatementReader:
             return phases[0] if phases else ""
         phase = by_status.get(text(content.get("status")), "")
         if resource_type in MEDICINE_TYPES and (stop := own_stop(content)):
-            return "paused" if stop.status == PAUSED else "stopped"
+            return {PAUSED: "paused", COMPLETED: "completed"}.get(stop.status, "stopped")
         return phase
 
     def _negative(self, resource_type: str, content: Mapping[str, Any]) -> bool:

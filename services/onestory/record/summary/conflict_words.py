@@ -135,7 +135,9 @@ def _is_against(content: Mapping[str, Any]) -> bool:
 def act_words(record: SummaryRecord, statement: Statement) -> list[str]:
     """A paragraph of XHTML on who stopped, paused or forbade a medicine, when and why; none if nobody did."""
     content = statement.content
-    if not _is_against(content) or (stated_status(content) == "completed" and "statusReason" not in content):
+    if not _is_against(content) or (
+        stated_status(content) == "completed" and "statusReason" not in content and own_stop(content) is None
+    ):
         return []
     return [f"{strong(text(_act(content)))} {text(_by(record, statement))}"]
 
@@ -151,8 +153,9 @@ def _by(record: SummaryRecord, statement: Statement) -> str:
     content, organisation = statement.content, organisation_words(record, statement)
     stop = own_stop(content)
     why = [*concept_texts(content, "statusReason"), *concept_texts(content, "reasonCode")]
-    why += [f"“{stop.words}”"] if stop else []
-    why += [note for note in notes(content) if not (stop and note == stop.words)]
+    why += notes(content)
+    if stop:
+        why = [f"“{stop.words}”", *(each for each in why if each != stop.words)]
     reason = f" ({'; '.join(dict.fromkeys(why))})" if why else ""
     if stated_status(content) in (NOT_TAKEN, "not-done"):
         since = "" if stop else clinical_date_text(statement).removeprefix("from ")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from onestory.record.summary.medicine_words import NUMBERS, instructions, standing_words
+from onestory.record.summary.medicine_words import NUMBERS, all_words, instructions, standing_words
 from onestory.shared.fhir.dates import parse_date
 from onestory.shared.fhir.json import extensions, number_text, objects_at, text_at, values_at
 
@@ -55,6 +55,8 @@ def course_end(content: Mapping[str, Any]) -> datetime | None:
     lasting = [_duration(each) for each in instructions(content)]
     if begin and lasting and all(lasting):
         return begin + timedelta(days=sum(lasting) if len(lasting) > 1 else lasting[0])
+    if (supply := limited_supply(content)) and standing_words().no_further.search(all_words(content)):
+        return supply.end
     return _short_supply_end(content)
 
 

@@ -25,6 +25,8 @@ NAME = "Bisoprolol 2.5mg tablets"
         ("10 mg OD. WITHHELD until renal review", "on-hold"),
         ("Stopped for surgery, restart 3 Dec", "on-hold"),
         ("Hold", "on-hold"),
+        ("Course completed 14 Nov", "completed"),
+        ("Not for continuation by GP", "active"),
     ],
 )
 def test_directions_stop_or_pause_their_own_medicine(words: str, status: str) -> None:
@@ -88,6 +90,25 @@ def test_the_line_leaves_the_regular_ones_and_the_stop_is_told_at_the_other_sour
     regular, stopped = shown["Medicines"].split("Stopped or ended, or not taken")
     assert regular.count("Repeat") + regular.count("Prescribed 1 Apr") == 1
     assert "Was prescribed" in stopped
+
+
+def test_the_reason_of_a_status_may_say_that_an_active_medicine_is_on_hold() -> None:
+    shown = told(listed(NAME), order("b", HOSPITAL, NAME, "2.5 mg OD", statusReason={"text": "On hold - AKI stage 2"}))
+    assert "PAUSED by Vale Royal Hospital" in shown["Please note"]
+    assert "2.5 mg once a day" in shown["Medicines"].partition("\nPaused\n")[2]
+
+
+def test_a_course_that_its_words_call_completed_is_no_stop_but_is_over() -> None:
+    shown = told(use("a", HOSPITAL, "Doxycycline 100mg capsules", "Course completed 14 Nov"))["Medicines"]
+    assert shown.startswith("Stopped or ended")
+    assert "ENDED by Vale Royal Hospital" in shown
+
+
+def test_a_note_that_stops_two_strengths_names_both() -> None:
+    note = [{"text": "Warfarin discontinued on admission; replaced by apixaban"}]
+    strengths = [order(f"w{n}", GP, f"Warfarin {n}mg tablets", "As directed", "2026-04-01") for n in (1, 3)]
+    notice = told(*strengths, order("b", HOSPITAL, "Apixaban 5mg tablets", "5 mg BD", note=note))["Please note"]
+    assert notice.startswith("Warfarin 1mg tablets, Warfarin 3mg tablets: Stopped by a note?")
 
 
 def test_one_source_alone_that_wrote_stopped_has_no_current_line() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.unit.record.summary.medicines import order, use
-from tests.unit.record.summary.written import GP, HOSPITAL, PATIENT, told
+from tests.unit.record.summary.written import GP, HOSPITAL, PATIENT, said, told
 
 ENDED = "Authorisation or supply ended, or not issued lately"
 INFUSION = "Syringe driver or continuous infusion"
@@ -47,6 +47,23 @@ def test_a_supply_of_two_weeks_stays_regular_while_it_lasts() -> None:
 )
 def test_a_repeat_does_not_end_with_one_supply(more: dict[str, Any]) -> None:
     assert supplied(28, "2026-10-01", **more).startswith("Regular")
+
+
+def test_a_supply_that_is_not_to_go_on_is_a_course() -> None:
+    shown = supplied(5, "2026-11-05", words="30 mg QDS. Not for continuation by GP")
+    assert shown.startswith("Stopped or ended")
+    assert "Ended 9 Nov 2026" in shown
+    assert supplied(5, "2026-11-20", words="30 mg QDS. Not for continuation by GP").startswith("Courses")
+
+
+def test_a_course_that_a_pharmacy_handed_over_is_not_taken_for_half_a_year() -> None:
+    def handed(words: str) -> str:
+        concept = {"medicationCodeableConcept": {"text": "Nitrofurantoin 100mg capsules"}}
+        when = {"whenHandedOver": "2026-11-02T10:00:00Z", "dosageInstruction": [{"text": words}]}
+        return told(said("MedicationDispense", "d", "FA123", status="completed", **concept, **when))["Medicines"]
+
+    assert handed("One twice a day for 3 days").startswith(ENDED)
+    assert handed("One twice a day").startswith("Supplied or given")
 
 
 def test_a_month_from_the_own_practice_is_an_issue_of_a_repeat() -> None:

@@ -93,12 +93,13 @@ def _notice_words(record: SummaryRecord, conflict: FactConflict) -> list[str]:
 
 
 def _names(record: SummaryRecord, conflict: FactConflict, fact: Fact) -> str:
-    """The medicine that the notice is about: for a note, the one that it stops."""
+    """The medicine that the notice is about: for a note, those that it stops."""
     if conflict.kind != "note":
         return _name(record, fact)
     sides = [[found for each in side if (found := record.statement(each))] for side in conflict.sides]
     _, stopped = noted_side(sides)
-    return medicine_name(record, stopped[0]) if stopped else _name(record, fact)
+    names = dict.fromkeys(medicine_name(record, each) for each in stopped)
+    return ", ".join(names) or _name(record, fact)
 
 
 def _name(record: SummaryRecord, fact: Fact) -> str:

@@ -334,7 +334,7 @@ def _dates(record: SummaryRecord, shown: Statement, status: MedicineStatus) -> I
     starts = starts_at(content) if status.group == UNSURE and "effectivePeriod" not in content else None
     if starts and starts > record.at:
         yield f"Starts {day(uk_day(starts))}"
-    elif limited := short_supply(record, shown):
+    elif status.group != STOPPED and (limited := short_supply(record, shown)):
         last = day(uk_day(limited.end - timedelta(seconds=1)))
         ended = limited.end <= record.at
         yield (
