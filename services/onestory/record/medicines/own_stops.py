@@ -60,14 +60,14 @@ def _words() -> _StopWords:
     return _StopWords(
         _any_of(status_of),
         _any_of(done),
-        re.compile(rf"(?<![\w-])(?:{alternatives([*data['now'], *data['now-paused']])})(?=\s*$)"),
+        _any_of([*data["now"], *data["now-paused"]]),
         status_of,
         re.compile(rf"\W*(?:$|\d|(?:{alternatives(data['follow'])})(?!\w))"),
         {STOPPED: condition, COMPLETED: condition, PAUSED: paused, NOT_TAKEN: condition},
         _any_of(data["unless"]),
         _any_of(data["for-now"]),
         re.compile(
-            rf"^\W*(?:{alternatives(data['name'])})\s*[:*\])\u2013\u2014-]"
+            rf"^\W*(?:{alternatives(data['name'])})\s*[:*\])\u2013\u2014-]|^\W*(?:{alternatives(done)})(?=\s+\w)"
             rf"|(?:[:(\[*\u2013\u2014]|\s-)\s*(?:{alternatives(data['name'])})"
             rf"(?=\s*(?:$|[\d:;,.()\]*\u2013\u2014-]|(?:{alternatives(data['follow'])})(?!\w)))"
         ),
@@ -138,8 +138,12 @@ def _status_in(written: str, name: str, is_note: bool) -> str:
 
 def _status_in_clause(clause: str, name: str, *, is_note: bool, heads_list: bool) -> str:
     words = _words()
-    found = words.done.search(clause) or words.now.search(clause)
-    if found is None or not _is_subject(clause[: found.start()], name):
+    found = words.done.search(clause)
+    if found is None:
+        found = words.now.search(clause)
+        if found is None or not _name_itself(clause[found.end() :], name):
+            return ""
+    if not _is_subject(clause[: found.start()], name):
         return ""
     status = words.status_of[" ".join(found[0].split())]
     if words.conditions[status].search(clause, found.end()):
@@ -151,7 +155,8 @@ def _status_in_clause(clause: str, name: str, *, is_note: bool, heads_list: bool
     if is_note and (heads_list or not is_plain):
         # "Stopped smoking", and "Stopped on admission: ramipril", are about something else.
         return ""
-    if not is_note and any(named_medicines(words_of(clause[found.end() :])[:2])):
+    after = words_of(clause[found.end() :])[:2]
+    if not is_note and any(named_medicines(after)) and not _name_itself(" ".join(after), name):
         return ""
     return status
 
@@ -159,12 +164,16 @@ def _status_in_clause(clause: str, name: str, *, is_note: bool, heads_list: bool
 def _is_subject(before: str, name: str) -> bool:
     """Whether the words before a stop are about the medicine itself, or are none."""
     tokens = words_of(before)
-    if not tokens:
-        return True
-    own = {*words_of(name.casefold()), *_other_names(name)}
-    return len(tokens) <= _LONGEST_SUBJECT and all(
-        token in _words().subjects or token in own or token.isdigit() for token in tokens
-    )
+    if len(tokens) > _LONGEST_SUBJECT:
+        return False
+    rest = [token for token in tokens if token not in _words().subjects]
+    return _name_itself(" ".join(rest), name)
+
+
+def _name_itself(written: str, name: str) -> bool:
+    """Whether the words are those of the name, or of its ingredients, or none."""
+    tokens = words_of(written)
+    return not tokens or {token for token in tokens if not token.isdigit()} <= {*words_of(name), *_other_names(name)}
 
 
 def _other_names(name: str) -> set[str]:

@@ -22,10 +22,10 @@ from onestory.record.merge.allergy_reading import types_with_allergies
 from onestory.record.merge.condition import Conditions
 from onestory.record.merge.conflicts import plan_conflicts
 from onestory.record.merge.immunization import Immunisations
-from onestory.record.merge.ingredients import IngredientGroups, issues_of_plans
+from onestory.record.merge.ingredients import IngredientGroups
 from onestory.record.merge.judgement import Verdicts, kept_apart, latest_verdicts, read_judgements, verdict_of
 from onestory.record.merge.lookup import DirectoryContents, ResourceLookup, with_named_medicines
-from onestory.record.merge.medication import Medicines
+from onestory.record.merge.medication import Medicines, issues_of_plans
 from onestory.record.merge.model import Fact, FactConflict, Join, MergedRecord, Statement
 from onestory.record.merge.observation import Observations, with_usual_units
 from onestory.record.merge.pairs import Clusters, by_ordinal

@@ -19,11 +19,11 @@ from onestory.record.merge.medication import Medicines
 from onestory.record.merge.model import FactConflict
 from onestory.record.merge.pairs import Bucket, Clusters
 from onestory.record.merge.reading import Reading
-from onestory.record.merge.values import reference_id
-from onestory.shared.fhir.json import objects, text
 
 _STOPPED = "One source goes on with this medicine, another stopped it, as another product or in other words."
 _PAUSED = "One source goes on with this medicine, another has put it on hold, as another product or in other words."
+_PART_STOPPED = "One source goes on with a combination, another stopped a medicine that it contains."
+_PART_PAUSED = "One source goes on with a combination, another has put on hold a medicine that it contains."
 _NEGATED = "One source has this medicine, another says that it is not taken or not to be given."
 _DOSE = "The daily doses of this medicine differ between sources, in different products."
 _NOTE = "A note at another medicine says that this one is to stop or to pause."
@@ -65,6 +65,7 @@ class IngredientGroups:
                 yield from self._dose_conflicts(group, clusters, together)
                 yield from self._same_ingredient(group, clusters, together)
         current = [each for each in self._medicines.readings if _is_current(each)]
+        yield from self._part_conflicts(current)
         yield from self._shared_ingredients(current)
         yield from self._class_conflicts(current)
         yield from self._note_conflicts(current)
@@ -207,6 +208,31 @@ class IngredientGroups:
                     found[ingredient].setdefault(self._keys[reading.ordinal], []).append(reading)
         return found
 
+    def _part_conflicts(self, current: Bucket) -> Iterator[FactConflict]:
+        """Yields a conflict where one source ended an ingredient that a combination of another source contains."""
+        combined = [each for each in current if len(self._product(each).ingredients) > 1]
+        if not combined:
+            return
+        by_ingredient = self._by_ingredient(combined)
+        for phase, words in (("stopped", _PART_STOPPED), ("paused", _PART_PAUSED)):
+            for reading in self._medicines.readings:
+                ingredients = self._product(reading).ingredients
+                if reading.phase != phase or reading.negative or len(ingredients) != 1:
+                    continue
+                held = [each for bucket in by_ingredient.get(next(iter(ingredients)), {}).values() for each in bucket]
+                own = {each.source for each in self._groups[self._keys[reading.ordinal]] if _is_current(each)}
+                yield from two_sided_conflict(
+                    "status", words, held if reading.source not in own else [], [reading], self._ended_elsewhere
+                )
+
+    def _ended_elsewhere(self, one: Reading, other: Reading) -> bool:
+        """Whether another source ended the medicine after the current one began, by the same route."""
+        return (
+            one.source != other.source
+            and self._medicines.began_before_end(one, other)
+            and not self._medicines.concurrent(one, other)
+        )
+
     def _class_conflicts(self, current: Bucket) -> Iterator[FactConflict]:
         """Yields a conflict where two medicines of a class are current that should not be."""
         by_ingredient = self._by_ingredient(current)
@@ -262,28 +288,6 @@ class IngredientGroups:
         return course.start is None or course.start.since <= max(
             written.asserted, written.start.since if written.start else 0
         )
-
-
-def issues_of_plans(readings: Sequence[Reading]) -> dict[int, list[Reading]]:
-    """For the ordinal of each repeat (a MedicationRequest that is a plan), its issues: orders of its source.
-
-    An issue refers to its plan by `basedOn`; without a reference, a completed order of the same code is an issue.
-    """
-    requests = [each for each in readings if each.statement.resource_type == "MedicationRequest" and not each.withdrawn]
-    plans = [each for each in requests if text(each.content.get("intent")) == "plan"]
-    by_id = {each.statement.shared_id: each for each in plans}
-    by_code = {(each.source, each.codes): each for each in plans if each.codes}
-    found: dict[int, list[Reading]] = {}
-    for reading in requests if plans else ():
-        if text(reading.content.get("intent")) == "plan":
-            continue
-        referred = [by_id.get(reference_id(each)) for each in objects(reading.content.get("basedOn"))]
-        plan = next((each for each in referred if each), None)
-        if plan is None and reading.phase == "completed":
-            plan = by_code.get((reading.source, reading.codes))
-        if plan is not None and plan.source == reading.source:
-            found.setdefault(plan.ordinal, []).append(reading)
-    return found
 
 
 def _is_current(reading: Reading) -> bool:

@@ -18,8 +18,8 @@ from onestory.record.merge.conflicts import conflict, negation_conflict, two_sid
 from onestory.record.merge.model import Certainty, FactConflict
 from onestory.record.merge.pairs import Bucket, Clusters, buckets, joinable_pairs
 from onestory.record.merge.reading import Reading
-from onestory.record.merge.values import ClinicalSpan, microseconds, span
-from onestory.shared.fhir.json import first_object, text
+from onestory.record.merge.values import ClinicalSpan, microseconds, reference_id, span
+from onestory.shared.fhir.json import first_object, objects, text
 
 RULE = "same-medicine"
 _FOR_EVER = 1 << 62
@@ -174,6 +174,28 @@ class Medicines:
         if current_course.start is None:
             return ended.phase == "stopped" or current_course.asserted <= ended_course.latest_end
         return current_course.start.since < ended_course.latest_end
+
+
+def issues_of_plans(readings: Sequence[Reading]) -> dict[int, list[Reading]]:
+    """For the ordinal of each repeat (a MedicationRequest that is a plan), its issues: orders of its source.
+
+    An issue refers to its plan by `basedOn`; without a reference, a completed order of the same code is an issue.
+    """
+    requests = [each for each in readings if each.statement.resource_type == "MedicationRequest" and not each.withdrawn]
+    plans = [each for each in requests if text(each.content.get("intent")) == "plan"]
+    by_id = {each.statement.shared_id: each for each in plans}
+    by_code = {(each.source, each.codes): each for each in plans if each.codes}
+    found: dict[int, list[Reading]] = {}
+    for reading in requests if plans else ():
+        if text(reading.content.get("intent")) == "plan":
+            continue
+        referred = [by_id.get(reference_id(each)) for each in objects(reading.content.get("basedOn"))]
+        plan = next((each for each in referred if each), None)
+        if plan is None and reading.phase == "completed":
+            plan = by_code.get((reading.source, reading.codes))
+        if plan is not None and plan.source == reading.source:
+            found.setdefault(plan.ordinal, []).append(reading)
+    return found
 
 
 def _ended(positive: Bucket, current: Bucket) -> Bucket:

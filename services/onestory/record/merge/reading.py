@@ -34,6 +34,8 @@ _COMPARED = {
     "Procedure",
     *MEDICINE_TYPES,
 }
+_NOT_ORDERED = frozenset(["proposal", "option"])
+"""Intents of what somebody suggests: nothing of it goes on."""
 _NO_CODES: frozenset[Code] = frozenset()
 _CODE_ELEMENTS = ("code", "vaccineCode", "type")
 
@@ -121,6 +123,8 @@ class StatementReader:
         if "clinicalStatus" in content:
             phases = [by_status[code] for code in bare_codes(content["clinicalStatus"]) if code in by_status]
             return phases[0] if phases else ""
+        if text(content.get("intent")) in _NOT_ORDERED:
+            return ""
         phase = by_status.get(text(content.get("status")), "")
         if resource_type in MEDICINE_TYPES and (stop := own_stop(content)):
             return {PAUSED: "paused", COMPLETED: "completed"}.get(stop.status, "stopped")

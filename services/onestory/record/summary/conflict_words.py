@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onestory.record.medicines.own_stops import NOT_TAKEN, own_stop, stated_status
+from onestory.record.medicines.products import product_of
 from onestory.record.medicines.stop_notes import stop_notes
 from onestory.record.merge.model import FactConflict, Statement
 from onestory.record.merge.reading import MEDICINE_TYPES
@@ -95,7 +96,13 @@ def _status_words(record: SummaryRecord, statements: Sequence[Statement], line: 
     if not any(each.shared_id in line for each in against):
         # The line itself is what goes on: it has its dose and its source.
         going_on = [each for each in going_on if each.shared_id not in line]
-    first = [f"{strong(text(_act(each.content)))} {text(_by(record, each))}" for each in _newest_first(against)]
+    names = {product_of(medicine_name(record, each)).key for each in statements}
+    # Where the sides name different ingredients, as a combination and a part of it, the one that was ended is named.
+    about = {each.shared_id: f": {medicine_name(record, each)}," if len(names) > 1 else "" for each in against}
+    first = [
+        f"{strong(text(_act(each.content)))}{text(about[each.shared_id])} {text(_by(record, each))}"
+        for each in _newest_first(against)
+    ]
     return [*first, *dict.fromkeys(text(_still(record, each)) for each in _newest_first(going_on))]
 
 

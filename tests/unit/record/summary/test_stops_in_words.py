@@ -26,6 +26,9 @@ NAME = "Bisoprolol 2.5mg tablets"
         ("Stopped for surgery, restart 3 Dec", "on-hold"),
         ("Hold", "on-hold"),
         ("Course completed 14 Nov", "completed"),
+        ("HOLD BISOPROLOL - heart rate 38", "on-hold"),
+        ("Not currently taking", "not-taken"),
+        ("Hasn't been taking this for 2 months", "not-taken"),
         ("Not for continuation by GP", "active"),
     ],
 )
@@ -73,6 +76,8 @@ def test_a_note_stops_its_own_medicine_only_if_it_is_about_it(note: str, *, stop
     [
         ("Naproxen 500mg tablets - STOPPED (GI bleed)", True),
         ("STOPPED: Naproxen 500mg tablets", True),
+        ("STOPPED Naproxen 500mg tablets", True),
+        ("Stop Smoking lozenges 2mg", False),
         ("Naproxen 500mg tablets (on hold)", True),
         ("NiQuitin 21mg patches (stop smoking aid)", False),
         ("Paracetamol 500mg tablets [discontinued]", False),
@@ -109,6 +114,25 @@ def test_a_note_that_stops_two_strengths_names_both() -> None:
     strengths = [order(f"w{n}", GP, f"Warfarin {n}mg tablets", "As directed", "2026-04-01") for n in (1, 3)]
     notice = told(*strengths, order("b", HOSPITAL, "Apixaban 5mg tablets", "5 mg BD", note=note))["Please note"]
     assert notice.startswith("Warfarin 1mg tablets, Warfarin 3mg tablets: Stopped by a note?")
+
+
+@pytest.mark.parametrize(("status", "act"), [("stopped", "STOPPED"), ("on-hold", "PAUSED")])
+def test_the_end_of_one_ingredient_is_told_at_a_combination_that_contains_it(status: str, act: str) -> None:
+    stopped = use("b", HOSPITAL, "Amlodipine", status=status, statusReason=[{"text": "Ankle swelling"}])
+    notice = told(listed("Exforge 5mg/80mg tablets"), stopped)["Please note"]
+    assert notice.startswith(f"Exforge 5mg/80mg tablets: {act}: Amlodipine, by Vale Royal Hospital")
+    assert "Please note" not in told(listed("Exforge 5mg/80mg tablets"), use("b", HOSPITAL, "Ramipril", status=status))
+
+
+def test_a_source_that_goes_on_with_the_ingredient_ended_another_product_of_it() -> None:
+    on, over = use("b", HOSPITAL, "Amlodipine 5mg tablets"), use("c", HOSPITAL, "Amlodipine 10mg", status="stopped")
+    assert "Please note" not in told(listed("Exforge 5mg/80mg tablets"), on, over)
+
+
+def test_what_is_only_proposed_contradicts_nothing() -> None:
+    proposal = order("b", "FA123", NAME, "Reduce to 1.25 mg then stop", intent="proposal")
+    assert "Please note" not in told(listed(NAME), proposal)
+    assert "Please note" in told(listed(NAME), order("b", "FA123", NAME, "1.25 mg once a day"))
 
 
 def test_one_source_alone_that_wrote_stopped_has_no_current_line() -> None:

@@ -58,9 +58,16 @@ def test_a_supply_that_is_not_to_go_on_is_a_course() -> None:
 
 def test_a_course_that_a_pharmacy_handed_over_is_not_taken_for_half_a_year() -> None:
     def handed(words: str) -> str:
-        concept = {"medicationCodeableConcept": {"text": "Nitrofurantoin 100mg capsules"}}
-        when = {"whenHandedOver": "2026-11-02T10:00:00Z", "dosageInstruction": [{"text": words}]}
-        return told(said("MedicationDispense", "d", "FA123", status="completed", **concept, **when))["Medicines"]
+        supply = said(
+            "MedicationDispense",
+            "d",
+            "FA123",
+            status="completed",
+            medicationCodeableConcept={"text": "Nitrofurantoin 100mg capsules"},
+            whenHandedOver="2026-11-02T10:00:00Z",
+            dosageInstruction=[{"text": words}],
+        )
+        return told(supply)["Medicines"]
 
     assert handed("One twice a day for 3 days").startswith(ENDED)
     assert handed("One twice a day").startswith("Supplied or given")
