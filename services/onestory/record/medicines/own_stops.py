@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from onestory.record.clinical_data import alternatives, clinical_table, read_clinical_data
 from onestory.record.medicines.names import lexicon, named_medicines, words_of
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
-from onestory.shared.fhir.json import concept_texts, objects, text
+from onestory.shared.fhir.dates import parse_date
+from onestory.shared.fhir.json import concept_texts, first_object, objects, text
 
 STOPPED = "stopped"
 PAUSED = "on-hold"
@@ -22,6 +24,9 @@ COMPLETED = "completed"
 _ORDERS = ("MedicationRequest", "MedicationStatement")
 _OPEN_STATUSES = ("active", "completed", "unknown", "")
 _CLAUSES = re.compile(r"[;:!?()\[\]*\n\u2013\u2014]|[.,](?!\d)|\s-+\s|-+>|\s/\s")
+_DAY_AND_MONTH = r"(?<![\d/.-])\d{1,2}[/.-]\d{1,2}[/.-]"
+_YEARS = re.compile(rf"(?:{_DAY_AND_MONTH}|(?<![\d/.-]))((?:19|20)\d\d)(?!\d)|{_DAY_AND_MONTH}(\d\d)(?!\d)")
+_LONG_BEFORE = timedelta(days=90)
 _LONGEST_SUBJECT = 8
 """Words that may stand before the stop: "Bisoprolol 5mg tablets was stopped"."""
 
@@ -96,16 +101,43 @@ def own_stop(content: Mapping[str, Any]) -> OwnStop | None:
         if status := _status_in_name(name):
             return OwnStop(status, name)
     name = names[0] if names else ""
+    begun = _begun(content)
     for element in ("dosageInstruction", "dosage"):
         for each in objects(content.get(element)):
-            for written in _strings(each, "text", "patientInstruction"):
-                if status := _status_in(written, name, False):
+            for written in [
+                *_strings(each, "text", "patientInstruction"),
+                *concept_texts(each, "additionalInstruction"),
+            ]:
+                if (status := _status_in(written, name, False)) and not _is_earlier(written, begun):
                     return OwnStop(status, written)
     reasons = concept_texts(content, "statusReason")
     for written in [*reasons, *(found for each in objects(content.get("note")) for found in _strings(each, "text"))]:
-        if status := _status_in(written, name, True):
+        if (status := _status_in(written, name, True)) and not _is_earlier(written, begun):
             return OwnStop(status, written)
     return None
+
+
+def _begun(content: Mapping[str, Any]) -> str:
+    """When the medicine was ordered, began or was stated, as it is written; "" if nothing says so."""
+    period = first_object(content.get("effectivePeriod"))
+    dates = (
+        content.get("authoredOn"),
+        content.get("effectiveDateTime"),
+        period.get("start"),
+        content.get("dateAsserted"),
+    )
+    return next((found for each in dates if (found := text(each))), "")
+
+
+@cache_texts(8192, read=MAX_READ_LENGTH)
+def _is_earlier(written: str, begun: str) -> bool:
+    """Whether all years that a text names are over long before the medicine began: it was stopped once, and goes on."""
+    start = parse_date(begun)
+    years = [int(each[0] or f"20{each[1]}") for each in _YEARS.findall(written)]
+    if start is None or not years:
+        return False
+    last = parse_date(str(max(years)))
+    return last is not None and last.end + _LONG_BEFORE < start.begin
 
 
 def _strings(value: Mapping[str, Any], *elements: str) -> Iterator[str]:

@@ -88,6 +88,12 @@ def _coded_dose(dosage: Mapping[str, Any], stated: Written | None) -> Iterator[t
 
 
 def _amounts(dosage: Mapping[str, Any]) -> Iterator[str]:
+    # The dosage of a MedicationAdministration has one dose and one rate of its own.
+    for name in ("dose", "rateQuantity"):
+        if name in dosage:
+            yield dose_quantity(dosage[name])
+    for ratio in objects_at(dosage, "rateRatio"):
+        yield _ratio_text(ratio)
     for amount in objects_at(dosage, "doseAndRate"):
         for name in ("doseQuantity", "rateQuantity"):
             yield dose_quantity(amount.get(name))

@@ -146,6 +146,7 @@ def _duration(dosage: Mapping[str, Any]) -> float:
         return 0.0
     coded = [_days(each) for each in objects_at(dosage, "timing", "repeat", "boundsDuration")]
     coded += [_days(each) for each in objects_at(dosage, "timing", "repeat", "boundsRange", "high")]
+    coded += [_counted_days(each) for each in objects_at(dosage, "timing", "repeat")]
     steps: list[float] = []
     end = 0
     for found in words.duration.finditer(written):
@@ -163,11 +164,20 @@ def _duration(dosage: Mapping[str, Any]) -> float:
     return max([*coded, *in_steps], default=0.0)
 
 
+def _counted_days(repeat: Mapping[str, Any]) -> float:
+    """The days of so many doses, each so often: 15 doses three times a day are five days; 0 if they are not counted."""
+    count, often, period = (_number(repeat.get(name)) for name in ("count", "frequency", "period"))
+    days = period * _DAYS.get(text_at(repeat, "periodUnit"), 0)
+    return min(count / often * days, 9999.0) if count > 1 and often and days else 0.0
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+
+
 def _days(duration: Mapping[str, Any]) -> float:
     unit = text_at(duration, "code") or text_at(duration, "unit")
-    value = duration.get("value")
-    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
-    return min(max(number, 0.0), 9999.0) * _DAYS.get(unit.casefold(), 0)
+    return min(max(_number(duration.get("value")), 0.0), 9999.0) * _DAYS.get(unit.casefold(), 0)
 
 
 def supplied_days(content: Mapping[str, Any]) -> float:

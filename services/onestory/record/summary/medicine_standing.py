@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from onestory.record.medicines.own_stops import COMPLETED, own_stop, stated_status
+from onestory.record.medicines.own_stops import own_stop, stated_status
 from onestory.record.merge.model import Statement
 from onestory.record.summary.conflict_words import is_own_practice
 from onestory.record.summary.dates import months_after
@@ -89,7 +89,10 @@ def medicine_status(record: SummaryRecord, statement: Statement) -> MedicineStat
     status = stated_status(content)
     if status == "on-hold":
         return MedicineStatus(PAUSED, NEVER)
-    if status in _OVER_STATUSES or (status == COMPLETED and own_stop(content)):
+    if own_stop(content):
+        # Its source still sends it as one that goes on: it stays in sight.
+        return MedicineStatus(STOPPED, NEVER, last_end(content, at))
+    if status in _OVER_STATUSES:
         return MedicineStatus(STOPPED, _stopped_until(record, statement), last_end(content, at))
     year = months_after(latest_time(content, statement.recorded_at), _ACUTE_MONTHS)
     if status in _UNSURE_STATUSES or text_at(content, "intent") in _UNSURE_INTENTS:
@@ -152,6 +155,10 @@ def short_supply(record: SummaryRecord, statement: Statement) -> Supply | None:
 def _supply_status(statement: Statement, at: datetime) -> MedicineStatus:
     """A dispense or an administration: shown while it may still be taken, then as lapsed."""
     supplied = latest_time(statement.content, statement.recorded_at)
+    if text_at(statement.content, "status") == "in-progress" and is_infusion(
+        statement.content, all_words(statement.content)
+    ):
+        return MedicineStatus(INFUSION, months_after(supplied, standing_words().supplied_months))
     days = supplied_days(statement.content)
     course = max(durations(statement.content), default=days if days <= standing_words().course_supply.days else 0.0)
     if course and supplied + timedelta(days=course) <= at:

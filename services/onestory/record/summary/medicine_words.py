@@ -134,7 +134,7 @@ def is_infusion(content: Mapping[str, Any], words: str) -> bool:
 
 def _rates(dosage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yields the unit and the time of each coded rate: `mg` and `h` of 10 mg/h."""
-    for amount in objects_at(dosage, "doseAndRate"):
+    for amount in [dosage, *objects_at(dosage, "doseAndRate")]:
         for name in ("rateQuantity", "rateRange"):
             for rate in objects_at(amount, name):
                 stated = rate if name == "rateQuantity" else first_object(rate.get("high"))

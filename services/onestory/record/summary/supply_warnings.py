@@ -6,13 +6,15 @@ the stop is told at that line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from onestory.record.medicines.own_stops import stated_status
 from onestory.record.medicines.products import product_of
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary.conflict_words import act_words, organisation_words
+from onestory.record.summary.dates import months_after
 from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.medicine_standing import (
     CURRENT,
@@ -29,6 +31,9 @@ from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.dates import parse_date
 from onestory.shared.fhir.json import text_at
+
+_MISSED_MONTHS = 4
+"""So long a dose that was not given is told: some injections are given every three months."""
 
 
 class SupplyWarning(NamedTuple):
@@ -47,7 +52,7 @@ def supply_warnings(record: SummaryRecord) -> Iterator[SupplyWarning]:
     going_on: set[str] = set()
     for fact in record.facts(*MEDICINE_ORDERS):
         for statement in record.valid_statements(fact):
-            key = _key(statement)
+            key = product_key(statement)
             group = medicine_status(record, statement).group
             if group == FORBIDDEN or (group == STOPPED and stated_status(statement.content) == "stopped"):
                 against.setdefault(key, []).append(statement)
@@ -55,13 +60,33 @@ def supply_warnings(record: SummaryRecord) -> Iterator[SupplyWarning]:
                 going_on.add(key)
     for fact in supplies:
         shown = record.shown(fact)
-        key = _key(shown)
+        key = product_key(shown)
         forbidding = [each for each in against.get(key, ()) if _is_against(each, shown, goes_on=key in going_on)]
         if forbidding:
             yield SupplyWarning(fact, _words(record, shown, forbidding))
 
 
-def _key(statement: Statement) -> str:
+def missed_doses(record: SummaryRecord) -> Mapping[str, str]:
+    """For the key of each product whose last dose of the last months was not given: the words (XHTML) for it."""
+    last: dict[str, tuple[datetime, Statement]] = {}
+    for fact in record.facts("MedicationAdministration"):
+        statement = record.shown(fact)
+        given = parse_date(supplied_on(statement.content))
+        when = given.begin if given else statement.recorded_at
+        key = product_key(statement)
+        if key not in last or when > last[key][0]:
+            last[key] = when, statement
+    return {
+        key: words[0]
+        for key, (when, statement) in last.items()
+        if text_at(statement.content, "status") == "not-done"
+        and months_after(when, _MISSED_MONTHS) > record.at
+        and (words := act_words(record, statement))
+    }
+
+
+def product_key(statement: Statement) -> str:
+    """The key of the ingredients of a medicine."""
     return product_of(name_of(statement.content)).key
 
 

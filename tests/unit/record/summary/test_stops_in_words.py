@@ -50,6 +50,9 @@ def test_directions_stop_or_pause_their_own_medicine(words: str, status: str) ->
         "Not taking regularly",
         "Start this. STOPPED WARFARIN",
         "One daily when aspirin stopped",
+        "Stopped in 2019 for 6 months due to rash",
+        "Stopped 3/4/19, rash",
+        "Stopped before 2020, tolerates now",
     ],
 )
 def test_conditions_and_other_medicines_do_not_stop_it(words: str) -> None:
@@ -127,6 +130,17 @@ def test_the_end_of_one_ingredient_is_told_at_a_combination_that_contains_it(sta
 def test_a_source_that_goes_on_with_the_ingredient_ended_another_product_of_it() -> None:
     on, over = use("b", HOSPITAL, "Amlodipine 5mg tablets"), use("c", HOSPITAL, "Amlodipine 10mg", status="stopped")
     assert "Please note" not in told(listed("Exforge 5mg/80mg tablets"), on, over)
+
+
+def test_an_instruction_may_hold_the_medicine() -> None:
+    held = [{"text": "4 mg OD", "additionalInstruction": [{"text": "ON HOLD - do not give"}]}]
+    shown = told(use("a", HOSPITAL, "Perindopril 4mg tablets", dosage=held))["Medicines"]
+    assert shown.startswith("Paused")
+
+
+def test_what_its_words_ended_long_ago_stays_in_sight_as_long_as_it_is_sent_as_active() -> None:
+    shown = told(order("a", GP, "Acitretin 25mg capsules", on="2023-02-25", note=[{"text": "Finished June 2023"}]))
+    assert "Acitretin" in shown["Medicines"].partition("Stopped or ended")[2].partition("More is held")[0]
 
 
 def test_what_is_only_proposed_contradicts_nothing() -> None:

@@ -93,10 +93,54 @@ def test_a_coded_rate_of_what_is_injected_is_an_infusion() -> None:
     assert rate("mL/h", route="Intravenous").startswith(INFUSION)
 
 
+def test_an_infusion_that_runs_on_the_ward_is_one_and_shows_its_rate() -> None:
+    dosage = {"text": "VRIII as per chart", "rateQuantity": {"value": 2, "unit": "units/h"}}
+    given = said(
+        "MedicationAdministration",
+        "a",
+        HOSPITAL,
+        status="in-progress",
+        medicationCodeableConcept={"text": "Actrapid"},
+        effectivePeriod={"start": "2026-11-20T20:00:00Z"},
+        dosage=dosage,
+    )
+    shown = told(given)["Medicines"]
+    assert shown.startswith(INFUSION)
+    assert "VRIII as per chart (2 units/hour)" in shown
+    assert "Running when it was sent" in shown
+
+
+@pytest.mark.parametrize(("later", "missed"), [("2026-11-10", True), ("2026-11-21", False)])
+def test_a_last_dose_that_was_not_given_is_told_at_the_line(later: str, *, missed: bool) -> None:
+    def given(local_id: str, on: str, status: str) -> Any:
+        concept = {"text": "Zuclopenthixol decanoate 200mg/1ml solution for injection ampoules"}
+        return said(
+            "MedicationAdministration",
+            local_id,
+            HOSPITAL,
+            status=status,
+            medicationCodeableConcept=concept,
+            effectiveDateTime=on,
+        )
+
+    going_on = use("gp", GP, "Zuclopenthixol decanoate 200mg/1ml injection", "200 mg every 2 weeks")
+    shown = told(going_on, given("n", "2026-11-20", "not-done"), given("d", later, "completed"))["Medicines"]
+    regular = shown.partition("Supplied or given")[0]
+    assert ("NOT GIVEN on 20 Nov 2026" in regular) is missed
+
+
 def test_oxygen_and_feeds_are_no_infusions() -> None:
     assert rate("L/min", "Oxygen").startswith("Regular")
     assert rate("mL/h", "Nutrison", "Gastrostomy").startswith("Regular")
     assert rate("mL/h", "Jevity").startswith("Regular")
+
+
+def test_counted_doses_end_a_course() -> None:
+    repeat = {"frequency": 3, "period": 1, "periodUnit": "d", "count": 15}
+    dosage = [{"text": "250 mg TDS", "timing": {"repeat": repeat}}]
+    assert (
+        "Ended 5 Nov 2026" in told(order("a", GP, "Amoxicillin 250mg capsules", dosageInstruction=dosage))["Medicines"]
+    )
 
 
 def test_a_ratio_over_a_day_under_the_skin_is_an_infusion() -> None:

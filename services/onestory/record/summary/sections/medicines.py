@@ -51,7 +51,7 @@ from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.notation import plain_notation
 from onestory.record.summary.places import summary_codes
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.supply_warnings import supply_warnings
+from onestory.record.summary.supply_warnings import missed_doses, product_key, supply_warnings
 from onestory.record.summary.wording import medicine_name_of, name_of, notes, own_name
 from onestory.shared.fhir.dates import parse_date, uk_day
 from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
@@ -78,6 +78,7 @@ def medicines(record: SummaryRecord) -> Section | None:
     """The section. Medicines that are too old are counted only."""
     risks = drug_risks(record)
     warnings = {warning.supply.id: warning.words for warning in supply_warnings(record)}
+    missed = missed_doses(record)
     rows: dict[str, list[tuple[MedicineRow, MedicineStatus]]] = {group: [] for group in GROUPS}
     older: list[MedicineRow] = []
     for row in sorted(medicine_rows(record), key=lambda row: _order(record, row)):
@@ -90,6 +91,9 @@ def medicines(record: SummaryRecord) -> Section | None:
     for row, _ in rows[SUPPLIED]:
         if _medicine(record, row) in paused:
             warnings.setdefault(row.lead.id, strong("PAUSED: see “Paused”."))
+    for row, _ in (each for group in CURRENT for each in rows[group]) if missed else ():
+        if words := missed.get(product_key(record.shown(row.lead))):
+            warnings.setdefault(row.lead.id, words)
     told: set[FactConflict] = set()
     over, kept = (set(_statement_ids(rows[group])) for group in (STOPPED, ANTICIPATORY))
     groups = {
@@ -293,6 +297,8 @@ def _kind_of(content: Mapping[str, Any], status: MedicineStatus) -> str:
     resource_type, stated = content.get("resourceType"), stated_status(content)
     if status.group == FORBIDDEN:
         return "DO NOT GIVE"
+    if resource_type in SUPPLIES and status.group == INFUSION:
+        return "Running when it was sent"
     if resource_type in SUPPLIES and status.group == STOPPED:
         return "Not given" if resource_type == "MedicationAdministration" else "Not supplied"
     if resource_type in SUPPLIES:
