@@ -89,7 +89,7 @@ def _known(record: SummaryRecord, side: Iterable[str]) -> list[Statement]:
 
 def _status_words(record: SummaryRecord, statements: Sequence[Statement], line: Collection[str]) -> list[str]:
     """The denials and ends first, then who still has the medicine; empty if neither is stated."""
-    against = [each for each in statements if _is_against(each.content) and not _is_supply(each)]
+    against = [each for each in statements if is_against(each.content) and not _is_supply(each)]
     going_on = [each for each in statements if each not in against]
     if not against:
         return []
@@ -135,14 +135,15 @@ def _is_supply(statement: Statement) -> bool:
     return statement.resource_type == "MedicationDispense" and text_at(statement.content, "status") == "completed"
 
 
-def _is_against(content: Mapping[str, Any]) -> bool:
+def is_against(content: Mapping[str, Any]) -> bool:
+    """Whether a medicine was stopped, paused, forbidden, or not taken or given."""
     return content.get("doNotPerform") is True or stated_status(content) in (*_STOPS, NOT_TAKEN, "not-done")
 
 
 def act_words(record: SummaryRecord, statement: Statement) -> list[str]:
     """A paragraph of XHTML on who stopped, paused or forbade a medicine, when and why; none if nobody did."""
     content = statement.content
-    if not _is_against(content) or (
+    if not is_against(content) or (
         stated_status(content) == "completed" and "statusReason" not in content and own_stop(content) is None
     ):
         return []
@@ -226,9 +227,11 @@ def _stated_on(statement: Statement) -> str:
 def changed_on(statement: Statement) -> str:
     """The day on which a medicine was stopped or paused: the end that is stated, else the day of the statement."""
     end = parse_date(text_at(statement.content, "effectivePeriod", "end"))
-    if end and end.uk_day:
+    recorded = uk_day(statement.recorded_at)
+    # An end that is to come was the plan before the stop.
+    if end and end.uk_day and end.uk_day <= recorded:
         return summary_dates.day(end.uk_day)
-    return summary_dates.day(uk_day(statement.recorded_at))
+    return summary_dates.day(recorded)
 
 
 def organisation_words(record: SummaryRecord, statement: Statement) -> str:

@@ -49,7 +49,10 @@ def course_end(content: Mapping[str, Any]) -> datetime | None:
     stated = max(moments(content, _COURSE_ENDS), default=None)
     if stated or is_continuous(content):
         return stated
-    if written := _written_end(content):
+    if standing_words().anticipatory.search(all_words(content)):
+        # What is kept just in case is not used up by the words of its doses.
+        return None
+    if written := written_end(content):
         return written
     begin = _begin(content)
     lasting = [_duration(each) for each in instructions(content)]
@@ -91,7 +94,7 @@ def limited_supply(content: Mapping[str, Any]) -> Supply | None:
     return None
 
 
-def _written_end(content: Mapping[str, Any]) -> datetime | None:
+def written_end(content: Mapping[str, Any]) -> datetime | None:
     """The end that the directions name as a date, "until 14/11/26", for one instruction after which no other comes."""
     directions = instructions(content)
     words = standing_words()
@@ -160,13 +163,20 @@ def _duration(dosage: Mapping[str, Any]) -> float:
     if words.next_step.search(written, end):
         # "Two for three days, then one" goes on; "200 mg at once, then 100 mg for five days" does not.
         return 0.0
+    if not steps and words.single.search(written) and not words.often.search(written):
+        steps = [1.0]
     in_steps = [sum(steps) + 1] if words.next_step.search(written) and steps else steps
     return max([*coded, *in_steps], default=0.0)
 
 
 def _counted_days(repeat: Mapping[str, Any]) -> float:
-    """The days of so many doses, each so often: 15 doses three times a day are five days; 0 if they are not counted."""
+    """The days of so many doses, each so often: 15 doses three times a day are five days; 0 if they are not counted.
+
+    A dose that is given once is one day.
+    """
     count, often, period = (_number(repeat.get(name)) for name in ("count", "frequency", "period"))
+    if count == 1 and often <= 1:
+        return 1.0
     days = period * _DAYS.get(text_at(repeat, "periodUnit"), 0)
     return min(count / often * days, 9999.0) if count > 1 and often and days else 0.0
 

@@ -6,7 +6,7 @@ of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from onestory.record.medicines.own_stops import PAUSED as PAUSED_STATUS
@@ -16,6 +16,7 @@ from onestory.record.merge.reading import MEDICINE_TYPES
 from onestory.record.merge.values import reference_id
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.doses import doses
+from onestory.record.summary.medicine_courses import limited_supply
 from onestory.record.summary.medicine_standing import (
     CURRENT,
     FORBIDDEN,
@@ -31,6 +32,7 @@ from onestory.record.summary.medicine_standing import (
 )
 from onestory.record.summary.medicine_words import standing_words
 from onestory.record.summary.model import SummaryRecord
+from onestory.record.summary.wording import medicine_name
 from onestory.shared.fhir.dates import DateSpan, parse_date
 from onestory.shared.fhir.json import Code, codes_of, extensions, objects_at, text_at
 
@@ -72,6 +74,7 @@ def medicine_rows(record: SummaryRecord) -> list[MedicineRow]:
                     rows[request.id].taken.append(fact)
                     placed.add(fact.id)
                     break
+    _place_earlier_supplies(record, facts, rows, groups, placed)
     _place_supplies(record, facts, rows, groups, placed)
     return [rows[fact.id] for fact in facts if fact.id not in placed]
 
@@ -99,6 +102,27 @@ def _place_issues(
         if plan and plan.id not in placed and not rows[fact.id].issues and _is_issue(record, fact, groups, plan):
             rows[plan.id].issues.append(fact)
             placed.add(fact.id)
+
+
+def _place_earlier_supplies(
+    record: SummaryRecord, facts: Sequence[Fact], rows: dict[str, MedicineRow], groups: dict[str, str], placed: set[str]
+) -> None:
+    """Puts an order whose supply has ended into the row of the order by which its source supplied the same again."""
+    orders = [fact for fact in facts if fact.resource_type == "MedicationRequest" and fact.id not in placed]
+    ended = [each for each in orders if groups[each.id] == LAPSED and limited_supply(record.shown(each).content)]
+    if not ended:
+        return
+    again = {_same_order(record, each): each for each in orders if groups[each.id] in CURRENT}
+    for fact in ended:
+        found = again.get(_same_order(record, fact))
+        if found and not rows[fact.id].also:
+            rows[found.id].issues.append(fact)
+            placed.add(fact.id)
+
+
+def _same_order(record: SummaryRecord, fact: Fact) -> Hashable:
+    shown = record.shown(fact)
+    return shown.source, medicine_name(record, shown).casefold(), tuple(doses(shown.content))
 
 
 def _place_supplies(
@@ -231,6 +255,8 @@ def _issue_dates(record: SummaryRecord, row: MedicineRow) -> Iterator[str]:
     for fact in (row.lead, *row.taken):
         for statement in record.valid_statements(fact):
             yield from _stated_issues(statement)
+            if row.issues and limited_supply(statement.content):
+                yield text_at(statement.content, "authoredOn")
 
 
 def _stated_issues(statement: Statement) -> Iterator[str]:

@@ -28,6 +28,7 @@ from onestory.record.summary.medicine_courses import (
     starts_at,
     supplied_days,
     supply_end,
+    written_end,
 )
 from onestory.record.summary.medicine_words import all_words, is_infusion, is_when_required, standing_words
 from onestory.record.summary.model import SummaryRecord, end_of_day
@@ -133,7 +134,7 @@ def _going_on(record: SummaryRecord, statement: Statement, end: datetime | None)
     until_then = min(end or NEVER, authorised or NEVER, supply.end if supply else NEVER)
     if is_when_required(content):
         return MedicineStatus(WHEN_REQUIRED, until_then)
-    if end and not is_continuous(content) and (durations(content) or supply is None):
+    if end and not is_continuous(content) and (durations(content) or written_end(content)):
         return MedicineStatus(COURSE, end)
     if supply and supply.length <= standing_words().course_supply and not is_own_practice(record, statement):
         return MedicineStatus(COURSE, until_then)

@@ -31,6 +31,8 @@ class StandingWords(NamedTuple):
     asks_to_act: re.Pattern[str]
     goes_on: re.Pattern[str]
     next_step: re.Pattern[str]
+    single: re.Pattern[str]
+    often: re.Pattern[str]
     no_further: re.Pattern[str]
     duration: re.Pattern[str]
     course: re.Pattern[str]
@@ -55,6 +57,8 @@ def standing_words() -> StandingWords:
         _any_of(data["asks_to_act"]),
         _any_of(data["goes_on"]),
         re.compile(rf"{_any_of(data['next_step']).pattern}(?!\s+stop\b)", re.I),
+        _any_of(data["single"]),
+        _any_of(data["often"]),
         _any_of(data["no_further"]),
         re.compile(
             rf"\bfor (?:the next |a further )?(\d+|{alternatives(NUMBERS)}) ({alternatives(data['spans'])})\b", re.I

@@ -112,6 +112,19 @@ def test_a_course_that_its_words_call_completed_is_no_stop_but_is_over() -> None
     assert "ENDED by Vale Royal Hospital" in shown
 
 
+def test_a_stop_of_a_substance_names_each_strength_that_goes_on() -> None:
+    strengths = [order(f"w{n}", GP, f"Warfarin {n}mg tablets", "As directed", "2026-04-01") for n in (1, 3)]
+    notice = told(*strengths, use("b", HOSPITAL, "Warfarin", status="stopped"))["Please note"]
+    assert "Warfarin 1mg tablets" in notice.partition(": STOPPED")[0]
+    assert "Warfarin 3mg tablets" in notice.partition(": STOPPED")[0]
+
+
+def test_a_stop_is_not_dated_in_the_future() -> None:
+    period = {"start": "2025-01-01", "end": "2026-12-20"}
+    shown = told(use("a", GP, NAME, status="stopped", effectivePeriod=period))["Medicines"]
+    assert "STOPPED by Harbour Street Surgery, 22 Nov 2026" in shown
+
+
 def test_a_note_that_stops_two_strengths_names_both() -> None:
     note = [{"text": "Warfarin discontinued on admission; replaced by apixaban"}]
     strengths = [order(f"w{n}", GP, f"Warfarin {n}mg tablets", "As directed", "2026-04-01") for n in (1, 3)]

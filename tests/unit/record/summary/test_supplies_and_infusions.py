@@ -135,6 +135,36 @@ def test_oxygen_and_feeds_are_no_infusions() -> None:
     assert rate("mL/h", "Jevity").startswith("Regular")
 
 
+@pytest.mark.parametrize(
+    ("words", "heading"),
+    [
+        ("2 g IV STAT", "Stopped or ended"),
+        ("3 g as a single dose", "Stopped or ended"),
+        ("Loading dose 300 mg stat, 75 mg daily", "Regular"),
+        ("One single dose when required", "When required"),
+        ("2.5 mg SC stat, just in case", "Anticipatory"),
+    ],
+)
+def test_a_dose_that_is_given_once_is_over(words: str, heading: str) -> None:
+    assert told(order("a", HOSPITAL, "Ceftriaxone 2g", words))["Medicines"].startswith(heading)
+
+
+def test_a_stated_end_that_is_far_away_makes_no_course() -> None:
+    shown = told(use("a", GP, "Zoladex 10.8mg implant", effectivePeriod={"start": "2025-01-01", "end": "2027-01-01"}))
+    assert shown["Medicines"].startswith("Regular")
+
+
+def test_weekly_supplies_of_one_medicine_are_one_line() -> None:
+    week = {"expectedSupplyDuration": {"value": 7, "unit": "days", "code": "d", "system": UCUM}}
+    issues = [
+        order(f"a{n}", HOSPITAL, "Bisoprolol 5mg tablets", "One daily", f"2026-11-{n}", dispenseRequest=week)
+        for n in (14, 21)
+    ]
+    shown = told(*issues)["Medicines"]
+    assert shown.count("Bisoprolol") == 1
+    assert "Last issued 21 Nov 2026" in shown
+
+
 def test_counted_doses_end_a_course() -> None:
     repeat = {"frequency": 3, "period": 1, "periodUnit": "d", "count": 15}
     dosage = [{"text": "250 mg TDS", "timing": {"repeat": repeat}}]

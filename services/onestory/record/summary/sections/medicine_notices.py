@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from onestory.record.medicines.own_stops import stated_status
+from onestory.record.medicines.products import product_of
 from onestory.record.merge.model import Fact, FactConflict
 from onestory.record.merge.reading import MEDICINE_TYPES
-from onestory.record.summary.conflict_words import conflict_words, noted_side
+from onestory.record.summary.conflict_words import conflict_words, is_against, noted_side
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.supply_warnings import supply_warnings
@@ -93,13 +94,21 @@ def _notice_words(record: SummaryRecord, conflict: FactConflict) -> list[str]:
 
 
 def _names(record: SummaryRecord, conflict: FactConflict, fact: Fact) -> str:
-    """The medicine that the notice is about: for a note, those that it stops."""
-    if conflict.kind != "note":
+    """The medicine that the notice is about: where it was stopped, each strength that goes on."""
+    if conflict.kind not in _STOPS:
         return _name(record, fact)
     sides = [[found for each in side if (found := record.statement(each))] for side in conflict.sides]
-    _, stopped = noted_side(sides)
-    names = dict.fromkeys(medicine_name(record, each) for each in stopped)
-    return ", ".join(names) or _name(record, fact)
+    if conflict.kind == "note":
+        _, going_on = noted_side(sides)
+    else:
+        going_on = [each for side in sides for each in side if not is_against(each.content)]
+    strengths: dict[object, str] = {}
+    for name in (medicine_name(record, each) for each in going_on):
+        strengths.setdefault(product_of(name).strengths, name)
+    if len(strengths) > 1:
+        # A line without a strength is the same medicine.
+        strengths.pop((), None)
+    return ", ".join(strengths.values()) or _name(record, fact)
 
 
 def _name(record: SummaryRecord, fact: Fact) -> str:
