@@ -204,7 +204,7 @@ def test_a_medicine_that_begins_later_is_planned_and_says_when() -> None:
 def test_older_medicines_are_named() -> None:
     course = {"coding": [{"code": "acute"}]}
     shown = told(order("a", GP, "Amoxicillin 500mg capsules", "One TDS", "2023-02-01", courseOfTherapyType=course))
-    assert "More is held: 1 older medicines" in shown["Medicines"]
+    assert "More is held: 1 older medicine is" in shown["Medicines"]
     assert "Amoxicillin 500mg capsules (1 Feb 2023)." in shown["Medicines"]
 
 
