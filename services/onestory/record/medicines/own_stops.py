@@ -7,7 +7,7 @@ words are those below `own` in `schemas/merge/stop-notes.yaml`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from onestory.record.clinical_data import alternatives, clinical_table, read_cli
 from onestory.record.medicines.names import lexicon, named_medicines, words_of
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 from onestory.shared.fhir.dates import parse_date
-from onestory.shared.fhir.json import concept_texts, first_object, objects, text
+from onestory.shared.fhir.json import concept_text, concept_texts, first_object, objects, text
 
 STOPPED = "stopped"
 PAUSED = "on-hold"
@@ -92,29 +92,41 @@ def stated_status(content: Mapping[str, Any]) -> str:
 
 def own_stop(content: Mapping[str, Any]) -> OwnStop | None:
     """The stop of a medicine in the words of its own entry; None if there is none, or if its status says it already."""
-    if content.get("resourceType") not in _ORDERS or text(content.get("status")) not in _OPEN_STATUSES:
+    if content.get("resourceType") not in _ORDERS or content.get("status", "") not in _OPEN_STATUSES:
         return None
-    if content.get("doNotPerform") is True:
-        return None
-    names = concept_texts(content, "medicationCodeableConcept")
-    for name in names:
-        if status := _status_in_name(name):
-            return OwnStop(status, name)
-    name = names[0] if names else ""
-    begun = _begun(content)
-    for element in ("dosageInstruction", "dosage"):
-        for each in objects(content.get(element)):
-            for written in [
-                *_strings(each, "text", "patientInstruction"),
-                *concept_texts(each, "additionalInstruction"),
-            ]:
-                if (status := _status_in(written, name, False)) and not _is_earlier(written, begun):
-                    return OwnStop(status, written)
-    reasons = concept_texts(content, "statusReason")
-    for written in [*reasons, *(found for each in objects(content.get("note")) for found in _strings(each, "text"))]:
-        if (status := _status_in(written, name, True)) and not _is_earlier(written, begun):
+    concept = content.get("medicationCodeableConcept")
+    name = concept_text(concept) if isinstance(concept, dict) else ""
+    if name and (status := _status_in_name(name)):
+        return OwnStop(status, name)
+    for written, is_note in _texts(content):
+        # Most texts have no word of a stop: this is asked of every medicine.
+        if _may_stop(written) and (status := _status_in(written, name, is_note)):
+            if content.get("doNotPerform") is True or _is_earlier(written, _begun(content)):
+                continue
             return OwnStop(status, written)
     return None
+
+
+def _texts(content: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    """The texts of an entry that may stop it, each with whether it is a note and no direction."""
+    found = []
+    for element in ("dosageInstruction", "dosage"):
+        for each in objects(content[element]) if element in content else ():
+            for part in ("text", "patientInstruction"):
+                if isinstance(written := each.get(part), str):
+                    found.append((written, False))
+            if "additionalInstruction" in each:
+                found += [(written, False) for written in concept_texts(each, "additionalInstruction")]
+    if "statusReason" in content:
+        found += [(written, True) for written in concept_texts(content, "statusReason")]
+    if "note" in content:
+        found += [(written, True) for each in objects(content["note"]) if isinstance(written := each.get("text"), str)]
+    return found
+
+
+@cache_texts(16384, read=MAX_READ_LENGTH)
+def _may_stop(written: str) -> bool:
+    return _words().maybe.search(written.casefold().replace("\u2019", "'")) is not None
 
 
 def _begun(content: Mapping[str, Any]) -> str:
@@ -140,10 +152,6 @@ def _is_earlier(written: str, begun: str) -> bool:
     return last is not None and last.end + _LONG_BEFORE < start.begin
 
 
-def _strings(value: Mapping[str, Any], *elements: str) -> Iterator[str]:
-    yield from (found for element in elements if (found := text(value.get(element))))
-
-
 @cache_texts(16384, read=MAX_READ_LENGTH)
 def _status_in_name(name: str) -> str:
     words, written = _words(), name.casefold()
@@ -157,7 +165,7 @@ def _status_in_name(name: str) -> str:
 def _status_in(written: str, name: str, is_note: bool) -> str:
     """The status that a text gives its own medicine, which has this name; "" if it gives none."""
     words, whole = _words(), " ".join(written.casefold().replace("\u2019", "'").split())
-    if not words.maybe.search(whole) or words.unless.search(whole):
+    if words.unless.search(whole):
         return ""
     begin = 0
     for mark in [*_CLAUSES.finditer(whole), None]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from onestory.record.medicines.own_stops import own_stop, stated_status
+from onestory.record.medicines.own_stops import own_stop
 from onestory.record.merge.model import Statement
 from onestory.record.summary.conflict_words import is_own_practice
 from onestory.record.summary.dates import months_after
@@ -84,13 +84,21 @@ class MedicineStatus(NamedTuple):
 
 def medicine_status(record: SummaryRecord, statement: Statement) -> MedicineStatus:
     """How a medicine stands by one statement, and by whether its source is still the person's practice."""
+    known: MedicineStatus | None = record.medicine_statuses.get(statement.shared_id)
+    if known is None:
+        known = record.medicine_statuses[statement.shared_id] = _status(record, statement)
+    return known
+
+
+def _status(record: SummaryRecord, statement: Statement) -> MedicineStatus:
     content, at = statement.content, record.at
     if content.get("doNotPerform") is True:
         return MedicineStatus(FORBIDDEN, NEVER)
-    status = stated_status(content)
+    stop = own_stop(content)
+    status = stop.status if stop else text_at(content, "status")
     if status == "on-hold":
         return MedicineStatus(PAUSED, NEVER)
-    if own_stop(content):
+    if stop:
         # Its source still sends it as one that goes on: it stays in sight.
         return MedicineStatus(STOPPED, NEVER, last_end(content, at))
     if status in _OVER_STATUSES:
