@@ -45,6 +45,7 @@ class _StopWords(NamedTuple):
     maybe: re.Pattern[str]
     done: re.Pattern[str]
     now: re.Pattern[str]
+    now_follow: re.Pattern[str]
     status_of: Mapping[str, str]
     follow: re.Pattern[str]
     conditions: Mapping[str, re.Pattern[str]]
@@ -66,6 +67,7 @@ def _words() -> _StopWords:
         _any_of(status_of),
         _any_of(done),
         _any_of([*data["now"], *data["now-paused"]]),
+        re.compile(rf"\W*(?:{alternatives(data['now-follow'])})(?!\w)"),
         status_of,
         re.compile(rf"\W*(?:$|\d|(?:{alternatives(data['follow'])})(?!\w))"),
         {STOPPED: condition, COMPLETED: condition, PAUSED: paused, NOT_TAKEN: condition},
@@ -181,7 +183,10 @@ def _status_in_clause(clause: str, name: str, *, is_note: bool, heads_list: bool
     found = words.done.search(clause)
     if found is None:
         found = words.now.search(clause)
-        if found is None or not _name_itself(clause[found.end() :], name):
+        if found is None:
+            return ""
+        rest = clause[found.end() :]
+        if not (_name_itself(rest, name) or words.now_follow.match(rest)):
             return ""
     if not _is_subject(clause[: found.start()], name):
         return ""

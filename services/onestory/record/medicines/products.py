@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
@@ -13,6 +13,13 @@ from onestory.record.medicines.dmd import VirtualProduct, identifier, loaded_rel
 from onestory.record.medicines.names import Strength, lexicon, named_medicines, strengths_of, words_of
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
 
+_BRAND = "Same medicine, brand and generic: not two medicines to give."
+_FIXED_BRAND = "Same medicine in different brands, which are not interchangeable: not two medicines to give."
+_STRENGTHS = "Same medicine in several strengths: read the lines together."
+_OTHER_STRENGTHS = "Same medicine in another strength at another source: not two medicines to give."
+_FORMS = "Same medicine in another form or salt, of which doses may not be equal: not two medicines to give."
+SEVERAL_ENTRIES = "Same medicine in several entries: not two medicines to give."
+_TOGETHER = "Same medicine in several products: read the lines together."
 _MAKER = re.compile(r"\([^()]*+\)\s*+$")
 
 
@@ -147,3 +154,19 @@ def _fallback_key(words: list[str]) -> str:
         if word not in lexis.salts and word not in lexis.forms:
             kept.append(word)
     return " ".join(kept or words)
+
+
+def same_medicine_words(products: Sequence[Product], of_one_source: bool) -> str:
+    """What the products have in common. One source that has them all may mean one regimen of several strengths."""
+    brands = {product.brand for product in products}
+    ingredients = frozenset().union(*[product.ingredients for product in products])
+    strengths = len({product.strengths for product in products if product.strengths}) > 1
+    if of_one_source:
+        return _STRENGTHS if strengths else _TOGETHER
+    if len(brands) > 1:
+        return _FIXED_BRAND if ingredients & lexicon().same_brand else _BRAND
+    if len({(product.form, product.modified) for product in products if product.form}) > 1:
+        return _FORMS
+    if ingredients & lexicon().same_brand and len({product.salts for product in products}) > 1:
+        return _FORMS
+    return _OTHER_STRENGTHS if strengths else SEVERAL_ENTRIES

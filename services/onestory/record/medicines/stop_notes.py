@@ -49,6 +49,12 @@ def _class_members() -> Mapping[str, frozenset[str]]:
     return {word: members[name] for name, words in data["classes"].items() for word in words}
 
 
+def members_of_class(name: str) -> frozenset[str]:
+    """The ingredients of the classes that a name names: "NSAIDs" instead of a medicine."""
+    words = words_of(name)
+    return frozenset().union(*[_class_members().get(word, ()) for word in [*words, *map(" ".join, pairwise(words))]])
+
+
 @clinical_table
 def _forms() -> frozenset[str]:
     return frozenset(read_clinical_data("merge/stop-notes")["forms"])

@@ -11,9 +11,9 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 from onestory.record.medicines.medicine import ACUTE, of_two_uses
 from onestory.record.medicines.names import lexicon
-from onestory.record.medicines.products import Product
+from onestory.record.medicines.products import SEVERAL_ENTRIES, Product, same_medicine_words
 from onestory.record.medicines.regimen import TOLERANCE, DoseComparison, compare, daily_mass, differ_plainly, is_rare
-from onestory.record.medicines.stop_notes import stopped_by
+from onestory.record.medicines.stop_notes import members_of_class, stopped_by
 from onestory.record.merge.conflicts import conflict, two_sided_conflict
 from onestory.record.merge.medication import Medicines
 from onestory.record.merge.model import FactConflict
@@ -26,14 +26,8 @@ _PART_STOPPED = "One source goes on with a combination, another stopped a medici
 _PART_PAUSED = "One source goes on with a combination, another has put on hold a medicine that it contains."
 _NEGATED = "One source has this medicine, another says that it is not taken or not to be given."
 _DOSE = "The daily doses of this medicine differ between sources, in different products."
+_TOTAL = "The daily amounts of this medicine, over all lines of each source, differ between sources."
 _NOTE = "A note at another medicine says that this one is to stop or to pause."
-_BRAND = "Same medicine, brand and generic: not two medicines to give."
-_FIXED_BRAND = "Same medicine in different brands, which are not interchangeable: not two medicines to give."
-_STRENGTHS = "Same medicine in several strengths: read the lines together."
-_OTHER_STRENGTHS = "Same medicine in another strength at another source: not two medicines to give."
-_FORMS = "Same medicine in another form or salt, of which doses may not be equal: not two medicines to give."
-_ENTRIES = "Same medicine in several entries: not two medicines to give."
-_TOGETHER = "Same medicine in several products: read the lines together."
 _ROUTES = "Same medicine by several routes: read the lines together, and ask whether all are meant."
 _SHARED = "Both contain {}: count it once."
 
@@ -66,6 +60,7 @@ class IngredientGroups:
                 yield from self._same_ingredient(group, clusters, together)
         current = [each for each in self._medicines.readings if _is_current(each)]
         yield from self._part_conflicts(current)
+        yield from self._forbidden_classes(current)
         yield from self._shared_ingredients(current)
         yield from self._class_conflicts(current)
         yield from self._note_conflicts(current)
@@ -123,6 +118,30 @@ class IngredientGroups:
                 place.append(reading)
         if len(sides) > 1:
             yield conflict("dose", _DOSE, *sides)
+        elif len(single) < len(lines):
+            yield from self._total_conflicts([list(each.values()) for each in lines.values()])
+
+    def _total_conflicts(self, lines: Sequence[Bucket]) -> Iterator[FactConflict]:
+        """Yields a conflict where all lines of one source give another daily amount than those of another source.
+
+        Lines of which no amount is known, or of another form, are compared with nothing.
+        """
+        shapes = {(self._product(each).form, self._product(each).modified) for bucket in lines for each in bucket}
+        sides: list[tuple[float, Bucket]] = []
+        for bucket in lines if len(shapes) == 1 else ():
+            masses = [
+                daily_mass(self._medicines.entry(each).regimen, self._product(each)).get("mass") for each in bucket
+            ]
+            if any(mass is None or mass[0] != mass[1] for mass in masses):
+                return
+            total = sum(mass[0] for mass in masses if mass)
+            place = next((side for known, side in sides if known / 1.01 <= total <= known * 1.01), None)
+            if place is None:
+                sides.append((total, list(bucket)))
+            else:
+                place.extend(bucket)
+        if len(sides) > 1:
+            yield conflict("dose", _TOTAL, *[side for _, side in sides])
 
     def _is_regular(self, reading: Reading) -> bool:
         entry = self._medicines.entry(reading)
@@ -180,7 +199,7 @@ class IngredientGroups:
             first.setdefault(reading.source, reading)
         roots = {clusters.root(each.ordinal) for each in first.values()}
         if len(roots) > 1 and frozenset(roots) not in together:
-            yield conflict("same-ingredient", _ENTRIES, *[[each] for each in first.values()])
+            yield conflict("same-ingredient", SEVERAL_ENTRIES, *[[each] for each in first.values()])
 
     def _explanation(self, sides: Sequence[Bucket]) -> str:
         """What the products have in common. A source that has two of them may mean both."""
@@ -192,7 +211,7 @@ class IngredientGroups:
         routes = {route for side in sides if (route := self._medicines.entry(side[0]).route)}
         if len(routes) > 1:
             return _ROUTES
-        return _explanation([self._product(side[0]) for side in sides], of_one_source)
+        return same_medicine_words([self._product(side[0]) for side in sides], of_one_source)
 
     def _shared_ingredients(self, current: Bucket) -> Iterator[FactConflict]:
         """Yields a hint for each ingredient that two different combinations contain."""
@@ -224,6 +243,15 @@ class IngredientGroups:
                 yield from two_sided_conflict(
                     "status", words, held if reading.source not in own else [], [reading], self._ended_elsewhere
                 )
+
+    def _forbidden_classes(self, current: Bucket) -> Iterator[FactConflict]:
+        """Yields a conflict for each order not to give a class ("NSAIDs") of which a source has a medicine."""
+        for reading in self._medicines.readings:
+            if not reading.negative or self._product(reading).known:
+                continue
+            if members := members_of_class(self._medicines.entry(reading).name):
+                held = [each for each in current if not members.isdisjoint(self._product(each).ingredients)]
+                yield from two_sided_conflict("negation", _NEGATED, held, [reading], self._medicines.overlap)
 
     def _ended_elsewhere(self, one: Reading, other: Reading) -> bool:
         """Whether another source ended the medicine after the current one began, by the same route."""
@@ -292,22 +320,6 @@ class IngredientGroups:
 
 def _is_current(reading: Reading) -> bool:
     return reading.phase == "current" and not reading.negative
-
-
-def _explanation(products: Sequence[Product], of_one_source: bool) -> str:
-    """What the products have in common. One source that has them all may mean one regimen of several strengths."""
-    brands = {product.brand for product in products}
-    ingredients = frozenset().union(*[product.ingredients for product in products])
-    strengths = len({product.strengths for product in products if product.strengths}) > 1
-    if of_one_source:
-        return _STRENGTHS if strengths else _TOGETHER
-    if len(brands) > 1:
-        return _FIXED_BRAND if ingredients & lexicon().same_brand else _BRAND
-    if len({(product.form, product.modified) for product in products if product.form}) > 1:
-        return _FORMS
-    if ingredients & lexicon().same_brand and len({product.salts for product in products}) > 1:
-        return _FORMS
-    return _OTHER_STRENGTHS if strengths else _ENTRIES
 
 
 def _group_keys(medicines: Medicines) -> dict[int, str]:

@@ -137,6 +137,8 @@ def _is_supply(statement: Statement) -> bool:
 
 def is_against(content: Mapping[str, Any]) -> bool:
     """Whether a medicine was stopped, paused, forbidden, or not taken or given."""
+    if content.get("resourceType") == "MedicationDispense" and text_at(content, "status") == "on-hold":
+        return False
     return content.get("doNotPerform") is True or stated_status(content) in (*_STOPS, NOT_TAKEN, "not-done")
 
 

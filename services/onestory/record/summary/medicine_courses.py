@@ -150,22 +150,25 @@ def _duration(dosage: Mapping[str, Any]) -> float:
     coded = [_days(each) for each in objects_at(dosage, "timing", "repeat", "boundsDuration")]
     coded += [_days(each) for each in objects_at(dosage, "timing", "repeat", "boundsRange", "high")]
     coded += [_counted_days(each) for each in objects_at(dosage, "timing", "repeat")]
-    steps: list[float] = []
     end = 0
+    timed: list[float] = []
     for found in words.duration.finditer(written):
         number = NUMBERS.get(found[1].casefold()) or float(found[1])
-        steps.append(min(number, 999) * words.spans[found[2].casefold()])
+        timed.append(min(number, 999) * words.spans[found[2].casefold()])
         end = max(end, found.end())
+    counted: list[float] = []
     for found in words.course.finditer(written):
         count, span = (each for each in found.groups() if each)
-        steps.append(float(count) * _SPANS[span.casefold()])
+        counted.append(float(count) * _SPANS[span.casefold()])
         end = max(end, found.end())
+    # Steps of a reduction follow each other; "for 7 days (7/7)" says one thing in two ways.
+    steps = [sum(each) for each in (timed, counted) if each]
     if words.next_step.search(written, end):
         # "Two for three days, then one" goes on; "200 mg at once, then 100 mg for five days" does not.
         return 0.0
     if not steps and words.single.search(written) and not words.often.search(written):
         steps = [1.0]
-    in_steps = [sum(steps) + 1] if words.next_step.search(written) and steps else steps
+    in_steps = [max(steps) + 1] if words.next_step.search(written) and steps else steps
     return max([*coded, *in_steps], default=0.0)
 
 

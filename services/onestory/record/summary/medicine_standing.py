@@ -82,6 +82,9 @@ class MedicineStatus(NamedTuple):
     ended: datetime | None = None
 
 
+_PAUSED = MedicineStatus(PAUSED, NEVER)
+
+
 def medicine_status(record: SummaryRecord, statement: Statement) -> MedicineStatus:
     """How a medicine stands by one statement, and by whether its source is still the person's practice."""
     known: MedicineStatus | None = record.medicine_statuses.get(statement.shared_id)
@@ -97,7 +100,9 @@ def _status(record: SummaryRecord, statement: Statement) -> MedicineStatus:
     stop = own_stop(content)
     status = stop.status if stop else text_at(content, "status")
     if status == "on-hold":
-        return MedicineStatus(PAUSED, NEVER)
+        # A supply that waits, for stock or for an answer, pauses nothing.
+        waits = statement.resource_type == "MedicationDispense"
+        return MedicineStatus(UNSURE, months_after(statement.recorded_at, _ACUTE_MONTHS)) if waits else _PAUSED
     if stop:
         # Its source still sends it as one that goes on: it stays in sight.
         return MedicineStatus(STOPPED, NEVER, last_end(content, at))
@@ -157,7 +162,7 @@ def short_supply(record: SummaryRecord, statement: Statement) -> Supply | None:
     supply, words = limited_supply(statement.content), standing_words()
     if supply is None:
         return None
-    longest = words.practice_supply if is_own_practice(record, statement) else words.short_supply
+    longest = words.practice_supply if is_own_practice(record, statement) else words.other_supply
     return supply if supply.length <= longest else None
 
 

@@ -41,6 +41,7 @@ class StandingWords(NamedTuple):
     spans: Mapping[str, int]
     short_supply: timedelta
     practice_supply: timedelta
+    other_supply: timedelta
     course_supply: timedelta
     not_issued_months: int
     supplied_months: int
@@ -77,6 +78,7 @@ def standing_words() -> StandingWords:
         data["spans"],
         timedelta(days=data["short_supply_days"]),
         timedelta(days=data["practice_supply_days"]),
+        timedelta(days=data["other_supply_days"]),
         timedelta(days=data["course_supply_days"]),
         data["not_issued_months"],
         data["supplied_months"],

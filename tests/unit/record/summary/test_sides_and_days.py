@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.unit.record.summary.medicines import listed, order
-from tests.unit.record.summary.written import HOSPITAL, told
+from tests.unit.record.summary.written import GP, HOSPITAL, told
 
 from onestory.record.medicines.sites import sides_of
 
@@ -48,6 +48,15 @@ def test_another_day_of_the_week_is_another_dose() -> None:
     )
     assert "DOSES DIFFER" in told(monday, friday)["Please note"]
     assert "Please note" not in told(monday, order("b", HOSPITAL, name, "15mg weekly on Monday"))
+
+
+def test_the_lines_of_a_source_are_compared_together() -> None:
+    name, words = "Lamotrigine {}mg tablets", "One twice a day"
+    both = [order(f"g{n}", GP, name.format(n), words, "2026-04-01") for n in (100, 25)]
+    assert "DOSES DIFFER" in told(*both, order("b", HOSPITAL, name.format(100), "100 mg BD"))["Please note"]
+    assert "Please note" not in told(*both, order("b", HOSPITAL, "Lamotrigine tablets", "125 mg BD"))
+    unclear = order("g3", GP, name.format(5), "As directed", "2026-04-01")
+    assert "Please note" not in told(*both, unclear, order("b", HOSPITAL, name.format(100), "100 mg BD"))
 
 
 def test_a_strength_in_short_is_not_another_strength() -> None:

@@ -25,6 +25,8 @@ NAME = "Bisoprolol 2.5mg tablets"
         ("10 mg OD. WITHHELD until renal review", "on-hold"),
         ("Stopped for surgery, restart 3 Dec", "on-hold"),
         ("Hold", "on-hold"),
+        ("STOP TAKING this medicine", "stopped"),
+        ("Do not take until your clinic appointment", "on-hold"),
         ("Course completed 14 Nov", "completed"),
         ("HOLD BISOPROLOL - heart rate 38", "on-hold"),
         ("Not currently taking", "not-taken"),
@@ -50,6 +52,8 @@ def test_directions_stop_or_pause_their_own_medicine(words: str, status: str) ->
         "Not taking regularly",
         "Start this. STOPPED WARFARIN",
         "One daily when aspirin stopped",
+        "Do not take until 2 hours after antacids",
+        "Omitted 29/11 NBM for theatre",
         "Stopped in 2019 for 6 months due to rash",
         "Stopped 3/4/19, rash",
         "Stopped before 2020, tolerates now",
@@ -143,6 +147,21 @@ def test_the_end_of_one_ingredient_is_told_at_a_combination_that_contains_it(sta
 def test_a_source_that_goes_on_with_the_ingredient_ended_another_product_of_it() -> None:
     on, over = use("b", HOSPITAL, "Amlodipine 5mg tablets"), use("c", HOSPITAL, "Amlodipine 10mg", status="stopped")
     assert "Please note" not in told(listed("Exforge 5mg/80mg tablets"), on, over)
+
+
+def test_an_order_not_to_give_a_class_is_told_at_its_medicines() -> None:
+    forbidden = order("b", HOSPITAL, "NSAIDs", doNotPerform=True, note=[{"text": "CKD 4"}])
+    notice = told(listed("Ibuprofen 400mg tablets"), forbidden)["Please note"]
+    assert notice.startswith("Ibuprofen 400mg tablets: DO NOT GIVE: NSAIDs, by order of Vale Royal Hospital")
+    assert "Please note" not in told(listed("Paracetamol 500mg tablets"), forbidden)
+
+
+def test_a_stopped_medicine_without_a_name_is_told_at_the_top() -> None:
+    sent = {"coding": [{"system": "http://snomed.info/sct", "code": "774656009"}]}
+    stopped = use("b", HOSPITAL, "", status="stopped", medicationCodeableConcept=sent)
+    notice = told(listed("Aspirin 75mg tablets"), stopped)["Please note"]
+    assert notice.startswith("Medicine not named by its source: code 774656009: STOPPED by Vale Royal Hospital")
+    assert "Please note" not in told(use("b", HOSPITAL, "", medicationCodeableConcept=sent))
 
 
 def test_an_instruction_may_hold_the_medicine() -> None:

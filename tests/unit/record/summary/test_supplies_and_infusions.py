@@ -165,6 +165,32 @@ def test_weekly_supplies_of_one_medicine_are_one_line() -> None:
     assert "Last issued 21 Nov 2026" in shown
 
 
+def test_the_steps_of_a_reduction_follow_each_other() -> None:
+    steps = "20 mg daily for 1 week, 15 mg daily for 1 week, 10 mg daily for 1 week then stop"
+    assert "Courses" in told(order("a", HOSPITAL, "Prednisolone 5mg tablets", steps, "2026-11-05"))["Medicines"]
+    twice = order("a", HOSPITAL, "Amoxicillin 500mg capsules", "500 mg TDS for 7 days (7/7)", "2026-11-05")
+    assert "Ended 11 Nov 2026" in told(twice)["Medicines"]
+
+
+def test_a_long_supply_of_a_hospital_ends_too() -> None:
+    assert supplied(56, "2026-08-01").startswith(ENDED)
+    assert supplied(180, "2026-01-01").startswith("Regular")
+
+
+def test_a_supply_that_waits_pauses_nothing() -> None:
+    waiting = said(
+        "MedicationDispense",
+        "d",
+        "FA123",
+        status="on-hold",
+        medicationCodeableConcept={"text": "Creon 25000 capsules"},
+        statusReasonCodeableConcept={"text": "Out of stock"},
+    )
+    shown = told(waiting)["Medicines"]
+    assert "Not supplied yet" in shown
+    assert "PAUSED" not in shown
+
+
 def test_counted_doses_end_a_course() -> None:
     repeat = {"frequency": 3, "period": 1, "periodUnit": "d", "count": 15}
     dosage = [{"text": "250 mg TDS", "timing": {"repeat": repeat}}]

@@ -13,17 +13,20 @@ from onestory.record.medicines.own_stops import stated_status
 from onestory.record.medicines.products import product_of
 from onestory.record.merge.model import Fact, FactConflict
 from onestory.record.merge.reading import MEDICINE_TYPES
-from onestory.record.summary.conflict_words import conflict_words, is_against, noted_side
+from onestory.record.summary.conflict_words import act_words, conflict_words, is_against, noted_side
+from onestory.record.summary.dates import months_after
+from onestory.record.summary.medicine_standing import MEDICINE_ORDERS
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.supply_warnings import supply_warnings
-from onestory.record.summary.wording import medicine_name, medicine_name_of
+from onestory.record.summary.wording import NO_MEDICINE_NAME, medicine_name, medicine_name_of
 
 _RANKS = {"negation": 0, "status": 1, "note": 2, "same-class": 3, "dose": 4}
 _ENDS = ("negation", "status")
 _STOPS = (*_ENDS, "note")
 _OVER = ("stopped", "cancelled", "completed", "not-taken")
 _MAX_NOTICES = 8
+_UNNAMED_MONTHS = 3
 
 
 class _Notice(NamedTuple):
@@ -62,6 +65,7 @@ def medicine_notices(record: SummaryRecord) -> Iterator[str]:
         if conflict.kind in _ENDS:
             ends.append(notice)
         notices.append(notice)
+    notices += _unnamed(record, stopped)
     told: dict[str, str] = {}
     for each in notices:
         words = " ".join(dict.fromkeys(each.words))
@@ -69,6 +73,20 @@ def medicine_notices(record: SummaryRecord) -> Iterator[str]:
     yield from list(told)[:_MAX_NOTICES]
     if more := list(dict.fromkeys(list(told.values())[_MAX_NOTICES:])):
         yield f"{strong('Sources disagree on more medicines:')} {text(', '.join(more))}. See Medicines."
+
+
+def _unnamed(record: SummaryRecord, told: set[str]) -> Iterator[_Notice]:
+    """Yields a notice for each medicine that its source stopped or paused lately, and sent as a code without a name.
+
+    Without a dm+d release nobody can tell which line it is about.
+    """
+    for fact in record.facts(*MEDICINE_ORDERS):
+        shown = record.shown(fact)
+        if shown.shared_id in told or months_after(shown.recorded_at, _UNNAMED_MONTHS) <= record.at:
+            continue
+        name = _name(record, fact)
+        if name.startswith(NO_MEDICINE_NAME) and (words := act_words(record, shown)):
+            yield _Notice(name, [*words, text("Look the code up: it may be a medicine of another line.")], set())
 
 
 def _supplies(record: SummaryRecord) -> Iterator[_Notice]:

@@ -299,6 +299,8 @@ def _kind_of(content: Mapping[str, Any], status: MedicineStatus) -> str:
         return "DO NOT GIVE"
     if resource_type in SUPPLIES and status.group == INFUSION:
         return "Running when it was sent"
+    if resource_type in SUPPLIES and status.group == UNSURE:
+        return "Not supplied yet"
     if resource_type in SUPPLIES and status.group == STOPPED:
         return "Not given" if resource_type == "MedicationAdministration" else "Not supplied"
     if resource_type in SUPPLIES:
