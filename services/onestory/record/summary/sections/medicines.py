@@ -7,54 +7,34 @@ newest first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from datetime import timedelta
 from typing import Any, NamedTuple
 
-from onestory.record.medicines.own_stops import stated_status
 from onestory.record.merge.model import Fact, FactConflict, Statement
 from onestory.record.summary import sources
 from onestory.record.summary.allergy_hints import Risk, drug_risks, medicine_warnings
-from onestory.record.summary.clinical_dates import date_text
-from onestory.record.summary.conflict_words import STOPS_ANOTHER, act_words, organisation_words
-from onestory.record.summary.dates import day
+from onestory.record.summary.conflict_words import STOPS_ANOTHER, act_words
 from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.doses import doses
-from onestory.record.summary.medicine_courses import (
-    course_end,
-    course_kinds,
-    is_acute,
-    is_continuous,
-    limited_supply,
-    starts_at,
-)
-from onestory.record.summary.medicine_rows import MedicineRow, last_issued, medicine_rows, row_status
+from onestory.record.summary.medicine_kinds import begun_on, kind_words
+from onestory.record.summary.medicine_rows import MedicineRow, medicine_rows, row_status
 from onestory.record.summary.medicine_standing import (
     ANTICIPATORY,
-    COURSE,
     CURRENT,
-    FORBIDDEN,
     GROUPS,
-    INFUSION,
-    LAPSED,
     PAUSED,
     STOPPED,
     SUPPLIED,
-    SUPPLIES,
-    UNSURE,
-    WHEN_REQUIRED,
     MedicineStatus,
-    short_supply,
 )
 from onestory.record.summary.medicine_words import standing_words
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.notation import plain_notation
-from onestory.record.summary.places import summary_codes
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
 from onestory.record.summary.supply_warnings import missed_doses, product_key, supply_warnings
 from onestory.record.summary.wording import medicine_name_of, name_of, notes, own_name
-from onestory.shared.fhir.dates import parse_date, uk_day
-from onestory.shared.fhir.json import codes_of, concept_texts, objects_at, text_at
+from onestory.shared.fhir.dates import parse_date
+from onestory.shared.fhir.json import concept_texts, objects_at, text_at
 
 _MEDICINES = SectionDefinition(
     "10160-0",
@@ -65,13 +45,6 @@ _MEDICINES = SectionDefinition(
 _MAX_OLDER = 40
 """Older medicines that are named."""
 COLUMNS = ("Medicine", "Dose and how", "Kind, and last issued", "Who says so")
-_REPORTED = {"not-taken": "Not taken, as reported", "unknown": "Reported; not known if taken", "intended": "Planned"}
-_KINDS = {
-    WHEN_REQUIRED: "When required",
-    ANTICIPATORY: "Anticipatory: not started",
-    INFUSION: "Infusion",
-    COURSE: "Acute",
-}
 
 
 def medicines(record: SummaryRecord) -> Section | None:
@@ -134,8 +107,8 @@ def _older_words(record: SummaryRecord, rows: Sequence[MedicineRow]) -> str:
     if not rows:
         return ""
     named: dict[str, str] = {}
-    for row in sorted(rows, key=lambda row: _begun(record.shown(row.lead).content), reverse=True):
-        begun = _begun(record.shown(row.lead).content)
+    for row in sorted(rows, key=lambda row: begun_on(record.shown(row.lead).content), reverse=True):
+        begun = begun_on(record.shown(row.lead).content)
         named.setdefault(plain_notation(medicine_name_of(record, row.lead)), f" ({date_shown(begun)})" if begun else "")
     listed = [f"{name}{when}" for name, when in named.items()]
     further = [f"and {len(listed) - _MAX_OLDER} more"] if len(listed) > _MAX_OLDER else []
@@ -149,7 +122,7 @@ def _older_words(record: SummaryRecord, rows: Sequence[MedicineRow]) -> str:
 
 def _order(record: SummaryRecord, row: MedicineRow) -> tuple[str, float, str]:
     shown = record.shown(row.lead)
-    begun = parse_date(_begun(shown.content))
+    begun = parse_date(begun_on(shown.content))
     newest = begun.begin if begun else shown.recorded_at
     return _medicine(record, row), -newest.timestamp(), row.lead.id
 
@@ -161,12 +134,6 @@ def _medicine(record: SummaryRecord, row: MedicineRow) -> str:
 def _ingredient(name: str) -> str:
     """The first word of a medicine's name: UK products are named by their ingredient first."""
     return next(iter(name.casefold().split()), "")
-
-
-def _begun(content: Mapping[str, Any]) -> str:
-    period = text_at(content, "effectivePeriod", "start")
-    dates = (text_at(content, name) for name in ("authoredOn", "effectiveDateTime", "whenHandedOver", "whenPrepared"))
-    return next((found for found in (*dates, period) if found), "")
 
 
 def _line(
@@ -202,7 +169,7 @@ def _line(
         ],
         status.until,
         conflicts=(),
-        kind=[text(part) for part in _kind(record, row, status) if part],
+        kind=[text(part) for part in kind_words(record, row, status) if part],
         others=row.also,
     )
 
@@ -270,89 +237,6 @@ def _remarks(record: SummaryRecord, statements: list[Statement]) -> list[str]:
         found += [plain_notation(note) for note in notes(content)]
     asks = standing_words().asks_to_act
     return [strong(text(each)) if asks.search(each) else text(each) for each in dict.fromkeys(found)]
-
-
-def _kind(record: SummaryRecord, row: MedicineRow, status: MedicineStatus) -> Iterator[str]:
-    shown = record.shown(row.lead)
-    content = shown.content
-    kind = _kind_of(content, status)
-    if not kind and any(is_continuous(each.content) for each in record.valid_statements(row.lead)):
-        kind = "Repeat"
-    yield kind
-    if row.taken:
-        yield "Reported as taken too"
-    issued = last_issued(record, row)
-    if issued and issued.uk_day:
-        words = "Not issued since" if status.group == LAPSED and not status.ended else "Last issued"
-        yield f"{words} {day(issued.uk_day)}"
-    if status.ended and status.group in (LAPSED, STOPPED):
-        ended = day(uk_day(status.ended - timedelta(seconds=1)))
-        supply = row.lead.resource_type in SUPPLIES
-        words = "Supplied" if supply else "Authorisation ended" if status.group == LAPSED else "Ended"
-        yield f"{words} {ended}"
-    yield from _dates(record, shown, status)
-
-
-def _kind_of(content: Mapping[str, Any], status: MedicineStatus) -> str:
-    resource_type, stated = content.get("resourceType"), stated_status(content)
-    if status.group == FORBIDDEN:
-        return "DO NOT GIVE"
-    if resource_type in SUPPLIES and status.group == INFUSION:
-        return "Running when it was sent"
-    if resource_type in SUPPLIES and status.group == UNSURE:
-        return "Not supplied yet"
-    if resource_type in SUPPLIES and status.group == STOPPED:
-        return "Not given" if resource_type == "MedicationAdministration" else "Not supplied"
-    if resource_type in SUPPLIES:
-        return "Given" if resource_type == "MedicationAdministration" else "Supplied"
-    if codes_of(content, "medicationCodeableConcept") & summary_codes().none_known:
-        return "Reported"
-    request = resource_type == "MedicationRequest"
-    if not request and status.group == PAUSED:
-        return "Paused"
-    if not request and stated in _REPORTED:
-        return _REPORTED[stated]
-    if status.group == STOPPED:
-        return "Was prescribed" if request else "Was taken"
-    if status.group == UNSURE:
-        intent = text_at(content, "intent")
-        return f"Planned ({intent})" if request and intent not in ("", "order") else "Planned"
-    if status.group == COURSE and limited_supply(content) and not course_end(content):
-        # Its supply says how long it lasts, and not that it is a course.
-        return ""
-    if status.group in _KINDS:
-        return _KINDS[status.group]
-    kind = "Repeat" if is_continuous(content) else "Acute" if is_acute(content) else ", ".join(course_kinds(content))
-    if not kind and request:
-        return "" if text_at(content, "authoredOn") else "Prescribed"
-    return kind or "Reported as taken"
-
-
-def _dates(record: SummaryRecord, shown: Statement, status: MedicineStatus) -> Iterator[str]:
-    content = shown.content
-    supply = content.get("resourceType") in SUPPLIES
-    completed = stated_status(content) == "completed" and status.group != STOPPED and not supply
-    if begun := text_at(content, "authoredOn"):
-        yield f"{'Supplied' if completed else 'Prescribed'} {date_shown(begun)}"
-    if completed:
-        yield f"Sent as completed: ask {organisation_words(record, shown)} if it goes on"
-    if supply and (handed := _begun(content)):
-        yield f"{date_shown(handed)} by {organisation_words(record, shown)}"
-    yield date_text(content, "effective") if not supply else ""
-    starts = starts_at(content) if status.group == UNSURE and "effectivePeriod" not in content else None
-    if starts and starts > record.at:
-        yield f"Starts {day(uk_day(starts))}"
-    elif status.group != STOPPED and (limited := short_supply(record, shown)):
-        last = day(uk_day(limited.end - timedelta(seconds=1)))
-        ended = limited.end <= record.at
-        yield (
-            f"Supply of {limited.words} ended {last}: ask if it goes on"
-            if ended
-            else f"Supply of {limited.words} until {last}; not stated if it goes on"
-        )
-    for validity in objects_at(content, "dispenseRequest", "validityPeriod"):
-        if (end := text_at(validity, "end")) and not (status.ended and status.group == LAPSED):
-            yield f"Valid until {date_shown(end)}"
 
 
 def _referenced_reasons(record: SummaryRecord, content: Mapping[str, Any]) -> Iterator[str]:
