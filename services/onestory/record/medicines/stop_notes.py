@@ -16,7 +16,8 @@ from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.json import concept_texts, objects, text
 
 _CLAUSES = re.compile(
-    r"[;\n]|[.,](?!\d)|\b(?:start|started|starting|commence|commenced|continue|switched to|changed to)\b"
+    r"[;\n]|[.,](?!\d)|(?<=\breplaced by\b)|(?<=\breplaced with\b)|(?<=\binstead use\b)"
+    r"|\b(?:start|started|starting|commence|commenced|continue|switched to|changed to)\b"
     r"|\band\b(?=.{0,200}?\b(?:start|started|commence|commenced|continue|continued|given)\b)"
 )
 """Where what a note stops ends: "Simvastatin stopped and atorvastatin started"."""

@@ -25,6 +25,8 @@ NAME = "Bisoprolol 2.5mg tablets"
         ("10 mg OD. WITHHELD until renal review", "on-hold"),
         ("Stopped for surgery, restart 3 Dec", "on-hold"),
         ("Hold", "on-hold"),
+        ("D/C'd 24/11 - hyponatraemia", "stopped"),
+        ("W/H - K+ 6.1", "on-hold"),
         ("STOP TAKING this medicine", "stopped"),
         ("Do not take until your clinic appointment", "on-hold"),
         ("Course completed 14 Nov", "completed"),
@@ -54,6 +56,7 @@ def test_directions_stop_or_pause_their_own_medicine(words: str, status: str) ->
         "One daily when aspirin stopped",
         "Do not take until 2 hours after antacids",
         "Omitted 29/11 NBM for theatre",
+        "Supply discontinued by manufacturer, use alternative",
         "Stopped in 2019 for 6 months due to rash",
         "Stopped 3/4/19, rash",
         "Stopped before 2020, tolerates now",
@@ -147,6 +150,15 @@ def test_the_end_of_one_ingredient_is_told_at_a_combination_that_contains_it(sta
 def test_a_source_that_goes_on_with_the_ingredient_ended_another_product_of_it() -> None:
     on, over = use("b", HOSPITAL, "Amlodipine 5mg tablets"), use("c", HOSPITAL, "Amlodipine 10mg", status="stopped")
     assert "Please note" not in told(listed("Exforge 5mg/80mg tablets"), on, over)
+
+
+def test_what_replaces_a_medicine_is_not_stopped() -> None:
+    stopped = use("a", HOSPITAL, "Apixaban 5mg tablets", "Stop: replaced by edoxaban")
+    notice = told(listed("Apixaban 5mg tablets"), stopped, order("b", HOSPITAL, "Edoxaban 60mg tablets", "60 mg OD"))
+    assert notice["Please note"].startswith("Apixaban 5mg tablets: STOPPED")
+    assert "Stopped by a note?" not in notice["Please note"]
+    note = order("b", HOSPITAL, "Edoxaban 60mg tablets", "60 mg OD", note=[{"text": "Warfarin replaced by edoxaban"}])
+    assert "Warfarin 3mg tablets: Stopped by a note?" in told(listed("Warfarin 3mg tablets"), note)["Please note"]
 
 
 def test_an_order_not_to_give_a_class_is_told_at_its_medicines() -> None:
