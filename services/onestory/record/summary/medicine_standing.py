@@ -103,10 +103,10 @@ def _status(record: SummaryRecord, statement: Statement) -> MedicineStatus:
         # A supply that waits, for stock or for an answer, pauses nothing.
         waits = statement.resource_type == "MedicationDispense"
         return MedicineStatus(UNSURE, months_after(statement.recorded_at, _ACUTE_MONTHS)) if waits else _PAUSED
-    if stop:
+    if stop and text_at(content, "status") == "active":
         # Its source still sends it as one that goes on: it stays in sight.
         return MedicineStatus(STOPPED, NEVER, last_end(content, at))
-    if status in _OVER_STATUSES:
+    if stop or status in _OVER_STATUSES:
         return MedicineStatus(STOPPED, _stopped_until(record, statement), last_end(content, at))
     year = months_after(latest_time(content, statement.recorded_at), _ACUTE_MONTHS)
     if status in _UNSURE_STATUSES or text_at(content, "intent") in _UNSURE_INTENTS:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from tests.unit.record.summary.medicines import listed, order, use
-from tests.unit.record.summary.written import GP, HOSPITAL, told
+from tests.unit.record.summary.written import GP, HOSPITAL, NOW, told
 
 from onestory.record.medicines.own_stops import own_stop, stated_status
 
@@ -185,6 +188,14 @@ def test_an_instruction_may_hold_the_medicine() -> None:
 def test_what_its_words_ended_long_ago_stays_in_sight_as_long_as_it_is_sent_as_active() -> None:
     shown = told(order("a", GP, "Acitretin 25mg capsules", on="2023-02-25", note=[{"text": "Finished June 2023"}]))
     assert "Acitretin" in shown["Medicines"].partition("Stopped or ended")[2].partition("More is held")[0]
+
+
+def test_what_its_source_calls_completed_leaves_the_rows_in_time() -> None:
+    finished = order(
+        "a", GP, "Acitretin 25mg", on="2023-02-25", status="completed", note=[{"text": "Finished June 2023"}]
+    )
+    old = replace(finished, recorded_at=NOW - timedelta(days=900))
+    assert "Acitretin" not in told(old)["Medicines"].partition("More is held")[0]
 
 
 def test_what_is_only_proposed_contradicts_nothing() -> None:
