@@ -232,26 +232,24 @@ class IngredientGroups:
         combined = [each for each in current if len(self._product(each).ingredients) > 1]
         if not combined:
             return
-        by_ingredient = self._by_ingredient(combined)
-        for phase, words in (("stopped", _PART_STOPPED), ("paused", _PART_PAUSED)):
-            for reading in self._medicines.readings:
-                ingredients = self._product(reading).ingredients
-                if reading.phase != phase or reading.negative or len(ingredients) != 1:
-                    continue
-                held = [each for bucket in by_ingredient.get(next(iter(ingredients)), {}).values() for each in bucket]
-                own = {each.source for each in self._groups[self._keys[reading.ordinal]] if _is_current(each)}
-                yield from two_sided_conflict(
-                    "status", words, held if reading.source not in own else [], [reading], self._ended_elsewhere
-                )
+        for ingredient, groups in sorted(self._by_ingredient(combined).items()):
+            alone = self._groups.get(ingredient, ())
+            held = [each for bucket in groups.values() for each in bucket]
+            own = {each.source for each in alone if _is_current(each)}
+            over = [each for each in alone if not each.negative and each.source not in own]
+            for phase, words in (("stopped", _PART_STOPPED), ("paused", _PART_PAUSED)):
+                ended = [each for each in over if each.phase == phase]
+                yield from two_sided_conflict("status", words, held, ended, self._ended_elsewhere)
 
     def _forbidden_classes(self, current: Bucket) -> Iterator[FactConflict]:
-        """Yields a conflict for each order not to give a class ("NSAIDs") of which a source has a medicine."""
+        """Yields a conflict for each class ("NSAIDs") that is not to be given and of which a source has a medicine."""
+        forbidden: dict[frozenset[str], Bucket] = {}
         for reading in self._medicines.readings:
-            if not reading.negative or self._product(reading).known:
-                continue
-            if members := members_of_class(self._medicines.entry(reading).name):
-                held = [each for each in current if not members.isdisjoint(self._product(each).ingredients)]
-                yield from two_sided_conflict("negation", _NEGATED, held, [reading], self._medicines.overlap)
+            if reading.negative and not self._product(reading).known:
+                forbidden.setdefault(members_of_class(self._medicines.entry(reading).name), []).append(reading)
+        for members, orders in forbidden.items():
+            held = [each for each in current if not members.isdisjoint(self._product(each).ingredients)]
+            yield from two_sided_conflict("negation", _NEGATED, held, orders, self._medicines.overlap)
 
     def _ended_elsewhere(self, one: Reading, other: Reading) -> bool:
         """Whether another source ended the medicine after the current one began, by the same route."""
