@@ -49,6 +49,7 @@ class _StopWords(NamedTuple):
     status_of: Mapping[str, str]
     follow: re.Pattern[str]
     conditions: Mapping[str, re.Pattern[str]]
+    parts: re.Pattern[str]
     unless: re.Pattern[str]
     for_now: re.Pattern[str]
     name: re.Pattern[str]
@@ -71,6 +72,7 @@ def _words() -> _StopWords:
         status_of,
         re.compile(rf"\W*(?:$|\d|(?:{alternatives(data['follow'])})(?!\w))"),
         {STOPPED: condition, COMPLETED: condition, PAUSED: paused, NOT_TAKEN: condition},
+        re.compile(rf"\W*\d+\s*(?:(?:of|/)\s*\d+\s*)?(?:{alternatives(data['parts'])})(?!\w)"),
         _any_of(data["unless"]),
         _any_of(data["for-now"]),
         re.compile(
@@ -191,7 +193,7 @@ def _status_in_clause(clause: str, name: str, *, is_note: bool, heads_list: bool
     if not _is_subject(clause[: found.start()], name):
         return ""
     status = words.status_of[" ".join(found[0].split())]
-    if words.conditions[status].search(clause, found.end()):
+    if words.conditions[status].search(clause, found.end()) or words.parts.match(clause, found.end()):
         return ""
     is_plain = words.follow.match(clause[found.end() :]) is not None
     if status in (NOT_TAKEN, COMPLETED) and not is_plain:
