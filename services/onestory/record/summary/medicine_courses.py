@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from onestory.record.summary.medicine_words import NUMBERS, all_words, instructions, standing_words
 from onestory.shared.fhir.dates import parse_date
 from onestory.shared.fhir.json import extensions, number_text, objects_at, text_at, values_at
+from onestory.shared.fhir.resource import read_once
 
 _ENDS = (
     ("effectivePeriod", "end"),
@@ -44,6 +45,7 @@ class Supply(NamedTuple):
     end: datetime
 
 
+@read_once
 def course_end(content: Mapping[str, Any]) -> datetime | None:
     """When the course ends by its own words or codes; None if it goes on. A repeat ends at a stated end only."""
     stated = max(moments(content, _COURSE_ENDS), default=None)
@@ -208,12 +210,13 @@ def is_continuous(content: Mapping[str, Any]) -> bool:
     return any(kind.startswith(("continuous", "repeat")) for kind in course_kinds(content))
 
 
-def course_kinds(content: Mapping[str, Any]) -> set[str]:
+@read_once
+def course_kinds(content: Mapping[str, Any]) -> frozenset[str]:
     """The kind of course, such as `acute` or `continuous`, from the FHIR element or the UK extension."""
     stated = [found for found in values_at(content, "courseOfTherapyType", "coding", "code") if isinstance(found, str)]
     for ending in ("PrescriptionType", "PrescriptionType-1"):
         stated += [text_at(one, "valueCodeableConcept", "coding", "code") for one in extensions(content, ending)]
-    return {found.casefold() for found in stated if found}
+    return frozenset([found.casefold() for found in stated if found])
 
 
 def last_end(content: Mapping[str, Any], at: datetime) -> datetime | None:

@@ -87,10 +87,15 @@ _PAUSED = MedicineStatus(PAUSED, NEVER)
 
 def medicine_status(record: SummaryRecord, statement: Statement) -> MedicineStatus:
     """How a medicine stands by one statement, and by whether its source is still the person's practice."""
-    known: MedicineStatus | None = record.medicine_statuses.get(statement.shared_id)
-    if known is None:
-        known = record.medicine_statuses[statement.shared_id] = _status(record, statement)
-    return known
+    statuses = record.once(_statuses)
+    if statement.shared_id not in statuses:
+        statuses[statement.shared_id] = _status(record, statement)
+    return statuses[statement.shared_id]
+
+
+def _statuses(_record: SummaryRecord) -> dict[str, MedicineStatus]:
+    """How the medicines of a record stand, by the shared id of a statement, as far as that was asked."""
+    return {}
 
 
 def _status(record: SummaryRecord, statement: Statement) -> MedicineStatus:

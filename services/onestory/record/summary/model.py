@@ -129,8 +129,6 @@ class SummaryRecord:
         self._judged: defaultdict[str, list[Judgement]] = defaultdict(list)
         self._exact: dict[str, Mapping[str, Any]] = {}
         self._made: dict[object, Any] = {}
-        self.medicine_statuses: dict[str, Any] = {}
-        """What `medicine_standing` has worked out, by the shared id of a statement."""
         for judgement in summary_input.merged.judgements:
             for shared_id in judgement.statement_ids:
                 self._judged[shared_id].append(judgement)
