@@ -34,6 +34,7 @@ from onestory.record.merge.medicine_warnings import CONDITION, RULE, warning_in
 from onestory.record.text_cache import cache_texts
 from onestory.shared.errors import Misconfigured
 from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, objects_at, text_at, values_at
+from onestory.shared.fhir.resource import CodedConcept, concept_at, read_once
 
 _ORDER = (ACTIVE, QUERIED, WARNING, REFUTED, RESOLVED, DENIED)
 """What counts where a text tells several things: the most dangerous first."""
@@ -138,6 +139,8 @@ def _mentions(kind: str, content: Mapping[str, Any], elements: Elements) -> Iter
     is_done = text_at(content, "status") not in mention_words().not_done
     for path in elements.concepts:
         if path[0] in content and (is_done or path[0] != "code"):
+            if len(path) == 1 and not _may_mention(concept_at(content, path[0])):
+                continue
             for concept in values_at(content, *path):
                 words = concept_text(concept)
                 yield from _of_words(elements, words, codes_of({"code": concept}, "code"))
@@ -151,6 +154,19 @@ def _mentions(kind: str, content: Mapping[str, Any], elements: Elements) -> Iter
                         yield _of_vaccine(content, found) if kind == "Immunization" else found
 
 
+@read_once
+def _may_mention(concept: CodedConcept) -> bool:
+    """Whether the words or codes of an element may tell of an allergy, a reaction or a warning. Most do not."""
+    known = allergy_words()
+    if not known.codes.isdisjoint(concept.codes):
+        return True
+    reactions = known.patterns["reactions"]
+    return any(
+        tell(words) or mention_in(words) or warning_in(words) or reactions.search(words.casefold())
+        for words in concept.texts
+    )
+
+
 def _of_relative(content: Mapping[str, Any]) -> Iterator[AllergyReading]:
     """Yields warnings for what runs in the family, such as malignant hyperthermia. A relative's allergy is none."""
     relative = concept_text(content.get("relationship")) or "Relative"
@@ -162,7 +178,8 @@ def _of_relative(content: Mapping[str, Any]) -> Iterator[AllergyReading]:
 
 def is_long(content: Mapping[str, Any]) -> bool:
     """Whether the name of a resource is a letter or a note, which is read sentence by sentence."""
-    return len(concept_text(content.get("code"))) > _MAX_NAME
+    names = concept_at(content, "code").texts
+    return bool(names) and len(names[0]) > _MAX_NAME
 
 
 def _of_vaccine(content: Mapping[str, Any], found: AllergyReading) -> AllergyReading:

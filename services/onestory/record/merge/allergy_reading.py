@@ -31,7 +31,7 @@ from onestory.record.merge.allergy_phrases import (
 )
 from onestory.record.merge.medicine_warnings import warning_named
 from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, objects_at, text_at, values_at
-from onestory.shared.fhir.resource import read_once
+from onestory.shared.fhir.resource import CodedConcept, concept_at, read_once, read_once_by_type
 
 _BY_THEIR_NAME = ("Condition", "Observation", "Flag", "DetectedIssue", "AdverseEvent")
 """Types whose name tells of an allergy; then the statement is about nothing else."""
@@ -53,6 +53,11 @@ def read_allergy(resource_type: str, content: Mapping[str, Any]) -> AllergyReadi
     """What a statement tells of an allergy; None if it tells of none. An AllergyIntolerance always does."""
     if resource_type == "AllergyIntolerance":
         return _read_allergy_intolerance(content)
+    return _read_other(resource_type, content) if resource_type in types_with_allergies() else None
+
+
+@read_once_by_type
+def _read_other(resource_type: str, content: Mapping[str, Any]) -> AllergyReading | None:
     if resource_type not in _BY_THEIR_NAME:
         return read_mention(resource_type, content)
     if resource_type == "Observation":
@@ -65,6 +70,8 @@ def read_allergy(resource_type: str, content: Mapping[str, Any]) -> AllergyReadi
 def _read_name(resource_type: str, content: Mapping[str, Any]) -> AllergyReading | None:
     """What the name of a Condition, Flag, DetectedIssue or AdverseEvent tells."""
     element = "event" if resource_type == "AdverseEvent" else "code"
+    if not (_may_name_allergy(concept_at(content, element)) or _is_of_category(content)):
+        return None
     concept = content.get(element)
     if not isinstance(concept, dict):
         return None
@@ -86,6 +93,15 @@ def _read_name(resource_type: str, content: Mapping[str, Any]) -> AllergyReading
     # "Adverse reaction to drug" has its drug in a note.
     noted = [each for each in values_at(content, "note", "text") if isinstance(each, str) and tells_of_cause(each)]
     return reading_of(shown, f"{words} {' '.join(noted)}", found_codes, standing, is_reaction=told.is_reaction)
+
+
+@read_once
+def _may_name_allergy(concept: CodedConcept) -> bool:
+    """Whether the words or codes of a name tell of an allergy. Most names do not."""
+    known = allergy_words()
+    if not (known.codes.isdisjoint(concept.codes) and known.denial_codes.keys().isdisjoint(concept.codes)):
+        return True
+    return tell(" | ".join(concept.names)) is not None
 
 
 def _is_of_category(content: Mapping[str, Any]) -> bool:
@@ -120,7 +136,6 @@ def _read_allergy_intolerance(content: Mapping[str, Any]) -> AllergyReading:
     return reading._replace(categories=stated or reading.categories) if reading.standing != DENIED else reading
 
 
-@read_once
 def _read_observation(content: Mapping[str, Any]) -> AllergyReading | None:
     if "valueQuantity" in content or content.get("status") in _NO_VALUE:
         return None

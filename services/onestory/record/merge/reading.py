@@ -105,7 +105,11 @@ class StatementReader:
     def _codes(self, resource_type: str, content: Mapping[str, Any]) -> frozenset[Code]:
         rules = self._rules
         elements = ("medicationCodeableConcept",) if resource_type in MEDICINE_TYPES else _CODE_ELEMENTS
-        concept = next((concept_at(content, element) for element in elements if element in content), NOTHING)
+        concept = NOTHING
+        for element in elements:
+            if element in content:
+                concept = concept_at(content, element)
+                break
         aliases = rules.system_aliases
         # A code without a system cannot join two statements.
         stated = [(aliases.get(system, system), code) for system, code in concept.codes if system and code]

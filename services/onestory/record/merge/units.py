@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from onestory.record.clinical_data import clinical_table, read_clinical_data
 from onestory.record.merge.values import worded
 from onestory.record.text_cache import MAX_READ_LENGTH, cache_texts
-from onestory.shared.fhir.json import Code, objects, text
+from onestory.shared.fhir.json import Code
+from onestory.shared.fhir.resource import CodedConcept, concept_at, read_once
 
 _SNOMED = "http://snomed.info/sct"
 NEAR = 0.005
@@ -158,12 +159,11 @@ def measurement_named(name: str) -> str:
 
 def code_by_name(content: Mapping[str, Any]) -> Code | None:
     """The measurement that a resource names, else its own name; None if it has no name."""
-    names = list(_names(content))
+    return _code_by_name(concept_at(content, "code"))
+
+
+@read_once
+def _code_by_name(concept: CodedConcept) -> Code | None:
+    names = concept.names
     known = next(filter(None, map(measurement_named, names)), "") or next(filter(None, map(worded, names)), "")
     return named(known) if known else None
-
-
-def _names(content: Mapping[str, Any]) -> Iterator[str]:
-    for concept in objects(content.get("code")):
-        yield text(concept.get("text"))
-        yield from (text(coding.get("display")) for coding in objects(concept.get("coding")))

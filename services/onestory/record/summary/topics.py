@@ -22,6 +22,7 @@ from onestory.record.summary.dates import months_after, shown
 from onestory.record.text_cache import cache_texts
 from onestory.shared.fhir.dates import NEVER, DateSpan, parse_date
 from onestory.shared.fhir.json import Code, codes_of, concept_text, concept_texts, text_at
+from onestory.shared.fhir.resource import CodedConcept, concept_at, read_once
 
 TOPIC_TYPES = ("Condition", "Flag", "Observation", "Procedure")
 NOT_DATED = "date not stated"
@@ -127,7 +128,7 @@ def _closes_another(one: TopicStatement, every: Sequence[TopicStatement]) -> boo
 def _state(content: Mapping[str, Any]) -> tuple[TopicState, str] | None:
     """The state that a statement tells, and its words if they say more; None if it tells of none."""
     table = topic_table()
-    if not _is_said(content):
+    if not _may_name_topic(concept_at(content, "code")) or not _is_said(content):
         return None
     coded, name = codes_of(content, "code"), concept_text(content.get("code"))
     value = concept_text(content.get("valueCodeableConcept")) or text_at(content, "valueString")
@@ -146,6 +147,17 @@ def _state(content: Mapping[str, Any]) -> tuple[TopicState, str] | None:
     if state is None or (value and not _is_yes(value) and is_empty_word(value)):
         return None
     return state, _more_than(state, f"{name}: {value}" if value and not _is_yes(value) else name)
+
+
+@read_once
+def _may_name_topic(concept: CodedConcept) -> bool:
+    """Whether words or codes name a state, or ask for one. Most do not."""
+    table = topic_table()
+    if any(code in table.codes or code in table.questions for code in concept.codes):
+        return True
+    if any(worded(name) in table.question_words for name in concept.texts):
+        return True
+    return any(_state_by_name(name, topic) for topic in table.words for name in concept.texts)
 
 
 def _more_than(state: TopicState, words: str) -> str:

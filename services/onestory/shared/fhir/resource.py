@@ -80,6 +80,24 @@ def read_once(function: Callable[[Read], Result]) -> Callable[[Read], Result]:
     return reading
 
 
+def read_once_by_type(
+    function: Callable[[str, Mapping[str, Any]], Result],
+) -> Callable[[str, Mapping[str, Any]], Result]:
+    """The same as `read_once`, for functions of a resource's type and content."""
+
+    @wraps(function)
+    def reading(resource_type: str, content: Mapping[str, Any]) -> Result:
+        readings = getattr(content, "readings", None)
+        if readings is None:
+            return function(resource_type, content)
+        found = readings.get(function, _MISSING)
+        if found is _MISSING:
+            found = readings[function] = function(resource_type, content)
+        return cast(Result, found)
+
+    return reading
+
+
 def concept_at(content: Mapping[str, Any], element: str) -> CodedConcept:
     """The concepts of an element of a resource; one without codes and texts if it has none."""
     stated = content.get(element)
