@@ -21,12 +21,14 @@ from onestory.referral.lifecycle.amendment_api import AmendmentOperation
 from onestory.referral.lifecycle.api import CreateReferral, ReadReferral, TaskOperation
 from onestory.referral.lifecycle.creation import task_id
 from onestory.referral.lifecycle.handler import ReferralHandler
+from onestory.referral.lifecycle.letters import LETTER
 from onestory.referral.lifecycle.model import Action
 from onestory.referral.notices import api as notices_api
 from onestory.referral.worklist import descriptions
 from onestory.referral.worklist.api import FollowList, ListTeams, ReadList, SearchTasks, scope_lookups
 from onestory.referral.worklist.claims import OPERATION_PARAMETERS, ClaimOperation
 from onestory.referral.worklist.feed import WorklistFeed
+from onestory.referral.worklist.letters import LetterOperation, ReadLettersOutstanding
 from onestory.referral.worklist.service import Worklists
 from onestory.shared.dependencies import Dependencies
 from onestory.shared.http.app import Route
@@ -101,6 +103,13 @@ def referral_routes(dependencies: Dependencies, statements: BuildRecordEvent) ->
             )
             for action, parameters in AMENDMENT_PARAMETERS.items()
         ],
+        Route(
+            "POST",
+            f"/fhir/Task/{{id}}/${LETTER}",
+            LetterOperation(handler, audit, fhir, bodies).__call__,
+            f"${LETTER}",
+            description=lifecycle_api.describe_task_operation(LETTER, (LETTER,)),
+        ),
         *bars_routes(dependencies, handler, audit, clocks, statements),
         *conversation_routes(dependencies, handler, audit, clocks, fhir),
         *worklist_routes(dependencies, audit),
@@ -199,6 +208,17 @@ def worklist_routes(dependencies: Dependencies, audit: ReferralAudit) -> list[Ro
                 "changes of open referrals, as they happen",
                 event_stream=True,
                 description=descriptions.describe_events(path),
+            )
+            for path, find_scope in lookups.items()
+        ],
+        *[
+            Route(
+                "GET",
+                f"{path}/letters",
+                ReadLettersOutstanding(find_scope, dependencies.database, lists, audit, base_url).__call__,
+                "letters",
+                "completed referrals without a letter",
+                description=descriptions.describe_letters(path),
             )
             for path, find_scope in lookups.items()
         ],

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from onestory.referral.lifecycle.creation import ReferralRequest
+from onestory.referral.lifecycle.letters import LETTER
 from onestory.referral.lifecycle.model import (
     HELD_BY_RECIPIENT,
     Action,
@@ -27,7 +28,7 @@ from onestory.shared.errors import Unprocessable
 from onestory.shared.events import Notice, Party
 from onestory.shared.identity import parse_shared_id
 
-TOLD_TO_JOURNEY = frozenset(
+TOLD_TO_JOURNEY: frozenset[str] = frozenset(
     {
         Action.REQUEST,
         Action.ACCEPT,
@@ -37,6 +38,7 @@ TOLD_TO_JOURNEY = frozenset(
         Action.FAIL,
         Action.CANCEL,
         Action.CORRECT,
+        LETTER,
     }
 )
 """The actions that the others on a journey hear of: not each message and claim."""

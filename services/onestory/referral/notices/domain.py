@@ -43,6 +43,7 @@ NOTICE_CODES = {
     "advise": "advice-answered",
     "convert": "advice-converted",
     "claim-ended": "referral-claim-ended",
+    "letter": "referral-letter",
     "amend": "referral-amended",
     "prioritise": "referral-priority-changed",
 }

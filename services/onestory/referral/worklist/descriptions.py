@@ -120,6 +120,18 @@ def describe_list(path: str) -> RouteDescription:
     )
 
 
+def describe_letters(path: str) -> RouteDescription:
+    """Describe the route that lists the letters outstanding of the list of this path."""
+    answer = "Completed referrals without a letter, the longest completed first, and the link to the next page."
+    row = {**ROW, "properties": {**ROW["properties"], "completedAt": _INSTANT}}
+    page = _object(rows={"type": "array", "items": row}, next=_NEXT_URL)
+    return RouteDescription(
+        _operation_id(path, "letters"),
+        [*_COUNT_AND_CURSOR],
+        responses=[ResponseDescription(200, answer, "application/json", page)],
+    )
+
+
 def describe_events(path: str) -> RouteDescription:
     """Describe the route that follows the list of this path."""
     header = "The id of the last event received: the changes after it are sent first, or `reset`."
