@@ -22,7 +22,7 @@ from onestory.referral.lifecycle.journeys import (
 from onestory.referral.lifecycle.model import Action, Referral, ReferralParties, Side, Status
 from onestory.referral.lifecycle.render import carried_ids
 from onestory.shared.errors import Unprocessable
-from onestory.shared.events import Entry, Operation
+from onestory.shared.events import Entry, Operation, Party
 
 HELD = after(sent(), (Action.ACCEPT, Side.RECIPIENT))
 RECIPIENT, REQUESTER = frozenset({Side.RECIPIENT}), frozenset({Side.REQUESTER})
@@ -114,6 +114,18 @@ def test_those_on_the_journey_hear_of_the_outcome_and_not_of_each_step() -> None
     journey = [(each.party, each.reason) for each in told.notices if each.recipient == "journey"]
     assert journey == [(PRACTICE, "referral-completed")]
     assert all(each.recipient != "journey" for each in quiet.notices)
+
+
+def test_the_registered_practice_hears_of_a_journey_that_a_hospital_began() -> None:
+    onward = replace(sent(), requester=PHYSIO, sender=PHYSIO, referrer=PHYSIO, recipient=PAIN, based_on="first")
+    hospital = Party("RX9")
+    first = parties(HELD, referral_id="first", requester=hospital, referrer=hospital, sender=hospital)
+    change = done(onward, Action.ACCEPT, Side.RECIPIENT)
+
+    told = {(each.recipient, each.party) for each in with_journey_notices(change, [first], "A81001").notices}
+    assert {("practice", PRACTICE), ("journey", hospital)} <= told
+    alone = with_journey_notices(replace(change, referral=replace(change.referral, based_on="")), [], "A81001")
+    assert all(each.recipient != "practice" for each in alone.notices)
 
 
 def test_a_rejection_comes_back_to_the_team_that_referred_on() -> None:

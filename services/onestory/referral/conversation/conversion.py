@@ -1,4 +1,7 @@
-"""Makes a referral of a request for advice, with its content and its messages. Pure."""
+"""Makes a referral of a request for advice, and a request for advice of a question about a completed referral. Pure.
+
+The question has a next actor, a due time and an escalation of its own; the referral stays as it ended.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from onestory.referral.clocks.domain import PRIORITIES, Clocks
+from onestory.referral.conversation.domain import Category, ConversationMessage
 from onestory.referral.lifecycle.creation import (
     ReferralOrigin,
     ReferralRequest,
@@ -29,9 +33,11 @@ from onestory.referral.lifecycle.render import ONESTORY
 from onestory.referral.lifecycle.status_words import ADVICE_CONVERTED
 from onestory.shared.errors import Conflict, Forbidden, Unprocessable
 from onestory.shared.events import Party
+from onestory.shared.fhir.json import concept_text
 from onestory.shared.fhir.references import ADVICE_CATEGORY
 from onestory.shared.identity import Keys
 
+_MAX_REASON_CHARACTERS = 200
 MAY_CONVERT_EXTENSION = f"{ONESTORY}/advice-may-be-converted"
 """Extension on the ServiceRequest of advice: the team that is asked may make a referral of it."""
 
@@ -165,3 +171,35 @@ def _without_advice_coding(category: Json) -> Json:
     if len(others) == len(codings):
         return category
     return {**category, "coding": others} if others else {}
+
+
+def asks_after_completion(referral: Referral, message: ConversationMessage) -> bool:
+    """Whether the message is a question about a referral that was completed."""
+    return (
+        referral.status is Status.COMPLETED
+        and referral.kind is not ReferralKind.ADVICE
+        and message.category is Category.QUESTION
+    )
+
+
+def advice_request(referral: Referral, message: ConversationMessage) -> ReferralRequest:
+    """The request for advice that a question about a completed referral makes."""
+    system, code = ADVICE_CATEGORY
+    texts = [str(part.get("contentString", "")) for part in message.payload]
+    question = next(filter(None, texts), "")[:_MAX_REASON_CHARACTERS]
+    about = concept_text(referral.service_request.get("code")) or "completed referral"
+    body: dict[str, Json | list[Json] | str] = {
+        "intent": "order",
+        "category": [{"coding": [{"system": system, "code": code}]}],
+        "code": {"text": f"Question about: {about}"},
+        "reasonCode": [{"text": question}] if question else [],
+        "basedOn": [{"reference": f"ServiceRequest/{referral.referral_id}"}],
+    }
+    return ReferralRequest(
+        person=referral.person,
+        team=TeamReference(referral.recipient.team, "", "Task.owner"),
+        status=Status.REQUESTED,
+        kind=ReferralKind.ADVICE,
+        priority=referral.priority,
+        body={name: value for name, value in body.items() if value},
+    )

@@ -10,8 +10,13 @@ from uuid_utils.compat import uuid7
 
 from onestory.referral.clocks.domain import Clocks
 from onestory.referral.conversation import store as conversation_store
-from onestory.referral.conversation.after_completion import advice_request, asks_after_completion
-from onestory.referral.conversation.conversion import Conversion, convert, converted_id
+from onestory.referral.conversation.conversion import (
+    Conversion,
+    advice_request,
+    asks_after_completion,
+    convert,
+    converted_id,
+)
 from onestory.referral.conversation.domain import ConversationMessage, decide_message
 from onestory.referral.lifecycle import change_store
 from onestory.referral.lifecycle import store as lifecycle_store

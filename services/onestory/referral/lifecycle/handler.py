@@ -125,7 +125,7 @@ class ReferralHandler:
             origin = ReferralOrigin(party, request.caller.subject, local_id, based_on)
             recipient = Party(team.organisation, team.team_id)
             change = creation.create_referral(referral_request, recipient, origin, context, self._clocks, self._keys)
-            change = journeys.with_journey_notices(change, journeys.journey_before(based_on, person))
+            change = journeys.with_journey_notices(change, journeys.journey_before(based_on, person), practice)
             refuse_too_large(None, change.referral)
             resources = await write_change(transaction, self._codec, change, request.request_key, also)
             warnings = journeys.unlinked_warning(change.referral, person, sides, of_practice=of_practice)
@@ -181,7 +181,8 @@ class ReferralHandler:
             if change.action in journeys.TOLD_TO_JOURNEY:
                 person = await lifecycle_store.parties_of_person(transaction, referral.person_key)
                 others = journeys.others_on_journey(referral.referral_id, person)
-                change = journeys.with_journey_notices(change, others)
+                practice = await person_news_store.registered_practice(transaction, referral.person_key)
+                change = journeys.with_journey_notices(change, others, practice)
             refuse_too_large(referral, change.referral)
             resources = await write_change(transaction, self._codec, change, request.request_key, also)
             if change.action == Action.ACCEPT and referral.group_id:

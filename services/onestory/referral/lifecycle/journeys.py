@@ -174,13 +174,20 @@ def is_on_journey(referral: ReferralParties, sides: Collection[Side]) -> bool:
     return has_taken_part if set(sides) == {Side.RECIPIENT} else bool(sides)
 
 
-def with_journey_notices(change: ReferralChange, others: Collection[ReferralParties]) -> ReferralChange:
-    """The change, with notices to those on the other referrals of its journey: one for each party."""
+def with_journey_notices(
+    change: ReferralChange, others: Collection[ReferralParties], practice: str = ""
+) -> ReferralChange:
+    """The change, with notices to those on the other referrals of its journey: one for each party.
+
+    The registered practice (ODS code) of the person is told too, also where a hospital began the journey.
+    """
     if change.action not in TOLD_TO_JOURNEY or change.referral.sent_at is None:
         return change
     told = {notice.party for notice in change.notices} | {change.context.acting_party}
     parties = dict.fromkeys(party for referral in others for party in parties_on_journey(referral))
     more = [Notice("journey", party, NOTICE_CODES[change.action]) for party in parties if party not in told]
+    if practice and change.referral.based_on and Party(practice) not in told | parties.keys():
+        more.append(Notice("practice", Party(practice), NOTICE_CODES[change.action]))
     return replace(change, notices=(*change.notices, *more))
 
 
