@@ -20,6 +20,7 @@ IDS = """
     H92 H93 H94 H100 H101 H102 H103 H110 H111 H112 H113 H114 H115 H116 H117 H118 H119 H120 H121 H122 H123 H124 H125 H126
     H160 H141 H201 H202 H203 H204
     H205 H206 H207 H208 H142 H143
+    H161
 """
 """Every id that was ever given. No id may vanish; new ids are added here."""
 

@@ -6,7 +6,7 @@ people and about withdrawn Slots.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import NamedTuple
@@ -15,7 +15,9 @@ import psycopg
 
 from onestory.referral.appointments import withdrawn
 from onestory.referral.clocks import clock
+from onestory.referral.directory.ownership_store import write_authorities
 from onestory.referral.directory.projection import DirectoryBatch, DirectoryProjection
+from onestory.referral.directory.projection_store import lock_directory
 from onestory.referral.metrics import ReferralMetrics
 from onestory.referral.person_news import handler as person_news_handler
 from onestory.referral.person_news.handler import PersonNewsBatch, PersonNewsProjection
@@ -72,14 +74,19 @@ class ReferralProjector:
         return observe
 
 
-def connect_referral(dsn: str) -> psycopg.Connection:
-    """A connection to the tables of this service. Raises `Unavailable`, `Misconfigured` where they are missing."""
+def connect_referral(dsn: str, authorities: Collection[str]) -> psycopg.Connection:
+    """A connection to the tables of this service, which have these directory authorities from now on.
+
+    Raises `Unavailable`, and `Misconfigured` where the tables are missing.
+    """
     with ExitStack() as stack:
         connection = stack.enter_context(closing(database.connect(dsn, "referral")))
         try:
             connection.execute("select from directory_statement limit 1")
         except psycopg.errors.UndefinedTable as error:
             raise Misconfigured("The database has no referrals yet: run `onestory migrate` first.") from error
+        lock_directory(connection)
+        write_authorities(connection, authorities)
         connection.commit()
         stack.pop_all()
         return connection
@@ -94,8 +101,8 @@ def run() -> int:
     registry, avro = health.process_registry(), create_codec(config.schema_registry_url)
     gauges = ReferralMetrics(registry)
     persons = PersonNewsProjection(Keys(config.key_secret.encode()), config.demographic_authorities, gauges)
-    projector = ReferralProjector(DirectoryProjection(gauges), persons)
-    connect = partial(connect_referral, config.postgres)
+    projector = ReferralProjector(DirectoryProjection(gauges, config.directory_authorities), persons)
+    connect = partial(connect_referral, config.postgres, authorities=config.directory_authorities)
     producer = Producer(config.kafka, timeout_s=config.publish_timeout_s, client_id=GROUP, prefix=config.topic_prefix)
     relay = Relay(partial(database.connect, config.postgres, "referral"), producer, registry)
     # Each runs in a thread of its own until `stop` is set.

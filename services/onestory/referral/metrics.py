@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from onestory.referral.directory.ownership import CLAIM_KINDS, RefusedClaim
 from onestory.shared.backoff import GrowingPause
 from onestory.shared.errors import Unavailable
 from onestory.shared.events import ConsumedMessage
@@ -42,12 +43,26 @@ class ReferralMetrics:
             ["type"],
             registry=registry,
         )
+        self._claims = Gauge(
+            "onestory_directory_claims_refused",
+            "Claims of active teams that do not count: a DoS service id of another owner, a practice that nobody bound",
+            ["claim"],
+            registry=registry,
+        )
         self.lag = LagGauge(registry)
 
     def directory_waits(self, waiting: Mapping[str, int]) -> None:
         """Sets the number of unresolved statements for each resource type."""
         for resource_type, count in waiting.items():
             self._waiting.labels(resource_type).set(count)
+
+    def claims_refused(self, refused: Collection[RefusedClaim], changed: Collection[str]) -> None:
+        """Sets the number of claims that do not count, and logs those of the teams that have changed."""
+        for kind in CLAIM_KINDS:
+            self._claims.labels(kind).set(sum(claim.kind == kind for claim in refused))
+        for claim in refused:
+            if claim.team_id in changed:
+                log.warning("directory_claim_refused", claim=claim.kind, team=claim.team_id, source=claim.organisation)
 
 
 def count_unusable(gauges: ReferralMetrics, unusable: Collection[tuple[ConsumedMessage, str]]) -> None:

@@ -11,15 +11,14 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from onestory.sample.chance import days_ago, fhir_instant, fingerprint, random_stream, working_time
-from onestory.sample.codes import Code
-from onestory.sample.network import DIRECTORY, NETWORKS, PRACTICES, SOURCES, SourceSystem
+from onestory.sample.network import DIRECTORY, PRACTICES, SOURCES, SourceSystem
+from onestory.sample.networks import ORGANISATION_KIND, networks, providers
 from onestory.sample.people import NAMES
 from onestory.sample.resources import (
     ODS_CODE,
     SDS_USER,
     Json,
     SampleSubmission,
-    concept,
     concept_from,
     identifier,
     logical_reference,
@@ -29,12 +28,9 @@ from onestory.sample.resources import (
     transaction_bundle,
     without_empty,
 )
+from onestory.sample.teams import DOS_SERVICE, ONESTORY, SampleTeam, teams
 
 ODS_SITE = "https://fhir.nhs.uk/Id/ods-site-code"
-DOS_SERVICE = "https://fhir.nhs.uk/Id/dos-service-id"
-ONESTORY = "https://onestory.nhs.uk"
-CARE_NETWORK = f"{ONESTORY}/Id/care-network"
-ORGANISATION_KIND = f"{ONESTORY}/CodeSystem/organisation-kind"
 _KIND_OF_ORGANISATION = {
     "gp": "practice",
     "community": "trust",
@@ -43,7 +39,6 @@ _KIND_OF_ORGANISATION = {
     "social-care": "council",
     "directory": "integrated-care-board",
 }
-_FIRST_DAY_OF_NETWORKS = date(2019, 7, 1)
 JOB_ROLE = "https://fhir.hl7.org.uk/CodeSystem/UKCore-SDSJobRoleName"
 
 
@@ -65,35 +60,9 @@ def _resources(source: SourceSystem, at: datetime) -> Iterator[Json]:
         yield _resource(source, at, "Practitioner", f"{source.ods}-{worker.key}", _practitioner(worker))
     for post in posts(source):
         yield _resource(source, at, "PractitionerRole", post.local_id, _role(source, post))
-
     if source == DIRECTORY:
-        yield from _networks(at)
-
-
-def _networks(at: datetime) -> Iterator[Json]:
-    """The networks as the directory authority states them, and the membership of each practice."""
-    for network in sorted(set(NETWORKS.values())):
-        fields = {
-            "identifier": [identifier(CARE_NETWORK, network)],
-            "active": True,
-            "type": [concept_from(ORGANISATION_KIND, "network")],
-            "name": f"{network.title()} Primary Care Network",
-        }
-        yield _resource(DIRECTORY, at, "Organization", f"network-{network}", fields)
-    for practice in PRACTICES:
-        yield _resource(
-            DIRECTORY,
-            at,
-            "OrganizationAffiliation",
-            f"member-{practice.ods}-{practice.network}",
-            {
-                "active": True,
-                "period": period(_FIRST_DAY_OF_NETWORKS),
-                "organization": logical_reference("Organization", CARE_NETWORK, practice.network),
-                "participatingOrganization": logical_reference("Organization", ODS_CODE, practice.ods, practice.name),
-                "code": [concept_from("http://hl7.org/fhir/organization-role", "member")],
-            },
-        )
+        for kind, local_id, fields in [*networks(), *providers()]:
+            yield _resource(source, at, kind, local_id, fields)
 
 
 def _organisation(source: SourceSystem) -> Json:
@@ -178,75 +147,6 @@ def _entry(resource: Json) -> Json:
     # Full URLs are addresses here, so that the relative references between these entries resolve.
     kind, local_id = resource["resourceType"], resource["id"]
     return put_entry(f"https://directory.example.org/fhir/{kind}/{local_id}", resource)
-
-
-class TeamKind(NamedTuple):
-    """The kind of a team: a code of the CodeSystem team-kind, and the type of its service."""
-
-    code: str
-    type: Json
-
-
-class SampleTeam(NamedTuple):
-    """A HealthcareService that takes referrals from `practices` (ODS codes).
-
-    `network` is the network of these practices, or empty when they belong to several.
-    """
-
-    local_id: str
-    name: str
-    kind: TeamKind
-    network: str
-    practices: tuple[str, ...]
-    dos_service_id: str
-    phone: str
-
-
-_GENERAL = TeamKind("general-practice", concept(Code("788007007", "General practice service")))
-_NURSING = TeamKind("community-nursing", {"text": "District nursing"})
-_VISITING = TeamKind("health-visiting", {"text": "Health visiting"})
-_SOCIAL = TeamKind("adult-social-care", {"text": "Adult social care"})
-_MENTAL = TeamKind("adult-mental-health", concept(Code("788002001", "Adult mental health service")))
-_CARDIOLOGY = TeamKind("cardiology", concept(Code("789718008", "Cardiology service")))
-_ORTHOPAEDICS = TeamKind("orthopaedics", concept(Code("310161006", "Orthopaedic service")))
-
-_ALL_NETWORKS = ""
-_OFFERED_TEAMS: dict[str, tuple[tuple[TeamKind, str], ...]] = {
-    "community": (
-        (_NURSING, "harbour"),
-        (_VISITING, _ALL_NETWORKS),
-        (_NURSING, "moor"),
-        (_NURSING, "weir"),
-    ),
-    "social-care": ((_SOCIAL, _ALL_NETWORKS),),
-    "mental-health": ((_MENTAL, _ALL_NETWORKS),),
-    "hospital": ((_CARDIOLOGY, _ALL_NETWORKS), (_ORTHOPAEDICS, _ALL_NETWORKS)),
-}
-"""Kind of organisation -> the teams that it offers, each with the network that it serves."""
-
-
-@functools.cache
-def teams(source: SourceSystem) -> tuple[SampleTeam, ...]:
-    """The teams of an organisation, in the order of its directory."""
-    return tuple(_teams(source))
-
-
-def _teams(source: SourceSystem) -> Iterator[SampleTeam]:
-    offered = ((_GENERAL, source.network),) if source.kind == "gp" else _OFFERED_TEAMS.get(source.kind, ())
-    for index, (kind, network) in enumerate(offered):
-        number = SOURCES.index(source) * 10 + index
-        serves = tuple(practice.ods for practice in PRACTICES if network in (_ALL_NETWORKS, practice.network))
-        area = network.title() if source.kind != "gp" else ""
-        yield SampleTeam(
-            local_id=f"{source.ods}-service-{index}",
-            name=", ".join(filter(None, (kind.type["text"], area, source.name))),
-            kind=kind,
-            network=network,
-            practices=(source.ods,) if source.kind == "gp" else serves,
-            # Ofcom keeps 01632 960000 to 960999 for fiction.
-            dos_service_id=f"2000{number:06d}",
-            phone=f"01632 960{number:03d}",
-        )
 
 
 class Worker(NamedTuple):

@@ -30,6 +30,7 @@ MIGRATIONS = Path(onestory.referral.__file__).parent / "migrations"
 KEYS = Keys(b"a secret for tests, long enough!")
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 TRUST = Source("RZ1", "rio")
+AUTHORITY = Source("QVV", "directory")
 
 Found = TypeVar("Found")
 
@@ -108,9 +109,10 @@ class Room:
 
     dsn: str
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    authorities: tuple[str, ...] = (AUTHORITY.organisation,)
 
     def __post_init__(self) -> None:
-        self.projector = DirectoryProjection(ReferralMetrics(self.registry))
+        self.projector = DirectoryProjection(ReferralMetrics(self.registry), self.authorities)
 
     def project(self, *batches: Sequence[DirectoryChanged]) -> None:
         """Write batches, one transaction each."""
@@ -171,12 +173,33 @@ _TABLES = (
     "directory_practitioner",
     "directory_role",
     "directory_role_team",
+    "directory_affiliation",
+    "dos_claim",
+    "dos_owner",
+    "practice_served_before",
 )
-_ALL = (*_TABLES, "organisation", "team", "role")
+_ALL = (*_TABLES, "affiliation", "organisation", "team", "role")
+
+
+def provides(practice: str, provider: str, *services: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An OrganizationAffiliation: these services of the provider serve the practice; without services, all do."""
+    return {
+        "organization": {"identifier": {"system": ODS_CODE_SYSTEM, "value": practice}},
+        "participatingOrganization": {"identifier": {"system": ODS_CODE_SYSTEM, "value": provider}},
+        "code": [{"coding": [{"system": "http://hl7.org/fhir/organization-role", "code": "provider"}]}],
+        **({"healthcareService": list(services)} if services else {}),
+        **more,
+    }
+
+
+def serving(*practices: str) -> list[dict[str, Any]]:
+    """The extensions of a team that says that it serves these practices."""
+    url = "https://onestory.nhs.uk/StructureDefinition/practice-served"
+    return [{"url": url, "valueIdentifier": {"system": ODS_CODE_SYSTEM, "value": each}} for each in practices]
 
 
 def _every(table: str) -> sql.Composed:
-    return sql.SQL("select * from {} order by 1, 2, 3").format(sql.Identifier(table))
+    return sql.SQL("select * from {} order by 1, 2").format(sql.Identifier(table))
 
 
 def arrival(event: DirectoryChanged) -> ConsumedMessage:

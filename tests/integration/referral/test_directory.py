@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 from tests.integration.referral.directory import (
+    AUTHORITY,
     MIGRATIONS,
     TRUST,
     Room,
@@ -17,6 +18,7 @@ from tests.integration.referral.directory import (
     id_of,
     organisation,
     practitioner,
+    provides,
     reference,
     role,
     said,
@@ -79,7 +81,11 @@ def test_a_team_is_what_its_healthcareservice_says(room: Room) -> None:
         ],
     )
 
-    room.project([*everybody(), said(5, "HealthcareService", "nurses", nurses, recorded=1)])
+    serves = [
+        said(number, "OrganizationAffiliation", practice, provides(practice, "RZ1"), source=AUTHORITY)
+        for number, practice in ((6, "A81001"), (7, "A81002"))
+    ]
+    room.project([*everybody(), *serves, said(5, "HealthcareService", "nurses", nurses, recorded=1)])
 
     team = room.team()
     assert team is not None

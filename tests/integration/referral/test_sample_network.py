@@ -21,9 +21,9 @@ from onestory.sample.directory import (
     Worker,
     directory_submissions,
     posts,
-    teams,
 )
 from onestory.sample.network import PRACTICES, SOURCES
+from onestory.sample.teams import teams
 from onestory.shared.events import Party
 from onestory.shared.policy import Caller
 from onestory.shared.postgres.database import Database, Queries, create_pool

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from datetime import date
 
-from onestory.sample.directory import FORMER_LOCUM, PHARMACIST, SESSIONAL_GP, Post, Worker, posts, teams
+from onestory.sample.directory import FORMER_LOCUM, PHARMACIST, SESSIONAL_GP, Post, Worker, posts
 from onestory.sample.network import NETWORKS, PRACTICES, SOURCES
+from onestory.sample.teams import teams
 from onestory.shared.kafka.schemas import schemas_folder
 
 EVERY_TEAM = [team for source in SOURCES for team in teams(source)]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
 
-from onestory.referral.directory import projection_store
+from onestory.referral.directory import ownership_store, projection_store
 from onestory.referral.directory.model import CurrentDirectoryStatement, DirectoryStatement
-from onestory.referral.directory.rows import ROW_BY_TYPE, to_row
+from onestory.referral.directory.ownership import DosClaim, RefusedClaim
+from onestory.referral.directory.rows import ROW_BY_TYPE, TeamRow, refuse_foreign_row, to_row
 from onestory.referral.metrics import ReferralMetrics, count_reused_event_ids, count_unusable
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import ConsumedMessage, DirectoryChanged, Operation, rank_of
@@ -32,15 +33,16 @@ class DirectoryProjection:
     An unusable message is counted and logged; the statement before it stays the current one.
     """
 
-    def __init__(self, gauges: ReferralMetrics) -> None:
+    def __init__(self, gauges: ReferralMetrics, authorities: Collection[str] = ()) -> None:
         self._gauges = gauges
+        self._authorities = frozenset(authorities)
 
     def prepare(self, messages: Sequence[ConsumedMessage]) -> DirectoryBatch:
         """Return the statements of these messages, and the unusable messages. Needs no database."""
         batch = DirectoryBatch([], [])
         for message in messages:
             try:
-                statement = to_statement(message)
+                statement = to_statement(message, self._authorities)
             except Unprocessable as error:
                 batch.unusable.append((message, error.issues[0].code))
                 continue
@@ -60,16 +62,47 @@ class DirectoryProjection:
             reused += [statement for statement in unique if (statement.shared_id, statement.event_id) not in stored]
             current = projection_store.current_resources(transaction, {shared_id for shared_id, _ in stored})
             projection_store.write_rows(transaction, [to_row(statement) for statement in current])
+            ownership_store.write_authorities(transaction, self._authorities)
+            ownership_store.insert_claims(transaction, _claims(unique, stored))
+            if {statement.resource_type for statement in unique} & _CHANGE_OWNERSHIP:
+                ownership_store.refresh(transaction)
         waiting = projection_store.count_unresolved(transaction) if unique else {}
-        return lambda: self._observe(batch, reused, waiting)
+        refused = ownership_store.refused_claims(transaction) if unique else []
+        return lambda: self._observe(batch, reused, waiting, refused)
 
-    def _observe(self, batch: DirectoryBatch, reused: Sequence[DirectoryStatement], waiting: dict[str, int]) -> None:
+    def _observe(
+        self,
+        batch: DirectoryBatch,
+        reused: Sequence[DirectoryStatement],
+        waiting: dict[str, int],
+        refused: Sequence[RefusedClaim],
+    ) -> None:
         self._gauges.directory_waits(waiting)
+        if waiting:
+            self._gauges.claims_refused(refused, {statement.shared_id for statement in batch.statements})
         count_unusable(self._gauges, batch.unusable)
         count_reused_event_ids(self._gauges, DIRECTORY_TOPIC, [statement.event_id for statement in reused])
 
 
-def to_statement(message: ConsumedMessage) -> DirectoryStatement | None:
+_CHANGE_OWNERSHIP = {"Organization", "OrganizationAffiliation", "HealthcareService"}
+
+
+def _claims(statements: Iterable[DirectoryStatement], stored: Collection[tuple[str, UUID]]) -> Iterator[DosClaim]:
+    """The DoS service ids that these statements of teams name; empty where a statement names none."""
+    for said in statements:
+        if said.resource_type != "HealthcareService" or (said.shared_id, said.event_id) not in stored:
+            continue
+        dos_id = ""
+        if said.content is not None:
+            row = to_row(
+                CurrentDirectoryStatement(said.shared_id, said.resource_type, said.said_by, said.content, True)
+            )
+            assert isinstance(row, TeamRow)
+            dos_id = row.own_dos_service_id
+        yield DosClaim(said.shared_id, said.event_id, said.said_by, said.published_at, dos_id)
+
+
+def to_statement(message: ConsumedMessage, authorities: Collection[str] = ()) -> DirectoryStatement | None:
     """Return the statement of a message; None for a resource type that the referral service does not use.
 
     Raises `Unprocessable` for an unusable message; the issue's code is the reason. An unusable statement does not
@@ -85,7 +118,7 @@ def to_statement(message: ConsumedMessage) -> DirectoryStatement | None:
         return None
     if (message.key or b"") != entry.shared_id.encode() or not is_directory_id(entry.shared_id):
         raise Unprocessable("The message key is not the id of the directory resource.", code="wrong-key")
-    _refuse_unusable(event)
+    _refuse_unusable(event, authorities)
     return DirectoryStatement(
         entry.shared_id,
         event.event_id,
@@ -99,14 +132,15 @@ def to_statement(message: ConsumedMessage) -> DirectoryStatement | None:
     )
 
 
-def _refuse_unusable(event: DirectoryChanged) -> None:
+def _refuse_unusable(event: DirectoryChanged, authorities: Collection[str]) -> None:
     entry, organisation = event.entry, event.source.organisation
     if not is_storable(organisation):
         raise Unprocessable("The source's organisation is too long, or contains NUL.", code="source-form")
     if entry.key_id is not None or (entry.content is None) is (entry.operation is Operation.ASSERT):
         raise Unprocessable("An assertion has readable content, and a retraction has none.", code="content-form")
     if entry.content is not None:
-        to_row(CurrentDirectoryStatement(entry.shared_id, entry.resource_type, organisation, entry.content, True))
+        row = to_row(CurrentDirectoryStatement(entry.shared_id, entry.resource_type, organisation, entry.content, True))
+        refuse_foreign_row(row, authorities)
 
 
 def deduplicate(

@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
+from onestory.referral.directory.affiliations import AffiliationRow
 from onestory.referral.directory.model import CurrentDirectoryStatement, DirectoryStatement
 from onestory.referral.directory.rows import (
     DirectoryRow,
@@ -25,6 +26,7 @@ _LOCK = 0xD1EC
 
 _TABLES: dict[type[DirectoryRow], str] = {
     OrganisationRow: "directory_organisation",
+    AffiliationRow: "directory_affiliation",
     TeamRow: "directory_team",
     PractitionerRow: "directory_practitioner",
     RoleRow: "directory_role",

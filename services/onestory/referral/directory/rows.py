@@ -9,12 +9,13 @@ Each field of a row is a column of the same name. `said_by` is the ODS code of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 
+from onestory.referral.directory.affiliations import AffiliationRow, affiliation_row, refuse_foreign_affiliation
 from onestory.referral.directory.model import (
     CurrentDirectoryStatement,
     Json,
@@ -25,6 +26,7 @@ from onestory.referral.directory.model import (
 )
 from onestory.referral.directory.slots import ScheduleRow, SlotRow, schedule_row, slot_row
 from onestory.shared.errors import Malformed, Unprocessable
+from onestory.shared.fhir.affiliations import read_organisation
 from onestory.shared.fhir.dates import PeriodSpan, parse_period
 from onestory.shared.fhir.validate import validate
 from onestory.shared.identity import (
@@ -41,17 +43,25 @@ ESCALATION_CONTACT = "https://onestory.nhs.uk/StructureDefinition/escalation-con
 
 
 class OrganisationRow(NamedTuple):
-    """A row of `directory_organisation`; `ods` is empty where the Organization has no ODS code."""
+    """A row of `directory_organisation`; `ods`, `kind` and `network` are empty where the Organization has none.
+
+    `kind` is a code of the CodeSystem organisation-kind, `network` the code of a care network.
+    """
 
     shared_id: str
     said_by: str
     ods: str
     name: str
     active: bool
+    kind: str = ""
+    network: str = ""
 
 
 class TeamRow(NamedTuple):
-    """A row of `directory_team`. Its organisation is `ods`, or else the Organization with the id `organisation_id`."""
+    """A row of `directory_team`. Its organisation is `ods`, or else the Organization with the id `organisation_id`.
+
+    `own_dos_service_id` and `own_practices` are the team's own words. `ownership_store` decides which of them count.
+    """
 
     shared_id: str
     said_by: str
@@ -60,8 +70,8 @@ class TeamRow(NamedTuple):
     name: str
     kind: str
     network: str
-    dos_service_id: str
-    practices: list[str]
+    own_dos_service_id: str
+    own_practices: list[str]
     escalation_name: str
     escalation_phone: str
     escalation_email: str
@@ -97,7 +107,19 @@ class RoleRow(NamedTuple):
     teams: frozenset[tuple[str, str]]
 
 
-DirectoryRow = OrganisationRow | TeamRow | PractitionerRow | RoleRow | ScheduleRow | SlotRow
+DirectoryRow = OrganisationRow | AffiliationRow | TeamRow | PractitionerRow | RoleRow | ScheduleRow | SlotRow
+
+
+def refuse_foreign_row(row: DirectoryRow, authorities: Collection[str]) -> None:
+    """Raise `Unprocessable` where the source may not state this about another organisation."""
+    if isinstance(row, TeamRow) and row.ods not in ("", row.said_by) and row.said_by not in authorities:
+        raise Unprocessable(
+            "providedBy names another organisation: only the provider of a team, or a directory authority, can publish "
+            "it.",
+            code="not-ones-own",
+        )
+    if isinstance(row, AffiliationRow):
+        refuse_foreign_affiliation(row, authorities)
 
 
 def to_row(statement: CurrentDirectoryStatement) -> DirectoryRow:
@@ -117,8 +139,11 @@ def to_row(statement: CurrentDirectoryStatement) -> DirectoryRow:
 
 def _organisation_row(statement: CurrentDirectoryStatement, resource: Json) -> OrganisationRow:
     ods = identifier_value(resource.get("identifier", []), is_ods_code_system).upper()
+    stated = read_organisation(
+        statement.shared_id, statement.organisation, resource, asserted=is_active(statement, resource)
+    )
     return OrganisationRow(
-        statement.shared_id, statement.organisation, ods, resource.get("name", ""), is_active(statement, resource)
+        stated.shared_id, stated.source, ods, stated.name, stated.active, stated.kind, stated.network
     )
 
 
@@ -131,10 +156,6 @@ def _team_row(statement: CurrentDirectoryStatement, resource: Json) -> TeamRow:
     if provider and not (ods or organisation_id):
         raise Unprocessable("providedBy names no organisation by ODS code or by reference.", code="no-organisation")
     ods = ods or ("" if organisation_id else statement.organisation)
-    if ods and ods != statement.organisation:
-        raise Unprocessable(
-            "providedBy names another organisation: only the provider of a team can publish it.", code="not-ones-own"
-        )
     kind = _team_kind(resource)
     contact: Json = next(
         (extension.get("valueContactDetail", {}) for extension in _extensions(resource, ESCALATION_CONTACT)), {}
@@ -206,6 +227,7 @@ def _period(resource: Json) -> PeriodSpan:
 
 ROW_BY_TYPE: Mapping[str, Callable[[CurrentDirectoryStatement, Json], DirectoryRow]] = {
     "Organization": _organisation_row,
+    "OrganizationAffiliation": affiliation_row,
     "HealthcareService": _team_row,
     "Practitioner": _practitioner_row,
     "PractitionerRole": _role_row,
@@ -248,8 +270,10 @@ def _indexed_values(row: DirectoryRow) -> Iterator[str]:
     match row:
         case OrganisationRow():
             yield row.ods
+        case AffiliationRow():
+            yield from (row.network, row.ods, row.member_ods, *row.dos_service_ids)
         case TeamRow():
-            yield row.dos_service_id
+            yield row.own_dos_service_id
         case PractitionerRow():
             yield row.subject
         case RoleRow():

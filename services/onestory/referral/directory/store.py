@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from onestory.referral.directory.claims import with_usable_claims
 from onestory.referral.directory.model import Contact, DirectoryNames, Role, Team
 from onestory.shared.postgres.database import Queries
 
@@ -138,8 +139,10 @@ _CONDITIONS = """
     and ($5 = '' or $5 = any(team.practices)) and ($6::boolean is null or team.active = $6)
 """
 _PAGE = f"""
-    select team.team_id, team.name, said.content
+    select team.team_id, team.name, said.content, team.dos_service_id, team.practices,
+        (own.own_dos_service_id, own.own_practices) is distinct from (team.dos_service_id, team.practices) as differs
     from referral.team team
+    join referral.directory_team own on own.shared_id = team.team_id
     cross join lateral (
         select content from referral.directory_statement statement
         where statement.shared_id = team.team_id
@@ -154,9 +157,20 @@ _TOTAL = f"select count(*) from referral.team team where {_CONDITIONS}"  # noqa:
 async def search_teams(
     queries: Queries, search: TeamSearch, after: TeamCursor, limit: int
 ) -> list[tuple[TeamCursor, bytes]]:
-    """The teams that meet the conditions, by name: the cursor of each, and its HealthcareService as published."""
+    """The teams that meet the conditions, by name: the cursor of each, and its HealthcareService.
+
+    It is as published, but with the DoS service id and the practices that count.
+    """
     rows = await queries.fetch(_PAGE, *_search_values(search), after.name, after.team_id, limit)
-    return [(TeamCursor(row["name"], row["team_id"]), row["content"]) for row in rows]
+    return [
+        (
+            TeamCursor(row["name"], row["team_id"]),
+            with_usable_claims(row["content"], row["dos_service_id"], row["practices"])
+            if row["differs"]
+            else row["content"],
+        )
+        for row in rows
+    ]
 
 
 async def count_teams(queries: Queries, search: TeamSearch) -> int:

@@ -19,7 +19,7 @@ from onestory.shared.networks import Membership
 
 CARE_NETWORK = "https://onestory.nhs.uk/Id/care-network"
 ORGANISATION_KIND = "https://onestory.nhs.uk/CodeSystem/organisation-kind"
-MEMBER = ("http://hl7.org/fhir/organization-role", "member")
+_ROLES = "http://hl7.org/fhir/organization-role"
 NETWORK = "network"
 # https://digital.nhs.uk/services/organisation-data-service: the roles that ODS gives to organisations.
 _KIND_OF_ODS_ROLE = {"RO76": "practice", "RO177": "practice", "RO197": "trust", "RO272": NETWORK}
@@ -64,10 +64,15 @@ class Affiliation:
     active: bool
 
 
+def has_role(resource: Json, role: str) -> bool:
+    """Return whether an OrganizationAffiliation has this code of the value set organization-role."""
+    codings = (coding for concept in resource.get("code", ()) for coding in concept.get("coding", ()))
+    return any((coding.get("system"), coding.get("code")) == (_ROLES, role) for coding in codings)
+
+
 def is_membership(resource: Json) -> bool:
     """Return whether an OrganizationAffiliation says that an organisation is a member of another."""
-    codings = (coding for concept in resource.get("code", ()) for coding in concept.get("coding", ()))
-    return any((coding.get("system"), coding.get("code")) == MEMBER for coding in codings)
+    return has_role(resource, "member")
 
 
 def read_affiliation(shared_id: str, source: str, resource: Json, *, asserted: bool) -> Affiliation:
