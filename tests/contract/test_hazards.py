@@ -21,6 +21,7 @@ IDS = """
     H160 H141 H201 H202 H203 H204
     H205 H206 H207 H208 H142 H143
     H161
+    H162
 """
 """Every id that was ever given. No id may vanish; new ids are added here."""
 

@@ -21,6 +21,7 @@ from onestory.referral.directory.projection_store import lock_directory
 from onestory.referral.metrics import ReferralMetrics
 from onestory.referral.person_news import handler as person_news_handler
 from onestory.referral.person_news.handler import PersonNewsBatch, PersonNewsProjection
+from onestory.referral.succession import handler as succession_handler
 from onestory.shared import logs, runtime, settings
 from onestory.shared.errors import Misconfigured
 from onestory.shared.events import ConsumedMessage
@@ -111,6 +112,7 @@ def run() -> int:
         clock.escalation_loop(config, avro, registry, stop),
         person_news_handler.news_loop(config, avro, registry, stop),
         withdrawn.slot_loop(config, avro, registry, stop),
+        succession_handler.succession_loop(config, avro, registry, stop),
     ]
     runtime.tune_gc()
     with ExitStack() as stack:

@@ -24,6 +24,7 @@ from onestory.referral.lifecycle.handler import ReferralHandler
 from onestory.referral.lifecycle.letters import LETTER
 from onestory.referral.lifecycle.model import Action
 from onestory.referral.notices import api as notices_api
+from onestory.referral.succession import api as succession_api
 from onestory.referral.worklist import descriptions
 from onestory.referral.worklist.api import FollowList, ListTeams, ReadList, SearchTasks, scope_lookups
 from onestory.referral.worklist.claims import OPERATION_PARAMETERS, ClaimOperation
@@ -168,7 +169,25 @@ def worklist_routes(dependencies: Dependencies, audit: ReferralAudit) -> list[Ro
     teams, tasks = ListTeams(lists), SearchTasks(lists, audit, f"{base_url}/fhir")
     breaches = clocks_api.ReadBreaches(BreachList(dependencies.database, lists), audit, base_url)
     notices = notices_api.ReadNotices(dependencies.database, lists, audit, base_url)
+    handovers = succession_api.ReadHandovers(dependencies.database, lists, audit, base_url)
+    topology = succession_api.ReadTopology(dependencies.database)
     return [
+        Route(
+            "GET",
+            succession_api.HANDOVERS_PATH,
+            handovers.__call__,
+            "handovers",
+            "what successions brought",
+            description=succession_api.HANDOVERS,
+        ),
+        Route(
+            "GET",
+            succession_api.TOPOLOGY_PATH,
+            topology.__call__,
+            "topology",
+            "the directory at a date",
+            description=succession_api.TOPOLOGY,
+        ),
         Route(
             "GET",
             clocks_api.PATH,

@@ -8,10 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from onestory.shared.fhir.dates import uk_day
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_AFTER_MIDNIGHT = timedelta(hours=4)
 _SHARED = re.compile(r"([A-Za-z]+)/([a-z2-7]{26})")
 
 Json = Mapping[str, Any]
@@ -51,7 +55,8 @@ class Role:
     """A PractitionerRole at one team. `subject` is the SDS user id, `code` a job role, `name` the practitioner's name.
 
     `team_id` is empty for a role at the whole organisation. The role is in force while it is active, from `starts_at`
-    until before `ends_at`. None as a start or an end is an open one.
+    until before `ends_at`. None as a start or an end is an open one. With `weekdays` (`mon` to `sun`) it is in force on
+    these days in the UK, and until 4 o'clock of the next morning, so that a session can be finished.
     """
 
     role_id: str
@@ -63,10 +68,17 @@ class Role:
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     active: bool = True
+    weekdays: tuple[str, ...] = ()
 
     def is_in_force(self, now: datetime) -> bool:
         """Return whether the user may act in this role at this moment."""
-        return self.active and not self.has_ended(now) and (self.starts_at is None or self.starts_at <= now)
+        has_begun = self.starts_at is None or self.starts_at <= now
+        return self.active and has_begun and not self.has_ended(now) and self.is_weekday(now)
+
+    def is_weekday(self, now: datetime) -> bool:
+        """Return whether this is one of the role's weekdays, or the early morning after one."""
+        days = {WEEKDAYS[uk_day(moment).weekday()] for moment in (now, now - _AFTER_MIDNIGHT)}
+        return not self.weekdays or not days.isdisjoint(self.weekdays)
 
     def has_ended(self, now: datetime) -> bool:
         """Return whether the end of the role has passed."""

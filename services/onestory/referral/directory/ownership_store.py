@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 import psycopg
 
 from onestory.referral.directory.ownership import DosClaim, RefusedClaim, first_claimant
+from onestory.shared.postgres.database import Transaction
 
 
 def write_authorities(transaction: psycopg.Connection, authorities: Collection[str]) -> None:
@@ -101,13 +102,21 @@ _DECIDED = """
 """
 
 
+_REFRESH = f"""
+    update referral.directory_team t set dos_service_id = d.dos_service_id, practices = d.practices
+    from ({_DECIDED}) d where d.shared_id = t.shared_id
+        and (t.dos_service_id, t.practices) is distinct from (d.dos_service_id, d.practices)
+"""  # noqa: S608 - the words are our own
+
+
 def refresh(transaction: psycopg.Connection) -> int:
     """Decide anew which words of all teams count. Returns the number of teams for which that has changed."""
-    return transaction.execute(
-        f"""update referral.directory_team t set dos_service_id = d.dos_service_id, practices = d.practices
-            from ({_DECIDED}) d where d.shared_id = t.shared_id
-            and (t.dos_service_id, t.practices) is distinct from (d.dos_service_id, d.practices)"""  # noqa: S608
-    ).rowcount
+    return transaction.execute(_REFRESH).rowcount
+
+
+async def refresh_by_time(transaction: Transaction) -> None:
+    """Decide anew which words of all teams count, because the time of a binding may have begun or ended."""
+    await transaction.execute(_REFRESH)
 
 
 def refused_claims(transaction: psycopg.Connection) -> list[RefusedClaim]:

@@ -7,12 +7,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
 import psycopg
 
 from onestory.referral.directory import ownership_store, projection_store
 from onestory.referral.directory.model import CurrentDirectoryStatement, DirectoryStatement
 from onestory.referral.directory.ownership import DosClaim, RefusedClaim
 from onestory.referral.directory.rows import ROW_BY_TYPE, TeamRow, refuse_foreign_row, to_row
+from onestory.referral.directory.successions import (
+    SuccessionRow,
+    refuse_foreign_succession,
+    stated_successions,
+)
 from onestory.referral.metrics import ReferralMetrics, count_reused_event_ids, count_unusable
 from onestory.shared.errors import Unprocessable
 from onestory.shared.events import ConsumedMessage, DirectoryChanged, Operation, rank_of
@@ -62,6 +68,8 @@ class DirectoryProjection:
             reused += [statement for statement in unique if (statement.shared_id, statement.event_id) not in stored]
             current = projection_store.current_resources(transaction, {shared_id for shared_id, _ in stored})
             projection_store.write_rows(transaction, [to_row(statement) for statement in current])
+            successions = [row for statement in current for row in _successions(statement)]
+            projection_store.write_successions(transaction, [each.shared_id for each in current], successions)
             ownership_store.write_authorities(transaction, self._authorities)
             ownership_store.insert_claims(transaction, _claims(unique, stored))
             if {statement.resource_type for statement in unique} & _CHANGE_OWNERSHIP:
@@ -139,8 +147,13 @@ def _refuse_unusable(event: DirectoryChanged, authorities: Collection[str]) -> N
     if entry.key_id is not None or (entry.content is None) is (entry.operation is Operation.ASSERT):
         raise Unprocessable("An assertion has readable content, and a retraction has none.", code="content-form")
     if entry.content is not None:
-        row = to_row(CurrentDirectoryStatement(entry.shared_id, entry.resource_type, organisation, entry.content, True))
-        refuse_foreign_row(row, authorities)
+        said = CurrentDirectoryStatement(entry.shared_id, entry.resource_type, organisation, entry.content, True)
+        refuse_foreign_row(to_row(said), authorities)
+        refuse_foreign_succession(_successions(said), authorities)
+
+
+def _successions(statement: CurrentDirectoryStatement) -> list[SuccessionRow]:
+    return stated_successions(statement, msgspec.json.decode(statement.content))
 
 
 def deduplicate(

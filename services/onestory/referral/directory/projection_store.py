@@ -19,6 +19,7 @@ from onestory.referral.directory.rows import (
     TeamRow,
 )
 from onestory.referral.directory.slots import ScheduleRow, SlotRow
+from onestory.referral.directory.successions import SuccessionRow
 
 # Resources in different partitions refer to each other. One projector at a time resolves the references, so that it
 # sees every row that the others wrote.
@@ -93,6 +94,21 @@ def write_rows(transaction: psycopg.Connection, rows: Collection[DirectoryRow]) 
         _write_table(transaction, table, [row for row in rows if isinstance(row, kind)])
     _write_role_teams(transaction, [row for row in rows if isinstance(row, RoleRow)])
     _resolve_practitioners(transaction, sorted(row.shared_id for row in rows))
+
+
+def write_successions(
+    transaction: psycopg.Connection, resource_ids: Collection[str], rows: Sequence[SuccessionRow]
+) -> None:
+    """Replace the successions that these resources state."""
+    transaction.execute("delete from referral.directory_succession where resource_id = any(%s)", [list(resource_ids)])
+    statement = sql.SQL(
+        "insert into referral.directory_succession ({}) values ({}) on conflict (succession_id) do nothing"
+    ).format(
+        sql.SQL(", ").join(map(sql.Identifier, SuccessionRow._fields)),
+        sql.SQL(", ").join(sql.Placeholder() * len(SuccessionRow._fields)),
+    )
+    with transaction.cursor() as cursor:
+        cursor.executemany(statement, [tuple(row) for row in rows])
 
 
 def _write_table(transaction: psycopg.Connection, table: str, rows: Sequence[DirectoryRow]) -> None:

@@ -17,6 +17,7 @@ import msgspec
 
 from onestory.referral.directory.affiliations import AffiliationRow, affiliation_row, refuse_foreign_affiliation
 from onestory.referral.directory.model import (
+    WEEKDAYS,
     CurrentDirectoryStatement,
     Json,
     id_in_reference,
@@ -104,6 +105,7 @@ class RoleRow(NamedTuple):
     ends_at: datetime | None
     active: bool
     is_in_post: bool
+    weekdays: list[str]
     teams: frozenset[tuple[str, str]]
 
 
@@ -214,8 +216,15 @@ def _role_row(statement: CurrentDirectoryStatement, resource: Json) -> RoleRow:
         period.end,
         is_active(statement, resource),
         True,
+        _weekdays(resource),
         teams,
     )
+
+
+def _weekdays(resource: Json) -> list[str]:
+    """The days of PractitionerRole.availableTime; empty where one of its parts names no days: every day."""
+    parts = [part.get("daysOfWeek", []) for part in resource.get("availableTime", [])]
+    return sorted({day for part in parts for day in part}, key=WEEKDAYS.index) if all(parts) else []
 
 
 def _period(resource: Json) -> PeriodSpan:

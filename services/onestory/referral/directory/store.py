@@ -16,7 +16,7 @@ select team_id, organisation, name, kind, network, dos_service_id, practices, es
 from referral.team
 """
 _SELECT_ROLE = """
-select role_id, subject, team_id, organisation, code, name, starts_at, ends_at, active
+select role_id, subject, team_id, organisation, code, name, starts_at, ends_at, active, weekdays
 from referral.role
 """
 
@@ -38,7 +38,7 @@ async def roles_of_user(queries: Queries, subject: str) -> list[Role]:
     rows = await queries.fetch(
         f"{_SELECT_ROLE} where subject = $1 order by team_id, starts_at nulls first, role_id", subject
     )
-    return [Role(*row) for row in rows] if subject else []
+    return [Role(**{**dict(row), "weekdays": tuple(row["weekdays"])}) for row in rows] if subject else []
 
 
 async def organisation_name(queries: Queries, ods: str) -> str | None:
@@ -51,6 +51,17 @@ async def teams_of_organisation(queries: Queries, organisation: str) -> list[Tea
     """The teams of an organisation, by name."""
     rows = await queries.fetch(f"{_SELECT_TEAM} where organisation = $1 order by name, team_id", organisation)
     return [_team_from_row(row) for row in rows]
+
+
+async def successors(queries: Queries, team_ids: Collection[str]) -> list[str]:
+    """The directory ids of the active teams that succeed one of these teams now."""
+    rows = await queries.fetch(
+        """select distinct s.new_team from referral.succession s join referral.team t on t.team_id = s.new_team
+           where s.kind = 'team' and s.old_team = any($1::text[]) and t.active and coalesce(s.starts_at <= now(), true)
+           order by 1""",
+        sorted(team_ids),
+    )
+    return [row["new_team"] for row in rows]
 
 
 async def teams_by_ids(queries: Queries, team_ids: Collection[str]) -> list[Team]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from onestory.referral.directory import store as directory_store
-from onestory.referral.directory.model import Role, Team
+from onestory.referral.directory.model import WEEKDAYS, Role, Team
 from onestory.referral.lifecycle.creation import TeamReference
 from onestory.referral.lifecycle.model import PartyFields, Side, requesting_parties
 from onestory.shared.errors import Forbidden, NotFound, Unprocessable
@@ -55,6 +55,8 @@ def _role_refusal(team: Team, here: Sequence[Role], now: datetime) -> str:
     if over := [role.ends_at for role in active if role.ends_at and role.has_ended(now)]:
         # A role that ends at midnight has the day before as its last day.
         return f"Your role in {team.name} ended on {_day(max(over) - timedelta(microseconds=1))}."
+    if days := {day for role in active for day in role.weekdays}:
+        return f"Your role in {team.name} is for {', '.join(day for day in WEEKDAYS if day in days)}."
     return f"Your role in {team.name} has been withdrawn." if here else f"You hold no role in {team.name}."
 
 
@@ -137,6 +139,8 @@ async def active_team(queries: Queries, reference: TeamReference) -> Team:
     active = [team for team in teams if team.active]
     if len(active) != 1:
         problem = "This team takes no referrals any more." if not active else "Several teams have this service id."
+        if not active and (successors := await directory_store.successors(queries, [team.team_id for team in teams])):
+            problem += f" It is succeeded by {' and '.join(f'HealthcareService/{each}' for each in successors)}."
         raise Unprocessable(f"{problem} Choose another one.", code="business-rule", expression=reference.path)
     return active[0]
 

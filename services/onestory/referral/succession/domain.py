@@ -1,0 +1,156 @@
+"""Decides what becomes of an open referral when a team closes, merges or splits, or a person hands over. Pure.
+
+A succession changes parties and users. It changes no status, clock, appointment or question: the work goes on where it
+stood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from onestory.referral.appointments.model import appointment_to_json, shown_appointment, upcoming
+from onestory.referral.directory.successions import SuccessionKind
+from onestory.referral.lifecycle.decide import build_change
+from onestory.referral.lifecycle.model import ChangeContext, Json, Referral, ReferralChange, ReferralKind
+from onestory.referral.notices.domain import NOTICE_CODES
+from onestory.shared.events import Notice, Party
+from onestory.shared.fhir.dates import format_instant
+
+HAND_OVER = "hand-over"
+TEAM_CLOSED = "team-closed"
+ROLE_ENDED = "role-ended"
+"""The actions of these changes, in the history of a referral."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorySuccession:
+    """A succession in force. The parties of a user's succession are one and the same team, or organisation."""
+
+    succession_id: str
+    kind: SuccessionKind
+    old: Party
+    new: Party
+    old_user: str = ""
+    new_user: str = ""
+
+
+def hand_over(referral: Referral, context: ChangeContext, succession: DirectorySuccession) -> ReferralChange | None:
+    """Return the change that moves an open referral to the successor; None where nothing of it moves."""
+    if not referral.is_open:
+        return None
+    after = _moved(referral, succession)
+    if after == referral:
+        return None
+    after = replace(after, version=referral.version + 1)
+    change = build_change(referral, after, HAND_OVER, context)
+    notices = _notices(referral, after, HAND_OVER, tell_person=referral.recipient != after.recipient)
+    return replace(change, reason=succession.succession_id, notices=notices)
+
+
+def _moved(referral: Referral, succession: DirectorySuccession) -> Referral:
+    if succession.kind is SuccessionKind.USER:
+        claimed = referral.claimed_by == succession.old_user and referral.recipient == succession.old
+        sent = referral.requester_subject == succession.old_user and (
+            referral.requester.organisation == succession.old.organisation
+        )
+        return replace(
+            referral,
+            claimed_by=succession.new_user if claimed else referral.claimed_by,
+            requester_subject=succession.new_user if sent else referral.requester_subject,
+        )
+
+    def successor(party: Party) -> Party:
+        return succession.new if party == succession.old else party
+
+    return replace(
+        referral,
+        requester=successor(referral.requester),
+        sender=successor(referral.sender),
+        recipient=successor(referral.recipient),
+        appointments=tuple(
+            replace(each, team=successor(each.team), booked_by=successor(each.booked_by))
+            for each in referral.appointments
+        ),
+    )
+
+
+def tell_of_closed_team(referral: Referral, context: ChangeContext, team_id: str) -> ReferralChange | None:
+    """Return the change that tells the parties that the team takes referrals no more; None where it is not theirs."""
+    if not referral.is_open or referral.sent_at is None or referral.recipient.team != team_id:
+        return None
+    after = replace(referral, version=referral.version + 1)
+    change = build_change(referral, after, TEAM_CLOSED, context)
+    return replace(change, reason="", notices=_notices(referral, after, TEAM_CLOSED, tell_person=False))
+
+
+def end_claim(referral: Referral, context: ChangeContext, user: str) -> ReferralChange | None:
+    """Return the change that frees a referral from the claim of a user whose role has ended; None without a claim."""
+    if not referral.is_open or referral.claimed_by != user:
+        return None
+    after = replace(referral, version=referral.version + 1, claimed_by="")
+    change = build_change(referral, after, ROLE_ENDED, context)
+    # It concerns the team alone: the other side never learns who works on a referral.
+    told = Notice("recipient", referral.recipient, NOTICE_CODES[ROLE_ENDED])
+    return replace(change, reason="", notices=(told,))
+
+
+def _notices(before: Referral, after: Referral, action: str, *, tell_person: bool) -> tuple[Notice, ...]:
+    """One notice for each party before and after, and for the person whose team is another one now."""
+    code = NOTICE_CODES[action]
+    parties = dict.fromkeys(_parties(before, after))
+    told = [Notice(_part(party, after), party, code) for party in parties]
+    is_advice = after.kind is ReferralKind.ADVICE
+    return (*told, *([Notice("person", None, code)] if tell_person and after.sent_at and not is_advice else []))
+
+
+def _parties(before: Referral, after: Referral) -> Iterator[Party]:
+    for referral in (after, before):
+        yield referral.requester
+        yield referral.sender
+        if referral.sent_at is not None:
+            # The recipient gets no notice about a draft: it has not been sent yet.
+            yield referral.recipient
+
+
+def _part(party: Party, after: Referral) -> str:
+    if party == after.requester:
+        return "requester"
+    return "holder" if party == after.holder else "recipient"
+
+
+def handover_summary(referral: Referral, at: datetime) -> Json:
+    """Return what a successor needs to know about a referral, as it is before the succession."""
+    request = referral.service_request
+    summary = {
+        "nhsNumber": referral.person.value if referral.person.is_nhs_number else "",
+        "referral": referral.referral_id,
+        "task": referral.task_id,
+        "what": _text(request.get("code")),
+        "reasons": [_text(reason) for reason in request.get("reasonCode", ())],
+        "priority": referral.priority,
+        "status": str(referral.status),
+        "businessStatus": referral.business_status,
+        "requester": referral.requester.organisation,
+        "holder": _party(referral.holder),
+        "nextActor": _party(referral.next_actor),
+        "sent": referral.sent_at and format_instant(referral.sent_at),
+        "due": referral.due_at and format_instant(referral.due_at),
+        "overdue": referral.due_at is not None and referral.due_at <= at,
+        "until": referral.until and format_instant(referral.until),
+        "appointments": [shown_appointment(appointment_to_json(each)) for each in upcoming(referral.appointments, at)],
+        "openQuestion": bool(referral.question_id),
+        "claimedBy": referral.claimed_by,
+    }
+    return {name: value for name, value in summary.items() if value not in ("", None, [])}
+
+
+def _party(party: Party | None) -> Json | None:
+    return {"organisation": party.organisation, "team": party.team} if party else None
+
+
+def _text(concept: Json | None) -> str:
+    concept = concept or {}
+    codings = concept.get("coding", ())
+    return str(concept.get("text") or next((each["display"] for each in codings if each.get("display")), ""))
