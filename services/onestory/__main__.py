@@ -54,6 +54,9 @@ COMMANDS: dict[str, CliCommand] = {
     "demo": CliCommand("onestory.local.demo", "start the embedded stack with a synthetic care network"),
     # for publishers
     "publish": CliCommand("onestory.client.publish", "publish FHIR files"),
+    "directory": CliCommand(
+        "onestory.client.directory", "load organisations, networks, teams and roles from YAML or FHIR files"
+    ),
     "sample": CliCommand("onestory.sample.main", "write a synthetic care network as FHIR Bundles"),
     # for teams
     "worklist": CliCommand("onestory.client.worklist", "show the open referrals of a team, and follow changes"),

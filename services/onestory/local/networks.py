@@ -21,13 +21,18 @@ def publish_networks(home: Path, stack: Stack) -> None:
     marker = home / _MARKER
     if marker.exists():
         return
-    (body,) = [submission.body for submission in directory_submissions() if submission.source == DIRECTORY]
+    bodies = [submission.body for submission in directory_submissions() if submission.source == DIRECTORY]
     headers = {
         "Authorization": f"Bearer {fetch_token(DIRECTORY.ods, role='R8000', issuer=stack.issuer)}",
         "Content-Type": "application/fhir+json",
-        "Idempotency-Key": "networks-of-the-synthetic-area",
         "Prefer": "wait=20",
     }
+    for number, body in enumerate(bodies):
+        _post(stack, body, {**headers, "Idempotency-Key": f"networks-of-the-synthetic-area-{number}"})
+    marker.touch()
+
+
+def _post(stack: Stack, body: bytes, headers: dict[str, str]) -> None:
     try:
         answer = httpx.post(
             f"{stack.base_url}/fhir", content=body, headers=headers, timeout=_TIMEOUT_S, trust_env=False
@@ -36,4 +41,3 @@ def publish_networks(home: Path, stack: Stack) -> None:
         raise Unavailable("The networks could not be published. Repeat: onestory up") from error
     if answer.status_code not in (200, 202):
         raise Unavailable(f"The networks could not be published ({answer.status_code}). Repeat: onestory up")
-    marker.touch()

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from onestory.sample.chance import days_ago, fhir_instant, fingerprint, random_stream, working_time
-from onestory.sample.network import DIRECTORY, PRACTICES, SOURCES, SourceSystem
+from onestory.sample.network import DIRECTORY, FEDERATION, PRACTICES, SOURCES, SourceSystem
 from onestory.sample.networks import ORGANISATION_KIND, networks, providers
 from onestory.sample.people import NAMES
 from onestory.sample.resources import (
@@ -38,17 +38,24 @@ _KIND_OF_ORGANISATION = {
     "hospital": "trust",
     "social-care": "council",
     "directory": "integrated-care-board",
+    "charity": "charity",
+    "federation": "company",
+    "ambulance": "ambulance",
 }
 JOB_ROLE = "https://fhir.hl7.org.uk/CodeSystem/UKCore-SDSJobRoleName"
 
 
+_MAX_ENTRIES = 40
+
+
 def directory_submissions() -> Iterator[SampleSubmission]:
-    """One transaction for each organisation. The demographic authority has no directory."""
+    """One transaction for each organisation, more for a large one. The demographic authority has no directory."""
     for source in SOURCES:
         if source.kind != "demographics":
             at = working_time(days_ago(900), random_stream("directory", source.ods))
             entries = [_entry(resource) for resource in _resources(source, at)]
-            yield make_submission(source, transaction_bundle(source, at, entries))
+            for first in range(0, len(entries), _MAX_ENTRIES):
+                yield make_submission(source, transaction_bundle(source, at, entries[first : first + _MAX_ENTRIES]))
 
 
 def _resources(source: SourceSystem, at: datetime) -> Iterator[Json]:
@@ -128,6 +135,7 @@ def _role(source: SourceSystem, post: Post) -> Json:
     return {
         "active": True,
         "period": period(post.start, post.end),
+        "availableTime": [{"daysOfWeek": list(post.weekdays)}] if post.weekdays else [],
         # A worker of another organisation has no Practitioner in this directory.
         "practitioner": {"reference": f"Practitioner/{source.ods}-{worker.key}"}
         if worker in workers(source)
@@ -165,13 +173,17 @@ class Worker(NamedTuple):
 
 
 class Post(NamedTuple):
-    """A PractitionerRole: a worker at teams of one organisation, as that organisation states it. No `end`: open."""
+    """A PractitionerRole: a worker at teams of one organisation, as that organisation states it.
+
+    Without an `end` it is open. With `weekdays` (`mon` to `sun`) it is for these days only.
+    """
 
     local_id: str
     worker: Worker
     teams: tuple[SampleTeam, ...]
     start: date
     end: date | None = None
+    weekdays: tuple[str, ...] = ()
 
 
 _ROLES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -180,12 +192,15 @@ _ROLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("R0600", "Specialist Nurse Practitioner"),
         ("R0260", "General Medical Practitioner"),
     ),
-    "community": (("R0570", "Community Nurse"), ("R0560", "Health Visitor")),
+    "community": (("R0570", "Community Nurse"), ("R0560", "Health Visitor"), ("R8003", "Health professional")),
     "social-care": (("R1690", "Social Worker"),),
     "mental-health": (("R0050", "Consultant"), ("R0550", "Community Mental Health Nurse")),
     "hospital": (("R0050", "Consultant"), ("R0600", "Specialist Nurse Practitioner")),
     "demographics": (),
     "directory": (),
+    "charity": (("R8003", "Health professional"),),
+    "federation": (("R8003", "Health professional"), ("R0260", "General Medical Practitioner")),
+    "ambulance": (("R8003", "Health professional"),),
 }
 
 
@@ -214,6 +229,10 @@ def posts(source: SourceSystem) -> Iterator[Post]:
     for visitor, practice, first_day, last_day in _SECOND_POSTS:
         if practice == source:
             yield Post(f"{source.ods}-visitor-{visitor.key}-role", visitor, offered[:1], first_day, last_day)
+    for doctor, practice, weekdays in _SESSIONS:
+        if practice == source:
+            local_id = f"{source.ods}-session-{doctor.key}-role"
+            yield Post(local_id, doctor, offered[:1], date(2026, 4, 1), weekdays=weekdays)
 
 
 def staff_reference(source: SourceSystem, index: int = 0) -> Json:
@@ -229,6 +248,13 @@ SESSIONAL_GP = workers(PRACTICES[0])[2]
 FORMER_LOCUM = workers(PRACTICES[2])[2]
 """Worked at a practice of another network, and has left it."""
 
+POOL_DOCTOR = workers(FEDERATION)[1]
+"""Of the sessional doctors: works at two practices of two networks, each on its own weekdays."""
+
+_SESSIONS: tuple[tuple[Worker, SourceSystem, tuple[str, ...]], ...] = (
+    (POOL_DOCTOR, PRACTICES[1], ("tue",)),
+    (POOL_DOCTOR, PRACTICES[3], ("thu", "fri")),
+)
 _FIRST_POST_START = date(2019, 9, 2)
 _SECOND_POSTS: tuple[tuple[Worker, SourceSystem, date, date | None], ...] = (
     *((PHARMACIST, practice, date(2024, 4, 2), None) for practice in PRACTICES[:3]),

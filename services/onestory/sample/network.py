@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SourceKind = Literal["gp", "community", "social-care", "mental-health", "hospital", "demographics", "directory"]
+SourceKind = Literal[
+    "gp",
+    "community",
+    "social-care",
+    "mental-health",
+    "hospital",
+    "demographics",
+    "directory",
+    "charity",
+    "federation",
+    "ambulance",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,9 @@ HOSPITAL = SourceSystem(
 )
 DEMOGRAPHICS = SourceSystem("X26", "pds", "Personal Demographics Service", "demographics", postcode="ZZ99 4AF")
 DIRECTORY = SourceSystem("QVV", "directory", "Vale Integrated Care Board", "directory", postcode="ZZ99 4AG")
+CHARITY = SourceSystem("VC1", "elemental", "Vale Community Links CIC", "charity", postcode="ZZ99 4AH")
+FEDERATION = SourceSystem("VF1", "rotamaster", "Vale GP Federation", "federation", postcode="ZZ99 4AJ")
+AMBULANCE = SourceSystem("RYV", "cleric", "Vale Ambulance Service NHS Trust", "ambulance", postcode="ZZ99 4AL")
 
 SOURCES: tuple[SourceSystem, ...] = (
     DEMOGRAPHICS,
@@ -49,6 +63,9 @@ SOURCES: tuple[SourceSystem, ...] = (
     MENTAL_HEALTH,
     HOSPITAL,
     DIRECTORY,
+    CHARITY,
+    FEDERATION,
+    AMBULANCE,
 )
 
 NETWORKS: dict[str, str] = {practice.ods: practice.network for practice in PRACTICES}

@@ -43,6 +43,12 @@ _SOCIAL = TeamKind("adult-social-care", {"text": "Adult social care"})
 _MENTAL = TeamKind("adult-mental-health", concept(Code("788002001", "Adult mental health service")))
 _CARDIOLOGY = TeamKind("cardiology", concept(Code("789718008", "Cardiology service")))
 _ORTHOPAEDICS = TeamKind("orthopaedics", concept(Code("310161006", "Orthopaedic service")))
+_PHYSIOTHERAPY = TeamKind("physiotherapy", {"text": "First contact physiotherapy"})
+_LINK_WORKERS = TeamKind("social-prescribing", {"text": "Social prescribing link workers"})
+_MENTAL_IN_PRACTICES = TeamKind("mental-health-practitioners", {"text": "Mental health practitioners in primary care"})
+_PHARMACISTS = TeamKind("primary-care-pharmacy", {"text": "Clinical pharmacists"})
+_PARAMEDICS = TeamKind("paramedics", {"text": "Paramedics for home visits"})
+_SESSIONAL = TeamKind("sessional-doctors", {"text": "Sessional doctors"})
 
 _ALL_NETWORKS = ""
 _OFFERED_TEAMS: dict[str, tuple[tuple[TeamKind, str], ...]] = {
@@ -51,10 +57,14 @@ _OFFERED_TEAMS: dict[str, tuple[tuple[TeamKind, str], ...]] = {
         (_VISITING, _ALL_NETWORKS),
         (_NURSING, "moor"),
         (_NURSING, "weir"),
+        (_PHYSIOTHERAPY, _ALL_NETWORKS),
     ),
     "social-care": ((_SOCIAL, _ALL_NETWORKS),),
-    "mental-health": ((_MENTAL, _ALL_NETWORKS),),
+    "mental-health": ((_MENTAL, _ALL_NETWORKS), (_MENTAL_IN_PRACTICES, _ALL_NETWORKS)),
     "hospital": ((_CARDIOLOGY, _ALL_NETWORKS), (_ORTHOPAEDICS, _ALL_NETWORKS)),
+    "charity": ((_LINK_WORKERS, _ALL_NETWORKS),),
+    "federation": ((_PHARMACISTS, _ALL_NETWORKS), (_SESSIONAL, _ALL_NETWORKS)),
+    "ambulance": ((_PARAMEDICS, _ALL_NETWORKS),),
 }
 """Kind of organisation -> the teams that it offers, each with the network that it serves."""
 

@@ -53,10 +53,11 @@ def test_every_bundle_names_its_source_on_one_line() -> None:
         assert b"\n" not in bundle.body
 
 
-def test_five_kinds_of_source_and_two_authorities_speak() -> None:
+def test_every_kind_of_source_and_two_authorities_speak() -> None:
     kinds = {bundle.kind for bundle in twenty()}
 
-    assert kinds == {"gp", "community", "social-care", "mental-health", "hospital", "demographics", "directory"}
+    care = {"gp", "community", "social-care", "mental-health", "hospital", "charity", "federation", "ambulance"}
+    assert kinds == {*care, "demographics", "directory"}
 
 
 def test_bundles_of_every_type_that_systems_publish_are_there() -> None:

@@ -28,7 +28,7 @@ def test_the_directory_sorts_first_and_the_demographic_authority_last(tmp_path: 
 
     names = sorted(path.name for path in tmp_path.glob("*.ndjson"))
     assert names[0] == "00-directory.ndjson"
-    assert names[-1] == "12-X26.ndjson"
+    assert names[-1] == "15-X26.ndjson"
 
 
 def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
