@@ -6,7 +6,7 @@ BIN := .venv/bin
 MADE := .venv/.made
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test lint types unit integration bench lock clean
+.PHONY: help setup demo scenario up down test lint types unit integration bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -15,6 +15,9 @@ setup: $(MADE) ## make the virtual environment from the lock file
 
 demo: setup ## the product with a synthetic care network in it (PEOPLE=20; DETACH=1 returns when it is ready)
 	@$(BIN)/onestory demo --people $(PEOPLE) $(if $(filter 1 yes true,$(DETACH)),--detach)
+
+scenario: setup ## an acceptance scenario (NAME=gloucestershire-networks or somerset-pool; SCALE=full)
+	@$(BIN)/onestory scenario $(NAME) --scale $(or $(SCALE),default)
 
 up: setup ## start the embedded stack
 	@$(BIN)/onestory up

@@ -52,6 +52,7 @@ COMMANDS: dict[str, CliCommand] = {
     "logs": CliCommand("onestory.local.logs", "show the logs of the embedded stack"),
     "token": CliCommand("onestory.local.token", "print a demo token"),
     "demo": CliCommand("onestory.local.demo", "start the embedded stack with a synthetic care network"),
+    "scenario": CliCommand("onestory.local.scenarios.main", "run an acceptance scenario on the embedded stack"),
     # for publishers
     "publish": CliCommand("onestory.client.publish", "publish FHIR files"),
     "directory": CliCommand(
