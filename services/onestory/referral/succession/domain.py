@@ -13,7 +13,7 @@ from datetime import datetime
 from onestory.referral.appointments.model import appointment_to_json, shown_appointment, upcoming
 from onestory.referral.directory.successions import SuccessionKind
 from onestory.referral.lifecycle.decide import build_change
-from onestory.referral.lifecycle.model import ChangeContext, Json, Referral, ReferralChange, ReferralKind
+from onestory.referral.lifecycle.model import ChangeContext, Json, Referral, ReferralChange, ReferralKind, Status
 from onestory.referral.notices.domain import NOTICE_CODES
 from onestory.shared.events import Notice, Party
 from onestory.shared.fhir.dates import format_instant
@@ -22,6 +22,7 @@ HAND_OVER = "hand-over"
 TEAM_CLOSED = "team-closed"
 ROLE_ENDED = "role-ended"
 """The actions of these changes, in the history of a referral."""
+_GIVEN_BACK = frozenset({Status.REJECTED, Status.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ def _moved(referral: Referral, succession: DirectorySuccession) -> Referral:
         referral,
         requester=successor(referral.requester),
         sender=successor(referral.sender),
-        recipient=successor(referral.recipient),
+        # A team that gave the referral back has nothing to do with it: its successor may still be asked.
+        recipient=referral.recipient if referral.status in _GIVEN_BACK else successor(referral.recipient),
         appointments=tuple(
             replace(each, team=successor(each.team), booked_by=successor(each.booked_by))
             for each in referral.appointments

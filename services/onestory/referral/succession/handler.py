@@ -36,9 +36,9 @@ from onestory.shared.kafka.codec import Codec
 from onestory.shared.postgres.database import Database, Transaction, create_pool
 from onestory.shared.settings import Settings
 
-_EVERY_S = 1.0
+_EVERY_S = 0.5
 _PAGE = 100
-_REFRESH_EVERY = 30
+_REFRESH_EVERY = 60
 """Ticks between two looks at bindings whose time has begun or ended."""
 
 log = structlog.get_logger()

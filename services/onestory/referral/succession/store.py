@@ -35,14 +35,16 @@ _MOVES = """
         select * from referral.succession where coalesce(starts_at <= $1, true)
     ), found as (
         select r.referral_id, r.requester_organisation, s.*
-        from now_in_force s join referral.referral r on r.is_open and s.kind = 'team' and s.old_team in
-            (r.recipient_team, r.sender_team, r.requester_team)
+        from now_in_force s join referral.referral r on r.is_open and s.kind = 'team' and (
+            s.old_team in (r.sender_team, r.requester_team)
+            or (s.old_team = r.recipient_team and r.status not in ('rejected', 'failed')))
         union all
         select r.referral_id, r.requester_organisation, s.*
         from now_in_force s join referral.referral r on r.is_open and s.kind = 'organisation' and (
             (r.requester_team = '' and r.requester_organisation = s.old_organisation)
             or (r.sender_team = '' and r.sender_organisation = s.old_organisation)
-            or (r.recipient_team = '' and r.recipient_organisation = s.old_organisation))
+            or (r.recipient_team = '' and r.recipient_organisation = s.old_organisation
+                and r.status not in ('rejected', 'failed')))
         union all
         select r.referral_id, r.requester_organisation, s.*
         from now_in_force s join referral.referral r on r.is_open and s.kind = 'user' and (
