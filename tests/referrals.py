@@ -33,6 +33,25 @@ def new_team(services: Services, organisation: str, name: str = "", **elements: 
     return team_id
 
 
+def restate_team(services: Services, team: str, **elements: Any) -> None:
+    """Publish a team again under its id, with other elements."""
+    with psycopg.connect(services.postgres) as connection:
+        row = connection.execute(
+            "select local_id, organisation from record.directory_statement where shared_id = %s limit 1", [team]
+        ).fetchone()
+    assert row is not None
+    local_id, owner = row
+    resource = {
+        "resourceType": "HealthcareService",
+        "id": local_id,
+        "name": "Restated team",
+        "providedBy": {"identifier": {"system": ODS_CODE_SYSTEM, "value": owner}},
+        **elements,
+    }
+    with services.client(owner) as client:
+        client.put(f"/fhir/HealthcareService/{local_id}", json=resource, headers=FHIR).raise_for_status()
+
+
 def await_team(services: Services, team_id: str) -> None:
     """Return when the referral service knows the team."""
     deadline = time.monotonic() + PATIENCE_S

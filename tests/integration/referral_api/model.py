@@ -129,6 +129,16 @@ class Expected:
         self.tags.append(self.tag)
         self.tag = tag
 
+    def is_succeeded(self, old: Party, new: Party) -> bool:
+        """Put the new team in the place of the old one. Return whether that changes the referral."""
+        if not self.is_open:
+            return False
+        before = (self.sender, self.recipient)
+        self.sender = new if self.sender == old else self.sender
+        if self.status not in ("rejected", "failed"):
+            self.recipient = new if self.recipient == old else self.recipient
+        return (self.sender, self.recipient) != before
+
     def done(self, action: str, task_id: str, tag: str, to: Party | None = None) -> None:
         """Record a transition and update the expected state."""
         row = self._row(action)

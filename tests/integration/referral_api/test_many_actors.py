@@ -38,8 +38,9 @@ from tests.integration.referral_api.witnesses import (
     disordered,
 )
 from tests.people import new_nhs_number
-from tests.referrals import REASON, act, new_team, read, refer, say, service_request, task_of
+from tests.referrals import REASON, act, new_team, read, refer, restate_team, say, service_request, task_of
 from tests.stack import Services
+from tests.waiting import until
 
 COURSES = int(os.environ.get("ONESTORY_TEST_ACTORS", "0"))
 HARBOUR = ("A81001", "A81002")
@@ -145,6 +146,7 @@ class ManyActors(RuleBasedStateMachine):
         self.world = world
         self.begins = len(world.referrals)
         self.touched: Expected | None = None
+        self.succeeded = False
         self.keyed: list[tuple[str, dict[str, Any], str, Expected]] = []
 
     @initialize()
@@ -312,6 +314,40 @@ class ManyActors(RuleBasedStateMachine):
     def the_role_of_the_member_ends(self) -> None:
         self.world.role_of_member_ends(datetime.now(UTC) - timedelta(seconds=1))
         self.actors["member"].ended = set(self.actors["member"].teams)
+        for each in self.world.referrals:
+            if each.is_open and each.claimed_by == "member":
+                # A claim ends with the role, by a change of its own.
+                self._await_change(each)
+                each.claimed_by = ""
+
+    @precondition(lambda self: self.referrals and not self.succeeded)
+    @rule(now=st.integers(0, 2))
+    def a_team_is_succeeded_by_another(self, now: int) -> None:
+        """The team that nobody has a role at closes. Referrals move, and nothing else of them changes."""
+        if now:
+            return
+        self.succeeded = True
+        organisation, old = self.world.teams[1]
+        new = (organisation, new_team(self.world.services, organisation))
+        successor = {"url": "successor", "valueReference": {"reference": f"HealthcareService/{new[1]}"}}
+        restate_team(
+            self.world.services,
+            old,
+            active=False,
+            extension=[{"url": "https://onestory.nhs.uk/StructureDefinition/succeeded-by", "extension": [successor]}],
+        )
+        for each in self.world.referrals:
+            if each.is_succeeded((organisation, old), new):
+                self._await_change(each)
+        self.world.teams[1] = new
+
+    def _await_change(self, referral: Expected) -> None:
+        """Wait for the change that no actor makes, and note its version."""
+        reader = next(name for name, each in self.actors.items() if each.organisation == referral.requester[0])
+        client = self.world.clients[reader]
+        until(lambda: read(client, referral.task_id).headers["ETag"] != referral.tag, 30)
+        referral.changed(read(client, referral.task_id).headers["ETag"])
+        self.touched = referral
 
     @invariant()
     def what_was_touched_is_as_it_has_to_be(self) -> None:
@@ -369,7 +405,7 @@ class ManyActors(RuleBasedStateMachine):
 
 def test_there_is_one_holder_always_and_all_who_were_told_tell_the_same(world: World) -> None:
     profile = settings(
-        max_examples=COURSES or 20,
+        max_examples=COURSES or 24,
         stateful_step_count=50,
         derandomize=not COURSES,
         database=None,

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 from tests.people import new_nhs_number
-from tests.referrals import FHIR, act, new_role, new_team, read, refer, say, service_request, task_of
+from tests.referrals import FHIR, act, new_role, new_team, read, refer, restate_team, say, service_request, task_of
 from tests.stack import Services
 from tests.waiting import until
 
@@ -37,25 +37,6 @@ def team_reference(team: str) -> dict[str, Any]:
 
 def organisation(ods: str) -> dict[str, Any]:
     return {"type": "Organization", "identifier": {"system": ODS_CODE_SYSTEM, "value": ods}}
-
-
-def restate(services: Services, team: str, **elements: Any) -> None:
-    """Publish a team again under its id, with other elements."""
-    with psycopg.connect(services.postgres) as connection:
-        row = connection.execute(
-            "select local_id, organisation from record.directory_statement where shared_id = %s limit 1", [team]
-        ).fetchone()
-    assert row is not None
-    local_id, owner = row
-    resource = {
-        "resourceType": "HealthcareService",
-        "id": local_id,
-        "name": "Restated team",
-        "providedBy": organisation(owner),
-        **elements,
-    }
-    with services.client(owner) as client:
-        client.put(f"/fhir/HealthcareService/{local_id}", json=resource, headers=FHIR).raise_for_status()
 
 
 def sent(surgery: httpx.Client, team: str, **elements: Any) -> str:
@@ -90,7 +71,7 @@ def test_two_teams_merge_and_nothing_is_lost_or_doubled(
     before = {task: read(nurses, task).json() for task in tasks}
 
     for team in (first, second):
-        restate(services, team, active=False, extension=[succeeded_by(team_reference(merged))])
+        restate_team(services, team, active=False, extension=[succeeded_by(team_reference(merged))])
     until(lambda: sorted(rows(nurses, merged)) == sorted(tasks), 30)
 
     assert (rows(nurses, first), rows(nurses, second)) == ([], [])
@@ -120,7 +101,7 @@ def test_a_team_splits_by_practice(services: Services, surgery: httpx.Client, nu
         here, there = sent(surgery, old), sent(other, old)
     practice = {"url": "practice", "valueIdentifier": {"system": ODS_CODE_SYSTEM, "value": "A81001"}}
 
-    restate(
+    restate_team(
         services,
         old,
         active=False,
@@ -136,10 +117,10 @@ def test_a_closed_team_tells_its_requesters_once_and_again_after_it_opened(
     task = sent(surgery, team)
 
     for times in (1, 2):
-        restate(services, team, active=False)
+        restate_team(services, team, active=False)
         until(lambda times=times: notices(surgery, task).count("team-closed") == times, 30)  # type: ignore[misc]
         assert notices(nurses, task).count("team-closed") == times
-        restate(services, team, active=True)
+        restate_team(services, team, active=True)
         until(lambda: _takes_referrals(services, team), 30)
 
     assert read(surgery, task).json()["status"] == "requested"
@@ -159,7 +140,7 @@ def test_nobody_hands_referrals_to_another_organisation_but_an_authority(
     old, new = new_team(services, "RZ1"), new_team(services, "RZ2")
     task = sent(surgery, old)
 
-    restate(services, old, active=False, extension=[succeeded_by(team_reference(new))])
+    restate_team(services, old, active=False, extension=[succeeded_by(team_reference(new))])
     until(lambda: "team-closed" in notices(surgery, task), 30)
     assert owner(nurses, task) == old
 
@@ -263,6 +244,13 @@ def test_a_claim_ends_with_the_role_and_the_team_is_told(
     assert "role-ended" not in notices(surgery, task)
     (row,) = nurses.get(f"/worklists/teams/{team}").json()["rows"]
     assert row["claimedBy"] is None
+
+    # A successor who is named only later still has the work.
+    heir = {"type": "Practitioner", "identifier": {"system": SDS_USER_SYSTEM, "value": f"late-{user}"}}
+    publish(active=False, extension=[succeeded_by(heir)])
+    until(lambda: "referral-handed-over" in notices(nurses, task), 30)
+    (row,) = nurses.get(f"/worklists/teams/{team}").json()["rows"]
+    assert row["claimedBy"]["user"] == f"late-{user}"
 
 
 def test_the_old_topology_is_read_by_date(services: Services, surgery: httpx.Client, authority: httpx.Client) -> None:

@@ -92,6 +92,16 @@ def test_who_retires_hands_over_claims_and_sent_referrals_only() -> None:
     assert hand_over(replace(before, claimed_by="cy", requester_subject="cy"), clock(), RETIRED) is None
 
 
+def test_a_claim_that_ended_with_the_role_goes_to_the_successor_that_is_named_later() -> None:
+    free = replace(sent(), claimed_by="", requester_subject="cy")
+
+    change = hand_over(free, clock(), RETIRED, had_claim=True)
+
+    assert change is not None
+    assert change.referral.claimed_by == "bea"
+    assert hand_over(replace(free, claimed_by="cy"), clock(), RETIRED, had_claim=True) is None
+
+
 def test_a_closed_team_is_told_of_to_all_parties_but_not_to_the_person() -> None:
     change = tell_of_closed_team(sent(), clock(), PHYSIO.team)
 

@@ -37,11 +37,16 @@ class DirectorySuccession:
     new_user: str = ""
 
 
-def hand_over(referral: Referral, context: ChangeContext, succession: DirectorySuccession) -> ReferralChange | None:
-    """Return the change that moves an open referral to the successor; None where nothing of it moves."""
+def hand_over(
+    referral: Referral, context: ChangeContext, succession: DirectorySuccession, *, had_claim: bool = False
+) -> ReferralChange | None:
+    """Return the change that moves an open referral to the successor; None where nothing of it moves.
+
+    `had_claim`: the claim of the former user has ended with the role, and nobody has claimed the referral since.
+    """
     if not referral.is_open:
         return None
-    after = _moved(referral, succession)
+    after = _moved(referral, succession, had_claim=had_claim)
     if after == referral:
         return None
     after = replace(after, version=referral.version + 1)
@@ -50,9 +55,10 @@ def hand_over(referral: Referral, context: ChangeContext, succession: DirectoryS
     return replace(change, reason=succession.succession_id, notices=notices)
 
 
-def _moved(referral: Referral, succession: DirectorySuccession) -> Referral:
+def _moved(referral: Referral, succession: DirectorySuccession, *, had_claim: bool) -> Referral:
     if succession.kind is SuccessionKind.USER:
-        claimed = referral.claimed_by == succession.old_user and referral.recipient == succession.old
+        has_claim = referral.claimed_by == succession.old_user or (had_claim and not referral.claimed_by)
+        claimed = has_claim and referral.recipient == succession.old
         sent = referral.requester_subject == succession.old_user and (
             referral.requester.organisation == succession.old.organisation
         )

@@ -94,7 +94,7 @@ class SuccessionRunner:
 
         def decide(referral: Referral, context: ChangeContext) -> ReferralChange | None:
             before.append(referral)
-            return hand_over(referral, context, succession)
+            return hand_over(referral, context, succession, had_claim=move.had_claim)
 
         async def keep(transaction: Transaction, change: ReferralChange) -> None:
             await _insert_handover(transaction, succession, before[-1], change)

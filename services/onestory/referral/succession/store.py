@@ -16,10 +16,11 @@ from onestory.shared.postgres.database import Queries, Transaction
 
 
 class Move(NamedTuple):
-    """A referral, and the succession that moves it."""
+    """A referral, and the succession that moves it. `had_claim`: the former user's claim has ended with the role."""
 
     referral_id: str
     succession: DirectorySuccession
+    had_claim: bool
 
 
 class StrandedReferral(NamedTuple):
@@ -33,23 +34,46 @@ class StrandedReferral(NamedTuple):
 _MOVES = """
     with now_in_force as (
         select * from referral.succession where coalesce(starts_at <= $1, true)
+    ), ended_claim as (
+        -- The last word about who works on a referral is that the claim of a user ended with the role.
+        select r.person_key, r.referral_id, s.succession_id, s.old_team
+        from now_in_force s
+        join referral.referral r
+            on r.is_open and r.claimed_by = '' and s.kind = 'user' and r.recipient_team = s.old_team
+        cross join lateral (
+            select action from referral.change c
+            where c.person_key = r.person_key and c.referral_id = r.referral_id
+                and c.action in ('claim', 'release', 'role-ended', 'claim-ended', 'hand-over')
+            order by version desc limit 1
+        ) last
+        cross join lateral (
+            select actor_subject from referral.change c
+            where c.person_key = r.person_key and c.referral_id = r.referral_id and c.action = 'claim'
+            order by version desc limit 1
+        ) claim
+        where last.action in ('role-ended', 'claim-ended') and claim.actor_subject = s.old_user
     ), found as (
-        select r.referral_id, r.requester_organisation, s.*
+        select r.referral_id, r.requester_organisation, false as had_claim, s.*
         from now_in_force s join referral.referral r on r.is_open and s.kind = 'team' and (
             s.old_team in (r.sender_team, r.requester_team)
             or (s.old_team = r.recipient_team and r.status not in ('rejected', 'failed')))
         union all
-        select r.referral_id, r.requester_organisation, s.*
+        select r.referral_id, r.requester_organisation, false, s.*
         from now_in_force s join referral.referral r on r.is_open and s.kind = 'organisation' and (
             (r.requester_team = '' and r.requester_organisation = s.old_organisation)
             or (r.sender_team = '' and r.sender_organisation = s.old_organisation)
             or (r.recipient_team = '' and r.recipient_organisation = s.old_organisation
                 and r.status not in ('rejected', 'failed')))
         union all
-        select r.referral_id, r.requester_organisation, s.*
+        select r.referral_id, r.requester_organisation, false, s.*
         from now_in_force s join referral.referral r on r.is_open and s.kind = 'user' and (
             (r.claimed_by = s.old_user and r.recipient_team = s.old_team)
             or (r.requester_subject = s.old_user and r.requester_organisation = s.old_organisation))
+        union all
+        select r.referral_id, r.requester_organisation, true, s.*
+        from ended_claim e
+        join now_in_force s using (succession_id, old_team)
+        join referral.referral r using (person_key, referral_id)
     )
     select distinct on (found.referral_id) found.*
     from found
@@ -57,7 +81,7 @@ _MOVES = """
         and found.referral_id <> all($2::text[])
         and not exists (select from referral.handover h
             where h.succession_id = found.succession_id and h.referral_id = found.referral_id)
-    order by found.referral_id, found.kind, practices = '{}', found.succession_id
+    order by found.referral_id, found.kind, practices = '{}', found.succession_id, had_claim desc
     limit $3
 """
 
@@ -65,7 +89,7 @@ _MOVES = """
 async def moves(queries: Queries, now: datetime, failed: Collection[str], limit: int) -> list[Move]:
     """Open referrals that a succession has to move now, one succession for each. `failed` are left out."""
     rows = await queries.fetch(_MOVES, now, sorted(failed), limit)
-    return [Move(row["referral_id"], _succession(row)) for row in rows]
+    return [Move(row["referral_id"], _succession(row), row["had_claim"]) for row in rows]
 
 
 def _succession(row: Any) -> DirectorySuccession:
