@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, datetime
 from typing import Any
 
+from onestory.client.directory_parts import PARTS, checked, date_text, instant, items_of, local_id_of, ods_code, period
 from onestory.shared.errors import Malformed
 from onestory.shared.identity import DOS_SERVICE_SYSTEM, ODS_CODE_SYSTEM, SDS_USER_SYSTEM
 
@@ -24,39 +24,14 @@ _EXTENSION = f"{ONESTORY}/StructureDefinition"
 _JOB_ROLE = "https://fhir.hl7.org.uk/CodeSystem/UKCore-SDSJobRoleName"
 _ROLES = "http://hl7.org/fhir/organization-role"
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_LOCAL_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
-
-_KEYS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "organisations": (("ods", "name"), ("kind", "active")),
-    "networks": (("code", "name"), ("members", "active")),
-    "members": (("practice",), ("from", "until")),
-    "teams": (
-        ("id", "organisation", "name"),
-        (
-            *("kind", "dos", "network", "serves", "eligibility", "open", "place", "postcode", "phone", "email"),
-            *("escalation", "active", "succeeded_by"),
-        ),
-    ),
-    "open": ((), ("days", "from", "until")),
-    "escalation": ((), ("name", "phone", "email")),
-    "succeeded_by": ((), ("team", "dos", "practices", "from")),
-    "roles": (
-        ("user", "name", "team"),
-        ("id", "code", "from", "until", "weekdays", "active", "handed_over_to"),
-    ),
-    "successions": (("practice", "successor"), ("from",)),
-    "providers": (("practice", "provider"), ("services", "from", "until")),
-}
-"""The keys of each part: those that it must have, and those that it may have."""
-_PARTS = ("organisations", "networks", "teams", "roles", "successions", "providers")
 
 
 def to_resources(document: Any, place: str) -> list[Json]:
     """Return the resources of a document. Raises `Malformed` with the place of what cannot be read."""
     if not isinstance(document, dict):
-        raise Malformed(f"{place}: write a mapping with {', '.join(_PARTS)}.")
-    if unknown := sorted(set(map(str, document)) - set(_PARTS)):
-        raise Malformed(f"{place}: unknown part {unknown[0]}. Write one of {', '.join(_PARTS)}.")
+        raise Malformed(f"{place}: write a mapping with {', '.join(PARTS)}.")
+    if unknown := sorted(set(map(str, document)) - set(PARTS)):
+        raise Malformed(f"{place}: unknown part {unknown[0]}. Write one of {', '.join(PARTS)}.")
     makers: Mapping[str, Callable[[Json, str], Iterator[Json]]] = {
         "organisations": _organisation,
         "networks": _network,
@@ -67,8 +42,8 @@ def to_resources(document: Any, place: str) -> list[Json]:
     }
     resources = [
         resource
-        for part in _PARTS
-        for item, where in _items(document, part, place)
+        for part in PARTS
+        for item, where in items_of(document, part, place)
         for resource in makers[part](item, where)
     ]
     counts = Counter((resource["resourceType"], resource["id"]) for resource in resources)
@@ -78,7 +53,7 @@ def to_resources(document: Any, place: str) -> list[Json]:
 
 
 def _organisation(item: Json, where: str) -> Iterator[Json]:
-    ods = _code(item["ods"], f"{where}.ods")
+    ods = ods_code(item["ods"], f"{where}.ods")
     yield _without_empty(
         resourceType="Organization",
         id=f"organisation-{ods}",
@@ -90,7 +65,7 @@ def _organisation(item: Json, where: str) -> Iterator[Json]:
 
 
 def _network(item: Json, where: str) -> Iterator[Json]:
-    code = _local_id(item["code"], f"{where}.code")
+    code = local_id_of(item["code"], f"{where}.code")
     yield {
         "resourceType": "Organization",
         "id": f"network-{code}",
@@ -104,16 +79,16 @@ def _network(item: Json, where: str) -> Iterator[Json]:
         for index, each in enumerate(item.get("members", []))
     ]
     for member, place in members:
-        _check(member, "members", place)
+        checked(member, "members", place)
     times = Counter(member["practice"] for member, _ in members)
     for member, place in members:
-        practice = _code(member["practice"], f"{place}.practice")
+        practice = ods_code(member["practice"], f"{place}.practice")
         again = f"-{member.get('from', 'first')}" if times[member["practice"]] > 1 else ""
         yield _without_empty(
             resourceType="OrganizationAffiliation",
-            id=_local_id(f"member-{practice}-{code}{again}", place),
+            id=local_id_of(f"member-{practice}-{code}{again}", place),
             active=True,
-            period=_period(member, place),
+            period=period(member, place),
             organization=_logical("Organization", CARE_NETWORK, code),
             participatingOrganization=_logical("Organization", ODS_CODE_SYSTEM, practice),
             code=[_concept(_ROLES, "member")],
@@ -121,12 +96,15 @@ def _network(item: Json, where: str) -> Iterator[Json]:
 
 
 def _provider(item: Json, where: str) -> Iterator[Json]:
-    practice, provider = _code(item["practice"], f"{where}.practice"), _code(item["provider"], f"{where}.provider")
+    practice, provider = (
+        ods_code(item["practice"], f"{where}.practice"),
+        ods_code(item["provider"], f"{where}.provider"),
+    )
     yield _without_empty(
         resourceType="OrganizationAffiliation",
         id=f"serves-{practice}-{provider}",
         active=True,
-        period=_period(item, where),
+        period=period(item, where),
         organization=_logical("Organization", ODS_CODE_SYSTEM, practice),
         participatingOrganization=_logical("Organization", ODS_CODE_SYSTEM, provider),
         code=[_concept(_ROLES, "provider")],
@@ -135,7 +113,10 @@ def _provider(item: Json, where: str) -> Iterator[Json]:
 
 
 def _team(item: Json, where: str) -> Iterator[Json]:
-    local_id, organisation = _local_id(item["id"], f"{where}.id"), _code(item["organisation"], f"{where}.organisation")
+    local_id, organisation = (
+        local_id_of(item["id"], f"{where}.id"),
+        ods_code(item["organisation"], f"{where}.organisation"),
+    )
     if "place" in item:
         yield _without_empty(
             resourceType="Location",
@@ -157,27 +138,46 @@ def _team(item: Json, where: str) -> Iterator[Json]:
         name=item["name"],
         telecom=[{"system": name, "value": str(item[name])} for name in ("phone", "email") if name in item],
         eligibility=[{"comment": item["eligibility"]}] if "eligibility" in item else [],
-        availableTime=[_opening(each, where) for each, where in _items(item, "open", where)],
+        availableTime=[_opening(each, where) for each, where in items_of(item, "open", where)],
     )
+    yield from _slots(item, local_id, where)
+
+
+def _slots(item: Json, local_id: str, where: str) -> Iterator[Json]:
+    """The Schedule and the Slots of a team: the times that it offers."""
+    slots = list(items_of(item, "slots", where))
+    if slots:
+        actor = [{"reference": f"HealthcareService/{local_id}"}]
+        yield {"resourceType": "Schedule", "id": f"schedule-{local_id}", "active": True, "actor": actor}
+    for slot, place in slots:
+        start, end = (instant(slot[name], f"{place}.{name}") for name in ("start", "end"))
+        yield {
+            "resourceType": "Slot",
+            "id": local_id_of(f"slot-{local_id}-{start:%Y%m%d%H%M}", place),
+            "schedule": {"reference": f"Schedule/schedule-{local_id}"},
+            "status": slot.get("status", "free"),
+            "start": start.isoformat(),
+            "end": end.isoformat(),
+        }
 
 
 def _team_extensions(item: Json, where: str) -> Iterator[Json]:
     if "network" in item:
         yield {"url": f"{_EXTENSION}/team-network", "valueString": str(item["network"])}
     for index, practice in enumerate(item.get("serves", [])):
-        served = _identifier(ODS_CODE_SYSTEM, _code(practice, f"{where}.serves[{index}]"))
+        served = _identifier(ODS_CODE_SYSTEM, ods_code(practice, f"{where}.serves[{index}]"))
         yield {"url": f"{_EXTENSION}/practice-served", "valueIdentifier": served}
     if "escalation" in item:
-        contact = _check(item["escalation"], "escalation", f"{where}.escalation")
+        contact = checked(item["escalation"], "escalation", f"{where}.escalation")
         telecom = [{"system": name, "value": str(contact[name])} for name in ("phone", "email") if name in contact]
         value = _without_empty(name=contact.get("name"), telecom=telecom)
         yield {"url": f"{_EXTENSION}/escalation-contact", "valueContactDetail": value}
 
 
 def _successors(item: Json, where: str) -> Iterator[Json]:
-    for successor, place in _items(item, "succeeded_by", where):
+    for successor, place in items_of(item, "succeeded_by", where):
         reference = (
-            {"reference": f"HealthcareService/{_local_id(successor['team'], place)}"}
+            {"reference": f"HealthcareService/{local_id_of(successor['team'], place)}"}
             if "team" in successor
             else _logical("HealthcareService", DOS_SERVICE_SYSTEM, str(successor.get("dos", "")))
         )
@@ -185,7 +185,7 @@ def _successors(item: Json, where: str) -> Iterator[Json]:
 
 
 def _succession(item: Json, where: str) -> Iterator[Json]:
-    old, new = _code(item["practice"], f"{where}.practice"), _code(item["successor"], f"{where}.successor")
+    old, new = (ods_code(item[name], f"{where}.{name}") for name in ("practice", "successor"))
     ends, follows = (_logical("Organization", ODS_CODE_SYSTEM, code) for code in (old, new))
     yield {
         "resourceType": "Organization",
@@ -201,9 +201,9 @@ def _succeeded_by(successor: Json, predecessor: Json | None, item: Json, where: 
     if predecessor:
         parts.append({"url": "predecessor", "valueReference": predecessor})
     for practice in item.get("practices", []):
-        parts.append({"url": "practice", "valueIdentifier": _identifier(ODS_CODE_SYSTEM, _code(practice, where))})
+        parts.append({"url": "practice", "valueIdentifier": _identifier(ODS_CODE_SYSTEM, ods_code(practice, where))})
     if "from" in item:
-        parts.append({"url": "from", "valueDateTime": _date(item["from"], f"{where}.from")})
+        parts.append({"url": "from", "valueDateTime": date_text(item["from"], f"{where}.from")})
     return {"url": f"{_EXTENSION}/succeeded-by", "extension": parts}
 
 
@@ -216,10 +216,10 @@ def _role(item: Json, where: str) -> Iterator[Json]:
     successor = {"url": "successor", "valueReference": _logical("Practitioner", SDS_USER_SYSTEM, str(heir))}
     yield _without_empty(
         resourceType="PractitionerRole",
-        id=_local_id(item.get("id", f"role-{user}-{team}"), f"{where}.id"),
+        id=local_id_of(item.get("id", f"role-{user}-{team}"), f"{where}.id"),
         extension=[{"url": f"{_EXTENSION}/succeeded-by", "extension": [successor]}] if heir else [],
         active=item.get("active", True),
-        period=_period(item, where),
+        period=period(item, where),
         practitioner={**_logical("Practitioner", SDS_USER_SYSTEM, user), "display": item["name"]},
         code=[_concept(_JOB_ROLE, str(item["code"]))] if "code" in item else [],
         healthcareService=[_team_reference(team)],
@@ -247,60 +247,6 @@ def _opening(item: Json, where: str) -> Json:
     return _without_empty(
         daysOfWeek=list(item.get("days", [])), availableStartTime=time("from"), availableEndTime=time("until")
     )
-
-
-def _items(owner: Json, part: str, place: str) -> Iterator[tuple[Json, str]]:
-    """The items of a list, checked, each with its place."""
-    where = f"{place}: {part}" if part in _PARTS else f"{place}.{part}"
-    items = owner.get(part) or []
-    if not isinstance(items, list):
-        raise Malformed(f"{where}: write a list.")
-    for index, item in enumerate(items):
-        yield _check(item, part, f"{where}[{index}]"), f"{where}[{index}]"
-
-
-def _check(item: Any, part: str, where: str) -> Json:
-    required, optional = _KEYS[part]
-    if not isinstance(item, dict):
-        raise Malformed(f"{where}: write a mapping with {', '.join((*required, *optional))}.")
-    if unknown := sorted(set(map(str, item)) - {*required, *optional}):
-        raise Malformed(f"{where}: unknown key {unknown[0]}. Write one of {', '.join((*required, *optional))}.")
-    if missing := [name for name in required if item.get(name) in (None, "")]:
-        raise Malformed(f"{where}: {missing[0]} is missing.")
-    for name in ("serves", "practices", "weekdays", "members", "services", "days"):
-        if not isinstance(item.get(name, []), list):
-            raise Malformed(f"{where}.{name}: write a list.")
-    return item
-
-
-def _period(item: Json, where: str) -> Json:
-    names = (("start", "from"), ("end", "until"))
-    return {fhir: _date(item[name], f"{where}.{name}") for fhir, name in names if item.get(name) is not None}
-
-
-def _date(value: Any, where: str) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, date):
-        return value.isoformat()
-    if not re.fullmatch(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d))?)?)?", str(value)):
-        raise Malformed(f"{where}: {value} is no date. Write 2026-04-01.")
-    return str(value)
-
-
-def _code(value: Any, where: str) -> str:
-    code = str(value).strip().upper()
-    if not re.fullmatch(r"[A-Z0-9]{1,20}", code):
-        raise Malformed(
-            f"{where}: {value} is no ODS code. Write letters and digits, in quotes where it has digits only."
-        )
-    return code
-
-
-def _local_id(value: Any, where: str) -> str:
-    if not _LOCAL_ID.fullmatch(str(value)):
-        raise Malformed(f"{where}: {value} is no id. Write up to 64 letters, digits, '-' and '.'.")
-    return str(value)
 
 
 def _identifier(system: str, value: str) -> Json:

@@ -177,6 +177,8 @@ _TABLES = (
     "dos_claim",
     "dos_owner",
     "practice_served_before",
+    "directory_schedule",
+    "directory_slot",
 )
 _ALL = (*_TABLES, "affiliation", "organisation", "team", "role")
 

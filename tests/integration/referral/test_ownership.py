@@ -147,3 +147,24 @@ def test_a_former_authority_counts_no_more(room: Room, dsn: str) -> None:
     with postgres_database.connect(dsn, "referral") as connection:
         write_authorities(connection, ["Q99"])
     assert serving_practice(room) == []
+
+
+def test_an_authority_offers_slots_of_a_team_and_a_stranger_does_not(room: Room, dsn: str) -> None:
+    def offered(number: int, source: Source) -> list[DirectoryChanged]:
+        schedule = {"actor": [DOS]}
+        slot = {
+            "schedule": reference("Schedule", "schedule", source),
+            "status": "free",
+            "start": "2027-01-04T09:00:00Z",
+            "end": "2027-01-04T09:30:00Z",
+        }
+        return [
+            said(number, "Schedule", "schedule", schedule, source=source),
+            said(number + 1, "Slot", "slot", slot, source=source),
+        ]
+
+    room.project([nurses(1), evil(2), *offered(10, ATTACKER), *offered(20, AUTHORITY)])
+
+    with postgres_database.connect(dsn, "referral") as connection:
+        found = connection.execute("select organisation, team_id, slot_id from slot").fetchall()
+    assert found == [("RZ1", NURSES, id_of("Slot", "slot", AUTHORITY))]

@@ -37,6 +37,9 @@ teams:
     place: Harbour House
     postcode: ZZ99 1AA
     phone: 01632 960001
+    slots:
+      - {start: 2026-12-07T09:00:00Z, end: 2026-12-07T09:15:00Z}
+      - {start: "2026-12-07T10:15:00+01:00", end: "2026-12-07T10:30:00+01:00", status: busy}
     escalation: {name: Duty manager, phone: 01632 960002}
   - id: old-link-workers
     organisation: VA1
@@ -73,6 +76,9 @@ def test_every_part_becomes_valid_fhir() -> None:
         "OrganizationAffiliation/serves-A81001-RZ1",
         "PractitionerRole/role-555000000001-link-workers",
         "PractitionerRole/role-555000000002-2000099002",
+        "Schedule/schedule-link-workers",
+        "Slot/slot-link-workers-202612070900",
+        "Slot/slot-link-workers-202612071015",
     ]
     for resource in found.values():
         assert fhirkit.validate(orjson.dumps(with_load_identifier(resource)).decode()) == []
@@ -100,6 +106,7 @@ def test_every_part_becomes_valid_fhir() -> None:
         ("roles: [{user: '5', name: A, team: x, weekdays: [tuesday]}]", "tuesday is no day"),
         ("teams: [{id: x, organisation: RZ1, name: y, open: [{from: 9:30}]}]", "write a time in quotes"),
         ("teams: [{id: x, organisation: RZ1, name: y}, {id: x, organisation: RZ1, name: z}]", "stands there twice"),
+        ("teams: [{id: x, organisation: R1, name: y, slots: [{start: nine, end: ten}]}]", "nine is no instant"),
         ("[]", "write a mapping"),
     ],
 )
