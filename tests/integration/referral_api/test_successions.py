@@ -154,7 +154,9 @@ def test_nobody_hands_referrals_to_another_organisation_but_an_authority(
     authority.put(f"/fhir/Organization/{resource['id']}", json=resource, headers=FHIR).raise_for_status()
     with services.client("RZ2") as successor:
         until(lambda: owner(successor, task) == new, 30)
-    assert read(nurses, task).status_code == 404
+        tag = read(successor, task).headers["ETag"]
+        assert act(nurses, task, "accept", tag).status_code == 404
+        assert act(successor, task, "accept", tag).status_code == 200
 
 
 def test_a_practice_is_succeeded_by_another(
@@ -170,8 +172,6 @@ def test_a_practice_is_succeeded_by_another(
 
         until(lambda: read(after, task).status_code == 200, 30)
 
-        refused = act(before, task, "cancel", read(after, task).headers["ETag"], {"name": "reason", "valueString": "x"})
-        assert refused.status_code == 404
         assert notices(after, task)[0] == notices(nurses, task)[0] == "referral-handed-over"
         assert [row["task"] for row in after.get(f"/worklists/organisations/{new}").json()["rows"]] == [task]
         cancelled = act(
@@ -240,8 +240,8 @@ def test_a_claim_ends_with_the_role_and_the_team_is_told(
 
     publish(active=False)
 
-    until(lambda: "role-ended" in notices(nurses, task), 30)
-    assert "role-ended" not in notices(surgery, task)
+    until(lambda: "referral-claim-ended" in notices(nurses, task), 30)
+    assert "referral-claim-ended" not in notices(surgery, task)
     (row,) = nurses.get(f"/worklists/teams/{team}").json()["rows"]
     assert row["claimedBy"] is None
 

@@ -11,7 +11,6 @@ from onestory.referral.directory.successions import SuccessionKind
 from onestory.referral.lifecycle.model import CLOCK_SUBJECT, Action, ChangeContext, Referral, Side
 from onestory.referral.succession.domain import (
     DirectorySuccession,
-    end_claim,
     hand_over,
     handover_summary,
     tell_of_closed_team,
@@ -72,6 +71,21 @@ def test_a_team_that_passed_it_on_is_replaced_as_its_holder() -> None:
     assert None not in [notice.party for notice in change.notices]
 
 
+def test_a_practice_is_replaced_on_the_requesters_side_and_the_requester_stays() -> None:
+    new = Party("A81099")
+    merger = DirectorySuccession("s4", SuccessionKind.ORGANISATION, PRACTICE, new)
+    before = replace(sent(), practice="A81098")
+
+    change = hand_over(before, clock(), merger)
+
+    assert change is not None
+    assert same_but(change.referral) == same_but(before, referrer=new, sender=new)
+    assert {notice.party for notice in change.notices} >= {PRACTICE, PHYSIO, new}
+    moved = hand_over(replace(before, practice=PRACTICE.organisation), clock(), merger)
+    assert moved is not None
+    assert (moved.referral.referrer, moved.referral.practice) == (new, "")
+
+
 @pytest.mark.parametrize("steps", [((Action.REJECT, RECIPIENT),), ((Action.CANCEL, Side.REQUESTER),)])
 def test_what_was_given_back_or_has_ended_does_not_move(steps: tuple[tuple[Action, Side], ...]) -> None:
     assert hand_over(after(sent(), *steps), clock(), MERGED) is None
@@ -111,17 +125,6 @@ def test_a_closed_team_is_told_of_to_all_parties_but_not_to_the_person() -> None
     assert same_but(change.referral) == same_but(sent())
     assert tell_of_closed_team(sent(), clock(), "another") is None
     assert tell_of_closed_team(sent("draft"), clock(), PHYSIO.team) is None
-
-
-def test_a_claim_ends_and_only_the_team_is_told() -> None:
-    claimed = replace(after(sent(), (Action.ACCEPT, RECIPIENT)), claimed_by="ada")
-
-    change = end_claim(claimed, clock(), "ada")
-
-    assert change is not None
-    assert change.referral.claimed_by == ""
-    assert [notice.party for notice in change.notices] == [PHYSIO]
-    assert end_claim(claimed, clock(), "bea") is None
 
 
 def test_the_summary_is_the_state_before_the_handover() -> None:

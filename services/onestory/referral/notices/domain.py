@@ -39,7 +39,6 @@ NOTICE_CODES = {
     "person-death-stated-withdrawn": "person-death-stated-withdrawn",
     "hand-over": "referral-handed-over",
     "team-closed": "team-closed",
-    "role-ended": "role-ended",
     "message": "referral-message",
     "ask": "referral-question",
     "answer": "referral-answered",

@@ -13,14 +13,21 @@ from datetime import datetime
 from onestory.referral.appointments.model import appointment_to_json, shown_appointment, upcoming
 from onestory.referral.directory.successions import SuccessionKind
 from onestory.referral.lifecycle.decide import build_change
-from onestory.referral.lifecycle.model import ChangeContext, Json, Referral, ReferralChange, ReferralKind, Status
+from onestory.referral.lifecycle.model import (
+    ChangeContext,
+    Json,
+    Referral,
+    ReferralChange,
+    ReferralKind,
+    Status,
+    requesting_parties,
+)
 from onestory.referral.notices.domain import NOTICE_CODES
 from onestory.shared.events import Notice, Party
 from onestory.shared.fhir.dates import format_instant
 
 HAND_OVER = "hand-over"
 TEAM_CLOSED = "team-closed"
-ROLE_ENDED = "role-ended"
 """The actions of these changes, in the history of a referral."""
 _GIVEN_BACK = frozenset({Status.REJECTED, Status.FAILED})
 
@@ -71,9 +78,14 @@ def _moved(referral: Referral, succession: DirectorySuccession, *, had_claim: bo
     def successor(party: Party) -> Party:
         return succession.new if party == succession.old else party
 
+    referrer, practice = successor(referral.referrer), referral.practice
+    if practice:
+        practice = successor(Party(practice)).organisation
+    # The requester itself never changes: the ids of the resources follow from it.
     return replace(
         referral,
-        requester=successor(referral.requester),
+        referrer=referrer,
+        practice="" if Party(practice) == referrer else practice,
         sender=successor(referral.sender),
         # A team that gave the referral back has nothing to do with it: its successor may still be asked.
         recipient=referral.recipient if referral.status in _GIVEN_BACK else successor(referral.recipient),
@@ -93,17 +105,6 @@ def tell_of_closed_team(referral: Referral, context: ChangeContext, team_id: str
     return replace(change, reason="", notices=_notices(referral, after, TEAM_CLOSED, tell_person=False))
 
 
-def end_claim(referral: Referral, context: ChangeContext, user: str) -> ReferralChange | None:
-    """Return the change that frees a referral from the claim of a user whose role has ended; None without a claim."""
-    if not referral.is_open or referral.claimed_by != user:
-        return None
-    after = replace(referral, version=referral.version + 1, claimed_by="")
-    change = build_change(referral, after, ROLE_ENDED, context)
-    # It concerns the team alone: the other side never learns who works on a referral.
-    told = Notice("recipient", referral.recipient, NOTICE_CODES[ROLE_ENDED])
-    return replace(change, reason="", notices=(told,))
-
-
 def _notices(before: Referral, after: Referral, action: str, *, tell_person: bool) -> tuple[Notice, ...]:
     """One notice for each party before and after, and for the person whose team is another one now."""
     code = NOTICE_CODES[action]
@@ -115,7 +116,7 @@ def _notices(before: Referral, after: Referral, action: str, *, tell_person: boo
 
 def _parties(before: Referral, after: Referral) -> Iterator[Party]:
     for referral in (after, before):
-        yield referral.requester
+        yield from requesting_parties(referral)
         yield referral.sender
         if referral.sent_at is not None:
             # The recipient gets no notice about a draft: it has not been sent yet.
@@ -123,7 +124,7 @@ def _parties(before: Referral, after: Referral) -> Iterator[Party]:
 
 
 def _part(party: Party, after: Referral) -> str:
-    if party == after.requester:
+    if party in (after.requester, after.referrer):
         return "requester"
     return "holder" if party == after.holder else "recipient"
 
@@ -140,7 +141,7 @@ def handover_summary(referral: Referral, at: datetime) -> Json:
         "priority": referral.priority,
         "status": str(referral.status),
         "businessStatus": referral.business_status,
-        "requester": referral.requester.organisation,
+        "requester": referral.referrer.organisation,
         "holder": _party(referral.holder),
         "nextActor": _party(referral.next_actor),
         "sent": referral.sent_at and format_instant(referral.sent_at),

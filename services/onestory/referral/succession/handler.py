@@ -1,4 +1,4 @@
-"""Carries out successions, tells of closed teams, and ends the claims of former members, in a loop.
+"""Carries out successions and tells of closed teams, in a loop.
 
 It looks for open referrals that still stand where they no longer belong. So a referral that was being made while a team
 closed is found too, and a restart loses nothing. Each change is made once, under its person's lock.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
@@ -24,12 +24,11 @@ from onestory.referral.metrics import run_periodically
 from onestory.referral.succession import store as succession_store
 from onestory.referral.succession.domain import (
     DirectorySuccession,
-    end_claim,
     hand_over,
     handover_summary,
     tell_of_closed_team,
 )
-from onestory.referral.succession.store import Move, StrandedReferral
+from onestory.referral.succession.store import StrandedReferral, SuccessionMove
 from onestory.shared.errors import Unavailable
 from onestory.shared.identity import Keys
 from onestory.shared.kafka.codec import Codec
@@ -66,8 +65,7 @@ class SuccessionRunner:
         while page := await succession_store.moves(self._database, now, failed, _PAGE):
             for move in page:
                 changed += await self._move(move, failed)
-        changed += await self._tell(succession_store.at_closed_teams, self._tell_of_closed_team, now)
-        changed += await self._tell(succession_store.claims_of_former_members, self._end_claim, now)
+        changed += await self._tell_of_closed_teams(now)
         async with self._database.transaction() as transaction:
             await succession_store.forget_open_teams(transaction)
             if self._ticks % _REFRESH_EVERY == 0:
@@ -75,21 +73,16 @@ class SuccessionRunner:
         self._ticks += 1
         return changed
 
-    async def _tell(
-        self,
-        waiting: Callable[[Database, datetime, int], Awaitable[list[StrandedReferral]]],
-        change: Callable[[StrandedReferral], Awaitable[bool]],
-        now: datetime,
-    ) -> int:
+    async def _tell_of_closed_teams(self, now: datetime) -> int:
         changed = 0
-        while page := await waiting(self._database, now, _PAGE):
-            done = sum([await change(each) for each in page])
+        while page := await succession_store.at_closed_teams(self._database, now, _PAGE):
+            done = sum([await self._tell_of_closed_team(each) for each in page])
             changed += done
             if not done:
                 break
         return changed
 
-    async def _move(self, move: Move, failed: set[str]) -> bool:
+    async def _move(self, move: SuccessionMove, failed: set[str]) -> bool:
         succession, before = move.succession, list[Referral]()
 
         def decide(referral: Referral, context: ChangeContext) -> ReferralChange | None:
@@ -108,12 +101,9 @@ class SuccessionRunner:
 
     async def _tell_of_closed_team(self, waiting: StrandedReferral) -> bool:
         async def keep(transaction: Transaction, _: ReferralChange) -> None:
-            await succession_store.insert_told(transaction, waiting.subject, waiting.referral_id)
+            await succession_store.insert_told(transaction, waiting.team_id, waiting.referral_id)
 
-        return await self._change(waiting.referral_id, partial(tell_of_closed_team, team_id=waiting.subject), keep)
-
-    async def _end_claim(self, waiting: StrandedReferral) -> bool:
-        return await self._change(waiting.referral_id, partial(end_claim, user=waiting.subject), None)
+        return await self._change(waiting.referral_id, partial(tell_of_closed_team, team_id=waiting.team_id), keep)
 
     async def _change(self, referral_id: str, decide: Decide, also: AlsoWrite | None) -> bool:
         try:

@@ -15,7 +15,7 @@ from onestory.shared.events import Party
 from onestory.shared.postgres.database import Queries, Transaction
 
 
-class Move(NamedTuple):
+class SuccessionMove(NamedTuple):
     """A referral, and the succession that moves it. `had_claim`: the former user's claim has ended with the role."""
 
     referral_id: str
@@ -24,10 +24,10 @@ class Move(NamedTuple):
 
 
 class StrandedReferral(NamedTuple):
-    """A referral with the team that is closed, or with the user whose role has ended."""
+    """A referral whose team is closed."""
 
     referral_id: str
-    subject: str
+    team_id: str
 
 
 # A succession for named practices goes before the one for all others. A succession moves a referral once.
@@ -43,7 +43,7 @@ _MOVES = """
         cross join lateral (
             select action from referral.change c
             where c.person_key = r.person_key and c.referral_id = r.referral_id
-                and c.action in ('claim', 'release', 'role-ended', 'claim-ended', 'hand-over')
+                and c.action in ('claim', 'release', 'claim-ended', 'hand-over')
             order by version desc limit 1
         ) last
         cross join lateral (
@@ -51,16 +51,17 @@ _MOVES = """
             where c.person_key = r.person_key and c.referral_id = r.referral_id and c.action = 'claim'
             order by version desc limit 1
         ) claim
-        where last.action in ('role-ended', 'claim-ended') and claim.actor_subject = s.old_user
+        where last.action = 'claim-ended' and claim.actor_subject = s.old_user
     ), found as (
         select r.referral_id, r.requester_organisation, false as had_claim, s.*
         from now_in_force s join referral.referral r on r.is_open and s.kind = 'team' and (
-            s.old_team in (r.sender_team, r.requester_team)
+            s.old_team in (r.sender_team, r.referrer_team)
             or (s.old_team = r.recipient_team and r.status not in ('rejected', 'failed')))
         union all
         select r.referral_id, r.requester_organisation, false, s.*
         from now_in_force s join referral.referral r on r.is_open and s.kind = 'organisation' and (
-            (r.requester_team = '' and r.requester_organisation = s.old_organisation)
+            (r.referrer_team = '' and r.referrer_organisation = s.old_organisation)
+            or r.practice = s.old_organisation
             or (r.sender_team = '' and r.sender_organisation = s.old_organisation)
             or (r.recipient_team = '' and r.recipient_organisation = s.old_organisation
                 and r.status not in ('rejected', 'failed')))
@@ -86,10 +87,10 @@ _MOVES = """
 """
 
 
-async def moves(queries: Queries, now: datetime, failed: Collection[str], limit: int) -> list[Move]:
+async def moves(queries: Queries, now: datetime, failed: Collection[str], limit: int) -> list[SuccessionMove]:
     """Open referrals that a succession has to move now, one succession for each. `failed` are left out."""
     rows = await queries.fetch(_MOVES, now, sorted(failed), limit)
-    return [Move(row["referral_id"], _succession(row), row["had_claim"]) for row in rows]
+    return [SuccessionMove(row["referral_id"], _succession(row), row["had_claim"]) for row in rows]
 
 
 def _succession(row: Any) -> DirectorySuccession:
@@ -170,23 +171,6 @@ async def forget_open_teams(transaction: Transaction) -> None:
         """delete from referral.closed_team_told told using referral.team t
            where t.team_id = told.team_id and t.active"""
     )
-
-
-async def claims_of_former_members(queries: Queries, now: datetime, limit: int) -> list[StrandedReferral]:
-    """Open referrals that a user claims whose roles at the team have all ended or were withdrawn."""
-    rows = await queries.fetch(
-        """select r.referral_id, r.claimed_by
-           from referral.referral r
-           where r.is_open and r.claimed_by <> ''
-               and exists (select from referral.role o where o.subject = r.claimed_by and o.team_id = r.recipient_team)
-               and not exists (select from referral.role o
-                   where o.subject = r.claimed_by and o.team_id = r.recipient_team and o.active
-                       and coalesce(o.ends_at > $1, true))
-           order by r.referral_id limit $2""",
-        now,
-        limit,
-    )
-    return [StrandedReferral(*row) for row in rows]
 
 
 class StoredHandover(NamedTuple):

@@ -37,7 +37,7 @@ class EndedClaim:
 
 
 async def ended_claims(queries: Queries, now: datetime, limit: int) -> list[EndedClaim]:
-    """Claims of users whose roles at the team have ended, at most `limit`."""
+    """Claims of users whose roles at the team have ended, at most `limit`. Those with a successor are handed over."""
     rows = await queries.fetch(
         """select r.referral_id, r.recipient_organisation, r.recipient_team, r.claimed_by from referral.referral r
            where r.is_open and r.claimed_by <> '' and exists (
@@ -48,6 +48,9 @@ async def ended_claims(queries: Queries, now: datetime, limit: int) -> list[Ende
                select from referral.role here where here.subject = r.claimed_by and here.team_id = r.recipient_team
                    and here.active and (here.starts_at is null or here.starts_at <= $1)
                    and (here.ends_at is null or here.ends_at > $1)
+           ) and not exists (
+               select from referral.succession heir where heir.kind = 'user' and heir.old_user = r.claimed_by
+                   and heir.old_team = r.recipient_team and (heir.starts_at is null or heir.starts_at <= $1)
            ) limit $2""",
         now,
         limit,
