@@ -56,7 +56,7 @@ COMMANDS: dict[str, CliCommand] = {
     # for publishers
     "publish": CliCommand("onestory.client.publish", "publish FHIR files"),
     "directory": CliCommand(
-        "onestory.client.directory", "load organisations, networks, teams and roles from YAML or FHIR files"
+        "onestory.client.directory", "load a directory from YAML or FHIR files; show it as it was at a date"
     ),
     "sample": CliCommand("onestory.sample.main", "write a synthetic care network as FHIR Bundles"),
     # for teams

@@ -1,10 +1,14 @@
-"""`onestory directory load FILE|FOLDER`: publishes a directory from YAML or FHIR files, and shows what that changes."""
+"""`onestory directory load FILE|FOLDER` publishes a directory from YAML or FHIR files, and shows what that changes.
+
+`onestory directory show` prints the directory as it is, or as it was at a date.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +18,9 @@ import yaml
 from onestory.client.directory_changes import LOADED, ResourceChange, changes, load_value, with_load_identifier
 from onestory.client.directory_yaml import Json, refuse_duplicates, to_resources
 from onestory.client.target import find_target
+from onestory.shared.display import printable_text
 from onestory.shared.errors import Malformed, NotFound, Unavailable, Unprocessable
+from onestory.shared.fhir.dates import parse_instant, uk_day
 from onestory.shared.fhir.definitions import directory_types
 
 _SUFFIXES = (".yaml", ".yml", ".json", ".ndjson")
@@ -22,6 +28,7 @@ _FULL_URL = "https://directory.example.org/fhir"
 _SEARCHED_TOGETHER = 20
 _PUBLISHED_TOGETHER = 500
 _TIMEOUT_S = 60.0
+_INSTANT = timedelta(milliseconds=1)
 
 _Item = TypeVar("_Item")
 
@@ -39,9 +46,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     load.add_argument("--base-url", metavar="URL", help="default: ONESTORY_BASE_URL, else the embedded stack")
     load.add_argument("--token", metavar="T", help="default: ONESTORY_TOKEN, else one from the embedded stack")
 
+    show = commands.add_parser("show", help="print networks, members, teams and successions as they were at a date")
+    show.add_argument("--at", default="", metavar="DATE", help="a date or an instant (default: now)")
+    show.add_argument("--json", action="store_true", help="print the answer as JSON")
+    show.add_argument("--org", default="", metavar="ODS", help="organisation of the embedded stack's token")
+    show.add_argument("--base-url", metavar="URL", help="default: ONESTORY_BASE_URL, else the embedded stack")
+    show.add_argument("--token", metavar="T", help="default: ONESTORY_TOKEN, else one from the embedded stack")
+
 
 def run(args: argparse.Namespace) -> int:
-    """Load the files. Returns 0; raises a `OneStoryError` where a file cannot be read, or the server refuses."""
+    """Load files, or show the directory. Returns 0; raises a `OneStoryError` where that is not possible."""
+    return _load(args) if args.action == "load" else _show(args)
+
+
+def _show(args: argparse.Namespace) -> int:
+    target = find_target(args.base_url, args.token)
+    token, _ = _credentials(target.token, args.org)
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=target.base_url, headers=headers, timeout=_TIMEOUT_S, trust_env=False) as http:
+        answer = _answer(http, "GET", "/directory/topology", params={"at": args.at} if args.at else {}).json()
+    print(json.dumps(answer) if args.json else "\n".join(_topology_lines(answer)))
+    return 0
+
+
+def _topology_lines(answer: Json) -> Iterator[str]:
+    """The topology as text. Names are printed without control characters: anybody may publish one."""
+    yield f"The directory at {answer['at']}"
+    for network in answer["networks"]:
+        yield f"network {network['network']}  {printable_text(network['name'])}"
+        for member in network["members"]:
+            times = f"{_day(member.get('starts'))} to {_day(member.get('ends'), _INSTANT)}"
+            yield f"    {member['organisation']}  {times}  {printable_text(member.get('name', ''))}".rstrip()
+    for team in answer["teams"]:
+        closed = "" if team["active"] else "  (closed)"
+        yield f"team {team['team']}  {team['organisation']}  {printable_text(team['name'])}{closed}"
+    for each in answer["successions"]:
+        old, new = ("/".join(each[side].values()) for side in ("old", "new"))
+        limit = f"  for {', '.join(each['practices'])}" if each.get("practices") else ""
+        yield f"succession of a {each['kind']}: {old} -> {new}{limit}"
+
+
+def _day(instant: str | None, before: timedelta = timedelta()) -> str:
+    """The day in the UK of an instant, or of the moment before it."""
+    return uk_day(parse_instant(instant) - before).isoformat() if instant else "..."
+
+
+def _load(args: argparse.Namespace) -> int:
     resources = [with_load_identifier(resource) for resource in read_resources(args.paths)]
     target = find_target(args.base_url, args.token)
     token, organisation = _credentials(target.token, args.org)

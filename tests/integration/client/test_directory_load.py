@@ -68,6 +68,16 @@ roles: [{{user: "555{suffix}", name: Ada, team: new-{suffix}, weekdays: [tue]}}]
     assert "0 new, 1 changed" in load()
     assert "7 unchanged" in load()
 
+    shown = "directory", "show", "--base-url", services.base_url, "--token", services.token("A81001")
+    assert main([*shown]) == 0
+    printed = capsys.readouterr().out
+    assert f"network net-{suffix}  Network" in printed
+    assert "    A81001  2026-04-01 to ..." in printed
+    assert f"Befrienders {suffix}" in printed
+    assert main([*shown, "--at", "2026-03-31"]) == 0
+    assert f"net-{suffix}" not in capsys.readouterr().out
+    assert main([*shown, "--at", "soon"]) == 1
+
 
 def test_a_mistake_publishes_nothing(services: Services, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.yaml").write_text("teams: [{id: x, organisation: RZ1, nam: y}]")
