@@ -70,11 +70,7 @@ def one(said: Json, resource_type: str) -> Json:
 def new_service(services: Services, organisation: str = RECEIVER) -> str:
     """Publish a team of this organisation with a new DoS id, and return that DoS id."""
     dos_id = f"20{next(_services):010d}"
-    team_id = new_team(services, organisation)
-    with psycopg.connect(services.postgres) as connection:
-        connection.execute(
-            "update referral.directory_team set dos_service_id = %s where shared_id = %s", [dos_id, team_id]
-        )
+    new_team(services, organisation, identifier=[{"system": DOS, "value": dos_id}])
     return dos_id
 
 

@@ -147,7 +147,7 @@ def test_no_class_name_is_defined_twice() -> None:
 
 
 def test_files_keep_their_limits() -> None:
-    assert len(list(SOURCE.rglob("*.py"))) <= 450
+    assert len(list(SOURCE.rglob("*.py"))) <= 480
     lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
     assert {name: length for name, length in lengths.items() if length > 350} == {}
 

@@ -72,6 +72,8 @@ insert into dos_owner
 alter table directory_team rename column dos_service_id to own_dos_service_id;
 alter table directory_team rename column practices to own_practices;
 alter table directory_team
+    alter column own_dos_service_id set default '',
+    alter column own_practices set default '{}',
     add column dos_service_id text not null default '',
     add column practices text[] not null default '{}';
 update directory_team t set practices = own_practices, dos_service_id = case when own_dos_service_id = '' or exists (
