@@ -23,7 +23,7 @@ from onestory.record.summary.medicine_courses import (
     limited_supply,
     starts_at,
 )
-from onestory.record.summary.medicine_rows import MedicineRow, last_issued
+from onestory.record.summary.medicine_rows import MedicineRow, last_given, last_issued
 from onestory.record.summary.medicine_standing import (
     ANTICIPATORY,
     COURSE,
@@ -67,7 +67,11 @@ def kind_words(record: SummaryRecord, row: MedicineRow, status: MedicineStatus) 
     yield kind
     if row.taken:
         yield "Reported as taken too"
-    issued = last_issued(record, row)
+    if row.lead.resource_type in SUPPLIES:
+        yield _earlier_words(record, row)
+    elif (given := last_given(record, row)) and given.uk_day:
+        yield f"Last given {day(given.uk_day)}"
+    issued = last_issued(record, row) if row.lead.resource_type not in SUPPLIES else None
     if issued and issued.uk_day:
         words = "Not issued since" if status.group == LAPSED and not status.ended else "Last issued"
         yield f"{words} {day(issued.uk_day)}"
@@ -77,6 +81,14 @@ def kind_words(record: SummaryRecord, row: MedicineRow, status: MedicineStatus) 
         words = "Supplied" if supply else "Authorisation ended" if status.group == LAPSED else "Ended"
         yield f"{words} {ended}"
     yield from _dates(record, shown, status)
+
+
+def _earlier_words(record: SummaryRecord, row: MedicineRow) -> str:
+    """The earlier supplies of a row that a supply leads: their number and the first date; "" if there are none."""
+    begun = sorted(found for each in row.issues if (found := begun_on(record.shown(each).content)))
+    if not begun:
+        return ""
+    return f"And on {len(begun)} earlier occasion{'' if len(begun) == 1 else 's'}, first {date_shown(begun[0])}"
 
 
 def _kind_of(content: Mapping[str, Any], status: MedicineStatus) -> str:

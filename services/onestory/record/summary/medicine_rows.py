@@ -22,16 +22,20 @@ from onestory.record.summary.medicine_standing import (
     FORBIDDEN,
     GROUPS,
     LAPSED,
+    MEDICINE_ORDERS,
     PAUSED,
     REPEAT,
     STOPPED,
+    SUPPLIED,
     SUPPLIES,
     UNSURE,
     MedicineStatus,
     medicine_status,
+    supplied_on,
 )
 from onestory.record.summary.medicine_words import standing_words
 from onestory.record.summary.model import SummaryRecord
+from onestory.record.summary.supplied_products import entry_of, is_supply_of
 from onestory.record.summary.wording import medicine_name
 from onestory.shared.fhir.dates import DateSpan, parse_date
 from onestory.shared.fhir.json import Code, codes_of, extensions, objects_at, text_at
@@ -138,12 +142,40 @@ def _place_supplies(
             for code in _codes(record, fact):
                 of_dose.setdefault(code, fact)
                 of_dose.setdefault((code, tuple(doses(record.shown(fact).content))), fact)
+    of_product: dict[str, list[Fact]] = {}
+    for fact in facts:
+        if fact.resource_type in MEDICINE_ORDERS and fact.id not in placed and groups[fact.id] in CURRENT:
+            of_product.setdefault(entry_of(record, fact).product.key, []).append(fact)
     for supply in supplies:
         dose = tuple(doses(record.shown(supply).content))
         keys = ((code, dose) if dose else code for code in sorted(_codes(record, supply)))
-        if found := next((of_dose[key] for key in keys if key in of_dose), None):
+        entry = entry_of(record, supply)
+        named = (
+            each
+            for each in of_product.get(entry.product.key, ())
+            if not _doses_conflict(each) and is_supply_of(entry, entry_of(record, each))
+        )
+        if found := next((of_dose[key] for key in keys if key in of_dose), None) or next(named, None):
             rows[found.id].issues.append(supply)
             placed.add(supply.id)
+    _place_alike(record, [each for each in supplies if each.id not in placed], rows, groups, placed)
+
+
+def _place_alike(
+    record: SummaryRecord,
+    supplies: Sequence[Fact],
+    rows: dict[str, MedicineRow],
+    groups: dict[str, str],
+    placed: set[str],
+) -> None:
+    """Puts earlier supplies of one source, of the same medicine and dose, into the row of the newest."""
+    newest: dict[Hashable, Fact] = {}
+    for fact in sorted(supplies, key=lambda each: supplied_on(record.shown(each).content), reverse=True):
+        if groups[fact.id] in (SUPPLIED, LAPSED) and not fact.conflicts and not rows[fact.id].also:
+            lead = newest.setdefault((fact.resource_type, _same_order(record, fact)), fact)
+            if lead is not fact:
+                rows[lead.id].issues.append(fact)
+                placed.add(fact.id)
 
 
 def _codes(record: SummaryRecord, fact: Fact) -> set[Code]:
@@ -248,8 +280,17 @@ def last_issued(record: SummaryRecord, row: MedicineRow) -> DateSpan | None:
     return max(found, key=lambda known: known.begin, default=None)
 
 
+def last_given(record: SummaryRecord, row: MedicineRow) -> DateSpan | None:
+    """When a dose of the medicine of a row was last given, as its source recorded; None if no source says so."""
+    given = [each for each in row.issues if each.resource_type == "MedicationAdministration"]
+    found = [known for each in given if (known := parse_date(supplied_on(record.shown(each).content)))]
+    return max(found, key=lambda known: known.begin, default=None)
+
+
 def _issue_dates(record: SummaryRecord, row: MedicineRow) -> Iterator[str]:
     for fact in row.issues:
+        if fact.resource_type == "MedicationAdministration":
+            continue
         for statement in record.valid_statements(fact):
             yield next(filter(None, (text_at(statement.content, name) for name in _DATES)), "")
     for fact in (row.lead, *row.taken):

@@ -16,6 +16,7 @@ from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary.conflict_words import act_words, organisation_words
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.dates import shown as date_shown
+from onestory.record.summary.doses import doses
 from onestory.record.summary.medicine_standing import (
     CURRENT,
     FORBIDDEN,
@@ -28,7 +29,8 @@ from onestory.record.summary.medicine_standing import (
 )
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
-from onestory.record.summary.wording import name_of
+from onestory.record.summary.supplied_products import supplied_otherwise
+from onestory.record.summary.wording import medicine_name, name_of
 from onestory.shared.fhir.dates import parse_date
 from onestory.shared.fhir.json import text_at
 
@@ -64,6 +66,32 @@ def supply_warnings(record: SummaryRecord) -> Iterator[SupplyWarning]:
         forbidding = [each for each in against.get(key, ()) if _is_against(each, shown, goes_on=key in going_on)]
         if forbidding:
             yield SupplyWarning(fact, _words(record, shown, forbidding))
+
+
+def otherwise_warnings(record: SummaryRecord) -> Iterator[SupplyWarning]:
+    """Yields, for the supply and for the order, a warning that another dose was supplied than is prescribed."""
+    supplies = [fact for fact in record.facts(*SUPPLIES) if _is_recent(record, fact)]
+    if not supplies:
+        return
+    orders = [
+        fact
+        for fact in record.facts(*MEDICINE_ORDERS)
+        if any(medicine_status(record, each).group in CURRENT for each in record.valid_statements(fact))
+    ]
+    for supply, order in supplied_otherwise(record, supplies, orders):
+        verb = "Supplied" if supply.resource_type == "MedicationDispense" else "Given"
+        sides = (("Prescribed", order), (verb, supply))
+        words = " ".join(text(f"{said}: {_dose_line(record, fact)}.") for said, fact in sides)
+        for fact in (order, supply):
+            yield SupplyWarning(fact, f"{strong(text(f'{verb.upper()} OTHERWISE THAN PRESCRIBED.'))} {words}")
+
+
+def _dose_line(record: SummaryRecord, fact: Fact) -> str:
+    shown = record.shown(fact)
+    when = supplied_on(shown.content) or text_at(shown.content, "authoredOn")
+    dated = f", {date_shown(when)}" if when else ""
+    stated = "; ".join(doses(record.exact_content(shown))) or "no dose stated"
+    return f"{medicine_name(record, shown)}: {stated} ({organisation_words(record, shown)}{dated})"
 
 
 def missed_doses(record: SummaryRecord) -> Mapping[str, str]:

@@ -125,7 +125,7 @@ def test_a_last_dose_that_was_not_given_is_told_at_the_line(later: str, *, misse
 
     going_on = use("gp", GP, "Zuclopenthixol decanoate 200mg/1ml injection", "200 mg every 2 weeks")
     shown = told(going_on, given("n", "2026-11-20", "not-done"), given("d", later, "completed"))["Medicines"]
-    regular = shown.partition("Supplied or given")[0]
+    regular = shown.partition("Stopped or ended")[0]
     assert ("NOT GIVEN on 20 Nov 2026" in regular) is missed
 
 

@@ -18,7 +18,7 @@ from onestory.record.summary.dates import months_after
 from onestory.record.summary.medicine_standing import MEDICINE_ORDERS
 from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
-from onestory.record.summary.supply_warnings import supply_warnings
+from onestory.record.summary.supply_warnings import otherwise_warnings, supply_warnings
 from onestory.record.summary.wording import NO_MEDICINE_NAME, medicine_name, medicine_name_of
 
 _RANKS = {"negation": 0, "status": 1, "note": 2, "same-class": 3, "dose": 4}
@@ -92,6 +92,11 @@ def _unnamed(record: SummaryRecord, told: set[str]) -> Iterator[_Notice]:
 def _supplies(record: SummaryRecord) -> Iterator[_Notice]:
     for warning in supply_warnings(record):
         yield _Notice(_name(record, warning.supply), [warning.words], set())
+    told: set[str] = set()
+    for warning in otherwise_warnings(record):
+        if warning.words not in told:
+            told.add(warning.words)
+            yield _Notice(_name(record, warning.supply), [warning.words], set())
 
 
 def _is_of_now(record: SummaryRecord, conflict: FactConflict) -> bool:

@@ -31,7 +31,7 @@ from onestory.record.summary.model import SummaryRecord
 from onestory.record.summary.narrative import strong, text
 from onestory.record.summary.notation import plain_notation
 from onestory.record.summary.section import Group, Line, Section, SectionDefinition, build_section
-from onestory.record.summary.supply_warnings import missed_doses, product_key, supply_warnings
+from onestory.record.summary.supply_warnings import missed_doses, otherwise_warnings, product_key, supply_warnings
 from onestory.record.summary.wording import medicine_name_of, name_of, notes, own_name
 from onestory.shared.fhir.dates import parse_date
 from onestory.shared.fhir.json import concept_texts, objects_at, text_at
@@ -60,6 +60,8 @@ def medicines(record: SummaryRecord) -> Section | None:
             rows[status.group].append((row, status))
         else:
             older.append(row)
+    for told_otherwise in otherwise_warnings(record):
+        warnings.setdefault(told_otherwise.supply.id, told_otherwise.words)
     paused = {_medicine(record, row) for row, _ in rows[PAUSED]}
     for row, _ in rows[SUPPLIED]:
         if _medicine(record, row) in paused:
