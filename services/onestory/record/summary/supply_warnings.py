@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from onestory.record.medicines.own_stops import stated_status
 from onestory.record.medicines.products import product_of
+from onestory.record.medicines.stop_notes import members_of_class
 from onestory.record.merge.model import Fact, Statement
 from onestory.record.summary.conflict_words import act_words, organisation_words
 from onestory.record.summary.dates import months_after
@@ -51,6 +52,7 @@ def supply_warnings(record: SummaryRecord) -> Iterator[SupplyWarning]:
     if not supplies:
         return
     against: dict[str, list[Statement]] = {}
+    of_class: list[tuple[frozenset[str], Statement]] = []
     going_on: set[str] = set()
     for fact in record.facts(*MEDICINE_ORDERS):
         for statement in record.valid_statements(fact):
@@ -58,12 +60,18 @@ def supply_warnings(record: SummaryRecord) -> Iterator[SupplyWarning]:
             group = medicine_status(record, statement).group
             if group == FORBIDDEN or (group == STOPPED and stated_status(statement.content) == "stopped"):
                 against.setdefault(key, []).append(statement)
+                if group == FORBIDDEN and (members := members_of_class(name_of(statement.content))):
+                    of_class.append((members, statement))
             elif group in CURRENT:
                 going_on.add(key)
     for fact in supplies:
         shown = record.shown(fact)
         key = product_key(shown)
-        forbidding = [each for each in against.get(key, ()) if _is_against(each, shown, goes_on=key in going_on)]
+        ingredients = product_of(name_of(shown.content)).ingredients
+        named = [each for members, each in of_class if not members.isdisjoint(ingredients)]
+        forbidding = [
+            each for each in (*against.get(key, ()), *named) if _is_against(each, shown, goes_on=key in going_on)
+        ]
         if forbidding:
             yield SupplyWarning(fact, _words(record, shown, forbidding))
 

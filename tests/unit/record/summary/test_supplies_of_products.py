@@ -140,3 +140,37 @@ def test_alike_supplies_of_one_pharmacy_are_one_line() -> None:
     assert shown.count("Creon") == 1
     assert "And on 2 earlier occasions, first 1 Sep 2026" in shown
     assert "1 Nov 2026 by" in shown
+
+
+@pytest.mark.parametrize("name", ["Naproxen 250mg tablets", "Ibuprofen 400mg tablets"])
+def test_a_supply_of_a_class_that_is_not_to_be_given_stands_at_the_top(name: str) -> None:
+    forbidden = order("r", HOSPITAL, "NSAIDs", on="2026-10-20", doNotPerform=True)
+    assert "SUPPLIED all the same" in told(forbidden, handed("d", name))["Please note"]
+    assert "all the same" not in str(told(forbidden, handed("d", "Paracetamol 500mg tablets")))
+
+
+@pytest.mark.parametrize(
+    ("words", "is_over"),
+    [
+        ("Patch removed 18/11 - oxycodone by syringe driver", True),
+        ("Implant removed 18/11/2026", True),
+        ("Patch removed and new patch applied 18/11", False),
+    ],
+)
+def test_a_patch_that_was_removed_is_not_given(words: str, *, is_over: bool) -> None:
+    shown = told(listed("Fentanyl 50micrograms/hour transdermal patches", words))["Medicines"]
+    assert shown.startswith("Stopped or ended") is is_over
+
+
+@pytest.mark.parametrize(
+    ("note", "is_told"),
+    [
+        ("Hold furosemide until U&Es checked Monday", True),
+        ("Withhold furosemide until seen in clinic", True),
+        ("Continue furosemide until stopped by clinic", False),
+    ],
+)
+def test_a_note_that_holds_another_medicine_until_a_review_is_told(note: str, *, is_told: bool) -> None:
+    other = order("s", HOSPITAL, "Spironolactone 25mg tablets", "25mg OD", "2026-11-20", note=[{"text": note}])
+    shown = told(listed("Furosemide 40mg tablets", "One each morning"), other)
+    assert ("by a note?" in shown.get("Please note", "")) is is_told
