@@ -32,6 +32,7 @@ from onestory.record.summary.medicine_courses import (
 )
 from onestory.record.summary.medicine_words import all_words, is_infusion, is_when_required, standing_words
 from onestory.record.summary.model import SummaryRecord, end_of_day
+from onestory.record.summary.wording import name_of
 from onestory.shared.fhir.dates import NEVER
 from onestory.shared.fhir.json import text_at
 
@@ -182,7 +183,9 @@ def _supply_status(statement: Statement, at: datetime) -> MedicineStatus:
     course = max(durations(statement.content), default=days if days <= standing_words().course_supply.days else 0.0)
     if course and supplied + timedelta(days=course) <= at:
         return MedicineStatus(LAPSED, months_after(supplied, _ACUTE_MONTHS), supplied)
-    until = months_after(supplied + timedelta(days=min(days, 366)), standing_words().supplied_months)
+    name = name_of(statement.content).casefold()
+    acts = next((months for word, months in standing_words().in_place_months.items() if word in name), 0)
+    until = months_after(supplied + timedelta(days=min(days, 366)), max(acts, standing_words().supplied_months))
     if until > at:
         return MedicineStatus(SUPPLIED, until)
     return MedicineStatus(LAPSED, months_after(supplied, _ACUTE_MONTHS * 2), supplied)

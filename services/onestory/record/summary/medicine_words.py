@@ -45,6 +45,7 @@ class StandingWords(NamedTuple):
     course_supply: timedelta
     not_issued_months: int
     supplied_months: int
+    in_place_months: Mapping[str, int]
 
 
 @clinical_table
@@ -82,6 +83,7 @@ def standing_words() -> StandingWords:
         timedelta(days=data["course_supply_days"]),
         data["not_issued_months"],
         data["supplied_months"],
+        data["in_place_months"],
     )
 
 

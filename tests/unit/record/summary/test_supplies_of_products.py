@@ -174,3 +174,16 @@ def test_a_note_that_holds_another_medicine_until_a_review_is_told(note: str, *,
     other = order("s", HOSPITAL, "Spironolactone 25mg tablets", "25mg OD", "2026-11-20", note=[{"text": note}])
     shown = told(listed("Furosemide 40mg tablets", "One each morning"), other)
     assert ("by a note?" in shown.get("Please note", "")) is is_told
+
+
+@pytest.mark.parametrize(
+    ("name", "on", "is_shown"),
+    [
+        ("Mirena 20micrograms/24hours intrauterine delivery system", "2022-03-01", True),
+        ("Nexplanon 68mg implant", "2024-05-01", True),
+        ("Nexplanon 68mg implant", "2022-05-01", False),
+        ("Ceftriaxone 2g powder for solution for injection vials", "2024-05-01", False),
+    ],
+)
+def test_what_is_still_in_the_body_is_in_sight(name: str, on: str, *, is_shown: bool) -> None:
+    assert told(given("g", name, "1", on))["Medicines"].startswith("Supplied or given") is is_shown
