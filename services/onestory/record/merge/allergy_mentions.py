@@ -27,6 +27,7 @@ from onestory.record.merge.allergy_phrases import (
     may_tell,
     qualified,
     reading_of,
+    says_unknown,
     tell,
 )
 from onestory.record.merge.answers import QUESTIONNAIRE, answers
@@ -283,7 +284,7 @@ def _answer(question: str, answer: str) -> AllergyReading | None:
         return None
     shown, asked = f"{question}: {answer}", allergens_in(question)
     plain = answer.strip(" .:-").casefold()
-    if plain in allergy_words().unknown:
+    if says_unknown(answer):
         return AllergyReading(shown, UNKNOWN, frozenset(), frozenset(), is_reaction=False, is_aside=True)
     if _is_nothing(answer):
         return reading_of(shown, question, (), DENIED, is_reaction=False, is_aside=True)

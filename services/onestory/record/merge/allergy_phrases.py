@@ -42,6 +42,8 @@ _MENTION = re.compile(
     r"|\breact|\badr\b|side effect|tolerate|must not|not give|never give"
 )
 
+_REASON = re.compile(r"\s*(?:[,;:(\u2013]|\s-+\s|\b(?:as|because|due to|since)\b)")
+"""Where the reason begins for which a source does not know."""
 _DATE = re.compile(r"\b(?:\d{1,2}/){0,2}(?:19|20)\d\d\b")
 _NO_SUCH_ALLERGY = re.compile(
     r"\b(?:no|nil|denies|denied|denies any|never had|does not have)(?: known)? (?:an? )?(?:[\w'-]+ ){1,2}"
@@ -169,6 +171,17 @@ def is_empty_word(words: str) -> bool:
     """Whether a text names no allergen: "Nil", "Unknown"."""
     plain = words.strip(" .:-").casefold()
     return plain in allergy_words().nothing or plain in allergy_words().unknown
+
+
+def says_unknown(words: str) -> bool:
+    """Whether a text says only that the source does not know, with or without the reason ("not asked, in a coma")."""
+    plain = words.strip(" .:-").casefold()
+    if plain in allergy_words().unknown:
+        return True
+    said, mark, why = (each.strip() for each in _REASON.sub("|", plain, count=1).partition("|"))
+    patterns = allergy_words().patterns
+    tells_more = _MENTION.search(why) or patterns["reactions"].search(why) or patterns["drug-reactions"].search(why)
+    return bool(mark) and said in allergy_words().unknown and not tells_more and not allergens_in(why)
 
 
 def is_family_history(words: str) -> bool:

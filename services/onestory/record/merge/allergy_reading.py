@@ -27,6 +27,7 @@ from onestory.record.merge.allergy_phrases import (
     is_family_history,
     qualified,
     reading_of,
+    says_unknown,
     tell,
 )
 from onestory.record.merge.medicine_warnings import warning_named
@@ -148,7 +149,7 @@ def _read_observation(content: Mapping[str, Any]) -> AllergyReading | None:
     value_codes = codes_of(content, "valueCodeableConcept")
     if denied := _denied_by_code(value or heading, found_codes | value_codes):
         return denied
-    if value and not _is_coded_allergen(found_codes | value_codes) and _plain(value) in words.unknown:
+    if value and not _is_coded_allergen(found_codes | value_codes) and says_unknown(value):
         told_of_heading = tell(name) or heading.strip(" :.").casefold() in words.headings
         return AllergyReading(f"{heading}: {value}", UNKNOWN, *_NOTHING, is_reaction=False) if told_of_heading else None
     is_nothing = value.strip(" .").casefold() in words.nothing or content.get("valueBoolean") is False
@@ -187,7 +188,7 @@ def _read_components(content: Mapping[str, Any]) -> AllergyReading | None:
     shown = "; ".join(f"{name}: {value}" for name, value in parts if value)
     if all(_plain(each) in allergy_words().nothing for each in allergens):
         return reading_of(shown, "", (), DENIED, is_reaction=False)
-    if all(_plain(each) in allergy_words().unknown for each in allergens):
+    if all(says_unknown(each) for each in allergens):
         return AllergyReading(shown, UNKNOWN, *_NOTHING, is_reaction=False)
     return reading_of(shown, " ".join(allergens), (), ACTIVE, is_reaction=False)
 
@@ -212,7 +213,7 @@ def _without_allergen(words: str, found_codes: Iterable[Code]) -> AllergyReading
     if said <= {""} or _is_coded_allergen(found_codes):
         return None
     shown = words.split(" | ")[0]
-    if said <= rules.unknown:
+    if said <= rules.unknown or all(says_unknown(each) for each in words.split(" | ")):
         return AllergyReading(shown, UNKNOWN, *_NOTHING, is_reaction=False)
     return reading_of(shown, words, (), DENIED, is_reaction=False) if said <= rules.nothing else None
 

@@ -20,7 +20,7 @@ from onestory.record.merge.qualifiers import tells_of_relative
 from onestory.record.merge.reading import MEDICINE_TYPES, WITHDRAWN, is_withdrawn
 from onestory.record.summary.identity import IdentityDoubt, identity_doubts
 from onestory.record.summary.organisations import OrganisationNames
-from onestory.record.summary.places import Placement, summary_codes
+from onestory.record.summary.places import ALERT, Placement, summary_codes
 from onestory.record.summary.plain_facts import is_plain_fact
 from onestory.record.summary.topics import TOPIC_TYPES, TopicStatement, topic_statements
 from onestory.record.summary.vaccination_copies import copies_of_vaccinations
@@ -180,7 +180,8 @@ class SummaryRecord:
     @cached_property
     def topics(self) -> Mapping[str, Sequence[TopicStatement]]:
         """The statements of each topic of which one state holds at a time, newest first."""
-        return topic_statements((fact, self.shown(fact)) for fact in self.facts(*TOPIC_TYPES))
+        facts = [*self.facts(*TOPIC_TYPES), *self.placed(ALERT)]
+        return topic_statements(((fact, self.shown(fact)) for fact in facts), self.at)
 
     @cached_property
     def vaccination_copies(self) -> Mapping[str, Sequence[Fact]]:

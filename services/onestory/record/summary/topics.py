@@ -94,15 +94,17 @@ def topic_table() -> TopicTable:
     return TopicTable(codes, words, questions, question_words)
 
 
-def topic_statements(shown_facts: Iterable[tuple[Fact, Statement]]) -> Mapping[str, Sequence[TopicStatement]]:
+def topic_statements(
+    shown_facts: Iterable[tuple[Fact, Statement]], at: datetime
+) -> Mapping[str, Sequence[TopicStatement]]:
     """The statements of each topic, newest first, those without a date last.
 
-    `shown_facts` are facts with the statement that is shown.
+    `shown_facts` are facts with the statement that is shown. A Flag whose period is over at `at` states nothing.
     """
     found: defaultdict[str, list[TopicStatement]] = defaultdict(list)
     for fact, statement in shown_facts:
         state, words = _state(statement.content) or (None, "")
-        if state and (state.closes or statement.resource_type != "Procedure"):
+        if state and (state.closes or statement.resource_type != "Procedure") and not _is_past_flag(statement, at):
             written = _when(statement.content)
             date = parse_date(written) or clinical_date(statement)
             until = months_after(date.end, state.months) if state.months and date.end < NEVER else NEVER
@@ -113,6 +115,11 @@ def topic_statements(shown_facts: Iterable[tuple[Fact, Statement]]) -> Mapping[s
         for topic, said in found.items()
         if (each := [one for one in said if not one.state.closes or _closes_another(one, said)])
     }
+
+
+def _is_past_flag(statement: Statement, at: datetime) -> bool:
+    end = parse_date(text_at(statement.content, "period", "end")) if statement.resource_type == "Flag" else None
+    return end is not None and end.end <= at
 
 
 def _when(content: Mapping[str, Any]) -> str:

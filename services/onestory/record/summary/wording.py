@@ -58,6 +58,7 @@ _OTHER_NAMES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "AdverseEvent": [("event",)],
     "CommunicationRequest": [("payload", "contentString")],
     "DeviceRequest": [("codeCodeableConcept",)],
+    "ImmunizationRecommendation": [("recommendation", "vaccineCode")],
     "Media": [("content", "title")],
     "NutritionOrder": [
         ("oralDiet", "type"),
@@ -67,7 +68,9 @@ _OTHER_NAMES: Mapping[str, Sequence[tuple[str, ...]]] = {
         ("enteralFormula", "baseFormulaType"),
     ],
     "ResearchSubject": [("study", "display")],
+    "SupplyDelivery": [("suppliedItem", "itemCodeableConcept")],
     "SupplyRequest": [("itemCodeableConcept",)],
+    "VisionPrescription": [("lensSpecification", "product")],
 }
 """Where resources of other types say what they are about, texts or concepts."""
 _MAX_ANSWERS, _MAX_LENGTH = 3, 120

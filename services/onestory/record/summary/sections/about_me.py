@@ -215,7 +215,8 @@ def _line(record: SummaryRecord, fact: Fact, closed: Sequence[_Closure]) -> Line
     if fact.resource_type != "Flag":
         kinds = []
     what = [strong(text(name)), *[text(kind) for kind in kinds]]
-    closures = [strong(text(each)) for each in dict.fromkeys(_closures(record, fact, closed))]
+    ends = [*_closures(record, fact, closed), *_newer_states(record, fact)]
+    closures = [strong(text(each)) for each in dict.fromkeys(ends)]
     details = dict.fromkeys(_details(record, fact))
     return Line(fact, what, [*closures, *[text(each) for each in details if each]], next_period_end(record, fact))
 
@@ -231,6 +232,17 @@ def _closures(record: SummaryRecord, fact: Fact, closed: Sequence[_Closure]) -> 
         is_same = not codes.isdisjoint(other.codes) or any(kind is other.kind for kind in kinds)
         if is_same and other.source not in sources and other.day > begin:
             yield other.words
+
+
+def _newer_states(record: SummaryRecord, fact: Fact) -> Iterator[str]:
+    """Yields what a newer statement says of the topic of this alert, such as the end of the pregnancy."""
+    if fact.resource_type != "Flag":
+        return
+    for lead, *others in record.topics.values():
+        own = next((each for each in others if each.fact.id == fact.id), None)
+        if own and lead.is_dated and lead.state != own.state and lead.date.begin > own.date.begin:
+            who, said = record.organisation_of(record.shown(lead.fact)), lead.words or lead.state.name
+            yield f"{who}, {lead.date_text}: {said}. Check which counts."
 
 
 def _end(statement: Statement) -> datetime:

@@ -169,6 +169,10 @@ def _named(record: SummaryRecord, kind: str, facts: Sequence[Fact]) -> str:
     return f"{text(kind)}: {len(facts)}" + (f" ({text('; '.join(listed))})" if named else "")
 
 
+_OUTCOMES = (("prediction", "qualitativeRisk"), ("achievementStatus",), ("recommendation", "forecastStatus"))
+"""What came of it, or is to come: the risk, whether a goal was met, that a vaccine is due."""
+
+
 def _name(record: SummaryRecord, fact: Fact) -> str:
     """The name and status of a resource; a restricted one is only counted, because its name alone tells much."""
     statement = record.shown(fact)
@@ -176,7 +180,8 @@ def _name(record: SummaryRecord, fact: Fact) -> str:
         return "restricted"
     name = text_at(statement.content, "title") or name_of(statement.content)
     status = text_at(statement.content, "status") or text_at(statement.content, "lifecycleStatus")
-    outcome = [*concept_texts(statement.content, "prediction", "qualitativeRisk"), text_at(statement.content, "detail")]
+    outcome = [each for path in _OUTCOMES for each in concept_texts(statement.content, *path)]
+    outcome += [text_at(statement.content, "detail"), text_at(statement.content, "mitigation")]
     told = ": ".join(dict.fromkeys(part for part in (name, *outcome) if part))
     return "" if name == wording.NOT_NAMED else ", ".join(part for part in (told, status) if part)
 
