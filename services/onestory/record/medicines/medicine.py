@@ -11,6 +11,7 @@ from typing import Any
 from onestory.record.medicines.directions import Regimen
 from onestory.record.medicines.dmd import loaded_release
 from onestory.record.medicines.names import lexicon, words_of
+from onestory.record.medicines.own_stops import own_stop
 from onestory.record.medicines.products import Product, read_product
 from onestory.record.medicines.regimen import read_regimen
 from onestory.record.merge.values import number, span
@@ -48,7 +49,12 @@ class MedicineEntry:
     @cached_property
     def regimen(self) -> Regimen:
         """The regimen of its dosage."""
-        return read_regimen(self._directions)
+        found = read_regimen(self._directions)
+        amounts = {amount.kind for step in found.steps for dose in step for amount in dose.amounts}
+        if found.continuous and amounts <= {"count"} and own_stop(self.content):
+            # "Removed, changed to a syringe driver" names the use of the next medicine. A date there reads as a count.
+            return found._replace(continuous=None)
+        return found
 
     @cached_property
     def course(self) -> str:

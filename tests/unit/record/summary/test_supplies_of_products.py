@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.record.summary.medicines import order
+from tests.unit.record.summary.medicines import order, use
 from tests.unit.record.summary.written import GP, HOSPITAL, said, told
 
 PHARMACY = "FA123"
@@ -187,3 +187,9 @@ def test_a_note_that_holds_another_medicine_until_a_review_is_told(note: str, *,
 )
 def test_what_is_still_in_the_body_is_in_sight(name: str, on: str, *, is_shown: bool) -> None:
     assert told(given("g", name, "1", on))["Medicines"].startswith("Supplied or given") is is_shown
+
+
+def test_a_patch_that_was_removed_for_a_syringe_driver_is_told_at_the_order() -> None:
+    name = "Fentanyl 50micrograms/hour transdermal patches"
+    removed = use("r", HOSPITAL, name, "Patch removed 18/11 - switched to oxycodone CSCI")
+    assert "STOPPED" in told(listed(name, "One every 72 hours"), removed)["Please note"]
