@@ -19,6 +19,7 @@ _BEARER = "bearer"
 _CORRELATION_TEXT = (
     "A UUID that identifies the request in logs and responses. The server makes one if the request has none."
 )
+_CORRELATION = ("header", "X-Correlation-Id")
 _TEXT = {"type": "string"}
 _FHIR_ID = {**_TEXT, "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}
 _UUID = {**_TEXT, "format": "uuid"}
@@ -179,6 +180,7 @@ def openapi_document(title: str, version: str, operations: Iterable[RouteOperati
 
 def _operation(operation: RouteOperation) -> dict[str, Any]:
     description = operation.description
+    described = {(parameter.where, parameter.name) for parameter in description.parameters}
     members: dict[str, Any] = {
         "operationId": description.operation_id or _camel(operation.name),
         "summary": operation.summary,
@@ -188,7 +190,8 @@ def _operation(operation: RouteOperation) -> dict[str, Any]:
                 _parameter(_with_page(parameter) if operation.html else parameter)
                 for parameter in description.parameters
             ],
-            {"$ref": "#/components/parameters/CorrelationId"},
+            # A BaRS address requires the header, and describes it itself.
+            *([] if _CORRELATION in described else [{"$ref": "#/components/parameters/CorrelationId"}]),
         ],
         "responses": {
             **{str(response.status): _response(response, html=operation.html) for response in description.responses},
