@@ -361,11 +361,11 @@ class ManyActors(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Check that topic, tables and record agree with the model."""
         world = self.world
-        world.topic.await_all(self.referrals)
+        world.topic.await_all(world.referrals)
         for each in self.referrals:
             assert disagreeing_events(world.topic, each) == []
             assert disagreeing_rows(world.services, each) == []
-        world.record.await_all(self.referrals)
+        world.record.await_all(world.referrals)
         for number in world.people:
             assert disordered(world.topic, number) == []
             assert disagreeing_record(world.record, number, [e for e in world.referrals if e.person == number]) == []
