@@ -122,10 +122,9 @@ def _credentials(token: str, organisation: str) -> tuple[str, str]:
         except jwt.PyJWTError:
             claims = {}
         return token, str(claims.get("org", "")).upper()
-    from onestory.local.token import fetch_token
-    from onestory.sample.network import DIRECTORY
+    from onestory.local.token import DIRECTORY_AUTHORITY, fetch_token
 
-    organisation = organisation.upper() or DIRECTORY.ods
+    organisation = organisation.upper() or DIRECTORY_AUTHORITY
     return fetch_token(organisation, role="R8000"), organisation
 
 

@@ -7,8 +7,11 @@ import argparse
 import httpx
 
 from onestory.local import state
-from onestory.sample.network import NETWORKS
+from onestory.sample.network import DIRECTORY, NETWORKS
 from onestory.shared.errors import Unavailable
+
+DIRECTORY_AUTHORITY = DIRECTORY.ods
+"""The ODS code of the organisation that publishes the directory of the embedded stack."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
