@@ -19,17 +19,19 @@ def test_a_directory_is_loaded_compared_and_changed(
     services: Services, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     suffix = secrets.token_hex(3)
+    # A membership of a practice of other tests would change what its network reads.
+    practice = f"P{suffix}".upper()
     dos = str(3_000_000_000 + int(suffix, 16))
     text = f"""
 organisations: [{{ods: VA1, name: Harbour Befriending, kind: charity}}]
-networks: [{{code: net-{suffix}, name: Network, members: [{{practice: A81001, from: 2026-04-01}}]}}]
+networks: [{{code: net-{suffix}, name: Network, members: [{{practice: {practice}, from: 2026-04-01}}]}}]
 teams:
   - {{id: old-{suffix}, organisation: VA1, name: Old befrienders {suffix}}}
   - id: new-{suffix}
     organisation: VA1
     name: Befrienders {suffix}
     dos: "{dos}"
-    serves: [A81001]
+    serves: [{practice}]
     place: Harbour House
 roles: [{{user: "555{suffix}", name: Ada, team: new-{suffix}, weekdays: [tue]}}]
 """
@@ -48,10 +50,10 @@ roles: [{{user: "555{suffix}", name: Ada, team: new-{suffix}, weekdays: [tue]}}]
     assert "new, 0 changed, 0 unchanged" in load()
     assert "0 new, 0 changed, 7 unchanged" in load()
 
-    with services.client("A81001") as surgery:
+    with services.client(practice) as surgery:
 
         def served() -> list[str]:
-            found = surgery.get("/fhir/HealthcareService", params={"serves": "A81001", "name": suffix}).json()
+            found = surgery.get("/fhir/HealthcareService", params={"serves": practice, "name": suffix}).json()
             return [each["resource"]["id"] for each in found.get("entry", [])]
 
         until(lambda: len(served()) == 1, 20)
@@ -68,11 +70,11 @@ roles: [{{user: "555{suffix}", name: Ada, team: new-{suffix}, weekdays: [tue]}}]
     assert "0 new, 1 changed" in load()
     assert "7 unchanged" in load()
 
-    shown = "directory", "show", "--base-url", services.base_url, "--token", services.token("A81001")
+    shown = "directory", "show", "--base-url", services.base_url, "--token", services.token(practice)
     assert main([*shown]) == 0
     printed = capsys.readouterr().out
     assert f"network net-{suffix}  Network" in printed
-    assert "    A81001  2026-04-01 to ..." in printed
+    assert f"    {practice}  2026-04-01 to ..." in printed
     assert f"Befrienders {suffix}" in printed
     assert main([*shown, "--at", "2026-03-31"]) == 0
     assert f"net-{suffix}" not in capsys.readouterr().out
