@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from weakref import WeakKeyDictionary
 
 from onestory.record.merge.allergy_phrases import WARNING
 from onestory.record.merge.model import Fact
@@ -24,14 +23,8 @@ def folded_asides(record: SummaryRecord) -> Mapping[str, Sequence[Fact]]:
     The line must assert an allergy to all that the aside names, and be as dangerous. A problem or an alert stands at
     the line of an AllergyIntolerance to exactly the same, if it says nothing else and nothing contradicts it.
     """
-    known = _KNOWN.get(record)
-    if known is None:
-        known = _KNOWN[record] = _folded(record)
-    return known
-
-
-# The allergies and the medicines of one record both read them.
-_KNOWN: WeakKeyDictionary[SummaryRecord, Mapping[str, Sequence[Fact]]] = WeakKeyDictionary()
+    # The allergies and the medicines of one record both read them.
+    return record.once(_folded)
 
 
 def _folded(record: SummaryRecord) -> Mapping[str, Sequence[Fact]]:

@@ -219,7 +219,7 @@ def fact_status(record: SummaryRecord, facts: Sequence[Fact]) -> MedicineStatus:
     A pause that is newer than every other statement decides over them. `until` has passed if all are too old.
     """
     statements = [statement for fact in facts for statement in record.valid_statements(fact)]
-    statuses = record.once(_statuses)
+    statuses = record.once(medicine_statuses)
     found = [(statement, statuses[statement.shared_id]) for statement in statements]
     valid = [(statement, status) for statement, status in found if status.until > record.at]
     if not valid:
@@ -233,7 +233,7 @@ def fact_status(record: SummaryRecord, facts: Sequence[Fact]) -> MedicineStatus:
     return MedicineStatus(decisive.group, until, decisive.ended)
 
 
-def _statuses(record: SummaryRecord) -> Mapping[str, MedicineStatus]:
+def medicine_statuses(record: SummaryRecord) -> Mapping[str, MedicineStatus]:
     """How each medicine stands by each valid statement, by shared id."""
     statements = (each for fact in record.every_fact(*MEDICINE_TYPES) for each in record.valid_statements(fact))
     return {statement.shared_id: medicine_status(record, statement) for statement in statements}

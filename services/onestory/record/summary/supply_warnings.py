@@ -18,6 +18,7 @@ from onestory.record.summary.conflict_words import act_words, organisation_words
 from onestory.record.summary.dates import months_after
 from onestory.record.summary.dates import shown as date_shown
 from onestory.record.summary.doses import doses
+from onestory.record.summary.medicine_rows import medicine_statuses
 from onestory.record.summary.medicine_standing import (
     CURRENT,
     FORBIDDEN,
@@ -25,7 +26,6 @@ from onestory.record.summary.medicine_standing import (
     STOPPED,
     SUPPLIED,
     SUPPLIES,
-    medicine_status,
     supplied_on,
 )
 from onestory.record.summary.model import SummaryRecord
@@ -57,7 +57,7 @@ def supply_warnings(record: SummaryRecord) -> Iterator[SupplyWarning]:
     for fact in record.facts(*MEDICINE_ORDERS):
         for statement in record.valid_statements(fact):
             key = product_key(statement)
-            group = medicine_status(record, statement).group
+            group = record.once(medicine_statuses)[statement.shared_id].group
             if group == FORBIDDEN or (group == STOPPED and stated_status(statement.content) == "stopped"):
                 against.setdefault(key, []).append(statement)
                 if group == FORBIDDEN and (members := members_of_class(name_of(statement.content))):
@@ -84,7 +84,9 @@ def otherwise_warnings(record: SummaryRecord) -> Iterator[SupplyWarning]:
     orders = [
         fact
         for fact in record.facts(*MEDICINE_ORDERS)
-        if any(medicine_status(record, each).group in CURRENT for each in record.valid_statements(fact))
+        if any(
+            record.once(medicine_statuses)[each.shared_id].group in CURRENT for each in record.valid_statements(fact)
+        )
     ]
     for supply, order in supplied_otherwise(record, supplies, orders):
         verb = "Supplied" if supply.resource_type == "MedicationDispense" else "Given"
@@ -130,7 +132,9 @@ def _is_recent(record: SummaryRecord, fact: Fact) -> bool:
     if any(conflict.kind in ("status", "negation") for conflict in fact.conflicts):
         # The conflict says so.
         return False
-    return any(medicine_status(record, each).group == SUPPLIED for each in record.valid_statements(fact))
+    return any(
+        record.once(medicine_statuses)[each.shared_id].group == SUPPLIED for each in record.valid_statements(fact)
+    )
 
 
 def _is_against(statement: Statement, supply: Statement, *, goes_on: bool) -> bool:
